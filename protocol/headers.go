@@ -1,0 +1,200 @@
+package protocol
+
+import (
+	"fmt"
+	"log/slog"
+	"strconv"
+)
+
+// Headers are what a client says about itself. They are meant for the hub that it is connected to, which relays none
+// of them.
+//
+// Headers, Auth and Hello print, log and marshal without their secrets, whatever the verb; AppendPacket alone writes
+// those.
+type Headers struct {
+	Auth *Auth  // headers.auth; nil unless that is an object
+	Mesh *Hello // headers.mesh; nil unless that is an object
+}
+
+// Auth holds the credentials of a client. A field that is no string, is longer than MaxCredential or has half a
+// surrogate pair counts as absent. The original leaves out both when it was given none.
+type Auth struct {
+	User, Password       string
+	HasUser, HasPassword bool // the fields are present, perhaps empty. AppendPacket takes what is not empty as present
+}
+
+// Hello is the offer of a client that speaks the extensions which this package describes. A field of the wrong type,
+// or beyond its limit, has its zero value.
+type Hello struct {
+	V    int    // Version; 0: none that makes sense
+	Key  string // secret, at most MaxKey bytes; ID makes the client's ID from it
+	Name string // to show to people, at most MaxName bytes
+}
+
+// readHeaders returns what raw, a valid JSON value, says.
+func readHeaders(raw []byte) Headers {
+	var h Headers
+	eachMember(raw, func(m *member) {
+		switch {
+		case m.is("auth"):
+			h.Auth = readAuth(m.value)
+		case m.is("mesh"):
+			h.Mesh = readHello(m.value)
+		}
+	})
+	return h
+}
+
+func readAuth(raw []byte) *Auth {
+	if raw[0] != '{' {
+		return nil
+	}
+	a := new(Auth)
+	eachMember(raw, func(m *member) {
+		switch {
+		case m.is("user"):
+			a.User, a.HasUser = optional(m.value, MaxCredential)
+		case m.is("password"):
+			a.Password, a.HasPassword = optional(m.value, MaxCredential)
+		}
+	})
+	return a
+}
+
+func readHello(raw []byte) *Hello {
+	if raw[0] != '{' {
+		return nil
+	}
+	h := new(Hello)
+	eachMember(raw, func(m *member) {
+		switch {
+		case m.is("v"):
+			h.V = 0
+			if len(m.value) <= 9 {
+				h.V, _ = strconv.Atoi(string(m.value))
+			}
+		case m.is("key"):
+			h.Key, _ = optional(m.value, MaxKey)
+		case m.is("name"):
+			h.Name, _ = optional(m.value, MaxName)
+		}
+	})
+	return h
+}
+
+// optional decodes a string that counts as absent when it is none, or none that can be used.
+func optional(raw []byte, limit int) (string, bool) {
+	s, why := decode(raw, limit, "")
+	return s, why == nil
+}
+
+func (h *Headers) empty() bool { return h.Auth == nil && h.Mesh == nil }
+
+func (h *Headers) appendTo(dst []byte, ascii bool) []byte {
+	dst = append(dst, '{')
+	if h.Auth != nil {
+		dst = append(dst, `"auth":`...)
+		dst = h.Auth.appendTo(dst, ascii)
+	}
+	if h.Mesh != nil {
+		if h.Auth != nil {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, `"mesh":`...)
+		dst = h.Mesh.appendTo(dst, ascii)
+	}
+	return append(dst, '}')
+}
+
+func (a *Auth) appendTo(dst []byte, ascii bool) []byte {
+	hasUser := a.HasUser || a.User != ""
+	dst = append(dst, '{')
+	if hasUser {
+		dst = appendString(append(dst, `"user":`...), a.User, ascii)
+	}
+	if a.HasPassword || a.Password != "" {
+		if hasUser {
+			dst = append(dst, ',')
+		}
+		dst = appendString(append(dst, `"password":`...), a.Password, ascii)
+	}
+	return append(dst, '}')
+}
+
+func (h *Hello) appendTo(dst []byte, ascii bool) []byte {
+	dst = strconv.AppendInt(append(dst, `{"v":`...), int64(h.V), 10)
+	dst = appendString(append(dst, `,"key":`...), h.Key, ascii)
+	if h.Name != "" {
+		dst = appendString(append(dst, `,"name":`...), h.Name, ascii)
+	}
+	return append(dst, '}')
+}
+
+// String says what is there, without secrets.
+func (h Headers) String() string {
+	auth, mesh := "absent", "absent"
+	if h.Auth != nil {
+		auth = h.Auth.String()
+	}
+	if h.Mesh != nil {
+		mesh = h.Mesh.String()
+	}
+	return fmt.Sprintf("{auth: %s, mesh: %s}", auth, mesh)
+}
+
+// String says which credentials are there, and none of them.
+func (a Auth) String() string {
+	return fmt.Sprintf("{user: %s, password: %s}", presence(a.HasUser || a.User != ""),
+		presence(a.HasPassword || a.Password != ""))
+}
+
+// String leaves out the key.
+func (h Hello) String() string {
+	return fmt.Sprintf("{v: %d, key: %s, name: %q}", h.V, presence(h.Key != ""), h.Name)
+}
+
+func presence(there bool) string {
+	if there {
+		return "present"
+	}
+	return "absent"
+}
+
+// Formatting, logging and marshalling all come down to String: a verb such as %d, %#v or a JSON log handler would
+// otherwise show the fields.
+
+// GoString returns String.
+func (h Headers) GoString() string { return h.String() }
+
+// GoString returns String.
+func (a Auth) GoString() string { return a.String() }
+
+// GoString returns String.
+func (h Hello) GoString() string { return h.String() }
+
+// Format writes String, whatever the verb.
+func (h Headers) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte(h.String())) }
+
+// Format writes String, whatever the verb.
+func (a Auth) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte(a.String())) }
+
+// Format writes String, whatever the verb.
+func (h Hello) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte(h.String())) }
+
+// LogValue returns String.
+func (h Headers) LogValue() slog.Value { return slog.StringValue(h.String()) }
+
+// LogValue returns String.
+func (a Auth) LogValue() slog.Value { return slog.StringValue(a.String()) }
+
+// LogValue returns String.
+func (h Hello) LogValue() slog.Value { return slog.StringValue(h.String()) }
+
+// MarshalText returns String, so that encoders of all kinds stay silent too.
+func (h Headers) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
+
+// MarshalText returns String, so that encoders of all kinds stay silent too.
+func (a Auth) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// MarshalText returns String, so that encoders of all kinds stay silent too.
+func (h Hello) MarshalText() ([]byte, error) { return []byte(h.String()), nil }

@@ -1,0 +1,82 @@
+package protocol
+
+// CheckPayload tells whether b can be the payload of a packet: one JSON value, nested at most MaxDepth-1 levels, and at
+// most MaxPacket bytes. The error is a *SyntaxError.
+func CheckPayload(b []byte) error {
+	if len(b) > MaxPacket {
+		return &SyntaxError{Offset: MaxPacket, Err: errSize}
+	}
+	v := text(b)
+	end, err := v.value(v.space(0), MaxDepth-1)
+	if err != nil {
+		return err
+	}
+	return v.end(end)
+}
+
+// AppendWithID appends payload to dst and, if that is an object, gives it a member "id" with the string id, as the
+// original's hub does with all that it relays: an "id" that is there keeps its place and gets the value, duplicates of
+// it are dropped, else it becomes the last member. The id of a nested object stays. Anything else is appended as it is:
+// the original's id gets lost on arrays and on scalars.
+//
+// payload must be a valid JSON value without space around it, as Packet.Payload is; what is not is appended as it is.
+// dst grows, and nothing else is allocated. It may not overlap with payload.
+func AppendWithID(dst, payload []byte, id string) []byte {
+	if len(payload) == 0 || payload[0] != '{' {
+		return append(dst, payload...)
+	}
+	var (
+		before = len(dst)
+		o      = objectAt(payload, 0, MaxDepth)
+		copied int  // payload[:copied] is in dst, or was dropped
+		last   = 1  // where the last member ends
+		found  bool // an "id"
+		m      member
+	)
+	for {
+		ok, err := o.next(&m)
+		if err == nil && !ok {
+			err = o.end(o.i + 1)
+		}
+		if err != nil {
+			return append(dst[:before], payload...)
+		}
+		if !ok {
+			break
+		}
+		if m.is("id") {
+			if found {
+				dst = append(dst, payload[copied:last]...)
+			} else {
+				dst = append(dst, payload[copied:m.valueAt()]...)
+				dst = appendString(dst, id, false)
+			}
+			found, copied = true, m.valueEnd
+		}
+		last = m.valueEnd
+	}
+	if !found {
+		dst = append(dst, payload[:last]...)
+		if last > 1 {
+			dst = append(dst, ',')
+		}
+		dst = appendString(append(dst, `"id":`...), id, false)
+		copied = last
+	}
+	return append(dst, payload[copied:]...)
+}
+
+// PayloadID returns the member "id" of a payload that is an object, the last one if there are several. It returns ""
+// for anything else, and for an id that is no string, is longer than MaxID, or has half a surrogate pair.
+func PayloadID(payload []byte) string {
+	id := ""
+	if len(payload) == 0 {
+		return id
+	}
+	eachMember(payload, func(m *member) {
+		if m.is("id") {
+			id, _ = decode(m.value, MaxID, "")
+		}
+	})
+	return id
+}
