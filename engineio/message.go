@@ -1,6 +1,13 @@
 package engineio
 
-import "github.com/bigcompany/mesh/engineio/packet"
+import (
+	"bytes"
+	"sync/atomic"
+
+	"github.com/gobwas/ws"
+
+	"github.com/bigcompany/mesh/engineio/packet"
+)
 
 // Revision is an Engine.IO protocol revision.
 type Revision = packet.Revision
@@ -36,3 +43,90 @@ func Text(s string) Message { return Message{Data: []byte(s)} }
 
 // Binary returns b as a binary message.
 func Binary(b []byte) Message { return Message{Binary: true, Data: b} }
+
+// Prepare returns a message that is encoded once for all the sockets that it will be written to. It copies Data.
+// Use it for what goes to many; the result may be used by any number of goroutines.
+func Prepare(m Message) Message {
+	if m.shared == nil {
+		o := newOutgoing(m)
+		m.Data, m.shared = o.data, o
+	}
+	return m
+}
+
+// outgoing is a packet on its way out. It is never changed after it was made, so that many sockets can share it.
+type outgoing struct {
+	typ    packet.Type
+	binary bool
+	data   []byte
+	// frame is what a server writes to a WebSocket, ready made: a frame's header and body, the latter ending in
+	// data. It serves text in both revisions and binary in revision 4; binary frames of revision 3 have one byte
+	// more. Clients cannot share frames: each is masked with a key of its own.
+	frame  []byte
+	frame3 atomic.Pointer[[]byte]
+	// control is the WebSocket opcode of a control frame whose body is data, or 0.
+	control ws.OpCode
+}
+
+// The packets of the heartbeat.
+var (
+	pingPacket = &outgoing{typ: packet.Ping, frame: compileFrame(Revision4, packet.Packet{Type: packet.Ping})}
+	pongPacket = &outgoing{typ: packet.Pong, frame: compileFrame(Revision4, packet.Packet{Type: packet.Pong})}
+)
+
+// overhead is what a queued message costs beyond its data, in bytes, roughly.
+const overhead = 64
+
+func (o *outgoing) size() int { return len(o.data) + overhead }
+
+func (o *outgoing) packet() packet.Packet {
+	return packet.Packet{Type: o.typ, Binary: o.binary, Data: o.data}
+}
+
+func newOutgoing(m Message) *outgoing {
+	o := &outgoing{typ: packet.Message, binary: m.Binary}
+	o.frame = compileFrame(Revision4, packet.Packet{Type: packet.Message, Binary: m.Binary, Data: m.Data})
+	o.data = o.frame[len(o.frame)-len(m.Data):]
+	return o
+}
+
+// wsFrame returns the frame that carries o from a server in revision rev, or nil if it has to be made.
+func (o *outgoing) wsFrame(rev Revision) []byte {
+	if !o.binary || rev == Revision4 {
+		return o.frame
+	}
+	if f := o.frame3.Load(); f != nil {
+		return *f
+	}
+	f := compileFrame(Revision3, o.packet())
+	o.frame3.Store(&f)
+	return f
+}
+
+func compileFrame(rev Revision, p packet.Packet) []byte {
+	op, n := frameShape(rev, p)
+	h := ws.Header{Fin: true, OpCode: op, Length: int64(n)}
+	var b bytes.Buffer
+	b.Grow(ws.HeaderSize(h) + n)
+	_ = ws.WriteHeader(&b, h) // a bytes.Buffer does not fail
+	return appendFrameBody(b.Bytes(), rev, p)
+}
+
+// frameShape returns the opcode and the body's length of the frame that carries p.
+func frameShape(rev Revision, p packet.Packet) (ws.OpCode, int) {
+	switch {
+	case !p.Binary:
+		return ws.OpText, 1 + len(p.Data)
+	case rev == Revision3:
+		return ws.OpBinary, 1 + len(p.Data)
+	default:
+		return ws.OpBinary, len(p.Data)
+	}
+}
+
+func appendFrameBody(dst []byte, rev Revision, p packet.Packet) []byte {
+	if p.Binary {
+		return packet.AppendBinary(dst, rev, p)
+	}
+	return packet.AppendText(dst, rev, p)
+}

@@ -1,0 +1,78 @@
+package engineio
+
+import (
+	"time"
+
+	"github.com/bigcompany/mesh/engineio/packet"
+)
+
+// Close ends the session in good order: what was queued is sent, the peer is told, and Close returns when the peer has
+// confirmed it, or after a bounded time (5 s on a WebSocket, 30 s for a polling client that does not come back). An upgrade
+// under way is finished first. Messages that were received and not yet read are dropped. Close may be called more than
+// once and from within ServeSocket; it returns nil.
+func (s *Socket) Close() error {
+	s.beginClose(nil)
+	s.mu.Lock()
+	for s.state != stateClosed {
+		if s.ws != nil && !s.reading {
+			// Nobody is there to see the peer's goodbye.
+			s.reading = true
+			_, _ = s.read()
+			s.reading = false
+			continue
+		}
+		s.cond.Wait()
+	}
+	s.mu.Unlock()
+	if s.client != nil {
+		s.client.wait(s)
+	}
+	return nil
+}
+
+// Abort ends the session at once: nothing is flushed, and Abort does not wait for anything. The session's CloseError has the
+// reason "forced close" and wraps cause, which may be nil.
+func (s *Socket) Abort(cause error) {
+	s.finish(&CloseError{Reason: ReasonForcedClose, Err: cause}, nil)
+}
+
+// beginClose starts what Close waits for.
+func (s *Socket) beginClose(cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != stateOpen {
+		return
+	}
+	s.state, s.cause = stateClosing, cause
+	s.inline = false
+	s.inbox = nil
+	timeout := closeTimeout
+	if s.ws == nil && s.server != nil {
+		timeout = pollCloseTimeout
+	}
+	s.deadline = time.Now().Add(timeout)
+	s.timer.Reset(timeout)
+	s.cond.Broadcast()
+	s.kick()
+}
+
+// sayGoodbye sends the close frame, or at a polling client the close packet. A polling server says it in the answer to a
+// poll. The caller holds s.mu, which is released while sending, and owns s.writing.
+func (s *Socket) sayGoodbye() {
+	s.goodbye = true
+	conn := s.ws
+	s.mu.Unlock()
+	var err error
+	if conn != nil {
+		err = conn.writeClose(0, conn.writeTimeout)
+	} else if _, err = s.client.post([]*outgoing{{typ: packet.Close}}); err == nil {
+		s.finish(&CloseError{Reason: ReasonForcedClose, Err: s.cause}, nil)
+	}
+	if err != nil {
+		s.finish(&CloseError{Reason: ReasonForcedClose, Err: err}, nil)
+	}
+	s.mu.Lock()
+	if conn != nil && s.state == stateClosing {
+		s.expireIn(closeTimeout) // the peer's turn
+	}
+}

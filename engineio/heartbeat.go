@@ -1,0 +1,108 @@
+package engineio
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// In revision 4 the server pings, in revision 3 the client.
+func (s *Socket) receivesPings() bool { return (s.server != nil) == (s.rev == Revision3) }
+
+// startHeartbeat starts the timer, at the handshake and not at the first poll.
+func (s *Socket) startHeartbeat() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == stateClosed {
+		return
+	}
+	first := s.conf.pingInterval
+	if s.receivesPings() {
+		first += s.conf.pingTimeout
+	}
+	s.deadline = time.Now().Add(first)
+	s.timer = time.AfterFunc(first, s.tick)
+}
+
+// expireIn lets the timer act after d. The caller holds s.mu.
+func (s *Socket) expireIn(d time.Duration) {
+	s.deadline = time.Now().Add(d)
+	if s.timer != nil {
+		s.timer.Reset(d)
+	}
+}
+
+// tick acts when the timer rings.
+func (s *Socket) tick() {
+	s.mu.Lock()
+	switch left := time.Until(s.deadline); {
+	case s.state == stateClosed:
+	case left > 0: // the deadline moved while the timer was ringing
+		s.timer.Reset(left)
+	case s.state == stateClosing:
+		cause := s.cause
+		s.mu.Unlock()
+		s.finish(&CloseError{Reason: ReasonForcedClose, Err: cause}, nil)
+		return
+	case s.receivesPings() || s.awaitingPong:
+		s.mu.Unlock()
+		s.finish(&CloseError{Reason: ReasonPingTimeout, Remote: true}, nil)
+		return
+	default:
+		s.awaitingPong, s.graced = true, false
+		s.expireIn(s.conf.pingTimeout)
+		if e := s.ping(); e != nil {
+			s.mu.Unlock()
+			s.finish(e, nil)
+			return
+		}
+	}
+	s.mu.Unlock()
+}
+
+// ping queues a ping. The caller holds s.mu.
+func (s *Socket) ping() *CloseError {
+	s.pings++
+	return s.pushControl(pingPacket)
+}
+
+// pinged moves the deadline of a side that waits for pings. The caller holds s.mu.
+func (s *Socket) pinged() { s.expireIn(s.conf.pingInterval + s.conf.pingTimeout) }
+
+// ponged starts the next interval of a side that sends pings. The caller holds s.mu.
+func (s *Socket) ponged() {
+	s.pongs++
+	s.awaitingPong = false
+	s.expireIn(s.conf.pingInterval)
+	s.cond.Broadcast()
+}
+
+// heardFrom gives a peer that owes a pong, but is sending something else, one more timeout: the pong may stand behind
+// much data. engine.io does so since 6.6.12. The caller holds s.mu.
+func (s *Socket) heardFrom() {
+	if s.awaitingPong && !s.graced {
+		s.graced = true
+		s.deadline = time.Now().Add(s.conf.pingTimeout)
+	}
+}
+
+var errNotRevision3Client = errors.New("engineio: Ping is for clients of revision 3")
+
+// Ping sends a ping behind everything that was queued and returns when its answer has come, which means that the
+// server has received, and a server of this package has dealt with, all that was written before. Only a client of
+// revision 3 may send pings; for others Ping returns an error. Somebody must be in Read.
+func (s *Socket) Ping(ctx context.Context) error {
+	if s.client == nil || s.rev != Revision3 {
+		return errNotRevision3Client
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != stateOpen {
+		return s.closedError()
+	}
+	if e := s.ping(); e != nil {
+		return ErrQueueFull
+	}
+	mine := s.pings
+	return s.waitFor(ctx, func() bool { return s.pongs >= mine })
+}

@@ -1,0 +1,154 @@
+package engineio
+
+import (
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Defaults and fixed bounds. Those of the protocol are the reference implementation's.
+const (
+	DefaultPath           = "/engine.io"
+	DefaultPingInterval   = 25 * time.Second
+	DefaultPingTimeout    = 20 * time.Second
+	DefaultUpgradeTimeout = 10 * time.Second
+	DefaultWriteTimeout   = 10 * time.Second
+	DefaultMaxPayload     = 1_000_000 // bytes
+	DefaultQueueLimit     = 1 << 20   // bytes
+	DefaultBufferLimit    = 512 << 20 // bytes
+	// DefaultDialMaxPayload bounds what a client accepts in one message or poll, in bytes. It is larger than the
+	// servers' limit for one message because a poll may bring many.
+	DefaultDialMaxPayload = 16 << 20
+)
+
+// closeTimeout bounds how long Close waits for the peer's goodbye on a WebSocket, and pollCloseTimeout how long a
+// closed polling session waits for the poll that carries the news (30 s in the reference).
+const (
+	closeTimeout     = 5 * time.Second
+	pollCloseTimeout = 30 * time.Second
+)
+
+// ServerOptions are the options of NewServer, which copies them. The zero value of each field means its default.
+type ServerOptions struct {
+	// Path is where the server answers, with and without a slash behind it. Default: /engine.io. Requests for
+	// another path get 404.
+	Path string
+	// Revisions are the protocol revisions to serve. Default: revision 4 only.
+	Revisions []Revision
+	// Transports are the transports to serve. Default: Polling and WebSocket.
+	Transports []Transport
+	// NoUpgrade keeps sessions on the transport that they started with.
+	NoUpgrade bool
+
+	// PingInterval is the time from one heartbeat to the next. Default: 25 s.
+	PingInterval time.Duration
+	// PingTimeout is the time after which a peer that missed a heartbeat is given up. Default: 20 s.
+	PingTimeout time.Duration
+	// UpgradeTimeout bounds an upgrade from its first byte to its last. Default: 10 s.
+	UpgradeTimeout time.Duration
+	// WriteTimeout bounds one write to a connection; a peer that takes longer is given up. Default: 10 s.
+	WriteTimeout time.Duration
+
+	// MaxPayload is the largest message, and the largest body of a POST, that is accepted, in bytes.
+	// Default: 1,000,000.
+	MaxPayload int
+	// QueueLimit bounds what waits to be sent on one socket, in bytes. One message larger than that is accepted
+	// when nothing waits. Default: 1 MiB.
+	QueueLimit int
+	// BufferLimit bounds what all sockets of the server hold together, in bytes: messages that wait to be sent
+	// (one shared by many sockets counts once a socket) and messages that were received in part.
+	// Default: 512 MiB.
+	BufferLimit int64
+
+	// AllowedOrigins are the origins ("https://example.com") whose pages may open sessions, besides those of the
+	// server's own host; "*" admits every page. Default: none. Requests without an Origin header, which come from
+	// programs and not from pages, are not concerned.
+	AllowedOrigins []string
+
+	// Logger receives what a server's operator wants to know. Default: silence. Session IDs are never logged.
+	Logger *slog.Logger
+}
+
+func (o *ServerOptions) withDefaults() ServerOptions {
+	var c ServerOptions
+	if o != nil {
+		c = *o
+	}
+	c.Path = "/" + strings.Trim(orElse(c.Path, DefaultPath), "/")
+	if c.Revisions = slices.Clone(c.Revisions); len(c.Revisions) == 0 {
+		c.Revisions = []Revision{Revision4}
+	}
+	if c.Transports = slices.Clone(c.Transports); len(c.Transports) == 0 {
+		c.Transports = []Transport{Polling, WebSocket}
+	}
+	c.AllowedOrigins = slices.Clone(c.AllowedOrigins)
+	c.PingInterval = orElse(c.PingInterval, DefaultPingInterval)
+	c.PingTimeout = orElse(c.PingTimeout, DefaultPingTimeout)
+	c.UpgradeTimeout = orElse(c.UpgradeTimeout, DefaultUpgradeTimeout)
+	c.WriteTimeout = orElse(c.WriteTimeout, DefaultWriteTimeout)
+	c.MaxPayload = orElse(c.MaxPayload, DefaultMaxPayload)
+	c.QueueLimit = orElse(c.QueueLimit, DefaultQueueLimit)
+	c.BufferLimit = orElse(c.BufferLimit, DefaultBufferLimit)
+	c.Logger = orElse(c.Logger, slog.New(slog.DiscardHandler))
+	return c
+}
+
+// DialOptions are the options of Dial, which copies them. The zero value of each field means its default.
+type DialOptions struct {
+	// Revision is the protocol revision to speak. Default: Revision4.
+	Revision Revision
+	// Transports are the transports to use. The first one opens the session; a session that starts with Polling
+	// moves to WebSocket if that is among them and the server offers it. Default: Polling, WebSocket.
+	Transports []Transport
+	// NoUpgrade keeps the session on its first transport.
+	NoUpgrade bool
+
+	// HTTPClient makes all requests, the WebSocket handshake included, so that its transport decides on proxies
+	// and TLS and its jar on cookies. It must not have a Timeout, which would end every poll. Default: a client of
+	// this session's own, with the settings of http.DefaultTransport.
+	HTTPClient *http.Client
+	// Header is added to each request.
+	Header http.Header
+
+	// UpgradeTimeout bounds an upgrade from its first byte to its last. Default: 10 s.
+	UpgradeTimeout time.Duration
+	// WriteTimeout bounds one write to a WebSocket and one POST. Default: 10 s.
+	WriteTimeout time.Duration
+	// MaxPayload is the largest message, and the largest answer to a poll, that is accepted, in bytes.
+	// Default: 16 MiB.
+	MaxPayload int
+	// QueueLimit bounds what waits to be sent, in bytes. One message larger than that is accepted when nothing
+	// waits. Default: 1 MiB.
+	QueueLimit int
+
+	// Logger receives what an operator wants to know. Default: silence.
+	Logger *slog.Logger
+}
+
+func (o *DialOptions) withDefaults() DialOptions {
+	var c DialOptions
+	if o != nil {
+		c = *o
+	}
+	c.Revision = orElse(c.Revision, Revision4)
+	if c.Transports = slices.Clone(c.Transports); len(c.Transports) == 0 {
+		c.Transports = []Transport{Polling, WebSocket}
+	}
+	c.Header = c.Header.Clone()
+	c.UpgradeTimeout = orElse(c.UpgradeTimeout, DefaultUpgradeTimeout)
+	c.WriteTimeout = orElse(c.WriteTimeout, DefaultWriteTimeout)
+	c.MaxPayload = orElse(c.MaxPayload, DefaultDialMaxPayload)
+	c.QueueLimit = orElse(c.QueueLimit, DefaultQueueLimit)
+	c.Logger = orElse(c.Logger, slog.New(slog.DiscardHandler))
+	return c
+}
+
+func orElse[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}

@@ -1,0 +1,68 @@
+package engineio
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"slices"
+
+	"github.com/bigcompany/mesh/engineio/packet"
+)
+
+// get polls once, on the reader's goroutine.
+func (c *client) get(*Socket) ([]packet.Packet, error) {
+	r, err := c.request(c.ctx, http.MethodGet, Polling, nil)
+	if err != nil {
+		return nil, err
+	}
+	return c.roundTrip(r)
+}
+
+// post sends as many of out as fit into one POST, at least one, and says how many those were.
+func (c *client) post(out []*outgoing) (int, error) {
+	packets, enc := c.fitting(out)
+	contentType := "text/plain;charset=UTF-8"
+	if enc == packet.Binary {
+		contentType = typeBinary
+	}
+	body := packet.AppendPayload(nil, c.opts.Revision, enc, packets...)
+	r, err := c.request(c.ctx, http.MethodPost, Polling, bytes.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	r.Header.Set("Content-Type", contentType)
+	resp, err := c.http.Do(r)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return 0, readStatus(resp)
+	}
+	_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, errorBodyLimit)) // "ok"; read, the connection can be used again
+	return len(packets), err
+}
+
+// fitting returns the packets of the next POST, and the form to write them in. Where the server did not tell its limit, it
+// is what any server takes in one message.
+func (c *client) fitting(out []*outgoing) ([]packet.Packet, packet.Encoding) {
+	limit := c.maxPayload
+	if limit == 0 {
+		limit = DefaultMaxPayload
+	}
+	enc := packet.Text
+	if c.opts.Revision == Revision3 && slices.ContainsFunc(out, func(o *outgoing) bool { return needsBinaryForm(o.packet()) }) {
+		enc = packet.Binary // see Socket.payloadEncoding
+	}
+	var packets []packet.Packet
+	size := 0
+	for _, o := range out {
+		p := o.packet()
+		size += packet.EncodedLen(c.opts.Revision, enc, p)
+		if len(packets) > 0 && (size > limit || len(packets) == packet.MaxPackets) {
+			break
+		}
+		packets = append(packets, p)
+	}
+	return packets, enc
+}

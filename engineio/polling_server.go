@@ -1,0 +1,347 @@
+package engineio
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/bigcompany/mesh/engineio/packet"
+)
+
+const (
+	typeText   = "text/plain; charset=UTF-8"
+	typeBinary = "application/octet-stream"
+)
+
+// poll is a GET that waits for packets.
+type poll struct{ wake chan struct{} }
+
+// release makes the poll look whether it has something to answer.
+func (p *poll) release() {
+	select {
+	case p.wake <- struct{}{}:
+	default: // it is about to look
+	}
+}
+
+// The polls that an upgrade may find waiting are answered at once, so that the client is not held up. A client that polls
+// on and on while its upgrade makes no progress is slowed down after so many.
+const (
+	promptNoops  = 8
+	noopInterval = 100 * time.Millisecond
+)
+
+var (
+	errPollOverlap = errors.New("engineio: overlap from client")
+	errPostOverlap = errors.New("engineio: data request overlap from client")
+	errPollAborted = errors.New("engineio: poll connection closed prematurely")
+	errPostAborted = errors.New("engineio: data request connection closed prematurely")
+	errPostType    = errors.New("engineio: invalid content")
+)
+
+func (srv *Server) openPolling(w http.ResponseWriter, r *http.Request, q url.Values, rev Revision) {
+	s := srv.open(w, r, q, rev, Polling)
+	if s == nil {
+		return
+	}
+	if err := s.answer(w, []packet.Packet{srv.openPacket(s, Polling)}); err != nil {
+		srv.abandon(s, err)
+		return
+	}
+	srv.run(s)
+}
+
+// servePoll answers a GET with what is queued, waiting until there is something.
+func (s *Socket) servePoll(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	switch {
+	case s.state == stateClosed:
+		s.mu.Unlock()
+		refuse(w, r, CodeUnknownSession)
+		return
+	case s.transport != Polling:
+		s.mu.Unlock()
+		refuse(w, r, CodeBadRequest)
+		return
+	case s.poll != nil:
+		s.mu.Unlock()
+		s.finish(&CloseError{Reason: ReasonTransportError, Remote: true, Err: errPollOverlap}, nil)
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	p := &poll{wake: make(chan struct{}, 1)}
+	s.poll = p
+	for s.writing && s.state != stateClosed { // the answer to the last poll is still on its way out
+		s.cond.Wait()
+	}
+	out, packets, ok := s.takeForPoll(r.Context(), p)
+	if s.poll == p {
+		s.poll = nil
+	}
+	if !ok {
+		s.mu.Unlock()
+		s.finish(&CloseError{Reason: ReasonTransportError, Remote: true, Err: errPollAborted}, nil)
+		return
+	}
+	s.writing = s.writing || len(out) > 0
+	closing := s.state == stateClosing && packets[len(packets)-1].Type == packet.Close
+	cause := s.cause
+	s.mu.Unlock()
+
+	err := s.answer(w, packets)
+	if err != nil {
+		s.sendFailed(err)
+	}
+	if len(out) > 0 {
+		s.mu.Lock()
+		s.sent(out, len(out))
+		s.writing = false
+		s.kick()
+		s.cond.Broadcast()
+		s.mu.Unlock()
+	}
+	if closing {
+		s.finish(&CloseError{Reason: ReasonForcedClose, Err: cause}, nil)
+	}
+}
+
+// takeForPoll waits until there is something to answer a poll with, and takes it from the queue. It returns false if
+// the client gave the poll up. The caller holds s.mu, which is released while waiting.
+func (s *Socket) takeForPoll(ctx context.Context, p *poll) (out []*outgoing, packets []packet.Packet, ok bool) {
+	var pace <-chan time.Time
+	waited, paced := false, false
+	for {
+		switch {
+		case s.state == stateClosed:
+			end := packet.Close
+			if s.closeErr.Reason == ReasonTransportClose {
+				end = packet.Noop // it was the client who said goodbye
+			}
+			return nil, []packet.Packet{{Type: end}}, true
+		case len(s.queue) > 0:
+			out, s.queue = s.queue, nil
+			for _, o := range out {
+				packets = append(packets, o.packet())
+			}
+			if s.state == stateClosing && !s.upgrading {
+				packets = append(packets, packet.Packet{Type: packet.Close})
+			}
+			return out, packets, true
+		case s.state == stateClosing && !s.upgrading:
+			// The noop stands there in the reference too, if the poll came after the close.
+			packets = []packet.Packet{{Type: packet.Noop}, {Type: packet.Close}}
+			if waited {
+				packets = packets[1:]
+			}
+			return nil, packets, true
+		case s.transport != Polling:
+			return nil, []packet.Packet{{Type: packet.Noop}}, true
+		case s.probed && (s.noops < promptNoops || paced):
+			s.noops++
+			return nil, []packet.Packet{{Type: packet.Noop}}, true
+		case s.probed && pace == nil:
+			t := time.NewTimer(noopInterval)
+			defer t.Stop()
+			pace = t.C
+		}
+		s.mu.Unlock()
+		waited, ok = true, true
+		select {
+		case <-p.wake:
+		case <-pace:
+			paced = true
+		case <-ctx.Done():
+			ok = false
+		}
+		s.mu.Lock()
+		if !ok {
+			return nil, nil, false
+		}
+	}
+}
+
+// answer writes packets as the body of a poll's answer.
+func (s *Socket) answer(w http.ResponseWriter, packets []packet.Packet) error {
+	enc, contentType := s.payloadEncoding(packets), typeText
+	if enc == packet.Binary {
+		contentType = typeBinary
+	}
+	body := packet.AppendPayload(nil, s.rev, enc, packets...)
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Cache-Control", "no-store")
+	rc := http.NewResponseController(w)
+	_ = rc.SetWriteDeadline(time.Now().Add(s.conf.writeTimeout)) // not every ResponseWriter can
+	defer func() { _ = rc.SetWriteDeadline(time.Time{}) }()
+	if _, err := w.Write(body); err != nil {
+		return err
+	}
+	if err := rc.Flush(); !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	return nil
+}
+
+// payloadEncoding chooses the form of a payload. In revision 3 all parsers agree on ASCII text and on the binary form,
+// and disagree on other text in the text form; so the binary form carries it, unless the client cannot read that.
+func (s *Socket) payloadEncoding(packets []packet.Packet) packet.Encoding {
+	switch {
+	case s.rev == Revision4:
+		return packet.Text
+	case s.base64:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.twice {
+			return packet.TextTwice
+		}
+		return packet.Text
+	case slices.ContainsFunc(packets, needsBinaryForm):
+		return packet.Binary
+	default:
+		return packet.Text
+	}
+}
+
+func needsBinaryForm(p packet.Packet) bool {
+	return p.Binary || slices.ContainsFunc(p.Data, func(c byte) bool { return c >= 0x80 })
+}
+
+// servePost receives a payload.
+func (s *Socket) servePost(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	if s.posting && s.state != stateClosed {
+		s.mu.Unlock()
+		s.finish(&CloseError{Reason: ReasonTransportError, Remote: true, Err: errPostOverlap}, nil)
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	s.posting = true
+	// The reader sets the pace: one payload waits for it, the next one waits in the connection.
+	for len(s.inbox) > 0 && s.state == stateOpen {
+		s.cond.Wait()
+	}
+	state := s.state
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.posting = false
+		s.cond.Broadcast() // an upgrade may wait for the end of the POST
+	}()
+	if state == stateClosed {
+		refuse(w, r, CodeUnknownSession)
+		return
+	}
+	packets, status, failure := s.receive(w, r)
+	if len(packets) > 0 {
+		failure = s.deliver(packets)
+	}
+	if failure != nil {
+		s.finish(failure, nil)
+	}
+	if status != http.StatusOK {
+		w.WriteHeader(status)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html")
+	w.Header().Set("Content-Length", "2")
+	_, _ = io.WriteString(w, "ok")
+}
+
+// receive reads and parses the body of a POST. It returns the status to answer, and why the session must end, if so.
+func (s *Socket) receive(w http.ResponseWriter, r *http.Request) ([]packet.Packet, int, *CloseError) {
+	isBinary := r.Header.Get("Content-Type") == typeBinary
+	if isBinary && s.rev == Revision4 {
+		return nil, http.StatusBadRequest, &CloseError{Reason: ReasonTransportError, Remote: true, Err: errPostType}
+	}
+	if r.ContentLength > int64(s.conf.maxPayload) {
+		return nil, http.StatusRequestEntityTooLarge, nil
+	}
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(s.conf.bodyDeadline()) // not every ResponseWriter can
+	body, err := readBody(http.MaxBytesReader(w, r.Body, int64(s.conf.maxPayload)), s.conf.budget)
+	_ = rc.SetReadDeadline(time.Time{})
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, http.StatusRequestEntityTooLarge, nil
+	case errors.Is(err, errBufferLimit):
+		return nil, http.StatusServiceUnavailable, &CloseError{Reason: ReasonTransportError, Err: err}
+	case err != nil:
+		return nil, http.StatusBadRequest, &CloseError{Reason: ReasonTransportError, Remote: true, Err: errPostAborted}
+	}
+	packets, err := s.parsePayload(body, isBinary)
+	if err != nil {
+		return nil, http.StatusBadRequest, &CloseError{Reason: ReasonParseError, Remote: true, Err: err}
+	}
+	return packets, http.StatusOK, nil
+}
+
+// readBody reads all of r. Memory grows with what arrives, and beyond growStep is taken from the budget meanwhile.
+func readBody(r io.Reader, b *budget) ([]byte, error) {
+	in := reader{src: r}
+	defer in.settle(b)
+	var body []byte
+	for {
+		if !in.reserve(len(body), b) {
+			return nil, errBufferLimit
+		}
+		body = slices.Grow(body, max(512, min(len(body), 256<<10)))
+		n, err := r.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		if err == io.EOF {
+			return body, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// parsePayload parses the body of a POST. In the text form of revision 3, where two dialects say the same about
+// themselves, it looks for a witness of the older one.
+func (s *Socket) parsePayload(body []byte, isBinary bool) ([]packet.Packet, error) {
+	if isBinary {
+		return packet.ParsePayload(s.rev, packet.Binary, body)
+	}
+	packets, err := packet.ParsePayload(s.rev, packet.Text, body)
+	if s.rev == Revision4 || err != nil {
+		return packets, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.twice = s.twice || slices.ContainsFunc(packets, func(p packet.Packet) bool {
+		return !p.Binary && packet.WitnessTwice(p.Data)
+	})
+	if s.twice {
+		for i, p := range packets {
+			if text, ok := packet.FoldTwice(p.Data); ok && !p.Binary {
+				packets[i].Data = text
+			}
+		}
+	}
+	return packets, nil
+}
+
+// deliver hands packets to the reader. It returns why the session must end, if they say so.
+func (s *Socket) deliver(packets []packet.Packet) *CloseError {
+	var failure *CloseError
+	if i := slices.IndexFunc(packets, func(p packet.Packet) bool { return p.Type == packet.Close }); i >= 0 {
+		// Told to the waiting poll at once, whatever the reader is doing; it still gets what came before.
+		packets = packets[:i]
+		failure = &CloseError{Reason: ReasonTransportClose, Remote: true}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == stateOpen {
+		s.inbox = append(s.inbox, packets...)
+		s.cond.Broadcast()
+	}
+	return failure
+}

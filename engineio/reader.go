@@ -1,0 +1,167 @@
+package engineio
+
+import (
+	"errors"
+	"io"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// idleBuffer is the size of the read buffer that an idle connection holds, in bytes; a busy one borrows a larger one.
+const (
+	idleBuffer = 256
+	busyBuffer = 16 << 10
+)
+
+var busyBuffers = sync.Pool{New: func() any { return new([busyBuffer]byte) }}
+
+// reader buffers what comes from a connection. Its buffer is small while the connection is idle and large while
+// there is more to read than the small one holds, because the idle ones are what a server is full of.
+type reader struct {
+	src io.Reader
+	// beforeBlock runs before each read from src, which may block.
+	beforeBlock func()
+	small       [idleBuffer]byte
+	large       *[busyBuffer]byte
+	buf         []byte // what was read and not yet consumed
+	reserved    int    // bytes taken from the budget for an unfinished message
+}
+
+// preload hands the reader bytes that were read already. They are kept as they are.
+func (r *reader) preload(b []byte) { r.buf = b }
+
+func (r *reader) buffered() int { return len(r.buf) }
+
+// fill reads once from src.
+func (r *reader) fill() error {
+	if r.beforeBlock != nil {
+		r.beforeBlock()
+	}
+	space := r.small[:]
+	if r.large != nil {
+		space = r.large[:]
+	}
+	n, err := r.src.Read(space)
+	switch {
+	case n == len(space) && r.large == nil: // there is more
+		r.large = busyBuffers.Get().(*[busyBuffer]byte)
+		space = r.large[:copy(r.large[:], space)]
+	case n <= idleBuffer && r.large != nil: // the burst is over
+		copy(r.small[:], space[:n])
+		r.releaseLarge()
+		space = r.small[:]
+	}
+	r.buf = space[:n]
+	if n > 0 {
+		return nil // an error comes again
+	}
+	if err == nil {
+		err = io.ErrNoProgress
+	}
+	return err
+}
+
+func (r *reader) releaseLarge() {
+	busyBuffers.Put(r.large)
+	r.large = nil
+}
+
+// Read implements io.Reader.
+func (r *reader) Read(p []byte) (int, error) {
+	if len(r.buf) == 0 {
+		if err := r.fill(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, r.buf)
+	r.buf = r.buf[n:]
+	return n, nil
+}
+
+// growStep is how far memory for a message may run ahead of what was received of it, and how much of an unfinished
+// message is free of the budget, in bytes.
+const growStep = 32 << 10
+
+// appendN appends the next n bytes to dst. Memory grows with what arrives, not with n.
+func (r *reader) appendN(dst []byte, n int, b *budget) ([]byte, error) {
+	if dst == nil {
+		dst = make([]byte, 0, min(n, growStep))
+	}
+	for n > 0 {
+		if !r.reserve(len(dst), b) {
+			return nil, errBufferLimit
+		}
+		var err error
+		var m int
+		switch {
+		case len(r.buf) > 0:
+			m = min(n, len(r.buf))
+			dst = append(dst, r.buf[:m]...)
+			r.buf = r.buf[m:]
+		case n >= busyBuffer: // read it straight to where it belongs
+			dst = slices.Grow(dst, min(n, max(growStep, len(dst))))
+			if r.beforeBlock != nil {
+				r.beforeBlock()
+			}
+			m, err = r.src.Read(dst[len(dst):min(cap(dst), len(dst)+n)])
+			dst = dst[:len(dst)+m]
+		default:
+			err = r.fill()
+		}
+		if n -= m; err != nil && n > 0 {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return nil, err
+		}
+	}
+	return dst, nil
+}
+
+// reserve takes from the budget what a message of n bytes, so far, costs beyond its free part. It takes twice the
+// size, which is what growing may leave behind.
+func (r *reader) reserve(n int, b *budget) bool {
+	if n <= growStep || 2*n <= r.reserved {
+		return true
+	}
+	if !b.take(2 * n) {
+		return false
+	}
+	r.reserved += 2 * n
+	return true
+}
+
+// settle gives back what an unfinished message had taken from the budget.
+func (r *reader) settle(b *budget) {
+	if r.reserved > 0 {
+		b.give(r.reserved)
+		r.reserved = 0
+	}
+}
+
+// errBufferLimit is why a session ends that would take more memory than all may have.
+var errBufferLimit = errors.New("engineio: BufferLimit reached")
+
+// budget bounds the bytes that all sockets of a server hold. The nil budget is without bound.
+type budget struct {
+	limit int64
+	used  atomic.Int64
+}
+
+func (b *budget) take(n int) bool {
+	if b == nil {
+		return true
+	}
+	if b.used.Add(int64(n)) > b.limit {
+		b.used.Add(-int64(n))
+		return false
+	}
+	return true
+}
+
+func (b *budget) give(n int) {
+	if b != nil {
+		b.used.Add(-int64(n))
+	}
+}

@@ -1,0 +1,197 @@
+package engineio
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/bigcompany/mesh/engineio/packet"
+)
+
+// Socket is one session, at either end. It outlives its transport: a session that starts with long-polling may move
+// to a WebSocket, and neither side's messages are lost, doubled or reordered by it.
+//
+// Read belongs to one goroutine; all other methods may be called by any number of them.
+type Socket struct {
+	// Fixed at creation.
+	id      string
+	rev     Revision
+	conf    *config
+	request *http.Request // server only
+	server  *Server       // nil at a client
+	client  *client       // nil at a server
+	base64  bool          // server: the client asked for text only (b64 in the query)
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+
+	mu   sync.Mutex
+	cond sync.Cond // signals every change of what follows
+
+	state     state
+	closeErr  *CloseError // once closed
+	cause     error       // why this side is closing
+	transport Transport
+	ws        *wsConn // the transport, once that is a WebSocket
+	probe     *wsConn // the WebSocket of an upgrade under way
+	upgrading bool    // an upgrade is under way; at a client: polling is paused for it
+
+	// Outgoing. Whoever sets writing owns the transport's sending side until it clears it.
+	queue     []*outgoing
+	queued    int    // bytes in queue and being written
+	reserved  int    // bytes taken from the budget for them
+	enqueued  uint64 // packets, ever
+	flushed   uint64 // packets, ever
+	writing   bool
+	scheduled bool // a flusher was started and has not looked yet
+	goodbye   bool // the close frame or packet was sent
+	inline    bool // the reader is outside of Read and has no further input: write its replies at once
+
+	// Incoming.
+	reading bool            // a goroutine is in Read, or drains on behalf of Close
+	inbox   []packet.Packet // received by polling, not yet read
+	getting bool            // client: a poll is under way
+	poll    *poll           // server: the poll that waits
+	posting bool            // server: a POST is being received
+	noops   int             // server: polls released in the upgrade under way
+	probed  bool            // server: the probe of the upgrade under way was answered
+	twice   bool            // server: this client's text is in UTF-8 twice (parser 1.x)
+
+	// Heartbeat.
+	timer        *time.Timer
+	deadline     time.Time // when the timer is to act; it may ring earlier
+	awaitingPong bool
+	graced       bool // the timeout for the pong was extended
+	pings, pongs uint64 // client, revision 3: ever sent and received
+}
+
+type state uint8
+
+const (
+	stateOpen    state = iota
+	stateClosing       // this side closes: flushing, saying goodbye
+	stateClosed
+)
+
+// config is what the sockets of one server, or one client socket, share.
+type config struct {
+	pingInterval   time.Duration
+	pingTimeout    time.Duration
+	upgradeTimeout time.Duration
+	writeTimeout   time.Duration
+	maxPayload     int
+	queueLimit     int
+	budget         *budget
+	log            *slog.Logger
+	wg             *sync.WaitGroup // every goroutine of these sockets
+}
+
+func newSocket(ctx context.Context, id string, rev Revision, transport Transport, conf *config) *Socket {
+	s := &Socket{id: id, rev: rev, transport: transport, conf: conf}
+	s.cond.L = &s.mu
+	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	return s
+}
+
+// ID returns the session's ID. It is a secret: whoever knows it owns the session, so do not show it to other peers.
+func (s *Socket) ID() string { return s.id }
+
+// Revision returns the protocol revision that the session speaks.
+func (s *Socket) Revision() Revision { return s.rev }
+
+// Transport returns the transport that the session stands on now.
+func (s *Socket) Transport() Transport {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.transport
+}
+
+// Request returns what remains of the request that opened the session: method, URL, host, remote address, TLS state
+// and the header fields that do not concern the connection. It is nil at a client. It must not be changed.
+func (s *Socket) Request() *http.Request { return s.request }
+
+// Context is done when the session has ended; context.Cause then gives the *CloseError. At a server it carries the
+// values of the context of the request that opened the session.
+func (s *Socket) Context() context.Context { return s.ctx }
+
+// adopt makes a WebSocket the session's transport. The caller holds s.mu, or is the only one to know s.
+func (s *Socket) adopt(c *wsConn) {
+	c.in.beforeBlock = s.flushBeforeBlock
+	c.onPing = s.pongFrame
+	s.ws, s.transport = c, WebSocket
+}
+
+// finish ends the session at once, if it has not ended yet. wsErr is what the WebSocket failed with, if it did.
+func (s *Socket) finish(e *CloseError, wsErr error) {
+	s.mu.Lock()
+	if s.state == stateClosed {
+		s.mu.Unlock()
+		return
+	}
+	s.state = stateClosed
+	s.closeErr = e
+	s.inline = false
+	if !e.Remote {
+		s.inbox = nil // whoever closes does not want more
+	}
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	s.queue, s.queued = nil, 0
+	s.conf.budget.give(s.reserved)
+	s.reserved = 0
+	if s.poll != nil {
+		s.poll.release()
+	}
+	conn, probe := s.ws, s.probe
+	s.cond.Broadcast()
+	s.mu.Unlock()
+
+	s.cancel(e)
+	if conn != nil {
+		conn.end(wsErr)
+	}
+	if probe != nil {
+		probe.end(nil)
+	}
+	if s.server != nil {
+		s.server.remove(s)
+	} else {
+		s.client.release()
+		s.conf.wg.Done()
+	}
+	s.conf.log.Debug("engineio: session ended", "reason", e.Reason, "remote", e.Remote, "error", e.Err)
+}
+
+// closedError is what calls on an ended session return. The caller holds s.mu.
+func (s *Socket) closedError() error {
+	if s.closeErr != nil {
+		return s.closeErr
+	}
+	return &CloseError{Reason: ReasonForcedClose, Err: s.cause}
+}
+
+// waitFor waits until done says so, the context ends, or the session does. The caller holds s.mu.
+func (s *Socket) waitFor(ctx context.Context, done func() bool) error {
+	if done() {
+		return nil
+	}
+	if ctx.Done() != nil && ctx != s.ctx {
+		defer context.AfterFunc(ctx, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.cond.Broadcast()
+		})()
+	}
+	for !done() {
+		if s.state == stateClosed {
+			return s.closedError()
+		}
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		s.cond.Wait()
+	}
+	return nil
+}

@@ -1,0 +1,290 @@
+package engineio
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gobwas/ws"
+
+	"github.com/bigcompany/mesh/engineio/packet"
+)
+
+// wsConn carries packets over a WebSocket, for both roles. Reading belongs to one goroutine at a time: the upgrade's
+// until the session moves over, then the one in Socket.Read. Writing belongs to whoever holds Socket.writing (or, before
+// the session has moved over, to the upgrade).
+type wsConn struct {
+	conn  io.ReadWriteCloser
+	rev   Revision
+	state ws.State
+	// base64 is set when the client asked for text frames only (b64 in the query).
+	base64       bool
+	limit        int           // bytes of one message
+	writeTimeout time.Duration // of one write
+	budget       *budget
+
+	// Reading.
+	in       reader
+	header   [ws.MaxHeaderSize]byte
+	fragment []byte    // what has come of an unfinished message
+	fragOp   ws.OpCode // its opcode
+	onPing   func(body []byte)
+}
+
+// errPeerClosed says that the peer closed the WebSocket in good order.
+var errPeerClosed = errors.New("engineio: the peer closed the WebSocket")
+
+// frameError is a violation that is answered with a close frame.
+type frameError struct {
+	code   ws.StatusCode // 0: a close frame without a code
+	reason string        // the session's close reason
+	err    error
+}
+
+func (e *frameError) Error() string { return fmt.Sprintf("%s: %v", e.reason, e.err) }
+func (e *frameError) Unwrap() error { return e.err }
+
+func newWSConn(conn io.ReadWriteCloser, rev Revision, state ws.State, limit int, writeTimeout time.Duration, b *budget) *wsConn {
+	c := &wsConn{conn: conn, rev: rev, state: state, limit: limit, writeTimeout: writeTimeout, budget: b}
+	c.in.src = conn
+	return c
+}
+
+// readPacket returns the next packet. Control frames are dealt with on the way.
+func (c *wsConn) readPacket() (packet.Packet, error) {
+	op, body, err := c.readMessage()
+	if err != nil {
+		return packet.Packet{}, err
+	}
+	var p packet.Packet
+	if op == ws.OpText {
+		p, err = packet.ParseText(c.rev, body)
+	} else {
+		p, err = packet.ParseBinary(c.rev, body)
+	}
+	if err != nil {
+		return p, &frameError{reason: ReasonParseError, err: err}
+	}
+	return p, nil
+}
+
+func (c *wsConn) readMessage() (ws.OpCode, []byte, error) {
+	defer c.in.settle(c.budget)
+	for {
+		h, err := ws.ReadHeaderBuffer(&c.in, c.header[:])
+		if err != nil {
+			if errors.Is(err, ws.ErrHeaderLengthMSB) || errors.Is(err, ws.ErrHeaderLengthUnexpected) {
+				err = &frameError{ws.StatusProtocolError, ReasonTransportError, err}
+			}
+			return 0, nil, err
+		}
+		state := c.state
+		if c.fragOp != 0 {
+			state = state.Set(ws.StateFragmented)
+		}
+		if err := ws.CheckHeader(h, state); err != nil {
+			return 0, nil, &frameError{ws.StatusProtocolError, ReasonTransportError, err}
+		}
+		if h.OpCode.IsControl() {
+			if err := c.readControl(h); err != nil {
+				return 0, nil, err
+			}
+			continue
+		}
+		if h.Length > int64(c.limit-len(c.fragment)) {
+			return 0, nil, &frameError{ws.StatusMessageTooBig, ReasonTransportError, ErrTooLarge}
+		}
+		start := len(c.fragment)
+		if c.fragment, err = c.in.appendN(c.fragment, int(h.Length), c.budget); err != nil {
+			return 0, nil, err
+		}
+		if h.Masked {
+			ws.Cipher(c.fragment[start:], h.Mask, 0)
+		}
+		if h.OpCode != ws.OpContinuation {
+			c.fragOp = h.OpCode
+		}
+		if !h.Fin {
+			if c.fragment == nil {
+				c.fragment = []byte{}
+			}
+			continue
+		}
+		op, body := c.fragOp, c.fragment
+		c.fragOp, c.fragment = 0, nil
+		if op == ws.OpText && !utf8.Valid(body) {
+			return 0, nil, &frameError{ws.StatusInvalidFramePayloadData, ReasonTransportError, ErrInvalidText}
+		}
+		return op, body, nil
+	}
+}
+
+func (c *wsConn) readControl(h ws.Header) error {
+	var space [ws.MaxControlFramePayloadSize]byte
+	body := space[:h.Length]
+	if _, err := io.ReadFull(&c.in, body); err != nil {
+		return err
+	}
+	if h.Masked {
+		ws.Cipher(body, h.Mask, 0)
+	}
+	switch h.OpCode {
+	case ws.OpPing:
+		if c.onPing != nil {
+			c.onPing(bytes.Clone(body))
+		}
+	case ws.OpClose:
+		code, reason := ws.ParseCloseFrameData(body)
+		if len(body) > 0 {
+			if err := ws.CheckCloseFrameData(code, reason); err != nil {
+				return &frameError{ws.StatusProtocolError, ReasonTransportError, err}
+			}
+		}
+		if code == ws.StatusMessageTooBig {
+			return fmt.Errorf("%w: a message was too large for it", errPeerClosed)
+		}
+		return errPeerClosed
+	}
+	return nil
+}
+
+// batch is a buffer in which frames are joined, so that they leave in one system call.
+type batch struct {
+	bytes.Buffer
+	header [ws.MaxHeaderSize]byte
+}
+
+// batchSize is the size at which a batch is written, in bytes.
+const batchSize = 64 << 10
+
+var batches = sync.Pool{New: func() any { return new(batch) }}
+
+func newBatch() *batch { return batches.Get().(*batch) }
+
+func (b *batch) release() {
+	b.Reset()
+	if b.Cap() <= 2*batchSize { // one huge message must not stay in the pool for ever
+		batches.Put(b)
+	}
+}
+
+// writeAll writes queued packets, joined into as few system calls as batchSize allows.
+func (c *wsConn) writeAll(out []*outgoing) error {
+	b := newBatch()
+	defer b.release()
+	for _, o := range out {
+		c.appendOutgoing(b, o)
+		if b.Len() >= batchSize {
+			if err := c.write(b, c.writeTimeout); err != nil {
+				return err
+			}
+		}
+	}
+	return c.write(b, c.writeTimeout)
+}
+
+// appendOutgoing appends the frame that carries o.
+func (c *wsConn) appendOutgoing(b *batch, o *outgoing) {
+	switch {
+	case o.control != 0:
+		c.appendFrame(b, o.control, len(o.data), func(dst []byte) []byte { return append(dst, o.data...) })
+	case !c.state.ClientSide() && o.frame != nil && !(c.base64 && o.binary):
+		b.Write(o.wsFrame(c.rev))
+	default:
+		c.appendPacket(b, o.packet())
+	}
+}
+
+// appendPacket appends a frame that carries p.
+func (c *wsConn) appendPacket(b *batch, p packet.Packet) {
+	if c.base64 && p.Binary {
+		text := packet.AppendText(nil, c.rev, p)
+		c.appendFrame(b, ws.OpText, len(text), func(dst []byte) []byte { return append(dst, text...) })
+		return
+	}
+	op, n := frameShape(c.rev, p)
+	c.appendFrame(b, op, n, func(dst []byte) []byte { return appendFrameBody(dst, c.rev, p) })
+}
+
+func (c *wsConn) appendFrame(b *batch, op ws.OpCode, n int, body func([]byte) []byte) {
+	h := ws.Header{Fin: true, OpCode: op, Length: int64(n)}
+	if c.state.ClientSide() {
+		h.Masked, h.Mask = true, ws.NewMask()
+	}
+	_ = ws.WriteHeaderBuffer(b, h, b.header[:]) // a bytes.Buffer does not fail
+	start := b.Len()
+	b.Grow(n)
+	b.Write(body(b.AvailableBuffer()))
+	if h.Masked {
+		ws.Cipher(b.Bytes()[start:], h.Mask, 0)
+	}
+}
+
+// write writes what b holds, in one system call where the kernel takes it, and empties b.
+func (c *wsConn) write(b *batch, timeout time.Duration) error {
+	if b.Len() == 0 {
+		return nil
+	}
+	if d, ok := c.conn.(interface{ SetWriteDeadline(time.Time) error }); ok {
+		_ = d.SetWriteDeadline(time.Now().Add(timeout)) // a broken connection fails in Write
+	} else {
+		defer time.AfterFunc(timeout, func() { _ = c.conn.Close() }).Stop()
+	}
+	_, err := c.conn.Write(b.Bytes())
+	b.Reset()
+	return err
+}
+
+// writePacket writes one packet at once.
+func (c *wsConn) writePacket(p packet.Packet) error {
+	b := newBatch()
+	defer b.release()
+	c.appendPacket(b, p)
+	return c.write(b, c.writeTimeout)
+}
+
+// goodbyeTimeout bounds the write of a close frame to a peer that is being given up.
+const goodbyeTimeout = time.Second
+
+// writeClose writes a close frame. A code of 0 leaves the frame without one, as the reference does.
+func (c *wsConn) writeClose(code ws.StatusCode, timeout time.Duration) error {
+	b := newBatch()
+	defer b.release()
+	var body []byte
+	if code != 0 {
+		body = ws.NewCloseFrameBody(code, "")
+	}
+	c.appendFrame(b, ws.OpClose, len(body), func(dst []byte) []byte { return append(dst, body...) })
+	return c.write(b, timeout)
+}
+
+// end closes the connection. Where the peer is owed a close frame for err, it gets one before.
+func (c *wsConn) end(err error) {
+	var fe *frameError
+	switch {
+	case errors.As(err, &fe):
+		_ = c.writeClose(fe.code, goodbyeTimeout)
+	case errors.Is(err, errPeerClosed):
+		_ = c.writeClose(0, goodbyeTimeout)
+	}
+	_ = c.conn.Close()
+}
+
+// closeReason translates what ended a WebSocket into what ended the session.
+func closeReason(err error) *CloseError {
+	var fe *frameError
+	switch {
+	case errors.As(err, &fe):
+		return &CloseError{Reason: fe.reason, Remote: true, Err: fe.err}
+	case err == errPeerClosed:
+		return &CloseError{Reason: ReasonTransportClose, Remote: true}
+	case errors.Is(err, errPeerClosed), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return &CloseError{Reason: ReasonTransportClose, Remote: true, Err: err}
+	default:
+		return &CloseError{Reason: ReasonTransportError, Remote: true, Err: err}
+	}
+}

@@ -1,0 +1,164 @@
+package engineio
+
+import (
+	"bytes"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/bigcompany/mesh/engineio/packet"
+)
+
+// accept answers a WebSocket handshake. It picks the first subprotocol that the client offers, as the reference does.
+func (srv *Server) accept(w http.ResponseWriter, r *http.Request, rev Revision, base64 bool) (*wsConn, error) {
+	u := ws.HTTPUpgrader{
+		Timeout:  srv.opts.WriteTimeout,
+		Protocol: func(string) bool { return true },
+	}
+	conn, rw, _, err := u.Upgrade(r, w)
+	if err != nil {
+		if conn != nil {
+			_ = conn.Close()
+		}
+		return nil, err
+	}
+	c := newWSConn(conn, rev, ws.StateServerSide, srv.opts.MaxPayload, srv.opts.WriteTimeout, srv.conf.budget)
+	c.base64 = base64
+	if n := rw.Reader.Buffered(); n > 0 {
+		early, _ := rw.Reader.Peek(n) // what is buffered can be peeked
+		c.in.preload(bytes.Clone(early))
+	}
+	return c, nil
+}
+
+// acceptAndClose is what the reference does with a WebSocket that it has no use for.
+func (srv *Server) acceptAndClose(w http.ResponseWriter, r *http.Request) {
+	if c, err := srv.accept(w, r, Revision4, false); err == nil {
+		c.end(&frameError{reason: ReasonForcedClose})
+	}
+}
+
+func (srv *Server) openWebSocket(w http.ResponseWriter, r *http.Request, q url.Values, rev Revision) {
+	s := srv.open(w, r, q, rev, WebSocket)
+	if s == nil {
+		return
+	}
+	c, err := srv.accept(w, r, rev, s.base64)
+	if err != nil {
+		srv.abandon(s, err)
+		return
+	}
+	s.mu.Lock()
+	s.adopt(c)
+	s.writing = true // the open packet goes first
+	s.mu.Unlock()
+	err = c.writePacket(srv.openPacket(s, WebSocket))
+	s.mu.Lock()
+	s.writing = false
+	ended := s.state == stateClosed
+	s.kick()
+	s.mu.Unlock()
+	if err != nil || ended {
+		c.end(nil)
+		srv.abandon(s, err)
+		return
+	}
+	srv.run(s)
+}
+
+// serveUpgrade moves a session from polling to the WebSocket that r opens, on the goroutine of the request. The client
+// probes with 2probe, is answered 3probe, and says 5 when it has stopped polling.
+func (srv *Server) serveUpgrade(w http.ResponseWriter, r *http.Request, s *Socket, q url.Values) {
+	c, err := srv.accept(w, r, s.rev, q.Get("b64") != "")
+	if err != nil {
+		return
+	}
+	if !s.beginUpgrade(c) {
+		c.end(&frameError{reason: ReasonForcedClose})
+		return
+	}
+	defer srv.wg.Done()
+	timeout := time.AfterFunc(s.conf.upgradeTimeout, func() { _ = c.conn.Close() })
+	err = s.answerProbe(c)
+	if !timeout.Stop() || err != nil {
+		s.abandonUpgrade(c, err)
+		return
+	}
+	s.completeUpgrade(c)
+}
+
+func (s *Socket) beginUpgrade(c *wsConn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != stateOpen || s.transport != Polling || s.upgrading || s.server.opts.NoUpgrade {
+		return false
+	}
+	s.server.wg.Add(1) // the session's own goroutine keeps the count above zero
+	s.upgrading, s.probe, s.noops = true, c, 0
+	return true
+}
+
+// answerProbe returns when the client has said 5. Only the probe and 5 may come before the session has moved.
+func (s *Socket) answerProbe(c *wsConn) error {
+	for {
+		p, err := c.readPacket()
+		switch {
+		case err != nil:
+			return err
+		case p.Type == packet.Ping && string(p.Data) == "probe":
+			if err := c.writePacket(packet.Packet{Type: packet.Pong, Data: p.Data}); err != nil {
+				return err
+			}
+			// Only now may a waiting poll go: a client that gets its end before the answer would poll again.
+			s.mu.Lock()
+			s.probed = true
+			if s.poll != nil {
+				s.poll.release()
+			}
+			s.mu.Unlock()
+		case p.Type == packet.Upgrade:
+			return nil
+		default:
+			return &frameError{reason: ReasonTransportError, err: errProbe}
+		}
+	}
+}
+
+func (s *Socket) abandonUpgrade(c *wsConn, err error) {
+	s.mu.Lock()
+	s.upgrading, s.probe, s.probed = false, nil, false
+	s.cond.Broadcast()
+	if s.poll != nil {
+		s.poll.release() // it may have a close to tell
+	}
+	s.kick()
+	s.mu.Unlock()
+	c.end(err)
+}
+
+func (s *Socket) completeUpgrade(c *wsConn) {
+	s.mu.Lock()
+	// What the client posted comes before what it sends here.
+	for (s.posting || s.writing) && s.state != stateClosed {
+		s.cond.Wait()
+	}
+	if s.state == stateClosed {
+		s.mu.Unlock()
+		c.end(nil)
+		return
+	}
+	s.adopt(c)
+	s.upgrading, s.probe, s.probed = false, nil, false
+	if s.poll != nil {
+		s.poll.release()
+	}
+	if s.state == stateClosing {
+		s.expireIn(closeTimeout)
+	}
+	s.poll = nil // answered with a noop by its own goroutine
+	s.kick()
+	s.cond.Broadcast()
+	s.mu.Unlock()
+}

@@ -1,0 +1,268 @@
+package engineio
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/gobwas/ws"
+
+	"github.com/bigcompany/mesh/engineio/packet"
+)
+
+// Write sends m. It waits while the socket's queue is full; a nil error means that m was queued or sent, not that it
+// has arrived. Text must be valid UTF-8 (ErrInvalidText). If ctx ends while Write waits, m was not sent.
+//
+// A reply that the reader's goroutine writes between two calls of Read is written to a WebSocket at once, within
+// WriteTimeout, if nothing waits before it; everything else is queued and leaves on another goroutine.
+func (s *Socket) Write(ctx context.Context, m Message) error {
+	if err := check(m); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.inline && !s.writing && len(s.queue) == 0 && (ctx.Done() == nil || ctx == s.ctx) {
+		return s.writeNow(m)
+	}
+	o := m.shared
+	if o == nil {
+		o = newOutgoing(m)
+	}
+	if err := s.waitFor(ctx, func() bool { return s.state != stateOpen || s.fits(o.size()) }); err != nil {
+		return err
+	}
+	return s.push(o)
+}
+
+// TryWrite is Write for those who must not wait: it returns ErrQueueFull if there is no room, and never blocks on the
+// peer.
+func (s *Socket) TryWrite(m Message) error {
+	if err := check(m); err != nil {
+		return err
+	}
+	o := m.shared
+	if o == nil {
+		o = newOutgoing(m)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == stateOpen && !s.fits(o.size()) {
+		return ErrQueueFull
+	}
+	return s.push(o)
+}
+
+// Flush waits until all that was queued before the call was handed to the operating system or, by polling, to the
+// HTTP response or request that carries it.
+func (s *Socket) Flush(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	until := s.enqueued
+	return s.waitFor(ctx, func() bool { return s.flushed >= until })
+}
+
+func check(m Message) error {
+	if m.shared == nil && !m.Binary && !utf8.Valid(m.Data) {
+		return ErrInvalidText
+	}
+	return nil
+}
+
+// fits says whether n more bytes may be queued. The caller holds s.mu.
+func (s *Socket) fits(n int) bool { return s.queued == 0 || s.queued+n <= s.conf.queueLimit }
+
+// push queues a message and sees to it that it leaves. The caller holds s.mu and has asked fits.
+func (s *Socket) push(o *outgoing) error {
+	if s.state != stateOpen {
+		return s.closedError()
+	}
+	if !s.enqueue(o) {
+		return ErrQueueFull
+	}
+	s.kick()
+	return nil
+}
+
+// pushControl queues a packet of the protocol's own. The queue's limit does not hold it up, but a peer that makes more
+// of them than it takes away is ended. The caller holds s.mu.
+func (s *Socket) pushControl(o *outgoing) *CloseError {
+	if s.state == stateClosed {
+		return nil
+	}
+	if s.queued > s.conf.queueLimit+controlAllowance || !s.enqueue(o) {
+		return &CloseError{Reason: ReasonTransportError, Remote: true, Err: ErrQueueFull}
+	}
+	s.kick()
+	return nil
+}
+
+const (
+	// controlAllowance is what heartbeats may take beyond the queue's limit, in bytes.
+	controlAllowance = 16 << 10
+	// freeAllowance is what a queue holds without asking the budget, and budgetStep by what it asks, in bytes.
+	freeAllowance = 4 << 10
+	budgetStep    = 16 << 10
+)
+
+// enqueue appends to the queue, if the budget allows. The caller holds s.mu.
+func (s *Socket) enqueue(o *outgoing) bool {
+	n := o.size()
+	if need := s.queued + n - freeAllowance; need > s.reserved {
+		step := max(need-s.reserved, budgetStep)
+		if !s.conf.budget.take(step) {
+			return false
+		}
+		s.reserved += step
+	}
+	if s.queue == nil {
+		s.queue = (*queues.Get().(*[]*outgoing))[:0]
+	}
+	s.queue = append(s.queue, o)
+	s.queued += n
+	s.enqueued++
+	return true
+}
+
+// queues holds the slices that queues are made of, so that an idle socket has none.
+var queues = sync.Pool{New: func() any { q := make([]*outgoing, 0, 16); return &q }}
+
+// maxPooledQueue bounds the queues that are kept for reuse, in packets.
+const maxPooledQueue = 4096
+
+func recycle(q []*outgoing) {
+	if clear(q); cap(q) <= maxPooledQueue {
+		queues.Put(&q)
+	}
+}
+
+// kick sees to it that what is queued leaves. The caller holds s.mu.
+func (s *Socket) kick() {
+	switch {
+	case s.writing || s.scheduled || s.state == stateClosed:
+	case s.poll != nil:
+		s.poll.release()
+	case s.canSend():
+		s.scheduled = true
+		s.conf.wg.Go(s.flusher)
+	}
+}
+
+// flusher is the goroutine that writes what is queued and ends.
+func (s *Socket) flusher() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.scheduled = false
+	s.drain()
+}
+
+// flushBeforeBlock runs on the reader's goroutine when it has dealt with all that one read had brought: the answers
+// leave together.
+func (s *Socket) flushBeforeBlock() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.queue) > 0 {
+		s.drain()
+	}
+}
+
+// drain writes until nothing is queued, and says goodbye if the session is closing. The caller holds s.mu, which is
+// released while writing.
+func (s *Socket) drain() {
+	if s.writing {
+		return // whoever writes will see what is queued
+	}
+	s.writing = true
+	for len(s.queue) > 0 && s.canSend() {
+		out, conn := s.queue, s.ws
+		s.queue = nil
+		s.mu.Unlock()
+		var n int
+		var err error
+		if conn != nil {
+			n, err = len(out), conn.writeAll(out)
+		} else {
+			n, err = s.client.post(out)
+		}
+		if err != nil {
+			s.sendFailed(err)
+		}
+		s.mu.Lock()
+		s.sent(out, n)
+	}
+	if s.state == stateClosing && len(s.queue) == 0 && s.canSend() && !s.goodbye {
+		s.sayGoodbye()
+	}
+	s.writing = false
+	s.cond.Broadcast()
+}
+
+// canSend says whether packets can be sent now on this side's own initiative: a polling server waits for a poll, and a
+// client pauses polling for an upgrade. The caller holds s.mu.
+func (s *Socket) canSend() bool {
+	return s.state != stateClosed && (s.ws != nil || s.client != nil && !s.upgrading)
+}
+
+// sent accounts for the first n packets of out, which have left, and puts the rest back. The caller holds s.mu.
+func (s *Socket) sent(out []*outgoing, n int) {
+	if s.state == stateClosed {
+		return
+	}
+	for _, o := range out[:n] {
+		s.queued -= o.size()
+	}
+	s.flushed += uint64(n)
+	if n < len(out) {
+		s.queue = append(slices.Clone(out[n:]), s.queue...)
+	}
+	recycle(out)
+	if len(s.queue) == 0 && s.reserved > 0 {
+		s.conf.budget.give(s.reserved)
+		s.reserved = 0
+	}
+	s.cond.Broadcast()
+}
+
+// writeNow writes m without queueing it. The caller holds s.mu, which is released while writing.
+func (s *Socket) writeNow(m Message) error {
+	conn := s.ws
+	s.writing = true
+	s.enqueued++
+	s.mu.Unlock()
+	b := newBatch()
+	if m.shared != nil {
+		conn.appendOutgoing(b, m.shared)
+	} else {
+		conn.appendPacket(b, packet.Packet{Type: packet.Message, Binary: m.Binary, Data: m.Data})
+	}
+	err := conn.write(b, conn.writeTimeout)
+	b.release()
+	if err != nil {
+		s.sendFailed(err)
+	}
+	s.mu.Lock()
+	s.flushed++
+	s.writing = false
+	if len(s.queue) > 0 || s.state == stateClosing {
+		s.kick()
+	}
+	if err != nil {
+		return s.closedError()
+	}
+	return nil
+}
+
+// sendFailed ends the session after a write failed.
+func (s *Socket) sendFailed(err error) {
+	s.finish(&CloseError{Reason: ReasonTransportError, Remote: true, Err: err}, nil)
+}
+
+// pongFrame answers a ping of the WebSocket protocol. It runs on the reader's goroutine.
+func (s *Socket) pongFrame(body []byte) {
+	s.mu.Lock()
+	e := s.pushControl(&outgoing{control: ws.OpPong, data: body})
+	s.mu.Unlock()
+	if e != nil {
+		s.finish(e, nil)
+	}
+}
