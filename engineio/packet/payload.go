@@ -1,0 +1,226 @@
+package packet
+
+import (
+	"bytes"
+	"encoding/base64"
+	"strconv"
+)
+
+const (
+	separator = 0x1E // between the packets of a revision 4 payload
+
+	// The markers and the end of the length in a Binary payload.
+	textMarker   = 0x00
+	binaryMarker = 0x01
+	lengthEnd    = 0xFF
+
+	// maxLengthDigits bounds a length prefix, so that an endless one is refused at once and none overflows: it is
+	// beyond any payload, and within an int64.
+	maxLengthDigits = 15
+)
+
+// AppendPayload appends ps as the body of a polling request or answer. It does not separate them from what dst holds
+// already. Nothing is appended for no packets: a payload has one at least.
+func AppendPayload(dst []byte, rev Revision, enc Encoding, ps ...Packet) []byte {
+	for i, p := range ps {
+		if rev == Revision3 {
+			dst = appendFramed(dst, enc, p)
+			continue
+		}
+		if i > 0 {
+			dst = append(dst, separator)
+		}
+		dst = AppendText(dst, rev, p)
+	}
+	return dst
+}
+
+// appendFramed appends p and its length in the forms of revision 3.
+func appendFramed(dst []byte, enc Encoding, p Packet) []byte {
+	n := frameLen(enc, p)
+	if enc == Binary {
+		return appendBinaryFramed(dst, n, p)
+	}
+	dst = strconv.AppendInt(dst, int64(n), 10)
+	dst = append(dst, ':')
+	if enc == TextTwice && !p.Binary {
+		return appendTwice(append(dst, p.Type.digit()), p.Data)
+	}
+	return AppendText(dst, Revision3, p)
+}
+
+func appendBinaryFramed(dst []byte, n int, p Packet) []byte {
+	marker := byte(textMarker)
+	if p.Binary {
+		marker = binaryMarker
+	}
+	dst = append(dst, marker)
+	start := len(dst)
+	dst = strconv.AppendInt(dst, int64(n), 10)
+	for i := start; i < len(dst); i++ {
+		dst[i] -= '0'
+	}
+	dst = append(dst, lengthEnd)
+	if p.Binary {
+		return AppendBinary(dst, Revision3, p)
+	}
+	return AppendText(dst, Revision3, p)
+}
+
+// frameLen returns the length of p as revision 3 writes it before the packet: in bytes in Binary, else in UTF-16 code
+// units.
+func frameLen(enc Encoding, p Packet) int {
+	switch {
+	case p.Binary && enc != Binary:
+		return len("b4") + base64.StdEncoding.EncodedLen(len(p.Data))
+	case enc == Binary, enc == TextTwice: // which has one code point a byte
+		return 1 + len(p.Data)
+	default:
+		return 1 + utf16Len(p.Data)
+	}
+}
+
+// EncodedLen returns exactly how many bytes p adds to a payload, with its length or separator. As revision 4 has one
+// separator less than packets, a payload there is one byte shorter than the sum.
+func EncodedLen(rev Revision, enc Encoding, p Packet) int {
+	if rev != Revision3 {
+		if p.Binary {
+			return len("\x1eb") + base64.StdEncoding.EncodedLen(len(p.Data))
+		}
+		return len("\x1e4") + len(p.Data)
+	}
+	n := frameLen(enc, p)
+	prefix := decimalLen(n) + 1 // the digits, and ':' or lengthEnd
+	switch {
+	case enc == Binary:
+		return 1 + prefix + n
+	case p.Binary:
+		return prefix + n
+	case enc == TextTwice:
+		return prefix + 1 + twiceLen(p.Data)
+	default:
+		return prefix + 1 + len(p.Data)
+	}
+}
+
+func decimalLen(n int) int {
+	digits := 1
+	for ; n >= 10; n /= 10 {
+		digits++
+	}
+	return digits
+}
+
+// ParsePayload is the reverse of AppendPayload. It returns at least one packet and at most MaxPackets, or none and a
+// *SyntaxError. Data aliases b, except where it had to be decoded.
+func ParsePayload(rev Revision, enc Encoding, b []byte) ([]Packet, error) {
+	if len(b) == 0 {
+		return nil, &SyntaxError{0, ErrEmpty}
+	}
+	var (
+		ps   []Packet
+		next = nextFramed
+	)
+	switch {
+	case rev != Revision3:
+		next = nextSeparated
+		ps = make([]Packet, 0, min(1+bytes.Count(b, []byte{separator}), MaxPackets))
+	case enc == Binary:
+		next = nextBinaryFramed
+	}
+	for offset := 0; offset < len(b); {
+		if len(ps) == MaxPackets {
+			return nil, &SyntaxError{offset, ErrTooManyPackets}
+		}
+		p, n, err := next(enc, b[offset:])
+		if err != nil {
+			err.Offset += offset
+			return nil, err
+		}
+		ps = append(ps, p)
+		offset += n
+	}
+	return ps, nil
+}
+
+// nextSeparated parses the first packet of b, a payload of revision 4, and returns how many bytes it and its separator
+// take.
+func nextSeparated(_ Encoding, b []byte) (Packet, int, *SyntaxError) {
+	end := bytes.IndexByte(b, separator)
+	if end < 0 {
+		p, err := parseText(Revision4, b, false)
+		return p, len(b), err
+	}
+	p, err := parseText(Revision4, b[:end:end], false)
+	if err == nil && end+1 == len(b) {
+		// A separator promises a packet, and the caller sees only that nothing is left.
+		err = &SyntaxError{end + 1, ErrEmpty}
+	}
+	return p, end + 1, err
+}
+
+// nextFramed parses the first packet of b, a Text or TextTwice payload of revision 3, and returns how many bytes it takes.
+func nextFramed(enc Encoding, b []byte) (Packet, int, *SyntaxError) {
+	units, start, err := parseLength(b, '0', ':')
+	if err != nil {
+		return Packet{}, 0, err
+	}
+	size, ok := utf16Prefix(b[start:], units)
+	if !ok {
+		return Packet{}, 0, &SyntaxError{0, ErrLength}
+	}
+	p, err := parseText(Revision3, b[start:start+size:start+size], enc == TextTwice)
+	if err != nil {
+		err.Offset += start
+	}
+	return p, start + size, err
+}
+
+// nextBinaryFramed parses the first packet of b, a Binary payload, and returns how many bytes it takes.
+func nextBinaryFramed(_ Encoding, b []byte) (Packet, int, *SyntaxError) {
+	marker := b[0]
+	if marker > binaryMarker {
+		return Packet{}, 0, &SyntaxError{0, ErrMarker}
+	}
+	size, start, err := parseLength(b[1:], 0, lengthEnd)
+	if err != nil {
+		err.Offset++
+		return Packet{}, 0, err
+	}
+	start++
+	if size > len(b)-start {
+		return Packet{}, 0, &SyntaxError{1, ErrLength}
+	}
+	end := start + size
+	body := b[start:end:end]
+	var p Packet
+	if marker == binaryMarker {
+		p, err = parseBinary(Revision3, body)
+	} else {
+		p, err = parseText(Revision3, body, false)
+	}
+	if err != nil {
+		err.Offset += start
+	}
+	return p, end, err
+}
+
+// parseLength parses the decimal length that b starts with, whose digits count from zero and which ends with the byte
+// end. It returns the length and the bytes read, end included. A length that no slice can have is an error.
+func parseLength(b []byte, zero, end byte) (length, size int, err *SyntaxError) {
+	var n int64
+	for i, c := range b {
+		if c == end && i > 0 {
+			if int64(int(n)) != n {
+				return 0, 0, &SyntaxError{0, ErrLength}
+			}
+			return int(n), i + 1, nil
+		}
+		digit := c - zero
+		if digit > 9 || i == maxLengthDigits {
+			return 0, 0, &SyntaxError{i, ErrLength}
+		}
+		n = n*10 + int64(digit)
+	}
+	return 0, 0, &SyntaxError{len(b), ErrLength}
+}

@@ -1,0 +1,76 @@
+package packet_test
+
+import (
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio/packet"
+)
+
+func TestTwiceEncodedText(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		text    string
+		folded  string
+		ok      bool
+		witness bool
+	}{
+		{"é reads as somebody's Ã©", "Ã©", "é", true, false},
+		{"€ leaves a control character", "â\u0082¬", "€", true, true},
+		{"😀 leaves three", "ð\u009f\u0098\u0080", "😀", true, true},
+		{"à leaves a no-break space, which is no control character", "Ã\u00a0", "à", true, false},
+		{"É leaves a control character", "Ã\u0089", "É", true, true},
+		{"all of them among ASCII", `{"a":"Ã©â` + "\u0082¬" + `"}`, `{"a":"é€"}`, true, true},
+		{"what folds may be a control character", "Â\u0085", "\u0085", true, true},
+		{"twice encoded text that was meant", "Ã\u0083Â©", "Ã©", true, true},
+
+		{"nothing", "", "", false, false},
+		{"ASCII is the same in both dialects", "hello", "", false, false},
+		{"long ASCII", `{"event":"x","payload":"0123456789"}`, "", false, false},
+		{"once encoded é", "é", "", false, false},
+		{"once encoded €", "€", "", false, false},
+		{"once encoded 😀", "😀", "", false, false},
+		{"one code point beyond a byte", "Ã©€", "", false, false},
+		{"one code point that does not fold", "â\u0082¬é", "", false, false},
+		{"a lone control character", "a\u0085b", "", false, false},
+		{"a character cut short", "Ã©â\u0082", "", false, false},
+		{"an overlong character", "À\u0080", "", false, false},
+		{"an unpaired surrogate", "í\u00a0\u0080", "", false, false},
+		{"invalid UTF-8", "Ã©\xc3", "", false, false},
+		{"the bytes themselves", "\x82", "", false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			folded, ok := packet.FoldTwice([]byte(tt.text))
+			require.Equal(t, tt.ok, ok)
+			require.Equal(t, tt.folded, string(folded))
+			require.Equal(t, tt.witness, packet.WitnessTwice([]byte(tt.text)))
+		})
+	}
+}
+
+// A server reads a payload as Text, finds a witness, and repairs what it has read.
+func TestFoldingWhatWasReadAsText(t *testing.T) {
+	wire := packet.AppendPayload(nil, rev3, packet.TextTwice, text("é€😀"))
+	ps, err := packet.ParsePayload(rev3, packet.Text, wire)
+	require.NoError(t, err)
+	require.True(t, packet.WitnessTwice(ps[0].Data))
+	folded, ok := packet.FoldTwice(ps[0].Data)
+	require.True(t, ok)
+	require.Equal(t, "é€😀", string(folded))
+}
+
+func TestEveryCodePointTwice(t *testing.T) {
+	for r := rune(0); r <= utf8.MaxRune; r++ {
+		if !utf8.ValidRune(r) || (r > 0x3000 && r%7 != 0) { // a sample of the many that take the same path
+			continue
+		}
+		want := string([]rune{'a', r})
+		wire := packet.AppendPayload(nil, rev3, packet.TextTwice, text(want))
+		ps, err := packet.ParsePayload(rev3, packet.TextTwice, wire)
+		if err != nil || string(ps[0].Data) != want {
+			require.Fail(t, "does not survive", "%U: %v", r, err)
+		}
+	}
+}
