@@ -43,7 +43,9 @@ func testContext(t *testing.T) context.Context {
 	return ctx
 }
 
-func bothRevisions() *ServerOptions { return &ServerOptions{Revisions: []Revision{Revision3, Revision4}} }
+func bothRevisions() *ServerOptions {
+	return &ServerOptions{Revisions: []Revision{Revision3, Revision4}}
+}
 
 func TestEcho(t *testing.T) {
 	_, url := serve(t, echo, bothRevisions())

@@ -62,7 +62,7 @@ type Socket struct {
 	timer        *time.Timer
 	deadline     time.Time // when the timer is to act; it may ring earlier
 	awaitingPong bool
-	graced       bool // the timeout for the pong was extended
+	graced       bool   // the timeout for the pong was extended
 	pings, pongs uint64 // client, revision 3: ever sent and received
 }
 
