@@ -34,14 +34,18 @@ type Hello struct {
 // readHeaders returns what raw, a valid JSON value, says.
 func readHeaders(raw []byte) Headers {
 	var h Headers
-	eachMember(raw, func(m *member) {
+	if raw[0] != '{' {
+		return h
+	}
+	var m member
+	for o := objectAt(raw, 0, MaxDepth); o.more(&m); {
 		switch {
 		case m.is("auth"):
 			h.Auth = readAuth(m.value)
 		case m.is("mesh"):
 			h.Mesh = readHello(m.value)
 		}
-	})
+	}
 	return h
 }
 
@@ -49,28 +53,34 @@ func readAuth(raw []byte) *Auth {
 	if raw[0] != '{' {
 		return nil
 	}
-	a := new(Auth)
-	eachMember(raw, func(m *member) {
+	var (
+		a Auth
+		m member
+	)
+	for o := objectAt(raw, 0, MaxDepth); o.more(&m); {
 		switch {
 		case m.is("user"):
 			a.User, a.HasUser = optional(m.value, MaxCredential)
 		case m.is("password"):
 			a.Password, a.HasPassword = optional(m.value, MaxCredential)
 		}
-	})
-	return a
+	}
+	return &a
 }
 
 func readHello(raw []byte) *Hello {
 	if raw[0] != '{' {
 		return nil
 	}
-	h := new(Hello)
-	eachMember(raw, func(m *member) {
+	var (
+		h Hello
+		m member
+	)
+	for o := objectAt(raw, 0, MaxDepth); o.more(&m); {
 		switch {
 		case m.is("v"):
 			h.V = 0
-			if len(m.value) <= 9 {
+			if len(m.value) <= maxDigits {
 				h.V, _ = strconv.Atoi(string(m.value))
 			}
 		case m.is("key"):
@@ -78,9 +88,12 @@ func readHello(raw []byte) *Hello {
 		case m.is("name"):
 			h.Name, _ = optional(m.value, MaxName)
 		}
-	})
-	return h
+	}
+	return &h
 }
+
+// maxDigits bounds the digits of a version, so that it fits an int everywhere.
+const maxDigits = 9
 
 // optional decodes a string that counts as absent when it is none, or none that can be used.
 func optional(raw []byte, limit int) (string, bool) {

@@ -124,17 +124,10 @@ func hex4(s []byte) rune {
 	return hexDigit(s[0])<<12 | hexDigit(s[1])<<8 | hexDigit(s[2])<<4 | hexDigit(s[3])
 }
 
-// eachMember calls fn for every member of raw, a valid JSON value: for none unless that is an object.
-func eachMember(raw []byte, fn func(m *member)) {
-	if raw[0] != '{' {
-		return
-	}
-	o := objectAt(raw, 0, MaxDepth)
-	for m := new(member); ; fn(m) {
-		if ok, err := o.next(m); !ok || err != nil {
-			return
-		}
-	}
+// more is next for an object that is known to be valid. It ends where one that is not goes wrong.
+func (o *object) more(m *member) bool {
+	ok, err := o.next(m)
+	return ok && err == nil
 }
 
 // decode returns the string that raw, a JSON value, stands for: last itself if it is equal to that, so that a string

@@ -70,13 +70,14 @@ func AppendWithID(dst, payload []byte, id string) []byte {
 // for anything else, and for an id that is no string, is longer than MaxID, or has half a surrogate pair.
 func PayloadID(payload []byte) string {
 	id := ""
-	if len(payload) == 0 {
+	if len(payload) == 0 || payload[0] != '{' {
 		return id
 	}
-	eachMember(payload, func(m *member) {
+	var m member
+	for o := objectAt(payload, 0, MaxDepth); o.more(&m); {
 		if m.is("id") {
 			id, _ = decode(m.value, MaxID, "")
 		}
-	})
+	}
 	return id
 }

@@ -146,41 +146,56 @@ const (
 // str reads the string whose opening quote is at i, and tells whether it has escapes.
 func (b text) str(i int) (end int, escaped bool, err error) {
 	i++
+	start, seen := i, uint64(0) // seen: all bytes or-ed together, some behind the string among them
 	for {
-		// Eight bytes at a time while none is a quote, a backslash, a control character or beyond ASCII. A borrow
-		// can only mark bytes above the first that is marked rightly, so that the lowest mark is always right.
+		// Eight bytes at a time while none is a quote, a backslash or a control character. A borrow can only mark
+		// bytes above the first that is marked rightly, so that the lowest mark is always right.
 		for len(b)-i >= 8 {
 			x := binary.LittleEndian.Uint64(b[i:])
+			seen |= x
 			quote, slash := x^'"'*everyByte, x^'\\'*everyByte
-			marks := (x | (x-' '*everyByte)&^x | (quote-everyByte)&^quote | (slash-everyByte)&^slash) & highBits
+			marks := ((x-' '*everyByte)&^x | (quote-everyByte)&^quote | (slash-everyByte)&^slash) & highBits
 			if marks != 0 {
 				i += bits.TrailingZeros64(marks) / 8
 				break
 			}
 			i += 8
 		}
-		if i >= len(b) {
-			return 0, false, b.fail(i, errEnd)
-		}
-		switch c := b[i]; {
-		case c == '"':
-			return i + 1, escaped, nil
-		case c == '\\':
+		switch {
+		case i >= len(b):
+			err = b.fail(i, errEnd)
+		case b[i] == '"':
+			end = i + 1
+		case b[i] == '\\':
 			escaped = true
-			if i, err = b.escape(i); err != nil {
-				return 0, false, err
+			next, bad := b.escape(i)
+			if bad == nil {
+				i = next
+				continue
 			}
-		case c < ' ':
-			return 0, false, b.fail(i, errControl)
-		case c < utf8.RuneSelf:
-			i++
+			err = bad
+		case b[i] < ' ':
+			err = b.fail(i, errControl)
 		default:
-			r, n := utf8.DecodeRune(b[i:])
-			if r == utf8.RuneError && n == 1 {
-				return 0, false, b.fail(i, errUTF8)
-			}
-			i += n
+			seen |= uint64(b[i])
+			i++
+			continue
 		}
+		if seen&highBits != 0 && !utf8.Valid(b[start:i]) {
+			return 0, false, b.badUTF8(start)
+		}
+		return end, escaped, err
+	}
+}
+
+// badUTF8 blames the first byte from i that starts no character.
+func (b text) badUTF8(i int) error {
+	for {
+		r, n := utf8.DecodeRune(b[i:])
+		if r == utf8.RuneError && n <= 1 {
+			return &SyntaxError{Offset: i, Err: errUTF8}
+		}
+		i += n
 	}
 }
 

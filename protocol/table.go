@@ -82,11 +82,12 @@ func (t EventTable) set(m *member) {
 		t[key] = true
 	case '{':
 		remote := true
-		eachMember(m.value, func(m *member) {
-			if m.is("remote") {
-				remote = m.value[0] != 'f'
+		var field member
+		for o := objectAt(m.value, 0, MaxDepth); o.more(&field); {
+			if field.is("remote") {
+				remote = field.value[0] != 'f'
 			}
-		})
+		}
 		t[key] = remote
 	default:
 		delete(t, key)
