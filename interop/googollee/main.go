@@ -1,0 +1,120 @@
+// Command googollee is an Engine.IO peer made of github.com/googollee/go-engine.io, for the tests of package interop.
+// It speaks as the Node peers do, server and client in one program:
+//
+//	listen    {id, options: {transports}, echo, burst}
+//	dial      {id, url, options: {transports}, burst}
+//	send      {id, session, text | base64}
+//	close     {id, session}                           without a session: a server and all its sessions
+//
+// Events: listening {port}; open, message, upgrade, error {error} and closed {error}, each with the session's number.
+// The library tells neither of upgrades nor why a session ended: this program looks at the transport once a
+// millisecond, and gives the error of the read.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+
+	engineio "github.com/googollee/go-engine.io"
+	"github.com/googollee/go-engine.io/transport"
+	"github.com/googollee/go-engine.io/transport/polling"
+	"github.com/googollee/go-engine.io/transport/websocket"
+
+	"github.com/bigcompany/mesh/interop"
+)
+
+// event is what leaves as one line. Unlike interop.Event it leaves out what it does not have.
+type event struct {
+	ID        string  `json:"id"`
+	Kind      string  `json:"event"`
+	Port      int     `json:"port,omitempty"`
+	Session   int     `json:"session,omitempty"`
+	Transport string  `json:"transport,omitempty"`
+	Text      *string `json:"text,omitempty"`
+	Base64    []byte  `json:"base64,omitempty"`
+	Sent      int     `json:"sent,omitempty"`
+	Reason    string  `json:"reason,omitempty"`
+	Error     string  `json:"error,omitempty"`
+}
+
+var stdout struct {
+	sync.Mutex
+	*json.Encoder
+}
+
+func report(e event) {
+	stdout.Lock()
+	defer stdout.Unlock()
+	if err := stdout.Encode(e); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func main() {
+	stdout.Encoder = json.NewEncoder(os.Stdout)
+	endpoints := make(map[string]endpoint)
+	lines := bufio.NewReader(os.Stdin)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if err != nil {
+			return // the test has ended, or closed our input
+		}
+		var c interop.Command
+		if err := json.Unmarshal(line, &c); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		switch c.Do {
+		case "listen":
+			endpoints[c.ID] = listen(c)
+		case "dial":
+			endpoints[c.ID] = dial(c)
+		case "send":
+			endpoints[c.ID].send(c)
+		case "close":
+			endpoints[c.ID].close(c.Session)
+		default:
+			fmt.Fprintln(os.Stderr, "no such command:", c.Do)
+			os.Exit(1)
+		}
+	}
+}
+
+// endpoint is a server or a client session.
+type endpoint interface {
+	send(c interop.Command)
+	close(session int)
+}
+
+// transports are those that the command's options name, in the library's order.
+func transports(c interop.Command) []transport.Transport {
+	names, _ := c.Options["transports"].([]any)
+	var list []transport.Transport
+	for _, t := range []transport.Transport{polling.Default, websocket.Default} {
+		if len(names) == 0 || slices.Contains(names, any(t.Name())) {
+			list = append(list, t)
+		}
+	}
+	return list
+}
+
+// session is one of either end.
+type session struct {
+	id     string
+	number int
+	conn   engineio.Conn
+
+	mu   sync.Mutex // one writer at a time
+	sent int
+}
+
+func (s *session) event(kind string) event { return event{ID: s.id, Kind: kind, Session: s.number} }
+
+func (s *session) transport() string {
+	return s.conn.(interface{ Transport() string }).Transport()
+}

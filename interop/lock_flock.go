@@ -1,0 +1,26 @@
+//go:build unix && !solaris && !aix
+
+package interop
+
+import (
+	"os"
+	"syscall"
+)
+
+// lockFile waits for the lock that is named by a file. The lock ends with the process that holds it at the latest.
+func lockFile(name string) (unlock func(), err error) {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
+		if err == nil {
+			return func() { _ = f.Close() }, nil
+		}
+		if err != syscall.EINTR {
+			_ = f.Close()
+			return nil, err
+		}
+	}
+}

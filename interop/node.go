@@ -1,0 +1,87 @@
+package interop
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+// Scripts of the folder node, for StartNode.
+const (
+	EngineServer = "eio-server.js" // argument: the version
+	EngineClient = "eio-client.js" // argument: the version
+	MeshNode     = "mesh-node.js"
+)
+
+// StartNode runs a script of the folder node. It installs the npm packages first if need be.
+func StartNode(t testing.TB, script string, args ...string) *Peer {
+	t.Helper()
+	Need(t, "node", "npm")
+	dir, err := install()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("node", append([]string{filepath.Join(dir, script)}, args...)...)
+	cmd.Dir = dir
+	return start(t, fmt.Sprintf("%s %v", script, args), cmd)
+}
+
+// install makes node_modules what the lock file says, once a process, and returns the folder with the scripts.
+var install = sync.OnceValues(func() (string, error) {
+	root, err := moduleRoot()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(root, "interop", "node")
+	lock, err := os.ReadFile(filepath.Join(dir, "package-lock.json"))
+	if err != nil {
+		return "", fmt.Errorf("interop: %w", err)
+	}
+	sum := sha256.Sum256(lock)
+	want := hex.EncodeToString(sum[:])
+
+	// Tests of several packages run at the same time, as processes of their own.
+	unlock, err := lockFile(filepath.Join(dir, ".install.lock"))
+	if err != nil {
+		return "", fmt.Errorf("interop: %w", err)
+	}
+	defer unlock()
+	// The mark holds the sum of the lock that was installed; npm ci removes it with the rest of the folder.
+	mark := filepath.Join(dir, "node_modules", ".installed")
+	if have, err := os.ReadFile(mark); err == nil && string(have) == want {
+		return dir, nil
+	}
+	cmd := exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("interop: npm ci: %w\n%s", err, out)
+	}
+	if err := os.WriteFile(mark, []byte(want), 0o644); err != nil {
+		return "", fmt.Errorf("interop: %w", err)
+	}
+	return dir, nil
+})
+
+// moduleRoot is the folder with go.mod above the working directory, which in tests is the package's own.
+func moduleRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", fmt.Errorf("interop: %w", err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return "", errors.New("interop: no go.mod above the working directory")
+		}
+		dir = up
+	}
+}

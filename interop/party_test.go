@@ -1,0 +1,201 @@
+package interop
+
+import (
+	"context"
+	"fmt"
+	"testing"
+)
+
+// mode is the way in which a session uses the transports.
+type mode string
+
+const (
+	polling   mode = "polling"
+	websocket mode = "websocket"
+	upgrade   mode = "upgrade" // from polling to WebSocket
+)
+
+var modes = []mode{polling, websocket, upgrade}
+
+func (m mode) transports() []string {
+	if m == upgrade {
+		return []string{"polling", "websocket"}
+	}
+	return []string{string(m)}
+}
+
+// message is what a session carries.
+type message struct {
+	binary bool
+	data   string
+}
+
+func (m message) String() string {
+	if len(m.data) > 40 {
+		return fmt.Sprintf("%d bytes (binary %t) %q…", len(m.data), m.binary, m.data[:40])
+	}
+	return fmt.Sprintf("%q (binary %t)", m.data, m.binary)
+}
+
+// setup is what both ends of a session are asked for.
+type setup struct {
+	mode  mode
+	echo  bool // the server returns each message as it came
+	burst int  // so many messages, as Burst says, from both ends: client-0 and so on, and server-0 and so on
+}
+
+// party is one end of a session, whatever runs it.
+type party interface {
+	send(ctx context.Context, m message) error
+	// receive returns the next message. The end of the session is an error. What arrives is kept until it is called.
+	receive(ctx context.Context) (message, error)
+	// upgraded waits for the upgrade to WebSocket.
+	upgraded(ctx context.Context) error
+	close(ctx context.Context) error
+	// closed waits for the end of the session and returns its reason.
+	closed(ctx context.Context) (string, error)
+}
+
+// clientSide opens sessions of one client implementation.
+type clientSide interface {
+	dial(ctx context.Context, url string, s setup) (party, error)
+}
+
+// serverSide runs servers of one implementation, one a call. A server ends with the context or the test.
+type serverSide interface {
+	listen(ctx context.Context, s setup) (listening, error)
+}
+
+type listening interface {
+	url() string
+	accept(ctx context.Context) (party, error)
+	close() error
+}
+
+// peerClient dials in a peer's process.
+type peerClient struct{ peer *Peer }
+
+// peerServer listens in a peer's process. Options are the library's, but for the transports.
+type peerServer struct {
+	peer    *Peer
+	options map[string]any
+}
+
+type peerParty struct {
+	endpoint *Endpoint
+	session  int
+}
+
+func startClient(t testing.TB, version string) clientSide {
+	t.Helper()
+	if version == Googollee {
+		return peerClient{StartGoogollee(t)}
+	}
+	return peerClient{StartNode(t, EngineClient, version)}
+}
+
+func startServer(t testing.TB, version string, options map[string]any) serverSide {
+	t.Helper()
+	if version == Googollee {
+		return peerServer{StartGoogollee(t), options}
+	}
+	return peerServer{StartNode(t, EngineServer, version), options}
+}
+
+func (c peerClient) dial(ctx context.Context, url string, s setup) (party, error) {
+	cmd := Command{Do: "dial", URL: url, Options: map[string]any{"transports": s.mode.transports()}}
+	if s.burst > 0 {
+		cmd.Burst = &Burst{Prefix: "client", Count: s.burst}
+		cmd.Upgrade = s.mode == upgrade
+	}
+	p := peerParty{c.peer.Endpoint(), 1}
+	if err := p.endpoint.Do(cmd); err != nil {
+		return nil, err
+	}
+	if _, err := p.await(ctx, "open"); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+type peerListening struct {
+	endpoint *Endpoint
+	port     int
+}
+
+func (s peerServer) listen(ctx context.Context, set setup) (listening, error) {
+	options := map[string]any{"transports": set.mode.transports()}
+	for k, v := range s.options {
+		options[k] = v
+	}
+	cmd := Command{Do: "listen", Options: options, Echo: set.echo}
+	if set.burst > 0 {
+		cmd.Burst = &Burst{Prefix: "server", Count: set.burst}
+		cmd.Upgrade = set.mode == upgrade
+	}
+	e := s.peer.Endpoint()
+	if err := e.Do(cmd); err != nil {
+		return nil, err
+	}
+	ev, err := e.Await(ctx, "listening")
+	if err != nil {
+		return nil, err
+	}
+	return peerListening{e, ev.Port}, nil
+}
+
+func (l peerListening) url() string { return fmt.Sprintf("http://127.0.0.1:%d/engine.io/", l.port) }
+
+func (l peerListening) accept(ctx context.Context) (party, error) {
+	ev, err := l.endpoint.Await(ctx, "open")
+	if err != nil {
+		return nil, err
+	}
+	return peerParty{l.endpoint, ev.Session}, nil
+}
+
+func (l peerListening) close() error { return l.endpoint.Do(Command{Do: "close"}) }
+
+func (p peerParty) send(_ context.Context, m message) error {
+	cmd := Command{Do: "send", Session: p.session}
+	if m.binary {
+		cmd.Base64 = []byte(m.data)
+	} else {
+		cmd.Text = &m.data
+	}
+	return p.endpoint.Do(cmd)
+}
+
+// await waits for an event of the kind. What says that there will be none is an error.
+func (p peerParty) await(ctx context.Context, kind string) (Event, error) {
+	ev, err := p.endpoint.Await(ctx, kind, "closed", "error", "upgradeError")
+	if err == nil && ev.Kind != kind {
+		err = fmt.Errorf("waiting for %s: %s: %s%s", kind, ev.Kind, ev.Reason, ev.Error)
+	}
+	return ev, err
+}
+
+func (p peerParty) receive(ctx context.Context) (message, error) {
+	ev, err := p.await(ctx, "message")
+	if err != nil {
+		return message{}, err
+	}
+	if ev.Text != nil {
+		return message{data: *ev.Text}, nil
+	}
+	return message{binary: true, data: string(ev.Base64)}, nil
+}
+
+func (p peerParty) upgraded(ctx context.Context) error {
+	_, err := p.await(ctx, "upgrade")
+	return err
+}
+
+func (p peerParty) close(context.Context) error {
+	return p.endpoint.Do(Command{Do: "close", Session: p.session})
+}
+
+func (p peerParty) closed(ctx context.Context) (string, error) {
+	ev, err := p.endpoint.Await(ctx, "closed")
+	return ev.Reason, err
+}

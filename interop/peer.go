@@ -1,0 +1,288 @@
+package interop
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+)
+
+// AwaitTimeout bounds the waits of Must. Peers answer within milliseconds; the rest is for a loaded machine.
+const AwaitTimeout = 20 * time.Second
+
+// Command is one line to a peer. The peer's script says which fields a command has.
+type Command struct {
+	Do string `json:"do"`
+	ID string `json:"id,omitempty"` // filled in by Do
+
+	// Engine.IO peers.
+	URL     string         `json:"url,omitempty"`
+	Options map[string]any `json:"options,omitempty"` // handed to the library as they are
+	Echo    bool           `json:"echo,omitempty"`
+	Burst   *Burst         `json:"burst,omitempty"`
+	Upgrade bool           `json:"upgrade,omitempty"` // the burst's last part waits for the upgrade
+	Session int            `json:"session,omitempty"`
+	Text    *string        `json:"text,omitempty"`
+	Base64  []byte         `json:"base64,omitempty"`
+
+	// Nodes of the mesh.
+	Host     string          `json:"host,omitempty"`
+	Port     int             `json:"port,omitempty"`
+	User     string          `json:"user,omitempty"`
+	Password string          `json:"password,omitempty"`
+	Accept   [][2]string     `json:"accept,omitempty"` // pairs of user and password that a hub admits; nil admits all
+	Retry    int             `json:"retry,omitempty"`  // milliseconds; 0 is the bare client
+	Name     string          `json:"name,omitempty"`
+	Payload  json.RawMessage `json:"payload,omitempty"` // nil leaves the argument out
+}
+
+// Burst asks for Count messages, PREFIX-0 and so on, sent as soon as a session opens: before, during and after the
+// upgrade if there is one.
+type Burst struct {
+	Prefix string `json:"prefix"`
+	Count  int    `json:"count"`
+}
+
+// Event is one line from a peer.
+type Event struct {
+	ID   string `json:"id"`
+	Kind string `json:"event"`
+
+	Port      int     `json:"port"`
+	Session   int     `json:"session"` // a server's sessions, and a client's only one, are numbered from 1
+	Transport string  `json:"transport"`
+	Text      *string `json:"text"`
+	Base64    []byte  `json:"base64"`
+	Sent      int     `json:"sent"` // messages of the burst that had been sent at this moment
+	Reason    string  `json:"reason"`
+	Error     string  `json:"error"`
+
+	Name    string          `json:"name"`
+	Payload json.RawMessage `json:"payload"` // nil where none arrived
+	Result  json.RawMessage `json:"result"`
+}
+
+// Peer is a process that a test started. It is safe for concurrent use.
+type Peer struct {
+	name   string
+	cmd    *exec.Cmd
+	exited chan struct{} // closed when the process has ended and everything it wrote was read
+
+	inMu sync.Mutex // one line at a time
+	in   io.WriteCloser
+
+	mu        sync.Mutex
+	stderr    bytes.Buffer
+	endpoints map[string]*Endpoint
+	last      int   // the number of the last endpoint that was named
+	err       error // why the process ended; set before exited is closed
+}
+
+// start runs cmd as a peer until t ends.
+func start(t testing.TB, name string, cmd *exec.Cmd) *Peer {
+	t.Helper()
+	p := &Peer{name: name, cmd: cmd, exited: make(chan struct{}), endpoints: make(map[string]*Endpoint)}
+	cmd.Stderr = stderrOf{p}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatalf("interop: %s: %v", name, err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatalf("interop: %s: %v", name, err)
+	}
+	p.in = in
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("interop: %s: %v", name, err)
+	}
+	go p.run(out)
+	t.Cleanup(func() {
+		p.Kill()
+		if t.Failed() {
+			t.Logf("interop: %s wrote to standard error:\n%s", name, p.Stderr())
+		}
+	})
+	return p
+}
+
+// run hands the lines of out to the endpoints until the process ends. Start's cleanup waits for it.
+func (p *Peer) run(out io.Reader) {
+	err := p.read(out)
+	_, _ = io.Copy(io.Discard, out) // after a bad line, so that the process is not stuck in a write
+	if exit := p.cmd.Wait(); exit != nil {
+		err = exit
+	} else if err == nil {
+		err = errors.New("ended")
+	}
+	p.mu.Lock()
+	p.err = err
+	p.mu.Unlock()
+	close(p.exited)
+}
+
+func (p *Peer) read(out io.Reader) error {
+	lines := bufio.NewReader(out)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+		var ev Event
+		if err := json.Unmarshal(line, &ev); err != nil {
+			return fmt.Errorf("line %.200q: %w", line, err)
+		}
+		p.endpoint(ev.ID).push(ev)
+	}
+}
+
+// Kill kills the process and waits until it is gone. It may be called again.
+func (p *Peer) Kill() {
+	_ = p.cmd.Process.Kill() // fails only if it has ended already
+	<-p.exited
+}
+
+// Stderr returns what the process wrote to its standard error so far.
+func (p *Peer) Stderr() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stderr.String()
+}
+
+type stderrOf struct{ p *Peer }
+
+func (w stderrOf) Write(b []byte) (int, error) {
+	w.p.mu.Lock()
+	defer w.p.mu.Unlock()
+	return w.p.stderr.Write(b)
+}
+
+// Endpoint names a new server or session in the process.
+func (p *Peer) Endpoint() *Endpoint {
+	p.mu.Lock()
+	p.last++
+	id := strconv.Itoa(p.last)
+	p.mu.Unlock()
+	return p.endpoint(id)
+}
+
+// Node returns the endpoint of a process that holds only one.
+func (p *Peer) Node() *Endpoint { return p.endpoint("") }
+
+func (p *Peer) endpoint(id string) *Endpoint {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e := p.endpoints[id]
+	if e == nil {
+		e = &Endpoint{peer: p, id: id, pushed: make(chan struct{})}
+		p.endpoints[id] = e
+	}
+	return e
+}
+
+// Endpoint is one server, session or node in a peer's process. It is safe for concurrent use.
+type Endpoint struct {
+	peer *Peer
+	id   string
+
+	mu     sync.Mutex
+	queue  []Event
+	pushed chan struct{} // closed and replaced when an event is queued
+}
+
+func (e *Endpoint) push(ev Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.queue = append(e.queue, ev)
+	close(e.pushed)
+	e.pushed = make(chan struct{})
+}
+
+// Do sends a command.
+func (e *Endpoint) Do(c Command) error {
+	c.ID = e.id
+	line, err := json.Marshal(c)
+	if err != nil {
+		return fmt.Errorf("interop: %s: %w", e.peer.name, err)
+	}
+	e.peer.inMu.Lock()
+	defer e.peer.inMu.Unlock()
+	if _, err := e.peer.in.Write(append(line, '\n')); err != nil {
+		return fmt.Errorf("interop: %s: %s: %w", e.peer.name, c.Do, err)
+	}
+	return nil
+}
+
+// Await returns the first event that is of one of the kinds, waiting for it if need be. Events of other kinds stay
+// where they are, to be awaited later.
+func (e *Endpoint) Await(ctx context.Context, kinds ...string) (Event, error) {
+	for {
+		ended := false
+		select {
+		case <-e.peer.exited:
+			ended = true // and all its events are queued
+		default:
+		}
+		e.mu.Lock()
+		for i, ev := range e.queue {
+			if slices.Contains(kinds, ev.Kind) {
+				e.queue = slices.Delete(e.queue, i, i+1)
+				e.mu.Unlock()
+				return ev, nil
+			}
+		}
+		pushed, waiting := e.pushed, e.kinds()
+		e.mu.Unlock()
+		if ended {
+			return Event{}, fmt.Errorf("interop: %s: process ended (%w) without an event %v; it reported %v",
+				e.peer.name, e.peer.err, kinds, waiting)
+		}
+		select {
+		case <-pushed:
+		case <-e.peer.exited:
+		case <-ctx.Done():
+			return Event{}, fmt.Errorf("interop: %s: no event %v, but %v: %w",
+				e.peer.name, kinds, waiting, context.Cause(ctx))
+		}
+	}
+}
+
+func (e *Endpoint) kinds() []string {
+	var kinds []string
+	for _, ev := range e.queue {
+		kinds = append(kinds, ev.Kind)
+	}
+	return kinds
+}
+
+// Must sends a command and returns the first event of the kind. It fails t if there is none.
+func (e *Endpoint) Must(t testing.TB, c Command, kind string) Event {
+	t.Helper()
+	if err := e.Do(c); err != nil {
+		t.Fatal(err)
+	}
+	return e.MustAwait(t, kind)
+}
+
+// MustAwait returns the first event of the kind. It fails t if none comes within AwaitTimeout.
+func (e *Endpoint) MustAwait(t testing.TB, kind string) Event {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), AwaitTimeout)
+	defer cancel()
+	ev, err := e.Await(ctx, kind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ev
+}

@@ -1,0 +1,62 @@
+package interop
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestAwaitEndsWhenTheProcessDoes(t *testing.T) {
+	t.Parallel()
+	peer := StartNode(t, EngineServer, "6.6.12")
+	e := peer.Endpoint()
+	e.Must(t, Command{Do: "listen"}, "listening")
+	peer.Kill()
+	_, err := e.Await(t.Context(), "open")
+	require.ErrorContains(t, err, "process ended")
+}
+
+func TestAwaitLeavesOtherEventsToBeAwaited(t *testing.T) {
+	t.Parallel()
+	e := (&Peer{endpoints: map[string]*Endpoint{}, exited: make(chan struct{})}).Endpoint()
+	for _, kind := range []string{"open", "message", "closed"} {
+		e.push(Event{Kind: kind})
+	}
+	for _, kind := range []string{"closed", "open", "message"} {
+		ev, err := e.Await(t.Context(), kind)
+		require.NoError(t, err)
+		require.Equal(t, kind, ev.Kind)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := e.Await(ctx, "open")
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+// The packages are named by version and sum. Where they come from is the business of whoever installs them.
+func TestLockNamesNoDownloadAddress(t *testing.T) {
+	t.Parallel()
+	lock, err := os.ReadFile(filepath.Join("node", "package-lock.json"))
+	require.NoError(t, err)
+	require.False(t, bytes.Contains(lock, []byte(`"resolved"`)))
+	var parsed struct {
+		Packages map[string]struct {
+			Integrity    string
+			Dependencies map[string]string
+		}
+	}
+	require.NoError(t, json.Unmarshal(lock, &parsed))
+	for name, p := range parsed.Packages {
+		if name != "" {
+			require.NotEmpty(t, p.Integrity, name)
+		}
+		for dep, version := range p.Dependencies {
+			require.NotContains(t, version, "://", "%s of %s", dep, name)
+		}
+	}
+}
