@@ -35,7 +35,7 @@ func (s *Socket) Read(ctx context.Context) (Message, error) {
 	s.reading, s.inline = true, false
 	m, err := s.read()
 	s.reading = false
-	s.inline = err == nil && s.ws != nil && s.ws.in.buffered() == 0
+	s.inline = err == nil && s.state == stateOpen && s.ws != nil && s.ws.raw != nil && s.ws.in.buffered() == 0
 	return m, err
 }
 

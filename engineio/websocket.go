@@ -27,6 +27,10 @@ type wsConn struct {
 	writeTimeout time.Duration // of one write
 	budget       *budget
 
+	// Writing.
+	raw  *rawConn // nil if writing may have to wait
+	rest []byte   // what an attempt to write without waiting left over; it goes before all else
+
 	// Reading.
 	in       reader
 	header   [ws.MaxHeaderSize]byte
@@ -51,6 +55,7 @@ func (e *frameError) Unwrap() error { return e.err }
 func newWSConn(conn io.ReadWriteCloser, rev Revision, state ws.State, limit int, writeTimeout time.Duration, b *budget) *wsConn {
 	c := &wsConn{conn: conn, rev: rev, state: state, limit: limit, writeTimeout: writeTimeout, budget: b}
 	c.in.src = conn
+	c.raw = newRawConn(conn)
 	return c
 }
 
@@ -172,19 +177,61 @@ func (b *batch) release() {
 	}
 }
 
-// writeAll writes queued packets, joined into as few system calls as batchSize allows.
-func (c *wsConn) writeAll(out []*outgoing) error {
+// writeAll writes queued packets, joined into as few system calls as batchSize allows. It says how many of them it
+// took. Without wait it stops where it would have to wait, with what is left of a batch in c.rest.
+func (c *wsConn) writeAll(out []*outgoing, wait bool) (n int, err error) {
+	if len(c.rest) > 0 {
+		if err := c.send(c.rest, c.writeTimeout); err != nil {
+			return 0, err
+		}
+		c.rest = nil
+	}
 	b := newBatch()
 	defer b.release()
-	for _, o := range out {
+	for i, o := range out {
 		c.appendOutgoing(b, o)
-		if b.Len() >= batchSize {
-			if err := c.write(b, c.writeTimeout); err != nil {
-				return err
-			}
+		if b.Len() < batchSize && i < len(out)-1 {
+			continue
+		}
+		n = i + 1
+		if wait {
+			err = c.send(b.Bytes(), c.writeTimeout)
+		} else {
+			err = c.trySend(b.Bytes())
+		}
+		b.Reset()
+		if err != nil || len(c.rest) > 0 {
+			break
 		}
 	}
-	return c.write(b, c.writeTimeout)
+	return n, err
+}
+
+// trySend writes what the kernel takes at once and keeps the rest in c.rest. The connection must have a raw side.
+func (c *wsConn) trySend(p []byte) error {
+	n, err := c.raw.try(p)
+	if n < len(p) {
+		c.rest = bytes.Clone(p[n:])
+	}
+	return err
+}
+
+// send writes all of p, in one system call where the kernel takes it.
+func (c *wsConn) send(p []byte, timeout time.Duration) error {
+	if c.raw != nil {
+		n, err := c.raw.try(p)
+		if p = p[n:]; err != nil || len(p) == 0 {
+			return err
+		}
+	}
+	if d, ok := c.conn.(interface{ SetWriteDeadline(time.Time) error }); ok {
+		_ = d.SetWriteDeadline(time.Now().Add(timeout)) // a broken connection fails in Write
+		defer func() { _ = d.SetWriteDeadline(time.Time{}) }()
+	} else {
+		defer time.AfterFunc(timeout, func() { _ = c.conn.Close() }).Stop()
+	}
+	_, err := c.conn.Write(p)
+	return err
 }
 
 // appendOutgoing appends the frame that carries o.
@@ -224,27 +271,12 @@ func (c *wsConn) appendFrame(b *batch, op ws.OpCode, n int, body func([]byte) []
 	}
 }
 
-// write writes what b holds, in one system call where the kernel takes it, and empties b.
-func (c *wsConn) write(b *batch, timeout time.Duration) error {
-	if b.Len() == 0 {
-		return nil
-	}
-	if d, ok := c.conn.(interface{ SetWriteDeadline(time.Time) error }); ok {
-		_ = d.SetWriteDeadline(time.Now().Add(timeout)) // a broken connection fails in Write
-	} else {
-		defer time.AfterFunc(timeout, func() { _ = c.conn.Close() }).Stop()
-	}
-	_, err := c.conn.Write(b.Bytes())
-	b.Reset()
-	return err
-}
-
 // writePacket writes one packet at once.
 func (c *wsConn) writePacket(p packet.Packet) error {
 	b := newBatch()
 	defer b.release()
 	c.appendPacket(b, p)
-	return c.write(b, c.writeTimeout)
+	return c.send(b.Bytes(), c.writeTimeout)
 }
 
 // goodbyeTimeout bounds the write of a close frame to a peer that is being given up.
@@ -259,7 +291,7 @@ func (c *wsConn) writeClose(code ws.StatusCode, timeout time.Duration) error {
 		body = ws.NewCloseFrameBody(code, "")
 	}
 	c.appendFrame(b, ws.OpClose, len(body), func(dst []byte) []byte { return append(dst, body...) })
-	return c.write(b, timeout)
+	return c.send(b.Bytes(), timeout)
 }
 
 // end closes the connection. Where the peer is owed a close frame for err, it gets one before.

@@ -14,15 +14,15 @@ import (
 // Write sends m. It waits while the socket's queue is full; a nil error means that m was queued or sent, not that it
 // has arrived. Text must be valid UTF-8 (ErrInvalidText). If ctx ends while Write waits, m was not sent.
 //
-// A reply that the reader's goroutine writes between two calls of Read is written to a WebSocket at once, within
-// WriteTimeout, if nothing waits before it; everything else is queued and leaves on another goroutine.
+// A reply that is written between two calls of Read leaves on a WebSocket at once if nothing waits before it and the kernel
+// takes it; everything else is queued and leaves on another goroutine, together with what else is queued by then.
 func (s *Socket) Write(ctx context.Context, m Message) error {
 	if err := check(m); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.inline && !s.writing && len(s.queue) == 0 && (ctx.Done() == nil || ctx == s.ctx) {
+	if s.inline && !s.writing && !s.pending() {
 		return s.writeNow(m)
 	}
 	o := m.shared
@@ -153,34 +153,35 @@ func (s *Socket) flusher() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.scheduled = false
-	s.drain()
+	s.drain(true)
 }
 
 // flushBeforeBlock runs on the reader's goroutine when it has dealt with all that one read had brought: the answers
-// leave together.
+// leave together. What the kernel does not take at once is left to a flusher.
 func (s *Socket) flushBeforeBlock() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.queue) > 0 {
-		s.drain()
+	if len(s.queue) > 0 && s.ws != nil && s.ws.raw != nil {
+		s.drain(false)
 	}
 }
 
-// drain writes until nothing is queued, and says goodbye if the session is closing. The caller holds s.mu, which is
-// released while writing.
-func (s *Socket) drain() {
+// drain writes until nothing is queued, and says goodbye if the session is closing. Without wait it writes what leaves at
+// once. The caller holds s.mu, which is released while writing.
+func (s *Socket) drain(wait bool) {
 	if s.writing {
 		return // whoever writes will see what is queued
 	}
 	s.writing = true
-	for len(s.queue) > 0 && s.canSend() {
+	for s.pending() && s.canSend() && (wait || s.ws.rest == nil) {
 		out, conn := s.queue, s.ws
 		s.queue = nil
+		hadRest := conn != nil && conn.rest != nil
 		s.mu.Unlock()
 		var n int
 		var err error
 		if conn != nil {
-			n, err = len(out), conn.writeAll(out)
+			n, err = conn.writeAll(out, wait)
 		} else {
 			n, err = s.client.post(out)
 		}
@@ -188,13 +189,24 @@ func (s *Socket) drain() {
 			s.sendFailed(err)
 		}
 		s.mu.Lock()
+		if hadRest {
+			s.flushed++ // the packet whose end it was
+		}
 		s.sent(out, n)
 	}
-	if s.state == stateClosing && len(s.queue) == 0 && s.canSend() && !s.goodbye {
+	if s.state == stateClosing && !s.pending() && s.canSend() && !s.goodbye && wait {
 		s.sayGoodbye()
 	}
 	s.writing = false
+	if !wait && (s.pending() || s.state == stateClosing) {
+		s.kick()
+	}
 	s.cond.Broadcast()
+}
+
+// pending says whether something waits to be written. The caller holds s.mu and owns s.writing.
+func (s *Socket) pending() bool {
+	return len(s.queue) > 0 || s.ws != nil && s.ws.rest != nil
 }
 
 // canSend says whether packets can be sent now on this side's own initiative: a polling server waits for a poll, and a
@@ -203,7 +215,8 @@ func (s *Socket) canSend() bool {
 	return s.state != stateClosed && (s.ws != nil || s.client != nil && !s.upgrading)
 }
 
-// sent accounts for the first n packets of out, which have left, and puts the rest back. The caller holds s.mu.
+// sent accounts for the first n packets of out, which were written, and puts the others back. The caller holds s.mu and
+// owns s.writing.
 func (s *Socket) sent(out []*outgoing, n int) {
 	if s.state == stateClosed {
 		return
@@ -212,6 +225,9 @@ func (s *Socket) sent(out []*outgoing, n int) {
 		s.queued -= o.size()
 	}
 	s.flushed += uint64(n)
+	if s.ws != nil && s.ws.rest != nil {
+		s.flushed-- // the last one has not left as a whole
+	}
 	if n < len(out) {
 		s.queue = append(slices.Clone(out[n:]), s.queue...)
 	}
@@ -223,7 +239,8 @@ func (s *Socket) sent(out []*outgoing, n int) {
 	s.cond.Broadcast()
 }
 
-// writeNow writes m without queueing it. The caller holds s.mu, which is released while writing.
+// writeNow writes m without queueing it; what the kernel does not take at once is left to a flusher. The caller holds
+// s.mu, which is released while writing.
 func (s *Socket) writeNow(m Message) error {
 	conn := s.ws
 	s.writing = true
@@ -235,15 +252,17 @@ func (s *Socket) writeNow(m Message) error {
 	} else {
 		conn.appendPacket(b, packet.Packet{Type: packet.Message, Binary: m.Binary, Data: m.Data})
 	}
-	err := conn.write(b, conn.writeTimeout)
+	err := conn.trySend(b.Bytes())
 	b.release()
 	if err != nil {
 		s.sendFailed(err)
 	}
 	s.mu.Lock()
-	s.flushed++
 	s.writing = false
-	if len(s.queue) > 0 || s.state == stateClosing {
+	if conn.rest == nil {
+		s.flushed++
+	}
+	if s.pending() || s.state == stateClosing {
 		s.kick()
 	}
 	if err != nil {

@@ -1,0 +1,76 @@
+//go:build unix
+
+package engineio
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"syscall"
+)
+
+// rawConn writes to a connection without ever waiting for it. It lets the goroutine in Read write replies itself: a reader
+// that waited for its peer to read could wait for ever, if the peer's reader does the same.
+type rawConn struct{ rc syscall.RawConn }
+
+// newRawConn returns nil if conn is not a plain socket: what lies over one (TLS, a test's wrapper) wants its Write called.
+func newRawConn(conn io.ReadWriteCloser) *rawConn {
+	var sc syscall.Conn
+	switch c := conn.(type) {
+	case *net.TCPConn:
+		sc = c
+	case *net.UnixConn:
+		sc = c
+	default:
+		return nil
+	}
+	rc, err := sc.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return &rawConn{rc}
+}
+
+// try writes what the kernel takes of p now, and says how much that was.
+func (c *rawConn) try(p []byte) (int, error) {
+	a := attempts.Get().(*attempt)
+	a.p, a.n, a.err = p, 0, nil
+	err := c.rc.Write(a.f)
+	if err == nil {
+		err = a.err
+	}
+	n := a.n
+	a.p = nil
+	attempts.Put(a)
+	return n, err
+}
+
+// attempt is one try. It is pooled because the function that RawConn.Write takes would be allocated each time.
+type attempt struct {
+	p   []byte
+	n   int
+	err error
+	f   func(fd uintptr) bool
+}
+
+var attempts = sync.Pool{New: func() any {
+	a := new(attempt)
+	a.f = a.run
+	return a
+}}
+
+func (a *attempt) run(fd uintptr) bool {
+	for {
+		n, err := syscall.Write(int(fd), a.p)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+			continue
+		case errors.Is(err, syscall.EAGAIN):
+		default:
+			a.err = err
+		}
+		a.n = max(n, 0)
+		return true
+	}
+}
