@@ -1,0 +1,93 @@
+package mesh
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+
+	"github.com/bigcompany/mesh/engineio"
+)
+
+// address is where a hub is.
+type address struct {
+	scheme string // http or https
+	host   string // not empty, without brackets
+	port   string
+	path   string // of Engine.IO, without a slash at its end
+}
+
+var (
+	errUserinfo = errors.New("credentials belong into User and Password")
+	errQuery    = errors.New("a query or fragment has no meaning here")
+	errNoTLS    = errors.New("a hub has no TLS of its own: mount NewHub in a server that has")
+)
+
+// parseAddr parses Options.Addr. Its errors do not quote what could be a password.
+func parseAddr(s string) (address, error) {
+	a := address{scheme: "http", path: engineio.DefaultPath}
+	hostport := s
+	if strings.Contains(s, "://") {
+		u, err := url.Parse(s)
+		switch {
+		case err != nil:
+			var ue *url.Error
+			if errors.As(err, &ue) {
+				err = ue.Err // the rest is the URL
+			}
+			return a, fmt.Errorf("mesh: Addr: %w", err)
+		case u.User != nil:
+			return a, fmt.Errorf("mesh: Addr: %w", errUserinfo)
+		case u.RawQuery != "" || u.Fragment != "":
+			return a, fmt.Errorf("mesh: Addr: %w", errQuery)
+		}
+		switch u.Scheme {
+		case "http", "ws":
+			a.port = "80"
+		case "https", "wss":
+			a.scheme, a.port = "https", "443"
+		default:
+			return a, fmt.Errorf("mesh: Addr: unknown scheme %q", u.Scheme)
+		}
+		if path := strings.TrimRight(u.Path, "/"); path != "" {
+			a.path = path
+		}
+		a.host = u.Hostname()
+		if u.Port() != "" {
+			a.port = u.Port()
+		}
+	} else {
+		host, port, err := net.SplitHostPort(hostport)
+		if err != nil {
+			// A name alone, or a literal address without a port.
+			host, port = strings.Trim(hostport, "[]"), ""
+			if strings.ContainsAny(host, "/@? ") || strings.Contains(host, ":") && net.ParseIP(host) == nil {
+				return a, errors.New("mesh: Addr is neither host:port nor a URL")
+			}
+		}
+		a.host, a.port = host, port
+	}
+	defaultHost, defaultPort, _ := net.SplitHostPort(DefaultAddr)
+	if a.host == "" {
+		a.host = defaultHost
+	}
+	if a.port == "" {
+		a.port = defaultPort
+	}
+	return a, nil
+}
+
+// at returns the address with another host.
+func (a address) at(host string) address {
+	a.host = host
+	return a
+}
+
+func (a address) String() string { return net.JoinHostPort(a.host, a.port) }
+
+// url is what a client dials.
+func (a address) url() string {
+	u := url.URL{Scheme: a.scheme, Host: a.String(), Path: a.path + "/"}
+	return u.String()
+}

@@ -1,0 +1,297 @@
+package mesh
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/protocol"
+)
+
+// client is the link of a node that is connected to a hub, or looking for it.
+//
+// Its one lasting goroutine, live, reads the connection and makes the next one. Two more come and go: one introduces
+// the node to a hub, while live reads the answer, and pump writes what Emit and On could not write themselves.
+type client struct {
+	node *Node
+	url  string
+	key  string // secret; the node's ID is made from it
+
+	life   context.Context // ends with the node
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu      sync.Mutex
+	conn    *conn // nil while there is none that a hub has answered
+	closing bool  // nothing more is accepted; what is queued still leaves
+	pumping bool
+	out     outbox
+	packet  []byte        // scratch
+	news    chan struct{} // closed at the next change that somebody may wait for; nil if nobody does
+
+	// For Flush, in events ever. What was accepted is written or in out. What was written and not confirmed when its
+	// connection broke may be lost: lost is the number of the last of those, told that of the last that a Flush has
+	// reported.
+	accepted, written, confirmed, lost, told uint64
+}
+
+// Connect connects to a hub and returns when that has answered; ctx bounds this only. An attempt that fails is an error
+// at once: *AuthError if the hub refuses the node, otherwise one that wraps what engineio.Dial returned. Once connected,
+// the node reconnects for as long as it lives, with pauses that grow to 5 s.
+func Connect(ctx context.Context, opts *Options) (*Node, error) {
+	o, addr, err := prepare(opts)
+	if err != nil {
+		return nil, err
+	}
+	return connect(ctx, o, addr)
+}
+
+func connect(ctx context.Context, o Options, addr address) (*Node, error) {
+	key := randomHex()
+	n := newNode(o, Client, protocol.ID(key), addr)
+	c := &client{node: n, url: addr.url(), key: key, out: outbox{limit: o.OfflineLimit}}
+	c.life, c.cancel = context.WithCancel(context.Background())
+	n.link = c
+	conn, err := c.dial(ctx)
+	if err == nil {
+		c.wg.Go(func() { c.live(conn) })
+		err = c.introduce(ctx, conn)
+	}
+	if err != nil {
+		_ = n.Close()
+		return nil, fmt.Errorf("mesh: connect to %s: %w", addr, err)
+	}
+	return n, nil
+}
+
+// emit writes an event if nothing is in the way, and queues it otherwise.
+func (c *client) emit(event string, payload json.RawMessage) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing {
+		return ErrClosed
+	}
+	if conn := c.conn; conn != nil && !c.pumping && c.out.empty() && !c.stale(conn) {
+		c.packet = c.encode(c.packet[:0], conn, event, payload)
+		err := conn.sock.TryWrite(engineio.Message{Data: c.packet})
+		if err == nil {
+			c.accepted++
+			c.written++
+			return nil
+		}
+		if !errors.Is(err, engineio.ErrQueueFull) {
+			c.lose(conn)
+		}
+	}
+	if !c.out.push(pending{event, payload}) {
+		return ErrQueueFull
+	}
+	c.accepted++
+	c.startPump()
+	return nil
+}
+
+func (c *client) announce() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.startPump()
+}
+
+// stale tells whether the hub has yet to learn what the node wants. The caller holds c.mu.
+func (c *client) stale(conn *conn) bool { return conn.announced < c.node.emitter.version.Load() }
+
+// startPump sees to it that what waits leaves. The caller holds c.mu.
+func (c *client) startPump() {
+	if c.pumping || c.closing || c.conn == nil || c.out.empty() && !c.stale(c.conn) {
+		return
+	}
+	c.pumping = true
+	c.wg.Go(c.pump)
+}
+
+// pump writes what waits, the table first: an answer to an event must find the listener that was added before it. It
+// waits for room in the connection's queue, and ends when nothing is left to write or there is nowhere to write to.
+func (c *client) pump() {
+	var packet []byte
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.conn != nil && (c.stale(c.conn) || !c.out.empty()) {
+		conn, version := c.conn, uint64(0)
+		if c.stale(conn) {
+			packet, version = c.handshake(packet[:0], nil)
+		} else {
+			next := c.out.front()
+			packet = c.encode(packet[:0], conn, next.event, next.payload)
+		}
+		c.mu.Unlock()
+		err := conn.sock.Write(c.life, engineio.Message{Data: packet})
+		c.mu.Lock()
+		switch {
+		case err != nil:
+			c.lose(conn)
+		case version > 0:
+			conn.announced = version
+		default:
+			c.out.pop()
+			c.written++
+		}
+		c.tell()
+	}
+	c.pumping = false
+	c.tell()
+}
+
+// handshake appends the packet that announces what the node wants, and returns the version of that.
+func (c *client) handshake(dst []byte, offer *protocol.Hello) ([]byte, uint64) {
+	table, version := c.node.emitter.table()
+	return protocol.AppendPacket(dst, &protocol.Packet{
+		Event:      protocol.NameHandshake,
+		Payload:    emptyObject,
+		EventTable: table.AppendTo(nil),
+		Headers:    protocol.Headers{Auth: c.credentials(), Mesh: offer},
+	}, true), version
+}
+
+// credentials are there in every handshake, and at a Node hub in every packet: without the object that hub would die.
+func (c *client) credentials() *protocol.Auth {
+	return &protocol.Auth{User: c.node.opts.User, Password: c.node.opts.Password}
+}
+
+var emptyObject = json.RawMessage("{}")
+
+// encode appends the packet that carries an event to a hub. A Node hub would die of a payload that is null or absent.
+func (c *client) encode(dst []byte, conn *conn, event string, payload json.RawMessage) []byte {
+	p := protocol.Packet{Event: event, Payload: payload}
+	if !conn.native {
+		if len(payload) == 0 || string(payload) == "null" {
+			p.Payload = emptyObject
+		}
+		p.Headers.Auth = c.credentials()
+	}
+	return protocol.AppendPacket(dst, &p, !conn.native)
+}
+
+// lose takes note that a connection has ended, or is of no more use. The caller holds c.mu.
+func (c *client) lose(conn *conn) {
+	if c.conn != conn {
+		return
+	}
+	conn.sock.Abort(nil) // if it has not ended by itself
+	c.conn = nil
+	c.node.counters.peers.Store(0)
+	conn.lostBefore = c.lost
+	if c.written > c.confirmed {
+		c.lost = c.written
+	}
+	c.confirmed = c.written
+	c.tell()
+}
+
+// tell wakes those who wait for a change. The caller holds c.mu.
+func (c *client) tell() {
+	if c.news != nil {
+		close(c.news)
+		c.news = nil
+	}
+}
+
+// change returns a channel that is closed at the next change. The caller holds c.mu.
+func (c *client) change() <-chan struct{} {
+	if c.news == nil {
+		c.news = make(chan struct{})
+	}
+	return c.news
+}
+
+func (c *client) flush(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	target, version, told := c.accepted, c.node.emitter.version.Load(), c.told
+	for {
+		if c.closing {
+			return ErrClosed
+		}
+		conn := c.conn
+		if conn == nil || c.written < target || conn.announced < version {
+			news := c.change()
+			c.mu.Unlock()
+			select {
+			case <-news:
+			case <-ctx.Done():
+			}
+			c.mu.Lock()
+			if ctx.Err() != nil {
+				return fmt.Errorf("mesh: flush: %w", context.Cause(ctx))
+			}
+			continue
+		}
+		until := c.written
+		c.mu.Unlock()
+		err := conn.sock.Ping(ctx)
+		if errors.Is(err, engineio.ErrQueueFull) {
+			err = conn.sock.Flush(ctx)
+			c.mu.Lock()
+			if err == nil {
+				continue
+			}
+		} else {
+			c.mu.Lock()
+		}
+		switch {
+		case err == nil:
+			return c.confirm(conn, until, told)
+		case ctx.Err() != nil:
+			return fmt.Errorf("mesh: flush: %w", context.Cause(ctx))
+		}
+		c.lose(conn)
+	}
+}
+
+// confirm takes note that the hub has processed all that was written until then. The caller holds c.mu.
+func (c *client) confirm(conn *conn, until, told uint64) error {
+	c.confirmed = max(c.confirmed, until)
+	if c.conn != conn && c.lost <= until {
+		c.lost = conn.lostBefore // the connection broke after the answer: nothing was lost
+	}
+	if c.lost > told {
+		c.told = max(c.told, c.lost)
+		return ErrUnconfirmed
+	}
+	return nil
+}
+
+func (c *client) hubInfo() (HubInfo, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn == nil {
+		return HubInfo{}, false
+	}
+	return c.conn.hub, true
+}
+
+func (c *client) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	c.mu.Lock()
+	c.closing = true
+	c.tell()
+	conn := c.conn
+	for c.conn == conn && c.pumping && ctx.Err() == nil {
+		news := c.change()
+		c.mu.Unlock()
+		select {
+		case <-news:
+		case <-ctx.Done():
+		}
+		c.mu.Lock()
+	}
+	c.mu.Unlock()
+	if conn != nil {
+		_ = conn.sock.Close()
+	}
+	c.cancel()
+	c.wg.Wait()
+}

@@ -1,0 +1,240 @@
+package mesh
+
+import (
+	"context"
+	"encoding/json"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/protocol"
+)
+
+// conn is one connection of a client.
+type conn struct {
+	sock   *engineio.Socket
+	parser protocol.Parser // of the reader's
+
+	// What the hub says before it answers the first ping, written by the reader until then.
+	native  bool // it speaks the extensions
+	hub     HubInfo
+	settled atomic.Bool // it has answered
+	refused atomic.Pointer[AuthError]
+
+	read       chan struct{} // closed when the reader has read all
+	introduced chan struct{} // closed when introduce is done
+	failure    error         // of introduce; valid once introduced is closed
+
+	// Guarded by client.mu once the connection is the client's.
+	announced  uint64 // version of the table that the hub has
+	lostBefore uint64 // client.lost before this connection broke
+}
+
+func (c *client) dial(ctx context.Context) (*conn, error) {
+	o := &c.node.opts
+	sock, err := engineio.Dial(ctx, c.url, &engineio.DialOptions{
+		Revision:   engineio.Revision3,
+		Transports: o.Transports,
+		HTTPClient: o.HTTPClient,
+		MaxPayload: max(engineio.DefaultDialMaxPayload, 2*o.MaxMessage), // a hub adds the sender
+		QueueLimit: o.QueueLimit,
+		Logger:     o.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &conn{sock: sock, read: make(chan struct{}), introduced: make(chan struct{})}, nil
+}
+
+// introduce tells a hub who this node is and what it wants, and makes the connection the client's when the hub has
+// dealt with that. Somebody must be reading meanwhile.
+func (c *client) introduce(ctx context.Context, conn *conn) error {
+	defer close(conn.introduced)
+	first, version := c.handshake(nil, &protocol.Hello{V: protocol.Version, Key: c.key, Name: c.node.opts.Name})
+	conn.announced = version
+	err := conn.sock.Write(ctx, engineio.Message{Data: first})
+	if err == nil {
+		err = conn.sock.Ping(ctx)
+	}
+	if err == nil {
+		err = c.settle(conn)
+	}
+	if err != nil {
+		conn.sock.Abort(nil)
+		<-conn.read // the refusal may be the last that it reads
+		if refused := conn.refused.Load(); refused != nil {
+			err = refused
+		}
+		conn.failure = err
+		return err
+	}
+	c.report(State{Status: Connected, Hub: conn.hub})
+	return nil
+}
+
+// settle makes a connection whose hub has answered the client's.
+func (c *client) settle(conn *conn) error {
+	conn.settled.Store(true)
+	if refused := conn.refused.Load(); refused != nil {
+		return refused
+	}
+	if !conn.native {
+		conn.hub = HubInfo{Node: true}
+		for _, pattern := range c.node.emitter.patterns() {
+			c.node.warnOfPattern(pattern)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing {
+		return ErrClosed
+	}
+	c.node.counters.connections.Add(1)
+	c.node.counters.peers.Store(1)
+	c.conn = conn
+	c.tell()
+	c.startPump()
+	return nil
+}
+
+func (c *client) report(s State) {
+	log := c.node.opts.Logger.With("addr", c.node.addr.String())
+	if s.Status == Connected {
+		log.Info("mesh: connected", "node", s.Hub.Node, "hub", s.Hub.ID)
+	} else {
+		log.Warn("mesh: no connection", "error", s.Err, "attempt", s.Attempt, "retry", s.Retry)
+	}
+	c.node.report(s)
+}
+
+// live reads a connection until it ends, and then makes the next one, until the client is closed. The first one is
+// introduced by connect, and if that fails there is no other.
+func (c *client) live(conn *conn) {
+	first := true
+	failed := 0
+	for {
+		var cause error
+		if conn != nil {
+			cause = c.readAll(conn)
+			close(conn.read)
+			<-conn.introduced
+			switch {
+			case conn.failure == nil:
+				failed = 0
+				c.mu.Lock()
+				c.lose(conn)
+				c.mu.Unlock()
+				if refused := conn.refused.Load(); refused != nil {
+					cause = refused
+				}
+			case first:
+				return
+			default:
+				failed++
+				cause = conn.failure
+			}
+		}
+		first = false
+		conn = c.redial(&failed, cause)
+		if conn == nil {
+			return
+		}
+	}
+}
+
+// redial makes the next connection. It returns nil if the client is closed.
+func (c *client) redial(failed *int, cause error) *conn {
+	for {
+		pause := backoff(*failed)
+		if c.life.Err() != nil {
+			return nil
+		}
+		c.report(State{Status: Disconnected, Err: cause, Attempt: *failed, Retry: pause})
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-c.life.Done():
+			timer.Stop()
+			return nil
+		}
+		ctx, cancel := context.WithTimeout(c.life, connectTimeout)
+		conn, err := c.dial(ctx)
+		if err == nil {
+			c.wg.Go(func() {
+				defer cancel()
+				_ = c.introduce(ctx, conn) // conn.failure
+			})
+			return conn
+		}
+		cancel()
+		*failed++
+		cause = err
+	}
+}
+
+// backoff is the pause before the next attempt after so many that failed. It is random by half, so that the clients of a
+// hub that died do not all come back in the same moment.
+func backoff(failed int) time.Duration {
+	d := maxBackoff
+	if failed < 10 {
+		d = min(maxBackoff, minBackoff<<failed)
+	}
+	return d/2 + rand.N(d/2)
+}
+
+// readAll reads a connection until it ends and returns why.
+func (c *client) readAll(conn *conn) error {
+	for {
+		m, err := conn.sock.Read(context.Background()) // ended by Close or Abort
+		if err != nil {
+			return err
+		}
+		c.receive(conn, m)
+	}
+}
+
+// receive deals with one message from the hub.
+func (c *client) receive(conn *conn, m engineio.Message) {
+	count := &c.node.counters
+	if m.Binary {
+		count.malformed.Add(1)
+		return
+	}
+	p, err := conn.parser.Parse(m.Data)
+	if err != nil {
+		count.malformed.Add(1)
+		c.node.opts.Logger.Debug("mesh: refused a packet of the hub", "error", err)
+		return
+	}
+	switch {
+	case protocol.Relayed(p.Event):
+		count.received.Add(1)
+		e := Event{Name: p.Event, Payload: p.Payload, From: p.From}
+		if !conn.native {
+			// A Node hub passes on whatever its clients write there.
+			e.From = protocol.PayloadID(p.Payload)
+		}
+		c.node.hear(e)
+	case p.Event == protocol.NameHello && !conn.settled.Load():
+		c.meet(conn, p.Payload)
+	case p.Event == protocol.NameUnauthorized && (conn.native || !conn.settled.Load()):
+		var r refusal
+		_ = json.Unmarshal(p.Payload, &r) // without a message it is a refusal too
+		conn.refused.Store(&AuthError{Message: r.Message[:min(len(r.Message), maxRefusal)]})
+	default:
+		count.reserved.Add(1)
+	}
+}
+
+// maxRefusal bounds what is kept of a refusal's message, in bytes.
+const maxRefusal = 200
+
+// meet takes note of a hub that speaks the extensions. It must know this node's ID, which it made from the key.
+func (c *client) meet(conn *conn, payload json.RawMessage) {
+	var h hello
+	if json.Unmarshal(payload, &h) != nil || h.V < protocol.Version || h.ID != c.node.id {
+		return
+	}
+	conn.native, conn.hub = true, HubInfo{ID: h.Hub, Name: h.Name}
+}

@@ -1,0 +1,79 @@
+// Package mesh is a distributed event emitter: what one node emits, every node that listens to it hears. It joins the
+// original Node.js mesh, resource-mesh 0.5.1, as its hub or as its client.
+//
+//	node, err := mesh.Start(ctx, nil) // the hub of localhost:8888, or a client of it
+//	node.On("greeting", func(e mesh.Event) { fmt.Println(e.From, string(e.Payload)) })
+//	err = node.Emit("greeting", map[string]string{"text": "hello"})
+//
+// # Shape
+//
+// A mesh is a star. One node is its hub, see Listen and NewHub; the others are its clients, see Connect. Start is what
+// most programs want: the first one on a machine becomes the hub. A node keeps its role for life.
+//
+// # Order
+//
+// What one node emits, another receives in that order, also while a connection moves from long-polling to WebSocket.
+// There is no order between different emitters, except that nobody gets an answer that was given by a hub's own
+// listener before the event that it answers.
+//
+// # Delivery
+//
+// At most once. While a client has no hub, its events wait in a bounded queue and go out, oldest first and before newer
+// ones, after the next handshake; what does not fit is an error to the caller of Emit, never silence. What was written
+// to a connection that then broke is not sent again. Flush tells whether all that was emitted has reached the hub.
+//
+// A client of the original sends each event k+1 times after it reconnected k times. A hub cannot tell the copies from
+// events, and relays them.
+//
+// # Interest
+//
+// From a client to its hub every event crosses. From the hub to a client an event crosses only if the client listens
+// to it; `**` asks for everything. A client announces what it listens to when it connects, and whenever that changes.
+//
+// # No echo
+//
+// An event never returns to the connection that it came from. A node's own listeners hear its events without the hub.
+// A Node hub returns to their sender events whose payload is no object; this node then hears them twice.
+//
+// # Who sent it
+//
+// A hub sets Event.From from the connection, whatever the client wrote. To peers that are not of this package it writes
+// the sender into payloads that are objects, as their member id, as the original does. Behind a Node hub From is that
+// member, which that hub sets too.
+//
+// # Names
+//
+// The parts of a name are separated by `::`. Names that start with `$` and have one part, names whose first part is
+// mesh, handshake and newListener are reserved: they cannot be emitted or listened to, and a hub does not relay them.
+// See package protocol.
+//
+// # Callbacks
+//
+// The callbacks of one node run one after another, in the order in which their events came, on a goroutine that starts
+// when there is something to call and ends when there is nothing more. No lock is held, and Emit, On, the off of a
+// listener and Close may be called. A panic is not recovered: it ends the process.
+//
+// Events that wait for a callback are bounded in bytes. When the queue is full, the connection that brings more of them
+// waits, which is logged after a second, and Emit returns ErrQueueFull for events that the node itself listens to.
+//
+// After the off of a listener has returned, its callback is not running and is not called again, unless off was called
+// in that very callback. After Close has returned the same holds for all of them.
+//
+// # Slow peers
+//
+// A hub never waits for a peer. Each has a queue, bounded in bytes, and all of them together have a bound too. A peer
+// whose queue is full is closed, with ErrSlowPeer, and counted.
+//
+// # Who is admitted
+//
+// With Options.Authorize a hub asks for each peer, and again when the peer presents other credentials. Until it is
+// admitted, a peer hears nothing and what it sends is dropped. A client of this package that is refused gets an
+// *AuthError and is closed. Any other stays connected, muted, and is closed after Options.MuteTimeout: a client of the
+// original's would be back in the same moment.
+//
+// # What a hub withstands
+//
+// A packet that makes no sense is refused and counted; the connection and the hub live on. Sizes, depths and numbers are
+// bounded by Options and by the constants of packages protocol and engineio. Credentials, keys and session IDs appear in
+// no log and no error.
+package mesh

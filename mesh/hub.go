@@ -1,0 +1,184 @@
+package mesh
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/bigcompany/mesh/engineio"
+)
+
+// hub connects the clients of a mesh. What a client sends is dealt with on the goroutine that reads its session, all
+// the way into the queues of those who get it: there is no central loop, and hub has no lock but those of its index and
+// of the numbers of its peers.
+type hub struct {
+	node     *Node
+	name     string
+	path     string // of Engine.IO
+	server   *engineio.Server
+	interest index[*peer]
+	routings sync.Pool // of *routing
+	numbers  numbers
+
+	web     *http.Server // nil without a listener of its own
+	serving sync.WaitGroup
+}
+
+// Bounds of the hub's own web server.
+const (
+	readHeaderTimeout = 5 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 64 << 10
+)
+
+// NewHub returns a hub that has no listener of its own, to be mounted in a server that exists: see Node.ServeHTTP.
+// Options.Addr matters only for the path of Engine.IO, if it is a URL.
+func NewHub(opts *Options) (*Node, error) {
+	o, addr, err := prepare(opts)
+	if err != nil {
+		return nil, err
+	}
+	return newHub(o, address{path: addr.path}), nil
+}
+
+func newHub(o Options, addr address) *Node {
+	n := newNode(o, Hub, randomHex(), addr)
+	h := &hub{node: n, name: o.Name, path: addr.path}
+	h.routings.New = func() any { return new(routing) }
+	h.server = engineio.NewServer(h, &engineio.ServerOptions{
+		Path:           h.path,
+		Revisions:      []engineio.Revision{engineio.Revision3, engineio.Revision4},
+		Transports:     o.Transports,
+		PingInterval:   pingInterval,
+		PingTimeout:    pingTimeout,
+		MaxPayload:     o.MaxMessage,
+		QueueLimit:     o.QueueLimit,
+		BufferLimit:    o.BufferLimit,
+		AllowedOrigins: o.AllowedOrigins,
+		Logger:         o.Logger,
+	})
+	n.hub, n.link = h, h
+	return n
+}
+
+// serve answers on listeners until close.
+func (h *hub) serve(listeners []net.Listener) {
+	h.web = &http.Server{
+		Handler:           http.HandlerFunc(h.serveOwn),
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(h.node.opts.Logger.Handler(), slog.LevelDebug),
+	}
+	for _, l := range listeners {
+		h.serving.Add(1)
+		go func() {
+			err := h.web.Serve(l)
+			h.serving.Done()
+			if !errors.Is(err, http.ErrServerClosed) {
+				h.node.opts.Logger.Error("mesh: the hub's listener failed", "addr", l.Addr().String(), "error", err)
+				h.node.end(err)
+			}
+		}()
+	}
+}
+
+// serveOwn serves the hub's own listener.
+func (h *hub) serveOwn(w http.ResponseWriter, r *http.Request) {
+	rest, ok := strings.CutPrefix(r.URL.Path, h.path)
+	switch {
+	case ok && (rest == "" || rest[0] == '/'):
+		h.server.ServeHTTP(w, r)
+	case r.URL.Path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = io.WriteString(w, "This is the hub of a mesh. Its clients connect to "+h.path+"/\n")
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+// serveMounted serves the hub in somebody else's server.
+func (h *hub) serveMounted(w http.ResponseWriter, r *http.Request) {
+	i := strings.LastIndex(r.URL.Path+"/", h.path+"/")
+	if i < 0 {
+		http.NotFound(w, r)
+		return
+	}
+	if i > 0 {
+		inner, u := *r, *r.URL
+		u.Path, u.RawPath = u.Path[i:], ""
+		inner.URL = &u
+		r = &inner
+	}
+	h.server.ServeHTTP(w, r)
+}
+
+// ServeSocket serves one peer. It is engineio's, and is exported for that alone.
+func (h *hub) ServeSocket(ctx context.Context, s *engineio.Socket) {
+	p := h.join(s)
+	defer h.leave(p)
+	for {
+		m, err := s.Read(ctx)
+		if err != nil {
+			p.log().Debug("mesh: peer left", "error", err)
+			return
+		}
+		if !p.receive(ctx, m) {
+			return
+		}
+	}
+}
+
+func (h *hub) emit(event string, payload json.RawMessage) error {
+	h.route(event, payload, h.node.id, nil)
+	return nil
+}
+
+func (h *hub) announce() {} // what the hub wants it finds in its own index
+
+func (h *hub) flush(context.Context) error { return nil } // Emit has done it
+
+func (h *hub) hubInfo() (HubInfo, bool) { return HubInfo{ID: h.node.id, Name: h.name}, true }
+
+func (h *hub) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	_ = h.server.Shutdown(ctx) // the sessions that outlast it are ended by Close
+	_ = h.server.Close()
+	if h.web != nil {
+		_ = h.web.Close() // nothing is left to be answered
+		h.serving.Wait()
+	}
+}
+
+// numbers gives small numbers to peers, so that a set of peers can be a few words of bits.
+type numbers struct {
+	mu    sync.Mutex
+	spare []int
+	next  int
+}
+
+func (x *numbers) take() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if last := len(x.spare) - 1; last >= 0 {
+		n := x.spare[last]
+		x.spare = x.spare[:last]
+		return n
+	}
+	x.next++
+	return x.next - 1
+}
+
+func (x *numbers) give(n int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.spare = append(x.spare, n)
+}

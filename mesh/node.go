@@ -1,0 +1,240 @@
+package mesh
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"github.com/bigcompany/mesh/protocol"
+)
+
+// Role is what a node is in its mesh.
+type Role string
+
+// The roles.
+const (
+	Hub    Role = "hub"
+	Client Role = "client"
+)
+
+// Node is a member of a mesh: its hub, or a client of that. Make one with Start, Listen, Connect or NewHub, and Close it.
+// All methods may be called by any number of goroutines at once, and in callbacks.
+type Node struct {
+	// Fixed at creation.
+	opts     Options
+	role     Role
+	id       string
+	addr     address
+	emitter  *emitter
+	executor *executor
+	hub      *hub // nil at a client
+	link     link
+	done     chan struct{}
+
+	counters counters
+	closed   atomic.Bool
+
+	mu  sync.Mutex
+	err error
+}
+
+// link is a node's way to the others.
+type link interface {
+	// emit sends an event of this node's own. It does not block.
+	emit(event string, payload json.RawMessage) error
+	// announce is called when what the node wants to hear has changed.
+	announce()
+	flush(ctx context.Context) error
+	// info says where the link leads.
+	hubInfo() (HubInfo, bool)
+	// close ends it in good order and waits for its goroutines, but not for callbacks.
+	close()
+}
+
+func newNode(o Options, role Role, id string, addr address) *Node {
+	n := &Node{
+		opts:     o,
+		role:     role,
+		id:       id,
+		addr:     addr,
+		emitter:  newEmitter(),
+		executor: newExecutor(o.CallbackLimit, o.Logger),
+		done:     make(chan struct{}),
+	}
+	n.executor.spent = n.forget
+	return n
+}
+
+// randomHex returns 128 random bits: the ID of a hub or of a peer that offers no key, or a key.
+func randomHex() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// Role returns what the node is. It never changes.
+func (n *Node) Role() Role { return n.role }
+
+// ID returns the node's ID, 32 hexadecimal digits. A client has the same at every hub of this package. To the peers of
+// a Node hub a client has the ID that this hub gave it, which the client does not know.
+func (n *Node) ID() string { return n.id }
+
+// Name returns Options.Name.
+func (n *Node) Name() string { return n.opts.Name }
+
+// Addr returns host:port: what a hub is bound to, with the port that the system chose if it was to choose one, or what a
+// client dials. It is empty at a hub without a listener of its own.
+func (n *Node) Addr() string {
+	if n.addr.host == "" {
+		return ""
+	}
+	return n.addr.String()
+}
+
+// URL returns the URL that clients connect to, as Options.Addr takes it. It is empty at a hub without a listener of its
+// own.
+func (n *Node) URL() string {
+	if n.addr.host == "" {
+		return ""
+	}
+	return n.addr.url()
+}
+
+// Hub says which hub a client is connected to; false if it is not connected. A hub gives itself.
+func (n *Node) Hub() (HubInfo, bool) { return n.link.hubInfo() }
+
+// Stats returns the node's counters.
+func (n *Node) Stats() Stats { return n.counters.read() }
+
+// Done is closed when the node has ended: after Close, or when a hub's listener failed.
+func (n *Node) Done() <-chan struct{} { return n.done }
+
+// Err returns nil until Done is closed, then why the node ended: ErrClosed after Close.
+func (n *Node) Err() error {
+	select {
+	case <-n.done:
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return n.err
+	default:
+		return nil
+	}
+}
+
+// Close ends the node in good order: what was emitted is written, within 5 s, and peers are told. A client drops what
+// waits for a hub to come back. Events that wait for a callback are dropped; Close waits for the callback that is
+// running, unless it was called by it. After that no callback is called. It must not be called in Authorize. Close may
+// be called more than once; it returns nil.
+func (n *Node) Close() error {
+	n.end(ErrClosed)
+	n.executor.wait()
+	return nil
+}
+
+// end is Close, but it does not wait for the callback that is running.
+func (n *Node) end(cause error) {
+	if !n.closed.CompareAndSwap(false, true) {
+		<-n.done
+		return
+	}
+	n.executor.halt()
+	n.link.close()
+	n.mu.Lock()
+	n.err = cause
+	n.mu.Unlock()
+	close(n.done)
+}
+
+// Emit sends an event to every node that listens to it, this one included. It never blocks and may be called in
+// callbacks. What one goroutine emits, each receiver gets in that order.
+//
+// The payload is encoded as JSON by encoding/json, except that a json.RawMessage or []byte is taken as JSON already,
+// checked, and sent byte for byte without the space around it. nil, or no bytes, means no payload.
+//
+// A nil error means that the event is on its way: a hub has handed it to its peers' queues, a client to its connection
+// or, while it has none, to the queue that goes out after the next handshake. Otherwise the event reaches nobody:
+// ErrQueueFull if a queue of this node is full, ErrTooLarge, ErrClosed, an error of package protocol for a name that may
+// not be emitted, or one of encoding/json.
+func (n *Node) Emit(event string, payload any) error {
+	if !protocol.Relayed(event) {
+		return fmt.Errorf("mesh: %w", protocol.CheckEmit(event))
+	}
+	raw, err := encodePayload(event, payload)
+	if err != nil {
+		return err
+	}
+	// As encoded, the worst case for the name included.
+	if len(raw)+6*len(event)+packetOverhead > n.opts.MaxMessage {
+		return ErrTooLarge
+	}
+	if n.closed.Load() {
+		return ErrClosed
+	}
+	t := task{
+		event:     Event{Name: event, Payload: raw, From: n.id},
+		any:       *n.emitter.any.Load(),
+		listeners: n.emitter.hearers(event),
+	}
+	if len(t.any) == 0 && len(t.listeners) == 0 {
+		return n.link.emit(event, raw)
+	}
+	// The room is taken first: an event that this node cannot hear must not be heard by others.
+	t.size = eventSize(event, raw)
+	if err := n.executor.reserve(t.size); err != nil {
+		return err
+	}
+	if err := n.link.emit(event, raw); err != nil {
+		n.executor.cancel(t.size)
+		return err
+	}
+	n.executor.commit(t)
+	return nil
+}
+
+// packetOverhead is what a packet has beyond payload and name: field names, the sender's ID, a frame.
+const packetOverhead = 256
+
+// hear hands an event that came from elsewhere to this node's listeners. While their queue is full it waits.
+func (n *Node) hear(e Event) {
+	if listeners := n.emitter.hearers(e.Name); len(listeners) > 0 {
+		n.executor.push(task{event: e, listeners: listeners, size: eventSize(e.Name, e.Payload)})
+	}
+}
+
+// Flush returns nil when the hub has processed all that this node emitted and announced before the call: it has handed
+// it to the queues of those who listen. That does not mean that they got it, or were allowed to.
+//
+// While there is no connection, Flush waits for the next one, until ctx ends; its error is then the cause of that. If
+// the connection broke after events were written to it and before a Flush confirmed them, they may be lost: the next
+// Flush returns ErrUnconfirmed, once, when everything else is processed. At a hub Flush returns at once.
+//
+// In a callback Flush can only succeed while there is room in the queue for callbacks, which the answer may stand
+// behind.
+func (n *Node) Flush(ctx context.Context) error {
+	if n.closed.Load() {
+		return ErrClosed
+	}
+	return n.link.flush(ctx)
+}
+
+var errNoHub = errors.New("mesh: this node is no hub")
+
+// ServeHTTP serves the hub's Engine.IO, for those who mount a hub in a server of their own, under any prefix: what comes
+// before the path of Engine.IO does not matter. The server must not end before the hub is closed; with http.Server:
+//
+//	srv.RegisterOnShutdown(func() { hub.Close() })
+//
+// Other paths, and nodes that are no hub, get 404.
+func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if n.hub == nil {
+		http.Error(w, errNoHub.Error(), http.StatusNotFound)
+		return
+	}
+	n.hub.serveMounted(w, r)
+}

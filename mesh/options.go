@@ -1,0 +1,118 @@
+package mesh
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/bigcompany/mesh/engineio"
+)
+
+// Defaults and fixed bounds.
+const (
+	DefaultAddr          = "localhost:8888"
+	DefaultMaxMessage    = 1_000_000 // bytes
+	DefaultQueueLimit    = 1 << 20   // bytes
+	DefaultOfflineLimit  = 1 << 20   // bytes
+	DefaultCallbackLimit = 4 << 20   // bytes
+	DefaultAuthTimeout   = 5 * time.Second
+	DefaultMuteTimeout   = 30 * time.Second
+)
+
+// A hub's heartbeat is the original's, and so are its revisions: 3 for the original and for this package's own clients,
+// 4 for today's stock Engine.IO clients.
+const (
+	pingInterval = 25 * time.Second
+	pingTimeout  = 60 * time.Second
+)
+
+const (
+	// closeTimeout bounds how long Close waits for what is queued to be written, and for peers to say goodbye.
+	closeTimeout = 5 * time.Second
+	// connectTimeout bounds one attempt to reconnect.
+	connectTimeout = 15 * time.Second
+	// The pauses between attempts to reconnect double from the one to the other; half of each is random.
+	minBackoff = 50 * time.Millisecond
+	maxBackoff = 5 * time.Second
+)
+
+// Options are the options of a node. They are copied. The zero value of each field means its default, and nil means all
+// defaults.
+type Options struct {
+	// Addr is where the hub is, or is to be: host:port or a URL. Default: localhost:8888, which also fills in for a
+	// host or a port that is missing.
+	//
+	// A URL (http, https, ws, wss) has the path at which the hub serves Engine.IO; default: /engine.io/. A URL
+	// without a port means the port of its scheme.
+	//
+	// To listen on all interfaces, give 0.0.0.0 or [::] as host: a hub without Authorize admits whoever can reach
+	// it. Port 0 lets the system choose one, see Node.Addr.
+	Addr string
+	// Name is shown to peers of this package; at most 512 bytes. Default: none.
+	Name string
+
+	// User and Password are what a client presents. Default: none.
+	User, Password string
+	// Authorize decides whom a hub admits: nil from it admits. It runs on the connection's reader, so that it may be
+	// called for several peers at once, and what it returns after AuthTimeout counts as a refusal. It must return
+	// when ctx is done. It is called with the first packet of each peer, and again when a peer presents other
+	// credentials. Its error goes nowhere. Default: everybody is admitted. See Pair.
+	Authorize func(ctx context.Context, c Credentials) error
+
+	// Transports are those that a client uses, and that a hub serves. Default: long-polling and WebSocket; a client
+	// starts with the first and moves to WebSocket if it can.
+	Transports []engineio.Transport
+	// HTTPClient makes a client's requests; see engineio.DialOptions. Default: one of the node's own.
+	HTTPClient *http.Client
+	// AllowedOrigins are the origins ("https://example.com") whose pages may connect to a hub, besides the hub's
+	// own; "*" admits all. Default: none.
+	AllowedOrigins []string
+
+	// MaxMessage bounds an event: what a node emits, and what a hub accepts from a peer, in bytes as encoded.
+	// All nodes of a mesh should have the same. Default: 1,000,000.
+	MaxMessage int
+	// QueueLimit bounds what waits to be written to one peer, in bytes. A hub closes a peer whose queue is full.
+	// Default: 1 MiB.
+	QueueLimit int
+	// BufferLimit bounds what waits to be written to all peers of a hub together, in bytes. Default: 512 MiB.
+	BufferLimit int64
+	// OfflineLimit bounds what a client keeps while it has no hub, or its connection is full, in bytes.
+	// Default: 1 MiB.
+	OfflineLimit int
+	// CallbackLimit bounds the events that wait for the node's callbacks, in bytes. Default: 4 MiB.
+	CallbackLimit int
+
+	// AuthTimeout bounds a call of Authorize. Default: 5 s.
+	AuthTimeout time.Duration
+	// MuteTimeout is how long a hub keeps a peer that it has not admitted. Such a peer hears nothing and what it
+	// emits is dropped. Default: 30 s.
+	MuteTimeout time.Duration
+
+	// Logger receives what a node's operator wants to know. Credentials, keys and session IDs are never logged.
+	// Default: silence.
+	Logger *slog.Logger
+}
+
+// withDefaults returns a copy in which every field has its value.
+func (o *Options) withDefaults() Options {
+	var c Options
+	if o != nil {
+		c = *o
+	}
+	c.Addr = cmp.Or(c.Addr, DefaultAddr)
+	c.Transports = slices.Clone(c.Transports)
+	c.AllowedOrigins = slices.Clone(c.AllowedOrigins)
+	c.MaxMessage = cmp.Or(c.MaxMessage, DefaultMaxMessage)
+	c.QueueLimit = cmp.Or(c.QueueLimit, DefaultQueueLimit)
+	c.OfflineLimit = cmp.Or(c.OfflineLimit, DefaultOfflineLimit)
+	c.CallbackLimit = cmp.Or(c.CallbackLimit, DefaultCallbackLimit)
+	c.AuthTimeout = cmp.Or(c.AuthTimeout, DefaultAuthTimeout)
+	c.MuteTimeout = cmp.Or(c.MuteTimeout, DefaultMuteTimeout)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}

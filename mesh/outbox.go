@@ -1,0 +1,46 @@
+package mesh
+
+import "encoding/json"
+
+// outbox is the queue of events that wait to be written, oldest first, bounded in bytes.
+type outbox struct {
+	limit  int
+	bytes  int
+	events []pending
+	head   int // events before it are gone
+}
+
+// pending is an event as it was emitted: how it is encoded depends on the hub that will get it.
+type pending struct {
+	event   string
+	payload json.RawMessage
+}
+
+func (q *outbox) empty() bool { return q.head == len(q.events) }
+
+// push returns false if there is no room. An event larger than the limit has room if it is alone.
+func (q *outbox) push(p pending) bool {
+	size := eventSize(p.event, p.payload)
+	if q.bytes > 0 && q.bytes+size > q.limit {
+		return false
+	}
+	if q.head > len(q.events)/2 {
+		n := copy(q.events, q.events[q.head:])
+		clear(q.events[n:])
+		q.events, q.head = q.events[:n], 0
+	}
+	q.events = append(q.events, p)
+	q.bytes += size
+	return true
+}
+
+func (q *outbox) front() pending { return q.events[q.head] }
+
+func (q *outbox) pop() {
+	p := q.events[q.head]
+	q.bytes -= eventSize(p.event, p.payload)
+	q.events[q.head] = pending{}
+	if q.head++; q.empty() {
+		q.events, q.head = nil, 0
+	}
+}

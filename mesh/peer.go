@@ -1,0 +1,344 @@
+package mesh
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/protocol"
+)
+
+// peer is what a hub knows of one client. Fields without a comment belong to the goroutine that reads its session.
+type peer struct {
+	hub    *hub
+	sock   *engineio.Socket
+	number int // fixed at creation
+
+	// Set with the peer's first packet, and fixed from when the index has the peer.
+	id         string
+	name       string
+	negotiated bool // it speaks the extensions
+
+	// silent holds the names that the peer's table keeps from it although a pattern of it wants them. Nearly always
+	// nil. Read by all routing goroutines.
+	silent atomic.Pointer[map[string]struct{}]
+	slow   atomic.Bool // its queue was full; set by any goroutine
+
+	parser    protocol.Parser
+	met       bool
+	table     []byte   // the last one, as it came
+	interests []string // what the index has, sorted
+
+	// Authorization.
+	admitted       bool
+	judged         bool // user and password were shown to Authorize
+	user, password string
+	refusals       int
+	mute           *time.Timer // ends a peer that is not admitted; nil if it is, or if all are
+}
+
+const (
+	// maxUnadmitted bounds what is looked at of a peer that was not admitted yet, in bytes a packet.
+	maxUnadmitted = 64 << 10
+	// maxRefusals bounds how many credentials one peer may try.
+	maxRefusals = 8
+	// minKey bounds from below the keys from which IDs are made, in bytes: 128 bits in hex have 32.
+	minKey = 16
+)
+
+func (h *hub) join(s *engineio.Socket) *peer {
+	p := &peer{hub: h, sock: s, number: h.numbers.take()}
+	h.node.counters.connections.Add(1)
+	h.node.counters.muted.Add(1)
+	if h.node.opts.Authorize != nil {
+		p.startMute()
+	}
+	return p
+}
+
+func (h *hub) leave(p *peer) {
+	p.setInterests(nil, nil)
+	h.numbers.give(p.number) // only now: the index does not have it any more
+	if p.mute != nil {
+		p.mute.Stop()
+	}
+	if p.admitted {
+		h.node.counters.peers.Add(-1)
+	} else {
+		h.node.counters.muted.Add(-1)
+	}
+}
+
+func (p *peer) log() *slog.Logger {
+	remote := ""
+	if r := p.sock.Request(); r != nil {
+		remote = r.RemoteAddr
+	}
+	return p.hub.node.opts.Logger.With("peer", p.id, "name", p.name, "remote", remote)
+}
+
+// receive deals with one message. It returns false if the session is to end.
+func (p *peer) receive(ctx context.Context, m engineio.Message) bool {
+	count := &p.hub.node.counters
+	if m.Binary || !p.admitted && p.hub.node.opts.Authorize != nil && len(m.Data) > maxUnadmitted {
+		count.malformed.Add(1)
+		return true
+	}
+	packet, err := p.parser.Parse(m.Data)
+	if err != nil {
+		count.malformed.Add(1)
+		if p.hub.node.opts.Logger.Enabled(ctx, slog.LevelDebug) {
+			p.log().Debug("mesh: refused a packet", "error", err)
+		}
+		return true
+	}
+	if !p.met {
+		p.meet(packet.Headers.Mesh)
+	}
+	if why := p.authorize(ctx, packet.Headers.Auth); why != nil {
+		count.unauthorized.Add(1)
+		if !p.negotiated {
+			return true
+		}
+		// The answer to ServeSocket's return is that this is flushed and the session closed.
+		_ = p.sock.TryWrite(reserved(protocol.NameUnauthorized, refusal{Message: why.Error()}))
+		return false
+	}
+	if len(packet.EventTable) > 0 {
+		p.readTable(packet.EventTable)
+	}
+	switch {
+	case packet.Event == protocol.NameHandshake || packet.Event == protocol.NameNewListener:
+	case !protocol.Relayed(packet.Event):
+		count.reserved.Add(1)
+	default:
+		count.received.Add(1)
+		// Relayed first, so that nobody gets a listener's answer to an event before the event.
+		p.hub.route(packet.Event, packet.Payload, p.id, p)
+		p.hub.node.hear(Event{Name: packet.Event, Payload: packet.Payload, From: p.id})
+	}
+	return true
+}
+
+// meet notes what the first packet says about the peer. A later offer would come too late: the peer may have been sent
+// packets in the other form already.
+func (p *peer) meet(offer *protocol.Hello) {
+	p.met = true
+	if offer != nil && offer.V >= protocol.Version && len(offer.Key) >= minKey {
+		p.negotiated, p.id, p.name = true, protocol.ID(offer.Key), offer.Name
+	} else {
+		p.id = randomHex()
+	}
+}
+
+// hello and refusal are the payloads of the reserved packets.
+type hello struct {
+	V    int    `json:"v"`
+	ID   string `json:"id"`
+	Hub  string `json:"hub"`
+	Name string `json:"name"`
+}
+
+type refusal struct {
+	Message string `json:"message"`
+}
+
+func reserved(event string, payload any) engineio.Message {
+	raw, err := encodePayload(event, payload)
+	if err != nil {
+		panic(err) // a struct of strings and numbers
+	}
+	return engineio.Message{Data: protocol.AppendPacket(nil, &protocol.Packet{Event: event, Payload: raw}, true)}
+}
+
+// What a peer that is refused is told.
+var (
+	errRefused     = errors.New("user or password refused")
+	errAuthTimeout = errors.New("authorization took too long")
+	errRefusedOft  = errors.New("too many refusals")
+)
+
+// authorize says why a packet must not be dealt with; nil if the peer is admitted. A verdict stands until the peer
+// presents other credentials. A packet without any, if it is the first, presents empty ones.
+func (p *peer) authorize(ctx context.Context, auth *protocol.Auth) error {
+	opts := &p.hub.node.opts
+	if opts.Authorize == nil {
+		p.admit()
+		return nil
+	}
+	if auth == nil {
+		auth = &protocol.Auth{User: p.user, Password: p.password}
+	}
+	if p.judged && auth.User == p.user && auth.Password == p.password {
+		if p.admitted {
+			return nil
+		}
+		return errRefused
+	}
+	p.judged, p.user, p.password = true, auth.User, auth.Password
+	why := errRefusedOft
+	if p.refusals < maxRefusals {
+		why = p.ask(ctx)
+	}
+	if why == nil {
+		p.admit()
+		return nil
+	}
+	p.refusals++
+	p.hub.node.counters.refusals.Add(1)
+	p.log().Warn("mesh: peer refused", "reason", why)
+	p.banish()
+	return why
+}
+
+// ask calls Authorize. Nothing of its error is passed on: it may hold what was presented.
+func (p *peer) ask(ctx context.Context) error {
+	opts := &p.hub.node.opts
+	c := Credentials{User: p.user, Password: p.password, Name: p.name}
+	if r := p.sock.Request(); r != nil {
+		c.RemoteAddr = r.RemoteAddr
+	}
+	ctx, cancel := context.WithTimeout(ctx, opts.AuthTimeout)
+	defer cancel()
+	err := opts.Authorize(ctx, c)
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return errAuthTimeout
+	case err != nil:
+		return errRefused
+	}
+	return nil
+}
+
+// admit lets a peer hear and be heard.
+func (p *peer) admit() {
+	if p.admitted {
+		return
+	}
+	p.admitted = true
+	p.hub.node.counters.peers.Add(1)
+	p.hub.node.counters.muted.Add(-1)
+	if p.mute != nil {
+		p.mute.Stop()
+		p.mute = nil
+	}
+	if p.negotiated {
+		// First of all: the index does not have the peer yet.
+		h := hello{V: protocol.Version, ID: p.id, Hub: p.hub.node.id, Name: p.hub.name}
+		_ = p.sock.TryWrite(reserved(protocol.NameHello, h))
+	}
+	p.log().Debug("mesh: peer admitted", "negotiated", p.negotiated)
+}
+
+// banish makes a peer mute and deaf. It is not closed at once, because a client of the original's comes back at once.
+func (p *peer) banish() {
+	p.setInterests(nil, nil)
+	p.table = nil
+	if p.admitted {
+		p.admitted = false
+		p.hub.node.counters.peers.Add(-1)
+		p.hub.node.counters.muted.Add(1)
+		p.startMute()
+	}
+}
+
+func (p *peer) startMute() {
+	sock := p.sock
+	p.mute = time.AfterFunc(p.hub.node.opts.MuteTimeout, func() { sock.Abort(ErrUnauthorized) })
+}
+
+// overflow closes a peer that does not take its events. Any goroutine may call it.
+func (p *peer) overflow() {
+	if p.slow.Swap(true) {
+		return
+	}
+	p.hub.node.counters.slowPeers.Add(1)
+	p.log().Warn("mesh: peer closed: it is too slow, its queue is full", "limit", p.hub.node.opts.QueueLimit)
+	p.sock.Abort(ErrSlowPeer)
+}
+
+// readTable takes over an event table. The original's clients repeat theirs in every packet, so that most are those of
+// the packet before, byte for byte.
+func (p *peer) readTable(raw []byte) {
+	if bytes.Equal(raw, p.table) {
+		return
+	}
+	if len(raw) <= protocol.MaxTableBytes {
+		p.table = bytes.Clone(raw) // also if it is faulty: it would be in the next packet again
+	}
+	t, err := protocol.ParseEventTable(raw)
+	if err != nil {
+		p.hub.node.counters.badTables.Add(1)
+		p.log().Warn("mesh: refused an event table", "error", err)
+		return
+	}
+	var wanted []string
+	var silent map[string]struct{}
+	patterns := false
+	for key, remote := range t {
+		name := protocol.TableName(key)
+		pattern := protocol.IsPattern(name)
+		switch {
+		case protocol.CheckListen(name) != nil: // never relayed, so never heard
+		case remote:
+			wanted = append(wanted, canonical(name))
+			patterns = patterns || pattern
+		case !pattern:
+			if silent == nil {
+				silent = make(map[string]struct{})
+			}
+			silent[name] = struct{}{}
+		}
+	}
+	// A name can stand in the table twice, alone and behind "mesh::". Kept from others in one form, it is kept.
+	wanted = slices.DeleteFunc(wanted, func(name string) bool { _, kept := silent[name]; return kept })
+	slices.Sort(wanted)
+	if !patterns {
+		silent = nil
+	}
+	p.setInterests(slices.Compact(wanted), silent)
+}
+
+// setInterests brings the index up to date.
+func (p *peer) setInterests(wanted []string, silent map[string]struct{}) {
+	if silent == nil {
+		p.silent.Store(nil)
+	} else {
+		p.silent.Store(&silent)
+	}
+	add, remove := difference(p.interests, wanted)
+	if len(add)+len(remove) > 0 {
+		p.hub.interest.update(p, add, remove)
+	}
+	p.interests = wanted
+}
+
+// difference returns what is only in b, and what is only in a. Both are sorted and without duplicates.
+func difference(a, b []string) (add, remove []string) {
+	for len(a) > 0 && len(b) > 0 {
+		switch {
+		case a[0] == b[0]:
+			a, b = a[1:], b[1:]
+		case a[0] < b[0]:
+			remove, a = append(remove, a[0]), a[1:]
+		default:
+			add, b = append(add, b[0]), b[1:]
+		}
+	}
+	return append(add, b...), append(remove, a...)
+}
+
+// keepsSilent tells whether the peer's table keeps an event from it that a pattern of it wants.
+func (p *peer) keepsSilent(event string) bool {
+	silent := p.silent.Load()
+	if silent == nil {
+		return false
+	}
+	_, kept := (*silent)[event]
+	return kept
+}

@@ -1,0 +1,225 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+	"unicode/utf8"
+
+	"github.com/bigcompany/mesh/protocol"
+)
+
+// prepare checks options and fills in what they leave out.
+func prepare(opts *Options) (Options, address, error) {
+	o := opts.withDefaults()
+	if len(o.Name) > protocol.MaxName || !utf8.ValidString(o.Name) {
+		return o, address{}, fmt.Errorf("mesh: Name must be UTF-8 of at most %d bytes", protocol.MaxName)
+	}
+	if max(len(o.User), len(o.Password)) > protocol.MaxCredential {
+		return o, address{}, fmt.Errorf("mesh: User and Password must have at most %d bytes", protocol.MaxCredential)
+	}
+	addr, err := parseAddr(o.Addr)
+	return o, addr, err
+}
+
+// Listen starts a hub at Options.Addr. A name with several addresses, as localhost often has, is bound on all that this
+// machine has. ctx bounds the start only. The error wraps that of net.Listen.
+func Listen(ctx context.Context, opts *Options) (*Node, error) {
+	o, addr, err := prepare(opts)
+	if err != nil {
+		return nil, err
+	}
+	return listen(ctx, o, addr)
+}
+
+func listen(ctx context.Context, o Options, addr address) (*Node, error) {
+	if addr.scheme == "https" {
+		return nil, fmt.Errorf("mesh: listen on %s: %w", addr, errNoTLS)
+	}
+	listeners, err := bind(ctx, addr)
+	if err != nil {
+		return nil, fmt.Errorf("mesh: listen on %s: %w", addr, err)
+	}
+	if tcp, ok := listeners[0].Addr().(*net.TCPAddr); ok {
+		addr.port = strconv.Itoa(tcp.Port)
+	}
+	n := newHub(o, addr)
+	n.hub.serve(listeners)
+	o.Logger.Info("mesh: listening", "addr", addr.String())
+	return n, nil
+}
+
+const (
+	// startPause bounds the pause before Start connects again; half of it is random.
+	startPause = 200 * time.Millisecond
+	// maxSilent is how often Start connects to something that takes the connection and then ends it without a word.
+	maxSilent = 10
+)
+
+// Start makes this node the hub if the address is free, and otherwise a client of the hub that has it. ctx bounds the
+// start only.
+//
+// An address that is taken, but where nobody answers, is tried again until ctx ends: its hub may be starting, or have
+// died a moment ago. One that is not this machine's is only connected to, as by Connect. What answers and is no hub, or
+// refuses the node, is an error.
+func Start(ctx context.Context, opts *Options) (*Node, error) {
+	o, addr, err := prepare(opts)
+	if err != nil {
+		return nil, err
+	}
+	silent := 0
+	for round := 0; ; round++ {
+		n, err := listen(ctx, o, addr)
+		if err == nil {
+			return n, nil
+		}
+		var be *bindError
+		if !errors.As(err, &be) || !be.taken && !be.foreign {
+			return nil, err
+		}
+		target := addr
+		if be.taken {
+			target = addr.at(be.host)
+		}
+		if round > 0 {
+			// Only before connecting: whoever binds first is to be the hub at once.
+			select {
+			case <-time.After(startPause/2 + rand.N(startPause/2)):
+			case <-ctx.Done():
+			}
+		}
+		n, err = connect(ctx, o, target)
+		switch {
+		case err == nil:
+			return n, nil
+		case !be.taken || ctx.Err() != nil:
+			return nil, err
+		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+			if silent++; silent == maxSilent {
+				return nil, err
+			}
+		case !isRefused(err):
+			return nil, err
+		}
+	}
+}
+
+// bindError says why an address could not be bound.
+type bindError struct {
+	host    string // which of the name's addresses
+	taken   bool   // it is in use
+	foreign bool   // none of them is this machine's
+	err     error
+}
+
+func (e *bindError) Error() string { return e.err.Error() }
+func (e *bindError) Unwrap() error { return e.err }
+
+// maxPortTries is how often the system is asked for a port that is free on all addresses of a name.
+const maxPortTries = 10
+
+// bind listens on all addresses of a name that this machine has, in sorted order, so that of two nodes which start at
+// once one gets them all. If one of them is taken, none is kept.
+func bind(ctx context.Context, addr address) ([]net.Listener, error) {
+	hosts, err := lookup(ctx, addr.host)
+	if err != nil {
+		return nil, err
+	}
+	for try := 1; ; try++ {
+		listeners, err := bindAll(ctx, hosts, addr.port)
+		var be *bindError
+		if err != nil && addr.port == "0" && try < maxPortTries && errors.As(err, &be) && be.taken {
+			continue // the port that the first address got is in use at another
+		}
+		return listeners, err
+	}
+}
+
+func bindAll(ctx context.Context, hosts []string, port string) (listeners []net.Listener, err error) {
+	defer func() {
+		if err != nil {
+			for _, l := range listeners {
+				_ = l.Close()
+			}
+			listeners = nil
+		}
+	}()
+	var lacking error
+	for _, host := range hosts {
+		var lc net.ListenConfig
+		l, err := lc.Listen(ctx, "tcp", net.JoinHostPort(host, port))
+		switch {
+		case err == nil:
+			listeners = append(listeners, l)
+			if tcp, ok := l.Addr().(*net.TCPAddr); ok {
+				port = strconv.Itoa(tcp.Port)
+			}
+		case isForeign(err):
+			lacking = err
+		default:
+			return listeners, &bindError{host: host, taken: isTaken(err), err: err}
+		}
+	}
+	if len(listeners) == 0 {
+		return nil, &bindError{host: hosts[0], foreign: true, err: lacking}
+	}
+	return listeners, nil
+}
+
+// lookup returns the addresses of a host, sorted.
+func lookup(ctx context.Context, host string) ([]string, error) {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return []string{host}, nil
+	}
+	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, err
+	}
+	for i := range found {
+		found[i] = found[i].Unmap()
+	}
+	slices.SortFunc(found, netip.Addr.Compare)
+	var hosts []string
+	for _, a := range slices.Compact(found) {
+		hosts = append(hosts, a.String())
+	}
+	if len(hosts) == 0 {
+		return nil, fmt.Errorf("%s has no address", host)
+	}
+	return hosts, nil
+}
+
+// The codes of Windows, which package syscall does not map to those of the other systems.
+const (
+	wsaEADDRINUSE    = syscall.Errno(10048)
+	wsaEADDRNOTAVAIL = syscall.Errno(10049)
+	wsaECONNRESET    = syscall.Errno(10054)
+	wsaECONNREFUSED  = syscall.Errno(10061)
+)
+
+func isTaken(err error) bool {
+	return errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, wsaEADDRINUSE)
+}
+
+// isForeign tells whether an address is not this machine's, or of a family that it does not have.
+func isForeign(err error) bool {
+	return errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, wsaEADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)
+}
+
+// isRefused tells whether nobody was there to connect to, or went away.
+func isRefused(err error) bool {
+	for _, e := range []error{syscall.ECONNREFUSED, syscall.ECONNRESET, wsaECONNREFUSED, wsaECONNRESET} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}

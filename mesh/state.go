@@ -1,0 +1,35 @@
+package mesh
+
+import "time"
+
+// Status tells whether a client has a hub.
+type Status string
+
+// The states of a client.
+const (
+	Connected    Status = "connected"
+	Disconnected Status = "disconnected"
+)
+
+// State is what OnState reports: a connection made or lost, or an attempt that failed.
+type State struct {
+	Status Status
+	// Hub says which hub the client is connected to. Only if Connected.
+	Hub HubInfo
+	// Err says why the connection ended, or why the last attempt to make one failed; it wraps an
+	// *engineio.CloseError, *engineio.HandshakeError or *AuthError where there is one. Only if Disconnected.
+	Err error
+	// Attempt counts the attempts to reconnect that failed since the connection was lost. Only if Disconnected.
+	Attempt int
+	// Retry is how long the client will wait before the next attempt. Only if Disconnected.
+	Retry time.Duration
+}
+
+// HubInfo says what is known of a hub.
+type HubInfo struct {
+	// Node is true for a hub of the original Node.js implementation, or another that does not introduce itself.
+	// The other fields are then empty.
+	Node bool
+	ID   string
+	Name string
+}
