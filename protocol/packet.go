@@ -104,10 +104,7 @@ func (f *fields) read(b text) (int, error) {
 		return 0, b.fail(i, errEnd)
 	}
 	if b[i] != '{' {
-		if _, err := b.value(i, MaxDepth); err != nil {
-			return 0, err
-		}
-		return 0, b.fail(i, errNotObject)
+		return 0, b.otherThan(i, MaxDepth, errNotObject)
 	}
 	o := objectAt(b, i, MaxDepth)
 	for {

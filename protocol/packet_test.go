@@ -158,6 +158,7 @@ func TestParseRefusesWhatIsNoPacket(t *testing.T) {
 		{"number", ` 5`, ErrPacket, 1},
 		{"string", `"s"`, ErrPacket, 0},
 		{"array", `[{"event":"x"}]`, ErrPacket, 0},
+		{"numbers", `00`, ErrJSON, 1},
 		{"array that is none", `[}`, ErrJSON, 1},
 		{"brace", `{`, ErrJSON, 1},
 		{"two packets", `{"event":"x"}{"event":"x"}`, ErrJSON, 13},

@@ -36,6 +36,18 @@ func (b text) end(i int) error {
 	return nil
 }
 
+// otherThan returns why, blamed on the value at i that is of the wrong type, or what is wrong with its JSON.
+func (b text) otherThan(i, room int, why *fault) error {
+	end, err := b.value(i, room)
+	if err == nil {
+		err = b.end(end)
+	}
+	if err == nil {
+		err = b.fail(i, why)
+	}
+	return err
+}
+
 // value reads the value that starts at i, which nests at most room levels. It keeps one bit a level instead of
 // recursing.
 func (b text) value(i, room int) (int, error) {

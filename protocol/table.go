@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -26,7 +27,11 @@ func ParseEventTable(b []byte) (EventTable, error) {
 	v := text(b)
 	at := v.space(0)
 	if at >= len(v) || v[at] != '{' {
-		return nil, v.notTable(at)
+		err := v.otherThan(at, MaxDepth-1, errTableType)
+		if at < len(v) && v[at] == 'n' && errors.Is(err, errTableType) {
+			return nil, nil
+		}
+		return nil, err
 	}
 	var (
 		t = EventTable{}
@@ -49,21 +54,6 @@ func ParseEventTable(b []byte) (EventTable, error) {
 		}
 		t.set(&m)
 	}
-}
-
-// notTable returns the error of a value at i that is no object: none for null.
-func (b text) notTable(i int) error {
-	end, err := b.value(i, MaxDepth-1)
-	if err != nil {
-		return err
-	}
-	if err := b.end(end); err != nil {
-		return err
-	}
-	if b[i] != 'n' {
-		return b.fail(i, errTableType)
-	}
-	return nil
 }
 
 // set takes over what m says.
