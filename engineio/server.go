@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -374,8 +373,6 @@ func (srv *Server) originAllowed(r *http.Request) (code int, ok bool) {
 	srv.opts.Logger.Warn("engineio: refused a page of another origin; AllowedOrigins admits it", "origin", origin, "host", r.Host)
 	return CodeForbidden, false
 }
-
-var errOpenFailed = errors.New("engineio: the handshake could not be answered")
 
 // bodyDeadline bounds how long the body of a POST may take.
 func (c *config) bodyDeadline() time.Time { return time.Now().Add(c.pingInterval + c.pingTimeout) }
