@@ -1,0 +1,118 @@
+// Command echo is an Engine.IO server that sends every message back: text as text, binary as binary. It is small
+// enough to be read as an introduction to package engineio, and its flags make it a target for the test suites of other
+// Engine.IO implementations.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bigcompany/mesh/engineio"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	if err := command().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "echo:", err)
+		os.Exit(1)
+	}
+}
+
+func command() *cobra.Command {
+	var f flags
+	cmd := &cobra.Command{
+		Use:   "echo",
+		Short: "An Engine.IO server that sends every message back",
+		Long: `echo is an Engine.IO server that sends every message back: text as text, binary as
+binary. The defaults are those of the reference server, except that pages of
+another origin are refused unless --cors names it.
+
+It runs until it is interrupted.`,
+		Example: `  echo --addr :3000
+  echo --revisions 3,4 --ping-interval 300ms --ping-timeout 200ms
+  echo --transports websocket --cors https://example.com`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("unexpected argument %q (--help lists the flags)", args[0])
+			}
+			return nil
+		},
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			opts, err := f.options()
+			if err != nil {
+				return err
+			}
+			opts.Logger = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
+			return serve(cmd.Context(), f.addr, opts, cmd.ErrOrStderr())
+		},
+	}
+	f.register(cmd.Flags())
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		return fmt.Errorf("%w (--help lists the flags)", err)
+	})
+	return cmd
+}
+
+// echo sends back what comes until the session ends.
+func echo(ctx context.Context, s *engineio.Socket) {
+	for {
+		m, err := s.Read(ctx)
+		if err != nil {
+			return
+		}
+		if err := s.Write(ctx, m); err != nil {
+			return
+		}
+	}
+}
+
+const (
+	readHeaderTimeout = 5 * time.Second
+	// shutdownTimeout bounds the wait for clients that are to hear of the end, among them polling ones that do not
+	// come back.
+	shutdownTimeout = 3 * time.Second
+)
+
+// serve answers at addr until ctx ends, then tells the clients and returns nil.
+func serve(ctx context.Context, addr string, opts *engineio.ServerOptions, out io.Writer) error {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	server := engineio.NewServer(engineio.HandlerFunc(echo), opts)
+	web := &http.Server{Handler: server, ReadHeaderTimeout: readHeaderTimeout}
+	failed := make(chan error, 1)
+	go func() { failed <- web.Serve(l) }()
+	_, _ = fmt.Fprintf(out, "echo: listening on http://%s%s\n", l.Addr(), opts.Path)
+
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+	}
+	// The sessions go first: polling clients hear of the end through the web server.
+	bound, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	if server.Shutdown(bound) == nil {
+		_ = web.Shutdown(bound)
+	}
+	_ = server.Close()
+	_ = web.Close()
+	if errors.Is(err, http.ErrServerClosed) {
+		err = nil
+	}
+	return err
+}
