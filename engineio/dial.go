@@ -160,8 +160,7 @@ func (c *client) openPolling(ctx context.Context) (*Socket, error) {
 	}
 	packets, err := c.roundTrip(r)
 	if err != nil {
-		var status *statusError
-		if errors.As(err, &status) {
+		if status, ok := errors.AsType[*statusError](err); ok {
 			return nil, status.handshakeError()
 		}
 		var syntax *packet.SyntaxError

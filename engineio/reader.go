@@ -110,7 +110,7 @@ func (r *reader) appendN(dst []byte, n int, b *budget) ([]byte, error) {
 			err = r.fill()
 		}
 		if n -= m; err != nil && n > 0 {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
 			return nil, err

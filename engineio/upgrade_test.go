@@ -159,7 +159,7 @@ func TestServerGivesUpASilentPeer(t *testing.T) {
 					_, err := s.Read(ctx)
 					ended <- err
 				})
-				inBubble(t, h, bothRevisions(), func(t *testing.T, srv *Server, client *http.Client) {
+				inBubble(t, h, bothRevisions(), func(t *testing.T, _ *Server, client *http.Client) {
 					start := time.Now()
 					ended = make(chan error, 1)
 					s, err := Dial(t.Context(), "http://pipe", &DialOptions{Revision: rev, Transports: []Transport{transport}, HTTPClient: client})

@@ -239,7 +239,7 @@ func (c *wsConn) appendOutgoing(b *batch, o *outgoing) {
 	switch {
 	case o.control != 0:
 		c.appendFrame(b, o.control, len(o.data), func(dst []byte) []byte { return append(dst, o.data...) })
-	case !c.state.ClientSide() && o.frame != nil && !(c.base64 && o.binary):
+	case !c.state.ClientSide() && o.frame != nil && (!c.base64 || !o.binary):
 		b.Write(o.wsFrame(c.rev))
 	default:
 		c.appendPacket(b, o.packet())
@@ -312,8 +312,6 @@ func closeReason(err error) *CloseError {
 	switch {
 	case errors.As(err, &fe):
 		return &CloseError{Reason: fe.reason, Remote: true, Err: fe.err}
-	case err == errPeerClosed:
-		return &CloseError{Reason: ReasonTransportClose, Remote: true}
 	case errors.Is(err, errPeerClosed), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return &CloseError{Reason: ReasonTransportClose, Remote: true, Err: err}
 	default:

@@ -27,7 +27,7 @@ func (srv *Server) accept(w http.ResponseWriter, r *http.Request, rev Revision, 
 	c := newWSConn(conn, rev, ws.StateServerSide, srv.opts.MaxPayload, srv.opts.WriteTimeout, srv.conf.budget)
 	c.base64 = base64
 	if n := rw.Reader.Buffered(); n > 0 {
-		early, _ := rw.Reader.Peek(n) // what is buffered can be peeked
+		early, _ := rw.Peek(n) // what is buffered can be peeked
 		c.in.preload(bytes.Clone(early))
 	}
 	return c, nil

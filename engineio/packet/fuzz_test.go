@@ -1,7 +1,6 @@
 package packet_test
 
 import (
-	"errors"
 	"slices"
 	"testing"
 	"unicode/utf8"
@@ -22,7 +21,7 @@ func revision(three bool) packet.Revision {
 func checkError(t *testing.T, err error, n int) {
 	t.Helper()
 	var syntax *packet.SyntaxError
-	require.True(t, errors.As(err, &syntax), "%T", err)
+	require.ErrorAs(t, err, &syntax)
 	require.True(t, slices.Contains([]error{
 		packet.ErrEmpty, packet.ErrType, packet.ErrBase64, packet.ErrLength, packet.ErrMarker, packet.ErrUTF8,
 		packet.ErrTooManyPackets,

@@ -2,7 +2,6 @@ package packet_test
 
 import (
 	"bytes"
-	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -47,7 +46,7 @@ func requireSyntaxError(t *testing.T, err error, cause error, offset int) {
 	t.Helper()
 	require.ErrorIs(t, err, cause)
 	var syntax *packet.SyntaxError
-	require.True(t, errors.As(err, &syntax), "%T", err)
+	require.ErrorAs(t, err, &syntax)
 	require.Equal(t, offset, syntax.Offset)
 }
 

@@ -178,7 +178,7 @@ func TestEveryCutOfAPayloadIsAnErrorOrWholePackets(t *testing.T) {
 	ps := []packet.Packet{text("é€😀"), binary(everyByte()...), control(packet.Ping, "probe"), text("")}
 	for _, form := range forms {
 		wire := packet.AppendPayload(nil, form.rev, form.enc, ps...)
-		for end := range len(wire) {
+		for end := range wire {
 			got, err := packet.ParsePayload(form.rev, form.enc, wire[:end])
 			if err != nil {
 				require.Empty(t, got)
