@@ -33,17 +33,8 @@ func AppendWithID(dst, payload []byte, id string) []byte {
 		found  bool // an "id"
 		m      member
 	)
-	for {
-		ok, err := o.next(&m)
-		if err == nil && !ok {
-			err = o.end(o.i + 1)
-		}
-		if err != nil {
-			return append(dst[:before], payload...)
-		}
-		if !ok {
-			break
-		}
+	ok, err := o.next(&m)
+	for ; ok && err == nil; ok, err = o.next(&m) {
 		if m.is("id") {
 			if found {
 				dst = append(dst, payload[copied:last]...)
@@ -54,6 +45,12 @@ func AppendWithID(dst, payload []byte, id string) []byte {
 			found, copied = true, m.valueEnd
 		}
 		last = m.valueEnd
+	}
+	if err == nil {
+		err = o.end(o.i + 1)
+	}
+	if err != nil {
+		return append(dst[:before], payload...)
 	}
 	if !found {
 		dst = append(dst, payload[:last]...)

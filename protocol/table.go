@@ -29,7 +29,7 @@ func ParseEventTable(b []byte) (EventTable, error) {
 	if at >= len(v) || v[at] != '{' {
 		err := v.otherThan(at, MaxDepth-1, errTableType)
 		if at < len(v) && v[at] == 'n' && errors.Is(err, errTableType) {
-			return nil, nil
+			return nil, nil // null
 		}
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func ParseEventTable(b []byte) (EventTable, error) {
 			return nil, err
 		}
 		if !ok {
-			if err := v.end(o.i + 1); err != nil {
+			if err = v.end(o.i + 1); err != nil {
 				return nil, err
 			}
 			return t, nil
