@@ -79,3 +79,46 @@ func TestEcho(t *testing.T) {
 		}
 	}
 }
+
+func TestTextThatPollingCannotCarryIsRefused(t *testing.T) {
+	_, url := serve(t, echo, bothRevisions())
+	for _, tt := range []struct {
+		rev       Revision
+		transport Transport
+		want      error
+	}{
+		{Revision4, Polling, ErrSeparator},
+		{Revision4, WebSocket, nil},
+		{Revision3, Polling, nil},
+	} {
+		t.Run(fmt.Sprintf("revision %d %s", tt.rev, tt.transport), func(t *testing.T) {
+			ctx := testContext(t)
+			s, err := Dial(ctx, url, &DialOptions{Revision: tt.rev, Transports: []Transport{tt.transport}})
+			require.NoError(t, err)
+			require.ErrorIs(t, s.Write(ctx, Text("a\x1e1")), tt.want)
+			require.ErrorIs(t, s.TryWrite(Prepare(Text("a\x1e1"))), tt.want)
+			require.NoError(t, s.Write(ctx, Binary([]byte("a\x1e1"))))
+			for range 2 {
+				if tt.want == nil {
+					m, err := s.Read(ctx)
+					require.NoError(t, err)
+					require.Equal(t, "a\x1e1", string(m.Data))
+				}
+			}
+			m, err := s.Read(ctx)
+			require.NoError(t, err)
+			require.True(t, m.Binary)
+			require.NoError(t, s.Close())
+		})
+	}
+}
+
+func TestInvalidTextIsRefused(t *testing.T) {
+	_, url := serve(t, echo, nil)
+	ctx := testContext(t)
+	s, err := Dial(ctx, url, nil)
+	require.NoError(t, err)
+	require.ErrorIs(t, s.Write(ctx, Text("\xff")), ErrInvalidText)
+	require.ErrorIs(t, s.TryWrite(Text("\xff")), ErrInvalidText)
+	require.NoError(t, s.Close())
+}

@@ -1,6 +1,7 @@
 package engineio
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"sync"
@@ -77,12 +78,18 @@ func (s *Socket) push(o *outgoing) error {
 	if s.state != stateOpen {
 		return s.closedError()
 	}
+	if s.rev == Revision4 && s.ws == nil && !o.binary && bytes.IndexByte(o.data, separator) >= 0 {
+		return ErrSeparator
+	}
 	if !s.enqueue(o) {
 		return ErrQueueFull
 	}
 	s.kick()
 	return nil
 }
+
+// separator stands between the packets of a polling payload in revision 4, which has no way to escape it.
+const separator = 0x1e
 
 // pushControl queues a packet of the protocol's own. The queue's limit does not hold it up, but a peer that makes more
 // of them than it takes away is ended. The caller holds s.mu.
