@@ -117,6 +117,7 @@ func (c *client) live(conn *conn) {
 		var cause error
 		if conn != nil {
 			cause = c.readAll(conn)
+			_ = conn.sock.Close() // ended already; this waits for its goroutines
 			close(conn.read)
 			<-conn.introduced
 			switch {

@@ -98,13 +98,16 @@ func (e *emitter) hearers(event string) []*listener {
 	defer e.searches.Put(s)
 	e.index.find(event, s)
 	defer s.reset()
-	switch len(s.lists) {
-	case 0:
+	switch {
+	case len(s.lists) == 0:
 		return nil
-	case 1:
-		return s.lists[0]
+	case len(s.lists) == 1 && len(s.lists[0]) == 1:
+		return s.lists[0][0]
 	}
-	all := slices.Concat(s.lists...)
+	var all []*listener
+	for _, l := range s.lists {
+		all = slices.AppendSeq(all, l.all())
+	}
 	e.mu.Lock() // for seq, which remove changes
 	defer e.mu.Unlock()
 	slices.SortStableFunc(all, func(a, b *listener) int { return cmp.Compare(a.seq, b.seq) })
@@ -115,15 +118,15 @@ func (e *emitter) hearers(event string) []*listener {
 func (e *emitter) watch(of *atomic.Pointer[[]*listener], l *listener) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	list := append(slices.Clip(*of.Load()), l)
-	of.Store(&list)
+	all := append(slices.Clip(*of.Load()), l)
+	of.Store(&all)
 }
 
 func (e *emitter) unwatch(of *atomic.Pointer[[]*listener], l *listener) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	list := without(*of.Load(), l)
-	of.Store(&list)
+	rest := slices.DeleteFunc(slices.Clone(*of.Load()), func(other *listener) bool { return other == l })
+	of.Store(&rest)
 }
 
 // tablePrefix stands before the names in an event table, except those of resources.

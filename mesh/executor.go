@@ -147,6 +147,9 @@ func (x *executor) run() {
 		}
 		x.finish(t)
 	}
+	if max(cap(x.batch), cap(x.tasks)) > maxSpareTasks {
+		x.batch, x.tasks, x.at = nil, nil, 0 // a burst made them large
+	}
 	x.active, x.id = false, 0
 	x.news.Broadcast()
 	x.mu.Unlock()
@@ -159,16 +162,12 @@ func (x *executor) more() bool {
 		return false
 	}
 	if x.at == len(x.batch) {
-		// Two buffers take turns, unless a burst made them large.
-		if cap(x.batch) > maxSpareTasks {
-			x.batch = nil
-		}
-		x.batch, x.tasks, x.at = x.tasks, x.batch[:0], 0
+		x.batch, x.tasks, x.at = x.tasks, x.batch[:0], 0 // the buffers take turns
 	}
 	return len(x.batch) > 0
 }
 
-// maxSpareTasks bounds the buffer for tasks that is kept for the next ones.
+// maxSpareTasks bounds the buffers for tasks that an idle executor keeps.
 const maxSpareTasks = 1024
 
 // call makes a task's next call. The lock is released during it. It is not released by a defer, which would hide a

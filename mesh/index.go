@@ -14,12 +14,12 @@ const separator = "::"
 // index finds what is interested in an event: the peers of a hub, or the listeners of a node. Exact names are in a
 // map, patterns in a tree that has a branch for each part.
 //
-// The lists of values are copy-on-write: once find returned one, it never changes up to its length. The lock is held
-// while lists are looked up, never while they are used. The lists, not the whole index, are what is copied, because
-// copying a map of a hundred thousand patterns for each new one would make n of them cost n².
+// The lists of values are copy-on-write. The lock is held while they are looked up, never while they are used. The lists
+// are what is copied, not the whole index, because copying a map of a hundred thousand patterns for each new one would
+// make n of them cost n².
 type index[T comparable] struct {
 	mu       sync.RWMutex
-	exact    map[string][]T
+	exact    map[string]list[T]
 	root     branch[T]
 	patterns int // branches that have values
 
@@ -33,14 +33,14 @@ type branch[T comparable] struct {
 	parts  map[string]*branch[T] // by literal part
 	one    *branch[T]            // "*"
 	many   *branch[T]            // "**"
-	values []T
+	values list[T]
 	number int // of a "**" branch, from 1; 0 for the others
 }
 
 // search holds the memory of one find, so that it can be used again.
 type search[T comparable] struct {
 	// lists are what find found. They are not empty, and no value is twice in one list.
-	lists [][]T
+	lists []list[T]
 	// exact tells that the first list is that of the name itself, rather than of a pattern.
 	exact bool
 
@@ -61,9 +61,9 @@ func (s *search[T]) reset() {
 func (x *index[T]) find(name string, s *search[T]) {
 	s.lists = s.lists[:0]
 	x.mu.RLock()
-	list := x.exact[name]
-	if s.exact = len(list) > 0; s.exact {
-		s.lists = append(s.lists, list)
+	l := x.exact[name]
+	if s.exact = len(l) > 0; s.exact {
+		s.lists = append(s.lists, l)
 	}
 	if x.patterns > 0 {
 		x.match(name, s)
@@ -154,18 +154,17 @@ func (x *index[T]) change(v T, add, remove []string) {
 			continue
 		}
 		if x.exact == nil {
-			x.exact = make(map[string][]T)
+			x.exact = make(map[string]list[T])
 		}
-		// Those who hold the list see no more than its old length.
-		x.exact[name] = append(x.exact[name], v)
+		x.exact[name] = x.exact[name].with(v)
 	}
 	for _, name := range remove {
 		if protocol.IsPattern(name) {
 			x.prune(v, &x.root, name, true)
 			continue
 		}
-		if list := without(x.exact[name], v); len(list) > 0 {
-			x.exact[name] = list
+		if l := x.exact[name].without(v); len(l) > 0 {
+			x.exact[name] = l
 		} else {
 			delete(x.exact, name)
 		}
@@ -204,7 +203,7 @@ func (x *index[T]) plant(v T, pattern string) {
 	if len(b.values) == 0 {
 		x.patterns++
 	}
-	b.values = append(b.values, v)
+	b.values = b.values.with(v)
 }
 
 // prune removes v from the branch of a pattern below b, and the branches that are then of no use. more is false
@@ -215,7 +214,7 @@ func (x *index[T]) prune(v T, b *branch[T], pattern string, more bool) {
 	}
 	if !more {
 		had := len(b.values) > 0
-		b.values = without(b.values, v)
+		b.values = b.values.without(v)
 		if had && len(b.values) == 0 {
 			x.patterns--
 		}
@@ -253,22 +252,6 @@ func (x *index[T]) number() int {
 	}
 	x.highest++
 	return x.highest
-}
-
-// without returns a copy of list that lacks v; nil if nothing is left.
-func without[T comparable](list []T, v T) []T {
-	i := slices.Index(list, v)
-	switch {
-	case i < 0:
-		return list
-	case len(list) == 1:
-		return nil
-	}
-	// A copy, always: what was cut off at the end could be overwritten by the next append, under a reader's eyes.
-	rest := make([]T, len(list)-1, len(list))
-	copy(rest, list[:i])
-	copy(rest[i:], list[i+1:])
-	return rest
 }
 
 // canonical writes a pattern in the one form in which the index keeps it: "**" in a row mean the same as one.

@@ -25,9 +25,9 @@ func (h *hub) route(event string, payload []byte, from string, sender *peer) {
 	var native, foreign engineio.Message // Data is nil until somebody gets it
 	sent := uint64(0)
 	several := len(r.search.lists) > 1
-	for i, list := range r.search.lists {
+	for i, l := range r.search.lists {
 		byPattern := i > 0 || !r.search.exact
-		for _, p := range list {
+		for p := range l.all() {
 			if p == sender || several && r.serves(p.number) || byPattern && p.keepsSilent(event) {
 				continue
 			}

@@ -1,0 +1,357 @@
+package mesh_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh"
+)
+
+// patience is how long a test waits for what must come.
+const patience = 10 * time.Second
+
+func testContext(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// listen starts a hub on a free port of localhost.
+func listen(t testing.TB, opts mesh.Options) *mesh.Node {
+	t.Helper()
+	if opts.Addr == "" {
+		opts.Addr = "localhost:0"
+	}
+	n, err := mesh.Listen(testContext(t), &opts)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, n.Close()) })
+	return n
+}
+
+func connect(t testing.TB, hub *mesh.Node, opts mesh.Options) *mesh.Node {
+	t.Helper()
+	opts.Addr = hub.URL()
+	return connectTo(t, opts)
+}
+
+func connectTo(t testing.TB, opts mesh.Options) *mesh.Node {
+	t.Helper()
+	n, err := mesh.Connect(testContext(t), &opts)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, n.Close()) })
+	return n
+}
+
+// overWebSocket is for clients whose connection is going to be cut: a poll would be made again, unnoticed.
+var overWebSocket = []engineio.Transport{engineio.WebSocket}
+
+func flush(t testing.TB, n *mesh.Node) {
+	t.Helper()
+	require.NoError(t, n.Flush(testContext(t)))
+}
+
+// ears collects the events of some listeners.
+type ears struct {
+	t  testing.TB
+	in chan mesh.Event
+}
+
+// listenTo adds listeners to a node and waits until its hub knows them.
+func listenTo(t testing.TB, n *mesh.Node, patterns ...string) *ears {
+	t.Helper()
+	e := &ears{t: t, in: make(chan mesh.Event, 100_000)}
+	for _, p := range patterns {
+		n.On(p, func(ev mesh.Event) { e.in <- ev })
+	}
+	flush(t, n)
+	return e
+}
+
+func (e *ears) next() mesh.Event {
+	e.t.Helper()
+	select {
+	case ev := <-e.in:
+		return ev
+	case <-time.After(patience):
+		require.FailNow(e.t, "no event came")
+		return mesh.Event{}
+	}
+}
+
+// silentUntil asserts that nothing came before an event which the test emits last.
+func (e *ears) silentUntil(name string) {
+	e.t.Helper()
+	require.Equal(e.t, name, e.next().Name)
+}
+
+// wire is a client that is not of this package: it reads and writes packets.
+type wire struct {
+	t    testing.TB
+	sock *engineio.Socket
+	in   chan string
+	done chan struct{}
+}
+
+// dialWire connects in revision 3 over a WebSocket, unless opts say otherwise.
+func dialWire(t testing.TB, url string, opts *engineio.DialOptions) *wire {
+	t.Helper()
+	if opts == nil {
+		opts = &engineio.DialOptions{Revision: engineio.Revision3, Transports: []engineio.Transport{engineio.WebSocket}}
+	}
+	sock, err := engineio.Dial(testContext(t), url, opts)
+	require.NoError(t, err)
+	w := &wire{t: t, sock: sock, in: make(chan string, 100_000), done: make(chan struct{})}
+	go func() {
+		defer close(w.done)
+		for {
+			m, err := sock.Read(context.Background())
+			if err != nil {
+				return
+			}
+			w.in <- string(m.Data)
+		}
+	}()
+	t.Cleanup(func() {
+		sock.Abort(nil)
+		_ = sock.Close()
+		<-w.done
+	})
+	return w
+}
+
+func (w *wire) send(packets ...string) {
+	w.t.Helper()
+	for _, p := range packets {
+		require.NoError(w.t, w.sock.Write(testContext(w.t), engineio.Text(p)))
+	}
+}
+
+// barrier returns when the hub has dealt with all that was sent, and everything that it sent before that has come.
+func (w *wire) barrier() {
+	w.t.Helper()
+	require.NoError(w.t, w.sock.Ping(testContext(w.t)))
+}
+
+func (w *wire) next() string {
+	w.t.Helper()
+	select {
+	case p := <-w.in:
+		return p
+	case <-time.After(patience):
+		require.FailNow(w.t, "no packet came")
+		return ""
+	}
+}
+
+// heard returns all packets that came and were not taken yet.
+func (w *wire) heard() []string {
+	w.t.Helper()
+	w.barrier()
+	var all []string
+	for {
+		select {
+		case p := <-w.in:
+			all = append(all, p)
+		default:
+			return all
+		}
+	}
+}
+
+// ended waits for the end of the session.
+func (w *wire) ended() {
+	w.t.Helper()
+	select {
+	case <-w.done:
+	case <-time.After(patience):
+		require.FailNow(w.t, "the session did not end")
+	}
+}
+
+// table writes a packet that announces listeners, as the original's client does.
+func table(keys ...string) string {
+	t := map[string]map[string]bool{}
+	for _, k := range keys {
+		t[k] = map[string]bool{"remote": true}
+	}
+	b, err := json.Marshal(map[string]any{
+		"event": "handshake", "payload": struct{}{}, "eventTable": t, "headers": map[string]any{"auth": struct{}{}},
+	})
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
+}
+
+// eventually waits for a condition that no event announces.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	require.Eventually(t, ok, patience, time.Millisecond, what)
+}
+
+// logBuffer collects logs, and their levels.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+func (b *logBuffer) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// proxy forwards TCP connections, and can cut them all, refuse new ones, or hold back what flows.
+type proxy struct {
+	t      testing.TB
+	l      net.Listener
+	target string
+
+	mu     sync.Mutex
+	conns  map[net.Conn]struct{}
+	refuse bool
+	wg     sync.WaitGroup
+}
+
+func startProxy(t testing.TB, target string) *proxy {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	p := &proxy{t: t, l: l, target: target, conns: make(map[net.Conn]struct{})}
+	p.wg.Go(p.accept)
+	t.Cleanup(func() {
+		_ = l.Close()
+		p.cut(true)
+		p.wg.Wait()
+	})
+	return p
+}
+
+func (p *proxy) addr() string { return p.l.Addr().String() }
+
+func (p *proxy) accept() {
+	for {
+		in, err := p.l.Accept()
+		if err != nil {
+			return
+		}
+		out, err := net.Dial("tcp", p.target)
+		if err != nil || !p.admit(in, out) {
+			_ = in.Close()
+			if out != nil {
+				_ = out.Close()
+			}
+			continue
+		}
+		for _, pair := range [][2]net.Conn{{in, out}, {out, in}} {
+			p.wg.Go(func() {
+				_, _ = io.Copy(pair[0], pair[1])
+				_ = pair[0].Close()
+				_ = pair[1].Close()
+			})
+		}
+	}
+}
+
+func (p *proxy) admit(conns ...net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.refuse {
+		return false
+	}
+	for _, c := range conns {
+		p.conns[c] = struct{}{}
+	}
+	return true
+}
+
+// cut ends all connections, and refuses new ones until open.
+func (p *proxy) cut(refuse bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refuse = refuse
+	for c := range p.conns {
+		_ = c.(*net.TCPConn).SetLinger(0)
+		_ = c.Close()
+	}
+	clear(p.conns)
+}
+
+func (p *proxy) open() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refuse = false
+}
+
+// pipeNet is a network in memory, for tests in a synctest bubble.
+type pipeNet struct {
+	conns chan net.Conn
+	done  chan struct{}
+}
+
+func newPipeNet() *pipeNet {
+	return &pipeNet{conns: make(chan net.Conn), done: make(chan struct{})}
+}
+
+func (p *pipeNet) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipeNet) Close() error   { close(p.done); return nil }
+func (p *pipeNet) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
+
+func (p *pipeNet) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	near, far := net.Pipe()
+	select {
+	case p.conns <- far:
+		return near, nil
+	case <-p.done:
+		return nil, fmt.Errorf("the network is down")
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// serveInMemory mounts a hub in a server of its own. The client is for those who connect to it, at http://mesh.
+func serveInMemory(t *testing.T, opts mesh.Options) (hub *mesh.Node, client *http.Client, stop func()) {
+	t.Helper()
+	hub, err := mesh.NewHub(&opts)
+	require.NoError(t, err)
+	network := newPipeNet()
+	srv := &http.Server{Handler: hub}
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = srv.Serve(network) })
+	transport := &http.Transport{DialContext: network.dial}
+	return hub, &http.Client{Transport: transport}, func() {
+		require.NoError(t, hub.Close())
+		_ = srv.Close()
+		transport.CloseIdleConnections()
+		wg.Wait()
+	}
+}

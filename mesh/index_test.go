@@ -1,0 +1,301 @@
+package mesh
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/protocol"
+)
+
+// found returns what an index finds, flat and sorted, duplicates included.
+func found(x *index[string], name string) []string {
+	var s search[string]
+	x.find(name, &s)
+	var all []string
+	for _, l := range s.lists {
+		all = slices.AppendSeq(all, l.all())
+	}
+	slices.Sort(all)
+	return all
+}
+
+func TestIndexFindsNamesAndPatterns(t *testing.T) {
+	var x index[string]
+	for _, p := range []string{
+		"a", "a::b", "a::b::c", "*", "**", "a::*", "*::b", "a::**", "**::c", "**::b::**", "*::*", "a::*::c", "", "a::", "::a", "*::",
+	} {
+		x.add(p, canonical(p))
+	}
+	for name, want := range map[string][]string{
+		"a":          {"*", "**", "a", "a::**"},
+		"b":          {"*", "**", "**::b::**"},
+		"c":          {"*", "**", "**::c"},
+		"a::b":       {"**", "**::b::**", "*::*", "*::b", "a::*", "a::**", "a::b"},
+		"a::b::c":    {"**", "**::b::**", "**::c", "a::**", "a::*::c", "a::b::c"},
+		"a::":        {"**", "*::", "*::*", "a::", "a::*", "a::**"},
+		"::a":        {"**", "*::*", "::a"},
+		"x::y::z":    {"**"},
+		"b::b::b::b": {"**", "**::b::**"},
+	} {
+		require.Empty(t, cmp.Diff(want, found(&x, name)), "name %q", name)
+	}
+}
+
+func TestIndexForgetsAllThatWasRemoved(t *testing.T) {
+	var x index[int]
+	patterns := []string{"a", "a::*", "a::**", "**", "**::b::**", "*::*::c", "a::b::**::c", "x::**::y"}
+	for v := range 3 {
+		x.add(v, patterns...)
+	}
+	for v := range 3 {
+		x.remove(v, patterns...)
+		x.remove(v, patterns...) // a second time changes nothing
+	}
+	require.Empty(t, x.exact)
+	require.Zero(t, x.patterns)
+	require.Empty(t, x.root.parts)
+	require.Nil(t, x.root.one)
+	require.Nil(t, x.root.many)
+	require.Len(t, x.spare, x.highest, "every number of a ** branch was given back")
+}
+
+// TestIndexListsNeverChange holds lists while values come and go.
+func TestIndexListsNeverChange(t *testing.T) {
+	var x index[int]
+	for v := range 10 {
+		x.add(v, "e", "e::*")
+	}
+	var s search[int]
+	x.find("e", &s)
+	held := s.lists[0]
+	before := slices.Collect(held.all())
+	for v := range 10 {
+		x.remove(v, "e")
+		x.add(v+100, "e")
+	}
+	require.Equal(t, before, slices.Collect(held.all()))
+}
+
+// TestListAgreesWithSlice changes a list and a plain slice alike, and holds on to old lists.
+func TestListAgreesWithSlice(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 4))
+	var l list[int]
+	var plain []int
+	type held struct {
+		list list[int]
+		want []int
+	}
+	var old []held
+	for step := range 20_000 {
+		// Grows first, then shrinks.
+		if v := rnd.IntN(4); len(plain) == 0 || v > step/8_000 {
+			l, plain = l.with(step), append(plain, step)
+		} else {
+			i := rnd.IntN(len(plain))
+			l = l.without(plain[i])
+			plain = slices.Delete(slices.Clone(plain), i, i+1)
+		}
+		if step%1000 == 0 {
+			old = append(old, held{l, slices.Clone(plain)})
+		}
+	}
+	old = append(old, held{l, plain})
+	for _, h := range old {
+		require.Equal(t, h.want, slices.Collect(h.list.all()))
+		require.LessOrEqual(t, len(h.list), 1+4*len(h.want)/maxChunk, "chunks of %d values", len(h.want))
+	}
+	require.Equal(t, l, l.without(-1))
+}
+
+func TestIndexUpdateIsSeenWholeOrNotAtAll(t *testing.T) {
+	var x index[int]
+	x.add(1, "a::b")
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		forms := [][]string{{"a::b"}, {"a::*"}, {"**"}, {"*::b"}}
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+				x.update(1, forms[(i+1)%len(forms)], forms[i%len(forms)])
+			}
+		}
+	})
+	var s search[int]
+	for range 20_000 {
+		x.find("a::b", &s)
+		if len(s.lists) != 1 || !slices.Equal(s.lists[0][0], []int{1}) {
+			t.Errorf("interest was missed or doubled: %v", s.lists)
+			break
+		}
+		s.reset()
+	}
+	close(stop)
+	wg.Wait()
+}
+
+// FuzzIndexAgreesWithMatch compares the tree with the plain definition of a match, after additions and removals.
+func FuzzIndexAgreesWithMatch(f *testing.F) {
+	f.Add("a::*,**,**::b", "a::b", uint64(1))
+	f.Add("**::**::a,*::**::*,a", "a::a::a", uint64(2))
+	f.Add("a::**::a::**::a,**::a", "a::a::a::a::a::b", uint64(3))
+	f.Fuzz(func(t *testing.T, list, name string, seed uint64) {
+		rnd := rand.New(rand.NewPCG(seed, 0))
+		var x index[string]
+		present := map[string]bool{}
+		for p := range strings.SplitSeq(list, ",") {
+			if protocol.CheckListen(p) != nil || present[canonical(p)] {
+				continue
+			}
+			c := canonical(p)
+			x.add(c, c)
+			present[c] = true
+			if rnd.IntN(3) == 0 {
+				x.remove(c, c)
+				delete(present, c)
+			}
+		}
+		if protocol.CheckEmit(name) != nil {
+			return
+		}
+		var want []string
+		for p := range present {
+			if protocol.Match(p, name) {
+				want = append(want, p)
+			}
+		}
+		slices.Sort(want)
+		if diff := cmp.Diff(want, found(&x, name)); diff != "" {
+			t.Fatalf("name %q, patterns %v: %s", name, present, diff)
+		}
+	})
+}
+
+func TestIndexAgreesWithMatchOnRandomInput(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	random := func(parts ...string) string {
+		var b []string
+		for range 1 + rnd.IntN(5) {
+			b = append(b, parts[rnd.IntN(len(parts))])
+		}
+		return strings.Join(b, separator)
+	}
+	for range 300 {
+		var x index[string]
+		present := map[string]bool{}
+		for range 40 {
+			p := canonical(random("a", "b", "", "*", "**", "**"))
+			if protocol.CheckListen(p) == nil && !present[p] {
+				x.add(p, p)
+				present[p] = true
+			}
+		}
+		for p := range present {
+			if rnd.IntN(3) == 0 {
+				x.remove(p, p)
+				delete(present, p)
+			}
+		}
+		for range 40 {
+			name := random("a", "b", "")
+			var want []string
+			for p := range present {
+				if protocol.Match(p, name) {
+					want = append(want, p)
+				}
+			}
+			slices.Sort(want)
+			require.Empty(t, cmp.Diff(want, found(&x, name)), "name %q", name)
+		}
+	}
+}
+
+// TestIndexWithstandsHostilePatterns has patterns whose naive match takes exponential time.
+func TestIndexWithstandsHostilePatterns(t *testing.T) {
+	var x index[int]
+	for v := range 100 {
+		x.add(v, canonical(strings.Repeat("**::a::", 40)+strings.Repeat("*::", v%10)+"b"))
+	}
+	var s search[int]
+	x.find(strings.Repeat("a::", 160)+"c", &s)
+	require.Empty(t, s.lists)
+	require.Less(t, cap(s.now), 1000, "branches followed at once")
+}
+
+func TestIndexFindAllocatesNothing(t *testing.T) {
+	x := bigIndex(10_000)
+	var s search[int]
+	allocs := testing.AllocsPerRun(100, func() {
+		x.find("device77::status", &s)
+		x.find("exact77", &s)
+	})
+	require.Zero(t, allocs)
+}
+
+// bigIndex has n patterns and as many names, each of another value.
+func bigIndex(n int) *index[int] {
+	x := new(index[int])
+	for i := range n {
+		id := strconv.Itoa(i)
+		x.add(i, "exact"+id)
+		switch i % 3 {
+		case 0:
+			x.add(i, "device"+id+"::*")
+		case 1:
+			x.add(i, "site"+id+"::**")
+		default:
+			x.add(i, "*::room"+id+"::temperature")
+		}
+	}
+	return x
+}
+
+func BenchmarkIndexFind(b *testing.B) {
+	for _, n := range []int{100, 100_000} {
+		x := bigIndex(n)
+		for _, name := range []string{"exact77", "device75::status", "site76::a::b::c", "x::room77::temperature", "nobody::wants::this"} {
+			b.Run(fmt.Sprintf("patterns=%d/%s", n, name), func(b *testing.B) {
+				b.ReportAllocs()
+				var s search[int]
+				for b.Loop() {
+					x.find(name, &s)
+				}
+			})
+		}
+	}
+}
+
+func BenchmarkIndexFindParallel(b *testing.B) {
+	x := bigIndex(100_000)
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		var s search[int]
+		for pb.Next() {
+			x.find("device75::status", &s)
+		}
+	})
+}
+
+// BenchmarkIndexSubscribe adds and removes one of 10,000 subscribers of one name.
+func BenchmarkIndexSubscribe(b *testing.B) {
+	var x index[int]
+	for v := range 10_000 {
+		x.add(v, "e")
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		x.add(-1, "e")
+		x.remove(-1, "e")
+	}
+}

@@ -1,0 +1,148 @@
+package mesh_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
+)
+
+// nodeHub behaves as a hub of the original does, as far as its clients can see: exact names, the sender in payload.id,
+// the sender recognised by that. What would kill the original fails the test. It records all packets and requests.
+type nodeHub struct {
+	t      testing.TB
+	url    string
+	server *engineio.Server
+	auth   bool // the hub has auth: a packet without headers.auth would kill it
+
+	mu      sync.Mutex
+	tables  map[*engineio.Socket]map[string]json.RawMessage
+	packets []string
+	paths   []string
+}
+
+func startNodeHub(t testing.TB, auth bool) *nodeHub {
+	h := &nodeHub{t: t, auth: auth, tables: make(map[*engineio.Socket]map[string]json.RawMessage)}
+	h.server = engineio.NewServer(h, &engineio.ServerOptions{Revisions: []engineio.Revision{engineio.Revision3}})
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.mu.Lock()
+		h.paths = append(h.paths, r.URL.Path)
+		h.mu.Unlock()
+		h.server.ServeHTTP(w, r)
+	}))
+	h.url = web.URL
+	t.Cleanup(func() {
+		_ = h.server.Close()
+		web.Close()
+	})
+	return h
+}
+
+func (h *nodeHub) ServeSocket(ctx context.Context, s *engineio.Socket) {
+	h.mu.Lock()
+	h.tables[s] = nil
+	h.mu.Unlock()
+	defer func() {
+		h.mu.Lock()
+		delete(h.tables, s)
+		h.mu.Unlock()
+	}()
+	for {
+		m, err := s.Read(ctx)
+		if err != nil {
+			return
+		}
+		h.receive(s, string(m.Data))
+	}
+}
+
+func (h *nodeHub) receive(s *engineio.Socket, packet string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.packets = append(h.packets, packet)
+	var p struct {
+		Event      any
+		Payload    json.RawMessage
+		EventTable any `json:"eventTable"`
+		Headers    *struct{ Auth *map[string]any }
+	}
+	if err := json.Unmarshal([]byte(packet), &p); err != nil {
+		h.t.Errorf("this would kill a Node hub: no JSON: %s", packet)
+		return
+	}
+	event, ok := p.Event.(string)
+	if !ok || len(p.Payload) == 0 || string(p.Payload) == "null" {
+		h.t.Errorf("this would kill a Node hub: event or payload: %s", packet)
+		return
+	}
+	if p.Headers == nil || p.Headers.Auth == nil {
+		if h.auth {
+			h.t.Errorf("this would kill a Node hub with auth: %s", packet)
+		}
+		h.t.Errorf("no headers.auth: %s", packet)
+	}
+	if event == "newListener" {
+		h.t.Errorf("this would alter the hub's own table: %s", packet)
+	}
+	if t, ok := p.EventTable.(map[string]any); ok {
+		fresh := map[string]json.RawMessage{}
+		for k, v := range t {
+			if _, ok := v.(map[string]any); !ok {
+				h.t.Errorf("a null entry in the table would kill a Node hub: %s", packet)
+			}
+			fresh[k], _ = json.Marshal(v)
+		}
+		h.tables[s] = fresh
+	}
+	payload := p.Payload
+	var object map[string]json.RawMessage
+	if json.Unmarshal(payload, &object) == nil {
+		object["id"], _ = json.Marshal(s.ID())
+		payload, _ = json.Marshal(object)
+	}
+	h.broadcast(event, payload)
+}
+
+// broadcast leaves out the client whose session the payload's id names. The caller holds h.mu.
+func (h *nodeHub) broadcast(event string, payload json.RawMessage) {
+	key := "mesh::" + event
+	if strings.Count(event, "::") == 1 {
+		key = event
+	}
+	var object struct{ ID string }
+	_ = json.Unmarshal(payload, &object)
+	out, err := json.Marshal(map[string]any{"event": event, "payload": payload})
+	require.NoError(h.t, err)
+	for s, t := range h.tables {
+		if _, wants := t[key]; wants && (object.ID == "" || object.ID != s.ID()) {
+			_ = s.TryWrite(engineio.Message{Data: out})
+		}
+	}
+}
+
+// emit sends an event of the hub's own.
+func (h *nodeHub) emit(event, payload string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.broadcast(event, json.RawMessage(payload))
+}
+
+// received returns the packets whose event is this.
+func (h *nodeHub) received(event string) []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var all []string
+	for _, p := range h.packets {
+		if strings.HasPrefix(p, `{"event":"`+event+`"`) {
+			all = append(all, p)
+		}
+	}
+	return all
+}

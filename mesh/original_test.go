@@ -1,0 +1,384 @@
+package mesh_test
+
+// One test for each thing that the original gets wrong and that this package does otherwise.
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh"
+)
+
+func TestOriginal_MalformedPacketIsRefusedAndTheHubLives(t *testing.T) {
+	for name, auth := range map[string]func(context.Context, mesh.Credentials) error{
+		"without auth": nil,
+		"with auth":    mesh.Pair("u", "p"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			hub := listen(t, mesh.Options{Authorize: auth})
+			w := dialWire(t, hub.URL(), nil)
+			malformed := []string{
+				"", "garbage", "[]", `"x"`, "null", "{", `{"payload":{}}`, `{"event":5,"payload":{}}`, `{"event":null}`,
+				`{"event":"x","payload":{}`, `{"event":"x","payload":tru}`, "\x00", strings.Repeat(`{"event":`, 2000),
+				`{"event":""}`, `{"event":"` + strings.Repeat("x", 2000) + `"}`,
+			}
+			w.send(malformed...)
+			require.NoError(t, w.sock.Write(testContext(t), engineio.Binary([]byte(`{"event":"x"}`))))
+			w.barrier()
+			require.EqualValues(t, len(malformed)+1, hub.Stats().Malformed)
+
+			// What killed the original and is well-formed.
+			w.send(`{"event":"x","payload":null}`, `{"event":"x"}`, `{"event":"x","payload":{},"headers":null}`,
+				`{"event":"x","payload":{},"eventTable":{"mesh::y":null}}`, `{"event":"x","eventTable":null}`)
+			w.barrier()
+
+			c := connect(t, hub, mesh.Options{User: "u", Password: "p"})
+			heard := listenTo(t, c, "alive")
+			require.NoError(t, hub.Emit("alive", nil))
+			require.Nil(t, heard.next().Payload)
+		})
+	}
+}
+
+func TestOriginal_UnauthenticatedPeerNeitherHearsNorEmits(t *testing.T) {
+	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p")})
+	atHub := listenTo(t, hub, "**")
+	good := connect(t, hub, mesh.Options{User: "u", Password: "p"})
+	heard := listenTo(t, good, "**")
+	bad := dialWire(t, hub.URL(), nil)
+	for _, auth := range []string{`{}`, `{"user":"u"}`, `{"user":"u","password":"x"}`, `{"user":"","password":""}`, `null`, `5`} {
+		bad.send(`{"event":"secret","payload":{},"eventTable":{"mesh::**":{"remote":true},"mesh::news":{"remote":true}},"headers":{"auth":` + auth + `}}`)
+	}
+	bad.send(`{"event":"secret","payload":{},"eventTable":{"mesh::news":{"remote":true}}}`)
+	bad.barrier()
+	require.NoError(t, hub.Emit("news", 1))
+	require.NoError(t, good.Emit("news", 2))
+	flush(t, good)
+	require.Empty(t, bad.heard())
+	require.Equal(t, "news", atHub.next().Name)
+	require.Equal(t, "news", heard.next().Name)
+	require.EqualValues(t, 7, hub.Stats().Unauthorized)
+	require.Equal(t, 1, hub.Stats().Muted)
+
+	// The same peer with the right credentials is heard, and hears.
+	bad.send(`{"event":"now","payload":{},"eventTable":{"mesh::news":{"remote":true}},"headers":{"auth":{"user":"u","password":"p"}}}`)
+	bad.barrier()
+	require.NoError(t, hub.Emit("news", 3))
+	require.Equal(t, `{"event":"news","payload":3}`, bad.next())
+	require.Equal(t, "news", atHub.next().Name) // the second
+	require.Equal(t, "now", atHub.next().Name)
+	require.Equal(t, 0, hub.Stats().Muted)
+}
+
+func TestOriginal_PayloadArrivesByteForByteAndTheSenderStandsBesideIt(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	a, b := connect(t, hub, mesh.Options{}), connect(t, hub, mesh.Options{})
+	atHub, atB := listenTo(t, hub, "e"), listenTo(t, b, "e")
+	payloads := []string{
+		`{"id":"mine","n":1}`, `{"a":1, "b" : [ 1,2 ]}`, `[1, 2]`, `"text"`, `"é€😀 <&>"`, `0`, `-0.0`, `1e400`, `12345678901234567890.123`,
+		`true`, `false`, `null`, `{}`, `[]`, `""`, `{"id":"x","id":"y"}`, `"\ud800"`, `"\u00e9"`,
+	}
+	for _, p := range payloads {
+		require.NoError(t, a.Emit("e", json.RawMessage(" "+p+"\n")))
+		for _, at := range []*ears{atHub, atB} {
+			require.Empty(t, cmp.Diff(mesh.Event{Name: "e", Payload: json.RawMessage(p), From: a.ID()}, at.next()))
+		}
+	}
+	require.NoError(t, a.Emit("e", nil))
+	require.Empty(t, cmp.Diff(mesh.Event{Name: "e", From: a.ID()}, atB.next()))
+	require.NoError(t, hub.Emit("e", map[string]string{"id": "mine"}))
+	require.Empty(t, cmp.Diff(mesh.Event{Name: "e", Payload: json.RawMessage(`{"id":"mine"}`), From: hub.ID()}, atB.next()))
+}
+
+func TestOriginal_OtherPeersGetTheSenderInThePayload(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	a := connect(t, hub, mesh.Options{})
+	other := dialWire(t, hub.URL(), nil)
+	other.send(table("mesh::e", "mesh::é"))
+	other.barrier()
+	id := a.ID()
+	for in, want := range map[string]string{
+		`{"n":1}`:             `{"n":1,"id":"` + id + `"}`,
+		`{"id":"forged"}`:     `{"id":"` + id + `"}`,
+		`{}`:                  `{"id":"` + id + `"}`,
+		`[1]`:                 `[1]`,
+		`"é😀"`:                `"\u00e9\ud83d\ude00"`,
+		`null`:                `null`,
+		`{"deep":{"id":"x"}}`: `{"deep":{"id":"x"},"id":"` + id + `"}`,
+	} {
+		require.NoError(t, a.Emit("e", json.RawMessage(in)))
+		require.Equal(t, `{"event":"e","payload":`+want+`}`, other.next())
+	}
+	require.NoError(t, a.Emit("e", nil))
+	require.Equal(t, `{"event":"e"}`, other.next())
+	require.NoError(t, a.Emit("é", 1))
+	require.Equal(t, `{"event":"\u00e9","payload":1}`, other.next())
+
+	// The hub's own events have no sender, as in the original.
+	require.NoError(t, hub.Emit("e", json.RawMessage(`{"n":1}`)))
+	require.Equal(t, `{"event":"e","payload":{"n":1}}`, other.next())
+}
+
+func TestOriginal_NoPayloadReturnsToItsSender(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	payloads := []string{`{"n":1}`, `[1]`, `"x"`, `0`, `false`, `null`, `{"id":"other"}`}
+	t.Run("original", func(t *testing.T) {
+		sender := dialWire(t, hub.URL(), nil)
+		sender.send(table("mesh::e", "mesh::*"))
+		for _, p := range payloads {
+			sender.send(`{"event":"e","payload":` + p + `}`)
+		}
+		require.Empty(t, sender.heard())
+	})
+	t.Run("ours", func(t *testing.T) {
+		sender := connect(t, hub, mesh.Options{})
+		heard := listenTo(t, sender, "e", "**")
+		for _, p := range payloads {
+			require.NoError(t, sender.Emit("e", json.RawMessage(p)))
+		}
+		flush(t, sender)
+		require.NoError(t, hub.Emit("end", nil))
+		for range payloads { // its own, from itself: each listener once
+			require.Equal(t, "e", heard.next().Name)
+			require.Equal(t, "e", heard.next().Name)
+		}
+		heard.silentUntil("end")
+	})
+}
+
+func TestOriginal_HubEchoReachesTheClientItCameFrom(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	hub.On("ping", func(e mesh.Event) { _ = hub.Emit("pong", e.Payload) })
+	other := dialWire(t, hub.URL(), nil)
+	other.send(table("mesh::pong"), `{"event":"ping","payload":{"id":"x"}}`)
+	require.Equal(t, `{"event":"pong","payload":{"id":"x"}}`, other.next())
+
+	ours := connect(t, hub, mesh.Options{})
+	heard := listenTo(t, ours, "pong")
+	require.NoError(t, ours.Emit("ping", json.RawMessage(`{"id":"y"}`)))
+	require.Equal(t, `{"id":"y"}`, string(heard.next().Payload))
+}
+
+func TestOriginal_TwoPartNamesArrive(t *testing.T) {
+	t.Run("our hub matches either key", func(t *testing.T) {
+		hub := listen(t, mesh.Options{})
+		for _, key := range []string{"mesh::ns::pong", "ns::pong"} {
+			w := dialWire(t, hub.URL(), nil)
+			w.send(table(key))
+			w.barrier()
+			require.NoError(t, hub.Emit("ns::pong", nil))
+			require.Equal(t, `{"event":"ns::pong"}`, w.next())
+		}
+		both := dialWire(t, hub.URL(), nil)
+		both.send(table("mesh::ns::pong", "ns::pong"))
+		both.barrier()
+		require.NoError(t, hub.Emit("ns::pong", nil))
+		require.Len(t, both.heard(), 1, "it hears the event once")
+	})
+	t.Run("our client hears them from a Node hub, once", func(t *testing.T) {
+		h := startNodeHub(t, false)
+		c := connectTo(t, mesh.Options{Addr: h.url})
+		heard := listenTo(t, c, "ns::pong", "a::b::c", "one", "end")
+		for _, name := range []string{"ns::pong", "a::b::c", "one", "end"} {
+			h.emit(name, `{}`)
+			require.Equal(t, name, heard.next().Name)
+		}
+	})
+}
+
+func TestOriginal_WildcardsWorkForEveryClient(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	names := []string{"wild", "wild::a", "wild::a::b", "other::a"}
+	for key, want := range map[string][]string{
+		"mesh::wild::*":  {"wild::a"},
+		"wild::*":        {"wild::a"},
+		"mesh::wild::**": {"wild", "wild::a", "wild::a::b"},
+		"mesh::**":       names,
+		"**::a":          {"wild::a", "other::a"},
+		"mesh::*":        {"wild"},
+	} {
+		t.Run(key, func(t *testing.T) {
+			w := dialWire(t, hub.URL(), nil)
+			w.send(table(key))
+			w.barrier()
+			for _, name := range names {
+				require.NoError(t, hub.Emit(name, nil))
+			}
+			var got []string
+			for _, p := range w.heard() {
+				var packet struct{ Event string }
+				require.NoError(t, json.Unmarshal([]byte(p), &packet))
+				got = append(got, packet.Event)
+			}
+			require.Empty(t, cmp.Diff(want, got))
+		})
+	}
+}
+
+func TestOriginal_EventsAreSentOnceAfterManyReconnects(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	atHub := listenTo(t, hub, "e")
+	p := startProxy(t, hub.Addr())
+	c := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
+	heard := listenTo(t, c, "e", "back")
+	for range 5 {
+		connections := hub.Stats().Connections
+		p.cut(false)
+		eventually(t, "reconnected", func() bool { return hub.Stats().Connections > connections })
+		flush(t, c)
+	}
+	require.NoError(t, c.Emit("e", 1))
+	require.Equal(t, "1", string(atHub.next().Payload))
+	require.NoError(t, hub.Emit("back", 2))
+	require.Equal(t, "1", string(heard.next().Payload))
+	require.Equal(t, "2", string(heard.next().Payload))
+	require.NoError(t, hub.Emit("e", "end"))
+	require.Equal(t, `"end"`, string(atHub.next().Payload))
+}
+
+func TestOriginal_ClientReturnsHoweverLongTheHubIsAway(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	p := startProxy(t, hub.Addr())
+	c := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
+	heard := listenTo(t, c, "e")
+	failed := make(chan mesh.State, 100)
+	c.OnState(func(s mesh.State) { failed <- s })
+	p.cut(true)
+	for attempt := range 4 { // the original would be silent after the first
+		s := <-failed
+		require.Equal(t, mesh.Disconnected, s.Status)
+		require.Equal(t, attempt, s.Attempt)
+		require.Error(t, s.Err)
+		require.Positive(t, s.Retry)
+	}
+	p.open()
+	flush(t, c)
+	require.NoError(t, hub.Emit("e", nil))
+	heard.next()
+}
+
+func TestOriginal_StartOnATakenPortConnects(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	n, err := mesh.Start(testContext(t), &mesh.Options{Addr: hub.Addr()})
+	require.NoError(t, err)
+	defer n.Close()
+	require.Equal(t, mesh.Client, n.Role())
+	info, ok := n.Hub()
+	require.True(t, ok)
+	require.Equal(t, mesh.HubInfo{ID: hub.ID()}, info)
+}
+
+func TestOriginal_ClientAsksANodeHubForEngineIOOnly(t *testing.T) {
+	h := startNodeHub(t, false)
+	c := connectTo(t, mesh.Options{Addr: h.url})
+	require.NoError(t, c.Emit("e", nil))
+	flush(t, c)
+	require.NoError(t, c.Close())
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	require.NotEmpty(t, h.paths)
+	for _, path := range h.paths {
+		require.Equal(t, "/engine.io/", path)
+	}
+}
+
+func TestOriginal_UnknownPathsDoNotHurtAHub(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	for path, want := range map[string]int{
+		"/": 200, "/unknown": 404, "/engine.io": 400, "/engine.io/": 400, "/engine.iox": 404, "/index.html": 404, "/%00": 404, "//": 404,
+	} {
+		resp, err := http.Get("http://" + hub.Addr() + path)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, want, resp.StatusCode, path)
+	}
+	connect(t, hub, mesh.Options{})
+}
+
+func TestOriginal_WithoutAHostOnlyLocalhostIsBound(t *testing.T) {
+	n, err := mesh.Listen(testContext(t), &mesh.Options{Addr: ":0"})
+	require.NoError(t, err)
+	defer n.Close()
+	host, port, err := net.SplitHostPort(n.Addr())
+	require.NoError(t, err)
+	require.Equal(t, "localhost", host)
+	addrs, err := net.InterfaceAddrs()
+	require.NoError(t, err)
+	for _, a := range addrs {
+		ip, _, err := net.ParseCIDR(a.String())
+		require.NoError(t, err)
+		if ip.IsLinkLocalUnicast() {
+			continue
+		}
+		conn, err := net.Dial("tcp", net.JoinHostPort(ip.String(), port))
+		if err == nil {
+			_ = conn.Close()
+		}
+		require.Equal(t, ip.IsLoopback() && resolves(t, ip), err == nil, "%s: %v", ip, err)
+	}
+}
+
+// resolves tells whether ip is one of localhost's.
+func resolves(t *testing.T, ip net.IP) bool {
+	ips, err := net.LookupIP("localhost")
+	require.NoError(t, err)
+	for _, other := range ips {
+		if other.Equal(ip) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestOriginal_AMessageMayHaveOneMegabyte(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	c := connect(t, hub, mesh.Options{})
+	heard := listenTo(t, hub, "e")
+	large := func(n int) json.RawMessage { return json.RawMessage(`"` + strings.Repeat("x", n-2) + `"`) }
+	require.NoError(t, c.Emit("e", large(999_000)))
+	require.Len(t, heard.next().Payload, 999_000)
+	require.ErrorIs(t, c.Emit("e", large(1_000_000)), mesh.ErrTooLarge)
+	require.ErrorIs(t, hub.Emit("e", large(1_000_000)), mesh.ErrTooLarge)
+
+	w := dialWire(t, hub.URL(), nil)
+	w.send(fmt.Sprintf(`{"event":"e","payload":%s}`, large(1_000_001)))
+	w.ended()
+	require.NoError(t, c.Emit("e", 1))
+	require.Equal(t, "1", string(heard.next().Payload))
+
+	small := listen(t, mesh.Options{MaxMessage: 1000})
+	w = dialWire(t, small.URL(), nil)
+	w.send(fmt.Sprintf(`{"event":"e","payload":%s}`, large(1000)))
+	w.ended()
+}
+
+func TestOriginal_OnAnyHearsThisNodesOwnEventsOnly(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	c := connect(t, hub, mesh.Options{})
+	for _, nodes := range [][2]*mesh.Node{{hub, c}, {c, hub}} {
+		own, other := nodes[0], nodes[1]
+		heard := make(chan mesh.Event, 10)
+		off := own.OnAny(func(e mesh.Event) { heard <- e })
+		arrived := listenTo(t, own, "e")
+		require.NoError(t, other.Emit("e", "other"))
+		require.Equal(t, `"other"`, string(arrived.next().Payload))
+		require.NoError(t, own.Emit("e", "own"))
+		require.NoError(t, own.Emit("unheard", "own"))
+		require.Empty(t, cmp.Diff(mesh.Event{Name: "e", Payload: json.RawMessage(`"own"`), From: own.ID()}, <-heard))
+		require.Equal(t, "unheard", (<-heard).Name)
+		off()
+		require.NoError(t, own.Emit("e", "more"))
+		arrived.next()
+		arrived.next()
+		require.Empty(t, heard)
+	}
+}

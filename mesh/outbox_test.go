@@ -1,0 +1,53 @@
+package mesh
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestOutboxKeepsOrderWhileFilledAndEmptied(t *testing.T) {
+	q := outbox{limit: 1 << 20}
+	next, want := 0, 0
+	for round := range 200 {
+		for range round % 7 {
+			require.True(t, q.push(pending{event: fmt.Sprint(next)}))
+			next++
+		}
+		for range round % 5 {
+			if q.empty() {
+				break
+			}
+			require.Equal(t, fmt.Sprint(want), q.front().event)
+			q.pop()
+			want++
+		}
+	}
+	for !q.empty() {
+		require.Equal(t, fmt.Sprint(want), q.front().event)
+		q.pop()
+		want++
+	}
+	require.Equal(t, next, want)
+	require.Zero(t, q.bytes)
+}
+
+func TestOutboxIsBoundedInBytes(t *testing.T) {
+	q := outbox{limit: 10_000}
+	n := 0
+	for q.push(pending{event: "e", payload: []byte(strings.Repeat("1", 871))}) {
+		n++
+	}
+	require.Equal(t, 10, n)
+	q.pop()
+	require.True(t, q.push(pending{event: "e", payload: []byte(strings.Repeat("1", 871))}))
+	require.False(t, q.push(pending{event: "e"}))
+}
+
+func TestOutboxTakesWhatIsLargerThanItsLimitWhenAlone(t *testing.T) {
+	q := outbox{limit: 10}
+	require.True(t, q.push(pending{event: "large", payload: []byte("123456")}))
+	require.False(t, q.push(pending{event: "e"}))
+}
