@@ -89,7 +89,7 @@ const (
 
 // serve answers at addr until ctx ends, then tells the clients and returns nil.
 func serve(ctx context.Context, addr string, opts *engineio.ServerOptions, out io.Writer) error {
-	l, err := net.Listen("tcp", addr)
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return err
 	}
