@@ -257,16 +257,43 @@ func (s *Socket) servePost(w http.ResponseWriter, r *http.Request) {
 // receive reads and parses the body of a POST. It returns the status to answer, and why the session must end, if so.
 func (s *Socket) receive(w http.ResponseWriter, r *http.Request) ([]packet.Packet, int, *CloseError) {
 	isBinary := r.Header.Get("Content-Type") == typeBinary
+	rc := http.NewResponseController(w)
+	s.mu.Lock()
+	if s.state == stateClosed {
+		s.mu.Unlock()
+		return nil, http.StatusBadRequest, nil
+	}
+	s.body = rc                                   // finish cuts the reading short
+	_ = rc.SetReadDeadline(s.conf.bodyDeadline()) // not every ResponseWriter can
+	s.mu.Unlock()
+
+	body, status, failure := s.readPost(w, r, isBinary)
+
+	s.mu.Lock()
+	s.body = nil
+	if status == http.StatusOK { // else the deadline holds for what net/http still reads of the body
+		_ = rc.SetReadDeadline(time.Time{})
+	}
+	s.mu.Unlock()
+	if status != http.StatusOK {
+		return nil, status, failure
+	}
+	packets, err := s.parsePayload(body, isBinary)
+	if err != nil {
+		return nil, http.StatusBadRequest, &CloseError{Reason: ReasonParseError, Remote: true, Err: err}
+	}
+	return packets, http.StatusOK, nil
+}
+
+// readPost reads the body of a POST. It returns what receive does.
+func (s *Socket) readPost(w http.ResponseWriter, r *http.Request, isBinary bool) ([]byte, int, *CloseError) {
 	if isBinary && s.rev == Revision4 {
 		return nil, http.StatusBadRequest, &CloseError{Reason: ReasonTransportError, Remote: true, Err: errPostType}
 	}
 	if r.ContentLength > int64(s.conf.maxPayload) {
 		return nil, http.StatusRequestEntityTooLarge, nil
 	}
-	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(s.conf.bodyDeadline()) // not every ResponseWriter can
 	body, err := readBody(http.MaxBytesReader(w, r.Body, int64(s.conf.maxPayload)), s.conf.budget)
-	_ = rc.SetReadDeadline(time.Time{})
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
@@ -276,11 +303,7 @@ func (s *Socket) receive(w http.ResponseWriter, r *http.Request) ([]packet.Packe
 	case err != nil:
 		return nil, http.StatusBadRequest, &CloseError{Reason: ReasonTransportError, Remote: true, Err: errPostAborted}
 	}
-	packets, err := s.parsePayload(body, isBinary)
-	if err != nil {
-		return nil, http.StatusBadRequest, &CloseError{Reason: ReasonParseError, Remote: true, Err: err}
-	}
-	return packets, http.StatusOK, nil
+	return body, http.StatusOK, nil
 }
 
 // readBody reads all of r. Memory grows with what arrives, and beyond growStep is taken from the budget meanwhile.

@@ -49,14 +49,15 @@ type Socket struct {
 	inline    bool // the reader is outside of Read and has no further input: write its replies at once
 
 	// Incoming.
-	reading bool            // a goroutine is in Read, or drains on behalf of Close
-	inbox   []packet.Packet // received by polling, not yet read
-	getting bool            // client: a poll is under way
-	poll    *poll           // server: the poll that waits
-	posting bool            // server: a POST is being received
-	noops   int             // server: polls released in the upgrade under way
-	probed  bool            // server: the probe of the upgrade under way was answered
-	twice   bool            // server: this client's text is in UTF-8 twice (parser 1.x)
+	reading bool                     // a goroutine is in Read, or drains on behalf of Close
+	inbox   []packet.Packet          // received by polling, not yet read
+	getting bool                     // client: a poll is under way
+	poll    *poll                    // server: the poll that waits
+	posting bool                     // server: a POST is being received
+	body    *http.ResponseController // server: of the POST whose body is being read
+	noops   int                      // server: polls released in the upgrade under way
+	probed  bool                     // server: the probe of the upgrade under way was answered
+	twice   bool                     // server: this client's text is in UTF-8 twice (parser 1.x)
 
 	// Heartbeat.
 	timer        *time.Timer
@@ -143,6 +144,9 @@ func (s *Socket) finish(e *CloseError, wsErr error) {
 	s.reserved = 0
 	if s.poll != nil {
 		s.poll.release()
+	}
+	if s.body != nil {
+		_ = s.body.SetReadDeadline(time.Unix(1, 0))
 	}
 	conn, probe := s.ws, s.probe
 	s.cond.Broadcast()
