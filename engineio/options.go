@@ -84,6 +84,9 @@ func (o *ServerOptions) withDefaults() ServerOptions {
 		c.Transports = []Transport{Polling, WebSocket}
 	}
 	c.AllowedOrigins = slices.Clone(c.AllowedOrigins)
+	for i, origin := range c.AllowedOrigins {
+		c.AllowedOrigins[i] = strings.TrimSuffix(origin, "/")
+	}
 	c.PingInterval = orElse(c.PingInterval, DefaultPingInterval)
 	c.PingTimeout = orElse(c.PingTimeout, DefaultPingTimeout)
 	c.UpgradeTimeout = orElse(c.UpgradeTimeout, DefaultUpgradeTimeout)

@@ -77,7 +77,7 @@ func NewServer(h Handler, opts *ServerOptions) *Server {
 
 // ServeHTTP serves one request of a session, or opens one.
 func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if rest, ok := strings.CutPrefix(r.URL.Path, srv.opts.Path); !ok || rest != "" && rest[0] != '/' {
+	if rest, ok := strings.CutPrefix(r.URL.Path, strings.TrimSuffix(srv.opts.Path, "/")); !ok || rest != "" && rest[0] != '/' {
 		http.NotFound(w, r)
 		return
 	}
@@ -365,9 +365,8 @@ func (srv *Server) originAllowed(r *http.Request) (code int, ok bool) {
 	if err != nil {
 		return CodeBadRequest, false
 	}
-	if strings.EqualFold(u.Host, r.Host) || slices.ContainsFunc(srv.opts.AllowedOrigins, func(o string) bool {
-		return strings.EqualFold(strings.TrimSuffix(o, "/"), origin)
-	}) {
+	sameHost := u.Host != "" && strings.EqualFold(u.Host, r.Host)
+	if sameHost || slices.ContainsFunc(srv.opts.AllowedOrigins, func(o string) bool { return strings.EqualFold(o, origin) }) {
 		return 0, true
 	}
 	srv.opts.Logger.Warn("engineio: refused a page of another origin; AllowedOrigins admits it", "origin", origin, "host", r.Host)
