@@ -243,6 +243,9 @@ func (w *site) send(raw string) (answer, *line) {
 		return answer{err: err}, l
 	}
 	a := answer{status: resp.StatusCode, header: resp.Header}
+	if resp.Close { // net/http takes it out of the header
+		a.header.Set("Connection", "close")
+	}
 	if resp.StatusCode != http.StatusSwitchingProtocols {
 		b, err := io.ReadAll(resp.Body)
 		a.body, a.err = string(b), err
