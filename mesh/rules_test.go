@@ -1,0 +1,424 @@
+package mesh_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/protocol"
+)
+
+const testKey = "00112233445566778899aabbccddeeff"
+
+// offer writes the first packet of a client that speaks the extensions.
+func offer(key string, rest string) string {
+	return `{"event":"handshake","payload":{},"headers":{"auth":{},"mesh":{"v":1,"key":"` + key + `","name":"wire"}}` + rest + `}`
+}
+
+func TestHubServesBothRevisions(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	heard := listenTo(t, hub, "e")
+	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
+		for _, transports := range [][]engineio.Transport{{engineio.Polling}, {engineio.WebSocket}, {engineio.Polling, engineio.WebSocket}} {
+			w := dialWire(t, hub.URL(), &engineio.DialOptions{Revision: rev, Transports: transports})
+			w.send(table("mesh::back"), `{"event":"e","payload":"é"}`)
+			require.Equal(t, `"é"`, string(heard.next().Payload))
+			require.NoError(t, hub.Emit("back", "é"))
+			require.Equal(t, `{"event":"back","payload":"\u00e9"}`, w.next())
+		}
+	}
+}
+
+func TestClientDialsRevision3(t *testing.T) {
+	var revisions []string
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		revisions = append(revisions, r.URL.Query().Get("EIO"))
+		http.NotFound(w, r)
+	}))
+	defer srv.Close()
+	_, err := mesh.Connect(testContext(t), &mesh.Options{Addr: srv.URL})
+	require.Error(t, err)
+	require.Equal(t, []string{"3"}, revisions)
+}
+
+func TestHubIntroducesItselfToThoseWhoOffer(t *testing.T) {
+	hub := listen(t, mesh.Options{Name: "the hub"})
+	w := dialWire(t, hub.URL(), nil)
+	w.send(offer(testKey, `,"eventTable":{"mesh::e":{}}`))
+	var p struct {
+		Event   string
+		Payload map[string]any
+	}
+	require.NoError(t, json.Unmarshal([]byte(w.next()), &p))
+	require.Equal(t, "$mesh.hello", p.Event)
+	require.Empty(t, cmp.Diff(map[string]any{"v": 1.0, "id": protocol.ID(testKey), "hub": hub.ID(), "name": "the hub"}, p.Payload))
+
+	require.NoError(t, hub.Emit("e", "é"))
+	require.Equal(t, `{"event":"e","payload":"é","from":"`+hub.ID()+`"}`, w.next())
+}
+
+func TestReservedPacketsGoOnlyToThoseWhoOffer(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	for _, first := range []string{
+		table(), `{"event":"e"}`,
+		`{"event":"handshake","headers":{"mesh":{"v":0,"key":"` + testKey + `"}}}`,
+		`{"event":"handshake","headers":{"mesh":{"v":1,"key":"short"}}}`,
+		`{"event":"handshake","headers":{"mesh":{"v":1}}}`,
+		`{"event":"handshake","headers":{"mesh":null}}`,
+	} {
+		w := dialWire(t, hub.URL(), nil)
+		w.send(first, offer(testKey, "")) // the second comes too late
+		require.Empty(t, w.heard(), first)
+	}
+}
+
+func TestHelloIsTheFirstPacketALaterVersionToo(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	w := dialWire(t, hub.URL(), nil)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 200 {
+			_ = hub.Emit("e", nil)
+		}
+	}()
+	w.send(`{"event":"handshake","eventTable":{"e":{}},"headers":{"mesh":{"v":7,"key":"` + testKey + `"}}}`)
+	require.Contains(t, w.next(), `{"event":"$mesh.hello","payload":{"v":1,`)
+	<-done
+}
+
+func TestClientTellsAHubOfOursFromANodeHub(t *testing.T) {
+	hub := listen(t, mesh.Options{Name: "n"})
+	c := connect(t, hub, mesh.Options{})
+	info, ok := c.Hub()
+	require.True(t, ok)
+	require.Empty(t, cmp.Diff(mesh.HubInfo{ID: hub.ID(), Name: "n"}, info))
+
+	h := startNodeHub(t, false)
+	c = connectTo(t, mesh.Options{Addr: h.url})
+	info, ok = c.Hub()
+	require.True(t, ok)
+	require.Empty(t, cmp.Diff(mesh.HubInfo{Node: true}, info))
+}
+
+func TestHeadersAreHopByHop(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	ours, other := dialWire(t, hub.URL(), nil), dialWire(t, hub.URL(), nil)
+	ours.send(offer(testKey, `,"eventTable":{"mesh::e":{}}`))
+	other.send(table("mesh::e"))
+	ours.barrier()
+	other.barrier()
+	require.Contains(t, ours.next(), "hello")
+	sender := dialWire(t, hub.URL(), nil)
+	sender.send(`{"event":"e","payload":1,"from":"forged","eventTable":{},"extra":"field","headers":{"auth":{"user":"u","password":"pw"},"mesh":{"v":1,"key":"0123456789abcdef"}}}`)
+	sender.barrier()
+	require.Equal(t, `{"event":"e","payload":1,"from":"`+protocol.ID("0123456789abcdef")+`"}`, ours.next())
+	require.Equal(t, `{"event":"e","payload":1}`, other.next())
+}
+
+func TestReservedNamesAreRefused(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	c := connect(t, hub, mesh.Options{})
+	for _, n := range []*mesh.Node{hub, c} {
+		for _, name := range []string{"$x", "$mesh.hello", "mesh", "mesh::x", "handshake", "newListener", "", "a::*", "**", "x*", strings.Repeat("x", 600), "\xff"} {
+			require.Error(t, n.Emit(name, nil), name)
+		}
+		for _, name := range []string{"$x", "$mesh.hello", "mesh", "mesh::*", "handshake", "newListener", "", "a*", strings.Repeat("x", 600), "\xff"} {
+			require.Panics(t, func() { n.On(name, func(mesh.Event) {}) }, name)
+		}
+		require.Panics(t, func() { n.On("x", nil) })
+		require.Panics(t, func() { n.Many("x", 0, func(mesh.Event) {}) })
+		for _, name := range []string{"$x::y", "meshes", "reply-12", "error", "a::"} {
+			require.NoError(t, n.Emit(name, nil), name)
+		}
+	}
+}
+
+func TestAHubNeverRelaysReservedNames(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	atHub := listenTo(t, hub, "**")
+	c := connect(t, hub, mesh.Options{})
+	atClient := listenTo(t, c, "**")
+	other := dialWire(t, hub.URL(), nil)
+	other.send(table("mesh::**", "mesh::handshake", "mesh::newListener", "$mesh.hello", "mesh::$mesh.hello", "mesh::mesh::x", "mesh", "mesh::x*"))
+	other.barrier()
+	evil := dialWire(t, hub.URL(), nil)
+	for _, name := range []string{"handshake", "newListener", "$mesh.hello", "$mesh.unauthorized", "$x", "mesh", "mesh::x", "x*", "**", "a::*"} {
+		evil.send(`{"event":"` + name + `","payload":{"v":1}}`)
+	}
+	evil.send(`{"event":"$x::y","payload":{}}`)
+	evil.barrier()
+	atHub.silentUntil("$x::y")
+	atClient.silentUntil("$x::y")
+	require.Len(t, other.heard(), 1)
+	require.EqualValues(t, 8, hub.Stats().Reserved, "handshake and newListener are control packets")
+}
+
+func TestTheSenderComesFromTheConnection(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	c := connect(t, hub, mesh.Options{})
+	heard := listenTo(t, c, "e")
+	forger := dialWire(t, hub.URL(), nil)
+	forger.send(`{"event":"e","payload":{"id":"` + c.ID() + `"},"from":"` + c.ID() + `"}`)
+	e := heard.next()
+	require.NotEqual(t, c.ID(), e.From)
+	require.Len(t, e.From, 32)
+	require.NotEqual(t, forger.sock.ID(), e.From, "a session ID is never shown")
+	forger.send(`{"event":"e"}`)
+	require.Equal(t, e.From, heard.next().From, "the same for the whole session")
+}
+
+func TestBehindANodeHubTheSenderIsThePayloadsID(t *testing.T) {
+	h := startNodeHub(t, false)
+	c := connectTo(t, mesh.Options{Addr: h.url})
+	heard := listenTo(t, c, "e")
+	for payload, want := range map[string]string{`{"id":"abc"}`: "abc", `{"id":5}`: "", `[1]`: "", `{}`: "", `"x"`: ""} {
+		h.emit("e", payload)
+		require.Empty(t, cmp.Diff(mesh.Event{Name: "e", Payload: json.RawMessage(payload), From: want}, heard.next()))
+	}
+}
+
+func TestClientIDIsTheSameAtEveryHub(t *testing.T) {
+	one, two := listen(t, mesh.Options{}), listen(t, mesh.Options{})
+	atOne, atTwo := listenTo(t, one, "e"), listenTo(t, two, "e")
+	for hub, heard := range map[*mesh.Node]*ears{one: atOne, two: atTwo} {
+		w := dialWire(t, hub.URL(), nil)
+		w.send(offer(testKey, ""), `{"event":"e"}`)
+		require.Equal(t, protocol.ID(testKey), heard.next().From)
+	}
+	c := connect(t, one, mesh.Options{})
+	require.NoError(t, c.Emit("e", nil))
+	require.Equal(t, c.ID(), atOne.next().From)
+	require.NotEqual(t, one.ID(), two.ID())
+}
+
+func TestEmitCallsTheNodesOwnListeners(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	c := connect(t, hub, mesh.Options{})
+	for _, n := range []*mesh.Node{hub, c} {
+		heard := listenTo(t, n, "a::**")
+		require.NoError(t, n.Emit("a", map[string]int{"x": 1}))
+		require.Empty(t, cmp.Diff(mesh.Event{Name: "a", Payload: json.RawMessage(`{"x":1}`), From: n.ID()}, heard.next()))
+	}
+}
+
+func TestEventTables(t *testing.T) {
+	for name, c := range map[string]struct {
+		table string
+		hears string
+		deaf  string
+	}{
+		"behind the prefix":               {`{"mesh::x":{"remote":true}}`, "x", "y mesh"},
+		"alone":                           {`{"x":{"remote":true}}`, "x", "y"},
+		"remote missing":                  {`{"mesh::x":{}}`, "x", ""},
+		"remote false":                    {`{"mesh::x":{"remote":false}}`, "", "x"},
+		"last duplicate wins":             {`{"mesh::x":{"remote":false},"mesh::x":{"remote":true},"y":{},"y":{"remote":false}}`, "x", "y"},
+		"false in either form":            {`{"mesh::a::b":{"remote":true},"a::b":{"remote":false}}`, "", "a::b"},
+		"null entries":                    {`{"mesh::x":null,"mesh::y":{}}`, "y", "x"},
+		"false beats a pattern":           {`{"mesh::**":{},"mesh::listen":{"remote":false}}`, "x", "listen"},
+		"false pattern takes itself only": {`{"mesh::a::b":{},"mesh::a::*":{"remote":false}}`, "a::b", "a::c"},
+		"pattern and name":                {`{"mesh::**":{},"mesh::x":{},"*":{},"x":{},"**::**":{}}`, "x y", ""},
+		"escaped key":                     {`{"\u006desh::x":{}}`, "x", ""},
+		"what cannot be heard":            {`{"":{},"mesh::":{},"mesh::$x":{},"mesh::x*":{},"mesh::y":{}}`, "y", "x"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hub := listen(t, mesh.Options{})
+			w := dialWire(t, hub.URL(), nil)
+			w.send(`{"event":"handshake","payload":{},"eventTable":` + c.table + `}`)
+			w.barrier()
+			for _, name := range append(strings.Fields(c.hears), strings.Fields(c.deaf)...) {
+				if name != "mesh" {
+					require.NoError(t, hub.Emit(name, nil))
+				}
+			}
+			var want []string
+			for _, name := range strings.Fields(c.hears) {
+				want = append(want, `{"event":"`+name+`"}`)
+			}
+			require.Empty(t, cmp.Diff(want, w.heard()))
+		})
+	}
+}
+
+func TestTablesAreReplacedWhole(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	w := dialWire(t, hub.URL(), nil)
+	emit := func() []string {
+		w.barrier()
+		for _, name := range []string{"a", "b", "c"} {
+			require.NoError(t, hub.Emit(name, nil))
+		}
+		return w.heard()
+	}
+	a, b, c := `{"event":"a"}`, `{"event":"b"}`, `{"event":"c"}`
+	w.send(table("mesh::a", "mesh::b"))
+	require.Equal(t, []string{a, b}, emit())
+	w.send(`{"event":"x","payload":{}}`, `{"event":"x","payload":{},"eventTable":null}`) // a packet without a table leaves it
+	require.Equal(t, []string{a, b}, emit())
+	w.send(`{"event":"newListener","payload":"c","eventTable":{"b":{},"mesh::c":{}}}`)
+	require.Equal(t, []string{b, c}, emit())
+	w.send(`{"event":"x","payload":{},"eventTable":{"a":`+strings.Repeat("[", 300)+`}}`, `{"event":"x","eventTable":5}`)
+	require.Equal(t, []string{b, c}, emit(), "a table that makes no sense changes nothing")
+	w.send(`{"event":"x","payload":{},"eventTable":{}}`)
+	require.Empty(t, emit())
+	stats := hub.Stats()
+	require.EqualValues(t, 1, stats.BadTables)
+	require.EqualValues(t, 1, stats.Malformed)
+}
+
+func TestClientAnnouncesItsTableAndEveryChange(t *testing.T) {
+	h := startNodeHub(t, false)
+	c := connectTo(t, mesh.Options{Addr: h.url})
+	last := func() string {
+		flush(t, c)
+		all := h.received("handshake")
+		var p struct {
+			EventTable json.RawMessage `json:"eventTable"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(all[len(all)-1]), &p))
+		return string(p.EventTable)
+	}
+	require.Equal(t, `{}`, last())
+	nothing := func(mesh.Event) {}
+	offX := c.On("x", nothing)
+	offX2 := c.On("x", nothing)
+	require.Equal(t, `{"mesh::x":{"remote":true}}`, last())
+	offPair := c.On("a::b", nothing)
+	c.On("a::b::c", nothing)
+	require.Equal(t, `{"a::b":{"remote":true},"mesh::a::b":{"remote":true},"mesh::a::b::c":{"remote":true},"mesh::x":{"remote":true}}`, last())
+	offX()
+	offX()
+	offPair()
+	require.Equal(t, `{"mesh::a::b::c":{"remote":true},"mesh::x":{"remote":true}}`, last())
+	offX2()
+	require.Equal(t, `{"mesh::a::b::c":{"remote":true}}`, last())
+
+	sent := len(h.received("handshake"))
+	c.On("a::b::c", nothing) // nothing new
+	require.NoError(t, c.Emit("e", nil))
+	flush(t, c)
+	require.Len(t, h.received("handshake"), sent)
+	require.NotContains(t, h.received("e")[0], "eventTable", "only a handshake has the table")
+}
+
+func TestOnceAndManyAreAnnouncedOff(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	c := connect(t, hub, mesh.Options{})
+	var got []string
+	done := make(chan struct{})
+	c.Once("a", func(e mesh.Event) { got = append(got, "once") })
+	c.Many("a", 3, func(e mesh.Event) {
+		if got = append(got, "many"); len(got) == 4 {
+			close(done)
+		}
+	})
+	flush(t, c)
+	for range 10 {
+		require.NoError(t, hub.Emit("a", nil))
+	}
+	<-done
+	flush(t, c)
+	require.Equal(t, []string{"once", "many", "many", "many"}, got)
+	sent := hub.Stats().Sent
+	require.NoError(t, hub.Emit("a", nil))
+	require.Equal(t, sent, hub.Stats().Sent)
+}
+
+func TestPatternsOnANodeHubAreWarnedOf(t *testing.T) {
+	h := startNodeHub(t, false)
+	var logs logBuffer
+	c := connectTo(t, mesh.Options{Addr: h.url, Logger: logs.logger()})
+	c.On("exact", func(mesh.Event) {})
+	require.NotContains(t, logs.String(), "pattern")
+	c.On("a::*", func(mesh.Event) {})
+	require.Contains(t, logs.String(), "knows no patterns")
+	require.Contains(t, logs.String(), "pattern=a::*")
+}
+
+func TestANodeHubGetsNothingThatKillsIt(t *testing.T) {
+	h := startNodeHub(t, true)
+	c := connectTo(t, mesh.Options{Addr: h.url, User: "ü", Password: "p"})
+	for _, payload := range []any{nil, json.RawMessage("null"), json.RawMessage(" null "), (*int)(nil), 0, false, "", "é", []int(nil), []int{}, map[string]int{}} {
+		require.NoError(t, c.Emit("e", payload))
+	}
+	c.On("x::**", func(mesh.Event) {})
+	flush(t, c)
+	var payloads []string
+	for _, packet := range h.received("e") {
+		var p struct{ Payload json.RawMessage }
+		require.NoError(t, json.Unmarshal([]byte(packet), &p))
+		payloads = append(payloads, string(p.Payload))
+		require.Contains(t, packet, `"headers":{"auth":{"user":"\u00fc","password":"p"}}`)
+	}
+	require.Equal(t, []string{"{}", "{}", "{}", "{}", "0", "false", `""`, `"\u00e9"`, "{}", "[]", "{}"}, payloads)
+
+	without := startNodeHub(t, false)
+	c = connectTo(t, mesh.Options{Addr: without.url})
+	require.NoError(t, c.Emit("e", nil))
+	flush(t, c)
+	require.Equal(t, []string{`{"event":"e","payload":{},"headers":{"auth":{}}}`}, without.received("e"))
+}
+
+func TestErrorIsAnOrdinaryNameButKeptFromTheOriginalsClients(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	c := connect(t, hub, mesh.Options{})
+	heard := listenTo(t, c, "error")
+	other := dialWire(t, hub.URL(), nil)
+	other.send(table("mesh::error", "mesh::**"))
+	other.barrier()
+	require.NoError(t, hub.Emit("error", "boom"))
+	require.Equal(t, `"boom"`, string(heard.next().Payload))
+	require.Empty(t, other.heard())
+}
+
+func TestHubUnderAPrefixOfAnotherServer(t *testing.T) {
+	hub, err := mesh.NewHub(nil)
+	require.NoError(t, err)
+	require.Empty(t, hub.Addr())
+	mux := http.NewServeMux()
+	mux.Handle("/plain/", hub)
+	mux.Handle("/stripped/", http.StripPrefix("/stripped", hub))
+	srv := httptest.NewServer(mux)
+	defer srv.Close()
+	srv.Config.RegisterOnShutdown(func() { _ = hub.Close() })
+	for _, prefix := range []string{"/plain", "/stripped", "/plain/deep/er"} {
+		c := connectTo(t, mesh.Options{Addr: srv.URL + prefix + "/engine.io/"})
+		require.NoError(t, c.Emit("e", nil))
+		flush(t, c)
+		require.NoError(t, c.Close())
+	}
+	for path, want := range map[string]int{"/plain/": 404, "/plain/engine.iox": 404, "/plain/engine.io": 400, "/other": 404} {
+		resp, err := http.Get(srv.URL + path)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, want, resp.StatusCode, path)
+	}
+	require.NoError(t, srv.Config.Shutdown(testContext(t)))
+	<-hub.Done()
+	require.ErrorIs(t, hub.Err(), mesh.ErrClosed)
+}
+
+func TestHubAtAPathOfItsOwn(t *testing.T) {
+	hub := listen(t, mesh.Options{Addr: "http://localhost:0/a/b/"})
+	require.True(t, strings.HasSuffix(hub.URL(), "/a/b/"))
+	connect(t, hub, mesh.Options{})
+	_, err := mesh.Connect(testContext(t), &mesh.Options{Addr: hub.Addr()})
+	var he *engineio.HandshakeError
+	require.ErrorAs(t, err, &he)
+	require.Equal(t, 404, he.Status)
+}
+
+func TestClientServesNothing(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	c := connect(t, hub, mesh.Options{})
+	rec := httptest.NewRecorder()
+	c.ServeHTTP(rec, httptest.NewRequest("GET", "/engine.io/", nil))
+	require.Equal(t, 404, rec.Code)
+}
