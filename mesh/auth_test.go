@@ -1,0 +1,259 @@
+package mesh_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh"
+)
+
+const authPacket = `{"event":"e","payload":{},"eventTable":{"news":{}},"headers":{"auth":{"user":%q,"password":%q}}}`
+
+func TestAuthAdmitsThePair(t *testing.T) {
+	for _, c := range []struct {
+		user, password string
+		admitted       bool
+	}{
+		{"u", "p", true}, {"u", "", false}, {"", "p", false}, {"", "", false}, {"u", "pp", false}, {"p", "u", false}, {"U", "p", false},
+	} {
+		err := mesh.Pair("u", "p")(context.Background(), mesh.Credentials{User: c.user, Password: c.password})
+		require.Equal(t, c.admitted, err == nil, "%q %q", c.user, c.password)
+	}
+}
+
+func TestAuthRefusalEndsConnectAtOnce(t *testing.T) {
+	for name, transports := range map[string][]engineio.Transport{
+		"polling": {engineio.Polling}, "websocket": {engineio.WebSocket}, "both": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			var asked atomic.Int32
+			hub := listen(t, mesh.Options{Authorize: func(context.Context, mesh.Credentials) error {
+				asked.Add(1)
+				return errors.New("some inner reason")
+			}})
+			_, err := mesh.Connect(testContext(t), &mesh.Options{Addr: hub.URL(), User: "u", Password: "p", Transports: transports})
+			var refused *mesh.AuthError
+			require.ErrorAs(t, err, &refused)
+			require.Equal(t, "user or password refused", refused.Message)
+			require.EqualValues(t, 1, asked.Load())
+			require.EqualValues(t, 1, hub.Stats().Refusals)
+			eventually(t, "the session is gone", func() bool { return hub.Stats().Muted == 0 })
+		})
+	}
+}
+
+func TestAuthSeesCredentialsAndPeer(t *testing.T) {
+	seen := make(chan mesh.Credentials, 10)
+	hub := listen(t, mesh.Options{Authorize: func(_ context.Context, c mesh.Credentials) error {
+		seen <- c
+		return nil
+	}})
+	connect(t, hub, mesh.Options{User: "é", Password: "pässword", Name: "client"})
+	c := <-seen
+	require.NotEmpty(t, c.RemoteAddr)
+	c.RemoteAddr = ""
+	require.True(t, c == mesh.Credentials{User: "é", Password: "pässword", Name: "client"})
+
+	w := dialWire(t, hub.URL(), nil)
+	w.send(`{"event":"x"}`, `{"event":"x"}`)
+	w.barrier()
+	c = <-seen
+	require.True(t, c.User == "" && c.Password == "", "who presents nothing presents empty credentials, once")
+	require.Empty(t, seen)
+}
+
+func TestAuthRunsAgainWhenCredentialsChange(t *testing.T) {
+	var asked atomic.Int32
+	pair := mesh.Pair("u", "p")
+	hub := listen(t, mesh.Options{Authorize: func(ctx context.Context, c mesh.Credentials) error {
+		asked.Add(1)
+		return pair(ctx, c)
+	}})
+	w := dialWire(t, hub.URL(), nil)
+	hears := func() bool {
+		w.barrier()
+		require.NoError(t, hub.Emit("news", nil))
+		return len(w.heard()) == 1
+	}
+	w.send(fmt.Sprintf(authPacket, "u", "p"))
+	require.True(t, hears())
+	w.send(fmt.Sprintf(authPacket, "u", "p"), `{"event":"x"}`)
+	require.True(t, hears(), "a packet without credentials stands under the last verdict")
+	require.EqualValues(t, 1, asked.Load(), "the same credentials are asked for once")
+
+	w.send(fmt.Sprintf(authPacket, "u", "other"))
+	require.False(t, hears())
+	require.Equal(t, 1, hub.Stats().Muted)
+	w.send(fmt.Sprintf(authPacket, "u", "other"), `{"event":"x"}`)
+	require.False(t, hears())
+	require.EqualValues(t, 2, asked.Load())
+
+	w.send(fmt.Sprintf(authPacket, "u", "p"))
+	require.True(t, hears())
+	require.Equal(t, 1, hub.Stats().Peers)
+}
+
+func TestAuthGuessesAreBounded(t *testing.T) {
+	var asked atomic.Int32
+	hub := listen(t, mesh.Options{Authorize: func(context.Context, mesh.Credentials) error {
+		asked.Add(1)
+		return errors.New("no")
+	}})
+	w := dialWire(t, hub.URL(), nil)
+	for i := range 100 {
+		w.send(fmt.Sprintf(authPacket, "u", fmt.Sprint(i)))
+	}
+	w.barrier()
+	require.EqualValues(t, 8, asked.Load())
+	require.EqualValues(t, 100, hub.Stats().Unauthorized)
+}
+
+func TestAuthLaterPacketsWait(t *testing.T) {
+	release := make(chan struct{})
+	hub := listen(t, mesh.Options{Authorize: func(context.Context, mesh.Credentials) error {
+		<-release
+		return nil
+	}})
+	heard := listenTo(t, hub, "e")
+	slow := dialWire(t, hub.URL(), nil)
+	slow.send(fmt.Sprintf(authPacket, "u", "p"), `{"event":"e","payload":2}`)
+	require.Empty(t, heard.in)
+	close(release)
+	require.Equal(t, "{}", string(heard.next().Payload))
+	require.Equal(t, "2", string(heard.next().Payload))
+}
+
+// inMemory connects raw peers and nodes to a hub in a synctest bubble.
+func inMemory(t *testing.T, opts mesh.Options, test func(t *testing.T, hub *mesh.Node, client *http.Client)) {
+	synctest.Test(t, func(t *testing.T) {
+		hub, client, stop := serveInMemory(t, opts)
+		defer stop()
+		test(t, hub, client)
+	})
+}
+
+func rawOver(client *http.Client) *engineio.DialOptions {
+	return &engineio.DialOptions{Revision: engineio.Revision3, Transports: overWebSocket, HTTPClient: client}
+}
+
+func TestAuthCallbackEndsWithinFiveSeconds(t *testing.T) {
+	for name, verdict := range map[string]error{"that gives up": context.DeadlineExceeded, "that admits too late": nil} {
+		t.Run(name, func(t *testing.T) {
+			opts := mesh.Options{Authorize: func(ctx context.Context, _ mesh.Credentials) error {
+				<-ctx.Done()
+				return verdict
+			}}
+			inMemory(t, opts, func(t *testing.T, hub *mesh.Node, client *http.Client) {
+				start := time.Now()
+				_, err := mesh.Connect(context.Background(), &mesh.Options{Addr: "http://mesh", HTTPClient: client, Transports: overWebSocket})
+				var refused *mesh.AuthError
+				require.ErrorAs(t, err, &refused)
+				require.Equal(t, "authorization took too long", refused.Message)
+				require.Equal(t, 5*time.Second, time.Since(start))
+				require.EqualValues(t, 1, hub.Stats().Refusals)
+			})
+		})
+	}
+}
+
+func TestAuthRefusedPeerThatDidNotNegotiateIsMutedAndClosedAfter30s(t *testing.T) {
+	for name, packet := range map[string]string{
+		"refused": fmt.Sprintf(authPacket, "u", "wrong"),
+		"silent":  "",
+		"garbage": "{{{",
+	} {
+		t.Run(name, func(t *testing.T) {
+			inMemory(t, mesh.Options{Authorize: mesh.Pair("u", "p")}, func(t *testing.T, hub *mesh.Node, client *http.Client) {
+				start := time.Now()
+				w := dialWire(t, "http://mesh", rawOver(client))
+				if packet != "" {
+					w.send(packet)
+				}
+				w.barrier()
+				time.Sleep(29 * time.Second)
+				synctest.Wait()
+				w.barrier()
+				require.Equal(t, 1, hub.Stats().Muted, "a Node client would be back at once")
+				<-w.done
+				require.Equal(t, 30*time.Second, time.Since(start))
+				synctest.Wait()
+				require.Equal(t, 0, hub.Stats().Muted)
+				_ = w.sock.Close()
+			})
+		})
+	}
+}
+
+func TestAuthAdmittedPeerIsNotClosedAfter30s(t *testing.T) {
+	inMemory(t, mesh.Options{Authorize: mesh.Pair("u", "p")}, func(t *testing.T, hub *mesh.Node, client *http.Client) {
+		w := dialWire(t, "http://mesh", rawOver(client))
+		w.send(fmt.Sprintf(authPacket, "u", "p"))
+		for range 100 { // longer than the heartbeat allows for a peer that says nothing
+			time.Sleep(time.Second)
+			w.barrier()
+		}
+		// Credentials that are refused later start the time anew.
+		w.send(fmt.Sprintf(authPacket, "u", "wrong"))
+		w.barrier()
+		start := time.Now()
+		<-w.done
+		require.Equal(t, 30*time.Second, time.Since(start))
+		_ = w.sock.Close()
+	})
+}
+
+func TestAuthNegotiatedPeerIsToldAndClosedWhenItsCredentialsAreRefusedLater(t *testing.T) {
+	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p")})
+	w := dialWire(t, hub.URL(), nil)
+	w.send(`{"event":"handshake","headers":{"auth":{"user":"u","password":"p"},"mesh":{"v":1,"key":"` + testKey + `"}}}`)
+	require.Contains(t, w.next(), "$mesh.hello")
+	w.send(fmt.Sprintf(authPacket, "u", "wrong"))
+	require.Equal(t, `{"event":"$mesh.unauthorized","payload":{"message":"user or password refused"}}`, w.next())
+	w.ended()
+}
+
+func TestAuthEstablishedClientKeepsTryingWhenRefused(t *testing.T) {
+	var open atomic.Bool
+	open.Store(true)
+	hub := listen(t, mesh.Options{Authorize: func(context.Context, mesh.Credentials) error {
+		if open.Load() {
+			return nil
+		}
+		return errors.New("closed")
+	}})
+	p := startProxy(t, hub.Addr())
+	c := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
+	states := make(chan mesh.State, 100)
+	c.OnState(func(s mesh.State) { states <- s })
+	open.Store(false)
+	p.cut(false)
+	require.Equal(t, mesh.Disconnected, (<-states).Status)
+	var refused *mesh.AuthError
+	require.ErrorAs(t, (<-states).Err, &refused)
+	require.ErrorAs(t, (<-states).Err, &refused)
+	open.Store(true)
+	for s := range states {
+		if s.Status == mesh.Connected {
+			require.Empty(t, cmp.Diff(mesh.HubInfo{ID: hub.ID()}, s.Hub))
+			break
+		}
+	}
+	flush(t, c)
+}
+
+func TestAuthOverANodeHubIsSentInEveryPacket(t *testing.T) {
+	h := startNodeHub(t, true)
+	c := connectTo(t, mesh.Options{Addr: h.url})
+	require.NoError(t, c.Emit("e", nil)) // nodeHub fails the test otherwise
+	flush(t, c)
+}

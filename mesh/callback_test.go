@@ -1,0 +1,231 @@
+package mesh_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/mesh"
+)
+
+// roles runs a test at a hub and at a client; other is the far end.
+func roles(t *testing.T, opts mesh.Options, test func(t *testing.T, n, other *mesh.Node)) {
+	t.Run("hub", func(t *testing.T) {
+		hub := listen(t, opts)
+		test(t, hub, connect(t, hub, mesh.Options{}))
+	})
+	t.Run("client", func(t *testing.T) {
+		hub := listen(t, mesh.Options{})
+		test(t, connect(t, hub, opts), hub)
+	})
+}
+
+func TestCallbacksRunOneAfterAnotherInTheOrderOfEvents(t *testing.T) {
+	roles(t, mesh.Options{}, func(t *testing.T, n, other *mesh.Node) {
+		var order []byte // no lock: the race detector watches
+		done := make(chan struct{})
+		n.On("e", func(mesh.Event) { order = append(order, '1') })
+		n.On("*", func(mesh.Event) { order = append(order, '2') })
+		n.On("e", func(mesh.Event) { order = append(order, '3') })
+		n.On("end", func(mesh.Event) { close(done) })
+		flush(t, n)
+		for range 100 {
+			require.NoError(t, other.Emit("e", nil))
+		}
+		require.NoError(t, other.Emit("end", nil))
+		<-done
+		require.Equal(t, string(bytes.Repeat([]byte("123"), 100)), string(order[:300]), "in the order in which they were added")
+	})
+}
+
+func TestCallbacksMayUseTheNode(t *testing.T) {
+	roles(t, mesh.Options{}, func(t *testing.T, n, other *mesh.Node) {
+		replies := listenTo(t, other, "reply", "second")
+		var off func()
+		off = n.On("e", func(e mesh.Event) {
+			off()
+			n.On("second", func(mesh.Event) {})
+			_ = n.Emit("reply", e.Payload)
+			_ = n.Emit("second", nil)
+			_ = n.Stats()
+			_, _ = n.Hub()
+		})
+		flush(t, n)
+		require.NoError(t, other.Emit("e", 1))
+		require.Equal(t, "1", string(replies.next().Payload))
+		require.Equal(t, "second", replies.next().Name)
+	})
+}
+
+func TestCallbackMayCloseItsNode(t *testing.T) {
+	roles(t, mesh.Options{}, func(t *testing.T, n, other *mesh.Node) {
+		closed := make(chan error, 1)
+		calls := 0
+		n.On("e", func(mesh.Event) {
+			calls++
+			closed <- n.Close()
+			require.ErrorIs(t, n.Emit("x", nil), mesh.ErrClosed)
+		})
+		flush(t, n)
+		for range 5 {
+			_ = other.Emit("e", nil)
+		}
+		require.NoError(t, <-closed)
+		<-n.Done()
+		require.ErrorIs(t, n.Err(), mesh.ErrClosed)
+		require.NoError(t, n.Close()) // waits for the callback
+		require.Equal(t, 1, calls, "what was queued is dropped")
+	})
+}
+
+func TestCloseWaitsForTheCallbackThatIsRunning(t *testing.T) {
+	roles(t, mesh.Options{}, func(t *testing.T, n, other *mesh.Node) {
+		started, release := make(chan struct{}), make(chan struct{})
+		over := false // no lock: the race detector watches
+		n.On("e", func(mesh.Event) {
+			close(started)
+			<-release
+			over = true
+		})
+		flush(t, n)
+		require.NoError(t, other.Emit("e", nil))
+		<-started
+		closed := make(chan struct{})
+		go func() {
+			_ = n.Close()
+			close(closed)
+		}()
+		<-n.Done() // everything but the callback has ended
+		select {
+		case <-closed:
+			require.Fail(t, "Close returned while a callback was running")
+		default:
+		}
+		close(release)
+		<-closed
+		require.True(t, over)
+	})
+}
+
+func TestOffIsTheEndOfCalls(t *testing.T) {
+	roles(t, mesh.Options{}, func(t *testing.T, n, other *mesh.Node) {
+		for range 50 {
+			over := false // no lock: the race detector watches
+			off := n.On("e", func(mesh.Event) {
+				if over {
+					t.Error("called after off")
+				}
+			})
+			for range 10 {
+				_ = n.Emit("e", nil)
+				_ = other.Emit("e", nil)
+			}
+			off()
+			over = true
+		}
+	})
+}
+
+func TestOffInAnotherCallbackDoesNotWait(t *testing.T) {
+	roles(t, mesh.Options{}, func(t *testing.T, n, other *mesh.Node) {
+		done := make(chan struct{})
+		off := n.On("e", func(mesh.Event) { t.Error("called after off") })
+		n.Once("first", func(mesh.Event) {
+			off()
+			close(done)
+		})
+		flush(t, n)
+		require.NoError(t, other.Emit("first", nil))
+		require.NoError(t, other.Emit("e", nil))
+		<-done
+	})
+}
+
+func TestEmitFailsAndSendsNothingWhenCallbacksAreFull(t *testing.T) {
+	roles(t, mesh.Options{CallbackLimit: 2000}, func(t *testing.T, n, other *mesh.Node) {
+		far := listenTo(t, other, "e", "end")
+		release := make(chan struct{})
+		n.On("e", func(mesh.Event) { <-release })
+		sent := 0
+		var err error
+		for err == nil {
+			if err = n.Emit("e", sent); err == nil {
+				sent++
+			}
+		}
+		require.ErrorIs(t, err, mesh.ErrQueueFull)
+		require.Greater(t, sent, 5)
+		require.NoError(t, n.Emit("end", nil), "an event that the node does not hear itself has room")
+		close(release)
+		for range sent {
+			require.Equal(t, "e", far.next().Name)
+		}
+		far.silentUntil("end")
+	})
+}
+
+func TestAFullCallbackQueueHoldsUpTheReaderAndLosesNothing(t *testing.T) {
+	roles(t, mesh.Options{CallbackLimit: 1000}, func(t *testing.T, n, other *mesh.Node) {
+		const events = 2000
+		release := make(chan struct{})
+		done := make(chan struct{})
+		got := 0
+		n.On("e", func(mesh.Event) {
+			<-release
+			if got++; got == events {
+				close(done)
+			}
+		})
+		flush(t, n)
+		for range events {
+			require.NoError(t, other.Emit("e", nil))
+		}
+		close(release)
+		select {
+		case <-done:
+		case <-time.After(patience):
+			require.Fail(t, "events were lost")
+		}
+	})
+}
+
+func TestCallbacksOfAClosedNodeAreNotCalled(t *testing.T) {
+	roles(t, mesh.Options{}, func(t *testing.T, n, other *mesh.Node) {
+		var calls atomic.Int32
+		n.On("e", func(mesh.Event) { calls.Add(1) })
+		require.NoError(t, n.Close())
+		after := calls.Load()
+		require.ErrorIs(t, n.Emit("e", nil), mesh.ErrClosed)
+		require.ErrorIs(t, n.Flush(testContext(t)), mesh.ErrClosed)
+		n.On("e", func(mesh.Event) { calls.Add(1) })()
+		_ = other.Emit("e", nil)
+		require.Equal(t, after, calls.Load())
+	})
+}
+
+// TestPanicOfACallbackIsNotRecovered runs itself in another process, which must die of the panic.
+func TestPanicOfACallbackIsNotRecovered(t *testing.T) {
+	if os.Getenv("MESH_TEST_PANIC") != "" {
+		hub, err := mesh.Listen(testContext(t), &mesh.Options{Addr: "localhost:0"})
+		if err != nil {
+			return // no exit code of a panic
+		}
+		hub.On("e", func(mesh.Event) { panic("the callback's own panic") })
+		_ = hub.Emit("e", nil)
+		time.Sleep(patience)
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestPanicOfACallbackIsNotRecovered$")
+	cmd.Env = append(os.Environ(), "MESH_TEST_PANIC=1")
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	require.True(t, errors.As(err, &exit), "%v", err)
+	require.Equal(t, 2, exit.ExitCode())
+	require.Contains(t, string(out), "panic: the callback's own panic")
+}
