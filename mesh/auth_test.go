@@ -136,9 +136,9 @@ func TestAuthLaterPacketsWait(t *testing.T) {
 // inMemory connects raw peers and nodes to a hub in a synctest bubble.
 func inMemory(t *testing.T, opts mesh.Options, test func(t *testing.T, hub *mesh.Node, client *http.Client)) {
 	synctest.Test(t, func(t *testing.T) {
-		hub, client, stop := serveInMemory(t, opts)
-		defer stop()
-		test(t, hub, client)
+		m := serveInMemory(t, opts)
+		defer m.stop(t)
+		test(t, m.Node, m.client)
 	})
 }
 

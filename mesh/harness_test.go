@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -304,54 +305,66 @@ func (p *proxy) open() {
 	p.refuse = false
 }
 
-// pipeNet is a network in memory, for tests in a synctest bubble.
-type pipeNet struct {
+// memoryHub is a hub behind a network in memory, for tests in a synctest bubble.
+type memoryHub struct {
+	*mesh.Node
+	client *http.Client // for those who connect to it, at http://mesh
+	down   atomic.Bool  // nobody can connect
+
 	conns chan net.Conn
 	done  chan struct{}
+	web   http.Server
+	wg    sync.WaitGroup
 }
 
-func newPipeNet() *pipeNet {
-	return &pipeNet{conns: make(chan net.Conn), done: make(chan struct{})}
+func serveInMemory(t *testing.T, opts mesh.Options) *memoryHub {
+	t.Helper()
+	hub, err := mesh.NewHub(&opts)
+	require.NoError(t, err)
+	m := &memoryHub{Node: hub, conns: make(chan net.Conn), done: make(chan struct{})}
+	m.client = &http.Client{Transport: &http.Transport{DialContext: m.dial}}
+	m.web.Handler = hub
+	m.wg.Go(func() { _ = m.web.Serve(m) })
+	return m
 }
 
-func (p *pipeNet) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.done:
-		return nil, net.ErrClosed
+// stop ends the hub and its network.
+func (m *memoryHub) stop(t *testing.T) {
+	require.NoError(t, m.Node.Close())
+	_ = m.web.Close()
+	m.client.CloseIdleConnections()
+	m.wg.Wait()
+}
+
+func (m *memoryHub) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	if m.down.Load() {
+		return nil, errors.New("nobody there")
 	}
-}
-
-func (p *pipeNet) Close() error   { close(p.done); return nil }
-func (p *pipeNet) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
-
-func (p *pipeNet) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	near, far := net.Pipe()
 	select {
-	case p.conns <- far:
+	case m.conns <- far:
 		return near, nil
-	case <-p.done:
-		return nil, fmt.Errorf("the network is down")
+	case <-m.done:
+		return nil, net.ErrClosed
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
 
-// serveInMemory mounts a hub in a server of its own. The client is for those who connect to it, at http://mesh.
-func serveInMemory(t *testing.T, opts mesh.Options) (hub *mesh.Node, client *http.Client, stop func()) {
-	t.Helper()
-	hub, err := mesh.NewHub(&opts)
-	require.NoError(t, err)
-	network := newPipeNet()
-	srv := &http.Server{Handler: hub}
-	var wg sync.WaitGroup
-	wg.Go(func() { _ = srv.Serve(network) })
-	transport := &http.Transport{DialContext: network.dial}
-	return hub, &http.Client{Transport: transport}, func() {
-		require.NoError(t, hub.Close())
-		_ = srv.Close()
-		transport.CloseIdleConnections()
-		wg.Wait()
+// Accept, Close and Addr make it a net.Listener.
+
+func (m *memoryHub) Accept() (net.Conn, error) {
+	select {
+	case c := <-m.conns:
+		return c, nil
+	case <-m.done:
+		return nil, net.ErrClosed
 	}
 }
+
+func (m *memoryHub) Close() error {
+	close(m.done)
+	return nil
+}
+
+func (m *memoryHub) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }

@@ -1,0 +1,331 @@
+package mesh_test
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh"
+)
+
+// states collects what OnState reports.
+func states(n *mesh.Node) <-chan mesh.State {
+	ch := make(chan mesh.State, 1000)
+	n.OnState(func(s mesh.State) { ch <- s })
+	return ch
+}
+
+func awaitStatus(t testing.TB, ch <-chan mesh.State, want mesh.Status) mesh.State {
+	t.Helper()
+	deadline := time.After(patience)
+	for {
+		select {
+		case s := <-ch:
+			if s.Status == want {
+				return s
+			}
+		case <-deadline:
+			require.FailNow(t, "status did not come", want)
+		}
+	}
+}
+
+func TestReconnectAfterTheHubWasKilledAndRestarted(t *testing.T) {
+	for name, transports := range map[string][]engineio.Transport{
+		"polling": {engineio.Polling}, "websocket": overWebSocket, "both": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			first, err := mesh.Listen(testContext(t), &mesh.Options{Addr: "localhost:0"})
+			require.NoError(t, err)
+			addr := first.Addr()
+			c := connectTo(t, mesh.Options{Addr: addr, Transports: transports})
+			d := connectTo(t, mesh.Options{Addr: addr, Transports: transports})
+			changes := states(c)
+			heard := listenTo(t, c, "e", "late::*")
+			require.NoError(t, first.Close())
+			lost := awaitStatus(t, changes, mesh.Disconnected)
+			require.Error(t, lost.Err)
+			require.ErrorIs(t, lost.Err, net.ErrClosed)
+			_, ok := c.Hub()
+			require.False(t, ok)
+
+			c.On("late::*", func(mesh.Event) {}) // announced by the next handshake
+			second := listen(t, mesh.Options{Addr: addr, Name: "second"})
+			back := awaitStatus(t, changes, mesh.Connected)
+			require.Empty(t, cmp.Diff(mesh.HubInfo{ID: second.ID(), Name: "second"}, back.Hub))
+			require.NoError(t, d.Emit("e", 1))
+			require.NoError(t, d.Emit("late::x", 2))
+			require.Equal(t, "1", string(heard.next().Payload))
+			e := heard.next()
+			require.Equal(t, "2", string(e.Payload))
+			require.Equal(t, d.ID(), e.From, "an ID is for life")
+		})
+	}
+}
+
+func TestReconnectPausesGrowAndAreRandom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var pauses [2][]time.Duration
+		for i := range pauses {
+			hub := serveInMemory(t, mesh.Options{})
+			n, err := mesh.Connect(context.Background(), &mesh.Options{Addr: "http://mesh", HTTPClient: hub.client, Transports: overWebSocket})
+			require.NoError(t, err)
+			changes := states(n)
+			hub.down.Store(true)
+			require.NoError(t, hub.Node.Close())
+			for attempt := range 12 {
+				s := <-changes
+				require.Equal(t, attempt, s.Attempt)
+				most := min(50*time.Millisecond<<attempt, 5*time.Second)
+				require.GreaterOrEqual(t, s.Retry, most/2)
+				require.LessOrEqual(t, s.Retry, most)
+				pauses[i] = append(pauses[i], s.Retry)
+			}
+			require.NoError(t, n.Close())
+			hub.stop(t)
+		}
+		require.NotEqual(t, pauses[0], pauses[1])
+	})
+}
+
+func TestOfflineEventsGoOutInOrderBeforeNewerOnes(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	p := startProxy(t, hub.Addr())
+	c := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
+	heard := listenTo(t, hub, "e")
+	changes := states(c)
+	p.cut(true)
+	awaitStatus(t, changes, mesh.Disconnected)
+	const queued = 500
+	for i := range queued {
+		require.NoError(t, c.Emit("e", i))
+	}
+	p.open()
+	for i := queued; i < 2*queued; i++ { // while it reconnects and drains
+		require.NoError(t, c.Emit("e", i))
+	}
+	for i := range 2 * queued {
+		var got int
+		require.NoError(t, heard.next().Decode(&got))
+		require.Equal(t, i, got)
+	}
+	flush(t, c)
+}
+
+func TestOfflineQueueHoldsOneMegabyteAndTheCallerIsTold(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	p := startProxy(t, hub.Addr())
+	c := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
+	heard := listenTo(t, hub, "e", "end")
+	changes := states(c)
+	p.cut(true)
+	awaitStatus(t, changes, mesh.Disconnected)
+	payload := json.RawMessage(`"` + strings.Repeat("x", 10_000) + `"`)
+	sent := 0
+	var err error
+	for {
+		if err = c.Emit("e", payload); err != nil {
+			break
+		}
+		sent++
+	}
+	require.ErrorIs(t, err, mesh.ErrQueueFull)
+	require.InDelta(t, 1<<20/10_000, sent, 5)
+	p.open()
+	for range sent {
+		require.Equal(t, "e", heard.next().Name)
+	}
+	flush(t, c)
+	require.NoError(t, c.Emit("end", nil))
+	heard.silentUntil("end")
+}
+
+func TestOfflineEventsAreWrittenForTheHubThatComes(t *testing.T) {
+	// A Node hub dies of null, so that an event without payload depends on which hub gets it.
+	h := startNodeHub(t, false)
+	p := startProxy(t, strings.TrimPrefix(h.url, "http://"))
+	c := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
+	changes := states(c)
+	p.cut(true)
+	awaitStatus(t, changes, mesh.Disconnected)
+	require.NoError(t, c.Emit("e", nil))
+	p.open()
+	flush(t, c)
+	require.Equal(t, []string{`{"event":"e","payload":{},"headers":{"auth":{}}}`}, h.received("e"))
+}
+
+func TestFlushMeansThatTheHubHasProcessedEverything(t *testing.T) {
+	for name, transports := range map[string][]engineio.Transport{
+		"polling": {engineio.Polling}, "websocket": overWebSocket, "both": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			hub := listen(t, mesh.Options{})
+			c := connect(t, hub, mesh.Options{Transports: transports})
+			for round := range 20 {
+				for range round {
+					require.NoError(t, c.Emit("e", nil))
+				}
+				before := hub.Stats().Sent
+				c.On("x", func(mesh.Event) {})
+				flush(t, c)
+				require.EqualValues(t, round*(round+1)/2, hub.Stats().Received)
+				require.NoError(t, hub.Emit("x", nil))
+				require.Equal(t, before+1, hub.Stats().Sent)
+			}
+		})
+	}
+}
+
+func TestFlushWaitsForTheNextHubUntilTheContextEnds(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	p := startProxy(t, hub.Addr())
+	c := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
+	changes := states(c)
+	p.cut(true)
+	awaitStatus(t, changes, mesh.Disconnected)
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, c.Flush(ctx), context.DeadlineExceeded)
+
+	require.NoError(t, c.Emit("e", nil))
+	flushed := make(chan error)
+	go func() { flushed <- c.Flush(testContext(t)) }()
+	awaitStatus(t, changes, mesh.Disconnected)
+	p.open()
+	require.NoError(t, <-flushed)
+	require.EqualValues(t, 1, hub.Stats().Received)
+}
+
+func TestFlushTellsOnceThatEventsMayBeLost(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	p := startProxy(t, hub.Addr())
+	c := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
+	changes := states(c)
+
+	require.NoError(t, c.Emit("e", nil))
+	flush(t, c)
+	p.cut(false)
+	awaitStatus(t, changes, mesh.Connected)
+	require.NoError(t, c.Flush(testContext(t)), "all was confirmed before the break")
+
+	require.NoError(t, c.Emit("e", nil))
+	p.cut(false)
+	awaitStatus(t, changes, mesh.Connected)
+	require.NoError(t, c.Emit("e", nil))
+	require.ErrorIs(t, c.Flush(testContext(t)), mesh.ErrUnconfirmed)
+	require.NoError(t, c.Flush(testContext(t)), "it was told already")
+}
+
+func TestFlushEndsWhenTheNodeIsClosed(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	p := startProxy(t, hub.Addr())
+	c := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
+	changes := states(c)
+	p.cut(true)
+	awaitStatus(t, changes, mesh.Disconnected)
+	flushed := make(chan error)
+	go func() { flushed <- c.Flush(testContext(t)) }()
+	awaitStatus(t, changes, mesh.Disconnected)
+	require.NoError(t, c.Close())
+	require.ErrorIs(t, <-flushed, mesh.ErrClosed)
+}
+
+func TestCloseWritesWhatWasEmitted(t *testing.T) {
+	for name, transports := range map[string][]engineio.Transport{
+		"polling": {engineio.Polling}, "websocket": overWebSocket, "both": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			hub := listen(t, mesh.Options{})
+			heard := listenTo(t, hub, "e")
+			c := connect(t, hub, mesh.Options{Transports: transports, QueueLimit: 10_000, OfflineLimit: 10 << 20})
+			const events = 1000
+			for i := range events {
+				require.NoError(t, c.Emit("e", i))
+			}
+			require.NoError(t, c.Close())
+			for i := range events {
+				var got int
+				require.NoError(t, heard.next().Decode(&got))
+				require.Equal(t, i, got)
+			}
+			eventually(t, "the peer is gone", func() bool { return hub.Stats().Peers == 0 })
+		})
+	}
+	t.Run("hub", func(t *testing.T) {
+		hub, err := mesh.Listen(testContext(t), &mesh.Options{Addr: "localhost:0"})
+		require.NoError(t, err)
+		c := connect(t, hub, mesh.Options{})
+		heard := listenTo(t, c, "e")
+		const events = 1000
+		for i := range events {
+			require.NoError(t, hub.Emit("e", i))
+		}
+		require.NoError(t, hub.Close())
+		for range events {
+			heard.next()
+		}
+	})
+}
+
+func TestEmitNeverBlocksOnASlowHub(t *testing.T) {
+	// A hub that accepts everything and reads nothing.
+	stuck := make(chan struct{})
+	server := engineio.NewServer(engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
+		for range 1 { // the handshake and the ping behind it
+			_, _ = s.Read(ctx)
+		}
+		go func() {
+			<-stuck
+			s.Abort(nil)
+		}()
+		_, _ = s.Read(ctx)
+		<-stuck
+	}), &engineio.ServerOptions{Revisions: []engineio.Revision{engineio.Revision3}})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	web := &http.Server{Handler: server}
+	go func() { _ = web.Serve(l) }()
+	t.Cleanup(func() {
+		_ = server.Close()
+		_ = web.Close()
+	})
+	c := connectTo(t, mesh.Options{Addr: l.Addr().String(), Transports: overWebSocket})
+	t.Cleanup(func() { close(stuck) }) // before c is closed
+	payload := json.RawMessage(`"` + strings.Repeat("x", 100_000) + `"`)
+	start := time.Now()
+	for err = nil; err == nil; {
+		err = c.Emit("e", payload)
+	}
+	require.ErrorIs(t, err, mesh.ErrQueueFull)
+	require.Less(t, time.Since(start), patience)
+}
+
+func TestOrderAcrossTheUpgrade(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	atHub := listenTo(t, hub, "e")
+	const events = 2000
+	for range 5 {
+		sender := connect(t, hub, mesh.Options{})
+		receiver := connect(t, hub, mesh.Options{})
+		heard := listenTo(t, receiver, "e")
+		for i := range events {
+			require.NoError(t, sender.Emit("e", i))
+		}
+		for _, ears := range []*ears{atHub, heard} {
+			for i := range events {
+				var got int
+				require.NoError(t, ears.next().Decode(&got))
+				require.Equal(t, i, got)
+			}
+		}
+	}
+}
