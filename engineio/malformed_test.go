@@ -1,0 +1,506 @@
+package engineio
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+)
+
+// masked is a client's frame with the given first byte.
+func masked(first byte, body string) string {
+	h := ws.Header{Fin: first&0x80 != 0, Rsv: first >> 4 & 7, OpCode: ws.OpCode(first & 15), Length: int64(len(body)), Masked: true, Mask: [4]byte{9, 8, 7, 6}}
+	var b bytes.Buffer
+	_ = ws.WriteHeader(&b, h)
+	data := []byte(body)
+	ws.Cipher(data, h.Mask, 0)
+	b.Write(data)
+	return b.String()
+}
+
+// bystanders are sessions that must not notice what others do.
+type bystanders struct {
+	v *visit
+	l *line
+}
+
+func (w *site) bystanders() *bystanders {
+	l, _ := w.session(Revision4)
+	w.t.Cleanup(func() { _ = l.conn.Close() })
+	return &bystanders{v: w.open(Revision4), l: l}
+}
+
+func (b *bystanders) requireUnharmed() {
+	b.v.w.t.Helper()
+	b.v.requireEcho("polling")
+	b.l.requireEcho("websocket")
+	require.Zero(b.v.w.t, b.v.w.srv.conf.budget.used.Load())
+	require.Len(b.v.w.t, b.v.w.srv.Sockets(), 2)
+}
+
+const (
+	remoteError = "remote " + ReasonTransportError
+	remoteClose = "remote " + ReasonTransportClose
+	remoteParse = "remote " + ReasonParseError
+)
+
+func TestMalformedFrames(t *testing.T) {
+	const limit = 2000
+	type row struct {
+		name, send, ending, reason string
+		revs                       []Revision
+	}
+	rows := []row{
+		{"unmasked", "\x81\x024x", "close 1002", remoteError, nil},
+		{"RSV1", masked(0xc1, "4x"), "close 1002", remoteError, nil},
+		{"RSV2", masked(0xa1, "4x"), "close 1002", remoteError, nil},
+		{"RSV3", masked(0x91, "4x"), "close 1002", remoteError, nil},
+		{"all RSV", masked(0xf1, "4x"), "close 1002", remoteError, nil},
+		{"RSV on a ping", masked(0xc9, "x"), "close 1002", remoteError, nil},
+		{"ping in fragments", masked(0x09, "x"), "close 1002", remoteError, nil},
+		{"long ping", masked(0x89, strings.Repeat("x", 126)), "close 1002", remoteError, nil},
+		{"long close", masked(0x88, strings.Repeat("x", 126)), "close 1002", remoteError, nil},
+		{"length 2^63", "\x81\xff\x80\x00\x00\x00\x00\x00\x00\x00\x01\x02\x03\x04", "close 1002", remoteError, nil},
+		{"length 2^64-1", "\x82\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x02\x03\x04", "close 1002", remoteError, nil},
+		{"length 2^63-1", "\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x01\x02\x03\x04", "close 1009", remoteError, nil},
+		{"length 2^32", "\x82\xff\x00\x00\x00\x01\x00\x00\x00\x00\x01\x02\x03\x04", "close 1009", remoteError, nil},
+		{"oversize", masked(0x81, "4"+strings.Repeat("x", limit)), "close 1009", remoteError, nil},
+		{"oversize in fragments", masked(0x01, "4"+strings.Repeat("x", limit-1)) + masked(0x80, "x"), "close 1009", remoteError, nil},
+		{"far too large", masked(0x82, strings.Repeat("x", 3<<20)), "close 1009", remoteError, nil},
+		{"fragments overflow an int", masked(0x01, "4x") + "\x80\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x01\x02\x03\x04", "close 1009", remoteError, nil},
+		{"invalid UTF-8", masked(0x81, "4\xff"), "close 1007", remoteError, nil},
+		{"surrogate", masked(0x81, "4\xed\xa0\x80"), "close 1007", remoteError, nil},
+		{"half a character", masked(0x81, "4\xe2\x82"), "close 1007", remoteError, nil},
+		{"invalid UTF-8 over fragments", masked(0x01, "4\xe2") + masked(0x80, "x"), "close 1007", remoteError, nil},
+		{"empty text", masked(0x81, ""), "close", remoteParse, nil},
+		{"empty text of fragments", masked(0x01, "") + masked(0x00, "") + masked(0x80, ""), "close", remoteParse, nil},
+		{"garbage", masked(0x81, "abc"), "close", remoteParse, nil},
+		{"unknown type", masked(0x81, "7x"), "close", remoteParse, nil},
+		{"bad base64", masked(0x81, "b4!!!"), "close", remoteParse, nil},
+		{"empty binary, revision 3", masked(0x82, ""), "close", remoteParse, []Revision{3}},
+		{"binary of no message, revision 3", masked(0x82, "\x02probe"), "close", remoteParse, []Revision{3}},
+		{"a continuation of nothing", masked(0x80, "4x"), "close 1002", remoteError, nil},
+		{"a message within a message", masked(0x01, "4x") + masked(0x81, "4y"), "close 1002", remoteError, nil},
+		{"ping of the wrong side", masked(0x81, "2"), "close", remoteError, []Revision{4}},
+		{"pong of the wrong side", masked(0x81, "3"), "close", remoteError, []Revision{3}},
+		{"close packet", masked(0x81, "1"), "close", remoteClose, nil},
+		{"close frame", masked(0x88, ""), "close", remoteClose, nil},
+		{"close frame 1000", masked(0x88, "\x03\xe8"), "close", remoteClose, nil},
+		{"close frame 4999", masked(0x88, "\x13\x87why"), "close", remoteClose, nil},
+		{"close frame of one byte", masked(0x88, "\x03"), "close 1002", remoteError, nil},
+		{"close frame 0", masked(0x88, "\x00\x00"), "close 1002", remoteError, nil},
+		{"close frame 999", masked(0x88, "\x03\xe7"), "close 1002", remoteError, nil},
+		{"close frame 1004", masked(0x88, "\x03\xec"), "close 1002", remoteError, nil},
+		{"close frame 1005", masked(0x88, "\x03\xed"), "close 1002", remoteError, nil},
+		{"close frame 1006", masked(0x88, "\x03\xee"), "close 1002", remoteError, nil},
+		{"close frame 1015", masked(0x88, "\x03\xf7"), "close 1002", remoteError, nil},
+		{"close frame with a broken reason", masked(0x88, "\x03\xe8\xff"), "close 1002", remoteError, nil},
+		{"close frame within a message", masked(0x01, "4x") + masked(0x88, "\x03\xe8"), "close", remoteClose, nil},
+	}
+	for _, op := range []byte{3, 4, 5, 6, 7, 11, 12, 13, 14, 15} {
+		rows = append(rows, row{fmt.Sprint("opcode ", op), masked(0x80|op, "4x"), "close 1002", remoteError, nil})
+	}
+	h := newWitness()
+	w := newSite(t, h, &ServerOptions{Revisions: []Revision{3, 4}, MaxPayload: limit})
+	others := w.bystanders()
+	for _, c := range rows {
+		if c.revs == nil {
+			c.revs = []Revision{Revision3, Revision4}
+		}
+		for _, rev := range c.revs {
+			t.Run(fmt.Sprintf("%s, revision %d", c.name, rev), func(t *testing.T) {
+				l, sid := w.session(rev)
+				go func() { _, _ = io.WriteString(l.conn, c.send) }() // the server may stop reading
+				require.Equal(t, c.ending, l.ending())
+				require.Equal(t, c.reason, h.end(sid))
+				others.requireUnharmed()
+			})
+		}
+	}
+	t.Run("while upgrading, none of it touches the session", func(t *testing.T) {
+		v := w.open(Revision4)
+		for _, c := range append(rows,
+			row{name: "a message", send: masked(0x81, "4x"), ending: "close"},
+			row{name: "a ping that is no probe", send: masked(0x81, "2"), ending: "close"},
+			row{name: "another probe", send: masked(0x81, "2probe?"), ending: "close"},
+			row{name: "a binary message", send: masked(0x82, "x"), ending: "close"},
+			row{name: "a message after the probe", send: masked(0x81, "2probe") + masked(0x81, "4x"), ending: "close"},
+			row{name: "an open packet", send: masked(0x81, "0{}"), ending: "close"},
+		) {
+			if c.revs != nil {
+				continue
+			}
+			l := w.line(strings.Replace(v.query, "polling", "websocket", 1))
+			go func() { _, _ = io.WriteString(l.conn, c.send) }()
+			require.Equal(t, c.ending, l.ending(), c.name)
+			v.requireEcho("alive") // after the close frame and the end of the connection
+			require.Equal(t, Polling, v.socket().Transport())
+		}
+		require.Equal(t, "200 ok", v.post("1").brief())
+		<-h.of(v.sid)
+		others.requireUnharmed()
+	})
+}
+
+// What ends in the middle, by the end of the connection, ends the session alone.
+func TestHalfFrames(t *testing.T) {
+	h := newWitness()
+	w := newSite(t, h, nil)
+	others := w.bystanders()
+	whole := masked(0x81, "4"+strings.Repeat("x", 200))
+	for _, n := range []int{0, 1, 2, 3, 4, 5, 7, 8, 100, len(whole) - 1} {
+		l, sid := w.session(Revision4)
+		_, err := io.WriteString(l.conn, whole[:n])
+		require.NoError(t, err)
+		require.NoError(t, l.conn.(*net.TCPConn).CloseWrite())
+		require.Equal(t, remoteClose, h.end(sid), "after %d bytes", n)
+		require.NoError(t, l.conn.Close())
+
+		l, sid = w.session(Revision4)
+		_, err = io.WriteString(l.conn, whole[:n])
+		require.NoError(t, err)
+		reset(l.conn)
+		require.Contains(t, []string{remoteClose, remoteError}, h.end(sid), "reset after %d bytes", n)
+		others.requireUnharmed()
+	}
+}
+
+// reset ends a connection with a RST.
+func reset(conn net.Conn) {
+	_ = conn.(*net.TCPConn).SetLinger(0)
+	_ = conn.Close()
+}
+
+func TestValidButUnusualFrames(t *testing.T) {
+	w := newSite(t, echo, bothRevisions())
+	l, _ := w.session(Revision4)
+	defer func() { require.NoError(t, l.conn.Close()) }()
+	ping := func(body string) {
+		f, err := l.frame()
+		require.NoError(t, err)
+		require.Equal(t, ws.OpPong, f.Header.OpCode)
+		require.Equal(t, body, string(f.Payload))
+	}
+	raw := func(s string) {
+		_, err := io.WriteString(l.conn, s)
+		require.NoError(t, err)
+	}
+	raw(masked(0x01, "") + masked(0x00, "4h\xe2") + masked(0x89, "a") + masked(0x00, "\x82") + masked(0x8a, "unasked") + masked(0x80, "\xac"))
+	ping("a")
+	require.Equal(t, "4h€", l.text(), "a character over three fragments, pings between")
+	raw(masked(0x89, "") + masked(0x89, strings.Repeat("p", 125)))
+	ping("")
+	ping(strings.Repeat("p", 125))
+	raw(masked(0x82, ""))
+	f, err := l.frame()
+	require.NoError(t, err)
+	require.Equal(t, ws.OpBinary, f.Header.OpCode)
+	require.Empty(t, f.Payload)
+	raw("\x81\xfe\x00\x02\x00\x00\x00\x004x") // lengths longer than needed
+	require.Equal(t, "4x", l.text())
+	raw("\x81\xff\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x004y")
+	require.Equal(t, "4y", l.text())
+	raw(masked(0x81, "4"+strings.Repeat("x", 999_999)))
+	require.Len(t, l.text(), 1_000_000, "the limit is inclusive")
+	// ignored packets
+	raw(masked(0x81, "0{}") + masked(0x81, "5") + masked(0x81, "6") + masked(0x81, "3") + masked(0x81, "4z"))
+	require.Equal(t, "4z", l.text())
+}
+
+// An endless body stops at the limit, and leaves the session and all others alone.
+func TestEndlessBodies(t *testing.T) {
+	h := newWitness()
+	w := newSite(t, h, nil)
+	others := w.bystanders()
+	v := w.open(Revision4)
+
+	// Chunks that go on until the server stops listening.
+	conn := w.connect()
+	_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", v.query)
+	require.NoError(t, err)
+	chunk := fmt.Sprintf("%x\r\n%s\r\n", 64<<10, strings.Repeat("4", 64<<10))
+	sent := 0
+	for range 100 << 20 / len(chunk) {
+		n, err := io.WriteString(conn, chunk)
+		sent += n
+		if err != nil {
+			break
+		}
+	}
+	require.Less(t, sent, 50<<20, "the server takes no more")
+	require.NoError(t, conn.Close())
+	v.requireEcho("alive")
+
+	// The client is told, if it listens.
+	a := w.ask("POST", v.query, io.LimitReader(endless{}, 10<<20))
+	if a.err == nil { // net/http may see the end of the connection first
+		require.Equal(t, "413 ", a.brief())
+	}
+	v.requireEcho("alive")
+
+	// 100 MB declared: refused before a byte of it has come.
+	conn = w.connect()
+	_, err = fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n", v.query)
+	require.NoError(t, err)
+	var got [12]byte
+	_, err = io.ReadFull(conn, got[:])
+	require.NoError(t, err)
+	require.Equal(t, "HTTP/1.1 413", string(got[:]))
+	require.NoError(t, conn.Close())
+	v.requireEcho("alive")
+	require.Equal(t, "200 ok", v.post("1").brief())
+	<-h.of(v.sid)
+	others.requireUnharmed()
+}
+
+// endless is a body without end.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = '4'
+	}
+	return len(p), nil
+}
+
+// Garbage at the HTTP level is net/http's to refuse; the sessions do not notice.
+func TestGarbageRequests(t *testing.T) {
+	w := newSite(t, newWitness(), nil)
+	others := w.bystanders()
+	for _, raw := range []string{
+		"\x00\x01\x02\x03\r\n\r\n", "GET\r\n\r\n", "GET /engine.io/?EIO=4&transport=polling HTTP/9.9\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00",
+		"GET /engine.io/?EIO=4&transport=polling&sid=\x00 HTTP/1.1\r\nHost: x\r\n\r\n",
+		"POST /engine.io/?" + polling4 + " HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+		"POST /engine.io/?" + polling4 + " HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\nxyz",
+		"GET /engine.io/?EIO=%&transport=%%% HTTP/1.1\r\nHost: x\r\n\r\n", strings.Repeat("A", 100),
+	} {
+		conn := w.connect()
+		_, err := io.WriteString(conn, raw)
+		require.NoError(t, err)
+		require.NoError(t, conn.(*net.TCPConn).CloseWrite())
+		_, err = io.Copy(io.Discard, conn)
+		if err != nil {
+			require.True(t, isReset(err), err)
+		}
+		require.NoError(t, conn.Close())
+		others.requireUnharmed()
+	}
+}
+
+// Fragments of one byte cost what they carry. A session that ends with a message unfinished gives its bytes back.
+func TestUnfinishedMessages(t *testing.T) {
+	h := newWitness()
+	w := newSite(t, h, nil)
+	others := w.bystanders()
+	l, sid := w.session(Revision4)
+	const n = 400_000
+	var burst bytes.Buffer
+	burst.WriteString(masked(0x01, "4"))
+	for range n {
+		burst.WriteString(masked(0x00, "x"))
+	}
+	burst.WriteString(masked(0x89, "there"))
+	before := heap()
+	_, err := l.conn.Write(burst.Bytes())
+	require.NoError(t, err)
+	f, err := l.frame()
+	require.NoError(t, err)
+	require.Equal(t, ws.OpPong, f.Header.OpCode, "all of it has been read")
+	used := w.srv.conf.budget.used.Load()
+	require.GreaterOrEqual(t, used, int64(n), "the unfinished message is on the account")
+	require.LessOrEqual(t, used, int64(5*n))
+	require.Less(t, heap()-before, int64(4*n), "heap")
+	reset(l.conn)
+	h.end(sid)
+	others.requireUnharmed()
+	runtime.KeepAlive(burst)
+}
+
+// heap is what is allocated and alive, in bytes.
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// Messages received in part take from the limit of all, and what exceeds it costs its sender the session, on both
+// transports.
+func TestUnfinishedMessagesAreBoundedTogether(t *testing.T) {
+	h := newWitness()
+	inSite(t, h, &ServerOptions{BufferLimit: 1 << 20}, func(t *testing.T, w *site) {
+		var lines []*line
+		var sids []string
+		for range 4 {
+			l, sid := w.session(Revision4)
+			lines, sids = append(lines, l), append(sids, sid)
+			go func() { _, _ = io.WriteString(l.conn, masked(0x01, "4"+strings.Repeat("x", 240_000))) }()
+		}
+		synctest.Wait()
+		require.LessOrEqual(t, w.srv.conf.budget.used.Load(), int64(1<<20))
+		alive := len(w.srv.Sockets())
+		require.Less(t, alive, 4)
+		require.Positive(t, alive)
+		v := w.open(Revision4)
+		require.Equal(t, "503 ", v.post("4"+strings.Repeat("x", 900_000)).brief())
+		e := <-h.of(v.sid)
+		require.ErrorIs(t, e, errBufferLimit)
+		require.False(t, e.Remote)
+		for _, l := range lines {
+			require.NoError(t, l.conn.Close())
+		}
+		for _, sid := range sids {
+			<-h.of(sid)
+		}
+		requireNothingLeft(t, w.srv)
+	})
+}
+
+// Pings of the WebSocket protocol are answered; a peer that does not take the answers is given up at the queue's limit.
+func TestPingFlood(t *testing.T) {
+	h := newWitness()
+	w := newSite(t, h, nil)
+	others := w.bystanders()
+	l, sid := w.session(Revision4)
+	const n = 20_000
+	flood := strings.Repeat(masked(0x89, "12345678")+masked(0x8a, "12345678"), n)
+	go func() { _, _ = io.WriteString(l.conn, flood) }()
+	for range n {
+		f, err := l.frame()
+		require.NoError(t, err)
+		require.Equal(t, ws.OpPong, f.Header.OpCode)
+		require.Equal(t, "12345678", string(f.Payload))
+	}
+	l.requireEcho("alive")
+	require.NoError(t, l.conn.Close())
+	h.end(sid)
+	others.requireUnharmed()
+
+	deaf := newWitness()
+	inSite(t, deaf, &ServerOptions{QueueLimit: 10_000}, func(t *testing.T, w *site) {
+		l, sid := w.session(Revision4)
+		start := time.Now()
+		sent := 0
+		for l.tryWrite(ws.Header{Fin: true, OpCode: ws.OpPing}, strings.Repeat("x", 125)) == nil {
+			sent++
+			require.LessOrEqual(t, w.srv.conf.budget.used.Load(), int64(100_000))
+		}
+		e := <-deaf.of(sid)
+		require.ErrorIs(t, e, ErrQueueFull)
+		require.Less(t, sent, 400)
+		require.Zero(t, time.Since(start))
+		require.NoError(t, l.conn.Close())
+		requireNothingLeft(t, w.srv)
+	})
+}
+
+// A peer that does not take its messages is given up after the write timeout.
+func TestPeerThatTakesNothing(t *testing.T) {
+	var ended chan error
+	h := HandlerFunc(func(ctx context.Context, s *Socket) {
+		var err error
+		for err == nil {
+			err = s.Write(ctx, Text(strings.Repeat("x", 1000)))
+		}
+		ended <- err
+	})
+	inSite(t, h, nil, func(t *testing.T, w *site) {
+		ended = make(chan error, 1)
+		start := time.Now()
+		l, _ := w.session(Revision4)
+		var closed *CloseError
+		require.ErrorAs(t, <-ended, &closed)
+		require.Equal(t, ReasonTransportError, closed.Reason)
+		require.Equal(t, DefaultWriteTimeout, time.Since(start))
+		require.NoError(t, l.conn.Close())
+		synctest.Wait()
+		requireNothingLeft(t, w.srv)
+	})
+}
+
+// A client's side meets the same from a server.
+func TestClientAgainstMalformedFrames(t *testing.T) {
+	const open = `0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}`
+	frame := func(first byte, body string) string {
+		var b bytes.Buffer
+		_ = ws.WriteHeader(&b, ws.Header{Fin: first&0x80 != 0, Rsv: first >> 4 & 7, OpCode: ws.OpCode(first & 15), Length: int64(len(body))})
+		return b.String() + body
+	}
+	for _, c := range []struct {
+		name, send, reason string
+	}{
+		{"masked", masked(0x81, "4x"), ReasonTransportError},
+		{"RSV", frame(0xc1, "4x"), ReasonTransportError},
+		{"opcode", frame(0x83, "4x"), ReasonTransportError},
+		{"length 2^63", "\x81\x7f\x80\x00\x00\x00\x00\x00\x00\x00", ReasonTransportError},
+		{"length 2^63-1", "\x81\x7f\x7f\xff\xff\xff\xff\xff\xff\xff", ReasonTransportError},
+		{"invalid UTF-8", frame(0x81, "4\xff"), ReasonTransportError},
+		{"empty text", frame(0x81, ""), ReasonParseError},
+		{"garbage", frame(0x81, "abc"), ReasonParseError},
+		{"pong", frame(0x81, "3"), ReasonTransportError},
+		{"close packet", frame(0x81, "1"), ReasonTransportClose},
+		{"close frame", frame(0x88, ""), ReasonTransportClose},
+		{"bad close frame", frame(0x88, "\x03"), ReasonTransportError},
+		{"half a frame", "\x81\x7f", ReasonTransportClose},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, url := fakeServer(t, func(conn net.Conn, r *http.Request) {
+				_, _ = io.WriteString(conn, switching(r)+frame(0x81, open)+c.send)
+				if tcp, ok := conn.(*net.TCPConn); ok && c.name == "half a frame" {
+					_ = tcp.CloseWrite()
+				}
+				_, _ = io.Copy(io.Discard, conn)
+			})
+			s, err := Dial(testContext(t), url, &DialOptions{Transports: []Transport{WebSocket}})
+			require.NoError(t, err)
+			_, err = s.Read(testContext(t))
+			var closed *CloseError
+			require.ErrorAs(t, err, &closed)
+			require.Equal(t, c.reason, closed.Reason)
+			require.True(t, closed.Remote)
+			require.NoError(t, s.Close())
+		})
+	}
+}
+
+// switching is the answer that accepts the WebSocket handshake r.
+func switching(r *http.Request) string {
+	return "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
+		acceptKey(r.Header.Get("Sec-WebSocket-Key")) + "\r\n\r\n"
+}
+
+// fakeServer answers each request with what f writes to the connection, which is then closed.
+func fakeServer(t *testing.T, f func(conn net.Conn, r *http.Request)) (net.Listener, string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	web := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Errorf("hijack: %v", err)
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		f(conn, r)
+	})}
+	served := make(chan error, 1)
+	go func() { served <- web.Serve(l) }()
+	t.Cleanup(func() {
+		_ = web.Close()
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Errorf("fake server: %v", err)
+		}
+	})
+	return l, "http://" + l.Addr().String()
+}
