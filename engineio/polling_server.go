@@ -80,12 +80,15 @@ func (s *Socket) servePoll(w http.ResponseWriter, r *http.Request) {
 		s.cond.Wait()
 	}
 	out, packets, ok := s.takeForPoll(r.Context(), p)
-	if s.poll == p {
+	mine := s.poll == p // else the session has moved to a WebSocket, and what becomes of this poll does not matter
+	if mine {
 		s.poll = nil
 	}
 	if !ok {
 		s.mu.Unlock()
-		s.finish(&CloseError{Reason: ReasonTransportError, Remote: true, Err: errPollAborted}, nil)
+		if mine {
+			s.finish(&CloseError{Reason: ReasonTransportError, Remote: true, Err: errPollAborted}, nil)
+		}
 		return
 	}
 	s.writing = s.writing || len(out) > 0
@@ -94,7 +97,7 @@ func (s *Socket) servePoll(w http.ResponseWriter, r *http.Request) {
 	s.mu.Unlock()
 
 	err := s.answer(w, packets)
-	if err != nil {
+	if err != nil && mine {
 		s.sendFailed(err)
 	}
 	if len(out) > 0 {
@@ -123,6 +126,8 @@ func (s *Socket) takeForPoll(ctx context.Context, p *poll) (out []*outgoing, pac
 				end = packet.Noop // it was the client who said goodbye
 			}
 			return nil, []packet.Packet{{Type: end}}, true
+		case s.transport != Polling:
+			return nil, []packet.Packet{{Type: packet.Noop}}, true
 		case len(s.queue) > 0:
 			out, s.queue = s.queue, nil
 			for _, o := range out {
@@ -139,8 +144,6 @@ func (s *Socket) takeForPoll(ctx context.Context, p *poll) (out []*outgoing, pac
 				packets = packets[1:]
 			}
 			return nil, packets, true
-		case s.transport != Polling:
-			return nil, []packet.Packet{{Type: packet.Noop}}, true
 		case s.probed && (s.noops < promptNoops || paced):
 			s.noops++
 			return nil, []packet.Packet{{Type: packet.Noop}}, true
