@@ -1,0 +1,262 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
+)
+
+func startContext(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// freePort returns a port that is free on all addresses of localhost.
+func freePort(t *testing.T) string {
+	listeners, err := bind(startContext(t), address{host: "localhost", port: "0"})
+	require.NoError(t, err)
+	for _, l := range listeners {
+		require.NoError(t, l.Close())
+	}
+	_, port, err := net.SplitHostPort(listeners[0].Addr().String())
+	require.NoError(t, err)
+	return port
+}
+
+func TestStartBindsWhatIsFree(t *testing.T) {
+	n, err := Start(startContext(t), &Options{Addr: "localhost:" + freePort(t)})
+	require.NoError(t, err)
+	defer n.Close()
+	require.Equal(t, Hub, n.Role())
+}
+
+func TestStartOfManyAtOnceMakesOneHub(t *testing.T) {
+	addr := "localhost:" + freePort(t)
+	const nodes = 8
+	var started [nodes]*Node
+	var wg sync.WaitGroup
+	for i := range nodes {
+		wg.Go(func() {
+			n, err := Start(startContext(t), &Options{Addr: addr})
+			if err != nil {
+				t.Errorf("start: %v", err)
+				return
+			}
+			started[i] = n
+		})
+	}
+	wg.Wait()
+	hubs := 0
+	for _, n := range started {
+		require.NotNil(t, n)
+		if n.Role() == Hub {
+			hubs++
+		}
+	}
+	require.Equal(t, 1, hubs)
+	for _, n := range started {
+		require.NoError(t, n.Close())
+	}
+}
+
+func TestStartWhereOneAddressOfTheNameIsTakenDialsThatOne(t *testing.T) {
+	hosts, err := lookup(startContext(t), "localhost")
+	require.NoError(t, err)
+	for _, host := range hosts {
+		t.Run(host, func(t *testing.T) {
+			port := freePort(t)
+			hub, err := Listen(startContext(t), &Options{Addr: net.JoinHostPort(host, port)})
+			require.NoError(t, err)
+			defer hub.Close()
+			n, err := Start(startContext(t), &Options{Addr: "localhost:" + port})
+			require.NoError(t, err)
+			defer n.Close()
+			require.Equal(t, Client, n.Role())
+			require.Equal(t, net.JoinHostPort(host, port), n.Addr())
+			for _, other := range hosts { // what was bound on the way is free again
+				if other != host {
+					l, err := net.Listen("tcp", net.JoinHostPort(other, port))
+					require.NoError(t, err)
+					require.NoError(t, l.Close())
+				}
+			}
+		})
+	}
+}
+
+func TestListenBindsEveryAddressOfTheName(t *testing.T) {
+	n, err := Listen(startContext(t), &Options{Addr: "localhost:0"})
+	require.NoError(t, err)
+	defer n.Close()
+	_, port, err := net.SplitHostPort(n.Addr())
+	require.NoError(t, err)
+	hosts, err := lookup(startContext(t), "localhost")
+	require.NoError(t, err)
+	require.IsIncreasing(t, hosts)
+	for _, host := range hosts {
+		conn, err := net.Dial("tcp", net.JoinHostPort(host, port))
+		require.NoError(t, err)
+		require.NoError(t, conn.Close())
+	}
+}
+
+func TestBindSkipsAddressesOfOtherMachines(t *testing.T) {
+	listeners, err := bindAll(startContext(t), []string{"127.0.0.1", "192.0.2.1"}, "0")
+	require.NoError(t, err)
+	require.Len(t, listeners, 1)
+	require.NoError(t, listeners[0].Close())
+
+	_, err = bindAll(startContext(t), []string{"192.0.2.1"}, "0")
+	var be *bindError
+	require.ErrorAs(t, err, &be)
+	require.True(t, be.foreign)
+	require.True(t, isForeign(err))
+}
+
+func TestStartWithAnAddressOfAnotherMachineConnects(t *testing.T) {
+	hub, err := Listen(startContext(t), &Options{Addr: "localhost:0"})
+	require.NoError(t, err)
+	defer hub.Close()
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, hub.Addr())
+	}}
+	defer transport.CloseIdleConnections()
+	n, err := Start(startContext(t), &Options{Addr: "192.0.2.1:8888", HTTPClient: &http.Client{Transport: transport}})
+	require.NoError(t, err)
+	defer n.Close()
+	require.Equal(t, Client, n.Role())
+	require.Equal(t, "192.0.2.1:8888", n.Addr())
+}
+
+func TestStartTellsWhatAnsweredThatIsNoHub(t *testing.T) {
+	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "It works!")
+	}))
+	defer page.Close()
+	missing := httptest.NewServer(http.NotFoundHandler())
+	defer missing.Close()
+	ssh := speak(t, "SSH-2.0-OpenSSH_9.2\r\n")
+	for name, c := range map[string]struct{ addr, want string }{
+		"a page":         {page.Listener.Addr().String(), "no Engine.IO"},
+		"not found":      {missing.Listener.Addr().String(), "404"},
+		"no HTTP at all": {ssh, "SSH-2.0"},
+	} {
+		for _, transports := range [][]engineio.Transport{nil, {engineio.WebSocket}} {
+			t.Run(name, func(t *testing.T) {
+				_, err := Start(startContext(t), &Options{Addr: c.addr, Transports: transports})
+				require.Error(t, err)
+				require.ErrorContains(t, err, c.addr)
+				if transports == nil {
+					require.ErrorContains(t, err, c.want)
+				}
+				require.NotErrorIs(t, err, context.DeadlineExceeded)
+			})
+		}
+	}
+}
+
+func TestStartGivesUpOnWhatNeverSaysAWord(t *testing.T) {
+	_, err := Start(startContext(t), &Options{Addr: speak(t, "")})
+	require.Error(t, err)
+	require.NotErrorIs(t, err, context.DeadlineExceeded)
+}
+
+// speak listens, says something to whoever comes, and hangs up when the other has said something.
+func speak(t *testing.T, what string) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(conn, what)
+			_, _ = conn.Read(make([]byte, 4096))
+			_ = conn.Close()
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		wg.Wait()
+	})
+	return l.Addr().String()
+}
+
+func TestConnectFailsAtOnceWhereNobodyListens(t *testing.T) {
+	_, err := Connect(context.Background(), &Options{Addr: "localhost:" + freePort(t)})
+	require.True(t, isRefused(err), "%v", err)
+}
+
+func TestConnectEndsWithItsContext(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	for _, transports := range [][]engineio.Transport{nil, {engineio.WebSocket}} {
+		_, err = Connect(ctx, &Options{Addr: l.Addr().String(), Transports: transports})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	}
+}
+
+func TestListenOnATakenAddressFails(t *testing.T) {
+	hub, err := Listen(startContext(t), &Options{Addr: "localhost:0"})
+	require.NoError(t, err)
+	defer hub.Close()
+	_, err = Listen(startContext(t), &Options{Addr: hub.Addr()})
+	require.ErrorIs(t, err, syscall.EADDRINUSE)
+	_, err = Listen(startContext(t), &Options{Addr: "https://localhost:0"})
+	require.ErrorIs(t, err, errNoTLS)
+}
+
+func TestOptionsThatMakeNoSense(t *testing.T) {
+	for _, o := range []Options{
+		{Addr: "ftp://x"}, {Name: "\xff"}, {Name: strings.Repeat("x", 1000)}, {Password: strings.Repeat("x", 10_000)},
+	} {
+		for _, start := range []func(context.Context, *Options) (*Node, error){
+			Start, Listen, Connect, func(_ context.Context, o *Options) (*Node, error) { return NewHub(o) },
+		} {
+			_, err := start(startContext(t), &o)
+			require.Error(t, err)
+			require.True(t, strings.HasPrefix(err.Error(), "mesh: "), err.Error())
+		}
+	}
+}
+
+func TestHubEndsWhenItsListenerFails(t *testing.T) {
+	hub, err := Listen(startContext(t), &Options{Addr: "localhost:0"})
+	require.NoError(t, err)
+	failing, err := NewHub(nil)
+	require.NoError(t, err)
+	failing.hub.serve([]net.Listener{brokenListener{}})
+	<-failing.Done()
+	require.ErrorIs(t, failing.Err(), errBroken)
+	require.NoError(t, failing.Close())
+	require.Nil(t, hub.Err())
+	require.NoError(t, hub.Close())
+	require.ErrorIs(t, hub.Err(), ErrClosed)
+}
+
+var errBroken = errors.New("broken")
+
+type brokenListener struct{ net.Listener }
+
+func (brokenListener) Accept() (net.Conn, error) { return nil, errBroken }
+func (brokenListener) Close() error              { return nil }
+func (brokenListener) Addr() net.Addr            { return &net.TCPAddr{} }
