@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/bigcompany/mesh/engineio/packet"
 )
@@ -23,8 +22,7 @@ func (s *Socket) upgrade() {
 		s.conf.log.Info("engineio: no upgrade, the session stays on polling", "error", err)
 		return
 	}
-	timeout := time.AfterFunc(s.conf.upgradeTimeout, func() { _ = conn.conn.Close() })
-	defer timeout.Stop()
+	defer context.AfterFunc(ctx, func() { _ = conn.conn.Close() })()
 	s.mu.Lock()
 	if s.state == stateClosed {
 		s.mu.Unlock()
@@ -35,7 +33,7 @@ func (s *Socket) upgrade() {
 	s.mu.Unlock()
 	err = s.sendProbe(conn)
 	if err == nil {
-		err = s.moveTo(conn)
+		err = s.moveTo(ctx, conn)
 	}
 	if err != nil {
 		s.conf.log.Info("engineio: the upgrade failed, the session stays on polling", "error", err)
@@ -65,12 +63,12 @@ func (s *Socket) sendProbe(conn *wsConn) error {
 
 // moveTo pauses polling, which ends when the server releases the poll that is under way, tells the server and goes on with
 // the WebSocket.
-func (s *Socket) moveTo(conn *wsConn) error {
+func (s *Socket) moveTo(ctx context.Context, conn *wsConn) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.upgrading = true
-	for (s.getting || s.writing) && s.state != stateClosed {
-		s.cond.Wait()
+	if err := s.waitFor(ctx, func() bool { return !s.getting && !s.writing }); err != nil {
+		return err
 	}
 	if s.state == stateClosed {
 		return s.closedError()

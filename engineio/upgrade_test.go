@@ -99,7 +99,6 @@ func TestUpgradeTakesNoTimeAndKeepsOrder(t *testing.T) {
 				start := time.Now()
 				s, err := Dial(t.Context(), "http://pipe", &DialOptions{Revision: rev, HTTPClient: client})
 				require.NoError(t, err)
-				require.Equal(t, Polling, s.Transport())
 				var wg sync.WaitGroup
 				wg.Go(func() {
 					for i := range n {

@@ -1,0 +1,603 @@
+package engineio
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+)
+
+// upgrade begins an upgrade of v: the WebSocket is open, nothing was said yet.
+func (v *visit) upgrade() *line {
+	v.w.t.Helper()
+	l := v.w.line(strings.Replace(v.query, "polling", "websocket", 1))
+	synctest.Wait() // the 101 goes out before the upgrade has begun
+	return l
+}
+
+// pending says whether an answer has not come yet.
+func pending(c <-chan answer) bool {
+	synctest.Wait()
+	return len(c) == 0
+}
+
+func TestNoopComesAfterTheProbesAnswer(t *testing.T) {
+	for _, rev := range []Revision{Revision3, Revision4} {
+		inSite(t, echo, bothRevisions(), func(t *testing.T, w *site) {
+			v := w.open(rev)
+			poll := later(v.poll)
+			l := v.upgrade()
+			require.True(t, pending(poll), "nothing before the probe")
+			start := time.Now()
+			time.Sleep(time.Second)
+			require.True(t, pending(poll))
+			l.say("2probe")
+			require.True(t, pending(poll), "nothing before the probe's answer has left")
+			require.Equal(t, "3probe", l.text())
+			require.Equal(t, "200 "+v.framed("6"), (<-poll).brief())
+			require.Equal(t, time.Second, time.Since(start), "and then at the same instant")
+			require.Equal(t, "200 "+v.framed("6"), v.poll().brief(), "a poll after the probe")
+			l.say("5")
+			l.requireEcho("on the new transport")
+			require.Equal(t, "400 "+badRequest, v.poll().brief())
+			require.Equal(t, "400 "+badRequest, v.post(v.framed("4x")).brief())
+			require.Equal(t, time.Second, time.Since(start))
+			require.NoError(t, l.conn.Close())
+		})
+	}
+}
+
+// However often a client polls while it upgrades, it gets a noop each time, soon, and not in a hot loop.
+func TestManyPollsWhileUpgrading(t *testing.T) {
+	inSite(t, echo, nil, func(t *testing.T, w *site) {
+		v := w.open(Revision4)
+		l := v.upgrade()
+		l.say("2probe")
+		require.Equal(t, "3probe", l.text())
+		start := time.Now()
+		for range promptNoops {
+			require.Equal(t, "200 6", v.poll().brief())
+		}
+		require.Zero(t, time.Since(start))
+		for range 20 {
+			require.Equal(t, "200 6", v.poll().brief())
+		}
+		require.Equal(t, 20*noopInterval, time.Since(start))
+		l.say("5")
+		l.requireEcho("alive")
+		require.NoError(t, l.conn.Close())
+	})
+}
+
+// What is sent while upgrading goes by polling or waits for the new transport, but it arrives once and in order.
+func TestMessagesWhileUpgrading(t *testing.T) {
+	inSite(t, echo, nil, func(t *testing.T, w *site) {
+		v := w.open(Revision4)
+		s := v.socket()
+		poll := later(v.poll)
+		l := v.upgrade()
+		require.NoError(t, s.TryWrite(Text("a")))
+		require.Equal(t, "200 4a", (<-poll).brief(), "before the probe")
+		l.say("2probe")
+		require.Equal(t, "3probe", l.text())
+		require.NoError(t, s.TryWrite(Text("b")))
+		require.Equal(t, "200 4b", v.poll().brief(), "while polling goes on")
+		require.NoError(t, s.TryWrite(Text("c")))
+		require.NoError(t, s.TryWrite(Text("d")))
+		l.say("5")
+		require.Equal(t, "4c", l.text())
+		require.Equal(t, "4d", l.text())
+		require.NoError(t, l.conn.Close())
+	})
+}
+
+// A poll that still waits when the client says 5 gets a noop, never a message: those belong to the WebSocket from then on.
+func TestPollThatWaitsAtTheEndOfAnUpgrade(t *testing.T) {
+	for range 20 {
+		inSite(t, echo, nil, func(t *testing.T, w *site) {
+			v := w.open(Revision4)
+			s := v.socket()
+			poll := later(v.poll)
+			l := v.upgrade()
+			synctest.Wait()
+			l.say("5")
+			require.NoError(t, s.TryWrite(Text("a")))
+			got := <-poll
+			if got.brief() == "200 4a" { // it was written before the 5 arrived
+				require.NoError(t, s.TryWrite(Text("b")))
+				require.Equal(t, "4b", l.text())
+			} else {
+				require.Equal(t, "200 6", got.brief())
+				require.Equal(t, "4a", l.text())
+			}
+			l.requireEcho("alive")
+			require.NoError(t, l.conn.Close())
+		})
+	}
+}
+
+// A client may drop its poll when it has said 5. The poll's goroutine then finds both the client gone and the session
+// moved, which is in good health.
+func TestPollDroppedAfterTheUpgradeDoesNotEndTheSession(t *testing.T) {
+	inSite(t, echo, nil, func(t *testing.T, w *site) {
+		v := w.open(Revision4)
+		s := v.socket()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		for range 20 { // the order in which a select looks at its cases is random
+			r, err := http.NewRequestWithContext(ctx, http.MethodGet, w.base+"?"+v.query, nil)
+			require.NoError(t, err)
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				s.servePoll(new(brokenWriter), r)
+			}()
+			synctest.Wait()
+			s.mu.Lock()
+			require.NotNil(t, s.poll)
+			cancel()
+			// as completeUpgrade does
+			s.transport = WebSocket
+			s.poll.release()
+			s.poll = nil
+			s.mu.Unlock()
+			<-done
+			require.NoError(t, s.Context().Err())
+			s.mu.Lock()
+			s.transport = Polling
+			s.mu.Unlock()
+			ctx, cancel = context.WithCancel(t.Context())
+		}
+		cancel()
+		v.requireEcho("alive")
+	})
+}
+
+// brokenWriter is a ResponseWriter whose client is gone.
+type brokenWriter struct{ h http.Header }
+
+func (w *brokenWriter) Header() http.Header {
+	if w.h == nil {
+		w.h = make(http.Header)
+	}
+	return w.h
+}
+func (*brokenWriter) WriteHeader(int)           {}
+func (*brokenWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+func TestUpgradeWaitsForThePostBeforeIt(t *testing.T) {
+	inSite(t, echo, nil, func(t *testing.T, w *site) {
+		v := w.open(Revision4)
+		conn := w.connect()
+		_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: pipe\r\nContent-Length: 6\r\n\r\n4", v.query)
+		require.NoError(t, err)
+		synctest.Wait()
+		l := v.upgrade()
+		l.say("2probe")
+		require.Equal(t, "3probe", l.text())
+		l.say("5")
+		go func() { _ = l.tryWrite(ws.Header{Fin: true, OpCode: ws.OpText}, "4second") }()
+		synctest.Wait()
+		_, err = io.WriteString(conn, "first")
+		require.NoError(t, err)
+		require.Equal(t, "4first", l.text())
+		require.Equal(t, "4second", l.text())
+		require.NoError(t, conn.Close())
+		require.NoError(t, l.conn.Close())
+	})
+}
+
+func TestCloseFinishesTheUpgradeFirst(t *testing.T) {
+	for _, when := range []string{"before the probe", "after the probe"} {
+		t.Run(when, func(t *testing.T) {
+			h := newWitness()
+			inSite(t, h, nil, func(t *testing.T, w *site) {
+				v := w.open(Revision4)
+				s := v.socket()
+				poll := later(v.poll)
+				l := v.upgrade()
+				if when == "after the probe" {
+					l.say("2probe")
+					require.Equal(t, "3probe", l.text())
+					require.Equal(t, "200 6", (<-poll).brief())
+				}
+				require.NoError(t, s.TryWrite(Text("last")))
+				if when == "before the probe" {
+					require.Equal(t, "200 4last", (<-poll).brief())
+					poll = later(v.poll)
+				}
+				closed := make(chan error, 1)
+				go func() { closed <- s.Close() }()
+				synctest.Wait()
+				require.Empty(t, closed)
+				if when == "before the probe" {
+					require.True(t, pending(poll))
+					l.say("2probe")
+					require.Equal(t, "3probe", l.text())
+					require.Equal(t, "200 6", (<-poll).brief())
+				}
+				l.say("5")
+				if when == "after the probe" {
+					require.Equal(t, "4last", l.text())
+				}
+				f, err := l.frame()
+				require.NoError(t, err)
+				require.Equal(t, ws.OpClose, f.Header.OpCode)
+				require.Empty(t, f.Payload)
+				l.write(ws.Header{Fin: true, OpCode: ws.OpClose}, "")
+				require.NoError(t, <-closed)
+				require.Equal(t, "local "+ReasonForcedClose, h.end(v.sid))
+				require.NoError(t, l.conn.Close())
+				requireNothingLeft(t, w.srv)
+			})
+		})
+	}
+}
+
+// A close that meets an upgrade that never ends is told by polling when the upgrade is given up.
+func TestCloseWithAnUpgradeThatNeverEnds(t *testing.T) {
+	h := newWitness()
+	inSite(t, h, nil, func(t *testing.T, w *site) {
+		v := w.open(Revision4)
+		start := time.Now()
+		l := v.upgrade()
+		poll := later(v.poll)
+		synctest.Wait()
+		require.NoError(t, v.socket().Close())
+		require.Equal(t, "200 1", (<-poll).brief())
+		require.Equal(t, DefaultUpgradeTimeout, time.Since(start))
+		_, err := l.frame()
+		require.ErrorIs(t, err, io.EOF)
+		require.NoError(t, l.conn.Close())
+		requireNothingLeft(t, w.srv)
+	})
+}
+
+func TestUpgradeThatNeverEnds(t *testing.T) {
+	for _, far := range []string{"nothing", "101", "2probe", "3probe", "half a frame"} {
+		t.Run(far, func(t *testing.T) {
+			inSite(t, echo, &ServerOptions{UpgradeTimeout: 3 * time.Second, PingInterval: time.Hour}, func(t *testing.T, w *site) {
+				v := w.open(Revision4)
+				for range 3 {
+					start := time.Now()
+					var l *line
+					if far == "nothing" { // the pipe holds the answer to the handshake until somebody reads it
+						conn := w.connect()
+						_, err := io.WriteString(conn, w.handshakeText(strings.Replace(v.query, "polling", "websocket", 1)))
+						require.NoError(t, err)
+						time.Sleep(DefaultWriteTimeout)
+						v.requireEcho("alive")
+						require.NoError(t, conn.Close())
+						continue
+					}
+					l = v.upgrade()
+					switch far {
+					case "2probe":
+						l.say("2probe")
+					case "3probe":
+						l.say("2probe")
+						require.Equal(t, "3probe", l.text())
+					case "half a frame":
+						_, err := io.WriteString(l.conn, masked(0x81, "2probe")[:4])
+						require.NoError(t, err)
+					}
+					v.requireEcho("while it lasts")
+					second := v.upgrade()
+					require.Equal(t, "close", second.ending(), "another upgrade meanwhile")
+					time.Sleep(3*time.Second - time.Since(start) - 1)
+					s := v.socket()
+					s.mu.Lock()
+					require.True(t, s.upgrading)
+					s.mu.Unlock()
+					time.Sleep(1)
+					synctest.Wait()
+					s.mu.Lock()
+					require.False(t, s.upgrading)
+					require.Nil(t, s.probe)
+					s.mu.Unlock()
+					v.requireEcho("and then")
+					require.NoError(t, l.conn.Close())
+				}
+				// The next one works.
+				l := v.upgrade()
+				l.say("2probe")
+				require.Equal(t, "3probe", l.text())
+				l.say("5")
+				l.requireEcho("moved")
+				require.NoError(t, l.conn.Close())
+			})
+		})
+	}
+}
+
+func TestSecondUpgradeIsRefused(t *testing.T) {
+	inSite(t, echo, nil, func(t *testing.T, w *site) {
+		v := w.open(Revision4)
+		l := v.upgrade()
+		require.Equal(t, "close", v.upgrade().ending())
+		l.say("2probe")
+		require.Equal(t, "3probe", l.text())
+		require.Equal(t, "close", v.upgrade().ending())
+		l.say("5")
+		l.requireEcho("moved")
+		require.Equal(t, "close", v.upgrade().ending(), "moved already")
+		l.requireEcho("and untouched")
+		require.NoError(t, l.conn.Close())
+
+		l, sid := w.session(Revision4)
+		require.Equal(t, "close", w.line("EIO=4&transport=websocket&sid="+sid).ending(), "never polled")
+		l.requireEcho("untouched")
+		require.NoError(t, l.conn.Close())
+	})
+	inSite(t, echo, &ServerOptions{NoUpgrade: true}, func(t *testing.T, w *site) {
+		v := w.open(Revision4)
+		require.Equal(t, "close", v.upgrade().ending(), "not allowed")
+		v.requireEcho("untouched")
+	})
+}
+
+// A ping that falls into an upgrade neither holds it up nor ends the session later.
+func TestHeartbeatDuringAnUpgrade(t *testing.T) {
+	h := newWitness()
+	opts := &ServerOptions{PingInterval: 2 * time.Second, PingTimeout: 4 * time.Second, UpgradeTimeout: 30 * time.Second}
+	inSite(t, h, opts, func(t *testing.T, w *site) {
+		v := w.open(Revision4)
+		start := time.Now()
+		poll := later(v.poll)
+		l := v.upgrade()
+		require.Equal(t, "200 2", (<-poll).brief(), "a ping while upgrading")
+		require.Equal(t, 2*time.Second, time.Since(start))
+		l.say("2probe")
+		require.Equal(t, "3probe", l.text())
+		require.Equal(t, "200 6", v.poll().brief())
+		l.say("5")
+		require.Equal(t, 2*time.Second, time.Since(start))
+		time.Sleep(4*time.Second - 1)
+		l.say("3") // the answer comes on the new transport
+		require.Equal(t, "2", l.text(), "the next one, an interval later")
+		require.Equal(t, 8*time.Second-1, time.Since(start))
+		l.say("3")
+		l.requireEcho("alive")
+		require.NoError(t, l.conn.Close())
+
+		// The client falls silent after its probe.
+		v = w.open(Revision4)
+		start = time.Now()
+		poll = later(v.poll)
+		l = v.upgrade()
+		require.Equal(t, "200 2", (<-poll).brief())
+		require.Equal(t, "remote "+ReasonPingTimeout, h.end(v.sid))
+		require.Equal(t, 6*time.Second, time.Since(start))
+		_, err := l.frame()
+		require.ErrorIs(t, err, io.EOF, "the probing socket ends with its session")
+		require.NoError(t, l.conn.Close())
+		synctest.Wait()
+		requireNothingLeft(t, w.srv)
+	})
+}
+
+// script is a server that does what a test says, for sid "s" of revision 4.
+type script struct {
+	polls  chan chan string // each poll waits here for its answer
+	polled chan struct{}    // the first poll has come
+	once   sync.Once
+	mu     sync.Mutex
+	posts  []string
+	said   chan string                     // what the client said on the WebSocket
+	step   chan struct{}                   // lets the WebSocket go on
+	line   func(sc *script, l *serverLine) // what happens on the WebSocket; nil: it is refused
+}
+
+// serverLine is a WebSocket's server side.
+type serverLine struct{ conn io.ReadWriteCloser }
+
+func (l *serverLine) say(text string) error {
+	return ws.WriteFrame(l.conn, ws.NewTextFrame([]byte(text)))
+}
+
+// read returns the text of the next frame, or "" at the end.
+func (l *serverLine) read() string {
+	f, err := ws.ReadFrame(l.conn)
+	if err != nil {
+		return ""
+	}
+	return string(ws.UnmaskFrame(f).Payload)
+}
+
+func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	switch {
+	case q.Get("transport") == "websocket" && s.line == nil:
+		http.Error(w, "no", http.StatusBadRequest)
+	case q.Get("transport") == "websocket":
+		<-s.polled // the upgrade finds a poll under way
+		conn, _, _, err := ws.UpgradeHTTP(r, w)
+		if err != nil {
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		s.line(s, &serverLine{conn: conn})
+	case q.Get("sid") == "":
+		_, _ = io.WriteString(w, `0{"sid":"s","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}`)
+	case r.Method == http.MethodPost:
+		b, _ := io.ReadAll(r.Body)
+		s.mu.Lock()
+		s.posts = append(s.posts, string(b))
+		s.mu.Unlock()
+		_, _ = io.WriteString(w, "ok")
+	default:
+		s.once.Do(func() { close(s.polled) })
+		c := make(chan string)
+		select {
+		case s.polls <- c:
+		case <-r.Context().Done():
+			return
+		}
+		select {
+		case text := <-c:
+			_, _ = io.WriteString(w, text)
+		case <-r.Context().Done():
+		}
+	}
+}
+
+func (s *script) posted() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Join(s.posts, "|")
+}
+
+// inScript calls f in a bubble with a session of ours at a scripted server. Its messages come out of got.
+func inScript(t *testing.T, line func(sc *script, l *serverLine), opts *DialOptions, f func(t *testing.T, sc *script, s *Socket, got <-chan string)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		sc := &script{polls: make(chan chan string), said: make(chan string, 10), step: make(chan struct{}), polled: make(chan struct{}), line: line}
+		l := newPipeListener()
+		web := &http.Server{Handler: sc}
+		served := make(chan error, 1)
+		go func() { served <- web.Serve(l) }()
+		transport := &http.Transport{DialContext: l.dial}
+		o := DialOptions{HTTPClient: &http.Client{Transport: transport}}
+		if opts != nil {
+			o.UpgradeTimeout = opts.UpgradeTimeout
+		}
+		s, err := Dial(t.Context(), "http://pipe", &o)
+		require.NoError(t, err)
+		got := make(chan string, 100)
+		var reader sync.WaitGroup
+		reader.Go(func() {
+			for {
+				m, err := s.Read(t.Context())
+				if err != nil {
+					close(got)
+					return
+				}
+				got <- string(m.Data)
+			}
+		})
+		f(t, sc, s, got)
+		s.Abort(nil)
+		require.NoError(t, s.Close())
+		reader.Wait()
+		transport.CloseIdleConnections()
+		require.NoError(t, web.Close())
+		require.ErrorIs(t, <-served, http.ErrServerClosed)
+		time.Sleep(time.Second)
+	})
+}
+
+func TestClientUpgradeWithALateNoop(t *testing.T) {
+	line := func(sc *script, l *serverLine) {
+		sc.said <- l.read()
+		_ = l.say("3probe")
+		sc.said <- l.read()
+		_ = l.say("4over websocket")
+		sc.said <- l.read()
+		sc.said <- l.read()
+	}
+	inScript(t, line, nil, func(t *testing.T, sc *script, s *Socket, got <-chan string) {
+		poll := <-sc.polls
+		synctest.Wait()
+		require.Equal(t, "2probe", <-sc.said)
+		require.NoError(t, s.Write(t.Context(), Text("waits")))
+		time.Sleep(5 * time.Second)
+		require.Empty(t, sc.said, "no 5 while a poll is under way")
+		require.Empty(t, sc.posted(), "polling is paused")
+		poll <- "4a real message\x1e6"
+		require.Equal(t, "5", <-sc.said)
+		require.Equal(t, "4waits", <-sc.said)
+		require.Equal(t, "a real message", <-got)
+		require.Equal(t, "over websocket", <-got)
+		require.Equal(t, WebSocket, s.Transport())
+	})
+}
+
+func TestClientUpgradeWithAnEarlyNoop(t *testing.T) {
+	line := func(sc *script, l *serverLine) {
+		sc.said <- l.read()
+		<-sc.step
+		_ = l.say("3probe")
+		sc.said <- l.read()
+		sc.said <- l.read()
+	}
+	inScript(t, line, nil, func(t *testing.T, sc *script, s *Socket, got <-chan string) {
+		poll := <-sc.polls
+		require.Equal(t, "2probe", <-sc.said)
+		poll <- "6" // too early: the client polls again
+		poll = <-sc.polls
+		require.NoError(t, s.Write(t.Context(), Text("by polling")))
+		synctest.Wait()
+		require.Equal(t, "4by polling", sc.posted())
+		close(sc.step)
+		synctest.Wait()
+		require.Empty(t, sc.said)
+		poll <- "6"
+		require.Equal(t, "5", <-sc.said)
+		require.NoError(t, s.Write(t.Context(), Text("by websocket")))
+		require.Equal(t, "4by websocket", <-sc.said)
+	})
+}
+
+func TestClientUpgradeWithoutANoop(t *testing.T) {
+	line := func(sc *script, l *serverLine) {
+		sc.said <- l.read()
+		_ = l.say("3probe")
+		sc.said <- l.read() // the client gives it up
+	}
+	inScript(t, line, &DialOptions{UpgradeTimeout: 3 * time.Second}, func(t *testing.T, sc *script, s *Socket, got <-chan string) {
+		start := time.Now()
+		poll := <-sc.polls
+		require.Equal(t, "2probe", <-sc.said)
+		require.NoError(t, s.Write(t.Context(), Text("held up")))
+		require.Empty(t, <-sc.said, "the WebSocket ends")
+		require.Equal(t, 3*time.Second, time.Since(start))
+		synctest.Wait()
+		require.Equal(t, "4held up", sc.posted(), "polling goes on")
+		poll <- "4alive"
+		require.Equal(t, "alive", <-got)
+		require.Equal(t, Polling, s.Transport())
+		<-sc.polls
+	})
+}
+
+// Whatever goes wrong with the WebSocket of an upgrade, the session stays on polling.
+func TestClientUpgradeThatFails(t *testing.T) {
+	for name, line := range map[string]func(sc *script, l *serverLine){
+		"closed at once":        func(*script, *serverLine) {},
+		"closed at the probe":   func(_ *script, l *serverLine) { l.read() },
+		"another answer":        func(_ *script, l *serverLine) { l.read(); _ = l.say("3other") },
+		"a message":             func(_ *script, l *serverLine) { l.read(); _ = l.say("4x") },
+		"garbage":               func(_ *script, l *serverLine) { l.read(); _ = l.say("") },
+		"closed at the upgrade": func(_ *script, l *serverLine) { l.read(); _ = l.say("3probe") },
+		"silence":               func(_ *script, l *serverLine) { l.read(); l.read() },
+		"refused":               nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			inScript(t, line, nil, func(t *testing.T, sc *script, s *Socket, got <-chan string) {
+				poll := <-sc.polls
+				time.Sleep(time.Minute / 6)
+				poll <- "4a"
+				require.Equal(t, "a", <-got)
+				require.NoError(t, s.Write(t.Context(), Text("b")))
+				poll = <-sc.polls
+				synctest.Wait()
+				if name == "closed at the upgrade" && s.Transport() == WebSocket {
+					return // it learns of the end after its 5, too late to go back
+				}
+				require.Equal(t, "4b", sc.posted())
+				poll <- "4c"
+				require.Equal(t, "c", <-got)
+				require.Equal(t, Polling, s.Transport())
+				<-sc.polls
+			})
+		})
+	}
+}
