@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"syscall"
+	"unicode/utf8"
+
+	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/protocol"
+)
+
+// connect connects for a command that needs a hub to be there.
+func connect(ctx context.Context, opts *mesh.Options) (*mesh.Node, error) {
+	bound, cancel := bounded(ctx)
+	defer cancel()
+	n, err := mesh.Connect(bound, opts)
+	if err != nil && ctx.Err() != nil {
+		return nil, errors.New("interrupted before the hub had answered")
+	}
+	return n, explain(err, opts)
+}
+
+// explain says what a stranger can do about an error of a node. Errors that say all there is stay as they are.
+func explain(err error, opts *mesh.Options) error {
+	var (
+		refused   *mesh.AuthError
+		handshake *engineio.HandshakeError
+		dns       *net.DNSError
+	)
+	switch addr := opts.Addr; {
+	case err == nil:
+		return nil
+	case errors.As(err, &refused) && opts.User == "":
+		return fmt.Errorf("the hub at %s admits nobody without a password: give --user, and --password-file or %s", addr, passwordVariable)
+	case errors.As(err, &refused):
+		return fmt.Errorf("the hub at %s refused this node: it has another password for %q, or does not know that user", addr, opts.User)
+	case errors.As(err, &handshake) && handshake.Code < 0:
+		return fmt.Errorf("what answers at %s is no hub (%s): check --addr, its path too if it is a URL", addr, handshake.Message)
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return fmt.Errorf("there is no host called %q: check --addr", dns.Name)
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%s is in use: 'mesh connect' joins the hub there, 'mesh start' does what is possible, --addr takes another address", addr)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("%s is not an address of this machine: check --addr", addr)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("this user may not listen on %s: take a port above 1023", addr)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("no hub at %s: nobody listens there. Start one with 'mesh start --addr %s', or say where it is with --addr", addr, addr)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("no hub at %s: no answer within %v. Is it the right --addr?", addr, answerTimeout)
+	case errors.Is(err, mesh.ErrUnconfirmed):
+		return fmt.Errorf("the connection to %s broke before the hub confirmed the event: it may be lost", addr)
+	case errors.Is(err, mesh.ErrTooLarge):
+		return fmt.Errorf("the event is too large: at most %d bytes, name and all", mesh.DefaultMaxMessage)
+	}
+	return renamed(err)
+}
+
+// renamed calls things by the names that they have on the command line.
+func renamed(err error) error {
+	if rest, ok := strings.CutPrefix(err.Error(), "mesh: Addr"); ok {
+		return errors.New("--addr" + rest)
+	}
+	return err
+}
+
+// bare takes the package's name off an error that is about something the user wrote.
+func bare(err error) error {
+	return errors.New(strings.TrimPrefix(err.Error(), "protocol: "))
+}
+
+// reason is the shortest text that says why a connection ended.
+func reason(err error) error {
+	if closed, ok := errors.AsType[*engineio.CloseError](err); ok {
+		return errors.New(closed.Reason)
+	}
+	return err
+}
+
+// around is how much of bad JSON is shown on each side of the fault, in bytes.
+const around = 30
+
+// badJSON shows where JSON is bad.
+func badJSON(data string, err error) error {
+	var syntax *protocol.SyntaxError
+	if !errors.As(err, &syntax) {
+		return bare(err)
+	}
+	at := min(syntax.Offset, len(data))
+	from, to := max(0, at-around), min(len(data), at+around)
+	for from > 0 && !utf8.RuneStart(data[from]) {
+		from--
+	}
+	for to < len(data) && !utf8.RuneStart(data[to]) {
+		to++
+	}
+	shown := strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, data[from:to])
+	indent := strings.Repeat(" ", utf8.RuneCountInString(data[from:at]))
+	return fmt.Errorf("bad JSON at byte %d: %w\n  %s\n  %s^\nPut JSON in single quotes, so that the shell leaves its double quotes alone: '{\"n\":1}' or '\"text\"'",
+		at+1, syntax.Err, shown, indent)
+}

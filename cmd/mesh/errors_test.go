@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/mesh"
+)
+
+const quoteHint = "\nPut JSON in single quotes, so that the shell leaves its double quotes alone: '{\"n\":1}' or '\"text\"'"
+
+func TestErrorsSayWhatWhereAndWhatToDo(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "empty")
+	require.NoError(t, os.WriteFile(empty, []byte("\n"), 0o600))
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	inUse := taken.Addr().String()
+	t.Cleanup(func() { _ = taken.Close() })
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	nobody := free.Addr().String()
+	require.NoError(t, free.Close())
+	web := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(web.Close)
+
+	cases := []struct {
+		name string
+		env  []string
+		args []string
+		want string
+	}{
+		{name: "no hub", args: []string{"emit", "x", "--addr", nobody},
+			want: "no hub at " + nobody + ": nobody listens there. Start one with 'mesh start --addr " + nobody + "', or say where it is with --addr"},
+		{name: "no hub to listen to", args: []string{"on", "x", "--addr", nobody},
+			want: "no hub at " + nobody + ": nobody listens there. Start one with 'mesh start --addr " + nobody + "', or say where it is with --addr"},
+		{name: "something else answers", args: []string{"start", "--addr", web.URL},
+			want: "what answers at " + web.URL + " is no hub (404 page not found): check --addr, its path too if it is a URL"},
+		{name: "address in use", args: []string{"listen", "--addr", inUse},
+			want: inUse + " is in use: 'mesh connect' joins the hub there, 'mesh start' does what is possible, --addr takes another address"},
+		{name: "address of another machine", args: []string{"listen", "--addr", "192.0.2.1:8888"},
+			want: "192.0.2.1:8888 is not an address of this machine: check --addr"},
+		{name: "port", args: []string{"listen", "--addr", "localhost:http"},
+			want: "--addr localhost:http: the port must be a number up to 65535"},
+		{name: "scheme", args: []string{"on", "x", "--addr", "ftp://localhost"}, want: `--addr: unknown scheme "ftp"`},
+		{name: "credentials in the address", args: []string{"emit", "x", "--addr", "http://ann:s3cret@localhost"},
+			want: "--addr must not have a user or password in it: give --user, and the password by --password-file or MESH_PASSWORD"},
+		{name: "a hub with TLS", args: []string{"start", "--addr", "https://localhost"},
+			want: "--addr https://localhost: a hub has no TLS of its own: let it listen on http:// behind a proxy that has; 'mesh connect' takes https://"},
+		{name: "no password", args: []string{"listen", "--user", "ann"},
+			want: "--user needs a password: write it to a file and give --password-file FILE, or set MESH_PASSWORD"},
+		{name: "no user", env: []string{"MESH_PASSWORD=x"}, args: []string{"listen"},
+			want: "there is a password, but no user: give --user too"},
+		{name: "empty password file", args: []string{"listen", "--user", "ann", "--password-file", empty},
+			want: "--password-file: " + empty + " is empty: write the password into it"},
+		{name: "empty password file, but a variable", env: []string{"MESH_PASSWORD=x"}, args: []string{"listen", "--user", "ann", "--password-file", empty},
+			want: "--password-file: " + empty + " is empty: write the password into it"},
+		{name: "no password file", args: []string{"listen", "--user", "ann", "--password-file", empty + "0"},
+			want: "--password-file: open " + empty + "0: no such file or directory"},
+		{name: "no --password flag", args: []string{"listen", "--password", "x"},
+			want: "unknown flag: --password; 'mesh listen --help' lists the flags"},
+		{name: "bad JSON", args: []string{"emit", "x", `{"n":1,}`}, want: "bad JSON at byte 8: expected a key\n  {\"n\":1,}\n         ^" + quoteHint},
+		{name: "unquoted text", args: []string{"emit", "x", "hello"}, want: "bad JSON at byte 1: expected a JSON value\n  hello\n  ^" + quoteHint},
+		{name: "JSON for nothing", args: []string{"start", "--data", "1"}, want: "--data says how to emit, but not what: give --emit EVENT too"},
+		{name: "JSON of --data", args: []string{"start", "--emit", "x", "--data", "[1"}, want: "bad JSON at byte 3: unexpected end of JSON\n  [1\n    ^" + quoteHint},
+		{name: "JSON in pieces", args: []string{"emit", "x", "{a:", "1}"},
+			want: "emit takes an event and one JSON value, but got 3 arguments; put the JSON in single quotes"},
+		{name: "reserved name", args: []string{"emit", "mesh::x"}, want: `event "mesh::x": name is reserved`},
+		{name: "pattern to emit", args: []string{"emit", "a::*"}, want: `event "a::*": name has an asterisk, which only a listener may use`},
+		{name: "bad pattern", args: []string{"on", "a*"}, want: `listener "a*": asterisk is not a whole part of the pattern`},
+		{name: "bad pattern of a node", args: []string{"start", "--on", "$x"}, want: `--on: listener "$x": name is reserved`},
+		{name: "no event to emit", args: []string{"emit"}, want: "emit needs the name of an event"},
+		{name: "no event to hear", args: []string{"on"}, want: "on needs the name of an event; '**' means every event"},
+		{name: "negative count", args: []string{"on", "--count", "-1", "x"}, want: "--count -1: it must not be negative"},
+		{name: "no number", args: []string{"on", "--count", "few", "x"}, want: `invalid argument "few" for "--count" flag: invalid syntax; 'mesh on --help' lists the flags`},
+		{name: "no time between emits", args: []string{"start", "--emit", "x", "--every", "0s"}, want: "--every 0s: it must be more than nothing"},
+		{name: "log level", args: []string{"version", "--log-level", "loud"}, want: `--log-level "loud": choose debug, info, warn or error`},
+		{name: "log format", args: []string{"version", "--log-format", "xml"}, want: `--log-format "xml": choose text or json`},
+		{name: "typing error", args: []string{"emti", "x"}, want: `unknown command "emti"; is it 'mesh emit'?`},
+		{name: "unknown command", args: []string{"dance"}, want: `unknown command "dance"; 'mesh --help' lists the commands`},
+		{name: "argument of a node", args: []string{"start", "now"}, want: `unexpected argument "now"; 'mesh start --help' lists the flags`},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			stdout, stderr, code := execute(t, c.env, c.args...)
+			require.Equal(t, "mesh: "+c.want+"\n", stderr)
+			require.Empty(t, stdout)
+			require.Equal(t, 1, code)
+		})
+	}
+}
+
+func TestBadJSONIsShownAroundTheFault(t *testing.T) {
+	for name, c := range map[string]struct{ data, want string }{
+		"far inside":  {`"` + strings.Repeat("a", 50) + "\t" + strings.Repeat("b", 50), "  " + strings.Repeat("a", 30) + " " + strings.Repeat("b", 29) + "\n  " + strings.Repeat(" ", 30) + "^"},
+		"after runes": {`{"é€😀":1 2}`, "  {\"é€😀\":1 2}\n  " + strings.Repeat(" ", 9) + "^"},
+		"runes cut":   {strings.Repeat("é", 40), "  " + strings.Repeat("é", 15) + "\n  ^"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := parseEvent("x", c.data, true)
+			require.ErrorContains(t, err, "\n"+c.want+"\n")
+		})
+	}
+}
+
+func TestAHubThatDoesNotAnswerIsExplained(t *testing.T) {
+	err := explain(fmt.Errorf("mesh: connect to here: %w", context.DeadlineExceeded), &mesh.Options{Addr: "here"})
+	require.EqualError(t, err, "no hub at here: no answer within 15s. Is it the right --addr?")
+}
+
+func TestVersionSaysWhatTheBinaryWasBuiltFrom(t *testing.T) {
+	stdout, stderr, code := execute(t, nil, "version")
+	require.Zero(t, code)
+	require.Empty(t, stderr)
+	require.Regexp(t, `^mesh \S+( \(.*\))?, go\S+, \w+/\w+\n$`, stdout)
+
+	require.Regexp(t, `^mesh v1\.2\.3 \(commit abc, modified\), go`, version(&debug.BuildInfo{
+		Main:     debug.Module{Version: "v1.2.3"},
+		Settings: []debug.BuildSetting{{Key: "vcs.revision", Value: "abc"}, {Key: "vcs.modified", Value: "true"}},
+	}))
+	require.Regexp(t, `^mesh, go`, version(nil))
+}

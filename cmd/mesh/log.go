@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// logFlags decide what standard error looks like. There are log records, from the level on that was asked for; notices,
+// which tell whoever started the command what became of it and are there at any level; and at most one error at the end.
+type logFlags struct {
+	level, format string
+	stderr        io.Writer
+}
+
+func (f *logFlags) register(set *pflag.FlagSet) {
+	set.StringVar(&f.level, "log-level", "warn", "log to standard error from `LEVEL` on: debug, info, warn or error")
+	set.StringVar(&f.format, "log-format", "text", "write standard error as `FORMAT`: text or json")
+}
+
+func (f *logFlags) check() error {
+	switch f.level {
+	case "debug", "info", "warn", "error":
+	default:
+		return fmt.Errorf("--log-level %q: choose debug, info, warn or error", f.level)
+	}
+	switch f.format {
+	case "text", "json":
+	default:
+		return fmt.Errorf("--log-format %q: choose text or json", f.format)
+	}
+	return nil
+}
+
+func (f *logFlags) logger() *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(f.level)) // check has seen it
+	opts := &slog.HandlerOptions{Level: level}
+	if f.format == "json" {
+		return slog.New(slog.NewJSONHandler(f.stderr, opts))
+	}
+	return slog.New(slog.NewTextHandler(f.stderr, opts))
+}
+
+// always writes JSON records whatever the level.
+func (f *logFlags) always() *slog.Logger {
+	return slog.New(slog.NewJSONHandler(f.stderr, nil))
+}
+
+// notice tells what the command is doing. The attributes are for those who read JSON: the text has them already.
+func (f *logFlags) notice(text string, attrs ...any) {
+	if f.format == "json" {
+		f.always().Info(text, attrs...)
+		return
+	}
+	_, _ = fmt.Fprintln(f.stderr, "mesh: "+text)
+}
+
+// fail tells why the command failed.
+func (f *logFlags) fail(err error) {
+	text := strings.TrimPrefix(err.Error(), "mesh: ")
+	if f.format == "json" {
+		f.always().Error(text)
+		return
+	}
+	_, _ = fmt.Fprintln(f.stderr, "mesh: "+text)
+}

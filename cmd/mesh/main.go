@@ -1,0 +1,72 @@
+// Command mesh runs, feeds and watches a mesh from the command line. See mesh --help.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"regexp"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// conversion is what the standard library puts before the reason why a number is none.
+var conversion = regexp.MustCompile(`strconv\.\w+: parsing "[^"]*": `)
+
+// run executes one command line and returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	logs := &logFlags{stderr: stderr}
+	cmd := &cobra.Command{
+		Use:   "mesh",
+		Short: "Run, feed and watch a mesh",
+		Long: `A mesh is a distributed event emitter: what one node emits, every node that listens
+to it hears. One node is the hub, the others are its clients.
+
+Events go to standard output, one JSON object a line; everything else goes to
+standard error.`,
+		Example: `  mesh start --on greeting          # in one terminal: becomes the hub
+  mesh emit greeting '{"n":1}'      # in another: the first one prints the event`,
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		SuggestionsMinimumDistance: 2,
+		CompletionOptions:          cobra.CompletionOptions{HiddenDefaultCmd: true},
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			hint := "'mesh --help' lists the commands"
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				hint = fmt.Sprintf("is it 'mesh %s'?", near[0])
+			}
+			return fmt.Errorf("unknown command %q; %s", args[0], hint)
+		},
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRunE: func(*cobra.Command, []string) error { return logs.check() },
+	}
+	logs.register(cmd.PersistentFlags())
+	cmd.AddCommand(
+		startCommand(logs), listenCommand(logs), connectCommand(logs),
+		onCommand(logs), emitCommand(logs), versionCommand(),
+	)
+	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		text := conversion.ReplaceAllString(err.Error(), "")
+		return fmt.Errorf("%s; '%s --help' lists the flags", text, c.CommandPath())
+	})
+	cmd.SetArgs(args)
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	if err := cmd.ExecuteContext(ctx); err != nil {
+		logs.fail(err)
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/protocol"
+)
+
+// answerTimeout bounds how long a command waits for a hub to be found, and for a hub's answer.
+const answerTimeout = 15 * time.Second
+
+// passwordVariable is the environment variable that a password may come from.
+const passwordVariable = "MESH_PASSWORD"
+
+// nodeFlags are the flags of every command that makes a node.
+type nodeFlags struct {
+	addr, user, passwordFile string
+}
+
+func (f *nodeFlags) register(set *pflag.FlagSet) {
+	set.SortFlags = false
+	set.StringVar(&f.addr, "addr", mesh.DefaultAddr, "`ADDRESS` of the hub: host:port, or a URL with the path of its Engine.IO")
+	set.StringVar(&f.user, "user", "", "`NAME` that a hub demands and a client presents, together with a password")
+	set.StringVar(&f.passwordFile, "password-file", "", "`FILE` with the password (default: the environment variable "+passwordVariable+")")
+}
+
+// options checks the flags and turns them into what a node of either role needs.
+func (f *nodeFlags) options(logs *logFlags) (*mesh.Options, error) {
+	addr, err := checkAddr(f.addr)
+	if err != nil {
+		return nil, err
+	}
+	o := &mesh.Options{Addr: addr, Logger: logs.logger()}
+	password, err := f.password()
+	switch {
+	case err != nil:
+		return nil, err
+	case f.user == "" && password != "":
+		return nil, errors.New("there is a password, but no user: give --user too")
+	case f.user != "" && password == "":
+		return nil, fmt.Errorf("--user needs a password: write it to a file and give --password-file FILE, or set %s", passwordVariable)
+	case f.user != "":
+		o.User, o.Password = f.user, password
+		o.Authorize = mesh.Pair(f.user, password)
+	}
+	return o, nil
+}
+
+// checkAddr finds what mesh.Options would not put in the words of the command line, and fills in the default host and
+// port, which messages are to show.
+func checkAddr(addr string) (string, error) {
+	var port string
+	if strings.Contains(addr, "://") {
+		u, err := url.Parse(addr)
+		if err == nil && u.User != nil {
+			return "", fmt.Errorf("--addr must not have a user or password in it: give --user, and the password by --password-file or %s", passwordVariable)
+		}
+		if err == nil { // else mesh says what is wrong, and shows no password
+			port = u.Port()
+		}
+	} else if h, p, err := net.SplitHostPort(addr); err == nil {
+		host, usual, _ := net.SplitHostPort(mesh.DefaultAddr)
+		port = cmp.Or(p, usual)
+		addr = net.JoinHostPort(cmp.Or(h, host), port)
+	}
+	if _, err := strconv.ParseUint(cmp.Or(port, "0"), 10, 16); err != nil {
+		return "", fmt.Errorf("--addr %s: the port must be a number up to 65535", addr)
+	}
+	return addr, nil
+}
+
+// password returns what the file holds, if one is named, else the environment variable.
+func (f *nodeFlags) password() (string, error) {
+	if f.passwordFile == "" {
+		return os.Getenv(passwordVariable), nil
+	}
+	file, err := os.Open(f.passwordFile)
+	if err != nil {
+		return "", fmt.Errorf("--password-file: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	// Whoever names a device or a wrong file is to get an error, not to wait for its end.
+	text, err := io.ReadAll(io.LimitReader(file, protocol.MaxCredential+3))
+	if err != nil {
+		return "", fmt.Errorf("--password-file: %w", err)
+	}
+	password := string(bytes.TrimRight(text, "\r\n"))
+	switch {
+	case password == "":
+		return "", fmt.Errorf("--password-file: %s is empty: write the password into it", f.passwordFile)
+	case len(password) > protocol.MaxCredential:
+		return "", fmt.Errorf("--password-file: %s is too long for a password: at most %d bytes", f.passwordFile, protocol.MaxCredential)
+	}
+	return password, nil
+}
+
+// bounded gives a start or an answer its time.
+func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, answerTimeout)
+}
+
+func checkPatterns(flag string, patterns []string) error {
+	for _, p := range patterns {
+		if err := protocol.CheckListen(p); err != nil {
+			return fmt.Errorf("%s%w", flag, bare(err))
+		}
+	}
+	return nil
+}
+
+// whoami says what a node is to whoever started it.
+func whoami(n *mesh.Node, logs *logFlags) {
+	attrs := []any{"role", string(n.Role()), "url", n.URL(), "id", n.ID()}
+	if n.Role() == mesh.Hub {
+		logs.notice(fmt.Sprintf("this node is the hub, at %s (its ID is %s)", n.URL(), n.ID()), attrs...)
+		return
+	}
+	hub := "the hub"
+	if info, ok := n.Hub(); ok && info.Node {
+		hub = "the Node.js hub"
+	}
+	logs.notice(fmt.Sprintf("this node is a client of %s at %s (its ID is %s)", hub, n.URL(), n.ID()), attrs...)
+}
+
+// follow tells when the hub is lost and found again.
+func follow(n *mesh.Node, logs *logFlags) {
+	n.OnState(func(s mesh.State) {
+		switch {
+		case s.Status == mesh.Connected:
+			logs.notice("the hub is back, at "+n.URL(), "url", n.URL())
+		case s.Attempt == 0:
+			logs.notice(fmt.Sprintf("lost the hub at %s (%v): looking for it until it is back", n.URL(), reason(s.Err)), "url", n.URL())
+		}
+	})
+}

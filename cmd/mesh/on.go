@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bigcompany/mesh/mesh"
+)
+
+func onCommand(logs *logFlags) *cobra.Command {
+	var f nodeFlags
+	var count int
+	cmd := &cobra.Command{
+		Use:   "on [--count N] EVENT...",
+		Short: "Print the events that a mesh brings",
+		Long: `Connect to a hub and print each event with one of the names, one JSON object a line:
+
+  {"event":"greeting","payload":{"n":1},"from":"ID of the node that emitted it"}
+
+In a name, * stands for one part and ** for any number of them; parts are
+separated by ::. Quote them, or the shell will take them for files. A Node.js hub
+knows no such patterns.
+
+It runs until it is interrupted or has printed --count events. If the hub goes
+away, it waits for the hub to come back; what is emitted meanwhile is not printed.`,
+		Example: `  mesh on greeting
+  mesh on --count 1 'sensor::*::temperature'
+  mesh on '**'`,
+		DisableFlagsInUseLine: true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("on needs the name of an event; '**' means every event")
+			}
+			return checkPatterns("", args)
+		},
+		RunE: func(cmd *cobra.Command, events []string) error {
+			if count < 0 {
+				return fmt.Errorf("--count %d: it must not be negative", count)
+			}
+			opts, err := f.options(logs)
+			if err != nil {
+				return err
+			}
+			node, err := connect(cmd.Context(), opts)
+			if err != nil {
+				return endedBy(cmd.Context(), err)
+			}
+			defer func() { _ = node.Close() }()
+
+			done := make(chan error, 1)
+			heard := 0
+			printEvents(node, events, cmd.OutOrStdout(), func(err error) {
+				if heard++; err == nil && heard != count {
+					return
+				}
+				_ = node.Close() // from here on nothing is printed
+				done <- err
+			})
+			follow(node, logs)
+			if err := settle(cmd.Context(), node); err != nil {
+				return endedBy(cmd.Context(), explain(err, opts))
+			}
+			whoami(node, logs)
+			logs.notice("listening to "+strings.Join(events, " "), "events", events)
+
+			select {
+			case err := <-done:
+				return err
+			case <-cmd.Context().Done():
+				return nil
+			}
+		},
+	}
+	cmd.Flags().IntVar(&count, "count", 0, "end after `N` events (default: never)")
+	f.register(cmd.Flags())
+	return cmd
+}
+
+// settle waits until the hub knows what the node listens to.
+func settle(ctx context.Context, n *mesh.Node) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	err := n.Flush(ctx)
+	if errors.Is(err, mesh.ErrClosed) { // enough events have come already
+		err = nil
+	}
+	return err
+}
+
+// endedBy turns the failure of what an interrupt ended into success.
+func endedBy(ctx context.Context, err error) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	default:
+		return err
+	}
+}

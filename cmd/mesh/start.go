@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bigcompany/mesh/mesh"
+)
+
+// starter is mesh.Start, mesh.Listen or mesh.Connect.
+type starter func(context.Context, *mesh.Options) (*mesh.Node, error)
+
+const runText = `
+
+It prints the events that --on names, one JSON object a line, as 'mesh on' does. It
+emits what --emit names, at once and then --every so often; what it emits itself, it
+hears as well. It runs until it is interrupted.`
+
+func startCommand(logs *logFlags) *cobra.Command {
+	return runCommand(logs, mesh.Start, &cobra.Command{
+		Use:   "start",
+		Short: "Run a node: the hub if the address is free, else a client of the hub there",
+		Long:  "Run a node: the hub if the address is free, else a client of the hub there. The\nfirst line on standard error says which it became, and where." + runText,
+		Example: `  mesh start --on myEvent --emit myEvent --data '{"n":1}' --every 1s
+  mesh start --addr localhost:7777 --on '**'
+  MESH_PASSWORD=secret mesh start --user ann`,
+	})
+}
+
+func listenCommand(logs *logFlags) *cobra.Command {
+	return runCommand(logs, mesh.Listen, &cobra.Command{
+		Use:   "listen",
+		Short: "Run a hub",
+		Long:  "Run a hub, at an address that must be free. It admits whoever can reach it, or,\nwith --user and a password, those who present the same." + runText,
+		Example: `  mesh listen
+  mesh listen --addr 0.0.0.0:8888 --user ann --password-file password.txt`,
+	})
+}
+
+func connectCommand(logs *logFlags) *cobra.Command {
+	return runCommand(logs, mesh.Connect, &cobra.Command{
+		Use:   "connect",
+		Short: "Run a client",
+		Long:  "Run a client of a hub, which must be there. If it goes away later, the client\nwaits for it to come back." + runText,
+		Example: `  mesh connect --on greeting
+  mesh connect --addr https://example.com/chat/engine.io/ --user ann --password-file password.txt`,
+	})
+}
+
+// runFlags are the flags of the commands that run a node.
+type runFlags struct {
+	nodeFlags
+	on         []string
+	emit, data string
+	every      time.Duration
+	payload    json.RawMessage
+}
+
+func runCommand(logs *logFlags, start starter, cmd *cobra.Command) *cobra.Command {
+	var f runFlags
+	name := cmd.Use
+	cmd.Args = func(_ *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return fmt.Errorf("unexpected argument %q; 'mesh %s --help' lists the flags", args[0], name)
+		}
+		return nil
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := f.check(cmd.Flags().Changed); err != nil {
+			return err
+		}
+		opts, err := f.options(logs)
+		if err != nil {
+			return err
+		}
+		if name != "connect" && (strings.HasPrefix(f.addr, "https://") || strings.HasPrefix(f.addr, "wss://")) {
+			return fmt.Errorf("--addr %s: a hub has no TLS of its own: let it listen on http:// behind a proxy that has; 'mesh connect' takes https://", f.addr)
+		}
+		return f.run(cmd, start, opts, logs)
+	}
+	f.register(cmd.Flags())
+	cmd.Flags().StringArrayVar(&f.on, "on", nil, "print the events called `EVENT`, which may be a pattern; may be repeated")
+	cmd.Flags().StringVar(&f.emit, "emit", "", "emit `EVENT`, at once and then again and again")
+	cmd.Flags().StringVar(&f.data, "data", "", "payload of what --emit emits, as `JSON` (default: none)")
+	cmd.Flags().DurationVar(&f.every, "every", time.Second, "emit every `TIME`, such as 250ms or 1m")
+	return cmd
+}
+
+func (f *runFlags) check(given func(flag string) bool) error {
+	if err := checkPatterns("--on: ", f.on); err != nil {
+		return err
+	}
+	if !given("emit") {
+		for _, flag := range []string{"data", "every"} {
+			if given(flag) {
+				return fmt.Errorf("--%s says how to emit, but not what: give --emit EVENT too", flag)
+			}
+		}
+		return nil
+	}
+	if f.every <= 0 {
+		return fmt.Errorf("--every %v: it must be more than nothing", f.every)
+	}
+	var err error
+	f.payload, err = parseEvent(f.emit, f.data, given("data"))
+	return err
+}
+
+func (f *runFlags) run(cmd *cobra.Command, start starter, opts *mesh.Options, logs *logFlags) error {
+	ctx := cmd.Context()
+	bound, cancel := bounded(ctx)
+	node, err := start(bound, opts)
+	cancel()
+	if err != nil {
+		return endedBy(ctx, explain(err, opts))
+	}
+	defer func() { _ = node.Close() }()
+
+	failed := make(chan error, 1)
+	printEvents(node, f.on, cmd.OutOrStdout(), func(err error) {
+		if err != nil {
+			_ = node.Close()
+			failed <- err
+		}
+	})
+	follow(node, logs)
+	if err := settle(ctx, node); err != nil {
+		return endedBy(ctx, explain(err, opts))
+	}
+	whoami(node, logs)
+
+	var tick <-chan time.Time
+	if f.emit != "" {
+		ticker := time.NewTicker(f.every)
+		defer ticker.Stop()
+		tick = ticker.C
+	}
+	for {
+		if f.emit != "" {
+			if err := node.Emit(f.emit, f.payload); err != nil && !errors.Is(err, mesh.ErrClosed) {
+				opts.Logger.Warn("event not sent", "event", f.emit, "error", err)
+			}
+		}
+		select {
+		case <-tick:
+		case err := <-failed:
+			return err
+		case <-node.Done():
+			return endedBy(ctx, node.Err())
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
