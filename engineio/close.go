@@ -16,9 +16,9 @@ func (s *Socket) Close() error {
 	for s.state != stateClosed {
 		if s.ws != nil && !s.reading {
 			// Nobody is there to see the peer's goodbye.
-			s.reading = true
-			_, _ = s.read()
-			s.reading = false
+			s.mu.Unlock()
+			_, _ = s.Read(s.ctx)
+			s.mu.Lock()
 			continue
 		}
 		s.cond.Wait()

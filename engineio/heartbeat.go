@@ -37,7 +37,7 @@ func (s *Socket) tick() {
 	s.mu.Lock()
 	switch left := time.Until(s.deadline); {
 	case s.state == stateClosed:
-	case left > 0: // the deadline moved while the timer was ringing
+	case left > 0: // the deadline has moved
 		s.timer.Reset(left)
 	case s.state == stateClosing:
 		cause := s.cause
@@ -50,7 +50,8 @@ func (s *Socket) tick() {
 		return
 	default:
 		s.awaitingPong, s.graced = true, false
-		s.expireIn(s.conf.pingTimeout)
+		s.deadline = time.Now().Add(s.conf.pingTimeout)
+		s.timer.Reset(min(s.conf.pingTimeout, s.conf.pingInterval)) // the pong will move the deadline, maybe ahead
 		if e := s.ping(); e != nil {
 			s.mu.Unlock()
 			s.finish(e, nil)
@@ -66,14 +67,15 @@ func (s *Socket) ping() *CloseError {
 	return s.pushControl(pingPacket)
 }
 
-// pinged moves the deadline of a side that waits for pings. The caller holds s.mu.
-func (s *Socket) pinged() { s.expireIn(s.conf.pingInterval + s.conf.pingTimeout) }
+// pinged moves the deadline of a side that waits for pings. The timer is not touched: when it rings, it sees that there is
+// time left. The caller holds s.mu.
+func (s *Socket) pinged() { s.deadline = time.Now().Add(s.conf.pingInterval + s.conf.pingTimeout) }
 
 // ponged starts the next interval of a side that sends pings. The caller holds s.mu.
 func (s *Socket) ponged() {
 	s.pongs++
 	s.awaitingPong = false
-	s.expireIn(s.conf.pingInterval)
+	s.deadline = time.Now().Add(s.conf.pingInterval)
 	s.cond.Broadcast()
 }
 

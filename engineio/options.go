@@ -1,6 +1,7 @@
 package engineio
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -66,6 +67,11 @@ type ServerOptions struct {
 	// server's own host; "*" admits every page. Default: none. Requests without an Origin header, which come from
 	// programs and not from pages, are not concerned.
 	AllowedOrigins []string
+
+	// SessionContext returns the context that a session's descends from. r is the request that opens the session; what
+	// middleware put into its context is passed on with context.WithoutCancel(r.Context()), at the price of keeping
+	// what that refers to for the session's life. Default: context.Background.
+	SessionContext func(r *http.Request) context.Context
 
 	// Logger receives what a server's operator wants to know. Default: silence. Session IDs are never logged.
 	Logger *slog.Logger

@@ -1,6 +1,7 @@
 package engineio
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,26 +18,122 @@ import (
 //
 // When the session has ended and everything that came before its end was returned, the error is a *CloseError. When ctx
 // ends, Read ends the session.
-func (s *Socket) Read(ctx context.Context) (Message, error) {
-	if ctx.Done() != nil && ctx != s.ctx {
-		defer context.AfterFunc(ctx, func() { s.Abort(context.Cause(ctx)) })()
+func (s *Socket) Read(ctx context.Context) (m Message, err error) {
+	// An idle session on a WebSocket waits in await. The calls down to it are few and their frames small, because the
+	// size of the goroutine's stack, and so of an idle session, depends on them: 2 KB or 4.
+	if ctx != s.ctx && ctx.Done() != nil {
+		return s.readUntil(ctx)
 	}
+	conn, err := s.beginRead()
+	for done := err != nil; !done; {
+		if conn != nil {
+			conn.in.await()
+		}
+		conn, done = s.advance(conn, &m, &err)
+	}
+	return m, err
+}
+
+func (s *Socket) readUntil(ctx context.Context) (Message, error) {
+	defer context.AfterFunc(ctx, func() { s.Abort(context.Cause(ctx)) })()
+	return s.Read(s.ctx)
+}
+
+// beginRead makes the caller the one who reads. It returns where from.
+func (s *Socket) beginRead() (*wsConn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.reading {
-		if s.state != stateOpen { // Close is draining the connection
-			for s.state != stateClosed {
-				s.cond.Wait()
-			}
-			return Message{}, s.closedError()
+		if s.state == stateOpen {
+			return nil, ErrConcurrentRead
 		}
-		return Message{}, ErrConcurrentRead
+		for s.state != stateClosed { // Close is draining the connection
+			s.cond.Wait()
+		}
+		return nil, s.closedError()
 	}
 	s.reading, s.inline = true, false
-	m, err := s.read()
-	s.reading = false
-	s.inline = err == nil && s.state == stateOpen && s.ws != nil && s.ws.raw != nil && s.ws.in.buffered() == 0
-	return m, err
+	return s.source(), nil
+}
+
+// source returns the WebSocket that the next packet is to come from; nil if it is to come from elsewhere. The caller holds
+// s.mu.
+func (s *Socket) source() *wsConn {
+	if len(s.inbox) > 0 || s.state == stateClosed {
+		return nil
+	}
+	return s.ws
+}
+
+// advance takes one packet and deals with it. It is done, and nobody is reading any more, when m or err is to be returned;
+// otherwise it returns the next source.
+func (s *Socket) advance(conn *wsConn, m *Message, err *error) (next *wsConn, done bool) {
+	var p packet.Packet
+	var failure error
+	if conn != nil {
+		if p, failure = conn.readPacket(); failure != nil {
+			s.wsEnded(failure)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	received := conn != nil && failure == nil
+	if conn == nil {
+		p, received = s.takePolled()
+	}
+	if received && s.state != stateClosing {
+		ok, ended := s.handle(p, m)
+		if ok {
+			if conn != nil && conn.borrowed {
+				m.Data = bytes.Clone(m.Data)
+			}
+			s.reading = false
+			s.inline = s.state == stateOpen && conn != nil && conn.raw != nil && conn.in.buffered() == 0
+			return nil, true
+		}
+		if ended != nil {
+			s.mu.Unlock()
+			s.finish(ended, &frameError{reason: ended.Reason, err: ended.Err})
+			s.mu.Lock()
+		}
+	}
+	if s.state == stateClosed && len(s.inbox) == 0 {
+		s.reading = false
+		*err = s.closedError()
+		return nil, true
+	}
+	return s.source(), false
+}
+
+// takePolled returns the next packet that came by polling, waiting for it; a client polls for it. When the session has
+// moved to a WebSocket or has ended, there is none. The caller holds s.mu, which is released while waiting.
+func (s *Socket) takePolled() (packet.Packet, bool) {
+	for {
+		switch {
+		case len(s.inbox) > 0 && s.state != stateClosing:
+			p := s.inbox[0]
+			if s.inbox = s.inbox[1:]; len(s.inbox) == 0 {
+				s.inbox = nil
+				s.cond.Broadcast() // the next POST may come in
+			}
+			return p, true
+		case s.state == stateClosed, s.ws != nil:
+			return packet.Packet{}, false
+		case s.client != nil && !s.upgrading && s.state == stateOpen:
+			s.getting = true
+			s.mu.Unlock()
+			packets, err := s.client.get(s)
+			if err != nil {
+				s.finish(&CloseError{Reason: ReasonTransportError, Remote: true, Err: err}, nil)
+			}
+			s.mu.Lock()
+			s.getting = false
+			s.inbox = append(s.inbox, packets...)
+			s.cond.Broadcast() // an upgrade may wait for the end of the poll
+		default:
+			s.cond.Wait()
+		}
+	}
 }
 
 // Discard reads and drops all that comes, on a goroutine of the socket's own. It returns at once. Read must not be
@@ -56,58 +153,6 @@ func (s *Socket) Discard() {
 	})
 }
 
-// read returns the next message. The caller holds s.mu and has set s.reading.
-func (s *Socket) read() (Message, error) {
-	for {
-		var p packet.Packet
-		switch {
-		case len(s.inbox) > 0 && s.state != stateClosing:
-			p = s.inbox[0]
-			if s.inbox = s.inbox[1:]; len(s.inbox) == 0 {
-				s.inbox = nil
-				s.cond.Broadcast() // the next POST may come in
-			}
-		case s.state == stateClosed:
-			return Message{}, s.closedError()
-		case s.ws != nil:
-			conn := s.ws
-			s.mu.Unlock()
-			var err error
-			if p, err = conn.readPacket(); err != nil {
-				s.wsEnded(err)
-			}
-			s.mu.Lock()
-			if err != nil || s.state == stateClosing {
-				continue
-			}
-		case s.client != nil && !s.upgrading && s.state == stateOpen:
-			s.getting = true
-			s.mu.Unlock()
-			packets, err := s.client.get(s)
-			if err != nil {
-				s.finish(&CloseError{Reason: ReasonTransportError, Remote: true, Err: err}, nil)
-			}
-			s.mu.Lock()
-			s.getting = false
-			s.inbox = append(s.inbox, packets...)
-			s.cond.Broadcast() // an upgrade may wait for the end of the poll
-			continue
-		default:
-			s.cond.Wait()
-			continue
-		}
-		m, ok, failure := s.handle(p)
-		if ok {
-			return m, nil
-		}
-		if failure != nil {
-			s.mu.Unlock()
-			s.finish(failure, &frameError{reason: failure.Reason, err: failure.Err})
-			s.mu.Lock()
-		}
-	}
-}
-
 // wsEnded ends the session after its WebSocket failed or was closed.
 func (s *Socket) wsEnded(err error) {
 	s.mu.Lock()
@@ -123,30 +168,31 @@ func (s *Socket) wsEnded(err error) {
 	s.finish(closeReason(err), err)
 }
 
-// handle deals with one packet. It returns a message for the caller of Read, or why the session must end. The caller
-// holds s.mu.
-func (s *Socket) handle(p packet.Packet) (m Message, ok bool, failure *CloseError) {
+// handle deals with one packet. It says whether m is now a message for the caller of Read, or why the session must end. The
+// caller holds s.mu.
+func (s *Socket) handle(p packet.Packet, m *Message) (ok bool, ended *CloseError) {
 	s.heardFrom()
 	switch p.Type {
 	case packet.Message:
-		return Message{Binary: p.Binary, Data: p.Data}, true, nil
+		m.Binary, m.Data = p.Binary, p.Data
+		return true, nil
 	case packet.Ping:
 		if !s.receivesPings() {
-			return m, false, wrongHeartbeat(p.Type)
+			return false, wrongHeartbeat(p.Type)
 		}
 		s.pinged()
-		failure = s.pushControl(pongPacket)
+		return false, s.pushControl(pongPacket)
 	case packet.Pong:
 		if s.receivesPings() {
-			return m, false, wrongHeartbeat(p.Type)
+			return false, wrongHeartbeat(p.Type)
 		}
 		s.ponged()
 	case packet.Close:
-		failure = &CloseError{Reason: ReasonTransportClose, Remote: true}
+		return false, &CloseError{Reason: ReasonTransportClose, Remote: true}
 	case packet.Open, packet.Upgrade, packet.Noop:
 		// Nothing to do; the reference ignores them too.
 	}
-	return m, false, failure
+	return false, nil
 }
 
 var errHeartbeatDirection = errors.New("engineio: invalid heartbeat direction")

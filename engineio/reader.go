@@ -20,23 +20,41 @@ var busyBuffers = sync.Pool{New: func() any { return new([busyBuffer]byte) }}
 // there is more to read than the small one holds, because the idle ones are what a server is full of.
 type reader struct {
 	src io.Reader
-	// beforeBlock runs before each read from src, which may block.
-	beforeBlock func()
-	small       [idleBuffer]byte
-	large       *[busyBuffer]byte
-	buf         []byte // what was read and not yet consumed
-	reserved    int    // bytes taken from the budget for an unfinished message
+	// owner gets the chance to flush before each read from src, which may block.
+	owner    *Socket
+	small    [idleBuffer]byte
+	large    *[busyBuffer]byte
+	buf      []byte // what was read and not yet consumed
+	err      error  // what src failed with
+	reserved int    // bytes taken from the budget for an unfinished message
 }
 
 // preload hands the reader bytes that were read already. They are kept as they are.
 func (r *reader) preload(b []byte) { r.buf = b }
 
+// await waits until something is buffered, or reading has failed.
+func (r *reader) await() {
+	if len(r.buf) == 0 {
+		_ = r.fill() // the next Read returns the error
+	}
+}
+
+// next takes n bytes that are buffered. They are valid until the next read.
+func (r *reader) next(n int) []byte {
+	b := r.buf[:n:n]
+	r.buf = r.buf[n:]
+	return b
+}
+
 func (r *reader) buffered() int { return len(r.buf) }
 
 // fill reads once from src.
 func (r *reader) fill() error {
-	if r.beforeBlock != nil {
-		r.beforeBlock()
+	if r.err != nil {
+		return r.err
+	}
+	if r.owner != nil {
+		r.owner.flushBeforeBlock()
 	}
 	space := r.small[:]
 	if r.large != nil {
@@ -53,11 +71,12 @@ func (r *reader) fill() error {
 		space = r.small[:]
 	}
 	r.buf = space[:n]
+	r.err = err
 	if n > 0 {
-		return nil // an error comes again
+		return nil
 	}
 	if err == nil {
-		err = io.ErrNoProgress
+		return io.ErrNoProgress
 	}
 	return err
 }
@@ -101,8 +120,8 @@ func (r *reader) appendN(dst []byte, n int, b *budget) ([]byte, error) {
 			r.buf = r.buf[m:]
 		case n >= busyBuffer: // read it straight to where it belongs
 			dst = slices.Grow(dst, min(n, max(growStep, len(dst))))
-			if r.beforeBlock != nil {
-				r.beforeBlock()
+			if r.owner != nil {
+				r.owner.flushBeforeBlock()
 			}
 			m, err = r.src.Read(dst[len(dst):min(cap(dst), len(dst)+n)])
 			dst = dst[:len(dst)+m]

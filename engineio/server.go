@@ -147,8 +147,12 @@ func (srv *Server) serveHandshake(w http.ResponseWriter, r *http.Request, q url.
 
 // open makes a session, or answers that the server is closed. The caller starts it with run.
 func (srv *Server) open(w http.ResponseWriter, r *http.Request, q url.Values, rev Revision, transport Transport) *Socket {
-	s := newSocket(context.WithoutCancel(r.Context()), newSID(), rev, transport, srv.conf)
-	s.server, s.request = srv, trimRequest(r)
+	ctx := context.Background()
+	if srv.opts.SessionContext != nil {
+		ctx = srv.opts.SessionContext(r)
+	}
+	s := newSocket(ctx, newSID(), rev, transport, srv.conf)
+	s.server, s.opening = srv, newOpening(r)
 	s.base64 = q.Get("b64") != ""
 	s.twice = s.base64 && rev == Revision3 && isTimestampOfOldClient(q.Get("t"))
 	srv.mu.Lock()
@@ -334,24 +338,6 @@ func refuse(w http.ResponseWriter, r *http.Request, code int) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_, _ = w.Write(body)
-}
-
-// trimRequest keeps of a request what a handler may want to know. The whole of it would cost an idle session 2 KB more.
-func trimRequest(r *http.Request) *http.Request {
-	h := make(http.Header, len(r.Header))
-	for k, v := range r.Header {
-		switch k {
-		case "Connection", "Upgrade", "Sec-Websocket-Key", "Sec-Websocket-Version", "Sec-Websocket-Extensions",
-			"Accept-Encoding", "Content-Type", "Content-Length", "Accept", "Pragma", "Cache-Control":
-		default:
-			h[k] = v
-		}
-	}
-	return &http.Request{
-		Method: r.Method, URL: &url.URL{Path: r.URL.Path, RawQuery: r.URL.RawQuery},
-		Proto: r.Proto, ProtoMajor: r.ProtoMajor, ProtoMinor: r.ProtoMinor,
-		Header: h, Host: r.Host, RemoteAddr: r.RemoteAddr, TLS: r.TLS,
-	}
 }
 
 // originAllowed checks the Origin header, which browsers send and pages cannot forge, on every transport: CORS headers

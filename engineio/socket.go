@@ -19,10 +19,10 @@ type Socket struct {
 	id      string
 	rev     Revision
 	conf    *config
-	request *http.Request // server only
-	server  *Server       // nil at a client
-	client  *client       // nil at a server
-	base64  bool          // server: the client asked for text only (b64 in the query)
+	opening *opening // server only: the request that opened the session
+	server  *Server  // nil at a client
+	client  *client  // nil at a server
+	base64  bool     // server: the client asked for text only (b64 in the query)
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 
@@ -109,17 +109,21 @@ func (s *Socket) Transport() Transport {
 }
 
 // Request returns what remains of the request that opened the session: method, URL, host, remote address, TLS state
-// and the header fields that do not concern the connection. It is nil at a client. It must not be changed.
-func (s *Socket) Request() *http.Request { return s.request }
+// and the header fields that do not concern the connection. Each call makes it anew. It is nil at a client.
+func (s *Socket) Request() *http.Request {
+	if s.opening == nil {
+		return nil
+	}
+	return s.opening.request()
+}
 
-// Context is done when the session has ended; context.Cause then gives the *CloseError. At a server it carries the
-// values of the context of the request that opened the session.
+// Context is done when the session has ended; context.Cause then gives the *CloseError. At a server it descends from
+// what ServerOptions.SessionContext returned.
 func (s *Socket) Context() context.Context { return s.ctx }
 
 // adopt makes a WebSocket the session's transport. The caller holds s.mu, or is the only one to know s.
 func (s *Socket) adopt(c *wsConn) {
-	c.in.beforeBlock = s.flushBeforeBlock
-	c.onPing = s.pongFrame
+	c.owner, c.in.owner = s, s
 	s.ws, s.transport = c, WebSocket
 }
 

@@ -36,7 +36,8 @@ type wsConn struct {
 	header   [ws.MaxHeaderSize]byte
 	fragment []byte    // what has come of an unfinished message
 	fragOp   ws.OpCode // its opcode
-	onPing   func(body []byte)
+	borrowed bool      // the last packet's data stands in the read buffer
+	owner    *Socket   // once it is the transport of one
 }
 
 // errPeerClosed says that the peer closed the WebSocket in good order.
@@ -59,9 +60,12 @@ func newWSConn(conn io.ReadWriteCloser, rev Revision, state ws.State, limit int,
 	return c
 }
 
-// readPacket returns the next packet. Control frames are dealt with on the way.
+// readPacket returns the next packet. Control frames are dealt with on the way. The packet's data is valid until the next
+// call; a short message stands in the read buffer. What an idle session needs for its heartbeat is kept out of the way of what
+// others need, and allocates nothing, so that its stack stays small, see Socket.Read.
 func (c *wsConn) readPacket() (packet.Packet, error) {
 	op, body, err := c.readMessage()
+	c.in.settle(c.budget)
 	if err != nil {
 		return packet.Packet{}, err
 	}
@@ -72,62 +76,90 @@ func (c *wsConn) readPacket() (packet.Packet, error) {
 		p, err = packet.ParseBinary(c.rev, body)
 	}
 	if err != nil {
-		return p, &frameError{reason: ReasonParseError, err: err}
+		return p, c.unreadable(op, body, err)
 	}
 	return p, nil
 }
 
-func (c *wsConn) readMessage() (ws.OpCode, []byte, error) {
-	defer c.in.settle(c.budget)
+// unreadable is what a message ends the session with that is no packet.
+func (c *wsConn) unreadable(op ws.OpCode, body []byte, err error) error {
+	if op == ws.OpText && !utf8.Valid(body) {
+		return &frameError{ws.StatusInvalidFramePayloadData, ReasonTransportError, ErrInvalidText}
+	}
+	return &frameError{reason: ReasonParseError, err: err}
+}
+
+// readMessage returns the next message and whether it is text or binary.
+func (c *wsConn) readMessage() (op ws.OpCode, body []byte, err error) {
 	for {
 		h, err := ws.ReadHeaderBuffer(&c.in, c.header[:])
 		if err != nil {
-			if errors.Is(err, ws.ErrHeaderLengthMSB) || errors.Is(err, ws.ErrHeaderLengthUnexpected) {
-				err = &frameError{ws.StatusProtocolError, ReasonTransportError, err}
-			}
+			return 0, nil, headerError(err)
+		}
+		if err := c.check(h); err != nil {
 			return 0, nil, err
 		}
-		state := c.state
-		if c.fragOp != 0 {
-			state = state.Set(ws.StateFragmented)
-		}
-		if err := ws.CheckHeader(h, state); err != nil {
-			return 0, nil, &frameError{ws.StatusProtocolError, ReasonTransportError, err}
-		}
-		if h.OpCode.IsControl() {
-			if err := c.readControl(h); err != nil {
-				return 0, nil, err
+		switch {
+		case h.OpCode.IsControl():
+			err = c.readControl(h)
+		case h.Fin && c.fragOp == 0 && c.in.buffered() >= int(h.Length):
+			body = c.in.next(int(h.Length))
+			c.borrowed = true
+			if h.Masked {
+				ws.Cipher(body, h.Mask, 0)
 			}
-			continue
+			return h.OpCode, body, nil
+		default:
+			if err = c.readFragment(h); err == nil && h.Fin {
+				op, body = c.fragOp, c.fragment
+				c.fragOp, c.fragment, c.borrowed = 0, nil, false
+				return op, body, nil
+			}
 		}
-		if h.Length > int64(c.limit-len(c.fragment)) {
-			return 0, nil, &frameError{ws.StatusMessageTooBig, ReasonTransportError, ErrTooLarge}
-		}
-		start := len(c.fragment)
-		if c.fragment, err = c.in.appendN(c.fragment, int(h.Length), c.budget); err != nil {
+		if err != nil {
 			return 0, nil, err
 		}
-		if h.Masked {
-			ws.Cipher(c.fragment[start:], h.Mask, 0)
-		}
-		if h.OpCode != ws.OpContinuation {
-			c.fragOp = h.OpCode
-		}
-		if !h.Fin {
-			if c.fragment == nil {
-				c.fragment = []byte{}
-			}
-			continue
-		}
-		op, body := c.fragOp, c.fragment
-		c.fragOp, c.fragment = 0, nil
-		if op == ws.OpText && !utf8.Valid(body) {
-			return 0, nil, &frameError{ws.StatusInvalidFramePayloadData, ReasonTransportError, ErrInvalidText}
-		}
-		return op, body, nil
 	}
 }
 
+func headerError(err error) error {
+	if errors.Is(err, ws.ErrHeaderLengthMSB) || errors.Is(err, ws.ErrHeaderLengthUnexpected) {
+		return &frameError{ws.StatusProtocolError, ReasonTransportError, err}
+	}
+	return err
+}
+
+// check refuses a frame that must not come now, by its header.
+func (c *wsConn) check(h ws.Header) error {
+	state := c.state
+	if c.fragOp != 0 {
+		state = state.Set(ws.StateFragmented)
+	}
+	if err := ws.CheckHeader(h, state); err != nil {
+		return &frameError{ws.StatusProtocolError, ReasonTransportError, err}
+	}
+	if !h.OpCode.IsControl() && h.Length > int64(c.limit-len(c.fragment)) {
+		return &frameError{ws.StatusMessageTooBig, ReasonTransportError, ErrTooLarge}
+	}
+	return nil
+}
+
+// readFragment reads a frame that is part of a message, or is not buffered as a whole.
+func (c *wsConn) readFragment(h ws.Header) (err error) {
+	start := len(c.fragment)
+	if c.fragment, err = c.in.appendN(c.fragment, int(h.Length), c.budget); err != nil {
+		return err
+	}
+	if h.Masked {
+		ws.Cipher(c.fragment[start:], h.Mask, 0)
+	}
+	if h.OpCode != ws.OpContinuation {
+		c.fragOp = h.OpCode
+	}
+	return nil
+}
+
+//go:noinline // its buffer must not be in the frame of readMessage, see Socket.Read
 func (c *wsConn) readControl(h ws.Header) error {
 	var space [ws.MaxControlFramePayloadSize]byte
 	body := space[:h.Length]
@@ -139,8 +171,8 @@ func (c *wsConn) readControl(h ws.Header) error {
 	}
 	switch h.OpCode {
 	case ws.OpPing:
-		if c.onPing != nil {
-			c.onPing(bytes.Clone(body))
+		if c.owner != nil {
+			c.owner.pongFrame(bytes.Clone(body))
 		}
 	case ws.OpClose:
 		code, reason := ws.ParseCloseFrameData(body)

@@ -13,8 +13,8 @@ import (
 
 // accept answers a WebSocket handshake. It picks the first subprotocol that the client offers, as the reference does.
 func (srv *Server) accept(w http.ResponseWriter, r *http.Request, rev Revision, base64 bool) (*wsConn, error) {
+	// No timeout: the answer is small and the connection has sent nothing yet, and a deadline costs memory for good.
 	u := ws.HTTPUpgrader{
-		Timeout:  srv.opts.WriteTimeout,
 		Protocol: func(string) bool { return true },
 	}
 	conn, rw, _, err := u.Upgrade(r, w)
