@@ -18,7 +18,7 @@ func StartGoogollee(t testing.TB) *Peer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return start(t, "googollee", exec.Command(exe))
+	return start(t, "googollee", exec.CommandContext(t.Context(), exe))
 }
 
 var builds struct {

@@ -3,6 +3,7 @@
 package interop
 
 import (
+	"errors"
 	"os"
 	"syscall"
 )
@@ -18,7 +19,7 @@ func lockFile(name string) (unlock func(), err error) {
 		if err == nil {
 			return func() { _ = f.Close() }, nil
 		}
-		if err != syscall.EINTR {
+		if !errors.Is(err, syscall.EINTR) {
 			_ = f.Close()
 			return nil, err
 		}

@@ -27,7 +27,7 @@ func StartNode(t testing.TB, script string, args ...string) *Peer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("node", append([]string{filepath.Join(dir, script)}, args...)...)
+	cmd := exec.CommandContext(t.Context(), "node", append([]string{filepath.Join(dir, script)}, args...)...)
 	cmd.Dir = dir
 	return start(t, fmt.Sprintf("%s %v", script, args), cmd)
 }

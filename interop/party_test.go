@@ -3,6 +3,7 @@ package interop
 import (
 	"context"
 	"fmt"
+	"maps"
 	"testing"
 )
 
@@ -125,9 +126,7 @@ type peerListening struct {
 
 func (s peerServer) listen(ctx context.Context, set setup) (listening, error) {
 	options := map[string]any{"transports": set.mode.transports()}
-	for k, v := range s.options {
-		options[k] = v
-	}
+	maps.Copy(options, s.options)
 	cmd := Command{Do: "listen", Options: options, Echo: set.echo}
 	if set.burst > 0 {
 		cmd.Burst = &Burst{Prefix: "server", Count: set.burst}

@@ -42,6 +42,8 @@ type Command struct {
 	Accept   [][2]string     `json:"accept,omitempty"` // pairs of user and password that a hub admits; nil admits all
 	Retry    int             `json:"retry,omitempty"`  // milliseconds; 0 is the bare client
 	Name     string          `json:"name,omitempty"`
+	Once     bool            `json:"once,omitempty"`
+	Answer   string          `json:"answer,omitempty"`
 	Payload  json.RawMessage `json:"payload,omitempty"` // nil leaves the argument out
 }
 
@@ -68,6 +70,7 @@ type Event struct {
 
 	Name    string          `json:"name"`
 	Payload json.RawMessage `json:"payload"` // nil where none arrived
+	From    string          `json:"-"`       // of events at our nodes
 	Result  json.RawMessage `json:"result"`
 }
 
@@ -87,7 +90,10 @@ type Peer struct {
 	err       error // why the process ended; set before exited is closed
 }
 
-// start runs cmd as a peer until t ends.
+// startTimeout bounds the start of a process, which loads its packages cold at worst.
+const startTimeout = time.Minute
+
+// start runs cmd as a peer until t ends, and returns when it takes commands.
 func start(t testing.TB, name string, cmd *exec.Cmd) *Peer {
 	t.Helper()
 	p := &Peer{name: name, cmd: cmd, exited: make(chan struct{}), endpoints: make(map[string]*Endpoint)}
@@ -111,6 +117,11 @@ func start(t testing.TB, name string, cmd *exec.Cmd) *Peer {
 			t.Logf("interop: %s wrote to standard error:\n%s", name, p.Stderr())
 		}
 	})
+	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
+	defer cancel()
+	if _, err := p.Node().Await(ctx, "ready"); err != nil {
+		t.Fatal(err)
+	}
 	return p
 }
 

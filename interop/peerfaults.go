@@ -9,6 +9,8 @@ type Fault struct {
 	// Client and Server are versions of engine.io-client and engine.io, or Googollee. An empty one means all: the
 	// fault is then the other side's own, and happens with our end too.
 	Client, Server string
+	// Except is a client with which it does not show.
+	Except string
 	// Mode is polling, websocket or upgrade; empty means all.
 	Mode string
 	// Cells are the names of exchanges; nil means all.
@@ -47,9 +49,9 @@ var PeerFaults = []Fault{
 	},
 	{
 		Client: "1.4.1", Server: "6.6.12", Mode: "upgrade",
-		Cells:   []string{"unicode"},
-		Symptom: `got "Ã©`,
-		Reason:  "As with polling only: the first message leaves before the upgrade.",
+		Cells:    []string{"unicode"},
+		Unsteady: true,
+		Reason:   "As with polling only, unless the upgrade is over before the first message leaves.",
 	},
 	{
 		Client:  Googollee,
@@ -78,10 +80,11 @@ var PeerFaults = []Fault{
 		Reason:  "The same on its server. It reads the binary form as it should.",
 	},
 	{
-		Client: "3.5.4", Server: Googollee, Mode: "polling",
+		Server: Googollee, Except: Googollee, Mode: "polling",
 		Cells:   []string{"server closes"},
 		Symptom: `the other end: reason "transport error"`,
-		Reason:  "It ends the session without a close packet; the pending poll, or the next one, gets an error.",
+		Reason: "It ends the session without a close packet; the pending poll, or the next one, gets an error. Its own " +
+			"client gives no reasons.",
 	},
 	{
 		Server: Googollee, Mode: "upgrade",

@@ -48,8 +48,9 @@ var stdout struct {
 
 func report(e event) {
 	stdout.Lock()
-	defer stdout.Unlock()
-	if err := stdout.Encode(e); err != nil {
+	err := stdout.Encode(e)
+	stdout.Unlock()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -57,6 +58,7 @@ func report(e event) {
 
 func main() {
 	stdout.Encoder = json.NewEncoder(os.Stdout)
+	report(event{Kind: "ready"})
 	endpoints := make(map[string]endpoint)
 	lines := bufio.NewReader(os.Stdin)
 	for {

@@ -12,8 +12,9 @@ exports.report = function report (event) {
   process.stdout.write(JSON.stringify(event) + '\n')
 }
 
-// serve runs table[command.do](command) for each line.
+// serve reports ready, and runs table[command.do](command) for each line.
 exports.serve = function serve (table) {
+  exports.report({ event: 'ready' })
   const lines = readline.createInterface({ input: process.stdin })
   lines.on('line', function (line) {
     const command = JSON.parse(line)
