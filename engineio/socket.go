@@ -129,6 +129,9 @@ func (s *Socket) adopt(c *wsConn) {
 
 // finish ends the session at once, if it has not ended yet. wsErr is what the WebSocket failed with, if it did.
 func (s *Socket) finish(e *CloseError, wsErr error) {
+	if s.server != nil {
+		s.server.remove(s) // first: a session that is seen to have ended is not found any more
+	}
 	s.mu.Lock()
 	if s.state == stateClosed {
 		s.mu.Unlock()
@@ -163,9 +166,7 @@ func (s *Socket) finish(e *CloseError, wsErr error) {
 	if probe != nil {
 		probe.end(nil)
 	}
-	if s.server != nil {
-		s.server.remove(s)
-	} else {
+	if s.server == nil {
 		s.client.release()
 		s.conf.wg.Done()
 	}
