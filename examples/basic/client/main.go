@@ -1,0 +1,61 @@
+// Command client is the other half of the basic example: a client that says something to the hub every other second, and
+// prints what comes back.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/bigcompany/mesh/mesh"
+)
+
+func main() {
+	log.SetFlags(0)
+	addr := flag.String("addr", "localhost:7777", "`address` of the hub: host:port or a URL")
+	interval := flag.Duration("interval", 2*time.Second, "`time` between two events")
+	flag.Parse()
+	if *interval <= 0 {
+		log.Fatal("-interval must be positive")
+	}
+	if err := run(*addr, *interval); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// run lasts until the process is interrupted.
+func run(addr string, interval time.Duration) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+
+	node, err := mesh.Connect(ctx, &mesh.Options{Addr: addr, Name: "test-client"})
+	if err != nil {
+		return fmt.Errorf("cannot connect; is the server running? %w", err)
+	}
+	log.Println("connected to", node.URL())
+
+	for _, event := range []string{"server-foo", "server-echo-client-foo"} {
+		node.On(event, func(e mesh.Event) {
+			fmt.Println("got", e.Name, "event", string(e.Payload))
+		})
+	}
+
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			// While the hub is away this waits in a queue, and goes out when the hub is back.
+			if err := node.Emit("client-foo", nil); err != nil {
+				log.Println("client-foo was not sent:", err)
+			}
+		case <-ctx.Done():
+			return node.Close()
+		}
+	}
+}

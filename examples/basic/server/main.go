@@ -1,0 +1,63 @@
+// Command server is one half of the basic example: a hub that tells its clients that it is there, and answers what they
+// say.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/bigcompany/mesh/mesh"
+)
+
+func main() {
+	log.SetFlags(0)
+	addr := flag.String("addr", "localhost:7777", "`address` to listen on")
+	interval := flag.Duration("interval", 5*time.Second, "`time` between two events")
+	flag.Parse()
+	if *interval <= 0 {
+		log.Fatal("-interval must be positive")
+	}
+	if err := run(*addr, *interval); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// run lasts until the process is interrupted.
+func run(addr string, interval time.Duration) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+
+	node, err := mesh.Listen(ctx, &mesh.Options{Addr: addr})
+	if err != nil {
+		return err
+	}
+	log.Println("listening on", node.URL())
+
+	node.On("client-foo", func(e mesh.Event) {
+		fmt.Println("got client-foo event from", e.From)
+		emit(node, "server-echo-client-foo", "hello")
+	})
+
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			emit(node, "server-foo", fmt.Sprint("i am server ", os.Getpid()))
+		case <-ctx.Done():
+			return node.Close()
+		}
+	}
+}
+
+func emit(node *mesh.Node, event string, payload any) {
+	if err := node.Emit(event, payload); err != nil {
+		log.Println(event, "was not sent:", err)
+	}
+}
