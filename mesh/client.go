@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/protocol"
@@ -62,9 +65,40 @@ func connect(ctx context.Context, o Options, addr address) (*Node, error) {
 	}
 	if err != nil {
 		_ = n.Close()
+		if said := greeting(ctx, &o, addr, err); said != "" {
+			return nil, fmt.Errorf("mesh: connect to %s: no hub, what answers begins with %q: %w", addr, said, err)
+		}
 		return nil, fmt.Errorf("mesh: connect to %s: %w", addr, err)
 	}
 	return n, nil
+}
+
+const (
+	greetingTimeout = 300 * time.Millisecond
+	maxGreeting     = 60 // bytes
+)
+
+// greeting returns what is said to those who connect and say nothing, when that can explain why connecting failed: mail,
+// SSH and database servers speak first, and net/http then has no error that one could understand.
+func greeting(ctx context.Context, o *Options, addr address, failure error) string {
+	var answered *engineio.HandshakeError
+	var refused *AuthError
+	if addr.scheme != "http" || o.HTTPClient != nil || ctx.Err() != nil || isRefused(failure) || isEOF(failure) ||
+		errors.As(failure, &answered) || errors.As(failure, &refused) {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, greetingTimeout)
+	defer cancel()
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", addr.String())
+	if err != nil {
+		return ""
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Now()) })()
+	said := make([]byte, maxGreeting)
+	n, _ := conn.Read(said) // what came is what there is to say
+	return strings.TrimSpace(string(said[:n]))
 }
 
 // emit writes an event if nothing is in the way, and queues it otherwise.

@@ -102,7 +102,7 @@ func Start(ctx context.Context, opts *Options) (*Node, error) {
 			return n, nil
 		case !be.taken || ctx.Err() != nil:
 			return nil, err
-		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		case isEOF(err):
 			if silent++; silent == maxSilent {
 				return nil, err
 			}
@@ -213,6 +213,9 @@ func isTaken(err error) bool {
 func isForeign(err error) bool {
 	return errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, wsaEADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)
 }
+
+// isEOF tells whether the connection was ended without an answer.
+func isEOF(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
 
 // isRefused tells whether nobody was there to connect to, or went away.
 func isRefused(err error) bool {
