@@ -5,19 +5,23 @@
 //
 //   listen    {host, port, accept}         port: absent, a free one; accept: the [user, password] pairs that may
 //                                          enter, absent: everybody
-//   connect   {host, port, user, password, retry}   retry: milliseconds; applies reconnect.js
-//   on        {name}
+//   connect   {host, port, user, password, retry, name, burst}   retry: milliseconds; applies reconnect.js; burst
+//                                          {prefix, count}: emitted as name with {text}, from the first callback on
+//   on        {name, once, answer}         answer: a name, under which the text of each payload is emitted again
 //   off       {name}
 //   emit      {name, payload}              without payload the argument is left out
+//   tables                                 asks for the event tables that this process holds
 //
 // Events: listening {port}; attempt and connected {result} or refused {error}, for each attempt of a client; session,
-// for each that comes to a hub; heard {name, payload}, without payload where none arrived; emitted {name} and
-// listens {name}, when the command was carried out.
+// for each that comes to a hub; upgrade, for each session that leaves polling, with {sent} of the burst at a client;
+// heard {name, payload}, without payload where none arrived; emitted {name} and listens {name}, when the command was
+// carried out; tables {result}, where own is the process's, and clients has those that a hub was sent, by session ID.
 
 const Mesh = require('resource-mesh/lib/Mesh')
+const resource = require('resource')
 const engine = require('engine.io')
 const reconnect = require('./reconnect')
-const { report, serve } = require('./lines')
+const { report, serve, burst } = require('./lines')
 
 const mesh = new Mesh()
 const listeners = new Map()
@@ -40,32 +44,50 @@ serve({
     }
     mesh.listen(options, function (error, clients) {
       if (error) return report({ event: 'refused', error: String(error) })
-      clients.on('connection', () => report({ event: 'session' }))
+      clients.on('connection', function (socket) {
+        report({ event: 'session' })
+        socket.on('upgrade', () => report({ event: 'upgrade' }))
+      })
       report({ event: 'listening', port })
     })
   },
 
   connect (command) {
     const connect = mesh.connect
+    let sent = 0
+    let release
     mesh.connect = function (options, callback) {
       report({ event: 'attempt' })
-      return connect.call(mesh, options, function (error, result) {
+      connect.call(mesh, options, function (error, result) {
         if (error) report({ event: 'refused', error: error.message })
         else report({ event: 'connected', result })
         callback(error, result)
       })
+      mesh.client.on('upgrade', function () {
+        report({ event: 'upgrade', sent })
+        if (release) release()
+      })
+      return mesh
     }
     if (command.retry) reconnect(mesh, command.retry)
     const { host, port, user, password } = command
-    mesh.connect({ host, port, user, password }, function () {})
+    mesh.connect({ host, port, user, password }, function (error) {
+      if (error || !command.burst) return
+      release = burst(command.burst, true, function (text) {
+        sent++
+        mesh.emitter.emit(command.name, { text })
+      })
+    })
   },
 
   on (command) {
     const name = command.name
     listeners.set(name, function (payload) {
       report({ event: 'heard', name: this.event, payload })
+      // Not the payload itself: it carries the ID of its sender, to whom the hub would then not send it.
+      if (command.answer) mesh.emitter.emit(command.answer, { text: payload.text })
     })
-    mesh.emitter.on(name, listeners.get(name))
+    mesh.emitter[command.once ? 'once' : 'on'](name, listeners.get(name))
     report({ event: 'listens', name })
   },
 
@@ -77,5 +99,11 @@ serve({
     if ('payload' in command) mesh.emitter.emit(command.name, command.payload)
     else mesh.emitter.emit(command.name)
     report({ event: 'emitted', name: command.name })
+  },
+
+  tables () {
+    const clients = {}
+    for (const [id, client] of Object.entries(mesh.server ? mesh.server.clients : {})) clients[id] = client.eventTable
+    report({ event: 'tables', result: { own: resource.eventTable, clients } })
   }
 })
