@@ -104,10 +104,9 @@ func startServer(t testing.TB, version string, options map[string]any) serverSid
 }
 
 func (c peerClient) dial(ctx context.Context, url string, s setup) (party, error) {
-	cmd := Command{Do: "dial", URL: url, Options: map[string]any{"transports": s.mode.transports()}}
+	cmd := Command{Do: "dial", URL: url, Options: map[string]any{"transports": s.mode.transports()}, Upgrade: s.mode == upgrade}
 	if s.burst > 0 {
 		cmd.Burst = &Burst{Prefix: "client", Count: s.burst}
-		cmd.Upgrade = s.mode == upgrade
 	}
 	p := peerParty{c.peer.Endpoint(), 1}
 	if err := p.endpoint.Do(cmd); err != nil {
@@ -127,10 +126,9 @@ type peerListening struct {
 func (s peerServer) listen(ctx context.Context, set setup) (listening, error) {
 	options := map[string]any{"transports": set.mode.transports()}
 	maps.Copy(options, s.options)
-	cmd := Command{Do: "listen", Options: options, Echo: set.echo}
+	cmd := Command{Do: "listen", Options: options, Echo: set.echo, Upgrade: set.mode == upgrade}
 	if set.burst > 0 {
 		cmd.Burst = &Burst{Prefix: "server", Count: set.burst}
-		cmd.Upgrade = set.mode == upgrade
 	}
 	e := s.peer.Endpoint()
 	if err := e.Do(cmd); err != nil {

@@ -29,7 +29,7 @@ type Command struct {
 	Options map[string]any `json:"options,omitempty"` // handed to the library as they are
 	Echo    bool           `json:"echo,omitempty"`
 	Burst   *Burst         `json:"burst,omitempty"`
-	Upgrade bool           `json:"upgrade,omitempty"` // the burst's last part waits for the upgrade
+	Upgrade bool           `json:"upgrade,omitempty"` // sessions are expected to upgrade: the burst's last part waits for it
 	Session int            `json:"session,omitempty"`
 	Text    *string        `json:"text,omitempty"`
 	Base64  []byte         `json:"base64,omitempty"`

@@ -1,10 +1,10 @@
 // Command googollee is an Engine.IO peer made of github.com/googollee/go-engine.io, for the tests of package interop.
 // It speaks as the Node peers do, server and client in one program:
 //
-//	listen    {id, options: {transports}, echo, burst}
-//	dial      {id, url, options: {transports}, burst}
+//	listen    {id, options: {transports}, echo, burst, upgrade}   upgrade: sessions are expected to
+//	dial      {id, url, options: {transports}, burst, upgrade}
 //	send      {id, session, text | base64}
-//	close     {id, session}                           without a session: a server and all its sessions
+//	close     {id, session}                                       without a session: a server and all its sessions
 //
 // Events: listening {port}; open, message, upgrade, error {error} and closed {error}, each with the session's number.
 // The library tells neither of upgrades nor why a session ended: this program looks at the transport once a

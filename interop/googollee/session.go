@@ -23,7 +23,7 @@ func (s *session) serve(c interop.Command) {
 	report(opened)
 	upgraded, over := make(chan struct{}), make(chan struct{})
 	defer close(over)
-	if opened.Transport == polling.Default.Name() {
+	if c.Upgrade { // it may be over by now: Accept tells of a session after it was opened
 		go s.watch(upgraded, over)
 	}
 	if c.Burst != nil {
@@ -59,13 +59,13 @@ func (s *session) serve(c interop.Command) {
 // watch waits for the upgrade.
 func (s *session) watch(upgraded, over chan struct{}) {
 	for {
-		select {
-		case <-over:
-			return
-		case <-time.After(time.Millisecond):
-		}
 		now := s.transport()
 		if now == polling.Default.Name() {
+			select {
+			case <-over:
+				return
+			case <-time.After(time.Millisecond):
+			}
 			continue
 		}
 		up := s.event("upgrade")
@@ -145,11 +145,12 @@ func dial(c interop.Command) endpoint {
 		}
 		cl.conn = conn
 		close(cl.ready)
-		if len(dialer.Transports) > 1 {
+		if c.Upgrade {
 			failed := cl.event("upgradeError")
 			failed.Error = "the library dials the last transport and never upgrades"
 			report(failed)
 		}
+		c.Upgrade = false
 		cl.serve(c)
 	}()
 	return cl
