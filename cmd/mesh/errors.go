@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"strings"
 	"syscall"
 	"unicode/utf8"
@@ -31,6 +32,7 @@ func explain(err error, opts *mesh.Options) error {
 		refused   *mesh.AuthError
 		handshake *engineio.HandshakeError
 		dns       *net.DNSError
+		request   *url.Error
 	)
 	switch addr := opts.Addr; {
 	case err == nil:
@@ -57,6 +59,8 @@ func explain(err error, opts *mesh.Options) error {
 		return fmt.Errorf("the connection to %s broke before the hub confirmed the event: it may be lost", addr)
 	case errors.Is(err, mesh.ErrTooLarge):
 		return fmt.Errorf("the event is too large: at most %d bytes, name and all", mesh.DefaultMaxMessage)
+	case errors.As(err, &request):
+		return fmt.Errorf("no hub at %s: %w. Is it the right --addr?", addr, request.Err)
 	}
 	return renamed(err)
 }

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -112,9 +114,20 @@ func TestBadJSONIsShownAroundTheFault(t *testing.T) {
 	}
 }
 
-func TestAHubThatDoesNotAnswerIsExplained(t *testing.T) {
-	err := explain(fmt.Errorf("mesh: connect to here: %w", context.DeadlineExceeded), &mesh.Options{Addr: "here"})
-	require.EqualError(t, err, "no hub at here: no answer within 15s. Is it the right --addr?")
+func TestWhatIsNoHubIsExplained(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		want string
+	}{
+		"no answer": {context.DeadlineExceeded, "no hub at here: no answer within 15s. Is it the right --addr?"},
+		"an answer that is not HTTP": {&url.Error{Op: "Get", URL: "http://here/engine.io/?t=1", Err: errors.New("malformed HTTP response")},
+			"no hub at here: malformed HTTP response. Is it the right --addr?"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := explain(fmt.Errorf("mesh: connect to here: %w", c.err), &mesh.Options{Addr: "here"})
+			require.EqualError(t, err, c.want)
+		})
+	}
 }
 
 func TestVersionSaysWhatTheBinaryWasBuiltFrom(t *testing.T) {
