@@ -123,10 +123,12 @@ func (s *Socket) takePolled() (packet.Packet, bool) {
 			s.getting = true
 			s.mu.Unlock()
 			packets, err := s.client.get(s)
-			if err != nil {
-				s.finish(&CloseError{Reason: ReasonTransportError, Remote: true, Err: err}, nil)
-			}
 			s.mu.Lock()
+			if err != nil && s.state == stateOpen { // while closing, a server may have forgotten the session already
+				s.mu.Unlock()
+				s.finish(&CloseError{Reason: ReasonTransportError, Remote: true, Err: err}, nil)
+				s.mu.Lock()
+			}
 			s.getting = false
 			s.inbox = append(s.inbox, packets...)
 			s.cond.Broadcast() // an upgrade may wait for the end of the poll
