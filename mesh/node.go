@@ -127,7 +127,7 @@ func (n *Node) Err() error {
 	}
 }
 
-// Close ends the node in good order: what was emitted is written, within 5 s, and peers are told. A client drops what
+// Close ends the node in good order: what was emitted is written, within 3 s, and peers are told. A client drops what
 // waits for a hub to come back. Events that wait for a callback are dropped; Close waits for the callback that is
 // running, unless it was called by it. After that no callback is called. It must not be called in Authorize. Close may
 // be called more than once; it returns nil.

@@ -31,7 +31,7 @@ const (
 
 const (
 	// closeTimeout bounds how long Close waits for what is queued to be written, and for peers to say goodbye.
-	closeTimeout = 5 * time.Second
+	closeTimeout = 3 * time.Second
 	// connectTimeout bounds one attempt to reconnect.
 	connectTimeout = 15 * time.Second
 	// The pauses between attempts to reconnect double from the one to the other; half of each is random.

@@ -1,0 +1,194 @@
+package mesh_test
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/mesh"
+)
+
+// bareWebSocket opens a session over a TCP connection that nobody reads unless the test does, and sends packets on it.
+func bareWebSocket(t testing.TB, addr string, packets ...string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	_, err = fmt.Fprintf(conn, "GET /engine.io/?EIO=3&transport=websocket HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n", addr)
+	require.NoError(t, err)
+	r := bufio.NewReaderSize(conn, 4096)
+	resp, err := http.ReadResponse(r, nil)
+	require.NoError(t, err)
+	require.Equal(t, 101, resp.StatusCode)
+	readFrame(t, r) // the open packet
+	for _, p := range packets {
+		require.NoError(t, writeFrame(conn, "4"+p))
+	}
+	// A ping comes back when the hub has dealt with them.
+	require.NoError(t, writeFrame(conn, "2"))
+	for readFrame(t, r) != "3" {
+	}
+	require.Zero(t, r.Buffered())
+	return conn
+}
+
+func writeFrame(w io.Writer, text string) error {
+	head := []byte{0x81, 0x80 | 126, 0, 0, 0, 0, 0, 0} // a mask of zeros
+	binary.BigEndian.PutUint16(head[2:], uint16(len(text)))
+	_, err := w.Write(append(head, text...))
+	return err
+}
+
+func readFrame(t testing.TB, r *bufio.Reader) string {
+	t.Helper()
+	var head [2]byte
+	_, err := io.ReadFull(r, head[:])
+	require.NoError(t, err)
+	n := int(head[1])
+	if n == 126 {
+		_, err = io.ReadFull(r, head[:])
+		require.NoError(t, err)
+		n = int(binary.BigEndian.Uint16(head[:]))
+	}
+	body := make([]byte, n)
+	_, err = io.ReadFull(r, body)
+	require.NoError(t, err)
+	return string(body)
+}
+
+func TestSlowPeerIsClosedAndNobodyElseIsDisturbed(t *testing.T) {
+	for name, first := range map[string]string{"original": table("mesh::e"), "ours": offer(testKey, `,"eventTable":{"mesh::e":{}}`)} {
+		t.Run(name, func(t *testing.T) {
+			var logs logBuffer
+			hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Logger: logs.logger()})
+			c := connect(t, hub, mesh.Options{Transports: overWebSocket})
+			heard := listenTo(t, c, "e", "other")
+			bareWebSocket(t, hub.Addr(), first)
+			payload := json.RawMessage(`"` + strings.Repeat("x", 100_000) + `"`)
+			emitted := 0
+			for ; hub.Stats().SlowPeers == 0; emitted++ {
+				require.NoError(t, hub.Emit("e", payload))
+				require.Len(t, heard.next().Payload, len(payload))
+				require.Less(t, emitted, 1000)
+			}
+			require.Greater(t, emitted, 10, "the queue holds 1 MiB")
+			eventually(t, "the slow peer is gone", func() bool { return hub.Stats().Peers == 1 })
+			require.NoError(t, hub.Emit("other", nil))
+			heard.silentUntil("other")
+			require.EqualValues(t, 1, hub.Stats().SlowPeers)
+			require.Contains(t, logs.String(), "too slow")
+			require.Contains(t, logs.String(), mesh.ErrSlowPeer.Error(), "the reason is typed")
+		})
+	}
+}
+
+func TestSlowPeersTogetherAreBounded(t *testing.T) {
+	const limit = 4 << 20
+	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", QueueLimit: 64 << 20, BufferLimit: limit})
+	for range 5 {
+		bareWebSocket(t, hub.Addr(), table("mesh::e"))
+	}
+	payload := json.RawMessage(`"` + strings.Repeat("x", 100_000) + `"`)
+	for n := 0; hub.Stats().SlowPeers == 0; n++ {
+		require.NoError(t, hub.Emit("e", payload))
+		require.Less(t, n, 10_000)
+	}
+}
+
+// TestBroadcastIsEncodedOnce looks at what the hub allocates for one event to 500 peers that take it and read nothing:
+// two encodings, one for each kind of peer, rather than 500.
+func TestBroadcastIsEncodedOnce(t *testing.T) {
+	const peers, size = 500, 32 << 10
+	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
+	for i := range peers {
+		first := table("mesh::e")
+		if i%2 == 0 {
+			first = offer(fmt.Sprintf("%032d", i), `,"eventTable":{"**":{}}`)
+		}
+		bareWebSocket(t, hub.Addr(), first)
+	}
+	require.Equal(t, peers, hub.Stats().Peers)
+	payload := json.RawMessage(`{"x":"` + strings.Repeat("x", size) + `"}`)
+	require.NoError(t, hub.Emit("e", payload)) // fills the pools
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	require.NoError(t, hub.Emit("e", payload))
+	runtime.ReadMemStats(&after)
+	require.EqualValues(t, 2*peers, hub.Stats().Sent)
+	if !raceDetector {
+		// Emit's copy, the encoder's buffers, two shared packets, some goroutines and buffers of writers.
+		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(peers*size/8))
+	}
+}
+
+func TestEventNobodyWantsCostsTheHubNoEncoding(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	c := connect(t, hub, mesh.Options{})
+	listenTo(t, c, "other", "a::*")
+	payload := json.RawMessage(`1`)
+	allocs := testing.AllocsPerRun(1000, func() { _ = hub.Emit("e", payload) })
+	require.LessOrEqual(t, allocs, 3.0, "the payload's copy, and its interface")
+	require.Zero(t, hub.Stats().Sent)
+}
+
+func BenchmarkFanOut(b *testing.B) {
+	for _, peers := range []int{1, 50, 500} {
+		for _, kind := range []string{"name", "pattern"} {
+			b.Run(fmt.Sprintf("peers=%d/%s", peers, kind), func(b *testing.B) {
+				hub := listen(b, mesh.Options{Addr: "127.0.0.1:0"})
+				interest := "mesh::bench::event"
+				if kind == "pattern" {
+					interest = "mesh::bench::*"
+				}
+				var received atomic.Int64
+				for range peers {
+					conn := bareWebSocket(b, hub.Addr(), table(interest))
+					go func() {
+						buf := make([]byte, 64<<10)
+						for {
+							n, err := conn.Read(buf)
+							received.Add(int64(n))
+							if err != nil {
+								return
+							}
+						}
+					}()
+				}
+				payload := json.RawMessage(`{"x":"` + strings.Repeat("x", 100) + `"}`)
+				const window = 1000
+				wait := func(events int) {
+					frame := len(`{"event":"bench::event","payload":}`) + len(payload) + 1 + 4
+					for received.Load() < int64(events*peers*frame) {
+						runtime.Gosched()
+					}
+				}
+				b.ReportAllocs()
+				n := 0
+				for b.Loop() {
+					if err := hub.Emit("bench::event", payload); err != nil {
+						b.Fatal(err)
+					}
+					if n++; n%window == 0 {
+						wait(n - window/2)
+					}
+				}
+				wait(n)
+				b.ReportMetric(float64(n*peers)/b.Elapsed().Seconds(), "deliveries/s")
+				if hub.Stats().SlowPeers > 0 {
+					b.Fatal("a peer was too slow")
+				}
+			})
+		}
+	}
+}
