@@ -155,7 +155,7 @@ func (c *client) pump() {
 	for c.conn != nil && (c.stale(c.conn) || !c.out.empty()) {
 		conn, version := c.conn, uint64(0)
 		if c.stale(conn) {
-			packet, version = c.handshake(packet[:0], nil)
+			packet, version = c.handshake(packet[:0], conn, nil)
 		} else {
 			next := c.out.front()
 			packet = c.encode(packet[:0], conn, next.event, next.payload)
@@ -178,13 +178,22 @@ func (c *client) pump() {
 	c.tell()
 }
 
-// handshake appends the packet that announces what the node wants, and returns the version of that.
-func (c *client) handshake(dst []byte, offer *protocol.Hello) ([]byte, uint64) {
+// handshake appends the packet that announces to conn's hub what the node wants, and returns the version of that. A hub
+// of this package refuses a table beyond the protocol's limits: it is asked for everything instead, of which the node
+// picks what it wants. A hub that is not known yet is asked for nothing, which leaves it behind the version.
+func (c *client) handshake(dst []byte, conn *conn, offer *protocol.Hello) ([]byte, uint64) {
 	table, version := c.node.emitter.table()
+	raw := table.AppendTo(nil)
+	if beyond := len(table) > protocol.MaxTableEntries || len(raw) > protocol.MaxTableBytes; beyond && !conn.hub.Node {
+		raw = []byte(`{"` + tablePrefix + `**":{"remote":true}}`)
+		if offer != nil {
+			raw, version = emptyObject, 0
+		}
+	}
 	return protocol.AppendPacket(dst, &protocol.Packet{
 		Event:      protocol.NameHandshake,
 		Payload:    emptyObject,
-		EventTable: table.AppendTo(nil),
+		EventTable: raw,
 		Headers:    protocol.Headers{Auth: c.credentials(), Mesh: offer},
 	}, true), version
 }

@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
@@ -51,7 +52,7 @@ func (c *client) dial(ctx context.Context) (*conn, error) {
 // dealt with that. Somebody must be reading meanwhile.
 func (c *client) introduce(ctx context.Context, conn *conn) error {
 	defer close(conn.introduced)
-	first, version := c.handshake(nil, &protocol.Hello{V: protocol.Version, Key: c.key, Name: c.node.opts.Name})
+	first, version := c.handshake(nil, conn, &protocol.Hello{V: protocol.Version, Key: c.key, Name: c.node.opts.Name})
 	conn.announced = version
 	err := conn.sock.Write(ctx, engineio.Message{Data: first})
 	if err == nil {
@@ -103,7 +104,11 @@ func (c *client) report(s State) {
 	if s.Status == Connected {
 		log.Info("mesh: connected", "node", s.Hub.Node, "hub", s.Hub.ID)
 	} else {
-		log.Warn("mesh: no connection", "error", s.Err, "attempt", s.Attempt, "retry", s.Retry)
+		level := slog.LevelWarn
+		if s.Attempt > 0 {
+			level = slog.LevelDebug // a hub can be away for days
+		}
+		log.Log(context.Background(), level, "mesh: no connection", "error", s.Err, "attempt", s.Attempt, "retry", s.Retry)
 	}
 	c.node.report(s)
 }

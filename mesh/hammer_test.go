@@ -34,7 +34,9 @@ func TestAdvisory_googollee_182_170_393_EveryPublicMethodAtOnce(t *testing.T) {
 		func(n *mesh.Node, i int) { _ = n.Emit(fmt.Sprint("e", i%3), i) },
 		func(n *mesh.Node, i int) { _ = n.Emit("a::b", nil) },
 		func(n *mesh.Node, i int) { n.On(fmt.Sprint("e", i%3), nothing)() },
-		func(n *mesh.Node, i int) { n.On("**", func(e mesh.Event) { nothing(e); _ = n.Emit("from::callback", nil) })() },
+		func(n *mesh.Node, i int) {
+			n.On("**", func(e mesh.Event) { nothing(e); _ = n.Emit("from::callback", nil) })()
+		},
 		func(n *mesh.Node, i int) {
 			off := n.Many("e1", 2, nothing)
 			n.Once("a::*", nothing)

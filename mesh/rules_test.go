@@ -2,6 +2,7 @@ package mesh_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -306,6 +307,37 @@ func TestClientAnnouncesItsTableAndEveryChange(t *testing.T) {
 	flush(t, c)
 	require.Len(t, h.received("handshake"), sent)
 	require.NotContains(t, h.received("e")[0], "eventTable", "only a handshake has the table")
+}
+
+func TestMoreListenersThanATableHoldsHearAllTheSame(t *testing.T) {
+	listeners := protocol.MaxTableEntries + 1
+	name := func(i int) string { return fmt.Sprint("event", i) }
+	check := func(t *testing.T, c *mesh.Node, emit func(name string)) {
+		heard := make(chan string, 10)
+		for i := range listeners {
+			c.On(name(i), func(e mesh.Event) { heard <- e.Name })
+		}
+		flush(t, c)
+		for _, i := range []int{0, 77, listeners - 1} {
+			emit(name(i))
+			require.Equal(t, name(i), <-heard)
+		}
+	}
+	t.Run("our hub", func(t *testing.T) {
+		hub := listen(t, mesh.Options{})
+		p := startProxy(t, hub.Addr())
+		c := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
+		check(t, c, func(name string) { require.NoError(t, hub.Emit(name, nil)) })
+		changes := states(c)
+		p.cut(false)
+		awaitStatus(t, changes, mesh.Connected)
+		check(t, c, func(name string) { require.NoError(t, hub.Emit(name, nil)) })
+		require.Zero(t, hub.Stats().BadTables)
+	})
+	t.Run("a Node hub", func(t *testing.T) {
+		h := startNodeHub(t, false)
+		check(t, connectTo(t, mesh.Options{Addr: h.url}), func(name string) { h.emit(name, "{}") })
+	})
 }
 
 func TestOnceAndManyAreAnnouncedOff(t *testing.T) {
