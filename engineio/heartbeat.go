@@ -63,8 +63,11 @@ func (s *Socket) tick() {
 
 // ping queues a ping. The caller holds s.mu.
 func (s *Socket) ping() *CloseError {
-	s.pings++
-	return s.pushControl(pingPacket)
+	e := s.pushControl(pingPacket)
+	if e == nil {
+		s.pings++
+	}
+	return e
 }
 
 // pinged moves the deadline of a side that waits for pings. The timer is not touched: when it rings, it sees that there is
