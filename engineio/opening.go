@@ -15,6 +15,10 @@ type opening struct {
 	header []string // names and values in turn
 }
 
+// maxOpening bounds what a session keeps of the request that opened it, in bytes. It is four times what Node.js takes as
+// header; net/http takes a megabyte.
+const maxOpening = 64 << 10
+
 func newOpening(r *http.Request) *opening {
 	o := &opening{
 		path: r.URL.Path, query: r.URL.RawQuery, proto: r.Proto, host: r.Host, remoteAddr: r.RemoteAddr,
@@ -31,6 +35,16 @@ func newOpening(r *http.Request) *opening {
 		}
 	}
 	return o
+}
+
+// size is roughly what o costs, in bytes.
+func (o *opening) size() int {
+	const perString = 16
+	n := len(o.path) + len(o.query) + len(o.host) + len(o.header)*perString
+	for _, s := range o.header {
+		n += len(s)
+	}
+	return n
 }
 
 // request makes the request anew. Only a GET opens a session.

@@ -153,6 +153,10 @@ func (srv *Server) open(w http.ResponseWriter, r *http.Request, q url.Values, re
 	}
 	s := newSocket(ctx, newSID(), rev, transport, srv.conf)
 	s.server, s.opening = srv, newOpening(r)
+	if s.opening.size() > maxOpening {
+		http.Error(w, "too much to keep of this request", http.StatusRequestHeaderFieldsTooLarge)
+		return nil
+	}
 	s.base64 = q.Get("b64") != ""
 	s.twice = s.base64 && rev == Revision3 && isTimestampOfOldClient(q.Get("t"))
 	srv.mu.Lock()
@@ -163,8 +167,8 @@ func (srv *Server) open(w http.ResponseWriter, r *http.Request, q url.Values, re
 	}
 	srv.wg.Add(1)
 	srv.sessions[s.id] = s
+	s.startHeartbeat() // under the lock: whoever finds the session finds its timer too
 	srv.mu.Unlock()
-	s.startHeartbeat()
 	return s
 }
 
@@ -344,7 +348,7 @@ func refuse(w http.ResponseWriter, r *http.Request, code int) {
 // alone do not keep a foreign page from opening a WebSocket.
 func (srv *Server) originAllowed(r *http.Request) (code int, ok bool) {
 	origin := r.Header.Get("Origin")
-	if origin == "" || srv.allOrigin {
+	if origin == "" || srv.allOrigin || strings.EqualFold(origin, r.Host) { // engine.io-client 1.x leaves the scheme out
 		return 0, true
 	}
 	u, err := url.Parse(origin)
