@@ -130,10 +130,13 @@ func (s *Socket) takeForPoll(ctx context.Context, p *poll) (out []*outgoing, pac
 			return nil, []packet.Packet{{Type: packet.Noop}}, true
 		case len(s.queue) > 0:
 			out, s.queue = s.queue, nil
+			if most := packet.MaxPackets - 1; len(out) > most { // more than our own parser takes, with a close packet
+				out, s.queue = out[:most:most], slices.Clone(out[most:])
+			}
 			for _, o := range out {
 				packets = append(packets, o.packet())
 			}
-			if s.state == stateClosing && !s.upgrading {
+			if s.state == stateClosing && !s.upgrading && len(s.queue) == 0 {
 				packets = append(packets, packet.Packet{Type: packet.Close})
 			}
 			return out, packets, true
