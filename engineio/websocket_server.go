@@ -1,7 +1,9 @@
 package engineio
 
 import (
+	"bufio"
 	"bytes"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -13,11 +15,15 @@ import (
 
 // accept answers a WebSocket handshake. It picks the first subprotocol that the client offers, as the reference does.
 func (srv *Server) accept(w http.ResponseWriter, r *http.Request, rev Revision, base64 bool) (*wsConn, error) {
-	// No timeout: the answer is small and the connection has sent nothing yet, and a deadline costs memory for good.
+	// No timeout of the library's: a deadline costs the connection memory for good.
 	u := ws.HTTPUpgrader{
 		Protocol: func(string) bool { return true },
 	}
-	conn, rw, _, err := u.Upgrade(r, w)
+	h := &hijacker{ResponseWriter: w, timeout: srv.opts.WriteTimeout}
+	conn, rw, _, err := u.Upgrade(r, h)
+	if h.timer != nil {
+		h.timer.Stop()
+	}
 	if err != nil {
 		if conn != nil {
 			_ = conn.Close()
@@ -31,6 +37,23 @@ func (srv *Server) accept(w http.ResponseWriter, r *http.Request, rev Revision, 
 		c.in.preload(bytes.Clone(early))
 	}
 	return c, nil
+}
+
+// hijacker closes the connection that it takes over after a time, unless its timer is stopped: the answer to a handshake
+// must not wait for ever for a client that takes nothing.
+type hijacker struct {
+	http.ResponseWriter
+	timeout time.Duration
+	timer   *time.Timer
+}
+
+// Hijack implements http.Hijacker.
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err == nil {
+		h.timer = time.AfterFunc(h.timeout, func() { _ = conn.Close() })
+	}
+	return conn, rw, err
 }
 
 // acceptAndClose is what the reference does with a WebSocket that it has no use for.
