@@ -1,0 +1,302 @@
+package engineio
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+// census counts the sessions that the garbage collector has not taken: what a timer, a goroutine or a table still refers
+// to stays alive.
+type census struct{ born, alive atomic.Int64 }
+
+func (c *census) handler(h Handler) Handler {
+	return HandlerFunc(func(ctx context.Context, s *Socket) {
+		c.born.Add(1)
+		c.alive.Add(1)
+		runtime.AddCleanup(s, func(n *atomic.Int64) { n.Add(-1) }, &c.alive)
+		h.ServeSocket(ctx, s)
+	})
+}
+
+func (c *census) requireExtinct(t *testing.T, born int) {
+	t.Helper()
+	require.EqualValues(t, born, c.born.Load())
+	for range 100 {
+		if runtime.GC(); c.alive.Load() == 0 {
+			return
+		}
+		runtime.Gosched() // cleanups run on a goroutine of the runtime's
+	}
+	require.Zero(t, c.alive.Load(), "sessions that something still refers to")
+}
+
+// leave is a way to begin something and to vanish in the middle of it, as TCP sees it.
+type leave struct {
+	name string
+	f    func(w *site)
+}
+
+func vanish(conn net.Conn, how string) {
+	if how == "RST" {
+		reset(conn)
+	} else {
+		_ = conn.Close()
+	}
+}
+
+func (w *site) head(method, query, rest string) net.Conn {
+	conn := w.connect()
+	_, err := fmt.Fprintf(conn, "%s /engine.io/?%s HTTP/1.1\r\nHost: x\r\n%s", method, query, rest)
+	require.NoError(w.t, err)
+	return conn
+}
+
+// awaitPoll returns when the server holds a poll of the session.
+func (v *visit) awaitPoll() {
+	s := v.socket()
+	require.NotNil(v.w.t, s)
+	for {
+		s.mu.Lock()
+		there := s.poll != nil
+		s.mu.Unlock()
+		if there {
+			return
+		}
+		runtime.Gosched()
+	}
+}
+
+func leaves(transport string, rev Revision) []leave {
+	var all []leave
+	add := func(name string, f func(w *site)) { all = append(all, leave{name, f}) }
+	for _, how := range []string{"FIN", "RST"} {
+		switch transport {
+		case "polling":
+			add("mid-poll "+how, func(w *site) {
+				v := w.open(rev)
+				conn := w.head("GET", v.query, "\r\n")
+				v.awaitPoll()
+				vanish(conn, how)
+			})
+			for _, half := range halfPosts {
+				add("mid-POST "+how, func(w *site) { vanish(w.head("POST", w.open(rev).query, half), how) })
+			}
+			add("close packet", func(w *site) { v := w.open(rev); _ = v.post(v.framed("1")) })
+			add("garbage", func(w *site) { v := w.open(rev); _ = v.post("nonsense") })
+		case "websocket":
+			add("idle "+how, func(w *site) { l, _ := w.session(rev); vanish(l.conn, how) })
+			add("half a frame "+how, func(w *site) {
+				l, _ := w.session(rev)
+				_, _ = io.WriteString(l.conn, masked(0x81, "4half")[:7])
+				vanish(l.conn, how)
+			})
+			add("unread echoes "+how, func(w *site) {
+				l, _ := w.session(rev)
+				_, _ = io.WriteString(l.conn, strings.Repeat(masked(0x82, "\x04"+strings.Repeat("x", 1000)), 20))
+				vanish(l.conn, how)
+			})
+			add("close frame "+how, func(w *site) {
+				l, _ := w.session(rev)
+				l.write(ws.Header{Fin: true, OpCode: ws.OpClose}, "")
+				vanish(l.conn, how)
+			})
+			add("garbage "+how, func(w *site) { l, _ := w.session(rev); l.say("nonsense"); vanish(l.conn, how) })
+			add("mid-handshake "+how, func(w *site) {
+				conn := w.connect()
+				_, _ = io.WriteString(conn, w.handshakeText(fmt.Sprintf("EIO=%d&transport=websocket", rev)))
+				vanish(conn, how)
+			})
+		case "upgrade":
+			for _, far := range []string{"handshake", "101", "2probe", "3probe", "5"} {
+				add("after "+far+" "+how, func(w *site) {
+					v := w.open(rev)
+					query := strings.Replace(v.query, "polling", "websocket", 1)
+					if far == "handshake" {
+						conn := w.connect()
+						_, _ = io.WriteString(conn, w.handshakeText(query))
+						vanish(conn, how)
+					} else {
+						l := w.line(query)
+						if far != "101" {
+							l.say("2probe")
+						}
+						if far == "3probe" || far == "5" {
+							require.Equal(w.t, "3probe", l.text())
+						}
+						if far == "5" {
+							l.say("5")
+						}
+						vanish(l.conn, how)
+					}
+					_ = v.post(v.framed("1")) // the session lives on with polling; it need not be silence that ends it
+				})
+			}
+		}
+	}
+	return all
+}
+
+// A thousand sessions on each transport, in both revisions, that end in every way but silence leave nothing.
+func TestNothingRemainsOfAThousandSessions(t *testing.T) {
+	for _, transport := range []string{"polling", "websocket", "upgrade"} {
+		t.Run(transport, func(t *testing.T) {
+			before := goleak.IgnoreCurrent()
+			var c census
+			opts := bothRevisions()
+			opts.UpgradeTimeout = 100 * time.Millisecond
+			srv := NewServer(c.handler(echo), opts)
+			web := newLoopback(t, srv)
+			w := &site{t: t, base: web.url + "/engine.io/", client: web.client, srv: srv}
+			ways := append(leaves(transport, Revision3), leaves(transport, Revision4)...)
+			const n = 1000
+			for i := range n {
+				ways[i%len(ways)].f(w)
+			}
+			ended := make(chan struct{})
+			go func() { srv.wg.Wait(); close(ended) }()
+			select {
+			case <-ended:
+			case <-testContext(t).Done():
+				for _, s := range srv.Sockets() {
+					t.Errorf("left: %v %v", s.Transport(), s.Revision())
+				}
+			}
+			web.close()
+			requireNothingLeft(t, srv)
+			goleak.VerifyNone(t, before)
+			require.LessOrEqual(t, c.born.Load(), int64(n))
+			c.requireExtinct(t, int(c.born.Load()))
+			require.NoError(t, srv.Close())
+		})
+	}
+}
+
+// loopback is an HTTP server and a client of its own.
+type loopback struct {
+	url    string
+	client *http.Client
+	close  func()
+}
+
+func newLoopback(t *testing.T, h http.Handler) *loopback {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	web := &http.Server{Handler: h, ErrorLog: nil}
+	served := make(chan error, 1)
+	go func() { served <- web.Serve(l) }()
+	transport := &http.Transport{}
+	return &loopback{"http://" + l.Addr().String(), &http.Client{Transport: transport}, func() {
+		transport.CloseIdleConnections()
+		_ = web.Close()
+		<-served
+	}}
+}
+
+// Sessions that fall silent, upgrades among them, are gone when their time is over, in every state. That no goroutine is
+// left is what the end of the bubble checks.
+func TestNothingRemainsOfSilentSessions(t *testing.T) {
+	var c census
+	inSite(t, c.handler(echo), &ServerOptions{Revisions: []Revision{3, 4}, UpgradeTimeout: 3 * time.Second}, func(t *testing.T, w *site) {
+		var conns []net.Conn
+		const rounds = 40
+		for i := range rounds {
+			rev := Revision3 + Revision(i%2)
+			w.open(rev) // never polls
+			conns = append(conns, w.head("GET", w.open(rev).query, "\r\n"))
+			for _, half := range halfPosts {
+				conns = append(conns, w.head("POST", w.open(rev).query, half))
+			}
+			l, _ := w.session(rev)
+			conns = append(conns, l.conn)
+			l, _ = w.session(rev)
+			_, err := io.WriteString(l.conn, masked(0x01, "4half")+masked(0x81, "4")[:3])
+			require.NoError(t, err)
+			conns = append(conns, l.conn)
+			for _, far := range []string{"101", "2probe", "3probe", "5"} {
+				l := w.open(rev).upgrade()
+				conns = append(conns, l.conn)
+				if far != "101" {
+					l.say("2probe")
+				}
+				if far == "3probe" || far == "5" {
+					require.Equal(t, "3probe", l.text())
+				}
+				if far == "5" {
+					l.say("5")
+				}
+			}
+		}
+		require.Len(t, w.srv.Sockets(), rounds*10)
+		time.Sleep(45*time.Second + DefaultWriteTimeout)
+		synctest.Wait()
+		requireNothingLeft(t, w.srv)
+		for _, conn := range conns {
+			_ = conn.Close()
+		}
+	})
+	c.requireExtinct(t, 400)
+}
+
+// The client's side leaves nothing either, however its server vanishes.
+func TestNothingRemainsOfClients(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	srv := NewServer(echo, bothRevisions())
+	web := newLoopback(t, srv)
+	var alive atomic.Int64
+	ctx := testContext(t)
+	for i := range 200 {
+		for _, o := range everyWay {
+			if i >= 20 && o.Transports == nil {
+				continue
+			}
+			s, err := Dial(ctx, web.url, &o)
+			require.NoError(t, err)
+			alive.Add(1)
+			runtime.AddCleanup(s, func(n *atomic.Int64) { n.Add(-1) }, &alive)
+			if i%2 == 0 {
+				require.NoError(t, s.Write(ctx, Text("x")))
+				_, err = s.Read(ctx)
+				require.NoError(t, err)
+			}
+			switch i % 3 {
+			case 0:
+				require.NoError(t, s.Close())
+			case 1:
+				s.Abort(nil)
+				require.NoError(t, s.Close())
+			case 2:
+				for _, there := range srv.Sockets() {
+					there.Abort(nil)
+				}
+				s.Discard()
+				<-s.Context().Done()
+				require.NoError(t, s.Close())
+			}
+		}
+	}
+	require.NoError(t, srv.Close())
+	web.close()
+	requireNothingLeft(t, srv)
+	goleak.VerifyNone(t, before)
+	for range 100 {
+		if runtime.GC(); alive.Load() == 0 {
+			break
+		}
+		runtime.Gosched()
+	}
+	require.Zero(t, alive.Load(), "sockets that something still refers to")
+}
