@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -152,10 +153,10 @@ func FuzzParseEventTable(f *testing.F) {
 				continue
 			}
 			var members map[string]json.RawMessage
-			switch {
-			case raw[0] == '[':
+			switch raw[0] {
+			case '[':
 				want[key] = true
-			case raw[0] == '{':
+			case '{':
 				require.NoError(t, json.Unmarshal(raw, &members))
 				want[key] = string(members["remote"]) != "false"
 			}
@@ -232,14 +233,14 @@ func matches(pattern, name []string) bool {
 	// row[j]: what is left of pattern matches name[j:]
 	row := make([]bool, len(name)+1)
 	row[len(name)] = true
-	for i := len(pattern) - 1; i >= 0; i-- {
+	for _, p := range slices.Backward(pattern) {
 		next := make([]bool, len(name)+1)
 		for j := len(name); j >= 0; j-- {
 			switch {
-			case pattern[i] == "**":
+			case p == "**":
 				next[j] = row[j] || j < len(name) && next[j+1]
 			case j < len(name):
-				next[j] = row[j+1] && (pattern[i] == "*" || pattern[i] == name[j])
+				next[j] = row[j+1] && (p == "*" || p == name[j])
 			}
 		}
 		row = next
@@ -257,7 +258,7 @@ func FuzzMatch(f *testing.F) {
 		want := matches(strings.Split(pattern, "::"), strings.Split(name, "::"))
 		require.Equal(t, want, Match(pattern, name), "%q %q", pattern, name)
 		if !IsPattern(pattern) {
-			require.Equal(t, pattern == name, want)
+			require.Equal(t, want, pattern == name)
 		}
 		if CheckEmit(name) == nil {
 			require.NoError(t, CheckListen(name))

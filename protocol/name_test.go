@@ -3,6 +3,7 @@ package protocol
 import (
 	"encoding/json"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -58,12 +59,7 @@ func TestMatchAgreesWithTheOriginalsEmitter(t *testing.T) {
 		if strings.Contains(pattern, "**::**") {
 			return true
 		}
-		for _, part := range strings.Split(pattern, "::") {
-			if part == "" {
-				return true
-			}
-		}
-		return false
+		return slices.Contains(strings.Split(pattern, "::"), "")
 	}
 
 	for pattern, row := range recorded.Hears {
@@ -121,7 +117,7 @@ func TestCheckEmit(t *testing.T) {
 		require.ErrorIs(t, CheckEmit(tc.name), tc.kind, "%q", tc.name)
 		require.ErrorIs(t, CheckListen(tc.name), tc.kind, "%q", tc.name)
 		require.False(t, Relayed(tc.name), "%q", tc.name)
-		require.Equal(t, tc.kind == ErrReserved, Reserved(tc.name), "%q", tc.name)
+		require.Equal(t, errors.Is(tc.kind, ErrReserved), Reserved(tc.name), "%q", tc.name)
 	}
 	for _, name := range []string{"*", "**", "a::*", "a*", "wild::*", "**::x"} {
 		require.ErrorIs(t, CheckEmit(name), ErrName, name)

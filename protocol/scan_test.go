@@ -159,6 +159,6 @@ func TestErrorsSayWhereAndNeverQuoteTheInput(t *testing.T) {
 	_, err := Parse([]byte(`{"event":"x","headers":{"auth":{"password":"s3cret"x`))
 	require.EqualError(t, err, "protocol: expected a comma or the object's end at offset 51")
 	require.NotContains(t, err.Error(), "s3cret")
-	require.True(t, errors.Is(err, ErrJSON))
-	require.False(t, errors.Is(err, ErrLimit))
+	require.ErrorIs(t, err, ErrJSON)
+	require.NotErrorIs(t, err, ErrLimit)
 }

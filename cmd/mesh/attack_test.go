@@ -108,13 +108,19 @@ func exchange(t *testing.T, hub string) func() {
 // residentMemory returns the resident memory of a process in KB.
 func residentMemory(t *testing.T, pid int) int {
 	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	require.NoError(t, err)
-	_, rest, ok := strings.Cut(string(status), "VmRSS:")
-	require.True(t, ok)
-	kb, err := strconv.Atoi(strings.Fields(rest)[0])
+	kb, err := readResidentMemory(pid)
 	require.NoError(t, err)
 	return kb
+}
+
+func readResidentMemory(pid int) (kb int, err error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(status), "VmRSS:")
+	_, err = fmt.Sscan(rest, &kb)
+	return kb, err
 }
 
 // watchMemory measures until the function that it returns is called, which returns the highest resident memory in KB.
@@ -128,7 +134,9 @@ func watchMemory(t *testing.T, pid int) func() int {
 		for {
 			select {
 			case <-tick.C:
-				highest = max(highest, residentMemory(t, pid))
+				if now, err := readResidentMemory(pid); err == nil {
+					highest = max(highest, now)
+				}
 			case <-done:
 				result <- highest
 				return
