@@ -127,10 +127,10 @@ func (h *hub) ServeSocket(ctx context.Context, s *engineio.Socket) {
 	for {
 		m, err := s.Read(ctx)
 		if err != nil {
-			p.log().Debug("mesh: peer left", "error", err)
+			p.left(err)
 			return
 		}
-		if !p.receive(ctx, m) {
+		if !p.take(ctx, m) {
 			return
 		}
 	}

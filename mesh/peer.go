@@ -82,6 +82,33 @@ func (p *peer) log() *slog.Logger {
 	return p.hub.node.opts.Logger.With("peer", p.id, "name", p.name, "remote", remote)
 }
 
+// Control packets begin like this, whoever writes them.
+var (
+	handshakePrefix   = []byte(`{"event":"` + protocol.NameHandshake + `"`)
+	newListenerPrefix = []byte(`{"event":"` + protocol.NameNewListener + `"`)
+)
+
+// take is receive, for control packets on a goroutine that it waits for: Authorize and a table need more stack than an
+// idle reader has, and what that once got it would keep. A hub's peers are mostly those who announce their table and
+// then listen, and this is 2 KB for each.
+func (p *peer) take(ctx context.Context, m engineio.Message) (goesOn bool) {
+	if !bytes.HasPrefix(m.Data, handshakePrefix) && !bytes.HasPrefix(m.Data, newListenerPrefix) {
+		return p.receive(ctx, m)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		goesOn = p.receive(ctx, m)
+	}()
+	<-done
+	return goesOn
+}
+
+// left is no part of its caller, whose stack an idle peer keeps.
+//
+//go:noinline
+func (p *peer) left(err error) { p.log().Debug("mesh: peer left", "error", err) }
+
 // receive deals with one message. It returns false if the session is to end.
 func (p *peer) receive(ctx context.Context, m engineio.Message) bool {
 	count := &p.hub.node.counters
