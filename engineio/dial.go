@@ -152,6 +152,16 @@ func (c *client) request(ctx context.Context, method string, t Transport, body i
 	return r, nil
 }
 
+// do makes a request. Its error does not show the query, in which the sid stands, and perhaps what the user put there.
+func (c *client) do(r *http.Request) (*http.Response, error) {
+	resp, err := c.http.Do(r)
+	var failed *url.Error
+	if errors.As(err, &failed) {
+		failed.URL, _, _ = strings.Cut(failed.URL, "?")
+	}
+	return resp, err
+}
+
 // openPolling opens the session with a poll.
 func (c *client) openPolling(ctx context.Context) (*Socket, error) {
 	r, err := c.request(ctx, http.MethodGet, Polling, nil)
@@ -254,7 +264,7 @@ func (c *client) dialWebSocket(ctx context.Context) (*wsConn, error) {
 	r.Header.Set("Upgrade", "websocket")
 	r.Header.Set("Sec-WebSocket-Version", "13")
 	r.Header.Set("Sec-WebSocket-Key", key)
-	resp, err := c.http.Do(r)
+	resp, err := c.do(r)
 	if err != nil {
 		return nil, fmt.Errorf("engineio: %w", err)
 	}
@@ -314,7 +324,7 @@ func readStatus(resp *http.Response) *statusError {
 
 // roundTrip makes a poll.
 func (c *client) roundTrip(r *http.Request) ([]packet.Packet, error) {
-	resp, err := c.http.Do(r)
+	resp, err := c.do(r)
 	if err != nil {
 		return nil, err
 	}

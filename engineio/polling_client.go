@@ -31,7 +31,7 @@ func (c *client) post(out []*outgoing) (int, error) {
 		return 0, err
 	}
 	r.Header.Set("Content-Type", contentType)
-	resp, err := c.http.Do(r)
+	resp, err := c.do(r)
 	if err != nil {
 		return 0, err
 	}
