@@ -232,7 +232,7 @@ func TestAdvisory_CVE_2019_13611_PagesOfOtherOriginsAreRefused(t *testing.T) {
 			s, err := engineio.Dial(testContext(t), c.hub.URL(), &engineio.DialOptions{Transports: transports, Header: header})
 			require.Equal(t, c.ok, err == nil, "%q on %s: %v", c.origin, transports[0], err)
 			if err == nil {
-				s.Abort(nil)
+				s.Discard()
 				_ = s.Close()
 			}
 		}

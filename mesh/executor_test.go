@@ -67,13 +67,11 @@ func TestExecutorRunsOneCallAtATimeInOrder(t *testing.T) {
 func TestExecutorHasNoGoroutineWhileIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := testExecutor(1<<20, nil)
-		before := runtime.NumGoroutine()
 		x.push(taskFor(1, func(Event) {}))
 		synctest.Wait()
-		require.LessOrEqual(t, runtime.NumGoroutine(), before)
 		require.False(t, x.active)
 		require.Zero(t, x.bytes)
-	})
+	}) // fails if a goroutine is left
 }
 
 func TestExecutorHoldsNoLockDuringACall(t *testing.T) {

@@ -125,8 +125,7 @@ func dialWire(t testing.TB, url string, opts *engineio.DialOptions) *wire {
 		}
 	}()
 	t.Cleanup(func() {
-		sock.Abort(nil)
-		_ = sock.Close()
+		_ = sock.Close() // in good order: a hub waits for a poller that vanished
 		<-w.done
 	})
 	return w
