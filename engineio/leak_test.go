@@ -165,21 +165,13 @@ func TestNothingRemainsOfAThousandSessions(t *testing.T) {
 			for i := range n {
 				ways[i%len(ways)].f(w)
 			}
-			ended := make(chan struct{})
-			go func() { srv.wg.Wait(); close(ended) }()
-			select {
-			case <-ended:
-			case <-testContext(t).Done():
-				for _, s := range srv.Sockets() {
-					t.Errorf("left: %v %v", s.Transport(), s.Revision())
-				}
-			}
+			w.awaitSockets(0)
+			require.NoError(t, srv.Close())
 			web.close()
 			requireNothingLeft(t, srv)
 			goleak.VerifyNone(t, before)
 			require.LessOrEqual(t, c.born.Load(), int64(n))
 			c.requireExtinct(t, int(c.born.Load()))
-			require.NoError(t, srv.Close())
 		})
 	}
 }
