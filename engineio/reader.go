@@ -8,22 +8,25 @@ import (
 	"sync/atomic"
 )
 
-// idleBuffer is the size of the read buffer that an idle connection holds, in bytes; a busy one borrows a larger one.
+// The sizes of read buffers, in bytes: what a plain socket borrows while it has something to read, and what other
+// connections keep.
 const (
-	idleBuffer = 256
-	busyBuffer = 16 << 10
+	borrowedBuffer = 16 << 10
+	ownBuffer      = 4 << 10
 )
 
-var busyBuffers = sync.Pool{New: func() any { return new([busyBuffer]byte) }}
+var readBuffers = sync.Pool{New: func() any { return new([borrowedBuffer]byte) }}
 
-// reader buffers what comes from a connection. Its buffer is small while the connection is idle and large while
-// there is more to read than the small one holds, because the idle ones are what a server is full of.
+// reader buffers what comes from a connection. A plain socket is read with a borrowed buffer, which it has only while there
+// is something to read: idle ones are what a server is full of.
 type reader struct {
 	src io.Reader
 	// owner gets the chance to flush before each read from src, which may block.
 	owner    *Socket
-	small    [idleBuffer]byte
-	large    *[busyBuffer]byte
+	raw      *rawConn              // nil if src is no plain socket
+	pull     func(fd uintptr) bool // reads from raw; made once, since each would be allocated
+	borrowed *[borrowedBuffer]byte
+	own      []byte
 	buf      []byte // what was read and not yet consumed
 	err      error  // what src failed with
 	reserved int    // bytes taken from the budget for an unfinished message
@@ -50,40 +53,35 @@ func (r *reader) buffered() int { return len(r.buf) }
 
 // fill reads once from src.
 func (r *reader) fill() error {
+	if r.borrowed != nil {
+		readBuffers.Put(r.borrowed)
+		r.borrowed, r.buf = nil, nil
+	}
 	if r.err != nil {
 		return r.err
 	}
 	if r.owner != nil {
 		r.owner.flushBeforeBlock()
 	}
-	space := r.small[:]
-	if r.large != nil {
-		space = r.large[:]
+	if r.raw != nil {
+		if err := r.raw.rc.Read(r.pull); err != nil {
+			r.err = err
+		}
+	} else {
+		if r.own == nil {
+			r.own = make([]byte, ownBuffer)
+		}
+		n, err := r.src.Read(r.own)
+		r.buf, r.err = r.own[:n], err
 	}
-	n, err := r.src.Read(space)
 	switch {
-	case n == len(space) && r.large == nil: // there is more
-		r.large = busyBuffers.Get().(*[busyBuffer]byte)
-		space = r.large[:copy(r.large[:], space)]
-	case n <= idleBuffer && r.large != nil: // the burst is over
-		copy(r.small[:], space[:n])
-		r.releaseLarge()
-		space = r.small[:]
-	}
-	r.buf = space[:n]
-	r.err = err
-	if n > 0 {
+	case len(r.buf) > 0:
 		return nil
-	}
-	if err == nil {
+	case r.err == nil:
 		return io.ErrNoProgress
+	default:
+		return r.err
 	}
-	return err
-}
-
-func (r *reader) releaseLarge() {
-	busyBuffers.Put(r.large)
-	r.large = nil
 }
 
 // Read implements io.Reader.
@@ -118,7 +116,7 @@ func (r *reader) appendN(dst []byte, n int, b *budget) ([]byte, error) {
 			m = min(n, len(r.buf))
 			dst = append(dst, r.buf[:m]...)
 			r.buf = r.buf[m:]
-		case n >= busyBuffer: // read it straight to where it belongs
+		case n >= borrowedBuffer: // read it straight to where it belongs
 			dst = slices.Grow(dst, min(n, max(growStep, len(dst))))
 			if r.owner != nil {
 				r.owner.flushBeforeBlock()

@@ -157,6 +157,14 @@ func (s *Socket) finish(e *CloseError, wsErr error) {
 	}
 	conn, probe := s.ws, s.probe
 	s.cond.Broadcast()
+	if _, owed := closeCode(wsErr); owed && conn != nil { // a close frame follows, which must not cut another in two
+		kill := time.AfterFunc(goodbyeTimeout, func() { _ = conn.conn.Close() })
+		for s.writing {
+			s.cond.Wait()
+		}
+		kill.Stop()
+		s.writing = true // for good
+	}
 	s.mu.Unlock()
 
 	s.cancel(e)

@@ -56,7 +56,9 @@ func (e *frameError) Unwrap() error { return e.err }
 func newWSConn(conn io.ReadWriteCloser, rev Revision, state ws.State, limit int, writeTimeout time.Duration, b *budget) *wsConn {
 	c := &wsConn{conn: conn, rev: rev, state: state, limit: limit, writeTimeout: writeTimeout, budget: b}
 	c.in.src = conn
-	c.raw = newRawConn(conn)
+	if c.raw = newRawConn(conn); c.raw != nil {
+		c.in.raw, c.in.pull = c.raw, c.in.pullRaw
+	}
 	return c
 }
 
@@ -318,6 +320,8 @@ const goodbyeTimeout = time.Second
 func (c *wsConn) writeClose(code ws.StatusCode, timeout time.Duration) error {
 	b := newBatch()
 	defer b.release()
+	b.Write(c.rest)
+	c.rest = nil
 	var body []byte
 	if code != 0 {
 		body = ws.NewCloseFrameBody(code, "")
@@ -328,14 +332,19 @@ func (c *wsConn) writeClose(code ws.StatusCode, timeout time.Duration) error {
 
 // end closes the connection. Where the peer is owed a close frame for err, it gets one before.
 func (c *wsConn) end(err error) {
-	var fe *frameError
-	switch {
-	case errors.As(err, &fe):
-		_ = c.writeClose(fe.code, goodbyeTimeout)
-	case errors.Is(err, errPeerClosed):
-		_ = c.writeClose(0, goodbyeTimeout)
+	if code, owed := closeCode(err); owed {
+		_ = c.writeClose(code, goodbyeTimeout)
 	}
 	_ = c.conn.Close()
+}
+
+// closeCode says whether the peer is owed a close frame for err, and with what code.
+func closeCode(err error) (code ws.StatusCode, owed bool) {
+	var fe *frameError
+	if errors.As(err, &fe) {
+		return fe.code, true
+	}
+	return 0, errors.Is(err, errPeerClosed)
 }
 
 // closeReason translates what ended a WebSocket into what ended the session.

@@ -266,6 +266,7 @@ func (s *Socket) writeNow(m Message) error {
 	}
 	s.mu.Lock()
 	s.writing = false
+	s.cond.Broadcast()
 	if conn.rest == nil {
 		s.flushed++
 	}

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 )
 
-// rawConn writes to a connection without ever waiting for it. It lets the goroutine in Read write replies itself: a reader
-// that waited for its peer to read could wait for ever, if the peer's reader does the same.
+// rawConn is the descriptor under a connection. It lets a connection wait for input without a buffer in its hand, and the
+// goroutine in Read write replies itself without ever waiting: a reader that waited for its peer to read could wait for
+// ever, if the peer's reader does the same.
 type rawConn struct{ rc syscall.RawConn }
 
 // newRawConn returns nil if conn is not a plain socket: what lies over one (TLS, a test's wrapper) wants its Write called.
@@ -68,9 +70,34 @@ func (a *attempt) run(fd uintptr) bool {
 			continue
 		case errors.Is(err, syscall.EAGAIN):
 		default:
-			a.err = err
+			a.err = os.NewSyscallError("write", err)
 		}
 		a.n = max(n, 0)
+		return true
+	}
+}
+
+// pullRaw reads what there is into a borrowed buffer. It returns false if there is nothing yet.
+func (r *reader) pullRaw(fd uintptr) bool {
+	b := readBuffers.Get().(*[borrowedBuffer]byte)
+	for {
+		n, err := syscall.Read(int(fd), b[:])
+		switch {
+		case errors.Is(err, syscall.EINTR):
+			continue
+		case errors.Is(err, syscall.EAGAIN):
+			readBuffers.Put(b)
+			return false
+		case err != nil:
+			r.err = os.NewSyscallError("read", err)
+		case n == 0:
+			r.err = io.EOF
+		}
+		if n <= 0 {
+			readBuffers.Put(b)
+			return true
+		}
+		r.borrowed, r.buf = b, b[:n]
 		return true
 	}
 }
