@@ -1,0 +1,689 @@
+package engineio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio/packet"
+)
+
+// everyWay is each way to open a session.
+var everyWay = map[string]DialOptions{
+	"revision 3 polling":   {Revision: Revision3, Transports: []Transport{Polling}},
+	"revision 3 websocket": {Revision: Revision3, Transports: []Transport{WebSocket}},
+	"revision 3 upgrade":   {Revision: Revision3},
+	"revision 4 polling":   {Revision: Revision4, Transports: []Transport{Polling}},
+	"revision 4 websocket": {Revision: Revision4, Transports: []Transport{WebSocket}},
+	"revision 4 upgrade":   {Revision: Revision4},
+}
+
+// both is what a test does at both ends of a session: what the server's handler does, and what is then done with the
+// client's side.
+type both func() (Handler, func(t *testing.T, srv *Server, s *Socket))
+
+// with makes a both of a handler that has nothing to share with the test.
+func with(h Handler, f func(t *testing.T, srv *Server, s *Socket)) both {
+	return func() (Handler, func(*testing.T, *Server, *Socket)) { return h, f }
+}
+
+// onEveryWay calls b in a bubble for each way.
+func onEveryWay(t *testing.T, opts *ServerOptions, b both) {
+	t.Helper()
+	if opts == nil {
+		opts = &ServerOptions{}
+	}
+	opts.Revisions = []Revision{Revision3, Revision4}
+	for name, o := range everyWay {
+		t.Run(name, func(t *testing.T) {
+			var h Handler // made in the bubble, with its channels
+			outer := HandlerFunc(func(ctx context.Context, s *Socket) { h.ServeSocket(ctx, s) })
+			inBubble(t, outer, opts, func(t *testing.T, srv *Server, client *http.Client) {
+				var f func(t *testing.T, srv *Server, s *Socket)
+				h, f = b()
+				o.HTTPClient = client
+				s, err := Dial(t.Context(), "http://pipe", &o)
+				require.NoError(t, err)
+				f(t, srv, s)
+				s.Abort(nil)
+				require.NoError(t, s.Close())
+				for _, left := range srv.Sockets() {
+					left.Abort(nil)
+				}
+				time.Sleep(time.Second)
+				requireNothingLeft(t, srv)
+			})
+		})
+	}
+}
+
+// idle reads until the end.
+var idle = HandlerFunc(func(ctx context.Context, s *Socket) {
+	for {
+		if _, err := s.Read(ctx); err != nil {
+			return
+		}
+	}
+})
+
+func TestReadsContextEndsTheSession(t *testing.T) {
+	onEveryWay(t, nil, func() (Handler, func(*testing.T, *Server, *Socket)) {
+		ended := make(chan error, 1)
+		h := HandlerFunc(func(ctx context.Context, s *Socket) {
+			_, err := s.Read(ctx)
+			ended <- err
+		})
+		return h, func(t *testing.T, srv *Server, s *Socket) {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			read := make(chan error, 1)
+			go func() {
+				_, err := s.Read(ctx)
+				read <- err
+			}()
+			synctest.Wait()
+			mine := errors.New("enough")
+			cancel(mine)
+			err := <-read
+			var closed *CloseError
+			require.ErrorAs(t, err, &closed)
+			require.Equal(t, &CloseError{Reason: ReasonForcedClose, Err: mine}, closed)
+			require.ErrorIs(t, err, net.ErrClosed)
+			require.Equal(t, closed, context.Cause(s.Context()))
+			require.ErrorIs(t, s.TryWrite(Text("x")), mine)
+			require.ErrorIs(t, s.Write(t.Context(), Text("x")), mine)
+			_, err = s.Read(t.Context())
+			require.ErrorIs(t, err, mine)
+			require.ErrorAs(t, <-ended, &closed)
+			require.True(t, closed.Remote)
+		}
+	})
+}
+
+func TestConcurrentRead(t *testing.T) {
+	onEveryWay(t, nil, with(idle, func(t *testing.T, srv *Server, s *Socket) {
+		s.Discard()
+		synctest.Wait()
+		_, err := s.Read(t.Context())
+		require.ErrorIs(t, err, ErrConcurrentRead)
+		require.NoError(t, s.Context().Err(), "the session lives on")
+	}))
+}
+
+// The limit of a queue is exact. Nothing leaves a polling session that is not polled.
+func TestQueueLimit(t *testing.T) {
+	inSite(t, echo, &ServerOptions{QueueLimit: 1000}, func(t *testing.T, w *site) {
+		v := w.open(Revision4)
+		s := v.socket()
+		m := Text(strings.Repeat("x", 100-overhead))
+		for i := range 10 {
+			if i%2 == 0 {
+				require.NoError(t, s.TryWrite(m))
+			} else {
+				require.NoError(t, s.Write(t.Context(), m))
+			}
+		}
+		require.ErrorIs(t, s.TryWrite(Text("")), ErrQueueFull)
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, io.ErrNoProgress)
+		defer cancel()
+		start := time.Now()
+		require.ErrorIs(t, s.Write(ctx, m), io.ErrNoProgress)
+		require.Equal(t, time.Second, time.Since(start))
+		require.NoError(t, s.Context().Err(), "the session lives on")
+
+		wrote := make(chan error, 1)
+		go func() { wrote <- s.Write(t.Context(), Text("waited")) }()
+		synctest.Wait()
+		require.Empty(t, wrote)
+		require.Equal(t, 10, strings.Count(v.poll().body, "4"), "what was refused was not sent")
+		require.NoError(t, <-wrote)
+		require.Equal(t, "200 4waited", v.poll().brief())
+		synctest.Wait()
+
+		require.NoError(t, s.TryWrite(Text(strings.Repeat("y", 5000))), "one larger than the limit, when nothing waits")
+		require.ErrorIs(t, s.TryWrite(Text("")), ErrQueueFull)
+		require.Len(t, v.poll().body, 5001)
+		synctest.Wait()
+
+		// A writer that waits is told of the end.
+		require.NoError(t, s.TryWrite(Text(strings.Repeat("y", 5000))))
+		go func() { wrote <- s.Write(t.Context(), Text("never")) }()
+		synctest.Wait()
+		s.Abort(io.ErrClosedPipe)
+		require.ErrorIs(t, <-wrote, io.ErrClosedPipe)
+	})
+}
+
+// What all sockets hold together is bounded, and the account is even when all has left.
+func TestBufferLimit(t *testing.T) {
+	inSite(t, echo, &ServerOptions{BufferLimit: 200_000}, func(t *testing.T, w *site) {
+		var visits []*visit
+		for range 10 {
+			visits = append(visits, w.open(Revision4))
+		}
+		held, refused := 0, 0
+		m := Text(strings.Repeat("x", 10_000))
+		for range 10 {
+			for _, v := range visits {
+				switch err := v.socket().TryWrite(m); {
+				case err == nil:
+					held += len(m.Data)
+				default:
+					require.ErrorIs(t, err, ErrQueueFull)
+					require.ErrorIs(t, v.socket().Write(t.Context(), m), ErrQueueFull, "Write does not wait for others")
+					refused++
+				}
+			}
+		}
+		require.Positive(t, refused)
+		require.Greater(t, held, 100_000)
+		require.LessOrEqual(t, held, 200_000+10*(freeAllowance+len(m.Data)))
+		require.LessOrEqual(t, w.srv.conf.budget.used.Load(), int64(200_000))
+		got := 0
+		for i, v := range visits {
+			if i%2 == 0 {
+				got += strings.Count(v.poll().body, "x")
+			} else {
+				got += v.socket().queued / (10_000 + overhead) * 10_000
+				v.socket().Abort(nil)
+			}
+		}
+		require.Equal(t, held, got)
+		synctest.Wait() // the answers to the polls are on their way
+		require.Zero(t, w.srv.conf.budget.used.Load())
+		require.NoError(t, visits[0].socket().TryWrite(m))
+		require.Len(t, visits[0].poll().body, 10_001)
+	})
+}
+
+// Whatever was queued before Close arrives before the end, however much it is.
+func TestCloseSendsWhatIsQueued(t *testing.T) {
+	const n = packet.MaxPackets + 2000 // more than one poll may bring
+	onEveryWay(t, nil, func() (Handler, func(*testing.T, *Server, *Socket)) {
+		closing := make(chan error, 1)
+		h := HandlerFunc(func(ctx context.Context, s *Socket) {
+			m := Prepare(Text("x"))
+			for range n {
+				if err := s.TryWrite(m); err != nil {
+					closing <- err
+					return
+				}
+			}
+			closing <- s.Close()
+		})
+		return h, func(t *testing.T, srv *Server, s *Socket) {
+			for i := range n {
+				m, err := s.Read(t.Context())
+				require.NoError(t, err, "message %d", i)
+				require.Equal(t, "x", string(m.Data))
+			}
+			_, err := s.Read(t.Context())
+			var closed *CloseError
+			require.ErrorAs(t, err, &closed)
+			require.Equal(t, ReasonTransportClose, closed.Reason)
+			require.True(t, closed.Remote)
+			require.NoError(t, <-closing)
+		}
+	})
+}
+
+func TestClientsCloseSendsWhatIsQueued(t *testing.T) {
+	const n = 3000
+	onEveryWay(t, nil, func() (Handler, func(*testing.T, *Server, *Socket)) {
+		got := make(chan int, 1)
+		h := HandlerFunc(func(ctx context.Context, s *Socket) {
+			n := 0
+			for {
+				if _, err := s.Read(ctx); err != nil {
+					got <- n
+					return
+				}
+				n++
+			}
+		})
+		return h, func(t *testing.T, srv *Server, s *Socket) {
+			for range n {
+				require.NoError(t, s.TryWrite(Text("x")))
+			}
+			start := time.Now()
+			require.NoError(t, s.Close())
+			require.Equal(t, n, <-got)
+			require.Zero(t, time.Since(start))
+			require.NoError(t, s.Close(), "again")
+		}
+	})
+}
+
+func TestShutdown(t *testing.T) {
+	onEveryWay(t, nil, func() (Handler, func(*testing.T, *Server, *Socket)) {
+		over := make(chan string, 1)
+		h := HandlerFunc(func(ctx context.Context, s *Socket) {
+			_ = s.TryWrite(Text("last"))
+			_, err := s.Read(ctx)
+			time.Sleep(time.Second) // it has more to do
+			over <- context.Cause(s.Context()).Error()
+			require.ErrorIs(t, err, ErrServerClosed)
+		})
+		return h, func(t *testing.T, srv *Server, s *Socket) {
+			synctest.Wait() // the handler has written
+			start := time.Now()
+			down := make(chan error, 1)
+			go func() { down <- srv.Shutdown(t.Context()) }()
+			m, err := s.Read(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, "last", string(m.Data))
+			_, err = s.Read(t.Context())
+			var closed *CloseError
+			require.ErrorAs(t, err, &closed)
+			require.Equal(t, ReasonTransportClose, closed.Reason)
+			require.NoError(t, <-down)
+			require.Equal(t, time.Second, time.Since(start))
+			require.Equal(t, "engineio: session ended locally: forced close: engineio: server closed", <-over, "it was waited for")
+			require.NoError(t, srv.Shutdown(t.Context()), "again")
+		}
+	})
+}
+
+// Shutdown waits no longer than its context lives, and Close for handlers only.
+func TestShutdownOfWhatHangs(t *testing.T) {
+	var leave chan struct{}
+	h := HandlerFunc(func(context.Context, *Socket) { <-leave })
+	inBubble(t, h, nil, func(t *testing.T, srv *Server, client *http.Client) {
+		leave = make(chan struct{})
+		var all []*Socket
+		for _, transport := range []Transport{Polling, WebSocket} {
+			s, err := Dial(t.Context(), "http://pipe", &DialOptions{Transports: []Transport{transport}, HTTPClient: client})
+			require.NoError(t, err)
+			all = append(all, s)
+		}
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, io.ErrNoProgress)
+		defer cancel()
+		start := time.Now()
+		require.ErrorIs(t, srv.Shutdown(ctx), io.ErrNoProgress)
+		require.Equal(t, time.Second, time.Since(start))
+		require.Empty(t, srv.Sockets())
+		closed := make(chan error, 1)
+		go func() { closed <- srv.Close() }()
+		synctest.Wait()
+		require.Empty(t, closed, "a handler is still busy")
+		close(leave)
+		require.NoError(t, <-closed)
+		for _, s := range all {
+			s.Abort(nil)
+			require.NoError(t, s.Close())
+		}
+		synctest.Wait()
+		require.Equal(t, time.Second, time.Since(start))
+	})
+}
+
+func TestFlush(t *testing.T) {
+	inSite(t, echo, nil, func(t *testing.T, w *site) {
+		v := w.open(Revision4)
+		s := v.socket()
+		require.NoError(t, s.Flush(t.Context()), "nothing to wait for")
+		require.NoError(t, s.TryWrite(Text("a")))
+		flushed := make(chan error, 1)
+		go func() { flushed <- s.Flush(t.Context()) }()
+		synctest.Wait()
+		require.Empty(t, flushed)
+		require.NoError(t, s.TryWrite(Text("b")))
+		require.Equal(t, "200 4a\x1e4b", v.poll().brief())
+		require.NoError(t, <-flushed)
+		require.NoError(t, s.TryWrite(Text("c")))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.ErrorIs(t, s.Flush(ctx), context.DeadlineExceeded)
+		require.NoError(t, s.Context().Err(), "the session lives on")
+
+		l, sid := w.session(Revision4)
+		s = (&visit{w: w, sid: sid}).socket()
+		require.NoError(t, s.TryWrite(Text("a")))
+		go func() { flushed <- s.Flush(t.Context()) }()
+		synctest.Wait()
+		require.Empty(t, flushed, "the pipe holds nothing")
+		require.Equal(t, "4a", l.text())
+		require.NoError(t, <-flushed)
+		require.NoError(t, l.conn.Close())
+	})
+}
+
+// A ping of revision 3 is a barrier: it is answered when all that came before was returned and Read is called again.
+func TestPingIsABarrier(t *testing.T) {
+	onEveryWay(t, nil, func() (Handler, func(*testing.T, *Server, *Socket)) {
+		step := make(chan struct{})
+		var handled atomic.Int32
+		h := HandlerFunc(func(ctx context.Context, s *Socket) {
+			for {
+				if _, err := s.Read(ctx); err != nil {
+					return
+				}
+				<-step
+				handled.Add(1)
+			}
+		})
+		return h, func(t *testing.T, srv *Server, s *Socket) {
+			s.Discard()
+			if s.Revision() == Revision4 {
+				require.Error(t, s.Ping(t.Context()))
+				require.Error(t, srv.Sockets()[0].Ping(t.Context()))
+				return
+			}
+			defer close(step)
+			for range 3 {
+				require.NoError(t, s.TryWrite(Text("x")))
+			}
+			pinged := make(chan error, 1)
+			go func() { pinged <- s.Ping(t.Context()) }()
+			for i := range 3 {
+				synctest.Wait()
+				require.Empty(t, pinged, "after %d", i)
+				step <- struct{}{}
+			}
+			require.NoError(t, <-pinged)
+			require.EqualValues(t, 3, handled.Load())
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			require.NoError(t, s.TryWrite(Text("x")))
+			require.ErrorIs(t, s.Ping(ctx), context.DeadlineExceeded)
+			require.NoError(t, s.Context().Err(), "the session lives on")
+			step <- struct{}{}
+			require.NoError(t, s.Ping(t.Context()), "the next one is not confused by the last")
+		}
+	})
+}
+
+// A ping that finds no room is not waited for by those after it.
+func TestPingThatFindsNoRoom(t *testing.T) {
+	var read chan struct{}
+	h := HandlerFunc(func(ctx context.Context, s *Socket) {
+		<-read
+		idle(ctx, s)
+	})
+	inBubble(t, h, bothRevisions(), func(t *testing.T, srv *Server, client *http.Client) {
+		read = make(chan struct{})
+		s, err := Dial(t.Context(), "http://pipe", &DialOptions{Revision: Revision3, Transports: []Transport{WebSocket}, HTTPClient: client, QueueLimit: 1000})
+		require.NoError(t, err)
+		s.Discard()
+		require.NoError(t, s.TryWrite(Text(strings.Repeat("x", 1000+controlAllowance))))
+		synctest.Wait()
+		require.ErrorIs(t, s.Ping(t.Context()), ErrQueueFull)
+		close(read)
+		require.NoError(t, s.Flush(t.Context()))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.NoError(t, s.Ping(ctx))
+		require.NoError(t, s.Close())
+	})
+}
+
+func TestDiscard(t *testing.T) {
+	onEveryWay(t, &ServerOptions{PingInterval: time.Second, PingTimeout: time.Second}, func() (Handler, func(*testing.T, *Server, *Socket)) {
+		wrote := make(chan error, 1)
+		h := HandlerFunc(func(ctx context.Context, s *Socket) {
+			s.Discard()
+			for range 1000 {
+				if err := s.Write(ctx, Text("x")); err != nil {
+					wrote <- err
+					return
+				}
+			}
+			wrote <- nil
+			<-ctx.Done()
+		})
+		return h, func(t *testing.T, srv *Server, s *Socket) {
+			s.Discard()
+			for range 100 {
+				require.NoError(t, s.Write(t.Context(), Text("y")))
+			}
+			require.NoError(t, <-wrote)
+			time.Sleep(time.Minute)
+			require.NoError(t, s.Context().Err(), "heartbeats are answered")
+			require.NoError(t, s.Close())
+		}
+	})
+}
+
+// Each reason, from the situation that it names, at both ends.
+func TestCloseReasons(t *testing.T) {
+	type end struct {
+		Reason string
+		Remote bool
+	}
+	for _, c := range []struct {
+		name           string
+		act            func(t *testing.T, srv, client *Socket)
+		server, client end
+	}{
+		{"the server closes", func(t *testing.T, srv, _ *Socket) { require.NoError(t, srv.Close()) },
+			end{ReasonForcedClose, false}, end{ReasonTransportClose, true}},
+		{"the client closes", func(t *testing.T, _, client *Socket) { require.NoError(t, client.Close()) },
+			end{ReasonTransportClose, true}, end{ReasonForcedClose, false}},
+		{"the client parses nonsense", func(t *testing.T, srv, _ *Socket) {
+			require.NoError(t, srv.push(&outgoing{typ: 9, frame: compileFrame(Revision4, packet.Packet{Type: 9})}))
+		}, end{ReasonTransportClose, true}, end{ReasonParseError, true}},
+		{"the server parses nonsense", func(t *testing.T, _, client *Socket) {
+			require.NoError(t, client.push(&outgoing{typ: 9}))
+		}, end{ReasonParseError, true}, end{ReasonTransportClose, true}},
+		{"the server falls silent", func(_ *testing.T, srv, _ *Socket) { // as if its machine were gone
+			srv.mu.Lock()
+			defer srv.mu.Unlock()
+			srv.timer.Stop()
+			srv.writing = true
+		}, end{}, end{ReasonPingTimeout, true}},
+		{"the client falls silent", func(_ *testing.T, _, client *Socket) {
+			client.mu.Lock()
+			defer client.mu.Unlock()
+			client.timer.Stop()
+			client.writing = true
+		}, end{ReasonPingTimeout, true}, end{}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			onEveryWay(t, nil, func() (Handler, func(*testing.T, *Server, *Socket)) {
+				ended := make(chan error, 1)
+				h := HandlerFunc(func(ctx context.Context, s *Socket) {
+					idle(ctx, s)
+					ended <- context.Cause(s.Context())
+				})
+				return h, func(t *testing.T, srv *Server, s *Socket) {
+					s.Discard()
+					synctest.Wait()
+					there := srv.Sockets()[0]
+					c.act(t, there, s)
+					check := func(want end, got error) {
+						if want == (end{}) {
+							return
+						}
+						var closed *CloseError
+						require.ErrorAs(t, got, &closed)
+						if strings.HasSuffix(c.name, "nonsense") && s.Transport() == Polling {
+							// Nobody says goodbye: a client learns of it by its next request, a server by its poll's end or silence.
+							require.Contains(t, []string{want.Reason, ReasonTransportError, ReasonPingTimeout}, closed.Reason)
+							return
+						}
+						require.Equal(t, want, end{closed.Reason, closed.Remote}, "%v", closed)
+						require.ErrorIs(t, got, net.ErrClosed)
+					}
+					if c.server != (end{}) {
+						check(c.server, <-ended)
+					}
+					if c.client != (end{}) {
+						<-s.Context().Done()
+					}
+					check(c.client, context.Cause(s.Context()))
+					there.Abort(nil)
+				}
+			})
+		})
+	}
+}
+
+// countingConn counts what a socket writes, in calls.
+type countingConn struct {
+	net.Conn
+	writes *atomic.Int32
+}
+
+func (c countingConn) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(p)
+}
+
+// Messages that are queued while a write is under way leave in one, up to batchSize.
+func TestQueuedMessagesLeaveInOneWrite(t *testing.T) {
+	for _, server := range []bool{true, false} {
+		t.Run(fmt.Sprint("server ", server), func(t *testing.T) {
+			var there chan *Socket
+			h := HandlerFunc(func(ctx context.Context, s *Socket) {
+				there <- s
+				<-ctx.Done()
+			})
+			inBubble(t, h, nil, func(t *testing.T, srv *Server, client *http.Client) {
+				there = make(chan *Socket, 1)
+				s, err := Dial(t.Context(), "http://pipe", &DialOptions{Transports: []Transport{WebSocket}, HTTPClient: client})
+				require.NoError(t, err)
+				from, to := <-there, s
+				if !server {
+					from, to = to, from
+				}
+				var writes atomic.Int32
+				from.mu.Lock()
+				conn := from.ws.conn.(io.ReadWriteCloser)
+				from.ws.conn = countWrites(conn, &writes)
+				from.mu.Unlock()
+				const n = 500
+				require.NoError(t, from.TryWrite(Text("first")))
+				synctest.Wait() // its write is under way: nobody reads
+				for i := range n {
+					require.NoError(t, from.TryWrite(Text(fmt.Sprint(i))))
+				}
+				m, err := to.Read(t.Context())
+				require.NoError(t, err)
+				require.Equal(t, "first", string(m.Data))
+				for i := range n {
+					m, err := to.Read(t.Context())
+					require.NoError(t, err)
+					require.Equal(t, fmt.Sprint(i), string(m.Data))
+				}
+				require.EqualValues(t, 2, writes.Load())
+				s.Abort(nil)
+				require.NoError(t, s.Close())
+			})
+		})
+	}
+}
+
+// writeCounter counts what is written through it, in calls.
+type writeCounter struct {
+	io.ReadWriteCloser
+	writes *atomic.Int32
+}
+
+func countWrites(conn io.ReadWriteCloser, writes *atomic.Int32) io.ReadWriteCloser {
+	if c, ok := conn.(net.Conn); ok {
+		return countingConn{c, writes}
+	}
+	return writeCounter{conn, writes}
+}
+
+func (c writeCounter) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	return c.ReadWriteCloser.Write(p)
+}
+
+// The frames that answer one read leave together as well.
+func TestRepliesToOneReadLeaveTogether(t *testing.T) {
+	w := newSite(t, echo, nil)
+	l, sid := w.session(Revision4)
+	defer func() { require.NoError(t, l.conn.Close()) }()
+	s := (&visit{w: w, sid: sid}).socket()
+	before := s.enqueuedNow()
+	burst := strings.Repeat(masked(0x81, "4x"), 20)
+	_, err := io.WriteString(l.conn, burst)
+	require.NoError(t, err)
+	buf := make([]byte, 4096)
+	n, err := io.ReadAtLeast(l.conn, buf, 20*4)
+	require.NoError(t, err)
+	require.Equal(t, strings.Repeat("\x81\x024x", 20), string(buf[:n]))
+	require.Equal(t, before+20, s.enqueuedNow())
+}
+
+func (s *Socket) enqueuedNow() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.enqueued
+}
+
+// A close frame never cuts another frame in two.
+func TestCloseFrameStandsBehindWholeFrames(t *testing.T) {
+	t.Run("what the kernel took in part", func(t *testing.T) {
+		w := newSite(t, echo, nil)
+		l, sid := w.session(Revision4)
+		s := (&visit{w: w, sid: sid}).socket()
+		s.mu.Lock()
+		_, err := io.WriteString(l.conn, masked(0x81, "nonsense"))
+		require.NoError(t, err)
+		_, err = io.WriteString(s.ws.conn, "\x81\x054fr")
+		require.NoError(t, err)
+		s.ws.rest = []byte("om")
+		s.mu.Unlock()
+		require.Equal(t, "4from", l.text())
+		require.Equal(t, "close", l.ending())
+	})
+	t.Run("what is being written", func(t *testing.T) {
+		inSite(t, echo, nil, func(t *testing.T, w *site) {
+			l, sid := w.session(Revision4)
+			s := (&visit{w: w, sid: sid}).socket()
+			require.NoError(t, s.TryWrite(Text("whole")))
+			synctest.Wait() // the write waits for a reader
+			l.say("nonsense")
+			time.Sleep(goodbyeTimeout - 1)
+			require.Equal(t, "4whole", l.text())
+			require.Equal(t, "close", l.ending())
+			l, sid = w.session(Revision4)
+			s = (&visit{w: w, sid: sid}).socket()
+			require.NoError(t, s.TryWrite(Text("never read")))
+			synctest.Wait()
+			l.say("nonsense")
+			start := time.Now()
+			<-s.Context().Done()
+			require.Equal(t, goodbyeTimeout, time.Since(start), "a peer that takes nothing is not waited for")
+			require.NoError(t, l.conn.Close())
+		})
+	})
+}
+
+// The answer to a handshake does not wait for ever for a client that takes nothing.
+func TestHandshakeWithAClientThatTakesNothing(t *testing.T) {
+	inSite(t, newWitness(), nil, func(t *testing.T, w *site) {
+		for _, query := range []string{"EIO=4&transport=websocket", polling4, w.open(Revision4).query} {
+			conn := w.connect()
+			_, err := io.WriteString(conn, w.handshakeText(query))
+			require.NoError(t, err)
+			time.Sleep(DefaultWriteTimeout - 1)
+			require.Len(t, w.srv.Sockets(), 1+boolInt(query == "EIO=4&transport=websocket"))
+			time.Sleep(2)
+			synctest.Wait()
+			require.Len(t, w.srv.Sockets(), 1)
+			_, err = io.WriteString(conn, "x")
+			require.Error(t, err, "the connection is closed")
+			require.NoError(t, conn.Close())
+		}
+	})
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
