@@ -32,8 +32,7 @@ func parseAddr(s string) (address, error) {
 		u, err := url.Parse(s)
 		switch {
 		case err != nil:
-			var ue *url.Error
-			if errors.As(err, &ue) {
+			if ue, ok := errors.AsType[*url.Error](err); ok {
 				err = ue.Err // the rest is the URL
 			}
 			return a, fmt.Errorf("mesh: Addr: %w", err)

@@ -61,8 +61,7 @@ func TestAuthSeesCredentialsAndPeer(t *testing.T) {
 	connect(t, hub, mesh.Options{User: "é", Password: "pässword", Name: "client"})
 	c := <-seen
 	require.NotEmpty(t, c.RemoteAddr)
-	c.RemoteAddr = ""
-	require.True(t, c == mesh.Credentials{User: "é", Password: "pässword", Name: "client"})
+	require.Equal(t, []string{"é", "pässword", "client"}, []string{c.User, c.Password, c.Name}) // it prints without them
 
 	w := dialWire(t, hub.URL(), nil)
 	w.send(`{"event":"x"}`, `{"event":"x"}`)

@@ -2,7 +2,6 @@ package mesh_test
 
 import (
 	"bytes"
-	"errors"
 	"os"
 	"os/exec"
 	"sync/atomic"
@@ -225,7 +224,7 @@ func TestPanicOfACallbackIsNotRecovered(t *testing.T) {
 	cmd.Env = append(os.Environ(), "MESH_TEST_PANIC=1")
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
-	require.True(t, errors.As(err, &exit), "%v", err)
+	require.ErrorAs(t, err, &exit)
 	require.Equal(t, 2, exit.ExitCode())
 	require.Contains(t, string(out), "panic: the callback's own panic")
 }

@@ -94,7 +94,7 @@ func greeting(ctx context.Context, o *Options, addr address, failure error) stri
 	if err != nil {
 		return ""
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Now()) })()
 	said := make([]byte, maxGreeting)
 	n, _ := conn.Read(said) // what came is what there is to say

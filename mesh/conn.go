@@ -116,67 +116,59 @@ func (c *client) report(s State) {
 // live reads a connection until it ends, and then makes the next one, until the client is closed. The first one is
 // introduced by connect, and if that fails there is no other.
 func (c *client) live(conn *conn) {
-	first := true
-	failed := 0
-	for {
-		var cause error
-		if conn != nil {
-			cause = c.readAll(conn)
-			_ = conn.sock.Close() // ended already; this waits for its goroutines
-			close(conn.read)
-			<-conn.introduced
-			switch {
-			case conn.failure == nil:
-				failed = 0
-				c.mu.Lock()
-				c.lose(conn)
-				c.mu.Unlock()
-				if refused := conn.refused.Load(); refused != nil {
-					cause = refused
-				}
-			case first:
-				return
-			default:
-				failed++
-				cause = conn.failure
+	failed := 0 // attempts since the last connection
+	for first := true; ; first = false {
+		cause := c.readAll(conn)
+		_ = conn.sock.Close() // ended already; this waits for its goroutines
+		close(conn.read)
+		<-conn.introduced
+		switch refused := conn.refused.Load(); {
+		case conn.failure != nil && first:
+			return
+		case conn.failure != nil:
+			failed++
+			cause = conn.failure
+		default:
+			failed = 0
+			if refused != nil {
+				cause = refused
 			}
+			c.mu.Lock()
+			c.lose(conn)
+			c.mu.Unlock()
 		}
-		first = false
-		conn = c.redial(&failed, cause)
-		if conn == nil {
+		if conn, failed = c.redial(cause, failed); conn == nil {
 			return
 		}
 	}
 }
 
-// redial makes the next connection. It returns nil if the client is closed.
-func (c *client) redial(failed *int, cause error) *conn {
-	for {
-		pause := backoff(*failed)
-		if c.life.Err() != nil {
-			return nil
-		}
-		c.report(State{Status: Disconnected, Err: cause, Attempt: *failed, Retry: pause})
+// redial makes the next connection, and introduces this node on another goroutine. It returns nil if the client is
+// closed, and how many attempts have failed by now.
+func (c *client) redial(cause error, failed int) (*conn, int) {
+	for c.life.Err() == nil {
+		pause := backoff(failed)
+		c.report(State{Status: Disconnected, Err: cause, Attempt: failed, Retry: pause})
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
 		case <-c.life.Done():
 			timer.Stop()
-			return nil
 		}
 		ctx, cancel := context.WithTimeout(c.life, connectTimeout)
 		conn, err := c.dial(ctx)
 		if err == nil {
 			c.wg.Go(func() {
 				defer cancel()
-				_ = c.introduce(ctx, conn) // conn.failure
+				_ = c.introduce(ctx, conn) // it is in conn.failure
 			})
-			return conn
+			return conn, failed
 		}
 		cancel()
-		*failed++
+		failed++
 		cause = err
 	}
+	return nil, failed
 }
 
 // backoff is the pause before the next attempt after so many that failed. It is random by half, so that the clients of a

@@ -21,7 +21,7 @@ func (l list[T]) with(v T) list[T] {
 	}
 	longer := slices.Clone(l)
 	// Those who hold the chunk see no more than its old length.
-	longer[last] = append(l[last], v)
+	longer[last] = append(longer[last], v)
 	return longer
 }
 

@@ -30,7 +30,7 @@ func TestOutboxKeepsOrderWhileFilledAndEmptied(t *testing.T) {
 		q.pop()
 		want++
 	}
-	require.Equal(t, next, want)
+	require.Equal(t, want, next)
 	require.Zero(t, q.bytes)
 }
 

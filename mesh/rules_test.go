@@ -240,7 +240,7 @@ func TestEventTables(t *testing.T) {
 				}
 			}
 			var want []string
-			for _, name := range strings.Fields(c.hears) {
+			for name := range strings.FieldsSeq(c.hears) {
 				want = append(want, `{"event":"`+name+`"}`)
 			}
 			require.Empty(t, cmp.Diff(want, w.heard()))

@@ -248,7 +248,7 @@ func TestHubEndsWhenItsListenerFails(t *testing.T) {
 	<-failing.Done()
 	require.ErrorIs(t, failing.Err(), errBroken)
 	require.NoError(t, failing.Close())
-	require.Nil(t, hub.Err())
+	require.NoError(t, hub.Err())
 	require.NoError(t, hub.Close())
 	require.ErrorIs(t, hub.Err(), ErrClosed)
 }
