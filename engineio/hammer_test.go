@@ -1,0 +1,151 @@
+package engineio
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestAdvisory_googollee_182_170_393_hammer calls every public method from many goroutines at once, on sessions of each kind
+// that come and go, for a second. What it looks for is what the race detector reports, a panic or a hang.
+func TestAdvisory_googollee_182_170_393_hammer(t *testing.T) {
+	opts := bothRevisions()
+	opts.QueueLimit = 4 << 10
+	opts.BufferLimit = 1 << 20
+	shared := []Message{Prepare(Text("to all")), Prepare(Binary([]byte{4, 0, 255})), Prepare(Text(string(make([]byte, 3000))))}
+	known := func(err error) {
+		var closed *CloseError
+		if err != nil && !errors.As(err, &closed) && !errors.Is(err, ErrQueueFull) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
+			t.Errorf("unexpected: %v", err)
+		}
+	}
+	var closers sync.WaitGroup // a polling session whose client is gone is closed in 30 s, or with the server
+	// poke does one thing to a socket.
+	poke := func(s *Socket) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+		defer cancel()
+		switch rand.IntN(40) {
+		case 0:
+			closers.Go(func() { known(s.Close()) })
+		case 1:
+			s.Abort(context.Canceled)
+		case 2, 3:
+			known(s.Flush(ctx))
+		case 4:
+			if s.Revision() == Revision3 && s.Request() == nil {
+				known(s.Ping(ctx))
+			}
+		case 5:
+			if s.Context().Err() != nil {
+				known(context.Cause(s.Context()))
+			}
+		case 6:
+			_, _ = s.Transport(), s.ID()
+			if r := s.Request(); r != nil {
+				r.Header.Set("X", "mine")
+			}
+		case 7, 8, 9, 10:
+			known(s.Write(ctx, shared[rand.IntN(len(shared))]))
+		case 11, 12, 13:
+			known(s.Write(ctx, Text("own")))
+		default:
+			known(s.TryWrite(shared[rand.IntN(len(shared))]))
+		}
+	}
+	h := HandlerFunc(func(ctx context.Context, s *Socket) {
+		switch rand.IntN(3) {
+		case 0:
+			s.Discard()
+			<-ctx.Done()
+		case 1:
+			echo(ctx, s)
+		case 2:
+			for range 20 {
+				if _, err := s.Read(ctx); err != nil {
+					known(err)
+					return
+				}
+				poke(s)
+			}
+		}
+	})
+	srv, url := serve(t, h, opts)
+	until := time.Now().Add(time.Second)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() { // the server's side of all sessions
+			for time.Now().Before(until) {
+				for _, s := range srv.Sockets() {
+					poke(s)
+				}
+			}
+		})
+	}
+	for _, o := range everyWay {
+		wg.Go(func() {
+			o.QueueLimit = 4 << 10
+			for time.Now().Before(until) {
+				ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+				s, err := Dial(ctx, url, &o)
+				cancel()
+				if err != nil {
+					continue // the server's side was ended while it was opened
+				}
+				var mine sync.WaitGroup
+				mine.Go(func() {
+					for {
+						if _, err := s.Read(context.Background()); err != nil && !errors.Is(err, ErrConcurrentRead) {
+							known(err)
+							return
+						}
+					}
+				})
+				for range 3 {
+					mine.Go(func() {
+						for range 30 {
+							poke(s)
+						}
+					})
+				}
+				mine.Go(func() { // a second reader is told so
+					if _, err := s.Read(s.Context()); !errors.Is(err, ErrConcurrentRead) && err != nil {
+						known(err)
+					}
+				})
+				<-time.After(time.Duration(rand.IntN(20)) * time.Millisecond)
+				known(s.Close())
+				mine.Wait()
+			}
+		})
+	}
+	wg.Wait()
+
+	// Shutdown and Close in the middle of it.
+	for range 20 {
+		wg.Go(func() {
+			s, err := Dial(context.Background(), url, &DialOptions{Transports: []Transport{Transport([]string{"polling", "websocket"}[rand.IntN(2)])}})
+			if err == nil {
+				_, err = s.Read(context.Background())
+				known(err)
+				known(s.Close())
+			}
+		})
+	}
+	for range 3 {
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+			defer cancel()
+			known(srv.Shutdown(ctx))
+			known(srv.Close())
+		})
+	}
+	wg.Wait()
+	closers.Wait()
+	require.Empty(t, srv.Sockets())
+	require.Zero(t, srv.conf.budget.used.Load())
+}
