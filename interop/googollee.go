@@ -1,10 +1,7 @@
 package interop
 
 import (
-	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"sync"
 	"testing"
 )
@@ -21,38 +18,4 @@ func StartGoogollee(t testing.TB) *Peer {
 	return start(t, "googollee", exec.CommandContext(t.Context(), exe))
 }
 
-var builds struct {
-	sync.Mutex
-	dir string
-}
-
-var googollee = sync.OnceValues(func() (string, error) {
-	root, err := moduleRoot()
-	if err != nil {
-		return "", err
-	}
-	dir, err := os.MkdirTemp("", "interop")
-	if err != nil {
-		return "", fmt.Errorf("interop: %w", err)
-	}
-	builds.Lock()
-	builds.dir = dir
-	builds.Unlock()
-	exe := filepath.Join(dir, "googollee.exe") // the suffix is for Windows, and does no harm elsewhere
-	cmd := exec.Command("go", "build", "-o", exe, "./interop/googollee")
-	cmd.Dir = root
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("interop: go build: %w\n%s", err, out)
-	}
-	return exe, nil
-})
-
-// RemoveBuilds removes the programs that were built for this process.
-func RemoveBuilds() {
-	builds.Lock()
-	defer builds.Unlock()
-	if builds.dir != "" {
-		_ = os.RemoveAll(builds.dir)
-		builds.dir = ""
-	}
-}
+var googollee = sync.OnceValues(func() (string, error) { return build("./interop/googollee") })

@@ -96,6 +96,18 @@ const startTimeout = time.Minute
 // start runs cmd as a peer until t ends, and returns when it takes commands.
 func start(t testing.TB, name string, cmd *exec.Cmd) *Peer {
 	t.Helper()
+	p := startProgram(t, name, cmd)
+	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
+	defer cancel()
+	if _, err := p.Node().Await(ctx, "ready"); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// startProgram is start for a program that takes no commands. It must print JSON lines, each with an event.
+func startProgram(t testing.TB, name string, cmd *exec.Cmd) *Peer {
+	t.Helper()
 	p := &Peer{name: name, cmd: cmd, exited: make(chan struct{}), endpoints: make(map[string]*Endpoint)}
 	cmd.Stderr = stderrOf{p}
 	in, err := cmd.StdinPipe()
@@ -117,11 +129,6 @@ func start(t testing.TB, name string, cmd *exec.Cmd) *Peer {
 			t.Logf("interop: %s wrote to standard error:\n%s", name, p.Stderr())
 		}
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
-	defer cancel()
-	if _, err := p.Node().Await(ctx, "ready"); err != nil {
-		t.Fatal(err)
-	}
 	return p
 }
 

@@ -1,0 +1,47 @@
+package interop
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+)
+
+var builds struct {
+	sync.Mutex
+	dir string
+}
+
+// build builds a program of this module, and returns where it is until RemoveBuilds.
+func build(pkg string) (exe string, err error) {
+	root, err := moduleRoot()
+	if err != nil {
+		return "", err
+	}
+	builds.Lock()
+	defer builds.Unlock()
+	if builds.dir == "" {
+		if builds.dir, err = os.MkdirTemp("", "interop"); err != nil {
+			return "", fmt.Errorf("interop: %w", err)
+		}
+	}
+	exe = filepath.Join(builds.dir, filepath.Base(pkg)+".exe") // the suffix is for Windows, and does no harm elsewhere
+	cmd := exec.CommandContext(context.Background(), "go", "build", "-o", exe, pkg)
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("interop: go build: %w\n%s", err, out)
+	}
+	return exe, nil
+}
+
+// RemoveBuilds removes the programs that were built for this process.
+func RemoveBuilds() {
+	builds.Lock()
+	defer builds.Unlock()
+	if builds.dir != "" {
+		_ = os.RemoveAll(builds.dir)
+		builds.dir = ""
+	}
+}
