@@ -224,6 +224,12 @@ func (s *star) round(t testing.TB, from member, name, payload string) [][]Event 
 func (s *star) settle(t testing.TB, from member) [][]Event {
 	t.Helper()
 	from.emit(t, "mark", "")
+	return s.collect(t)
+}
+
+// collect is settle for one who has emitted "mark".
+func (s *star) collect(t testing.TB) [][]Event {
+	t.Helper()
 	heard := [][]Event{until(t, s.hub, "mark")}
 	s.hub.emit(t, "done", "")
 	for _, c := range s.clients {
