@@ -1,0 +1,120 @@
+package interop
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/mesh"
+)
+
+var meshCommand = sync.OnceValues(func() (string, error) { return build("./cmd/mesh") })
+
+// startReadme runs the README's Node program.
+func startReadme(t *testing.T, port int) *Peer {
+	t.Helper()
+	Need(t, "node", "npm")
+	dir, err := install()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), "node", filepath.Join(dir, "readme.js"))
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "PORT="+strconv.Itoa(port), "INTERVAL=50")
+	return startProgram(t, "readme.js", cmd)
+}
+
+// startCommand runs the README's command line. Its payload tells it from others.
+func startCommand(t *testing.T, port, n int) *Peer {
+	t.Helper()
+	Need(t, "go")
+	exe, err := meshCommand()
+	require.NoError(t, err)
+	return startProgram(t, fmt.Sprintf("mesh start %d", n), exec.CommandContext(t.Context(), exe, "start",
+		"--addr", "localhost:"+strconv.Itoa(port), "--on", "myEvent", "--emit", "myEvent",
+		"--data", fmt.Sprintf(`{"n":%d}`, n), "--every", "50ms"))
+}
+
+// requireHears waits until a program has printed an event of each of the others, and of itself.
+func requireHears(t *testing.T, p *Peer, wanted ...int) {
+	t.Helper()
+	missing := make(map[int]bool)
+	for _, n := range wanted {
+		missing[n] = true
+	}
+	for len(missing) > 0 {
+		var payload struct{ N int }
+		require.NoError(t, json.Unmarshal(p.Node().MustAwait(t, "myEvent").Payload, &payload))
+		delete(missing, payload.N)
+	}
+}
+
+// TestReadmeProgramsHearEachOther runs what the README runs in three terminals. Whoever is first is the hub.
+func TestReadmeProgramsHearEachOther(t *testing.T) {
+	t.Parallel()
+	for _, first := range []kind{nodeKind, goKind} {
+		t.Run(fmt.Sprintf("%s first", first), func(t *testing.T) {
+			t.Parallel()
+			port := stablePort(t)
+			var programs []*Peer
+			if first == nodeKind {
+				programs = append(programs, startReadme(t, port))
+				requireHears(t, programs[0], 1) // itself: it listens
+			}
+			programs = append(programs, startCommand(t, port, 2))
+			requireHears(t, programs[len(programs)-1], 2)
+			programs = append(programs, startCommand(t, port, 3))
+			if first == goKind {
+				programs = append(programs, startReadme(t, port))
+			}
+			for _, p := range programs {
+				requireHears(t, p, 1, 2, 3)
+			}
+		})
+	}
+}
+
+// TestStartConnectsToANodeHub that has the address, also one that the name localhost stands for among others.
+func TestStartConnectsToANodeHub(t *testing.T) {
+	t.Parallel()
+	for _, host := range []string{"127.0.0.1", "localhost"} {
+		t.Run(host, func(t *testing.T) {
+			t.Parallel()
+			s := startStar(t, nodeKind, []kind{nodeKind}, "ping")
+			n, err := mesh.Start(t.Context(), &mesh.Options{Addr: fmt.Sprintf("%s:%d", host, s.port)})
+			ours := newGoMember(t, n, err)
+			require.Equal(t, mesh.Client, ours.Role())
+			info, ok := ours.Hub()
+			require.True(t, ok)
+			require.Equal(t, mesh.HubInfo{Node: true}, info)
+			for _, name := range []string{"ping", "done"} {
+				ours.on(t, name)
+			}
+			s.clients = append(s.clients, ours)
+			s.sync(t)
+			for _, from := range append([]member{s.hub}, s.clients...) {
+				s.requireRound(t, from, "ping", 1, 1, 1)
+			}
+		})
+	}
+}
+
+// TestNodeProgramConnectsToWhatStartBecame: our Start is first, so it is the hub.
+func TestNodeProgramConnectsToWhatStartBecame(t *testing.T) {
+	t.Parallel()
+	port := stablePort(t)
+	n, err := mesh.Start(t.Context(), &mesh.Options{Addr: fmt.Sprintf("localhost:%d", port)})
+	hub := newGoMember(t, n, err)
+	require.Equal(t, mesh.Hub, hub.Role())
+	hub.on(t, "myEvent")
+	program := startReadme(t, port)
+	ev := hub.events.MustAwait(t, "heard")
+	require.Equal(t, `{"n":1}`, string(ev.Payload))
+	hub.emit(t, "myEvent", `{"n":2}`)
+	requireHears(t, program, 1, 2)
+}
