@@ -96,6 +96,8 @@ func TestListenersAreKeptLive(t *testing.T) {
 			s.sync(t)
 			s.requireRound(t, s.hub, "soon", 0, 1, 0)
 			s.requireRound(t, s.hub, "soon", 0, 0, 0)
+			s.sync(t)
+			require.Equal(t, 1, s.audience(t, "soon"), "a client of the original's does not tell that it no longer listens")
 		})
 	}
 }
@@ -115,6 +117,36 @@ func TestTwoPartNamesReachEveryone(t *testing.T) {
 					want[at] = 1
 				}
 				s.requireRound(t, from, "ns::pong", want...)
+			}
+		})
+	}
+}
+
+// TestAHubsEchoReachesTheEmitterOnAGoHub: a Node hub knows the emitter by the ID in the payload, and takes the echo for
+// its event.
+func TestAHubsEchoReachesTheEmitterOnAGoHub(t *testing.T) {
+	t.Parallel()
+	for _, hub := range []kind{nodeKind, goKind} {
+		t.Run(fmt.Sprintf("%s hub", hub), func(t *testing.T) {
+			t.Parallel()
+			s := startStar(t, hub, []kind{nodeKind, goKind})
+			s.hub.on(t, "ping")
+			for _, c := range s.clients {
+				c.on(t, "pong")
+			}
+			s.sync(t)
+			for at, c := range s.clients {
+				ping := s.round(t, c, "ping", `{}`)[0]
+				require.Len(t, ping, 1)
+				want := []int{0, 1, 1}
+				if hub == nodeKind {
+					want[1+at] = 0
+				}
+				var got []int
+				for _, events := range s.round(t, s.hub, "pong", string(ping[0].Payload)) {
+					got = append(got, len(events))
+				}
+				require.Equal(t, want, got)
 			}
 		})
 	}

@@ -10,21 +10,28 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// startHubAt starts a hub at a port, and returns what ends it: our hub is closed, the original's process is killed.
+// startHubAt starts a hub at a port, and returns what ends it: our hub is closed, the original's process is killed. Its
+// listeners are there before its first client.
 func startHubAt(t *testing.T, k kind, port int, names ...string) (hub member, end func()) {
 	t.Helper()
 	if k == goKind {
-		h := startGoHub(t, mesh.Options{Addr: localAddr(port)})
-		hub, end = h, func() { require.NoError(t, h.Close()) }
-	} else {
-		h := startNodeMember(t)
-		h.listen(t, Command{Port: port})
-		hub, end = h, h.peer.Kill
+		ready := make(chan struct{})
+		h := startGoHub(t, mesh.Options{Addr: localAddr(port), Authorize: func(context.Context, mesh.Credentials) error {
+			<-ready
+			return nil
+		}})
+		for _, name := range names {
+			h.on(t, name)
+		}
+		close(ready)
+		return h, func() { require.NoError(t, h.Close()) }
 	}
+	h := startNodeMember(t)
 	for _, name := range names {
-		hub.on(t, name)
+		h.on(t, name)
 	}
-	return hub, end
+	h.listen(t, Command{Port: port})
+	return h, h.peer.Kill
 }
 
 // TestClientsReturnToAHubThatRestarts: ours by themselves, the original's with reconnect.js. Twice, since the original
