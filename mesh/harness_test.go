@@ -225,11 +225,11 @@ func (b *logBuffer) logger() *slog.Logger {
 
 // proxy forwards TCP connections, and can cut them all, refuse new ones, or hold back what flows.
 type proxy struct {
-	t      testing.TB
-	l      net.Listener
-	target string
+	t testing.TB
+	l net.Listener
 
 	mu     sync.Mutex
+	target string
 	conns  map[net.Conn]struct{}
 	refuse bool
 	wg     sync.WaitGroup
@@ -256,7 +256,10 @@ func (p *proxy) accept() {
 		if err != nil {
 			return
 		}
-		out, err := net.Dial("tcp", p.target)
+		p.mu.Lock()
+		target := p.target
+		p.mu.Unlock()
+		out, err := net.Dial("tcp", target)
 		if err != nil || !p.admit(in, out) {
 			_ = in.Close()
 			if out != nil {

@@ -125,7 +125,6 @@ func TestOfflineQueueHoldsOneMegabyteAndTheCallerIsTold(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	p := startProxy(t, hub.Addr())
 	c := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
-	heard := listenTo(t, hub, "e", "end")
 	changes := states(c)
 	p.cut(true)
 	awaitStatus(t, changes, mesh.Disconnected)
@@ -140,6 +139,25 @@ func TestOfflineQueueHoldsOneMegabyteAndTheCallerIsTold(t *testing.T) {
 	}
 	require.ErrorIs(t, err, mesh.ErrQueueFull)
 	require.InDelta(t, 1<<20/10_000, sent, 5)
+	local := make(chan mesh.Event, 1)
+	c.On("e", func(e mesh.Event) { local <- e })
+	require.ErrorIs(t, c.Emit("e", payload), mesh.ErrQueueFull)
+	require.NoError(t, c.Close())
+	require.Empty(t, local, "what is not sent is not heard by the node itself either")
+}
+
+func TestOfflineQueueThatWasFullIsSent(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	p := startProxy(t, hub.Addr())
+	c := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket, OfflineLimit: 100_000})
+	heard := listenTo(t, hub, "e", "end")
+	changes := states(c)
+	p.cut(true)
+	awaitStatus(t, changes, mesh.Disconnected)
+	sent := 0
+	for c.Emit("e", sent) == nil {
+		sent++
+	}
 	p.open()
 	for range sent {
 		require.Equal(t, "e", heard.next().Name)
@@ -280,14 +298,12 @@ func TestEmitNeverBlocksOnASlowHub(t *testing.T) {
 	// A hub that accepts everything and reads nothing.
 	stuck := make(chan struct{})
 	server := engineio.NewServer(engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
-		for range 1 { // the handshake and the ping behind it
-			_, _ = s.Read(ctx)
-		}
+		_, _ = s.Read(ctx) // the handshake
 		go func() {
 			<-stuck
 			s.Abort(nil)
 		}()
-		_, _ = s.Read(ctx)
+		_, _ = s.Read(ctx) // answers the ping behind it, and takes one event
 		<-stuck
 	}), &engineio.ServerOptions{Revisions: []engineio.Revision{engineio.Revision3}})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
