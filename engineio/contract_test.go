@@ -640,7 +640,8 @@ func TestCloseFrameStandsBehindWholeFrames(t *testing.T) {
 		require.Equal(t, "close", l.ending())
 	})
 	t.Run("what is being written", func(t *testing.T) {
-		inSite(t, echo, nil, func(t *testing.T, w *site) {
+		h := newWitness()
+		inSite(t, h, nil, func(t *testing.T, w *site) {
 			l, sid := w.session(Revision4)
 			s := (&visit{w: w, sid: sid}).socket()
 			require.NoError(t, s.TryWrite(Text("whole")))
@@ -655,7 +656,7 @@ func TestCloseFrameStandsBehindWholeFrames(t *testing.T) {
 			synctest.Wait()
 			l.say("nonsense")
 			start := time.Now()
-			<-s.Context().Done()
+			require.Equal(t, remoteParse, h.end(sid))
 			require.Equal(t, goodbyeTimeout, time.Since(start), "a peer that takes nothing is not waited for")
 			require.NoError(t, l.conn.Close())
 		})

@@ -277,7 +277,7 @@ func (c *client) dialWebSocket(ctx context.Context) (*wsConn, error) {
 		_ = conn.Close()
 		return nil, &HandshakeError{Status: resp.StatusCode, Code: -1, Message: "the answer to the WebSocket handshake does not fit"}
 	}
-	return newWSConn(conn, c.opts.Revision, ws.StateClientSide, c.opts.MaxPayload, c.opts.WriteTimeout, nil), nil
+	return newWSConn(conn, c.opts.Revision, ws.StateClientSide, c.opts.MaxPayload, c.opts.WriteTimeout), nil
 }
 
 // statusError is an answer that is no 200.

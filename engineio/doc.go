@@ -43,9 +43,9 @@
 // there is something to write and end when it is written, and ServeHTTP does not outlive a handshake. [Server.Shutdown],
 // [Server.Close] and a client's [Socket.Close] wait for every goroutine.
 //
-// A server holds for each session at most its queue (QueueLimit and one message), one message being received or one POST
-// (MaxPayload, and as much again while it grows), and one payload waiting for the reader; for all sessions together at most
-// BufferLimit beyond 4 KiB of queue and 32 KiB of input each.
+// A server holds for each session at most its queue (QueueLimit and one message), 32 KiB of a message being received, and one
+// payload or message waiting for the reader (MaxPayload). What is received beyond these 32 KiB is bounded for all sessions together
+// by ReceiveLimit, and what is queued beyond 4 KiB each by BufferLimit.
 //
 // # Safety
 //

@@ -317,9 +317,7 @@ func TestUnfinishedMessages(t *testing.T) {
 	f, err := l.frame()
 	require.NoError(t, err)
 	require.Equal(t, ws.OpPong, f.Header.OpCode, "all of it has been read")
-	used := w.srv.conf.budget.used.Load()
-	require.GreaterOrEqual(t, used, int64(n), "the unfinished message is on the account")
-	require.LessOrEqual(t, used, int64(5*n))
+	require.False(t, w.srv.conf.receiving.room.TryAcquire(DefaultReceiveLimit), "the unfinished message has its turn")
 	require.Less(t, heap()-before, int64(4*n), "heap")
 	reset(l.conn)
 	h.end(sid)
@@ -335,35 +333,39 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// Messages received in part take from the limit of all, and what exceeds it costs its sender the session, on both
-// transports.
-func TestUnfinishedMessagesAreBoundedTogether(t *testing.T) {
-	h := newWitness()
-	inSite(t, h, &ServerOptions{BufferLimit: 1 << 20}, func(t *testing.T, w *site) {
-		var lines []*line
-		var sids []string
-		for range 4 {
-			l, sid := w.session(Revision4)
-			lines, sids = append(lines, l), append(sids, sid)
-			go func() { _, _ = io.WriteString(l.conn, masked(0x01, "4"+strings.Repeat("x", 240_000))) }()
-		}
+// Large messages take turns, on both transports; small ones are not held up. Whoever does not use its turn loses the session.
+func TestLargeMessagesTakeTurns(t *testing.T) {
+	large := strings.Repeat("x", 240_000)
+	inSite(t, echo, &ServerOptions{ReceiveLimit: 300_000}, func(t *testing.T, w *site) {
+		others := w.bystanders()
+		start := time.Now()
+		slow, _ := w.session(Revision4)
+		slow.requireEcho("small")
+		go func() { _, _ = io.WriteString(slow.conn, masked(0x01, "4"+large)) }() // the end is missing
 		synctest.Wait()
-		require.LessOrEqual(t, w.srv.conf.budget.used.Load(), int64(1<<20))
-		alive := len(w.srv.Sockets())
-		require.Less(t, alive, 4)
-		require.Positive(t, alive)
-		v := w.open(Revision4)
-		require.Equal(t, "503 ", v.post("4"+strings.Repeat("x", 900_000)).brief())
-		e := <-h.of(v.sid)
-		require.ErrorIs(t, e, errBufferLimit)
-		require.False(t, e.Remote)
-		for _, l := range lines {
-			require.NoError(t, l.conn.Close())
+
+		waiting, _ := w.session(Revision4)
+		go func() { _, _ = io.WriteString(waiting.conn, masked(0x81, "4"+large)) }()
+		posting := w.open(Revision4)
+		answer := make(chan string)
+		go func() { answer <- posting.post("4" + large).brief() }()
+		synctest.Wait()
+		others.v.requireEcho("polling")
+		others.l.requireEcho("websocket")
+		select {
+		case <-answer:
+			t.Fatal("two large messages at once")
+		default:
 		}
-		for _, sid := range sids {
-			<-h.of(sid)
-		}
-		requireNothingLeft(t, w.srv)
+		require.Zero(t, time.Since(start))
+
+		require.Equal(t, "4"+large, waiting.text())
+		require.Equal(t, "200 ok", <-answer)
+		require.Equal(t, DefaultPingTimeout, time.Since(start), "the one that did not use its turn has lost it")
+		require.True(t, w.srv.conf.receiving.room.TryAcquire(300_000))
+		w.srv.conf.receiving.room.Release(300_000)
+		require.NoError(t, slow.conn.Close())
+		require.NoError(t, waiting.conn.Close())
 	})
 }
 

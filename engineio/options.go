@@ -19,6 +19,7 @@ const (
 	DefaultMaxPayload     = 1_000_000 // bytes
 	DefaultQueueLimit     = 1 << 20   // bytes
 	DefaultBufferLimit    = 512 << 20 // bytes
+	DefaultReceiveLimit   = 8 << 20   // bytes
 	// DefaultDialMaxPayload bounds what a client accepts in one message or poll, in bytes. It is larger than the
 	// servers' limit for one message because a poll may bring many.
 	DefaultDialMaxPayload = 16 << 20
@@ -58,10 +59,13 @@ type ServerOptions struct {
 	// QueueLimit bounds what waits to be sent on one socket, in bytes. One message larger than that is accepted
 	// when nothing waits. Default: 1 MiB.
 	QueueLimit int
-	// BufferLimit bounds what all sockets of the server hold together, in bytes: messages that wait to be sent
-	// (one shared by many sockets counts once a socket) and messages that were received in part.
-	// Default: 512 MiB.
+	// BufferLimit bounds what waits to be sent on all sockets of the server together, in bytes; a message shared by
+	// many counts once a socket. Default: 512 MiB.
 	BufferLimit int64
+	// ReceiveLimit bounds what messages and POSTs of more than 32 KiB hold together while they are received, in
+	// bytes. When it is reached, the next one waits for its turn, and its sender with it; once it has its turn, it must
+	// be complete within PingTimeout. Default: 8 MiB.
+	ReceiveLimit int64
 
 	// AllowedOrigins are the origins ("https://example.com") whose pages may open sessions, besides those of the
 	// server's own host; "*" admits every page. Default: none. Requests without an Origin header, which come from
@@ -100,6 +104,7 @@ func (o *ServerOptions) withDefaults() ServerOptions {
 	c.MaxPayload = orElse(c.MaxPayload, DefaultMaxPayload)
 	c.QueueLimit = orElse(c.QueueLimit, DefaultQueueLimit)
 	c.BufferLimit = orElse(c.BufferLimit, DefaultBufferLimit)
+	c.ReceiveLimit = orElse(c.ReceiveLimit, DefaultReceiveLimit)
 	c.Logger = orElse(c.Logger, slog.New(slog.DiscardHandler))
 	return c
 }

@@ -299,38 +299,33 @@ func (s *Socket) readPost(w http.ResponseWriter, r *http.Request, isBinary bool)
 	if r.ContentLength > int64(s.conf.maxPayload) {
 		return nil, http.StatusRequestEntityTooLarge, nil
 	}
-	body, err := readBody(http.MaxBytesReader(w, r.Body, int64(s.conf.maxPayload)), s.conf.budget)
+	leave := func() {}
+	body, err := readBody(http.MaxBytesReader(w, r.Body, int64(s.conf.maxPayload)), func() (int, error) {
+		n := s.conf.maxPayload
+		if r.ContentLength >= 0 {
+			n = int(r.ContentLength)
+		}
+		turn, err := s.conf.receiving.enter(s.ctx, n)
+		if err != nil {
+			return 0, err
+		}
+		leave = turn
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.state != stateClosed { // else finish has cut the reading short
+			_ = s.body.SetReadDeadline(s.conf.turnDeadline())
+		}
+		return n, nil
+	})
+	defer func() { leave() }()
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
 		return nil, http.StatusRequestEntityTooLarge, nil
-	case errors.Is(err, errBufferLimit):
-		return nil, http.StatusServiceUnavailable, &CloseError{Reason: ReasonTransportError, Err: err}
 	case err != nil:
 		return nil, http.StatusBadRequest, &CloseError{Reason: ReasonTransportError, Remote: true, Err: errPostAborted}
 	}
 	return body, http.StatusOK, nil
-}
-
-// readBody reads all of r. Memory grows with what arrives, and beyond growStep is taken from the budget meanwhile.
-func readBody(r io.Reader, b *budget) ([]byte, error) {
-	in := reader{src: r}
-	defer in.settle(b)
-	var body []byte
-	for {
-		if !in.reserve(len(body), b) {
-			return nil, errBufferLimit
-		}
-		body = slices.Grow(body, max(512, min(len(body), 256<<10)))
-		n, err := r.Read(body[len(body):cap(body)])
-		body = body[:len(body)+n]
-		if err == io.EOF {
-			return body, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
 }
 
 // parsePayload parses the body of a POST. In the text form of revision 3, where two dialects say the same about

@@ -5,7 +5,6 @@ import (
 	"io"
 	"slices"
 	"sync"
-	"sync/atomic"
 )
 
 // The sizes of read buffers, in bytes: what a plain socket borrows while it has something to read, and what other
@@ -29,7 +28,6 @@ type reader struct {
 	own      []byte
 	buf      []byte // what was read and not yet consumed
 	err      error  // what src failed with
-	reserved int    // bytes taken from the budget for an unfinished message
 }
 
 // preload hands the reader bytes that were read already. They are kept as they are.
@@ -96,19 +94,12 @@ func (r *reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// growStep is how far memory for a message may run ahead of what was received of it, and how much of an unfinished
-// message is free of the budget, in bytes.
-const growStep = 32 << 10
-
 // appendN appends the next n bytes to dst. Memory grows with what arrives, not with n.
-func (r *reader) appendN(dst []byte, n int, b *budget) ([]byte, error) {
+func (r *reader) appendN(dst []byte, n int) ([]byte, error) {
 	if dst == nil {
-		dst = make([]byte, 0, min(n, growStep))
+		dst = make([]byte, 0, min(n, freeInput))
 	}
 	for n > 0 {
-		if !r.reserve(len(dst), b) {
-			return nil, errBufferLimit
-		}
 		var err error
 		var m int
 		switch {
@@ -117,7 +108,7 @@ func (r *reader) appendN(dst []byte, n int, b *budget) ([]byte, error) {
 			dst = append(dst, r.buf[:m]...)
 			r.buf = r.buf[m:]
 		case n >= borrowedBuffer: // read it straight to where it belongs
-			dst = slices.Grow(dst, min(n, max(growStep, len(dst))))
+			dst = slices.Grow(dst, min(n, max(freeInput, len(dst))))
 			if r.owner != nil {
 				r.owner.flushBeforeBlock()
 			}
@@ -134,51 +125,4 @@ func (r *reader) appendN(dst []byte, n int, b *budget) ([]byte, error) {
 		}
 	}
 	return dst, nil
-}
-
-// reserve takes from the budget what a message of n bytes, so far, costs beyond its free part. It takes twice the
-// size, which is what growing may leave behind.
-func (r *reader) reserve(n int, b *budget) bool {
-	if n <= growStep || 2*n <= r.reserved {
-		return true
-	}
-	if !b.take(2 * n) {
-		return false
-	}
-	r.reserved += 2 * n
-	return true
-}
-
-// settle gives back what an unfinished message had taken from the budget.
-func (r *reader) settle(b *budget) {
-	if r.reserved > 0 {
-		b.give(r.reserved)
-		r.reserved = 0
-	}
-}
-
-// errBufferLimit is why a session ends that would take more memory than all may have.
-var errBufferLimit = errors.New("engineio: BufferLimit reached")
-
-// budget bounds the bytes that all sockets of a server hold. The nil budget is without bound.
-type budget struct {
-	limit int64
-	used  atomic.Int64
-}
-
-func (b *budget) take(n int) bool {
-	if b == nil {
-		return true
-	}
-	if b.used.Add(int64(n)) > b.limit {
-		b.used.Add(-int64(n))
-		return false
-	}
-	return true
-}
-
-func (b *budget) give(n int) {
-	if b != nil {
-		b.used.Add(-int64(n))
-	}
 }

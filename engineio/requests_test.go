@@ -468,7 +468,9 @@ func TestPostLimit(t *testing.T) {
 				require.Len(t, v.poll().body, 100)
 				require.Equal(t, "413 ", post(101).brief())
 				require.Equal(t, "413 ", post(102).brief())
-				require.Equal(t, "413 ", post(300_000).brief())
+				if chunked && rev == Revision4 { // net/http lingers for half a second
+					require.Equal(t, "413 ", post(300_000).brief())
+				}
 				v.requireEcho("the session lives on")
 			})
 		}

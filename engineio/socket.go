@@ -84,6 +84,7 @@ type config struct {
 	maxPayload     int
 	queueLimit     int
 	budget         *budget
+	receiving      *receiveLimit
 	log            *slog.Logger
 	wg             *sync.WaitGroup // every goroutine of these sockets
 }
@@ -156,6 +157,7 @@ func (s *Socket) finish(e *CloseError, wsErr error) {
 		_ = s.body.SetReadDeadline(time.Unix(1, 0))
 	}
 	conn, probe := s.ws, s.probe
+	s.cancel(e) // under the lock: who is told of the end finds the context done
 	s.cond.Broadcast()
 	if _, owed := closeCode(wsErr); owed && conn != nil { // a close frame follows, which must not cut another in two
 		kill := time.AfterFunc(goodbyeTimeout, func() { _ = conn.conn.Close() })
@@ -167,7 +169,6 @@ func (s *Socket) finish(e *CloseError, wsErr error) {
 	}
 	s.mu.Unlock()
 
-	s.cancel(e)
 	if conn != nil {
 		conn.end(wsErr)
 	}

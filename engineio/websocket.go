@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -25,7 +26,6 @@ type wsConn struct {
 	base64       bool
 	limit        int           // bytes of one message
 	writeTimeout time.Duration // of one write
-	budget       *budget
 
 	// Writing.
 	raw  *rawConn // nil if writing may have to wait
@@ -37,6 +37,7 @@ type wsConn struct {
 	fragment []byte    // what has come of an unfinished message
 	fragOp   ws.OpCode // its opcode
 	borrowed bool      // the last packet's data stands in the read buffer
+	admitted func()    // to be called when the large message that is being received is complete
 	owner    *Socket   // once it is the transport of one
 }
 
@@ -53,8 +54,8 @@ type frameError struct {
 func (e *frameError) Error() string { return fmt.Sprintf("%s: %v", e.reason, e.err) }
 func (e *frameError) Unwrap() error { return e.err }
 
-func newWSConn(conn io.ReadWriteCloser, rev Revision, state ws.State, limit int, writeTimeout time.Duration, b *budget) *wsConn {
-	c := &wsConn{conn: conn, rev: rev, state: state, limit: limit, writeTimeout: writeTimeout, budget: b}
+func newWSConn(conn io.ReadWriteCloser, rev Revision, state ws.State, limit int, writeTimeout time.Duration) *wsConn {
+	c := &wsConn{conn: conn, rev: rev, state: state, limit: limit, writeTimeout: writeTimeout}
 	c.in.src = conn
 	if c.raw = newRawConn(conn); c.raw != nil {
 		c.in.raw, c.in.pull = c.raw, c.in.pullRaw
@@ -67,7 +68,9 @@ func newWSConn(conn io.ReadWriteCloser, rev Revision, state ws.State, limit int,
 // others need, and allocates nothing, so that its stack stays small, see Socket.Read.
 func (c *wsConn) readPacket() (packet.Packet, error) {
 	op, body, err := c.readMessage()
-	c.in.settle(c.budget)
+	if c.admitted != nil {
+		c.dismiss()
+	}
 	if err != nil {
 		return packet.Packet{}, err
 	}
@@ -114,6 +117,9 @@ func (c *wsConn) readMessage() (op ws.OpCode, body []byte, err error) {
 		default:
 			if err = c.readFragment(h); err == nil && h.Fin {
 				op, body = c.fragOp, c.fragment
+				if cap(body) > 2*len(body) {
+					body = bytes.Clone(body) // the room that it did not need is not to stay with it
+				}
 				c.fragOp, c.fragment, c.borrowed = 0, nil, false
 				return op, body, nil
 			}
@@ -149,7 +155,12 @@ func (c *wsConn) check(h ws.Header) error {
 // readFragment reads a frame that is part of a message, or is not buffered as a whole.
 func (c *wsConn) readFragment(h ws.Header) (err error) {
 	start := len(c.fragment)
-	if c.fragment, err = c.in.appendN(c.fragment, int(h.Length), c.budget); err != nil {
+	if start+int(h.Length) > freeInput && c.admitted == nil {
+		if err := c.admit(h); err != nil {
+			return err
+		}
+	}
+	if c.fragment, err = c.in.appendN(c.fragment, int(h.Length)); err != nil {
 		return err
 	}
 	if h.Masked {
@@ -159,6 +170,38 @@ func (c *wsConn) readFragment(h ws.Header) (err error) {
 		c.fragOp = h.OpCode
 	}
 	return nil
+}
+
+// admit waits for the turn of a large message, whose next frame has header h. From then on the message has its time.
+func (c *wsConn) admit(h ws.Header) (err error) {
+	s := c.owner
+	if s == nil { // only an upgrade's probe may come before the session has moved
+		return &frameError{ws.StatusMessageTooBig, ReasonTransportError, ErrTooLarge}
+	}
+	n := c.limit // nobody knows how many fragments are to come
+	if h.Fin && c.fragOp == 0 {
+		n = int(h.Length)
+	}
+	if c.admitted, err = s.conf.receiving.enter(s.ctx, n); err != nil {
+		return err
+	}
+	if s.server == nil {
+		return nil
+	}
+	c.fragment = slices.Grow(c.fragment, n-len(c.fragment))
+	if d, ok := c.conn.(interface{ SetReadDeadline(time.Time) error }); ok {
+		_ = d.SetReadDeadline(s.conf.turnDeadline()) // a broken connection fails in Read
+	}
+	return nil
+}
+
+// dismiss ends what admit began.
+func (c *wsConn) dismiss() {
+	c.admitted()
+	c.admitted = nil
+	if d, ok := c.conn.(interface{ SetReadDeadline(time.Time) error }); ok && c.owner.server != nil {
+		_ = d.SetReadDeadline(time.Time{})
+	}
 }
 
 //go:noinline // its buffer must not be in the frame of readMessage, see Socket.Read
@@ -222,23 +265,38 @@ func (c *wsConn) writeAll(out []*outgoing, wait bool) (n int, err error) {
 	}
 	b := newBatch()
 	defer b.release()
-	for i, o := range out {
-		c.appendOutgoing(b, o)
-		if b.Len() < batchSize && i < len(out)-1 {
-			continue
-		}
-		n = i + 1
-		if wait {
-			err = c.send(b.Bytes(), c.writeTimeout)
+	for n < len(out) && err == nil && len(c.rest) == 0 {
+		p := c.readyFrame(out[n])
+		if len(p) >= batchSize { // large and perhaps shared by many: written from where it stands
+			n++
 		} else {
-			err = c.trySend(b.Bytes())
+			p, n = c.join(b, out, n)
 		}
-		b.Reset()
-		if err != nil || len(c.rest) > 0 {
-			break
+		if wait {
+			err = c.send(p, c.writeTimeout)
+		} else {
+			err = c.trySend(p)
 		}
 	}
 	return n, err
+}
+
+// join fills b with frames from out[n] on, up to batchSize, and returns them and where it stopped.
+func (c *wsConn) join(b *batch, out []*outgoing, n int) ([]byte, int) {
+	b.Reset()
+	for n < len(out) && b.Len() < batchSize && (b.Len() == 0 || len(c.readyFrame(out[n])) < batchSize) {
+		c.appendOutgoing(b, out[n])
+		n++
+	}
+	return b.Bytes(), n
+}
+
+// readyFrame returns the frame that carries o, if it need not be made.
+func (c *wsConn) readyFrame(o *outgoing) []byte {
+	if c.state.ClientSide() || o.frame == nil || c.base64 && o.binary {
+		return nil
+	}
+	return o.wsFrame(c.rev)
 }
 
 // trySend writes what the kernel takes at once and keeps the rest in c.rest. The connection must have a raw side.
@@ -270,11 +328,12 @@ func (c *wsConn) send(p []byte, timeout time.Duration) error {
 
 // appendOutgoing appends the frame that carries o.
 func (c *wsConn) appendOutgoing(b *batch, o *outgoing) {
+	frame := c.readyFrame(o)
 	switch {
 	case o.control != 0:
 		c.appendFrame(b, o.control, len(o.data), func(dst []byte) []byte { return append(dst, o.data...) })
-	case !c.state.ClientSide() && o.frame != nil && (!c.base64 || !o.binary):
-		b.Write(o.wsFrame(c.rev))
+	case frame != nil:
+		b.Write(frame)
 	default:
 		c.appendPacket(b, o.packet())
 	}

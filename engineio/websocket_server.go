@@ -30,7 +30,7 @@ func (srv *Server) accept(w http.ResponseWriter, r *http.Request, rev Revision, 
 		}
 		return nil, err
 	}
-	c := newWSConn(conn, rev, ws.StateServerSide, srv.opts.MaxPayload, srv.opts.WriteTimeout, srv.conf.budget)
+	c := newWSConn(conn, rev, ws.StateServerSide, srv.opts.MaxPayload, srv.opts.WriteTimeout)
 	c.base64 = base64
 	if n := rw.Reader.Buffered(); n > 0 {
 		early, _ := rw.Peek(n) // what is buffered can be peeked
