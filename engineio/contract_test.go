@@ -174,8 +174,8 @@ func TestBufferLimit(t *testing.T) {
 		m := Text(strings.Repeat("x", 10_000))
 		for range 10 {
 			for _, v := range visits {
-				switch err := v.socket().TryWrite(m); {
-				case err == nil:
+				switch err := v.socket().TryWrite(m); err {
+				case nil:
 					held += len(m.Data)
 				default:
 					require.ErrorIs(t, err, ErrQueueFull)
@@ -557,7 +557,7 @@ func TestQueuedMessagesLeaveInOneWrite(t *testing.T) {
 				}
 				var writes atomic.Int32
 				from.mu.Lock()
-				conn := from.ws.conn.(io.ReadWriteCloser)
+				conn := from.ws.conn
 				from.ws.conn = countWrites(conn, &writes)
 				from.mu.Unlock()
 				const n = 500

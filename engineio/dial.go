@@ -155,8 +155,7 @@ func (c *client) request(ctx context.Context, method string, t Transport, body i
 // do makes a request. Its error does not show the query, in which the sid stands, and perhaps what the user put there.
 func (c *client) do(r *http.Request) (*http.Response, error) {
 	resp, err := c.http.Do(r)
-	var failed *url.Error
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*url.Error](err); ok {
 		failed.URL, _, _ = strings.Cut(failed.URL, "?")
 	}
 	return resp, err

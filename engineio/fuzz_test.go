@@ -105,11 +105,12 @@ func FuzzWebSocketBytes(f *testing.F) {
 		transport := &http.Transport{DialContext: l.dial}
 		w := &site{t: t, base: "http://pipe/engine.io/", client: &http.Client{Transport: transport}, srv: srv}
 
-		rev, query := "4", ""
+		rev := "4"
 		if mode&1 != 0 {
 			rev = "3"
 		}
-		if query = "EIO=" + rev + "&transport=websocket"; mode&2 != 0 {
+		query := "EIO=" + rev + "&transport=websocket"
+		if mode&2 != 0 {
 			if a := w.ask("GET", "EIO="+rev+"&transport=polling", nil); a.status != 200 {
 				t.Fatalf("handshake: %s", a.brief())
 			}

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -354,7 +355,7 @@ func newWitness() *witness { return &witness{ended: make(map[string]chan *CloseE
 func (h *witness) ServeSocket(ctx context.Context, s *Socket) {
 	echo(ctx, s)
 	_, err := s.Read(context.Background())
-	closed, _ := err.(*CloseError)
+	closed, _ := errors.AsType[*CloseError](err)
 	h.of(s.ID()) <- closed
 }
 

@@ -54,7 +54,7 @@ func readBody(r io.Reader, large func() (room int, err error)) ([]byte, error) {
 		}
 		n, err := r.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
-		if err == io.EOF { //nolint:errorlint // io.Reader returns it bare
+		if err == io.EOF {
 			return body, nil
 		}
 		if err != nil {

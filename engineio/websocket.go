@@ -399,8 +399,7 @@ func (c *wsConn) end(err error) {
 
 // closeCode says whether the peer is owed a close frame for err, and with what code.
 func closeCode(err error) (code ws.StatusCode, owed bool) {
-	var fe *frameError
-	if errors.As(err, &fe) {
+	if fe, ok := errors.AsType[*frameError](err); ok {
 		return fe.code, true
 	}
 	return 0, errors.Is(err, errPeerClosed)
