@@ -23,7 +23,8 @@ const (
 )
 
 // member is a node of a mesh under test, of either kind and in either role. What its listeners hear is queued as events
-// of kind "heard"; a client of ours also queues "connected", when it returns, and "disconnected".
+// of kind "heard"; a client of ours also queues "disconnected", once for each connection that it loses, and "connected"
+// when it returns.
 type member interface {
 	// on listens to a name or pattern. If the member is a client, sync tells when the hub knows.
 	on(t testing.TB, pattern string)
@@ -81,7 +82,11 @@ func newGoMember(t testing.TB, n *mesh.Node, err error) goMember {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, n.Close()) })
 	m := goMember{n, newQueue("our " + string(n.Role()))}
-	n.OnState(func(s mesh.State) { m.events.push(Event{Kind: string(s.Status)}) })
+	n.OnState(func(s mesh.State) {
+		if s.Attempt == 0 { // those that fail later would be taken for another loss
+			m.events.push(Event{Kind: string(s.Status)})
+		}
+	})
 	return m
 }
 
