@@ -146,7 +146,7 @@ func (c *client) live(conn *conn) {
 // redial makes the next connection, and introduces this node on another goroutine. It returns nil if the client is
 // closed, and how many attempts have failed by now.
 func (c *client) redial(cause error, failed int) (*conn, int) {
-	for c.life.Err() == nil {
+	for !c.ending() {
 		pause := backoff(failed)
 		c.report(State{Status: Disconnected, Err: cause, Attempt: failed, Retry: pause})
 		timer := time.NewTimer(pause)
@@ -169,6 +169,13 @@ func (c *client) redial(cause error, failed int) (*conn, int) {
 		cause = err
 	}
 	return nil, failed
+}
+
+// ending says whether the client is being closed: the end of a connection is no loss then.
+func (c *client) ending() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closing || c.life.Err() != nil
 }
 
 // backoff is the pause before the next attempt after so many that failed. It is random by half, so that the clients of a

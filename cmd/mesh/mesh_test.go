@@ -56,6 +56,7 @@ func TestOnPrintsWhatEmitEmits(t *testing.T) {
 		stdout, stderr, code := execute(t, nil, append([]string{"emit", "--addr", hub.url}, args...)...)
 		require.Zero(t, code, stderr)
 		require.Empty(t, stdout)
+		require.Empty(t, stderr)
 	}
 	stdout, _, code := on.wait()
 	require.Zero(t, code)
