@@ -331,7 +331,7 @@ func (c *client) roundTrip(r *http.Request) ([]packet.Packet, error) {
 	if resp.StatusCode != http.StatusOK {
 		return nil, readStatus(resp)
 	}
-	body, err := readBody(io.LimitReader(resp.Body, int64(c.opts.MaxPayload)+1), nil)
+	body, err := readBody(io.LimitReader(resp.Body, int64(c.opts.MaxPayload)+1), c.opts.MaxPayload, func(int) error { return nil })
 	if err != nil {
 		return nil, err
 	}

@@ -317,7 +317,9 @@ func TestUnfinishedMessages(t *testing.T) {
 	f, err := l.frame()
 	require.NoError(t, err)
 	require.Equal(t, ws.OpPong, f.Header.OpCode, "all of it has been read")
-	require.False(t, w.srv.conf.receiving.room.TryAcquire(DefaultReceiveLimit), "the unfinished message has its turn")
+	used := w.srv.conf.receiving.inUse()
+	require.GreaterOrEqual(t, used, n-freeInput, "the unfinished message is on the account")
+	require.LessOrEqual(t, used, 2*n)
 	require.Less(t, heap()-before, int64(4*n), "heap")
 	reset(l.conn)
 	h.end(sid)
@@ -333,13 +335,15 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// Large messages take turns, on both transports; small ones are not held up. Whoever does not use its turn loses the session.
-func TestLargeMessagesTakeTurns(t *testing.T) {
+// When ReceiveLimit is reached, large messages wait, on both transports; small ones are not held up. A message that is not
+// finished while others wait gives way.
+func TestLargeMessagesWaitForTheFirst(t *testing.T) {
 	large := strings.Repeat("x", 240_000)
-	inSite(t, echo, &ServerOptions{ReceiveLimit: 300_000}, func(t *testing.T, w *site) {
+	h := newWitness()
+	inSite(t, h, &ServerOptions{ReceiveLimit: 300_000}, func(t *testing.T, w *site) {
 		others := w.bystanders()
 		start := time.Now()
-		slow, _ := w.session(Revision4)
+		slow, slowID := w.session(Revision4)
 		slow.requireEcho("small")
 		go func() { _, _ = io.WriteString(slow.conn, masked(0x01, "4"+large)) }() // the end is missing
 		synctest.Wait()
@@ -347,25 +351,74 @@ func TestLargeMessagesTakeTurns(t *testing.T) {
 		waiting, _ := w.session(Revision4)
 		go func() { _, _ = io.WriteString(waiting.conn, masked(0x81, "4"+large)) }()
 		posting := w.open(Revision4)
-		answer := make(chan string)
+		answer := make(chan string, 1)
 		go func() { answer <- posting.post("4" + large).brief() }()
 		synctest.Wait()
 		others.v.requireEcho("polling")
 		others.l.requireEcho("websocket")
-		select {
-		case <-answer:
-			t.Fatal("two large messages at once")
-		default:
-		}
+		require.Empty(t, answer)
+		require.LessOrEqual(t, w.srv.conf.receiving.inUse(), 300_000)
 		require.Zero(t, time.Since(start))
 
 		require.Equal(t, "4"+large, waiting.text())
 		require.Equal(t, "200 ok", <-answer)
-		require.Equal(t, DefaultPingTimeout, time.Since(start), "the one that did not use its turn has lost it")
-		require.True(t, w.srv.conf.receiving.room.TryAcquire(300_000))
-		w.srv.conf.receiving.room.Release(300_000)
+		require.Equal(t, patience, time.Since(start))
+		e := <-h.of(slowID)
+		require.ErrorIs(t, e, errGaveWay)
+		require.Equal(t, ReasonTransportError, e.Reason)
+		require.Zero(t, w.srv.conf.receiving.inUse())
 		require.NoError(t, slow.conn.Close())
 		require.NoError(t, waiting.conn.Close())
+	})
+}
+
+// A burst of large messages beyond the limit costs nobody anything: one after the other is finished.
+func TestBurstOfLargeMessagesIsReceivedWhole(t *testing.T) {
+	const peers = 20
+	large := strings.Repeat("x", 200_000)
+	inSite(t, echo, &ServerOptions{ReceiveLimit: 300_000}, func(t *testing.T, w *site) {
+		start := time.Now()
+		var lines []*line
+		for range peers {
+			l, _ := w.session(Revision4)
+			lines = append(lines, l)
+			go func() {
+				for _, part := range []string{masked(0x01, "4"+large), masked(0x00, large), masked(0x80, large)} {
+					_, _ = io.WriteString(l.conn, part)
+				}
+			}()
+		}
+		for _, l := range lines {
+			require.Equal(t, "4"+large+large+large, l.text())
+			require.NoError(t, l.conn.Close())
+		}
+		require.Zero(t, time.Since(start))
+	})
+}
+
+// Peers that begin large messages and do not end them must not cost others theirs.
+func TestHogsDoNotCostOthersTheirMessages(t *testing.T) {
+	inSite(t, echo, nil, func(t *testing.T, w *site) {
+		var hogs []*line
+		for range 12 {
+			for range 40 {
+				l, _ := w.session(Revision4)
+				hogs = append(hogs, l)
+				go func() { _, _ = io.Copy(io.Discard, l.conn) }()
+				go func() { _, _ = io.WriteString(l.conn, masked(0x01, "4"+strings.Repeat("x", 40_000))) }()
+			}
+			time.Sleep(patience)
+		}
+		require.Greater(t, w.srv.conf.receiving.inUse(), DefaultReceiveLimit-(1<<17), "the limit is reached")
+		l, _ := w.session(Revision4)
+		start := time.Now()
+		go l.say("4" + strings.Repeat("y", 100_000))
+		require.Len(t, l.text(), 100_001)
+		require.LessOrEqual(t, time.Since(start), patience)
+		require.NoError(t, l.conn.Close())
+		for _, l := range hogs {
+			require.NoError(t, l.conn.Close())
+		}
 	})
 }
 

@@ -66,6 +66,7 @@ func requireNothingLeft(t *testing.T, srv *Server) {
 	t.Helper()
 	require.Empty(t, srv.Sockets())
 	require.Zero(t, srv.conf.budget.used.Load(), "bytes of the budget were not given back")
+	require.Zero(t, srv.conf.receiving.inUse(), "bytes of unfinished messages were not given back")
 }
 
 type lockedBuffer struct {
@@ -376,4 +377,10 @@ func (h *witness) end(sid string) string {
 		side = "remote"
 	}
 	return side + " " + e.Reason
+}
+
+func (l *receiveLimit) inUse() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.used
 }

@@ -299,33 +299,37 @@ func (s *Socket) readPost(w http.ResponseWriter, r *http.Request, isBinary bool)
 	if r.ContentLength > int64(s.conf.maxPayload) {
 		return nil, http.StatusRequestEntityTooLarge, nil
 	}
-	leave := func() {}
-	body, err := readBody(http.MaxBytesReader(w, r.Body, int64(s.conf.maxPayload)), func() (int, error) {
-		n := s.conf.maxPayload
-		if r.ContentLength >= 0 {
-			n = int(r.ContentLength)
+	var in *incoming
+	size := s.conf.maxPayload
+	if r.ContentLength >= 0 {
+		size = int(r.ContentLength)
+	}
+	body, err := readBody(http.MaxBytesReader(w, r.Body, int64(s.conf.maxPayload)), size, func(n int) error {
+		if in == nil {
+			in = s.conf.receiving.begin(s.cutPost)
 		}
-		turn, err := s.conf.receiving.enter(s.ctx, n)
-		if err != nil {
-			return 0, err
-		}
-		leave = turn
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.state != stateClosed { // else finish has cut the reading short
-			_ = s.body.SetReadDeadline(s.conf.turnDeadline())
-		}
-		return n, nil
+		return in.grow(s.ctx, n)
 	})
-	defer func() { leave() }()
+	gaveWay := in.end()
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
 		return nil, http.StatusRequestEntityTooLarge, nil
+	case gaveWay:
+		return nil, http.StatusServiceUnavailable, &CloseError{Reason: ReasonTransportError, Remote: true, Err: errGaveWay}
 	case err != nil:
 		return nil, http.StatusBadRequest, &CloseError{Reason: ReasonTransportError, Remote: true, Err: errPostAborted}
 	}
 	return body, http.StatusOK, nil
+}
+
+// cutPost makes the reading of the POST that is being received fail.
+func (s *Socket) cutPost() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.body != nil {
+		_ = s.body.SetReadDeadline(time.Unix(1, 0)) // a broken connection fails in Read
+	}
 }
 
 // parsePayload parses the body of a POST. In the text form of revision 3, where two dialects say the same about

@@ -59,7 +59,7 @@ func (s *Socket) beginRead() (*wsConn, error) {
 // source returns the WebSocket that the next packet is to come from; nil if it is to come from elsewhere. The caller holds
 // s.mu.
 func (s *Socket) source() *wsConn {
-	if len(s.inbox) > 0 || s.state == stateClosed {
+	if len(s.inbox) > 0 && s.state != stateClosing || s.state == stateClosed {
 		return nil
 	}
 	return s.ws

@@ -3,8 +3,10 @@ package engineio
 import (
 	"errors"
 	"io"
-	"slices"
 	"sync"
+	"time"
+
+	"github.com/gobwas/ws"
 )
 
 // The sizes of read buffers, in bytes: what a plain socket borrows while it has something to read, and what other
@@ -26,8 +28,9 @@ type reader struct {
 	pull     func(fd uintptr) bool // reads from raw; made once, since each would be allocated
 	borrowed *[borrowedBuffer]byte
 	own      []byte
-	buf      []byte // what was read and not yet consumed
-	err      error  // what src failed with
+	buf      []byte    // what was read and not yet consumed
+	err      error     // what src failed with
+	incoming *incoming // the account of the message that is being received, if that is large
 }
 
 // preload hands the reader bytes that were read already. They are kept as they are.
@@ -94,35 +97,66 @@ func (r *reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// appendN appends the next n bytes to dst. Memory grows with what arrives, not with n.
-func (r *reader) appendN(dst []byte, n int) ([]byte, error) {
+// appendN appends the next n bytes to dst, which will have most bytes in the end at most. Memory grows with what arrives, and
+// beyond freeInput is counted.
+func (r *reader) appendN(dst []byte, n, most int) ([]byte, error) {
 	if dst == nil {
 		dst = make([]byte, 0, min(n, freeInput))
 	}
 	for n > 0 {
 		var err error
+		if len(dst) == cap(dst) {
+			if dst, err = enlarge(dst, most, r.ask); err != nil {
+				return dst, err
+			}
+		}
+		space := dst[len(dst):min(cap(dst), len(dst)+n)]
 		var m int
 		switch {
 		case len(r.buf) > 0:
-			m = min(n, len(r.buf))
-			dst = append(dst, r.buf[:m]...)
+			m = copy(space, r.buf)
 			r.buf = r.buf[m:]
-		case n >= borrowedBuffer: // read it straight to where it belongs
-			dst = slices.Grow(dst, min(n, max(freeInput, len(dst))))
+		case len(space) >= borrowedBuffer: // read it straight to where it belongs
 			if r.owner != nil {
 				r.owner.flushBeforeBlock()
 			}
-			m, err = r.src.Read(dst[len(dst):min(cap(dst), len(dst)+n)])
-			dst = dst[:len(dst)+m]
+			m, err = r.src.Read(space)
 		default:
 			err = r.fill()
 		}
+		dst = dst[:len(dst)+m]
 		if n -= m; err != nil && n > 0 {
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
-			return nil, err
+			return dst, err
 		}
 	}
 	return dst, nil
+}
+
+// ask is asked before a message takes n bytes that are counted.
+func (r *reader) ask(n int) error {
+	if r.owner == nil { // only an upgrade's probe may come before the session has moved
+		return &frameError{ws.StatusMessageTooBig, ReasonTransportError, ErrTooLarge}
+	}
+	if r.incoming == nil {
+		r.incoming = r.owner.conf.receiving.begin(func() {
+			if d, ok := r.src.(interface{ SetReadDeadline(time.Time) error }); ok {
+				_ = d.SetReadDeadline(time.Unix(1, 0)) // a broken connection fails in Read
+			}
+		})
+	}
+	return r.incoming.grow(r.owner.ctx, n)
+}
+
+// received ends the account of a message. It returns err, or why the message was not received in truth.
+func (r *reader) received(err error) error {
+	if in := r.incoming; in != nil {
+		r.incoming = nil
+		if in.end() {
+			return &frameError{reason: ReasonTransportError, err: errGaveWay}
+		}
+	}
+	return err
 }

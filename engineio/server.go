@@ -59,7 +59,7 @@ func NewServer(h Handler, opts *ServerOptions) *Server {
 		maxPayload:     o.MaxPayload,
 		queueLimit:     o.QueueLimit,
 		budget:         &budget{limit: o.BufferLimit},
-		receiving:      newReceiveLimit(o.ReceiveLimit),
+		receiving:      &receiveLimit{limit: o.ReceiveLimit},
 		log:            o.Logger,
 		wg:             &srv.wg,
 	}
@@ -366,7 +366,3 @@ func (srv *Server) originAllowed(r *http.Request) (code int, ok bool) {
 
 // bodyDeadline bounds how long the body of a POST may take.
 func (c *config) bodyDeadline() time.Time { return time.Now().Add(c.pingInterval + c.pingTimeout) }
-
-// turnDeadline bounds how long a large message may take that others wait for. It is less than what the waiting ones, whose
-// heartbeats are not read meanwhile, have left.
-func (c *config) turnDeadline() time.Time { return time.Now().Add(c.pingTimeout) }

@@ -37,7 +37,6 @@ type wsConn struct {
 	fragment []byte    // what has come of an unfinished message
 	fragOp   ws.OpCode // its opcode
 	borrowed bool      // the last packet's data stands in the read buffer
-	admitted func()    // to be called when the large message that is being received is complete
 	owner    *Socket   // once it is the transport of one
 }
 
@@ -68,10 +67,12 @@ func newWSConn(conn io.ReadWriteCloser, rev Revision, state ws.State, limit int,
 // others need, and allocates nothing, so that its stack stays small, see Socket.Read.
 func (c *wsConn) readPacket() (packet.Packet, error) {
 	op, body, err := c.readMessage()
-	if c.admitted != nil {
-		c.dismiss()
+	if c.in.incoming != nil {
+		err = c.in.received(err)
 	}
 	if err != nil {
+		inputs.put(c.fragment)
+		c.fragment = nil
 		return packet.Packet{}, err
 	}
 	var p packet.Packet
@@ -116,10 +117,7 @@ func (c *wsConn) readMessage() (op ws.OpCode, body []byte, err error) {
 			return h.OpCode, body, nil
 		default:
 			if err = c.readFragment(h); err == nil && h.Fin {
-				op, body = c.fragOp, c.fragment
-				if cap(body) > 2*len(body) {
-					body = bytes.Clone(body) // the room that it did not need is not to stay with it
-				}
+				op, body = c.fragOp, slices.Clip(c.fragment) // a kept buffer may hold other bytes behind
 				c.fragOp, c.fragment, c.borrowed = 0, nil, false
 				return op, body, nil
 			}
@@ -155,12 +153,11 @@ func (c *wsConn) check(h ws.Header) error {
 // readFragment reads a frame that is part of a message, or is not buffered as a whole.
 func (c *wsConn) readFragment(h ws.Header) (err error) {
 	start := len(c.fragment)
-	if start+int(h.Length) > freeInput && c.admitted == nil {
-		if err := c.admit(h); err != nil {
-			return err
-		}
+	most := c.limit // nobody knows what is to come
+	if h.Fin {
+		most = start + int(h.Length)
 	}
-	if c.fragment, err = c.in.appendN(c.fragment, int(h.Length)); err != nil {
+	if c.fragment, err = c.in.appendN(c.fragment, int(h.Length), most); err != nil {
 		return err
 	}
 	if h.Masked {
@@ -170,38 +167,6 @@ func (c *wsConn) readFragment(h ws.Header) (err error) {
 		c.fragOp = h.OpCode
 	}
 	return nil
-}
-
-// admit waits for the turn of a large message, whose next frame has header h. From then on the message has its time.
-func (c *wsConn) admit(h ws.Header) (err error) {
-	s := c.owner
-	if s == nil { // only an upgrade's probe may come before the session has moved
-		return &frameError{ws.StatusMessageTooBig, ReasonTransportError, ErrTooLarge}
-	}
-	n := c.limit // nobody knows how many fragments are to come
-	if h.Fin && c.fragOp == 0 {
-		n = int(h.Length)
-	}
-	if c.admitted, err = s.conf.receiving.enter(s.ctx, n); err != nil {
-		return err
-	}
-	if s.server == nil {
-		return nil
-	}
-	c.fragment = slices.Grow(c.fragment, n-len(c.fragment))
-	if d, ok := c.conn.(interface{ SetReadDeadline(time.Time) error }); ok {
-		_ = d.SetReadDeadline(s.conf.turnDeadline()) // a broken connection fails in Read
-	}
-	return nil
-}
-
-// dismiss ends what admit began.
-func (c *wsConn) dismiss() {
-	c.admitted()
-	c.admitted = nil
-	if d, ok := c.conn.(interface{ SetReadDeadline(time.Time) error }); ok && c.owner.server != nil {
-		_ = d.SetReadDeadline(time.Time{})
-	}
 }
 
 //go:noinline // its buffer must not be in the frame of readMessage, see Socket.Read

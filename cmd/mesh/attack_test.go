@@ -29,7 +29,7 @@ import (
 const memoryAllowance = 64 << 10
 
 // attackers attack at once.
-const attackers = 32
+const attackers = 64
 
 // TestHubUnderAttack sends a hub garbage, half packets, endless bodies, 100 MB payloads and wrong methods while two
 // nodes use it. Each attack gets its answer, the hub's memory stays bounded, and the nodes notice nothing.
