@@ -33,7 +33,8 @@
 // # No echo
 //
 // An event never returns to the connection that it came from. A node's own listeners hear its events without the hub.
-// A Node hub returns to their sender events whose payload is no object; this node then hears them twice.
+// A Node hub returns to their sender events whose payload is a string, a number or a boolean; this node then hears them
+// twice.
 //
 // # Who sent it
 //
