@@ -59,7 +59,7 @@ func Dial(ctx context.Context, rawURL string, opts *DialOptions) (*Socket, error
 func parseURL(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
-		return nil, fmt.Errorf("engineio: %w", err)
+		return nil, errors.New("engineio: the URL cannot be parsed") // what url.Parse says may quote a password
 	}
 	switch u.Scheme {
 	case "ws":
@@ -68,10 +68,10 @@ func parseURL(raw string) (*url.URL, error) {
 		u.Scheme = "https"
 	case "http", "https":
 	default:
-		return nil, fmt.Errorf("engineio: %q is no http, https, ws or wss URL", raw)
+		return nil, fmt.Errorf("engineio: the URL's scheme is %q, not http, https, ws or wss", u.Scheme)
 	}
 	if u.Host == "" {
-		return nil, fmt.Errorf("engineio: %q names no host", raw)
+		return nil, errors.New("engineio: the URL names no host")
 	}
 	// Stock servers answer with the slash only.
 	u.Path = strings.TrimSuffix(u.Path, "/") + "/"

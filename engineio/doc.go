@@ -45,7 +45,7 @@
 //
 // A server holds for each session at most its queue (QueueLimit and one message), 32 KiB of a message being received, and one
 // payload or message waiting for the reader (MaxPayload). What is received beyond these 32 KiB is bounded for all sessions together
-// by ReceiveLimit, and what is queued beyond 4 KiB each by BufferLimit.
+// by ReceiveLimit, and what is queued beyond 16 KiB each by BufferLimit.
 //
 // # Safety
 //

@@ -128,7 +128,8 @@ type DialOptions struct {
 
 	// UpgradeTimeout bounds an upgrade from its first byte to its last. Default: 10 s.
 	UpgradeTimeout time.Duration
-	// WriteTimeout bounds one write to a WebSocket and one POST. Default: 10 s.
+	// WriteTimeout bounds one write to a WebSocket. A POST has as long as the session lives, since a server may hold it
+	// up until its reader is ready. Default: 10 s.
 	WriteTimeout time.Duration
 	// MaxPayload is the largest message, and the largest answer to a poll, that is accepted, in bytes.
 	// Default: 16 MiB.

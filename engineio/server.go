@@ -78,6 +78,11 @@ func NewServer(h Handler, opts *ServerOptions) *Server {
 
 // ServeHTTP serves one request of a session, or opens one.
 func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		// net/http reads a body before it answers, also where none is wanted, and it may never come. A POST that is
+		// received gets a deadline of its own.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(srv.opts.WriteTimeout)) // not every ResponseWriter can
+	}
 	if rest, ok := strings.CutPrefix(r.URL.Path, strings.TrimSuffix(srv.opts.Path, "/")); !ok || rest != "" && rest[0] != '/' {
 		http.NotFound(w, r)
 		return

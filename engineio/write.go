@@ -15,7 +15,7 @@ import (
 // Write sends m. It waits while the socket's queue is full; a nil error means that m was queued or sent, not that it
 // has arrived. Text must be valid UTF-8 (ErrInvalidText). If ctx ends while Write waits, m was not sent.
 //
-// A reply that is written between two calls of Read leaves on a WebSocket at once if nothing waits before it and the kernel
+// A reply of up to 16 KiB that is written between two calls of Read leaves on a WebSocket at once if nothing waits before it and the kernel
 // takes it; everything else is queued and leaves on another goroutine, together with what else is queued by then.
 func (s *Socket) Write(ctx context.Context, m Message) error {
 	if err := check(m); err != nil {
@@ -23,7 +23,7 @@ func (s *Socket) Write(ctx context.Context, m Message) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.inline && !s.writing && !s.pending() {
+	if s.inline && !s.writing && !s.pending() && len(m.Data) <= freeAllowance {
 		return s.writeNow(m)
 	}
 	o := m.shared
@@ -108,7 +108,7 @@ const (
 	// controlAllowance is what heartbeats may take beyond the queue's limit, in bytes.
 	controlAllowance = 16 << 10
 	// freeAllowance is what a queue holds without asking the budget, and budgetStep by what it asks, in bytes.
-	freeAllowance = 4 << 10
+	freeAllowance = 16 << 10
 	budgetStep    = 16 << 10
 )
 
@@ -138,7 +138,7 @@ var queues = sync.Pool{New: func() any { q := make([]*outgoing, 0, 16); return &
 const maxPooledQueue = 4096
 
 func recycle(q []*outgoing) {
-	if clear(q); cap(q) <= maxPooledQueue {
+	if clear(q); cap(q) > 0 && cap(q) <= maxPooledQueue {
 		queues.Put(&q)
 	}
 }
@@ -239,7 +239,7 @@ func (s *Socket) sent(out []*outgoing, n int) {
 		s.queue = append(slices.Clone(out[n:]), s.queue...)
 	}
 	recycle(out)
-	if len(s.queue) == 0 && s.reserved > 0 {
+	if !s.pending() && s.reserved > 0 {
 		s.conf.budget.give(s.reserved)
 		s.reserved = 0
 	}

@@ -171,6 +171,9 @@ func (c *client) pump() {
 		default:
 			c.out.pop()
 			c.written++
+			if c.conn != conn { // lost meanwhile, and this with it
+				c.lost, c.confirmed = c.written, c.written
+			}
 		}
 		c.tell()
 	}
@@ -184,7 +187,7 @@ func (c *client) pump() {
 func (c *client) handshake(dst []byte, conn *conn, offer *protocol.Hello) ([]byte, uint64) {
 	table, version := c.node.emitter.table()
 	raw := table.AppendTo(nil)
-	if beyond := len(table) > protocol.MaxTableEntries || len(raw) > protocol.MaxTableBytes; beyond && !conn.hub.Node {
+	if beyond := len(table) > protocol.MaxTableEntries || len(raw) > protocol.MaxTableBytes; beyond && (offer != nil || !conn.hub.Node) {
 		raw = []byte(`{"` + tablePrefix + `**":{"remote":true}}`)
 		if offer != nil {
 			raw, version = emptyObject, 0

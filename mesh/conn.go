@@ -76,7 +76,9 @@ func (c *client) introduce(ctx context.Context, conn *conn) error {
 
 // settle makes a connection whose hub has answered the client's.
 func (c *client) settle(conn *conn) error {
-	conn.settled.Store(true)
+	c.mu.Lock()
+	conn.settled.Store(true) // from here on meet changes nothing
+	c.mu.Unlock()
 	if refused := conn.refused.Load(); refused != nil {
 		return refused
 	}
@@ -239,6 +241,11 @@ const maxRefusal = 200
 func (c *client) meet(conn *conn, payload json.RawMessage) {
 	var h hello
 	if json.Unmarshal(payload, &h) != nil || h.V < protocol.Version || h.ID != c.node.id {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if conn.settled.Load() {
 		return
 	}
 	conn.native, conn.hub = true, HubInfo{ID: h.Hub, Name: h.Name}

@@ -92,6 +92,9 @@ func (h *hub) serve(listeners []net.Listener) {
 
 // serveOwn serves the hub's own listener.
 func (h *hub) serveOwn(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 { // net/http reads a body before it answers
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readHeaderTimeout)) // a broken connection fails by itself
+	}
 	rest, ok := strings.CutPrefix(r.URL.Path, h.path)
 	switch {
 	case ok && (rest == "" || rest[0] == '/'):
@@ -151,11 +154,11 @@ func (h *hub) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	_ = h.server.Shutdown(ctx) // the sessions that outlast it are ended by Close
-	_ = h.server.Close()
 	if h.web != nil {
-		_ = h.web.Close() // nothing is left to be answered
+		_ = h.web.Close() // before the sessions: a request that never comes whole may hold one up
 		h.serving.Wait()
 	}
+	_ = h.server.Close()
 }
 
 // numbers gives small numbers to peers, so that a set of peers can be a few words of bits.

@@ -1,0 +1,59 @@
+package engineio
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// net/http reads the body of a request before it answers, and the body may never come.
+func TestRequestsWhoseBodyNeverComesHoldNothingUp(t *testing.T) {
+	inSite(t, echo, bothRevisions(), func(t *testing.T, w *site) {
+		v := w.open(Revision4)
+		for _, request := range []string{
+			"GET /engine.io/?EIO=3&transport=polling", "GET /engine.io/?" + v.query, "PUT /engine.io/?" + v.query,
+			"POST /engine.io/?EIO=4&transport=polling", "POST /engine.io/?EIO=4", "GET /elsewhere",
+		} {
+			conn := w.connect()
+			_, err := fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: pipe\r\nContent-Length: 1\r\n\r\n", request)
+			require.NoError(t, err)
+			go func() { _, _ = io.Copy(io.Discard, conn) }()
+			defer func() { require.NoError(t, conn.Close()) }()
+		}
+		synctest.Wait()
+		start := time.Now()
+		require.NoError(t, w.srv.Close())
+		require.LessOrEqual(t, time.Since(start), DefaultWriteTimeout)
+	})
+}
+
+// A reply that its peer does not take counts as what waits, however it was written.
+func TestRepliesCountAgainstTheBufferLimit(t *testing.T) {
+	result := make(chan error, 1)
+	h := HandlerFunc(func(ctx context.Context, s *Socket) {
+		if _, err := s.Read(ctx); err == nil {
+			result <- s.Write(ctx, Binary(make([]byte, 50<<20)))
+		}
+	})
+	w := newSite(t, h, &ServerOptions{BufferLimit: 1 << 20})
+	l, _ := w.session(Revision4)
+	l.say("4large, please")
+	require.ErrorIs(t, <-result, ErrQueueFull)
+	require.NoError(t, l.conn.Close())
+	w.awaitSockets(0)
+}
+
+func TestDialsErrorsQuoteNoSecrets(t *testing.T) {
+	for _, url := range []string{"ftp://u:hunter2@h/?token=secret", "http://u:hunter2@h:x/?token=secret", "http://?token=secret", "://hunter2"} {
+		_, err := Dial(t.Context(), url, &DialOptions{HTTPClient: http.DefaultClient})
+		require.Error(t, err)
+		require.NotContains(t, err.Error(), "hunter2")
+		require.NotContains(t, err.Error(), "secret")
+	}
+}
