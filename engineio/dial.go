@@ -308,7 +308,10 @@ func readStatus(resp *http.Response) *statusError {
 		e.code, e.message = *refusal.Code, refusal.Message
 		return e
 	}
-	e.message = strings.TrimSpace(string(body))
+	e.message = strings.Join(strings.Fields(string(body)), " ")
+	if strings.HasPrefix(e.message, "<") { // a page helps nobody in an error
+		e.message = http.StatusText(resp.StatusCode) + " (a page of HTML)"
+	}
 	if code := slices.Index(codeMessages[:], e.message); code >= 0 {
 		e.code = code // the answer to a WebSocket handshake is plain text
 	}

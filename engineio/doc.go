@@ -16,6 +16,12 @@
 //		}
 //	}), nil)
 //	http.Handle("/engine.io/", srv)
+//	defer srv.Close() // or Shutdown: http.Server does not know these sessions
+//
+//	s, err := engineio.Dial(ctx, "http://localhost:8080", nil)
+//	s.Write(ctx, engineio.Text("hello"))
+//	m, err := s.Read(ctx)
+//	s.Close()
 //
 // # Order and delivery
 //

@@ -46,13 +46,13 @@ func explain(err error, opts *mesh.Options) error {
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return fmt.Errorf("there is no host called %q: check --addr", dns.Name)
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("%s is in use: 'mesh connect' joins the hub there, 'mesh start' does what is possible, --addr takes another address", addr)
+		return fmt.Errorf("%s is in use: 'mesh connect' joins the hub there, 'mesh start' listens or connects, whichever works, --addr takes another address", addr)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return fmt.Errorf("%s is not an address of this machine: check --addr", addr)
 	case errors.Is(err, syscall.EACCES):
 		return fmt.Errorf("this user may not listen on %s: take a port above 1023", addr)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("no hub at %s: nobody listens there. Start one with 'mesh start --addr %s', or say where it is with --addr", addr, addr)
+		return fmt.Errorf("no hub at %s: nobody listens there. Start one there with 'mesh start --addr %s', or say where it is with --addr", addr, addr)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("no hub at %s: no answer within %v. Is it the right --addr?", addr, answerTimeout)
 	case errors.Is(err, mesh.ErrUnconfirmed):

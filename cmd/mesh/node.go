@@ -33,7 +33,7 @@ type nodeFlags struct {
 
 func (f *nodeFlags) register(set *pflag.FlagSet) {
 	set.SortFlags = false
-	set.StringVar(&f.addr, "addr", mesh.DefaultAddr, "`ADDRESS` of the hub: host:port, or a URL with the path of its Engine.IO")
+	set.StringVar(&f.addr, "addr", mesh.DefaultAddr, "`ADDRESS` of the hub: host:port, or a URL with the path of its Engine.IO (a Node.js hub dies of a wrong path)")
 	set.StringVar(&f.user, "user", "", "`NAME` that a hub demands and a client presents, together with a password")
 	set.StringVar(&f.passwordFile, "password-file", "", "`FILE` with the password (default: the environment variable "+passwordVariable+")")
 }

@@ -105,7 +105,7 @@ func (f *runFlags) check(given func(flag string) bool) error {
 		return nil
 	}
 	if f.every <= 0 {
-		return fmt.Errorf("--every %v: it must be more than nothing", f.every)
+		return fmt.Errorf("--every %v: it must be longer than 0s", f.every)
 	}
 	var err error
 	f.payload, err = parseEvent(f.emit, f.data, given("data"))
