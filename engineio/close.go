@@ -7,9 +7,9 @@ import (
 )
 
 // Close ends the session in good order: what was queued is sent, the peer is told, and Close returns when the peer has
-// confirmed it, or after a bounded time (5 s on a WebSocket, 30 s for a polling client that does not come back). An upgrade
-// under way is finished first. Messages that were received and not yet read are dropped. Close may be called more than
-// once and from within ServeSocket; it returns nil.
+// confirmed it, or after a bounded time (5 s on a WebSocket, 30 s for a polling client that does not come back). An
+// upgrade under way is finished first. Messages that were received and not yet read are dropped. Close may be called
+// more than once and from within ServeSocket; it returns nil.
 func (s *Socket) Close() error {
 	s.beginClose(nil)
 	s.mu.Lock()
@@ -25,13 +25,13 @@ func (s *Socket) Close() error {
 	}
 	s.mu.Unlock()
 	if s.client != nil {
-		s.client.wait(s)
+		s.client.wait()
 	}
 	return nil
 }
 
-// Abort ends the session at once: nothing is flushed, and Abort does not wait for anything. The session's CloseError has the
-// reason "forced close" and wraps cause, which may be nil.
+// Abort ends the session at once: nothing is flushed, and Abort does not wait for anything. The session's CloseError
+// has the reason "forced close" and wraps cause, which may be nil.
 func (s *Socket) Abort(cause error) {
 	s.finish(&CloseError{Reason: ReasonForcedClose, Err: cause}, nil)
 }

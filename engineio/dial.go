@@ -116,7 +116,7 @@ func (c *client) release() {
 }
 
 // wait waits for the session's goroutines. The one in Read is not among them.
-func (c *client) wait(*Socket) { c.wg.Wait() }
+func (c *client) wait() { c.wg.Wait() }
 
 func (c *client) conf() *config {
 	return &config{

@@ -70,8 +70,8 @@ func (s *Socket) ping() *CloseError {
 	return e
 }
 
-// pinged moves the deadline of a side that waits for pings. The timer is not touched: when it rings, it sees that there is
-// time left. The caller holds s.mu.
+// pinged moves the deadline of a side that waits for pings. The timer is not touched: when it rings, it sees that there
+// is time left. The caller holds s.mu.
 func (s *Socket) pinged() { s.deadline = time.Now().Add(s.conf.pingInterval + s.conf.pingTimeout) }
 
 // ponged starts the next interval of a side that sends pings. The caller holds s.mu.

@@ -72,9 +72,9 @@ type ServerOptions struct {
 	// programs and not from pages, are not concerned.
 	AllowedOrigins []string
 
-	// SessionContext returns the context that a session's descends from. r is the request that opens the session; what
-	// middleware put into its context is passed on with context.WithoutCancel(r.Context()), at the price of keeping
-	// what that refers to for the session's life. Default: context.Background.
+	// SessionContext returns the context that a session's descends from. r is the request that opens the session;
+	// what middleware put into its context is passed on with context.WithoutCancel(r.Context()), at the price of
+	// keeping what that refers to for the session's life. Default: context.Background.
 	SessionContext func(r *http.Request) context.Context
 
 	// Logger receives what a server's operator wants to know. Default: silence. Session IDs are never logged.
@@ -128,8 +128,8 @@ type DialOptions struct {
 
 	// UpgradeTimeout bounds an upgrade from its first byte to its last. Default: 10 s.
 	UpgradeTimeout time.Duration
-	// WriteTimeout bounds one write to a WebSocket. A POST has as long as the session lives, since a server may hold it
-	// up until its reader is ready. Default: 10 s.
+	// WriteTimeout bounds one write to a WebSocket. A POST has as long as the session lives, since a server may
+	// hold it up until its reader is ready. Default: 10 s.
 	WriteTimeout time.Duration
 	// MaxPayload is the largest message, and the largest answer to a poll, that is accepted, in bytes.
 	// Default: 16 MiB.

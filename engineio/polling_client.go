@@ -10,7 +10,7 @@ import (
 )
 
 // get polls once, on the reader's goroutine.
-func (c *client) get(*Socket) ([]packet.Packet, error) {
+func (c *client) get() ([]packet.Packet, error) {
 	r, err := c.request(c.ctx, http.MethodGet, Polling, nil)
 	if err != nil {
 		return nil, err
@@ -43,8 +43,8 @@ func (c *client) post(out []*outgoing) (int, error) {
 	return len(packets), err
 }
 
-// fitting returns the packets of the next POST, and the form to write them in. Where the server did not tell its limit, it
-// is what any server takes in one message.
+// fitting returns the packets of the next POST, and the form to write them in. Where the server did not tell its limit,
+// it is what any server takes in one message.
 func (c *client) fitting(out []*outgoing) ([]packet.Packet, packet.Encoding) {
 	limit := c.maxPayload
 	if limit == 0 {

@@ -16,7 +16,8 @@ import (
 // ever, if the peer's reader does the same.
 type rawConn struct{ rc syscall.RawConn }
 
-// newRawConn returns nil if conn is not a plain socket: what lies over one (TLS, a test's wrapper) wants its Write called.
+// newRawConn returns nil if conn is not a plain socket: what lies over one (TLS, a test's wrapper) wants its Write
+// called.
 func newRawConn(conn io.ReadWriteCloser) *rawConn {
 	var sc syscall.Conn
 	switch c := conn.(type) {

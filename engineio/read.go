@@ -56,8 +56,8 @@ func (s *Socket) beginRead() (*wsConn, error) {
 	return s.source(), nil
 }
 
-// source returns the WebSocket that the next packet is to come from; nil if it is to come from elsewhere. The caller holds
-// s.mu.
+// source returns the WebSocket that the next packet is to come from; nil if it is to come from elsewhere. The caller
+// holds s.mu.
 func (s *Socket) source() *wsConn {
 	if len(s.inbox) > 0 && s.state != stateClosing || s.state == stateClosed {
 		return nil
@@ -65,8 +65,8 @@ func (s *Socket) source() *wsConn {
 	return s.ws
 }
 
-// advance takes one packet and deals with it. It is done, and nobody is reading any more, when m or err is to be returned;
-// otherwise it returns the next source.
+// advance takes one packet and deals with it. It is done, and nobody is reading any more, when m or err is to be
+// returned; otherwise it returns the next source.
 func (s *Socket) advance(conn *wsConn, m *Message, err *error) (next *wsConn, done bool) {
 	var p packet.Packet
 	var failure error
@@ -122,7 +122,7 @@ func (s *Socket) takePolled() (packet.Packet, bool) {
 		case s.client != nil && !s.upgrading && s.state == stateOpen:
 			s.getting = true
 			s.mu.Unlock()
-			packets, err := s.client.get(s)
+			packets, err := s.client.get()
 			s.mu.Lock()
 			if err != nil && s.state == stateOpen { // while closing, a server may have forgotten the session already
 				s.mu.Unlock()
@@ -170,8 +170,8 @@ func (s *Socket) wsEnded(err error) {
 	s.finish(closeReason(err), err)
 }
 
-// handle deals with one packet. It says whether m is now a message for the caller of Read, or why the session must end. The
-// caller holds s.mu.
+// handle deals with one packet. It says whether m is now a message for the caller of Read, or why the session must end.
+// The caller holds s.mu.
 func (s *Socket) handle(p packet.Packet, m *Message) (ok bool, ended *CloseError) {
 	s.heardFrom()
 	switch p.Type {

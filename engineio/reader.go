@@ -18,8 +18,8 @@ const (
 
 var readBuffers = sync.Pool{New: func() any { return new([borrowedBuffer]byte) }}
 
-// reader buffers what comes from a connection. A plain socket is read with a borrowed buffer, which it has only while there
-// is something to read: idle ones are what a server is full of.
+// reader buffers what comes from a connection. A plain socket is read with a borrowed buffer, which it has only while
+// there is something to read: idle ones are what a server is full of.
 type reader struct {
 	src io.Reader
 	// owner gets the chance to flush before each read from src, which may block.
@@ -97,8 +97,8 @@ func (r *reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// appendN appends the next n bytes to dst, which will have most bytes in the end at most. Memory grows with what arrives, and
-// beyond freeInput is counted.
+// appendN appends the next n bytes to dst, which will have most bytes in the end at most. Memory grows with what
+// arrives, and beyond freeInput is counted.
 func (r *reader) appendN(dst []byte, n, most int) ([]byte, error) {
 	if dst == nil {
 		dst = make([]byte, 0, min(n, freeInput))

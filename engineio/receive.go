@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	// freeInput is what a message, or the body of a POST, may take while it is received without being counted, in bytes.
+	// freeInput is what a message, or the body of a POST, may take while it is received without being counted, in
+	// bytes.
 	freeInput = 32 << 10
 	// patience is how long a sender may take for a large message while others wait for the room that it takes.
 	patience = 5 * time.Second
@@ -21,10 +22,10 @@ const (
 // errGaveWay is why a session ends whose message was unfinished for too long.
 var errGaveWay = errors.New("engineio: ReceiveLimit is reached, and this message was unfinished for longest")
 
-// receiveLimit bounds what large messages hold together while they are being received. When it is reached, those that want
-// to grow wait, all but the one that began first: so that one is always finished, and after it the next. If it is not finished
-// within patience, its session gives way. The bound is thereby limit and one message more. The nil limit is without
-// bound.
+// receiveLimit bounds what large messages hold together while they are being received. When it is reached, those that
+// want to grow wait, all but the one that began first: so that one is always finished, and after it the next. If it is
+// not finished within patience, its session gives way. The bound is thereby limit and one message more. The nil limit
+// is without bound.
 type receiveLimit struct {
 	limit int
 
@@ -143,8 +144,8 @@ func (in *incoming) leave() {
 	}
 }
 
-// enlarge returns b with more room: twice what it had, but no more than for most bytes in all. Before b becomes larger than
-// freeInput, and each time from then on, ask is called with the number of bytes.
+// enlarge returns b with more room: twice what it had, but no more than for most bytes in all. Before b becomes larger
+// than freeInput, and each time from then on, ask is called with the number of bytes.
 func enlarge(b []byte, most int, ask func(n int) error) ([]byte, error) {
 	size := min(most, max(512, 2*cap(b)))
 	if size <= freeInput {

@@ -79,8 +79,8 @@ func NewServer(h Handler, opts *ServerOptions) *Server {
 // ServeHTTP serves one request of a session, or opens one.
 func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
-		// net/http reads a body before it answers, also where none is wanted, and it may never come. A POST that is
-		// received gets a deadline of its own.
+		// net/http reads a body before it answers, also where none is wanted, and it may never come. A POST
+		// that is received gets a deadline of its own.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(srv.opts.WriteTimeout)) // not every ResponseWriter can
 	}
 	if rest, ok := strings.CutPrefix(r.URL.Path, strings.TrimSuffix(srv.opts.Path, "/")); !ok || rest != "" && rest[0] != '/' {
@@ -304,7 +304,8 @@ func requestRevision(q url.Values) Revision {
 	return Revision3
 }
 
-// isTimestampOfOldClient says whether t was made by a client with parser 1.x ("1395794813200-0"), which encodes text twice.
+// isTimestampOfOldClient says whether t was made by a client with parser 1.x ("1395794813200-0"), which encodes text
+// twice.
 func isTimestampOfOldClient(t string) bool {
 	a, b, ok := strings.Cut(t, "-")
 	digits := func(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }

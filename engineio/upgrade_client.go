@@ -61,8 +61,8 @@ func (s *Socket) sendProbe(conn *wsConn) error {
 	return nil
 }
 
-// moveTo pauses polling, which ends when the server releases the poll that is under way, tells the server and goes on with
-// the WebSocket.
+// moveTo pauses polling, which ends when the server releases the poll that is under way, tells the server and goes on
+// with the WebSocket.
 func (s *Socket) moveTo(ctx context.Context, conn *wsConn) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -62,9 +62,9 @@ func newWSConn(conn io.ReadWriteCloser, rev Revision, state ws.State, limit int,
 	return c
 }
 
-// readPacket returns the next packet. Control frames are dealt with on the way. The packet's data is valid until the next
-// call; a short message stands in the read buffer. What an idle session needs for its heartbeat is kept out of the way of what
-// others need, and allocates nothing, so that its stack stays small, see Socket.Read.
+// readPacket returns the next packet. Control frames are dealt with on the way. The packet's data is valid until the
+// next call; a short message stands in the read buffer. What an idle session needs for its heartbeat is kept out of the
+// way of what others need, and allocates nothing, so that its stack stays small, see Socket.Read.
 func (c *wsConn) readPacket() (packet.Packet, error) {
 	op, body, err := c.readMessage()
 	if c.in.incoming != nil {

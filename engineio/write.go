@@ -15,8 +15,9 @@ import (
 // Write sends m. It waits while the socket's queue is full; a nil error means that m was queued or sent, not that it
 // has arrived. Text must be valid UTF-8 (ErrInvalidText). If ctx ends while Write waits, m was not sent.
 //
-// A reply of up to 16 KiB that is written between two calls of Read leaves on a WebSocket at once if nothing waits before it and the kernel
-// takes it; everything else is queued and leaves on another goroutine, together with what else is queued by then.
+// A reply of up to 16 KiB that is written between two calls of Read leaves on a WebSocket at once if nothing waits
+// before it and the kernel takes it; everything else is queued and leaves on another goroutine, together with what else
+// is queued by then.
 func (s *Socket) Write(ctx context.Context, m Message) error {
 	if err := check(m); err != nil {
 		return err
