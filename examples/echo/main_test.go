@@ -43,7 +43,14 @@ func TestMain(m *testing.M) {
 }
 
 // start starts the server on a free port and returns its URL and what ends it: a signal, after which it must exit with 0.
-func start(t *testing.T, args ...string) (url string, end func(os.Signal)) {
+func start(t testing.TB, args ...string) (url string, end func(os.Signal)) {
+	t.Helper()
+	url, _, end = startProcess(t, args...)
+	return url, end
+}
+
+// startProcess is start; it returns the process ID too.
+func startProcess(t testing.TB, args ...string) (url string, pid int, end func(os.Signal)) {
 	t.Helper()
 	cmd := exec.Command(bin, append([]string{"--addr", "127.0.0.1:0"}, args...)...)
 	stderr, err := cmd.StderrPipe()
@@ -62,7 +69,7 @@ func start(t *testing.T, args ...string) (url string, end func(os.Signal)) {
 	require.True(t, lines.Scan(), "the server says where it listens")
 	url, ok := strings.CutPrefix(lines.Text(), "echo: listening on ")
 	require.True(t, ok, lines.Text())
-	return url, func(sig os.Signal) {
+	return url, cmd.Process.Pid, func(sig os.Signal) {
 		require.NoError(t, cmd.Process.Signal(sig))
 		for lines.Scan() {
 		}
