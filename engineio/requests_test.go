@@ -704,6 +704,7 @@ func TestOrigin(t *testing.T) {
 		host, _, _ := strings.Cut(strings.TrimPrefix(w.base, "http://"), "/")
 		require.Equal(t, 200, ask(w, "http://"+host).status)
 		require.Equal(t, 200, ask(w, "https://app.example", "Host", "app.example").status)
+		require.Equal(t, 200, ask(w, "hub.example:8888").status, "engine.io-client 1.x in Node.js, behind a proxy that rewrites Host")
 		for _, origin := range []string{
 			"http://evil.example", "null", "file://", "http://" + host + ".evil.example", "http://evil.example/" + host,
 			"http://" + host + "@evil.example", "http://localhost", "evil", "*", "http://", "://",

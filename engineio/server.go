@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -355,7 +356,12 @@ func refuse(w http.ResponseWriter, r *http.Request, code int) {
 // alone do not keep a foreign page from opening a WebSocket.
 func (srv *Server) originAllowed(r *http.Request) (code int, ok bool) {
 	origin := r.Header.Get("Origin")
-	if origin == "" || srv.allOrigin || strings.EqualFold(origin, r.Host) { // engine.io-client 1.x leaves the scheme out
+	if origin == "" || srv.allOrigin {
+		return 0, true
+	}
+	if strings.EqualFold(origin, r.Host) || hostAndPort(origin) {
+		// Not a browser, which sends null or scheme://host: the WebSocket of engine.io-client 1.x in Node.js leaves the
+		// scheme out. It may not equal Host behind a proxy that rewrites that.
 		return 0, true
 	}
 	u, err := url.Parse(origin)
@@ -368,6 +374,12 @@ func (srv *Server) originAllowed(r *http.Request) (code int, ok bool) {
 	}
 	srv.opts.Logger.Warn("engineio: refused a page of another origin; AllowedOrigins admits it", "origin", origin, "host", r.Host)
 	return CodeForbidden, false
+}
+
+// hostAndPort says whether origin is host:port without a scheme.
+func hostAndPort(origin string) bool {
+	_, port, err := net.SplitHostPort(origin)
+	return err == nil && port != "" && strings.Trim(port, "0123456789") == ""
 }
 
 // bodyDeadline bounds how long the body of a POST may take.
