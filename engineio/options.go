@@ -63,8 +63,9 @@ type ServerOptions struct {
 	// many counts once a socket. Default: 512 MiB.
 	BufferLimit int64
 	// ReceiveLimit bounds what messages and POSTs of more than 32 KiB hold together while they are received, in
-	// bytes, and one MaxPayload beyond it. When it is reached, they wait, and their senders with them, until the one
-	// that began first is complete; if that takes longer than 5 s, its session is ended. Default: 8 MiB.
+	// bytes, and twice MaxPayload beyond it at most. When it is reached, they wait, and their senders with them,
+	// until the one that began first is complete; if that takes longer than 5 s, its session is ended.
+	// Default: 8 MiB.
 	ReceiveLimit int
 
 	// AllowedOrigins are the origins ("https://example.com") whose pages may open sessions, besides those of the

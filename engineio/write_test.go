@@ -1,0 +1,238 @@
+package engineio
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The limit of a queue is exact. Nothing leaves a polling session that is not polled.
+func TestQueueLimit(t *testing.T) {
+	inSite(t, echo, &ServerOptions{QueueLimit: 1000}, func(t *testing.T, w *site) {
+		v := w.open(Revision4)
+		s := v.socket()
+		m := Text(strings.Repeat("x", 100-overhead))
+		for i := range 10 {
+			if i%2 == 0 {
+				require.NoError(t, s.TryWrite(m))
+			} else {
+				require.NoError(t, s.Write(t.Context(), m))
+			}
+		}
+		require.ErrorIs(t, s.TryWrite(Text("")), ErrQueueFull)
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, io.ErrNoProgress)
+		defer cancel()
+		start := time.Now()
+		require.ErrorIs(t, s.Write(ctx, m), io.ErrNoProgress)
+		require.Equal(t, time.Second, time.Since(start))
+		require.NoError(t, s.Context().Err(), "the session lives on")
+
+		wrote := make(chan error, 1)
+		go func() { wrote <- s.Write(t.Context(), Text("waited")) }()
+		synctest.Wait()
+		require.Empty(t, wrote)
+		require.Equal(t, 10, strings.Count(v.poll().body, "4"), "what was refused was not sent")
+		require.NoError(t, <-wrote)
+		require.Equal(t, "200 4waited", v.poll().brief())
+		synctest.Wait()
+
+		require.NoError(t, s.TryWrite(Text(strings.Repeat("y", 5000))), "one larger than the limit, when nothing waits")
+		require.ErrorIs(t, s.TryWrite(Text("")), ErrQueueFull)
+		require.Len(t, v.poll().body, 5001)
+		synctest.Wait()
+
+		// A writer that waits is told of the end.
+		require.NoError(t, s.TryWrite(Text(strings.Repeat("y", 5000))))
+		go func() { wrote <- s.Write(t.Context(), Text("never")) }()
+		synctest.Wait()
+		s.Abort(io.ErrClosedPipe)
+		require.ErrorIs(t, <-wrote, io.ErrClosedPipe)
+	})
+}
+
+// What all sockets hold together is bounded, and the account is even when all has left.
+func TestBufferLimit(t *testing.T) {
+	inSite(t, echo, &ServerOptions{BufferLimit: 200_000}, func(t *testing.T, w *site) {
+		var visits []*visit
+		for range 10 {
+			visits = append(visits, w.open(Revision4))
+		}
+		held, refused := 0, 0
+		m := Text(strings.Repeat("x", 10_000))
+		for range 10 {
+			for _, v := range visits {
+				switch err := v.socket().TryWrite(m); err {
+				case nil:
+					held += len(m.Data)
+				default:
+					require.ErrorIs(t, err, ErrQueueFull)
+					require.ErrorIs(t, v.socket().Write(t.Context(), m), ErrQueueFull, "Write does not wait for others")
+					refused++
+				}
+			}
+		}
+		require.Positive(t, refused)
+		require.Greater(t, held, 100_000)
+		require.LessOrEqual(t, held, 200_000+10*(freeAllowance+len(m.Data)))
+		require.LessOrEqual(t, w.srv.conf.budget.used.Load(), int64(200_000))
+		got := 0
+		for i, v := range visits {
+			if i%2 == 0 {
+				got += strings.Count(v.poll().body, "x")
+			} else {
+				got += v.socket().queued / (10_000 + overhead) * 10_000
+				v.socket().Abort(nil)
+			}
+		}
+		require.Equal(t, held, got)
+		synctest.Wait() // the answers to the polls are on their way
+		require.Zero(t, w.srv.conf.budget.used.Load())
+		require.NoError(t, visits[0].socket().TryWrite(m))
+		require.Len(t, visits[0].poll().body, 10_001)
+	})
+}
+
+// countingConn counts what a socket writes, in calls.
+type countingConn struct {
+	net.Conn
+	writes *atomic.Int32
+}
+
+func (c countingConn) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(p)
+}
+
+// Messages that are queued while a write is under way leave in one, up to batchSize.
+func TestQueuedMessagesLeaveInOneWrite(t *testing.T) {
+	for _, server := range []bool{true, false} {
+		t.Run(fmt.Sprint("server ", server), func(t *testing.T) {
+			var there chan *Socket
+			h := HandlerFunc(func(ctx context.Context, s *Socket) {
+				there <- s
+				<-ctx.Done()
+			})
+			inBubble(t, h, nil, func(t *testing.T, srv *Server, client *http.Client) {
+				there = make(chan *Socket, 1)
+				s, err := Dial(t.Context(), "http://pipe", &DialOptions{Transports: []Transport{WebSocket}, HTTPClient: client})
+				require.NoError(t, err)
+				from, to := <-there, s
+				if !server {
+					from, to = to, from
+				}
+				var writes atomic.Int32
+				from.mu.Lock()
+				conn := from.ws.conn
+				from.ws.conn = countWrites(conn, &writes)
+				from.mu.Unlock()
+				const n = 500
+				require.NoError(t, from.TryWrite(Text("first")))
+				synctest.Wait() // its write is under way: nobody reads
+				for i := range n {
+					require.NoError(t, from.TryWrite(Text(fmt.Sprint(i))))
+				}
+				m, err := to.Read(t.Context())
+				require.NoError(t, err)
+				require.Equal(t, "first", string(m.Data))
+				for i := range n {
+					m, err := to.Read(t.Context())
+					require.NoError(t, err)
+					require.Equal(t, fmt.Sprint(i), string(m.Data))
+				}
+				require.EqualValues(t, 2, writes.Load())
+				s.Abort(nil)
+				require.NoError(t, s.Close())
+			})
+		})
+	}
+}
+
+// writeCounter counts what is written through it, in calls.
+type writeCounter struct {
+	io.ReadWriteCloser
+	writes *atomic.Int32
+}
+
+func countWrites(conn io.ReadWriteCloser, writes *atomic.Int32) io.ReadWriteCloser {
+	if c, ok := conn.(net.Conn); ok {
+		return countingConn{c, writes}
+	}
+	return writeCounter{conn, writes}
+}
+
+func (c writeCounter) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	return c.ReadWriteCloser.Write(p)
+}
+
+// The frames that answer one read leave together as well.
+func TestRepliesToOneReadLeaveTogether(t *testing.T) {
+	w := newSite(t, echo, nil)
+	l, sid := w.session(Revision4)
+	defer func() { require.NoError(t, l.conn.Close()) }()
+	s := (&visit{w: w, sid: sid}).socket()
+	before := s.enqueuedNow()
+	burst := strings.Repeat(masked(0x81, "4x"), 20)
+	_, err := io.WriteString(l.conn, burst)
+	require.NoError(t, err)
+	buf := make([]byte, 4096)
+	n, err := io.ReadAtLeast(l.conn, buf, 20*4)
+	require.NoError(t, err)
+	require.Equal(t, strings.Repeat("\x81\x024x", 20), string(buf[:n]))
+	require.Equal(t, before+20, s.enqueuedNow())
+}
+
+func (s *Socket) enqueuedNow() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.enqueued
+}
+
+// A close frame never cuts another frame in two.
+func TestCloseFrameStandsBehindWholeFrames(t *testing.T) {
+	t.Run("what the kernel took in part", func(t *testing.T) {
+		w := newSite(t, echo, nil)
+		l, sid := w.session(Revision4)
+		s := (&visit{w: w, sid: sid}).socket()
+		s.mu.Lock()
+		_, err := io.WriteString(l.conn, masked(0x81, "nonsense"))
+		require.NoError(t, err)
+		_, err = io.WriteString(s.ws.conn, "\x81\x054fr")
+		require.NoError(t, err)
+		s.ws.rest = []byte("om")
+		s.mu.Unlock()
+		require.Equal(t, "4from", l.text())
+		require.Equal(t, "close", l.ending())
+	})
+	t.Run("what is being written", func(t *testing.T) {
+		h := newWitness()
+		inSite(t, h, nil, func(t *testing.T, w *site) {
+			l, sid := w.session(Revision4)
+			s := (&visit{w: w, sid: sid}).socket()
+			require.NoError(t, s.TryWrite(Text("whole")))
+			synctest.Wait() // the write waits for a reader
+			l.say("nonsense")
+			time.Sleep(goodbyeTimeout - 1)
+			require.Equal(t, "4whole", l.text())
+			require.Equal(t, "close", l.ending())
+			l, sid = w.session(Revision4)
+			s = (&visit{w: w, sid: sid}).socket()
+			require.NoError(t, s.TryWrite(Text("never read")))
+			synctest.Wait()
+			l.say("nonsense")
+			start := time.Now()
+			require.Equal(t, remoteParse, h.end(sid))
+			require.Equal(t, goodbyeTimeout, time.Since(start), "a peer that takes nothing is not waited for")
+			require.NoError(t, l.conn.Close())
+		})
+	})
+}
