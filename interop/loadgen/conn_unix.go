@@ -1,0 +1,68 @@
+//go:build unix
+
+package loadgen
+
+import (
+	"errors"
+	"io"
+	"sync"
+	"syscall"
+)
+
+// puller reads a connection with a buffer that it borrows once there is something to read: many idle connections need no
+// memory, and busy ones use the same few buffers, which the processor has at hand.
+type puller struct {
+	raw syscall.RawConn
+	f   func(fd uintptr) bool
+	buf *[readSize]byte
+	n   int
+	err error
+}
+
+const readSize = 64 << 10
+
+var readBuffers = sync.Pool{New: func() any { return new([readSize]byte) }}
+
+func newPuller(conn syscall.Conn) (*puller, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	p := &puller{raw: raw}
+	p.f = p.pull
+	return p, nil
+}
+
+func (p *puller) pull(fd uintptr) bool {
+	b := readBuffers.Get().(*[readSize]byte)
+	n, err := syscall.Read(int(fd), b[:])
+	for errors.Is(err, syscall.EINTR) {
+		n, err = syscall.Read(int(fd), b[:])
+	}
+	if errors.Is(err, syscall.EAGAIN) {
+		readBuffers.Put(b)
+		return false
+	}
+	p.buf, p.n, p.err = b, n, err
+	return true
+}
+
+// read waits for input. It is valid until release.
+func (p *puller) read() ([]byte, error) {
+	switch err := p.raw.Read(p.f); {
+	case err != nil:
+		return nil, err
+	case p.err != nil:
+		return nil, p.err
+	case p.n == 0:
+		return nil, io.EOF
+	}
+	return p.buf[:p.n], nil
+}
+
+func (p *puller) release() {
+	if p.buf != nil {
+		readBuffers.Put(p.buf)
+		p.buf = nil
+	}
+}

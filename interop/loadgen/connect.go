@@ -1,0 +1,162 @@
+package loadgen
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// How a session comes about.
+const (
+	ByWebSocket = "websocket"
+	ByPolling   = "polling"
+	ByUpgrade   = "upgrade" // by polling, then moved to a WebSocket
+)
+
+// ConnectOptions are the options of Connect.
+type ConnectOptions struct {
+	// How is ByWebSocket, ByPolling or ByUpgrade.
+	How string
+	// Parallel is how many are under way at a time. Default: 8.
+	Parallel int
+	// Duration is for how long.
+	Duration time.Duration
+	// Most ends the load too, since each connection leaves a port that is not free again for a while. Default: 20,000.
+	Most int
+}
+
+const defaultMost = 20_000
+
+// Connect opens sessions and ends them in good order. A session counts when it is open and, ByUpgrade, has moved to the
+// WebSocket; the server must send messages back for that to be seen.
+func Connect(ctx context.Context, t Target, o ConnectOptions) (Rate, error) {
+	if connect, _ := o.connector(t); connect == nil {
+		return Rate{}, fmt.Errorf("loadgen: no such way to connect: %q", o.How)
+	}
+	if o.Parallel <= 0 {
+		o.Parallel = defaultParallel
+	}
+	if o.Most <= 0 {
+		o.Most = defaultMost
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.Duration)
+	defer cancel()
+	var tickets, count atomic.Int64
+	var times histogram
+	var failed atomic.Pointer[error]
+	began := time.Now()
+	var wg sync.WaitGroup
+	for range o.Parallel {
+		wg.Go(func() {
+			connect, end := o.connector(t)
+			defer end()
+			for ctx.Err() == nil && failed.Load() == nil && tickets.Add(1) <= int64(o.Most) {
+				start := time.Now()
+				if err := connect(); err != nil {
+					err = fmt.Errorf("loadgen: connect by %s: %w", o.How, err)
+					failed.CompareAndSwap(nil, &err)
+					return
+				}
+				times.add(time.Since(start), 1)
+				count.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	elapsed := time.Since(began)
+	if err := failed.Load(); err != nil {
+		return Rate{}, *err
+	}
+	if err := ctx.Err(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return Rate{}, context.Cause(ctx)
+	}
+	return Rate{Count: int(count.Load()), Elapsed: elapsed, P50: times.quantile(0.50), P99: times.quantile(0.99)}, nil
+}
+
+// connector returns a function that makes one connect after the other, and one for the end. The first is nil if there is
+// no such way to connect.
+func (o ConnectOptions) connector(t Target) (connect func() error, end func()) {
+	switch o.How {
+	case ByWebSocket:
+		return func() error { return connectWebSocket(t) }, func() {}
+	case ByUpgrade:
+		return func() error { return connectUpgrade(t) }, func() {}
+	case ByPolling:
+		return connectPolling(t)
+	default:
+		return nil, nil
+	}
+}
+
+func connectWebSocket(t Target) error {
+	conn, _, _, err := openWebSocket(t, "")
+	if err != nil {
+		return err
+	}
+	_, err = conn.Write(closeFrame)
+	return errors.Join(err, conn.Close())
+}
+
+// connectPolling opens sessions and ends them, one after the other and all on one connection, as the HTTP client of a page
+// would.
+func connectPolling(t Target) (connect func() error, end func()) {
+	var p *poller
+	connect = func() (err error) {
+		if p == nil {
+			p, err = openPoller(t)
+		} else {
+			_ = p.conn.SetDeadline(time.Now().Add(dialTimeout)) // a broken connection fails by itself
+			err = p.handshake()
+		}
+		if err != nil {
+			return err
+		}
+		return p.end()
+	}
+	end = func() {
+		if p != nil {
+			_ = p.conn.Close()
+		}
+	}
+	return connect, end
+}
+
+// connectUpgrade moves a session from polling to a WebSocket, and makes sure of it by a message that must come back there.
+func connectUpgrade(t Target) error {
+	p, err := openPoller(t)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = p.conn.Close() }()
+	conn, _, _, err := openWebSocket(t, p.SID)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	in := bufio.NewReaderSize(conn, 1<<10)
+	if err := exchange(conn, in, appendFrame(nil, '2', "probe"), "3probe"); err != nil {
+		return fmt.Errorf("probe: %w", err)
+	}
+	if err := exchange(conn, in, appendFrame(appendFrame(nil, '5', ""), '4', "hi"), "4hi"); err != nil {
+		return fmt.Errorf("upgrade: %w", err)
+	}
+	_, err = conn.Write(closeFrame)
+	return err
+}
+
+// exchange sends frames, and wants the next frame that comes to have a certain body.
+func exchange(conn net.Conn, in *bufio.Reader, frames []byte, want string) error {
+	if _, err := conn.Write(frames); err != nil {
+		return err
+	}
+	body, err := readFrame(in)
+	if err == nil && string(body) != want {
+		err = fmt.Errorf("%.80q came instead of %q", body, want)
+	}
+	return err
+}

@@ -1,0 +1,321 @@
+package loadgen
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Options are the options of Open.
+type Options struct {
+	// Connections is how many sessions to open.
+	Connections int
+	// Parallel is how many handshakes are under way at a time. Default: 8.
+	Parallel int
+	// First returns the text messages that connection i, from 0, sends first. Default: none.
+	First func(i int) []string
+}
+
+// Crowd is a number of sessions on WebSockets. They answer heartbeats, or send them in revision 3, until Close. Its methods
+// are for one goroutine, but for Pings.
+type Crowd struct {
+	conns   []*conn
+	pings   atomic.Int64
+	load    atomic.Pointer[load]
+	failure atomic.Pointer[error] // the first connection that broke
+	broken  chan struct{}         // closed then
+	closing atomic.Bool
+	stop    chan struct{} // ends the heartbeats of revision 3
+	wg      sync.WaitGroup
+}
+
+// load is what a crowd is busy with.
+type load struct {
+	// received is told what one read brought, on the connection's own goroutine.
+	received func(c *conn, t tally)
+}
+
+// conn is one session.
+type conn struct {
+	crowd  *Crowd
+	number int
+	tcp    *net.TCPConn
+	in     *puller
+	scan   scanner
+	// interval is between the pings that a client of revision 3 sends; 0 if the server pings.
+	interval time.Duration
+	got      atomic.Int64 // messages, ever
+	echoing  echoing
+}
+
+const defaultParallel = 8
+
+// reserve is how many open files are left for others when connections are counted.
+const reserve = 64
+
+// Open opens sessions. It fails if one of them cannot be opened.
+func Open(ctx context.Context, t Target, o Options) (*Crowd, error) {
+	limit, err := RaiseFileLimit()
+	if err != nil {
+		return nil, err
+	}
+	if o.Connections+reserve > limit {
+		return nil, fmt.Errorf("loadgen: %d connections need as many open files, and this process may have %d: "+
+			"raise the hard limit (ulimit -Hn), or start two processes", o.Connections, limit)
+	}
+	if o.Parallel <= 0 {
+		o.Parallel = defaultParallel
+	}
+	c := &Crowd{conns: make([]*conn, o.Connections), broken: make(chan struct{}), stop: make(chan struct{})}
+	var opening sync.WaitGroup
+	var next atomic.Int64
+	var failed atomic.Pointer[error]
+	for range o.Parallel {
+		opening.Go(func() {
+			for failed.Load() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= o.Connections {
+					return
+				}
+				err := ctx.Err()
+				if err == nil {
+					err = c.join(t, i, o.First)
+				}
+				if err != nil {
+					err = fmt.Errorf("loadgen: connection %d of %d: %w", i+1, o.Connections, err)
+					failed.CompareAndSwap(nil, &err)
+				}
+			}
+		})
+	}
+	opening.Wait()
+	if err := failed.Load(); err != nil {
+		c.Close()
+		return nil, *err
+	}
+	c.startPings()
+	return c, nil
+}
+
+// join opens connection i and starts its reader.
+func (c *Crowd) join(t Target, i int, first func(int) []string) error {
+	tcp, hello, rest, err := openWebSocket(t, "")
+	if err != nil {
+		return err
+	}
+	in, err := newPuller(tcp)
+	if err != nil {
+		_ = tcp.Close()
+		return err
+	}
+	co := &conn{crowd: c, number: i, tcp: tcp, in: in}
+	if t.Revision == 3 {
+		co.interval = hello.interval()
+	}
+	c.conns[i] = co
+	var b []byte
+	if first != nil {
+		for _, text := range first(i) {
+			b = appendFrame(b, '4', text)
+		}
+	}
+	if _, err := tcp.Write(b); err != nil {
+		return err
+	}
+	_ = tcp.SetDeadline(time.Time{}) // a broken connection fails by itself
+	c.wg.Go(func() { co.run(rest) })
+	return nil
+}
+
+// hello is the body of an open packet.
+type hello struct {
+	SID          string `json:"sid"`
+	PingInterval int    `json:"pingInterval"` // milliseconds
+}
+
+func (h hello) interval() time.Duration { return time.Duration(h.PingInterval) * time.Millisecond }
+
+// openWebSocket opens a WebSocket. For a new session sid is empty, and the open packet is awaited. rest is what came
+// behind that. There is a deadline on the connection.
+func openWebSocket(t Target, sid string) (conn *net.TCPConn, h hello, rest []byte, err error) {
+	c, err := t.dial()
+	if err != nil {
+		return nil, h, nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = c.Close()
+		}
+	}()
+	if _, err = fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", t.uri("websocket", sid), t.Host); err != nil {
+		return nil, h, nil, err
+	}
+	in := bufio.NewReaderSize(c, 1<<10)
+	resp, err := http.ReadResponse(in, nil)
+	if err != nil {
+		return nil, h, nil, fmt.Errorf("WebSocket handshake: %w", err)
+	}
+	if resp.StatusCode != http.StatusSwitchingProtocols {
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, 200)) // the status is what matters
+		return nil, h, nil, fmt.Errorf("WebSocket handshake: %s: %s", resp.Status, strings.TrimSpace(string(body)))
+	}
+	if sid == "" {
+		body, err := readFrame(in)
+		if err != nil {
+			return nil, h, nil, fmt.Errorf("open packet: %w", err)
+		}
+		if h, err = parseOpen(body); err != nil {
+			return nil, h, nil, err
+		}
+	}
+	rest, _ = in.Peek(in.Buffered()) // what is buffered can be peeked
+	return c.(*net.TCPConn), h, rest, nil
+}
+
+func parseOpen(body []byte) (h hello, err error) {
+	if len(body) == 0 || body[0] != '0' {
+		return h, fmt.Errorf("not an open packet: %.80q", body)
+	}
+	if err := json.Unmarshal(body[1:], &h); err != nil {
+		return h, fmt.Errorf("open packet: %w", err)
+	}
+	return h, nil
+}
+
+// readFrame reads one short frame and returns its body.
+func readFrame(in *bufio.Reader) ([]byte, error) {
+	for n := 2; ; n++ {
+		head, err := in.Peek(n)
+		if err != nil {
+			return nil, err
+		}
+		if size, length, whole := frameSize(head); whole {
+			frame := make([]byte, size)
+			if size > in.Size() {
+				return nil, errOversize
+			}
+			_, err := io.ReadFull(in, frame)
+			return frame[size-length:], err
+		}
+	}
+}
+
+// Len returns the number of sessions.
+func (c *Crowd) Len() int { return len(c.conns) }
+
+// Pings returns how many heartbeats all sessions together have been through. Any goroutine may call it.
+func (c *Crowd) Pings() int64 { return c.pings.Load() }
+
+// Err returns why a session ended before Close, or nil. Any goroutine may call it.
+func (c *Crowd) Err() error {
+	if err := c.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// startPings sends the heartbeats of revision 3. The sessions' turns are spread over the interval.
+func (c *Crowd) startPings() {
+	if len(c.conns) == 0 || c.conns[0].interval <= 0 {
+		return
+	}
+	c.wg.Go(func() {
+		const turns = 50
+		tick := time.NewTicker(c.conns[0].interval / turns)
+		defer tick.Stop()
+		ping := appendFrame(nil, '2', "")
+		for turn := 0; ; turn = (turn + 1) % turns {
+			select {
+			case <-c.stop:
+				return
+			case <-tick.C:
+			}
+			for i := turn; i < len(c.conns); i += turns {
+				_, _ = c.conns[i].tcp.Write(ping) // the reader notices what is wrong
+			}
+		}
+	})
+}
+
+var pongFrame = appendFrame(nil, '3', "")
+
+// run reads the session until it ends.
+func (c *conn) run(b []byte) {
+	err := c.take(b)
+	for err == nil {
+		if b, err = c.in.read(); err == nil {
+			err = c.take(b)
+		}
+		c.in.release()
+	}
+	if !c.crowd.closing.Load() {
+		err = fmt.Errorf("loadgen: connection %d: %w", c.number+1, err)
+		if c.crowd.failure.CompareAndSwap(nil, &err) {
+			close(c.crowd.broken)
+		}
+	}
+}
+
+// take deals with what one read brought.
+func (c *conn) take(b []byte) error {
+	t, err := c.scan.scan(b)
+	for range t.pings {
+		if _, err := c.tcp.Write(pongFrame); err != nil {
+			return err
+		}
+	}
+	if n := t.pings + t.pongs; n > 0 {
+		c.crowd.pings.Add(int64(n))
+	}
+	if t.messages > 0 {
+		c.got.Add(int64(t.messages))
+		if l := c.crowd.load.Load(); l != nil {
+			l.received(c, t)
+		}
+	}
+	return err
+}
+
+// wait waits until done is closed, and says why it was not: the context's end, the time, or a session that broke.
+func (c *Crowd) wait(ctx context.Context, done <-chan struct{}, timeout time.Duration) error {
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return nil
+	case <-c.broken:
+		return c.Err()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return errTimeout
+	}
+}
+
+var errTimeout = errors.New("loadgen: the server did not answer in time")
+
+// Close closes all sessions and waits for their goroutines.
+func (c *Crowd) Close() {
+	if c.closing.Swap(true) {
+		return
+	}
+	close(c.stop)
+	for _, co := range c.conns {
+		if co != nil {
+			_ = co.tcp.SetWriteDeadline(time.Now().Add(time.Second))
+			_, _ = co.tcp.Write(closeFrame)
+			_ = co.tcp.Close()
+		}
+	}
+	c.wg.Wait()
+}

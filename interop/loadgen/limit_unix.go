@@ -1,0 +1,22 @@
+//go:build unix
+
+package loadgen
+
+import (
+	"fmt"
+	"syscall"
+)
+
+// RaiseFileLimit raises the number of files that this process, and those it starts, may have open to the most that is
+// allowed, and returns it.
+func RaiseFileLimit() (int, error) {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+		return 0, fmt.Errorf("loadgen: the limit of open files: %w", err)
+	}
+	l.Cur = l.Max
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+		return 0, fmt.Errorf("loadgen: the limit of open files: %w", err)
+	}
+	return int(min(l.Cur, 1<<30)), nil
+}

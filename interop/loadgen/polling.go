@@ -1,0 +1,160 @@
+package loadgen
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+)
+
+// poller is a session by long-polling, on one connection that is kept alive.
+type poller struct {
+	t    Target
+	conn net.Conn
+	in   *bufio.Reader
+	hello
+}
+
+// openPoller makes a handshake. There is a deadline on the connection.
+func openPoller(t Target) (*poller, error) {
+	conn, err := t.dial()
+	if err != nil {
+		return nil, err
+	}
+	p := &poller{t: t, conn: conn, in: bufio.NewReader(conn)}
+	if err := p.handshake(); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// handshake opens a session, the next one if there was one before.
+func (p *poller) handshake() error {
+	p.SID = ""
+	body, err := p.get()
+	if err != nil {
+		return fmt.Errorf("handshake: %w", err)
+	}
+	begin, end := bytes.IndexByte(body, '{'), bytes.IndexByte(body, '}')
+	if begin < 1 || end < begin { // what stands around it is the payload's encoding
+		return fmt.Errorf("handshake: no open packet in %.80q", body)
+	}
+	p.hello, err = parseOpen(body[begin-1 : end+1])
+	return err
+}
+
+// get polls once.
+func (p *poller) get() ([]byte, error) { return p.do(http.MethodGet, "") }
+
+// post sends one packet.
+func (p *poller) post(packet string) error {
+	if p.t.Revision == 3 {
+		packet = fmt.Sprintf("%d:%s", utf8.RuneCountInString(packet), packet)
+	}
+	_, err := p.do(http.MethodPost, packet)
+	return err
+}
+
+func (p *poller) do(method, body string) ([]byte, error) {
+	b := fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: %s\r\n", method, p.t.uri("polling", p.SID), p.t.Host)
+	if method == http.MethodPost {
+		b = fmt.Appendf(b, "Content-Type: text/plain; charset=UTF-8\r\nContent-Length: %d\r\n", len(body))
+	}
+	b = append(append(b, "\r\n"...), body...)
+	if _, err := p.conn.Write(b); err != nil {
+		return nil, err
+	}
+	resp, err := http.ReadResponse(p.in, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s %s: %s: %.80q", method, p.t.uri("polling", ""), resp.Status, answer)
+	}
+	return answer, nil
+}
+
+// end closes the session and leaves the connection for the next one.
+func (p *poller) end() error { return p.post("1") }
+
+// EchoPolling opens sessions by long-polling and keeps one message under way on each: a POST that takes it there, and a GET,
+// or several, until it is back.
+func EchoPolling(ctx context.Context, t Target, o EchoOptions) (Rate, error) {
+	text := "4" + strings.Repeat("e", o.Size)
+	var times histogram
+	var count atomic.Int64
+	err := together(ctx, t, o.Connections, o.Duration, func(p *poller, over func() bool) error {
+		for !over() {
+			began := time.Now()
+			if err := p.post(text); err != nil {
+				return err
+			}
+			for back := false; !back; {
+				body, err := p.get()
+				if err != nil {
+					return err
+				}
+				if bytes.Contains(body, []byte{'2'}) && t.Revision == 4 && !bytes.Contains(body, []byte(text)) {
+					if err := p.post("3"); err != nil {
+						return err
+					}
+				}
+				back = bytes.Contains(body, []byte(text))
+			}
+			times.add(time.Since(began), 1)
+			count.Add(1)
+		}
+		return p.end()
+	})
+	if err != nil {
+		return Rate{}, err
+	}
+	return Rate{Count: int(count.Load()), Elapsed: o.Duration, P50: times.quantile(0.50), P99: times.quantile(0.99)}, nil
+}
+
+// together opens n sessions, calls f with each on a goroutine of its own, and returns the first error. over says when the
+// time is over.
+func together(ctx context.Context, t Target, n int, d time.Duration, f func(p *poller, over func() bool) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	pollers := make([]*poller, 0, n)
+	defer func() {
+		for _, p := range pollers {
+			_ = p.conn.Close()
+		}
+	}()
+	for i := range n {
+		p, err := openPoller(t)
+		if err != nil {
+			return fmt.Errorf("loadgen: connection %d of %d: %w", i+1, n, err)
+		}
+		pollers = append(pollers, p)
+	}
+	end := time.Now().Add(d)
+	over := func() bool { return ctx.Err() != nil || !time.Now().Before(end) }
+	var wg sync.WaitGroup
+	for i, p := range pollers {
+		_ = p.conn.SetDeadline(end.Add(patience)) // a broken connection fails by itself
+		wg.Go(func() {
+			if err := f(p, over); err != nil {
+				cancel(fmt.Errorf("loadgen: connection %d: %w", i+1, err))
+			}
+		})
+	}
+	wg.Wait()
+	return context.Cause(ctx)
+}
