@@ -382,10 +382,10 @@ func TestCloseReasons(t *testing.T) {
 		{"the client closes", func(t *testing.T, _, client *Socket) { require.NoError(t, client.Close()) },
 			end{ReasonTransportClose, true}, end{ReasonForcedClose, false}},
 		{"the client parses nonsense", func(t *testing.T, srv, _ *Socket) {
-			require.NoError(t, srv.push(&outgoing{typ: 9, frame: compileFrame(Revision4, packet.Packet{Type: 9})}))
+			require.Nil(t, srv.pushControl(&outgoing{typ: 9, frame: compileFrame(Revision4, packet.Packet{Type: 9})}))
 		}, end{ReasonTransportClose, true}, end{ReasonParseError, true}},
 		{"the server parses nonsense", func(t *testing.T, _, client *Socket) {
-			require.NoError(t, client.push(&outgoing{typ: 9}))
+			require.Nil(t, client.pushControl(&outgoing{typ: 9}))
 		}, end{ReasonParseError, true}, end{ReasonTransportClose, true}},
 		{"the server falls silent", func(_ *testing.T, srv, _ *Socket) { // as if its machine were gone
 			srv.mu.Lock()

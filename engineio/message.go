@@ -54,6 +54,22 @@ func Prepare(m Message) Message {
 	return m
 }
 
+// size is what m counts in a queue, in bytes.
+func (m *Message) size() int {
+	if m.shared != nil {
+		return m.shared.size()
+	}
+	return len(m.Data) + overhead
+}
+
+// outgoing returns m as it stands in a queue.
+func (m *Message) outgoing() *outgoing {
+	if m.shared != nil {
+		return m.shared
+	}
+	return newOutgoing(*m)
+}
+
 // outgoing is a packet on its way out. It is never changed after it was made, so that many sockets can share it.
 type outgoing struct {
 	typ    packet.Type

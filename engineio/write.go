@@ -27,32 +27,28 @@ func (s *Socket) Write(ctx context.Context, m Message) error {
 	if s.inline && !s.writing && !s.pending() && len(m.Data) <= freeAllowance {
 		return s.writeNow(m)
 	}
-	o := m.shared
-	if o == nil {
-		o = newOutgoing(m)
-	}
-	if err := s.waitFor(ctx, func() bool { return s.state != stateOpen || s.fits(o.size()) }); err != nil {
+	if err := s.waitFor(ctx, func() bool { return s.state != stateOpen || s.fits(m.size()) }); err != nil {
 		return err
 	}
-	return s.push(o)
+	return s.push(m)
 }
 
-// TryWrite is Write for those who must not wait: it returns ErrQueueFull if there is no room, and never blocks on the
-// peer.
-func (s *Socket) TryWrite(m Message) error {
-	if err := check(m); err != nil {
-		return err
-	}
-	o := m.shared
-	if o == nil {
-		o = newOutgoing(m)
+// TryWrite sends messages, in their order, for those who must not wait: it returns ErrQueueFull if there is no room for all
+// of them, and then sends none. It never blocks on the peer. Several messages in one call cost little more than one.
+func (s *Socket) TryWrite(messages ...Message) error {
+	size := 0
+	for i := range messages {
+		if err := check(messages[i]); err != nil {
+			return err
+		}
+		size += messages[i].size()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state == stateOpen && !s.fits(o.size()) {
+	if s.state == stateOpen && !s.fits(size) {
 		return ErrQueueFull
 	}
-	return s.push(o)
+	return s.push(messages...)
 }
 
 // Flush waits until all that was queued before the call was handed to the operating system or, by polling, to the
@@ -74,16 +70,24 @@ func check(m Message) error {
 // fits says whether n more bytes may be queued. The caller holds s.mu.
 func (s *Socket) fits(n int) bool { return s.queued == 0 || s.queued+n <= s.conf.queueLimit }
 
-// push queues a message and sees to it that it leaves. The caller holds s.mu and has asked fits.
-func (s *Socket) push(o *outgoing) error {
+// push queues messages and sees to it that they leave: all of them, or none. The caller holds s.mu and has asked fits.
+func (s *Socket) push(messages ...Message) error {
 	if s.state != stateOpen {
 		return s.closedError()
 	}
-	if s.rev == Revision4 && s.ws == nil && !o.binary && bytes.IndexByte(o.data, separator) >= 0 {
-		return ErrSeparator
+	size := 0
+	for i := range messages {
+		m := &messages[i]
+		if s.rev == Revision4 && s.ws == nil && !m.Binary && bytes.IndexByte(m.Data, separator) >= 0 {
+			return ErrSeparator
+		}
+		size += m.size()
 	}
-	if !s.enqueue(o) {
+	if !s.reserve(size) {
 		return ErrQueueFull
+	}
+	for i := range messages {
+		s.enqueue(messages[i].outgoing())
 	}
 	s.kick()
 	return nil
@@ -98,9 +102,10 @@ func (s *Socket) pushControl(o *outgoing) *CloseError {
 	if s.state == stateClosed {
 		return nil
 	}
-	if s.queued > s.conf.queueLimit+controlAllowance || !s.enqueue(o) {
+	if s.queued > s.conf.queueLimit+controlAllowance || !s.reserve(o.size()) {
 		return &CloseError{Reason: ReasonTransportError, Remote: true, Err: ErrQueueFull}
 	}
+	s.enqueue(o)
 	s.kick()
 	return nil
 }
@@ -113,23 +118,28 @@ const (
 	budgetStep    = 16 << 10
 )
 
-// enqueue appends to the queue, if the budget allows. The caller holds s.mu.
-func (s *Socket) enqueue(o *outgoing) bool {
-	n := o.size()
-	if need := s.queued + n - freeAllowance; need > s.reserved {
-		step := max(need-s.reserved, budgetStep)
-		if !s.conf.budget.take(step) {
-			return false
-		}
-		s.reserved += step
+// reserve asks the budget for what the queue needs to hold n more bytes. The caller holds s.mu.
+func (s *Socket) reserve(n int) bool {
+	need := s.queued + n - freeAllowance
+	if need <= s.reserved {
+		return true
 	}
+	step := max(need-s.reserved, budgetStep)
+	if !s.conf.budget.take(step) {
+		return false
+	}
+	s.reserved += step
+	return true
+}
+
+// enqueue appends to the queue. The caller holds s.mu and has reserved the room.
+func (s *Socket) enqueue(o *outgoing) {
 	if s.queue == nil {
 		s.queue = (*queues.Get().(*[]*outgoing))[:0]
 	}
 	s.queue = append(s.queue, o)
-	s.queued += n
+	s.queued += o.size()
 	s.enqueued++
-	return true
 }
 
 // queues holds the slices that queues are made of, so that an idle socket has none.
