@@ -39,6 +39,21 @@ func (s *Socket) readUntil(ctx context.Context) (Message, error) {
 	return s.Read(s.ctx)
 }
 
+// Ready tells whether Read would return a message without waiting. It may say no although there is one. It belongs to the
+// goroutine that calls Read, which may gather what it has to send to others, until Ready says no, and send it together.
+func (s *Socket) Ready() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.state != stateOpen:
+		return false
+	case len(s.inbox) > 0:
+		return s.inbox[0].Type == packet.Message
+	default:
+		return s.ws != nil && s.ws.holdsMessage()
+	}
+}
+
 // beginRead makes the caller the one who reads. It returns where from.
 func (s *Socket) beginRead() (*wsConn, error) {
 	s.mu.Lock()

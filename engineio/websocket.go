@@ -2,6 +2,7 @@ package engineio
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -126,6 +127,34 @@ func (c *wsConn) readMessage() (op ws.OpCode, body []byte, err error) {
 			return 0, nil, err
 		}
 	}
+}
+
+// holdsMessage tells whether the buffer begins with a frame that is a text message as a whole.
+func (c *wsConn) holdsMessage() bool {
+	const fin, masked = 0x80, 0x80
+	b := c.in.buf
+	if c.fragOp != 0 || len(b) < 2 || b[0] != fin|byte(ws.OpText) {
+		return false
+	}
+	header, length := 2, int(b[1]&^masked)
+	switch length {
+	case 126:
+		if header = 4; len(b) < header {
+			return false
+		}
+		length = int(binary.BigEndian.Uint16(b[2:]))
+	case 127:
+		return false // longer than a buffer
+	}
+	key := byte(0)
+	if b[1]&masked != 0 {
+		if len(b) < header+4 {
+			return false
+		}
+		key = b[header]
+		header += 4
+	}
+	return length > 0 && len(b) >= header+length && b[header]^key == '0'+byte(packet.Message)
 }
 
 func headerError(err error) error {

@@ -133,14 +133,16 @@ func (h *hub) ServeSocket(ctx context.Context, s *engineio.Socket) {
 			p.left(err)
 			return
 		}
-		if !p.take(ctx, m) {
+		goesOn := p.take(ctx, m)
+		p.dispatch(goesOn && s.Ready())
+		if !goesOn {
 			return
 		}
 	}
 }
 
 func (h *hub) emit(event string, payload json.RawMessage) error {
-	h.route(event, payload, h.node.id, nil)
+	h.route([]Event{{Name: event, Payload: payload, From: h.node.id}}, nil)
 	return nil
 }
 

@@ -30,6 +30,7 @@ type peer struct {
 	slow   atomic.Bool // its queue was full; set by any goroutine
 
 	parser    protocol.Parser
+	gathered  *gathering // nil if nothing is
 	met       bool
 	table     []byte   // the last one, as it came
 	interests []string // what the index has, sorted
@@ -145,9 +146,7 @@ func (p *peer) receive(ctx context.Context, m engineio.Message) bool {
 		count.reserved.Add(1)
 	default:
 		count.received.Add(1)
-		// Relayed first, so that nobody gets a listener's answer to an event before the event.
-		p.hub.route(packet.Event, packet.Payload, p.id, p)
-		p.hub.node.hear(Event{Name: packet.Event, Payload: packet.Payload, From: p.id})
+		p.gather(Event{Name: packet.Event, Payload: packet.Payload, From: p.id})
 	}
 	return true
 }

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"errors"
+	"sync"
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/protocol"
@@ -13,51 +14,91 @@ type routing struct {
 	served []uint64 // a set of peers, by number
 	packet []byte
 	inner  []byte
+	// The events that are being delivered, for peers that speak the extensions and for the others. They are encoded
+	// when somebody is found to get them.
+	native, foreign []engineio.Message
 }
 
-// route sends an event to every peer that wants it, except sender, which is nil for the hub's own events. However many
-// get it, it is encoded at most twice: for peers that speak the extensions, and for the others.
-func (h *hub) route(event string, payload []byte, from string, sender *peer) {
+// route sends events to every peer that wants them, except sender, which is nil for the hub's own events. However many
+// get an event, it is encoded at most twice: for peers that speak the extensions, and for the others.
+func (h *hub) route(events []Event, sender *peer) {
 	r := h.routings.Get().(*routing)
 	defer h.recycle(r)
-	h.interest.find(event, &r.search)
+	for len(events) > 0 {
+		alike := 1
+		for alike < len(events) && events[alike].Name == events[0].Name {
+			alike++
+		}
+		h.deliver(r, events[:alike], sender)
+		events = events[alike:]
+	}
+}
 
-	var native, foreign engineio.Message // Data is nil until somebody gets it
-	sent := uint64(0)
+// deliver sends events of one name. Those who get them get all of them at once, because what a delivery costs is nearly
+// all in going to the peer: the more there are, the less of it is in the processor's caches.
+func (h *hub) deliver(r *routing, events []Event, sender *peer) {
+	defer r.reset()
+	name := events[0].Name
+	h.interest.find(name, &r.search)
+	sent := 0
 	several := len(r.search.lists) > 1
 	for i, l := range r.search.lists {
 		byPattern := i > 0 || !r.search.exact
 		for p := range l.all() {
-			if p == sender || several && r.serves(p.number) || byPattern && p.keepsSilent(event) {
+			if p == sender || several && r.serves(p.number) || byPattern && p.keepsSilent(name) {
 				continue
 			}
-			m := &native
+			messages := &r.native
 			if !p.negotiated {
-				if event == protocol.NameError {
+				if name == protocol.NameError {
 					continue // it would end a client of the original's
 				}
-				m = &foreign
+				messages = &r.foreign
 			}
-			if m.Data == nil {
-				*m = r.encode(event, payload, from, sender, p.negotiated)
+			if len(*messages) == 0 {
+				for i := range events {
+					*messages = append(*messages, r.encode(&events[i], sender, p.negotiated))
+				}
 			}
-			switch err := p.sock.TryWrite(*m); {
-			case err == nil:
-				sent++
-			case errors.Is(err, engineio.ErrQueueFull):
-				p.overflow()
-			}
+			sent += p.send(*messages)
 		}
 	}
 	if sent > 0 {
-		h.node.counters.sent.Add(sent)
+		h.node.counters.sent.Add(uint64(sent))
 	}
+}
+
+// send queues messages for a peer, and closes it if its queue has no room for them. It returns how many it queued.
+func (p *peer) send(messages []engineio.Message) (sent int) {
+	err := p.sock.TryWrite(messages...)
+	if err == nil {
+		return len(messages)
+	}
+	if errors.Is(err, engineio.ErrQueueFull) && len(messages) > 1 { // there may be room for some
+		for i := range messages {
+			if err = p.sock.TryWrite(messages[i]); err != nil {
+				break
+			}
+			sent++
+		}
+	}
+	if errors.Is(err, engineio.ErrQueueFull) {
+		p.overflow()
+	}
+	return sent
+}
+
+// reset forgets what was delivered.
+func (r *routing) reset() {
+	r.search.reset()
+	clear(r.served)
+	clear(r.native)
+	clear(r.foreign)
+	r.native, r.foreign = r.native[:0], r.foreign[:0]
 }
 
 // recycle keeps the memory of a route for the next one, unless it is large.
 func (h *hub) recycle(r *routing) {
-	r.search.reset()
-	clear(r.served)
 	if cap(r.packet)+cap(r.inner) <= maxSparePacket {
 		h.routings.Put(r)
 	}
@@ -69,12 +110,12 @@ const maxSparePacket = 256 << 10
 // encode returns the packet that carries an event, ready to be shared. To a peer that speaks the extensions the payload
 // goes byte for byte, and the sender beside it. Others get what the original's hub sends: the sender in the payload,
 // except in events of the hub's own; and ASCII only, which all dialects of Engine.IO agree on.
-func (r *routing) encode(event string, payload []byte, from string, sender *peer, native bool) engineio.Message {
-	p := protocol.Packet{Event: event, Payload: payload}
+func (r *routing) encode(e *Event, sender *peer, native bool) engineio.Message {
+	p := protocol.Packet{Event: e.Name, Payload: e.Payload}
 	if native {
-		p.From = from
+		p.From = e.From
 	} else if sender != nil {
-		r.inner = protocol.AppendWithID(r.inner[:0], payload, from)
+		r.inner = protocol.AppendWithID(r.inner[:0], e.Payload, e.From)
 		p.Payload = r.inner
 	}
 	r.packet = protocol.AppendPacket(r.packet[:0], &p, !native)
@@ -90,4 +131,47 @@ func (r *routing) serves(number int) bool {
 	was := r.served[word]&bit != 0
 	r.served[word] |= bit
 	return was
+}
+
+// gathering holds the events that a peer has sent in a row, and that are still to be routed.
+type gathering struct {
+	events []Event
+	size   int // bytes
+}
+
+const (
+	// maxGathered bounds what is gathered before it is routed, in bytes, and maxSpareGathered what is kept of the
+	// memory for it, in events.
+	maxGathered      = 64 << 10
+	maxSpareGathered = 1024
+)
+
+var gatherings = sync.Pool{New: func() any { return new(gathering) }}
+
+// gather notes an event for dispatch.
+func (p *peer) gather(e Event) {
+	if p.gathered == nil {
+		p.gathered = gatherings.Get().(*gathering)
+	}
+	p.gathered.events = append(p.gathered.events, e)
+	p.gathered.size += eventSize(e.Name, e.Payload)
+}
+
+// dispatch deals with what was gathered, unless more is to come at once.
+func (p *peer) dispatch(more bool) {
+	g := p.gathered
+	if g == nil || more && g.size < maxGathered {
+		return
+	}
+	p.gathered = nil
+	// Relayed first, so that nobody gets a listener's answer to an event before the event.
+	p.hub.route(g.events, p)
+	for _, e := range g.events {
+		p.hub.node.hear(e)
+	}
+	clear(g.events)
+	g.events, g.size = g.events[:0], 0
+	if cap(g.events) <= maxSpareGathered {
+		gatherings.Put(g)
+	}
 }
