@@ -45,7 +45,7 @@ func (s *Socket) TryWrite(messages ...Message) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state == stateOpen && !s.fits(size) {
+	if s.state == stateOpen && !s.fits(size) || len(messages) > 1 && s.queued+size > s.conf.queueLimit {
 		return ErrQueueFull
 	}
 	return s.push(messages...)

@@ -1,0 +1,113 @@
+package engineio
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+)
+
+// maskedFrame is a frame as a client sends it.
+func maskedFrame(h ws.Header, body string) []byte {
+	h.Length = int64(len(body))
+	h.Masked, h.Mask = true, [4]byte{1, 2, 3, 4}
+	masked := []byte(body)
+	ws.Cipher(masked, h.Mask, 0)
+	var b bytes.Buffer
+	_ = ws.WriteHeader(&b, h)
+	b.Write(masked)
+	return b.Bytes()
+}
+
+// What follows a message comes with the same write, and so with the same read.
+func TestReadyKnowsWhetherReadWouldWait(t *testing.T) {
+	text := func(body string) []byte { return maskedFrame(ws.Header{Fin: true, OpCode: ws.OpText}, body) }
+	long := strings.Repeat("x", 300)
+	for _, tt := range []struct {
+		name  string
+		next  []byte
+		ready bool
+	}{
+		{"nothing", nil, false},
+		{"a message", text("4b"), true},
+		{"an empty message", text("4"), true},
+		{"a message with a longer header", text("4" + long), true},
+		{"a part of a header", text("4b")[:1], false},
+		{"a part of a longer header", text("4" + long)[:3], false},
+		{"a header", text("4b")[:6], false},
+		{"a part of a message", text("4bcd")[:8], false},
+		{"a part of a message with a longer header", text("4" + long)[:200], false},
+		{"a heartbeat", text("2"), false},
+		{"a heartbeat and a message", append(text("2"), text("4b")...), false},
+		{"a ping of the WebSocket's", maskedFrame(ws.Header{Fin: true, OpCode: ws.OpPing}, "4"), false},
+		{"a fragment", maskedFrame(ws.Header{OpCode: ws.OpText}, "4b"), false},
+		{"a goodbye", maskedFrame(ws.Header{Fin: true, OpCode: ws.OpClose}, ""), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			answers := make(chan bool, 2)
+			h := HandlerFunc(func(ctx context.Context, s *Socket) {
+				if _, err := s.Read(ctx); err != nil {
+					return
+				}
+				answers <- s.Ready()
+				began := time.Now()
+				if _, err := s.Read(ctx); err == nil {
+					answers <- time.Since(began) == 0
+				}
+			})
+			inSite(t, h, bothRevisions(), func(t *testing.T, w *site) {
+				l, _ := w.session(Revision3)
+				_, err := l.conn.Write(append(text("4a"), tt.next...))
+				require.NoError(t, err)
+				require.Equal(t, tt.ready, <-answers)
+				if tt.ready {
+					require.True(t, <-answers, "the read took time")
+				}
+				_ = l.conn.Close()
+			})
+		})
+	}
+}
+
+func TestReadyOnPolling(t *testing.T) {
+	answers := make(chan bool, 10)
+	h := HandlerFunc(func(ctx context.Context, s *Socket) {
+		for {
+			if _, err := s.Read(ctx); err != nil {
+				answers <- s.Ready()
+				return
+			}
+			answers <- s.Ready()
+		}
+	})
+	inSite(t, h, bothRevisions(), func(t *testing.T, w *site) {
+		v := w.open(Revision3)
+		require.Equal(t, 200, v.post(v.framed("4a", "4b", "2", "4c")).status)
+		synctest.Wait()
+		require.True(t, <-answers, "b stands behind a")
+		require.False(t, <-answers, "a heartbeat stands behind b")
+		require.False(t, <-answers, "nothing stands behind c")
+		v.socket().Abort(nil)
+		require.False(t, <-answers, "the session has ended")
+	})
+}
+
+func TestTryWriteTakesAllOrNone(t *testing.T) {
+	inSite(t, echo, &ServerOptions{QueueLimit: 1000}, func(t *testing.T, w *site) {
+		v := w.open(Revision4)
+		s := v.socket()
+		m := Text(strings.Repeat("x", 100-overhead))
+		require.NoError(t, s.TryWrite(), "nothing to send")
+		require.NoError(t, s.TryWrite(Text("1"), Prepare(Text("2")), Text("3")))
+		require.ErrorIs(t, s.TryWrite(m, m, m, m, m, m, m, m, m, m), ErrQueueFull)
+		require.ErrorIs(t, s.TryWrite(Text("4"), Text("\xff")), ErrInvalidText)
+		require.ErrorIs(t, s.TryWrite(Text("4"), Text("\x1e")), ErrSeparator)
+		require.NoError(t, s.TryWrite(Text("4"), Text("5")))
+		require.Equal(t, "200 41\x1e42\x1e43\x1e44\x1e45", v.poll().brief())
+	})
+}

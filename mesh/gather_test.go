@@ -1,0 +1,145 @@
+package mesh_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/mesh"
+)
+
+// inARow writes packets with one system call, so that the hub reads them together.
+func inARow(packets ...string) []byte {
+	var b bytes.Buffer
+	for _, p := range packets {
+		body := []byte("4" + p)
+		h := ws.Header{Fin: true, OpCode: ws.OpText, Length: int64(len(body)), Masked: true, Mask: [4]byte{1, 2, 3, 4}}
+		ws.Cipher(body, h.Mask, 0)
+		_ = ws.WriteHeader(&b, h)
+		b.Write(body)
+	}
+	return b.Bytes()
+}
+
+func TestEventsInARowKeepTheirOrder(t *testing.T) {
+	const n = 300 // some 18 KB: more than one read
+	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
+	hub.On("question", func(e mesh.Event) {
+		if err := hub.Emit("answer", e.Payload); err != nil {
+			t.Error(err)
+		}
+	})
+	a, b, all := dialWire(t, hub.URL(), nil), dialWire(t, hub.URL(), nil), connect(t, hub, mesh.Options{})
+	a.send(table("mesh::a"))
+	b.send(table("mesh::b"))
+	a.barrier()
+	b.barrier()
+	everything := listenTo(t, all, "**")
+	sender := bareWebSocket(t, hub.Addr(), table("mesh::**"))
+
+	var packets, wantA, wantB, wantAll []string
+	names := []string{"a", "b", "b", "question", "a", "a"}
+	for i := range n {
+		name := names[i%len(names)]
+		packets = append(packets, fmt.Sprintf(`{"event":"%s","payload":{"n":%d}}`, name, i))
+		switch name {
+		case "a":
+			wantA = append(wantA, fmt.Sprint(i))
+		case "b":
+			wantB = append(wantB, fmt.Sprint(i))
+		}
+		wantAll = append(wantAll, fmt.Sprint(name, i))
+	}
+	_, err := sender.Write(inARow(packets...))
+	require.NoError(t, err)
+
+	numbers := func(w *wire, count int) (got []string) {
+		for range count {
+			var p struct{ Payload struct{ N int } }
+			require.NoError(t, json.Unmarshal([]byte(w.next()), &p))
+			got = append(got, fmt.Sprint(p.Payload.N))
+		}
+		return got
+	}
+	require.Equal(t, wantA, numbers(a, len(wantA)))
+	require.Equal(t, wantB, numbers(b, len(wantB)))
+	var gotAll []string
+	asked, answered := map[int]bool{}, 0
+	for range n + n/len(names) {
+		e := everything.next()
+		var p struct{ N int }
+		require.NoError(t, e.Decode(&p))
+		switch e.Name {
+		case "answer":
+			answered++
+			require.True(t, asked[p.N], "the answer to question %d came before it", p.N)
+			continue
+		case "question":
+			asked[p.N] = true
+		}
+		gotAll = append(gotAll, fmt.Sprint(e.Name, p.N))
+	}
+	require.Equal(t, wantAll, gotAll)
+	require.Equal(t, n/len(names), answered)
+}
+
+// A peer whose queue has room for some of the events that come in a row gets those, as if they had come one by one.
+func TestEventsInARowFillAQueueToItsEnd(t *testing.T) {
+	const limit, size = 10 << 10, 900
+	sent := func(send func(t *testing.T, conn net.Conn, packets []string)) uint64 {
+		hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", QueueLimit: limit})
+		neverPolls(t, hub, table("mesh::e"))
+		heard := listenTo(t, connect(t, hub, mesh.Options{}), "last")
+		packets := slices.Repeat([]string{`{"event":"e","payload":"` + strings.Repeat("x", size) + `"}`}, 15)
+		sender := bareWebSocket(t, hub.Addr(), table())
+		send(t, sender, append(packets, `{"event":"last","payload":1}`))
+		heard.silentUntil("last")
+		require.EqualValues(t, 1, hub.Stats().SlowPeers)
+		return hub.Stats().Sent - 1
+	}
+	together := sent(func(t *testing.T, conn net.Conn, packets []string) {
+		_, err := conn.Write(inARow(packets...))
+		require.NoError(t, err)
+	})
+	alone := sent(func(t *testing.T, conn net.Conn, packets []string) {
+		for _, p := range packets {
+			require.NoError(t, writeFrame(conn, "4"+p))
+
+		}
+	})
+	require.Equal(t, alone, together)
+	require.InDelta(t, limit/size, alone, 2)
+}
+
+// neverPolls opens a session by long-polling that posts packets and does not ask for any.
+func neverPolls(t *testing.T, hub *mesh.Node, packets ...string) {
+	t.Helper()
+	ask := func(method, query, body string) string {
+		r, err := http.NewRequestWithContext(testContext(t), method, hub.URL()+"?EIO=3&transport=polling"+query, strings.NewReader(body))
+		require.NoError(t, err)
+		resp, err := http.DefaultClient.Do(r)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		answer, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, resp.StatusCode, "%s", answer)
+		return string(answer)
+	}
+	_, open, found := strings.Cut(ask(http.MethodGet, "", ""), ":0")
+	require.True(t, found)
+	var hello struct{ SID string }
+	require.NoError(t, json.Unmarshal([]byte(open), &hello))
+	for _, p := range packets {
+		ask(http.MethodPost, "&sid="+hello.SID, fmt.Sprintf("%d:4%s", len(p)+1, p))
+	}
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+}
