@@ -1,0 +1,247 @@
+package loadgen
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
+)
+
+// serve starts a server, and returns it as the target of either revision. The package under test does not know what server
+// it is; the program bench meets it with others.
+func serve(t *testing.T, h engineio.HandlerFunc, opts engineio.ServerOptions) (rev3, rev4 Target) {
+	t.Helper()
+	opts.Revisions = []engineio.Revision{engineio.Revision3, engineio.Revision4}
+	srv := engineio.NewServer(h, &opts)
+	web := httptest.NewServer(srv)
+	t.Cleanup(func() {
+		require.NoError(t, srv.Close())
+		web.Close()
+	})
+	host := strings.TrimPrefix(web.URL, "http://")
+	return Target{host, "/engine.io/", 3}, Target{host, "/engine.io/", 4}
+}
+
+func sendBack(ctx context.Context, s *engineio.Socket) {
+	for {
+		m, err := s.Read(ctx)
+		if err != nil || s.Write(ctx, m) != nil {
+			return
+		}
+	}
+}
+
+// relay sends what comes to all other sessions for which keep is true.
+func relay(keep func(n int) bool) engineio.HandlerFunc {
+	var mu sync.Mutex
+	var all []*engineio.Socket
+	return func(ctx context.Context, s *engineio.Socket) {
+		mu.Lock()
+		all = append(all, s)
+		mu.Unlock()
+		for {
+			m, err := s.Read(ctx)
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			for i, o := range all {
+				if o != s && keep(i) {
+					_ = o.TryWrite(m)
+				}
+			}
+			mu.Unlock()
+		}
+	}
+}
+
+func everybody(int) bool { return true }
+
+func message(n int) string { return fmt.Sprintf("message %08d", n) }
+
+func TestEcho(t *testing.T) {
+	rev3, rev4 := serve(t, sendBack, engineio.ServerOptions{})
+	for _, target := range []Target{rev3, rev4} {
+		c, err := Open(t.Context(), target, Options{Connections: 5})
+		require.NoError(t, err)
+		defer c.Close()
+		require.Equal(t, 5, c.Len())
+		for _, window := range []int{1, 16} {
+			r, err := c.Echo(t.Context(), EchoOptions{Window: window, Size: 100, Duration: 100 * time.Millisecond})
+			require.NoError(t, err)
+			require.Greater(t, r.Count, 5*window)
+			require.Equal(t, 100*time.Millisecond, r.Elapsed)
+			require.Positive(t, r.P50)
+			require.LessOrEqual(t, r.P50, r.P99)
+			require.Less(t, r.P99, 100*time.Millisecond)
+		}
+	}
+}
+
+func TestEchoNoticesAWrongAnswer(t *testing.T) {
+	_, target := serve(t, func(ctx context.Context, s *engineio.Socket) {
+		for {
+			m, err := s.Read(ctx)
+			if err != nil || s.Write(ctx, engineio.Text(string(m.Data)+"!")) != nil {
+				return
+			}
+		}
+	}, engineio.ServerOptions{})
+	c, err := Open(t.Context(), target, Options{Connections: 2})
+	require.NoError(t, err)
+	defer c.Close()
+	_, err = c.Echo(t.Context(), EchoOptions{Size: 10, Duration: time.Minute})
+	require.ErrorContains(t, err, "1 messages with 11 bytes came back; 1 of 10 bytes each were under way")
+}
+
+func TestEchoPolling(t *testing.T) {
+	rev3, rev4 := serve(t, sendBack, engineio.ServerOptions{PingInterval: 30 * time.Millisecond, PingTimeout: 5 * time.Second})
+	for _, target := range []Target{rev3, rev4} {
+		r, err := EchoPolling(t.Context(), target, EchoOptions{Connections: 3, Size: 100, Duration: 100 * time.Millisecond})
+		require.NoError(t, err)
+		require.Greater(t, r.Count, 6)
+		require.Positive(t, r.P99)
+	}
+}
+
+func TestFanOut(t *testing.T) {
+	rev3, rev4 := serve(t, relay(everybody), engineio.ServerOptions{})
+	for _, target := range []Target{rev3, rev4} {
+		c, err := Open(t.Context(), target, Options{Connections: 21})
+		require.NoError(t, err)
+		r, err := c.FanOut(t.Context(), FanOutOptions{Message: message, Receivers: 20, Deliveries: 50_001, Ahead: 100})
+		require.NoError(t, err)
+		require.Equal(t, 50_020, r.Count, "whole messages")
+		require.Positive(t, r.Elapsed)
+		c.Close()
+	}
+}
+
+func TestFanOutOfASlowServerIsMeasuredByWhatItDelivered(t *testing.T) {
+	_, target := serve(t, relay(func(n int) bool {
+		time.Sleep(time.Millisecond)
+		return true
+	}), engineio.ServerOptions{})
+	c, err := Open(t.Context(), target, Options{Connections: 3})
+	require.NoError(t, err)
+	defer c.Close()
+	r, err := c.FanOut(t.Context(), FanOutOptions{Message: message, Receivers: 2, Deliveries: 1e6, Timeout: 100 * time.Millisecond})
+	require.NoError(t, err)
+	require.Less(t, r.Count, 1000)
+	require.InDelta(t, 100*time.Millisecond, r.Elapsed, float64(90*time.Millisecond))
+}
+
+func TestFanOutNoticesWhoGetsNothingAndWhoShouldNot(t *testing.T) {
+	_, target := serve(t, relay(everybody), engineio.ServerOptions{})
+	c, err := Open(t.Context(), target, Options{Connections: 4})
+	require.NoError(t, err)
+	defer c.Close()
+	_, err = c.FanOut(t.Context(), FanOutOptions{Message: message, Receivers: 2, Deliveries: 1000})
+	require.ErrorIs(t, err, errStray)
+	_, err = c.FanOut(t.Context(), FanOutOptions{Message: message, Receivers: 4, Deliveries: 1000})
+	require.ErrorContains(t, err, "4 sessions are too few for a publisher and 4 receivers")
+
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, context.Canceled)
+	defer cancel()
+	_, deaf := serve(t, relay(func(n int) bool { return n != 2 }), engineio.ServerOptions{})
+	d, err := Open(ctx, deaf, Options{Connections: 4, Parallel: 1})
+	require.NoError(t, err)
+	defer d.Close()
+	_, err = d.FanOut(ctx, FanOutOptions{Message: message, Receivers: 3, Deliveries: 1000})
+	require.ErrorIs(t, err, context.Canceled, "it waits for the third")
+}
+
+func TestHeartbeatsAreAnsweredAndSent(t *testing.T) {
+	rev3, rev4 := serve(t, sendBack, engineio.ServerOptions{PingInterval: 50 * time.Millisecond, PingTimeout: 2 * time.Second})
+	for _, target := range []Target{rev3, rev4} {
+		c, err := Open(t.Context(), target, Options{Connections: 10})
+		require.NoError(t, err)
+		require.Eventually(t, func() bool { return c.Pings() >= 30 }, 10*time.Second, time.Millisecond)
+		require.NoError(t, c.Err())
+		c.Close()
+	}
+}
+
+func TestFirstMessagesAreSentFirst(t *testing.T) {
+	got := make(chan string, 10)
+	_, target := serve(t, func(ctx context.Context, s *engineio.Socket) {
+		for {
+			m, err := s.Read(ctx)
+			if err != nil {
+				return
+			}
+			got <- string(m.Data)
+		}
+	}, engineio.ServerOptions{})
+	c, err := Open(t.Context(), target, Options{Connections: 2, Parallel: 1, First: func(i int) []string {
+		return []string{fmt.Sprint("a", i), fmt.Sprint("b", i)}
+	}})
+	require.NoError(t, err)
+	defer c.Close()
+	var all []string
+	for range 4 {
+		all = append(all, <-got)
+	}
+	require.Subset(t, all, []string{"a0", "b0", "a1", "b1"})
+}
+
+func TestConnect(t *testing.T) {
+	rev3, rev4 := serve(t, sendBack, engineio.ServerOptions{})
+	for _, target := range []Target{rev3, rev4} {
+		for _, how := range []string{ByWebSocket, ByPolling, ByUpgrade} {
+			r, err := Connect(t.Context(), target, ConnectOptions{How: how, Parallel: 2, Duration: time.Minute, Most: 20})
+			require.NoError(t, err)
+			require.Equal(t, 20, r.Count)
+			require.Positive(t, r.P50)
+			r, err = Connect(t.Context(), target, ConnectOptions{How: how, Duration: 20 * time.Millisecond})
+			require.NoError(t, err)
+			require.Positive(t, r.Count)
+			require.Less(t, r.Elapsed, 5*time.Second)
+		}
+	}
+	_, err := Connect(t.Context(), rev4, ConnectOptions{How: "foot"})
+	require.ErrorContains(t, err, `no such way to connect: "foot"`)
+}
+
+func TestWhatTheServerDoesWrongIsSaid(t *testing.T) {
+	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "full", http.StatusServiceUnavailable)
+	}))
+	defer refusing.Close()
+	target := Target{strings.TrimPrefix(refusing.URL, "http://"), "/engine.io/", 4}
+	_, err := Open(t.Context(), target, Options{Connections: 3})
+	require.ErrorContains(t, err, "of 3: WebSocket handshake: 503 Service Unavailable: full")
+	_, err = EchoPolling(t.Context(), target, EchoOptions{Connections: 1, Duration: time.Second})
+	require.ErrorContains(t, err, "connection 1 of 1: handshake: GET /engine.io/?EIO=4&transport=polling: 503 Service Unavailable")
+	_, err = Connect(t.Context(), target, ConnectOptions{How: ByUpgrade, Duration: time.Second})
+	require.ErrorContains(t, err, "connect by upgrade: handshake")
+
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	_, err = Open(t.Context(), Target{l.Addr().String(), "/", 4}, Options{Connections: 1})
+	require.ErrorContains(t, err, "connection refused")
+
+	_, leaving := serve(t, func(ctx context.Context, s *engineio.Socket) { _, _ = s.Read(ctx) }, engineio.ServerOptions{})
+	c, err := Open(t.Context(), leaving, Options{Connections: 1})
+	require.NoError(t, err)
+	defer c.Close()
+	_, err = c.Echo(t.Context(), EchoOptions{Size: 1, Duration: time.Minute})
+	require.ErrorContains(t, err, "connection 1: the server closed the WebSocket")
+}
+
+func TestConnectionsAreBoundedByOpenFiles(t *testing.T) {
+	limit, err := RaiseFileLimit()
+	require.NoError(t, err)
+	_, err = Open(t.Context(), Target{"127.0.0.1:1", "/", 4}, Options{Connections: limit})
+	require.ErrorContains(t, err, "start two processes")
+}
