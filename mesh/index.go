@@ -1,108 +1,138 @@
 package mesh
 
 import (
+	"hash/maphash"
 	"slices"
 	"strings"
 	"sync"
-
-	"github.com/bigcompany/mesh/protocol"
 )
 
 // separator stands between the parts of an event name.
 const separator = "::"
 
-// index finds what is interested in an event: the peers of a hub, or the listeners of a node. Exact names are in a
-// map, patterns in a tree that has a branch for each part.
+// index finds what is interested in an event: the peers of a hub, or the listeners of a node. It is a tree with a branch
+// for each part of the names and patterns.
 //
 // The lists of values are copy-on-write. The lock is held while they are looked up, never while they are used. The lists
-// are what is copied, not the whole index, because copying a map of a hundred thousand patterns for each new one would
-// make n of them cost n².
+// are what is copied, not the whole index, because copying a hundred thousand patterns for each new one would make n of
+// them cost n².
+//
+// To find something among so many is to wait for memory. So what a search looks at stands together: a branch fills a cache
+// line, and what leads to it is in one table for all branches. What was once needed for them is kept for others.
 type index[T comparable] struct {
-	mu       sync.RWMutex
-	exact    map[string]list[T]
-	root     branch[T]
-	patterns int // branches that have values
+	mu       lock
+	branches []branch[T] // by number; the first is none, the second the root
+	stems    []stem      // by number
+	spare    []uint32    // the numbers of branches that were cut off
+	forks    forks       // the branches of literal parts
+	seed     maphash.Seed
 
-	// The numbers of the "**" branches: those that were given back, and the highest that was ever given.
-	spare   []int
-	highest int
+	// The marks of the "**" branches: those that were given back, and the highest that was ever given.
+	spareMarks  []uint32
+	highestMark uint32
 }
 
-// branch is one part of the patterns that begin alike. Its values are those of the pattern that ends here.
+// root is the number of the branch that all others are above.
+const root = 1
+
+// branch is one part of the names and patterns that begin alike. Its values are those of the one that ends here.
 type branch[T comparable] struct {
-	parts  map[string]*branch[T] // by literal part
-	one    *branch[T]            // "*"
-	many   *branch[T]            // "**"
-	values list[T]
-	number int // of a "**" branch, from 1; 0 for the others
+	values    list[T]
+	one, many uint32 // the branches of "*" and "**"
+	mark      uint32 // of a "**" branch, from 1; 0 for the others
+	below     uint32 // the branch that it grows on
+	head      [22]byte
+	size      uint8 // of the part, which stands in head; tooLong if it does not
+	forked    bool  // it has, or had, branches of literal parts
 }
 
-// search holds the memory of one find, so that it can be used again.
+const tooLong = 255
+
+// stem is what only changes look at.
+type stem struct {
+	part     string
+	branches int // that grow on it
+}
+
+// search holds the memory of one find, so that it can be used again, with the same index.
 type search[T comparable] struct {
 	// lists are what find found. They are not empty, and no value is twice in one list.
 	lists []list[T]
 	// exact tells that the first list is that of the name itself, rather than of a pattern.
 	exact bool
 
-	now, next []*branch[T]
-	seen      []uint32 // by number of a "**" branch: the step that reached it last
+	reader    *sync.RWMutex
+	now, next []uint32
+	seen      []uint32 // by mark of a "**" branch: the step that reached it last
 	step      uint32
 }
 
 // reset forgets what was found, so that a pooled search keeps nothing alive.
 func (s *search[T]) reset() {
 	clear(s.lists)
-	clear(s.now[:cap(s.now)])
-	clear(s.next[:cap(s.next)])
-	s.lists, s.now, s.next = s.lists[:0], s.now[:0], s.next[:0]
+	s.lists = s.lists[:0]
 }
 
 // find puts the lists of all that is interested in an event into s.
 func (x *index[T]) find(name string, s *search[T]) {
-	s.lists = s.lists[:0]
-	x.mu.RLock()
-	l := x.exact[name]
-	if s.exact = len(l) > 0; s.exact {
-		s.lists = append(s.lists, l)
+	if s.reader == nil {
+		s.reader = x.mu.reader()
 	}
-	if x.patterns > 0 {
-		x.match(name, s)
+	s.lists, s.exact = s.lists[:0], false
+	s.reader.RLock()
+	defer s.reader.RUnlock()
+	if len(x.branches) == 0 {
+		return
 	}
-	x.mu.RUnlock()
+	own := x.match(name, s)
+	for i, b := range s.now {
+		if l := x.branches[b].values; len(l) > 0 {
+			s.exact = s.exact || own && i == 0
+			s.lists = append(s.lists, l)
+		}
+	}
 }
 
-// match follows all patterns at once, part by part. A branch can be reached in one way only, but for those of "**",
-// which are therefore marked: no name costs more than its parts times the branches.
-func (x *index[T]) match(name string, s *search[T]) {
-	if n := x.highest + 1; len(s.seen) < n {
+// match follows the name and all patterns at once, part by part. It leaves the branches where they end in s.now, and tells
+// whether the first is that of the name itself. A branch can be reached in one way only, but for those of "**", which are
+// therefore marked: no name costs more than its parts times the branches.
+func (x *index[T]) match(name string, s *search[T]) (own bool) {
+	if n := int(x.highestMark) + 1; len(s.seen) < n {
 		s.seen = append(s.seen, make([]uint32, n-len(s.seen))...)
 	}
-	s.now = s.now[:0]
 	s.tick()
-	s.now = s.enter(s.now, &x.root)
+	s.now = x.enter(s.now[:0], root, s)
+	own = true
 	for more := true; more && len(s.now) > 0; {
 		var part string
 		part, name, more = strings.Cut(name, separator)
+		hash := uint64(0)
 		s.next = s.next[:0]
 		s.tick()
-		for _, b := range s.now {
-			if c := b.parts[part]; c != nil {
-				s.next = s.enter(s.next, c)
+		for i, n := range s.now {
+			b := &x.branches[n]
+			literal := uint32(0)
+			if b.forked {
+				if hash == 0 {
+					hash = maphash.String(x.seed, part)
+				}
+				literal = x.fork(n, hash, part)
 			}
-			if b.one != nil {
-				s.next = s.enter(s.next, b.one)
+			if literal != 0 {
+				s.next = x.enter(s.next, literal, s)
+			} else if i == 0 {
+				own = false
 			}
-			if b.number != 0 {
-				s.next = s.enter(s.next, b) // it takes one more part
+			if b.one != 0 {
+				s.next = x.enter(s.next, b.one, s)
+			}
+			if b.mark != 0 {
+				s.next = x.enter(s.next, n, s) // it takes one more part
 			}
 		}
 		s.now, s.next = s.next, s.now
 	}
-	for _, b := range s.now {
-		if len(b.values) > 0 {
-			s.lists = append(s.lists, b.values)
-		}
-	}
+	return own
 }
 
 func (s *search[T]) tick() {
@@ -112,146 +142,155 @@ func (s *search[T]) tick() {
 	}
 }
 
-// enter appends b, and the "**" below it, which matches no part at all as well.
-func (s *search[T]) enter(to []*branch[T], b *branch[T]) []*branch[T] {
-	for ; b != nil; b = b.many {
-		if b.number != 0 {
-			if s.seen[b.number] == s.step {
+// enter appends a branch, and the "**" on it, which matches no part at all as well.
+func (x *index[T]) enter(to []uint32, n uint32, s *search[T]) []uint32 {
+	for n != 0 {
+		b := &x.branches[n]
+		if b.mark != 0 {
+			if s.seen[b.mark] == s.step {
 				break
 			}
-			s.seen[b.number] = s.step
+			s.seen[b.mark] = s.step
 		}
-		to = append(to, b)
+		to = append(to, n)
+		n = b.many
 	}
 	return to
 }
 
-// add makes v interested in names and patterns, which are canonical. A value must not be added twice to one of them.
-func (x *index[T]) add(v T, names ...string) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.change(v, names, nil)
+// fork returns the branch of a literal part on another branch; 0 if there is none.
+func (x *index[T]) fork(below uint32, hash uint64, part string) uint32 {
+	key := forkKey(below, hash)
+	for at := x.forks.home(key); ; at++ {
+		n, more := x.forks.at(at, key)
+		if !more || n != 0 && x.branches[n].below == below && x.isPart(n, part) {
+			return n
+		}
+	}
 }
 
-// remove undoes add.
-func (x *index[T]) remove(v T, names ...string) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.change(v, nil, names)
+func (x *index[T]) isPart(n uint32, part string) bool {
+	b := &x.branches[n]
+	if b.size == tooLong {
+		return x.stems[n].part == part
+	}
+	return string(b.head[:b.size]) == part
 }
+
+// add makes v interested in names and patterns, which are canonical. A value must not be added twice to one of them.
+func (x *index[T]) add(v T, names ...string) { x.update(v, names, nil) }
+
+// remove undoes add.
+func (x *index[T]) remove(v T, names ...string) { x.update(v, nil, names) }
 
 // update does both at once: no find sees the one without the other.
 func (x *index[T]) update(v T, add, remove []string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.change(v, add, remove)
-}
-
-func (x *index[T]) change(v T, add, remove []string) {
+	if len(x.branches) == 0 {
+		x.branches, x.stems = make([]branch[T], root+1), make([]stem, root+1)
+		x.seed = maphash.MakeSeed()
+	}
 	for _, name := range add {
-		if protocol.IsPattern(name) {
-			x.plant(v, name)
-			continue
-		}
-		if x.exact == nil {
-			x.exact = make(map[string]list[T])
-		}
-		x.exact[name] = x.exact[name].with(v)
+		n := x.follow(name, x.grow)
+		x.branches[n].values = x.branches[n].values.with(v)
 	}
 	for _, name := range remove {
-		if protocol.IsPattern(name) {
-			x.prune(v, &x.root, name, true)
-			continue
-		}
-		if l := x.exact[name].without(v); len(l) > 0 {
-			x.exact[name] = l
-		} else {
-			delete(x.exact, name)
+		if n := x.follow(name, nil); n != 0 {
+			x.branches[n].values = x.branches[n].values.without(v)
+			x.prune(n)
 		}
 	}
 }
 
-// plant adds v to the branch of a pattern.
-func (x *index[T]) plant(v T, pattern string) {
-	b := &x.root
+// follow returns the branch of a name or pattern. Where one is missing on the way there, grow makes it; without grow the
+// result is then 0.
+func (x *index[T]) follow(name string, grow func(below uint32, part string) uint32) uint32 {
+	n := uint32(root)
 	for more := true; more; {
 		var part string
-		part, pattern, more = strings.Cut(pattern, separator)
-		switch part {
-		case "*":
-			if b.one == nil {
-				b.one = &branch[T]{}
+		part, name, more = strings.Cut(name, separator)
+		next := x.next(n, part)
+		if next == 0 {
+			if grow == nil {
+				return 0
 			}
-			b = b.one
-		case "**":
-			if b.many == nil {
-				b.many = &branch[T]{number: x.number()}
-			}
-			b = b.many
-		default:
-			c := b.parts[part]
-			if c == nil {
-				if b.parts == nil {
-					b.parts = make(map[string]*branch[T])
-				}
-				c = &branch[T]{}
-				b.parts[part] = c
-			}
-			b = c
+			next = grow(n, part)
 		}
+		n = next
 	}
-	if len(b.values) == 0 {
-		x.patterns++
-	}
-	b.values = b.values.with(v)
+	return n
 }
 
-// prune removes v from the branch of a pattern below b, and the branches that are then of no use. more is false
-// behind the pattern's last part.
-func (x *index[T]) prune(v T, b *branch[T], pattern string, more bool) {
-	if b == nil {
-		return
+func (x *index[T]) next(n uint32, part string) uint32 {
+	switch b := &x.branches[n]; {
+	case part == "*":
+		return b.one
+	case part == "**":
+		return b.many
+	case !b.forked:
+		return 0
 	}
-	if !more {
-		had := len(b.values) > 0
-		b.values = b.values.without(v)
-		if had && len(b.values) == 0 {
-			x.patterns--
-		}
-		return
+	return x.fork(n, maphash.String(x.seed, part), part)
+}
+
+// grow makes a branch on another.
+func (x *index[T]) grow(below uint32, part string) uint32 {
+	var n uint32
+	if last := len(x.spare) - 1; last >= 0 {
+		n, x.spare = x.spare[last], x.spare[:last]
+	} else {
+		n = uint32(len(x.branches))
+		x.branches, x.stems = append(x.branches, branch[T]{}), append(x.stems, stem{})
 	}
-	part, rest, more := strings.Cut(pattern, separator)
+	x.stems[n].part = part
+	x.stems[below].branches++
+	b := &x.branches[n]
+	b.below, b.size = below, tooLong
+	if len(part) <= len(b.head) {
+		b.size = uint8(copy(b.head[:], part))
+	}
 	switch part {
 	case "*":
-		if x.prune(v, b.one, rest, more); b.one.useless() {
-			b.one = nil
-		}
+		x.branches[below].one = n
 	case "**":
-		x.prune(v, b.many, rest, more)
-		if b.many != nil && b.many.useless() {
-			x.spare = append(x.spare, b.many.number)
-			b.many = nil
-		}
+		x.branches[below].many = n
+		b.mark = x.takeMark()
 	default:
-		if x.prune(v, b.parts[part], rest, more); b.parts[part].useless() {
-			delete(b.parts, part)
+		x.branches[below].forked = true
+		x.forks.add(forkKey(below, maphash.String(x.seed, part)), n)
+	}
+	return n
+}
+
+// prune cuts off a branch if it is of no use, and those of which the same is then true.
+func (x *index[T]) prune(n uint32) {
+	for n != root && x.stems[n].branches == 0 && len(x.branches[n].values) == 0 {
+		below := x.branches[n].below
+		switch part := x.stems[n].part; part {
+		case "*":
+			x.branches[below].one = 0
+		case "**":
+			x.branches[below].many = 0
+			x.spareMarks = append(x.spareMarks, x.branches[n].mark)
+		default:
+			x.forks.remove(forkKey(below, maphash.String(x.seed, part)), n)
 		}
+		x.branches[n], x.stems[n] = branch[T]{}, stem{}
+		x.spare = append(x.spare, n)
+		x.stems[below].branches--
+		n = below
 	}
 }
 
-func (b *branch[T]) useless() bool {
-	return b == nil || len(b.values) == 0 && len(b.parts) == 0 && b.one == nil && b.many == nil
-}
-
-// number gives out a number for a "**" branch.
-func (x *index[T]) number() int {
-	if last := len(x.spare) - 1; last >= 0 {
-		n := x.spare[last]
-		x.spare = x.spare[:last]
-		return n
+func (x *index[T]) takeMark() uint32 {
+	if last := len(x.spareMarks) - 1; last >= 0 {
+		mark := x.spareMarks[last]
+		x.spareMarks = x.spareMarks[:last]
+		return mark
 	}
-	x.highest++
-	return x.highest
+	x.highestMark++
+	return x.highestMark
 }
 
 // canonical writes a pattern in the one form in which the index keeps it: "**" in a row mean the same as one.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -59,12 +58,49 @@ func TestIndexForgetsAllThatWasRemoved(t *testing.T) {
 		x.remove(v, patterns...)
 		x.remove(v, patterns...) // a second time changes nothing
 	}
-	require.Empty(t, x.exact)
-	require.Zero(t, x.patterns)
-	require.Empty(t, x.root.parts)
-	require.Nil(t, x.root.one)
-	require.Nil(t, x.root.many)
-	require.Len(t, x.spare, x.highest, "every number of a ** branch was given back")
+	require.Equal(t, branch[int]{forked: true}, x.branches[root])
+	require.Zero(t, x.forks.count)
+	require.Empty(t, cmp.Diff(make([]uint8, len(x.forks.tags)), x.forks.tags))
+	require.Len(t, x.spare, len(x.branches)-root-1, "every branch was given back")
+	require.Len(t, x.spareMarks, int(x.highestMark), "every number of a ** branch was given back")
+}
+
+// TestIndexAgreesWithMapAmongMany has so many parts, short and long ones that begin alike, that they meet in its table.
+func TestIndexAgreesWithMapAmongMany(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(5, 6))
+	name := func() string {
+		part := strings.Repeat("long", rnd.IntN(7)) + fmt.Sprint(rnd.IntN(3000))
+		return part + separator + part[:1+rnd.IntN(len(part))]
+	}
+	var x index[int]
+	want := map[string]int{}
+	for step := range 60_000 {
+		n := name()
+		switch v, there := want[n]; {
+		case !there && rnd.IntN(30_000) > step-20_000: // grows first, then shrinks
+			x.add(step, n)
+			want[n] = step
+		case there && step > 20_000:
+			x.remove(v, n)
+			delete(want, n)
+		}
+	}
+	require.Greater(t, len(want), 1000)
+	var s search[int]
+	for range 60_000 {
+		n := name()
+		x.find(n, &s)
+		if v, there := want[n]; !there {
+			require.Empty(t, s.lists, n)
+		} else {
+			require.Equal(t, []list[int]{{{v}}}, s.lists, n)
+			require.True(t, s.exact)
+		}
+	}
+	for n, v := range want {
+		x.remove(v, n)
+	}
+	require.Zero(t, x.forks.count)
 }
 
 // TestIndexListsNeverChange holds lists while values come and go.
@@ -233,69 +269,11 @@ func TestIndexWithstandsHostilePatterns(t *testing.T) {
 }
 
 func TestIndexFindAllocatesNothing(t *testing.T) {
-	x := bigIndex(10_000)
+	x := bigIndex(10_000, 10_000)
 	var s search[int]
 	allocs := testing.AllocsPerRun(100, func() {
 		x.find("device77::status", &s)
 		x.find("exact77", &s)
 	})
 	require.Zero(t, allocs)
-}
-
-// bigIndex has n patterns and as many names, each of another value.
-func bigIndex(n int) *index[int] {
-	x := new(index[int])
-	for i := range n {
-		id := strconv.Itoa(i)
-		x.add(i, "exact"+id)
-		switch i % 3 {
-		case 0:
-			x.add(i, "device"+id+"::*")
-		case 1:
-			x.add(i, "site"+id+"::**")
-		default:
-			x.add(i, "*::room"+id+"::temperature")
-		}
-	}
-	return x
-}
-
-func BenchmarkIndexFind(b *testing.B) {
-	for _, n := range []int{100, 100_000} {
-		x := bigIndex(n)
-		for _, name := range []string{"exact77", "device75::status", "site76::a::b::c", "x::room77::temperature", "nobody::wants::this"} {
-			b.Run(fmt.Sprintf("patterns=%d/%s", n, name), func(b *testing.B) {
-				b.ReportAllocs()
-				var s search[int]
-				for b.Loop() {
-					x.find(name, &s)
-				}
-			})
-		}
-	}
-}
-
-func BenchmarkIndexFindParallel(b *testing.B) {
-	x := bigIndex(100_000)
-	b.ReportAllocs()
-	b.ResetTimer()
-	b.RunParallel(func(pb *testing.PB) {
-		var s search[int]
-		for pb.Next() {
-			x.find("device75::status", &s)
-		}
-	})
-}
-
-// BenchmarkIndexSubscribe adds and removes one of 10,000 subscribers of one name.
-func BenchmarkIndexSubscribe(b *testing.B) {
-	var x index[int]
-	for v := range 10_000 {
-		x.add(v, "e")
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		x.add(-1, "e")
-		x.remove(-1, "e")
-	}
 }

@@ -1,0 +1,153 @@
+package mesh
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+// bigIndex has n patterns, a third of each of three kinds, and so many names, each of another value.
+func bigIndex(n, names int) *index[int] {
+	x := new(index[int])
+	for i := range n {
+		id := strconv.Itoa(i)
+		switch i % 3 {
+		case 0:
+			x.add(i, "device"+id+"::*")
+		case 1:
+			x.add(i, "site"+id+"::**")
+		default:
+			x.add(i, "*::room"+id+"::temperature")
+		}
+	}
+	for i := range names {
+		x.add(i, "exact"+strconv.Itoa(i))
+	}
+	return x
+}
+
+// manyEvents returns events for bigIndex(n) in random order: of four, three are found by one pattern each, by every kind as
+// often, and one by none. Their texts stand in memory in the order of the list, as that of an event does which has just
+// come in, but what they hit is all over the index. Their number is a power of two.
+func manyEvents(n int) []string {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	events := make([]string, 1<<18)
+	for i, kind := range rnd.Perm(len(events)) {
+		id := rnd.IntN(n/3) * 3
+		switch kind % 8 {
+		case 0, 1:
+			events[i] = fmt.Sprintf("device%d::status", id)
+		case 2, 3:
+			events[i] = fmt.Sprintf("site%d::floor%d::lamp", id+1, id%9)
+		case 4, 5:
+			events[i] = fmt.Sprintf("house%d::room%d::temperature", id, id+2)
+		case 6:
+			events[i] = fmt.Sprintf("device%d::status::more", id)
+		default:
+			events[i] = fmt.Sprintf("unknown%d::status", id)
+		}
+	}
+	return events
+}
+
+// BenchmarkIndexFindAmongMany looks for another event each time, so that neither the caches nor the processor's guesses
+// help more than they do a hub.
+func BenchmarkIndexFindAmongMany(b *testing.B) {
+	const n = 100_000
+	events := manyEvents(n)
+	for _, bc := range []struct {
+		name  string
+		names int
+	}{{"patterns=100000", 0}, {"patterns=100000,names=100000", n}} {
+		x := bigIndex(n, bc.names)
+		b.Run(bc.name, func(b *testing.B) {
+			b.ReportAllocs()
+			var s search[int]
+			i, found := 0, 0
+			for b.Loop() {
+				x.find(events[i&(len(events)-1)], &s)
+				found += len(s.lists)
+				i++
+			}
+			b.ReportMetric(float64(i)/b.Elapsed().Seconds(), "matches/s")
+			if share := float64(found) / float64(i); i > len(events) && (share < 0.74 || share > 0.76) {
+				b.Fatalf("found %v of 0.75", share)
+			}
+		})
+		b.Run(bc.name+"/parallel", func(b *testing.B) {
+			b.ReportAllocs()
+			var start atomic.Int64
+			b.RunParallel(func(pb *testing.PB) {
+				var s search[int]
+				for i := int(start.Add(1)) << 16; pb.Next(); i++ {
+					x.find(events[i&(len(events)-1)], &s)
+				}
+			})
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds()/float64(runtime.GOMAXPROCS(0)), "matches/s/core")
+		})
+	}
+}
+
+// BenchmarkIndexFind looks for the same event again and again.
+func BenchmarkIndexFind(b *testing.B) {
+	for _, n := range []int{0, 100, 100_000} {
+		x := bigIndex(n, max(n, 100))
+		for _, name := range []string{"exact77", "device75::status", "site76::a::b::c", "x::room77::temperature", "nobody::wants::this"} {
+			if n == 0 && !strings.HasPrefix(name, "exact") {
+				continue
+			}
+			b.Run(fmt.Sprintf("patterns=%d/%s", n, name), func(b *testing.B) {
+				b.ReportAllocs()
+				var s search[int]
+				for b.Loop() {
+					x.find(name, &s)
+				}
+			})
+		}
+	}
+}
+
+func BenchmarkIndexFindParallel(b *testing.B) {
+	x := bigIndex(100_000, 0)
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		var s search[int]
+		for pb.Next() {
+			x.find("device75::status", &s)
+		}
+	})
+}
+
+// BenchmarkIndexSubscribe adds and removes one of 10,000 subscribers of one name, or a pattern among 100,000.
+func BenchmarkIndexSubscribe(b *testing.B) {
+	b.Run("to a name of 10,000", func(b *testing.B) {
+		var x index[int]
+		for v := range 10_000 {
+			x.add(v, "e")
+		}
+		b.ReportAllocs()
+		for b.Loop() {
+			x.add(-1, "e")
+			x.remove(-1, "e")
+		}
+	})
+	b.Run("to a pattern among 100,000", func(b *testing.B) {
+		x := bigIndex(100_000, 0)
+		b.ReportAllocs()
+		for b.Loop() {
+			x.add(-1, "another::*")
+			x.remove(-1, "another::*")
+		}
+	})
+	b.Run("of 100,000 patterns", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			bigIndex(100_000, 0)
+		}
+	})
+}
