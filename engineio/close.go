@@ -43,7 +43,7 @@ func (s *Socket) beginClose(cause error) {
 	if s.state != stateOpen {
 		return
 	}
-	s.state, s.cause = stateClosing, cause
+	s.state, s.closeErr = stateClosing, &CloseError{Reason: ReasonForcedClose, Err: cause}
 	s.inline = false
 	s.inbox = nil
 	timeout := closeTimeout
@@ -60,13 +60,13 @@ func (s *Socket) beginClose(cause error) {
 // poll. The caller holds s.mu, which is released while sending, and owns s.writing.
 func (s *Socket) sayGoodbye() {
 	s.goodbye = true
-	conn := s.ws
+	conn, closed := s.ws, s.closeErr
 	s.mu.Unlock()
 	var err error
 	if conn != nil {
-		err = conn.writeClose(0, conn.writeTimeout)
+		err = conn.writeClose(0, conn.conf.writeTimeout)
 	} else if _, err = s.client.post([]*outgoing{{typ: packet.Close}}); err == nil {
-		s.finish(&CloseError{Reason: ReasonForcedClose, Err: s.cause}, nil)
+		s.finish(closed, nil)
 	}
 	if err != nil {
 		s.finish(&CloseError{Reason: ReasonForcedClose, Err: err}, nil)

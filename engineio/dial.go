@@ -86,6 +86,7 @@ func parseURL(raw string) (*url.URL, error) {
 type client struct {
 	url    *url.URL
 	opts   *DialOptions
+	conf   *config // its times of pings are fixed once open
 	http   *http.Client
 	own    *http.Transport // if the HTTP client is this session's own
 	ctx    context.Context // of all requests of the session
@@ -95,6 +96,8 @@ type client struct {
 	maxPayload int    // of the server: bytes of one POST; 0: not told
 	requests   atomic.Uint64
 	wg         sync.WaitGroup
+
+	pings, pongs uint64 // ever sent and received; guarded by the Socket's lock
 }
 
 func newClient(u *url.URL, o *DialOptions) *client {
@@ -104,6 +107,14 @@ func newClient(u *url.URL, o *DialOptions) *client {
 		c.http = &http.Client{Transport: c.own}
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.conf = &config{
+		upgradeTimeout: o.UpgradeTimeout,
+		writeTimeout:   o.WriteTimeout,
+		maxPayload:     o.MaxPayload,
+		queueLimit:     o.QueueLimit,
+		log:            o.Logger,
+		wg:             &c.wg,
+	}
 	return c
 }
 
@@ -117,17 +128,6 @@ func (c *client) release() {
 
 // wait waits for the session's goroutines. The one in Read is not among them.
 func (c *client) wait() { c.wg.Wait() }
-
-func (c *client) conf() *config {
-	return &config{
-		upgradeTimeout: c.opts.UpgradeTimeout,
-		writeTimeout:   c.opts.WriteTimeout,
-		maxPayload:     c.opts.MaxPayload,
-		queueLimit:     c.opts.QueueLimit,
-		log:            c.opts.Logger,
-		wg:             &c.wg,
-	}
-}
 
 // request makes a request of the session, or of its handshake.
 func (c *client) request(ctx context.Context, method string, t Transport, body io.Reader) (*http.Request, error) {
@@ -232,10 +232,9 @@ func (c *client) open(p packet.Packet, t Transport) (*Socket, []Transport, error
 		return nil, nil, bad("the open packet lacks sid, pingInterval or pingTimeout")
 	}
 	c.sid, c.maxPayload = h.SID, max(0, h.MaxPayload)
-	conf := c.conf()
-	conf.pingInterval = milliseconds(h.PingInterval)
-	conf.pingTimeout = milliseconds(h.PingTimeout)
-	s := newSocket(context.Background(), h.SID, c.opts.Revision, t, conf)
+	c.conf.pingInterval = milliseconds(h.PingInterval)
+	c.conf.pingTimeout = milliseconds(h.PingTimeout)
+	s := newSocket(context.Background(), h.SID, c.opts.Revision, t, c.conf)
 	s.client = c
 	return s, h.Upgrades, nil
 }
@@ -276,7 +275,7 @@ func (c *client) dialWebSocket(ctx context.Context) (*wsConn, error) {
 		_ = conn.Close()
 		return nil, &HandshakeError{Status: resp.StatusCode, Code: -1, Message: "the answer to the WebSocket handshake does not fit"}
 	}
-	return newWSConn(conn, c.opts.Revision, ws.StateClientSide, c.opts.MaxPayload, c.opts.WriteTimeout), nil
+	return newWSConn(conn, c.opts.Revision, ws.StateClientSide, c.conf), nil
 }
 
 // statusError is an answer that is no 200.

@@ -40,9 +40,9 @@ func (s *Socket) tick() {
 	case left > 0: // the deadline has moved
 		s.timer.Reset(left)
 	case s.state == stateClosing:
-		cause := s.cause
+		e := s.closeErr
 		s.mu.Unlock()
-		s.finish(&CloseError{Reason: ReasonForcedClose, Err: cause}, nil)
+		s.finish(e, nil)
 		return
 	case s.receivesPings() || s.awaitingPong:
 		s.mu.Unlock()
@@ -64,8 +64,8 @@ func (s *Socket) tick() {
 // ping queues a ping. The caller holds s.mu.
 func (s *Socket) ping() *CloseError {
 	e := s.pushControl(pingPacket)
-	if e == nil {
-		s.pings++
+	if e == nil && s.client != nil {
+		s.client.pings++
 	}
 	return e
 }
@@ -76,7 +76,9 @@ func (s *Socket) pinged() { s.deadline = time.Now().Add(s.conf.pingInterval + s.
 
 // ponged starts the next interval of a side that sends pings. The caller holds s.mu.
 func (s *Socket) ponged() {
-	s.pongs++
+	if s.client != nil {
+		s.client.pongs++
+	}
 	s.awaitingPong = false
 	s.deadline = time.Now().Add(s.conf.pingInterval)
 	s.cond.Broadcast()
@@ -108,6 +110,6 @@ func (s *Socket) Ping(ctx context.Context) error {
 	if e := s.ping(); e != nil {
 		return ErrQueueFull
 	}
-	mine := s.pings
-	return s.waitFor(ctx, func() bool { return s.pongs >= mine })
+	mine := s.client.pings
+	return s.waitFor(ctx, func() bool { return s.client.pongs >= mine })
 }

@@ -64,7 +64,7 @@ func (s *Socket) servePoll(w http.ResponseWriter, r *http.Request) {
 		s.mu.Unlock()
 		refuse(w, r, CodeUnknownSession)
 		return
-	case s.transport != Polling:
+	case !s.polling:
 		s.mu.Unlock()
 		refuse(w, r, CodeBadRequest)
 		return
@@ -93,7 +93,7 @@ func (s *Socket) servePoll(w http.ResponseWriter, r *http.Request) {
 	}
 	s.writing = s.writing || len(out) > 0
 	closing := s.state == stateClosing && packets[len(packets)-1].Type == packet.Close
-	cause := s.cause
+	closed := s.closeErr
 	s.mu.Unlock()
 
 	err := s.answer(w, packets)
@@ -109,7 +109,7 @@ func (s *Socket) servePoll(w http.ResponseWriter, r *http.Request) {
 		s.mu.Unlock()
 	}
 	if closing {
-		s.finish(&CloseError{Reason: ReasonForcedClose, Err: cause}, nil)
+		s.finish(closed, nil)
 	}
 }
 
@@ -126,7 +126,7 @@ func (s *Socket) takeForPoll(ctx context.Context, p *poll) (out []*outgoing, pac
 				end = packet.Noop // it was the client who said goodbye
 			}
 			return nil, []packet.Packet{{Type: end}}, true
-		case s.transport != Polling:
+		case !s.polling:
 			return nil, []packet.Packet{{Type: packet.Noop}}, true
 		case len(s.queue) > 0:
 			out, s.queue = s.queue, nil
@@ -148,7 +148,7 @@ func (s *Socket) takeForPoll(ctx context.Context, p *poll) (out []*outgoing, pac
 			}
 			return nil, packets, true
 		case s.probed && (s.noops < promptNoops || paced):
-			s.noops++
+			s.noops = min(s.noops+1, promptNoops)
 			return nil, []packet.Packet{{Type: packet.Noop}}, true
 		case s.probed && pace == nil:
 			t := time.NewTimer(noopInterval)

@@ -7,11 +7,9 @@ import (
 	"syscall"
 )
 
-// rawConn is for systems whose descriptors can be read and written without waiting; elsewhere there is none.
-type rawConn struct{ rc syscall.RawConn }
+// plainSocket is for systems whose descriptors can be read and written without waiting; elsewhere there is none.
+func plainSocket(io.ReadWriteCloser) syscall.RawConn { return nil }
 
-func newRawConn(io.ReadWriteCloser) *rawConn { return nil }
-
-func (*rawConn) try([]byte) (int, error) { return 0, nil }
+func writeNoWait(syscall.RawConn, []byte) (int, error) { return 0, nil }
 
 func (*reader) pullRaw(uintptr) bool { return true }

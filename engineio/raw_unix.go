@@ -11,14 +11,11 @@ import (
 	"syscall"
 )
 
-// rawConn is the descriptor under a connection. It lets a connection wait for input without a buffer in its hand, and the
-// goroutine in Read write replies itself without ever waiting: a reader that waited for its peer to read could wait for
-// ever, if the peer's reader does the same.
-type rawConn struct{ rc syscall.RawConn }
-
-// newRawConn returns nil if conn is not a plain socket: what lies over one (TLS, a test's wrapper) wants its Write
-// called.
-func newRawConn(conn io.ReadWriteCloser) *rawConn {
+// plainSocket returns the descriptor under a connection. It lets a connection wait for input without a buffer in its hand,
+// and the goroutine in Read write replies itself without ever waiting: a reader that waited for its peer to read could
+// wait for ever, if the peer's reader does the same. It returns nil if conn is not a plain socket: what lies over one (TLS,
+// a test's wrapper) wants its Write called.
+func plainSocket(conn io.ReadWriteCloser) syscall.RawConn {
 	var sc syscall.Conn
 	switch c := conn.(type) {
 	case *net.TCPConn:
@@ -32,14 +29,14 @@ func newRawConn(conn io.ReadWriteCloser) *rawConn {
 	if err != nil {
 		return nil
 	}
-	return &rawConn{rc}
+	return rc
 }
 
-// try writes what the kernel takes of p now, and says how much that was.
-func (c *rawConn) try(p []byte) (int, error) {
+// writeNoWait writes what the kernel takes of p now, and says how much that was.
+func writeNoWait(rc syscall.RawConn, p []byte) (int, error) {
 	a := attempts.Get().(*attempt)
 	a.p, a.n, a.err = p, 0, nil
-	err := c.rc.Write(a.f)
+	err := rc.Write(a.f)
 	if err == nil {
 		err = a.err
 	}

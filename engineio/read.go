@@ -27,7 +27,7 @@ func (s *Socket) Read(ctx context.Context) (m Message, err error) {
 	conn, err := s.beginRead()
 	for done := err != nil; !done; {
 		if conn != nil {
-			conn.in.await()
+			conn.await()
 		}
 		conn, done = s.advance(conn, &m, &err)
 	}
@@ -99,11 +99,11 @@ func (s *Socket) advance(conn *wsConn, m *Message, err *error) (next *wsConn, do
 	if received && s.state != stateClosing {
 		ok, ended := s.handle(p, m)
 		if ok {
-			if conn != nil && conn.borrowed {
+			if conn != nil && conn.inPlace {
 				m.Data = bytes.Clone(m.Data)
 			}
 			s.reading = false
-			s.inline = s.state == stateOpen && conn != nil && conn.raw != nil && conn.in.buffered() == 0
+			s.inline = s.state == stateOpen && conn != nil && conn.raw != nil && conn.buffered() == 0
 			return nil, true
 		}
 		if ended != nil {
@@ -173,16 +173,14 @@ func (s *Socket) Discard() {
 // wsEnded ends the session after its WebSocket failed or was closed.
 func (s *Socket) wsEnded(err error) {
 	s.mu.Lock()
-	closing, goodbye, cause := s.state == stateClosing, s.goodbye, s.cause
+	closing, goodbye, e := s.state == stateClosing, s.goodbye, s.closeErr
 	s.mu.Unlock()
-	if closing {
-		if goodbye {
-			err = nil // nothing may follow our close frame
-		}
-		s.finish(&CloseError{Reason: ReasonForcedClose, Err: cause}, err)
-		return
+	if !closing {
+		e = closeReason(err)
+	} else if goodbye {
+		err = nil // nothing may follow our close frame
 	}
-	s.finish(closeReason(err), err)
+	s.finish(e, err)
 }
 
 // handle deals with one packet. It says whether m is now a message for the caller of Read, or why the session must end.

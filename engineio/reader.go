@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -21,15 +22,16 @@ var readBuffers = sync.Pool{New: func() any { return new([borrowedBuffer]byte) }
 // reader buffers what comes from a connection. A plain socket is read with a borrowed buffer, which it has only while
 // there is something to read: idle ones are what a server is full of.
 type reader struct {
-	src io.Reader
-	// owner gets the chance to flush before each read from src, which may block.
+	conn io.ReadWriteCloser
+	// owner is the session whose transport conn is, once it is one. It gets the chance to flush before each read, which
+	// may block.
 	owner    *Socket
-	raw      *rawConn              // nil if src is no plain socket
+	raw      syscall.RawConn       // nil if conn is no plain socket
 	pull     func(fd uintptr) bool // reads from raw; made once, since each would be allocated
 	borrowed *[borrowedBuffer]byte
-	own      []byte
+	own      *[ownBuffer]byte
 	buf      []byte    // what was read and not yet consumed
-	err      error     // what src failed with
+	err      error     // what conn failed with
 	incoming *incoming // the account of the message that is being received, if that is large
 }
 
@@ -52,7 +54,7 @@ func (r *reader) next(n int) []byte {
 
 func (r *reader) buffered() int { return len(r.buf) }
 
-// fill reads once from src.
+// fill reads once from conn.
 func (r *reader) fill() error {
 	if r.borrowed != nil {
 		readBuffers.Put(r.borrowed)
@@ -65,14 +67,14 @@ func (r *reader) fill() error {
 		r.owner.flushBeforeBlock()
 	}
 	if r.raw != nil {
-		if err := r.raw.rc.Read(r.pull); err != nil {
+		if err := r.raw.Read(r.pull); err != nil {
 			r.err = err
 		}
 	} else {
 		if r.own == nil {
-			r.own = make([]byte, ownBuffer)
+			r.own = new([ownBuffer]byte)
 		}
-		n, err := r.src.Read(r.own)
+		n, err := r.conn.Read(r.own[:])
 		r.buf, r.err = r.own[:n], err
 	}
 	switch {
@@ -120,7 +122,7 @@ func (r *reader) appendN(dst []byte, n, most int) ([]byte, error) {
 			if r.owner != nil {
 				r.owner.flushBeforeBlock()
 			}
-			m, err = r.src.Read(space)
+			m, err = r.conn.Read(space)
 		default:
 			err = r.fill()
 		}
@@ -142,7 +144,7 @@ func (r *reader) ask(n int) error {
 	}
 	if r.incoming == nil {
 		r.incoming = r.owner.conf.receiving.begin(func() {
-			if d, ok := r.src.(interface{ SetReadDeadline(time.Time) error }); ok {
+			if d, ok := r.conn.(interface{ SetReadDeadline(time.Time) error }); ok {
 				_ = d.SetReadDeadline(time.Unix(1, 0)) // a broken connection fails in Read
 			}
 		})

@@ -14,6 +14,8 @@ import (
 // to a WebSocket, and neither side's messages are lost, doubled or reordered by it.
 //
 // Read belongs to one goroutine; all other methods may be called by any number of them.
+//
+// An idle session is to be small: flags stand side by side, where they leave no gaps.
 type Socket struct {
 	// Fixed at creation.
 	id      string
@@ -22,49 +24,47 @@ type Socket struct {
 	opening *opening // server only: the request that opened the session
 	server  *Server  // nil at a client
 	client  *client  // nil at a server
-	base64  bool     // server: the client asked for text only (b64 in the query)
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 
 	mu   sync.Mutex
 	cond sync.Cond // signals every change of what follows
 
+	closeErr  *CloseError // once closed; while this side is closing, what it is to be
+	ws        *wsConn     // the transport, once that is a WebSocket
+	probe     *wsConn     // the WebSocket of an upgrade under way
 	state     state
-	closeErr  *CloseError // once closed
-	cause     error       // why this side is closing
-	transport Transport
-	ws        *wsConn // the transport, once that is a WebSocket
-	probe     *wsConn // the WebSocket of an upgrade under way
-	upgrading bool    // an upgrade is under way; at a client: polling is paused for it
+	polling   bool // the transport is long-polling; otherwise a WebSocket, or about to be one
+	upgrading bool // an upgrade is under way; at a client: polling is paused for it
+	noops     int8 // server: polls released in the upgrade under way, up to promptNoops
 
 	// Outgoing. Whoever sets writing owns the transport's sending side until it clears it.
+	writing   bool
+	scheduled bool // a flusher was started and has not looked yet
+	goodbye   bool // the close frame or packet was sent
+	inline    bool // the reader is outside of Read and has no further input: write its replies at once
 	queue     []*outgoing
 	queued    int    // bytes in queue and being written
 	reserved  int    // bytes taken from the budget for them
 	enqueued  uint64 // packets, ever
 	flushed   uint64 // packets, ever
-	writing   bool
-	scheduled bool // a flusher was started and has not looked yet
-	goodbye   bool // the close frame or packet was sent
-	inline    bool // the reader is outside of Read and has no further input: write its replies at once
 
 	// Incoming.
-	reading bool                     // a goroutine is in Read, or drains on behalf of Close
 	inbox   []packet.Packet          // received by polling, not yet read
-	getting bool                     // client: a poll is under way
 	poll    *poll                    // server: the poll that waits
-	posting bool                     // server: a POST is being received
 	body    *http.ResponseController // server: of the POST whose body is being read
-	noops   int                      // server: polls released in the upgrade under way
+	reading bool                     // a goroutine is in Read, or drains on behalf of Close
+	getting bool                     // client: a poll is under way
+	posting bool                     // server: a POST is being received
 	probed  bool                     // server: the probe of the upgrade under way was answered
+	base64  bool                     // server: the client asked for text only (b64 in the query); fixed
 	twice   bool                     // server: this client's text is in UTF-8 twice (parser 1.x)
 
 	// Heartbeat.
+	awaitingPong bool
+	graced       bool // the timeout for the pong was extended
 	timer        *time.Timer
 	deadline     time.Time // when the timer is to act; it may ring earlier
-	awaitingPong bool
-	graced       bool   // the timeout for the pong was extended
-	pings, pongs uint64 // client, revision 3: ever sent and received
 }
 
 type state uint8
@@ -90,7 +90,7 @@ type config struct {
 }
 
 func newSocket(ctx context.Context, id string, rev Revision, transport Transport, conf *config) *Socket {
-	s := &Socket{id: id, rev: rev, transport: transport, conf: conf}
+	s := &Socket{id: id, rev: rev, polling: transport == Polling, conf: conf}
 	s.cond.L = &s.mu
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	return s
@@ -106,7 +106,10 @@ func (s *Socket) Revision() Revision { return s.rev }
 func (s *Socket) Transport() Transport {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.transport
+	if s.polling {
+		return Polling
+	}
+	return WebSocket
 }
 
 // Request returns what remains of the request that opened the session: method, URL, host, remote address, TLS state
@@ -124,8 +127,8 @@ func (s *Socket) Context() context.Context { return s.ctx }
 
 // adopt makes a WebSocket the session's transport. The caller holds s.mu, or is the only one to know s.
 func (s *Socket) adopt(c *wsConn) {
-	c.owner, c.in.owner = s, s
-	s.ws, s.transport = c, WebSocket
+	c.owner = s
+	s.ws, s.polling = c, false
 }
 
 // finish ends the session at once, if it has not ended yet. wsErr is what the WebSocket failed with, if it did.
@@ -182,13 +185,8 @@ func (s *Socket) finish(e *CloseError, wsErr error) {
 	s.conf.log.Debug("engineio: session ended", "reason", e.Reason, "remote", e.Remote, "error", e.Err)
 }
 
-// closedError is what calls on an ended session return. The caller holds s.mu.
-func (s *Socket) closedError() error {
-	if s.closeErr != nil {
-		return s.closeErr
-	}
-	return &CloseError{Reason: ReasonForcedClose, Err: s.cause}
-}
+// closedError is what calls on a session return that is closing or has ended. The caller holds s.mu.
+func (s *Socket) closedError() error { return s.closeErr }
 
 // waitFor waits until done says so, the context ends, or the session does. The caller holds s.mu.
 func (s *Socket) waitFor(ctx context.Context, done func() bool) error {

@@ -145,14 +145,14 @@ func TestPollDroppedAfterTheUpgradeDoesNotEndTheSession(t *testing.T) {
 			require.NotNil(t, s.poll)
 			cancel()
 			// as completeUpgrade does
-			s.transport = WebSocket
+			s.polling = false
 			s.poll.release()
 			s.poll = nil
 			s.mu.Unlock()
 			<-done
 			require.NoError(t, s.Context().Err())
 			s.mu.Lock()
-			s.transport = Polling
+			s.polling = true
 			s.mu.Unlock()
 			ctx, cancel = context.WithCancel(t.Context())
 		}

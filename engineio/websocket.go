@@ -20,25 +20,18 @@ import (
 // until the session moves over, then the one in Socket.Read. Writing belongs to whoever holds Socket.writing (or, before
 // the session has moved over, to the upgrade).
 type wsConn struct {
-	conn  io.ReadWriteCloser
-	rev   Revision
-	state ws.State
-	// base64 is set when the client asked for text frames only (b64 in the query).
-	base64       bool
-	limit        int           // bytes of one message
-	writeTimeout time.Duration // of one write
+	reader
+	conf *config
+	rev  Revision
 
-	// Writing.
-	raw  *rawConn // nil if writing may have to wait
-	rest []byte   // what an attempt to write without waiting left over; it goes before all else
+	rest     []byte // what an attempt to write without waiting left over; it goes before all else
+	fragment []byte // what has come of an unfinished message
 
-	// Reading.
-	in       reader
-	header   [ws.MaxHeaderSize]byte
-	fragment []byte    // what has come of an unfinished message
-	fragOp   ws.OpCode // its opcode
-	borrowed bool      // the last packet's data stands in the read buffer
-	owner    *Socket   // once it is the transport of one
+	fragOp  ws.OpCode // the unfinished message's opcode
+	inPlace bool      // the last packet's data stands in the read buffer
+	base64  bool      // the client asked for text frames only (b64 in the query)
+	state   ws.State
+	header  [ws.MaxHeaderSize]byte // of the frame that is being read
 }
 
 // errPeerClosed says that the peer closed the WebSocket in good order.
@@ -54,11 +47,10 @@ type frameError struct {
 func (e *frameError) Error() string { return fmt.Sprintf("%s: %v", e.reason, e.err) }
 func (e *frameError) Unwrap() error { return e.err }
 
-func newWSConn(conn io.ReadWriteCloser, rev Revision, state ws.State, limit int, writeTimeout time.Duration) *wsConn {
-	c := &wsConn{conn: conn, rev: rev, state: state, limit: limit, writeTimeout: writeTimeout}
-	c.in.src = conn
-	if c.raw = newRawConn(conn); c.raw != nil {
-		c.in.raw, c.in.pull = c.raw, c.in.pullRaw
+func newWSConn(conn io.ReadWriteCloser, rev Revision, state ws.State, conf *config) *wsConn {
+	c := &wsConn{reader: reader{conn: conn, raw: plainSocket(conn)}, conf: conf, rev: rev, state: state}
+	if c.raw != nil {
+		c.pull = c.pullRaw
 	}
 	return c
 }
@@ -68,8 +60,8 @@ func newWSConn(conn io.ReadWriteCloser, rev Revision, state ws.State, limit int,
 // way of what others need, and allocates nothing, so that its stack stays small, see Socket.Read.
 func (c *wsConn) readPacket() (packet.Packet, error) {
 	op, body, err := c.readMessage()
-	if c.in.incoming != nil {
-		err = c.in.received(err)
+	if c.incoming != nil {
+		err = c.received(err)
 	}
 	if err != nil {
 		inputs.put(c.fragment)
@@ -99,7 +91,7 @@ func (c *wsConn) unreadable(op ws.OpCode, body []byte, err error) error {
 // readMessage returns the next message and whether it is text or binary.
 func (c *wsConn) readMessage() (op ws.OpCode, body []byte, err error) {
 	for {
-		h, err := ws.ReadHeaderBuffer(&c.in, c.header[:])
+		h, err := ws.ReadHeaderBuffer(&c.reader, c.header[:])
 		if err != nil {
 			return 0, nil, headerError(err)
 		}
@@ -109,9 +101,9 @@ func (c *wsConn) readMessage() (op ws.OpCode, body []byte, err error) {
 		switch {
 		case h.OpCode.IsControl():
 			err = c.readControl(h)
-		case h.Fin && c.fragOp == 0 && c.in.buffered() >= int(h.Length):
-			body = c.in.next(int(h.Length))
-			c.borrowed = true
+		case h.Fin && c.fragOp == 0 && c.buffered() >= int(h.Length):
+			body = c.next(int(h.Length))
+			c.inPlace = true
 			if h.Masked {
 				ws.Cipher(body, h.Mask, 0)
 			}
@@ -119,7 +111,7 @@ func (c *wsConn) readMessage() (op ws.OpCode, body []byte, err error) {
 		default:
 			if err = c.readFragment(h); err == nil && h.Fin {
 				op, body = c.fragOp, slices.Clip(c.fragment) // a kept buffer may hold other bytes behind
-				c.fragOp, c.fragment, c.borrowed = 0, nil, false
+				c.fragOp, c.fragment, c.inPlace = 0, nil, false
 				return op, body, nil
 			}
 		}
@@ -132,7 +124,7 @@ func (c *wsConn) readMessage() (op ws.OpCode, body []byte, err error) {
 // holdsMessage tells whether the buffer begins with a frame that is a text message as a whole.
 func (c *wsConn) holdsMessage() bool {
 	const fin, masked = 0x80, 0x80
-	b := c.in.buf
+	b := c.buf
 	if c.fragOp != 0 || len(b) < 2 || b[0] != fin|byte(ws.OpText) {
 		return false
 	}
@@ -173,7 +165,7 @@ func (c *wsConn) check(h ws.Header) error {
 	if err := ws.CheckHeader(h, state); err != nil {
 		return &frameError{ws.StatusProtocolError, ReasonTransportError, err}
 	}
-	if !h.OpCode.IsControl() && h.Length > int64(c.limit-len(c.fragment)) {
+	if !h.OpCode.IsControl() && h.Length > int64(c.conf.maxPayload-len(c.fragment)) {
 		return &frameError{ws.StatusMessageTooBig, ReasonTransportError, ErrTooLarge}
 	}
 	return nil
@@ -182,11 +174,11 @@ func (c *wsConn) check(h ws.Header) error {
 // readFragment reads a frame that is part of a message, or is not buffered as a whole.
 func (c *wsConn) readFragment(h ws.Header) (err error) {
 	start := len(c.fragment)
-	most := c.limit // nobody knows what is to come
+	most := c.conf.maxPayload // nobody knows what is to come
 	if h.Fin {
 		most = start + int(h.Length)
 	}
-	if c.fragment, err = c.in.appendN(c.fragment, int(h.Length), most); err != nil {
+	if c.fragment, err = c.appendN(c.fragment, int(h.Length), most); err != nil {
 		return err
 	}
 	if h.Masked {
@@ -202,7 +194,7 @@ func (c *wsConn) readFragment(h ws.Header) (err error) {
 func (c *wsConn) readControl(h ws.Header) error {
 	var space [ws.MaxControlFramePayloadSize]byte
 	body := space[:h.Length]
-	if _, err := io.ReadFull(&c.in, body); err != nil {
+	if _, err := io.ReadFull(&c.reader, body); err != nil {
 		return err
 	}
 	if h.Masked {
@@ -252,7 +244,7 @@ func (b *batch) release() {
 // took. Without wait it stops where it would have to wait, with what is left of a batch in c.rest.
 func (c *wsConn) writeAll(out []*outgoing, wait bool) (n int, err error) {
 	if len(c.rest) > 0 {
-		if err := c.send(c.rest, c.writeTimeout); err != nil {
+		if err := c.send(c.rest, c.conf.writeTimeout); err != nil {
 			return 0, err
 		}
 		c.rest = nil
@@ -267,7 +259,7 @@ func (c *wsConn) writeAll(out []*outgoing, wait bool) (n int, err error) {
 			p, n = c.join(b, out, n)
 		}
 		if wait {
-			err = c.send(p, c.writeTimeout)
+			err = c.send(p, c.conf.writeTimeout)
 		} else {
 			err = c.trySend(p)
 		}
@@ -295,7 +287,7 @@ func (c *wsConn) readyFrame(o *outgoing) []byte {
 
 // trySend writes what the kernel takes at once and keeps the rest in c.rest. The connection must have a raw side.
 func (c *wsConn) trySend(p []byte) error {
-	n, err := c.raw.try(p)
+	n, err := writeNoWait(c.raw, p)
 	if n < len(p) {
 		c.rest = bytes.Clone(p[n:])
 	}
@@ -305,7 +297,7 @@ func (c *wsConn) trySend(p []byte) error {
 // send writes all of p, in one system call where the kernel takes it.
 func (c *wsConn) send(p []byte, timeout time.Duration) error {
 	if c.raw != nil {
-		n, err := c.raw.try(p)
+		n, err := writeNoWait(c.raw, p)
 		if p = p[n:]; err != nil || len(p) == 0 {
 			return err
 		}
@@ -363,7 +355,7 @@ func (c *wsConn) writePacket(p packet.Packet) error {
 	b := newBatch()
 	defer b.release()
 	c.appendPacket(b, p)
-	return c.send(b.Bytes(), c.writeTimeout)
+	return c.send(b.Bytes(), c.conf.writeTimeout)
 }
 
 // goodbyeTimeout bounds the write of a close frame to a peer that is being given up.

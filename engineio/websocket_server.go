@@ -30,11 +30,11 @@ func (srv *Server) accept(w http.ResponseWriter, r *http.Request, rev Revision, 
 		}
 		return nil, err
 	}
-	c := newWSConn(conn, rev, ws.StateServerSide, srv.opts.MaxPayload, srv.opts.WriteTimeout)
+	c := newWSConn(conn, rev, ws.StateServerSide, srv.conf)
 	c.base64 = base64
 	if n := rw.Reader.Buffered(); n > 0 {
 		early, _ := rw.Peek(n) // what is buffered can be peeked
-		c.in.preload(bytes.Clone(early))
+		c.preload(bytes.Clone(early))
 	}
 	return c, nil
 }
@@ -115,7 +115,7 @@ func (srv *Server) serveUpgrade(w http.ResponseWriter, r *http.Request, s *Socke
 func (s *Socket) beginUpgrade(c *wsConn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state != stateOpen || s.transport != Polling || s.upgrading || s.server.opts.NoUpgrade {
+	if s.state != stateOpen || !s.polling || s.upgrading || s.server.opts.NoUpgrade {
 		return false
 	}
 	s.server.wg.Add(1) // the session's own goroutine keeps the count above zero
