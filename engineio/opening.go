@@ -2,17 +2,16 @@ package engineio
 
 import (
 	"crypto/tls"
+	"encoding/binary"
 	"net/http"
 	"net/url"
 )
 
 // opening is what is kept of the request that opened a session. An *http.Request would cost an idle session 2 KB more,
-// even a trimmed one 400 bytes.
+// even a trimmed one 400 bytes, and its strings 16 to 32 bytes each beyond their text; so all text is in one.
 type opening struct {
-	path, query, proto, host, remoteAddr string
-
-	tls    *tls.ConnectionState
-	header []string // names and values in turn
+	tls  *tls.ConnectionState
+	text string // path, query, protocol, host, remote address, then names and values of header fields in turn
 }
 
 // maxOpening bounds what a session keeps of the request that opened it, in bytes. It is four times what Node.js takes as
@@ -20,10 +19,8 @@ type opening struct {
 const maxOpening = 64 << 10
 
 func newOpening(r *http.Request) *opening {
-	o := &opening{
-		path: r.URL.Path, query: r.URL.RawQuery, proto: r.Proto, host: r.Host, remoteAddr: r.RemoteAddr,
-		tls: r.TLS,
-	}
+	var space [1 << 10]byte
+	text := appendText(space[:0], r.URL.Path, r.URL.RawQuery, r.Proto, r.Host, r.RemoteAddr)
 	for k, values := range r.Header {
 		switch k {
 		case "Connection", "Upgrade", "Sec-Websocket-Key", "Sec-Websocket-Version", "Sec-Websocket-Extensions",
@@ -31,31 +28,37 @@ func newOpening(r *http.Request) *opening {
 			continue // they concern the connection or the one answer
 		}
 		for _, v := range values {
-			o.header = append(o.header, k, v)
+			text = appendText(text, k, v)
 		}
 	}
-	return o
+	return &opening{tls: r.TLS, text: string(text)}
 }
 
-// size is roughly what o costs, in bytes.
-func (o *opening) size() int {
-	const perString = 16
-	n := len(o.path) + len(o.query) + len(o.host) + len(o.header)*perString
-	for _, s := range o.header {
-		n += len(s)
+// appendText appends strings, each behind its length.
+func appendText(dst []byte, all ...string) []byte {
+	for _, s := range all {
+		dst = append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 	}
-	return n
+	return dst
 }
 
 // request makes the request anew. Only a GET opens a session.
 func (o *opening) request() *http.Request {
-	r := &http.Request{
-		Method: http.MethodGet, URL: &url.URL{Path: o.path, RawQuery: o.query}, Proto: o.proto, Host: o.host,
-		RemoteAddr: o.remoteAddr, TLS: o.tls, Header: make(http.Header, len(o.header)/2),
+	rest := []byte(o.text)
+	next := func() string {
+		n, size := binary.Uvarint(rest)
+		end := size + int(n)
+		s := string(rest[size:end])
+		rest = rest[end:]
+		return s
 	}
-	r.ProtoMajor, r.ProtoMinor, _ = http.ParseHTTPVersion(o.proto)
-	for i := 0; i < len(o.header); i += 2 {
-		r.Header.Add(o.header[i], o.header[i+1])
+	r := &http.Request{
+		Method: http.MethodGet, URL: &url.URL{Path: next(), RawQuery: next()}, Proto: next(), Host: next(),
+		RemoteAddr: next(), TLS: o.tls, Header: make(http.Header),
+	}
+	r.ProtoMajor, r.ProtoMinor, _ = http.ParseHTTPVersion(r.Proto)
+	for len(rest) > 0 {
+		r.Header.Add(next(), next())
 	}
 	return r
 }

@@ -160,7 +160,7 @@ func (srv *Server) open(w http.ResponseWriter, r *http.Request, q url.Values, re
 	}
 	s := newSocket(ctx, newSID(), rev, transport, srv.conf)
 	s.server, s.opening = srv, newOpening(r)
-	if s.opening.size() > maxOpening {
+	if len(s.opening.text) > maxOpening {
 		http.Error(w, "too much to keep of this request", http.StatusRequestHeaderFieldsTooLarge)
 		return nil
 	}
