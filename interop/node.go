@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 )
 
 // Scripts of the folder node, for StartNode.
@@ -23,7 +25,7 @@ const (
 func StartNode(t testing.TB, script string, args ...string) *Peer {
 	t.Helper()
 	Need(t, "node", "npm")
-	dir, err := install()
+	dir, err := InstallNode()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +34,13 @@ func StartNode(t testing.TB, script string, args ...string) *Peer {
 	return start(t, fmt.Sprintf("%s %v", script, args), cmd)
 }
 
-// install makes node_modules what the lock file says, once a process, and returns the folder with the scripts.
+// installTimeout bounds the installation of the npm packages.
+const installTimeout = 5 * time.Minute
+
+// InstallNode makes node_modules what the lock file says, once a process, and returns the folder with the scripts. Programs
+// that are no tests may call it too.
+func InstallNode() (dir string, err error) { return install() }
+
 var install = sync.OnceValues(func() (string, error) {
 	root, err := moduleRoot()
 	if err != nil {
@@ -57,7 +65,9 @@ var install = sync.OnceValues(func() (string, error) {
 	if have, err := os.ReadFile(mark); err == nil && string(have) == want {
 		return dir, nil
 	}
-	cmd := exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+	ctx, cancel := context.WithTimeout(context.Background(), installTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("interop: npm ci: %w\n%s", err, out)

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/shirou/gopsutil/v4/process"
+)
+
+const (
+	startTimeout = 30 * time.Second // a server loads its packages cold at worst
+	endTimeout   = 5 * time.Second  // for a server to end by itself
+	lastMoment   = 500 * time.Millisecond
+)
+
+// child is a server in a process of its own. It ends with its standard input at the latest, so that none outlives this
+// program.
+type child struct {
+	cmd    *exec.Cmd
+	in     io.WriteCloser
+	facts  *process.Process
+	addr   string
+	port   chan int
+	stderr tail
+	ended  chan struct{} // closed when the process is gone
+	err    error         // of the process, once ended is closed
+}
+
+// startChild starts cmd, whose context ends it, gives it the line, if there is one, and waits until it says where it
+// listens.
+func startChild(ctx context.Context, cmd *exec.Cmd, line string) (*child, error) {
+	c := &child{cmd: cmd, port: make(chan int, 1), ended: make(chan struct{})}
+	cmd.Stderr = &c.stderr
+	cmd.WaitDelay = endTimeout
+	var err error
+	if c.in, err = cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	go c.run(out)
+	if err := c.listening(ctx, line); err != nil {
+		c.end()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *child) listening(ctx context.Context, line string) (err error) {
+	if c.facts, err = process.NewProcessWithContext(ctx, int32(c.cmd.Process.Pid)); err != nil {
+		return err
+	}
+	if line != "" {
+		_, _ = io.WriteString(c.in, line+"\n") // if it has ended, that is told below
+	}
+	timer := time.NewTimer(startTimeout)
+	defer timer.Stop()
+	select {
+	case port := <-c.port:
+		c.addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		return nil
+	case <-c.ended:
+		return c.why()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return fmt.Errorf("it did not listen within %v", startTimeout)
+	}
+}
+
+// run reads what the process reports until it ends.
+func (c *child) run(out io.Reader) {
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		var event struct {
+			Event string
+			Port  int
+		}
+		if json.Unmarshal(lines.Bytes(), &event) == nil && event.Event == "listening" {
+			select {
+			case c.port <- event.Port:
+			default: // it said so before
+			}
+		}
+	}
+	_, _ = io.Copy(io.Discard, out) // after a line that is too long, so that the process is not stuck in a write
+	c.err = c.cmd.Wait()
+	close(c.ended)
+}
+
+// why says why the process ended; nil if it runs. Its connections end before it does, so it is given a moment.
+func (c *child) why() error {
+	select {
+	case <-c.ended:
+	case <-time.After(lastMoment):
+		return nil
+	}
+	err := c.err
+	if err == nil {
+		err = errors.New("exit status 0")
+	}
+	if last := c.stderr.line(); last != "" {
+		return fmt.Errorf("it ended (%w): %s", err, last)
+	}
+	return fmt.Errorf("it ended (%w)", err)
+}
+
+// end ends the process and waits until it is gone.
+func (c *child) end() {
+	_ = c.in.Close()
+	select {
+	case <-c.ended:
+		return
+	case <-time.After(endTimeout):
+	}
+	_ = c.cmd.Process.Kill() // fails only if it has ended by now
+	<-c.ended
+}
+
+// memory returns the process's resident memory in bytes.
+func (c *child) memory(ctx context.Context) (float64, error) {
+	m, err := c.facts.MemoryInfoWithContext(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("the server's memory: %w", err)
+	}
+	return float64(m.RSS), nil
+}
+
+// cpu returns the time that the process has spent on processors, user and system together.
+func (c *child) cpu(ctx context.Context) (time.Duration, error) {
+	t, err := c.facts.TimesWithContext(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("the server's CPU time: %w", err)
+	}
+	return time.Duration((t.User + t.System) * float64(time.Second)), nil
+}
+
+// tail keeps the end of what was written to it.
+type tail struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+const tailSize = 4 << 10
+
+func (t *tail) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, b...)
+	if n := len(t.text) - tailSize; n > 0 {
+		t.text = append(t.text[:0], t.text[n:]...)
+	}
+	return len(b), nil
+}
+
+// line returns the line that tells most: the first one with an error, as Node.js prints it above the stack, or the last.
+func (t *tail) line() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	last := ""
+	for l := range strings.Lines(string(t.text)) {
+		l = strings.TrimSpace(l)
+		if strings.Contains(l, "Error: ") || strings.HasPrefix(l, "panic: ") {
+			return l
+		}
+		if l != "" {
+			last = l
+		}
+	}
+	return last
+}

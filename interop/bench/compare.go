@@ -1,0 +1,99 @@
+package main
+
+import "fmt"
+
+// Names of the loads that are compared. The sizes in them are those of a full run.
+const (
+	idIdle      = "idle"
+	idFanOut    = "fanout"
+	idEcho1     = "echo 1"
+	idEcho16    = "echo 16"
+	idOneOfFew  = "1 of 2"
+	idOneOfMany = "1 of 2,000"
+)
+
+var idSubscribers = [4]string{"50", "400", "2,000", "10,000"}
+
+// compare says in words how the figures relate, as far as they are there.
+func (r *report) compare() []string {
+	var lines []string
+	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	if us := r.find(idIdle, ours); us != nil {
+		for _, peer := range []*server{googollee, nodeEIO} {
+			if p := r.find(idIdle, peer); p != nil {
+				say("idle: %s takes %s times the memory of this project, %s KB against %s KB a connection",
+					peer.name, ratio(p.Memory, us.Memory), number(p.Memory), number(us.Memory))
+			}
+		}
+	}
+	if us := r.find(idFanOut, ours); us != nil {
+		for _, peer := range []*server{googollee, nodeEIO} {
+			if p := r.find(idFanOut, peer); p != nil {
+				say("fanout: this project delivers %s times as many a second as %s, for %s times the CPU each",
+					ratio(us.PerSecond, p.PerSecond), peer.name, ratio(us.CPU, p.CPU))
+			}
+		}
+	}
+	for _, e := range []struct {
+		id   string
+		load string
+	}{{idEcho1, "1 under way"}, {idEcho16, "16 under way"}} {
+		us := r.find(e.id, ours)
+		if us == nil {
+			continue
+		}
+		for _, peer := range []*server{googollee, nodeEIO} {
+			if p := r.find(e.id, peer); p != nil {
+				say("echo, WebSocket, %s: this project answers %s times as often as %s, with a p99 of %s µs against %s µs",
+					e.load, ratio(us.PerSecond, p.PerSecond), peer.name, number(us.P99), number(p.P99))
+			}
+		}
+	}
+	for i, id := range idSubscribers {
+		us, node := r.find(id, ourHub), r.find(id, nodeHub)
+		if us != nil && node != nil {
+			say("mesh, %s: this project delivers %s times as many a second as %s",
+				r.load(idSubscribers[i]), ratio(us.PerSecond, node.PerSecond), nodeHub.name)
+		}
+	}
+	if small, large := r.find(idSubscribers[0], ourHub), r.find(idSubscribers[3], ourHub); small != nil && large != nil {
+		say("mesh, %s: this project delivers %s times as many a second as with %s", r.load(idSubscribers[3]), ratio(large.PerSecond, small.PerSecond),
+			r.load(idSubscribers[0]))
+	}
+	if few, many := r.find(idOneOfFew, ourHub), r.find(idOneOfMany, ourHub); few != nil && many != nil {
+		say("mesh, %s: a delivery takes %s times the server's CPU with %s", r.load(idOneOfMany), ratio(many.CPU, few.CPU), r.load(idOneOfFew))
+	}
+	return lines
+}
+
+// find returns the median of a load at a server; nil if there is none.
+func (r *report) find(id string, srv *server) *figures {
+	for _, s := range r.Scenarios {
+		for _, row := range s.Rows {
+			if row.id == id && row.server == srv {
+				return row.Median
+			}
+		}
+	}
+	return nil
+}
+
+// load returns the title of a load.
+func (r *report) load(id string) string {
+	for _, s := range r.Scenarios {
+		for _, row := range s.Rows {
+			if row.id == id {
+				return row.Load
+			}
+		}
+	}
+	return ""
+}
+
+// ratio is of two figures, of which the second can be too small to be measured.
+func ratio(a, b float64) string {
+	if b == 0 {
+		return number(0)
+	}
+	return number(a / b)
+}

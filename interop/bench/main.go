@@ -1,0 +1,154 @@
+// Command bench measures the servers of this project and their peers in one run, on whatever machine it is run:
+//
+//	go run ./interop/bench
+//
+// See its --help. It is one program in two parts: a load generator, package loadgen, and the servers. Each server is a
+// process of its own, started for one measurement: this program again with the hidden command serve, or Node.js.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bigcompany/mesh/interop/loadgen"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// errOurs says that it was this project's server that failed. What else fails is told in the report.
+var errOurs = errors.New("a server of this project failed")
+
+// flags are the command line's.
+type flags struct {
+	only  []string
+	runs  int
+	quick bool
+	json  bool
+}
+
+// run executes one command line and returns the exit status.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	var f flags
+	cmd := &cobra.Command{
+		Use:   "bench",
+		Short: "Measure this project's servers beside their peers",
+		Long: `bench measures this project's servers and their peers in one run: googollee's
+go-engine.io, Node.js engine.io with ws, and the hub of Node.js resource-mesh.
+
+Each server is a process of its own on this machine, started anew for each
+measurement, and meets the same client, which knows none of their libraries.
+Servers take turns, and the median of the runs counts. A peer that cannot start
+is named with the reason. A full run takes about ten minutes; the machine should have
+nothing else to do.
+
+Clients speak revision 4 of Engine.IO, but revision 3 to googollee's, which knows
+no other, and in a mesh. Servers have their defaults, except that idle connections
+have a heartbeat each 5 s, and those of fanout none, which googollee's would not
+survive.
+
+Scenarios, for --only:
+` + describeScenarios() + `
+The result goes to standard output, progress to standard error. The exit status is
+not zero if a server of this project failed; that of a peer is only reported.`,
+		Example: `  go run ./interop/bench
+  go run ./interop/bench --only echo,fanout --runs 1
+  go run ./interop/bench --json > figures.json`,
+		Args:              cobra.NoArgs,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		RunE:              func(cmd *cobra.Command, _ []string) error { return f.bench(cmd.Context(), stdout, stderr) },
+	}
+	cmd.Flags().StringSliceVar(&f.only, "only", nil, "run these `scenarios` only, separated by commas")
+	cmd.Flags().IntVar(&f.runs, "runs", 3, "measure each server `N` times")
+	cmd.Flags().BoolVar(&f.quick, "quick", false, "make everything small: a test of this program, not of the servers")
+	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON, with the figures of each run")
+	cmd.SetHelpCommand(&cobra.Command{Hidden: true})
+	cmd.AddCommand(serveCommand())
+	cmd.SetArgs(args)
+	cmd.SetIn(stdin)
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	if err := cmd.ExecuteContext(ctx); err != nil {
+		_, _ = fmt.Fprintln(stderr, "bench:", err)
+		return 1
+	}
+	return 0
+}
+
+// bench runs the scenarios and prints the report.
+func (f *flags) bench(ctx context.Context, stdout, stderr io.Writer) error {
+	if f.runs < 1 {
+		return fmt.Errorf("--runs %d: at least one is needed", f.runs)
+	}
+	size := full
+	if f.quick {
+		size = quick
+	}
+	chosen, err := choose(scenarios(size), f.only)
+	if err != nil {
+		return err
+	}
+	limit, err := loadgen.RaiseFileLimit() // for the servers too, which inherit it
+	if err != nil {
+		return err
+	}
+	b := &bench{runs: f.runs, fileLimit: limit, progress: stderr, absent: make(map[*server]error)}
+	r := &report{Machine: describeMachine(ctx, limit), Runs: f.runs, Quick: f.quick}
+	for _, s := range chosen {
+		results, err := b.run(ctx, s)
+		if err != nil {
+			return err
+		}
+		r.Scenarios = append(r.Scenarios, results)
+	}
+	r.Ratios = r.compare()
+	if f.json {
+		err = r.writeJSON(stdout)
+	} else {
+		err = r.writeText(stdout)
+	}
+	if err == nil && b.oursFailed {
+		err = errOurs
+	}
+	return err
+}
+
+// choose returns the scenarios with these names in their own order; all of them if there is no name.
+func choose(all []scenario, names []string) ([]scenario, error) {
+	if len(names) == 0 {
+		return all, nil
+	}
+	var known []string
+	for _, s := range all {
+		known = append(known, s.name)
+	}
+	for _, n := range names {
+		if !slices.Contains(known, n) {
+			return nil, fmt.Errorf("--only: there is no scenario %q, but %s", n, strings.Join(known, ", "))
+		}
+	}
+	return slices.DeleteFunc(all, func(s scenario) bool { return !slices.Contains(names, s.name) }), nil
+}
+
+// describeScenarios is for the help.
+func describeScenarios() string {
+	var b strings.Builder
+	for _, s := range scenarios(full) {
+		fmt.Fprintf(&b, "  %-9s%s\n", s.name, s.title)
+	}
+	return b.String()
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/bigcompany/mesh/interop/loadgen"
+)
+
+// sizes are how large the scenarios are.
+type sizes struct {
+	idle      int           // connections
+	heartbeat time.Duration // of idle ones
+
+	receivers  int // of a fan-out
+	deliveries int // of a fan-out, in all
+	ahead      int // messages that a publisher may be ahead of its slowest receiver
+	patience   time.Duration
+
+	busy    int // connections that echo
+	warmUp  time.Duration
+	echo    time.Duration
+	connect time.Duration
+
+	subscribers   [4]int // of a mesh; Node hubs get the first two
+	meshPatience  time.Duration
+	few, many     int // peers, of which one subscribes
+	oneDeliveries int
+	patterns      int // that each subscriber has for itself
+}
+
+var full = sizes{
+	idle: 3_000, heartbeat: 5 * time.Second,
+	receivers: 500, deliveries: 2_000_000, ahead: 1_000, patience: 10 * time.Second,
+	busy: 64, warmUp: 500 * time.Millisecond, echo: 3 * time.Second, connect: 3 * time.Second,
+	subscribers: [4]int{50, 400, 2_000, 10_000}, meshPatience: 20 * time.Second,
+	few: 2, many: 2_000, oneDeliveries: 200_000, patterns: 100,
+}
+
+var quick = sizes{
+	idle: 40, heartbeat: 250 * time.Millisecond,
+	receivers: 10, deliveries: 2_000, ahead: 20, patience: 5 * time.Second,
+	busy: 4, warmUp: 20 * time.Millisecond, echo: 100 * time.Millisecond, connect: 100 * time.Millisecond,
+	subscribers: [4]int{5, 10, 20, 40}, meshPatience: 5 * time.Second,
+	few: 2, many: 20, oneDeliveries: 500, patterns: 10,
+}
+
+// noHeartbeat is longer than any measurement. A heartbeat in the middle of a fan-out ends googollee's server: the library
+// answers it from the session's reader, whoever else writes, and panics with "concurrent write to websocket connection".
+const noHeartbeat = 10 * time.Minute
+
+// scenario is one section of the report.
+type scenario struct {
+	name    string
+	title   string
+	columns []column
+	main    column // the one that progress is told by
+	loads   []load
+}
+
+// load is one measurement, and the servers that are compared by it.
+type load struct {
+	id        string // for compare
+	title     string
+	servers   []*server
+	kind      kind
+	conns     int           // connections at a time
+	heartbeat time.Duration // 0 is the server's default
+	measure   func(ctx context.Context, c *child, t loadgen.Target) (figures, error)
+}
+
+func scenarios(s sizes) []scenario {
+	engines := []*server{ours, googollee, nodeEIO}
+	idle := scenario{
+		name:    "idle",
+		title:   fmt.Sprintf("resident memory of the server for each of %s idle WebSocket connections", thousands(s.idle)),
+		columns: []column{colMemory},
+		main:    colMemory,
+		loads: []load{{
+			id: idIdle, servers: engines, kind: kindEcho, conns: s.idle, heartbeat: s.heartbeat, measure: s.measureIdle,
+		}},
+	}
+	fanout := scenario{
+		name:    "fanout",
+		title:   fmt.Sprintf("1 connection sends %d bytes to %s others by WebSocket", messageSize, thousands(s.receivers)),
+		columns: []column{colDeliveries, colDeliveryRate, colDeliveryCPU},
+		main:    colDeliveryRate,
+		loads: []load{{
+			id: idFanOut, servers: engines, kind: kindRelay, conns: s.receivers + 1, heartbeat: noHeartbeat,
+			measure: s.measureFanOut,
+		}},
+	}
+	echo := scenario{
+		name:    "echo",
+		title:   fmt.Sprintf("%d connections, each with messages of %d bytes under way", s.busy, echoSize),
+		columns: []column{colAnswerRate, colP50, colP99, colAnswerCPU},
+		main:    colAnswerRate,
+		loads: []load{
+			{id: idEcho1, title: "WebSocket, 1 under way", servers: engines, kind: kindEcho, conns: s.busy, measure: s.measureEcho(1)},
+			{id: idEcho16, title: "WebSocket, 16 under way", servers: engines, kind: kindEcho, conns: s.busy, measure: s.measureEcho(16)},
+			{title: "polling, 1 under way", servers: engines, kind: kindEcho, conns: s.busy, measure: s.measurePolling},
+		},
+	}
+	connect := scenario{
+		name:    "connect",
+		title:   "sessions opened and closed, 8 at a time",
+		columns: []column{colConnectRate, colConnectCPU},
+		main:    colConnectRate,
+	}
+	for _, how := range []struct{ name, title string }{
+		{"websocket", "WebSocket"}, {"polling", "polling"}, {"upgrade", "polling, then WebSocket"},
+	} {
+		connect.loads = append(connect.loads, load{
+			title: how.title, servers: engines, kind: kindEcho, conns: 16, measure: s.measureConnect(how.name),
+		})
+	}
+	return []scenario{idle, fanout, echo, connect, meshScenario(s)}
+}
+
+func meshScenario(s sizes) scenario {
+	sc := scenario{
+		name:    "mesh",
+		title:   "1 peer emits an event of one name to those that listen to it, by WebSocket",
+		columns: []column{colDeliveries, colDeliveryRate, colDeliveryCPU},
+		main:    colDeliveryRate,
+	}
+	for i, n := range s.subscribers {
+		l := load{
+			id:    idSubscribers[i],
+			title: fmt.Sprintf("%s subscribers", thousands(n)), servers: []*server{ourHub}, kind: kindHub, conns: n + 1,
+			measure: s.measureMesh(interest{peers: n, subscribers: n, deliveries: s.deliveries}),
+		}
+		if i < 2 { // a Node hub's cost grows with the square
+			l.servers = append(l.servers, nodeHub)
+		}
+		sc.loads = append(sc.loads, l)
+	}
+	for i, n := range []int{s.few, s.many} {
+		sc.loads = append(sc.loads, load{
+			id:    []string{idOneOfFew, idOneOfMany}[i],
+			title: fmt.Sprintf("1 subscriber among %s peers", thousands(n)), servers: []*server{ourHub}, kind: kindHub, conns: n + 1,
+			measure: s.measureMesh(interest{peers: n, subscribers: 1, deliveries: s.oneDeliveries}),
+		})
+	}
+	n := s.subscribers[1]
+	sc.loads = append(sc.loads, load{
+		title:   fmt.Sprintf("%s by pattern, %s patterns in all", thousands(n), thousands(n*(s.patterns+1))),
+		servers: []*server{ourHub}, kind: kindHub, conns: n + 1,
+		measure: s.measureMesh(interest{peers: n, subscribers: n, deliveries: s.deliveries, patterns: s.patterns}),
+	})
+	return sc
+}
