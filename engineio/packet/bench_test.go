@@ -1,6 +1,7 @@
 package packet_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/bigcompany/mesh/engineio/packet"
@@ -34,4 +35,27 @@ func BenchmarkParsePayload(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkPacket encodes and parses what most frames of a WebSocket carry.
+func BenchmarkPacket(b *testing.B) {
+	p := text(strings.Repeat("x", 128))
+	wire := packet.AppendText(nil, rev4, p)
+	b.Run("append", func(b *testing.B) {
+		b.SetBytes(int64(len(wire)))
+		b.ReportAllocs()
+		dst := []byte(nil)
+		for b.Loop() {
+			dst = packet.AppendText(dst[:0], rev4, p)
+		}
+	})
+	b.Run("parse", func(b *testing.B) {
+		b.SetBytes(int64(len(wire)))
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := packet.ParseText(rev4, wire); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

@@ -1,0 +1,221 @@
+package engineio
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+)
+
+// These benchmarks and guards run against real connections on loopback. The other end is bare: it knows the wire and
+// nothing of this package, and what it costs is in the figures.
+
+// bareSite is a server of which a benchmark holds the sessions.
+type bareSite struct {
+	t       testing.TB
+	host    string
+	sockets chan *Socket
+}
+
+func serveBare(t testing.TB, h HandlerFunc, opts *ServerOptions) *bareSite {
+	w := &bareSite{t: t, sockets: make(chan *Socket, 1)}
+	srv := NewServer(HandlerFunc(func(ctx context.Context, s *Socket) {
+		w.sockets <- s
+		h(ctx, s)
+	}), opts)
+	web := httptest.NewServer(srv)
+	t.Cleanup(func() {
+		require.NoError(t, srv.Close())
+		web.Close()
+	})
+	u, err := url.Parse(web.URL)
+	require.NoError(t, err)
+	w.host = u.Host
+	return w
+}
+
+// open opens a session over a WebSocket and returns both ends. Everything that the server has sent until then was read.
+func (w *bareSite) open(rev Revision) (net.Conn, *Socket) {
+	conn, err := net.Dial("tcp", w.host)
+	require.NoError(w.t, err)
+	w.t.Cleanup(func() { _ = conn.Close() })
+	_, err = fmt.Fprintf(conn, "GET /engine.io/?EIO=%d&transport=websocket HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\n"+
+		"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", rev, w.host)
+	require.NoError(w.t, err)
+	in := bufio.NewReader(conn)
+	resp, err := http.ReadResponse(in, nil)
+	require.NoError(w.t, err)
+	require.Equal(w.t, http.StatusSwitchingProtocols, resp.StatusCode)
+	_, err = ws.ReadFrame(in) // the open packet
+	require.NoError(w.t, err)
+	require.Zero(w.t, in.Buffered())
+	return conn, <-w.sockets
+}
+
+// frames returns the same text frame so many times, as a client sends it.
+func frames(n int, text string) []byte {
+	return bytes.Repeat(maskedFrame(ws.Header{Fin: true, OpCode: ws.OpText}, text), n)
+}
+
+// frameSize is what a short text packet from a server takes on the wire: a header of 2 or 4 bytes, and the packet's type.
+func frameSize(text string) int {
+	if len(text)+1 < 126 {
+		return 2 + 1 + len(text)
+	}
+	return 4 + 1 + len(text)
+}
+
+// drain counts what comes in until the connection ends.
+func drain(conn net.Conn, received *atomic.Int64) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := conn.Read(buf)
+		received.Add(int64(n))
+		if err != nil {
+			return
+		}
+	}
+}
+
+// await waits until so many bytes have come.
+func await(t testing.TB, received *atomic.Int64, size int) {
+	for deadline := time.Now().Add(20 * time.Second); received.Load() < int64(size); {
+		if time.Sleep(20 * time.Microsecond); time.Now().After(deadline) {
+			t.Fatalf("%d of %d bytes came", received.Load(), size)
+		}
+	}
+}
+
+func perSecond(b *testing.B, n int, what string) {
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), what+"/s")
+}
+
+var text128 = strings.Repeat("x", 128)
+
+// BenchmarkBroadcast sends one message to each of 500 sessions, at most 1,000 ahead of the slowest.
+func BenchmarkBroadcast(b *testing.B) {
+	const sessions, window = 500, 1000
+	for _, prepared := range []bool{true, false} {
+		b.Run(fmt.Sprintf("sessions=%d/prepared=%v", sessions, prepared), func(b *testing.B) {
+			w := serveBare(b, idle, nil)
+			var received atomic.Int64
+			var sockets []*Socket
+			for range sessions {
+				conn, s := w.open(Revision4)
+				sockets = append(sockets, s)
+				go drain(conn, &received)
+			}
+			m := Text(text128)
+			size := sessions * frameSize(text128)
+			n := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				if prepared {
+					m = Prepare(Message{Data: m.Data})
+				}
+				for _, s := range sockets {
+					if err := s.TryWrite(m); err != nil {
+						b.Fatal(err)
+					}
+				}
+				if n++; n%window == 0 {
+					await(b, &received, n*size)
+				}
+			}
+			await(b, &received, n*size)
+			perSecond(b, n*sessions, "deliveries")
+		})
+	}
+}
+
+// BenchmarkQueueAndFlush queues messages for one session and waits until they were written.
+func BenchmarkQueueAndFlush(b *testing.B) {
+	for _, messages := range []int{1, 16, 256} {
+		b.Run(fmt.Sprintf("messages=%d", messages), func(b *testing.B) {
+			w := serveBare(b, idle, nil)
+			conn, s := w.open(Revision4)
+			go drain(conn, new(atomic.Int64))
+			m := Prepare(Text(text128))
+			n := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				for range messages {
+					if err := s.TryWrite(m); err != nil {
+						b.Fatal(err)
+					}
+				}
+				if err := s.Flush(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+				n += messages
+			}
+			perSecond(b, n, "messages")
+		})
+	}
+}
+
+// BenchmarkEcho sends so many messages at once and waits for all answers.
+func BenchmarkEcho(b *testing.B) {
+	for _, window := range []int{1, 16} {
+		b.Run(fmt.Sprintf("window=%d", window), func(b *testing.B) {
+			w := serveBare(b, echo, nil)
+			conn, _ := w.open(Revision4)
+			request := frames(window, "4"+text128)
+			answers := make([]byte, window*frameSize(text128))
+			n := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := conn.Write(request); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := io.ReadFull(conn, answers); err != nil {
+					b.Fatal(err)
+				}
+				n += window
+			}
+			perSecond(b, n, "messages")
+		})
+	}
+}
+
+// BenchmarkReadFromIdle brings a message to one idle session after another: each gets what a busy session has, and gives
+// it back.
+func BenchmarkReadFromIdle(b *testing.B) {
+	const sessions = 200
+	came := make(chan struct{})
+	w := serveBare(b, func(ctx context.Context, s *Socket) {
+		for {
+			if _, err := s.Read(ctx); err != nil {
+				return
+			}
+			came <- struct{}{}
+		}
+	}, nil)
+	var conns []net.Conn
+	for range sessions {
+		conn, _ := w.open(Revision4)
+		conns = append(conns, conn)
+	}
+	message := frames(1, "4"+text128)
+	n := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := conns[n%sessions].Write(message); err != nil {
+			b.Fatal(err)
+		}
+		<-came
+		n++
+	}
+}
