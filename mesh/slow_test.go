@@ -10,9 +10,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -141,56 +139,4 @@ func TestEventNobodyWantsCostsTheHubNoEncoding(t *testing.T) {
 	allocs := testing.AllocsPerRun(1000, func() { _ = hub.Emit("e", payload) })
 	require.LessOrEqual(t, allocs, 3.0, "the payload's copy, and its interface")
 	require.Zero(t, hub.Stats().Sent)
-}
-
-func BenchmarkFanOut(b *testing.B) {
-	for _, peers := range []int{1, 50, 500} {
-		for _, kind := range []string{"name", "pattern"} {
-			b.Run(fmt.Sprintf("peers=%d/%s", peers, kind), func(b *testing.B) {
-				hub := listen(b, mesh.Options{Addr: "127.0.0.1:0"})
-				interest := "mesh::bench::event"
-				if kind == "pattern" {
-					interest = "mesh::bench::*"
-				}
-				var received atomic.Int64
-				for range peers {
-					conn := bareWebSocket(b, hub.Addr(), table(interest))
-					go func() {
-						buf := make([]byte, 64<<10)
-						for {
-							n, err := conn.Read(buf)
-							received.Add(int64(n))
-							if err != nil {
-								return
-							}
-						}
-					}()
-				}
-				payload := json.RawMessage(`{"x":"` + strings.Repeat("x", 100) + `"}`)
-				// All peers are waited for: one of them could otherwise fall behind by more than its queue holds.
-				const window = 1000
-				frame := len(`{"event":"bench::event","payload":}`) + len(payload) + 1 + 4
-				wait := func(events int) {
-					deadline := time.Now().Add(patience)
-					for received.Load() < int64(events*peers*frame) {
-						if runtime.Gosched(); time.Now().After(deadline) {
-							b.Fatalf("%d of %d bytes came, %d peers were too slow", received.Load(), events*peers*frame, hub.Stats().SlowPeers)
-						}
-					}
-				}
-				b.ReportAllocs()
-				n := 0
-				for b.Loop() {
-					if err := hub.Emit("bench::event", payload); err != nil {
-						b.Fatal(err)
-					}
-					if n++; n%window == 0 {
-						wait(n)
-					}
-				}
-				wait(n)
-				b.ReportMetric(float64(n*peers)/b.Elapsed().Seconds(), "deliveries/s")
-			})
-		}
-	}
 }

@@ -1,0 +1,56 @@
+package mesh_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/mesh"
+)
+
+// routing returns what a hub allocates for an event of a bare client, which sends many in a row, to so many peers.
+func routing(t *testing.T, peers int) float64 {
+	const row = 64
+	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
+	a := gather(t, hub, peers, "mesh::bench::event")
+	sender := bareWebSocket(t, hub.Addr(), table("mesh::other"))
+	packets := make([]string, row)
+	for i := range packets {
+		packets[i] = routed
+	}
+	wire := inARow(packets...)
+	n := 0
+	route := func() {
+		_, err := sender.Write(wire)
+		require.NoError(t, err)
+		n += row
+		settled(t, sender)
+		a.await(n, routedFrame)
+	}
+	route() // fills the pools
+	allocs := testing.AllocsPerRun(50, route) / row
+	require.EqualValues(t, n*peers, hub.Stats().Sent)
+	require.EqualValues(t, n*peers*routedFrame, a.received.Load())
+	return allocs
+}
+
+func TestRoutingAllocates(t *testing.T) {
+	for _, tt := range []struct {
+		peers int
+		most  float64 // for an event
+		what  string
+	}{
+		{0, 2.5, "the message and what passes it on, and what the test itself allocates"},
+		{10, 12, "the packet that is shared, too"},
+		{100, 25, "and a goroutine now and then, but nothing for each peer"},
+	} {
+		t.Run(fmt.Sprintf("peers=%d", tt.peers), func(t *testing.T) {
+			got := routing(t, tt.peers)
+			t.Logf("%.2f allocations an event", got)
+			if !raceDetector { // which drops what is pooled, at random
+				require.LessOrEqual(t, got, tt.most, tt.what)
+			}
+		})
+	}
+}

@@ -1,0 +1,155 @@
+package mesh_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/mesh"
+)
+
+// audience is peers that take what a hub sends them and look at none of it. What reading costs is in the figures.
+type audience struct {
+	t        testing.TB
+	hub      *mesh.Node
+	peers    int
+	received atomic.Int64 // bytes
+}
+
+func gather(t testing.TB, hub *mesh.Node, peers int, interest string) *audience {
+	a := &audience{t: t, hub: hub, peers: peers}
+	for range peers {
+		conn := bareWebSocket(t, hub.Addr(), table(interest))
+		go func() {
+			buf := make([]byte, 64<<10)
+			for {
+				n, err := conn.Read(buf)
+				a.received.Add(int64(n))
+				if err != nil {
+					return
+				}
+			}
+		}()
+	}
+	return a
+}
+
+// await waits until all peers together have got so many frames of each size.
+func (a *audience) await(events, frame int) {
+	want := int64(events * frame * a.peers)
+	for deadline := time.Now().Add(patience); a.received.Load() < want; {
+		if runtime.Gosched(); time.Now().After(deadline) {
+			a.t.Fatalf("%d of %d bytes came, %d peers were too slow", a.received.Load(), want, a.hub.Stats().SlowPeers)
+		}
+	}
+}
+
+// routed is an event on its way from one client of the original's to others, and the frame that each of these gets.
+const (
+	routed      = `{"event":"bench::event","payload":{"x":"` + text64 + text64 + `"}}`
+	routedFrame = 4 + len(`4{"event":"bench::event","payload":{"id":"","x":"`+text64+text64+`"}}`) + 32
+	text64      = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+)
+
+// settled returns when the hub has dealt with all that came on a connection which gets nothing but the answer.
+func settled(t testing.TB, conn net.Conn) {
+	var answer [3]byte
+	require.NoError(t, writeFrame(conn, "2"))
+	_, err := io.ReadFull(conn, answer[:])
+	require.NoError(t, err)
+	require.Equal(t, "3", string(answer[2:]))
+}
+
+// BenchmarkRoute sends packets of a bare client, 16 in a row, through a hub to those who want them: parsed, looked up,
+// encoded, queued, written and read.
+func BenchmarkRoute(b *testing.B) {
+	const row, window = 16, 1008
+	for _, peers := range []int{0, 1, 50, 500} {
+		b.Run(fmt.Sprintf("peers=%d", peers), func(b *testing.B) {
+			hub := listen(b, mesh.Options{Addr: "127.0.0.1:0"})
+			a := gather(b, hub, peers, "mesh::bench::event")
+			sender := bareWebSocket(b, hub.Addr(), table("mesh::other"))
+			packets := make([]string, row)
+			for i := range packets {
+				packets[i] = routed
+			}
+			wire := inARow(packets...)
+			n := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				if n%row == 0 {
+					if _, err := sender.Write(wire); err != nil {
+						b.Fatal(err)
+					}
+				}
+				if n++; n%window == 0 {
+					a.await(n, routedFrame)
+					settled(b, sender)
+				}
+			}
+			settled(b, sender)
+			a.await(n, routedFrame)
+			b.ReportMetric(float64(n*max(peers, 1))/b.Elapsed().Seconds(), map[bool]string{true: "deliveries/s", false: "events/s"}[peers > 0])
+		})
+	}
+}
+
+// BenchmarkRouteParallel has a client on each core, whose events nobody wants.
+func BenchmarkRouteParallel(b *testing.B) {
+	const row = 64
+	hub := listen(b, mesh.Options{Addr: "127.0.0.1:0"})
+	gather(b, hub, 1, "mesh::other::*")
+	packets := make([]string, row)
+	for i := range packets {
+		packets[i] = fmt.Sprintf(`{"event":"bench::%d","payload":1}`, i)
+	}
+	wire := inARow(packets...)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		sender := bareWebSocket(b, hub.Addr(), table("mesh::other"))
+		for n := 0; pb.Next(); n++ {
+			if n%row == 0 {
+				if _, err := sender.Write(wire); err != nil {
+					b.Error(err)
+				}
+			}
+		}
+		settled(b, sender)
+	})
+}
+
+// BenchmarkFanOut emits a hub's own events to its peers, at most 1,000 ahead of the slowest, which could otherwise fall
+// behind by more than its queue holds.
+func BenchmarkFanOut(b *testing.B) {
+	const window = 1000
+	payload := json.RawMessage(`{"x":"` + strings.Repeat("x", 100) + `"}`)
+	frame := 4 + len(`4{"event":"bench::event","payload":}`) + len(payload)
+	for _, peers := range []int{1, 50, 500} {
+		for kind, interest := range map[string]string{"name": "mesh::bench::event", "pattern": "mesh::bench::*"} {
+			b.Run(fmt.Sprintf("peers=%d/%s", peers, kind), func(b *testing.B) {
+				hub := listen(b, mesh.Options{Addr: "127.0.0.1:0"})
+				a := gather(b, hub, peers, interest)
+				n := 0
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := hub.Emit("bench::event", payload); err != nil {
+						b.Fatal(err)
+					}
+					if n++; n%window == 0 {
+						a.await(n, frame)
+					}
+				}
+				a.await(n, frame)
+				b.ReportMetric(float64(n*peers)/b.Elapsed().Seconds(), "deliveries/s")
+			})
+		}
+	}
+}
