@@ -17,7 +17,7 @@ func (s *Socket) Close() error {
 		if s.ws != nil && !s.reading {
 			// Nobody is there to see the peer's goodbye.
 			s.mu.Unlock()
-			_, _ = s.Read(s.ctx)
+			_, _ = s.Read(s.Context())
 			s.mu.Lock()
 			continue
 		}

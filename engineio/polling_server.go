@@ -308,7 +308,7 @@ func (s *Socket) readPost(w http.ResponseWriter, r *http.Request, isBinary bool)
 		if in == nil {
 			in = s.conf.receiving.begin(s.cutPost)
 		}
-		return in.grow(s.ctx, n)
+		return in.grow(s.Context(), n)
 	})
 	gaveWay := in.end()
 	var tooLarge *http.MaxBytesError

@@ -21,7 +21,7 @@ import (
 func (s *Socket) Read(ctx context.Context) (m Message, err error) {
 	// An idle session on a WebSocket waits in await. The calls down to it are few and their frames small, because the
 	// size of the goroutine's stack, and so of an idle session, depends on them: 2 KB or 4.
-	if ctx != s.ctx && ctx.Done() != nil {
+	if ctx != s.Context() && ctx.Done() != nil {
 		return s.readUntil(ctx)
 	}
 	conn, err := s.beginRead()
@@ -36,7 +36,7 @@ func (s *Socket) Read(ctx context.Context) (m Message, err error) {
 
 func (s *Socket) readUntil(ctx context.Context) (Message, error) {
 	defer context.AfterFunc(ctx, func() { s.Abort(context.Cause(ctx)) })()
-	return s.Read(s.ctx)
+	return s.Read(s.Context())
 }
 
 // Ready tells whether Read would return a message without waiting. It may say no although there is one. It belongs to the
@@ -163,7 +163,7 @@ func (s *Socket) Discard() {
 	}
 	s.conf.wg.Go(func() {
 		for {
-			if _, err := s.Read(s.ctx); err != nil {
+			if _, err := s.Read(s.Context()); err != nil {
 				return
 			}
 		}

@@ -149,7 +149,7 @@ func (r *reader) ask(n int) error {
 			}
 		})
 	}
-	return r.incoming.grow(r.owner.ctx, n)
+	return r.incoming.grow(r.owner.Context(), n)
 }
 
 // received ends the account of a message. It returns err, or why the message was not received in truth.

@@ -183,7 +183,7 @@ func (srv *Server) open(w http.ResponseWriter, r *http.Request, q url.Values, re
 func (srv *Server) run(s *Socket) {
 	go func() {
 		defer srv.wg.Done()
-		srv.handler.ServeSocket(s.ctx, s)
+		srv.handler.ServeSocket(s.Context(), s)
 		_ = s.Close()
 	}()
 }

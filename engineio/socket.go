@@ -24,8 +24,7 @@ type Socket struct {
 	opening *opening // server only: the request that opened the session
 	server  *Server  // nil at a client
 	client  *client  // nil at a server
-	ctx     context.Context
-	cancel  context.CancelCauseFunc
+	ctx     sessionContext
 
 	mu   sync.Mutex
 	cond sync.Cond // signals every change of what follows
@@ -92,7 +91,7 @@ type config struct {
 func newSocket(ctx context.Context, id string, rev Revision, transport Transport, conf *config) *Socket {
 	s := &Socket{id: id, rev: rev, polling: transport == Polling, conf: conf}
 	s.cond.L = &s.mu
-	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	s.ctx.ctx = ctx
 	return s
 }
 
@@ -123,7 +122,7 @@ func (s *Socket) Request() *http.Request {
 
 // Context is done when the session has ended; context.Cause then gives the *CloseError. At a server it descends from
 // what ServerOptions.SessionContext returned.
-func (s *Socket) Context() context.Context { return s.ctx }
+func (s *Socket) Context() context.Context { return &s.ctx }
 
 // adopt makes a WebSocket the session's transport. The caller holds s.mu, or is the only one to know s.
 func (s *Socket) adopt(c *wsConn) {
@@ -160,7 +159,7 @@ func (s *Socket) finish(e *CloseError, wsErr error) {
 		_ = s.body.SetReadDeadline(time.Unix(1, 0))
 	}
 	conn, probe := s.ws, s.probe
-	s.cancel(e) // under the lock: who is told of the end finds the context done
+	s.ctx.end(e) // under the lock: who is told of the end finds the context done
 	s.cond.Broadcast()
 	if _, owed := closeCode(wsErr); owed && conn != nil { // a close frame follows, which must not cut another in two
 		kill := time.AfterFunc(goodbyeTimeout, func() { _ = conn.conn.Close() })
@@ -193,7 +192,7 @@ func (s *Socket) waitFor(ctx context.Context, done func() bool) error {
 	if done() {
 		return nil
 	}
-	if ctx.Done() != nil && ctx != s.ctx {
+	if ctx != s.Context() && ctx.Done() != nil {
 		defer context.AfterFunc(ctx, func() {
 			s.mu.Lock()
 			defer s.mu.Unlock()
