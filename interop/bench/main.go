@@ -57,7 +57,8 @@ nothing else to do.
 Clients speak revision 4 of Engine.IO, but revision 3 to googollee's, which knows
 no other, and in a mesh. Servers have their defaults, except that idle connections
 have a heartbeat each 5 s, and those of fanout none, which googollee's would not
-survive.
+survive. Who sends to many is at most 1,000 messages ahead of the slowest receiver;
+50 at the Node hub, which sends nothing before it has dealt with all that it read.
 
 Scenarios, for --only:
 ` + describeScenarios() + `

@@ -149,6 +149,7 @@ type interest struct {
 	peers       int
 	subscribers int // of the peers
 	deliveries  int
+	ahead       int // messages
 	patterns    int // that each subscriber has besides; if there are any, it subscribes by pattern
 }
 
@@ -164,7 +165,7 @@ func (s sizes) measureMesh(in interest) func(context.Context, *child, loadgen.Ta
 				Message:    in.event,
 				Receivers:  in.subscribers,
 				Deliveries: in.deliveries,
-				Ahead:      s.ahead,
+				Ahead:      in.ahead,
 				Timeout:    s.meshPatience,
 			})
 		})
