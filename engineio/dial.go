@@ -2,23 +2,14 @@ package engineio
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
-
-	"github.com/gobwas/ws"
 
 	"github.com/bigcompany/mesh/engineio/packet"
 )
@@ -80,85 +71,6 @@ func parseURL(raw string) (*url.URL, error) {
 	}
 	u.Fragment = ""
 	return u, nil
-}
-
-// client is what a client's Socket has beyond a server's.
-type client struct {
-	url    *url.URL
-	opts   *DialOptions
-	conf   *config // its times of pings are fixed once open
-	http   *http.Client
-	own    *http.Transport // if the HTTP client is this session's own
-	ctx    context.Context // of all requests of the session
-	cancel context.CancelFunc
-
-	sid        string // fixed once open
-	maxPayload int    // of the server: bytes of one POST; 0: not told
-	requests   atomic.Uint64
-	wg         sync.WaitGroup
-
-	pings, pongs uint64 // ever sent and received; guarded by the Socket's lock
-}
-
-func newClient(u *url.URL, o *DialOptions) *client {
-	c := &client{url: u, opts: o, http: o.HTTPClient}
-	if c.http == nil {
-		c.own = http.DefaultTransport.(*http.Transport).Clone()
-		c.http = &http.Client{Transport: c.own}
-	}
-	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.conf = &config{
-		upgradeTimeout: o.UpgradeTimeout,
-		writeTimeout:   o.WriteTimeout,
-		maxPayload:     o.MaxPayload,
-		queueLimit:     o.QueueLimit,
-		log:            o.Logger,
-		wg:             &c.wg,
-	}
-	return c
-}
-
-// release frees what the session held, when it has ended.
-func (c *client) release() {
-	c.cancel()
-	if c.own != nil {
-		c.own.CloseIdleConnections()
-	}
-}
-
-// wait waits for the session's goroutines. The one in Read is not among them.
-func (c *client) wait() { c.wg.Wait() }
-
-// request makes a request of the session, or of its handshake.
-func (c *client) request(ctx context.Context, method string, t Transport, body io.Reader) (*http.Request, error) {
-	u := *c.url
-	q := u.Query()
-	q.Set("EIO", strconv.Itoa(int(c.opts.Revision)))
-	q.Set("transport", string(t))
-	if c.sid != "" {
-		q.Set("sid", c.sid)
-	}
-	if t == Polling { // keeps caches from answering; not of the form that old clients are known by
-		q.Set("t", strconv.FormatInt(time.Now().UnixMilli(), 36)+strconv.FormatUint(c.requests.Add(1), 36))
-	}
-	u.RawQuery = q.Encode()
-	r, err := http.NewRequestWithContext(ctx, method, u.String(), body)
-	if err != nil {
-		return nil, fmt.Errorf("engineio: %w", err)
-	}
-	for k, v := range c.opts.Header {
-		r.Header[k] = slices.Clone(v)
-	}
-	return r, nil
-}
-
-// do makes a request. Its error does not show the query, in which the sid stands, and perhaps what the user put there.
-func (c *client) do(r *http.Request) (*http.Response, error) {
-	resp, err := c.http.Do(r)
-	if failed, ok := errors.AsType[*url.Error](err); ok {
-		failed.URL, _, _ = strings.Cut(failed.URL, "?")
-	}
-	return resp, err
 }
 
 // openPolling opens the session with a poll.
@@ -247,102 +159,4 @@ func milliseconds(n int64) time.Duration {
 func (c *client) start(s *Socket) {
 	c.wg.Add(1) // given back by finish
 	s.startHeartbeat()
-}
-
-// dialWebSocket makes a WebSocket handshake through the HTTP client, and so through its proxy, TLS and cookies.
-func (c *client) dialWebSocket(ctx context.Context) (*wsConn, error) {
-	r, err := c.request(ctx, http.MethodGet, WebSocket, nil)
-	if err != nil {
-		return nil, err
-	}
-	var nonce [16]byte
-	_, _ = rand.Read(nonce[:]) // never fails
-	key := base64.StdEncoding.EncodeToString(nonce[:])
-	r.Header.Set("Connection", "Upgrade")
-	r.Header.Set("Upgrade", "websocket")
-	r.Header.Set("Sec-WebSocket-Version", "13")
-	r.Header.Set("Sec-WebSocket-Key", key)
-	resp, err := c.do(r)
-	if err != nil {
-		return nil, fmt.Errorf("engineio: %w", err)
-	}
-	conn, ok := resp.Body.(io.ReadWriteCloser)
-	if resp.StatusCode != http.StatusSwitchingProtocols || !ok {
-		defer func() { _ = resp.Body.Close() }()
-		return nil, readStatus(resp).handshakeError()
-	}
-	if !strings.EqualFold(resp.Header.Get("Upgrade"), "websocket") || resp.Header.Get("Sec-WebSocket-Accept") != acceptKey(key) {
-		_ = conn.Close()
-		return nil, &HandshakeError{Status: resp.StatusCode, Code: -1, Message: "the answer to the WebSocket handshake does not fit"}
-	}
-	return newWSConn(conn, c.opts.Revision, ws.StateClientSide, c.conf), nil
-}
-
-// statusError is an answer that is no 200.
-type statusError struct {
-	status  int
-	code    int // of Engine.IO, or -1
-	message string
-}
-
-func (e *statusError) Error() string {
-	return fmt.Sprintf("the server answered with HTTP status %d: %s", e.status, e.message)
-}
-
-func (e *statusError) handshakeError() *HandshakeError {
-	return &HandshakeError{Status: e.status, Code: e.code, Message: e.message}
-}
-
-// errorBodyLimit bounds what is read of an error's body, in bytes.
-const errorBodyLimit = 4 << 10
-
-func readStatus(resp *http.Response) *statusError {
-	e := &statusError{status: resp.StatusCode, code: -1}
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, errorBodyLimit)) // what came is what there is to say
-	var refusal struct {
-		Code    *int
-		Message string
-	}
-	if json.Unmarshal(body, &refusal) == nil && refusal.Code != nil {
-		e.code, e.message = *refusal.Code, refusal.Message
-		return e
-	}
-	e.message = strings.Join(strings.Fields(string(body)), " ")
-	if strings.HasPrefix(e.message, "<") { // a page helps nobody in an error
-		e.message = http.StatusText(resp.StatusCode) + " (a page of HTML)"
-	}
-	if code := slices.Index(codeMessages[:], e.message); code >= 0 {
-		e.code = code // the answer to a WebSocket handshake is plain text
-	}
-	if len(e.message) > 200 {
-		e.message = e.message[:200] + "…"
-	}
-	if e.message == "" {
-		e.message = http.StatusText(resp.StatusCode)
-	}
-	return e
-}
-
-// roundTrip makes a poll.
-func (c *client) roundTrip(r *http.Request) ([]packet.Packet, error) {
-	resp, err := c.do(r)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		return nil, readStatus(resp)
-	}
-	body, err := readBody(io.LimitReader(resp.Body, int64(c.opts.MaxPayload)+1), c.opts.MaxPayload, func(int) error { return nil })
-	if err != nil {
-		return nil, err
-	}
-	if len(body) > c.opts.MaxPayload {
-		return nil, ErrTooLarge
-	}
-	enc := packet.Text
-	if mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); mediaType == typeBinary && c.opts.Revision == Revision3 {
-		enc = packet.Binary
-	}
-	return packet.ParsePayload(c.opts.Revision, enc, body)
 }

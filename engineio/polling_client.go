@@ -3,6 +3,7 @@ package engineio
 import (
 	"bytes"
 	"io"
+	"mime"
 	"net/http"
 	"slices"
 
@@ -65,4 +66,28 @@ func (c *client) fitting(out []*outgoing) ([]packet.Packet, packet.Encoding) {
 		packets = append(packets, p)
 	}
 	return packets, enc
+}
+
+// roundTrip makes a poll.
+func (c *client) roundTrip(r *http.Request) ([]packet.Packet, error) {
+	resp, err := c.do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return nil, readStatus(resp)
+	}
+	body, err := readBody(io.LimitReader(resp.Body, int64(c.opts.MaxPayload)+1), c.opts.MaxPayload, func(int) error { return nil })
+	if err != nil {
+		return nil, err
+	}
+	if len(body) > c.opts.MaxPayload {
+		return nil, ErrTooLarge
+	}
+	enc := packet.Text
+	if mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); mediaType == typeBinary && c.opts.Revision == Revision3 {
+		enc = packet.Binary
+	}
+	return packet.ParsePayload(c.opts.Revision, enc, body)
 }

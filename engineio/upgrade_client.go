@@ -2,8 +2,6 @@ package engineio
 
 import (
 	"context"
-	"crypto/sha1"
-	"encoding/base64"
 	"errors"
 	"fmt"
 
@@ -89,10 +87,4 @@ func (s *Socket) moveTo(ctx context.Context, conn *wsConn) error {
 	s.cond.Broadcast()
 	s.kick()
 	return nil
-}
-
-// acceptKey is what a server must answer to a WebSocket handshake (RFC 6455, section 4.2.2).
-func acceptKey(key string) string {
-	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-	return base64.StdEncoding.EncodeToString(sum[:])
 }

@@ -1,0 +1,95 @@
+package engineio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// client is what a client's Socket has beyond a server's.
+type client struct {
+	url    *url.URL
+	opts   *DialOptions
+	conf   *config // its times of pings are fixed once open
+	http   *http.Client
+	own    *http.Transport // if the HTTP client is this session's own
+	ctx    context.Context // of all requests of the session
+	cancel context.CancelFunc
+
+	sid        string // fixed once open
+	maxPayload int    // of the server: bytes of one POST; 0: not told
+	requests   atomic.Uint64
+	wg         sync.WaitGroup
+
+	pings, pongs uint64 // ever sent and received; guarded by the Socket's lock
+}
+
+func newClient(u *url.URL, o *DialOptions) *client {
+	c := &client{url: u, opts: o, http: o.HTTPClient}
+	if c.http == nil {
+		c.own = http.DefaultTransport.(*http.Transport).Clone()
+		c.http = &http.Client{Transport: c.own}
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.conf = &config{
+		upgradeTimeout: o.UpgradeTimeout,
+		writeTimeout:   o.WriteTimeout,
+		maxPayload:     o.MaxPayload,
+		queueLimit:     o.QueueLimit,
+		log:            o.Logger,
+		wg:             &c.wg,
+	}
+	return c
+}
+
+// release frees what the session held, when it has ended.
+func (c *client) release() {
+	c.cancel()
+	if c.own != nil {
+		c.own.CloseIdleConnections()
+	}
+}
+
+// wait waits for the session's goroutines. The one in Read is not among them.
+func (c *client) wait() { c.wg.Wait() }
+
+// request makes a request of the session, or of its handshake.
+func (c *client) request(ctx context.Context, method string, t Transport, body io.Reader) (*http.Request, error) {
+	u := *c.url
+	q := u.Query()
+	q.Set("EIO", strconv.Itoa(int(c.opts.Revision)))
+	q.Set("transport", string(t))
+	if c.sid != "" {
+		q.Set("sid", c.sid)
+	}
+	if t == Polling { // keeps caches from answering; not of the form that old clients are known by
+		q.Set("t", strconv.FormatInt(time.Now().UnixMilli(), 36)+strconv.FormatUint(c.requests.Add(1), 36))
+	}
+	u.RawQuery = q.Encode()
+	r, err := http.NewRequestWithContext(ctx, method, u.String(), body)
+	if err != nil {
+		return nil, fmt.Errorf("engineio: %w", err)
+	}
+	for k, v := range c.opts.Header {
+		r.Header[k] = slices.Clone(v)
+	}
+	return r, nil
+}
+
+// do makes a request. Its error does not show the query, in which the sid stands, and perhaps what the user put there.
+func (c *client) do(r *http.Request) (*http.Response, error) {
+	resp, err := c.http.Do(r)
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		failed.URL, _, _ = strings.Cut(failed.URL, "?")
+	}
+	return resp, err
+}

@@ -1,0 +1,55 @@
+package engineio
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// statusError is an answer that is no 200.
+type statusError struct {
+	status  int
+	code    int // of Engine.IO, or -1
+	message string
+}
+
+func (e *statusError) Error() string {
+	return fmt.Sprintf("the server answered with HTTP status %d: %s", e.status, e.message)
+}
+
+func (e *statusError) handshakeError() *HandshakeError {
+	return &HandshakeError{Status: e.status, Code: e.code, Message: e.message}
+}
+
+// errorBodyLimit bounds what is read of an error's body, in bytes.
+const errorBodyLimit = 4 << 10
+
+func readStatus(resp *http.Response) *statusError {
+	e := &statusError{status: resp.StatusCode, code: -1}
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, errorBodyLimit)) // what came is what there is to say
+	var refusal struct {
+		Code    *int
+		Message string
+	}
+	if json.Unmarshal(body, &refusal) == nil && refusal.Code != nil {
+		e.code, e.message = *refusal.Code, refusal.Message
+		return e
+	}
+	e.message = strings.Join(strings.Fields(string(body)), " ")
+	if strings.HasPrefix(e.message, "<") { // a page helps nobody in an error
+		e.message = http.StatusText(resp.StatusCode) + " (a page of HTML)"
+	}
+	if code := slices.Index(codeMessages[:], e.message); code >= 0 {
+		e.code = code // the answer to a WebSocket handshake is plain text
+	}
+	if len(e.message) > 200 {
+		e.message = e.message[:200] + "…"
+	}
+	if e.message == "" {
+		e.message = http.StatusText(resp.StatusCode)
+	}
+	return e
+}

@@ -1,0 +1,49 @@
+package engineio
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha1"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/gobwas/ws"
+)
+
+// dialWebSocket makes a WebSocket handshake through the HTTP client, and so through its proxy, TLS and cookies.
+func (c *client) dialWebSocket(ctx context.Context) (*wsConn, error) {
+	r, err := c.request(ctx, http.MethodGet, WebSocket, nil)
+	if err != nil {
+		return nil, err
+	}
+	var nonce [16]byte
+	_, _ = rand.Read(nonce[:]) // never fails
+	key := base64.StdEncoding.EncodeToString(nonce[:])
+	r.Header.Set("Connection", "Upgrade")
+	r.Header.Set("Upgrade", "websocket")
+	r.Header.Set("Sec-WebSocket-Version", "13")
+	r.Header.Set("Sec-WebSocket-Key", key)
+	resp, err := c.do(r)
+	if err != nil {
+		return nil, fmt.Errorf("engineio: %w", err)
+	}
+	conn, ok := resp.Body.(io.ReadWriteCloser)
+	if resp.StatusCode != http.StatusSwitchingProtocols || !ok {
+		defer func() { _ = resp.Body.Close() }()
+		return nil, readStatus(resp).handshakeError()
+	}
+	if !strings.EqualFold(resp.Header.Get("Upgrade"), "websocket") || resp.Header.Get("Sec-WebSocket-Accept") != acceptKey(key) {
+		_ = conn.Close()
+		return nil, &HandshakeError{Status: resp.StatusCode, Code: -1, Message: "the answer to the WebSocket handshake does not fit"}
+	}
+	return newWSConn(conn, c.opts.Revision, ws.StateClientSide, c.conf), nil
+}
+
+// acceptKey is what a server must answer to a WebSocket handshake (RFC 6455, section 4.2.2).
+func acceptKey(key string) string {
+	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
