@@ -14,7 +14,7 @@ func (s *Socket) Close() error {
 	s.beginClose(nil)
 	s.mu.Lock()
 	for s.state != stateClosed {
-		if s.ws != nil && !s.reading {
+		if s.stream != nil && !s.reading {
 			// Nobody is there to see the peer's goodbye.
 			s.mu.Unlock()
 			_, _ = s.Read(s.Context())
@@ -47,7 +47,7 @@ func (s *Socket) beginClose(cause error) {
 	s.inline = false
 	s.inbox = nil
 	timeout := closeTimeout
-	if s.ws == nil && s.server != nil {
+	if s.stream == nil && s.server != nil {
 		timeout = pollCloseTimeout
 	}
 	s.deadline = time.Now().Add(timeout)
@@ -60,7 +60,7 @@ func (s *Socket) beginClose(cause error) {
 // poll. The caller holds s.mu, which is released while sending, and owns s.writing.
 func (s *Socket) sayGoodbye() {
 	s.goodbye = true
-	conn, closed := s.ws, s.closeErr
+	conn, closed := s.stream, s.closeErr
 	s.mu.Unlock()
 	var err error
 	if conn != nil {

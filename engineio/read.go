@@ -19,7 +19,7 @@ import (
 // When the session has ended and everything that came before its end was returned, the error is a *CloseError. When ctx
 // ends, Read ends the session.
 func (s *Socket) Read(ctx context.Context) (m Message, err error) {
-	// An idle session on a WebSocket waits in await. The calls down to it are few and their frames small, because the
+	// An idle session on a stream waits in await. The calls down to it are few and their frames small, because the
 	// size of the goroutine's stack, and so of an idle session, depends on them: 2 KB or 4.
 	if ctx != s.Context() && ctx.Done() != nil {
 		return s.readUntil(ctx)
@@ -50,12 +50,12 @@ func (s *Socket) Ready() bool {
 	case len(s.inbox) > 0:
 		return s.inbox[0].Type == packet.Message
 	default:
-		return s.ws != nil && s.ws.holdsMessage()
+		return s.stream != nil && s.stream.holdsMessage()
 	}
 }
 
 // beginRead makes the caller the one who reads. It returns where from.
-func (s *Socket) beginRead() (*wsConn, error) {
+func (s *Socket) beginRead() (*stream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.reading {
@@ -71,23 +71,23 @@ func (s *Socket) beginRead() (*wsConn, error) {
 	return s.source(), nil
 }
 
-// source returns the WebSocket that the next packet is to come from; nil if it is to come from elsewhere. The caller
+// source returns the stream that the next packet is to come from; nil if it is to come from elsewhere. The caller
 // holds s.mu.
-func (s *Socket) source() *wsConn {
+func (s *Socket) source() *stream {
 	if len(s.inbox) > 0 && s.state != stateClosing || s.state == stateClosed {
 		return nil
 	}
-	return s.ws
+	return s.stream
 }
 
 // advance takes one packet and deals with it. It is done, and nobody is reading any more, when m or err is to be
 // returned; otherwise it returns the next source.
-func (s *Socket) advance(conn *wsConn, m *Message, err *error) (next *wsConn, done bool) {
+func (s *Socket) advance(conn *stream, m *Message, err *error) (next *stream, done bool) {
 	var p packet.Packet
 	var failure error
 	if conn != nil {
 		if p, failure = conn.readPacket(); failure != nil {
-			s.wsEnded(failure)
+			s.streamEnded(failure)
 		}
 	}
 	s.mu.Lock()
@@ -121,7 +121,7 @@ func (s *Socket) advance(conn *wsConn, m *Message, err *error) (next *wsConn, do
 }
 
 // takePolled returns the next packet that came by polling, waiting for it; a client polls for it. When the session has
-// moved to a WebSocket or has ended, there is none. The caller holds s.mu, which is released while waiting.
+// moved to a stream or has ended, there is none. The caller holds s.mu, which is released while waiting.
 func (s *Socket) takePolled() (packet.Packet, bool) {
 	for {
 		switch {
@@ -132,7 +132,7 @@ func (s *Socket) takePolled() (packet.Packet, bool) {
 				s.cond.Broadcast() // the next POST may come in
 			}
 			return p, true
-		case s.state == stateClosed, s.ws != nil:
+		case s.state == stateClosed, s.stream != nil:
 			return packet.Packet{}, false
 		case s.client != nil && !s.upgrading && s.state == stateOpen:
 			s.getting = true
@@ -170,8 +170,8 @@ func (s *Socket) Discard() {
 	})
 }
 
-// wsEnded ends the session after its WebSocket failed or was closed.
-func (s *Socket) wsEnded(err error) {
+// streamEnded ends the session after its stream failed or was closed.
+func (s *Socket) streamEnded(err error) {
 	s.mu.Lock()
 	closing, goodbye, e := s.state == stateClosing, s.goodbye, s.closeErr
 	s.mu.Unlock()

@@ -30,10 +30,10 @@ type Socket struct {
 	cond sync.Cond // signals every change of what follows
 
 	closeErr  *CloseError // once closed; while this side is closing, what it is to be
-	ws        *wsConn     // the transport, once that is a WebSocket
-	probe     *wsConn     // the WebSocket of an upgrade under way
+	stream    *stream     // the transport, once that is no longer polling
+	probe     *stream     // that of an upgrade under way
 	state     state
-	polling   bool // the transport is long-polling; otherwise a WebSocket, or about to be one
+	polling   bool // the transport is long-polling; otherwise a stream, or about to be one
 	upgrading bool // an upgrade is under way; at a client: polling is paused for it
 	noops     int8 // server: polls released in the upgrade under way, up to promptNoops
 
@@ -124,14 +124,14 @@ func (s *Socket) Request() *http.Request {
 // what ServerOptions.SessionContext returned.
 func (s *Socket) Context() context.Context { return &s.ctx }
 
-// adopt makes a WebSocket the session's transport. The caller holds s.mu, or is the only one to know s.
-func (s *Socket) adopt(c *wsConn) {
+// adopt makes a stream the session's transport. The caller holds s.mu, or is the only one to know s.
+func (s *Socket) adopt(c *stream) {
 	c.owner = s
-	s.ws, s.polling = c, false
+	s.stream, s.polling = c, false
 }
 
-// finish ends the session at once, if it has not ended yet. wsErr is what the WebSocket failed with, if it did.
-func (s *Socket) finish(e *CloseError, wsErr error) {
+// finish ends the session at once, if it has not ended yet. connErr is what the stream failed with, if it did.
+func (s *Socket) finish(e *CloseError, connErr error) {
 	if s.server != nil {
 		s.server.remove(s) // first: a session that is seen to have ended is not found any more
 	}
@@ -158,10 +158,10 @@ func (s *Socket) finish(e *CloseError, wsErr error) {
 	if s.body != nil {
 		_ = s.body.SetReadDeadline(time.Unix(1, 0))
 	}
-	conn, probe := s.ws, s.probe
+	conn, probe := s.stream, s.probe
 	s.ctx.end(e) // under the lock: who is told of the end finds the context done
 	s.cond.Broadcast()
-	if _, owed := closeCode(wsErr); owed && conn != nil { // a close frame follows, which must not cut another in two
+	if _, owed := closeCode(connErr); owed && conn != nil { // a close frame follows, which must not cut another in two
 		kill := time.AfterFunc(goodbyeTimeout, func() { _ = conn.conn.Close() })
 		for s.writing {
 			s.cond.Wait()
@@ -172,7 +172,7 @@ func (s *Socket) finish(e *CloseError, wsErr error) {
 	s.mu.Unlock()
 
 	if conn != nil {
-		conn.end(wsErr)
+		conn.end(connErr)
 	}
 	if probe != nil {
 		probe.end(nil)

@@ -44,7 +44,7 @@ func (s *Socket) upgrade() {
 	}
 }
 
-func (s *Socket) sendProbe(conn *wsConn) error {
+func (s *Socket) sendProbe(conn *stream) error {
 	probe := []byte("probe")
 	if err := conn.writePacket(packet.Packet{Type: packet.Ping, Data: probe}); err != nil {
 		return err
@@ -61,7 +61,7 @@ func (s *Socket) sendProbe(conn *wsConn) error {
 
 // moveTo pauses polling, which ends when the server releases the poll that is under way, tells the server and goes on
 // with the WebSocket.
-func (s *Socket) moveTo(ctx context.Context, conn *wsConn) error {
+func (s *Socket) moveTo(ctx context.Context, conn *stream) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.upgrading = true

@@ -168,7 +168,7 @@ func TestServerGivesUpASilentPeer(t *testing.T) {
 					s.timer.Stop()
 					s.mu.Unlock()
 					if transport == WebSocket { // a pipe holds nothing: take what comes, and be silent
-						go func() { _, _ = io.Copy(io.Discard, s.ws.conn) }()
+						go func() { _, _ = io.Copy(io.Discard, s.stream.conn) }()
 					}
 					var closed *CloseError
 					require.ErrorAs(t, <-ended, &closed)

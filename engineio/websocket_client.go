@@ -14,7 +14,7 @@ import (
 )
 
 // dialWebSocket makes a WebSocket handshake through the HTTP client, and so through its proxy, TLS and cookies.
-func (c *client) dialWebSocket(ctx context.Context) (*wsConn, error) {
+func (c *client) dialWebSocket(ctx context.Context) (*stream, error) {
 	r, err := c.request(ctx, http.MethodGet, WebSocket, nil)
 	if err != nil {
 		return nil, err
@@ -39,7 +39,7 @@ func (c *client) dialWebSocket(ctx context.Context) (*wsConn, error) {
 		_ = conn.Close()
 		return nil, &HandshakeError{Status: resp.StatusCode, Code: -1, Message: "the answer to the WebSocket handshake does not fit"}
 	}
-	return newWSConn(conn, c.opts.Revision, ws.StateClientSide, c.conf), nil
+	return newStream(conn, c.opts.Revision, ws.StateClientSide, c.conf), nil
 }
 
 // acceptKey is what a server must answer to a WebSocket handshake (RFC 6455, section 4.2.2).

@@ -14,7 +14,7 @@ import (
 )
 
 // accept answers a WebSocket handshake. It picks the first subprotocol that the client offers, as the reference does.
-func (srv *Server) accept(w http.ResponseWriter, r *http.Request, rev Revision, base64 bool) (*wsConn, error) {
+func (srv *Server) accept(w http.ResponseWriter, r *http.Request, rev Revision, base64 bool) (*stream, error) {
 	// No timeout of the library's: a deadline costs the connection memory for good.
 	u := ws.HTTPUpgrader{
 		Protocol: func(string) bool { return true },
@@ -30,7 +30,7 @@ func (srv *Server) accept(w http.ResponseWriter, r *http.Request, rev Revision, 
 		}
 		return nil, err
 	}
-	c := newWSConn(conn, rev, ws.StateServerSide, srv.conf)
+	c := newStream(conn, rev, ws.StateServerSide, srv.conf)
 	c.base64 = base64
 	if n := rw.Reader.Buffered(); n > 0 {
 		early, _ := rw.Peek(n) // what is buffered can be peeked
@@ -112,7 +112,7 @@ func (srv *Server) serveUpgrade(w http.ResponseWriter, r *http.Request, s *Socke
 	s.completeUpgrade(c)
 }
 
-func (s *Socket) beginUpgrade(c *wsConn) bool {
+func (s *Socket) beginUpgrade(c *stream) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state != stateOpen || !s.polling || s.upgrading || s.server.opts.NoUpgrade {
@@ -124,7 +124,7 @@ func (s *Socket) beginUpgrade(c *wsConn) bool {
 }
 
 // answerProbe returns when the client has said 5. Only the probe and 5 may come before the session has moved.
-func (s *Socket) answerProbe(c *wsConn) error {
+func (s *Socket) answerProbe(c *stream) error {
 	for {
 		p, err := c.readPacket()
 		switch {
@@ -149,7 +149,7 @@ func (s *Socket) answerProbe(c *wsConn) error {
 	}
 }
 
-func (s *Socket) abandonUpgrade(c *wsConn, err error) {
+func (s *Socket) abandonUpgrade(c *stream, err error) {
 	s.mu.Lock()
 	s.upgrading, s.probe, s.probed = false, nil, false
 	s.cond.Broadcast()
@@ -161,7 +161,7 @@ func (s *Socket) abandonUpgrade(c *wsConn, err error) {
 	c.end(err)
 }
 
-func (s *Socket) completeUpgrade(c *wsConn) {
+func (s *Socket) completeUpgrade(c *stream) {
 	s.mu.Lock()
 	// What the client posted comes before what it sends here.
 	for (s.posting || s.writing) && s.state != stateClosed {

@@ -78,7 +78,7 @@ func (s *Socket) push(messages ...Message) error {
 	size := 0
 	for i := range messages {
 		m := &messages[i]
-		if s.rev == Revision4 && s.ws == nil && !m.Binary && bytes.IndexByte(m.Data, separator) >= 0 {
+		if s.rev == Revision4 && s.stream == nil && !m.Binary && bytes.IndexByte(m.Data, separator) >= 0 {
 			return ErrSeparator
 		}
 		size += m.size()
@@ -179,7 +179,7 @@ func (s *Socket) flusher() {
 func (s *Socket) flushBeforeBlock() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.queue) > 0 && s.ws != nil && s.ws.raw != nil {
+	if len(s.queue) > 0 && s.stream != nil && s.stream.raw != nil {
 		s.drain(false)
 	}
 }
@@ -191,8 +191,8 @@ func (s *Socket) drain(wait bool) {
 		return // whoever writes will see what is queued
 	}
 	s.writing = true
-	for s.pending() && s.canSend() && (wait || s.ws.rest == nil) {
-		out, conn := s.queue, s.ws
+	for s.pending() && s.canSend() && (wait || s.stream.rest == nil) {
+		out, conn := s.queue, s.stream
 		s.queue = nil
 		hadRest := conn != nil && conn.rest != nil
 		s.mu.Unlock()
@@ -224,13 +224,13 @@ func (s *Socket) drain(wait bool) {
 
 // pending says whether something waits to be written. The caller holds s.mu and owns s.writing.
 func (s *Socket) pending() bool {
-	return len(s.queue) > 0 || s.ws != nil && s.ws.rest != nil
+	return len(s.queue) > 0 || s.stream != nil && s.stream.rest != nil
 }
 
 // canSend says whether packets can be sent now on this side's own initiative: a polling server waits for a poll, and a
 // client pauses polling for an upgrade. The caller holds s.mu.
 func (s *Socket) canSend() bool {
-	return s.state != stateClosed && (s.ws != nil || s.client != nil && !s.upgrading)
+	return s.state != stateClosed && (s.stream != nil || s.client != nil && !s.upgrading)
 }
 
 // sent accounts for the first n packets of out, which were written, and puts the others back. The caller holds s.mu and
@@ -243,7 +243,7 @@ func (s *Socket) sent(out []*outgoing, n int) {
 		s.queued -= o.size()
 	}
 	s.flushed += uint64(n)
-	if s.ws != nil && s.ws.rest != nil {
+	if s.stream != nil && s.stream.rest != nil {
 		s.flushed-- // the last one has not left as a whole
 	}
 	if n < len(out) {
@@ -260,7 +260,7 @@ func (s *Socket) sent(out []*outgoing, n int) {
 // writeNow writes m without queueing it; what the kernel does not take at once is left to a flusher. The caller holds
 // s.mu, which is released while writing.
 func (s *Socket) writeNow(m Message) error {
-	conn := s.ws
+	conn := s.stream
 	s.writing = true
 	s.enqueued++
 	s.mu.Unlock()

@@ -131,8 +131,8 @@ func TestQueuedMessagesLeaveInOneWrite(t *testing.T) {
 				}
 				var writes atomic.Int32
 				from.mu.Lock()
-				conn := from.ws.conn
-				from.ws.conn = countWrites(conn, &writes)
+				conn := from.stream.conn
+				from.stream.conn = countWrites(conn, &writes)
 				from.mu.Unlock()
 				const n = 500
 				require.NoError(t, from.TryWrite(Text("first")))
@@ -206,9 +206,9 @@ func TestCloseFrameStandsBehindWholeFrames(t *testing.T) {
 		s.mu.Lock()
 		_, err := io.WriteString(l.conn, masked(0x81, "nonsense"))
 		require.NoError(t, err)
-		_, err = io.WriteString(s.ws.conn, "\x81\x054fr")
+		_, err = io.WriteString(s.stream.conn, "\x81\x054fr")
 		require.NoError(t, err)
-		s.ws.rest = []byte("om")
+		s.stream.rest = []byte("om")
 		s.mu.Unlock()
 		require.Equal(t, "4from", l.text())
 		require.Equal(t, "close", l.ending())

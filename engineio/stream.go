@@ -1,0 +1,247 @@
+package engineio
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gobwas/ws"
+
+	"github.com/bigcompany/mesh/engineio/packet"
+)
+
+// stream carries packets over a connection, for both roles, in the frames of a WebSocket (websocket.go). Reading belongs to one goroutine at a time: the upgrade's
+// until the session moves over, then the one in Socket.Read. Writing belongs to whoever holds Socket.writing (or, before
+// the session has moved over, to the upgrade).
+type stream struct {
+	reader
+	conf *config
+	rev  Revision
+
+	rest     []byte // what an attempt to write without waiting left over; it goes before all else
+	fragment []byte // what has come of an unfinished message
+
+	fragOp  ws.OpCode // the unfinished message's opcode
+	inPlace bool      // the last packet's data stands in the read buffer
+	base64  bool      // the client asked for text frames only (b64 in the query)
+	state   ws.State
+	header  [ws.MaxHeaderSize]byte // of the frame that is being read
+}
+
+// frameError is a violation that is answered with a close frame.
+type frameError struct {
+	code   ws.StatusCode // 0: a close frame without a code
+	reason string        // the session's close reason
+	err    error
+}
+
+func (e *frameError) Error() string { return fmt.Sprintf("%s: %v", e.reason, e.err) }
+
+func (e *frameError) Unwrap() error { return e.err }
+
+func newStream(conn io.ReadWriteCloser, rev Revision, state ws.State, conf *config) *stream {
+	c := &stream{reader: reader{conn: conn, raw: plainSocket(conn)}, conf: conf, rev: rev, state: state}
+	if c.raw != nil {
+		c.pull = c.pullRaw
+	}
+	return c
+}
+
+// readPacket returns the next packet. Control frames are dealt with on the way. The packet's data is valid until the
+// next call; a short message stands in the read buffer. What an idle session needs for its heartbeat is kept out of the
+// way of what others need, and allocates nothing, so that its stack stays small, see Socket.Read.
+func (c *stream) readPacket() (packet.Packet, error) {
+	op, body, err := c.readMessage()
+	if c.incoming != nil {
+		err = c.received(err)
+	}
+	if err != nil {
+		inputs.put(c.fragment)
+		c.fragment = nil
+		return packet.Packet{}, err
+	}
+	var p packet.Packet
+	if op == ws.OpText {
+		p, err = packet.ParseText(c.rev, body)
+	} else {
+		p, err = packet.ParseBinary(c.rev, body)
+	}
+	if err != nil {
+		return p, c.unreadable(op, body, err)
+	}
+	return p, nil
+}
+
+// unreadable is what a message ends the session with that is no packet.
+func (c *stream) unreadable(op ws.OpCode, body []byte, err error) error {
+	if op == ws.OpText && !utf8.Valid(body) {
+		return &frameError{ws.StatusInvalidFramePayloadData, ReasonTransportError, ErrInvalidText}
+	}
+	return &frameError{reason: ReasonParseError, err: err}
+}
+
+// batch is a buffer in which frames are joined, so that they leave in one system call.
+type batch struct {
+	bytes.Buffer
+	header [ws.MaxHeaderSize]byte
+}
+
+// batchSize is the size at which a batch is written, in bytes.
+const batchSize = 64 << 10
+
+var batches = sync.Pool{New: func() any { return new(batch) }}
+
+func newBatch() *batch { return batches.Get().(*batch) }
+
+func (b *batch) release() {
+	b.Reset()
+	if b.Cap() <= 2*batchSize { // one huge message must not stay in the pool for ever
+		batches.Put(b)
+	}
+}
+
+// writeAll writes queued packets, joined into as few system calls as batchSize allows. It says how many of them it
+// took. Without wait it stops where it would have to wait, with what is left of a batch in c.rest.
+func (c *stream) writeAll(out []*outgoing, wait bool) (n int, err error) {
+	if len(c.rest) > 0 {
+		if err := c.send(c.rest, c.conf.writeTimeout); err != nil {
+			return 0, err
+		}
+		c.rest = nil
+	}
+	b := newBatch()
+	defer b.release()
+	for n < len(out) && err == nil && len(c.rest) == 0 {
+		p := c.readyFrame(out[n])
+		if len(p) >= batchSize { // large and perhaps shared by many: written from where it stands
+			n++
+		} else {
+			p, n = c.join(b, out, n)
+		}
+		if wait {
+			err = c.send(p, c.conf.writeTimeout)
+		} else {
+			err = c.trySend(p)
+		}
+	}
+	return n, err
+}
+
+// join fills b with frames from out[n] on, up to batchSize, and returns them and where it stopped.
+func (c *stream) join(b *batch, out []*outgoing, n int) ([]byte, int) {
+	b.Reset()
+	for n < len(out) && b.Len() < batchSize && (b.Len() == 0 || len(c.readyFrame(out[n])) < batchSize) {
+		c.appendOutgoing(b, out[n])
+		n++
+	}
+	return b.Bytes(), n
+}
+
+// readyFrame returns the frame that carries o, if it need not be made.
+func (c *stream) readyFrame(o *outgoing) []byte {
+	if c.state.ClientSide() || o.frame == nil || c.base64 && o.binary {
+		return nil
+	}
+	return o.wsFrame(c.rev)
+}
+
+// trySend writes what the kernel takes at once and keeps the rest in c.rest. The connection must have a raw side.
+func (c *stream) trySend(p []byte) error {
+	n, err := writeNoWait(c.raw, p)
+	if n < len(p) {
+		c.rest = bytes.Clone(p[n:])
+	}
+	return err
+}
+
+// send writes all of p, in one system call where the kernel takes it.
+func (c *stream) send(p []byte, timeout time.Duration) error {
+	if c.raw != nil {
+		n, err := writeNoWait(c.raw, p)
+		if p = p[n:]; err != nil || len(p) == 0 {
+			return err
+		}
+	}
+	if d, ok := c.conn.(interface{ SetWriteDeadline(time.Time) error }); ok {
+		_ = d.SetWriteDeadline(time.Now().Add(timeout)) // a broken connection fails in Write
+		defer func() { _ = d.SetWriteDeadline(time.Time{}) }()
+	} else {
+		defer time.AfterFunc(timeout, func() { _ = c.conn.Close() }).Stop()
+	}
+	_, err := c.conn.Write(p)
+	return err
+}
+
+// appendOutgoing appends the frame that carries o.
+func (c *stream) appendOutgoing(b *batch, o *outgoing) {
+	frame := c.readyFrame(o)
+	switch {
+	case o.control != 0:
+		c.appendFrame(b, o.control, len(o.data), func(dst []byte) []byte { return append(dst, o.data...) })
+	case frame != nil:
+		b.Write(frame)
+	default:
+		c.appendPacket(b, o.packet())
+	}
+}
+
+// appendPacket appends a frame that carries p.
+func (c *stream) appendPacket(b *batch, p packet.Packet) {
+	if c.base64 && p.Binary {
+		text := packet.AppendText(nil, c.rev, p)
+		c.appendFrame(b, ws.OpText, len(text), func(dst []byte) []byte { return append(dst, text...) })
+		return
+	}
+	op, n := frameShape(c.rev, p)
+	c.appendFrame(b, op, n, func(dst []byte) []byte { return appendFrameBody(dst, c.rev, p) })
+}
+
+func (c *stream) appendFrame(b *batch, op ws.OpCode, n int, body func([]byte) []byte) {
+	h := ws.Header{Fin: true, OpCode: op, Length: int64(n)}
+	if c.state.ClientSide() {
+		h.Masked, h.Mask = true, ws.NewMask()
+	}
+	_ = ws.WriteHeaderBuffer(b, h, b.header[:]) // a bytes.Buffer does not fail
+	start := b.Len()
+	b.Grow(n)
+	b.Write(body(b.AvailableBuffer()))
+	if h.Masked {
+		ws.Cipher(b.Bytes()[start:], h.Mask, 0)
+	}
+}
+
+// writePacket writes one packet at once.
+func (c *stream) writePacket(p packet.Packet) error {
+	b := newBatch()
+	defer b.release()
+	c.appendPacket(b, p)
+	return c.send(b.Bytes(), c.conf.writeTimeout)
+}
+
+// goodbyeTimeout bounds the write of a close frame to a peer that is being given up.
+const goodbyeTimeout = time.Second
+
+// end closes the connection. Where the peer is owed a close frame for err, it gets one before.
+func (c *stream) end(err error) {
+	if code, owed := closeCode(err); owed {
+		_ = c.writeClose(code, goodbyeTimeout)
+	}
+	_ = c.conn.Close()
+}
+
+// closeReason translates what ended a stream into what ended the session.
+func closeReason(err error) *CloseError {
+	var fe *frameError
+	switch {
+	case errors.As(err, &fe):
+		return &CloseError{Reason: fe.reason, Remote: true, Err: fe.err}
+	case errors.Is(err, errPeerClosed), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return &CloseError{Reason: ReasonTransportClose, Remote: true, Err: err}
+	default:
+		return &CloseError{Reason: ReasonTransportError, Remote: true, Err: err}
+	}
+}
