@@ -3,7 +3,7 @@ package packet
 import "fmt"
 
 // Revision is an Engine.IO protocol revision, the number that clients send as EIO.
-type Revision int
+type Revision uint8
 
 // The revisions that this package speaks. Revision 3 is that of engine.io 1.x to 3.x (Socket.IO 1 and 2 and the
 // original mesh), revision 4 that of engine.io 4 and later.
