@@ -64,7 +64,7 @@ func (s *Socket) sayGoodbye() {
 	s.mu.Unlock()
 	var err error
 	if conn != nil {
-		err = conn.writeClose(0, conn.conf.writeTimeout)
+		err = conn.sayGoodbye()
 	} else if _, err = s.client.post([]*outgoing{{typ: packet.Close}}); err == nil {
 		s.finish(closed, nil)
 	}

@@ -21,10 +21,12 @@ const (
 // Transport names a transport as it stands in requests.
 type Transport string
 
-// The transports of this package.
+// The transports.
 const (
 	Polling   Transport = "polling"
 	WebSocket Transport = "websocket"
+	// WebTransport is for revision 4 only, and takes package [github.com/bigcompany/mesh/engineio/webtransport] at both ends.
+	WebTransport Transport = "webtransport"
 )
 
 // Message is what a session carries: UTF-8 text, or bytes.

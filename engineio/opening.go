@@ -42,7 +42,7 @@ func appendText(dst []byte, all ...string) []byte {
 	return dst
 }
 
-// request makes the request anew. Only a GET opens a session.
+// request makes the request anew: a GET, or the CONNECT of a WebTransport session.
 func (o *opening) request() *http.Request {
 	rest := []byte(o.text)
 	next := func() string {
@@ -56,7 +56,10 @@ func (o *opening) request() *http.Request {
 		Method: http.MethodGet, URL: &url.URL{Path: next(), RawQuery: next()}, Proto: next(), Host: next(),
 		RemoteAddr: next(), TLS: o.tls, Header: make(http.Header),
 	}
-	r.ProtoMajor, r.ProtoMinor, _ = http.ParseHTTPVersion(r.Proto)
+	var ok bool
+	if r.ProtoMajor, r.ProtoMinor, ok = http.ParseHTTPVersion(r.Proto); !ok {
+		r.Method = http.MethodConnect // Proto is webtransport
+	}
 	for len(rest) > 0 {
 		r.Header.Add(next(), next())
 	}

@@ -45,8 +45,9 @@ var (
 )
 
 func (srv *Server) openPolling(w http.ResponseWriter, r *http.Request, q url.Values, rev Revision) {
-	s := srv.open(w, r, q, rev, Polling)
-	if s == nil {
+	s, err := srv.open(r, q, rev, Polling)
+	if err != nil {
+		refuseSession(w, err)
 		return
 	}
 	if err := s.answer(w, []packet.Packet{srv.openPacket(s, Polling)}); err != nil {

@@ -96,7 +96,12 @@ func (s *Socket) advance(conn *stream, m *Message, err *error) (next *stream, do
 	if conn == nil {
 		p, received = s.takePolled()
 	}
-	if received && s.state != stateClosing {
+	if received && s.state == stateClosing && s.confirms(p) {
+		e := s.closeErr
+		s.mu.Unlock()
+		s.finish(e, nil)
+		s.mu.Lock()
+	} else if received && s.state != stateClosing {
 		ok, ended := s.handle(p, m)
 		if ok {
 			if conn != nil && conn.inPlace {
@@ -118,6 +123,19 @@ func (s *Socket) advance(conn *stream, m *Message, err *error) (next *stream, do
 		return nil, true
 	}
 	return s.source(), false
+}
+
+// confirms says whether p, which came while closing, is the answer to the ping with which a server takes its leave by
+// WebTransport. The caller holds s.mu.
+func (s *Socket) confirms(p packet.Packet) bool {
+	if p.Type != packet.Pong || s.server == nil || s.stream == nil || s.stream.framing != lengthFrames {
+		return false
+	}
+	if s.awaitingPong {
+		s.awaitingPong = false // that of the heartbeat comes before
+		return false
+	}
+	return s.goodbye
 }
 
 // takePolled returns the next packet that came by polling, waiting for it; a client polls for it. When the session has

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net"
 	"net/http"
 	"net/url"
@@ -84,18 +85,23 @@ func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// that is received gets a deadline of its own.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(srv.opts.WriteTimeout)) // not every ResponseWriter can
 	}
-	if rest, ok := strings.CutPrefix(r.URL.Path, strings.TrimSuffix(srv.opts.Path, "/")); !ok || rest != "" && rest[0] != '/' {
+	if !srv.answersAt(r.URL.Path) {
 		http.NotFound(w, r)
 		return
 	}
 	srv.http.ServeHTTP(w, r)
 }
 
+func (srv *Server) answersAt(path string) bool {
+	rest, ok := strings.CutPrefix(path, strings.TrimSuffix(srv.opts.Path, "/"))
+	return ok && (rest == "" || rest[0] == '/')
+}
+
 // serve checks a request in the order of the reference, so that a request with several faults gets the same answer.
 func (srv *Server) serve(w http.ResponseWriter, r *http.Request) {
 	q := query(r.URL.RawQuery)
 	transport := Transport(q.Get("transport"))
-	if !slices.Contains(srv.opts.Transports, transport) {
+	if transport == WebTransport || !slices.Contains(srv.opts.Transports, transport) { // for that, see ServeWebTransport
 		refuse(w, r, CodeUnknownTransport)
 		return
 	}
@@ -111,9 +117,7 @@ func (srv *Server) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 func (srv *Server) serveSession(w http.ResponseWriter, r *http.Request, q url.Values, transport Transport, sid string) {
-	srv.mu.Lock()
-	s := srv.sessions[sid]
-	srv.mu.Unlock()
+	s := srv.session(sid)
 	switch {
 	case s == nil:
 		refuse(w, r, CodeUnknownSession)
@@ -134,6 +138,13 @@ func (srv *Server) serveSession(w http.ResponseWriter, r *http.Request, q url.Va
 	}
 }
 
+// session returns the session with this ID, or nil.
+func (srv *Server) session(sid string) *Socket {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return srv.sessions[sid]
+}
+
 func (srv *Server) serveHandshake(w http.ResponseWriter, r *http.Request, q url.Values, transport Transport) {
 	rev := requestRevision(q)
 	switch {
@@ -152,8 +163,19 @@ func (srv *Server) serveHandshake(w http.ResponseWriter, r *http.Request, q url.
 	}
 }
 
-// open makes a session, or answers that the server is closed. The caller starts it with run.
-func (srv *Server) open(w http.ResponseWriter, r *http.Request, q url.Values, rev Revision, transport Transport) *Socket {
+var errOpening = errors.New("engineio: too much to keep of this request")
+
+// refuseSession answers a request for which open made no session.
+func refuseSession(w http.ResponseWriter, err error) {
+	if errors.Is(err, ErrServerClosed) {
+		http.Error(w, "server is shutting down", http.StatusServiceUnavailable)
+		return
+	}
+	http.Error(w, "too much to keep of this request", http.StatusRequestHeaderFieldsTooLarge)
+}
+
+// open makes a session, unless the server is closed or the request too large to keep. The caller starts it with run.
+func (srv *Server) open(r *http.Request, q url.Values, rev Revision, transport Transport) (*Socket, error) {
 	ctx := context.Background()
 	if srv.opts.SessionContext != nil {
 		ctx = srv.opts.SessionContext(r)
@@ -161,22 +183,20 @@ func (srv *Server) open(w http.ResponseWriter, r *http.Request, q url.Values, re
 	s := newSocket(ctx, newSID(), rev, transport, srv.conf)
 	s.server, s.opening = srv, newOpening(r)
 	if len(s.opening.text) > maxOpening {
-		http.Error(w, "too much to keep of this request", http.StatusRequestHeaderFieldsTooLarge)
-		return nil
+		return nil, errOpening
 	}
 	s.base64 = q.Get("b64") != ""
 	s.twice = s.base64 && rev == Revision3 && isTimestampOfOldClient(q.Get("t"))
 	srv.mu.Lock()
 	if srv.closed {
 		srv.mu.Unlock()
-		http.Error(w, "server is shutting down", http.StatusServiceUnavailable)
-		return nil
+		return nil, ErrServerClosed
 	}
 	srv.wg.Add(1)
 	srv.sessions[s.id] = s
 	s.startHeartbeat() // under the lock: whoever finds the session finds its timer too
 	srv.mu.Unlock()
-	return s
+	return s, nil
 }
 
 // run serves a session that open made, on the one goroutine that it costs.
@@ -256,8 +276,12 @@ func (srv *Server) abortAll() {
 // openPacket is the first packet of a session.
 func (srv *Server) openPacket(s *Socket, transport Transport) packet.Packet {
 	upgrades := []Transport{} // null would break clients
-	if transport == Polling && !srv.opts.NoUpgrade && slices.Contains(srv.opts.Transports, WebSocket) {
-		upgrades = append(upgrades, WebSocket)
+	if transport == Polling && !srv.opts.NoUpgrade {
+		for _, t := range []Transport{WebSocket, WebTransport} {
+			if slices.Contains(srv.opts.Transports, t) && (t == WebSocket || s.rev == Revision4) {
+				upgrades = append(upgrades, t)
+			}
+		}
 	}
 	data, err := json.Marshal(handshake{
 		SID:          s.id,

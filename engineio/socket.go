@@ -11,7 +11,7 @@ import (
 )
 
 // Socket is one session, at either end. It outlives its transport: a session that starts with long-polling may move
-// to a WebSocket, and neither side's messages are lost, doubled or reordered by it.
+// to a WebSocket or to WebTransport, and neither side's messages are lost, doubled or reordered by it.
 //
 // Read belongs to one goroutine; all other methods may be called by any number of them.
 //
@@ -105,10 +105,14 @@ func (s *Socket) Revision() Revision { return s.rev }
 func (s *Socket) Transport() Transport {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.polling {
+	switch {
+	case s.polling:
 		return Polling
+	case s.stream != nil && s.stream.framing == lengthFrames:
+		return WebTransport
+	default:
+		return WebSocket
 	}
-	return WebSocket
 }
 
 // Request returns what remains of the request that opened the session: method, URL, host, remote address, TLS state
@@ -161,7 +165,7 @@ func (s *Socket) finish(e *CloseError, connErr error) {
 	conn, probe := s.stream, s.probe
 	s.ctx.end(e) // under the lock: who is told of the end finds the context done
 	s.cond.Broadcast()
-	if _, owed := closeCode(connErr); owed && conn != nil { // a close frame follows, which must not cut another in two
+	if _, owed := conn.owes(connErr); owed { // a close frame follows, which must not cut another in two
 		kill := time.AfterFunc(goodbyeTimeout, func() { _ = conn.conn.Close() })
 		for s.writing {
 			s.cond.Wait()

@@ -14,7 +14,15 @@ import (
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
-// stream carries packets over a connection, for both roles, in the frames of a WebSocket (websocket.go). Reading belongs to one goroutine at a time: the upgrade's
+// framing is how a stream's packets are told apart.
+type framing uint8
+
+const (
+	webSocketFrames framing = iota // websocket.go
+	lengthFrames                   // webtransport.go
+)
+
+// stream carries packets over a WebSocket or a WebTransport stream, for both roles. Reading belongs to one goroutine at a time: the upgrade's
 // until the session moves over, then the one in Socket.Read. Writing belongs to whoever holds Socket.writing (or, before
 // the session has moved over, to the upgrade).
 type stream struct {
@@ -28,6 +36,7 @@ type stream struct {
 	fragOp  ws.OpCode // the unfinished message's opcode
 	inPlace bool      // the last packet's data stands in the read buffer
 	base64  bool      // the client asked for text frames only (b64 in the query)
+	framing framing
 	state   ws.State
 	header  [ws.MaxHeaderSize]byte // of the frame that is being read
 }
@@ -55,7 +64,14 @@ func newStream(conn io.ReadWriteCloser, rev Revision, state ws.State, conf *conf
 // next call; a short message stands in the read buffer. What an idle session needs for its heartbeat is kept out of the
 // way of what others need, and allocates nothing, so that its stack stays small, see Socket.Read.
 func (c *stream) readPacket() (packet.Packet, error) {
-	op, body, err := c.readMessage()
+	var op ws.OpCode
+	var body []byte
+	var err error
+	if c.framing == webSocketFrames {
+		op, body, err = c.readMessage()
+	} else {
+		op, body, err = c.readLengthFrame()
+	}
 	if c.incoming != nil {
 		err = c.received(err)
 	}
@@ -143,6 +159,9 @@ func (c *stream) join(b *batch, out []*outgoing, n int) ([]byte, int) {
 
 // readyFrame returns the frame that carries o, if it need not be made.
 func (c *stream) readyFrame(o *outgoing) []byte {
+	if c.framing == lengthFrames {
+		return readyLengthFrame(o)
+	}
 	if c.state.ClientSide() || o.frame == nil || c.base64 && o.binary {
 		return nil
 	}
@@ -202,10 +221,14 @@ func (c *stream) appendPacket(b *batch, p packet.Packet) {
 
 func (c *stream) appendFrame(b *batch, op ws.OpCode, n int, body func([]byte) []byte) {
 	h := ws.Header{Fin: true, OpCode: op, Length: int64(n)}
-	if c.state.ClientSide() {
-		h.Masked, h.Mask = true, ws.NewMask()
+	if c.framing == lengthFrames {
+		b.Write(appendLengthHeader(b.header[:0], op, n))
+	} else {
+		if c.state.ClientSide() {
+			h.Masked, h.Mask = true, ws.NewMask()
+		}
+		_ = ws.WriteHeaderBuffer(b, h, b.header[:]) // a bytes.Buffer does not fail
 	}
-	_ = ws.WriteHeaderBuffer(b, h, b.header[:]) // a bytes.Buffer does not fail
 	start := b.Len()
 	b.Grow(n)
 	b.Write(body(b.AvailableBuffer()))
@@ -227,10 +250,26 @@ const goodbyeTimeout = time.Second
 
 // end closes the connection. Where the peer is owed a close frame for err, it gets one before.
 func (c *stream) end(err error) {
-	if code, owed := closeCode(err); owed {
+	if code, owed := c.owes(err); owed {
 		_ = c.writeClose(code, goodbyeTimeout)
 	}
 	_ = c.conn.Close()
+}
+
+// owes says whether the peer is owed a close frame for err, and with what code.
+func (c *stream) owes(err error) (code ws.StatusCode, owed bool) {
+	if c == nil || c.framing != webSocketFrames {
+		return 0, false
+	}
+	return closeCode(err)
+}
+
+// sayGoodbye tells the peer that nothing follows.
+func (c *stream) sayGoodbye() error {
+	if c.framing == lengthFrames {
+		return c.writeEnd()
+	}
+	return c.writeClose(0, c.conf.writeTimeout)
 }
 
 // closeReason translates what ended a stream into what ended the session.

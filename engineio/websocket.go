@@ -52,6 +52,9 @@ func (c *stream) readMessage() (op ws.OpCode, body []byte, err error) {
 
 // holdsMessage tells whether the buffer begins with a frame that is a text message as a whole.
 func (c *stream) holdsMessage() bool {
+	if c.framing == lengthFrames {
+		return c.holdsLengthFrame()
+	}
 	const fin, masked = 0x80, 0x80
 	b := c.buf
 	if c.fragOp != 0 || len(b) < 2 || b[0] != fin|byte(ws.OpText) {
@@ -163,7 +166,7 @@ func (c *stream) writeClose(code ws.StatusCode, timeout time.Duration) error {
 	return c.send(b.Bytes(), timeout)
 }
 
-// closeCode says whether the peer is owed a close frame for err, and with what code.
+// closeCode says whether the peer of a WebSocket is owed a close frame for err, and with what code.
 func closeCode(err error) (code ws.StatusCode, owed bool) {
 	if fe, ok := errors.AsType[*frameError](err); ok {
 		return fe.code, true

@@ -64,8 +64,9 @@ func (srv *Server) acceptAndClose(w http.ResponseWriter, r *http.Request) {
 }
 
 func (srv *Server) openWebSocket(w http.ResponseWriter, r *http.Request, q url.Values, rev Revision) {
-	s := srv.open(w, r, q, rev, WebSocket)
-	if s == nil {
+	s, err := srv.open(r, q, rev, WebSocket)
+	if err != nil {
+		refuseSession(w, err)
 		return
 	}
 	c, err := srv.accept(w, r, rev, s.base64)
@@ -73,11 +74,16 @@ func (srv *Server) openWebSocket(w http.ResponseWriter, r *http.Request, q url.V
 		srv.abandon(s, err)
 		return
 	}
+	srv.begin(s, c, WebSocket)
+}
+
+// begin starts a session on c with its open packet.
+func (srv *Server) begin(s *Socket, c *stream, transport Transport) {
 	s.mu.Lock()
 	s.adopt(c)
 	s.writing = true // the open packet goes first
 	s.mu.Unlock()
-	err = c.writePacket(srv.openPacket(s, WebSocket))
+	err := c.writePacket(srv.openPacket(s, transport))
 	s.mu.Lock()
 	s.writing = false
 	ended := s.state == stateClosed
@@ -104,8 +110,13 @@ func (srv *Server) serveUpgrade(w http.ResponseWriter, r *http.Request, s *Socke
 	}
 	defer srv.wg.Done()
 	timeout := time.AfterFunc(s.conf.upgradeTimeout, func() { _ = c.conn.Close() })
-	err = s.answerProbe(c)
-	if !timeout.Stop() || err != nil {
+	s.upgradeOn(c, timeout.Stop)
+}
+
+// upgradeOn moves a session to c, unless inTime says that it took too long.
+func (s *Socket) upgradeOn(c *stream, inTime func() bool) {
+	err := s.answerProbe(c)
+	if !inTime() || err != nil {
 		s.abandonUpgrade(c, err)
 		return
 	}

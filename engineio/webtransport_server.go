@@ -1,0 +1,107 @@
+package engineio
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/gobwas/ws"
+
+	"github.com/bigcompany/mesh/engineio/packet"
+)
+
+// ServeWebTransport serves the request by which a client opens a WebTransport session: it checks r as ServeHTTP would,
+// answers it if it is refused, has accept answer it otherwise, and opens an Engine.IO session on the stream that accept
+// returns, or moves one there. It returns when that is done or has failed, within UpgradeTimeout, which ends accept's
+// context too. The stream is closed in the end; an error of accept is for accept to answer.
+//
+// Programs use the Server or Handler of package [github.com/bigcompany/mesh/engineio/webtransport], which call it.
+func (srv *Server) ServeWebTransport(w http.ResponseWriter, r *http.Request, accept func(context.Context) (Stream, error)) {
+	q := query(r.URL.RawQuery)
+	switch code, ok := srv.originAllowed(r); {
+	case !srv.answersAt(r.URL.Path):
+		http.NotFound(w, r)
+		return
+	case !slices.Contains(srv.opts.Transports, WebTransport):
+		refuse(w, r, CodeUnknownTransport)
+		return
+	case !ok:
+		refuse(w, r, code)
+		return
+	case requestRevision(q) != Revision4 || !slices.Contains(srv.opts.Revisions, Revision4):
+		refuse(w, r, CodeUnsupportedRevision)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), srv.opts.UpgradeTimeout)
+	defer cancel()
+	conn, err := accept(ctx)
+	if err != nil {
+		srv.opts.Logger.Debug("engineio: no WebTransport session", "error", err)
+		return
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	c := newStream(conn, Revision4, ws.StateServerSide, srv.conf)
+	c.framing = lengthFrames
+	sid, err := readOpen(c)
+	if err != nil {
+		c.end(nil)
+		srv.opts.Logger.Debug("engineio: a WebTransport stream opened no session", "error", err)
+		return
+	}
+	if sid != "" {
+		srv.upgradeTo(c, sid, stop)
+		return
+	}
+	srv.openWebTransport(c, r, q, stop)
+}
+
+var errNoOpen = errors.New("engineio: the first packet does not open a session")
+
+// readOpen reads the first packet: an open packet that is empty for a new session, or has the ID of the session that is
+// to move here.
+func readOpen(c *stream) (sid string, err error) {
+	p, err := c.readPacket()
+	switch {
+	case err != nil:
+		return "", err
+	case p.Type != packet.Open || p.Binary:
+		return "", fmt.Errorf("%w: type %d", errNoOpen, p.Type)
+	case len(p.Data) == 0:
+		return "", nil
+	}
+	var open struct{ SID string }
+	if err := json.Unmarshal(p.Data, &open); err != nil || open.SID == "" {
+		return "", errNoOpen // what it holds may be an ID
+	}
+	return open.SID, nil
+}
+
+func (srv *Server) openWebTransport(c *stream, r *http.Request, q url.Values, inTime func() bool) {
+	s, err := srv.open(r, q, Revision4, WebTransport)
+	if err != nil {
+		c.end(nil)
+		return
+	}
+	if !inTime() {
+		c.end(nil)
+		srv.abandon(s, io.ErrUnexpectedEOF)
+		return
+	}
+	srv.begin(s, c, WebTransport)
+}
+
+// upgradeTo moves a session from polling to c.
+func (srv *Server) upgradeTo(c *stream, sid string, inTime func() bool) {
+	s := srv.session(sid)
+	if s == nil || s.rev != c.rev || !s.beginUpgrade(c) {
+		c.end(nil)
+		return
+	}
+	defer srv.wg.Done()
+	s.upgradeOn(c, inTime)
+}
