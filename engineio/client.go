@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 	"slices"
 	"strconv"
@@ -22,12 +24,14 @@ type client struct {
 	conf   *config // its times of pings are fixed once open
 	http   *http.Client
 	own    *http.Transport // if the HTTP client is this session's own
+	failed []Transport     // those that opened no session
 	ctx    context.Context // of all requests of the session
 	cancel context.CancelFunc
 
 	sid        string // fixed once open
 	maxPayload int    // of the server: bytes of one POST; 0: not told
 	requests   atomic.Uint64
+	twice      atomic.Bool // with Base64: the server's text is in UTF-8 twice (parser 1.x)
 	wg         sync.WaitGroup
 
 	pings, pongs uint64 // ever sent and received; guarded by the Socket's lock
@@ -36,8 +40,9 @@ type client struct {
 func newClient(u *url.URL, o *DialOptions) *client {
 	c := &client{url: u, opts: o, http: o.HTTPClient}
 	if c.http == nil {
-		c.own = http.DefaultTransport.(*http.Transport).Clone()
-		c.http = &http.Client{Transport: c.own}
+		c.own = ownTransport()
+		jar, _ := cookiejar.New(nil) // never fails
+		c.http = &http.Client{Transport: c.own, Jar: jar}
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.conf = &config{
@@ -49,6 +54,21 @@ func newClient(u *url.URL, o *DialOptions) *client {
 		wg:             &c.wg,
 	}
 	return c
+}
+
+// ownTransport returns a transport with the settings of the default one, if nobody replaced that by something else.
+func ownTransport() *http.Transport {
+	if t, ok := http.DefaultTransport.(*http.Transport); ok {
+		return t.Clone()
+	}
+	return &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
+}
+
+// remember notes whether a WebSocket worked. What fails because the session has ended says nothing.
+func (c *client) remember(works bool) {
+	if works || c.ctx.Err() == nil {
+		c.opts.Remember.set(works)
+	}
 }
 
 // release frees what the session held, when it has ended.
@@ -66,10 +86,17 @@ func (c *client) wait() { c.wg.Wait() }
 func (c *client) request(ctx context.Context, method string, t Transport, body io.Reader) (*http.Request, error) {
 	u := *c.url
 	q := u.Query()
+	maps.Copy(q, c.opts.Query)
+	q.Del("sid")
 	q.Set("EIO", strconv.Itoa(int(c.opts.Revision)))
 	q.Set("transport", string(t))
 	if c.sid != "" {
 		q.Set("sid", c.sid)
+	}
+	if c.opts.Base64 {
+		q.Set("b64", "1")
+	} else {
+		q.Del("b64")
 	}
 	if t == Polling { // keeps caches from answering; not of the form that old clients are known by
 		q.Set("t", strconv.FormatInt(time.Now().UnixMilli(), 36)+strconv.FormatUint(c.requests.Add(1), 36))
@@ -81,6 +108,9 @@ func (c *client) request(ctx context.Context, method string, t Transport, body i
 	}
 	for k, v := range c.opts.Header {
 		r.Header[k] = slices.Clone(v)
+	}
+	if host := r.Header.Get("Host"); host != "" { // net/http wants it elsewhere
+		r.Host = host
 	}
 	return r, nil
 }

@@ -47,8 +47,11 @@ func (s *Socket) beginClose(cause error) {
 	s.inline = false
 	s.inbox = nil
 	timeout := closeTimeout
-	if s.stream == nil && s.server != nil {
+	switch {
+	case s.stream == nil && s.server != nil:
 		timeout = pollCloseTimeout
+	case s.upgrading: // it ends by then, and what is queued leaves one way or the other
+		timeout += s.conf.upgradeTimeout
 	}
 	s.deadline = time.Now().Add(timeout)
 	s.timer.Reset(timeout)

@@ -18,7 +18,8 @@ import (
 // (none means /engine.io/) and whose query is sent along with each request. ctx bounds the opening only; the session
 // lives until it is closed.
 //
-// An answer that opens no session gives a *HandshakeError; no answer gives the error of the HTTP client.
+// An answer that opens no session gives a *HandshakeError; no answer gives the error of the HTTP client. If several
+// transports were tried, the error holds that of each.
 func Dial(ctx context.Context, rawURL string, opts *DialOptions) (*Socket, error) {
 	o := opts.withDefaults()
 	if o.Revision != Revision3 && o.Revision != Revision4 {
@@ -33,18 +34,68 @@ func Dial(ctx context.Context, rawURL string, opts *DialOptions) (*Socket, error
 			return nil, fmt.Errorf("engineio: there is no transport %q; use Polling or WebSocket", t)
 		}
 	}
-	c := newClient(u, &o)
-	var s *Socket
-	if o.Transports[0] == Polling {
-		s, err = c.openPolling(ctx)
-	} else {
-		s, err = c.openWebSocket(ctx)
+	if o.HTTPClient != nil && o.HTTPClient.Timeout != 0 {
+		return nil, errors.New("engineio: the HTTPClient has a Timeout, which would end every poll; bound Dial with its context")
 	}
+	c := newClient(u, &o)
+	s, err := c.dial(ctx)
 	if err != nil {
 		c.release()
 		return nil, err
 	}
 	return s, nil
+}
+
+// dial opens the session with the first transport that does.
+func (c *client) dial(ctx context.Context) (*Socket, error) {
+	order := c.opts.order()
+	var failures []error
+	for i, t := range order {
+		s, err := c.attempt(ctx, t, i == len(order)-1)
+		if err == nil {
+			return s, nil
+		}
+		c.failed = append(c.failed, t)
+		if len(order) > 1 {
+			err = fmt.Errorf("%s: %w", t, err)
+		}
+		failures = append(failures, err)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if len(failures) == 1 {
+		return nil, failures[0]
+	}
+	return nil, errors.Join(failures...)
+}
+
+// order returns the transports with which to try to open a session, one after the other.
+func (o *DialOptions) order() []Transport {
+	order := o.Transports
+	if !o.TryAllTransports {
+		order = order[:1]
+	}
+	if slices.Contains(o.Transports, WebSocket) && o.Remember.remembers() {
+		// It may have ceased to work since: then as if it were not remembered.
+		rest := slices.DeleteFunc(slices.Clone(order), func(t Transport) bool { return t == WebSocket })
+		order = append([]Transport{WebSocket}, rest...)
+	}
+	return order
+}
+
+func (c *client) attempt(ctx context.Context, t Transport, last bool) (*Socket, error) {
+	if !last {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.opts.UpgradeTimeout)
+		defer cancel()
+	}
+	if t == Polling {
+		return c.openPolling(ctx)
+	}
+	s, err := c.openWebSocket(ctx)
+	c.remember(err == nil)
+	return s, err
 }
 
 func parseURL(raw string) (*url.URL, error) {
@@ -96,10 +147,14 @@ func (c *client) openPolling(ctx context.Context) (*Socket, error) {
 	}
 	s.inbox = packets[1:]
 	c.start(s)
-	if !c.opts.NoUpgrade && slices.Contains(c.opts.Transports, WebSocket) && slices.Contains(upgrades, WebSocket) {
-		c.wg.Go(func() { s.upgrade() })
+	if slices.Contains(upgrades, WebSocket) && c.mayUpgrade(WebSocket) {
+		c.wg.Go(s.upgrade)
 	}
 	return s, nil
+}
+
+func (c *client) mayUpgrade(t Transport) bool {
+	return !c.opts.NoUpgrade && slices.Contains(c.opts.Transports, t) && !slices.Contains(c.failed, t)
 }
 
 // openWebSocket opens the session on a WebSocket.
@@ -147,7 +202,7 @@ func (c *client) open(p packet.Packet, t Transport) (*Socket, []Transport, error
 	c.conf.pingInterval = milliseconds(h.PingInterval)
 	c.conf.pingTimeout = milliseconds(h.PingTimeout)
 	s := newSocket(context.Background(), h.SID, c.opts.Revision, t, c.conf)
-	s.client = c
+	s.client, s.base64 = c, c.opts.Base64
 	return s, h.Upgrades, nil
 }
 

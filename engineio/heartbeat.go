@@ -61,6 +61,23 @@ func (s *Socket) tick() {
 	s.mu.Unlock()
 }
 
+// wake ends a client's session whose time is over by the wall clock. While a machine sleeps, so do its timers: for them
+// the peer was silent for less than it was, and a write to a connection that is long gone would seem to succeed.
+//
+//go:noinline // Read's frame must stay small
+func (s *Socket) wake() {
+	s.mu.Lock()
+	end := s.deadline
+	if !s.receivesPings() && !s.awaitingPong { // the deadline is when to ping, which no server waits for any longer
+		end = end.Add(s.conf.pingTimeout)
+	}
+	over := s.state == stateOpen && time.Now().Round(0).After(end.Round(0)) // Round strips the monotonic clock
+	s.mu.Unlock()
+	if over {
+		s.finish(&CloseError{Reason: ReasonPingTimeout, Remote: true}, nil)
+	}
+}
+
 // ping queues a ping. The caller holds s.mu.
 func (s *Socket) ping() *CloseError {
 	e := s.pushControl(pingPacket)
@@ -102,6 +119,7 @@ func (s *Socket) Ping(ctx context.Context) error {
 	if s.client == nil || s.rev != Revision3 {
 		return errNotRevision3Client
 	}
+	s.wake()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state != stateOpen {

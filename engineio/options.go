@@ -3,7 +3,9 @@ package engineio
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -117,15 +119,28 @@ type DialOptions struct {
 	// Transports are the transports to use. The first one opens the session; a session that starts with Polling
 	// moves to WebSocket if that is among them and the server offers it. Default: Polling, WebSocket.
 	Transports []Transport
+	// TryAllTransports opens the session with the next transport where one fails. One that failed is not used for an
+	// upgrade either. Each attempt but the last has UpgradeTimeout.
+	TryAllTransports bool
 	// NoUpgrade keeps the session on its first transport.
 	NoUpgrade bool
+	// Remember lets a session start with a WebSocket, if that is among Transports, where an earlier one that shared
+	// the memory had one. Default: no memory.
+	Remember *UpgradeMemory
 
 	// HTTPClient makes all requests, the WebSocket handshake included, so that its transport decides on proxies
 	// and TLS and its jar on cookies. It must not have a Timeout, which would end every poll. Default: a client of
-	// this session's own, with the settings of http.DefaultTransport.
+	// this session's own, with the settings of http.DefaultTransport and a cookie jar.
 	HTTPClient *http.Client
 	// Header is added to each request.
 	Header http.Header
+	// Query is added to the query of each request, and replaces values of the same name in the URL. The protocol's
+	// own parameters (EIO, transport, sid, t, b64) cannot be set.
+	Query url.Values
+	// Subprotocols are offered in WebSocket handshakes, the preferred one first. Default: none.
+	Subprotocols []string
+	// Base64 carries binary messages as text in both directions (b64=1), for what stands between and damages bytes.
+	Base64 bool
 
 	// UpgradeTimeout bounds an upgrade from its first byte to its last. Default: 10 s.
 	UpgradeTimeout time.Duration
@@ -153,6 +168,8 @@ func (o *DialOptions) withDefaults() DialOptions {
 		c.Transports = []Transport{Polling, WebSocket}
 	}
 	c.Header = c.Header.Clone()
+	c.Query = maps.Clone(c.Query)
+	c.Subprotocols = slices.Clone(c.Subprotocols)
 	c.UpgradeTimeout = orElse(c.UpgradeTimeout, DefaultUpgradeTimeout)
 	c.WriteTimeout = orElse(c.WriteTimeout, DefaultWriteTimeout)
 	c.MaxPayload = orElse(c.MaxPayload, DefaultDialMaxPayload)

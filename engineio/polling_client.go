@@ -52,11 +52,18 @@ func (c *client) fitting(out []*outgoing) ([]packet.Packet, packet.Encoding) {
 		limit = DefaultMaxPayload
 	}
 	enc := packet.Text
-	if c.opts.Revision == Revision3 && slices.ContainsFunc(out, func(o *outgoing) bool { return needsBinaryForm(o.packet()) }) {
+	switch {
+	case c.opts.Base64 && c.twice.Load():
+		enc = packet.TextTwice
+	case c.opts.Base64:
+	case c.opts.Revision == Revision3 && slices.ContainsFunc(out, func(o *outgoing) bool { return needsBinaryForm(o.packet()) }):
 		enc = packet.Binary // see Socket.payloadEncoding
 	}
 	var packets []packet.Packet
 	size := 0
+	if c.opts.Revision == Revision4 {
+		size = -1 // there is one separator less than packets
+	}
 	for _, o := range out {
 		p := o.packet()
 		size += packet.EncodedLen(c.opts.Revision, enc, p)
@@ -89,5 +96,10 @@ func (c *client) roundTrip(r *http.Request) ([]packet.Packet, error) {
 	if mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); mediaType == typeBinary && c.opts.Revision == Revision3 {
 		enc = packet.Binary
 	}
-	return packet.ParsePayload(c.opts.Revision, enc, body)
+	packets, err := packet.ParsePayload(c.opts.Revision, enc, body)
+	if c.opts.Revision == Revision3 && c.opts.Base64 && (c.twice.Load() || showTwice(packets)) {
+		c.twice.Store(true)
+		foldTwice(packets)
+	}
+	return packets, err
 }

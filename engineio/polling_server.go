@@ -345,17 +345,25 @@ func (s *Socket) parsePayload(body []byte, isBinary bool) ([]packet.Packet, erro
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.twice = s.twice || slices.ContainsFunc(packets, func(p packet.Packet) bool {
-		return !p.Binary && packet.WitnessTwice(p.Data)
-	})
+	s.twice = s.twice || showTwice(packets)
 	if s.twice {
-		for i, p := range packets {
-			if text, ok := packet.FoldTwice(p.Data); ok && !p.Binary {
-				packets[i].Data = text
-			}
-		}
+		foldTwice(packets)
 	}
 	return packets, nil
+}
+
+// showTwice says whether packets hold text that makes sense only when it is decoded twice.
+func showTwice(packets []packet.Packet) bool {
+	return slices.ContainsFunc(packets, func(p packet.Packet) bool { return !p.Binary && packet.WitnessTwice(p.Data) })
+}
+
+// foldTwice decodes text once more.
+func foldTwice(packets []packet.Packet) {
+	for i, p := range packets {
+		if text, ok := packet.FoldTwice(p.Data); ok && !p.Binary {
+			packets[i].Data = text
+		}
+	}
 }
 
 // deliver hands packets to the reader. It returns why the session must end, if they say so.

@@ -24,6 +24,9 @@ func (s *Socket) Read(ctx context.Context) (m Message, err error) {
 	if ctx != s.Context() && ctx.Done() != nil {
 		return s.readUntil(ctx)
 	}
+	if s.client != nil {
+		s.wake()
+	}
 	conn, err := s.beginRead()
 	for done := err != nil; !done; {
 		if conn != nil {

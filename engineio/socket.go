@@ -56,7 +56,7 @@ type Socket struct {
 	getting bool                     // client: a poll is under way
 	posting bool                     // server: a POST is being received
 	probed  bool                     // server: the probe of the upgrade under way was answered
-	base64  bool                     // server: the client asked for text only (b64 in the query); fixed
+	base64  bool                     // the client asked for text only (b64 in the query); fixed
 	twice   bool                     // server: this client's text is in UTF-8 twice (parser 1.x)
 
 	// Heartbeat.
@@ -163,6 +163,9 @@ func (s *Socket) finish(e *CloseError, connErr error) {
 		_ = s.body.SetReadDeadline(time.Unix(1, 0))
 	}
 	conn, probe := s.stream, s.probe
+	if s.client != nil && conn != nil && (e.Reason == ReasonTransportError || e.Reason == ReasonPingTimeout) {
+		s.client.remember(false)
+	}
 	s.ctx.end(e) // under the lock: who is told of the end finds the context done
 	s.cond.Broadcast()
 	if _, owed := conn.owes(connErr); owed { // a close frame follows, which must not cut another in two

@@ -17,6 +17,7 @@ func (s *Socket) upgrade() {
 	defer cancel()
 	conn, err := s.client.dialWebSocket(ctx)
 	if err != nil {
+		s.client.remember(false)
 		s.conf.log.Info("engineio: no upgrade, the session stays on polling", "error", err)
 		return
 	}
@@ -33,6 +34,7 @@ func (s *Socket) upgrade() {
 	if err == nil {
 		err = s.moveTo(ctx, conn)
 	}
+	s.client.remember(err == nil)
 	if err != nil {
 		s.conf.log.Info("engineio: the upgrade failed, the session stays on polling", "error", err)
 		s.mu.Lock()

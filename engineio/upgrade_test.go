@@ -57,10 +57,16 @@ func (l *pipeListener) dial(ctx context.Context, _, _ string) (net.Conn, error) 
 // inBubble serves h in a synctest bubble and calls f with an HTTP client that reaches it.
 func inBubble(t *testing.T, h Handler, opts *ServerOptions, f func(t *testing.T, srv *Server, client *http.Client)) {
 	t.Helper()
+	inBubbleBehind(t, func(h http.Handler) http.Handler { return h }, h, opts, f)
+}
+
+// inBubbleBehind is inBubble with a handler of the test's in front of the server.
+func inBubbleBehind(t *testing.T, wrap func(http.Handler) http.Handler, h Handler, opts *ServerOptions, f func(t *testing.T, srv *Server, client *http.Client)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		srv := NewServer(h, opts)
 		l := newPipeListener()
-		web := &http.Server{Handler: srv}
+		web := &http.Server{Handler: wrap(srv)}
 		served := make(chan error, 1)
 		go func() { served <- web.Serve(l) }()
 		transport := &http.Transport{DialContext: l.dial}

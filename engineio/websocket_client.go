@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/gobwas/ws"
@@ -26,6 +27,9 @@ func (c *client) dialWebSocket(ctx context.Context) (*stream, error) {
 	r.Header.Set("Upgrade", "websocket")
 	r.Header.Set("Sec-WebSocket-Version", "13")
 	r.Header.Set("Sec-WebSocket-Key", key)
+	if len(c.opts.Subprotocols) > 0 {
+		r.Header.Set("Sec-WebSocket-Protocol", strings.Join(c.opts.Subprotocols, ", "))
+	}
 	resp, err := c.do(r)
 	if err != nil {
 		return nil, fmt.Errorf("engineio: %w", err)
@@ -35,11 +39,22 @@ func (c *client) dialWebSocket(ctx context.Context) (*stream, error) {
 		defer func() { _ = resp.Body.Close() }()
 		return nil, readStatus(resp).handshakeError()
 	}
-	if !strings.EqualFold(resp.Header.Get("Upgrade"), "websocket") || resp.Header.Get("Sec-WebSocket-Accept") != acceptKey(key) {
+	if !c.fits(resp.Header, key) {
 		_ = conn.Close()
 		return nil, &HandshakeError{Status: resp.StatusCode, Code: -1, Message: "the answer to the WebSocket handshake does not fit"}
 	}
-	return newStream(conn, c.opts.Revision, ws.StateClientSide, c.conf), nil
+	wc := newStream(conn, c.opts.Revision, ws.StateClientSide, c.conf)
+	wc.base64 = c.opts.Base64
+	return wc, nil
+}
+
+// fits says whether h answers the handshake with this key.
+func (c *client) fits(h http.Header, key string) bool {
+	if !strings.EqualFold(h.Get("Upgrade"), "websocket") || h.Get("Sec-WebSocket-Accept") != acceptKey(key) {
+		return false
+	}
+	chosen := h.Values("Sec-WebSocket-Protocol")
+	return len(chosen) == 0 || len(chosen) == 1 && slices.Contains(c.opts.Subprotocols, chosen[0])
 }
 
 // acceptKey is what a server must answer to a WebSocket handshake (RFC 6455, section 4.2.2).

@@ -22,6 +22,9 @@ func (s *Socket) Write(ctx context.Context, m Message) error {
 	if err := check(m); err != nil {
 		return err
 	}
+	if s.client != nil {
+		s.wake()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.inline && !s.writing && !s.pending() && len(m.Data) <= freeAllowance {
@@ -42,6 +45,9 @@ func (s *Socket) TryWrite(messages ...Message) error {
 			return err
 		}
 		size += messages[i].size()
+	}
+	if s.client != nil {
+		s.wake()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

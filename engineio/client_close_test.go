@@ -1,0 +1,171 @@
+package engineio
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+)
+
+// Close of a client sends what is queued by whatever way there is at that moment.
+func TestClientsCloseDuringAnUpgrade(t *testing.T) {
+	queue := func(t *testing.T, s *Socket) chan error {
+		require.NoError(t, s.Write(t.Context(), Text("queued")))
+		closed := make(chan error, 1)
+		go func() { closed <- s.Close() }()
+		synctest.Wait()
+		return closed
+	}
+	t.Run("handshake unanswered", func(t *testing.T) {
+		var log requestLog
+		hang := func(h http.Handler) http.Handler {
+			return log.wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if isUpgrade(r) {
+					<-r.Context().Done()
+					return
+				}
+				h.ServeHTTP(w, r)
+			}))
+		}
+		var got []string
+		read := HandlerFunc(func(ctx context.Context, s *Socket) {
+			for {
+				m, err := s.Read(ctx)
+				if err != nil {
+					got = append(got, err.Error())
+					return
+				}
+				got = append(got, string(m.Data))
+			}
+		})
+		inBubbleBehind(t, hang, read, nil, func(t *testing.T, _ *Server, client *http.Client) {
+			start := time.Now()
+			s, err := Dial(t.Context(), "http://pipe", &DialOptions{HTTPClient: client})
+			require.NoError(t, err)
+			synctest.Wait()
+			require.Equal(t, 1, log.kinds()["websocket"])
+			require.NoError(t, <-queue(t, s))
+			require.Zero(t, time.Since(start))
+			synctest.Wait()
+			require.Equal(t, []string{"queued", "engineio: session ended by the peer: transport close"}, got)
+		})
+	})
+	t.Run("probe unanswered", func(t *testing.T) {
+		line := func(sc *script, l *serverLine) {
+			sc.said <- l.read()
+			sc.said <- l.read()
+		}
+		inScript(t, line, nil, func(t *testing.T, sc *script, s *Socket, _ <-chan string) {
+			start := time.Now()
+			<-sc.polls
+			require.Equal(t, "2probe", <-sc.said)
+			require.NoError(t, <-queue(t, s))
+			require.Regexp(t, `^4queued[|\x1e]1$`, sc.posted())
+			require.Empty(t, <-sc.said, "the WebSocket is closed")
+			require.Zero(t, time.Since(start))
+		})
+	})
+	t.Run("probe answered", func(t *testing.T) {
+		line := func(sc *script, l *serverLine) {
+			sc.said <- l.read()
+			_ = l.say("3probe")
+			sc.said <- l.read()
+			sc.said <- l.read()
+			sc.said <- "close frame" + l.read()
+			_, _ = l.conn.Write([]byte{0x88, 0})
+			_, _ = io.Copy(io.Discard, l.conn)
+		}
+		inScript(t, line, nil, func(t *testing.T, sc *script, s *Socket, _ <-chan string) {
+			start := time.Now()
+			poll := <-sc.polls
+			require.Equal(t, "2probe", <-sc.said)
+			synctest.Wait()
+			closed := queue(t, s)
+			require.Empty(t, sc.said)
+			require.Empty(t, closed)
+			poll <- "6"
+			require.Equal(t, "5", <-sc.said)
+			require.Equal(t, "4queued", <-sc.said)
+			require.Equal(t, "close frame", <-sc.said)
+			require.NoError(t, <-closed)
+			require.Empty(t, sc.posted())
+			require.Zero(t, time.Since(start))
+		})
+	})
+	t.Run("poll never released", func(t *testing.T) {
+		line := func(sc *script, l *serverLine) {
+			sc.said <- l.read()
+			_ = l.say("3probe")
+			sc.said <- l.read()
+		}
+		inScript(t, line, nil, func(t *testing.T, sc *script, s *Socket, _ <-chan string) {
+			start := time.Now()
+			<-sc.polls
+			require.Equal(t, "2probe", <-sc.said)
+			synctest.Wait()
+			require.NoError(t, <-queue(t, s))
+			require.Equal(t, DefaultUpgradeTimeout, time.Since(start))
+			require.Regexp(t, `^4queued[|\x1e]1$`, sc.posted(), "polling goes on when the upgrade has failed")
+			require.Empty(t, <-sc.said, "the WebSocket is closed")
+		})
+	})
+}
+
+// Dial that is given up leaves nothing behind, however far it came.
+func TestDialGivenUp(t *testing.T) {
+	silent := func(http.ResponseWriter, *http.Request) io.Closer { return nil }
+	accept := func(then ...byte) func(http.ResponseWriter, *http.Request) io.Closer {
+		return func(w http.ResponseWriter, r *http.Request) io.Closer {
+			conn, _, _, err := ws.UpgradeHTTP(r, w)
+			if err != nil {
+				return nil
+			}
+			if len(then) > 0 {
+				_, _ = conn.Write(then)
+			}
+			return conn
+		}
+	}
+	for name, tt := range map[string]struct {
+		transport Transport
+		answer    func(http.ResponseWriter, *http.Request) io.Closer
+	}{
+		"no answer to a poll": {Polling, silent},
+		"half an answer to a poll": {Polling, func(w http.ResponseWriter, _ *http.Request) io.Closer {
+			w.Header().Set("Content-Length", "100")
+			_, _ = io.WriteString(w, "0{")
+			_ = http.NewResponseController(w).Flush()
+			return nil
+		}},
+		"no answer to a handshake":   {WebSocket, silent},
+		"a WebSocket without a word": {WebSocket, accept()},
+		"half a frame":               {WebSocket, accept(0x81, 100, '0')},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wrap := func(http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if conn := tt.answer(w, r); conn != nil {
+						time.Sleep(time.Minute)
+						_ = conn.Close()
+						return
+					}
+					<-r.Context().Done()
+				})
+			}
+			inBubbleBehind(t, wrap, echo, nil, func(t *testing.T, _ *Server, client *http.Client) {
+				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+				defer cancel()
+				start := time.Now()
+				_, err := Dial(ctx, "http://pipe", &DialOptions{Transports: []Transport{tt.transport}, HTTPClient: client})
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.Equal(t, 3*time.Second, time.Since(start))
+				time.Sleep(time.Minute)
+			})
+		})
+	}
+}

@@ -1,0 +1,395 @@
+package engineio
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// upgradeEnd waits until a client's attempt to upgrade has ended. Somebody must be in Read.
+func upgradeEnd(t *testing.T, o *DialOptions) func() {
+	t.Helper()
+	ended := make(chan struct{}, 1)
+	o.Logger = slog.New(eventHandler(func(message string) {
+		if strings.Contains(message, "stays on polling") {
+			ended <- struct{}{}
+		}
+	}))
+	return func() {
+		t.Helper()
+		select {
+		case <-ended:
+		case <-testContext(t).Done():
+			require.Fail(t, "the upgrade did not end")
+		}
+	}
+}
+
+// eventHandler is a slog.Handler that is told each message.
+type eventHandler func(message string)
+
+func (eventHandler) Enabled(context.Context, slog.Level) bool { return true }
+func (h eventHandler) Handle(_ context.Context, r slog.Record) error {
+	h(r.Message)
+	return nil
+}
+func (h eventHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
+func (h eventHandler) WithGroup(string) slog.Handler      { return h }
+
+// A load balancer finds its server by a cookie: a session's own client keeps it, and shares it with no other session.
+func TestCookiesAreKept(t *testing.T) {
+	var mu sync.Mutex
+	var sessions int
+	seen := make(map[string][]string) // the cookies of each session's requests
+	srv := NewServer(echo, nil)
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		sid := r.URL.Query().Get("sid")
+		if sid == "" {
+			seen["handshake"] = append(seen["handshake"], r.Header.Get("Cookie"))
+			sessions++
+			http.SetCookie(w, &http.Cookie{Name: "server", Value: fmt.Sprint(sessions), Path: "/", HttpOnly: true})
+		} else {
+			kind := r.Method
+			if isUpgrade(r) {
+				kind = "websocket"
+			}
+			seen[kind] = append(seen[kind], r.Header.Get("Cookie"))
+		}
+		mu.Unlock()
+		srv.ServeHTTP(w, r)
+	}))
+	defer web.Close()
+	defer func() { require.NoError(t, srv.Close()) }()
+	for range 2 {
+		for _, transports := range [][]Transport{{Polling}, {Polling, WebSocket}} {
+			s, err := Dial(testContext(t), web.URL, &DialOptions{Transports: transports})
+			require.NoError(t, err)
+			requireEcho(t, s, Text("x"))
+			if len(transports) == 2 {
+				s.Discard()
+				require.Eventually(t, func() bool { return s.Transport() == WebSocket }, 10*time.Second, time.Millisecond)
+			}
+			require.NoError(t, s.Close())
+			mu.Lock()
+			if len(transports) == 1 {
+				require.NotEmpty(t, seen["GET"])
+			}
+			require.Equal(t, []string{""}, seen["handshake"])
+			delete(seen, "handshake")
+			for kind, cookies := range seen {
+				for _, c := range cookies {
+					require.Equal(t, fmt.Sprint("server=", sessions), c, kind)
+				}
+			}
+			require.Equal(t, len(transports) == 2, len(seen["websocket"]) == 1)
+			clear(seen)
+			mu.Unlock()
+		}
+	}
+}
+
+func TestTimeoutOfTheHTTPClientIsRefused(t *testing.T) {
+	_, err := Dial(testContext(t), "http://127.0.0.1:1", &DialOptions{HTTPClient: &http.Client{Timeout: time.Hour}})
+	require.ErrorContains(t, err, "Timeout")
+}
+
+// over says how requests reached a server.
+type over struct {
+	mu    sync.Mutex
+	kinds map[string]int // by transport and HTTP version
+}
+
+func (o *over) wrap(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		o.mu.Lock()
+		o.kinds[r.URL.Query().Get("transport")+" "+r.Proto]++
+		o.mu.Unlock()
+		h.ServeHTTP(w, r)
+	})
+}
+
+// requireUpgrade opens a session by polling and sees it through its upgrade.
+func requireUpgrade(t *testing.T, url string, client *http.Client) {
+	t.Helper()
+	s, err := Dial(testContext(t), url, &DialOptions{HTTPClient: client})
+	require.NoError(t, err)
+	for i := 0; s.Transport() != WebSocket; i++ {
+		require.Less(t, i, 10_000, "no upgrade")
+		requireEcho(t, s, Text(fmt.Sprint("message ", i)))
+	}
+	requireEcho(t, s, Binary([]byte("over the WebSocket")))
+	require.NoError(t, s.Close())
+}
+
+// Polls share one HTTP/2 connection; the WebSocket has one of its own, with HTTP/1.1, which the same client opens.
+func TestClientOverTLSAndHTTP2(t *testing.T) {
+	srv := NewServer(echo, nil)
+	o := over{kinds: make(map[string]int)}
+	web := httptest.NewUnstartedServer(o.wrap(srv))
+	web.EnableHTTP2 = true
+	web.StartTLS()
+	defer web.Close()
+	defer func() { require.NoError(t, srv.Close()) }()
+	requireUpgrade(t, web.URL, web.Client())
+	require.Len(t, o.kinds, 2)
+	require.NotZero(t, o.kinds["polling HTTP/2.0"])
+	require.Equal(t, 1, o.kinds["websocket HTTP/1.1"])
+}
+
+func TestClientThroughAnHTTPProxy(t *testing.T) {
+	for _, scheme := range []string{"http", "https"} {
+		t.Run(scheme, func(t *testing.T) {
+			srv := NewServer(echo, nil)
+			web := httptest.NewUnstartedServer(srv)
+			if scheme == "https" {
+				web.StartTLS()
+			} else {
+				web.Start()
+			}
+			defer web.Close()
+			defer func() { require.NoError(t, srv.Close()) }()
+			var tunnels, forwarded atomic.Int32
+			forward := &httputil.ReverseProxy{Rewrite: func(*httputil.ProxyRequest) {}}
+			proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodConnect {
+					tunnels.Add(1)
+					tunnel(w, r)
+					return
+				}
+				forwarded.Add(1)
+				forward.ServeHTTP(w, r)
+			}))
+			defer proxy.Close()
+			at, err := url.Parse(proxy.URL)
+			require.NoError(t, err)
+			transport := web.Client().Transport.(*http.Transport).Clone()
+			transport.Proxy = http.ProxyURL(at)
+			defer transport.CloseIdleConnections()
+			requireUpgrade(t, web.URL, &http.Client{Transport: transport})
+			if scheme == "https" {
+				require.GreaterOrEqual(t, tunnels.Load(), int32(2), "polling and WebSocket")
+				require.Zero(t, forwarded.Load())
+			} else {
+				require.Zero(t, tunnels.Load())
+				require.NotZero(t, forwarded.Load())
+			}
+		})
+	}
+}
+
+// tunnel answers CONNECT.
+func tunnel(w http.ResponseWriter, r *http.Request) {
+	far, err := new(net.Dialer).DialContext(r.Context(), "tcp", r.Host)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	defer func() { _ = far.Close() }()
+	near, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer func() { _ = near.Close() }()
+	_, _ = io.WriteString(near, "HTTP/1.1 200 OK\r\n\r\n")
+	join(near, rw.Reader, far)
+}
+
+// join copies both ways until either end closes.
+func join(near net.Conn, early io.Reader, far net.Conn) {
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		_, _ = io.Copy(far, early)
+		_ = far.Close()
+	})
+	_, _ = io.Copy(near, far)
+	_ = near.Close()
+	wg.Wait()
+}
+
+// brokenProxy stands between a client and a server, passes polling on and breaks WebSockets in the way of its function,
+// which gets the handshake, the client's connection and one to the server.
+func brokenProxy(t *testing.T, server string, webSocket func(r *http.Request, near, far net.Conn)) (url string) {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var conns []net.Conn
+	keep := func(c net.Conn) net.Conn {
+		mu.Lock()
+		defer mu.Unlock()
+		conns = append(conns, c)
+		return c
+	}
+	t.Cleanup(func() {
+		_ = l.Close()
+		mu.Lock()
+		for _, c := range conns {
+			_ = c.Close()
+		}
+		mu.Unlock()
+		wg.Wait()
+	})
+	pass := func(near net.Conn) {
+		defer func() { _ = near.Close() }()
+		far, err := new(net.Dialer).DialContext(context.Background(), "tcp", server)
+		if err != nil {
+			return
+		}
+		keep(far)
+		defer func() { _ = far.Close() }()
+		requests, answers := bufio.NewReader(near), bufio.NewReader(far)
+		for {
+			r, err := http.ReadRequest(requests)
+			if err != nil {
+				return
+			}
+			if isUpgrade(r) {
+				webSocket(r, near, far)
+				return
+			}
+			if r.Write(far) != nil {
+				return
+			}
+			resp, err := http.ReadResponse(answers, r)
+			if err != nil {
+				return
+			}
+			if resp.Write(near) != nil {
+				return
+			}
+		}
+	}
+	wg.Go(func() {
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return
+			}
+			keep(near)
+			wg.Go(func() { pass(near) })
+		}
+	})
+	return "http://" + l.Addr().String()
+}
+
+// A WebSocket that a proxy does not let through costs a session nothing: it stays on polling, and all messages that are
+// under way meanwhile arrive, once and in their order.
+func TestProxiesThatBreakWebSockets(t *testing.T) {
+	answer := func(text string) func(*http.Request, net.Conn, net.Conn) {
+		return func(_ *http.Request, near, _ net.Conn) { _, _ = io.WriteString(near, text) }
+	}
+	// relay passes the handshake on, and its answer.
+	relay := func(r *http.Request, near, far net.Conn) *bufio.Reader {
+		_ = r.Write(far)
+		answers := bufio.NewReader(far)
+		resp, err := http.ReadResponse(answers, r)
+		if err == nil {
+			_ = resp.Write(near)
+		}
+		return answers
+	}
+	until := func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
+	for name, breaks := range map[string]func(r *http.Request, near, far net.Conn){
+		"400":                         answer("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
+		"502":                         answer("HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: 13\r\n\r\n<html></html>"),
+		"200":                         answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"),
+		"an answer that is no HTTP":   answer("SSH-2.0-OpenSSH_9.2\r\n"),
+		"a reset":                     func(_ *http.Request, near, _ net.Conn) { reset(near) },
+		"no answer to the handshake":  func(_ *http.Request, near, _ net.Conn) { until(near) },
+		"no Upgrade header passed on": func(r *http.Request, near, far net.Conn) { r.Header.Del("Upgrade"); relay(r, near, far) },
+		"closed after the handshake":  func(r *http.Request, near, far net.Conn) { relay(r, near, far) },
+		"reset after the handshake":   func(r *http.Request, near, far net.Conn) { relay(r, near, far); reset(near); reset(far) },
+		"the probe is swallowed":      func(r *http.Request, near, far net.Conn) { relay(r, near, far); until(near) },
+		"the probe's answer is swallowed": func(r *http.Request, near, far net.Conn) {
+			answers := relay(r, near, far)
+			go func() { _, _ = io.Copy(io.Discard, answers) }()
+			_, _ = io.Copy(far, near)
+		},
+		"a reset at the probe": func(r *http.Request, near, far net.Conn) {
+			relay(r, near, far)
+			_, _ = near.Read(make([]byte, 1))
+			reset(near)
+			until(far) // the server hears nothing
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const n = 200
+			ctx := testContext(t)
+			var wg sync.WaitGroup
+			defer wg.Wait()
+			numbers := func(ctx context.Context, s *Socket) {
+				for i := range n {
+					if s.Write(ctx, Text(fmt.Sprint(i))) != nil {
+						return
+					}
+				}
+			}
+			// Each message comes twice: from the server of its own accord, and as the echo of the client's.
+			h := HandlerFunc(func(ctx context.Context, s *Socket) {
+				wg.Go(func() { numbers(ctx, s) })
+				for i := 0; ; i++ {
+					m, err := s.Read(ctx)
+					if err != nil {
+						return
+					}
+					if string(m.Data) != fmt.Sprint(i) {
+						s.Abort(fmt.Errorf("message %d is %q", i, m.Data))
+						return
+					}
+					if s.Write(ctx, Text("echo "+string(m.Data))) != nil {
+						return
+					}
+				}
+			})
+			srv := NewServer(h, &ServerOptions{UpgradeTimeout: 300 * time.Millisecond})
+			web := httptest.NewServer(srv)
+			defer web.Close()
+			defer func() { require.NoError(t, srv.Close()) }()
+			proxy := brokenProxy(t, web.Listener.Addr().String(), breaks)
+			opts := &DialOptions{UpgradeTimeout: 200 * time.Millisecond}
+			ended := upgradeEnd(t, opts)
+			s, err := Dial(ctx, proxy, opts)
+			require.NoError(t, err)
+			wg.Go(func() { numbers(ctx, s) })
+			var own, echoed int
+			receive := func(total int) {
+				for own+echoed < total {
+					m, err := s.Read(ctx)
+					require.NoError(t, err)
+					if strings.HasPrefix(string(m.Data), "echo ") {
+						require.Equal(t, fmt.Sprint("echo ", echoed), string(m.Data))
+						echoed++
+					} else {
+						require.Equal(t, fmt.Sprint(own), string(m.Data))
+						own++
+					}
+				}
+			}
+			receive(2 * n)
+			ended()
+			require.Equal(t, Polling, s.Transport())
+			require.Len(t, srv.Sockets(), 1)
+			require.Equal(t, Polling, srv.Sockets()[0].Transport())
+			require.NoError(t, s.Write(ctx, Text(fmt.Sprint(n))))
+			receive(2*n + 1)
+			require.NoError(t, s.Close())
+		})
+	}
+}

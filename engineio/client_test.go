@@ -1,0 +1,474 @@
+package engineio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio/packet"
+)
+
+// requestLog notes the requests that a server gets.
+type requestLog struct {
+	mu  sync.Mutex
+	all []*http.Request
+}
+
+func (l *requestLog) wrap(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		l.mu.Lock()
+		l.all = append(l.all, r.Clone(context.Background()))
+		l.mu.Unlock()
+		h.ServeHTTP(w, r)
+	})
+}
+
+// kinds says how often each kind of request came: GET, POST and websocket.
+func (l *requestLog) kinds() map[string]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	kinds := make(map[string]int)
+	for _, r := range l.all {
+		kind := r.Method
+		if isUpgrade(r) {
+			kind = "websocket"
+		}
+		kinds[kind]++
+	}
+	return kinds
+}
+
+// requireEcho sends a message and expects it back.
+func requireEcho(t *testing.T, s *Socket, m Message) {
+	t.Helper()
+	require.NoError(t, s.Write(t.Context(), m))
+	got, err := s.Read(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, m.Binary, got.Binary)
+	require.Equal(t, string(m.Data), string(got.Data))
+}
+
+func TestWhatIsSentWithEachRequest(t *testing.T) {
+	for _, rev := range []Revision{Revision3, Revision4} {
+		t.Run(fmt.Sprintf("revision %d", rev), func(t *testing.T) {
+			var log requestLog
+			inBubbleBehind(t, log.wrap, echo, bothRevisions(), func(t *testing.T, _ *Server, client *http.Client) {
+				o := &DialOptions{
+					Revision:     rev,
+					HTTPClient:   client,
+					Header:       http.Header{"Authorization": {"Bearer x"}, "X-Two": {"a", "b"}, "Host": {"other.example"}},
+					Query:        url.Values{"token": {"a b&c"}, "transport": {"none"}, "two": {"1", "2"}},
+					Subprotocols: []string{"v1.example", "v2.example"},
+					Base64:       true,
+				}
+				for _, o.NoUpgrade = range []bool{true, false} {
+					s, err := Dial(t.Context(), "http://pipe?token=url&room=1&sid=x&EIO=9", o)
+					require.NoError(t, err)
+					for _, m := range []Message{Binary([]byte{0, 255}), Text("é€😀"), Text("x")} {
+						requireEcho(t, s, m)
+					}
+					go func() { _, _ = s.Read(t.Context()) }()
+					synctest.Wait()
+					require.Equal(t, o.NoUpgrade, s.Transport() == Polling)
+					require.NoError(t, s.Close())
+				}
+			})
+			require.Len(t, log.kinds(), 3)
+			opened := 0
+			for _, r := range log.all {
+				q := r.URL.Query()
+				transport := "polling"
+				if isUpgrade(r) {
+					transport = "websocket"
+					require.Equal(t, "v1.example, v2.example", r.Header.Get("Sec-WebSocket-Protocol"))
+				} else {
+					require.Len(t, q["t"], 1)
+				}
+				require.Equal(t, []string{transport}, q["transport"])
+				require.Equal(t, []string{fmt.Sprint(rev)}, q["EIO"])
+				require.Equal(t, []string{"1"}, q["b64"])
+				require.Equal(t, []string{"a b&c"}, q["token"])
+				require.Equal(t, []string{"1"}, q["room"])
+				require.Equal(t, []string{"1", "2"}, q["two"])
+				if !q.Has("sid") {
+					opened++
+				}
+				require.Equal(t, "Bearer x", r.Header.Get("Authorization"))
+				require.Equal(t, []string{"a", "b"}, r.Header["X-Two"])
+				require.Equal(t, "other.example", r.Host)
+			}
+			require.Equal(t, 2, opened)
+		})
+	}
+}
+
+func TestBase64KeepsBytesOffTheWire(t *testing.T) {
+	data := strings.Repeat("\x00\xff\xfe", 20)
+	for _, rev := range []Revision{Revision3, Revision4} {
+		for _, transport := range []Transport{Polling, WebSocket} {
+			t.Run(fmt.Sprintf("revision %d %s", rev, transport), func(t *testing.T) {
+				var bodies lockedBuffer
+				tap := func(h http.Handler) http.Handler {
+					return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						r.Body = struct {
+							io.Reader
+							io.Closer
+						}{io.TeeReader(r.Body, &bodies), r.Body}
+						h.ServeHTTP(w, r)
+					})
+				}
+				inBubbleBehind(t, tap, echo, bothRevisions(), func(t *testing.T, srv *Server, client *http.Client) {
+					s, err := Dial(t.Context(), "http://pipe", &DialOptions{Revision: rev, Transports: []Transport{transport}, HTTPClient: client, Base64: true})
+					require.NoError(t, err)
+					if transport == WebSocket {
+						require.True(t, s.stream.base64)
+						require.True(t, srv.Sockets()[0].base64)
+						b := newBatch()
+						s.stream.appendPacket(b, packet.Packet{Type: packet.Message, Binary: true, Data: []byte(data)})
+						require.Equal(t, byte(0x81), b.Bytes()[0], "a text frame")
+						b.release()
+					}
+					requireEcho(t, s, Binary([]byte(data)))
+					require.NoError(t, s.Close())
+				})
+				require.NotContains(t, bodies.String(), "\xff")
+			})
+		}
+	}
+}
+
+// A server with parser 1.x encodes text for clients with b64 twice, and expects it so.
+func TestBase64WithAServerThatEncodesTextTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const twice = "\u00c3\u00a9\u00c2\u0080" // é and U+0080, in UTF-8 twice
+		posts := make(chan string, 2)
+		polls := make(chan string, 3)
+		polls <- framed(Revision3, `0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":60000}`)
+		polls <- "5:4" + twice
+		l := newPipeListener()
+		web := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPost {
+				b, _ := io.ReadAll(r.Body)
+				posts <- r.Header.Get("Content-Type") + " " + string(b)
+				_, _ = io.WriteString(w, "ok")
+				return
+			}
+			select {
+			case body := <-polls:
+				_, _ = io.WriteString(w, body)
+			case <-r.Context().Done():
+			}
+		})}
+		go func() { _ = web.Serve(l) }()
+		transport := &http.Transport{DialContext: l.dial}
+		s, err := Dial(t.Context(), "http://pipe", &DialOptions{
+			Revision: Revision3, Base64: true, HTTPClient: &http.Client{Transport: transport},
+		})
+		require.NoError(t, err)
+		require.NoError(t, s.Write(t.Context(), Text("\u00e9\u0080")))
+		require.Equal(t, "text/plain;charset=UTF-8 3:4\u00e9\u0080", <-posts, "nothing is known yet")
+		m, err := s.Read(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, "\u00e9\u0080", string(m.Data))
+		require.NoError(t, s.Write(t.Context(), Text("\u00e9\u0080")))
+		require.Equal(t, "text/plain;charset=UTF-8 5:4"+twice, <-posts)
+		s.Abort(nil)
+		require.NoError(t, s.Close())
+		transport.CloseIdleConnections()
+		require.NoError(t, web.Close())
+	})
+}
+
+// noWebSocket refuses WebSockets in front of a server that offers them.
+func noWebSocket(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isUpgrade(r) {
+			http.Error(w, "not here", http.StatusBadGateway)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+func TestTryAllTransports(t *testing.T) {
+	both, reverse := []Transport{Polling, WebSocket}, []Transport{WebSocket, Polling}
+	t.Run("the second one works", func(t *testing.T) {
+		for _, only := range both {
+			for _, order := range [][]Transport{both, reverse} {
+				inBubble(t, echo, &ServerOptions{Transports: []Transport{only}}, func(t *testing.T, _ *Server, client *http.Client) {
+					s, err := Dial(t.Context(), "http://pipe", &DialOptions{Transports: order, TryAllTransports: true, HTTPClient: client})
+					require.NoError(t, err)
+					require.Equal(t, only, s.Transport())
+					requireEcho(t, s, Text("x"))
+					require.NoError(t, s.Close())
+
+					s, err = Dial(t.Context(), "http://pipe", &DialOptions{Transports: order, HTTPClient: client})
+					if order[0] == only {
+						require.NoError(t, err)
+						require.NoError(t, s.Close())
+						return
+					}
+					var refused *HandshakeError
+					require.ErrorAs(t, err, &refused)
+					require.Equal(t, HandshakeError{400, CodeUnknownTransport, "Transport unknown"}, *refused)
+				})
+			}
+		}
+	})
+	t.Run("one that failed is no upgrade", func(t *testing.T) {
+		var log requestLog
+		wrap := func(h http.Handler) http.Handler { return log.wrap(noWebSocket(h)) }
+		inBubbleBehind(t, wrap, echo, nil, func(t *testing.T, _ *Server, client *http.Client) {
+			s, err := Dial(t.Context(), "http://pipe", &DialOptions{Transports: reverse, TryAllTransports: true, HTTPClient: client})
+			require.NoError(t, err)
+			requireEcho(t, s, Text("x"))
+			synctest.Wait()
+			require.Equal(t, Polling, s.Transport())
+			require.Equal(t, 1, log.kinds()["websocket"])
+			require.NoError(t, s.Close())
+		})
+	})
+	t.Run("none works", func(t *testing.T) {
+		refuse := func(http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.WriteHeader(http.StatusForbidden)
+				_, _ = io.WriteString(w, `{"code":4,"message":"no `+r.URL.Query().Get("transport")+`"}`)
+			})
+		}
+		inBubbleBehind(t, refuse, echo, nil, func(t *testing.T, _ *Server, client *http.Client) {
+			_, err := Dial(t.Context(), "http://pipe", &DialOptions{Transports: reverse, TryAllTransports: true, HTTPClient: client})
+			var refused *HandshakeError
+			require.ErrorAs(t, err, &refused)
+			require.Equal(t, HandshakeError{403, CodeForbidden, "no websocket"}, *refused)
+			require.ErrorContains(t, err, "websocket: engineio: handshake refused: no websocket (code 4, HTTP status 403)")
+			require.ErrorContains(t, err, "polling: engineio: handshake refused: no polling")
+		})
+	})
+	t.Run("the first one hangs", func(t *testing.T) {
+		hang := func(h http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if isUpgrade(r) {
+					<-r.Context().Done()
+					return
+				}
+				h.ServeHTTP(w, r)
+			})
+		}
+		inBubbleBehind(t, hang, echo, nil, func(t *testing.T, _ *Server, client *http.Client) {
+			start := time.Now()
+			o := &DialOptions{Transports: reverse, TryAllTransports: true, HTTPClient: client, UpgradeTimeout: 3 * time.Second}
+			s, err := Dial(t.Context(), "http://pipe", o)
+			require.NoError(t, err)
+			require.Equal(t, 3*time.Second, time.Since(start))
+			requireEcho(t, s, Text("x"))
+			require.NoError(t, s.Close())
+
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			_, err = Dial(ctx, "http://pipe", o)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.NotContains(t, err.Error(), "polling:", "a context that has ended tries nothing more")
+			require.Equal(t, 4*time.Second, time.Since(start))
+		})
+	})
+}
+
+func TestUpgradeMemory(t *testing.T) {
+	var broken bool
+	wrap := func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if broken {
+				noWebSocket(h).ServeHTTP(w, r)
+			} else {
+				h.ServeHTTP(w, r)
+			}
+		})
+	}
+	inBubbleBehind(t, wrap, echo, nil, func(t *testing.T, srv *Server, client *http.Client) {
+		var memory UpgradeMemory
+		dial := func(transports ...Transport) *Socket {
+			s, err := Dial(t.Context(), "http://pipe", &DialOptions{Remember: &memory, HTTPClient: client, Transports: transports})
+			require.NoError(t, err)
+			return s
+		}
+		closeIt := func(s *Socket) {
+			require.NoError(t, s.Close())
+			synctest.Wait()
+		}
+		s := dial()
+		require.Equal(t, Polling, s.Transport(), "nothing is known")
+		go func() { _, _ = s.Read(t.Context()) }()
+		synctest.Wait()
+		require.Equal(t, WebSocket, s.Transport())
+		closeIt(s)
+		s = dial()
+		require.Equal(t, WebSocket, s.Transport(), "the upgrade is remembered")
+		closeIt(s)
+		s = dial(Polling)
+		require.Equal(t, Polling, s.Transport(), "WebSocket is not among its transports")
+		closeIt(s)
+
+		broken = true
+		s = dial()
+		require.Equal(t, Polling, s.Transport(), "what was remembered does not hold, but costs nobody the session")
+		requireEcho(t, s, Text("x"))
+		synctest.Wait()
+		require.Equal(t, Polling, s.Transport())
+		closeIt(s)
+		broken = false
+		s = dial()
+		require.Equal(t, Polling, s.Transport(), "forgotten")
+		closeIt(s) // before its upgrade
+		s = dial(WebSocket)
+		closeIt(s)
+		s = dial()
+		require.Equal(t, WebSocket, s.Transport(), "a session that began with a WebSocket is remembered")
+		go func() { _, _ = s.Read(t.Context()) }()
+		synctest.Wait()
+		require.NoError(t, srv.Sockets()[0].stream.writePacket(packet.Packet{Type: packet.Pong})) // not the server's to send
+		<-s.Context().Done()
+		require.False(t, memory.remembers(), "an error of the WebSocket forgets")
+		closeIt(s)
+
+		broken = true
+		memory.set(true)
+		_, err := Dial(t.Context(), "http://pipe", &DialOptions{Remember: &memory, HTTPClient: client, Transports: []Transport{WebSocket}})
+		var refused *HandshakeError
+		require.ErrorAs(t, err, &refused)
+		require.Equal(t, http.StatusBadGateway, refused.Status)
+		require.False(t, memory.remembers())
+		memory.set(true)
+		s, err = Dial(t.Context(), "http://pipe", &DialOptions{Remember: &memory, HTTPClient: client, NoUpgrade: true})
+		require.NoError(t, err)
+		require.Equal(t, Polling, s.Transport())
+		closeIt(s)
+	})
+}
+
+func TestPostsFitTheServersLimit(t *testing.T) {
+	const limit = 100
+	var mu sync.Mutex
+	var posts []string
+	var release chan struct{} // made in the bubble
+	wrap := func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPost {
+				b, _ := io.ReadAll(r.Body)
+				mu.Lock()
+				posts = append(posts, string(b))
+				mu.Unlock()
+				<-release
+				r.Body = io.NopCloser(strings.NewReader(string(b)))
+			}
+			h.ServeHTTP(w, r)
+		})
+	}
+	read := HandlerFunc(func(ctx context.Context, s *Socket) {
+		for {
+			if _, err := s.Read(ctx); err != nil {
+				return
+			}
+		}
+	})
+	inBubbleBehind(t, wrap, read, &ServerOptions{MaxPayload: limit}, func(t *testing.T, _ *Server, client *http.Client) {
+		release = make(chan struct{})
+		s, err := Dial(t.Context(), "http://pipe", &DialOptions{Transports: []Transport{Polling}, HTTPClient: client})
+		require.NoError(t, err)
+		write := func(m Message) { require.NoError(t, s.Write(t.Context(), m)) }
+		write(Text("first"))
+		synctest.Wait() // it is under way; what follows waits
+		// 49 bytes with the type, a separator, and 50: as much as goes.
+		write(Text(strings.Repeat("a", 48)))
+		write(Text(strings.Repeat("b", 49)))
+		// One byte more in all, so that it does not go with the next: "b" and 48 of base64, a separator, 51.
+		write(Binary(make([]byte, 36)))
+		write(Text(strings.Repeat("c", 50)))
+		write(Text("d"))
+		// Bytes count, not characters: 1+3*33 is the limit by itself.
+		write(Text(strings.Repeat("€", 33)))
+		write(Text("e"))
+		close(release)
+		require.NoError(t, s.Flush(t.Context()))
+		require.Equal(t, []string{
+			"4first",
+			"4" + strings.Repeat("a", 48) + "\x1e4" + strings.Repeat("b", 49),
+			"b" + strings.Repeat("A", 48),
+			"4" + strings.Repeat("c", 50) + "\x1e4d",
+			"4" + strings.Repeat("€", 33),
+			"4e",
+		}, posts)
+		require.Len(t, posts[1], limit)
+
+		// A message that no POST can carry goes alone; what the server says of it ends the session.
+		go func() { _, _ = s.Read(t.Context()) }()
+		mu.Lock()
+		posts = nil
+		mu.Unlock()
+		write(Text(strings.Repeat("x", limit)))
+		write(Text("y"))
+		<-s.Context().Done()
+		require.Equal(t, []string{"4" + strings.Repeat("x", limit)}, posts)
+		require.ErrorContains(t, context.Cause(s.Context()), "413")
+		require.NoError(t, s.Close())
+	})
+}
+
+// A machine that slept finds its timers where they stood. All that can be seen of the sleep is the wall clock, which is
+// what is moved here, seen from the deadline.
+func TestClientNoticesThatItSlept(t *testing.T) {
+	for name, call := range map[string]func(t *testing.T, s *Socket) error{
+		"Write":    func(t *testing.T, s *Socket) error { return s.Write(t.Context(), Text("x")) },
+		"TryWrite": func(_ *testing.T, s *Socket) error { return s.TryWrite(Text("x")) },
+		"Read": func(t *testing.T, s *Socket) error {
+			_, err := s.Read(t.Context())
+			return err
+		},
+		"Write while another waits in Read": func(t *testing.T, s *Socket) error {
+			s.Discard()
+			synctest.Wait()
+			if err := s.Write(t.Context(), Text("x")); err == nil {
+				return errors.New("written")
+			}
+			<-s.Context().Done()
+			return context.Cause(s.Context())
+		},
+	} {
+		for _, rev := range []Revision{Revision3, Revision4} {
+			for _, transport := range []Transport{Polling, WebSocket} {
+				t.Run(fmt.Sprintf("%s revision %d %s", name, rev, transport), func(t *testing.T) {
+					inBubble(t, echo, bothRevisions(), func(t *testing.T, _ *Server, client *http.Client) {
+						start := time.Now()
+						s, err := Dial(t.Context(), "http://pipe", &DialOptions{Revision: rev, Transports: []Transport{transport}, HTTPClient: client})
+						require.NoError(t, err)
+						requireEcho(t, s, Text("awake"))
+						sleep := func(d time.Duration) {
+							s.mu.Lock()
+							defer s.mu.Unlock()
+							s.deadline = s.deadline.Round(0).Add(-d)
+						}
+						sleep(45*time.Second - 1)
+						requireEcho(t, s, Text("a nap"))
+						sleep(2)
+						err = call(t, s)
+						var closed *CloseError
+						require.ErrorAs(t, err, &closed)
+						require.Equal(t, ReasonPingTimeout, closed.Reason)
+						require.True(t, closed.Remote)
+						require.Zero(t, time.Since(start), "at once")
+						require.NoError(t, s.Close())
+					})
+				})
+			}
+		}
+	}
+}
