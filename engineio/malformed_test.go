@@ -96,8 +96,8 @@ func TestMalformedFrames(t *testing.T) {
 		{"pong of the wrong side", masked(0x81, "3"), "close", remoteError, []Revision{3}},
 		{"close packet", masked(0x81, "1"), "close", remoteClose, nil},
 		{"close frame", masked(0x88, ""), "close", remoteClose, nil},
-		{"close frame 1000", masked(0x88, "\x03\xe8"), "close", remoteClose, nil},
-		{"close frame 4999", masked(0x88, "\x13\x87why"), "close", remoteClose, nil},
+		{"close frame 1000", masked(0x88, "\x03\xe8"), "close 1000", remoteClose, nil},
+		{"close frame 4999", masked(0x88, "\x13\x87why"), "close 4999", remoteClose, nil},
 		{"close frame of one byte", masked(0x88, "\x03"), "close 1002", remoteError, nil},
 		{"close frame 0", masked(0x88, "\x00\x00"), "close 1002", remoteError, nil},
 		{"close frame 999", masked(0x88, "\x03\xe7"), "close 1002", remoteError, nil},
@@ -105,8 +105,8 @@ func TestMalformedFrames(t *testing.T) {
 		{"close frame 1005", masked(0x88, "\x03\xed"), "close 1002", remoteError, nil},
 		{"close frame 1006", masked(0x88, "\x03\xee"), "close 1002", remoteError, nil},
 		{"close frame 1015", masked(0x88, "\x03\xf7"), "close 1002", remoteError, nil},
-		{"close frame with a broken reason", masked(0x88, "\x03\xe8\xff"), "close 1002", remoteError, nil},
-		{"close frame within a message", masked(0x01, "4x") + masked(0x88, "\x03\xe8"), "close", remoteClose, nil},
+		{"close frame with a broken reason", masked(0x88, "\x03\xe8\xff"), "close 1007", remoteError, nil},
+		{"close frame within a message", masked(0x01, "4x") + masked(0x88, "\x03\xe8"), "close 1000", remoteClose, nil},
 	}
 	for _, op := range []byte{3, 4, 5, 6, 7, 11, 12, 13, 14, 15} {
 		rows = append(rows, row{fmt.Sprint("opcode ", op), masked(0x80|op, "4x"), "close 1002", remoteError, nil})

@@ -41,7 +41,7 @@ type stream struct {
 	header  [ws.MaxHeaderSize]byte // of the frame that is being read
 }
 
-// frameError is a violation that is answered with a close frame.
+// frameError is what a stream ends with whose peer is owed a close frame: a violation, or a close frame of its own.
 type frameError struct {
 	code   ws.StatusCode // 0: a close frame without a code
 	reason string        // the session's close reason

@@ -138,18 +138,27 @@ func (c *stream) readControl(h ws.Header) error {
 			c.owner.pongFrame(bytes.Clone(body))
 		}
 	case ws.OpClose:
-		code, reason := ws.ParseCloseFrameData(body)
-		if len(body) > 0 {
-			if err := ws.CheckCloseFrameData(code, reason); err != nil {
-				return &frameError{ws.StatusProtocolError, ReasonTransportError, err}
-			}
-		}
-		if code == ws.StatusMessageTooBig {
-			return fmt.Errorf("%w: a message was too large for it", errPeerClosed)
-		}
-		return errPeerClosed
+		return closedByPeer(body)
 	}
 	return nil
+}
+
+// closedByPeer is what a WebSocket ends with whose peer sent a close frame with the given body. It is answered with the
+// code that it has.
+func closedByPeer(body []byte) error {
+	if len(body) == 0 {
+		return &frameError{reason: ReasonTransportClose, err: errPeerClosed}
+	}
+	code, reason := ws.ParseCloseFrameData(body)
+	switch err := ws.CheckCloseFrameData(code, reason); {
+	case errors.Is(err, ws.ErrProtocolInvalidUTF8):
+		return &frameError{ws.StatusInvalidFramePayloadData, ReasonTransportError, err}
+	case err != nil:
+		return &frameError{ws.StatusProtocolError, ReasonTransportError, err}
+	case code == ws.StatusMessageTooBig:
+		return &frameError{code, ReasonTransportClose, fmt.Errorf("%w: a message was too large for it", errPeerClosed)}
+	}
+	return &frameError{code, ReasonTransportClose, errPeerClosed}
 }
 
 // writeClose writes a close frame. A code of 0 leaves the frame without one, as the reference does.
@@ -171,5 +180,5 @@ func closeCode(err error) (code ws.StatusCode, owed bool) {
 	if fe, ok := errors.AsType[*frameError](err); ok {
 		return fe.code, true
 	}
-	return 0, errors.Is(err, errPeerClosed)
+	return 0, false
 }
