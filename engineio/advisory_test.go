@@ -3,6 +3,7 @@ package engineio
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -213,6 +214,49 @@ func TestAdvisory_engineio_6_6_7_checksOnEveryTransport(t *testing.T) {
 		require.NoError(t, ctx.Err(), "%d goroutines, %d before", runtime.NumGoroutine(), before)
 		runtime.Gosched()
 	}
+}
+
+// AllowRequest is asked on every transport, before anything of a session exists.
+func TestAdvisory_engineio_6_6_7_allowRequestOnEveryTransport(t *testing.T) {
+	opts := jsonpOptions()
+	opts.AllowRequest = func(*http.Request) error { return errors.New("no ticket") }
+	opts.GenerateID = func(*http.Request) (string, error) {
+		t.Error("a session was begun")
+		return "", nil
+	}
+	opts.Cookie = &http.Cookie{}
+	w := newSite(t, echo, opts)
+	for _, rev := range []string{"EIO=3", "EIO=4"} {
+		for _, query := range []string{"&transport=polling", "&transport=polling&j=0"} {
+			a := w.ask("GET", rev+query, nil)
+			require.Equal(t, `403 {"code":4,"message":"no ticket"}`, a.brief())
+			require.Empty(t, a.header.Values("Set-Cookie"))
+			b, l := w.shake(rev + query)
+			require.Equal(t, "400 no ticket", b.brief())
+			require.NoError(t, l.conn.Close())
+		}
+		a, l := w.shake(rev + "&transport=websocket")
+		require.Equal(t, "400 no ticket", a.brief())
+		require.Empty(t, a.header.Values("Set-Cookie"))
+		require.NoError(t, l.conn.Close())
+	}
+}
+
+// An ID that another session has is not given twice, and one that would break out of the open packet, the cookie or a
+// log line not at all.
+func TestAdvisory_CVE_2017_16031_generatedIDsTakeNoSessionOver(t *testing.T) {
+	id := "first"
+	w := newSite(t, echo, &ServerOptions{GenerateID: func(*http.Request) (string, error) { return id, nil }, Cookie: &http.Cookie{}})
+	a := w.ask("GET", polling4, nil)
+	v := &visit{w: w, rev: Revision4, sid: id, query: polling4 + "&sid=" + id}
+	require.Equal(t, id, sidOf(t, a.body))
+	for _, id = range []string{"first", "", "x; Domain=evil.example", "x\r\nSet-Cookie: a=b", `x","upgrades":[]`, "x&sid=first", "ä"} {
+		a := w.ask("GET", polling4, nil)
+		require.Equal(t, "400 "+badRequest, a.brief(), "%q", id)
+		require.Empty(t, a.header.Values("Set-Cookie"))
+	}
+	require.Len(t, w.srv.Sockets(), 1)
+	v.requireEcho("still its own")
 }
 
 func TestAdvisory_CVE_2017_16031_sidsAreRandom(t *testing.T) {
@@ -497,6 +541,55 @@ func TestAdvisory_CVE_2026_27571_deflateIsNotNegotiated(t *testing.T) {
 	_, err := io.WriteString(l.conn, masked(0xc1, "\xaa\xaa\x04\x00"))
 	require.NoError(t, err)
 	require.Equal(t, "close 1002", l.ending())
+}
+
+// The body of a POST is never inflated, whatever it says of itself: there is nothing for a bomb to go off in.
+func TestAdvisory_CVE_2026_27571_requestsAreNotInflated(t *testing.T) {
+	h := newWitness()
+	w := newSite(t, h, jsonpOptions())
+	for _, coding := range httpCodings {
+		bomb := string(coding.compress([]byte("4" + strings.Repeat("x", 900_000))))
+		require.Less(t, len(bomb), 10_000)
+		v := w.open(Revision4)
+		require.Equal(t, "400 ", v.post(bomb, "Content-Encoding", coding.name).brief(), "taken as it is, which is no payload")
+		require.Equal(t, "remote "+ReasonParseError, h.end(v.sid))
+		j := w.openJSONP(Revision4, "0", "0")
+		require.Equal(t, "200 ok", j.visit.post(bomb, "Content-Encoding", coding.name).brief(), "a form without a payload")
+		require.Equal(t, "200 ok", j.post("4alive").brief())
+		require.Equal(t, "4alive", j.poll())
+	}
+}
+
+// engine.io reflected the number of a JSONP function as it came, in versions before it took the digits only.
+func TestAdvisory_engineio_JSONP_callbackInjection(t *testing.T) {
+	w := newSite(t, echo, jsonpOptions())
+	for _, j := range []string{"](0)%3Balert(1)%3B//", "%5D%28%29%3Balert%281%29%2F%2F", "%3Cscript%3E", "%E2%80%A8alert(1)", "0%0Aalert(1)", "0%00", "window.top"} {
+		a := w.ask("GET", polling4+"&j="+j, nil)
+		require.Equal(t, 200, a.status)
+		require.Regexp(t, `^___eio\[[0-9]*\]\("0\{\\"sid\\":\\"[A-Za-z0-9_-]{24}\\",[ -~]*"\);$`, a.body)
+		require.NotContains(t, a.body, "alert")
+		require.NotContains(t, a.body, "script")
+		require.Equal(t, "nosniff", a.header.Get("X-Content-Type-Options"))
+		require.Equal(t, "text/javascript; charset=UTF-8", a.header.Get("Content-Type"))
+	}
+}
+
+// A foreign page's script tag is a request without an Origin header.
+func TestAdvisory_CVE_2019_13611_crossSiteJSONP(t *testing.T) {
+	opts := jsonpOptions()
+	opts.AllowedOrigins = []string{"https://good.example"}
+	w := newSite(t, echo, opts)
+	for _, header := range [][]string{
+		{"Sec-Fetch-Site", "cross-site"},
+		{"Sec-Fetch-Site", "same-site"},
+		{"Referer", "https://evil.example/?https://good.example/"},
+		{"Sec-Fetch-Site", "cross-site", "Referer", "https://good.example.evil.example/"},
+		{"Origin", "https://evil.example", "Referer", "https://good.example/"},
+		nil,
+	} {
+		require.Equal(t, "403 "+forbidden, w.ask("GET", polling4+"&j=0", nil, header...).brief(), "%q", header)
+	}
+	require.Empty(t, w.srv.Sockets())
 }
 
 // A session keeps at most 64 KB of the request that opened it.

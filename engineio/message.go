@@ -33,6 +33,9 @@ const (
 type Message struct {
 	// Binary is true for bytes, false for text.
 	Binary bool
+	// NoCompression keeps the message from being compressed where the transport would. It is for what is compressed
+	// already, and for secrets that travel beside what others may choose: the size of the whole tells of them.
+	NoCompression bool
 	// Data is the content. A message that Read returned belongs to the caller. Write and TryWrite copy what they
 	// keep, so that the caller may use Data again when they return.
 	Data []byte
@@ -76,6 +79,7 @@ func (m *Message) outgoing() *outgoing {
 type outgoing struct {
 	typ    packet.Type
 	binary bool
+	asIs   bool // NoCompression
 	data   []byte
 	// frame is what a server writes to a WebSocket, ready made: a frame's header and body, the latter ending in
 	// data. It serves text in both revisions and binary in revision 4; binary frames of revision 3 have one byte
@@ -102,10 +106,22 @@ func (o *outgoing) packet() packet.Packet {
 }
 
 func newOutgoing(m Message) *outgoing {
-	o := &outgoing{typ: packet.Message, binary: m.Binary}
+	o := &outgoing{typ: packet.Message, binary: m.Binary, asIs: m.NoCompression}
 	o.frame = compileFrame(Revision4, packet.Packet{Type: packet.Message, Binary: m.Binary, Data: m.Data})
 	o.data = o.frame[len(o.frame)-len(m.Data):]
 	return o
+}
+
+// mustSend makes a packet of a message that goes to each session. It panics if some transport cannot carry it.
+func mustSend(m Message) *outgoing {
+	m.shared = nil
+	if err := check(m); err != nil {
+		panic(err.Error())
+	}
+	if !m.Binary && bytes.IndexByte(m.Data, separator) >= 0 {
+		panic(ErrSeparator.Error())
+	}
+	return newOutgoing(m)
 }
 
 // wsFrame returns the frame that carries o from a server in revision rev, or nil if it has to be made.

@@ -42,14 +42,25 @@ func appendText(dst []byte, all ...string) []byte {
 	return dst
 }
 
+// cutText returns the first of the strings that appendText has appended, and the rest.
+func cutText(text string) (first, rest string) {
+	n, size := binary.Uvarint([]byte(text[:min(len(text), binary.MaxVarintLen64)]))
+	end := size + int(n)
+	return text[size:end], text[end:]
+}
+
+// query returns the request's query.
+func (o *opening) query() url.Values {
+	_, rest := cutText(o.text)
+	raw, _ := cutText(rest)
+	return query(raw)
+}
+
 // request makes the request anew: a GET, or the CONNECT of a WebTransport session.
 func (o *opening) request() *http.Request {
-	rest := []byte(o.text)
-	next := func() string {
-		n, size := binary.Uvarint(rest)
-		end := size + int(n)
-		s := string(rest[size:end])
-		rest = rest[end:]
+	rest := o.text
+	next := func() (s string) {
+		s, rest = cutText(rest)
 		return s
 	}
 	r := &http.Request{
@@ -60,7 +71,7 @@ func (o *opening) request() *http.Request {
 	if r.ProtoMajor, r.ProtoMinor, ok = http.ParseHTTPVersion(r.Proto); !ok {
 		r.Method = http.MethodConnect // Proto is webtransport
 	}
-	for len(rest) > 0 {
+	for rest != "" {
 		r.Header.Add(next(), next())
 	}
 	return r

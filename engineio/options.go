@@ -22,6 +22,8 @@ const (
 	DefaultQueueLimit     = 1 << 20   // bytes
 	DefaultBufferLimit    = 512 << 20 // bytes
 	DefaultReceiveLimit   = 8 << 20   // bytes
+	// DefaultCompressionThreshold is the size from which on compression is tried, in bytes.
+	DefaultCompressionThreshold = 1024
 	// DefaultDialMaxPayload bounds what a client accepts in one message or poll, in bytes. It is larger than the
 	// servers' limit for one message because a poll may bring many.
 	DefaultDialMaxPayload = 16 << 20
@@ -70,10 +72,45 @@ type ServerOptions struct {
 	// Default: 8 MiB.
 	ReceiveLimit int
 
+	// CompressionThreshold is the size, in bytes, from which on messages and the answers to polls are compressed, where
+	// they are. Default: 1024.
+	CompressionThreshold int
+	// NoHTTPCompression sends the answers to polls as they are. Otherwise those of CompressionThreshold bytes and more
+	// are compressed by gzip or deflate, if the client accepts that and one message at least is not marked
+	// NoCompression.
+	NoHTTPCompression bool
+
 	// AllowedOrigins are the origins ("https://example.com") whose pages may open sessions, besides those of the
 	// server's own host; "*" admits every page. Default: none. Requests without an Origin header, which come from
 	// programs and not from pages, are not concerned.
 	AllowedOrigins []string
+	// TrustForwardedHost lets X-Forwarded-Host, where it is there, say what the server's own host is. It is for servers
+	// behind a proxy that rewrites Host and sets that header itself.
+	TrustForwardedHost bool
+	// JSONP serves browsers so old that they can ask a server of another origin by script tags only. Pages of other
+	// origins still need AllowedOrigins, and are told by the headers Sec-Fetch-Site and Referer, since script tags
+	// send no Origin; who sends none of them is refused unless AllowedOrigins has "*".
+	JSONP bool
+
+	// AllowRequest decides whether a request may open a session, on any transport, after all checks of the server's own
+	// but that of the revision. If it returns an error, the client gets its text with code 4: "Forbidden" if it is
+	// empty. r must not be kept. Requests of sessions that are open are not asked for. Default: all may.
+	AllowRequest func(r *http.Request) error
+	// GenerateID returns the ID of the session that r opens. An ID is made of A to Z, a to z, 0 to 9, _ and -, and must
+	// not be guessed: whoever knows it owns the session. If it returns an error, or an ID that is none or that another
+	// session has, the request is refused with code 3. Default: 144 random bits.
+	GenerateID func(r *http.Request) (string, error)
+	// InitialMessage is sent to each new session right behind the open packet, in the same payload. As it must go over
+	// each transport, text must be valid UTF-8 without U+001E. Default: none.
+	InitialMessage *Message
+	// Cookie is set in the answer that opens a session. Its value is replaced by the session's ID, and it is always
+	// HttpOnly. An empty Name is "io", an empty Path "/", and a SameSite of zero is Lax
+	// (http.SameSiteDefaultMode leaves it out). The server never reads it: it is for proxies that keep a session at
+	// one server. Default: none.
+	Cookie *http.Cookie
+	// OnConnectionError is told of each request that is refused, once, on the request's goroutine and mostly before
+	// the answer. Default: nobody is.
+	OnConnectionError func(e *ConnectionError)
 
 	// SessionContext returns the context that a session's descends from. r is the request that opens the session;
 	// what middleware put into its context is passed on with context.WithoutCancel(r.Context()), at the price of
@@ -100,6 +137,10 @@ func (o *ServerOptions) withDefaults() ServerOptions {
 	for i, origin := range c.AllowedOrigins {
 		c.AllowedOrigins[i] = strings.TrimSuffix(origin, "/")
 	}
+	if c.Cookie != nil {
+		c.Cookie = cookieTemplate(*c.Cookie)
+	}
+	c.CompressionThreshold = orElse(c.CompressionThreshold, DefaultCompressionThreshold)
 	c.PingInterval = orElse(c.PingInterval, DefaultPingInterval)
 	c.PingTimeout = orElse(c.PingTimeout, DefaultPingTimeout)
 	c.UpgradeTimeout = orElse(c.UpgradeTimeout, DefaultUpgradeTimeout)

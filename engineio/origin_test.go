@@ -1,6 +1,7 @@
 package engineio
 
 import (
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -95,4 +96,54 @@ func TestOrigin(t *testing.T) {
 			require.Empty(t, a.header.Values("Access-Control-Allow-Credentials"), "never with every page")
 		}
 	})
+}
+
+func TestTrustForwardedHost(t *testing.T) {
+	const page = "https://app.example"
+	for _, c := range []struct {
+		name, host, forwarded string
+		trust                 bool
+		status                int
+	}{
+		{"a proxy rewrites Host", "10.0.0.1:3000", "app.example", true, 200},
+		{"not trusted", "10.0.0.1:3000", "app.example", false, 403},
+		{"the first of several proxies", "10.0.0.1:3000", "app.example, inner.example", true, 200},
+		{"another of several proxies", "10.0.0.1:3000", "outer.example, app.example", true, 403},
+		{"case", "10.0.0.1:3000", "APP.example", true, 200},
+		{"another host", "10.0.0.1:3000", "other.example", true, 403},
+		{"instead of Host, not beside it", "app.example", "other.example", true, 403},
+		{"a proxy that does not say", "app.example", "", true, 200},
+		{"empty", "10.0.0.1:3000", ",", true, 403},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newSite(t, echo, &ServerOptions{TrustForwardedHost: c.trust, JSONP: true})
+			header := []string{"Host", c.host, "Origin", page}
+			if c.forwarded != "" {
+				header = append(header, "X-Forwarded-Host", c.forwarded)
+			}
+			require.Equal(t, c.status, w.ask("GET", polling4, nil, header...).status)
+			header[2], header[3] = "Referer", page+"/"
+			require.Equal(t, c.status, w.ask("GET", polling4+"&j=0", nil, header...).status)
+		})
+	}
+}
+
+func TestRefusedOriginIsLoggedWithTheOptionThatAdmitsIt(t *testing.T) {
+	for _, c := range []struct{ name, want, query, header, value string }{
+		{"another origin", "option=AllowedOrigins origin=https://app.example", polling4, "Accept", "*/*"},
+		{"own page behind a proxy", "option=TrustForwardedHost origin=https://app.example", polling4, "X-Forwarded-Host", "app.example"},
+		{"JSONP", "the option JSONP admits it", polling4 + "&j=0", "Origin", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var log lockedBuffer
+			w := newSite(t, echo, &ServerOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			header := []string{c.header, c.value}
+			if c.header != "Origin" {
+				header = append(header, "Origin", "https://app.example")
+			}
+			require.NotEqual(t, 200, w.ask("GET", c.query, nil, header...).status)
+			require.Contains(t, log.String(), c.want)
+			require.Equal(t, 1, strings.Count(log.String(), "\n"))
+		})
+	}
 }

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -160,7 +161,10 @@ func (w *site) open(rev Revision, extra ...string) *visit {
 func (v *visit) poll() answer { return v.w.ask(http.MethodGet, v.query, nil) }
 
 func (v *visit) post(body string, header ...string) answer {
-	return v.w.ask(http.MethodPost, v.query, strings.NewReader(body), append([]string{"Content-Type", "text/plain;charset=UTF-8"}, header...)...)
+	if !slices.Contains(header, "Content-Type") {
+		header = append([]string{"Content-Type", "text/plain;charset=UTF-8"}, header...)
+	}
+	return v.w.ask(http.MethodPost, v.query, strings.NewReader(body), header...)
 }
 
 // framed writes packets as a text payload of the session's revision.

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/bigcompany/mesh/engineio/packet"
@@ -47,10 +48,15 @@ var (
 func (srv *Server) openPolling(w http.ResponseWriter, r *http.Request, q url.Values, rev Revision) {
 	s, err := srv.open(r, q, rev, Polling)
 	if err != nil {
-		refuseSession(w, err)
+		srv.refuseSession(w, r, err)
 		return
 	}
-	if err := s.answer(w, []packet.Packet{srv.openPacket(s, Polling)}); err != nil {
+	packets := []packet.Packet{srv.openPacket(s, Polling)}
+	for _, o := range srv.initial {
+		packets = append(packets, o.packet())
+	}
+	srv.setCookie(w, s)
+	if err := s.answer(w, r, packets, true); err != nil {
 		srv.abandon(s, err)
 		return
 	}
@@ -63,11 +69,11 @@ func (s *Socket) servePoll(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case s.state == stateClosed:
 		s.mu.Unlock()
-		refuse(w, r, CodeUnknownSession)
+		s.server.refuseUnknown(w, r)
 		return
 	case !s.polling:
 		s.mu.Unlock()
-		refuse(w, r, CodeBadRequest)
+		s.server.refuseMismatch(w, r, Polling, s.Transport())
 		return
 	case s.poll != nil:
 		s.mu.Unlock()
@@ -97,7 +103,8 @@ func (s *Socket) servePoll(w http.ResponseWriter, r *http.Request) {
 	closed := s.closeErr
 	s.mu.Unlock()
 
-	err := s.answer(w, packets)
+	compress := slices.ContainsFunc(out, func(o *outgoing) bool { return !o.asIs })
+	err := s.answer(w, r, packets, compress)
 	if err != nil && mine {
 		s.sendFailed(err)
 	}
@@ -172,17 +179,27 @@ func (s *Socket) takeForPoll(ctx context.Context, p *poll) (out []*outgoing, pac
 	}
 }
 
-// answer writes packets as the body of a poll's answer.
-func (s *Socket) answer(w http.ResponseWriter, packets []packet.Packet) error {
+// answer writes packets as the body of a poll's answer, compressed if they may be and the client of r accepts it.
+func (s *Socket) answer(w http.ResponseWriter, r *http.Request, packets []packet.Packet, compress bool) error {
 	enc, contentType := s.payloadEncoding(packets), typeText
 	if enc == packet.Binary {
 		contentType = typeBinary
 	}
 	body := packet.AppendPayload(nil, s.rev, enc, packets...)
 	h := w.Header()
+	if s.jsonp {
+		body, contentType = s.script(body), typeScript
+		h.Set("X-Content-Type-Options", "nosniff")
+	}
+	if o := &s.server.opts; compress && !o.NoHTTPCompression && len(body) >= o.CompressionThreshold {
+		if coding := acceptedCoding(strings.Join(r.Header.Values("Accept-Encoding"), ",")); coding != nil {
+			body = coding.compress(body)
+			h.Set("Content-Encoding", coding.name)
+		}
+	}
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
-	h.Set("Cache-Control", "no-store")
+	setPollingHeaders(w, r)
 	rc := http.NewResponseController(w)
 	_ = rc.SetWriteDeadline(time.Now().Add(s.conf.writeTimeout)) // not every ResponseWriter can
 	defer func() { _ = rc.SetWriteDeadline(time.Time{}) }()
@@ -193,6 +210,14 @@ func (s *Socket) answer(w http.ResponseWriter, packets []packet.Packet) error {
 		return err
 	}
 	return nil
+}
+
+// setPollingHeaders sets what all answers of a session have. Internet Explorer took them for an attack.
+func setPollingHeaders(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	if ua := r.UserAgent(); strings.Contains(ua, ";MSIE") || strings.Contains(ua, "Trident/") {
+		w.Header().Set("X-XSS-Protection", "0")
+	}
 }
 
 // payloadEncoding chooses the form of a payload. In revision 3 all parsers agree on ASCII text and on the binary form,
@@ -242,7 +267,7 @@ func (s *Socket) servePost(w http.ResponseWriter, r *http.Request) {
 		s.cond.Broadcast() // an upgrade may wait for the end of the POST
 	}()
 	if state == stateClosed {
-		refuse(w, r, CodeUnknownSession)
+		s.server.refuseUnknown(w, r)
 		return
 	}
 	packets, status, failure := s.receive(w, r)
@@ -258,6 +283,7 @@ func (s *Socket) servePost(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/html")
 	w.Header().Set("Content-Length", "2")
+	setPollingHeaders(w, r)
 	_, _ = io.WriteString(w, "ok")
 }
 
@@ -333,10 +359,17 @@ func (s *Socket) cutPost() {
 	}
 }
 
-// parsePayload parses the body of a POST. In the text form of revision 3, where two dialects say the same about
+// parsePayload parses the body of a POST. A form without a payload has no packets. In the text form of revision 3, where two dialects say the same about
 // themselves, it looks for a witness of the older one.
 func (s *Socket) parsePayload(body []byte, isBinary bool) ([]packet.Packet, error) {
-	if isBinary {
+	switch {
+	case s.jsonp:
+		var ok bool
+		var err error
+		if body, ok, err = formPayload(body); !ok || err != nil {
+			return nil, err
+		}
+	case isBinary:
 		return packet.ParsePayload(s.rev, packet.Binary, body)
 	}
 	packets, err := packet.ParsePayload(s.rev, packet.Text, body)

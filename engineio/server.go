@@ -2,11 +2,8 @@ package engineio
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
-	"errors"
-	"net"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -40,6 +37,7 @@ type Server struct {
 	conf      *config
 	http      http.Handler // serve, behind CORS if that is on
 	allOrigin bool
+	initial   []*outgoing // what follows the open packet: InitialMessage, if there is one
 
 	wg       sync.WaitGroup // the goroutines of all sessions
 	mu       sync.Mutex
@@ -49,7 +47,7 @@ type Server struct {
 
 // NewServer returns a server whose sessions are served by h. It copies opts; nil means all defaults. Mount it in an
 // http.Server at opts.Path; it must be closed with Shutdown or Close, because http.Server's own do not know its
-// sessions.
+// sessions. It panics if InitialMessage or Cookie is none that can be sent.
 func NewServer(h Handler, opts *ServerOptions) *Server {
 	srv := &Server{handler: h, opts: opts.withDefaults(), sessions: make(map[string]*Socket)}
 	o := &srv.opts
@@ -64,6 +62,9 @@ func NewServer(h Handler, opts *ServerOptions) *Server {
 		receiving:      &receiveLimit{limit: o.ReceiveLimit},
 		log:            o.Logger,
 		wg:             &srv.wg,
+	}
+	if o.InitialMessage != nil {
+		srv.initial = []*outgoing{mustSend(*o.InitialMessage)}
 	}
 	srv.http = http.HandlerFunc(srv.serve)
 	if len(o.AllowedOrigins) > 0 {
@@ -102,11 +103,11 @@ func (srv *Server) serve(w http.ResponseWriter, r *http.Request) {
 	q := query(r.URL.RawQuery)
 	transport := Transport(q.Get("transport"))
 	if transport == WebTransport || !slices.Contains(srv.opts.Transports, transport) { // for that, see ServeWebTransport
-		refuse(w, r, CodeUnknownTransport)
+		srv.refuse(w, r, CodeUnknownTransport, "UNKNOWN_TRANSPORT: "+string(transport))
 		return
 	}
-	if code, ok := srv.originAllowed(r); !ok {
-		refuse(w, r, code)
+	if code, reason, ok := srv.originAllowed(r, srv.opts.JSONP && asksJSONP(transport, q)); !ok {
+		srv.refuse(w, r, code, reason)
 		return
 	}
 	if sid := q.Get("sid"); sid != "" {
@@ -118,15 +119,19 @@ func (srv *Server) serve(w http.ResponseWriter, r *http.Request) {
 
 func (srv *Server) serveSession(w http.ResponseWriter, r *http.Request, q url.Values, transport Transport, sid string) {
 	s := srv.session(sid)
+	if s == nil {
+		srv.refuseUnknown(w, r)
+		return
+	}
+	upgrade := transport == WebSocket && isUpgrade(r)
+	has, rev := s.Transport(), requestRevision(q)
 	switch {
-	case s == nil:
-		refuse(w, r, CodeUnknownSession)
-	case requestRevision(q) != s.rev:
-		refuse(w, r, CodeBadRequest)
-	case transport == WebSocket && isUpgrade(r):
+	case !upgrade && (transport != has || transport != Polling):
+		srv.refuseMismatch(w, r, transport, has)
+	case rev != s.rev:
+		srv.refuse(w, r, CodeBadRequest, fmt.Sprintf("PROTOCOL_MISMATCH: %d, the session's is %d", rev, s.rev))
+	case upgrade:
 		srv.serveUpgrade(w, r, s, q)
-	case transport != s.Transport() || transport != Polling:
-		refuse(w, r, CodeBadRequest)
 	case isUpgrade(r):
 		srv.acceptAndClose(w, r)
 	case r.Method == http.MethodGet:
@@ -145,15 +150,26 @@ func (srv *Server) session(sid string) *Socket {
 	return srv.sessions[sid]
 }
 
+func (srv *Server) refuseUnknown(w http.ResponseWriter, r *http.Request) {
+	srv.refuse(w, r, CodeUnknownSession, "UNKNOWN_SID")
+}
+
+func (srv *Server) refuseMismatch(w http.ResponseWriter, r *http.Request, transport, has Transport) {
+	srv.refuse(w, r, CodeBadRequest, fmt.Sprintf("TRANSPORT_MISMATCH: %s, the session's is %s", transport, has))
+}
+
 func (srv *Server) serveHandshake(w http.ResponseWriter, r *http.Request, q url.Values, transport Transport) {
-	rev := requestRevision(q)
-	switch {
+	switch rev := requestRevision(q); {
 	case r.Method != http.MethodGet:
-		refuse(w, r, CodeBadHandshakeMethod)
+		srv.refuse(w, r, CodeBadHandshakeMethod, "BAD_HANDSHAKE_METHOD: "+r.Method)
 	case transport == WebSocket && !isUpgrade(r):
-		refuse(w, r, CodeBadRequest)
+		srv.refuse(w, r, CodeBadRequest, "TRANSPORT_HANDSHAKE_ERROR: no upgrade")
+	case asksJSONP(transport, q) && !srv.opts.JSONP:
+		srv.opts.Logger.Warn("engineio: refused a request by JSONP; the option JSONP admits it")
+		srv.refuse(w, r, CodeUnknownTransport, "UNKNOWN_TRANSPORT: jsonp")
+	case !srv.allowed(w, r):
 	case !slices.Contains(srv.opts.Revisions, rev):
-		refuse(w, r, CodeUnsupportedRevision)
+		srv.refuse(w, r, CodeUnsupportedRevision, "UNSUPPORTED_PROTOCOL_VERSION: "+q.Get("EIO"))
 	case transport == WebSocket:
 		srv.openWebSocket(w, r, q, rev)
 	case isUpgrade(r):
@@ -163,40 +179,57 @@ func (srv *Server) serveHandshake(w http.ResponseWriter, r *http.Request, q url.
 	}
 }
 
-var errOpening = errors.New("engineio: too much to keep of this request")
-
-// refuseSession answers a request for which open made no session.
-func refuseSession(w http.ResponseWriter, err error) {
-	if errors.Is(err, ErrServerClosed) {
-		http.Error(w, "server is shutting down", http.StatusServiceUnavailable)
-		return
+// allowed asks AllowRequest, and answers for it if it refuses.
+func (srv *Server) allowed(w http.ResponseWriter, r *http.Request) bool {
+	if srv.opts.AllowRequest == nil {
+		return true
 	}
-	http.Error(w, "too much to keep of this request", http.StatusRequestHeaderFieldsTooLarge)
+	err := srv.opts.AllowRequest(r)
+	if err == nil {
+		return true
+	}
+	srv.refuseWith(w, r, CodeForbidden, orElse(err.Error(), codeMessages[CodeForbidden]), "FORBIDDEN: AllowRequest")
+	return false
 }
 
-// open makes a session, unless the server is closed or the request too large to keep. The caller starts it with run.
+// open makes a session. If it makes none, refuseSession knows what to answer. The caller starts it with run.
 func (srv *Server) open(r *http.Request, q url.Values, rev Revision, transport Transport) (*Socket, error) {
+	id, err := srv.newID(r)
+	if err != nil {
+		return nil, err
+	}
 	ctx := context.Background()
 	if srv.opts.SessionContext != nil {
 		ctx = srv.opts.SessionContext(r)
 	}
-	s := newSocket(ctx, newSID(), rev, transport, srv.conf)
+	s := newSocket(ctx, id, rev, transport, srv.conf)
 	s.server, s.opening = srv, newOpening(r)
 	if len(s.opening.text) > maxOpening {
 		return nil, errOpening
 	}
-	s.base64 = q.Get("b64") != ""
+	s.jsonp = asksJSONP(transport, q)
+	s.base64 = s.jsonp || q.Get("b64") != ""
 	s.twice = s.base64 && rev == Revision3 && isTimestampOfOldClient(q.Get("t"))
+	if err := srv.add(s); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// add makes s one of the server's sessions.
+func (srv *Server) add(s *Socket) error {
 	srv.mu.Lock()
-	if srv.closed {
-		srv.mu.Unlock()
-		return nil, ErrServerClosed
+	defer srv.mu.Unlock()
+	switch {
+	case srv.closed:
+		return ErrServerClosed
+	case srv.sessions[s.id] != nil:
+		return errIDInUse
 	}
 	srv.wg.Add(1)
 	srv.sessions[s.id] = s
 	s.startHeartbeat() // under the lock: whoever finds the session finds its timer too
-	srv.mu.Unlock()
-	return s, nil
+	return nil
 }
 
 // run serves a session that open made, on the one goroutine that it costs.
@@ -217,7 +250,9 @@ func (srv *Server) abandon(s *Socket, err error) {
 func (srv *Server) remove(s *Socket) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	delete(srv.sessions, s.id)
+	if srv.sessions[s.id] == s { // GenerateID may give an ID again, and a session is removed more than once
+		delete(srv.sessions, s.id)
+	}
 }
 
 // Sockets returns the sessions that are open now, in no order.
@@ -305,13 +340,6 @@ type handshake struct {
 	MaxPayload   int         `json:"maxPayload"`
 }
 
-// newSID returns 144 random bits: a session ID must not be guessed, since it is all that a request has to show.
-func newSID() string {
-	var b [18]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return base64.RawURLEncoding.EncodeToString(b[:])
-}
-
 // query parses a query string as the reference does: what cannot be read is left out, and the last value of a key wins.
 func query(raw string) url.Values {
 	q, _ := url.ParseQuery(raw)
@@ -339,71 +367,6 @@ func isTimestampOfOldClient(t string) bool {
 
 func isUpgrade(r *http.Request) bool {
 	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
-}
-
-var codeMessages = [...]string{
-	CodeUnknownTransport:    "Transport unknown",
-	CodeUnknownSession:      "Session ID unknown",
-	CodeBadHandshakeMethod:  "Bad handshake method",
-	CodeBadRequest:          "Bad request",
-	CodeForbidden:           "Forbidden",
-	CodeUnsupportedRevision: "Unsupported protocol version",
-}
-
-// refuse answers with an error of the protocol: JSON to a poll, plain text to a WebSocket handshake.
-func refuse(w http.ResponseWriter, r *http.Request, code int) {
-	message := codeMessages[code]
-	if isUpgrade(r) {
-		w.Header().Set("Connection", "close")
-		w.Header().Set("Content-Type", "text/html")
-		w.WriteHeader(http.StatusBadRequest)
-		_, _ = w.Write([]byte(message))
-		return
-	}
-	status := http.StatusBadRequest
-	if code == CodeForbidden {
-		status = http.StatusForbidden
-	}
-	body, err := json.Marshal(struct {
-		Code    int    `json:"code"`
-		Message string `json:"message"`
-	}{code, message})
-	if err != nil {
-		panic("engineio: error body: " + err.Error()) // a struct of a string and a number
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_, _ = w.Write(body)
-}
-
-// originAllowed checks the Origin header, which browsers send and pages cannot forge, on every transport: CORS headers
-// alone do not keep a foreign page from opening a WebSocket.
-func (srv *Server) originAllowed(r *http.Request) (code int, ok bool) {
-	origin := r.Header.Get("Origin")
-	if origin == "" || srv.allOrigin {
-		return 0, true
-	}
-	if strings.EqualFold(origin, r.Host) || hostAndPort(origin) {
-		// Not a browser, which sends null or scheme://host: the WebSocket of engine.io-client 1.x in Node.js leaves the
-		// scheme out. It may not equal Host behind a proxy that rewrites that.
-		return 0, true
-	}
-	u, err := url.Parse(origin)
-	if err != nil {
-		return CodeBadRequest, false
-	}
-	sameHost := u.Host != "" && strings.EqualFold(u.Host, r.Host)
-	if sameHost || slices.ContainsFunc(srv.opts.AllowedOrigins, func(o string) bool { return strings.EqualFold(o, origin) }) {
-		return 0, true
-	}
-	srv.opts.Logger.Warn("engineio: refused a page of another origin; AllowedOrigins admits it", "origin", origin, "host", r.Host)
-	return CodeForbidden, false
-}
-
-// hostAndPort says whether origin is host:port without a scheme.
-func hostAndPort(origin string) bool {
-	_, port, err := net.SplitHostPort(origin)
-	return err == nil && port != "" && strings.Trim(port, "0123456789") == ""
 }
 
 // bodyDeadline bounds how long the body of a POST may take.

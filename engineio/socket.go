@@ -20,6 +20,7 @@ type Socket struct {
 	// Fixed at creation.
 	id      string
 	rev     Revision
+	jsonp   bool // server: the client polls by script tags
 	conf    *config
 	opening *opening // server only: the request that opened the session
 	server  *Server  // nil at a client

@@ -242,6 +242,30 @@ func TestCloseFinishesTheUpgradeFirst(t *testing.T) {
 	}
 }
 
+func TestShutdownFinishesUpgradesFirst(t *testing.T) {
+	inSite(t, echo, nil, func(t *testing.T, w *site) {
+		v := w.open(Revision4)
+		poll := later(v.poll)
+		l := v.upgrade()
+		l.say("2probe")
+		require.Equal(t, "3probe", l.text())
+		require.Equal(t, "200 6", (<-poll).brief())
+		down := make(chan error, 1)
+		go func() { down <- w.srv.Shutdown(t.Context()) }()
+		synctest.Wait()
+		require.Empty(t, down)
+		require.Equal(t, http.StatusServiceUnavailable, w.ask("GET", polling4, nil).status, "no new sessions")
+		l.say("5")
+		f, err := l.frame()
+		require.NoError(t, err)
+		require.Equal(t, ws.OpClose, f.Header.OpCode)
+		l.write(ws.Header{Fin: true, OpCode: ws.OpClose}, "")
+		require.NoError(t, <-down)
+		require.NoError(t, l.conn.Close())
+		requireNothingLeft(t, w.srv)
+	})
+}
+
 // A close that meets an upgrade that never ends is told by polling when the upgrade is given up.
 func TestCloseWithAnUpgradeThatNeverEnds(t *testing.T) {
 	h := newWitness()

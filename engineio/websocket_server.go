@@ -3,9 +3,11 @@ package engineio
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -17,6 +19,7 @@ import (
 func (srv *Server) accept(w http.ResponseWriter, r *http.Request, rev Revision, base64 bool) (*stream, error) {
 	// No timeout of the library's: a deadline costs the connection memory for good.
 	u := ws.HTTPUpgrader{
+		Header:   handshakeHeader(w.Header()),
 		Protocol: func(string) bool { return true },
 	}
 	h := &hijacker{ResponseWriter: w, timeout: srv.opts.WriteTimeout}
@@ -28,6 +31,9 @@ func (srv *Server) accept(w http.ResponseWriter, r *http.Request, rev Revision, 
 		if conn != nil {
 			_ = conn.Close()
 		}
+		if refused, ok := errors.AsType[*ws.ConnectionRejectedError](err); ok {
+			srv.report(r, CodeBadRequest, refused.Error(), "TRANSPORT_HANDSHAKE_ERROR: "+refused.Error())
+		}
 		return nil, err
 	}
 	c := newStream(conn, rev, ws.StateServerSide, srv.conf)
@@ -37,6 +43,23 @@ func (srv *Server) accept(w http.ResponseWriter, r *http.Request, rev Revision, 
 		c.preload(bytes.Clone(early))
 	}
 	return c, nil
+}
+
+// handshakeHeader returns what of h, where handlers around this one may have set something, goes into the answer to a
+// handshake: all but what the handshake itself decides, and what a 101 must not have.
+func handshakeHeader(h http.Header) http.Header {
+	h = h.Clone()
+	for k := range h {
+		switch name := http.CanonicalHeaderKey(k); name {
+		case "Connection", "Upgrade", "Trailer", "Transfer-Encoding", "Content-Length":
+			delete(h, k)
+		default:
+			if strings.HasPrefix(name, "Sec-Websocket-") || strings.HasPrefix(name, http.TrailerPrefix) {
+				delete(h, k)
+			}
+		}
+	}
+	return h
 }
 
 // hijacker closes the connection that it takes over after a time, unless its timer is stopped: the answer to a handshake
@@ -66,9 +89,10 @@ func (srv *Server) acceptAndClose(w http.ResponseWriter, r *http.Request) {
 func (srv *Server) openWebSocket(w http.ResponseWriter, r *http.Request, q url.Values, rev Revision) {
 	s, err := srv.open(r, q, rev, WebSocket)
 	if err != nil {
-		refuseSession(w, err)
+		srv.refuseSession(w, r, err)
 		return
 	}
+	srv.setCookie(w, s)
 	c, err := srv.accept(w, r, rev, s.base64)
 	if err != nil {
 		srv.abandon(s, err)
@@ -83,7 +107,8 @@ func (srv *Server) begin(s *Socket, c *stream, transport Transport) {
 	s.adopt(c)
 	s.writing = true // the open packet goes first
 	s.mu.Unlock()
-	err := c.writePacket(srv.openPacket(s, transport))
+	open := srv.openPacket(s, transport)
+	_, err := c.writeAll(append([]*outgoing{{typ: open.Type, data: open.Data}}, srv.initial...), true)
 	s.mu.Lock()
 	s.writing = false
 	ended := s.state == stateClosed

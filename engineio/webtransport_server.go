@@ -23,18 +23,20 @@ import (
 // Programs use the Server or Handler of package [github.com/bigcompany/mesh/engineio/webtransport], which call it.
 func (srv *Server) ServeWebTransport(w http.ResponseWriter, r *http.Request, accept func(context.Context) (Stream, error)) {
 	q := query(r.URL.RawQuery)
-	switch code, ok := srv.originAllowed(r); {
+	switch code, reason, ok := srv.originAllowed(r, false); {
 	case !srv.answersAt(r.URL.Path):
 		http.NotFound(w, r)
 		return
 	case !slices.Contains(srv.opts.Transports, WebTransport):
-		refuse(w, r, CodeUnknownTransport)
+		srv.refuse(w, r, CodeUnknownTransport, "UNKNOWN_TRANSPORT: webtransport")
 		return
 	case !ok:
-		refuse(w, r, code)
+		srv.refuse(w, r, code, reason)
+		return
+	case !srv.allowed(w, r):
 		return
 	case requestRevision(q) != Revision4 || !slices.Contains(srv.opts.Revisions, Revision4):
-		refuse(w, r, CodeUnsupportedRevision)
+		srv.refuse(w, r, CodeUnsupportedRevision, "UNSUPPORTED_PROTOCOL_VERSION: "+q.Get("EIO"))
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), srv.opts.UpgradeTimeout)
@@ -84,6 +86,8 @@ func readOpen(c *stream) (sid string, err error) {
 func (srv *Server) openWebTransport(c *stream, r *http.Request, q url.Values, inTime func() bool) {
 	s, err := srv.open(r, q, Revision4, WebTransport)
 	if err != nil {
+		e := notOpened(err)
+		srv.report(r, e.Code, e.Message, e.Reason)
 		c.end(nil)
 		return
 	}

@@ -1,0 +1,102 @@
+package engineio
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+)
+
+// ConnectionError is a request that a server refused: one that was to open a session, or to reach one.
+type ConnectionError struct {
+	// Request is the request. It must not be kept.
+	Request *http.Request
+	// Code is the Engine.IO error code that was answered (one of the Code… constants), or -1 if the answer held none,
+	// because the server is closed or the request too large.
+	Code int
+	// Message is what the client was told.
+	Message string
+	// Reason is what the client was not told: what the reference implementation calls it, such as UNKNOWN_TRANSPORT,
+	// TRANSPORT_MISMATCH, INVALID_ORIGIN or ID_GENERATION_ERROR, and mostly a colon and what was wrong. It never
+	// holds a session ID.
+	Reason string
+}
+
+func (e *ConnectionError) Error() string {
+	return fmt.Sprintf("engineio: request refused: %s (code %d): %s", e.Message, e.Code, e.Reason)
+}
+
+var codeMessages = [...]string{
+	CodeUnknownTransport:    "Transport unknown",
+	CodeUnknownSession:      "Session ID unknown",
+	CodeBadHandshakeMethod:  "Bad handshake method",
+	CodeBadRequest:          "Bad request",
+	CodeForbidden:           "Forbidden",
+	CodeUnsupportedRevision: "Unsupported protocol version",
+}
+
+// refuse answers with an error of the protocol: JSON to a poll, plain text to a WebSocket handshake.
+func (srv *Server) refuse(w http.ResponseWriter, r *http.Request, code int, reason string) {
+	srv.refuseWith(w, r, code, codeMessages[code], reason)
+}
+
+func (srv *Server) refuseWith(w http.ResponseWriter, r *http.Request, code int, message, reason string) {
+	srv.report(r, code, message, reason)
+	if isUpgrade(r) {
+		w.Header().Set("Connection", "close")
+		w.Header().Set("Content-Type", "text/html")
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = w.Write([]byte(message))
+		return
+	}
+	status := http.StatusBadRequest
+	if code == CodeForbidden {
+		status = http.StatusForbidden
+	}
+	body, err := json.Marshal(struct {
+		Code    int    `json:"code"`
+		Message string `json:"message"`
+	}{code, message})
+	if err != nil {
+		panic("engineio: error body: " + err.Error()) // a struct of a string and a number
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}
+
+var errOpening = errors.New("too much to keep of this request")
+
+// refuseSession answers a request for which open made no session.
+func (srv *Server) refuseSession(w http.ResponseWriter, r *http.Request, err error) {
+	e := notOpened(err)
+	if e.Code >= 0 {
+		srv.refuseWith(w, r, e.Code, e.Message, e.Reason)
+		return
+	}
+	srv.report(r, e.Code, e.Message, e.Reason)
+	status := http.StatusRequestHeaderFieldsTooLarge
+	if errors.Is(err, ErrServerClosed) {
+		status = http.StatusServiceUnavailable
+	}
+	http.Error(w, e.Message, status)
+}
+
+// notOpened translates an error of open.
+func notOpened(err error) ConnectionError {
+	switch {
+	case errors.Is(err, ErrServerClosed):
+		return ConnectionError{Code: -1, Message: "server is shutting down", Reason: "SERVER_CLOSED"}
+	case errors.Is(err, errOpening):
+		return ConnectionError{Code: -1, Message: err.Error(), Reason: "REQUEST_TOO_LARGE"}
+	default:
+		return ConnectionError{Code: CodeBadRequest, Message: codeMessages[CodeBadRequest], Reason: "ID_GENERATION_ERROR: " + err.Error()}
+	}
+}
+
+// report tells OnConnectionError of a request that is refused.
+func (srv *Server) report(r *http.Request, code int, message, reason string) {
+	if f := srv.opts.OnConnectionError; f != nil {
+		f(&ConnectionError{Request: r, Code: code, Message: message, Reason: reason})
+	}
+}

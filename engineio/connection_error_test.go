@@ -1,0 +1,144 @@
+package engineio
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// complaints collects what OnConnectionError is told.
+type complaints struct {
+	mu  sync.Mutex
+	all []*ConnectionError
+}
+
+func (c *complaints) add(e *ConnectionError) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all = append(c.all, e)
+}
+
+// take returns what came since the last call.
+func (c *complaints) take() []*ConnectionError {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer func() { c.all = nil }()
+	return c.all
+}
+
+func TestEachRefusalIsReportedOnceWithItsReason(t *testing.T) {
+	var told complaints
+	deny, noID := false, false
+	opts := &ServerOptions{
+		Revisions:         []Revision{Revision4},
+		OnConnectionError: told.add,
+		AllowRequest: func(*http.Request) error {
+			if deny {
+				return errors.New("no thank you")
+			}
+			return nil
+		},
+		GenerateID: func(*http.Request) (string, error) {
+			if noID {
+				return "", errors.New("no more IDs")
+			}
+			return newSID(), nil
+		},
+	}
+	w := newSite(t, echo, opts)
+	v := w.open(Revision4)
+	stream, sid := w.session(Revision4)
+	require.Empty(t, told.take())
+	asWebSocket := func(query string) string { return strings.Replace(query, "polling", "websocket", 1) }
+	const ws4 = "EIO=4&transport=websocket"
+	for _, c := range []struct {
+		name, method, query string
+		upgrade             bool
+		header              []string
+		code                int
+		message, reason     string
+	}{
+		{"unknown transport", "GET", "EIO=4&transport=tobi", false, nil, 0, "Transport unknown", "UNKNOWN_TRANSPORT: tobi"},
+		{"unknown transport, upgrade", "GET", "EIO=4&transport=tobi", true, nil, 0, "Transport unknown", "UNKNOWN_TRANSPORT: tobi"},
+		{"unknown session", "GET", polling4 + "&sid=secret", false, nil, 1, "Session ID unknown", "UNKNOWN_SID"},
+		{"method", "PUT", polling4, false, nil, 2, "Bad handshake method", "BAD_HANDSHAKE_METHOD: PUT"},
+		{"no upgrade", "GET", ws4, false, nil, 3, "Bad request", "TRANSPORT_HANDSHAKE_ERROR: no upgrade"},
+		{"transport of the session", "GET", asWebSocket(v.query), false, nil, 3, "Bad request", "TRANSPORT_MISMATCH: websocket, the session's is polling"},
+		{"poll of a WebSocket's session", "GET", polling4 + "&sid=" + sid, false, nil, 3, "Bad request", "TRANSPORT_MISMATCH: polling, the session's is websocket"},
+		{"revision of the session", "GET", strings.Replace(v.query, "EIO=4", "EIO=3", 1), false, nil, 3, "Bad request", "PROTOCOL_MISMATCH: 3, the session's is 4"},
+		{"unreadable origin", "GET", polling4, false, []string{"Origin", "http://%zz"}, 3, "Bad request", "INVALID_ORIGIN: http://%zz"},
+		{"origin", "GET", polling4, false, []string{"Origin", "http://evil.example"}, 4, "Forbidden", "FORBIDDEN: origin http://evil.example"},
+		{"origin, upgrade", "GET", ws4, true, []string{"Origin", "http://evil.example"}, 4, "Forbidden", "FORBIDDEN: origin http://evil.example"},
+		{"revision", "GET", "EIO=3&transport=polling", false, nil, 5, "Unsupported protocol version", "UNSUPPORTED_PROTOCOL_VERSION: 3"},
+		{"JSONP", "GET", polling4 + "&j=0", false, nil, 0, "Transport unknown", "UNKNOWN_TRANSPORT: jsonp"},
+		{"WebSocket of another version", "GET", ws4, true, []string{"Sec-WebSocket-Key", "short"}, 3, `handshake error: bad "Sec-WebSocket-Key" header`, `TRANSPORT_HANDSHAKE_ERROR: handshake error: bad "Sec-WebSocket-Key" header`},
+		{"too large", "GET", polling4 + "&x=" + strings.Repeat("x", maxOpening), false, nil, -1, "too much to keep of this request", "REQUEST_TOO_LARGE"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.upgrade {
+				raw := w.handshakeText(c.query, c.header...)
+				if len(c.header) > 0 && c.header[0] == "Sec-WebSocket-Key" {
+					raw = strings.Replace(raw, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", "", 1)
+				}
+				_, l := w.send(raw)
+				_, err := l.r.ReadByte() // the end of the connection comes after the report
+				require.Error(t, err)
+				require.NoError(t, l.conn.Close())
+			} else {
+				require.NoError(t, w.ask(c.method, c.query, nil, c.header...).err)
+			}
+			var got []*ConnectionError
+			require.Eventually(t, func() bool { got = append(got, told.take()...); return len(got) > 0 }, patience, 1)
+			require.Len(t, got, 1)
+			require.Equal(t, c.code, got[0].Code)
+			require.Equal(t, c.message, got[0].Message)
+			require.Equal(t, c.reason, got[0].Reason)
+			require.Equal(t, c.query, got[0].Request.URL.RawQuery)
+			require.NotContains(t, got[0].Error(), "secret")
+			require.ErrorContains(t, got[0], c.reason)
+		})
+	}
+	v.requireEcho("alive")
+	stream.requireEcho("alive")
+	require.NoError(t, stream.conn.Close())
+
+	noID = true
+	require.Equal(t, "400 "+badRequest, w.ask("GET", polling4, nil).brief())
+	got := told.take()
+	require.Len(t, got, 1)
+	require.Equal(t, "ID_GENERATION_ERROR: no more IDs", got[0].Reason)
+
+	deny = true
+	w.ask("GET", polling4, nil)
+	got = told.take()
+	require.Len(t, got, 1)
+	require.Equal(t, CodeForbidden, got[0].Code)
+	require.Equal(t, "no thank you", got[0].Message)
+	require.Equal(t, "FORBIDDEN: AllowRequest", got[0].Reason)
+
+	deny, noID = false, false
+	require.NoError(t, w.srv.Close())
+	require.Equal(t, http.StatusServiceUnavailable, w.ask("GET", polling4, nil).status)
+	got = told.take()
+	require.Len(t, got, 1)
+	require.Equal(t, -1, got[0].Code)
+	require.Equal(t, "SERVER_CLOSED", got[0].Reason)
+}
+
+// What is no refusal is not reported: requests of sessions, and errors that end one.
+func TestWhatEndsASessionIsNoConnectionError(t *testing.T) {
+	var told complaints
+	w := newSite(t, echo, &ServerOptions{OnConnectionError: told.add, MaxPayload: 10})
+	v := w.open(Revision4)
+	v.requireEcho("x")
+	require.Equal(t, "413 ", v.post(strings.Repeat("4", 11)).brief())
+	require.Equal(t, "500 ", w.ask("PUT", v.query, nil).brief())
+	require.Equal(t, "400 ", v.post("abc").brief())
+	require.Empty(t, told.take())
+	require.Equal(t, "400 "+unknownSession, v.poll().brief())
+	require.Len(t, told.take(), 1)
+}

@@ -1,0 +1,276 @@
+package engineio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// sidOf returns the session ID in an open packet.
+func sidOf(t *testing.T, open string) string {
+	t.Helper()
+	_, rest, ok := strings.Cut(open, `"sid":"`)
+	require.True(t, ok, open)
+	sid, _, _ := strings.Cut(rest, `"`)
+	return sid
+}
+
+func TestAllowRequest(t *testing.T) {
+	opts := bothRevisions()
+	asked := 0
+	opts.AllowRequest = func(r *http.Request) error {
+		asked++
+		return map[string]error{"yes": nil, "no": errors.New("the message"), "": errors.New("")}[r.Header.Get("X-Ticket")]
+	}
+	w := newSite(t, echo, opts)
+	for i, rev := range []Revision{Revision3, Revision4} {
+		query := fmt.Sprintf("EIO=%d&transport=polling", rev)
+		a := w.ask("GET", query, nil, "X-Ticket", "no")
+		require.Equal(t, `403 {"code":4,"message":"the message"}`, a.brief())
+		require.Equal(t, "application/json", a.header.Get("Content-Type"))
+		require.Equal(t, "403 "+forbidden, w.ask("GET", query, nil).brief(), "no text")
+
+		a, l := w.shake(strings.Replace(query, "polling", "websocket", 1), "X-Ticket", "no")
+		require.Equal(t, "400 the message", a.brief(), "before 101")
+		require.NoError(t, l.conn.Close())
+		a, l = w.shake(query, "X-Ticket", "no") // polling with the headers of an upgrade
+		require.Equal(t, "400 the message", a.brief())
+		require.NoError(t, l.conn.Close())
+		require.Len(t, w.srv.Sockets(), i, "those of the turn before")
+
+		l = w.line(strings.Replace(query, "polling", "websocket", 1), "X-Ticket", "yes")
+		require.True(t, strings.HasPrefix(l.text(), "0{"))
+		l.say("1")
+		require.Equal(t, "close", l.ending())
+		a = w.ask("GET", query, nil, "X-Ticket", "yes")
+		require.Equal(t, 200, a.status)
+
+		before := asked
+		v := &visit{w: w, rev: rev, sid: sidOf(t, a.body), query: query + "&sid=" + sidOf(t, a.body)}
+		v.requireEcho("not asked for open sessions")
+		l = w.line(strings.Replace(v.query, "polling", "websocket", 1))
+		require.NoError(t, l.conn.Close())
+		require.Equal(t, before, asked)
+	}
+}
+
+// The order of the checks shows in what is answered to a request with several faults.
+func TestAllowRequestIsAskedBehindTheServersOwnChecks(t *testing.T) {
+	no := func(*http.Request) error { return errors.New("no") }
+	w := newSite(t, echo, &ServerOptions{AllowRequest: no, GenerateID: func(*http.Request) (string, error) {
+		t.Error("GenerateID asked for a request that is not allowed")
+		return "", nil
+	}})
+	require.Equal(t, "400 "+unknownTransport, w.ask("GET", "EIO=4&transport=tobi", nil).brief())
+	require.Equal(t, "400 "+badRequest, w.ask("GET", polling4, nil, "Origin", "http://%zz").brief())
+	require.Equal(t, "403 "+forbidden, w.ask("GET", polling4, nil, "Origin", "http://evil.example").brief())
+	require.Equal(t, "400 "+unknownSession, w.ask("GET", polling4+"&sid=x", nil).brief())
+	require.Equal(t, "400 "+badMethod, w.ask("POST", polling4, nil).brief())
+	require.Equal(t, "400 "+badRequest, w.ask("GET", "EIO=4&transport=websocket", nil).brief())
+	const refused = `403 {"code":4,"message":"no"}`
+	require.Equal(t, refused, w.ask("GET", "EIO=3&transport=polling", nil).brief(), "before the revision")
+	require.Equal(t, refused, w.ask("GET", polling4, nil).brief(), "before the ID")
+}
+
+func TestGenerateID(t *testing.T) {
+	opts := bothRevisions()
+	opts.GenerateID = func(r *http.Request) (string, error) {
+		id := r.Header.Get("X-ID")
+		if id == "none" {
+			return "unused", errors.New("no ID")
+		}
+		return id, nil
+	}
+	w := newSite(t, echo, opts)
+	a := w.ask("GET", polling4, nil, "X-ID", "my-ID_1")
+	require.Equal(t, "my-ID_1", sidOf(t, a.body))
+	v := &visit{w: w, rev: Revision4, sid: "my-ID_1", query: polling4 + "&sid=my-ID_1"}
+	require.Equal(t, "my-ID_1", v.socket().ID())
+	l := w.line("EIO=3&transport=websocket", "X-ID", "2")
+	require.Equal(t, "2", sidOf(t, l.text()))
+
+	for _, id := range []string{"none", "", "my-ID_1", "2", "a b", "a/b", `"`, "é", "a\x00", "a.b", strings.Repeat("a", 100) + "="} {
+		if !strings.Contains(id, "\x00") {
+			require.Equal(t, "400 "+badRequest, w.ask("GET", polling4, nil, "X-ID", id).brief(), "%q", id)
+		} else {
+			require.False(t, validID(id))
+		}
+	}
+	refused, other := w.shake("EIO=4&transport=websocket", "X-ID", "my-ID_1")
+	require.Equal(t, "400 Bad request", refused.brief(), "before 101")
+	require.NoError(t, other.conn.Close())
+	require.Len(t, w.srv.Sockets(), 2)
+	v.requireEcho("the session that has the ID lives on")
+	l.requireEcho("and so does the other")
+	require.NoError(t, l.conn.Close())
+}
+
+func TestIDThatIsGivenAgainBelongsToTheNewSession(t *testing.T) {
+	w := newSite(t, echo, &ServerOptions{GenerateID: func(*http.Request) (string, error) { return "id", nil }})
+	require.Equal(t, 200, w.ask("GET", polling4, nil).status)
+	v := &visit{w: w, rev: Revision4, sid: "id", query: polling4 + "&sid=id"}
+	first := v.socket()
+	first.Abort(nil)
+	require.Equal(t, 200, w.ask("GET", polling4, nil).status)
+	first.Abort(nil)
+	require.NotSame(t, first, v.socket())
+	v.requireEcho("the second session lives")
+}
+
+func greet(ctx context.Context, s *Socket) {
+	_ = s.Write(ctx, Text("from the handler"))
+	_, _ = s.Read(ctx)
+}
+
+func TestInitialMessageFollowsTheOpenPacket(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		message Message
+		text    map[Revision]string // in a text payload
+		frame   map[Revision]string
+	}{
+		{"text", Text("init"), map[Revision]string{3: "4init", 4: "4init"}, map[Revision]string{3: "4init", 4: "4init"}},
+		{"prepared", Prepare(Text("init")), map[Revision]string{3: "4init", 4: "4init"}, map[Revision]string{3: "4init", 4: "4init"}},
+		{"binary", Binary([]byte{1, 2}), map[Revision]string{3: "b4AQI=", 4: "bAQI="}, map[Revision]string{3: "\x04\x01\x02", 4: "\x01\x02"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			opts := bothRevisions()
+			opts.InitialMessage = &c.message
+			w := newSite(t, HandlerFunc(greet), opts)
+			for _, rev := range []Revision{Revision3, Revision4} {
+				a := w.ask("GET", fmt.Sprintf("EIO=%d&transport=polling&b64=1", rev), nil)
+				open := a.body[strings.Index(a.body, "0{") : strings.Index(a.body, "}")+1]
+				require.Equal(t, framed(rev, open, c.text[rev]), a.body, "in the same payload")
+				v := &visit{w: w, rev: rev, query: fmt.Sprintf("EIO=%d&transport=polling&sid=%s", rev, sidOf(t, a.body))}
+				require.Equal(t, "200 "+v.framed("4from the handler"), v.poll().brief())
+
+				l := w.line(fmt.Sprintf("EIO=%d&transport=websocket", rev))
+				require.True(t, strings.HasPrefix(l.text(), "0{"))
+				f, err := l.frame()
+				require.NoError(t, err)
+				require.Equal(t, c.frame[rev], string(f.Payload))
+				require.Equal(t, "4from the handler", l.text())
+				require.NoError(t, l.conn.Close())
+			}
+		})
+	}
+	t.Run("what some transport cannot carry", func(t *testing.T) {
+		for _, m := range []Message{Text("\xff"), Text("a\x1eb")} {
+			require.Panics(t, func() { NewServer(echo, &ServerOptions{InitialMessage: &m}) })
+		}
+	})
+}
+
+func TestCookie(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		template *http.Cookie
+		want     string // with SID for the session's ID
+	}{
+		{"none", nil, ""},
+		{"default", &http.Cookie{}, "io=SID; Path=/; HttpOnly; SameSite=Lax"},
+		{"the value is the session's", &http.Cookie{Name: "sticky", Value: "x", Path: "/rt", MaxAge: 60, Secure: true, SameSite: http.SameSiteStrictMode},
+			"sticky=SID; Path=/rt; Max-Age=60; HttpOnly; Secure; SameSite=Strict"},
+		{"no SameSite", &http.Cookie{SameSite: http.SameSiteDefaultMode}, "io=SID; Path=/; HttpOnly"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			opts := bothRevisions()
+			opts.Cookie = c.template
+			w := newSite(t, echo, opts)
+			for _, rev := range []Revision{Revision3, Revision4} {
+				a := w.ask("GET", fmt.Sprintf("EIO=%d&transport=polling", rev), nil)
+				want := strings.ReplaceAll(c.want, "SID", sidOf(t, a.body))
+				require.Equal(t, want, strings.Join(a.header.Values("Set-Cookie"), "|"))
+				v := &visit{w: w, rev: rev, sid: sidOf(t, a.body), query: fmt.Sprintf("EIO=%d&transport=polling&sid=%s", rev, sidOf(t, a.body))}
+				a = v.post(v.framed("4x"))
+				require.Empty(t, a.header.Values("Set-Cookie"), "in the first answer only")
+				require.Empty(t, v.poll().header.Values("Set-Cookie"))
+				a, l := w.shake(strings.Replace(v.query, "polling", "websocket", 1))
+				require.Equal(t, http.StatusSwitchingProtocols, a.status)
+				require.Empty(t, a.header.Values("Set-Cookie"))
+				require.NoError(t, l.conn.Close())
+
+				a, l = w.shake(fmt.Sprintf("EIO=%d&transport=websocket", rev))
+				require.Equal(t, strings.ReplaceAll(c.want, "SID", sidOf(t, l.text())), strings.Join(a.header.Values("Set-Cookie"), "|"))
+				require.NoError(t, l.conn.Close())
+			}
+		})
+	}
+	if c := (&http.Cookie{Name: "x"}); true {
+		NewServer(echo, &ServerOptions{Cookie: c})
+		require.Equal(t, &http.Cookie{Name: "x"}, c, "the template stays the caller's")
+	}
+	require.Panics(t, func() { NewServer(echo, &ServerOptions{Cookie: &http.Cookie{Name: "a b"}}) })
+}
+
+// What a handler around the server sets in the header goes into every answer, that to a WebSocket handshake included.
+func TestHeadersOfAHandlerAround(t *testing.T) {
+	srv := NewServer(echo, &ServerOptions{AllowedOrigins: []string{"https://good.example"}, Cookie: &http.Cookie{}})
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Powered-By", "mesh")
+		h.Add("Set-Cookie", "a=1")
+		h.Add("Set-Cookie", "b=2")
+		h["x-raw"] = []string{"as it is\r\nInjected: 1"}
+		if r.Header.Get("Upgrade") != "" { // what the handshake itself decides
+			h.Set("Connection", "close")
+			h.Set("Upgrade", "h2c")
+			h.Set("Content-Length", "7")
+			h.Set("Transfer-Encoding", "chunked")
+			h.Set("Sec-WebSocket-Accept", "mine")
+			h.Set("Sec-WebSocket-Extensions", "mine")
+			h["sec-websocket-protocol"] = []string{"mine"}
+		}
+		srv.ServeHTTP(w, r)
+	}))
+	defer web.Close()
+	defer func() { require.NoError(t, srv.Close()) }()
+	w := &site{t: t, base: web.URL + "/engine.io/", client: web.Client(), srv: srv}
+
+	open := w.ask("GET", polling4, nil)
+	v := &visit{w: w, rev: Revision4, query: polling4 + "&sid=" + sidOf(t, open.body)}
+	require.Len(t, open.header.Values("Set-Cookie"), 3, "beside the session's own")
+	upgrade, l := w.shake(strings.Replace(v.query, "polling", "websocket", 1), "Origin", "https://good.example")
+	require.Equal(t, http.StatusSwitchingProtocols, upgrade.status)
+	require.NoError(t, l.conn.Close())
+	for name, a := range map[string]answer{
+		"open": open, "POST": v.post("4x"), "poll": v.poll(), "refusal": w.ask("GET", "", nil), "upgrade": upgrade,
+	} {
+		require.Equal(t, "mesh", a.header.Get("X-Powered-By"), name)
+		require.Subset(t, a.header.Values("Set-Cookie"), []string{"a=1", "b=2"}, name)
+		require.Empty(t, a.header.Values("Injected"), name)
+	}
+	require.Equal(t, "Upgrade", upgrade.header.Get("Connection"))
+	require.Equal(t, "websocket", upgrade.header.Get("Upgrade"))
+	require.Equal(t, []string{"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="}, upgrade.header.Values("Sec-WebSocket-Accept"))
+	require.Empty(t, upgrade.header.Values("Sec-WebSocket-Extensions"))
+	require.Empty(t, upgrade.header.Values("Sec-WebSocket-Protocol"))
+	require.Empty(t, upgrade.header.Values("Content-Length"))
+	require.Empty(t, upgrade.header.Values("Transfer-Encoding"))
+	require.Equal(t, "https://good.example", upgrade.header.Get("Access-Control-Allow-Origin"), "CORS is one of them")
+}
+
+func TestAnswersToInternetExplorer(t *testing.T) {
+	w := newSite(t, echo, nil)
+	for ua, want := range map[string]string{
+		"Mozilla/5.0 (compatible;MSIE 9.0; Windows NT 6.1)":           "0",
+		"Mozilla/5.0 (Windows NT 10.0; Trident/7.0; rv:11.0) like G":  "0",
+		"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0":     "",
+		"MSIE without what comes before it in the reference's search": "",
+	} {
+		open := w.ask("GET", polling4, nil, "User-Agent", ua)
+		v := &visit{w: w, rev: Revision4, query: polling4 + "&sid=" + sidOf(t, open.body)}
+		post := v.post("4x", "User-Agent", ua)
+		poll := w.ask("GET", v.query, nil, "User-Agent", ua)
+		for _, a := range []answer{open, post, poll} {
+			require.Equal(t, want, a.header.Get("X-XSS-Protection"), ua)
+			require.Equal(t, "no-store", a.header.Get("Cache-Control"))
+		}
+	}
+}
