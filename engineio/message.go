@@ -139,11 +139,10 @@ func (o *outgoing) wsFrame(rev Revision) []byte {
 
 func compileFrame(rev Revision, p packet.Packet) []byte {
 	op, n := frameShape(rev, p)
-	h := ws.Header{Fin: true, OpCode: op, Length: int64(n)}
-	var b bytes.Buffer
-	b.Grow(ws.HeaderSize(h) + n)
-	_ = ws.WriteHeader(&b, h) // a bytes.Buffer does not fail
-	return appendFrameBody(b.Bytes(), rev, p)
+	b := newBatch() // for the header, which would be allocated elsewhere
+	defer b.release()
+	_ = ws.WriteHeaderBuffer(b, ws.Header{Fin: true, OpCode: op, Length: int64(n)}, b.header[:]) // a bytes.Buffer does not fail
+	return appendFrameBody(append(make([]byte, 0, b.Len()+n), b.Bytes()...), rev, p)
 }
 
 // frameShape returns the opcode and the body's length of the frame that carries p.

@@ -41,9 +41,9 @@ func TestRoutingAllocates(t *testing.T) {
 		most  float64 // for an event
 		what  string
 	}{
-		{0, 2.5, "the message and what passes it on, and what the test itself allocates"},
-		{10, 12, "the packet that is shared, too"},
-		{100, 25, "and a goroutine now and then, but nothing for each peer"},
+		{0, 1.5, "the message and what passes it on, and what the test itself allocates"},
+		{10, 8, "the packet that is shared, too"},
+		{100, 15, "and a goroutine now and then, but nothing for each peer"},
 	} {
 		t.Run(fmt.Sprintf("peers=%d", tt.peers), func(t *testing.T) {
 			got := routing(t, tt.peers)

@@ -93,9 +93,13 @@ var (
 // idle reader has, and what that once got it would keep. A hub's peers are mostly those who announce their table and
 // then listen, and this is 2 KB for each.
 func (p *peer) take(ctx context.Context, m engineio.Message) (goesOn bool) {
-	if !bytes.HasPrefix(m.Data, handshakePrefix) && !bytes.HasPrefix(m.Data, newListenerPrefix) {
-		return p.receive(ctx, m)
+	if bytes.HasPrefix(m.Data, handshakePrefix) || bytes.HasPrefix(m.Data, newListenerPrefix) {
+		return p.receiveElsewhere(ctx, m)
 	}
+	return p.receive(ctx, m)
+}
+
+func (p *peer) receiveElsewhere(ctx context.Context, m engineio.Message) (goesOn bool) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
