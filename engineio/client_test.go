@@ -134,7 +134,7 @@ func TestBase64KeepsBytesOffTheWire(t *testing.T) {
 						require.True(t, s.stream.base64)
 						require.True(t, srv.Sockets()[0].base64)
 						b := newBatch()
-						s.stream.appendPacket(b, packet.Packet{Type: packet.Message, Binary: true, Data: []byte(data)})
+						s.stream.appendPacket(b, packet.Packet{Type: packet.Message, Binary: true, Data: []byte(data)}, false)
 						require.Equal(t, byte(0x81), b.Bytes()[0], "a text frame")
 						b.release()
 					}

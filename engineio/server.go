@@ -57,6 +57,7 @@ func NewServer(h Handler, opts *ServerOptions) *Server {
 		upgradeTimeout: o.UpgradeTimeout,
 		writeTimeout:   o.WriteTimeout,
 		maxPayload:     o.MaxPayload,
+		compressFrom:   o.CompressionThreshold,
 		queueLimit:     o.QueueLimit,
 		budget:         &budget{limit: o.BufferLimit},
 		receiving:      &receiveLimit{limit: o.ReceiveLimit},
