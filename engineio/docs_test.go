@@ -73,3 +73,22 @@ func TestDocumentationNamesTestsThatExist(t *testing.T) {
 		require.True(t, exists[n[1]], "docs/engineio.md names %s, which no file declares", n[1])
 	}
 }
+
+// Each row of the coverage names a proof, or says that there is nothing to prove.
+func TestDocumentationCoversTheReference(t *testing.T) {
+	_, coverage, found := strings.Cut(page(t), "\n## Coverage\n")
+	require.True(t, found)
+	rows := 0
+	for line := range strings.Lines(coverage) {
+		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| there |") {
+			continue
+		}
+		rows++
+		cells := strings.Split(strings.Trim(line, "| \n"), " | ")
+		require.GreaterOrEqual(t, len(cells), 2, line)
+		require.LessOrEqual(t, len(cells), 3, line)
+		proof := len(cells) == 3 && regexp.MustCompile("`(Test|Example)[A-Z]").MatchString(cells[2])
+		require.True(t, proof || strings.Contains(cells[1], "not built"), "no proof and no reason: %s", line)
+	}
+	require.Greater(t, rows, 100)
+}
