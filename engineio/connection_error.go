@@ -26,6 +26,12 @@ func (e *ConnectionError) Error() string {
 	return fmt.Sprintf("engineio: request refused: %s (code %d): %s", e.Message, e.Code, e.Reason)
 }
 
+// Reasons that are given in more than one place.
+const (
+	reasonUnknownSID = "UNKNOWN_SID"
+	reasonNotAllowed = "FORBIDDEN: AllowRequest"
+)
+
 var codeMessages = [...]string{
 	CodeUnknownTransport:    "Transport unknown",
 	CodeUnknownSession:      "Session ID unknown",

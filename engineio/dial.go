@@ -30,8 +30,14 @@ func Dial(ctx context.Context, rawURL string, opts *DialOptions) (*Socket, error
 		return nil, err
 	}
 	for _, t := range o.Transports {
-		if t != Polling && t != WebSocket {
-			return nil, fmt.Errorf("engineio: there is no transport %q; use Polling or WebSocket", t)
+		switch {
+		case t == Polling, t == WebSocket:
+		case t != WebTransport:
+			return nil, fmt.Errorf("engineio: there is no transport %q; use Polling, WebSocket or WebTransport", t)
+		case o.WebTransport == nil:
+			return nil, errors.New("engineio: the transport WebTransport needs the option WebTransport")
+		case o.Revision != Revision4:
+			return nil, errors.New("engineio: the transport WebTransport is for Revision4")
 		}
 	}
 	if o.HTTPClient != nil && o.HTTPClient.Timeout != 0 {
@@ -93,8 +99,10 @@ func (c *client) attempt(ctx context.Context, t Transport, last bool) (*Socket, 
 	if t == Polling {
 		return c.openPolling(ctx)
 	}
-	s, err := c.openWebSocket(ctx)
-	c.remember(err == nil)
+	s, err := c.openStream(ctx, t)
+	if t == WebSocket {
+		c.remember(err == nil)
+	}
 	return s, err
 }
 
@@ -147,8 +155,14 @@ func (c *client) openPolling(ctx context.Context) (*Socket, error) {
 	}
 	s.inbox = packets[1:]
 	c.start(s)
-	if slices.Contains(upgrades, WebSocket) && c.mayUpgrade(WebSocket) {
-		c.wg.Go(s.upgrade)
+	var better []Transport
+	for _, t := range []Transport{WebTransport, WebSocket} {
+		if slices.Contains(upgrades, t) && c.mayUpgrade(t) {
+			better = append(better, t)
+		}
+	}
+	if len(better) > 0 {
+		c.wg.Go(func() { s.upgrade(better) })
 	}
 	return s, nil
 }
@@ -157,9 +171,17 @@ func (c *client) mayUpgrade(t Transport) bool {
 	return !c.opts.NoUpgrade && slices.Contains(c.opts.Transports, t) && !slices.Contains(c.failed, t)
 }
 
-// openWebSocket opens the session on a WebSocket.
-func (c *client) openWebSocket(ctx context.Context) (*Socket, error) {
-	conn, err := c.dialWebSocket(ctx)
+// dialStream opens a stream for the session by a transport that is none of polls.
+func (c *client) dialStream(ctx context.Context, t Transport) (*stream, error) {
+	if t == WebTransport {
+		return c.dialWebTransport(ctx)
+	}
+	return c.dialWebSocket(ctx)
+}
+
+// openStream opens the session on a stream.
+func (c *client) openStream(ctx context.Context, t Transport) (*Socket, error) {
+	conn, err := c.dialStream(ctx, t)
 	if err != nil {
 		return nil, err
 	}
@@ -171,9 +193,9 @@ func (c *client) openWebSocket(ctx context.Context) (*Socket, error) {
 	}
 	if err != nil {
 		conn.end(err)
-		return nil, &HandshakeError{Status: http.StatusSwitchingProtocols, Code: -1, Message: "the WebSocket opened no session: " + err.Error()}
+		return nil, &HandshakeError{Code: -1, Message: fmt.Sprintf("the stream by %s opened no session: %v", t, err)}
 	}
-	s, _, err := c.open(p, WebSocket)
+	s, _, err := c.open(p, t)
 	if err != nil {
 		conn.end(nil)
 		return nil, err

@@ -43,7 +43,8 @@ type ServerOptions struct {
 	Path string
 	// Revisions are the protocol revisions to serve. Default: revision 4 only.
 	Revisions []Revision
-	// Transports are the transports to serve. Default: Polling and WebSocket.
+	// Transports are the transports to serve. Default: Polling and WebSocket. WebTransport also takes a Server of package
+	// [github.com/bigcompany/mesh/engineio/webtransport].
 	Transports []Transport
 	// NoUpgrade keeps sessions on the transport that they started with.
 	NoUpgrade bool
@@ -80,12 +81,6 @@ type ServerOptions struct {
 	// NoCompression.
 	NoHTTPCompression bool
 
-	// PerMessageDeflate lets clients compress messages on a WebSocket that offer it (RFC 7692), and does so with messages
-	// of CompressionThreshold bytes and more that are not marked NoCompression. Nothing is remembered from one message to
-	// the next, so that it costs idle sessions no memory and a message made by Prepare is compressed once for all.
-	// Compressing takes 3 to 6 µs a KB. Default: off, as in the reference.
-	PerMessageDeflate bool
-
 	// AllowedOrigins are the origins ("https://example.com") whose pages may open sessions, besides those of the
 	// server's own host; "*" admits every page. Default: none. Requests without an Origin header, which come from
 	// programs and not from pages, are not concerned.
@@ -107,7 +102,7 @@ type ServerOptions struct {
 	// session has, the request is refused with code 3. Default: 144 random bits.
 	GenerateID func(r *http.Request) (string, error)
 	// InitialMessage is sent to each new session right behind the open packet, in the same payload. As it must go over
-	// each transport, text must be valid UTF-8 without U+001E. Default: none.
+	// each transport, text must be valid UTF-8 without U+001E, and a binary message not empty. Default: none.
 	InitialMessage *Message
 	// Cookie is set in the answer that opens a session. Its value is replaced by the session's ID, and it is always
 	// HttpOnly. An empty Name is "io", an empty Path "/", and a SameSite of zero is Lax
@@ -164,11 +159,16 @@ type DialOptions struct {
 	// Revision is the protocol revision to speak. Default: Revision4.
 	Revision Revision
 	// Transports are the transports to use. The first one opens the session; a session that starts with Polling
-	// moves to WebSocket if that is among them and the server offers it. Default: Polling, WebSocket.
+	// moves to WebTransport or WebSocket if those are among them and the server offers them. Where both are,
+	// WebTransport has a head start of 200 ms. Default: Polling, WebSocket, and WebTransport with the option of that name.
 	Transports []Transport
 	// TryAllTransports opens the session with the next transport where one fails. One that failed is not used for an
 	// upgrade either. Each attempt but the last has UpgradeTimeout.
 	TryAllTransports bool
+	// WebTransport opens the streams of the transport of that name: it is the Dial of a Dialer of package
+	// [github.com/bigcompany/mesh/engineio/webtransport]. r is what to ask for, over HTTP/3; ctx bounds the opening only. If
+	// the server refuses, the error comes with its response. Default: none, so that this transport is not used.
+	WebTransport func(ctx context.Context, r *http.Request) (Stream, *http.Response, error)
 	// NoUpgrade keeps the session on its first transport.
 	NoUpgrade bool
 	// Remember lets a session start with a WebSocket, if that is among Transports, where an earlier one that shared
@@ -186,9 +186,6 @@ type DialOptions struct {
 	Query url.Values
 	// Subprotocols are offered in WebSocket handshakes, the preferred one first. Default: none.
 	Subprotocols []string
-	// PerMessageDeflate offers the server to compress messages on a WebSocket (RFC 7692), in both directions. Those of
-	// less than 1024 bytes, and those marked NoCompression, are sent as they are. Default: no offer.
-	PerMessageDeflate bool
 	// Base64 carries binary messages as text in both directions (b64=1), for what stands between and damages bytes.
 	Base64 bool
 
@@ -216,6 +213,9 @@ func (o *DialOptions) withDefaults() DialOptions {
 	c.Revision = orElse(c.Revision, Revision4)
 	if c.Transports = slices.Clone(c.Transports); len(c.Transports) == 0 {
 		c.Transports = []Transport{Polling, WebSocket}
+		if c.WebTransport != nil && c.Revision == Revision4 {
+			c.Transports = append(c.Transports, WebTransport)
+		}
 	}
 	c.Header = c.Header.Clone()
 	c.Query = maps.Clone(c.Query)

@@ -57,7 +57,6 @@ func NewServer(h Handler, opts *ServerOptions) *Server {
 		upgradeTimeout: o.UpgradeTimeout,
 		writeTimeout:   o.WriteTimeout,
 		maxPayload:     o.MaxPayload,
-		compressFrom:   o.CompressionThreshold,
 		queueLimit:     o.QueueLimit,
 		budget:         &budget{limit: o.BufferLimit},
 		receiving:      &receiveLimit{limit: o.ReceiveLimit},
@@ -152,7 +151,7 @@ func (srv *Server) session(sid string) *Socket {
 }
 
 func (srv *Server) refuseUnknown(w http.ResponseWriter, r *http.Request) {
-	srv.refuse(w, r, CodeUnknownSession, "UNKNOWN_SID")
+	srv.refuse(w, r, CodeUnknownSession, reasonUnknownSID)
 }
 
 func (srv *Server) refuseMismatch(w http.ResponseWriter, r *http.Request, transport, has Transport) {
@@ -182,15 +181,22 @@ func (srv *Server) serveHandshake(w http.ResponseWriter, r *http.Request, q url.
 
 // allowed asks AllowRequest, and answers for it if it refuses.
 func (srv *Server) allowed(w http.ResponseWriter, r *http.Request) bool {
+	message, ok := srv.asked(r)
+	if !ok {
+		srv.refuseWith(w, r, CodeForbidden, message, reasonNotAllowed)
+	}
+	return ok
+}
+
+// asked asks AllowRequest, and returns what to tell the client if it refuses.
+func (srv *Server) asked(r *http.Request) (message string, ok bool) {
 	if srv.opts.AllowRequest == nil {
-		return true
+		return "", true
 	}
-	err := srv.opts.AllowRequest(r)
-	if err == nil {
-		return true
+	if err := srv.opts.AllowRequest(r); err != nil {
+		return orElse(err.Error(), codeMessages[CodeForbidden]), false
 	}
-	srv.refuseWith(w, r, CodeForbidden, orElse(err.Error(), codeMessages[CodeForbidden]), "FORBIDDEN: AllowRequest")
-	return false
+	return "", true
 }
 
 // open makes a session. If it makes none, refuseSession knows what to answer. The caller starts it with run.
@@ -366,20 +372,8 @@ func isTimestampOfOldClient(t string) bool {
 	return ok && digits(a) && digits(b)
 }
 
-// isUpgrade tells whether a request is to become a WebSocket. It is not without Connection, which a proxy that knows no
-// WebSocket takes out.
 func isUpgrade(r *http.Request) bool {
-	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
-		return false
-	}
-	for _, options := range r.Header["Connection"] {
-		for option := range strings.SplitSeq(options, ",") {
-			if strings.EqualFold(strings.TrimSpace(option), "upgrade") {
-				return true
-			}
-		}
-	}
-	return false
+	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
 }
 
 // bodyDeadline bounds how long the body of a POST may take.

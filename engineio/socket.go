@@ -32,7 +32,7 @@ type Socket struct {
 
 	closeErr  *CloseError // once closed; while this side is closing, what it is to be
 	stream    *stream     // the transport, once that is no longer polling
-	probe     *stream     // that of an upgrade under way
+	probe     *stream     // server: that of an upgrade under way
 	state     state
 	polling   bool // the transport is long-polling; otherwise a stream, or about to be one
 	upgrading bool // an upgrade is under way; at a client: polling is paused for it
@@ -82,7 +82,6 @@ type config struct {
 	upgradeTimeout time.Duration
 	writeTimeout   time.Duration
 	maxPayload     int
-	compressFrom   int // bytes from which on messages are compressed on a WebSocket
 	queueLimit     int
 	budget         *budget
 	receiving      *receiveLimit

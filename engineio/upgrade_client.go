@@ -4,46 +4,82 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
 var errProbe = errors.New("engineio: unexpected packet in an upgrade")
 
-// upgrade moves a client's session from polling to a WebSocket, on a goroutine of its own. If it fails, the session
-// stays on polling.
-func (s *Socket) upgrade() {
+// headStart is for how long WebTransport is tried before a WebSocket is tried too, as in the reference.
+const headStart = 200 * time.Millisecond
+
+// errUpgraded says that another upgrade was faster.
+var errUpgraded = errors.New("engineio: the session moves to another transport")
+
+// upgrade moves a client's session from polling to the first of the transports that works, on a goroutine of its own. If
+// none does, the session stays on polling.
+func (s *Socket) upgrade(transports []Transport) {
 	ctx, cancel := context.WithTimeout(s.client.ctx, s.conf.upgradeTimeout)
 	defer cancel()
-	conn, err := s.client.dialWebSocket(ctx)
-	if err != nil {
-		s.client.remember(false)
-		s.conf.log.Info("engineio: no upgrade, the session stays on polling", "error", err)
-		return
+	failures := make([]error, len(transports))
+	var attempts sync.WaitGroup
+	for i, t := range transports {
+		failed := make(chan struct{})
+		attempts.Go(func() {
+			if failures[i] = s.upgradeTo(ctx, t); failures[i] == nil {
+				cancel() // the others
+				return
+			}
+			close(failed)
+		})
+		select {
+		case <-failed:
+		case <-time.After(headStart):
+		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
+			break
+		}
 	}
-	defer context.AfterFunc(ctx, func() { _ = conn.conn.Close() })()
+	attempts.Wait()
 	s.mu.Lock()
-	if s.state == stateClosed {
-		s.mu.Unlock()
-		conn.end(nil)
-		return
-	}
-	s.probe = conn
+	moved := s.stream != nil
 	s.mu.Unlock()
-	err = s.sendProbe(conn)
-	if err == nil {
+	if !moved {
+		s.conf.log.Info("engineio: no upgrade, the session stays on polling", "error", errors.Join(failures...))
+	}
+}
+
+func (s *Socket) upgradeTo(ctx context.Context, t Transport) error {
+	err := s.tryUpgrade(ctx, t)
+	s.mu.Lock()
+	moved := s.stream != nil
+	s.mu.Unlock()
+	if t == WebSocket && (err == nil || !moved) {
+		s.client.remember(err == nil)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", t, err)
+	}
+	return nil
+}
+
+func (s *Socket) tryUpgrade(ctx context.Context, t Transport) error {
+	conn, err := s.client.dialStream(ctx, t)
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.conn.Close() })
+	if err = s.sendProbe(conn); err == nil {
 		err = s.moveTo(ctx, conn)
 	}
-	s.client.remember(err == nil)
+	stop()
 	if err != nil {
-		s.conf.log.Info("engineio: the upgrade failed, the session stays on polling", "error", err)
-		s.mu.Lock()
-		s.upgrading, s.probe = false, nil
-		s.cond.Broadcast()
-		s.kick()
-		s.mu.Unlock()
 		conn.end(nil)
 	}
+	return err
 }
 
 func (s *Socket) sendProbe(conn *stream) error {
@@ -61,12 +97,27 @@ func (s *Socket) sendProbe(conn *stream) error {
 	return nil
 }
 
-// moveTo pauses polling, which ends when the server releases the poll that is under way, tells the server and goes on
-// with the WebSocket.
+// moveTo moves the session to conn, unless another upgrade does so.
 func (s *Socket) moveTo(ctx context.Context, conn *stream) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.upgrading || s.stream != nil {
+		return errUpgraded
+	}
 	s.upgrading = true
+	err := s.leavePolling(ctx, conn)
+	s.upgrading = false
+	if err == nil {
+		s.adopt(conn)
+	}
+	s.cond.Broadcast()
+	s.kick()
+	return err
+}
+
+// leavePolling pauses polling, which ends when the server releases the poll that is under way, and tells the server. The
+// caller holds s.mu.
+func (s *Socket) leavePolling(ctx context.Context, conn *stream) error {
 	if err := s.waitFor(ctx, func() bool { return !s.getting && !s.writing }); err != nil {
 		return err
 	}
@@ -78,15 +129,8 @@ func (s *Socket) moveTo(ctx context.Context, conn *stream) error {
 	err := conn.writePacket(packet.Packet{Type: packet.Upgrade})
 	s.mu.Lock()
 	s.writing = false
-	if err != nil {
-		return err
+	if err == nil && s.state == stateClosed {
+		err = s.closedError()
 	}
-	if s.state == stateClosed {
-		return s.closedError()
-	}
-	s.adopt(conn)
-	s.upgrading, s.probe = false, nil
-	s.cond.Broadcast()
-	s.kick()
-	return nil
+	return err
 }

@@ -17,8 +17,9 @@ import (
 
 // ServeWebTransport serves the request by which a client opens a WebTransport session: it checks r as ServeHTTP would,
 // answers it if it is refused, has accept answer it otherwise, and opens an Engine.IO session on the stream that accept
-// returns, or moves one there. It returns when that is done or has failed, within UpgradeTimeout, which ends accept's
-// context too. The stream is closed in the end; an error of accept is for accept to answer.
+// returns, or moves one there. The stock client's request has neither query nor cookies. It returns when that is done or has failed, within UpgradeTimeout, which ends accept's
+// context too. The stream is closed in the end; an error of accept is for accept to answer. As the stream's first packet
+// says whether a session is to be opened or moved, AllowRequest is asked behind it, and refuses by closing the stream.
 //
 // Programs use the Server or Handler of package [github.com/bigcompany/mesh/engineio/webtransport], which call it.
 func (srv *Server) ServeWebTransport(w http.ResponseWriter, r *http.Request, accept func(context.Context) (Stream, error)) {
@@ -33,9 +34,7 @@ func (srv *Server) ServeWebTransport(w http.ResponseWriter, r *http.Request, acc
 	case !ok:
 		srv.refuse(w, r, code, reason)
 		return
-	case !srv.allowed(w, r):
-		return
-	case requestRevision(q) != Revision4 || !slices.Contains(srv.opts.Revisions, Revision4):
+	case q.Has("EIO") && requestRevision(q) != Revision4 || !slices.Contains(srv.opts.Revisions, Revision4):
 		srv.refuse(w, r, CodeUnsupportedRevision, "UNSUPPORTED_PROTOCOL_VERSION: "+q.Get("EIO"))
 		return
 	}
@@ -56,7 +55,7 @@ func (srv *Server) ServeWebTransport(w http.ResponseWriter, r *http.Request, acc
 		return
 	}
 	if sid != "" {
-		srv.upgradeTo(c, sid, stop)
+		srv.upgradeTo(c, r, sid, stop)
 		return
 	}
 	srv.openWebTransport(c, r, q, stop)
@@ -84,6 +83,11 @@ func readOpen(c *stream) (sid string, err error) {
 }
 
 func (srv *Server) openWebTransport(c *stream, r *http.Request, q url.Values, inTime func() bool) {
+	if message, ok := srv.asked(r); !ok {
+		srv.report(r, CodeForbidden, message, reasonNotAllowed)
+		c.end(nil)
+		return
+	}
 	s, err := srv.open(r, q, Revision4, WebTransport)
 	if err != nil {
 		e := notOpened(err)
@@ -100,8 +104,11 @@ func (srv *Server) openWebTransport(c *stream, r *http.Request, q url.Values, in
 }
 
 // upgradeTo moves a session from polling to c.
-func (srv *Server) upgradeTo(c *stream, sid string, inTime func() bool) {
+func (srv *Server) upgradeTo(c *stream, r *http.Request, sid string, inTime func() bool) {
 	s := srv.session(sid)
+	if s == nil {
+		srv.report(r, CodeUnknownSession, codeMessages[CodeUnknownSession], reasonUnknownSID)
+	}
 	if s == nil || s.rev != c.rev || !s.beginUpgrade(c) {
 		c.end(nil)
 		return

@@ -84,7 +84,12 @@ func (s *Socket) push(messages ...Message) error {
 	size := 0
 	for i := range messages {
 		m := &messages[i]
-		if s.rev == Revision4 && s.stream == nil && !m.Binary && bytes.IndexByte(m.Data, separator) >= 0 {
+		switch {
+		case m.Binary:
+			if len(m.Data) == 0 && s.stream != nil && s.stream.framing == lengthFrames {
+				return ErrEmptyBinary
+			}
+		case s.rev == Revision4 && s.stream == nil && bytes.IndexByte(m.Data, separator) >= 0:
 			return ErrSeparator
 		}
 		size += m.size()
@@ -274,7 +279,7 @@ func (s *Socket) writeNow(m Message) error {
 	if m.shared != nil {
 		conn.appendOutgoing(b, m.shared)
 	} else {
-		conn.appendPacket(b, packet.Packet{Type: packet.Message, Binary: m.Binary, Data: m.Data}, m.NoCompression)
+		conn.appendPacket(b, packet.Packet{Type: packet.Message, Binary: m.Binary, Data: m.Data})
 	}
 	err := conn.trySend(b.Bytes())
 	b.release()

@@ -1,0 +1,37 @@
+package webtransport
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/quic-go/quic-go/http3"
+	"github.com/quic-go/webtransport-go"
+
+	"github.com/bigcompany/mesh/engineio"
+)
+
+// Handler returns a handler that opens sessions of engine over the WebTransport sessions that wt accepts, for programs
+// that have an HTTP/3 server already: mount it in wt.H3 at the path of engine, which also gets all requests that open
+// no WebTransport session. Limits are then wt's own. wt.CheckOrigin must let in what the options of engine admit.
+func Handler(wt *webtransport.Server, engine *engineio.Server) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodConnect {
+			engine.ServeHTTP(w, r)
+			return
+		}
+		engine.ServeWebTransport(w, r, func(ctx context.Context) (engineio.Stream, error) {
+			session, err := wt.Upgrade(w, r)
+			if err != nil {
+				http.Error(w, "this is no WebTransport session", http.StatusBadRequest)
+				return nil, err
+			}
+			holdOpen(r, session)
+			first, err := session.AcceptStream(ctx)
+			if err != nil {
+				_ = session.CloseWithError(0, "")
+				return nil, err
+			}
+			return &stream{Stream: first, session: session, request: w.(http3.HTTPStreamer).HTTPStream()}, nil
+		})
+	})
+}

@@ -1,0 +1,86 @@
+package webtransport
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
+	"github.com/quic-go/quic-go/quicvarint"
+	"github.com/quic-go/webtransport-go"
+
+	"github.com/bigcompany/mesh/engineio"
+)
+
+// stream is an engineio.Stream: the stream of a session, and the session that ends with it.
+type stream struct {
+	*webtransport.Stream
+	session *webtransport.Session
+	// request is, at a server, the stream of the request that opened the session, over which it is closed.
+	request *http3.Stream
+	close   sync.Once
+}
+
+var _ engineio.Stream = (*stream)(nil)
+
+// Read implements io.Reader.
+func (s *stream) Read(p []byte) (int, error) {
+	n, err := s.Stream.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) && s.session.Context().Err() != nil {
+		_, err = s.session.AcceptStream(context.Background()) // why it ended, which the stream may have learned in another way
+	}
+	if inGoodOrder(err) {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// CloseWrite closes the sending side.
+func (s *stream) CloseWrite() error { return s.Stream.Close() }
+
+const (
+	// farewell is how long a client may take to close a session that the server has closed.
+	farewell = time.Second
+	// promptly is how long the kernel's and QUIC's buffers may take for a few bytes.
+	promptly = 10 * time.Millisecond
+)
+
+// Close closes the session.
+//
+// Session.CloseWithError says so to the peer and, in the same packet, cancels all streams. Chromium takes that for a lost
+// connection. So the server only says so, and the cancelling is left to the client; it follows if that does not come.
+func (s *stream) Close() error {
+	s.close.Do(func() {
+		if s.request == nil || s.session.Context().Err() != nil || !s.announceClose() {
+			_ = s.session.CloseWithError(0, "")
+			return
+		}
+		_ = s.SetDeadline(time.Unix(1, 0)) // ends what reads and writes
+		cancel := time.AfterFunc(farewell, func() { _ = s.session.CloseWithError(0, "") })
+		context.AfterFunc(s.session.Context(), func() { cancel.Stop() })
+	})
+	return nil
+}
+
+// announceClose writes the capsule WT_CLOSE_SESSION with the code 0 and no message, behind which nothing follows.
+func (s *stream) announceClose() bool {
+	const closeSession, size = 0x2843, 4
+	capsule := quicvarint.Append(quicvarint.Append(nil, closeSession), size)
+	_ = s.request.SetWriteDeadline(time.Now().Add(promptly)) // a broken stream fails in Write
+	_, err := s.request.Write(append(capsule, 0, 0, 0, 0))
+	return err == nil && s.request.Close() == nil
+}
+
+// inGoodOrder says whether err means that the peer closed the session, or the connection, without an error.
+func inGoodOrder(err error) bool {
+	if closed, ok := errors.AsType[*webtransport.SessionError](err); ok {
+		return closed.Remote && closed.ErrorCode == 0
+	}
+	if gone, ok := errors.AsType[*quic.ApplicationError](err); ok {
+		return gone.Remote && (gone.ErrorCode == 0 || gone.ErrorCode == quic.ApplicationErrorCode(http3.ErrCodeNoError))
+	}
+	return false
+}
