@@ -18,21 +18,44 @@ import (
 const (
 	EngineServer = "eio-server.js" // argument: the version
 	EngineClient = "eio-client.js" // argument: the version
-	EngineRaw    = "eio-raw.js"
 	MeshNode     = "mesh-node.js"
 )
 
+const browserPeer = "browser.js" // argument: the version of engine.io-client
+
 // StartNode runs a script of the folder node. It installs the npm packages first if need be.
 func StartNode(t testing.TB, script string, args ...string) *Peer {
+	t.Helper()
+	return startNode(t.Context(), t, script, args...)
+}
+
+func startNode(ctx context.Context, t testing.TB, script string, args ...string) *Peer {
 	t.Helper()
 	Need(t, "node", "npm")
 	dir, err := InstallNode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "node", append([]string{filepath.Join(dir, script)}, args...)...)
+	cmd := exec.CommandContext(ctx, "node", append([]string{filepath.Join(dir, script)}, args...)...)
 	cmd.Dir = dir
 	return start(t, fmt.Sprintf("%s %v", script, args), cmd)
+}
+
+// StartBrowser runs an engine.io-client in headless Chromium.
+func StartBrowser(t testing.TB, version string) *Peer {
+	t.Helper()
+	Need(t, "chromium")
+	// Neither the end of t's context nor the cleanup may kill it before it has cleared the browser's folder.
+	p := startNode(context.WithoutCancel(t.Context()), t, browserPeer, version)
+	t.Cleanup(func() {
+		_ = p.in.Close()
+		select {
+		case <-p.exited:
+		case <-time.After(AwaitTimeout):
+			t.Errorf("interop: %s does not end with its input", p.name)
+		}
+	})
+	return p
 }
 
 // installTimeout bounds the installation of the npm packages.

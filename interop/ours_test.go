@@ -2,9 +2,12 @@ package interop
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -12,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/engineio"
+	wt "github.com/bigcompany/mesh/engineio/webtransport"
 )
 
 // ourEnd stands where a version does, for our end. It runs in the test's own process.
@@ -56,7 +60,7 @@ func TestOurDial(t *testing.T) {
 // ourCells runs each exchange that is not the peer's fault; TestReference shows the others.
 func ourCells(t *testing.T, clientVersion, serverVersion string, client clientSide, server serverSide) {
 	t.Helper()
-	eachCell(t, func(m mode, c cell) func(*testing.T) {
+	eachCell(t, modes, func(m mode, c cell) func(*testing.T) {
 		if faultOf(clientVersion, serverVersion, m, c.name) != nil {
 			return nil
 		}
@@ -121,7 +125,7 @@ func (p ourParty) burst(set setup, prefix string) {
 		switch third := set.burst / 3; {
 		case i > third && i < 2*third:
 			<-tick.C
-		case i == 2*third && set.mode == upgrade:
+		case i == 2*third && set.mode.upgrades():
 			if p.upgraded(ctx) != nil {
 				return
 			}
@@ -140,7 +144,7 @@ func (p ourParty) send(ctx context.Context, m message) error {
 func (p ourParty) upgraded(ctx context.Context) error {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for p.socket.Transport() != engineio.WebSocket {
+	for p.socket.Transport() == engineio.Polling {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -163,26 +167,53 @@ func ourTransports(m mode) []engineio.Transport {
 }
 
 // ourServer listens with a server of its own for each exchange.
-type ourServer struct{}
+type ourServer struct {
+	certificate tls.Certificate // for WebTransport
+	origins     []string        // AllowedOrigins
+}
 
 type ourListening struct {
 	engine   *engineio.Server
 	http     *httptest.Server
+	quic     *wt.Server // of the modes with WebTransport
+	serving  sync.WaitGroup
 	sessions chan ourParty
 }
 
-func (*ourServer) listen(_ context.Context, set setup) (listening, error) {
+func (o *ourServer) listen(ctx context.Context, set setup) (listening, error) {
 	l := &ourListening{sessions: make(chan ourParty, 1)}
 	l.engine = engineio.NewServer(engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 		p := newOurParty(s)
 		l.sessions <- p // one session is dialled, and there is room for it
 		p.serve(ctx, set, "server")
 	}), &engineio.ServerOptions{
-		Revisions:  []engineio.Revision{engineio.Revision3, engineio.Revision4},
-		Transports: ourTransports(set.mode),
+		Revisions:      []engineio.Revision{engineio.Revision3, engineio.Revision4},
+		Transports:     ourTransports(set.mode),
+		AllowedOrigins: o.origins,
 	})
 	l.http = httptest.NewServer(l.engine)
+	if slices.Contains(set.mode.transports(), "webtransport") {
+		if err := l.listenQUIC(ctx, o.certificate); err != nil {
+			return nil, errors.Join(err, l.close())
+		}
+	}
 	return l, nil
+}
+
+// listenQUIC listens on the same port as the HTTP server.
+func (l *ourListening) listenQUIC(ctx context.Context, certificate tls.Certificate) error {
+	conn, err := new(net.ListenConfig).ListenPacket(ctx, "udp", l.http.Listener.Addr().String())
+	if err != nil {
+		return err
+	}
+	l.quic = wt.NewServer(l.engine, &wt.ServerOptions{
+		TLSConfig: &tls.Config{Certificates: []tls.Certificate{certificate}},
+	})
+	l.serving.Go(func() {
+		_ = l.quic.Serve(conn)
+		_ = conn.Close()
+	})
+	return nil
 }
 
 func (l *ourListening) url() string { return l.http.URL + "/engine.io/" }
@@ -199,6 +230,10 @@ func (l *ourListening) accept(ctx context.Context) (party, error) {
 func (l *ourListening) close() error {
 	err := l.engine.Close()
 	l.http.Close()
+	if l.quic != nil {
+		err = errors.Join(err, l.quic.Close())
+		l.serving.Wait()
+	}
 	return err
 }
 

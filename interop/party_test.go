@@ -14,16 +14,29 @@ const (
 	polling   mode = "polling"
 	websocket mode = "websocket"
 	upgrade   mode = "upgrade" // from polling to WebSocket
+
+	webtransport      mode = "webtransport"
+	webtransportLater mode = "upgrade to webtransport" // from polling
 )
 
-var modes = []mode{polling, websocket, upgrade}
+// modes are those of all peers, and webtransportModes those of browsers and ours.
+var (
+	modes             = []mode{polling, websocket, upgrade}
+	webtransportModes = []mode{webtransport, webtransportLater}
+)
 
 func (m mode) transports() []string {
-	if m == upgrade {
+	switch m {
+	case upgrade:
 		return []string{"polling", "websocket"}
+	case webtransportLater:
+		return []string{"polling", "webtransport"}
+	default:
+		return []string{string(m)}
 	}
-	return []string{string(m)}
 }
+
+func (m mode) upgrades() bool { return m == upgrade || m == webtransportLater }
 
 // message is what a session carries.
 type message struct {
@@ -50,7 +63,7 @@ type party interface {
 	send(ctx context.Context, m message) error
 	// receive returns the next message. The end of the session is an error. What arrives is kept until it is called.
 	receive(ctx context.Context) (message, error)
-	// upgraded waits for the upgrade to WebSocket.
+	// upgraded waits for the upgrade.
 	upgraded(ctx context.Context) error
 	close(ctx context.Context) error
 	// closed waits for the end of the session and returns its reason.
@@ -73,8 +86,11 @@ type listening interface {
 	close() error
 }
 
-// peerClient dials in a peer's process.
-type peerClient struct{ peer *Peer }
+// peerClient dials in a peer's process. Options are the library's, but for the transports.
+type peerClient struct {
+	peer    *Peer
+	options map[string]any
+}
 
 // peerServer listens in a peer's process. Options are the library's, but for the transports.
 type peerServer struct {
@@ -90,9 +106,9 @@ type peerParty struct {
 func startClient(t testing.TB, version string) clientSide {
 	t.Helper()
 	if version == Googollee {
-		return peerClient{StartGoogollee(t)}
+		return peerClient{peer: StartGoogollee(t)}
 	}
-	return peerClient{StartNode(t, EngineClient, version)}
+	return peerClient{peer: StartNode(t, EngineClient, version)}
 }
 
 func startServer(t testing.TB, version string, options map[string]any) serverSide {
@@ -104,7 +120,9 @@ func startServer(t testing.TB, version string, options map[string]any) serverSid
 }
 
 func (c peerClient) dial(ctx context.Context, url string, s setup) (party, error) {
-	cmd := Command{Do: "dial", URL: url, Options: map[string]any{"transports": s.mode.transports()}, Upgrade: s.mode == upgrade}
+	options := map[string]any{"transports": s.mode.transports()}
+	maps.Copy(options, c.options)
+	cmd := Command{Do: "dial", URL: url, Options: options, Upgrade: s.mode.upgrades()}
 	if s.burst > 0 {
 		cmd.Burst = &Burst{Prefix: "client", Count: s.burst}
 	}
@@ -126,7 +144,7 @@ type peerListening struct {
 func (s peerServer) listen(ctx context.Context, set setup) (listening, error) {
 	options := map[string]any{"transports": set.mode.transports()}
 	maps.Copy(options, s.options)
-	cmd := Command{Do: "listen", Options: options, Echo: set.echo, Upgrade: set.mode == upgrade}
+	cmd := Command{Do: "listen", Options: options, Echo: set.echo, Upgrade: set.mode.upgrades()}
 	if set.burst > 0 {
 		cmd.Burst = &Burst{Prefix: "server", Count: set.burst}
 	}

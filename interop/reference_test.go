@@ -52,7 +52,7 @@ func TestReference(t *testing.T) {
 			t.Parallel()
 			client := startClient(t, r.client)
 			server := startServer(t, r.server, r.options)
-			eachCell(t, func(m mode, c cell) func(*testing.T) {
+			eachCell(t, modes, func(m mode, c cell) func(*testing.T) {
 				fault := faultOf(r.client, r.server, m, c.name)
 				switch {
 				case fault == nil:
@@ -88,12 +88,12 @@ func requireFault(t *testing.T, f Fault, run func(context.Context) error) {
 	}
 }
 
-// eachCell asks pick for the test of each exchange in each mode, and runs it in parallel unless it is nil.
-func eachCell(t *testing.T, pick func(m mode, c cell) func(*testing.T)) {
+// eachCell asks pick for the test of each exchange in each of the modes, and runs it in parallel unless it is nil.
+func eachCell(t *testing.T, modes []mode, pick func(m mode, c cell) func(*testing.T)) {
 	t.Helper()
 	for _, m := range modes {
 		for _, c := range cells {
-			if c.only != "" && c.only != m {
+			if c.later && !m.upgrades() {
 				continue
 			}
 			test := pick(m, c)

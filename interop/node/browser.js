@@ -1,0 +1,80 @@
+'use strict'
+
+// An engine.io-client in headless Chromium: node browser.js VERSION. It takes the commands of eio-client.js and reports
+// the same events. The page is served here, and so of another origin than the servers that it dials. Of the library's
+// options, serverCertificateHashes is a list of SHA-256 sums in base64.
+//
+// Commands reach the page as server-sent events, and its events come back as POSTs, one after the other.
+
+const { spawn } = require('child_process')
+const fs = require('fs')
+const http = require('http')
+const os = require('os')
+const path = require('path')
+const readline = require('readline')
+
+const bundle = require.resolve({
+  '1.4.1': 'engine.io-client/engine.io.js',
+  '3.5.4': 'engine.io-client-3/engine.io.js',
+  '6.6.8': 'engine.io-client-6/dist/engine.io.js'
+}[process.argv[2]])
+
+const routes = {
+  '/': file('text/html', path.join(__dirname, 'browser.html')),
+  '/engine.io.js': file('text/javascript', bundle),
+  '/browser-page.js': file('text/javascript', path.join(__dirname, 'browser-page.js')),
+  '/burst.js': file('text/javascript', path.join(__dirname, 'burst.js')),
+  '/commands': commands,
+  '/events': events
+}
+
+function file (type, name) {
+  return function (req, res) {
+    res.writeHead(200, { 'Content-Type': type })
+    fs.createReadStream(name).pipe(res)
+  }
+}
+
+function commands (req, res) {
+  res.writeHead(200, { 'Content-Type': 'text/event-stream' })
+  res.write('\n')
+  const lines = readline.createInterface({ input: process.stdin })
+  lines.on('line', line => res.write('data: ' + line + '\n\n'))
+  lines.on('close', () => browser.kill())
+}
+
+function events (req, res) {
+  let body = ''
+  req.setEncoding('utf8')
+  req.on('data', chunk => { body += chunk })
+  req.on('end', function () {
+    process.stdout.write(body)
+    res.writeHead(204)
+    res.end()
+  })
+}
+
+let browser
+
+const server = http.createServer(function (req, res) {
+  const route = routes[req.url]
+  if (route) return route(req, res)
+  res.writeHead(404)
+  res.end()
+})
+
+server.listen(0, '127.0.0.1', function () {
+  const profile = fs.mkdtempSync(path.join(os.tmpdir(), 'interop-browser-'))
+  // With the debugging pipe the browser ends when this process does, however that ends.
+  browser = spawn('chromium', [
+    '--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run', '--disable-sync',
+    '--disable-background-networking', '--disable-component-update', '--disable-extensions', '--mute-audio',
+    '--remote-debugging-pipe', '--user-data-dir=' + profile, 'http://127.0.0.1:' + server.address().port + '/'
+  ], { stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'] })
+  // What it says of a machine without a desktop is of no use.
+  browser.stderr.on('data', text => process.stderr.write(String(text).replace(/^.*\bdbus\b.*\n/gm, '')))
+  browser.on('exit', function (status) {
+    fs.rmSync(profile, { recursive: true, force: true, maxRetries: 10 }) // its other processes may not be gone yet
+    process.exit(status || 0)
+  })
+})
