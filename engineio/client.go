@@ -49,6 +49,7 @@ func newClient(u *url.URL, o *DialOptions) *client {
 		upgradeTimeout: o.UpgradeTimeout,
 		writeTimeout:   o.WriteTimeout,
 		maxPayload:     o.MaxPayload,
+		compressFrom:   DefaultCompressionThreshold,
 		queueLimit:     o.QueueLimit,
 		log:            o.Logger,
 		wg:             &c.wg,

@@ -38,6 +38,9 @@ func (s *Socket) tick() {
 	switch left := time.Until(s.deadline); {
 	case s.state == stateClosed:
 	case left > 0: // the deadline has moved
+		if s.awaitingPong {
+			left = min(left, s.conf.pingInterval) // the pong will move it, maybe ahead
+		}
 		s.timer.Reset(left)
 	case s.state == stateClosing:
 		e := s.closeErr
@@ -51,7 +54,7 @@ func (s *Socket) tick() {
 	default:
 		s.awaitingPong, s.graced = true, false
 		s.deadline = time.Now().Add(s.conf.pingTimeout)
-		s.timer.Reset(min(s.conf.pingTimeout, s.conf.pingInterval)) // the pong will move the deadline, maybe ahead
+		s.timer.Reset(min(s.conf.pingTimeout, s.conf.pingInterval))
 		if e := s.ping(); e != nil {
 			s.mu.Unlock()
 			s.finish(e, nil)

@@ -69,3 +69,17 @@ func TestHeartbeatOnTheWire(t *testing.T) {
 		require.Equal(t, "remote "+ReasonTransportError, h.end(v.sid))
 	})
 }
+
+// An interval that is shorter than the timeout counts from the pong too, however late that comes.
+func TestPingFollowsALatePongByAnInterval(t *testing.T) {
+	inSite(t, echo, &ServerOptions{PingInterval: time.Second, PingTimeout: 10 * time.Second}, func(t *testing.T, w *site) {
+		l, _ := w.session(Revision4)
+		require.Equal(t, "2", l.text())
+		time.Sleep(3500 * time.Millisecond)
+		l.say("3")
+		start := time.Now()
+		require.Equal(t, "2", l.text())
+		require.Equal(t, time.Second, time.Since(start))
+		require.NoError(t, l.conn.Close())
+	})
+}

@@ -54,6 +54,7 @@ func Binary(b []byte) Message { return Message{Binary: true, Data: b} }
 func Prepare(m Message) Message {
 	if m.shared == nil {
 		o := newOutgoing(m)
+		o.shared = true
 		m.Data, m.shared = o.data, o
 	}
 	return m
@@ -80,12 +81,15 @@ type outgoing struct {
 	typ    packet.Type
 	binary bool
 	asIs   bool // NoCompression
+	shared bool // goes to many, perhaps
 	data   []byte
 	// frame is what a server writes to a WebSocket, ready made: a frame's header and body, the latter ending in
 	// data. It serves text in both revisions and binary in revision 4; binary frames of revision 3 have one byte
 	// more. Clients cannot share frames: each is masked with a key of its own.
 	frame  []byte
 	frame3 atomic.Pointer[[]byte]
+	// deflated is what takes the place of frame where messages are compressed.
+	deflated atomic.Pointer[deflatedFrames]
 	// control is the WebSocket opcode of a control frame whose body is data, or 0.
 	control ws.OpCode
 }
@@ -124,7 +128,9 @@ func mustSend(m Message) *outgoing {
 	if m.Binary && len(m.Data) == 0 {
 		panic(ErrEmptyBinary.Error())
 	}
-	return newOutgoing(m)
+	o := newOutgoing(m)
+	o.shared = true
+	return o
 }
 
 // wsFrame returns the frame that carries o from a server in revision rev, or nil if it has to be made.

@@ -81,6 +81,12 @@ type ServerOptions struct {
 	// NoCompression.
 	NoHTTPCompression bool
 
+	// PerMessageDeflate lets clients compress messages on a WebSocket that offer it (RFC 7692), and does so with messages
+	// of CompressionThreshold bytes and more that are not marked NoCompression. Nothing is remembered from one message to
+	// the next, so that it costs idle sessions no memory and a message made by Prepare is compressed once for all.
+	// Compressing takes 3 to 6 µs a KB. Default: off, as in the reference.
+	PerMessageDeflate bool
+
 	// AllowedOrigins are the origins ("https://example.com") whose pages may open sessions, besides those of the
 	// server's own host; "*" admits every page. Default: none. Requests without an Origin header, which come from
 	// programs and not from pages, are not concerned.
@@ -186,6 +192,9 @@ type DialOptions struct {
 	Query url.Values
 	// Subprotocols are offered in WebSocket handshakes, the preferred one first. Default: none.
 	Subprotocols []string
+	// PerMessageDeflate offers the server to compress messages on a WebSocket (RFC 7692), in both directions. Those of
+	// less than 1024 bytes, and those marked NoCompression, are sent as they are. Default: no offer.
+	PerMessageDeflate bool
 	// Base64 carries binary messages as text in both directions (b64=1), for what stands between and damages bytes.
 	Base64 bool
 

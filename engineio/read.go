@@ -99,12 +99,9 @@ func (s *Socket) advance(conn *stream, m *Message, err *error) (next *stream, do
 	if conn == nil {
 		p, received = s.takePolled()
 	}
-	if received && s.state == stateClosing && s.confirms(p) {
-		e := s.closeErr
-		s.mu.Unlock()
-		s.finish(e, nil)
-		s.mu.Lock()
-	} else if received && s.state != stateClosing {
+	if received && s.state == stateClosing {
+		s.endIfConfirmed(p.Type)
+	} else if received {
 		ok, ended := s.handle(p, m)
 		if ok {
 			if conn != nil && conn.inPlace {
@@ -128,17 +125,23 @@ func (s *Socket) advance(conn *stream, m *Message, err *error) (next *stream, do
 	return s.source(), false
 }
 
-// confirms says whether p, which came while closing, is the answer to the ping with which a server takes its leave by
-// WebTransport. The caller holds s.mu.
-func (s *Socket) confirms(p packet.Packet) bool {
-	if p.Type != packet.Pong || s.server == nil || s.stream == nil || s.stream.framing != lengthFrames {
-		return false
+// endIfConfirmed ends the session if the packet that came while closing is the answer to the ping with which a server
+// takes its leave by WebTransport. The caller holds s.mu, which is released meanwhile.
+//
+//go:noinline // its variables must not be in the frame of advance, see Socket.Read
+func (s *Socket) endIfConfirmed(t packet.Type) {
+	if t != packet.Pong || s.server == nil || s.stream == nil || s.stream.framing != lengthFrames {
+		return
 	}
 	if s.awaitingPong {
 		s.awaitingPong = false // that of the heartbeat comes before
-		return false
+		return
 	}
-	return s.goodbye
+	if e := s.closeErr; s.goodbye {
+		s.mu.Unlock()
+		s.finish(e, nil)
+		s.mu.Lock()
+	}
 }
 
 // takePolled returns the next packet that came by polling, waiting for it; a client polls for it. When the session has

@@ -130,7 +130,6 @@ func TestBrokenWebSocketHandshakes(t *testing.T) {
 		"short key":       strings.Replace(good, "dGhlIHNhbXBsZSBub25jZQ==", "c2hvcnQ=", 1),
 		"another version": strings.Replace(good, "Version: 13", "Version: 8", 1),
 		"no version":      strings.Replace(good, "Sec-WebSocket-Version: 13\r\n", "", 1),
-		"no Connection":   strings.Replace(good, "Connection: Upgrade\r\n", "", 1),
 		"HTTP/1.0":        strings.Replace(good, "HTTP/1.1", "HTTP/1.0", 1),
 		"POST":            strings.Replace(good, "GET ", "POST ", 1),
 	} {
@@ -147,6 +146,26 @@ func TestBrokenWebSocketHandshakes(t *testing.T) {
 				requireNothingLeft(t, w.srv)
 			})
 		})
+	}
+}
+
+// Upgrade without Connection is no upgrade, but a request like others.
+func TestUpgradeIsNamedByConnection(t *testing.T) {
+	w := newSite(t, echo, nil)
+	for connection, want := range map[string]int{
+		"": 400, "Connection: keep-alive\r\n": 400, "Connection: keep-alive, UPGRADE\r\n": 101,
+	} {
+		a, l := w.send(strings.Replace(w.handshakeText("EIO=4&transport=websocket"), "Connection: Upgrade\r\n", connection, 1))
+		require.NoError(t, a.err)
+		require.Equal(t, want, a.status, connection)
+		if want == 400 {
+			require.Equal(t, badRequest, a.body)
+		}
+		require.NoError(t, l.conn.Close())
+		a, l = w.send(strings.Replace(w.handshakeText(polling4), "Connection: Upgrade\r\n", connection, 1))
+		require.NoError(t, a.err)
+		require.Equal(t, want == 101, a.status == 101, connection)
+		require.NoError(t, l.conn.Close())
 	}
 }
 

@@ -57,6 +57,7 @@ func NewServer(h Handler, opts *ServerOptions) *Server {
 		upgradeTimeout: o.UpgradeTimeout,
 		writeTimeout:   o.WriteTimeout,
 		maxPayload:     o.MaxPayload,
+		compressFrom:   o.CompressionThreshold,
 		queueLimit:     o.QueueLimit,
 		budget:         &budget{limit: o.BufferLimit},
 		receiving:      &receiveLimit{limit: o.ReceiveLimit},
@@ -372,8 +373,20 @@ func isTimestampOfOldClient(t string) bool {
 	return ok && digits(a) && digits(b)
 }
 
+// isUpgrade tells whether a request is to become a WebSocket. It is not without Connection, which a proxy that knows no
+// WebSocket takes out.
 func isUpgrade(r *http.Request) bool {
-	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+		return false
+	}
+	for _, options := range r.Header["Connection"] {
+		for option := range strings.SplitSeq(options, ",") {
+			if strings.EqualFold(strings.TrimSpace(option), "upgrade") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // bodyDeadline bounds how long the body of a POST may take.

@@ -82,6 +82,7 @@ type config struct {
 	upgradeTimeout time.Duration
 	writeTimeout   time.Duration
 	maxPayload     int
+	compressFrom   int // bytes from which on messages are compressed on a WebSocket
 	queueLimit     int
 	budget         *budget
 	receiving      *receiveLimit

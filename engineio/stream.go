@@ -36,6 +36,8 @@ type stream struct {
 	fragOp  ws.OpCode // the unfinished message's opcode
 	inPlace bool      // the last packet's data stands in the read buffer
 	base64  bool      // the client asked for text frames only (b64 in the query)
+	deflate bool      // both sides may compress messages (deflate.go)
+	packed  bool      // the message that is being read is compressed
 	framing framing
 	state   ws.State
 	header  [ws.MaxHeaderSize]byte // of the frame that is being read
@@ -71,6 +73,9 @@ func (c *stream) readPacket() (packet.Packet, error) {
 		op, body, err = c.readMessage()
 	} else {
 		op, body, err = c.readLengthFrame()
+	}
+	if c.packed && err == nil {
+		body, err = c.inflate(body)
 	}
 	if c.incoming != nil {
 		err = c.received(err)
@@ -165,7 +170,15 @@ func (c *stream) readyFrame(o *outgoing) []byte {
 	if c.state.ClientSide() || o.frame == nil || c.base64 && o.binary {
 		return nil
 	}
-	return o.wsFrame(c.rev)
+	_, n := frameShape(c.rev, o.packet())
+	switch {
+	case !c.deflates(n, o.asIs):
+		return o.wsFrame(c.rev)
+	case o.shared:
+		return o.deflatedFrame(c.rev)
+	default:
+		return nil // it is compressed into the batch
+	}
 }
 
 // trySend writes what the kernel takes at once and keeps the rest in c.rest. The connection must have a raw side.
@@ -204,19 +217,25 @@ func (c *stream) appendOutgoing(b *batch, o *outgoing) {
 	case frame != nil:
 		b.Write(frame)
 	default:
-		c.appendPacket(b, o.packet())
+		c.appendPacket(b, o.packet(), o.asIs)
 	}
 }
 
-// appendPacket appends a frame that carries p.
-func (c *stream) appendPacket(b *batch, p packet.Packet) {
-	if c.base64 && p.Binary {
-		text := packet.AppendText(nil, c.rev, p)
-		c.appendFrame(b, ws.OpText, len(text), func(dst []byte) []byte { return append(dst, text...) })
-		return
-	}
+// appendPacket appends a frame that carries p, compressed if it may be.
+func (c *stream) appendPacket(b *batch, p packet.Packet, asIs bool) {
 	op, n := frameShape(c.rev, p)
-	c.appendFrame(b, op, n, func(dst []byte) []byte { return appendFrameBody(dst, c.rev, p) })
+	asText := c.base64 && p.Binary
+	if asText {
+		op = ws.OpText
+	}
+	switch {
+	case c.deflates(n, asIs) && c.appendDeflated(b, op, p):
+	case asText:
+		text := packet.AppendText(nil, c.rev, p)
+		c.appendFrame(b, op, len(text), func(dst []byte) []byte { return append(dst, text...) })
+	default:
+		c.appendFrame(b, op, n, func(dst []byte) []byte { return appendFrameBody(dst, c.rev, p) })
+	}
 }
 
 func (c *stream) appendFrame(b *batch, op ws.OpCode, n int, body func([]byte) []byte) {
@@ -241,7 +260,7 @@ func (c *stream) appendFrame(b *batch, op ws.OpCode, n int, body func([]byte) []
 func (c *stream) writePacket(p packet.Packet) error {
 	b := newBatch()
 	defer b.release()
-	c.appendPacket(b, p)
+	c.appendPacket(b, p, true)
 	return c.send(b.Bytes(), c.conf.writeTimeout)
 }
 

@@ -39,7 +39,10 @@ func (c *stream) readMessage() (op ws.OpCode, body []byte, err error) {
 			return h.OpCode, body, nil
 		default:
 			if err = c.readFragment(h); err == nil && h.Fin {
-				op, body = c.fragOp, slices.Clip(c.fragment) // a kept buffer may hold other bytes behind
+				op, body = c.fragOp, c.fragment
+				if !c.packed {
+					body = slices.Clip(body) // a kept buffer may hold other bytes behind
+				}
 				c.fragOp, c.fragment, c.inPlace = 0, nil, false
 				return op, body, nil
 			}
@@ -94,8 +97,16 @@ func (c *stream) check(h ws.Header) error {
 	if c.fragOp != 0 {
 		state = state.Set(ws.StateFragmented)
 	}
+	first := h.OpCode == ws.OpText || h.OpCode == ws.OpBinary
+	packed := c.deflate && first && h.Rsv == rsv1
+	if packed {
+		h.Rsv = 0
+	}
 	if err := ws.CheckHeader(h, state); err != nil {
 		return &frameError{ws.StatusProtocolError, ReasonTransportError, err}
+	}
+	if first {
+		c.packed = packed
 	}
 	if !h.OpCode.IsControl() && h.Length > int64(c.conf.maxPayload-len(c.fragment)) {
 		return &frameError{ws.StatusMessageTooBig, ReasonTransportError, ErrTooLarge}

@@ -30,6 +30,9 @@ func (c *client) dialWebSocket(ctx context.Context) (*stream, error) {
 	if len(c.opts.Subprotocols) > 0 {
 		r.Header.Set("Sec-WebSocket-Protocol", strings.Join(c.opts.Subprotocols, ", "))
 	}
+	if c.opts.PerMessageDeflate {
+		r.Header.Set("Sec-WebSocket-Extensions", deflateOffer)
+	}
 	resp, err := c.do(r)
 	if err != nil {
 		return nil, fmt.Errorf("engineio: %w", err)
@@ -39,12 +42,13 @@ func (c *client) dialWebSocket(ctx context.Context) (*stream, error) {
 		defer func() { _ = resp.Body.Close() }()
 		return nil, readStatus(resp).handshakeError()
 	}
-	if !c.fits(resp.Header, key) {
+	deflate, ok := deflateChosen(resp.Header, c.opts.PerMessageDeflate)
+	if !ok || !c.fits(resp.Header, key) {
 		_ = conn.Close()
 		return nil, &HandshakeError{Status: resp.StatusCode, Code: -1, Message: "the answer to the WebSocket handshake does not fit"}
 	}
 	wc := newStream(conn, c.opts.Revision, ws.StateClientSide, c.conf)
-	wc.base64 = c.opts.Base64
+	wc.base64, wc.deflate = c.opts.Base64, deflate
 	return wc, nil
 }
 

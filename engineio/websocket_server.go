@@ -22,6 +22,10 @@ func (srv *Server) accept(w http.ResponseWriter, r *http.Request, rev Revision, 
 		Header:   handshakeHeader(w.Header()),
 		Protocol: func(string) bool { return true },
 	}
+	var offers deflateOffers
+	if srv.opts.PerMessageDeflate {
+		u.Negotiate = offers.negotiate
+	}
 	h := &hijacker{ResponseWriter: w, timeout: srv.opts.WriteTimeout}
 	conn, rw, _, err := u.Upgrade(r, h)
 	if h.timer != nil {
@@ -38,6 +42,7 @@ func (srv *Server) accept(w http.ResponseWriter, r *http.Request, rev Revision, 
 	}
 	c := newStream(conn, rev, ws.StateServerSide, srv.conf)
 	c.base64 = base64
+	c.deflate = offers.accepted
 	if n := rw.Reader.Buffered(); n > 0 {
 		early, _ := rw.Peek(n) // what is buffered can be peeked
 		c.preload(bytes.Clone(early))

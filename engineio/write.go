@@ -279,7 +279,7 @@ func (s *Socket) writeNow(m Message) error {
 	if m.shared != nil {
 		conn.appendOutgoing(b, m.shared)
 	} else {
-		conn.appendPacket(b, packet.Packet{Type: packet.Message, Binary: m.Binary, Data: m.Data})
+		conn.appendPacket(b, packet.Packet{Type: packet.Message, Binary: m.Binary, Data: m.Data}, m.NoCompression)
 	}
 	err := conn.trySend(b.Bytes())
 	b.release()

@@ -18,6 +18,7 @@ import (
 const (
 	EngineServer = "eio-server.js" // argument: the version
 	EngineClient = "eio-client.js" // argument: the version
+	EngineRaw    = "eio-raw.js"
 	MeshNode     = "mesh-node.js"
 )
 

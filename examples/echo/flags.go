@@ -19,6 +19,7 @@ type flags struct {
 	revisions, transports, cors  []string
 	interval, timeout, upgrading time.Duration
 	maxPayload                   int
+	compress                     bool
 }
 
 func (f *flags) register(set *pflag.FlagSet) {
@@ -30,6 +31,7 @@ func (f *flags) register(set *pflag.FlagSet) {
 	set.DurationVar(&f.timeout, "ping-timeout", engineio.DefaultPingTimeout, "`TIME` after which a client that missed a heartbeat is given up")
 	set.DurationVar(&f.upgrading, "upgrade-timeout", engineio.DefaultUpgradeTimeout, "`TIME` in which an upgrade must have finished")
 	set.IntVar(&f.maxPayload, "max-payload", engineio.DefaultMaxPayload, "largest message, and largest request body, in `BYTES`")
+	set.BoolVar(&f.compress, "compress", false, "compress messages on a WebSocket for clients that offer it (permessage-deflate)")
 	set.StringSliceVar(&f.transports, "transports", []string{string(engineio.Polling), string(engineio.WebSocket)}, "`TRANSPORTS` to serve")
 	set.StringSliceVar(&f.cors, "cors", nil, "`ORIGIN` whose pages may connect, such as https://example.com, or * for all;\n"+
 		"may be repeated (default: the server's own only)")
@@ -48,6 +50,8 @@ func (f *flags) options() (*engineio.ServerOptions, error) {
 		UpgradeTimeout: f.upgrading,
 		MaxPayload:     f.maxPayload,
 		AllowedOrigins: f.cors,
+
+		PerMessageDeflate: f.compress,
 	}
 	if !strings.HasPrefix(f.path, "/") || strings.Trim(f.path, "/") == "" {
 		return nil, fmt.Errorf("--path %q: it must start with a slash and name something, as /engine.io does", f.path)

@@ -109,6 +109,8 @@ func TestEchoesOnEveryTransport(t *testing.T) {
 			args: []string{"--path", "/deep/down/", "--ping-interval", "100ms", "--ping-timeout=10s", "--max-payload", "600000",
 				"--upgrade-timeout", "5s", "--transports", "polling", "--transports", "websocket"},
 			revisions: both[1:], ends: engineio.WebSocket, signal: os.Interrupt},
+		{name: "compression", opts: engineio.DialOptions{PerMessageDeflate: true},
+			args: []string{"--compress", "--revisions", "3,4"}, revisions: both, ends: engineio.WebSocket, signal: os.Interrupt},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -200,6 +202,28 @@ func TestAnswersOnlyWhatTheFlagsAllow(t *testing.T) {
 	}
 }
 
+// Compression is agreed on with those who offer it, if the flag is given.
+func TestCompress(t *testing.T) {
+	const extension = "permessage-deflate;server_no_context_takeover;client_no_context_takeover"
+	for want, args := range map[string][]string{"": nil, extension: {"--compress"}} {
+		url, end := start(t, args...)
+		r, err := http.NewRequestWithContext(testContext(t), http.MethodGet, url+"?EIO=4&transport=websocket", nil)
+		require.NoError(t, err)
+		for name, value := range map[string]string{
+			"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+			"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Extensions": "permessage-deflate",
+		} {
+			r.Header.Set(name, value)
+		}
+		answer, err := http.DefaultClient.Do(r)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusSwitchingProtocols, answer.StatusCode)
+		require.Equal(t, want, answer.Header.Get("Sec-WebSocket-Extensions"))
+		require.NoError(t, answer.Body.Close())
+		end(os.Interrupt)
+	}
+}
+
 func TestRefusesBadFlags(t *testing.T) {
 	cases := map[string]struct {
 		args []string
@@ -242,4 +266,5 @@ func TestHelpNamesEveryFlagWithItsDefault(t *testing.T) {
 		require.Regexp(t, `(?m)^ +--`+flag+` .*\(default `+def+`\)$`, string(out))
 	}
 	require.Contains(t, string(out), "--cors ORIGIN")
+	require.Contains(t, string(out), "--compress ")
 }

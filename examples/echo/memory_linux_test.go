@@ -20,13 +20,20 @@ import (
 // outside: 3,000 sessions of a client that knows nothing of this project, 8 handshakes at a time, after two rounds of
 // heartbeats. Run it with -benchtime 1x.
 func BenchmarkIdleSessions(b *testing.B) {
+	b.Run("plain", func(b *testing.B) { benchmarkIdleSessions(b, "") })
+	b.Run("compress", func(b *testing.B) {
+		benchmarkIdleSessions(b, "Sec-WebSocket-Extensions: permessage-deflate\r\n", "--compress")
+	})
+}
+
+func benchmarkIdleSessions(b *testing.B, header string, args ...string) {
 	const (
 		sessions = 3000
 		at       = 8
 		interval = 5 * time.Second
 	)
 	for b.Loop() {
-		address, pid, end := startProcess(b, "--ping-interval", interval.String())
+		address, pid, end := startProcess(b, append(args, "--ping-interval", interval.String())...)
 		u, err := url.Parse(address)
 		require.NoError(b, err)
 		before := residentMemory(b, pid)
@@ -36,7 +43,7 @@ func BenchmarkIdleSessions(b *testing.B) {
 		for range at {
 			opening.Go(func() {
 				for range sessions / at {
-					conn, in, err := openSession(u.Host)
+					conn, in, err := openSession(u.Host, header)
 					if err != nil {
 						b.Error(err)
 						return
@@ -61,13 +68,13 @@ func BenchmarkIdleSessions(b *testing.B) {
 	b.ReportMetric(0, "ns/op") // it is not about time
 }
 
-func openSession(host string) (net.Conn, *bufio.Reader, error) {
+func openSession(host, header string) (net.Conn, *bufio.Reader, error) {
 	conn, err := net.Dial("tcp", host)
 	if err != nil {
 		return nil, nil, err
 	}
 	if _, err := fmt.Fprintf(conn, "GET /engine.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\n"+
-		"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", host); err != nil {
+		"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n", host, header); err != nil {
 		return nil, nil, err
 	}
 	in := bufio.NewReaderSize(conn, 512)

@@ -35,7 +35,7 @@ const defaultMost = 20_000
 // Connect opens sessions and ends them in good order. A session counts when it is open and, ByUpgrade, has moved to the
 // WebSocket; the server must send messages back for that to be seen.
 func Connect(ctx context.Context, t Target, o ConnectOptions) (Rate, error) {
-	if connect, _ := o.connector(t); connect == nil {
+	if connect, _ := o.connector(ctx, t); connect == nil {
 		return Rate{}, fmt.Errorf("loadgen: no such way to connect: %q", o.How)
 	}
 	if o.Parallel <= 0 {
@@ -53,7 +53,7 @@ func Connect(ctx context.Context, t Target, o ConnectOptions) (Rate, error) {
 	var wg sync.WaitGroup
 	for range o.Parallel {
 		wg.Go(func() {
-			connect, end := o.connector(t)
+			connect, end := o.connector(context.WithoutCancel(ctx), t) // a connect that has begun is finished
 			defer end()
 			for ctx.Err() == nil && failed.Load() == nil && tickets.Add(1) <= int64(o.Most) {
 				start := time.Now()
@@ -62,7 +62,7 @@ func Connect(ctx context.Context, t Target, o ConnectOptions) (Rate, error) {
 					failed.CompareAndSwap(nil, &err)
 					return
 				}
-				times.add(time.Since(start), 1)
+				times.add(time.Since(start))
 				count.Add(1)
 			}
 		})
@@ -80,21 +80,21 @@ func Connect(ctx context.Context, t Target, o ConnectOptions) (Rate, error) {
 
 // connector returns a function that makes one connect after the other, and one for the end. The first is nil if there is
 // no such way to connect.
-func (o ConnectOptions) connector(t Target) (connect func() error, end func()) {
+func (o ConnectOptions) connector(ctx context.Context, t Target) (connect func() error, end func()) {
 	switch o.How {
 	case ByWebSocket:
-		return func() error { return connectWebSocket(t) }, func() {}
+		return func() error { return connectWebSocket(ctx, t) }, func() {}
 	case ByUpgrade:
-		return func() error { return connectUpgrade(t) }, func() {}
+		return func() error { return connectUpgrade(ctx, t) }, func() {}
 	case ByPolling:
-		return connectPolling(t)
+		return connectPolling(ctx, t)
 	default:
 		return nil, nil
 	}
 }
 
-func connectWebSocket(t Target) error {
-	conn, _, _, err := openWebSocket(t, "")
+func connectWebSocket(ctx context.Context, t Target) error {
+	conn, _, _, err := openWebSocket(ctx, t, "")
 	if err != nil {
 		return err
 	}
@@ -104,11 +104,11 @@ func connectWebSocket(t Target) error {
 
 // connectPolling opens sessions and ends them, one after the other and all on one connection, as the HTTP client of a page
 // would.
-func connectPolling(t Target) (connect func() error, end func()) {
+func connectPolling(ctx context.Context, t Target) (connect func() error, end func()) {
 	var p *poller
 	connect = func() (err error) {
 		if p == nil {
-			p, err = openPoller(t)
+			p, err = openPoller(ctx, t)
 		} else {
 			_ = p.conn.SetDeadline(time.Now().Add(dialTimeout)) // a broken connection fails by itself
 			err = p.handshake()
@@ -127,13 +127,13 @@ func connectPolling(t Target) (connect func() error, end func()) {
 }
 
 // connectUpgrade moves a session from polling to a WebSocket, and makes sure of it by a message that must come back there.
-func connectUpgrade(t Target) error {
-	p, err := openPoller(t)
+func connectUpgrade(ctx context.Context, t Target) error {
+	p, err := openPoller(ctx, t)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = p.conn.Close() }()
-	conn, _, _, err := openWebSocket(t, p.SID)
+	conn, _, _, err := openWebSocket(ctx, t, p.SID)
 	if err != nil {
 		return err
 	}

@@ -88,7 +88,7 @@ func Open(ctx context.Context, t Target, o Options) (*Crowd, error) {
 				}
 				err := ctx.Err()
 				if err == nil {
-					err = c.join(t, i, o.First)
+					err = c.join(ctx, t, i, o.First)
 				}
 				if err != nil {
 					err = fmt.Errorf("loadgen: connection %d of %d: %w", i+1, o.Connections, err)
@@ -107,8 +107,8 @@ func Open(ctx context.Context, t Target, o Options) (*Crowd, error) {
 }
 
 // join opens connection i and starts its reader.
-func (c *Crowd) join(t Target, i int, first func(int) []string) error {
-	tcp, hello, rest, err := openWebSocket(t, "")
+func (c *Crowd) join(ctx context.Context, t Target, i int, first func(int) []string) error {
+	tcp, hello, rest, err := openWebSocket(ctx, t, "")
 	if err != nil {
 		return err
 	}
@@ -146,8 +146,8 @@ func (h hello) interval() time.Duration { return time.Duration(h.PingInterval) *
 
 // openWebSocket opens a WebSocket. For a new session sid is empty, and the open packet is awaited. rest is what came
 // behind that. There is a deadline on the connection.
-func openWebSocket(t Target, sid string) (conn *net.TCPConn, h hello, rest []byte, err error) {
-	c, err := t.dial()
+func openWebSocket(ctx context.Context, t Target, sid string) (conn *net.TCPConn, h hello, rest []byte, err error) {
+	c, err := t.dial(ctx)
 	if err != nil {
 		return nil, h, nil, err
 	}
@@ -167,6 +167,7 @@ func openWebSocket(t Target, sid string) (conn *net.TCPConn, h hello, rest []byt
 	}
 	if resp.StatusCode != http.StatusSwitchingProtocols {
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, 200)) // the status is what matters
+		_ = resp.Body.Close()
 		return nil, h, nil, fmt.Errorf("WebSocket handshake: %s: %s", resp.Status, strings.TrimSpace(string(body)))
 	}
 	if sid == "" {

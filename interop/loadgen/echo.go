@@ -85,7 +85,7 @@ func (e *echo) received(c *conn, t tally) {
 	over := now >= e.end
 	for range t.messages {
 		if !over {
-			e.times.add(now-s.sent[s.next], 1)
+			e.times.add(now - s.sent[s.next])
 		}
 		s.sent[s.next] = now
 		s.next = (s.next + 1) % len(s.sent)

@@ -12,8 +12,8 @@ type histogram struct{ counts [64 * buckets]atomic.Int64 }
 // buckets is the number of buckets for each power of two.
 const buckets = 64
 
-func (h *histogram) add(d time.Duration, n int) {
-	h.counts[bucket(uint64(max(d, 0)))].Add(int64(n))
+func (h *histogram) add(d time.Duration) {
+	h.counts[bucket(uint64(max(d, 0)))].Add(1)
 }
 
 func bucket(v uint64) int {

@@ -7,6 +7,7 @@
 package loadgen
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/url"
@@ -38,8 +39,8 @@ const (
 )
 
 // dial opens a TCP connection on which nothing takes longer than dialTimeout, until the caller takes the deadline off.
-func (t Target) dial() (net.Conn, error) {
-	conn, err := net.DialTimeout("tcp", t.Host, dialTimeout)
+func (t Target) dial(ctx context.Context) (net.Conn, error) {
+	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "tcp", t.Host)
 	if err != nil {
 		return nil, err
 	}

@@ -24,8 +24,8 @@ type poller struct {
 }
 
 // openPoller makes a handshake. There is a deadline on the connection.
-func openPoller(t Target) (*poller, error) {
-	conn, err := t.dial()
+func openPoller(ctx context.Context, t Target) (*poller, error) {
+	conn, err := t.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +115,7 @@ func EchoPolling(ctx context.Context, t Target, o EchoOptions) (Rate, error) {
 				}
 				back = bytes.Contains(body, []byte(text))
 			}
-			times.add(time.Since(began), 1)
+			times.add(time.Since(began))
 			count.Add(1)
 		}
 		return p.end()
@@ -138,7 +138,7 @@ func together(ctx context.Context, t Target, n int, d time.Duration, f func(p *p
 		}
 	}()
 	for i := range n {
-		p, err := openPoller(t)
+		p, err := openPoller(ctx, t)
 		if err != nil {
 			return fmt.Errorf("loadgen: connection %d of %d: %w", i+1, n, err)
 		}

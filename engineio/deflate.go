@@ -1,0 +1,235 @@
+package engineio
+
+import (
+	"bytes"
+	"compress/flate"
+	"errors"
+	"io"
+	"net/http"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/gobwas/httphead"
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsflate"
+
+	"github.com/bigcompany/mesh/engineio/packet"
+)
+
+// This file holds permessage-deflate (RFC 7692). Both ends forget what they have compressed after each message ("no context
+// takeover"): a context would cost each session 32 KB at one end and a megabyte at the other, and a message to many
+// could not be compressed once for all of them.
+
+// deflateOffer is what a client offers. It does not offer client_max_window_bits, since compress/flate has one window only.
+const deflateOffer = wsflate.ExtensionName + "; server_no_context_takeover; client_no_context_takeover"
+
+// deflateChosen says whether the server chose the client's offer; ok is false if it chose what was not offered.
+func deflateChosen(answer http.Header, offered bool) (chosen, ok bool) {
+	header := strings.Join(answer.Values("Sec-WebSocket-Extensions"), ",")
+	if header == "" {
+		return false, true
+	}
+	extensions, ok := httphead.ParseOptions([]byte(header), nil)
+	var p wsflate.Parameters
+	ok = ok && offered && len(extensions) == 1 && string(extensions[0].Name) == wsflate.ExtensionName &&
+		p.Parse(extensions[0]) == nil && p.ServerNoContextTakeover && !p.ClientMaxWindowBits.Defined()
+	return ok, ok
+}
+
+// deflateOffers are what a client offers to a server, which accepts the first one that it can keep to.
+type deflateOffers struct{ accepted bool }
+
+// negotiate is for ws.HTTPUpgrader.
+func (o *deflateOffers) negotiate(offer httphead.Option) (answer httphead.Option, err error) {
+	ours := wsflate.Extension{Parameters: wsflate.DefaultParameters}
+	if o.accepted {
+		return answer, nil
+	}
+	if answer, err = ours.Negotiate(offer); err != nil {
+		return httphead.Option{}, nil //nolint:nilerr // an offer that makes no sense is declined (RFC 7692, section 7)
+	}
+	_, o.accepted = ours.Accepted()
+	return answer, nil
+}
+
+// deflateTail ends each compressed message. It is not sent (RFC 7692, section 7.2.1).
+const deflateTail = "\x00\x00\xff\xff"
+
+// rsv1 marks the first frame of a compressed message, in a ws.Header and in the first byte of a frame.
+const rsv1, rsv1Bit = 4, 0x40
+
+// deflaters are compressors, which take a megabyte each: they are used again, and no more of them work at a time than can.
+var (
+	deflaters = sync.Pool{New: func() any {
+		z, _ := flate.NewWriter(nil, flate.BestSpeed) // fails for unknown levels only
+		return z
+	}}
+	deflating = make(chan struct{}, runtime.GOMAXPROCS(0))
+)
+
+// deflate compresses body to the end of b. If that does not make it smaller, it says no and leaves b as it was.
+func deflate(b *bytes.Buffer, body []byte) bool {
+	start := b.Len()
+	deflating <- struct{}{}
+	z := deflaters.Get().(*flate.Writer)
+	z.Reset(b)
+	_, _ = z.Write(body) // a bytes.Buffer does not fail
+	_ = z.Flush()
+	deflaters.Put(z)
+	<-deflating
+	b.Truncate(b.Len() - len(deflateTail))
+	if b.Len()-start < len(body) {
+		return true
+	}
+	b.Truncate(start)
+	return false
+}
+
+// deflates says whether a message with a body of n bytes is to be compressed.
+func (c *stream) deflates(n int, asIs bool) bool {
+	return c.deflate && !asIs && n >= c.conf.compressFrom
+}
+
+// appendDeflated appends a frame that carries p compressed, unless that would be no smaller.
+func (c *stream) appendDeflated(b *batch, op ws.OpCode, p packet.Packet) bool {
+	plain, z := newBatch(), newBatch()
+	defer plain.release()
+	defer z.release()
+	if op == ws.OpText {
+		plain.Write(packet.AppendText(plain.AvailableBuffer(), c.rev, p))
+	} else {
+		plain.Write(packet.AppendBinary(plain.AvailableBuffer(), c.rev, p))
+	}
+	if !deflate(&z.Buffer, plain.Bytes()) {
+		return false
+	}
+	start := b.Len()
+	c.appendFrame(b, op, z.Len(), func(dst []byte) []byte { return append(dst, z.Bytes()...) })
+	b.Bytes()[start] |= rsv1Bit
+	return true
+}
+
+// deflatedFrames are the compressed frames of a message to many, each made when it is first asked for.
+type deflatedFrames struct {
+	mu     sync.Mutex
+	frames [2]atomic.Pointer[[]byte] // the second one for binary messages in revision 3
+}
+
+// deflatedFrame returns the frame that carries o compressed, or not if that would be no smaller, from a server in
+// revision rev.
+func (o *outgoing) deflatedFrame(rev Revision) []byte {
+	d := o.deflated.Load()
+	if d == nil {
+		o.deflated.CompareAndSwap(nil, new(deflatedFrames))
+		d = o.deflated.Load()
+	}
+	made := &d.frames[0]
+	if o.binary && rev == Revision3 {
+		made = &d.frames[1]
+	}
+	if f := made.Load(); f != nil {
+		return *f
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if f := made.Load(); f != nil {
+		return *f
+	}
+	f := o.wsFrame(rev)
+	op, n := frameShape(rev, o.packet())
+	z := newBatch()
+	defer z.release()
+	if deflate(&z.Buffer, f[len(f)-n:]) {
+		h := ws.Header{Fin: true, Rsv: rsv1, OpCode: op, Length: int64(z.Len())}
+		var b bytes.Buffer
+		b.Grow(ws.HeaderSize(h) + z.Len())
+		_ = ws.WriteHeader(&b, h) // a bytes.Buffer does not fail
+		b.Write(z.Bytes())
+		f = b.Bytes()
+	}
+	made.Store(&f)
+	return f
+}
+
+// inflater decompresses. It takes 40 KB, so that it is used again.
+type inflater struct {
+	io.Reader // of compress/flate
+	source    deflated
+}
+
+var inflaters = sync.Pool{New: func() any {
+	z := new(inflater)
+	z.Reader = flate.NewReader(&z.source)
+	return z
+}}
+
+// deflated reads a compressed message and what was cut off behind it, and a last block, which ends it for the inflater.
+type deflated struct {
+	body []byte
+	rest string
+}
+
+func (d *deflated) ReadByte() (b byte, err error) {
+	switch {
+	case len(d.body) > 0:
+		b, d.body = d.body[0], d.body[1:]
+	case d.rest != "":
+		b, d.rest = d.rest[0], d.rest[1:]
+	default:
+		err = io.EOF
+	}
+	return b, err
+}
+
+func (d *deflated) Read(p []byte) (n int, err error) {
+	switch {
+	case len(d.body) > 0:
+		n = copy(p, d.body)
+		d.body = d.body[n:]
+	case d.rest != "":
+		n = copy(p, d.rest)
+		d.rest = d.rest[n:]
+	default:
+		err = io.EOF
+	}
+	return n, err
+}
+
+// inflate returns what is compressed in body, the message that was just read. What it takes is bounded and counted as if
+// it had been received so.
+//
+//go:noinline // the frame of readPacket must stay small, see Socket.Read
+func (c *stream) inflate(body []byte) (inflated []byte, err error) {
+	z := inflaters.Get().(*inflater)
+	z.source = deflated{body, deflateTail + "\x01" + deflateTail}
+	_ = z.Reader.(flate.Resetter).Reset(&z.source, nil) // never fails
+	for err == nil {
+		if len(inflated) == cap(inflated) {
+			if inflated, err = enlarge(inflated, c.conf.maxPayload+1, c.ask); err != nil { // one more, to see the end
+				break
+			}
+		}
+		var n int
+		n, err = z.Read(inflated[len(inflated):cap(inflated)])
+		if inflated = inflated[:len(inflated)+n]; len(inflated) > c.conf.maxPayload {
+			err = &frameError{ws.StatusMessageTooBig, ReasonTransportError, ErrTooLarge}
+		}
+	}
+	z.source = deflated{}
+	inflaters.Put(z)
+	if !c.inPlace {
+		inputs.put(body)
+	}
+	c.inPlace = false
+	if errors.Is(err, io.EOF) {
+		return slices.Clip(inflated), nil // a kept buffer may hold other bytes behind
+	}
+	inputs.put(inflated)
+	if _, corrupt := errors.AsType[flate.CorruptInputError](err); corrupt || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = &frameError{ws.StatusInvalidFramePayloadData, ReasonTransportError, err}
+	}
+	return nil, err
+}

@@ -1,0 +1,467 @@
+package engineio
+
+import (
+	"bytes"
+	"compress/flate"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio/packet"
+)
+
+// packed compresses a message as RFC 7692 says.
+func packed(t testing.TB, text string) string {
+	t.Helper()
+	var b bytes.Buffer
+	z, err := flate.NewWriter(&b, flate.BestCompression)
+	require.NoError(t, err)
+	_, err = io.WriteString(z, text)
+	require.NoError(t, err)
+	require.NoError(t, z.Flush())
+	return strings.TrimSuffix(b.String(), deflateTail)
+}
+
+// unpacked is the reverse.
+func unpacked(body string) (string, error) {
+	z := flate.NewReader(strings.NewReader(body + deflateTail + "\x01" + deflateTail))
+	b, err := io.ReadAll(z)
+	return string(b), err
+}
+
+// deflateLine opens a session with compression on both ends.
+func (w *site) deflateLine(rev Revision, extra ...string) *line {
+	w.t.Helper()
+	query := strings.Join(append([]string{fmt.Sprintf("EIO=%d&transport=websocket", rev)}, extra...), "&")
+	l := w.line(query, "Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits")
+	require.True(w.t, strings.HasPrefix(l.text(), "0{"))
+	return l
+}
+
+func TestDeflateNegotiation(t *testing.T) {
+	const agreed = "permessage-deflate;server_no_context_takeover;client_no_context_takeover"
+	for _, on := range []bool{false, true} {
+		w := newSite(t, echo, &ServerOptions{PerMessageDeflate: on})
+		for offer, want := range map[string]string{
+			"":                   "",
+			"permessage-deflate": agreed,
+			"permessage-deflate; client_max_window_bits":                                 agreed,
+			"permessage-deflate; client_max_window_bits=9":                               agreed,
+			"permessage-deflate; server_no_context_takeover":                             agreed,
+			"permessage-deflate; client_no_context_takeover; server_no_context_takeover": agreed,
+			"x-webkit-deflate-frame, permessage-deflate":                                 agreed,
+			"permessage-deflate, permessage-deflate; client_max_window_bits":             agreed,
+			"permessage-deflate; server_max_window_bits=10, permessage-deflate":          agreed,
+			"permessage-deflate; server_max_window_bits=10":                              "", // a smaller window than ours
+			"x-webkit-deflate-frame":                                                     "",
+			"permessage-deflate; server_max_window_bits=16":                              "",
+			"permessage-deflate; server_max_window_bits":                                 "",
+			"permessage-deflate; server_no_context_takeover=1":                           "",
+			"permessage-deflate; no_such_parameter":                                      "",
+			"permessage-deflate; no_such_parameter, permessage-deflate":                  agreed,
+			"permessage-deflate; client_no_context_takeover; client_no_context_takeover": "",
+		} {
+			var header []string
+			if offer != "" {
+				header = []string{"Sec-WebSocket-Extensions", offer}
+			}
+			a, l := w.shake("EIO=4&transport=websocket", header...)
+			require.Equal(t, http.StatusSwitchingProtocols, a.status, offer)
+			if !on {
+				want = ""
+			}
+			require.Equal(t, want, strings.Join(a.header.Values("Sec-WebSocket-Extensions"), "|"), offer)
+			l.text()
+			l.requireEcho("works")
+			require.NoError(t, l.conn.Close())
+		}
+		a, l := w.shake("EIO=4&transport=websocket", "Sec-WebSocket-Extensions", "permessage-deflate; x=\"")
+		require.Equal(t, on, a.status == http.StatusBadRequest)
+		require.NoError(t, l.conn.Close())
+	}
+}
+
+func TestDeflateAnswersToAClient(t *testing.T) {
+	for answer, want := range map[string]struct{ offered, notOffered string }{
+		"": {"plain", "plain"},
+		"permessage-deflate; server_no_context_takeover":                                {"compressed", "refused"},
+		"permessage-deflate; server_no_context_takeover; client_no_context_takeover":    {"compressed", "refused"},
+		"permessage-deflate; server_no_context_takeover; server_max_window_bits=\"12\"": {"compressed", "refused"},
+		"permessage-deflate": {"refused", "refused"}, // it would remember, and we would have to
+		"permessage-deflate; server_no_context_takeover; client_max_window_bits=10": {"refused", "refused"},
+		"permessage-deflate; server_no_context_takeover; other":                     {"refused", "refused"},
+		"permessage-deflate; server_no_context_takeover, permessage-deflate":        {"refused", "refused"},
+		"x-webkit-deflate-frame": {"refused", "refused"},
+		"permessage-deflate; server_no_context_takeover; server_max_window_bits=\"12\" \"": {"refused", "refused"},
+	} {
+		for _, offered := range []bool{false, true} {
+			var offer string
+			wrap := func(http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					offer = r.Header.Get("Sec-WebSocket-Extensions")
+					u := ws.HTTPUpgrader{Header: http.Header{}}
+					if answer != "" {
+						u.Header.Set("Sec-WebSocket-Extensions", answer)
+					}
+					conn, _, _, err := u.Upgrade(r, w)
+					if err != nil {
+						return
+					}
+					_ = ws.WriteFrame(conn, ws.NewTextFrame([]byte(`0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000}`)))
+					_, _ = io.Copy(io.Discard, conn)
+					_ = conn.Close()
+				})
+			}
+			inBubbleBehind(t, wrap, echo, nil, func(t *testing.T, _ *Server, client *http.Client) {
+				s, err := Dial(t.Context(), "http://pipe", &DialOptions{Transports: []Transport{WebSocket}, HTTPClient: client, PerMessageDeflate: offered})
+				expected, expectedOffer := want.notOffered, ""
+				if offered {
+					expected, expectedOffer = want.offered, deflateOffer
+				}
+				require.Equal(t, expectedOffer, offer)
+				if expected == "refused" {
+					var refused *HandshakeError
+					require.ErrorAs(t, err, &refused, answer)
+					require.Equal(t, http.StatusSwitchingProtocols, refused.Status)
+					return
+				}
+				require.NoError(t, err, answer)
+				require.Equal(t, expected == "compressed", s.stream.deflate)
+				s.Abort(nil)
+				require.NoError(t, s.Close())
+			})
+		}
+	}
+}
+
+func TestWhatIsCompressed(t *testing.T) {
+	long := strings.Repeat("compressible ", 100)
+	noise := make([]byte, 160_000)
+	_, _ = rand.Read(noise)
+	for _, rev := range []Revision{Revision3, Revision4} {
+		for name, tt := range map[string]struct {
+			m    Message
+			want bool
+		}{
+			"long text":            {Text(long), true},
+			"long binary":          {Binary([]byte(long)), true},
+			"at the threshold":     {Text(long[:1023]), true}, // and its type
+			"below the threshold":  {Text(long[:1022]), false},
+			"short binary":         {Binary([]byte(long[:1022])), false},
+			"empty":                {Text(""), false},
+			"as it is":             {Message{Data: []byte(long), NoCompression: true}, false},
+			"bytes as they are":    {Message{Binary: true, Data: []byte(long), NoCompression: true}, false},
+			"noise":                {Binary(noise[:4000]), false},
+			"larger than a batch":  {Text(strings.Repeat(long, 100)), true},
+			"large and stays so":   {Binary(noise), false},
+			"prepared long text":   {Prepare(Text(long)), true},
+			"prepared long binary": {Prepare(Binary([]byte(long))), true},
+			"prepared short text":  {Prepare(Text("x")), false},
+			"prepared as it is":    {Prepare(Message{Data: []byte(long), NoCompression: true}), false},
+			"prepared noise":       {Prepare(Binary(noise[:4000])), false},
+		} {
+			for _, how := range []string{"at once", "queued"} {
+				t.Run(fmt.Sprintf("revision %d %s %s", rev, name, how), func(t *testing.T) {
+					h := HandlerFunc(func(ctx context.Context, s *Socket) {
+						_, _ = s.Read(ctx)
+						if how == "at once" {
+							_ = s.Write(ctx, tt.m)
+						} else {
+							_ = s.TryWrite(tt.m)
+						}
+						_, _ = s.Read(ctx)
+					})
+					w := newSite(t, h, &ServerOptions{PerMessageDeflate: true, Revisions: bothRevisions().Revisions})
+					l := w.deflateLine(rev)
+					l.say("4go")
+					f, err := l.frame()
+					require.NoError(t, err)
+					require.True(t, f.Header.Fin)
+					body := string(f.Payload)
+					require.Equal(t, tt.want, f.Header.Rsv == rsv1)
+					if tt.want {
+						require.Less(t, len(body), len(tt.m.Data))
+						body, err = unpacked(body)
+						require.NoError(t, err)
+					} else {
+						require.Zero(t, f.Header.Rsv)
+					}
+					p := packet.Packet{Type: packet.Message, Binary: tt.m.Binary, Data: tt.m.Data}
+					require.Equal(t, string(appendFrameBody(nil, rev, p)), body)
+					require.NoError(t, l.conn.Close())
+				})
+			}
+		}
+	}
+}
+
+func TestDeflateBothEnds(t *testing.T) {
+	var received, sent atomic.Int64
+	srv := NewServer(echo, &ServerOptions{PerMessageDeflate: true, Revisions: bothRevisions().Revisions, CompressionThreshold: 1})
+	web := httptest.NewUnstartedServer(srv)
+	web.Listener = meteredListener{web.Listener, &received, &sent}
+	web.Start()
+	defer web.Close()
+	defer func() { require.NoError(t, srv.Close()) }()
+	for _, rev := range []Revision{Revision3, Revision4} {
+		for _, base64 := range []bool{false, true} {
+			s, err := Dial(testContext(t), web.URL, &DialOptions{
+				Revision: rev, Transports: []Transport{WebSocket}, PerMessageDeflate: true, Base64: base64,
+			})
+			require.NoError(t, err)
+			for _, m := range []Message{
+				Text(""), Binary([]byte{}), Text("short"), Text("é€😀"), Binary([]byte{0, 255}),
+				Text(strings.Repeat("é€😀", 1000)), Binary(bytes.Repeat([]byte{0, 255}, 1000)), Prepare(Text(strings.Repeat("p", 2000))),
+			} {
+				requireEcho(t, s, m)
+			}
+			received.Store(0)
+			sent.Store(0)
+			requireEcho(t, s, Text(strings.Repeat("0123456789", 50_000)))
+			requireEcho(t, s, Binary(make([]byte, 500_000)))
+			require.Less(t, received.Load(), int64(50_000))
+			require.Less(t, sent.Load(), int64(50_000))
+			require.NoError(t, s.Close())
+		}
+	}
+	// An upgrade brings compression too.
+	s, err := Dial(testContext(t), web.URL, &DialOptions{PerMessageDeflate: true})
+	require.NoError(t, err)
+	for i := 0; s.Transport() != WebSocket; i++ {
+		requireEcho(t, s, Text(fmt.Sprint(i)))
+	}
+	require.True(t, s.stream.deflate)
+	require.True(t, srv.Sockets()[0].stream.deflate)
+	requireEcho(t, s, Text(strings.Repeat("x", 5000)))
+	require.NoError(t, s.Close())
+}
+
+// meteredListener meters its connections. They are no plain sockets any more.
+type meteredListener struct {
+	net.Listener
+	received, sent *atomic.Int64
+}
+
+func (l meteredListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	return meteredConn{conn, l}, err
+}
+
+type meteredConn struct {
+	net.Conn
+	l meteredListener
+}
+
+func (c meteredConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.l.received.Add(int64(n))
+	return n, err
+}
+
+func (c meteredConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.l.sent.Add(int64(n))
+	return n, err
+}
+
+func TestCompressedFramesThatAreAccepted(t *testing.T) {
+	const limit = 100_000
+	first := func(op ws.OpCode, fin bool) ws.Header { return ws.Header{Fin: fin, OpCode: op, Rsv: rsv1} }
+	w := newSite(t, echo, &ServerOptions{PerMessageDeflate: true, CompressionThreshold: 1 << 20, MaxPayload: limit})
+	l := w.deflateLine(Revision4)
+	expect := func(op ws.OpCode, body string) {
+		t.Helper()
+		f, err := l.frame()
+		require.NoError(t, err)
+		require.Equal(t, op, f.Header.OpCode)
+		require.Equal(t, body, string(f.Payload))
+	}
+	text := "4" + strings.Repeat("text ", 100)
+	l.write(first(ws.OpText, true), packed(t, text))
+	expect(ws.OpText, text)
+
+	z := packed(t, text)
+	l.write(first(ws.OpText, false), z[:5])
+	l.write(ws.Header{OpCode: ws.OpContinuation}, "")
+	l.write(ws.Header{Fin: true, OpCode: ws.OpPing}, "between")
+	l.write(ws.Header{OpCode: ws.OpContinuation}, z[5:6])
+	l.write(ws.Header{Fin: true, OpCode: ws.OpContinuation}, z[6:])
+	expect(ws.OpPong, "between")
+	expect(ws.OpText, text)
+
+	l.say("4plain")
+	expect(ws.OpText, "4plain")
+	l.write(ws.Header{OpCode: ws.OpText}, "4pl")
+	l.write(ws.Header{Fin: true, OpCode: ws.OpContinuation}, "ain")
+	expect(ws.OpText, "4plain")
+
+	l.write(first(ws.OpBinary, true), "\x00") // nothing, as RFC 7692, 7.2.3.6, has it
+	expect(ws.OpBinary, "")
+
+	// A last block in the middle, and one that ends the message as RFC 7692, 7.2.3.4, has it.
+	var b bytes.Buffer
+	final, err := flate.NewWriter(&b, 1)
+	require.NoError(t, err)
+	_, _ = io.WriteString(final, text)
+	require.NoError(t, final.Close())
+	l.write(first(ws.OpText, true), b.String()+"\x00")
+	expect(ws.OpText, text)
+	l.write(first(ws.OpText, true), b.String())
+	expect(ws.OpText, text)
+	l.write(first(ws.OpText, true), "\x00\x07\x00\xf8\xff4stored\x00") // a block that is not compressed
+	expect(ws.OpText, "4stored")
+
+	largest := "4" + strings.Repeat("x", limit-1)
+	l.write(first(ws.OpText, true), packed(t, largest))
+	expect(ws.OpText, largest)
+	require.NoError(t, l.conn.Close())
+}
+
+func TestCompressedFramesThatAreRefused(t *testing.T) {
+	const limit = 100_000
+	good := packed(t, "4hello")
+	for name, tt := range map[string]struct {
+		plain bool // without the extension
+		send  func(l *line)
+		want  string
+	}{
+		"not negotiated":  {true, func(l *line) { l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 4}, good) }, "close 1002"},
+		"RSV2":            {false, func(l *line) { l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 2}, good) }, "close 1002"},
+		"RSV3":            {false, func(l *line) { l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 1}, good) }, "close 1002"},
+		"RSV1 and RSV2":   {false, func(l *line) { l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 6}, good) }, "close 1002"},
+		"RSV1 on a ping":  {false, func(l *line) { l.write(ws.Header{Fin: true, OpCode: ws.OpPing, Rsv: 4}, "x") }, "close 1002"},
+		"RSV1 on a close": {false, func(l *line) { l.write(ws.Header{Fin: true, OpCode: ws.OpClose, Rsv: 4}, "") }, "close 1002"},
+		"RSV1 on the second frame": {false, func(l *line) {
+			l.write(ws.Header{OpCode: ws.OpText, Rsv: 4}, good[:3])
+			l.write(ws.Header{Fin: true, OpCode: ws.OpContinuation, Rsv: 4}, good[3:])
+		}, "close 1002"},
+		"nothing":   {false, func(l *line) { l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 4}, "") }, "close 1007"},
+		"garbage":   {false, func(l *line) { l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 4}, "\xff\xff\xff") }, "close 1007"},
+		"cut off":   {false, func(l *line) { l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 4}, "\x04\xc1") }, "close 1007"},
+		"no UTF-8":  {false, func(l *line) { l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 4}, packed(t, "4\xff")) }, "close 1007"},
+		"no packet": {false, func(l *line) { l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 4}, packed(t, "abc")) }, "close"},
+		"one byte too many": {false, func(l *line) {
+			l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 4}, packed(t, "4"+strings.Repeat("x", limit)))
+		}, "close 1009"},
+		"too large compressed": {false, func(l *line) {
+			_ = l.tryWrite(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 4}, strings.Repeat("\x00", limit+1))
+		}, "close 1009"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newSite(t, echo, &ServerOptions{PerMessageDeflate: true, MaxPayload: limit})
+			l := w.deflateLine(Revision4)
+			if tt.plain {
+				require.NoError(t, l.conn.Close())
+				l, _ = w.session(Revision4)
+			}
+			l.requireEcho("before")
+			tt.send(l)
+			require.Equal(t, tt.want, l.ending())
+		})
+	}
+}
+
+// A thousand to one: what a message inflates to is bounded and counted like what is received.
+func TestAdvisory_CVE_2026_27571_inflatingStopsAtTheLimit(t *testing.T) {
+	const bombs = 20
+	bomb := packed(t, "4"+strings.Repeat("x", 900_000_000/8))
+	require.Less(t, len(bomb), 200_000)
+	h := newWitness()
+	w := newSite(t, h, &ServerOptions{PerMessageDeflate: true, MaxPayload: 1 << 20, ReceiveLimit: 1 << 20})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range bombs {
+		l := w.deflateLine(Revision4)
+		l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: rsv1}, bomb)
+		require.Equal(t, "close 1009", l.ending())
+	}
+	runtime.ReadMemStats(&after)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(bombs*4<<20), "of 112 MB each")
+
+	// On a WebSocket that is not the session's yet, less is taken: only a probe may come.
+	v := w.open(Revision4)
+	a, l := w.shake(strings.Replace(v.query, "polling", "websocket", 1), "Sec-WebSocket-Extensions", "permessage-deflate")
+	require.Equal(t, http.StatusSwitchingProtocols, a.status)
+	l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: rsv1}, packed(t, "2"+strings.Repeat("x", 2*freeInput)))
+	require.Equal(t, "close 1009", l.ending())
+	v.requireEcho("untouched")
+}
+
+func TestBroadcastIsCompressedOnce(t *testing.T) {
+	m := Prepare(Text(strings.Repeat("to many ", 1000)))
+	conf := &config{compressFrom: DefaultCompressionThreshold}
+	for _, rev := range []Revision{Revision3, Revision4} {
+		one := newStream(nil, rev, ws.StateServerSide, conf)
+		other := newStream(nil, rev, ws.StateServerSide, conf)
+		plain := newStream(nil, rev, ws.StateServerSide, conf)
+		one.deflate, other.deflate = true, true
+		f := one.readyFrame(m.shared)
+		require.Same(t, &f[0], &other.readyFrame(m.shared)[0])
+		require.Same(t, &m.shared.frame[0], &plain.readyFrame(m.shared)[0])
+		require.Zero(t, testing.AllocsPerRun(100, func() { other.readyFrame(m.shared) }))
+	}
+	binary := Prepare(Binary(make([]byte, 5000)))
+	three := newStream(nil, Revision3, ws.StateServerSide, conf)
+	four := newStream(nil, Revision4, ws.StateServerSide, conf)
+	three.deflate, four.deflate = true, true
+	for range 2 {
+		for c, want := range map[*stream]string{three: "\x04" + string(binary.Data), four: string(binary.Data)} {
+			f := c.readyFrame(binary.shared)
+			require.Equal(t, byte(0x80|rsv1Bit|ws.OpBinary), f[0])
+			got, err := unpacked(string(f[2:]))
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+		}
+	}
+}
+
+// FuzzInflate hands a stream what claims to be a compressed message. What comes out is what compress/flate makes of it, and
+// never more than the limit.
+func FuzzInflate(f *testing.F) {
+	const limit = 1 << 16
+	for _, text := range []string{"", "4hello", strings.Repeat("x", limit), strings.Repeat("x", limit+1)} {
+		f.Add([]byte(packed(f, text)), true)
+	}
+	f.Add([]byte("\xff\xff\xff"), false)
+	f.Add([]byte("\x04\xc1"), false)
+	f.Fuzz(func(t *testing.T, body []byte, inPlace bool) {
+		conf := &config{maxPayload: limit}
+		c := newStream(nil, Revision4, ws.StateServerSide, conf)
+		c.owner, c.inPlace = newSocket(context.Background(), "s", Revision4, WebSocket, conf), inPlace
+		want, wantErr := io.ReadAll(io.LimitReader(flate.NewReader(strings.NewReader(string(body)+deflateTail+"\x01"+deflateTail)), limit+1))
+		got, err := c.inflate(bytes.Clone(body))
+		fe, refused := errors.AsType[*frameError](err)
+		switch {
+		case len(want) > limit:
+			require.True(t, refused)
+			require.Equal(t, ws.StatusMessageTooBig, fe.code)
+		case wantErr != nil:
+			require.True(t, refused)
+			require.Equal(t, ws.StatusInvalidFramePayloadData, fe.code)
+		default:
+			require.NoError(t, err)
+			require.Equal(t, string(want), string(got))
+		}
+		// What one message left behind does not show in another.
+		var b bytes.Buffer
+		if deflate(&b, body) {
+			back, err := c.inflate(b.Bytes())
+			if len(body) <= limit {
+				require.NoError(t, err)
+				require.Equal(t, string(body), string(back))
+			}
+		}
+	})
+}

@@ -1,0 +1,94 @@
+package engineio_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// page is the documentation for users.
+func page(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../docs/engineio.md")
+	require.NoError(t, err)
+	return string(text)
+}
+
+// files returns what the files of a kind hold, one behind the other.
+func files(t *testing.T, patterns ...string) string {
+	t.Helper()
+	var all strings.Builder
+	for _, p := range patterns {
+		found, err := filepath.Glob(p)
+		require.NoError(t, err)
+		require.NotEmpty(t, found, p)
+		for _, name := range found {
+			text, err := os.ReadFile(name)
+			require.NoError(t, err)
+			all.Write(text)
+		}
+	}
+	return all.String()
+}
+
+// Each piece of a program on the page stands, letter for letter, in one that is compiled.
+func TestDocumentationShowsWhatIsCompiled(t *testing.T) {
+	of := map[string]string{
+		"go":   files(t, "example_*_test.go", "../examples/quickstart/*/main.go"),
+		"html": files(t, "../examples/quickstart/*/*.html"),
+	}
+	blocks := regexp.MustCompile("(?s)```(go|html)\n(.*?)```").FindAllStringSubmatch(page(t), -1)
+	require.NotEmpty(t, blocks)
+	for _, b := range blocks {
+		require.Contains(t, of[b[1]], b[2])
+	}
+}
+
+// What the page names as proof is there.
+func TestDocumentationNamesTestsThatExist(t *testing.T) {
+	exists := make(map[string]bool)
+	declared := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark|Example)\w+)\(`)
+	require.NoError(t, filepath.WalkDir("..", func(path string, d os.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == "node_modules" || d.Name() == ".git"):
+			return filepath.SkipDir
+		case !strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		for _, f := range declared.FindAllSubmatch(text, -1) {
+			exists[string(f[1])] = true
+		}
+		return err
+	}))
+	named := regexp.MustCompile("`((?:Test|Fuzz|Benchmark|Example)[A-Z]\\w+)`").FindAllStringSubmatch(page(t), -1)
+	require.NotEmpty(t, named)
+	for _, n := range named {
+		require.True(t, exists[n[1]], "docs/engineio.md names %s, which no file declares", n[1])
+	}
+}
+
+// Each row of the coverage names a proof, or says that there is nothing to prove.
+func TestDocumentationCoversTheReference(t *testing.T) {
+	_, coverage, found := strings.Cut(page(t), "\n## Coverage\n")
+	require.True(t, found)
+	rows := 0
+	for line := range strings.Lines(coverage) {
+		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| there |") {
+			continue
+		}
+		rows++
+		cells := strings.Split(strings.Trim(line, "| \n"), " | ")
+		require.GreaterOrEqual(t, len(cells), 2, line)
+		require.LessOrEqual(t, len(cells), 3, line)
+		proof := len(cells) == 3 && regexp.MustCompile("`(Test|Example)[A-Z]").MatchString(cells[2])
+		require.True(t, proof || strings.Contains(cells[1], "not built"), "no proof and no reason: %s", line)
+	}
+	require.Greater(t, rows, 100)
+}

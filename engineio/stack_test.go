@@ -1,0 +1,47 @@
+package engineio
+
+import (
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The stack of an idle session on a WebSocket is the smallest that there is. It doubles when the calls that deal with a
+// heartbeat need a few bytes more, see Socket.Read.
+func TestIdleSessionsHaveTheSmallestStack(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector makes frames larger")
+	}
+	const (
+		sessions = 500
+		smallest = 2 << 10 // of the runtime
+	)
+	w := newSite(t, echo, &ServerOptions{PingInterval: 50 * time.Millisecond})
+	before := stacks()
+	lines := make([]*line, sessions)
+	for i := range lines {
+		lines[i] = w.line("EIO=4&transport=websocket")
+		_ = lines[i].text() // the open packet
+	}
+	for range 2 { // the second ping says that the pong to the first one was dealt with
+		for _, l := range lines {
+			require.Equal(t, "2", l.text())
+			l.say("3")
+		}
+	}
+	each := (stacks() - before) / sessions
+	require.Less(t, each, 2*smallest)
+	for _, l := range lines {
+		require.NoError(t, l.conn.Close())
+	}
+}
+
+// stacks is what stacks take that are in use, in bytes.
+func stacks() int {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.StackInuse)
+}

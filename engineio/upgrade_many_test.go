@@ -1,0 +1,79 @@
+package engineio
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+)
+
+// A hundred clients upgrade at once over loopback, while both sides send without pause: before, during and after.
+func TestManyUpgradesAtOnceLoseNothing(t *testing.T) {
+	const clients = 100
+	for _, rev := range []Revision{Revision3, Revision4} {
+		t.Run(fmt.Sprintf("revision %d", rev), func(t *testing.T) {
+			w := newSite(t, HandlerFunc(func(ctx context.Context, s *Socket) {
+				if err := talk(ctx, s, "server", "client"); err != nil {
+					t.Errorf("server: %v", err)
+				}
+				_, _ = s.Read(ctx) // until the client closes
+			}), bothRevisions())
+			transport := &http.Transport{}
+			defer transport.CloseIdleConnections()
+			var wg sync.WaitGroup
+			for range clients {
+				wg.Go(func() {
+					s, err := Dial(t.Context(), w.base, &DialOptions{Revision: rev, HTTPClient: &http.Client{Transport: transport}})
+					if err != nil {
+						t.Errorf("dial: %v", err)
+						return
+					}
+					if err := talk(t.Context(), s, "client", "server"); err != nil {
+						t.Errorf("client: %v", err)
+					}
+					_ = s.Close()
+				})
+			}
+			wg.Wait()
+		})
+	}
+}
+
+// talk sends numbered messages, and wants those of the other side in their order: hundreds while the session is polling,
+// and hundreds behind the upgrade. The last one is sent by WebSocket.
+func talk(ctx context.Context, s *Socket, mine, theirs string) error {
+	const before, after = 200, 200
+	failed := make(chan error, 1)
+	go func() {
+		failed <- func() error {
+			for i := range before + after {
+				if i == before {
+					s.mu.Lock()
+					err := s.waitFor(ctx, func() bool { return s.stream != nil })
+					s.mu.Unlock()
+					if err != nil {
+						return fmt.Errorf("waiting for the upgrade: %w", err)
+					}
+				}
+				if err := s.Write(ctx, Text(fmt.Sprint(mine, i))); err != nil {
+					return fmt.Errorf("write %d: %w", i, err)
+				}
+			}
+			return nil
+		}()
+	}()
+	for i := range before + after {
+		m, err := s.Read(ctx)
+		if err != nil {
+			return fmt.Errorf("read %d: %w", i, err)
+		}
+		if want := fmt.Sprint(theirs, i); string(m.Data) != want {
+			return fmt.Errorf("%q came, not %q", m.Data, want)
+		}
+	}
+	if t := s.Transport(); t != WebSocket {
+		return fmt.Errorf("still on %s", t)
+	}
+	return <-failed
+}
