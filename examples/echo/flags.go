@@ -20,6 +20,7 @@ type flags struct {
 	interval, timeout, upgrading time.Duration
 	maxPayload                   int
 	compress                     bool
+	secure                       secure
 }
 
 func (f *flags) register(set *pflag.FlagSet) {
@@ -35,6 +36,7 @@ func (f *flags) register(set *pflag.FlagSet) {
 	set.StringSliceVar(&f.transports, "transports", []string{string(engineio.Polling), string(engineio.WebSocket)}, "`TRANSPORTS` to serve")
 	set.StringSliceVar(&f.cors, "cors", nil, "`ORIGIN` whose pages may connect, such as https://example.com, or * for all;\n"+
 		"may be repeated (default: the server's own only)")
+	f.secure.register(set)
 	for _, name := range []string{"revisions", "transports"} {
 		flag := set.Lookup(name)
 		flag.DefValue = strings.Trim(flag.DefValue, "[]") // as it would be written
@@ -76,12 +78,15 @@ func (f *flags) options() (*engineio.ServerOptions, error) {
 	}
 	for _, t := range f.transports {
 		if known := engineio.Transport(t); known != engineio.Polling && known != engineio.WebSocket {
-			return nil, fmt.Errorf("--transports %s: there is no such transport here, only polling and websocket", t)
+			return nil, fmt.Errorf("--transports %s: there is no such transport here, only polling and websocket; see --webtransport", t)
 		}
 		o.Transports = append(o.Transports, engineio.Transport(t))
 	}
 	if len(o.Revisions) == 0 || len(o.Transports) == 0 {
 		return nil, errors.New("--revisions and --transports must name at least one each")
+	}
+	if f.secure.webTransport {
+		o.Transports = append(o.Transports, engineio.WebTransport)
 	}
 	for _, origin := range f.cors {
 		if err := checkOrigin(origin); err != nil {

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -42,7 +44,8 @@ another origin are refused unless --cors names it.
 It runs until it is interrupted.`,
 		Example: `  echo --addr :3000
   echo --revisions 3,4 --ping-interval 300ms --ping-timeout 200ms
-  echo --transports websocket --cors https://example.com`,
+  echo --transports websocket --cors https://example.com
+  echo --webtransport --cert cert.pem --key key.pem`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return fmt.Errorf("unexpected argument %q (--help lists the flags)", args[0])
@@ -57,7 +60,11 @@ It runs until it is interrupted.`,
 				return err
 			}
 			opts.Logger = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
-			return serve(cmd.Context(), f.addr, opts, cmd.ErrOrStderr())
+			config, err := f.secure.config()
+			if err != nil {
+				return err
+			}
+			return serve(cmd.Context(), f.addr, opts, config, cmd.ErrOrStderr())
 		},
 	}
 	f.register(cmd.Flags())
@@ -87,17 +94,30 @@ const (
 	shutdownTimeout = 3 * time.Second
 )
 
-// serve answers at addr until ctx ends, then tells the clients and returns nil.
-func serve(ctx context.Context, addr string, opts *engineio.ServerOptions, out io.Writer) error {
+// serve answers at addr until ctx ends, then tells the clients and returns nil. config is nil for plain HTTP.
+func serve(ctx context.Context, addr string, opts *engineio.ServerOptions, config *tls.Config, out io.Writer) error {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return err
 	}
 	server := engineio.NewServer(engineio.HandlerFunc(echo), opts)
-	web := &http.Server{Handler: server, ReadHeaderTimeout: readHeaderTimeout}
-	failed := make(chan error, 1)
-	go func() { failed <- web.Serve(l) }()
-	_, _ = fmt.Fprintf(out, "echo: listening on http://%s%s\n", l.Addr(), opts.Path)
+	web := &http.Server{Handler: server, ReadHeaderTimeout: readHeaderTimeout, TLSConfig: config}
+	failed := make(chan error, 2) // of the web server, and of that for WebTransport
+	scheme := "http"
+	if config == nil {
+		go func() { failed <- web.Serve(l) }()
+	} else {
+		scheme = "https"
+		go func() { failed <- web.ServeTLS(l, "", "") }()
+	}
+	_, _ = fmt.Fprintf(out, "echo: listening on %s://%s%s\n", scheme, l.Addr(), opts.Path)
+	if slices.Contains(opts.Transports, engineio.WebTransport) {
+		udp, err := serveWebTransport(server, l.Addr(), config, out, failed)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = udp.Close() }()
+	}
 
 	select {
 	case err = <-failed:

@@ -52,6 +52,13 @@ func start(t testing.TB, args ...string) (url string, end func(os.Signal)) {
 // startProcess is start; it returns the process ID too.
 func startProcess(t testing.TB, args ...string) (url string, pid int, end func(os.Signal)) {
 	t.Helper()
+	url, _, pid, end = startLines(t, 1, args...)
+	return url, pid, end
+}
+
+// startLines is startProcess; it returns the rest of the first n lines too.
+func startLines(t testing.TB, n int, args ...string) (url string, rest []string, pid int, end func(os.Signal)) {
+	t.Helper()
 	cmd := exec.Command(bin, append([]string{"--addr", "127.0.0.1:0"}, args...)...)
 	stderr, err := cmd.StderrPipe()
 	require.NoError(t, err)
@@ -69,7 +76,11 @@ func startProcess(t testing.TB, args ...string) (url string, pid int, end func(o
 	require.True(t, lines.Scan(), "the server says where it listens")
 	url, ok := strings.CutPrefix(lines.Text(), "echo: listening on ")
 	require.True(t, ok, lines.Text())
-	return url, cmd.Process.Pid, func(sig os.Signal) {
+	for range n - 1 {
+		require.True(t, lines.Scan())
+		rest = append(rest, lines.Text())
+	}
+	return url, rest, cmd.Process.Pid, func(sig os.Signal) {
 		require.NoError(t, cmd.Process.Signal(sig))
 		for lines.Scan() {
 		}
@@ -231,12 +242,14 @@ func TestRefusesBadFlags(t *testing.T) {
 	}{
 		"revision":         {[]string{"--revisions", "4,5"}, "echo: --revisions 5: there is no such revision here, only 3 and 4\n"},
 		"no revision":      {[]string{"--revisions", ""}, "echo: --revisions and --transports must name at least one each\n"},
-		"transport":        {[]string{"--transports", "carrier-pigeon"}, "echo: --transports carrier-pigeon: there is no such transport here, only polling and websocket\n"},
+		"transport":        {[]string{"--transports", "carrier-pigeon"}, "echo: --transports carrier-pigeon: there is no such transport here, only polling and websocket; see --webtransport\n"},
 		"duration":         {[]string{"--ping-interval", "5"}, `echo: invalid argument "5" for "--ping-interval" flag: time: missing unit in duration "5" (--help lists the flags)` + "\n"},
 		"negative":         {[]string{"--ping-timeout", "-5s"}, "echo: --ping-timeout -5s: it must be at least 1ms\n"},
 		"payload":          {[]string{"--max-payload", "0"}, "echo: --max-payload 0: it must be at least 1\n"},
 		"path":             {[]string{"--path", "engine.io"}, `echo: --path "engine.io": it must start with a slash and name something, as /engine.io does` + "\n"},
 		"origin":           {[]string{"--cors", "example.com"}, "echo: --cors example.com: an origin is a scheme and a host, as in https://example.com or http://localhost:8080; * admits all\n"},
+		"cert alone":       {[]string{"--cert", "cert.pem"}, "echo: --cert and --key go together\n"},
+		"no cert there":    {[]string{"--cert", "no.pem", "--key", "no.pem"}, "echo: --cert no.pem --key no.pem: open no.pem: no such file or directory\n"},
 		"argument":         {[]string{"loud"}, `echo: unexpected argument "loud" (--help lists the flags)` + "\n"},
 		"unknown flag":     {[]string{"--loud"}, "echo: unknown flag: --loud (--help lists the flags)\n"},
 		"address not ours": {[]string{"--addr", "nowhere"}, "echo: listen tcp: address nowhere: missing port in address\n"},
