@@ -170,6 +170,7 @@ func ourTransports(m mode) []engineio.Transport {
 type ourServer struct {
 	certificate tls.Certificate // for WebTransport
 	origins     []string        // AllowedOrigins
+	jsonp       bool
 }
 
 type ourListening struct {
@@ -190,6 +191,7 @@ func (o *ourServer) listen(ctx context.Context, set setup) (listening, error) {
 		Revisions:      []engineio.Revision{engineio.Revision3, engineio.Revision4},
 		Transports:     ourTransports(set.mode),
 		AllowedOrigins: o.origins,
+		JSONP:          o.jsonp,
 	})
 	l.http = httptest.NewServer(l.engine)
 	if slices.Contains(set.mode.transports(), "webtransport") {

@@ -13,6 +13,9 @@ const table = {
   },
   close (command) {
     sockets.get(command.id).close()
+  },
+  where (command) {
+    report({ id: command.id, event: 'origin', text: location.origin })
   }
 }
 

@@ -1,8 +1,9 @@
 'use strict'
 
 // An engine.io-client in headless Chromium: node browser.js VERSION. It takes the commands of eio-client.js and reports
-// the same events. The page is served here, and so of another origin than the servers that it dials. Of the library's
-// options, serverCertificateHashes is a list of SHA-256 sums in base64.
+// the same events; where {id} is answered with origin {text}, the page's. The page is served here, and so of another
+// origin than the servers that it dials. Of the library's options, serverCertificateHashes is a list of SHA-256 sums in
+// base64.
 //
 // Commands reach the page as server-sent events, and its events come back as POSTs, one after the other.
 
