@@ -126,10 +126,12 @@ func ExampleSocket_Context() {
 	m, _ := s.Read(ctx)
 	fmt.Printf("client: %s\n", m.Data)
 	_ = s.Close()
-	fmt.Println("server:", <-ended)
+	if e, ok := errors.AsType[*engineio.CloseError](<-ended); ok {
+		fmt.Println("server:", e.Reason)
+	}
 	// Output:
 	// client: welcome
-	// server: engineio: session ended by the peer: transport close
+	// server: transport close
 }
 
 // Close sends what is queued before it says goodbye.
