@@ -21,16 +21,16 @@ func ExampleAppendPayload() {
 func ExampleParsePayload() {
 	packets, err := packet.ParsePayload(packet.Revision4, packet.Text, []byte("4hi\x1ebAQIDBA==\x1e3"))
 	for _, p := range packets {
-		fmt.Println(p.Type, p.Binary, p.Data)
+		fmt.Printf("%d %t %q\n", p.Type, p.Binary, p.Data)
 	}
 	fmt.Println(err)
 
 	_, err = packet.ParsePayload(packet.Revision4, packet.Text, []byte("4hi\x1e7x"))
 	fmt.Println(err)
 	// Output:
-	// 4 false [104 105]
-	// 4 true [1 2 3 4]
-	// 3 false []
+	// 4 false "hi"
+	// 4 true "\x01\x02\x03\x04"
+	// 3 false ""
 	// <nil>
 	// engineio: invalid packet type at offset 4
 }

@@ -1,0 +1,56 @@
+package webtransport_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+
+	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/engineio/webtransport"
+)
+
+// A session that stands on WebTransport from the start. An HTTP server for the other transports would be at the same
+// address on TCP.
+func ExampleNewServer() {
+	certificate, _, err := webtransport.SelfSigned("127.0.0.1") // in earnest: one that browsers trust
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	engine := engineio.NewServer(engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
+		_ = s.Write(ctx, engineio.Text("hello"))
+	}), &engineio.ServerOptions{
+		Transports: []engineio.Transport{engineio.Polling, engineio.WebSocket, engineio.WebTransport},
+	})
+	srv := webtransport.NewServer(engine, &webtransport.ServerOptions{
+		TLSConfig: &tls.Config{Certificates: []tls.Certificate{certificate}},
+	})
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer conn.Close()
+	go func() { _ = srv.Serve(conn) }() // until Close
+	defer srv.Close()                   // the connections, after the sessions
+	defer engine.Close()
+
+	trusted := x509.NewCertPool()
+	trusted.AddCert(certificate.Leaf)
+	dialer := &webtransport.Dialer{TLSConfig: &tls.Config{RootCAs: trusted}}
+	ctx := context.Background()
+	s, err := engineio.Dial(ctx, "https://"+conn.LocalAddr().String(), &engineio.DialOptions{
+		Transports:   []engineio.Transport{engineio.WebTransport},
+		WebTransport: dialer.Dial,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer s.Close()
+	m, _ := s.Read(ctx)
+	fmt.Printf("%s, by %s\n", m.Data, s.Transport())
+	// Output: hello, by webtransport
+}
