@@ -23,7 +23,7 @@ func TestBase64Dial(t *testing.T) {
 		t.Run(fmt.Sprintf("revision %d to %s", tt.revision, tt.server), func(t *testing.T) {
 			t.Parallel()
 			server := startServer(t, tt.server, nil)
-			client := base64Client{newOurClient(t, tt.revision).(ourClient)}
+			client := base64Client{newOurClient(t, tt.revision)}
 			eachCell(t, modes, func(m mode, c cell) func(*testing.T) {
 				if faultOf(ourEnd, tt.server, m, c.name) != nil {
 					return nil

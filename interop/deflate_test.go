@@ -30,7 +30,7 @@ func TestDeflate(t *testing.T) {
 		t.Run("server "+version, func(t *testing.T) {
 			t.Parallel()
 			server := startServer(t, version, map[string]any{"perMessageDeflate": true})
-			client := newOurClient(t, revision).(ourClient)
+			client := newOurClient(t, revision)
 			deflateCells(t, ourEnd, version, func(bytes *atomic.Int64) (clientSide, serverSide) {
 				return deflatingClient{client, bytes}, server
 			})

@@ -7,7 +7,9 @@
 // [Endpoint.Await] waits for an event. A peer is killed, and waited for, when its test ends; what it wrote to standard
 // error is shown if the test failed.
 //
+// Real proxies, nginx and haproxy, stand between in some tests, each a process before the test's own server.
+//
 // The npm packages that the Node peers need are installed by the tests themselves, from the lock file, when they are
-// missing or another lock was installed. Without Node.js the tests are skipped, and the reason is printed; with
-// INTEROP=require in the environment they fail instead.
+// missing or another lock was installed. Without Node.js or a proxy its tests are skipped, and the reason is printed;
+// with INTEROP=require in the environment they fail instead.
 package interop

@@ -5,7 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"sync"
@@ -171,6 +174,8 @@ type ourServer struct {
 	certificate tls.Certificate // for WebTransport
 	origins     []string        // AllowedOrigins
 	jsonp       bool
+	front       func(http.Handler) http.Handler // nil: nothing stands before the server
+	tls         bool                            // with the certificate of this package, and HTTP/2
 }
 
 type ourListening struct {
@@ -193,7 +198,16 @@ func (o *ourServer) listen(ctx context.Context, set setup) (listening, error) {
 		AllowedOrigins: o.origins,
 		JSONP:          o.jsonp,
 	})
-	l.http = httptest.NewServer(l.engine)
+	var handler http.Handler = l.engine
+	if o.front != nil {
+		handler = o.front(handler)
+	}
+	l.http = httptest.NewUnstartedServer(handler)
+	if o.tls {
+		l.startTLS()
+	} else {
+		l.http.Start()
+	}
 	if slices.Contains(set.mode.transports(), "webtransport") {
 		if err := l.listenQUIC(ctx, o.certificate); err != nil {
 			return nil, errors.Join(err, l.close())
@@ -216,6 +230,13 @@ func (l *ourListening) listenQUIC(ctx context.Context, certificate tls.Certifica
 		_ = conn.Close()
 	})
 	return nil
+}
+
+func (l *ourListening) startTLS() {
+	l.http.Config.ErrorLog = log.New(io.Discard, "", 0) // clients dial more connections than they use
+	l.http.EnableHTTP2 = true
+	l.http.TLS = &tls.Config{Certificates: []tls.Certificate{loopbackIdentity().tls}}
+	l.http.StartTLS()
 }
 
 func (l *ourListening) url() string { return l.http.URL + "/engine.io/" }
@@ -242,11 +263,12 @@ func (l *ourListening) close() error {
 // ourClient dials; its sessions end with the test that it was made for.
 type ourClient struct {
 	revision engineio.Revision
+	http     *http.Client // nil: the session's own
 	ctx      context.Context
 	sessions *sync.WaitGroup
 }
 
-func newOurClient(t *testing.T, revision engineio.Revision) clientSide {
+func newOurClient(t *testing.T, revision engineio.Revision) ourClient {
 	c := ourClient{revision: revision, sessions: new(sync.WaitGroup)}
 	ctx, cancel := context.WithCancel(context.Background())
 	c.ctx = ctx
@@ -261,6 +283,7 @@ func (c ourClient) dial(ctx context.Context, url string, set setup) (party, erro
 	s, err := engineio.Dial(ctx, url, &engineio.DialOptions{
 		Revision:   c.revision,
 		Transports: ourTransports(set.mode),
+		HTTPClient: c.http,
 	})
 	if err != nil {
 		return nil, err

@@ -161,7 +161,9 @@ func (p *pending) answer(step string) *http.Response {
 		c.sid = string(found[1])
 	}
 	for _, cookie := range resp.Cookies() { // a WebSocket's comes before the open packet
-		c.sid = cookie.Value
+		if strings.EqualFold(cookie.Name, "io") || cookie.Name == "srv" {
+			c.sid = cookie.Value
+		}
 	}
 	c.note(step, "status", strconv.Itoa(resp.StatusCode))
 	resp.Header.Del("Connection")

@@ -1,0 +1,289 @@
+package interop
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"text/template"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// proxyKind is a reverse proxy and how it is set up.
+type proxyKind struct {
+	program string
+	config  *template.Template
+	Proxied
+}
+
+// Proxied is what a configuration is made of.
+type Proxied struct {
+	// Choices.
+	TLS        bool // in front, with HTTP/2 for those who can
+	NoUpgrade  bool // what a WebSocket needs is not passed on
+	Unbuffered bool // bodies of requests are passed on as they come
+
+	// Filled in.
+	Listen   string
+	Dir      string
+	PEM      string // certificate and key
+	Backends []string
+}
+
+// Neither proxy is asked for more than its users are told in docs/engineio.md.
+var (
+	nginx = proxyKind{program: "nginx", config: template.Must(template.New("nginx").Parse(`
+daemon off;
+master_process off;
+pid {{.Dir}}/pid;
+error_log {{.Dir}}/error.log;
+events {}
+http {
+	access_log off;
+	client_body_temp_path {{.Dir}}/body;
+	proxy_temp_path {{.Dir}}/proxy;
+	fastcgi_temp_path {{.Dir}}/fastcgi;
+	uwsgi_temp_path {{.Dir}}/uwsgi;
+	scgi_temp_path {{.Dir}}/scgi;
+	map $http_upgrade $connection_upgrade {
+		default upgrade;
+		"" "";
+	}
+	server {
+		listen {{.Listen}}{{if .TLS}} ssl http2{{end}};
+		{{if .TLS}}
+		ssl_certificate {{.PEM}};
+		ssl_certificate_key {{.PEM}};
+		{{end}}
+		location / {
+			proxy_pass http://{{index .Backends 0}};
+			proxy_http_version 1.1;
+			proxy_set_header Host $http_host;
+			proxy_set_header X-Front $server_protocol;
+			{{if not .NoUpgrade}}
+			proxy_set_header Upgrade $http_upgrade;
+			proxy_set_header Connection $connection_upgrade;
+			{{end}}
+			{{if .Unbuffered}}proxy_request_buffering off;{{end}}
+		}
+	}
+}
+`))}
+	haproxy = proxyKind{program: "haproxy", config: template.Must(template.New("haproxy").Parse(`
+defaults
+	mode http
+	timeout connect 5s
+	timeout client 60s
+	timeout server 60s
+	timeout tunnel 1h
+frontend front
+	bind {{.Listen}}{{if .TLS}} ssl crt {{.PEM}} alpn h2,http/1.1{{end}}
+	http-request set-header X-Front HTTP/%[req.ver]
+	{{if .NoUpgrade}}http-request del-header Upgrade{{end}}
+	default_backend servers
+backend servers
+	balance roundrobin
+	cookie SRV insert indirect nocache
+	{{range $i, $b := .Backends}}
+	server s{{$i}} {{$b}} cookie s{{$i}}
+	{{end}}
+`))}
+)
+
+func (k proxyKind) with(p Proxied) proxyKind {
+	k.Proxied = p
+	return k
+}
+
+func (k proxyKind) String() string {
+	name := k.program
+	if k.TLS {
+		name += " with TLS and HTTP2"
+	}
+	if k.NoUpgrade {
+		name += " without upgrades"
+	}
+	if k.Unbuffered {
+		name += " without buffers"
+	}
+	return name
+}
+
+// proxy is a process before one server or several.
+type proxy struct {
+	url  string
+	cmd  *exec.Cmd
+	gone chan struct{} // closed when the process has ended
+}
+
+// start runs a proxy before backends (host:port). It ends with close, or with t.
+func (k proxyKind) start(t testing.TB, backends ...string) (*proxy, error) {
+	t.Helper()
+	const attempts = 3 // a port that was free may be taken a moment later
+	for i := 1; ; i++ {
+		p, err := k.try(t, backends)
+		if err == nil || i == attempts {
+			return p, err
+		}
+	}
+}
+
+func (k proxyKind) try(t testing.TB, backends []string) (*proxy, error) {
+	t.Helper()
+	dir := t.TempDir()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	if err := l.Close(); err != nil {
+		return nil, err
+	}
+	k.Listen, k.Dir, k.Backends = l.Addr().String(), dir, backends
+	p := &proxy{url: "http://" + k.Listen + "/engine.io/"}
+	if k.TLS {
+		p.url = "https://" + k.Listen + "/engine.io/"
+		k.PEM = filepath.Join(dir, "pem")
+		if err := os.WriteFile(k.PEM, loopbackIdentity().both, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	var config bytes.Buffer
+	if err := k.config.Execute(&config, k.Proxied); err != nil {
+		return nil, err
+	}
+	file := filepath.Join(dir, "config")
+	if err := os.WriteFile(file, config.Bytes(), 0o600); err != nil {
+		return nil, err
+	}
+	args := []string{"-f", file, "-db"}
+	if k.program == "nginx" {
+		args = []string{"-c", file, "-p", dir, "-e", filepath.Join(dir, "error.log")}
+	}
+	p.cmd = exec.CommandContext(t.Context(), k.program, args...)
+	var said lockedText
+	p.cmd.Stdout, p.cmd.Stderr = &said, &said
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	p.gone = make(chan struct{})
+	go func() { // close waits for it
+		_ = p.cmd.Wait()
+		close(p.gone)
+	}()
+	t.Cleanup(func() {
+		p.close()
+		if t.Failed() {
+			log, _ := os.ReadFile(filepath.Join(dir, "error.log")) // nginx's
+			t.Logf("%s said:\n%s%s", k, said.String(), log)
+		}
+	})
+	return p, p.await(k.Listen)
+}
+
+// await returns when the process listens.
+func (p *proxy) await(addr string) error {
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if conn, err := net.Dial("tcp", addr); err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-p.gone:
+			return fmt.Errorf("%s ended: %s", p.cmd, p.cmd.ProcessState)
+		case <-tick.C:
+		}
+	}
+}
+
+// close ends the process and waits for it. It may be called again.
+func (p *proxy) close() {
+	_ = p.cmd.Process.Kill() // fails only if it has ended already
+	<-p.gone
+}
+
+type lockedText struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func TestProxyEndsWithItsHandle(t *testing.T) {
+	t.Parallel()
+	for _, k := range []proxyKind{nginx, haproxy} {
+		Need(t, k.program)
+		p, err := k.start(t, "127.0.0.1:1")
+		require.NoError(t, err)
+		host := strings.TrimSuffix(strings.TrimPrefix(p.url, "http://"), "/engine.io/")
+		conn, err := net.Dial("tcp", host)
+		require.NoError(t, err)
+		require.NoError(t, conn.Close())
+		p.close()
+		_, err = net.Dial("tcp", host)
+		require.Error(t, err)
+	}
+}
+
+// identity is a certificate for 127.0.0.1, which is its own authority.
+type identity struct {
+	tls  tls.Certificate
+	pem  string // the certificate alone
+	both []byte // with the key
+	pool *x509.CertPool
+}
+
+var loopbackIdentity = sync.OnceValue(func() identity {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	must(err)
+	leaf, err := x509.ParseCertificate(der)
+	must(err)
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	must(err)
+	pool := x509.NewCertPool()
+	pool.AddCert(leaf)
+	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	return identity{
+		tls:  tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf},
+		pem:  string(cert),
+		both: append(cert, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})...),
+		pool: pool,
+	}
+})
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
