@@ -317,7 +317,7 @@ func TestAdvisory_CVE_2020_36049_nothingIsAllocatedByAClaim(t *testing.T) {
 	for i := range lines {
 		lines[i], _ = w.session(Revision4)
 	}
-	before := heap()
+	before := heapInUse()
 	claim := masked(0x81, "4"+strings.Repeat("x", 999_998))[:15] // 999,999 bytes claimed, one sent
 	for _, l := range lines {
 		_, err := io.WriteString(l.conn, claim)
@@ -326,7 +326,7 @@ func TestAdvisory_CVE_2020_36049_nothingIsAllocatedByAClaim(t *testing.T) {
 		defer func() { _ = conn.Close() }()
 	}
 	v.requireEcho("what was sent before has been seen")
-	require.Less(t, heap()-before, int64(n*2*80<<10))
+	require.Less(t, heapInUse()-before, int64(n*2*80<<10))
 	for _, l := range lines {
 		require.NoError(t, l.conn.Close())
 	}
@@ -337,9 +337,8 @@ func TestAdvisory_CVE_2026_48802_pongFlood(t *testing.T) {
 	w := newSite(t, echo, bothRevisions())
 	before := runtime.NumGoroutine()
 	for rev, beat := range map[Revision]string{Revision3: "2", Revision4: "3"} {
-		l, sid := w.session(rev)
-		s := (&visit{w: w, sid: sid}).socket()
-		timer := s.timer
+		l, _ := w.session(rev)
+		set := len(w.srv.conf.alarms.queue)
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -356,7 +355,9 @@ func TestAdvisory_CVE_2026_48802_pongFlood(t *testing.T) {
 		}
 		<-done
 		require.LessOrEqual(t, most, before+12, "the connection's own, a flusher, the test's")
-		require.Same(t, timer, s.timer)
+		w.srv.conf.alarms.mu.Lock()
+		require.Len(t, w.srv.conf.alarms.queue, set)
+		w.srv.conf.alarms.mu.Unlock()
 		require.NoError(t, l.conn.Close())
 	}
 	v := w.open(Revision4)
@@ -492,7 +493,7 @@ func TestAdvisory_CVE_2026_48779_unfinishedFragments(t *testing.T) {
 	for i := range lines {
 		lines[i], _ = w.session(Revision4)
 	}
-	before := heap()
+	before := heapInUse()
 	for _, l := range lines {
 		_, err := io.WriteString(l.conn, burst)
 		require.NoError(t, err)
@@ -500,7 +501,7 @@ func TestAdvisory_CVE_2026_48779_unfinishedFragments(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "read", string(f.Payload))
 	}
-	require.Less(t, heap()-before, int64(2*conns*len(burst)), "twice what was received")
+	require.Less(t, heapInUse()-before, int64(2*conns*len(burst)), "twice what was received")
 	for _, l := range lines {
 		require.NoError(t, l.conn.Close())
 	}

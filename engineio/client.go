@@ -52,6 +52,7 @@ func newClient(u *url.URL, o *DialOptions) *client {
 		compressFrom:   DefaultCompressionThreshold,
 		queueLimit:     o.QueueLimit,
 		log:            o.Logger,
+		alarms:         new(alarms),
 		wg:             &c.wg,
 	}
 	return c

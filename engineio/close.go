@@ -48,13 +48,13 @@ func (s *Socket) beginClose(cause error) {
 	s.inbox = nil
 	timeout := closeTimeout
 	switch {
-	case s.stream == nil && s.server != nil:
+	case s.stream == nil && s.conf.server != nil:
 		timeout = pollCloseTimeout
 	case s.upgrading: // it ends by then, and what is queued leaves one way or the other
 		timeout += s.conf.upgradeTimeout
 	}
 	s.deadline = time.Now().Add(timeout)
-	s.timer.Reset(timeout)
+	s.conf.alarms.after(s, timeout)
 	s.cond.Broadcast()
 	s.kick()
 }

@@ -390,13 +390,13 @@ func TestCloseReasons(t *testing.T) {
 		{"the server falls silent", func(_ *testing.T, srv, _ *Socket) { // as if its machine were gone
 			srv.mu.Lock()
 			defer srv.mu.Unlock()
-			srv.timer.Stop()
+			srv.conf.alarms.stop(srv)
 			srv.writing = true
 		}, end{}, end{ReasonPingTimeout, true}},
 		{"the client falls silent", func(_ *testing.T, _, client *Socket) {
 			client.mu.Lock()
 			defer client.mu.Unlock()
-			client.timer.Stop()
+			client.conf.alarms.stop(client)
 			client.writing = true
 		}, end{ReasonPingTimeout, true}, end{}},
 	} {

@@ -7,9 +7,9 @@ import (
 )
 
 // In revision 4 the server pings, in revision 3 the client.
-func (s *Socket) receivesPings() bool { return (s.server != nil) == (s.rev == Revision3) }
+func (s *Socket) receivesPings() bool { return (s.conf.server != nil) == (s.rev == Revision3) }
 
-// startHeartbeat starts the timer, at the handshake and not at the first poll.
+// startHeartbeat sets the alarm, at the handshake and not at the first poll.
 func (s *Socket) startHeartbeat() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -21,18 +21,19 @@ func (s *Socket) startHeartbeat() {
 		first += s.conf.pingTimeout
 	}
 	s.deadline = time.Now().Add(first)
-	s.timer = time.AfterFunc(first, s.tick)
+	s.beating = true
+	s.conf.alarms.after(s, first)
 }
 
-// expireIn lets the timer act after d. The caller holds s.mu.
+// expireIn lets the alarm act after d. The caller holds s.mu.
 func (s *Socket) expireIn(d time.Duration) {
 	s.deadline = time.Now().Add(d)
-	if s.timer != nil {
-		s.timer.Reset(d)
+	if s.beating {
+		s.conf.alarms.after(s, d)
 	}
 }
 
-// tick acts when the timer rings.
+// tick acts when the alarm rings.
 func (s *Socket) tick() {
 	s.mu.Lock()
 	switch left := time.Until(s.deadline); {
@@ -41,7 +42,7 @@ func (s *Socket) tick() {
 		if s.awaitingPong {
 			left = min(left, s.conf.pingInterval) // the pong will move it, maybe ahead
 		}
-		s.timer.Reset(left)
+		s.conf.alarms.after(s, left)
 	case s.state == stateClosing:
 		e := s.closeErr
 		s.mu.Unlock()
@@ -54,7 +55,7 @@ func (s *Socket) tick() {
 	default:
 		s.awaitingPong, s.graced = true, false
 		s.deadline = time.Now().Add(s.conf.pingTimeout)
-		s.timer.Reset(min(s.conf.pingTimeout, s.conf.pingInterval))
+		s.conf.alarms.after(s, min(s.conf.pingTimeout, s.conf.pingInterval))
 		if e := s.ping(); e != nil {
 			s.mu.Unlock()
 			s.finish(e, nil)
@@ -90,7 +91,7 @@ func (s *Socket) ping() *CloseError {
 	return e
 }
 
-// pinged moves the deadline of a side that waits for pings. The timer is not touched: when it rings, it sees that there
+// pinged moves the deadline of a side that waits for pings. The alarm is not touched: when it rings, it sees that there
 // is time left. The caller holds s.mu.
 func (s *Socket) pinged() { s.deadline = time.Now().Add(s.conf.pingInterval + s.conf.pingTimeout) }
 

@@ -311,7 +311,7 @@ func TestUnfinishedMessages(t *testing.T) {
 		burst.WriteString(masked(0x00, "x"))
 	}
 	burst.WriteString(masked(0x89, "there"))
-	before := heap()
+	before := heapInUse()
 	_, err := l.conn.Write(burst.Bytes())
 	require.NoError(t, err)
 	f, err := l.frame()
@@ -320,7 +320,7 @@ func TestUnfinishedMessages(t *testing.T) {
 	used := w.srv.conf.receiving.inUse()
 	require.GreaterOrEqual(t, used, n-freeInput, "the unfinished message is on the account")
 	require.LessOrEqual(t, used, 2*n)
-	require.Less(t, heap()-before, int64(4*n), "heap")
+	require.Less(t, heapInUse()-before, int64(4*n), "heap")
 	reset(l.conn)
 	h.end(sid)
 	others.requireUnharmed()
@@ -328,7 +328,7 @@ func TestUnfinishedMessages(t *testing.T) {
 }
 
 // heap is what is allocated and alive, in bytes.
-func heap() int64 {
+func heapInUse() int64 {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

@@ -69,11 +69,11 @@ func (s *Socket) servePoll(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case s.state == stateClosed:
 		s.mu.Unlock()
-		s.server.refuseUnknown(w, r)
+		s.conf.server.refuseUnknown(w, r)
 		return
 	case !s.polling:
 		s.mu.Unlock()
-		s.server.refuseMismatch(w, r, Polling, s.Transport())
+		s.conf.server.refuseMismatch(w, r, Polling, s.Transport())
 		return
 	case s.poll != nil:
 		s.mu.Unlock()
@@ -191,7 +191,7 @@ func (s *Socket) answer(w http.ResponseWriter, r *http.Request, packets []packet
 		body, contentType = s.script(body), typeScript
 		h.Set("X-Content-Type-Options", "nosniff")
 	}
-	if o := &s.server.opts; compress && !o.NoHTTPCompression && len(body) >= o.CompressionThreshold {
+	if o := &s.conf.server.opts; compress && !o.NoHTTPCompression && len(body) >= o.CompressionThreshold {
 		if coding := acceptedCoding(strings.Join(r.Header.Values("Accept-Encoding"), ",")); coding != nil {
 			body = coding.compress(body)
 			h.Set("Content-Encoding", coding.name)
@@ -267,7 +267,7 @@ func (s *Socket) servePost(w http.ResponseWriter, r *http.Request) {
 		s.cond.Broadcast() // an upgrade may wait for the end of the POST
 	}()
 	if state == stateClosed {
-		s.server.refuseUnknown(w, r)
+		s.conf.server.refuseUnknown(w, r)
 		return
 	}
 	packets, status, failure := s.receive(w, r)

@@ -130,7 +130,7 @@ func (s *Socket) advance(conn *stream, m *Message, err *error) (next *stream, do
 //
 //go:noinline // its variables must not be in the frame of advance, see Socket.Read
 func (s *Socket) endIfConfirmed(t packet.Type) {
-	if t != packet.Pong || s.server == nil || s.stream == nil || s.stream.framing != lengthFrames {
+	if t != packet.Pong || s.conf.server == nil || s.stream == nil || s.stream.framing != lengthFrames {
 		return
 	}
 	if s.awaitingPong {

@@ -62,6 +62,8 @@ func NewServer(h Handler, opts *ServerOptions) *Server {
 		budget:         &budget{limit: o.BufferLimit},
 		receiving:      &receiveLimit{limit: o.ReceiveLimit},
 		log:            o.Logger,
+		server:         srv,
+		alarms:         new(alarms),
 		wg:             &srv.wg,
 	}
 	if o.InitialMessage != nil {
@@ -211,7 +213,7 @@ func (srv *Server) open(r *http.Request, q url.Values, rev Revision, transport T
 		ctx = srv.opts.SessionContext(r)
 	}
 	s := newSocket(ctx, id, rev, transport, srv.conf)
-	s.server, s.opening = srv, newOpening(r)
+	s.opening = newOpening(r)
 	if len(s.opening.text) > maxOpening {
 		return nil, errOpening
 	}

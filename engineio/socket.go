@@ -23,7 +23,6 @@ type Socket struct {
 	jsonp   bool // server: the client polls by script tags
 	conf    *config
 	opening *opening // server only: the request that opened the session
-	server  *Server  // nil at a client
 	client  *client  // nil at a server
 	ctx     sessionContext
 
@@ -62,9 +61,11 @@ type Socket struct {
 
 	// Heartbeat.
 	awaitingPong bool
-	graced       bool // the timeout for the pong was extended
-	timer        *time.Timer
-	deadline     time.Time // when the timer is to act; it may ring earlier
+	graced       bool          // the timeout for the pong was extended
+	beating      bool          // the heartbeat has started
+	alarmPlace   int32         // in the queue of alarms, from 1; 0 if none is set
+	alarmAt      time.Duration // see alarms
+	deadline     time.Time     // when the alarm is to act; it may ring earlier
 }
 
 type state uint8
@@ -87,6 +88,8 @@ type config struct {
 	budget         *budget
 	receiving      *receiveLimit
 	log            *slog.Logger
+	server         *Server // nil at a client
+	alarms         *alarms
 	wg             *sync.WaitGroup // every goroutine of these sockets
 }
 
@@ -138,8 +141,8 @@ func (s *Socket) adopt(c *stream) {
 
 // finish ends the session at once, if it has not ended yet. connErr is what the stream failed with, if it did.
 func (s *Socket) finish(e *CloseError, connErr error) {
-	if s.server != nil {
-		s.server.remove(s) // first: a session that is seen to have ended is not found any more
+	if s.conf.server != nil {
+		s.conf.server.remove(s) // first: a session that is seen to have ended is not found any more
 	}
 	s.mu.Lock()
 	if s.state == stateClosed {
@@ -152,9 +155,7 @@ func (s *Socket) finish(e *CloseError, connErr error) {
 	if !e.Remote {
 		s.inbox = nil // whoever closes does not want more
 	}
-	if s.timer != nil {
-		s.timer.Stop()
-	}
+	s.conf.alarms.stop(s)
 	s.queue, s.queued = nil, 0
 	s.conf.budget.give(s.reserved)
 	s.reserved = 0
@@ -186,7 +187,7 @@ func (s *Socket) finish(e *CloseError, connErr error) {
 	if probe != nil {
 		probe.end(nil)
 	}
-	if s.server == nil {
+	if s.conf.server == nil {
 		s.client.release()
 		s.conf.wg.Done()
 	}

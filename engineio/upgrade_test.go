@@ -171,7 +171,7 @@ func TestServerGivesUpASilentPeer(t *testing.T) {
 					require.NoError(t, err)
 					// Nobody reads, so nobody answers pings; and the client's own heartbeat is stopped.
 					s.mu.Lock()
-					s.timer.Stop()
+					s.conf.alarms.stop(s)
 					s.mu.Unlock()
 					if transport == WebSocket { // a pipe holds nothing: take what comes, and be silent
 						go func() { _, _ = io.Copy(io.Discard, s.stream.conn) }()

@@ -156,10 +156,10 @@ func (s *Socket) upgradeOn(c *stream, inTime func() bool) {
 func (s *Socket) beginUpgrade(c *stream) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state != stateOpen || !s.polling || s.upgrading || s.server.opts.NoUpgrade {
+	if s.state != stateOpen || !s.polling || s.upgrading || s.conf.server.opts.NoUpgrade {
 		return false
 	}
-	s.server.wg.Add(1) // the session's own goroutine keeps the count above zero
+	s.conf.server.wg.Add(1) // the session's own goroutine keeps the count above zero
 	s.upgrading, s.probe, s.noops = true, c, 0
 	return true
 }
