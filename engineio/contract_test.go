@@ -382,9 +382,13 @@ func TestCloseReasons(t *testing.T) {
 		{"the client closes", func(t *testing.T, _, client *Socket) { require.NoError(t, client.Close()) },
 			end{ReasonTransportClose, true}, end{ReasonForcedClose, false}},
 		{"the client parses nonsense", func(t *testing.T, srv, _ *Socket) {
+			srv.mu.Lock()
+			defer srv.mu.Unlock()
 			require.Nil(t, srv.pushControl(&outgoing{typ: 9, frame: compileFrame(Revision4, packet.Packet{Type: 9})}))
 		}, end{ReasonTransportClose, true}, end{ReasonParseError, true}},
 		{"the server parses nonsense", func(t *testing.T, _, client *Socket) {
+			client.mu.Lock()
+			defer client.mu.Unlock()
 			require.Nil(t, client.pushControl(&outgoing{typ: 9}))
 		}, end{ReasonParseError, true}, end{ReasonTransportClose, true}},
 		{"the server falls silent", func(_ *testing.T, srv, _ *Socket) { // as if its machine were gone

@@ -22,20 +22,24 @@ func FuzzHTTP(f *testing.F) {
 	for _, query := range []string{
 		polling4, "EIO=3&transport=polling&b64=1", "EIO=4&transport=polling&sid=SID", "EIO=3&transport=polling&sid=SID", "EIO=4&transport=websocket",
 		"EIO=4&transport=websocket&sid=SID", "transport=__proto__", "EIO=4&transport=polling&sid=SID&t=1-0", "%zz", "a;b",
+		"EIO=4&transport=polling&j=1", "EIO=3&transport=polling&sid=SID&j=", "EIO=3&transport=polling&j=%5D&t=1-0",
 	} {
 		for _, method := range []string{"GET", "POST", "OPTIONS", "HEAD", ""} {
 			f.Add(method, query, "text/plain", "", "", []byte("4x\x1e4y"))
 			f.Add(method, query, "application/octet-stream", "http://host", "websocket", []byte("\x00\x02\xff4x"))
 			f.Add(method, query, "", "null", "", []byte("2:4x3:4é"))
 			f.Add(method, query, "", "https://good.example", "", []byte("1"))
+			f.Add(method, query, "application/x-www-form-urlencoded", "", "", []byte(`a&d=4x\n%1e4y+`))
 		}
 	}
 	statuses := []int{200, 204, 400, 403, 413, 431, 500}
 	f.Fuzz(func(t *testing.T, method, query, contentType, origin, upgrade string, body []byte) {
-		srv := NewServer(idle, &ServerOptions{Revisions: []Revision{3, 4}, MaxPayload: 1000, AllowedOrigins: []string{"https://good.example"}})
-		for _, rev := range []string{"3", "4"} {
-			open := request(context.Background(), "GET", "EIO="+rev+"&transport=polling", nil)
-			srv.ServeHTTP(httptest.NewRecorder(), open)
+		srv := NewServer(idle, &ServerOptions{
+			Revisions: []Revision{3, 4}, MaxPayload: 1000, AllowedOrigins: []string{"https://good.example"},
+			JSONP: true, Cookie: &http.Cookie{}, CompressionThreshold: 1,
+		})
+		for _, open := range []string{"EIO=3&transport=polling", "EIO=4&transport=polling", "EIO=3&transport=polling&j=1", "EIO=4&transport=polling&j=1"} {
+			srv.ServeHTTP(httptest.NewRecorder(), request(context.Background(), "GET", open, nil))
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel() // no poll waits
@@ -51,7 +55,7 @@ func FuzzHTTP(f *testing.F) {
 			if !slices.Contains(statuses, w.Code) {
 				t.Errorf("status %d", w.Code)
 			}
-			if w.Code == 200 && w.Body.Len() > 300 {
+			if w.Code == 200 && w.Body.Len() > 300+len(query) {
 				t.Errorf("%d bytes of an answer", w.Body.Len())
 			}
 		}
@@ -63,7 +67,7 @@ func FuzzHTTP(f *testing.F) {
 func request(ctx context.Context, method, query string, body []byte) *http.Request {
 	r := &http.Request{
 		Method: method, URL: &url.URL{Path: "/engine.io/", RawQuery: query}, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Host: "host", Header: make(http.Header), Body: io.NopCloser(strings.NewReader(string(body))), ContentLength: int64(len(body)),
+		Host: "host", Header: http.Header{"Sec-Fetch-Site": {"same-origin"}, "Accept-Encoding": {"gzip;q=0.1, deflate"}}, Body: io.NopCloser(strings.NewReader(string(body))), ContentLength: int64(len(body)),
 	}
 	return r.WithContext(ctx)
 }

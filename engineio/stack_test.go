@@ -31,8 +31,8 @@ func TestIdleSessionsHaveTheSmallestStack(t *testing.T) {
 			l.say("3")
 		}
 	}
-	each := (stacks() - before) / sessions
-	require.Less(t, each, 2*smallest)
+	// A stack that has doubled stays so; what else the server is doing now ends soon.
+	require.Eventually(t, func() bool { return (stacks()-before)/sessions < 2*smallest }, 5*time.Second, 50*time.Millisecond)
 	for _, l := range lines {
 		require.NoError(t, l.conn.Close())
 	}

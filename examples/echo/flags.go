@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -15,7 +16,7 @@ import (
 
 // flags are the command line's, as they stand there.
 type flags struct {
-	addr, path                   string
+	addr, path, cookie           string
 	revisions, transports, cors  []string
 	interval, timeout, upgrading time.Duration
 	maxPayload                   int
@@ -36,6 +37,7 @@ func (f *flags) register(set *pflag.FlagSet) {
 	set.StringSliceVar(&f.transports, "transports", []string{string(engineio.Polling), string(engineio.WebSocket)}, "`TRANSPORTS` to serve")
 	set.StringSliceVar(&f.cors, "cors", nil, "`ORIGIN` whose pages may connect, such as https://example.com, or * for all;\n"+
 		"may be repeated (default: the server's own only)")
+	set.StringVar(&f.cookie, "cookie", "", "set a cookie of this `NAME` to the session's ID when a session opens (default: none)")
 	f.secure.register(set)
 	for _, name := range []string{"revisions", "transports"} {
 		flag := set.Lookup(name)
@@ -84,6 +86,12 @@ func (f *flags) options() (*engineio.ServerOptions, error) {
 	}
 	if len(o.Revisions) == 0 || len(o.Transports) == 0 {
 		return nil, errors.New("--revisions and --transports must name at least one each")
+	}
+	if f.cookie != "" {
+		o.Cookie = &http.Cookie{Name: f.cookie}
+		if err := o.Cookie.Valid(); err != nil {
+			return nil, fmt.Errorf("--cookie %q: no cookie can have this name", f.cookie)
+		}
 	}
 	if f.secure.webTransport {
 		o.Transports = append(o.Transports, engineio.WebTransport)

@@ -3,6 +3,7 @@ package main_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -174,6 +175,7 @@ func TestAnswersOnlyWhatTheFlagsAllow(t *testing.T) {
 		status int
 		body   string
 		allow  string
+		cookie string
 	}{
 		{name: "revision 3 by default", query: "?EIO=3&transport=polling", status: 400, body: "Unsupported protocol version"},
 		{name: "a transport left out", args: []string{"--transports", "websocket"}, query: handshake, status: 400, body: "Transport unknown"},
@@ -188,6 +190,8 @@ func TestAnswersOnlyWhatTheFlagsAllow(t *testing.T) {
 			body: `"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}`},
 		{name: "other numbers", args: []string{"--ping-interval", "300ms", "--ping-timeout", "200ms", "--max-payload", "99"}, query: handshake,
 			status: 200, body: `"pingInterval":300,"pingTimeout":200,"maxPayload":99}`},
+		{name: "a cookie", args: []string{"--cookie", "sticky"}, query: handshake, status: 200, body: `"sid"`,
+			cookie: `^sticky=[A-Za-z0-9_-]{24}; Path=/; HttpOnly; SameSite=Lax$`},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -208,6 +212,7 @@ func TestAnswersOnlyWhatTheFlagsAllow(t *testing.T) {
 			require.Equal(t, c.status, answer.StatusCode)
 			require.Contains(t, body.String(), c.body)
 			require.Equal(t, c.allow, answer.Header.Get("Access-Control-Allow-Origin"))
+			require.Regexp(t, cmp.Or(c.cookie, "^$"), answer.Header.Get("Set-Cookie"))
 			end(os.Interrupt)
 		})
 	}
@@ -250,6 +255,7 @@ func TestRefusesBadFlags(t *testing.T) {
 		"origin":           {[]string{"--cors", "example.com"}, "echo: --cors example.com: an origin is a scheme and a host, as in https://example.com or http://localhost:8080; * admits all\n"},
 		"cert alone":       {[]string{"--cert", "cert.pem"}, "echo: --cert and --key go together\n"},
 		"no cert there":    {[]string{"--cert", "no.pem", "--key", "no.pem"}, "echo: --cert no.pem --key no.pem: open no.pem: no such file or directory\n"},
+		"cookie":           {[]string{"--cookie", "a b"}, `echo: --cookie "a b": no cookie can have this name` + "\n"},
 		"argument":         {[]string{"loud"}, `echo: unexpected argument "loud" (--help lists the flags)` + "\n"},
 		"unknown flag":     {[]string{"--loud"}, "echo: unknown flag: --loud (--help lists the flags)\n"},
 		"address not ours": {[]string{"--addr", "nowhere"}, "echo: listen tcp: address nowhere: missing port in address\n"},
@@ -280,4 +286,5 @@ func TestHelpNamesEveryFlagWithItsDefault(t *testing.T) {
 	}
 	require.Contains(t, string(out), "--cors ORIGIN")
 	require.Contains(t, string(out), "--compress ")
+	require.Contains(t, string(out), "--cookie NAME")
 }
