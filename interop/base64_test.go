@@ -11,7 +11,7 @@ import (
 )
 
 // TestBase64Dial runs the exchanges between our client in base64 mode and foreign servers. That of 1.4.1 is not among them: to
-// clients that ask for base64 it sends zeros for bytes (PeerFaults), and how it wants text is not known before it sends some.
+// clients that ask for base64 it sends zeros for bytes (peerFaults), and how it wants text is not known before it sends some.
 func TestBase64Dial(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -25,7 +25,7 @@ func TestBase64Dial(t *testing.T) {
 			server := startServer(t, tt.server, nil)
 			client := base64Client{newOurClient(t, tt.revision)}
 			eachCell(t, modes, func(m mode, c cell) func(*testing.T) {
-				if faultOf(ourEnd, tt.server, m, c.name) != nil {
+				if faultOf(pair{client: ourEnd, server: tt.server, revision: tt.revision}, m, c) != nil {
 					return nil
 				}
 				return func(t *testing.T) {

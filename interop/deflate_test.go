@@ -41,7 +41,7 @@ func TestDeflate(t *testing.T) {
 func deflateCells(t *testing.T, client, server string, ends func(bytes *atomic.Int64) (clientSide, serverSide)) {
 	t.Helper()
 	eachCell(t, modes, func(m mode, c cell) func(*testing.T) {
-		if m == polling || faultOf(client, server, m, c.name) != nil {
+		if m == polling || faultOf(pair{client: client, server: server}, m, c) != nil {
 			return nil
 		}
 		return func(t *testing.T) {

@@ -1,11 +1,15 @@
-// Package interop holds tests against peers that this project did not write: the original Node.js mesh, engine.io and
-// engine.io-client in three generations each, and googollee's Go library. Each peer runs as a process of its own.
+// Package interop runs peers that this project did not write, and holds tests against them: the original Node.js mesh,
+// engine.io and engine.io-client in several generations each, and googollee's Go library. Each peer runs as a process of
+// its own.
 //
 // A peer takes commands as JSON lines on its standard input and reports events as JSON lines on its standard output;
-// the scripts in the folder node and the program in the folder googollee say which. [StartNode] and [StartGoogollee]
-// start one, [Peer.Endpoint] names one server, session or node inside it, [Endpoint.Do] sends a command and
-// [Endpoint.Await] waits for an event. A peer is killed, and waited for, when its test ends; what it wrote to standard
-// error is shown if the test failed.
+// the scripts in the folder node and the program in the folder googollee say which. [RunNode] and [RunGoogollee] start
+// one, [StartNode] does until a test ends, [Peer.Endpoint] names one server, session or node inside it, [Endpoint.Do]
+// sends a command and [Endpoint.Await] waits for an event. The peer of a test is killed, and waited for, when the test
+// ends; what it wrote to standard error is shown if the test failed.
+//
+// The command in the folder matrix, and its tests, have every Engine.IO peer exchange messages with this project's ends,
+// and with each other.
 //
 // Real proxies, nginx and haproxy, stand between in some tests, each a process before the test's own server.
 //

@@ -1,21 +1,19 @@
 package interop
 
 import (
+	"context"
 	"os/exec"
 	"sync"
-	"testing"
 )
 
-// StartGoogollee runs the program of the folder googollee. It builds it first, once a process; the TestMain of a
-// package that calls this calls RemoveBuilds in the end.
-func StartGoogollee(t testing.TB) *Peer {
-	t.Helper()
-	Need(t, "go")
+// RunGoogollee runs the program of the folder googollee, until Kill or until ctx ends. It builds it first, once a
+// process, which calls RemoveBuilds in the end.
+func RunGoogollee(ctx context.Context) (*Peer, error) {
 	exe, err := googollee()
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	return start(t, "googollee", exec.CommandContext(t.Context(), exe))
+	return run(ctx, "googollee", exec.CommandContext(ctx, exe))
 }
 
 var googollee = sync.OnceValues(func() (string, error) { return build("./interop/googollee") })

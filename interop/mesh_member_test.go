@@ -81,10 +81,10 @@ func newGoMember(t testing.TB, n *mesh.Node, err error) goMember {
 	t.Helper()
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, n.Close()) })
-	m := goMember{n, newQueue("our " + string(n.Role()))}
+	m := goMember{n, NewQueue("our " + string(n.Role()))}
 	n.OnState(func(s mesh.State) {
 		if s.Attempt == 0 { // those that fail later would be taken for another loss
-			m.events.push(Event{Kind: string(s.Status)})
+			m.events.Push(Event{Kind: string(s.Status)})
 		}
 	})
 	return m
@@ -112,7 +112,7 @@ func (m goMember) listen(pattern string) (off func()) { return m.On(pattern, m.h
 
 // hear is a callback that queues what it gets.
 func (m goMember) hear(e mesh.Event) {
-	m.events.push(Event{Kind: "heard", Name: e.Name, Payload: e.Payload, From: e.From})
+	m.events.Push(Event{Kind: "heard", Name: e.Name, Payload: e.Payload, From: e.From})
 }
 
 func (m goMember) emit(t testing.TB, name, payload string) {
@@ -136,12 +136,6 @@ func (m goMember) flush(t testing.TB) {
 	ctx, cancel := context.WithTimeout(t.Context(), AwaitTimeout)
 	defer cancel()
 	require.NoError(t, m.Flush(ctx))
-}
-
-// newQueue returns an endpoint of no process, for events of this one.
-func newQueue(name string) *Endpoint {
-	p := &Peer{name: name, exited: make(chan struct{}), endpoints: make(map[string]*Endpoint)}
-	return p.Endpoint()
 }
 
 func localAddr(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }

@@ -114,6 +114,9 @@ func TestNodeHubIgnoresEventsOfARefusedClient(t *testing.T) {
 	require.Contains(t, string(requireHeard(t, hub, "ping").Payload), `"admitted"`)
 }
 
+// silence is how long a reference is given for what it never does.
+const silence = 2 * time.Second
+
 func TestBareNodeClientGoesSilentWhenItsHubRestarts(t *testing.T) {
 	t.Parallel()
 	hub, process, port := startHub(t, 0)

@@ -22,9 +22,21 @@ const (
 	MeshNode     = "mesh-node.js"
 )
 
-const browserPeer = "browser.js" // argument: the version of engine.io-client
+// browserPeer takes the version of engine.io-client.
+const browserPeer = "browser.js"
 
-// StartNode runs a script of the folder node. It installs the npm packages first if need be.
+// RunNode runs a script of the folder node, until Kill or until ctx ends. It installs the npm packages first if need be.
+func RunNode(ctx context.Context, script string, args ...string) (*Peer, error) {
+	dir, err := InstallNode()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, "node", append([]string{filepath.Join(dir, script)}, args...)...)
+	cmd.Dir = dir
+	return run(ctx, fmt.Sprintf("%s %v", script, args), cmd)
+}
+
+// StartNode is RunNode until t ends.
 func StartNode(t testing.TB, script string, args ...string) *Peer {
 	t.Helper()
 	return startNode(t.Context(), t, script, args...)
@@ -33,13 +45,8 @@ func StartNode(t testing.TB, script string, args ...string) *Peer {
 func startNode(ctx context.Context, t testing.TB, script string, args ...string) *Peer {
 	t.Helper()
 	Need(t, "node", "npm")
-	dir, err := InstallNode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(ctx, "node", append([]string{filepath.Join(dir, script)}, args...)...)
-	cmd.Dir = dir
-	return start(t, fmt.Sprintf("%s %v", script, args), cmd)
+	p, err := RunNode(ctx, script, args...)
+	return p.during(t, err)
 }
 
 // StartBrowser runs an engine.io-client in headless Chromium.

@@ -74,7 +74,7 @@ type Event struct {
 	Result  json.RawMessage `json:"result"`
 }
 
-// Peer is a process that a test started. It is safe for concurrent use.
+// Peer is a process that a test, or the matrix, started. It is safe for concurrent use.
 type Peer struct {
 	name   string
 	cmd    *exec.Cmd
@@ -93,50 +93,78 @@ type Peer struct {
 // startTimeout bounds the start of a process, which loads its packages cold at worst.
 const startTimeout = time.Minute
 
-// start runs cmd as a peer until t ends, and returns when it takes commands.
-func start(t testing.TB, name string, cmd *exec.Cmd) *Peer {
-	t.Helper()
-	p := startProgram(t, name, cmd)
-	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
+// run starts cmd as a peer, and returns when it takes commands.
+func run(ctx context.Context, name string, cmd *exec.Cmd) (*Peer, error) {
+	p, err := runProgram(name, cmd)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	if _, err := p.Node().Await(ctx, "ready"); err != nil {
-		t.Fatal(err)
+		p.Kill()
+		return nil, fmt.Errorf("%w; standard error:\n%s", err, p.Stderr())
 	}
-	return p
+	return p, nil
 }
 
-// startProgram is start for a program that takes no commands. It must print JSON lines, each with an event.
-func startProgram(t testing.TB, name string, cmd *exec.Cmd) *Peer {
-	t.Helper()
-	p := &Peer{name: name, cmd: cmd, exited: make(chan struct{}), endpoints: make(map[string]*Endpoint)}
+// runProgram is run for a program that takes no commands. It must print JSON lines, each with an event.
+func runProgram(name string, cmd *exec.Cmd) (*Peer, error) {
+	p := newPeer(name)
+	p.cmd = cmd
 	cmd.Stderr = stderrOf{p}
 	in, err := cmd.StdinPipe()
 	if err != nil {
-		t.Fatalf("interop: %s: %v", name, err)
+		return nil, fmt.Errorf("interop: %s: %w", name, err)
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		t.Fatalf("interop: %s: %v", name, err)
+		return nil, fmt.Errorf("interop: %s: %w", name, err)
 	}
 	p.in = in
 	if err := cmd.Start(); err != nil {
-		t.Fatalf("interop: %s: %v", name, err)
+		return nil, fmt.Errorf("interop: %s: %w", name, err)
 	}
 	go p.run(out)
+	return p, nil
+}
+
+// startProgram is runProgram until t ends.
+func startProgram(t testing.TB, name string, cmd *exec.Cmd) *Peer {
+	t.Helper()
+	p, err := runProgram(name, cmd)
+	return p.during(t, err)
+}
+
+// during kills a peer, unless it could not be started because of err, when t ends.
+func (p *Peer) during(t testing.TB, err error) *Peer {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		p.Kill()
 		if t.Failed() {
-			t.Logf("interop: %s wrote to standard error:\n%s", name, p.Stderr())
+			t.Logf("interop: %s wrote to standard error:\n%s", p.name, p.Stderr())
 		}
 	})
 	return p
 }
 
-// run hands the lines of out to the endpoints until the process ends. Start's cleanup waits for it.
+func newPeer(name string) *Peer {
+	return &Peer{name: name, exited: make(chan struct{}), endpoints: make(map[string]*Endpoint)}
+}
+
+// NewQueue returns an endpoint of no process, for events of this one. It takes no commands.
+func NewQueue(name string) *Endpoint { return newPeer(name).Endpoint() }
+
+// run hands the lines of out to the endpoints until the process ends. Kill waits for it.
 func (p *Peer) run(out io.Reader) {
 	err := p.read(out)
-	_, _ = io.Copy(io.Discard, out) // after a bad line, so that the process is not stuck in a write
-	if exit := p.cmd.Wait(); exit != nil {
+	if err != nil {
+		_ = p.cmd.Process.Kill() // so that nobody waits for what nobody reads
+	}
+	if exit := p.cmd.Wait(); err == nil && exit != nil {
 		err = exit
 	} else if err == nil {
 		err = errors.New("ended")
@@ -161,7 +189,7 @@ func (p *Peer) read(out io.Reader) error {
 		if err := json.Unmarshal(line, &ev); err != nil {
 			return fmt.Errorf("line %.200q: %w", line, err)
 		}
-		p.endpoint(ev.ID).push(ev)
+		p.endpoint(ev.ID).Push(ev)
 	}
 }
 
@@ -219,7 +247,8 @@ type Endpoint struct {
 	pushed chan struct{} // closed and replaced when an event is queued
 }
 
-func (e *Endpoint) push(ev Event) {
+// Push queues an event for Await.
+func (e *Endpoint) Push(ev Event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.queue = append(e.queue, ev)

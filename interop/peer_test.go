@@ -23,9 +23,9 @@ func TestAwaitEndsWhenTheProcessDoes(t *testing.T) {
 
 func TestAwaitLeavesOtherEventsToBeAwaited(t *testing.T) {
 	t.Parallel()
-	e := (&Peer{endpoints: map[string]*Endpoint{}, exited: make(chan struct{})}).Endpoint()
+	e := NewQueue("queue")
 	for _, kind := range []string{"open", "message", "closed"} {
-		e.push(Event{Kind: kind})
+		e.Push(Event{Kind: kind})
 	}
 	for _, kind := range []string{"closed", "open", "message"} {
 		ev, err := e.Await(t.Context(), kind)

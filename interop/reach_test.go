@@ -150,7 +150,10 @@ func TestReach(t *testing.T) {
 		}
 		over := func(client string) (*journal, serverSide, func(t *testing.T)) {
 			j := new(journal)
-			server := &ourServer{front: j.watch, tls: way.tls && way.kind.program == ""}
+			server := &ourServer{front: j.watch}
+			if way.tls && way.kind.program == "" {
+				server.tls = &tls.Config{Certificates: []tls.Certificate{loopbackIdentity().tls}}
+			}
 			return j, server, func(t *testing.T) {
 				if strings.HasPrefix(client, "revision") {
 					require.Positive(t, j.count(way.want), "polls came as %v", j.all())

@@ -1,10 +1,12 @@
 // Command googollee is an Engine.IO peer made of github.com/googollee/go-engine.io, for the tests of package interop.
 // It speaks as the Node peers do, server and client in one program:
 //
-//	listen    {id, options: {transports}, echo, burst, upgrade}   upgrade: sessions are expected to
-//	dial      {id, url, options: {transports}, burst, upgrade}
+//	listen    {id, options, echo, burst, upgrade}   upgrade: sessions are expected to
+//	dial      {id, url, options, burst, upgrade}
 //	send      {id, session, text | base64}
-//	close     {id, session}                                       without a session: a server and all its sessions
+//	close     {id, session}                         without a session: a server and all its sessions
+//
+// Options are transports and, of a server, pingInterval and pingTimeout in milliseconds.
 //
 // Events: listening {port}; open, message, upgrade, error {error} and closed {error}, each with the session's number.
 // The library tells neither of upgrades nor why a session ended: this program looks at the transport once a
@@ -58,8 +60,9 @@ func report(e event) {
 
 func main() {
 	stdout.Encoder = json.NewEncoder(os.Stdout)
+	os.Stdout = os.Stderr // the library prints; standard output belongs to the events
 	report(event{Kind: "ready"})
-	endpoints := make(map[string]endpoint)
+	endpoints := make(map[string]chan<- interop.Command)
 	lines := bufio.NewReader(os.Stdin)
 	for {
 		line, err := lines.ReadBytes('\n')
@@ -71,15 +74,28 @@ func main() {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
+		if endpoints[c.ID] == nil {
+			commands := make(chan interop.Command, 100) // so that one that hangs does not hold up the others
+			endpoints[c.ID] = commands
+			go run(commands)
+		}
+		endpoints[c.ID] <- c
+	}
+}
+
+// run executes the commands to one endpoint.
+func run(commands <-chan interop.Command) {
+	var e endpoint
+	for c := range commands {
 		switch c.Do {
 		case "listen":
-			endpoints[c.ID] = listen(c)
+			e = listen(c)
 		case "dial":
-			endpoints[c.ID] = dial(c)
+			e = dial(c)
 		case "send":
-			endpoints[c.ID].send(c)
+			e.send(c)
 		case "close":
-			endpoints[c.ID].close(c.Session)
+			e.close(c.Session)
 		default:
 			fmt.Fprintln(os.Stderr, "no such command:", c.Do)
 			os.Exit(1)

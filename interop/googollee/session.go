@@ -174,8 +174,18 @@ type server struct {
 	sessions []*session
 }
 
+// milliseconds is an option of the command, or 0, which stands for the library's default.
+func milliseconds(c interop.Command, option string) time.Duration {
+	n, _ := c.Options[option].(float64)
+	return time.Duration(n) * time.Millisecond
+}
+
 func listen(c interop.Command) endpoint {
-	engine, err := engineio.NewServer(&engineio.Options{Transports: transports(c)})
+	engine, err := engineio.NewServer(&engineio.Options{
+		Transports:   transports(c),
+		PingInterval: milliseconds(c, "pingInterval"),
+		PingTimeout:  milliseconds(c, "pingTimeout"),
+	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

@@ -1,6 +1,6 @@
 'use strict'
 
-// An engine.io-client: node eio-client.js VERSION. It holds any number of sessions. Versions 1 and 3 speak revision 3,
+// An engine.io-client: node eio-client.js VERSION. It holds any number of sessions. Versions 1 to 3 speak revision 3,
 // version 6 speaks revision 4.
 //
 //   dial      {id, url, options, burst, upgrade}   options are the library's; burst {prefix, count} is sent on opening
@@ -12,7 +12,11 @@
 const { report, serve, outgoing, incoming, burst } = require('./lines')
 
 const { Socket } = require({
-  '1.4.1': 'engine.io-client', '3.5.4': 'engine.io-client-3', '6.6.8': 'engine.io-client-6'
+  '1.4.1': 'engine.io-client',
+  '1.8.5': 'engine.io-client-1.8',
+  '2.1.1': 'engine.io-client-2',
+  '3.5.4': 'engine.io-client-3',
+  '6.6.8': 'engine.io-client-6'
 }[process.argv[2]])
 
 const sockets = new Map()

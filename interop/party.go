@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"testing"
+	"time"
 )
 
 // mode is the way in which a session uses the transports.
@@ -19,7 +19,8 @@ const (
 	webtransportLater mode = "upgrade to webtransport" // from polling
 )
 
-// modes are those of all peers, and webtransportModes those of browsers and ours.
+// modes are those of all peers, and webtransportModes those of browsers and ours. A mark in the matrix is one of modes, in
+// this order.
 var (
 	modes             = []mode{polling, websocket, upgrade}
 	webtransportModes = []mode{webtransport, webtransportLater}
@@ -37,6 +38,18 @@ func (m mode) transports() []string {
 }
 
 func (m mode) upgrades() bool { return m == upgrade || m == webtransportLater }
+
+// title says it to people.
+func (m mode) title() string {
+	switch m {
+	case websocket:
+		return "WebSocket"
+	case upgrade:
+		return "upgrade from polling to WebSocket"
+	default:
+		return string(m)
+	}
+}
 
 // message is what a session carries.
 type message struct {
@@ -56,7 +69,11 @@ type setup struct {
 	mode  mode
 	echo  bool // the server returns each message as it came
 	burst int  // so many messages, as Burst says, from both ends: client-0 and so on, and server-0 and so on
+	beat  beat // of the server; the zero value is its default
 }
+
+// beat says how often heartbeats are sent, and how long a missing one is waited for.
+type beat struct{ interval, timeout time.Duration }
 
 // party is one end of a session, whatever runs it.
 type party interface {
@@ -103,20 +120,12 @@ type peerParty struct {
 	session  int
 }
 
-func startClient(t testing.TB, version string) clientSide {
-	t.Helper()
+// runEngine runs a process for one end: a script of the folder node, or the program of the folder googollee.
+func runEngine(ctx context.Context, script, version string) (*Peer, error) {
 	if version == Googollee {
-		return peerClient{peer: StartGoogollee(t)}
+		return RunGoogollee(ctx)
 	}
-	return peerClient{peer: StartNode(t, EngineClient, version)}
-}
-
-func startServer(t testing.TB, version string, options map[string]any) serverSide {
-	t.Helper()
-	if version == Googollee {
-		return peerServer{StartGoogollee(t), options}
-	}
-	return peerServer{StartNode(t, EngineServer, version), options}
+	return RunNode(ctx, script, version)
 }
 
 func (c peerClient) dial(ctx context.Context, url string, s setup) (party, error) {
@@ -144,6 +153,10 @@ type peerListening struct {
 func (s peerServer) listen(ctx context.Context, set setup) (listening, error) {
 	options := map[string]any{"transports": set.mode.transports()}
 	maps.Copy(options, s.options)
+	if set.beat != (beat{}) {
+		options["pingInterval"] = set.beat.interval.Milliseconds()
+		options["pingTimeout"] = set.beat.timeout.Milliseconds()
+	}
 	cmd := Command{Do: "listen", Options: options, Echo: set.echo, Upgrade: set.mode.upgrades()}
 	if set.burst > 0 {
 		cmd.Burst = &Burst{Prefix: "server", Count: set.burst}

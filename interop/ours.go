@@ -12,68 +12,14 @@ import (
 	"net/http/httptest"
 	"slices"
 	"sync"
-	"testing"
 	"time"
-
-	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/engineio"
 	wt "github.com/bigcompany/mesh/engineio/webtransport"
 )
 
-// ourEnd stands where a version does, for our end. It runs in the test's own process.
+// ourEnd stands where a version does, for our end. It runs in this process.
 const ourEnd = "ours"
-
-// TestOurServer runs each exchange between foreign clients and our server.
-func TestOurServer(t *testing.T) {
-	t.Parallel()
-	for _, version := range []string{"1.4.1", "3.5.4", "6.6.8", Googollee} {
-		t.Run(version, func(t *testing.T) {
-			t.Parallel()
-			client := startClient(t, version)
-			server := &ourServer{}
-			ourCells(t, version, ourEnd, client, server)
-		})
-	}
-}
-
-// TestOurDial runs each exchange between our client and foreign servers.
-func TestOurDial(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		revision engineio.Revision
-		server   string
-		options  map[string]any
-	}{
-		{revision: engineio.Revision3, server: "1.4.1"},
-		{revision: engineio.Revision3, server: "3.6.2"},
-		{revision: engineio.Revision3, server: Googollee},
-		{revision: engineio.Revision3, server: "6.6.12", options: map[string]any{"allowEIO3": true}},
-		{revision: engineio.Revision4, server: "6.6.12"},
-	} {
-		t.Run(fmt.Sprintf("revision %d to %s", tt.revision, tt.server), func(t *testing.T) {
-			t.Parallel()
-			server := startServer(t, tt.server, tt.options)
-			client := newOurClient(t, tt.revision)
-			ourCells(t, ourEnd, tt.server, client, server)
-		})
-	}
-}
-
-// ourCells runs each exchange that is not the peer's fault; TestReference shows the others.
-func ourCells(t *testing.T, clientVersion, serverVersion string, client clientSide, server serverSide) {
-	t.Helper()
-	eachCell(t, modes, func(m mode, c cell) func(*testing.T) {
-		if faultOf(clientVersion, serverVersion, m, c.name) != nil {
-			return nil
-		}
-		return func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), AwaitTimeout)
-			defer cancel()
-			require.NoError(t, c.run(ctx, client, server, m))
-		}
-	})
-}
 
 // ourParty is our end of a session. What arrives is queued as events of an endpoint, as if from another process.
 type ourParty struct {
@@ -82,11 +28,10 @@ type ourParty struct {
 }
 
 func newOurParty(s *engineio.Socket) ourParty {
-	p := &Peer{name: ourEnd, exited: make(chan struct{}), endpoints: make(map[string]*Endpoint)}
-	return ourParty{peerParty{p.Endpoint(), 1}, s}
+	return ourParty{peerParty{NewQueue(ourEnd), 1}, s}
 }
 
-// serve is the one reader of the session.
+// serve is the one reader of the session. The prefix, of a burst, says which end it is.
 func (p ourParty) serve(ctx context.Context, set setup, prefix string) {
 	var bursting sync.WaitGroup
 	defer bursting.Wait()
@@ -100,7 +45,7 @@ func (p ourParty) serve(ctx context.Context, set setup, prefix string) {
 			if end, ok := errors.AsType[*engineio.CloseError](err); ok {
 				closed.Reason = end.Reason
 			}
-			p.endpoint.push(closed)
+			p.endpoint.Push(closed)
 			return
 		}
 		got := Event{Kind: "message", Session: 1}
@@ -110,10 +55,10 @@ func (p ourParty) serve(ctx context.Context, set setup, prefix string) {
 			text := string(m.Data)
 			got.Text = &text
 		}
-		p.endpoint.push(got)
-		if set.echo {
+		p.endpoint.Push(got)
+		if set.echo && prefix == "server" {
 			if err := p.socket.Write(ctx, m); err != nil {
-				p.endpoint.push(Event{Kind: "error", Error: err.Error()})
+				p.endpoint.Push(Event{Kind: "error", Error: err.Error()})
 			}
 		}
 	}
@@ -175,7 +120,7 @@ type ourServer struct {
 	origins     []string        // AllowedOrigins
 	jsonp       bool
 	front       func(http.Handler) http.Handler // nil: nothing stands before the server
-	tls         bool                            // with the certificate of this package, and HTTP/2
+	tls         *tls.Config                     // nil: plain HTTP; otherwise HTTP/2 too
 }
 
 type ourListening struct {
@@ -195,6 +140,8 @@ func (o *ourServer) listen(ctx context.Context, set setup) (listening, error) {
 	}), &engineio.ServerOptions{
 		Revisions:      []engineio.Revision{engineio.Revision3, engineio.Revision4},
 		Transports:     ourTransports(set.mode),
+		PingInterval:   set.beat.interval,
+		PingTimeout:    set.beat.timeout,
 		AllowedOrigins: o.origins,
 		JSONP:          o.jsonp,
 	})
@@ -203,8 +150,8 @@ func (o *ourServer) listen(ctx context.Context, set setup) (listening, error) {
 		handler = o.front(handler)
 	}
 	l.http = httptest.NewUnstartedServer(handler)
-	if o.tls {
-		l.startTLS()
+	if o.tls != nil {
+		l.startTLS(o.tls)
 	} else {
 		l.http.Start()
 	}
@@ -232,10 +179,10 @@ func (l *ourListening) listenQUIC(ctx context.Context, certificate tls.Certifica
 	return nil
 }
 
-func (l *ourListening) startTLS() {
+func (l *ourListening) startTLS(config *tls.Config) {
 	l.http.Config.ErrorLog = log.New(io.Discard, "", 0) // clients dial more connections than they use
 	l.http.EnableHTTP2 = true
-	l.http.TLS = &tls.Config{Certificates: []tls.Certificate{loopbackIdentity().tls}}
+	l.http.TLS = config
 	l.http.StartTLS()
 }
 
@@ -260,23 +207,24 @@ func (l *ourListening) close() error {
 	return err
 }
 
-// ourClient dials; its sessions end with the test that it was made for.
+// ourClient dials. Its sessions end when it is stopped.
 type ourClient struct {
 	revision engineio.Revision
 	http     *http.Client // nil: the session's own
 	ctx      context.Context
+	cancel   context.CancelFunc
 	sessions *sync.WaitGroup
 }
 
-func newOurClient(t *testing.T, revision engineio.Revision) ourClient {
+func makeOurClient(revision engineio.Revision) ourClient {
 	c := ourClient{revision: revision, sessions: new(sync.WaitGroup)}
-	ctx, cancel := context.WithCancel(context.Background())
-	c.ctx = ctx
-	t.Cleanup(func() {
-		cancel()
-		c.sessions.Wait()
-	})
+	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
+}
+
+func (c ourClient) stop() {
+	c.cancel()
+	c.sessions.Wait()
 }
 
 func (c ourClient) dial(ctx context.Context, url string, set setup) (party, error) {

@@ -1,0 +1,108 @@
+// Command matrix runs this project's server and client with the clients and servers that others wrote, and prints what
+// works with what:
+//
+//	go run ./interop/matrix
+//
+// See its --help. The tests of package interop run the same exchanges.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bigcompany/mesh/interop"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	status := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	interop.RemoveBuilds()
+	os.Exit(status)
+}
+
+// flags are the command line's.
+type flags struct {
+	only []string
+	json bool
+}
+
+// run executes one command line and returns the exit status.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var f flags
+	cmd := &cobra.Command{
+		Use:   "matrix",
+		Short: "Run this project's server and client with those of others",
+		Long: `matrix runs this project's Engine.IO server with the clients that others wrote, and
+its client with their servers, and prints a table in Markdown: a row a peer, a column
+an exchange, and in it a mark a way to use the transports:
+
+  ` + interop.Legend() + `
+
+A ✓ is an exchange that works. A number stands for one that does not, because of the
+peer, as the note below the table says: two peers without this project fail in the same
+way, which was seen in the same run. A ✗ is a failure of this project, and a – is what
+does not apply.
+
+The exchanges:
+` + interop.DescribeColumns() + `
+It needs Node.js, npm and Go, and takes about half a minute. The table goes to standard
+output, progress to standard error. The exit status is not zero if there is a ✗.`,
+		Example: `  go run ./interop/matrix
+  go run ./interop/matrix --only 6.6.8,6.6.12
+  go run ./interop/matrix --json > matrix.json`,
+		Args:              cobra.NoArgs,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		RunE:              func(cmd *cobra.Command, _ []string) error { return f.matrix(cmd.Context(), stdout, stderr) },
+	}
+	cmd.Flags().StringSliceVar(&f.only, "only", nil, "only rows whose `peer`'s name or version has one of these in it")
+	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON, with the errors")
+	cmd.SetHelpCommand(&cobra.Command{Hidden: true})
+	cmd.SetArgs(args)
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	if err := cmd.ExecuteContext(ctx); err != nil {
+		_, _ = fmt.Fprintln(stderr, "matrix:", err)
+		return 1
+	}
+	return 0
+}
+
+// errOurs says that something does not work that should.
+var errOurs = errors.New("this project fails with these peers")
+
+// matrix runs the exchanges and prints the table.
+func (f *flags) matrix(ctx context.Context, stdout, stderr io.Writer) error {
+	x, err := interop.RunMatrix(ctx, f.only, func(line string) { _, _ = fmt.Fprintln(stderr, "matrix:", line) })
+	if err != nil {
+		return err
+	}
+	return f.print(x, stdout, stderr)
+}
+
+func (f *flags) print(x *interop.Matrix, stdout, stderr io.Writer) error {
+	write := x.WriteMarkdown
+	if f.json {
+		write = x.WriteJSON
+	}
+	if err := write(stdout); err != nil {
+		return err
+	}
+	failures := x.Failures()
+	for _, line := range failures {
+		_, _ = fmt.Fprintln(stderr, "✗", line)
+	}
+	if len(failures) > 0 {
+		return errOurs
+	}
+	return nil
+}

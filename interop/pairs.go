@@ -1,0 +1,125 @@
+package interop
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/bigcompany/mesh/engineio"
+)
+
+// Googollee stands where a version does: v1.4.2 of Googollee's library, the last one.
+const Googollee = "googollee"
+
+// A pair is a client and a server that meet.
+type pair struct {
+	client, server string
+	revision       engineio.Revision // that they speak
+	options        map[string]any    // of the server's library
+}
+
+// Servers of engine.io 4 and later speak revision 3 if they are told to.
+var allowEIO3 = map[string]any{"allowEIO3": true}
+
+// ourPairs are the rows of the table.
+var ourPairs = []pair{
+	{client: "1.4.1", server: ourEnd, revision: engineio.Revision3},
+	{client: "2.1.1", server: ourEnd, revision: engineio.Revision3},
+	{client: "3.5.4", server: ourEnd, revision: engineio.Revision3},
+	{client: "6.6.8", server: ourEnd, revision: engineio.Revision4},
+	{client: Googollee, server: ourEnd, revision: engineio.Revision3},
+
+	{client: ourEnd, server: "1.4.1", revision: engineio.Revision3},
+	{client: ourEnd, server: "1.8.5", revision: engineio.Revision3},
+	{client: ourEnd, server: "2.1.1", revision: engineio.Revision3},
+	{client: ourEnd, server: "3.6.2", revision: engineio.Revision3},
+	{client: ourEnd, server: "6.6.12", revision: engineio.Revision3, options: allowEIO3},
+	{client: ourEnd, server: "6.6.12", revision: engineio.Revision4},
+	{client: ourEnd, server: Googollee, revision: engineio.Revision3},
+}
+
+// references are pairs of which neither is ours. Each peer with its own kind comes first. The others show what remains
+// for a peer whose own kind does not use a feature, or how far peers of different generations get.
+var references = []pair{
+	{client: "1.4.1", server: "1.4.1", revision: engineio.Revision3},
+	{client: "1.8.5", server: "1.8.5", revision: engineio.Revision3},
+	{client: "2.1.1", server: "2.1.1", revision: engineio.Revision3},
+	{client: "3.5.4", server: "3.6.2", revision: engineio.Revision3},
+	{client: "6.6.8", server: "6.6.12", revision: engineio.Revision4},
+	{client: Googollee, server: Googollee, revision: engineio.Revision3},
+	{client: "3.5.4", server: Googollee, revision: engineio.Revision3},
+	{client: Googollee, server: "3.6.2", revision: engineio.Revision3},
+	{client: Googollee, server: "1.4.1", revision: engineio.Revision3},
+	{client: "3.5.4", server: "6.6.12", revision: engineio.Revision3, options: allowEIO3},
+	{client: "1.4.1", server: "6.6.12", revision: engineio.Revision3, options: allowEIO3},
+}
+
+func (p pair) String() string {
+	return fmt.Sprintf("%s and %s", clientName(p.client), serverName(p.server))
+}
+
+// isOurs tells a row of the table from a reference.
+func (p pair) isOurs() bool { return p.client == ourEnd || p.server == ourEnd }
+
+// peer names the end that is not ourEnd, if one is.
+func (p pair) peer() string {
+	if p.server == ourEnd {
+		return clientName(p.client)
+	}
+	return serverName(p.server)
+}
+
+func clientName(version string) string {
+	switch version {
+	case ourEnd:
+		return "our client"
+	case Googollee:
+		return "go-engine.io 1.4.2 (client)"
+	}
+	return "engine.io-client " + version
+}
+
+func serverName(version string) string {
+	switch version {
+	case ourEnd:
+		return "our server"
+	case Googollee:
+		return "go-engine.io 1.4.2 (server)"
+	}
+	return "engine.io " + version
+}
+
+// start starts what the two ends run in, and returns what stops it and then returns what the processes had to say.
+func (p pair) start(ctx context.Context) (c clientSide, s serverSide, stop func() (stderr string), err error) {
+	var peers []*Peer
+	client := makeOurClient(p.revision)
+	stop = func() (stderr string) {
+		client.stop()
+		for _, peer := range peers {
+			peer.Kill()
+			stderr += peer.Stderr()
+		}
+		return stderr
+	}
+	run := func(script, version string) *Peer {
+		if err != nil {
+			return nil
+		}
+		var peer *Peer
+		if peer, err = runEngine(ctx, script, version); err == nil {
+			peers = append(peers, peer)
+		}
+		return peer
+	}
+	c, s = client, &ourServer{}
+	if p.client != ourEnd {
+		c = peerClient{peer: run(EngineClient, p.client)}
+	}
+	if p.server != ourEnd {
+		s = peerServer{run(EngineServer, p.server), p.options}
+	}
+	if err != nil {
+		stop()
+		return nil, nil, nil, err
+	}
+	return c, s, stop, nil
+}

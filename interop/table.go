@@ -1,0 +1,222 @@
+package interop
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/bigcompany/mesh/engineio"
+)
+
+// verdict is what a mark in the table says.
+type verdict string
+
+const (
+	works       verdict = "works"
+	peersFault  verdict = "peer's fault"
+	fails       verdict = "fails"
+	notPossible verdict = "not possible" // in this mode
+)
+
+// Matrix says what works with what: the results of our pairs, each with what the references say about it.
+type Matrix struct {
+	Rows  []row  `json:"rows"`
+	Notes []note `json:"notes"` // the peers' faults
+}
+
+// row is one peer in one role and revision, against ours.
+type row struct {
+	Peer     string            `json:"peer"`
+	Revision engineio.Revision `json:"revision"`
+	Cells    []mark            `json:"cells"` // by exchange, and for each by mode
+}
+
+type mark struct {
+	Exchange string  `json:"exchange"`
+	Mode     mode    `json:"mode"`
+	Verdict  verdict `json:"verdict"`
+	Note     int     `json:"note,omitempty"` // its number, from 1
+	Error    string  `json:"error,omitempty"`
+}
+
+// note is a fault of a peer.
+type note struct {
+	Reason  string   `json:"reason"`
+	ShownBy []string `json:"shownBy"` // pairs of peers, without ours, that fail in the same way
+}
+
+// newMatrix makes a matrix of all pairs' results. A fault that no reference has shown is no excuse.
+func newMatrix(all []results) *Matrix {
+	shownBy := make(map[*fault][]string)
+	for _, res := range all {
+		for _, o := range res.outcomes {
+			if by := res.pair.String(); !res.pair.isOurs() && o.shown && !slices.Contains(shownBy[o.fault], by) {
+				shownBy[o.fault] = append(shownBy[o.fault], by)
+			}
+		}
+	}
+	x := &Matrix{}
+	numbers := make(map[*fault]int)
+	for _, res := range all {
+		if !res.pair.isOurs() {
+			continue
+		}
+		r := row{Peer: res.pair.peer(), Revision: res.pair.revision}
+		for _, c := range cells {
+			for _, m := range modes {
+				k := mark{Exchange: c.name, Mode: m, Verdict: notPossible}
+				i := slices.IndexFunc(res.outcomes, func(o outcome) bool { return o.mode == m && o.cell.name == c.name })
+				if i >= 0 {
+					o := res.outcomes[i]
+					switch {
+					case o.err != nil:
+						k.Verdict, k.Error = fails, o.err.Error()
+					case o.fault == nil:
+						k.Verdict = works
+					case shownBy[o.fault] == nil:
+						k.Verdict, k.Error = fails, "no pair of other peers fails in this way: "+o.fault.reason
+					default:
+						if numbers[o.fault] == 0 {
+							x.Notes = append(x.Notes, note{o.fault.reason, shownBy[o.fault]})
+							numbers[o.fault] = len(x.Notes)
+						}
+						k.Verdict, k.Note = peersFault, numbers[o.fault]
+					}
+				}
+				r.Cells = append(r.Cells, k)
+			}
+		}
+		x.Rows = append(x.Rows, r)
+	}
+	return x
+}
+
+// Failures describes what fails because of us, one a line.
+func (x *Matrix) Failures() []string {
+	var lines []string
+	for _, r := range x.Rows {
+		for _, k := range r.Cells {
+			if k.Verdict == fails {
+				lines = append(lines, fmt.Sprintf("%s, revision %d, %s, %s: %s", r.Peer, r.Revision, k.Mode, k.Exchange, k.Error))
+			}
+		}
+	}
+	return lines
+}
+
+// WriteJSON writes all there is to know.
+func (x *Matrix) WriteJSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(x)
+}
+
+// WriteMarkdown writes a table for people, in columns that stand below each other in a terminal too.
+func (x *Matrix) WriteMarkdown(w io.Writer) error {
+	lines := [][]string{{"peer", "revision"}}
+	for _, c := range cells {
+		lines[0] = append(lines[0], c.name)
+	}
+	for _, r := range x.Rows {
+		line := []string{r.Peer, strconv.Itoa(int(r.Revision))}
+		for of := range slices.Chunk(r.Cells, len(modes)) {
+			var marks []string
+			for _, k := range of {
+				marks = append(marks, k.symbol())
+			}
+			line = append(line, strings.Join(marks, " "))
+		}
+		lines = append(lines, line)
+	}
+	widths := make([]int, len(lines[0]))
+	for _, line := range lines {
+		for i, s := range line {
+			widths[i] = max(widths[i], utf8.RuneCountInString(s))
+		}
+	}
+	rule := make([]string, len(widths))
+	for i, n := range widths {
+		rule[i] = strings.Repeat("-", n)
+	}
+	var b strings.Builder
+	for _, line := range slices.Insert(lines, 1, rule) {
+		for i, s := range line {
+			fmt.Fprintf(&b, "| %-*s ", widths[i], s)
+		}
+		b.WriteString("|\n")
+	}
+	if len(x.Notes) > 0 {
+		b.WriteString("\n")
+	}
+	for i, n := range x.Notes {
+		text := fmt.Sprintf("%d. %s As between %s.", i+1, n.Reason, strings.Join(n.ShownBy, "; between "))
+		b.WriteString(wrap(text, 120, "   "))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (k mark) symbol() string {
+	switch k.Verdict {
+	case works:
+		return "✓"
+	case peersFault:
+		return superscript(k.Note)
+	case fails:
+		return "✗"
+	case notPossible:
+	}
+	return "–"
+}
+
+func superscript(n int) string {
+	digits := []rune("⁰¹²³⁴⁵⁶⁷⁸⁹")
+	var b strings.Builder
+	for _, d := range strconv.Itoa(n) {
+		b.WriteRune(digits[d-'0'])
+	}
+	return b.String()
+}
+
+// wrap breaks text into lines of at most width characters. Those after the first are indented.
+func wrap(text string, width int, indent string) string {
+	var b strings.Builder
+	used := 0
+	for i, word := range strings.Fields(text) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case used+1+n > width:
+			b.WriteString("\n" + indent)
+			used = len(indent)
+		default:
+			b.WriteString(" ")
+			used++
+		}
+		b.WriteString(word)
+		used += n
+	}
+	return b.String() + "\n"
+}
+
+// Legend names what the marks of a column stand for.
+func Legend() string {
+	var names []string
+	for _, m := range modes {
+		names = append(names, m.title())
+	}
+	return strings.Join(names, ", ")
+}
+
+// DescribeColumns says what the columns are, one a line.
+func DescribeColumns() string {
+	var b strings.Builder
+	for _, c := range cells {
+		fmt.Fprintf(&b, "  %-18s%s\n", c.name, c.title)
+	}
+	return b.String()
+}
