@@ -1,6 +1,7 @@
 // Package engineio opens and serves Engine.IO sessions: streams of text and binary messages between programs, and pages
 // in browsers, that survive proxies. A session starts with HTTP long-polling, which goes through everything, and moves
-// to a WebSocket if that goes through too; or it starts with a WebSocket.
+// to a WebSocket if that goes through too; or it starts with a WebSocket. WebTransport is the transport of package
+// [github.com/bigcompany/mesh/engineio/webtransport].
 //
 // [Server] is an http.Handler, [Dial] opens a session, and [Socket] is the session at either end. Protocol revisions 3
 // and 4 are spoken by both. What the messages of revision 3 and 4 look like on the wire is in package

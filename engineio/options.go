@@ -101,7 +101,8 @@ type ServerOptions struct {
 
 	// AllowRequest decides whether a request may open a session, on any transport, after all checks of the server's own
 	// but that of the revision. If it returns an error, the client gets its text with code 4: "Forbidden" if it is
-	// empty. r must not be kept. Requests of sessions that are open are not asked for. Default: all may.
+	// empty; by WebTransport, the stream is closed. r must not be kept. Requests of sessions that are open are not
+	// asked for. Default: all may.
 	AllowRequest func(r *http.Request) error
 	// GenerateID returns the ID of the session that r opens. An ID is made of A to Z, a to z, 0 to 9, _ and -, and must
 	// not be guessed: whoever knows it owns the session. If it returns an error, or an ID that is none or that another

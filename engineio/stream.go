@@ -22,9 +22,9 @@ const (
 	lengthFrames                   // webtransport.go
 )
 
-// stream carries packets over a WebSocket or a WebTransport stream, for both roles. Reading belongs to one goroutine at a time: the upgrade's
-// until the session moves over, then the one in Socket.Read. Writing belongs to whoever holds Socket.writing (or, before
-// the session has moved over, to the upgrade).
+// stream carries packets over a WebSocket or a WebTransport stream, for both roles. Reading belongs to one goroutine at a
+// time: the upgrade's until the session moves over, then the one in Socket.Read. Writing belongs to whoever holds
+// Socket.writing (or, before the session has moved over, to the upgrade).
 type stream struct {
 	reader
 	conf *config

@@ -17,9 +17,11 @@ import (
 
 // ServeWebTransport serves the request by which a client opens a WebTransport session: it checks r as ServeHTTP would,
 // answers it if it is refused, has accept answer it otherwise, and opens an Engine.IO session on the stream that accept
-// returns, or moves one there. The stock client's request has neither query nor cookies. It returns when that is done or has failed, within UpgradeTimeout, which ends accept's
-// context too. The stream is closed in the end; an error of accept is for accept to answer. As the stream's first packet
-// says whether a session is to be opened or moved, AllowRequest is asked behind it, and refuses by closing the stream.
+// returns, or moves one there. It returns when that is done or has failed, within UpgradeTimeout, which ends accept's
+// context too. The stream is closed in the end; an error of accept is for accept to answer.
+//
+// The request of stock clients has neither query nor cookies, and the stream's first packet says whether a session is to
+// be opened or moved. So AllowRequest is asked behind that, and refuses by closing the stream.
 //
 // Programs use the Server or Handler of package [github.com/bigcompany/mesh/engineio/webtransport], which call it.
 func (srv *Server) ServeWebTransport(w http.ResponseWriter, r *http.Request, accept func(context.Context) (Stream, error)) {

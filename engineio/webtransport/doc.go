@@ -32,4 +32,7 @@
 // A [Server] takes MaxSessions connections, each of which carries one session on one stream; other streams stay unread.
 // A connection without a session is closed after 10 s. Beyond what package engineio allows a session, a connection buffers
 // at most 1 MiB of what the peer sent and the reader has not taken.
+//
+// An idle session costs some 110 KB at a server, nearly all of it QUIC's: fifteen times what one on a WebSocket does.
+// Where WebSockets get through and packets are seldom lost, WebTransport gains nothing.
 package webtransport

@@ -6,6 +6,10 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
+	"net/http"
+
+	"github.com/quic-go/quic-go/http3"
+	quicwt "github.com/quic-go/webtransport-go"
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/engineio/webtransport"
@@ -53,4 +57,21 @@ func ExampleNewServer() {
 	m, _ := s.Read(ctx)
 	fmt.Printf("%s, by %s\n", m.Data, s.Transport())
 	// Output: hello, by webtransport
+}
+
+// A program that has an HTTP/3 server serves all transports there.
+func ExampleHandler() {
+	engine := engineio.NewServer(engineio.HandlerFunc(func(context.Context, *engineio.Socket) {}), &engineio.ServerOptions{
+		Transports: []engineio.Transport{engineio.Polling, engineio.WebTransport},
+	})
+	defer func() { _ = engine.Close() }()
+	mux := http.NewServeMux()
+	own := &quicwt.Server{
+		H3:          &http3.Server{Addr: ":443", Handler: mux},
+		CheckOrigin: func(*http.Request) bool { return true }, // engine does
+	}
+	mux.Handle("/engine.io/", webtransport.Handler(own, engine))
+	quicwt.ConfigureHTTP3Server(own.H3)
+	fmt.Println(own.H3.Addr) // and own.ListenAndServeTLS("cert.pem", "key.pem")
+	// Output: :443
 }

@@ -43,8 +43,8 @@ type ServerOptions struct {
 	Logger *slog.Logger
 }
 
-// Server listens for WebTransport sessions on UDP, and for nothing else: other HTTP/3 requests get 404. Programs that have an HTTP/3
-// server already mount a Handler there instead.
+// Server listens for WebTransport sessions on UDP, and for nothing else: other HTTP/3 requests get 404. Programs that
+// have an HTTP/3 server already mount a Handler there instead.
 type Server struct {
 	opts    ServerOptions
 	wt      *webtransport.Server
