@@ -41,7 +41,7 @@ function commands (req, res) {
   res.write('\n')
   const lines = readline.createInterface({ input: process.stdin })
   lines.on('line', line => res.write('data: ' + line + '\n\n'))
-  lines.on('close', () => browser.kill())
+  lines.on('close', () => process.kill(-browser.pid, 'SIGKILL')) // it and its children, which are a group
 }
 
 function events (req, res) {
@@ -71,11 +71,20 @@ server.listen(0, '127.0.0.1', function () {
     '--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run', '--disable-sync',
     '--disable-background-networking', '--disable-component-update', '--disable-extensions', '--mute-audio',
     '--remote-debugging-pipe', '--user-data-dir=' + profile, 'http://127.0.0.1:' + server.address().port + '/'
-  ], { stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'] })
+  ], { detached: true, stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'] })
   // What it says of a machine without a desktop is of no use.
   browser.stderr.on('data', text => process.stderr.write(String(text).replace(/^.*\bdbus\b.*\n/gm, '')))
-  browser.on('exit', function (status) {
-    fs.rmSync(profile, { recursive: true, force: true, maxRetries: 10 }) // its other processes may not be gone yet
-    process.exit(status || 0)
-  })
+  browser.on('exit', () => clear(profile, 100))
 })
+
+// clear removes the browser's folder and ends. The last of its children may still be about to write there.
+function clear (profile, tries) {
+  try {
+    fs.rmSync(profile, { recursive: true, force: true })
+  } catch (err) {
+    if (tries === 0) throw err
+    setTimeout(clear, 50, profile, tries - 1)
+    return
+  }
+  process.exit()
+}
