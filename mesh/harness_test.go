@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/engineio/engineiotest"
 	"github.com/bigcompany/mesh/mesh"
 )
 
@@ -313,60 +314,33 @@ type memoryHub struct {
 	client *http.Client // for those who connect to it, at http://mesh
 	down   atomic.Bool  // nobody can connect
 
-	conns chan net.Conn
-	done  chan struct{}
-	web   http.Server
-	wg    sync.WaitGroup
+	network *engineiotest.Listener
+	web     http.Server
+	wg      sync.WaitGroup
 }
 
 func serveInMemory(t *testing.T, opts mesh.Options) *memoryHub {
 	t.Helper()
 	hub, err := mesh.NewHub(&opts)
 	require.NoError(t, err)
-	m := &memoryHub{Node: hub, conns: make(chan net.Conn), done: make(chan struct{})}
+	m := &memoryHub{Node: hub, network: engineiotest.NewListener()}
 	m.client = &http.Client{Transport: &http.Transport{DialContext: m.dial}}
 	m.web.Handler = hub
-	m.wg.Go(func() { _ = m.web.Serve(m) })
+	m.wg.Go(func() { _ = m.web.Serve(m.network) })
 	return m
 }
 
 // stop ends the hub and its network.
 func (m *memoryHub) stop(t *testing.T) {
-	require.NoError(t, m.Node.Close())
+	require.NoError(t, m.Close())
 	_ = m.web.Close()
 	m.client.CloseIdleConnections()
 	m.wg.Wait()
 }
 
-func (m *memoryHub) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+func (m *memoryHub) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if m.down.Load() {
 		return nil, errors.New("nobody there")
 	}
-	near, far := net.Pipe()
-	select {
-	case m.conns <- far:
-		return near, nil
-	case <-m.done:
-		return nil, net.ErrClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	return m.network.DialContext(ctx, network, address)
 }
-
-// Accept, Close and Addr make it a net.Listener.
-
-func (m *memoryHub) Accept() (net.Conn, error) {
-	select {
-	case c := <-m.conns:
-		return c, nil
-	case <-m.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (m *memoryHub) Close() error {
-	close(m.done)
-	return nil
-}
-
-func (m *memoryHub) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }

@@ -81,7 +81,7 @@ func TestReconnectPausesGrowAndAreRandom(t *testing.T) {
 			require.NoError(t, err)
 			changes := states(n)
 			hub.down.Store(true)
-			require.NoError(t, hub.Node.Close())
+			require.NoError(t, hub.Close())
 			for attempt := range 12 {
 				s := <-changes
 				require.Equal(t, attempt, s.Attempt)
