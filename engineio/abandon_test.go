@@ -1,0 +1,101 @@
+package engineio
+
+import (
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// abandonments are the states in which a client may fall silent. Each opens a session and returns the connection that
+// stands there then, if one does.
+func abandonments(rev Revision) []func(w *site) net.Conn {
+	all := []func(w *site) net.Conn{
+		func(w *site) net.Conn { w.open(rev); return nil }, // never polls
+		func(w *site) net.Conn { v := w.open(rev); v.requireEcho("x"); return nil },
+		func(w *site) net.Conn { v := w.open(rev); v.post(v.framed("4x")); return nil }, // the echo is never fetched
+		func(w *site) net.Conn { return w.head("GET", w.open(rev).query, "\r\n") },
+		func(w *site) net.Conn { l, _ := w.session(rev); return l.conn },
+		func(w *site) net.Conn { l, _ := w.session(rev); l.requireEcho("x"); return l.conn },
+		func(w *site) net.Conn { // a message that was begun, and a frame
+			l, _ := w.session(rev)
+			_, _ = io.WriteString(l.conn, masked(0x01, "4half")+masked(0x81, "4")[:3])
+			return l.conn
+		},
+		func(w *site) net.Conn { // echoes that nobody takes
+			l, _ := w.session(rev)
+			_, _ = io.WriteString(l.conn, strings.Repeat(masked(0x82, "\x04"+strings.Repeat("x", 1000)), 20))
+			return l.conn
+		},
+	}
+	for _, half := range halfPosts {
+		all = append(all, func(w *site) net.Conn { return w.head("POST", w.open(rev).query, half) })
+	}
+	for _, far := range []string{"101", "2probe", "3probe", "5"} {
+		all = append(all, func(w *site) net.Conn {
+			l := w.open(rev).upgrade()
+			if far != "101" {
+				l.say("2probe")
+			}
+			if far == "3probe" || far == "5" {
+				require.Equal(w.t, "3probe", l.text())
+			}
+			if far == "5" {
+				l.say("5")
+			}
+			return l.conn
+		})
+	}
+	return all
+}
+
+// Ten thousand sessions, opened in batches and abandoned in every state, half of them with their connection and half
+// without, leave as many goroutines as before, and the heap as it was.
+func TestTenThousandAbandonedSessionsLeaveNothing(t *testing.T) {
+	const batches, size = 20, 500
+	ways := append(abandonments(Revision3), abandonments(Revision4)...)
+	inSite(t, echo, bothRevisions(), func(t *testing.T, w *site) {
+		batch := func() {
+			var left []net.Conn
+			for i := range size {
+				conn := ways[i%len(ways)](w)
+				switch {
+				case conn == nil:
+				case i/len(ways)%2 == 0:
+					left = append(left, conn)
+				default:
+					_ = conn.Close()
+				}
+			}
+			time.Sleep(2 * (DefaultPingInterval + DefaultPingTimeout))
+			for _, conn := range left {
+				_ = conn.Close()
+			}
+			w.client.CloseIdleConnections()
+			time.Sleep(time.Second)
+			synctest.Wait()
+			requireNothingLeft(t, w.srv)
+		}
+		count := func() (goroutines int, heap int64) {
+			var m runtime.MemStats
+			runtime.GC()
+			runtime.GC()
+			runtime.ReadMemStats(&m)
+			return runtime.NumGoroutine(), int64(m.HeapAlloc)
+		}
+		batch() // what is made once is made
+		goroutines, heap := count()
+		for range batches {
+			batch()
+		}
+		goroutinesAfter, heapAfter := count()
+		require.Equal(t, goroutines, goroutinesAfter)
+		require.Less(t, heapAfter-heap, int64(5<<20))
+		t.Logf("%d sessions: %d goroutines as before, heap %+d KB", batches*size, goroutinesAfter, (heapAfter-heap)>>10)
+	})
+}
