@@ -86,6 +86,7 @@ http {
 	haproxy = proxyKind{program: "haproxy", config: template.Must(template.New("haproxy").Parse(`
 defaults
 	mode http
+	option abortonclose
 	timeout connect 5s
 	timeout client 60s
 	timeout server 60s

@@ -353,7 +353,7 @@ func TestClientVanishesBehindAProxy(t *testing.T) {
 	for _, kind := range []proxyKind{nginx, haproxy} {
 		Need(t, kind.program)
 		for name, begin := range map[string]func(c *caller) *pending{
-			"polling": func(c *caller) *pending { c.open(4); return c.begin(c.request("GET", c.query, "")) },
+			"polling": func(c *caller) *pending { c.open(4); return c.hold() },
 			"between": func(c *caller) *pending { c.open(3); return c.begin("") },
 			"posting": func(c *caller) *pending {
 				c.open(4)
