@@ -228,6 +228,32 @@ var Differences = []Difference{
 		Reason: "Who fell silent gets no close frame: it would hold up the write.",
 	},
 
+	// permessage-deflate.
+	{
+		Where: []string{"permessage-deflate: offer: *: handshake"}, Field: "Sec-Websocket-Extensions",
+		Ours: "permessage-deflate;server_no_context_takeover;client_no_context_takeover", Theirs: "permessage-deflate*",
+		Reason: "Neither end keeps what it has compressed: that costs a session 32 KB at one end and a megabyte at the other.",
+	},
+	{
+		Where: []string{"permessage-deflate: offer: permessage-deflate; server_max_window_bits=10: handshake"},
+		Field: "Sec-Websocket-Extensions", Ours: "", Theirs: "permessage-deflate;server_max_window_bits=10",
+		Reason: "compress/flate has one size of window. An offer that asks for another is declined.",
+	},
+	{
+		Where: []string{"permessage-deflate: offer: *: open packet"}, Field: "frame", Ours: `01 "0{*`, Theirs: `compressed 01 "0{*`,
+		Reason: "Short messages are not compressed. Where it keeps a context, the reference compresses all.",
+	},
+	{
+		Where: []string{"permessage-deflate: offer: *unknown: handshake", "permessage-deflate: offer: *=99: handshake"},
+		Field: "answer", Ours: "101", Theirs: "400, Invalid or unacceptable Sec-WebSocket-Extensions header, closed",
+		Reason: "RFC 7692, 7: an offer that makes no sense is declined.",
+	},
+	{
+		Where: []string{"permessage-deflate: offer: *unknown: handshake: open packet", "permessage-deflate: offer: *=99: handshake: open packet"},
+		Field: "frame", Ours: `01 "0{*`, Theirs: "closed",
+		Reason: "The same.",
+	},
+
 	// Cookies.
 	{
 		Where: []string{"cookie*: websocket"}, Field: "Set-Cookie", Ours: "*=SID; *", Theirs: "",

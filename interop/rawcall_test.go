@@ -3,6 +3,7 @@ package interop
 import (
 	"bufio"
 	"bytes"
+	"compress/flate"
 	"compress/gzip"
 	"compress/zlib"
 	"encoding/json"
@@ -182,6 +183,9 @@ func (p *pending) answer(step string) *http.Response {
 		if name == "Set-Cookie" {
 			values = attributesSorted(values)
 		}
+		if name == "Sec-Websocket-Extensions" { // the space may be there or not
+			values = []string{strings.ReplaceAll(strings.Join(values, ","), "; ", ";")}
+		}
 		if !slices.Contains(uncompared, name) {
 			c.note(step, name, strings.Join(values, " | "))
 		}
@@ -357,11 +361,17 @@ func (p *pending) hear(step string) {
 		p.c.note(step, "frame", ended(err))
 		return
 	}
+	compressed := ""
+	if f.Header.Rsv1() {
+		compressed = "compressed "
+		z := flate.NewReader(strings.NewReader(string(f.Payload) + "\x00\x00\xff\xff"))
+		f.Payload, _ = io.ReadAll(z) // which misses an end
+	}
 	if found := aSID.FindSubmatch(f.Payload); found != nil {
 		p.c.sid = string(found[1])
 	}
 	if f.Header.OpCode != ws.OpClose {
-		p.c.note(step, "frame", fmt.Sprintf("%02x %q", byte(f.Header.OpCode)|f.Header.Rsv<<4, f.Payload))
+		p.c.note(step, "frame", fmt.Sprintf("%s%02x %q", compressed, byte(f.Header.OpCode)|f.Header.Rsv&3<<4, f.Payload))
 		return
 	}
 	p.more(frame(closeFrame, string(f.Payload)))

@@ -1,6 +1,8 @@
 package interop
 
 import (
+	"bytes"
+	"compress/flate"
 	"errors"
 	"fmt"
 	"net/http"
@@ -67,6 +69,7 @@ func featureScripts() []script {
 	all = append(all, heartbeatScripts()...)
 	all = append(all, closeScripts()...)
 	all = append(all, compressionScripts()...)
+	all = append(all, deflateScripts()...)
 	return append(all, jsonpScripts()...)
 }
 
@@ -240,6 +243,73 @@ func compressionScripts() []script {
 		c.awaitState("waiting", controlState{Sessions: 1, Polls: 1})
 		c.control("send?text=" + long)
 		p.answer("poll")
+	})
+	return all
+}
+
+// deflateScripts are about permessage-deflate. Compressed frames are not compared byte by byte: compressors differ.
+func deflateScripts() []script {
+	long := strings.Repeat("0123456789", 300)
+	compressed := func(s string) string {
+		var b bytes.Buffer
+		w, err := flate.NewWriter(&b, flate.DefaultCompression)
+		must(err)
+		_, err = w.Write([]byte(s))
+		must(err)
+		must(w.Flush())
+		return strings.TrimSuffix(b.String(), "\x00\x00\xff\xff")
+	}
+	var all []script
+	add := func(name string, calls func(c *caller)) {
+		all = append(all, script{
+			name: "permessage-deflate: " + name, node: map[string]any{"perMessageDeflate": true},
+			ours: engineio.ServerOptions{PerMessageDeflate: true}, calls: calls,
+		})
+	}
+	offer := func(c *caller, step, extensions string) *pending {
+		p := c.socket(step, websocket4, "Sec-WebSocket-Extensions", extensions)
+		p.hear(step + ": open packet")
+		return p
+	}
+	for _, extensions := range []string{
+		"permessage-deflate", "permessage-deflate; client_max_window_bits", "permessage-deflate; client_no_context_takeover",
+		"permessage-deflate; server_no_context_takeover; client_no_context_takeover", "permessage-deflate; server_max_window_bits=10",
+		"permessage-deflate; server_max_window_bits=10, permessage-deflate", "permessage-deflate; client_max_window_bits=8",
+		"x-webkit-deflate-frame", "permessage-deflate; unknown", "permessage-deflate; server_max_window_bits=99",
+	} {
+		add("offer: "+extensions, func(c *caller) { offer(c, "handshake", extensions) })
+	}
+	const agreed = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+	add("short messages are not compressed", func(c *caller) {
+		p := offer(c, "handshake", agreed)
+		p.say("4hello")
+		p.hear("echo")
+	})
+	add("compressed messages are read", func(c *caller) {
+		p := offer(c, "handshake", agreed)
+		p.more(frame(0xc1, compressed("4hello")))
+		p.hear("echo")
+		p.more(frame(0x41, compressed("4hello")[:3]) + frame(0x80, compressed("4hello")[3:]))
+		p.hear("echo of fragments")
+	})
+	add("what is not compressed data", func(c *caller) {
+		p := offer(c, "handshake", agreed)
+		p.more(frame(0xc1, "\xff\xff\xff\xff"))
+		p.hear("end")
+		c.awaitState("after", controlState{})
+	})
+	add("a bomb", func(c *caller) {
+		p := offer(c, "handshake", agreed)
+		p.more(frame(0xc1, compressed("4"+strings.Repeat("x", 2_000_000))))
+		p.hear("end")
+		c.awaitState("after", controlState{})
+	})
+	add("not agreed on", func(c *caller) {
+		p := c.session(4)
+		c.control("send?text=" + long)
+		p.hear("message")
+		p.more(frame(0xc1, compressed("4hello")))
+		p.hear("end")
 	})
 	return all
 }
