@@ -149,7 +149,6 @@ func (p *peer) receive(ctx context.Context, m engineio.Message) bool {
 	case !protocol.Relayed(packet.Event):
 		count.reserved.Add(1)
 	default:
-		count.received.Add(1)
 		p.gather(Event{Name: packet.Event, Payload: packet.Payload, From: p.id})
 	}
 	return true

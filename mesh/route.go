@@ -169,6 +169,7 @@ func (p *peer) dispatch(more bool) {
 	for _, e := range g.events {
 		p.hub.node.hear(e)
 	}
+	p.hub.node.counters.received.Add(uint64(len(g.events))) // when they were dealt with, so that Stats never runs ahead
 	clear(g.events)
 	g.events, g.size = g.events[:0], 0
 	if cap(g.events) <= maxSpareGathered {
