@@ -384,7 +384,7 @@ func TestCloseReasons(t *testing.T) {
 		{"the client parses nonsense", func(t *testing.T, srv, _ *Socket) {
 			srv.mu.Lock()
 			defer srv.mu.Unlock()
-			require.Nil(t, srv.pushControl(&outgoing{typ: 9, frame: compileFrame(Revision4, packet.Packet{Type: 9})}))
+			require.Nil(t, srv.pushControl(newOutgoingPacket(packet.Packet{Type: 9})))
 		}, end{ReasonTransportClose, true}, end{ReasonParseError, true}},
 		{"the server parses nonsense", func(t *testing.T, _, client *Socket) {
 			client.mu.Lock()

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/gobwas/httphead"
 	"github.com/gobwas/ws"
@@ -112,29 +111,19 @@ func (c *stream) appendDeflated(b *batch, op ws.OpCode, p packet.Packet) bool {
 	return true
 }
 
-// deflatedFrames are the compressed frames of a message to many, each made when it is first asked for.
-type deflatedFrames struct {
-	mu     sync.Mutex
-	frames [2]atomic.Pointer[[]byte] // the second one for binary messages in revision 3
-}
-
 // deflatedFrame returns the frame that carries o compressed, or not if that would be no smaller, from a server in
 // revision rev.
 func (o *outgoing) deflatedFrame(rev Revision) []byte {
-	d := o.deflated.Load()
-	if d == nil {
-		o.deflated.CompareAndSwap(nil, new(deflatedFrames))
-		d = o.deflated.Load()
-	}
-	made := &d.frames[0]
+	others := o.otherFrames()
+	made := &others.deflated[0]
 	if o.binary && rev == Revision3 {
-		made = &d.frames[1]
+		made = &others.deflated[1]
 	}
 	if f := made.Load(); f != nil {
 		return *f
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	others.mu.Lock()
+	defer others.mu.Unlock()
 	if f := made.Load(); f != nil {
 		return *f
 	}

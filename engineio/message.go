@@ -2,6 +2,7 @@ package engineio
 
 import (
 	"bytes"
+	"sync"
 	"sync/atomic"
 
 	"github.com/gobwas/ws"
@@ -55,7 +56,7 @@ func Prepare(m Message) Message {
 	if m.shared == nil {
 		o := newOutgoing(m)
 		o.shared = true
-		m.Data, m.shared = o.data, o
+		m.Data, m.shared = o.data(), o
 	}
 	return m
 }
@@ -82,38 +83,60 @@ type outgoing struct {
 	binary bool
 	asIs   bool // NoCompression
 	shared bool // goes to many, perhaps
-	data   []byte
-	// frame is what a server writes to a WebSocket, ready made: a frame's header and body, the latter ending in
-	// data. It serves text in both revisions and binary in revision 4; binary frames of revision 3 have one byte
-	// more. Clients cannot share frames: each is masked with a key of its own.
-	frame  []byte
-	frame3 atomic.Pointer[[]byte]
-	// deflated is what takes the place of frame where messages are compressed.
-	deflated atomic.Pointer[deflatedFrames]
-	// control is the WebSocket opcode of a control frame whose body is data, or 0.
+	// control is the WebSocket opcode of a control frame whose body is the data, or 0.
 	control ws.OpCode
+	// header is how many bytes stand before the data in frame: 0 if nothing does, and it is no frame.
+	header uint8
+	// frame is what a server writes to a WebSocket, ready made: a frame's header and body, the latter ending in the
+	// data. It serves text in both revisions and binary in revision 4. Clients cannot share frames: each is masked with
+	// a key of its own.
+	frame []byte
+	// others are the frames that few need.
+	others atomic.Pointer[otherFrames]
+}
+
+// otherFrames are what takes the place of a message's frame for some peers, each made when it is first asked for.
+type otherFrames struct {
+	mu      sync.Mutex
+	binary3 atomic.Pointer[[]byte] // binary frames of revision 3 have one byte more
+	// Where messages are compressed; the second one for binary messages in revision 3.
+	deflated [2]atomic.Pointer[[]byte]
+}
+
+func (o *outgoing) otherFrames() *otherFrames {
+	if f := o.others.Load(); f != nil {
+		return f
+	}
+	o.others.CompareAndSwap(nil, new(otherFrames))
+	return o.others.Load()
 }
 
 // The packets of the heartbeat.
 var (
-	pingPacket = &outgoing{typ: packet.Ping, frame: compileFrame(Revision4, packet.Packet{Type: packet.Ping})}
-	pongPacket = &outgoing{typ: packet.Pong, frame: compileFrame(Revision4, packet.Packet{Type: packet.Pong})}
+	pingPacket = newOutgoingPacket(packet.Packet{Type: packet.Ping})
+	pongPacket = newOutgoingPacket(packet.Packet{Type: packet.Pong})
 )
 
 // overhead is what a queued message costs beyond its data, in bytes, roughly.
 const overhead = 64
 
-func (o *outgoing) size() int { return len(o.data) + overhead }
+func (o *outgoing) size() int { return len(o.data()) + overhead }
+
+func (o *outgoing) data() []byte { return o.frame[o.header:] }
 
 func (o *outgoing) packet() packet.Packet {
-	return packet.Packet{Type: o.typ, Binary: o.binary, Data: o.data}
+	return packet.Packet{Type: o.typ, Binary: o.binary, Data: o.data()}
 }
 
 func newOutgoing(m Message) *outgoing {
-	o := &outgoing{typ: packet.Message, binary: m.Binary, asIs: m.NoCompression}
-	o.frame = compileFrame(Revision4, packet.Packet{Type: packet.Message, Binary: m.Binary, Data: m.Data})
-	o.data = o.frame[len(o.frame)-len(m.Data):]
+	o := newOutgoingPacket(packet.Packet{Type: packet.Message, Binary: m.Binary, Data: m.Data})
+	o.asIs = m.NoCompression
 	return o
+}
+
+func newOutgoingPacket(p packet.Packet) *outgoing {
+	frame := compileFrame(Revision4, p)
+	return &outgoing{typ: p.Type, binary: p.Binary, frame: frame, header: uint8(len(frame) - len(p.Data))}
 }
 
 // mustSend makes a packet of a message that goes to each session. It panics if some transport cannot carry it.
@@ -138,11 +161,12 @@ func (o *outgoing) wsFrame(rev Revision) []byte {
 	if !o.binary || rev == Revision4 {
 		return o.frame
 	}
-	if f := o.frame3.Load(); f != nil {
+	others := o.otherFrames()
+	if f := others.binary3.Load(); f != nil {
 		return *f
 	}
 	f := compileFrame(Revision3, o.packet())
-	o.frame3.Store(&f)
+	others.binary3.Store(&f)
 	return f
 }
 

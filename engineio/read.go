@@ -1,7 +1,6 @@
 package engineio
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,28 +17,36 @@ import (
 //
 // When the session has ended and everything that came before its end was returned, the error is a *CloseError. When ctx
 // ends, Read ends the session.
-func (s *Socket) Read(ctx context.Context) (m Message, err error) {
+func (s *Socket) Read(ctx context.Context) (Message, error) { return s.ReadInto(ctx, nil) }
+
+// ReadInto is Read, for those who deal with a message before they read the next: the message may stand in buf, whatever
+// buf holds, if its capacity is enough. Data then is a slice of it.
+func (s *Socket) ReadInto(ctx context.Context, buf []byte) (m Message, err error) {
 	// An idle session on a stream waits in await. The calls down to it are few and their frames small, because the
 	// size of the goroutine's stack, and so of an idle session, depends on them: 2 KB or 4.
 	if ctx != s.Context() && ctx.Done() != nil {
-		return s.readUntil(ctx)
+		return s.readUntil(ctx, buf)
 	}
 	if s.client != nil {
 		s.wake()
 	}
 	conn, err := s.beginRead()
+	m.Data = buf[:0]
 	for done := err != nil; !done; {
 		if conn != nil {
 			conn.await()
 		}
 		conn, done = s.advance(conn, &m, &err)
 	}
-	return m, err
+	if err != nil {
+		return Message{}, err
+	}
+	return m, nil
 }
 
-func (s *Socket) readUntil(ctx context.Context) (Message, error) {
+func (s *Socket) readUntil(ctx context.Context, buf []byte) (Message, error) {
 	defer context.AfterFunc(ctx, func() { s.Abort(context.Cause(ctx)) })()
-	return s.Read(s.Context())
+	return s.ReadInto(s.Context(), buf)
 }
 
 // Ready tells whether Read would return a message without waiting. It may say no although there is one. It belongs to the
@@ -84,7 +91,7 @@ func (s *Socket) source() *stream {
 }
 
 // advance takes one packet and deals with it. It is done, and nobody is reading any more, when m or err is to be
-// returned; otherwise it returns the next source.
+// returned; otherwise it returns the next source. What m.Data has at first is memory for a short message.
 func (s *Socket) advance(conn *stream, m *Message, err *error) (next *stream, done bool) {
 	var p packet.Packet
 	var failure error
@@ -102,10 +109,13 @@ func (s *Socket) advance(conn *stream, m *Message, err *error) (next *stream, do
 	if received && s.state == stateClosing {
 		s.endIfConfirmed(p.Type)
 	} else if received {
-		ok, ended := s.handle(p, m)
-		if ok {
-			if conn != nil && conn.inPlace {
-				m.Data = bytes.Clone(m.Data)
+		ended := s.handle(p)
+		if p.Type == packet.Message {
+			m.Binary = p.Binary
+			if conn == nil || !conn.inPlace {
+				m.Data = p.Data
+			} else {
+				m.Data = append(m.Data, p.Data...)
 			}
 			s.reading = false
 			s.inline = s.state == stateOpen && conn != nil && conn.raw != nil && conn.buffered() == 0
@@ -207,31 +217,28 @@ func (s *Socket) streamEnded(err error) {
 	s.finish(e, err)
 }
 
-// handle deals with one packet. It says whether m is now a message for the caller of Read, or why the session must end.
-// The caller holds s.mu.
-func (s *Socket) handle(p packet.Packet, m *Message) (ok bool, ended *CloseError) {
+// handle deals with one packet, other than to pass a message on. It says why the session must end, if it must. The caller
+// holds s.mu.
+func (s *Socket) handle(p packet.Packet) (ended *CloseError) {
 	s.heardFrom()
 	switch p.Type {
-	case packet.Message:
-		m.Binary, m.Data = p.Binary, p.Data
-		return true, nil
 	case packet.Ping:
 		if !s.receivesPings() {
-			return false, wrongHeartbeat(p.Type)
+			return wrongHeartbeat(p.Type)
 		}
 		s.pinged()
-		return false, s.pushControl(pongPacket)
+		return s.pushControl(pongPacket)
 	case packet.Pong:
 		if s.receivesPings() {
-			return false, wrongHeartbeat(p.Type)
+			return wrongHeartbeat(p.Type)
 		}
 		s.ponged()
 	case packet.Close:
-		return false, &CloseError{Reason: ReasonTransportClose, Remote: true}
-	case packet.Open, packet.Upgrade, packet.Noop:
-		// Nothing to do; the reference ignores them too.
+		return &CloseError{Reason: ReasonTransportClose, Remote: true}
+	case packet.Message, packet.Open, packet.Upgrade, packet.Noop:
+		// Nothing to do; the reference ignores all but messages too.
 	}
-	return false, nil
+	return nil
 }
 
 var errHeartbeatDirection = errors.New("engineio: invalid heartbeat direction")

@@ -167,7 +167,7 @@ func (c *stream) readyFrame(o *outgoing) []byte {
 	if c.framing == lengthFrames {
 		return readyLengthFrame(o)
 	}
-	if c.state.ClientSide() || o.frame == nil || c.base64 && o.binary {
+	if c.state.ClientSide() || o.header == 0 || c.base64 && o.binary {
 		return nil
 	}
 	_, n := frameShape(c.rev, o.packet())
@@ -213,7 +213,7 @@ func (c *stream) appendOutgoing(b *batch, o *outgoing) {
 	frame := c.readyFrame(o)
 	switch {
 	case o.control != 0:
-		c.appendFrame(b, o.control, len(o.data), func(dst []byte) []byte { return append(dst, o.data...) })
+		c.appendFrame(b, o.control, len(o.data()), func(dst []byte) []byte { return append(dst, o.data()...) })
 	case frame != nil:
 		b.Write(frame)
 	default:

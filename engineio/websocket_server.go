@@ -113,7 +113,7 @@ func (srv *Server) begin(s *Socket, c *stream, transport Transport) {
 	s.writing = true // the open packet goes first
 	s.mu.Unlock()
 	open := srv.openPacket(s, transport)
-	_, err := c.writeAll(append([]*outgoing{{typ: open.Type, data: open.Data}}, srv.initial...), true)
+	_, err := c.writeAll(append([]*outgoing{{typ: open.Type, frame: open.Data}}, srv.initial...), true)
 	s.mu.Lock()
 	s.writing = false
 	ended := s.state == stateClosed

@@ -115,7 +115,7 @@ func (c *stream) holdsLengthFrame() bool {
 
 // readyLengthFrame returns the frame that carries o, if it need not be made: it is the tail of the WebSocket's.
 func readyLengthFrame(o *outgoing) []byte {
-	if o.frame == nil || o.binary {
+	if o.header == 0 || o.binary {
 		return nil
 	}
 	return o.frame[1:]

@@ -309,7 +309,7 @@ func (s *Socket) sendFailed(err error) {
 // pongFrame answers a ping of the WebSocket protocol. It runs on the reader's goroutine.
 func (s *Socket) pongFrame(body []byte) {
 	s.mu.Lock()
-	e := s.pushControl(&outgoing{control: ws.OpPong, data: body})
+	e := s.pushControl(&outgoing{control: ws.OpPong, frame: body})
 	s.mu.Unlock()
 	if e != nil {
 		s.finish(e, nil)

@@ -222,7 +222,7 @@ func (c *client) receive(conn *conn, m engineio.Message) {
 			// A Node hub passes on whatever its clients write there.
 			e.From = protocol.PayloadID(p.Payload)
 		}
-		c.node.hear(e)
+		c.node.hear(e, false)
 	case p.Event == protocol.NameHello && !conn.settled.Load():
 		c.meet(conn, p.Payload)
 	case p.Event == protocol.NameUnauthorized && (conn.native || !conn.settled.Load()):

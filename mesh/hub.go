@@ -128,12 +128,13 @@ func (h *hub) ServeSocket(ctx context.Context, s *engineio.Socket) {
 	p := h.join(s)
 	defer h.leave(p)
 	for {
-		m, err := s.Read(ctx)
+		m, err := s.ReadInto(ctx, p.room())
 		if err != nil {
 			p.left(err)
 			return
 		}
 		goesOn := p.take(ctx, m)
+		p.keep(m.Data)
 		p.dispatch(goesOn && s.Ready())
 		if !goesOn {
 			return

@@ -17,14 +17,17 @@ const separator = "::"
 // are what is copied, not the whole index, because copying a hundred thousand patterns for each new one would make n of
 // them cost n².
 //
-// To find something among so many is to wait for memory. So what a search looks at stands together: a branch fills a cache
-// line, and what leads to it is in one table for all branches. What was once needed for them is kept for others.
+// To find something among so many is to wait for memory. So what a search looks at stands together and is small: two
+// branches fill a cache line, and what leads to them is in one table for all. What was once needed for them is kept for
+// others.
 type index[T comparable] struct {
 	mu       lock
-	branches []branch[T] // by number; the first is none, the second the root
-	stems    []stem      // by number
-	spare    []uint32    // the numbers of branches that were cut off
-	forks    forks       // the branches of literal parts
+	branches []branch  // by number; the first is none, the second the root
+	stems    []stem    // by number
+	spare    []uint32  // the numbers of branches that were cut off
+	lists    []list[T] // by number; the first is none
+	noLists  []uint32  // the numbers of lists that are empty
+	forks    forks     // the branches of literal parts
 	seed     maphash.Seed
 
 	// The marks of the "**" branches: those that were given back, and the highest that was ever given.
@@ -35,18 +38,23 @@ type index[T comparable] struct {
 // root is the number of the branch that all others are above.
 const root = 1
 
-// branch is one part of the names and patterns that begin alike. Its values are those of the one that ends here.
-type branch[T comparable] struct {
-	values    list[T]
-	one, many uint32 // the branches of "*" and "**"
-	mark      uint32 // of a "**" branch, from 1; 0 for the others
-	below     uint32 // the branch that it grows on
-	head      [22]byte
-	size      uint8 // of the part, which stands in head; tooLong if it does not
-	forked    bool  // it has, or had, branches of literal parts
+// branch is one part of the names and patterns that begin alike.
+type branch struct {
+	values uint32 // the list of those who want what ends here; 0 if nobody does
+	one    uint32 // the branch of "*"
+	many   uint32 // the branch of "**"; of that branch itself its mark, since it has no other "**" on it
+	below  uint32 // the branch that it grows on
+	shape  uint8  // the size of the part, and the flags
+	head   [15]byte
 }
 
-const tooLong = 255
+// The shape of a branch.
+const (
+	forked  = 1 << 7 // it has, or had, branches of literal parts
+	deep    = 1 << 6 // it is that of "**"
+	tooLong = 1 << 5 // its part does not stand in head
+	size    = 1<<5 - 1
+)
 
 // stem is what only changes look at.
 type stem struct {
@@ -86,9 +94,9 @@ func (x *index[T]) find(name string, s *search[T]) {
 	}
 	own := x.match(name, s)
 	for i, b := range s.now {
-		if l := x.branches[b].values; len(l) > 0 {
+		if values := x.branches[b].values; values != 0 {
 			s.exact = s.exact || own && i == 0
-			s.lists = append(s.lists, l)
+			s.lists = append(s.lists, x.lists[values])
 		}
 	}
 }
@@ -112,7 +120,7 @@ func (x *index[T]) match(name string, s *search[T]) (own bool) {
 		for i, n := range s.now {
 			b := &x.branches[n]
 			literal := uint32(0)
-			if b.forked {
+			if b.shape&forked != 0 {
 				if hash == 0 {
 					hash = maphash.String(x.seed, part)
 				}
@@ -126,7 +134,7 @@ func (x *index[T]) match(name string, s *search[T]) (own bool) {
 			if b.one != 0 {
 				s.next = x.enter(s.next, b.one, s)
 			}
-			if b.mark != 0 {
+			if b.shape&deep != 0 {
 				s.next = x.enter(s.next, n, s) // it takes one more part
 			}
 		}
@@ -146,11 +154,12 @@ func (s *search[T]) tick() {
 func (x *index[T]) enter(to []uint32, n uint32, s *search[T]) []uint32 {
 	for n != 0 {
 		b := &x.branches[n]
-		if b.mark != 0 {
-			if s.seen[b.mark] == s.step {
-				break
+		if b.shape&deep != 0 {
+			if mark := b.many; s.seen[mark] != s.step {
+				s.seen[mark] = s.step
+				to = append(to, n)
 			}
-			s.seen[b.mark] = s.step
+			break
 		}
 		to = append(to, n)
 		n = b.many
@@ -171,10 +180,10 @@ func (x *index[T]) fork(below uint32, hash uint64, part string) uint32 {
 
 func (x *index[T]) isPart(n uint32, part string) bool {
 	b := &x.branches[n]
-	if b.size == tooLong {
+	if b.shape&tooLong != 0 {
 		return x.stems[n].part == part
 	}
-	return string(b.head[:b.size]) == part
+	return string(b.head[:b.shape&size]) == part
 }
 
 // add makes v interested in names and patterns, which are canonical. A value must not be added twice to one of them.
@@ -188,18 +197,34 @@ func (x *index[T]) update(v T, add, remove []string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if len(x.branches) == 0 {
-		x.branches, x.stems = make([]branch[T], root+1), make([]stem, root+1)
+		x.branches, x.stems, x.lists = make([]branch, root+1), make([]stem, root+1), make([]list[T], 1)
 		x.seed = maphash.MakeSeed()
 	}
 	for _, name := range add {
-		n := x.follow(name, x.grow)
-		x.branches[n].values = x.branches[n].values.with(v)
+		b := &x.branches[x.follow(name, x.grow)]
+		if b.values == 0 {
+			b.values = x.takeList()
+		}
+		x.lists[b.values] = x.lists[b.values].with(v)
 	}
 	for _, name := range remove {
 		if n := x.follow(name, nil); n != 0 {
-			x.branches[n].values = x.branches[n].values.without(v)
+			x.drop(v, &x.branches[n].values)
 			x.prune(n)
 		}
+	}
+}
+
+// drop takes a value out of a list, and gives up the list if it is then empty.
+func (x *index[T]) drop(v T, number *uint32) {
+	if *number == 0 {
+		return
+	}
+	l := x.lists[*number].without(v)
+	x.lists[*number] = l
+	if len(l) == 0 {
+		x.noLists = append(x.noLists, *number)
+		*number = 0
 	}
 }
 
@@ -228,7 +253,7 @@ func (x *index[T]) next(n uint32, part string) uint32 {
 		return b.one
 	case part == "**":
 		return b.many
-	case !b.forked:
+	case b.shape&forked == 0:
 		return 0
 	}
 	return x.fork(n, maphash.String(x.seed, part), part)
@@ -236,28 +261,27 @@ func (x *index[T]) next(n uint32, part string) uint32 {
 
 // grow makes a branch on another.
 func (x *index[T]) grow(below uint32, part string) uint32 {
-	var n uint32
-	if last := len(x.spare) - 1; last >= 0 {
-		n, x.spare = x.spare[last], x.spare[:last]
-	} else {
+	n, ok := pop(&x.spare)
+	if !ok {
 		n = uint32(len(x.branches))
-		x.branches, x.stems = append(x.branches, branch[T]{}), append(x.stems, stem{})
+		x.branches, x.stems = append(x.branches, branch{}), append(x.stems, stem{})
 	}
 	x.stems[n].part = part
 	x.stems[below].branches++
 	b := &x.branches[n]
-	b.below, b.size = below, tooLong
+	b.below, b.shape = below, tooLong
 	if len(part) <= len(b.head) {
-		b.size = uint8(copy(b.head[:], part))
+		b.shape = uint8(copy(b.head[:], part))
 	}
 	switch part {
 	case "*":
 		x.branches[below].one = n
 	case "**":
 		x.branches[below].many = n
-		b.mark = x.takeMark()
+		b.many = x.takeMark()
+		b.shape |= deep
 	default:
-		x.branches[below].forked = true
+		x.branches[below].shape |= forked
 		x.forks.add(forkKey(below, maphash.String(x.seed, part)), n)
 	}
 	return n
@@ -265,32 +289,49 @@ func (x *index[T]) grow(below uint32, part string) uint32 {
 
 // prune cuts off a branch if it is of no use, and those of which the same is then true.
 func (x *index[T]) prune(n uint32) {
-	for n != root && x.stems[n].branches == 0 && len(x.branches[n].values) == 0 {
+	for n != root && x.stems[n].branches == 0 && x.branches[n].values == 0 {
 		below := x.branches[n].below
 		switch part := x.stems[n].part; part {
 		case "*":
 			x.branches[below].one = 0
 		case "**":
 			x.branches[below].many = 0
-			x.spareMarks = append(x.spareMarks, x.branches[n].mark)
+			x.spareMarks = append(x.spareMarks, x.branches[n].many)
 		default:
 			x.forks.remove(forkKey(below, maphash.String(x.seed, part)), n)
 		}
-		x.branches[n], x.stems[n] = branch[T]{}, stem{}
+		x.branches[n], x.stems[n] = branch{}, stem{}
 		x.spare = append(x.spare, n)
 		x.stems[below].branches--
 		n = below
 	}
 }
 
+// takeList returns the number of a list that is empty.
+func (x *index[T]) takeList() uint32 {
+	if n, ok := pop(&x.noLists); ok {
+		return n
+	}
+	x.lists = append(x.lists, nil)
+	return uint32(len(x.lists) - 1)
+}
+
 func (x *index[T]) takeMark() uint32 {
-	if last := len(x.spareMarks) - 1; last >= 0 {
-		mark := x.spareMarks[last]
-		x.spareMarks = x.spareMarks[:last]
+	if mark, ok := pop(&x.spareMarks); ok {
 		return mark
 	}
 	x.highestMark++
 	return x.highestMark
+}
+
+// pop takes the last of the numbers that were given back.
+func pop(spare *[]uint32) (n uint32, ok bool) {
+	last := len(*spare) - 1
+	if last < 0 {
+		return 0, false
+	}
+	n, *spare = (*spare)[last], (*spare)[:last]
+	return n, true
 }
 
 // canonical writes a pattern in the one form in which the index keeps it: "**" in a row mean the same as one.

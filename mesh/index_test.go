@@ -58,11 +58,12 @@ func TestIndexForgetsAllThatWasRemoved(t *testing.T) {
 		x.remove(v, patterns...)
 		x.remove(v, patterns...) // a second time changes nothing
 	}
-	require.Equal(t, branch[int]{forked: true}, x.branches[root])
+	require.Equal(t, branch{shape: forked}, x.branches[root])
 	require.Zero(t, x.forks.count)
 	require.Empty(t, cmp.Diff(make([]uint8, len(x.forks.tags)), x.forks.tags))
 	require.Len(t, x.spare, len(x.branches)-root-1, "every branch was given back")
 	require.Len(t, x.spareMarks, int(x.highestMark), "every number of a ** branch was given back")
+	require.Len(t, x.noLists, len(x.lists)-1, "every list was given back")
 }
 
 // TestIndexAgreesWithMapAmongMany has so many parts, short and long ones that begin alike, that they meet in its table.

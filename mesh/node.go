@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -200,9 +201,13 @@ func (n *Node) Emit(event string, payload any) error {
 // packetOverhead is what a packet has beyond payload and name: field names, the sender's ID, a frame.
 const packetOverhead = 256
 
-// hear hands an event that came from elsewhere to this node's listeners. While their queue is full it waits.
-func (n *Node) hear(e Event) {
+// hear hands an event that came from elsewhere to this node's listeners. While their queue is full it waits. A payload is
+// borrowed if its memory is used again when hear returns.
+func (n *Node) hear(e Event, borrowed bool) {
 	if listeners := n.emitter.hearers(e.Name); len(listeners) > 0 {
+		if borrowed {
+			e.Payload = bytes.Clone(e.Payload)
+		}
 		n.executor.push(task{event: e, listeners: listeners, size: eventSize(e.Name, e.Payload)})
 	}
 }

@@ -136,7 +136,8 @@ func (r *routing) serves(number int) bool {
 // gathering holds the events that a peer has sent in a row, and that are still to be routed.
 type gathering struct {
 	events []Event
-	size   int // bytes
+	size   int    // bytes
+	buf    []byte // what the packets stand in, but for the first; the events' payloads are in there
 }
 
 const (
@@ -148,6 +149,20 @@ const (
 
 var gatherings = sync.Pool{New: func() any { return new(gathering) }}
 
+// room returns memory for the next packet of a row, so that not each takes its own from the heap: an idle hub's every
+// collection goes through all its peers. Before the first packet, which a peer may wait for as long as it likes, there is
+// none.
+func (p *peer) room() []byte {
+	g := p.gathered
+	if g == nil {
+		return nil
+	}
+	if g.buf == nil {
+		g.buf = make([]byte, 0, maxGathered)
+	}
+	return g.buf[len(g.buf):]
+}
+
 // gather notes an event for dispatch.
 func (p *peer) gather(e Event) {
 	if p.gathered == nil {
@@ -155,6 +170,13 @@ func (p *peer) gather(e Event) {
 	}
 	p.gathered.events = append(p.gathered.events, e)
 	p.gathered.size += eventSize(e.Name, e.Payload)
+}
+
+// keep notes what a packet may have taken of room.
+func (p *peer) keep(packet []byte) {
+	if g := p.gathered; g != nil && len(packet) <= cap(g.buf)-len(g.buf) {
+		g.buf = g.buf[:len(g.buf)+len(packet)]
+	}
 }
 
 // dispatch deals with what was gathered, unless more is to come at once.
@@ -167,11 +189,11 @@ func (p *peer) dispatch(more bool) {
 	// Relayed first, so that nobody gets a listener's answer to an event before the event.
 	p.hub.route(g.events, p)
 	for _, e := range g.events {
-		p.hub.node.hear(e)
+		p.hub.node.hear(e, true)
 	}
 	p.hub.node.counters.received.Add(uint64(len(g.events))) // when they were dealt with, so that Stats never runs ahead
 	clear(g.events)
-	g.events, g.size = g.events[:0], 0
+	g.events, g.size, g.buf = g.events[:0], 0, g.buf[:0]
 	if cap(g.events) <= maxSpareGathered {
 		gatherings.Put(g)
 	}

@@ -24,7 +24,8 @@ type sizes struct {
 	connect time.Duration
 
 	subscribers    [4]int // of a mesh; Node hubs get the first two
-	meshDeliveries int    // in all: enough for the most subscribers to get some hundred each
+	meshDeliveries int    // in all: enough for the most subscribers to get more than a thousand each
+	meshAhead      int    // deliveries that the publisher may be ahead of them, beside ahead: what so many wait for is memory
 	meshPatience   time.Duration
 	nodeAhead      int // ahead, for Node hubs
 	few, many      int // peers, of which one subscribes
@@ -36,7 +37,7 @@ var full = sizes{
 	idle: 3_000, heartbeat: 5 * time.Second,
 	receivers: 500, deliveries: 2_000_000, ahead: 1_000, patience: 10 * time.Second,
 	busy: 64, warmUp: 500 * time.Millisecond, echo: 3 * time.Second, connect: 3 * time.Second,
-	subscribers: [4]int{50, 400, 2_000, 10_000}, meshDeliveries: 4_000_000, meshPatience: 20 * time.Second, nodeAhead: 50,
+	subscribers: [4]int{50, 400, 2_000, 10_000}, meshDeliveries: 16_000_000, meshAhead: 4_000_000, meshPatience: 20 * time.Second, nodeAhead: 50,
 	few: 2, many: 2_000, oneDeliveries: 1_000_000, patterns: 100,
 }
 
@@ -44,7 +45,7 @@ var quick = sizes{
 	idle: 40, heartbeat: 250 * time.Millisecond,
 	receivers: 10, deliveries: 2_000, ahead: 20, patience: 5 * time.Second,
 	busy: 4, warmUp: 20 * time.Millisecond, echo: 100 * time.Millisecond, connect: 100 * time.Millisecond,
-	subscribers: [4]int{5, 10, 20, 40}, meshDeliveries: 2_000, meshPatience: 5 * time.Second, nodeAhead: 10,
+	subscribers: [4]int{5, 10, 20, 40}, meshDeliveries: 2_000, meshAhead: 2_000, meshPatience: 5 * time.Second, nodeAhead: 10,
 	few: 2, many: 20, oneDeliveries: 500, patterns: 10,
 }
 
@@ -131,7 +132,7 @@ func meshScenario(s sizes) scenario {
 		l := load{
 			id:    idSubscribers[i],
 			title: fmt.Sprintf("%s subscribers", thousands(n)), servers: []*server{ourHub}, kind: kindHub, conns: n + 1,
-			measure: s.measureMesh(interest{peers: n, subscribers: n, deliveries: s.meshDeliveries, ahead: s.ahead}),
+			measure: s.measureMesh(interest{peers: n, subscribers: n, deliveries: s.meshDeliveries, ahead: min(s.ahead, s.meshAhead/n)}),
 		}
 		sc.loads = append(sc.loads, l)
 		if i < 2 { // a Node hub takes time by the square of their number
