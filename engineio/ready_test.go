@@ -111,3 +111,49 @@ func TestTryWriteTakesAllOrNone(t *testing.T) {
 		require.Equal(t, "200 41\x1e42\x1e43\x1e44\x1e45", v.poll().brief())
 	})
 }
+
+// What one read brings stands in the caller's memory where there is enough of it, and nowhere else.
+func TestReadIntoUsesWhatFits(t *testing.T) {
+	long := strings.Repeat("x", 100)
+	for _, rev := range []Revision{Revision3, Revision4} {
+		answers := make(chan string, 10)
+		h := HandlerFunc(func(ctx context.Context, s *Socket) {
+			buf := make([]byte, 10, 20)
+			for {
+				m, err := s.ReadInto(ctx, buf)
+				if err != nil {
+					if m.Data == nil {
+						answers <- "nothing"
+					}
+					return
+				}
+				where := "elsewhere"
+				if cap(m.Data) > 0 && &m.Data[:1][0] == &buf[0] {
+					where = "in place"
+				}
+				answers <- string(m.Data) + " " + where
+			}
+		})
+		inSite(t, h, bothRevisions(), func(t *testing.T, w *site) {
+			l, _ := w.session(rev)
+			for _, body := range []string{"4", "4short", "4" + strings.Repeat("x", 20), "4" + long} {
+				_, err := l.conn.Write(maskedFrame(ws.Header{Fin: true, OpCode: ws.OpText}, body))
+				require.NoError(t, err)
+			}
+			require.Equal(t, " in place", <-answers)
+			require.Equal(t, "short in place", <-answers)
+			require.Equal(t, strings.Repeat("x", 20)+" in place", <-answers)
+			require.Equal(t, long+" elsewhere", <-answers)
+			_ = l.conn.Close()
+			require.Equal(t, "nothing", <-answers)
+		})
+		inSite(t, h, bothRevisions(), func(t *testing.T, w *site) {
+			v := w.open(rev)
+			require.Equal(t, 200, v.post(v.framed("4a", "4"+long)).status)
+			require.Equal(t, "a elsewhere", <-answers)
+			require.Equal(t, long+" elsewhere", <-answers)
+			v.socket().Abort(nil)
+			require.Equal(t, "nothing", <-answers)
+		})
+	}
+}
