@@ -15,17 +15,18 @@ type emitter struct {
 	index    index[*listener]
 	searches sync.Pool // of *search[*listener]
 
-	mu     sync.Mutex
-	seq    uint64
-	wanted map[string]int // listeners of each name and pattern
+	mu        sync.Mutex
+	seq       uint64
+	wanted    map[string]int // listeners of each name and pattern, but for those of resources
+	resources map[string]*Resource
 
-	version atomic.Uint64               // counts the changes of wanted's keys
+	version atomic.Uint64               // counts the changes of what table returns
 	any     atomic.Pointer[[]*listener] // copied on write
 	state   atomic.Pointer[[]*listener] // copied on write
 }
 
 func newEmitter() *emitter {
-	e := &emitter{wanted: make(map[string]int)}
+	e := &emitter{wanted: make(map[string]int), resources: make(map[string]*Resource)}
 	e.searches.New = func() any { return new(search[*listener]) }
 	e.any.Store(new([]*listener))
 	e.state.Store(new([]*listener))
@@ -39,11 +40,20 @@ func (e *emitter) add(l *listener) (changed bool) {
 	e.seq++
 	l.seq = e.seq
 	e.index.add(l, l.pattern)
-	if e.wanted[l.pattern]++; e.wanted[l.pattern] > 1 {
+	wanted := e.countOf(l)
+	if wanted[l.pattern]++; wanted[l.pattern] > 1 {
 		return false
 	}
 	e.version.Add(1)
 	return true
+}
+
+// countOf returns where listeners such as l are counted.
+func (e *emitter) countOf(l *listener) map[string]int {
+	if l.resource != nil {
+		return l.resource.wanted
+	}
+	return e.wanted
 }
 
 // remove undoes add, once. It tells whether the node now no longer wants what it wanted before.
@@ -55,16 +65,30 @@ func (e *emitter) remove(l *listener) (changed bool) {
 	}
 	l.seq = 0
 	e.index.remove(l, l.pattern)
-	if e.wanted[l.pattern]--; e.wanted[l.pattern] > 0 {
+	wanted := e.countOf(l)
+	if wanted[l.pattern]--; wanted[l.pattern] > 0 {
 		return false
 	}
-	delete(e.wanted, l.pattern)
+	delete(wanted, l.pattern)
+	e.version.Add(1)
+	return true
+}
+
+// setRemote tells whether the node now wants more or less than before.
+func (e *emitter) setRemote(r *Resource, remote bool) (changed bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if r.remote.Swap(remote) == remote || len(r.wanted) == 0 {
+		return false
+	}
 	e.version.Add(1)
 	return true
 }
 
 // table returns what the node wants, as it announces it, and the version of that. A name of two parts stands there in
-// both forms, since a Node hub looks such a name up as itself and any other behind "mesh::".
+// both forms, since a Node hub looks such a name up as itself and any other behind "mesh::". The events of a resource
+// stand there alone, which is how a Node node announces them. A resource that is not remote keeps nothing from the
+// node's other listeners: hubs take "remote" for the event, whoever on the node wants it.
 func (e *emitter) table() (protocol.EventTable, uint64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -75,7 +99,22 @@ func (e *emitter) table() (protocol.EventTable, uint64) {
 			t[name] = true
 		}
 	}
+	for _, r := range e.resources {
+		for name := range r.wanted {
+			t[name] = t[name] || r.remote.Load() || e.wantedByPattern(name)
+		}
+	}
 	return t, e.version.Load()
+}
+
+// wantedByPattern tells whether a pattern among what the node wants matches a name. The caller holds e.mu.
+func (e *emitter) wantedByPattern(name string) bool {
+	for pattern := range e.wanted {
+		if protocol.IsPattern(pattern) && protocol.Match(pattern, name) {
+			return true
+		}
+	}
+	return false
 }
 
 // patterns returns the patterns among what the node wants.

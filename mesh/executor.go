@@ -11,10 +11,11 @@ const slowWarning = time.Second
 
 // listener is one callback, and what is known of it.
 type listener struct {
-	pattern string // as the index keeps it; "" for OnAny and OnState
-	event   func(Event)
-	state   func(State)
-	seq     uint64 // listeners of one event are called in the order in which they were added
+	pattern  string // as the index keeps it; "" for OnAny and OnState
+	resource *Resource
+	event    func(Event)
+	state    func(State)
+	seq      uint64 // listeners of one event are called in the order in which they were added
 
 	// Guarded by the executor's mu.
 	left int  // calls to go; 0 means no bound
@@ -24,6 +25,7 @@ type listener struct {
 // task is what a node's callbacks have to be called with.
 type task struct {
 	event     Event
+	origin    origin      // of event
 	state     *State      // instead of event
 	any       []*listener // called first, as those of OnAny are in the original
 	listeners []*listener
@@ -175,7 +177,7 @@ const maxSpareTasks = 1024
 func (x *executor) call(t *task) {
 	l := t.listener(t.next)
 	t.next++
-	if l.off {
+	if l.off || !l.hears(t.origin) {
 		return
 	}
 	if l.left > 0 {

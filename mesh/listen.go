@@ -38,14 +38,18 @@ func (n *Node) listen(pattern string, times int, fn func(Event)) (off func()) {
 	if fn == nil {
 		panic("mesh: nil callback")
 	}
+	return n.add(&listener{pattern: canonical(pattern), event: fn, left: times})
+}
+
+// add adds a listener.
+func (n *Node) add(l *listener) (off func()) {
 	if n.closed.Load() {
 		return func() {}
 	}
-	l := &listener{pattern: canonical(pattern), event: fn, left: times}
 	if n.emitter.add(l) {
 		n.link.announce()
-		if info, ok := n.link.hubInfo(); ok && info.Node && protocol.IsPattern(pattern) {
-			n.warnOfPattern(pattern)
+		if info, ok := n.link.hubInfo(); ok && info.Node && protocol.IsPattern(l.pattern) {
+			n.warnOfPattern(l.pattern)
 		}
 	}
 	return func() {

@@ -179,6 +179,7 @@ func (n *Node) Emit(event string, payload any) error {
 	}
 	t := task{
 		event:     Event{Name: event, Payload: raw, From: n.id},
+		origin:    emitted,
 		any:       *n.emitter.any.Load(),
 		listeners: n.emitter.hearers(event),
 	}

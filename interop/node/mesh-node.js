@@ -10,12 +10,14 @@
 //   on        {name, once, answer}         answer: a name, under which the text of each payload is emitted again
 //   off       {name}
 //   emit      {name, payload}              without payload the argument is left out
+//   run       {text}                       a program, which has mesh, resource and report
 //   tables                                 asks for the event tables that this process holds
 //
 // Events: listening {port}; attempt and connected {result} or refused {error}, for each attempt of a client; session,
 // for each that comes to a hub; upgrade, for each session that leaves polling, with {sent} of the burst at a client;
 // heard {name, payload}, without payload where none arrived; emitted {name} and listens {name}, when the command was
-// carried out; tables {result}, where own is the process's, and clients has those that a hub was sent, by session ID.
+// carried out; ran, when a program was run to its end; tables {result}, where own is the process's, and clients has those
+// that a hub was sent, by session ID.
 
 const Mesh = require('resource-mesh/lib/Mesh')
 const resource = require('resource')
@@ -99,6 +101,11 @@ serve({
     if ('payload' in command) mesh.emitter.emit(command.name, command.payload)
     else mesh.emitter.emit(command.name)
     report({ event: 'emitted', name: command.name })
+  },
+
+  run (command) {
+    new Function('mesh', 'resource', 'report', command.text)(mesh, resource, report)
+    report({ event: 'ran' })
   },
 
   tables () {
