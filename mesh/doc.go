@@ -60,6 +60,20 @@
 // After the off of a listener has returned, its callback is not running and is not called again, unless off was called
 // in that very callback. After Close has returned the same holds for all of them.
 //
+// # Resources
+//
+// A resource, see Node.Resource, has methods under one name: the event `creature::talk` of any other node runs the
+// method talk of this node's resource creature, once, while the resource is remote. It is not at first. A node's own
+// Emit of that name does not run it, Resource.Call does, remote or not, and sends nothing. A hub that has the resource
+// passes the event on as well, which a Node hub does not.
+//
+// An event table cannot say that an event is for a listener and not for the method of the same name. So a node that
+// wants both asks for the event, and keeps it from the method itself.
+//
+// # Types
+//
+// The functions On and Emit take payloads of one type. What does not fit is logged and counted in Stats.Undecodable.
+//
 // # Slow peers
 //
 // A hub never waits for a peer. Each has a queue, bounded in bytes, and all of them together have a bound too. A peer

@@ -16,6 +16,7 @@ type Stats struct {
 	// were not admitted. And event tables beyond the limits, whose packets were taken otherwise.
 	Malformed, Reserved, Unauthorized, BadTables uint64
 
+	Undecodable uint64 // events whose payload did not fit a listener of On, the function; counted once a listener
 	Refusals    uint64 // of Authorize, and its timeouts
 	SlowPeers   uint64 // closed because their queue was full
 	Connections uint64 // of a client to hubs, and of peers to a hub
@@ -24,6 +25,7 @@ type Stats struct {
 type counters struct {
 	received, sent                               atomic.Uint64
 	malformed, reserved, unauthorized, badTables atomic.Uint64
+	undecodable                                  atomic.Uint64
 	refusals, slowPeers, connections             atomic.Uint64
 	peers, muted                                 atomic.Int64
 }
@@ -38,6 +40,7 @@ func (c *counters) read() Stats {
 		Reserved:     c.reserved.Load(),
 		Unauthorized: c.unauthorized.Load(),
 		BadTables:    c.badTables.Load(),
+		Undecodable:  c.undecodable.Load(),
 		Refusals:     c.refusals.Load(),
 		SlowPeers:    c.slowPeers.Load(),
 		Connections:  c.connections.Load(),

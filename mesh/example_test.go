@@ -1,0 +1,89 @@
+package mesh_test
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/bigcompany/mesh/mesh"
+)
+
+// exampleMesh returns a hub and a client of it.
+func exampleMesh(ctx context.Context) (hub, client *mesh.Node) {
+	hub, err := mesh.Listen(ctx, &mesh.Options{Addr: "localhost:0"})
+	if err != nil {
+		panic(err)
+	}
+	client, err = mesh.Connect(ctx, &mesh.Options{Addr: hub.URL()})
+	if err != nil {
+		panic(err)
+	}
+	return hub, client
+}
+
+// A resource's methods run at the events of other nodes, those of the original too.
+func ExampleNode_Resource() {
+	ctx := context.Background()
+	hub, client := exampleMesh(ctx)
+	defer hub.Close()
+	defer client.Close()
+
+	done := make(chan struct{})
+	creature := client.Resource("creature")
+	creature.Method("talk", func(e mesh.Event) {
+		fmt.Println("the creature says", string(e.Payload))
+		close(done)
+	})
+	creature.SetRemote(true)
+	if err := client.Flush(ctx); err != nil { // the hub knows of it
+		panic(err)
+	}
+	if err := hub.Emit("creature::talk", "hi"); err != nil {
+		panic(err)
+	}
+	<-done
+	// Output: the creature says "hi"
+}
+
+// Call runs a method on this node alone, whether or not the resource is remote.
+func ExampleResource_Call() {
+	hub, err := mesh.Listen(context.Background(), &mesh.Options{Addr: "localhost:0"})
+	if err != nil {
+		panic(err)
+	}
+	defer hub.Close()
+
+	done := make(chan struct{})
+	creature := hub.Resource("creature")
+	creature.Method("talk", func(e mesh.Event) {
+		fmt.Println("the creature says", string(e.Payload))
+		close(done)
+	})
+	if err := creature.Call("talk", "psst"); err != nil {
+		panic(err)
+	}
+	<-done
+	// Output: the creature says "psst"
+}
+
+// With a type of its own an event needs no decoding, and what does not fit is reported.
+func ExampleOn() {
+	type order struct {
+		Item  string `json:"item"`
+		Count int    `json:"count"`
+	}
+	ctx := context.Background()
+	hub, client := exampleMesh(ctx)
+	defer hub.Close()
+	defer client.Close()
+
+	done := make(chan struct{})
+	mesh.On(hub, "order", func(o order, e mesh.Event) {
+		fmt.Println(o.Count, o.Item, "for this client:", e.From == client.ID())
+		close(done)
+	})
+	if err := mesh.Emit(client, "order", order{Item: "pears", Count: 3}); err != nil {
+		panic(err)
+	}
+	<-done
+	// Output: 3 pears for this client: true
+}

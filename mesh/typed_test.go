@@ -1,0 +1,93 @@
+package mesh_test
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/mesh"
+)
+
+// returns checks that a typed listener gets what was emitted with the type.
+func returns[T any](t *testing.T, n, other *mesh.Node, payloads ...T) {
+	t.Helper()
+	heard := make(chan T, len(payloads))
+	off := mesh.On(n, "typed", func(v T, e mesh.Event) {
+		require.Equal(t, "typed", e.Name)
+		require.Equal(t, other.ID(), e.From)
+		heard <- v
+	})
+	defer off()
+	flush(t, n)
+	for _, want := range payloads {
+		require.NoError(t, mesh.Emit(other, "typed", want))
+		select {
+		case got := <-heard:
+			require.Empty(t, cmp.Diff(want, got))
+		case <-time.After(patience):
+			require.FailNow(t, "no event came", "for %T", want)
+		}
+	}
+}
+
+type point struct {
+	X    int            `json:"x"`
+	Y    *int           `json:"y,omitempty"`
+	Tags map[string]int `json:"tags,omitempty"`
+}
+
+func TestTypedEventsArriveAsTheyWereEmitted(t *testing.T) {
+	roles(t, mesh.Options{}, func(t *testing.T, n, other *mesh.Node) {
+		y := 7
+		returns(t, n, other, point{}, point{X: 1, Y: &y, Tags: map[string]int{"<é>": 2}})
+		returns(t, n, other, &point{X: 1}, nil)
+		returns(t, n, other, 0, -5)
+		returns(t, n, other, "", "text")
+		returns(t, n, other, true, false)
+		returns(t, n, other, []string{"a"}, nil)
+		returns(t, n, other, []byte("bytes"), []byte{}) // which Node.Emit takes for JSON
+		returns(t, n, other, json.RawMessage(`{"a":[1]}`))
+		returns[any](t, n, other, "x", 1.5, nil)
+		returns(t, n, other, time.Unix(1000, 0).UTC())
+		require.Zero(t, n.Stats().Undecodable)
+	})
+}
+
+func TestPayloadsThatDoNotFitAreReported(t *testing.T) {
+	var log logBuffer
+	hub := listen(t, mesh.Options{Logger: log.logger()})
+	c := connect(t, hub, mesh.Options{})
+	got := make(chan point, 10)
+	mesh.On(hub, "point", func(p point, _ mesh.Event) { got <- p })
+	mesh.On(hub, "time", func(time.Time, mesh.Event) { t.Error("it does not fit") })
+	mesh.On(hub, "number", func(int8, mesh.Event) { t.Error("it does not fit") })
+	rest := listenTo(t, hub, "*")
+	for _, misfit := range []string{`{"x":"secret"}`, `"secret"`, `[5551234]`, `{"x":5551234.5}`, `{"x":1,"y":{"secret":1}}`, `{"tags":{"secret":"secret"}}`} {
+		require.NoError(t, c.Emit("point", json.RawMessage(misfit)))
+	}
+	require.NoError(t, c.Emit("time", "secret"))
+	require.NoError(t, c.Emit("number", 5551234))
+	for range 8 {
+		rest.next() // the other listeners hear it
+	}
+	require.EqualValues(t, 8, hub.Stats().Undecodable)
+	for _, want := range []string{
+		"level=WARN", "event=point", "from=" + c.ID(), `error="string for int in x"`, `error="string for mesh_test.point"`,
+		`error="array for mesh_test.point"`, `error="number for int in x"`, `error="object for int in y"`, "error=*time.ParseError", `error="number for int8"`,
+	} {
+		require.Contains(t, log.String(), want)
+	}
+	require.NotContains(t, log.String(), "secret")
+	require.NotContains(t, log.String(), "555")
+
+	// What is absent or unknown does not matter: that is how types grow, and Node hubs write an id.
+	for _, fits := range []string{``, `null`, `{}`, `{"id":"x","z":1}`} {
+		require.NoError(t, c.Emit("point", json.RawMessage(fits)))
+		require.Equal(t, point{}, <-got)
+	}
+	require.EqualValues(t, 8, hub.Stats().Undecodable)
+	require.Panics(t, func() { mesh.On[int](hub, "e", nil) })
+}
