@@ -149,31 +149,64 @@ func leaves(transport string, rev Revision) []leave {
 	return all
 }
 
-// A thousand sessions on each transport, in both revisions, that end in every way but silence leave nothing.
-func TestNothingRemainsOfAThousandSessions(t *testing.T) {
+// Ten thousand sessions, on each transport and in both revisions, that end in every way but silence leave nothing: no
+// goroutine, and a heap as large as after the first of them, also while the server goes on.
+func TestNothingRemainsOfTenThousandSessions(t *testing.T) {
+	const batches, batch, allowance = 20, 500, 5 << 20
+	before := goleak.IgnoreCurrent()
+	var c census
+	opts := bothRevisions()
+	opts.UpgradeTimeout = 100 * time.Millisecond
+	srv := NewServer(c.handler(echo), opts)
+	web := newLoopback(t, srv)
+	w := &site{t: t, base: web.url + "/engine.io/", client: web.client, srv: srv}
+	var ways []leave
 	for _, transport := range []string{"polling", "websocket", "upgrade"} {
-		t.Run(transport, func(t *testing.T) {
-			before := goleak.IgnoreCurrent()
-			var c census
-			opts := bothRevisions()
-			opts.UpgradeTimeout = 100 * time.Millisecond
-			srv := NewServer(c.handler(echo), opts)
-			web := newLoopback(t, srv)
-			w := &site{t: t, base: web.url + "/engine.io/", client: web.client, srv: srv}
-			ways := append(leaves(transport, Revision3), leaves(transport, Revision4)...)
-			const n = 1000
-			for i := range n {
-				ways[i%len(ways)].f(w)
-			}
-			w.awaitSockets(0)
-			require.NoError(t, srv.Close())
-			web.close()
-			requireNothingLeft(t, srv)
-			goleak.VerifyNone(t, before)
-			require.LessOrEqual(t, c.born.Load(), int64(n))
-			c.requireExtinct(t, int(c.born.Load()))
-		})
+		ways = append(ways, leaves(transport, Revision3)...)
+		ways = append(ways, leaves(transport, Revision4)...)
 	}
+	var goroutines, heap int
+	for i := range batches {
+		for j := range batch {
+			ways[(i*batch+j)%len(ways)].f(w)
+		}
+		w.awaitSockets(0)
+		web.client.CloseIdleConnections()
+		if i == 0 {
+			goroutines, heap = settledHeap(t, 0)
+		}
+	}
+	afterwards, size := settledHeap(t, goroutines)
+	t.Logf("%d sessions; goroutines: %d after %d of them, %d after all; heap: %d KB and %d KB",
+		c.born.Load(), goroutines, batch, afterwards, heap>>10, size>>10)
+	require.Less(t, size, heap+allowance)
+	require.NoError(t, srv.Close())
+	web.close()
+	requireNothingLeft(t, srv)
+	goleak.VerifyNone(t, before)
+	// Some vanish before there is a session.
+	require.LessOrEqual(t, c.born.Load(), int64(batches*batch))
+	require.Greater(t, c.born.Load(), int64(batches*batch*8/10))
+	c.requireExtinct(t, int(c.born.Load()))
+}
+
+// settledHeap returns the number of goroutines and the heap's size in bytes, after two collections. It waits for the
+// goroutines to be no more than most; if that is 0, until no more of them end.
+func settledHeap(t *testing.T, most int) (goroutines, heap int) {
+	const patience, steady = 10 * time.Second, 100 * time.Millisecond
+	goroutines = runtime.NumGoroutine()
+	for began, since := time.Now(), time.Now(); most > 0 && goroutines > most || most == 0 && time.Since(since) < steady; {
+		runtime.Gosched()
+		if n := runtime.NumGoroutine(); n < goroutines {
+			goroutines, since = n, time.Now()
+		}
+		require.Less(t, time.Since(began), patience, "%d goroutines, not %d", goroutines, most)
+	}
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return goroutines, int(m.HeapAlloc)
 }
 
 // loopback is an HTTP server and a client of its own.
