@@ -24,6 +24,29 @@ func (c *sessionContext) made() context.Context {
 	return c.ctx
 }
 
+// follow has the session ended when the context is done that it descends from: end is called then, on a goroutine that wg
+// counts. The session's own is done when that has happened, with the session's error.
+func (c *sessionContext) follow(wg *sync.WaitGroup, end func(cause error)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	parent := c.ctx
+	if parent.Done() == nil {
+		return
+	}
+	own, cancel := context.WithCancelCause(context.WithoutCancel(parent))
+	wg.Add(1)
+	stop := context.AfterFunc(parent, func() {
+		defer wg.Done()
+		end(context.Cause(parent))
+	})
+	c.ctx, c.cancel = own, func(cause error) {
+		if stop() {
+			wg.Done()
+		}
+		cancel(cause)
+	}
+}
+
 // end makes it done.
 func (c *sessionContext) end(cause error) {
 	c.made()

@@ -120,9 +120,10 @@ type ServerOptions struct {
 	// the answer. Default: nobody is.
 	OnConnectionError func(e *ConnectionError)
 
-	// SessionContext returns the context that a session's descends from. r is the request that opens the session;
-	// what middleware put into its context is passed on with context.WithoutCancel(r.Context()), at the price of
-	// keeping what that refers to for the session's life. Default: context.Background.
+	// SessionContext returns the context that a session's descends from. When it is done, the session is ended, as by
+	// Abort. r is the request that opens the session; what middleware put into its context is passed on with
+	// context.WithoutCancel(r.Context()), at the price of keeping what that refers to for the session's life; without
+	// WithoutCancel, the session would end with the request. Default: context.Background.
 	SessionContext func(r *http.Request) context.Context
 
 	// Logger receives what a server's operator wants to know. Default: silence. Session IDs are never logged.

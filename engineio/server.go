@@ -239,6 +239,7 @@ func (srv *Server) add(s *Socket) error {
 	srv.wg.Add(1)
 	srv.sessions[s.id] = s
 	s.startHeartbeat() // under the lock: whoever finds the session finds its timer too
+	s.ctx.follow(&srv.wg, s.Abort)
 	return nil
 }
 

@@ -1,0 +1,88 @@
+package engineio
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A session ends when the context does that it descends from, on each transport, and whoever waits in Read or Write with
+// the session's context learns why. A context that is done already lets no session live.
+func TestSessionsEndWithTheContextThatTheyDescendFrom(t *testing.T) {
+	errEnough := errors.New("enough")
+	for _, transport := range []Transport{Polling, WebSocket} {
+		for _, early := range []bool{false, true} {
+			parent, cancel := context.WithCancelCause(t.Context())
+			defer cancel(nil)
+			begun, ends := make(chan context.Context, 1), make(chan error, 2)
+			w := newSite(t, HandlerFunc(func(ctx context.Context, s *Socket) {
+				begun <- ctx
+				_, err := s.Read(ctx)
+				ends <- err
+				ends <- s.Write(ctx, Text("nobody reads this"))
+			}), &ServerOptions{SessionContext: func(*http.Request) context.Context { return parent }})
+			if early {
+				cancel(errEnough)
+			}
+			if transport == Polling {
+				w.ask(http.MethodGet, "EIO=4&transport=polling", nil)
+			} else {
+				_, l := w.shake("EIO=4&transport=websocket")
+				defer func() { _ = l.conn.Close() }()
+			}
+			if early && transport == WebSocket { // whose handler may not run any more
+				w.awaitSockets(0)
+				continue
+			}
+			ctx := <-begun
+			cancel(errEnough)
+			for range 2 {
+				end, ok := errors.AsType[*CloseError](<-ends)
+				require.True(t, ok)
+				require.Equal(t, ReasonForcedClose, end.Reason)
+				require.ErrorIs(t, end, errEnough)
+			}
+			require.ErrorIs(t, ctx.Err(), context.Canceled)
+			_, ok := errors.AsType[*CloseError](context.Cause(ctx))
+			require.True(t, ok, "the cause is the session's error")
+			w.awaitSockets(0)
+		}
+	}
+}
+
+// A long-lived context keeps nothing of the sessions that have ended.
+func TestNothingRemainsInTheContextOfSessionsThatEnded(t *testing.T) {
+	parent := &countedContext{Context: t.Context(), done: make(chan struct{})}
+	w := newSite(t, echo, &ServerOptions{SessionContext: func(*http.Request) context.Context { return parent }})
+	for range 3 {
+		l, _ := w.session(Revision4)
+		l.requireEcho("works")
+		require.EqualValues(t, 1, parent.listeners.Load())
+		require.NoError(t, l.conn.Close())
+		w.awaitSockets(0)
+		w.srv.wg.Wait() // it has left the table before its context is done
+		require.Zero(t, parent.listeners.Load())
+	}
+}
+
+// countedContext counts who waits for its end, which package context tells a context that wants to know.
+type countedContext struct {
+	context.Context
+	done      chan struct{}
+	listeners atomic.Int32
+}
+
+func (c *countedContext) Done() <-chan struct{} { return c.done }
+
+// AfterFunc is what package context looks for.
+func (c *countedContext) AfterFunc(func()) (stop func() bool) {
+	c.listeners.Add(1)
+	return func() bool {
+		c.listeners.Add(-1)
+		return true
+	}
+}
