@@ -28,6 +28,7 @@ var (
 	// take it for several packets. Send it as a binary message, or on a WebSocket.
 	ErrSeparator = errors.New("engineio: text with U+001E cannot be sent by polling in revision 4; send it as binary")
 	// ErrEmptyBinary says that a binary message has no bytes, for which WebTransport has no frame. Send an empty text.
+	// While one is queued, a session does not move to WebTransport.
 	ErrEmptyBinary = errors.New("engineio: a binary message without bytes cannot be sent by WebTransport")
 	// ErrConcurrentRead says that a second goroutine called Read while one was in it.
 	ErrConcurrentRead = errors.New("engineio: Read called by two goroutines at once")

@@ -31,7 +31,7 @@ type Socket struct {
 
 	closeErr  *CloseError // once closed; while this side is closing, what it is to be
 	stream    *stream     // the transport, once that is no longer polling
-	probe     *stream     // server: that of an upgrade under way
+	probe     *stream     // that of an upgrade under way; at a client, from when polling is paused for it
 	state     state
 	polling   bool // the transport is long-polling; otherwise a stream, or about to be one
 	upgrading bool // an upgrade is under way; at a client: polling is paused for it

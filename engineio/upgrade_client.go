@@ -104,9 +104,9 @@ func (s *Socket) moveTo(ctx context.Context, conn *stream) error {
 	if s.upgrading || s.stream != nil {
 		return errUpgraded
 	}
-	s.upgrading = true
+	s.upgrading, s.probe = true, conn
 	err := s.leavePolling(ctx, conn)
-	s.upgrading = false
+	s.upgrading, s.probe = false, nil
 	if err == nil {
 		s.adopt(conn)
 	}
@@ -121,8 +121,11 @@ func (s *Socket) leavePolling(ctx context.Context, conn *stream) error {
 	if err := s.waitFor(ctx, func() bool { return !s.getting && !s.writing }); err != nil {
 		return err
 	}
-	if s.state == stateClosed {
+	switch {
+	case s.state == stateClosed:
 		return s.closedError()
+	case !s.mayMoveTo(conn):
+		return ErrEmptyBinary
 	}
 	s.writing = true // nothing may overtake the upgrade packet
 	s.mu.Unlock()

@@ -156,7 +156,7 @@ func (s *Socket) upgradeOn(c *stream, inTime func() bool) {
 func (s *Socket) beginUpgrade(c *stream) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state != stateOpen || !s.polling || s.upgrading || s.conf.server.opts.NoUpgrade {
+	if s.state != stateOpen || !s.polling || s.upgrading || s.conf.server.opts.NoUpgrade || !s.mayMoveTo(c) {
 		return false
 	}
 	s.conf.server.wg.Add(1) // the session's own goroutine keeps the count above zero

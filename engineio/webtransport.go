@@ -137,6 +137,16 @@ func appendLengthHeader(dst []byte, op ws.OpCode, n int) []byte {
 	}
 }
 
+// carriesLengths says whether c is a stream by WebTransport, which has no frame for an empty binary message.
+func (c *stream) carriesLengths() bool { return c != nil && c.framing == lengthFrames }
+
+// mayMoveTo says whether c can carry all that is queued. The caller holds s.mu, and must set s.probe before it lets go of
+// it, so that nothing comes in that c cannot carry.
+func (s *Socket) mayMoveTo(c *stream) bool {
+	isEmpty := func(o *outgoing) bool { return o.binary && len(o.data) == 0 }
+	return !c.carriesLengths() || !slices.ContainsFunc(s.queue, isEmpty)
+}
+
 // writeEnd tells the peer that nothing follows. There is no close frame, and closing the connection would overtake what
 // is still on its way. The client closes its side of the stream, which the server reads to its end. The clients of others
 // take no notice of that, so the server sends a last ping: who answers it has received all that came before.

@@ -86,7 +86,7 @@ func (s *Socket) push(messages ...Message) error {
 		m := &messages[i]
 		switch {
 		case m.Binary:
-			if len(m.Data) == 0 && s.stream != nil && s.stream.framing == lengthFrames {
+			if len(m.Data) == 0 && (s.stream.carriesLengths() || s.probe.carriesLengths()) {
 				return ErrEmptyBinary
 			}
 		case s.rev == Revision4 && s.stream == nil && bytes.IndexByte(m.Data, separator) >= 0:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -66,6 +67,75 @@ func TestAnEmptyBinaryMessageCannotCross(t *testing.T) {
 	require.ErrorIs(t, s.Write(t.Context(), engineio.Binary(nil)), engineio.ErrEmptyBinary)
 	require.ErrorIs(t, s.TryWrite(engineio.Binary(nil)), engineio.ErrEmptyBinary)
 	require.NoError(t, s.Close())
+}
+
+// Nor does a session move here that has one queued: with it, the session would be lost. While a session is moving, none is
+// queued.
+func TestAnEmptyBinaryMessageKeepsASessionOnPolling(t *testing.T) {
+	t.Parallel()
+	sockets := make(chan *engineio.Socket)
+	w := newSite(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
+		sockets <- s
+		_, _ = s.Read(ctx)
+	}), engineio.ServerOptions{})
+	poll := func(query string) string {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+"/engine.io/?EIO=4&transport=polling"+query, nil)
+		require.NoError(t, err)
+		resp, err := http.DefaultTransport.RoundTrip(r)
+		require.NoError(t, err)
+		defer func() { _ = resp.Body.Close() }()
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		return string(body)
+	}
+	require.Contains(t, poll(""), "sid")
+	s := <-sockets
+	require.NoError(t, s.Write(t.Context(), engineio.Binary(nil)))
+	r := w.connect("/engine.io/")
+	r.stream(move(s))
+	r.ended()
+	require.Equal(t, "b", poll("&sid="+s.ID()))
+
+	r = w.connect("/engine.io/")
+	stream := r.stream(move(s) + frame("2probe"))
+	answer := make([]byte, len(frame("3probe")))
+	_, err := io.ReadFull(stream, answer)
+	require.NoError(t, err)
+	require.Equal(t, frame("3probe"), string(answer))
+	require.ErrorIs(t, s.Write(t.Context(), engineio.Binary(nil)), engineio.ErrEmptyBinary)
+	require.NoError(t, s.Write(t.Context(), engineio.Binary([]byte{7})))
+	_, err = stream.Write([]byte(frame("5")))
+	require.NoError(t, err)
+	_, err = io.ReadFull(stream, answer[:2])
+	require.NoError(t, err)
+	require.Equal(t, "\x81\x07", string(answer[:2]))
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+}
+
+// The same at a client, which goes on writing them while it is to move.
+func TestAClientWithEmptyBinaryMessagesIsNotLost(t *testing.T) {
+	t.Parallel()
+	const last = "last"
+	w := newSite(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
+		for {
+			m, err := s.Read(ctx)
+			if err != nil || string(m.Data) == last && s.Write(ctx, m) != nil {
+				return
+			}
+		}
+	}), engineio.ServerOptions{})
+	s := w.mustDial(engineio.Polling, engineio.WebTransport)
+	go func() {
+		for i := 0; i < 2000 && s.Transport() == engineio.Polling; i++ {
+			if s.Write(t.Context(), engineio.Binary(nil)) != nil {
+				break
+			}
+		}
+		_ = s.Write(t.Context(), engineio.Text(last))
+	}()
+	m, err := s.Read(s.Context())
+	require.NoError(t, err)
+	require.Equal(t, last, string(m.Data))
 }
 
 // What either end writes arrives in order, before, during and after an upgrade.
