@@ -143,7 +143,7 @@ func (c *stream) carriesLengths() bool { return c != nil && c.framing == lengthF
 // mayMoveTo says whether c can carry all that is queued. The caller holds s.mu, and must set s.probe before it lets go of
 // it, so that nothing comes in that c cannot carry.
 func (s *Socket) mayMoveTo(c *stream) bool {
-	isEmpty := func(o *outgoing) bool { return o.binary && len(o.data) == 0 }
+	isEmpty := func(o *outgoing) bool { return o.binary && len(o.data()) == 0 }
 	return !c.carriesLengths() || !slices.ContainsFunc(s.queue, isEmpty)
 }
 
