@@ -3,7 +3,6 @@ package engineio
 import (
 	"io"
 	"net"
-	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -38,7 +37,7 @@ func TestTryWriteToBusySessionAllocatesNothing(t *testing.T) {
 func TestFlushAllocatesNothingByMessage(t *testing.T) {
 	w := serveBare(t, idle, nil)
 	conn, s := w.open(Revision4)
-	go drain(conn, new(atomic.Int64))
+	go newArrivals().drain(conn)
 	m := Prepare(Text(text128))
 	const messages = 256
 	requireAllocs(t, messages/8, func() {
@@ -97,7 +96,7 @@ func TestBroadcastAllocatesNothingByDelivery(t *testing.T) {
 	for range sessions {
 		conn, s := w.open(Revision4)
 		sockets = append(sockets, s)
-		go drain(conn, new(atomic.Int64))
+		go newArrivals().drain(conn)
 	}
 	requireAllocs(t, 6*messages+10*sessions, func() {
 		var row []Message

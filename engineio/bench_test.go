@@ -77,12 +77,25 @@ func frameSize(text string) int {
 	return 4 + 1 + len(text)
 }
 
+// arrivals counts the bytes that come in on many connections.
+type arrivals struct {
+	bytes, wanted atomic.Int64
+	reached       chan struct{} // has one when there are as many bytes as wanted
+}
+
+func newArrivals() *arrivals { return &arrivals{reached: make(chan struct{}, 1)} }
+
 // drain counts what comes in until the connection ends.
-func drain(conn net.Conn, received *atomic.Int64) {
+func (a *arrivals) drain(conn net.Conn) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := conn.Read(buf)
-		received.Add(int64(n))
+		if a.bytes.Add(int64(n)) >= a.wanted.Load() {
+			select {
+			case a.reached <- struct{}{}:
+			default: // it is known
+			}
+		}
 		if err != nil {
 			return
 		}
@@ -90,10 +103,16 @@ func drain(conn net.Conn, received *atomic.Int64) {
 }
 
 // await waits until so many bytes have come.
-func await(t testing.TB, received *atomic.Int64, size int) {
-	for deadline := time.Now().Add(20 * time.Second); received.Load() < int64(size); {
-		if time.Sleep(20 * time.Microsecond); time.Now().After(deadline) {
-			t.Fatalf("%d of %d bytes came", received.Load(), size)
+func (a *arrivals) await(t testing.TB, size int) {
+	t.Helper()
+	a.wanted.Store(int64(size))
+	late := time.NewTimer(20 * time.Second)
+	defer late.Stop()
+	for a.bytes.Load() < int64(size) {
+		select {
+		case <-a.reached: // or fewer, which were wanted before
+		case <-late.C:
+			t.Fatalf("%d of %d bytes came", a.bytes.Load(), size)
 		}
 	}
 }
@@ -110,12 +129,12 @@ func BenchmarkBroadcast(b *testing.B) {
 	for _, prepared := range []bool{true, false} {
 		b.Run(fmt.Sprintf("sessions=%d/prepared=%v", sessions, prepared), func(b *testing.B) {
 			w := serveBare(b, idle, nil)
-			var received atomic.Int64
+			received := newArrivals()
 			var sockets []*Socket
 			for range sessions {
 				conn, s := w.open(Revision4)
 				sockets = append(sockets, s)
-				go drain(conn, &received)
+				go received.drain(conn)
 			}
 			m := Text(text128)
 			size := sessions * frameSize(text128)
@@ -131,10 +150,10 @@ func BenchmarkBroadcast(b *testing.B) {
 					}
 				}
 				if n++; n%window == 0 {
-					await(b, &received, n*size)
+					received.await(b, n*size)
 				}
 			}
-			await(b, &received, n*size)
+			received.await(b, n*size)
 			perSecond(b, n*sessions, "deliveries")
 		})
 	}
@@ -146,7 +165,7 @@ func BenchmarkQueueAndFlush(b *testing.B) {
 		b.Run(fmt.Sprintf("messages=%d", messages), func(b *testing.B) {
 			w := serveBare(b, idle, nil)
 			conn, s := w.open(Revision4)
-			go drain(conn, new(atomic.Int64))
+			go newArrivals().drain(conn)
 			m := Prepare(Text(text128))
 			n := 0
 			b.ReportAllocs()
