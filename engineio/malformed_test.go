@@ -2,17 +2,13 @@ package engineio
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"runtime"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
@@ -218,62 +214,6 @@ func TestValidButUnusualFrames(t *testing.T) {
 	require.Equal(t, "4z", l.text())
 }
 
-// An endless body stops at the limit, and leaves the session and all others alone.
-func TestEndlessBodies(t *testing.T) {
-	h := newWitness()
-	w := newSite(t, h, nil)
-	others := w.bystanders()
-	v := w.open(Revision4)
-
-	// Chunks that go on until the server stops listening.
-	conn := w.connect()
-	_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", v.query)
-	require.NoError(t, err)
-	chunk := fmt.Sprintf("%x\r\n%s\r\n", 64<<10, strings.Repeat("4", 64<<10))
-	sent := 0
-	for range 100 << 20 / len(chunk) {
-		n, err := io.WriteString(conn, chunk)
-		sent += n
-		if err != nil {
-			break
-		}
-	}
-	require.Less(t, sent, 50<<20, "the server takes no more")
-	require.NoError(t, conn.Close())
-	v.requireEcho("alive")
-
-	// The client is told, if it listens.
-	a := w.ask("POST", v.query, io.LimitReader(endless{}, 10<<20))
-	if a.err == nil { // net/http may see the end of the connection first
-		require.Equal(t, "413 ", a.brief())
-	}
-	v.requireEcho("alive")
-
-	// 100 MB declared: refused before a byte of it has come.
-	conn = w.connect()
-	_, err = fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n", v.query)
-	require.NoError(t, err)
-	var got [12]byte
-	_, err = io.ReadFull(conn, got[:])
-	require.NoError(t, err)
-	require.Equal(t, "HTTP/1.1 413", string(got[:]))
-	require.NoError(t, conn.Close())
-	v.requireEcho("alive")
-	require.Equal(t, "200 ok", v.post("1").brief())
-	<-h.of(v.sid)
-	others.requireUnharmed()
-}
-
-// endless is a body without end.
-type endless struct{}
-
-func (endless) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = '4'
-	}
-	return len(p), nil
-}
-
 // Garbage at the HTTP level is net/http's to refuse; the sessions do not notice.
 func TestGarbageRequests(t *testing.T) {
 	w := newSite(t, newWitness(), nil)
@@ -296,192 +236,6 @@ func TestGarbageRequests(t *testing.T) {
 		require.NoError(t, conn.Close())
 		others.requireUnharmed()
 	}
-}
-
-// Fragments of one byte cost what they carry. A session that ends with a message unfinished gives its bytes back.
-func TestUnfinishedMessages(t *testing.T) {
-	h := newWitness()
-	w := newSite(t, h, nil)
-	others := w.bystanders()
-	l, sid := w.session(Revision4)
-	const n = 400_000
-	var burst bytes.Buffer
-	burst.WriteString(masked(0x01, "4"))
-	for range n {
-		burst.WriteString(masked(0x00, "x"))
-	}
-	burst.WriteString(masked(0x89, "there"))
-	before := heapInUse()
-	_, err := l.conn.Write(burst.Bytes())
-	require.NoError(t, err)
-	f, err := l.frame()
-	require.NoError(t, err)
-	require.Equal(t, ws.OpPong, f.Header.OpCode, "all of it has been read")
-	used := w.srv.conf.receiving.inUse()
-	require.GreaterOrEqual(t, used, n-freeInput, "the unfinished message is on the account")
-	require.LessOrEqual(t, used, 2*n)
-	require.Less(t, heapInUse()-before, int64(4*n), "heap")
-	reset(l.conn)
-	h.end(sid)
-	others.requireUnharmed()
-	runtime.KeepAlive(burst)
-}
-
-// heap is what is allocated and alive, in bytes.
-func heapInUse() int64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
-}
-
-// When ReceiveLimit is reached, large messages wait, on both transports; small ones are not held up. A message that is not
-// finished while others wait gives way.
-func TestLargeMessagesWaitForTheFirst(t *testing.T) {
-	large := strings.Repeat("x", 240_000)
-	h := newWitness()
-	inSite(t, h, &ServerOptions{ReceiveLimit: 300_000}, func(t *testing.T, w *site) {
-		others := w.bystanders()
-		start := time.Now()
-		slow, slowID := w.session(Revision4)
-		slow.requireEcho("small")
-		go func() { _, _ = io.WriteString(slow.conn, masked(0x01, "4"+large)) }() // the end is missing
-		synctest.Wait()
-
-		waiting, _ := w.session(Revision4)
-		go func() { _, _ = io.WriteString(waiting.conn, masked(0x81, "4"+large)) }()
-		posting := w.open(Revision4)
-		answer := make(chan string, 1)
-		go func() { answer <- posting.post("4" + large).brief() }()
-		synctest.Wait()
-		others.v.requireEcho("polling")
-		others.l.requireEcho("websocket")
-		require.Empty(t, answer)
-		require.LessOrEqual(t, w.srv.conf.receiving.inUse(), 300_000)
-		require.Zero(t, time.Since(start))
-
-		require.Equal(t, "4"+large, waiting.text())
-		require.Equal(t, "200 ok", <-answer)
-		require.Equal(t, patience, time.Since(start))
-		e := <-h.of(slowID)
-		require.ErrorIs(t, e, errGaveWay)
-		require.Equal(t, ReasonTransportError, e.Reason)
-		require.Zero(t, w.srv.conf.receiving.inUse())
-		require.NoError(t, slow.conn.Close())
-		require.NoError(t, waiting.conn.Close())
-	})
-}
-
-// A burst of large messages beyond the limit costs nobody anything: one after the other is finished.
-func TestBurstOfLargeMessagesIsReceivedWhole(t *testing.T) {
-	const peers = 20
-	large := strings.Repeat("x", 200_000)
-	inSite(t, echo, &ServerOptions{ReceiveLimit: 300_000}, func(t *testing.T, w *site) {
-		start := time.Now()
-		var lines []*line
-		for range peers {
-			l, _ := w.session(Revision4)
-			lines = append(lines, l)
-			go func() {
-				for _, part := range []string{masked(0x01, "4"+large), masked(0x00, large), masked(0x80, large)} {
-					_, _ = io.WriteString(l.conn, part)
-				}
-			}()
-		}
-		for _, l := range lines {
-			require.Equal(t, "4"+large+large+large, l.text())
-			require.NoError(t, l.conn.Close())
-		}
-		require.Zero(t, time.Since(start))
-	})
-}
-
-// Peers that begin large messages and do not end them must not cost others theirs.
-func TestHogsDoNotCostOthersTheirMessages(t *testing.T) {
-	inSite(t, echo, nil, func(t *testing.T, w *site) {
-		var hogs []*line
-		for range 12 {
-			for range 40 {
-				l, _ := w.session(Revision4)
-				hogs = append(hogs, l)
-				go func() { _, _ = io.Copy(io.Discard, l.conn) }()
-				go func() { _, _ = io.WriteString(l.conn, masked(0x01, "4"+strings.Repeat("x", 40_000))) }()
-			}
-			time.Sleep(patience)
-		}
-		require.Greater(t, w.srv.conf.receiving.inUse(), DefaultReceiveLimit-(1<<17), "the limit is reached")
-		l, _ := w.session(Revision4)
-		start := time.Now()
-		go l.say("4" + strings.Repeat("y", 100_000))
-		require.Len(t, l.text(), 100_001)
-		require.LessOrEqual(t, time.Since(start), patience)
-		require.NoError(t, l.conn.Close())
-		for _, l := range hogs {
-			require.NoError(t, l.conn.Close())
-		}
-	})
-}
-
-// Pings of the WebSocket protocol are answered; a peer that does not take the answers is given up at the queue's limit.
-func TestPingFlood(t *testing.T) {
-	h := newWitness()
-	w := newSite(t, h, nil)
-	others := w.bystanders()
-	l, sid := w.session(Revision4)
-	const n = 20_000
-	flood := strings.Repeat(masked(0x89, "12345678")+masked(0x8a, "12345678"), n)
-	go func() { _, _ = io.WriteString(l.conn, flood) }()
-	for range n {
-		f, err := l.frame()
-		require.NoError(t, err)
-		require.Equal(t, ws.OpPong, f.Header.OpCode)
-		require.Equal(t, "12345678", string(f.Payload))
-	}
-	l.requireEcho("alive")
-	require.NoError(t, l.conn.Close())
-	h.end(sid)
-	others.requireUnharmed()
-
-	deaf := newWitness()
-	inSite(t, deaf, &ServerOptions{QueueLimit: 10_000}, func(t *testing.T, w *site) {
-		l, sid := w.session(Revision4)
-		start := time.Now()
-		sent := 0
-		for l.tryWrite(ws.Header{Fin: true, OpCode: ws.OpPing}, strings.Repeat("x", 125)) == nil {
-			sent++
-			require.LessOrEqual(t, w.srv.conf.budget.used.Load(), int64(100_000))
-		}
-		e := <-deaf.of(sid)
-		require.ErrorIs(t, e, ErrQueueFull)
-		require.Less(t, sent, 400)
-		require.Zero(t, time.Since(start))
-		require.NoError(t, l.conn.Close())
-		requireNothingLeft(t, w.srv)
-	})
-}
-
-// A peer that does not take its messages is given up after the write timeout.
-func TestPeerThatTakesNothing(t *testing.T) {
-	var ended chan error
-	h := HandlerFunc(func(ctx context.Context, s *Socket) {
-		var err error
-		for err == nil {
-			err = s.Write(ctx, Text(strings.Repeat("x", 1000)))
-		}
-		ended <- err
-	})
-	inSite(t, h, nil, func(t *testing.T, w *site) {
-		ended = make(chan error, 1)
-		start := time.Now()
-		l, _ := w.session(Revision4)
-		var closed *CloseError
-		require.ErrorAs(t, <-ended, &closed)
-		require.Equal(t, ReasonTransportError, closed.Reason)
-		require.Equal(t, DefaultWriteTimeout, time.Since(start))
-		require.NoError(t, l.conn.Close())
-		synctest.Wait()
-		requireNothingLeft(t, w.srv)
-	})
 }
 
 // A client's side meets the same from a server.

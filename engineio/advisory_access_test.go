@@ -1,0 +1,243 @@
+package engineio
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"io"
+	"log"
+	"log/slog"
+	"math/bits"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The tests of this file are named by published faults of other implementations; docs/security.md lists them all. These are
+// about who may open a session, and what is shown to whom.
+
+// The origin is checked on every transport, and on every request of a session; what fails leaves nothing.
+func TestAdvisory_engineio_6_6_7_checksOnEveryTransport(t *testing.T) {
+	w := newSite(t, echo, nil)
+	v := w.open(Revision4)
+	before := runtime.NumGoroutine()
+	for range 50 {
+		for _, query := range []string{"EIO=4&transport=websocket", polling4, v.query, strings.Replace(v.query, "polling", "websocket", 1)} {
+			a, l := w.shake(query, "Origin", "https://evil.example")
+			require.Equal(t, "400 Forbidden", a.brief())
+			require.NoError(t, l.conn.Close())
+			require.Equal(t, "403 "+forbidden, w.ask("GET", strings.Replace(query, "websocket", "polling", 1), nil, "Origin", "https://evil.example").brief())
+		}
+	}
+	require.Len(t, w.srv.Sockets(), 1)
+	v.requireEcho("alive")
+	w.client.CloseIdleConnections()
+	ctx := testContext(t)
+	for runtime.NumGoroutine() > before+4 {
+		require.NoError(t, ctx.Err(), "%d goroutines, %d before", runtime.NumGoroutine(), before)
+		runtime.Gosched()
+	}
+}
+
+// AllowRequest is asked on every transport, before anything of a session exists.
+func TestAdvisory_engineio_6_6_7_allowRequestOnEveryTransport(t *testing.T) {
+	opts := jsonpOptions()
+	opts.AllowRequest = func(*http.Request) error { return errors.New("no ticket") }
+	opts.GenerateID = func(*http.Request) (string, error) {
+		t.Error("a session was begun")
+		return "", nil
+	}
+	opts.Cookie = &http.Cookie{}
+	w := newSite(t, echo, opts)
+	for _, rev := range []string{"EIO=3", "EIO=4"} {
+		for _, query := range []string{"&transport=polling", "&transport=polling&j=0"} {
+			a := w.ask("GET", rev+query, nil)
+			require.Equal(t, `403 {"code":4,"message":"no ticket"}`, a.brief())
+			require.Empty(t, a.header.Values("Set-Cookie"))
+			b, l := w.shake(rev + query)
+			require.Equal(t, "400 no ticket", b.brief())
+			require.NoError(t, l.conn.Close())
+		}
+		a, l := w.shake(rev + "&transport=websocket")
+		require.Equal(t, "400 no ticket", a.brief())
+		require.Empty(t, a.header.Values("Set-Cookie"))
+		require.NoError(t, l.conn.Close())
+	}
+}
+
+// An ID that another session has is not given twice, and one that would break out of the open packet, the cookie or a
+// log line not at all.
+func TestAdvisory_CVE_2017_16031_generatedIDsTakeNoSessionOver(t *testing.T) {
+	id := "first"
+	w := newSite(t, echo, &ServerOptions{GenerateID: func(*http.Request) (string, error) { return id, nil }, Cookie: &http.Cookie{}})
+	a := w.ask("GET", polling4, nil)
+	v := &visit{w: w, rev: Revision4, sid: id, query: polling4 + "&sid=" + id}
+	require.Equal(t, id, sidOf(t, a.body))
+	for _, id = range []string{"first", "", "x; Domain=evil.example", "x\r\nSet-Cookie: a=b", `x","upgrades":[]`, "x&sid=first", "ä"} {
+		a := w.ask("GET", polling4, nil)
+		require.Equal(t, "400 "+badRequest, a.brief(), "%q", id)
+		require.Empty(t, a.header.Values("Set-Cookie"))
+	}
+	require.Len(t, w.srv.Sockets(), 1)
+	v.requireEcho("still its own")
+}
+
+func TestAdvisory_CVE_2017_16031_sidsAreRandom(t *testing.T) {
+	const n = 20_000
+	seen := make(map[string]bool, n)
+	var ones [18 * 8]int
+	for range n {
+		sid := newSID()
+		b, err := base64.RawURLEncoding.DecodeString(sid)
+		require.NoError(t, err)
+		require.Len(t, b, 18, "144 bits")
+		require.False(t, seen[sid])
+		seen[sid] = true
+		for i, c := range b {
+			for bit := range 8 {
+				ones[i*8+bit] += bits.OnesCount8(c >> bit & 1)
+			}
+		}
+	}
+	for i, k := range ones { // nothing of it is constant or a counter; 8 standard deviations
+		require.InDelta(t, n/2, k, 8*71, "bit %d", i)
+	}
+}
+
+func TestAdvisory_CVE_2020_28481_noCrossOriginByDefault(t *testing.T) {
+	w := newSite(t, echo, nil)
+	for _, method := range []string{"GET", "POST", "OPTIONS"} {
+		a := w.ask(method, polling4, nil, "Origin", "https://evil.example", "Access-Control-Request-Method", "POST")
+		require.Equal(t, 403, a.status)
+		for name := range a.header {
+			require.False(t, strings.HasPrefix(name, "Access-Control"), name)
+		}
+	}
+	require.Empty(t, w.srv.Sockets())
+}
+
+func TestAdvisory_CVE_2019_13611_crossSiteWebSocketHijacking(t *testing.T) {
+	w := newSite(t, echo, &ServerOptions{AllowedOrigins: []string{"https://good.example"}})
+	v := w.open(Revision4)
+	for _, origin := range []string{"https://evil.example", "null", "https://good.example.evil.example", "http://good.example", "https://good.example:8443", "https://good.example@evil.example", "https://evilgood.example", "HTTPS://GOOD.EXAMPLE.EVIL"} {
+		for _, query := range []string{"EIO=4&transport=websocket", strings.Replace(v.query, "polling", "websocket", 1)} {
+			a, l := w.shake(query, "Origin", origin)
+			require.Equal(t, "400 Forbidden", a.brief(), origin)
+			require.NoError(t, l.conn.Close())
+		}
+		require.Equal(t, 403, w.ask("GET", polling4, nil, "Origin", origin).status, origin)
+	}
+	require.Len(t, w.srv.Sockets(), 1)
+}
+
+func TestAdvisory_CVE_2016_10536_clientsVerifyTLS(t *testing.T) {
+	srv := NewServer(echo, nil)
+	web := httptest.NewUnstartedServer(srv)
+	web.Config.ErrorLog = log.New(io.Discard, "", 0)
+	web.StartTLS()
+	defer web.Close()
+	defer func() { require.NoError(t, srv.Close()) }()
+	for _, transport := range []Transport{Polling, WebSocket} {
+		for _, scheme := range []string{"https", "wss"} {
+			url := strings.Replace(web.URL, "https", scheme, 1)
+			_, err := Dial(testContext(t), url, &DialOptions{Transports: []Transport{transport}})
+			require.ErrorContains(t, err, "certificate")
+			s, err := Dial(testContext(t), url, &DialOptions{Transports: []Transport{transport}, HTTPClient: web.Client()})
+			require.NoError(t, err)
+			require.NoError(t, s.Write(testContext(t), Text("x")))
+			m, err := s.Read(testContext(t))
+			require.NoError(t, err)
+			require.Equal(t, "x", string(m.Data))
+			require.NotNil(t, srv.Sockets()[0].Request().TLS)
+			require.NoError(t, s.Close())
+		}
+	}
+}
+
+// engine.io reflected the number of a JSONP function as it came, in versions before it took the digits only.
+func TestAdvisory_engineio_JSONP_callbackInjection(t *testing.T) {
+	w := newSite(t, echo, jsonpOptions())
+	for _, j := range []string{"](0)%3Balert(1)%3B//", "%5D%28%29%3Balert%281%29%2F%2F", "%3Cscript%3E", "%E2%80%A8alert(1)", "0%0Aalert(1)", "0%00", "window.top"} {
+		a := w.ask("GET", polling4+"&j="+j, nil)
+		require.Equal(t, 200, a.status)
+		require.Regexp(t, `^___eio\[[0-9]*\]\("0\{\\"sid\\":\\"[A-Za-z0-9_-]{24}\\",[ -~]*"\);$`, a.body)
+		require.NotContains(t, a.body, "alert")
+		require.NotContains(t, a.body, "script")
+		require.Equal(t, "nosniff", a.header.Get("X-Content-Type-Options"))
+		require.Equal(t, "text/javascript; charset=UTF-8", a.header.Get("Content-Type"))
+	}
+}
+
+// A foreign page's script tag is a request without an Origin header.
+func TestAdvisory_CVE_2019_13611_crossSiteJSONP(t *testing.T) {
+	opts := jsonpOptions()
+	opts.AllowedOrigins = []string{"https://good.example"}
+	w := newSite(t, echo, opts)
+	for _, header := range [][]string{
+		{"Sec-Fetch-Site", "cross-site"},
+		{"Sec-Fetch-Site", "same-site"},
+		{"Referer", "https://evil.example/?https://good.example/"},
+		{"Sec-Fetch-Site", "cross-site", "Referer", "https://good.example.evil.example/"},
+		{"Origin", "https://evil.example", "Referer", "https://good.example/"},
+		nil,
+	} {
+		require.Equal(t, "403 "+forbidden, w.ask("GET", polling4+"&j=0", nil, header...).brief(), "%q", header)
+	}
+	require.Empty(t, w.srv.Sockets())
+}
+
+// Whoever knows a sid owns the session: none stands in a log, an error or an answer to another.
+func TestAdvisory_CVE_2026_33247_sidsAreNotShown(t *testing.T) {
+	logged := new(lockedBuffer)
+	h := newWitness()
+	opts := bothRevisions()
+	opts.Logger = slog.New(slog.NewTextHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	w := newSite(t, h, opts)
+	var sids []string
+	for _, body := range []string{"nonsense", "1", "2"} {
+		v := w.open(Revision4)
+		sids = append(sids, v.sid)
+		_ = w.ask("GET", v.query, nil, "Origin", "https://evil.example")
+		_ = w.ask("PUT", v.query, nil)
+		_ = v.post(body)
+		e := <-h.of(v.sid)
+		require.NotContains(t, e.Error(), v.sid)
+		require.NotContains(t, v.poll().body, v.sid)
+	}
+	l, sid := w.session(Revision4)
+	sids = append(sids, sid)
+	l.say("nonsense")
+	require.Equal(t, "close", l.ending())
+	<-h.of(sid)
+	s, err := Dial(testContext(t), w.base, &DialOptions{Logger: opts.Logger})
+	require.NoError(t, err)
+	sids = append(sids, s.ID())
+	require.NoError(t, s.Close())
+	_, err = s.Read(context.Background())
+	require.NotContains(t, err.Error(), s.ID())
+	require.NotEmpty(t, logged.String())
+	for _, sid := range sids {
+		require.NotContains(t, logged.String(), sid)
+	}
+}
+
+// A transport that is switched off is not reached by any way.
+func TestAdvisory_secnote_2026_27_disabledTransports(t *testing.T) {
+	w := newSite(t, echo, &ServerOptions{Transports: []Transport{Polling}})
+	v := w.open(Revision4)
+	for _, query := range []string{"EIO=4&transport=websocket", strings.Replace(v.query, "polling", "websocket", 1), "EIO=4&transport=webtransport"} {
+		a, l := w.shake(query)
+		require.Equal(t, "400 Transport unknown", a.brief())
+		require.NoError(t, l.conn.Close())
+	}
+	v.requireEcho("alive")
+	w = newSite(t, echo, &ServerOptions{Transports: []Transport{WebSocket}})
+	l, sid := w.session(Revision4)
+	require.Equal(t, "400 "+unknownTransport, w.ask("GET", polling4+"&sid="+sid, nil).brief())
+	l.requireEcho("alive")
+	require.NoError(t, l.conn.Close())
+}

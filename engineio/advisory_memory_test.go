@@ -1,0 +1,215 @@
+package engineio
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio/packet"
+)
+
+// The tests of this file are named by published faults of other implementations; docs/security.md lists them all. These are
+// about what a peer makes a server hold.
+
+func TestAdvisory_CVE_2020_36048_payloadOfTinyPackets(t *testing.T) {
+	w := newSite(t, idle, bothRevisions())
+	others := w.bystandersOf(2)
+	for _, c := range []struct {
+		name, contentType, packet string
+		rev                       Revision
+	}{
+		{"revision 3 text", "text/plain", "1:6", Revision3},
+		{"revision 3 binary", "application/octet-stream", "\x00\x01\xff6", Revision3},
+		{"revision 4", "text/plain", "6\x1e", Revision4},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := w.open(c.rev)
+			post := func(n int) answer {
+				body := strings.TrimSuffix(strings.Repeat(c.packet, n), "\x1e")
+				return w.ask("POST", v.query, strings.NewReader(body), "Content-Type", c.contentType)
+			}
+			require.Equal(t, "200 ok", post(packet.MaxPackets).brief(), "bursts of stock clients pass")
+			before := allocated()
+			require.Equal(t, "400 ", post(1_000_000/len(c.packet)).brief())
+			require.Less(t, allocated()-before, uint64(16<<20), "bytes allocated for it")
+			require.Len(t, w.srv.Sockets(), others)
+		})
+	}
+	a := w.ask("POST", w.open(Revision3).query, io.LimitReader(endless{}, 100<<20))
+	if a.err == nil {
+		require.Equal(t, "413 ", a.brief())
+	}
+}
+
+// allocated is what was ever allocated, in bytes.
+func allocated() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.TotalAlloc
+}
+
+// bystandersOf opens n sessions and returns n.
+func (w *site) bystandersOf(n int) int {
+	for range n {
+		w.open(Revision4)
+	}
+	return n
+}
+
+// What a length claims is not allocated before it has come.
+func TestAdvisory_CVE_2020_36049_nothingIsAllocatedByAClaim(t *testing.T) {
+	h := newWitness()
+	w := newSite(t, h, nil)
+	v := w.open(Revision4)
+	const n = 100
+	lines := make([]*line, n)
+	for i := range lines {
+		lines[i], _ = w.session(Revision4)
+	}
+	before := heapInUse()
+	claim := masked(0x81, "4"+strings.Repeat("x", 999_998))[:15] // 999,999 bytes claimed, one sent
+	for _, l := range lines {
+		_, err := io.WriteString(l.conn, claim)
+		require.NoError(t, err)
+		conn := w.head("POST", w.open(Revision4).query, "Content-Length: 999999\r\n\r\n4")
+		defer func() { _ = conn.Close() }()
+	}
+	v.requireEcho("what was sent before has been seen")
+	require.Less(t, heapInUse()-before, int64(n*2*80<<10))
+	for _, l := range lines {
+		require.NoError(t, l.conn.Close())
+	}
+}
+
+// A thousand to one: what a message inflates to is bounded and counted like what is received.
+func TestAdvisory_CVE_2026_27571_inflatingStopsAtTheLimit(t *testing.T) {
+	const bombs = 20
+	bomb := packed(t, "4"+strings.Repeat("x", 32<<20))
+	require.Less(t, len(bomb), 50_000)
+	h := newWitness()
+	w := newSite(t, h, &ServerOptions{PerMessageDeflate: true, MaxPayload: 1 << 20, ReceiveLimit: 1 << 20})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range bombs {
+		l := w.deflateLine(Revision4)
+		l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: rsv1}, bomb)
+		require.Equal(t, "close 1009", l.ending())
+	}
+	runtime.ReadMemStats(&after)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(bombs*4<<20), "of 32 MB each")
+
+	// On a WebSocket that is not the session's yet, less is taken: only a probe may come.
+	v := w.open(Revision4)
+	a, l := w.shake(strings.Replace(v.query, "polling", "websocket", 1), "Sec-WebSocket-Extensions", "permessage-deflate")
+	require.Equal(t, http.StatusSwitchingProtocols, a.status)
+	l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: rsv1}, packed(t, "2"+strings.Repeat("x", 2*freeInput)))
+	require.Equal(t, "close 1009", l.ending())
+	v.requireEcho("untouched")
+}
+
+func TestAdvisory_CVE_2016_10542_limitByDefault(t *testing.T) {
+	w := newSite(t, newWitness(), nil)
+	l, _ := w.session(Revision4)
+	go func() {
+		_ = l.tryWrite(ws.Header{Fin: true, OpCode: ws.OpBinary}, strings.Repeat("x", DefaultMaxPayload+1))
+	}()
+	require.Equal(t, "close 1009", l.ending())
+	require.Equal(t, "413 ", w.ask("POST", w.open(Revision4).query, strings.NewReader(strings.Repeat("4", DefaultMaxPayload+1))).brief())
+}
+
+// Messages of 1-byte fragments that are never finished, on many connections.
+func TestAdvisory_CVE_2026_48779_unfinishedFragments(t *testing.T) {
+	w := newSite(t, echo, nil)
+	const conns, fragments = 20, 10_000
+	burst := masked(0x02, "x") + strings.Repeat(masked(0x00, "x"), fragments) + masked(0x89, "read")
+	lines := make([]*line, conns)
+	for i := range lines {
+		lines[i], _ = w.session(Revision4)
+	}
+	before := heapInUse()
+	for _, l := range lines {
+		_, err := io.WriteString(l.conn, burst)
+		require.NoError(t, err)
+		f, err := l.frame()
+		require.NoError(t, err)
+		require.Equal(t, "read", string(f.Payload))
+	}
+	require.Less(t, heapInUse()-before, int64(2*conns*len(burst)), "twice what was received")
+	for _, l := range lines {
+		require.NoError(t, l.conn.Close())
+	}
+}
+
+// Without the extension a compressed message is a protocol error; nothing is inflated.
+func TestAdvisory_CVE_2026_27571_deflateIsNotNegotiated(t *testing.T) {
+	w := newSite(t, newWitness(), nil)
+	a, l := w.shake("EIO=4&transport=websocket", "Sec-WebSocket-Extensions", "permessage-deflate; server_no_context_takeover")
+	require.Equal(t, http.StatusSwitchingProtocols, a.status)
+	require.Empty(t, a.header.Values("Sec-WebSocket-Extensions"))
+	_, err := io.WriteString(l.conn, masked(0xc1, "\xaa\xaa\x04\x00"))
+	require.NoError(t, err)
+	require.Equal(t, "close 1002", l.ending())
+}
+
+// The body of a POST is never inflated, whatever it says of itself: there is nothing for a bomb to go off in.
+func TestAdvisory_CVE_2026_27571_requestsAreNotInflated(t *testing.T) {
+	h := newWitness()
+	w := newSite(t, h, jsonpOptions())
+	for _, coding := range httpCodings {
+		bomb := string(coding.compress([]byte("4" + strings.Repeat("x", 900_000))))
+		require.Less(t, len(bomb), 10_000)
+		v := w.open(Revision4)
+		require.Equal(t, "400 ", v.post(bomb, "Content-Encoding", coding.name).brief(), "taken as it is, which is no payload")
+		require.Equal(t, "remote "+ReasonParseError, h.end(v.sid))
+		j := w.openJSONP(Revision4, "0", "0")
+		require.Equal(t, "200 ok", j.visit.post(bomb, "Content-Encoding", coding.name).brief(), "a form without a payload")
+		require.Equal(t, "200 ok", j.post("4alive").brief())
+		require.Equal(t, "4alive", j.poll())
+	}
+}
+
+// The answer to a client's poll is inflated up to its limit, whatever it would become.
+func TestAdvisory_CVE_2026_27571_pollsAreInflatedUpToTheLimit(t *testing.T) {
+	bomb := httpCodings[0].compress([]byte("4" + strings.Repeat("x", 64<<20)))
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("sid") == "" {
+			_, _ = io.WriteString(w, `0{"sid":"x","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}`)
+			return
+		}
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write(bomb)
+	}))
+	defer web.Close()
+	s, err := Dial(t.Context(), web.URL, &DialOptions{Transports: []Transport{Polling}, MaxPayload: 100_000})
+	require.NoError(t, err)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err = s.Read(t.Context())
+	runtime.ReadMemStats(&after)
+	require.ErrorIs(t, err, ErrTooLarge)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(2<<20))
+}
+
+// A session keeps at most 64 KB of the request that opened it.
+func TestAdvisory_CVE_2026_33219_littleIsKeptOfAHandshake(t *testing.T) {
+	w := newSite(t, echo, nil)
+	for _, header := range [][]string{
+		{"Cookie", strings.Repeat("c", 100_000)},
+		strings.Split(strings.TrimSuffix(strings.Repeat("X-A,"+strings.Repeat("v", 100)+",", 900), ","), ","),
+	} {
+		require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, w.ask("GET", polling4, nil, header...).status)
+		a, l := w.shake("EIO=4&transport=websocket", header...)
+		require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, a.status)
+		require.NoError(t, l.conn.Close())
+	}
+	require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, w.ask("GET", polling4+"&x="+strings.Repeat("q", 100_000), nil).status)
+	require.Empty(t, w.srv.Sockets())
+	require.Equal(t, 200, w.ask("GET", polling4, nil, "Cookie", strings.Repeat("c", 30_000)).status)
+	require.Len(t, w.srv.Sockets()[0].Request().Header.Get("Cookie"), 30_000)
+}

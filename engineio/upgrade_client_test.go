@@ -1,0 +1,232 @@
+package engineio
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+)
+
+// script is a server that does what a test says, for sid "s" of revision 4.
+type script struct {
+	polls  chan chan string // each poll waits here for its answer
+	polled chan struct{}    // the first poll has come
+	once   sync.Once
+	mu     sync.Mutex
+	posts  []string
+	said   chan string                     // what the client said on the WebSocket
+	step   chan struct{}                   // lets the WebSocket go on
+	line   func(sc *script, l *serverLine) // what happens on the WebSocket; nil: it is refused
+}
+
+// serverLine is a WebSocket's server side.
+type serverLine struct{ conn io.ReadWriteCloser }
+
+func (l *serverLine) say(text string) error {
+	return ws.WriteFrame(l.conn, ws.NewTextFrame([]byte(text)))
+}
+
+// read returns the text of the next frame, or "" at the end.
+func (l *serverLine) read() string {
+	f, err := ws.ReadFrame(l.conn)
+	if err != nil {
+		return ""
+	}
+	return string(ws.UnmaskFrame(f).Payload)
+}
+
+func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	switch {
+	case q.Get("transport") == "websocket" && s.line == nil:
+		http.Error(w, "no", http.StatusBadRequest)
+	case q.Get("transport") == "websocket":
+		<-s.polled // the upgrade finds a poll under way
+		conn, _, _, err := ws.UpgradeHTTP(r, w)
+		if err != nil {
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		s.line(s, &serverLine{conn: conn})
+	case q.Get("sid") == "":
+		_, _ = io.WriteString(w, `0{"sid":"s","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}`)
+	case r.Method == http.MethodPost:
+		b, _ := io.ReadAll(r.Body)
+		s.mu.Lock()
+		s.posts = append(s.posts, string(b))
+		s.mu.Unlock()
+		_, _ = io.WriteString(w, "ok")
+	default:
+		s.once.Do(func() { close(s.polled) })
+		c := make(chan string)
+		select {
+		case s.polls <- c:
+		case <-r.Context().Done():
+			return
+		}
+		select {
+		case text := <-c:
+			_, _ = io.WriteString(w, text)
+		case <-r.Context().Done():
+		}
+	}
+}
+
+func (s *script) posted() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Join(s.posts, "|")
+}
+
+// inScript calls f in a bubble with a session of ours at a scripted server. Its messages come out of got.
+func inScript(t *testing.T, line func(sc *script, l *serverLine), opts *DialOptions, f func(t *testing.T, sc *script, s *Socket, got <-chan string)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		sc := &script{polls: make(chan chan string), said: make(chan string, 10), step: make(chan struct{}), polled: make(chan struct{}), line: line}
+		l := newPipeListener()
+		web := &http.Server{Handler: sc}
+		served := make(chan error, 1)
+		go func() { served <- web.Serve(l) }()
+		transport := &http.Transport{DialContext: l.dial}
+		o := DialOptions{HTTPClient: &http.Client{Transport: transport}}
+		if opts != nil {
+			o.UpgradeTimeout = opts.UpgradeTimeout
+		}
+		s, err := Dial(t.Context(), "http://pipe", &o)
+		require.NoError(t, err)
+		got := make(chan string, 100)
+		var reader sync.WaitGroup
+		reader.Go(func() {
+			for {
+				m, err := s.Read(t.Context())
+				if err != nil {
+					close(got)
+					return
+				}
+				got <- string(m.Data)
+			}
+		})
+		f(t, sc, s, got)
+		s.Abort(nil)
+		require.NoError(t, s.Close())
+		reader.Wait()
+		transport.CloseIdleConnections()
+		require.NoError(t, web.Close())
+		require.ErrorIs(t, <-served, http.ErrServerClosed)
+		time.Sleep(time.Second)
+	})
+}
+
+func TestClientUpgradeWithALateNoop(t *testing.T) {
+	line := func(sc *script, l *serverLine) {
+		sc.said <- l.read()
+		_ = l.say("3probe")
+		sc.said <- l.read()
+		_ = l.say("4over websocket")
+		sc.said <- l.read()
+		sc.said <- l.read()
+	}
+	inScript(t, line, nil, func(t *testing.T, sc *script, s *Socket, got <-chan string) {
+		poll := <-sc.polls
+		synctest.Wait()
+		require.Equal(t, "2probe", <-sc.said)
+		require.NoError(t, s.Write(t.Context(), Text("waits")))
+		time.Sleep(5 * time.Second)
+		require.Empty(t, sc.said, "no 5 while a poll is under way")
+		require.Empty(t, sc.posted(), "polling is paused")
+		poll <- "4a real message\x1e6"
+		require.Equal(t, "5", <-sc.said)
+		require.Equal(t, "4waits", <-sc.said)
+		require.Equal(t, "a real message", <-got)
+		require.Equal(t, "over websocket", <-got)
+		require.Equal(t, WebSocket, s.Transport())
+	})
+}
+
+func TestClientUpgradeWithAnEarlyNoop(t *testing.T) {
+	line := func(sc *script, l *serverLine) {
+		sc.said <- l.read()
+		<-sc.step
+		_ = l.say("3probe")
+		sc.said <- l.read()
+		sc.said <- l.read()
+	}
+	inScript(t, line, nil, func(t *testing.T, sc *script, s *Socket, got <-chan string) {
+		poll := <-sc.polls
+		require.Equal(t, "2probe", <-sc.said)
+		poll <- "6" // too early: the client polls again
+		poll = <-sc.polls
+		require.NoError(t, s.Write(t.Context(), Text("by polling")))
+		synctest.Wait()
+		require.Equal(t, "4by polling", sc.posted())
+		close(sc.step)
+		synctest.Wait()
+		require.Empty(t, sc.said)
+		poll <- "6"
+		require.Equal(t, "5", <-sc.said)
+		require.NoError(t, s.Write(t.Context(), Text("by websocket")))
+		require.Equal(t, "4by websocket", <-sc.said)
+	})
+}
+
+func TestClientUpgradeWithoutANoop(t *testing.T) {
+	line := func(sc *script, l *serverLine) {
+		sc.said <- l.read()
+		_ = l.say("3probe")
+		sc.said <- l.read() // the client gives it up
+	}
+	inScript(t, line, &DialOptions{UpgradeTimeout: 3 * time.Second}, func(t *testing.T, sc *script, s *Socket, got <-chan string) {
+		start := time.Now()
+		poll := <-sc.polls
+		require.Equal(t, "2probe", <-sc.said)
+		require.NoError(t, s.Write(t.Context(), Text("held up")))
+		require.Empty(t, <-sc.said, "the WebSocket ends")
+		require.Equal(t, 3*time.Second, time.Since(start))
+		synctest.Wait()
+		require.Equal(t, "4held up", sc.posted(), "polling goes on")
+		poll <- "4alive"
+		require.Equal(t, "alive", <-got)
+		require.Equal(t, Polling, s.Transport())
+		<-sc.polls
+	})
+}
+
+// Whatever goes wrong with the WebSocket of an upgrade, the session stays on polling.
+func TestClientUpgradeThatFails(t *testing.T) {
+	for name, line := range map[string]func(sc *script, l *serverLine){
+		"closed at once":        func(*script, *serverLine) {},
+		"closed at the probe":   func(_ *script, l *serverLine) { l.read() },
+		"another answer":        func(_ *script, l *serverLine) { l.read(); _ = l.say("3other") },
+		"a message":             func(_ *script, l *serverLine) { l.read(); _ = l.say("4x") },
+		"garbage":               func(_ *script, l *serverLine) { l.read(); _ = l.say("") },
+		"closed at the upgrade": func(_ *script, l *serverLine) { l.read(); _ = l.say("3probe") },
+		"silence":               func(_ *script, l *serverLine) { l.read(); l.read() },
+		"refused":               nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			inScript(t, line, nil, func(t *testing.T, sc *script, s *Socket, got <-chan string) {
+				poll := <-sc.polls
+				time.Sleep(time.Minute / 6)
+				poll <- "4a"
+				require.Equal(t, "a", <-got)
+				require.NoError(t, s.Write(t.Context(), Text("b")))
+				poll = <-sc.polls
+				synctest.Wait()
+				if name == "closed at the upgrade" && s.Transport() == WebSocket {
+					return // it learns of the end after its 5, too late to go back
+				}
+				require.Equal(t, "4b", sc.posted())
+				poll <- "4c"
+				require.Equal(t, "c", <-got)
+				require.Equal(t, Polling, s.Transport())
+				<-sc.polls
+			})
+		})
+	}
+}
