@@ -1,12 +1,16 @@
 package engineio
 
 import (
+	"bufio"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -17,16 +21,24 @@ import (
 
 // A reset at every byte of the handshake, also of one that is refused: no panic, no session, no file descriptor.
 func TestAdvisory_CVE_2022_41940_resetDuringTheHandshake(t *testing.T) {
-	w := newSite(t, echo, nil)
+	w := newSite(t, echo, &ServerOptions{Revisions: []Revision{3, 4}, PerMessageDeflate: true})
 	others := w.bystanders()
-	v := w.open(Revision4)
+	v, v3 := w.open(Revision4), w.open(Revision3)
 	fds := openFiles(t)
+	upgrade := func(v *visit) string {
+		query := strings.Replace(v.query, "polling", "websocket", 1)
+		return w.handshakeText(query, "Sec-WebSocket-Extensions", "permessage-deflate")
+	}
 	for name, raw := range map[string]string{
-		"accepted":  w.handshakeText("EIO=4&transport=websocket"),
-		"refused":   w.handshakeText("EIO=4&transport=tobi"),
-		"forbidden": w.handshakeText("EIO=4&transport=websocket", "Origin", "http://evil.example"),
-		"upgrade":   w.handshakeText(strings.Replace(v.query, "polling", "websocket", 1)),
-		"polling":   "GET /engine.io/?" + polling4 + " HTTP/1.1\r\nHost: x\r\n\r\n",
+		"accepted":            w.handshakeText("EIO=4&transport=websocket"),
+		"accepted, 3":         w.handshakeText("EIO=3&transport=websocket"),
+		"refused":             w.handshakeText("EIO=4&transport=tobi"),
+		"forbidden":           w.handshakeText("EIO=4&transport=websocket", "Origin", "http://evil.example"),
+		"no session":          w.handshakeText("EIO=4&transport=websocket&sid=none"),
+		"upgrade":             upgrade(v) + masked(0x81, "2probe"),
+		"upgrade, 3":          upgrade(v3) + masked(0x81, "2probe"),
+		"a message, no probe": upgrade(v) + masked(0x81, "4x"),
+		"polling":             "GET /engine.io/?" + polling4 + " HTTP/1.1\r\nHost: x\r\n\r\n",
 	} {
 		for n := range len(raw) + 1 {
 			conn := w.connect()
@@ -37,12 +49,14 @@ func TestAdvisory_CVE_2022_41940_resetDuringTheHandshake(t *testing.T) {
 	}
 	// The sessions that were opened after all are of the last byte only.
 	for _, s := range w.srv.Sockets() {
-		if s.ID() != v.sid && s.ID() != others.v.sid && s.Transport() == Polling {
+		if s.ID() != v.sid && s.ID() != v3.sid && s.ID() != others.v.sid && s.Transport() == Polling {
 			s.Abort(nil)
 		}
 	}
-	v.requireEcho("alive")
-	require.Equal(t, "200 ok", v.post("1").brief())
+	for _, v := range []*visit{v, v3} {
+		v.requireEcho("alive")
+		require.Equal(t, "200 ok", v.post(v.framed("1")).brief())
+	}
 	w.awaitSockets(2)
 	others.requireUnharmed()
 	w.client.CloseIdleConnections()
@@ -107,23 +121,93 @@ func TestAdvisory_CVE_2023_31125_hostileParameters(t *testing.T) {
 			}
 		}
 	}
+	strict := newSite(t, echo, nil) // revision 4 only: what is no 4 is refused
+	for _, value := range append(hostile, "3", "5", "4.0", "04", "4e0", "+4", "4 ", "0x4") {
+		query := "transport=polling&EIO=" + strings.ReplaceAll(value, "+", "%2B")
+		require.Equal(t, "400 "+badRevision, strict.ask("GET", strings.ReplaceAll(query, " ", "%20"), nil).brief(), "%.20q", value)
+		a, l := strict.shake(strings.ReplaceAll(strings.Replace(query, "polling", "websocket", 1), " ", "%20"))
+		require.Equal(t, "400 Unsupported protocol version", a.brief(), "%.20q", value)
+		require.NoError(t, l.conn.Close())
+	}
 	for _, query := range []string{"sid[]=x&transport[]=polling&EIO[]=4", "transport=polling&EIO=4&sid=x&sid=__proto__", strings.Repeat("a=b&", 5000) + "transport=tobi"} {
 		require.Equal(t, 400, w.ask("GET", query, nil).status)
 	}
 }
 
+// A POST that is refused is answered at the same instant, whatever has come of its body, and its connection does not stay.
 func TestAdvisory_CVE_2026_59725_binaryPostOnRevision4(t *testing.T) {
+	const binary = "Content-Type: application/octet-stream\r\n"
+	for name, rest := range map[string]string{
+		"whole":          binary + "Content-Length: 3\r\n\r\n4xy",
+		"never comes":    binary + "Content-Length: 3\r\n\r\n",
+		"comes in part":  binary + "Content-Length: 300\r\n\r\n4xy",
+		"chunks":         binary + "Transfer-Encoding: chunked\r\n\r\n",
+		"endless chunks": binary + "Transfer-Encoding: chunked\r\n\r\n3\r\n4xy\r\n",
+		"too large":      "Content-Length: 100001\r\n\r\n4xy",
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newWitness()
+			inSite(t, h, &ServerOptions{MaxPayload: 100_000}, func(t *testing.T, w *site) {
+				v := w.open(Revision4)
+				start := time.Now()
+				conn := w.head("POST", v.query, rest)
+				resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				require.NoError(t, err)
+				require.Zero(t, time.Since(start), "answered at once")
+				if name == "too large" {
+					require.Equal(t, http.StatusRequestEntityTooLarge, resp.StatusCode)
+					v.requireEcho("alive")
+				} else {
+					require.Equal(t, http.StatusBadRequest, resp.StatusCode)
+					require.Equal(t, remoteError, h.end(v.sid))
+				}
+				if name != "whole" { // what is missing can be no next request
+					_, err = io.Copy(io.Discard, conn)
+					require.NoError(t, err)
+					require.LessOrEqual(t, time.Since(start), time.Second, "closed")
+				}
+				require.NoError(t, conn.Close())
+			})
+		})
+	}
+}
+
+// Any other type is read as text, as in the reference.
+func TestAdvisory_CVE_2026_59725_otherTypesAreText(t *testing.T) {
+	w := newSite(t, echo, bothRevisions())
+	for _, rev := range []Revision{Revision3, Revision4} {
+		v := w.open(rev)
+		for _, contentType := range []string{"", "text/plain", "application/json", "application/octet-stream; charset=x", "a b", strings.Repeat("x", 10_000)} {
+			require.Equal(t, "200 ok", v.post(v.framed("4text"), "Content-Type", contentType).brief(), "%.20q", contentType)
+			require.Equal(t, "200 "+v.framed("4text"), v.poll().brief())
+		}
+	}
+	v := w.open(Revision3) // where the type is one
+	require.Equal(t, "200 ok", v.post("\x00\x02\xff4x", "Content-Type", "application/octet-stream").brief())
+	require.Equal(t, "200 "+v.framed("4x"), v.poll().brief())
+}
+
+// The second of two POSTs at once is refused in the same way.
+func TestAdvisory_CVE_2026_59725_overlappingPost(t *testing.T) {
 	h := newWitness()
-	w := newSite(t, h, nil)
-	v := w.open(Revision4)
-	a, l := w.send(fmt.Sprintf("POST /engine.io/?%s HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: 3\r\n\r\n4xy", v.query))
-	require.Equal(t, "400 ", a.brief(), "answered at once")
-	require.NoError(t, l.conn.Close())
-	require.Equal(t, remoteError, h.end(v.sid))
+	inSite(t, h, nil, func(t *testing.T, w *site) {
+		v := w.open(Revision4)
+		first := w.head("POST", v.query, "Content-Length: 3\r\n\r\n")
+		synctest.Wait()
+		start := time.Now()
+		second := w.head("POST", v.query, "Content-Length: 3\r\n\r\n")
+		for _, conn := range []net.Conn{second, first} {
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			require.NoError(t, err)
+			require.Equal(t, http.StatusBadRequest, resp.StatusCode)
+			require.NoError(t, conn.Close())
+		}
+		require.Zero(t, time.Since(start))
+		require.Equal(t, remoteError, h.end(v.sid))
+	})
 }
 
 func TestAdvisory_GHSA_5v72_xg48_5rpm_CVE_2021_32640_CVE_2024_37890_hostileHandshakeHeaders(t *testing.T) {
-	w := newSite(t, echo, nil)
 	var many []string
 	for i := range 2000 {
 		many = append(many, fmt.Sprintf("X-Flood-%d", i), "x")
@@ -142,16 +226,47 @@ func TestAdvisory_GHSA_5v72_xg48_5rpm_CVE_2021_32640_CVE_2024_37890_hostileHands
 		"commas as the protocol": {"Sec-WebSocket-Protocol", ",,,,"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			start := time.Now()
-			a, l := w.shake("EIO=4&transport=websocket", header...)
-			require.NoError(t, a.err)
-			require.Contains(t, []int{101, 400, 431}, a.status)
-			require.Less(t, time.Since(start), 5*time.Second)
-			for name, values := range a.header {
-				require.Less(t, len(strings.Join(values, "")), 200, name)
+			for _, compress := range []bool{false, true} {
+				w := newSite(t, echo, &ServerOptions{Revisions: []Revision{3, 4}, PerMessageDeflate: compress})
+				v := w.open(Revision4)
+				for _, query := range []string{"EIO=3&transport=websocket", "EIO=4&transport=websocket", strings.Replace(v.query, "polling", "websocket", 1)} {
+					start := time.Now()
+					a, l := w.shake(query, header...)
+					require.NoError(t, a.err)
+					require.Contains(t, []int{101, 400, 431}, a.status)
+					require.Less(t, time.Since(start), 5*time.Second)
+					for name, values := range a.header {
+						require.Less(t, len(strings.Join(values, "")), 200, name)
+					}
+					if !compress {
+						require.Empty(t, a.header.Values("Sec-WebSocket-Extensions"))
+					}
+					require.NoError(t, l.conn.Close())
+				}
+				v.requireEcho("alive")
 			}
-			require.Empty(t, a.header.Values("Sec-WebSocket-Extensions"))
-			require.NoError(t, l.conn.Close())
 		})
+	}
+}
+
+// Ten times as much costs ten times as long, not a hundred times.
+func TestAdvisory_CVE_2021_32640_handshakeHeadersInLinearTime(t *testing.T) {
+	w := newSite(t, echo, &ServerOptions{PerMessageDeflate: true})
+	for _, unit := range []string{" ", ",", ";", "a;", "a,", ";a=b", "permessage-deflate;", `"`, `\`, `a="\`, "permessage-deflate,", "permessage-deflate; x=\""} {
+		for _, name := range []string{"Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol"} {
+			best := func(size int) time.Duration {
+				least := time.Hour
+				for range 2 {
+					start := time.Now()
+					a, l := w.shake("EIO=4&transport=websocket", name, "a"+strings.Repeat(unit, size/len(unit))+"b")
+					require.NoError(t, a.err)
+					least = min(least, time.Since(start))
+					require.NoError(t, l.conn.Close())
+				}
+				return least
+			}
+			const noise = 20 * time.Millisecond
+			require.Less(t, best(200_000), 30*max(best(20_000), noise), "%s: %q", name, unit)
+		}
 	}
 }

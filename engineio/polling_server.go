@@ -250,6 +250,7 @@ func (s *Socket) servePost(w http.ResponseWriter, r *http.Request) {
 	if s.posting && s.state != stateClosed {
 		s.mu.Unlock()
 		s.finish(&CloseError{Reason: ReasonTransportError, Remote: true, Err: errPostOverlap}, nil)
+		leaveBody(http.NewResponseController(w))
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
@@ -304,8 +305,10 @@ func (s *Socket) receive(w http.ResponseWriter, r *http.Request) ([]packet.Packe
 
 	s.mu.Lock()
 	s.body = nil
-	if status == http.StatusOK { // else the deadline holds for what net/http still reads of the body
+	if status == http.StatusOK {
 		_ = rc.SetReadDeadline(time.Time{})
+	} else {
+		leaveBody(rc)
 	}
 	s.mu.Unlock()
 	if status != http.StatusOK {
@@ -317,6 +320,10 @@ func (s *Socket) receive(w http.ResponseWriter, r *http.Request) ([]packet.Packe
 	}
 	return packets, http.StatusOK, nil
 }
+
+// leaveBody keeps net/http from waiting for the rest of a body that is refused, which may never come, before it answers.
+// If all of it has come already, the connection can be used again.
+func leaveBody(rc *http.ResponseController) { _ = rc.SetReadDeadline(time.Unix(1, 0)) }
 
 // readPost reads the body of a POST. It returns what receive does.
 func (s *Socket) readPost(w http.ResponseWriter, r *http.Request, isBinary bool) ([]byte, int, *CloseError) {
