@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
@@ -90,14 +91,17 @@ func TestAdvisory_CVE_2020_36049_nothingIsAllocatedByAClaim(t *testing.T) {
 // A thousand to one: what a message inflates to is bounded and counted like what is received.
 func TestAdvisory_CVE_2026_27571_inflatingStopsAtTheLimit(t *testing.T) {
 	const bombs = 20
-	bomb := packed(t, "4"+strings.Repeat("x", 32<<20))
+	megabyte := packed(t, strings.Repeat("x", 1<<20)) + deflateTail
+	bomb := strings.TrimSuffix(packed(t, "4")+deflateTail+strings.Repeat(megabyte, 32), deflateTail)
 	require.Less(t, len(bomb), 50_000)
-	h := newWitness()
-	w := newSite(t, h, &ServerOptions{PerMessageDeflate: true, MaxPayload: 1 << 20, ReceiveLimit: 1 << 20})
+	w := newSite(t, echo, &ServerOptions{
+		Revisions: []Revision{3, 4}, PerMessageDeflate: true, MaxPayload: 1 << 20, ReceiveLimit: 1 << 20,
+		UpgradeTimeout: time.Minute, // an upgrade that is given up gets no close frame
+	})
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	for range bombs {
-		l := w.deflateLine(Revision4)
+	for i := range bombs {
+		l := w.deflateLine(Revision3 + Revision(i%2))
 		l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: rsv1}, bomb)
 		require.Equal(t, "close 1009", l.ending())
 	}
@@ -105,12 +109,14 @@ func TestAdvisory_CVE_2026_27571_inflatingStopsAtTheLimit(t *testing.T) {
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(bombs*4<<20), "of 32 MB each")
 
 	// On a WebSocket that is not the session's yet, less is taken: only a probe may come.
-	v := w.open(Revision4)
-	a, l := w.shake(strings.Replace(v.query, "polling", "websocket", 1), "Sec-WebSocket-Extensions", "permessage-deflate")
-	require.Equal(t, http.StatusSwitchingProtocols, a.status)
-	l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: rsv1}, packed(t, "2"+strings.Repeat("x", 2*freeInput)))
-	require.Equal(t, "close 1009", l.ending())
-	v.requireEcho("untouched")
+	for _, rev := range []Revision{Revision3, Revision4} {
+		v := w.open(rev)
+		a, l := w.shake(strings.Replace(v.query, "polling", "websocket", 1), "Sec-WebSocket-Extensions", "permessage-deflate")
+		require.Equal(t, http.StatusSwitchingProtocols, a.status)
+		l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: rsv1}, packed(t, "2"+strings.Repeat("x", 2*freeInput)))
+		require.Equal(t, "close 1009", l.ending())
+		v.requireEcho("untouched")
+	}
 }
 
 func TestAdvisory_CVE_2016_10542_limitByDefault(t *testing.T) {

@@ -155,9 +155,7 @@ func TestNothingRemainsOfTenThousandSessions(t *testing.T) {
 	const batches, batch, allowance = 20, 500, 5 << 20
 	before := goleak.IgnoreCurrent()
 	var c census
-	opts := bothRevisions()
-	opts.UpgradeTimeout = 100 * time.Millisecond
-	srv := NewServer(c.handler(echo), opts)
+	srv := NewServer(c.handler(echo), bothRevisions())
 	web := newLoopback(t, srv)
 	w := &site{t: t, base: web.url + "/engine.io/", client: web.client, srv: srv}
 	var ways []leave

@@ -323,8 +323,8 @@ func (l *line) requireEcho(text string) {
 	require.Equal(l.t, "4"+text, l.text())
 }
 
-// ending reads the rest and says how the server ended it: "none", "88" and the body of the close frame in hex after that
-// of messages, then "eof".
+// ending reads the rest and says how the server ended it: "close", with code and reason if the close frame had them, or
+// what came instead.
 func (l *line) ending() string {
 	l.t.Helper()
 	defer func() { _ = l.conn.Close() }()
@@ -332,7 +332,7 @@ func (l *line) ending() string {
 		f, err := l.frame()
 		switch {
 		case err != nil:
-			return "no close frame"
+			return "no close frame: " + err.Error()
 		case f.Header.OpCode == ws.OpClose:
 			_, err := io.Copy(io.Discard, l.r)
 			if err != nil && !isReset(err) {

@@ -172,11 +172,7 @@ func (s *Socket) finish(e *CloseError, connErr error) {
 	s.ctx.end(e) // under the lock: who is told of the end finds the context done
 	s.cond.Broadcast()
 	if _, owed := conn.owes(connErr); owed { // a close frame follows, which must not cut another in two
-		kill := time.AfterFunc(goodbyeTimeout, func() { _ = conn.conn.Close() })
-		for s.writing {
-			s.cond.Wait()
-		}
-		kill.Stop()
+		s.awaitWriter(conn)
 		s.writing = true // for good
 	}
 	s.mu.Unlock()
@@ -192,6 +188,18 @@ func (s *Socket) finish(e *CloseError, connErr error) {
 		s.conf.wg.Done()
 	}
 	s.conf.log.Debug("engineio: session ended", "reason", e.Reason, "remote", e.Remote, "error", e.Err)
+}
+
+// awaitWriter waits until nobody writes to conn, which is closed if that takes too long. There is no timer where nobody
+// does: a machine that stands still for a second would close a connection on which all is well. The caller holds s.mu.
+func (s *Socket) awaitWriter(conn *stream) {
+	if !s.writing {
+		return
+	}
+	defer time.AfterFunc(goodbyeTimeout, func() { _ = conn.conn.Close() }).Stop()
+	for s.writing {
+		s.cond.Wait()
+	}
 }
 
 // closedError is what calls on a session return that is closing or has ended. The caller holds s.mu.
