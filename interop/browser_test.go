@@ -2,26 +2,10 @@ package interop
 
 import (
 	"context"
-	"encoding/base64"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	wt "github.com/bigcompany/mesh/engineio/webtransport"
 )
-
-// TestBrowserWebTransport runs each exchange over WebTransport between the stock client in Chromium, on a page of another
-// origin that knows the certificate by its hash, and our server.
-func TestBrowserWebTransport(t *testing.T) {
-	t.Parallel()
-	certificate, hash, err := wt.SelfSigned("127.0.0.1")
-	require.NoError(t, err)
-	client := peerClient{StartBrowser(t, "6.6.8"), map[string]any{
-		"serverCertificateHashes": []string{base64.StdEncoding.EncodeToString(hash[:])},
-	}}
-	server := &ourServer{certificate: certificate, origins: []string{"*"}}
-	browserCells(t, webtransportModes, client, server)
-}
 
 func browserCells(t *testing.T, modes []mode, client clientSide, server serverSide) {
 	t.Helper()

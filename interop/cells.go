@@ -221,7 +221,8 @@ var shortBeat = beat{interval: 200 * time.Millisecond, timeout: 2 * time.Second}
 
 const lively = 2500 * time.Millisecond
 
-// silenced cuts the ends off from each other, with no connection closed, and expects the end that is to notice to tell.
+// silenced cuts the ends off from each other, with no connection closed, and expects the end that is to notice to tell, and
+// not to have told before.
 func silenced(notices func(client, server party) party) exchange {
 	return func(ctx context.Context, c clientSide, s serverSide, mode mode) error {
 		set := setup{mode: mode, beat: shortBeat}
@@ -232,6 +233,7 @@ func silenced(notices func(client, server party) party) exchange {
 			if err := r.trafficAfter(ctx, lively); err != nil {
 				return err
 			}
+			since := time.Now()
 			r.silence()
 			reason, err := notices(client, server).closed(ctx)
 			if err != nil {
@@ -239,6 +241,9 @@ func silenced(notices func(client, server party) party) exchange {
 			}
 			if reason != "" && reason != "ping timeout" {
 				return fmt.Errorf("reason %q, want ping timeout", reason)
+			}
+			if after := time.Since(since); after < set.beat.timeout/4 {
+				return fmt.Errorf("%s %s after the silence began, and so not for it", reason, after)
 			}
 			return nil
 		})
@@ -262,7 +267,7 @@ func relayed(ctx context.Context, c clientSide, s serverSide, set setup, fn func
 		return fmt.Errorf("listen: %w", err)
 	}
 	defer func() { err = errors.Join(err, l.close()) }()
-	r, err := newRelay(ctx, l.url())
+	r, err := newRelay(ctx, l.url(), set.mode.quic())
 	if err != nil {
 		return err
 	}

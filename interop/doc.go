@@ -14,6 +14,6 @@
 // Real proxies, nginx and haproxy, stand between in some tests, each a process before the test's own server.
 //
 // The npm packages that the Node peers need are installed by the tests themselves, from the lock file, when they are
-// missing or another lock was installed. Without Node.js or a proxy its tests are skipped, and the reason is printed;
-// with INTEROP=require in the environment they fail instead.
+// missing or another lock was installed. Without Node.js, Chromium or a proxy its tests are skipped, and the reason is
+// printed; with INTEROP=require in the environment they fail instead.
 package interop

@@ -11,18 +11,40 @@ import (
 // instead. It is the only place where a test of this package may be skipped.
 func Need(t testing.TB, programs ...string) {
 	t.Helper()
-	var missing []string
+	err := find(programs...)
+	switch {
+	case err == nil:
+	case required():
+		t.Fatal(err)
+	default:
+		t.Skip(err)
+	}
+}
+
+// missingError is a list of programs.
+type missingError []string
+
+func (e missingError) Error() string {
+	return "interop: " + e.reason()
+}
+
+func (e missingError) reason() string {
+	return "these programs are not on the PATH: " + strings.Join(e, ", ")
+}
+
+// find returns a missingError unless every one of the programs is on the PATH.
+func find(programs ...string) error {
+	var missing missingError
 	for _, p := range programs {
 		if _, err := exec.LookPath(p); err != nil {
 			missing = append(missing, p)
 		}
 	}
-	if len(missing) == 0 {
-		return
+	if len(missing) > 0 {
+		return missing
 	}
-	const format = "interop: these programs are not on the PATH: %s"
-	if os.Getenv("INTEROP") == "require" {
-		t.Fatalf(format, strings.Join(missing, ", "))
-	}
-	t.Skipf(format, strings.Join(missing, ", "))
+	return nil
 }
+
+// required tells whether a missing program is a failure.
+func required() bool { return os.Getenv("INTEROP") == "require" }

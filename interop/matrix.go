@@ -2,6 +2,7 @@ package interop
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -31,6 +32,7 @@ type outcome struct {
 // results are the outcomes of one pair, in the order of modes and cells.
 type results struct {
 	pair     pair
+	notRun   string // why there are no outcomes; empty if there are
 	outcomes []outcome
 	stderr   string // what the peers had to say, if anything failed
 }
@@ -71,7 +73,10 @@ func (r *runner) run(ctx context.Context, pairs []pair) []results {
 // outcomes are what there is to find out about a pair.
 func (r *runner) outcomes(p pair) []outcome {
 	var list []outcome
-	for _, m := range modes {
+	if p.unavailable != "" {
+		return nil
+	}
+	for _, m := range p.modes() {
 		for _, c := range cells {
 			if c.in(m) && (r.skip == nil || !r.skip(p, m, c)) {
 				list = append(list, outcome{mode: m, cell: c, fault: faultOf(p, m, c)})
@@ -83,11 +88,14 @@ func (r *runner) outcomes(p pair) []outcome {
 
 // pair runs all exchanges of a pair.
 func (r *runner) pair(ctx context.Context, p pair) results {
-	res := results{pair: p, outcomes: r.outcomes(p)}
+	res := results{pair: p, notRun: p.unavailable, outcomes: r.outcomes(p)}
 	if len(res.outcomes) == 0 {
 		return res
 	}
 	client, server, stop, err := p.start(ctx)
+	if missing, ok := errors.AsType[missingError](err); ok && !required() {
+		return results{pair: p, notRun: missing.reason()}
+	}
 	if err != nil {
 		for i := range res.outcomes {
 			res.outcomes[i].err = err
@@ -175,7 +183,9 @@ func RunMatrix(ctx context.Context, only []string, progress func(string)) (*Matr
 	}
 	r := newRunner(rows)
 	r.done = func(res results) {
-		if len(res.outcomes) > 0 {
+		if res.notRun != "" {
+			progress(fmt.Sprintf("%s, revision %d: not run", res.pair, res.pair.revision))
+		} else if len(res.outcomes) > 0 {
 			progress(fmt.Sprintf("%s, revision %d: done", res.pair, res.pair.revision))
 		}
 	}

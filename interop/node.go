@@ -39,28 +39,29 @@ func RunNode(ctx context.Context, script string, args ...string) (*Peer, error) 
 // StartNode is RunNode until t ends.
 func StartNode(t testing.TB, script string, args ...string) *Peer {
 	t.Helper()
-	return startNode(t.Context(), t, script, args...)
-}
-
-func startNode(ctx context.Context, t testing.TB, script string, args ...string) *Peer {
-	t.Helper()
 	Need(t, "node", "npm")
-	p, err := RunNode(ctx, script, args...)
+	p, err := RunNode(t.Context(), script, args...)
 	return p.during(t, err)
 }
 
-// StartBrowser runs an engine.io-client in headless Chromium.
+// RunBrowser runs an engine.io-client in headless Chromium, until Quit. The end of ctx does not kill it before it has
+// cleared the browser's folder.
+func RunBrowser(ctx context.Context, version string) (*Peer, error) {
+	if err := find("chromium"); err != nil {
+		return nil, err
+	}
+	return RunNode(context.WithoutCancel(ctx), browserPeer, version)
+}
+
+// StartBrowser is RunBrowser until t ends.
 func StartBrowser(t testing.TB, version string) *Peer {
 	t.Helper()
-	Need(t, "chromium")
-	// Neither the end of t's context nor the cleanup may kill it before it has cleared the browser's folder.
-	p := startNode(context.WithoutCancel(t.Context()), t, browserPeer, version)
+	Need(t, "chromium", "node", "npm")
+	p, err := RunBrowser(t.Context(), version)
+	p.during(t, err)
 	t.Cleanup(func() {
-		_ = p.in.Close()
-		select {
-		case <-p.exited:
-		case <-time.After(AwaitTimeout):
-			t.Errorf("interop: %s does not end with its input", p.name)
+		if err := p.Quit(); err != nil {
+			t.Error(err)
 		}
 	})
 	return p

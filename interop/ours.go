@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"sync"
 	"time"
 
@@ -150,25 +149,25 @@ func (o *ourServer) listen(ctx context.Context, set setup) (listening, error) {
 		handler = o.front(handler)
 	}
 	l.http = httptest.NewUnstartedServer(handler)
+	if set.mode.quic() {
+		tcp, udp, err := listenBoth(ctx)
+		if err != nil {
+			return nil, errors.Join(err, l.close())
+		}
+		_ = l.http.Listener.Close()
+		l.http.Listener = tcp
+		l.serveQUIC(udp, o.certificate)
+	}
 	if o.tls != nil {
 		l.startTLS(o.tls)
 	} else {
 		l.http.Start()
 	}
-	if slices.Contains(set.mode.transports(), "webtransport") {
-		if err := l.listenQUIC(ctx, o.certificate); err != nil {
-			return nil, errors.Join(err, l.close())
-		}
-	}
 	return l, nil
 }
 
-// listenQUIC listens on the same port as the HTTP server.
-func (l *ourListening) listenQUIC(ctx context.Context, certificate tls.Certificate) error {
-	conn, err := new(net.ListenConfig).ListenPacket(ctx, "udp", l.http.Listener.Addr().String())
-	if err != nil {
-		return err
-	}
+// serveQUIC serves WebTransport on conn, and closes it.
+func (l *ourListening) serveQUIC(conn net.PacketConn, certificate tls.Certificate) {
 	l.quic = wt.NewServer(l.engine, &wt.ServerOptions{
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{certificate}},
 	})
@@ -176,7 +175,6 @@ func (l *ourListening) listenQUIC(ctx context.Context, certificate tls.Certifica
 		_ = l.quic.Serve(conn)
 		_ = conn.Close()
 	})
-	return nil
 }
 
 func (l *ourListening) startTLS(config *tls.Config) {
@@ -211,6 +209,7 @@ func (l *ourListening) close() error {
 type ourClient struct {
 	revision engineio.Revision
 	http     *http.Client // nil: the session's own
+	quic     *wt.Dialer   // nil: no WebTransport
 	ctx      context.Context
 	cancel   context.CancelFunc
 	sessions *sync.WaitGroup
@@ -228,11 +227,15 @@ func (c ourClient) stop() {
 }
 
 func (c ourClient) dial(ctx context.Context, url string, set setup) (party, error) {
-	s, err := engineio.Dial(ctx, url, &engineio.DialOptions{
+	opts := &engineio.DialOptions{
 		Revision:   c.revision,
 		Transports: ourTransports(set.mode),
 		HTTPClient: c.http,
-	})
+	}
+	if c.quic != nil {
+		opts.WebTransport = c.quic.Dial
+	}
+	s, err := engineio.Dial(ctx, url, opts)
 	if err != nil {
 		return nil, err
 	}

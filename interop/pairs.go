@@ -2,9 +2,13 @@ package interop
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
 	"fmt"
 
 	"github.com/bigcompany/mesh/engineio"
+	wt "github.com/bigcompany/mesh/engineio/webtransport"
 )
 
 // Googollee stands where a version does: v1.4.2 of Googollee's library, the last one.
@@ -15,6 +19,8 @@ type pair struct {
 	client, server string
 	revision       engineio.Revision // that they speak
 	options        map[string]any    // of the server's library
+	webtransport   bool              // instead of polling and WebSocket; the client, if it is not ours, is in Chromium
+	unavailable    string            // why it cannot be run
 }
 
 // Servers of engine.io 4 and later speak revision 3 if they are told to.
@@ -35,6 +41,14 @@ var ourPairs = []pair{
 	{client: ourEnd, server: "6.6.12", revision: engineio.Revision3, options: allowEIO3},
 	{client: ourEnd, server: "6.6.12", revision: engineio.Revision4},
 	{client: ourEnd, server: Googollee, revision: engineio.Revision3},
+
+	{client: "6.6.8", server: ourEnd, revision: engineio.Revision4, webtransport: true},
+	{client: ourEnd, server: ourEnd, revision: engineio.Revision4, webtransport: true},
+	{
+		client: ourEnd, server: "6.6.12", revision: engineio.Revision4, webtransport: true,
+		unavailable: "its WebTransport comes with a package apart, @fails-components/webtransport, of which npm does not have " +
+			"the native part",
+	},
 }
 
 // references are pairs of which neither is ours. Each peer with its own kind comes first. The others show what remains
@@ -54,18 +68,40 @@ var references = []pair{
 }
 
 func (p pair) String() string {
-	return fmt.Sprintf("%s and %s", clientName(p.client), serverName(p.server))
+	s := fmt.Sprintf("%s and %s", p.clientName(), serverName(p.server))
+	if p.webtransport {
+		s += " over WebTransport"
+	}
+	return s
+}
+
+func (p pair) clientName() string {
+	if p.webtransport && p.client != ourEnd {
+		return clientName(p.client) + " in Chromium"
+	}
+	return clientName(p.client)
+}
+
+func (p pair) modes() []mode {
+	if p.webtransport {
+		return webtransportModes
+	}
+	return modes
 }
 
 // isOurs tells a row of the table from a reference.
 func (p pair) isOurs() bool { return p.client == ourEnd || p.server == ourEnd }
 
-// peer names the end that is not ourEnd, if one is.
+// peer names the end that is not ourEnd.
 func (p pair) peer() string {
-	if p.server == ourEnd {
-		return clientName(p.client)
+	switch {
+	case p.client == ourEnd && p.server == ourEnd:
+		return "this project's client"
+	case p.server == ourEnd:
+		return p.clientName()
+	default:
+		return serverName(p.server)
 	}
-	return serverName(p.server)
 }
 
 func clientName(version string) string {
@@ -90,6 +126,9 @@ func serverName(version string) string {
 
 // start starts what the two ends run in, and returns what stops it and then returns what the processes had to say.
 func (p pair) start(ctx context.Context) (c clientSide, s serverSide, stop func() (stderr string), err error) {
+	if p.webtransport {
+		return p.startWebTransport(ctx)
+	}
 	var peers []*Peer
 	client := makeOurClient(p.revision)
 	stop = func() (stderr string) {
@@ -122,4 +161,32 @@ func (p pair) start(ctx context.Context) (c clientSide, s serverSide, stop func(
 		return nil, nil, nil, err
 	}
 	return c, s, stop, nil
+}
+
+// startWebTransport is start for our server with a certificate of its own, which the client trusts: a page, of another
+// origin, by its hash.
+func (p pair) startWebTransport(ctx context.Context) (c clientSide, s serverSide, stop func() (stderr string), err error) {
+	certificate, hash, err := wt.SelfSigned("127.0.0.1")
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	s = &ourServer{certificate: certificate, origins: []string{"*"}}
+	if p.client != ourEnd {
+		page, err := RunBrowser(ctx, p.client)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		options := map[string]any{"serverCertificateHashes": []string{base64.StdEncoding.EncodeToString(hash[:])}}
+		return peerClient{page, options}, s, func() string {
+			if err := page.Quit(); err != nil {
+				return page.Stderr() + err.Error()
+			}
+			return page.Stderr()
+		}, nil
+	}
+	client := makeOurClient(p.revision)
+	trusted := x509.NewCertPool()
+	trusted.AddCert(certificate.Leaf)
+	client.quic = &wt.Dialer{TLSConfig: &tls.Config{RootCAs: trusted}}
+	return client, s, func() string { client.stop(); return "" }, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 )
 
@@ -19,8 +20,8 @@ const (
 	webtransportLater mode = "upgrade to webtransport" // from polling
 )
 
-// modes are those of all peers, and webtransportModes those of browsers and ours. A mark in the matrix is one of modes, in
-// this order.
+// modes are those of all peers, and webtransportModes those of browsers and ours. The marks of a row are for the one or the
+// other, in this order.
 var (
 	modes             = []mode{polling, websocket, upgrade}
 	webtransportModes = []mode{webtransport, webtransportLater}
@@ -39,6 +40,9 @@ func (m mode) transports() []string {
 
 func (m mode) upgrades() bool { return m == upgrade || m == webtransportLater }
 
+// quic tells whether the mode needs UDP too.
+func (m mode) quic() bool { return slices.Contains(webtransportModes, m) }
+
 // title says it to people.
 func (m mode) title() string {
 	switch m {
@@ -46,6 +50,10 @@ func (m mode) title() string {
 		return "WebSocket"
 	case upgrade:
 		return "upgrade from polling to WebSocket"
+	case webtransport:
+		return "WebTransport from the start"
+	case webtransportLater:
+		return "upgrade from polling to WebTransport"
 	default:
 		return string(m)
 	}

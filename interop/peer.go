@@ -199,6 +199,19 @@ func (p *Peer) Kill() {
 	<-p.exited
 }
 
+// Quit closes the process's input, at which it is to end, and waits until it is gone. One that stays is killed, and that is
+// the error.
+func (p *Peer) Quit() error {
+	_ = p.in.Close()
+	select {
+	case <-p.exited:
+		return nil
+	case <-time.After(AwaitTimeout):
+		p.Kill()
+		return fmt.Errorf("interop: %s does not end with its input", p.name)
+	}
+}
+
 // Stderr returns what the process wrote to its standard error so far.
 func (p *Peer) Stderr() string {
 	p.mu.Lock()

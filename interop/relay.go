@@ -9,33 +9,41 @@ import (
 	"time"
 )
 
-// relay carries the connections between a client and a server, until it is told to be silent. From then on each end
-// finds its connections as open as before, and new ones are accepted, but nothing arrives any more, as if the other end
-// were stopped or its cable cut.
+// relay carries the connections between a client and a server, and if need be UDP packets on the same port, until it is
+// told to be silent. From then on each end finds its connections as open as before, and new ones are accepted, but nothing
+// arrives any more, as if the other end were stopped or its cable cut.
 type relay struct {
 	target   url.URL
 	listener net.Listener
+	packets  *net.UDPConn  // nil without UDP
 	silent   chan struct{} // closed by silence
 	passed   chan struct{} // holds an element if something came from the client since it was last looked at
 	running  sync.WaitGroup
 
 	mu     sync.Mutex
-	conns  []net.Conn
+	conns  []net.Conn // to both ends, but for packets, which has all clients
 	closed bool
 }
 
-// newRelay relays to the server at a URL. It ends with close, and dials while ctx lasts.
-func newRelay(ctx context.Context, target string) (*relay, error) {
+// newRelay relays to the server at a URL, and with udp packets too. It ends with close, and dials while ctx lasts.
+func newRelay(ctx context.Context, target string, udp bool) (*relay, error) {
 	u, err := url.Parse(target)
 	if err != nil {
 		return nil, fmt.Errorf("relay: %w", err)
 	}
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	r := &relay{target: *u, silent: make(chan struct{}), passed: make(chan struct{}, 1)}
+	if udp {
+		r.listener, r.packets, err = listenBoth(ctx)
+	} else {
+		r.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("relay: %w", err)
 	}
-	r := &relay{target: *u, listener: l, silent: make(chan struct{}), passed: make(chan struct{}, 1)}
 	r.running.Go(func() { r.accept(ctx) })
+	if udp {
+		r.running.Go(func() { r.carryPackets(ctx) })
+	}
 	return r, nil
 }
 
@@ -77,6 +85,9 @@ func (r *relay) close() {
 	}
 	r.mu.Unlock()
 	_ = r.listener.Close()
+	if r.packets != nil {
+		_ = r.packets.Close()
+	}
 	r.running.Wait()
 }
 
@@ -107,14 +118,22 @@ func (r *relay) accept(ctx context.Context) {
 			continue
 		}
 		if r.keep(out) {
-			r.running.Go(func() { r.pump(in, out, r.passed) })
-			r.running.Go(func() { r.pump(out, in, nil) })
+			r.running.Go(func() { r.pump(in, out, r.pass) })
+			r.running.Go(func() { r.pump(out, in, func() {}) })
 		}
 	}
 }
 
+// pass notes that something came from the client.
+func (r *relay) pass() {
+	select {
+	case r.passed <- struct{}{}:
+	default:
+	}
+}
+
 // pump copies until there is silence, in which not even the end of a connection is passed on.
-func (r *relay) pump(from, to net.Conn, passed chan<- struct{}) {
+func (r *relay) pump(from, to net.Conn, pass func()) {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buf)
@@ -122,10 +141,7 @@ func (r *relay) pump(from, to net.Conn, passed chan<- struct{}) {
 			return
 		}
 		if n > 0 {
-			select {
-			case passed <- struct{}{}:
-			default:
-			}
+			pass()
 			if _, err := to.Write(buf[:n]); err != nil {
 				_ = from.Close()
 				return

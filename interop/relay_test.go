@@ -15,7 +15,7 @@ func TestRelayCarriesUntilItIsSilent(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()
-	r, err := newRelay(t.Context(), "http://"+l.Addr().String()+"/path/")
+	r, err := newRelay(t.Context(), "http://"+l.Addr().String()+"/path/", false)
 	require.NoError(t, err)
 	defer r.close()
 	require.True(t, strings.HasSuffix(r.url(), "/path/"))
@@ -42,4 +42,51 @@ func TestRelayCarriesUntilItIsSilent(t *testing.T) {
 	n, err := server.Read(buf)
 	require.Zero(t, n)
 	require.ErrorContains(t, err, "timeout", "neither what is sent nor the end of the connection arrives")
+}
+
+func TestRelayCarriesPacketsUntilItIsSilent(t *testing.T) {
+	t.Parallel()
+	tcp, server, err := listenBoth(t.Context())
+	require.NoError(t, err)
+	defer tcp.Close()
+	defer server.Close()
+	r, err := newRelay(t.Context(), "http://"+tcp.Addr().String()+"/path/", true)
+	require.NoError(t, err)
+	defer r.close()
+	require.NoError(t, server.SetDeadline(time.Now().Add(AwaitTimeout)))
+
+	buf := make([]byte, 8)
+	var addresses []net.Addr
+	var clients []net.Conn
+	for _, name := range []string{"a", "b"} {
+		client, err := net.Dial("udp", r.listener.Addr().String())
+		require.NoError(t, err)
+		defer client.Close()
+		require.NoError(t, client.SetDeadline(time.Now().Add(AwaitTimeout)))
+		_, err = client.Write([]byte(name))
+		require.NoError(t, err)
+		n, from, err := server.ReadFrom(buf)
+		require.NoError(t, err)
+		require.Equal(t, name, string(buf[:n]))
+		clients, addresses = append(clients, client), append(addresses, from)
+	}
+	for i, name := range []string{"to a", "to b"} {
+		_, err = server.WriteTo([]byte(name), addresses[i])
+		require.NoError(t, err)
+		n, err := clients[i].Read(buf)
+		require.NoError(t, err)
+		require.Equal(t, name, string(buf[:n]))
+	}
+
+	r.silence()
+	_, err = clients[0].Write([]byte("lost"))
+	require.NoError(t, err)
+	_, err = server.WriteTo([]byte("lost"), addresses[0])
+	require.NoError(t, err)
+	for _, end := range []net.Conn{clients[0], server} {
+		require.NoError(t, end.SetReadDeadline(time.Now().Add(50*time.Millisecond)))
+		n, err := end.Read(buf)
+		require.Zero(t, n)
+		require.ErrorContains(t, err, "timeout")
+	}
 }

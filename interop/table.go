@@ -20,6 +20,7 @@ const (
 	peersFault  verdict = "peer's fault"
 	fails       verdict = "fails"
 	notPossible verdict = "not possible" // in this mode
+	notRun      verdict = "not run"
 )
 
 // Matrix says what works with what: the results of our pairs, each with what the references say about it.
@@ -32,7 +33,8 @@ type Matrix struct {
 type row struct {
 	Peer     string            `json:"peer"`
 	Revision engineio.Revision `json:"revision"`
-	Cells    []mark            `json:"cells"` // by exchange, and for each by mode
+	Cells    []mark            `json:"cells"`            // by exchange, and for each by mode
+	NotRun   string            `json:"notRun,omitempty"` // why it was not run; only what goes over WebTransport may not be
 }
 
 type mark struct {
@@ -65,10 +67,13 @@ func newMatrix(all []results) *Matrix {
 		if !res.pair.isOurs() {
 			continue
 		}
-		r := row{Peer: res.pair.peer(), Revision: res.pair.revision}
+		r := row{Peer: res.pair.peer(), Revision: res.pair.revision, NotRun: res.notRun}
 		for _, c := range cells {
-			for _, m := range modes {
+			for _, m := range res.pair.modes() {
 				k := mark{Exchange: c.name, Mode: m, Verdict: notPossible}
+				if r.NotRun != "" && c.in(m) {
+					k.Verdict = notRun
+				}
 				i := slices.IndexFunc(res.outcomes, func(o outcome) bool { return o.mode == m && o.cell.name == c.name })
 				if i >= 0 {
 					o := res.outcomes[i]
@@ -115,13 +120,56 @@ func (x *Matrix) WriteJSON(w io.Writer) error {
 	return e.Encode(x)
 }
 
-// WriteMarkdown writes a table for people, in columns that stand below each other in a terminal too.
+// WriteMarkdown writes tables for people, in columns that stand below each other in a terminal too: one for WebTransport,
+// the other for all else.
 func (x *Matrix) WriteMarkdown(w io.Writer) error {
+	var b strings.Builder
+	var most, over []row
+	for _, r := range x.Rows {
+		if r.isOver(webtransportModes) {
+			over = append(over, r)
+		} else {
+			most = append(most, r)
+		}
+	}
+	if len(most) > 0 {
+		writeTable(&b, most, modes)
+	}
+	if len(over) > 0 {
+		if len(most) > 0 {
+			b.WriteString("\n")
+		}
+		b.WriteString(wrap("With two marks a column: "+legend(webtransportModes)+".", 120, ""))
+		b.WriteString("\n")
+		writeTable(&b, over, webtransportModes)
+		for _, r := range over {
+			if r.NotRun != "" {
+				b.WriteString("\n" + wrap(fmt.Sprintf("%s was not run over WebTransport: %s.", r.Peer, r.NotRun), 120, ""))
+			}
+		}
+	}
+	if len(x.Notes) > 0 {
+		b.WriteString("\n")
+	}
+	for i, n := range x.Notes {
+		text := fmt.Sprintf("%d. %s As between %s.", i+1, n.Reason, strings.Join(n.ShownBy, "; between "))
+		b.WriteString(wrap(text, 120, "   "))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (r row) isOver(modes []mode) bool {
+	return slices.ContainsFunc(r.Cells, func(k mark) bool { return slices.Contains(modes, k.Mode) })
+}
+
+// writeTable writes rows that have marks in these modes.
+func writeTable(b *strings.Builder, rows []row, modes []mode) {
 	lines := [][]string{{"peer", "revision"}}
 	for _, c := range cells {
 		lines[0] = append(lines[0], c.name)
 	}
-	for _, r := range x.Rows {
+	for _, r := range rows {
 		line := []string{r.Peer, strconv.Itoa(int(r.Revision))}
 		for of := range slices.Chunk(r.Cells, len(modes)) {
 			var marks []string
@@ -142,22 +190,12 @@ func (x *Matrix) WriteMarkdown(w io.Writer) error {
 	for i, n := range widths {
 		rule[i] = strings.Repeat("-", n)
 	}
-	var b strings.Builder
 	for _, line := range slices.Insert(lines, 1, rule) {
 		for i, s := range line {
-			fmt.Fprintf(&b, "| %-*s ", widths[i], s)
+			fmt.Fprintf(b, "| %-*s ", widths[i], s)
 		}
 		b.WriteString("|\n")
 	}
-	if len(x.Notes) > 0 {
-		b.WriteString("\n")
-	}
-	for i, n := range x.Notes {
-		text := fmt.Sprintf("%d. %s As between %s.", i+1, n.Reason, strings.Join(n.ShownBy, "; between "))
-		b.WriteString(wrap(text, 120, "   "))
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
 }
 
 func (k mark) symbol() string {
@@ -168,6 +206,8 @@ func (k mark) symbol() string {
 		return superscript(k.Note)
 	case fails:
 		return "✗"
+	case notRun:
+		return "?"
 	case notPossible:
 	}
 	return "–"
@@ -203,8 +243,10 @@ func wrap(text string, width int, indent string) string {
 	return b.String() + "\n"
 }
 
-// Legend names what the marks of a column stand for.
-func Legend() string {
+// Legends name what the marks of a column stand for, in each of the two tables.
+func Legends() (most, webTransport string) { return legend(modes), legend(webtransportModes) }
+
+func legend(modes []mode) string {
 	var names []string
 	for _, m := range modes {
 		names = append(names, m.title())

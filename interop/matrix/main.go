@@ -37,6 +37,7 @@ type flags struct {
 // run executes one command line and returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var f flags
+	most, webTransport := interop.Legends()
 	cmd := &cobra.Command{
 		Use:   "matrix",
 		Short: "Run this project's server and client with those of others",
@@ -44,17 +45,23 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 its client with their servers, and prints a table in Markdown: a row a peer, a column
 an exchange, and in it a mark a way to use the transports:
 
-  ` + interop.Legend() + `
+  ` + most + `
+
+and, in a second table, of browsers and of this project's two ends:
+
+  ` + webTransport + `
 
 A ✓ is an exchange that works. A number stands for one that does not, because of the
 peer, as the note below the table says: two peers without this project fail in the same
 way, which was seen in the same run. A ✗ is a failure of this project, and a – is what
-does not apply.
+does not apply. A ? was not run, for the reason that is given.
 
 The exchanges:
 ` + interop.DescribeColumns() + `
-It needs Node.js, npm and Go, and takes about half a minute. The table goes to standard
-output, progress to standard error. The exit status is not zero if there is a ✗.`,
+It needs Node.js, npm, Go and Chromium, and takes about half a minute. Without Chromium
+its row is not run; with INTEROP=require in the environment that is a failure. The tables
+go to standard output, progress to standard error. The exit status is not zero if there is
+a ✗.`,
 		Example: `  go run ./interop/matrix
   go run ./interop/matrix --only 6.6.8,6.6.12
   go run ./interop/matrix --json > matrix.json`,

@@ -41,7 +41,11 @@ function commands (req, res) {
   res.write('\n')
   const lines = readline.createInterface({ input: process.stdin })
   lines.on('line', line => res.write('data: ' + line + '\n\n'))
-  lines.on('close', () => process.kill(-browser.pid, 'SIGKILL')) // it and its children, which are a group
+  lines.on('close', end)
+}
+
+function end () {
+  process.kill(-browser.pid, 'SIGKILL') // it and its children, which are a group
 }
 
 function events (req, res) {
@@ -75,6 +79,7 @@ server.listen(0, '127.0.0.1', function () {
   // What it says of a machine without a desktop is of no use.
   browser.stderr.on('data', text => process.stderr.write(String(text).replace(/^.*\bdbus\b.*\n/gm, '')))
   browser.on('exit', () => clear(profile, 100))
+  process.on('SIGINT', end) // that of a terminal reaches all that runs in it, but for the browser
 })
 
 // clear removes the browser's folder and ends. The last of its children may still be about to write there.
