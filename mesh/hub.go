@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh/gateway"
 )
 
 // hub connects the clients of a mesh. What a client sends is dealt with on the goroutine that reads its session, all
@@ -103,24 +104,32 @@ func (h *hub) serveOwn(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = io.WriteString(w, "This is the hub of a mesh. Its clients connect to "+h.path+"/\n")
 	default:
-		http.NotFound(w, r)
+		browser.ServeHTTP(w, r)
 	}
 }
+
+// browser serves what pages load.
+var browser = gateway.Handler()
 
 // serveMounted serves the hub in somebody else's server.
 func (h *hub) serveMounted(w http.ResponseWriter, r *http.Request) {
 	i := strings.LastIndex(r.URL.Path+"/", h.path+"/")
 	if i < 0 {
-		http.NotFound(w, r)
+		browser.ServeHTTP(w, from(r, strings.LastIndexByte(r.URL.Path, '/')))
 		return
 	}
-	if i > 0 {
-		inner, u := *r, *r.URL
-		u.Path, u.RawPath = u.Path[i:], ""
-		inner.URL = &u
-		r = &inner
+	h.server.ServeHTTP(w, from(r, i))
+}
+
+// from returns the request without what comes before a place in its path.
+func from(r *http.Request, i int) *http.Request {
+	if i <= 0 {
+		return r
 	}
-	h.server.ServeHTTP(w, r)
+	inner, u := *r, *r.URL
+	u.Path, u.RawPath = u.Path[i:], ""
+	inner.URL = &u
+	return &inner
 }
 
 // ServeSocket serves one peer. It is engineio's, and is exported for that alone.

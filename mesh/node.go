@@ -232,7 +232,9 @@ func (n *Node) Flush(ctx context.Context) error {
 var errNoHub = errors.New("mesh: this node is no hub")
 
 // ServeHTTP serves the hub's Engine.IO, for those who mount a hub in a server of their own, under any prefix: what comes
-// before the path of Engine.IO does not matter. The server must not end before the hub is closed; with http.Server:
+// before the path of Engine.IO does not matter. Nor does it before /mesh.js and /mesh.mjs, the client for browsers, which
+// finds its hub under the prefix that it was loaded from. The server must not end before the hub is closed; with
+// http.Server:
 //
 //	srv.RegisterOnShutdown(func() { hub.Close() })
 //

@@ -295,6 +295,7 @@ func TestOriginal_UnknownPathsDoNotHurtAHub(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	for path, want := range map[string]int{
 		"/": 200, "/unknown": 404, "/engine.io": 400, "/engine.io/": 400, "/engine.iox": 404, "/index.html": 404, "/%00": 404, "//": 404,
+		"/mesh.js": 200, "/mesh.mjs": 200, "/mesh.d.ts": 200, "/deeper/mesh.js": 404,
 	} {
 		resp, err := http.Get("http://" + hub.Addr() + path)
 		require.NoError(t, err)

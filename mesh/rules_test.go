@@ -426,7 +426,10 @@ func TestHubUnderAPrefixOfAnotherServer(t *testing.T) {
 		flush(t, c)
 		require.NoError(t, c.Close())
 	}
-	for path, want := range map[string]int{"/plain/": 404, "/plain/engine.iox": 404, "/plain/engine.io": 400, "/other": 404} {
+	for path, want := range map[string]int{
+		"/plain/": 404, "/plain/engine.iox": 404, "/plain/engine.io": 400, "/other": 404,
+		"/plain/mesh.js": 200, "/plain/deep/er/mesh.mjs": 200, "/stripped/mesh.d.ts": 200, "/plain/mesh.js/": 404,
+	} {
 		resp, err := http.Get(srv.URL + path)
 		require.NoError(t, err)
 		require.NoError(t, resp.Body.Close())

@@ -1,0 +1,185 @@
+// client is a node of a mesh: see mesh.d.ts.
+function client () {
+	const key = crypto.getRandomValues(new Uint32Array(4)).join('-')
+	const listeners = new Set()
+	const anys = new Set()
+	const watchers = new Set()
+	const queue = []
+	let queued = 0
+	let attempt = 0
+	let options, url, auth, callback, current, hub, timer, stale
+
+	const self = {
+		id: '',
+
+		connect (o, fn) {
+			const all = Object.assign({ transports: ['polling', 'websocket'] }, o)
+			url = locate(all)
+			self.close()
+			options = all
+			auth = { user: all.user, password: all.password }
+			callback = fn
+			dial()
+			return self
+		},
+
+		close () {
+			clearTimeout(timer)
+			if (current) current.close()
+			current = hub = null
+			attempt = 0
+			report('disconnected')
+		},
+
+		on (name, fn, once) {
+			if (!isHubs(name) && !allowed(name, true)) throw fail('no name to listen to: ' + name, 'name')
+			listeners.add({ name, fn, once, parts: name.split('::') })
+			return announce()
+		},
+
+		once: (name, fn) => self.on(name, fn, true),
+
+		off (name, fn) {
+			for (const l of listeners) if (l.name === name && (!fn || l.fn === fn)) listeners.delete(l)
+			return announce()
+		},
+
+		onAny: fn => (anys.add(fn), self),
+		offAny: fn => (anys.delete(fn), self),
+		onState: fn => (watchers.add(fn), self),
+		offState: fn => (watchers.delete(fn), self),
+
+		emit (name, payload) {
+			const event = { event: name, payload, from: self.id }
+			if (isHubs(name)) {
+				if (!hub || hub.node) throw fail('no hub to ask for ' + name, 'no-hub')
+				current.send('4' + ascii({ event: name, payload }))
+				return true
+			}
+			if (!allowed(name)) throw fail('no name to emit: ' + name, 'name')
+			const entry = { name: ascii(name), payload: ascii(payload) }
+			entry.size = entry.name.length + entry.payload.length + 256 // more than the packet has, but for credentials
+			if (entry.size > LARGEST) throw fail(name + ' is larger than 1 MB', 'too-large')
+			if (queued + entry.size + (current ? current.waiting() : 0) > QUEUE) throw fail('too much waits', 'queue-full')
+			queue.push(entry)
+			queued += entry.size
+			if (current) current.flush()
+			for (const fn of anys) call(fn, event)
+			hear(event)
+			return true
+		}
+	}
+	self.emitter = self // where the original has it
+	report('disconnected')
+	return self
+
+	function hear (event) {
+		const parts = event.event.split('::')
+		for (const l of [...listeners]) {
+			if (!listeners.has(l) || isHubs(l.name) !== isHubs(event.event) || !matches(l.parts, parts)) continue
+			if (l.once && listeners.delete(l)) announce()
+			call(l.fn, event)
+		}
+	}
+
+	// call has the name in this.event, as the original. What a listener throws is for the page to hear of.
+	function call (fn, event) {
+		self.event = event.event
+		try {
+			fn.call(self, event.payload, event)
+		} catch (error) {
+			setTimeout(() => { throw error })
+		}
+	}
+
+	// announce tells the hub what is listened to, once for all that changes in a row.
+	function announce () {
+		stale = true
+		Promise.resolve().then(() => current && current.flush())
+		return self
+	}
+
+	function handshake (mesh) {
+		const table = {}
+		for (const { name, parts } of listeners) {
+			if (isHubs(name)) continue
+			table['mesh::' + name] = { remote: true }
+			if (parts.length === 2) table[name] = { remote: true } // where the original's hub looks for it
+		}
+		const large = Object.keys(table).length > 4096 || ascii(table).length > 262144 // for our hub: it is asked for all
+		const eventTable = !large || (hub && hub.node) ? table : hub ? { 'mesh::**': {} } : {}
+		stale = large && !hub
+		return '4' + ascii({ event: 'handshake', payload: {}, eventTable, headers: { auth, mesh } })
+	}
+
+	// next returns the next packet for the hub. The original's dies of a payload that is null or absent.
+	function next () {
+		if (!hub) return
+		if (stale) return handshake()
+		const event = queue.shift()
+		if (!event) return
+		queued -= event.size
+		const payload = hub.node && (!event.payload || event.payload === 'null') ? '{}' : event.payload
+		const headers = hub.node ? ',"headers":' + ascii({ auth }) : ''
+		return `4{"event":${event.name}${payload && ',"payload":' + payload}${headers}}`
+	}
+
+	function dial () {
+		let known, refused
+		const s = current = session(url, options.transports, {
+			open ({ sid }) {
+				known = { id: sid }
+				return handshake({ v: 1, key, name: options.name })
+			},
+
+			next,
+
+			message (text) {
+				const { event, payload, from } = JSON.parse(text)
+				if (event === '$mesh.hello') known = payload
+				else if (event === '$mesh.unauthorized') s.end(refused = fail(payload.message, 'unauthorized'))
+				else if (allowed(event) || (known.v && isHubs(event))) {
+					const id = known.v ? from : payload && payload.id
+					hear({ event, payload, from: typeof id === 'string' ? id : '' })
+				}
+			},
+
+			pong () {
+				if (hub) return
+				clearTimeout(timer)
+				hub = { node: !known.v, id: known.hub || '', name: known.name || '' }
+				self.id = known.id
+				attempt = 0
+				s.flush()
+				report('connected')
+				done(null, { id: url.host, host: url.hostname, port: url.port, role: 'server', status: 'connected' })
+			},
+
+			upgrade: () => hub && report('connected'),
+
+			end (error) {
+				clearTimeout(timer)
+				current = hub = null
+				const retry = refused ? null : Math.ceil(Math.min(5000, 50 * Math.pow(2, attempt)) * (1 + Math.random()) / 2)
+				if (!refused) timer = setTimeout(dial, retry)
+				report('disconnected', error, retry)
+				attempt++
+				if (refused) done(error)
+			}
+		})
+		timer = setTimeout(() => s.end(fail('nothing answers')), TIMEOUT)
+		report('connecting')
+	}
+
+	function done (error, result) {
+		const fn = callback
+		callback = null
+		if (fn) fn(error, result)
+	}
+
+	function report (status, error = null, retry = null) {
+		const transport = status === 'connected' ? current.transport : ''
+		self.state = { status, transport, hub, error, attempt, retry }
+		for (const fn of watchers) call(fn, { event: 'state', payload: self.state })
+	}
+}

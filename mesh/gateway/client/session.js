@@ -1,0 +1,163 @@
+// unpack takes a poll's answer apart: LENGTH:PACKET in ASCII from our hubs; from the original bytes for digits and 255
+// for the colon.
+function unpack (bytes) {
+	const packets = []
+	for (let i = 0; !i || i < bytes.length;) {
+		const binary = bytes[i] < 2
+		const start = 1 + bytes.indexOf(binary ? 255 : 58, i)
+		const end = start + Number(Array.from(bytes.subarray(i + binary, start - 1), b => b % 48).join(''))
+		if (!start || !(end > start && end <= bytes.length)) throw fail('what answers is no hub')
+		packets.push(new TextDecoder().decode(bytes.subarray(start, end)))
+		i = end
+	}
+	return packets
+}
+
+// session is one of Engine.IO, revision 3. It tells its owner what happens, and sends what owner.next returns.
+function session (url, transports, owner) {
+	const abort = new AbortController()
+	const out = [] // goes before what the owner has
+	const busy = {}
+	let hello, timer, probe, ready, socket, leaving, ended
+	const self = {
+		transport: transports[0],
+		waiting: () => socket ? socket.bufferedAmount : 0,
+		send,
+		flush,
+		end,
+		close () { // when what waits has left
+			leaving = true
+			if (hello) flush()
+			else end()
+		}
+	}
+	Promise.resolve().then(() => ended || (self.transport === 'polling' ? poll() : use(dial()))).catch(end)
+	return self
+
+	function at (transport) {
+		return `${url}?EIO=3&transport=${transport}${hello ? '&sid=' + hello.sid : ''}`
+	}
+
+	function dial () {
+		return new WebSocket(at('websocket').replace('http', 'ws'))
+	}
+
+	// run makes GETs or POSTs, one after the other, but none while a WebSocket waits for their end.
+	async function run (method, next) {
+		if (busy[method]) return
+		busy[method] = true
+		try {
+			for (let body; !ended && !ready && (body = next()) !== '';) {
+				const answer = await fetch(at('polling'), { method, body, cache: 'no-store', signal: abort.signal })
+				if (!answer.ok) throw fail('the hub answered ' + answer.status)
+				const bytes = await answer.arrayBuffer()
+				if (!body) unpack(new Uint8Array(bytes)).forEach(receive)
+			}
+		} catch (error) {
+			end(error)
+		}
+		busy[method] = false
+		move()
+		if (leaving) flush()
+	}
+
+	function poll () {
+		run('GET', () => undefined)
+	}
+
+	function next () {
+		return out.shift() || owner.next()
+	}
+
+	function batch () {
+		let body = ''
+		for (let packet; (packet = next());) {
+			const part = packet.length + ':' + packet
+			if (body && body.length + part.length > (hello.maxPayload || LARGEST)) {
+				out.unshift(packet)
+				break
+			}
+			body += part
+		}
+		if (!body && leaving) end()
+		return body
+	}
+
+	function flush () {
+		if (ended || !hello) return
+		if (!socket) return run('POST', batch)
+		for (let packet; socket.readyState === 1 && (packet = next());) socket.send(packet)
+		if (leaving) end()
+	}
+
+	function send (packet) {
+		out.push(packet)
+		flush()
+	}
+
+	function receive (packet) {
+		const data = packet.slice(1)
+		if (ended || leaving) return
+		if (packet[0] === '0' && !hello) open(JSON.parse(data))
+		if (packet[0] === '1') end(fail('the hub closed'))
+		if (packet[0] === '3') {
+			clearTimeout(timer)
+			timer = setTimeout(ping, hello.pingInterval)
+			owner.pong()
+		}
+		if (packet[0] === '4') owner.message(data)
+	}
+
+	function open (packet) {
+		hello = packet
+		out.push(owner.open(hello))
+		ping() // its answer comes behind all that the hub has to say to this
+		if (!socket && transports.includes('websocket') && hello.upgrades.includes('websocket')) upgrade()
+	}
+
+	function ping () {
+		timer = setTimeout(() => end(fail('the hub is silent')), hello.pingTimeout)
+		send('2')
+	}
+
+	// upgrade looks for a WebSocket that gets through. If none does, polling goes on.
+	function upgrade () {
+		probe = dial()
+		setTimeout(() => socket || probe.close(), TIMEOUT)
+		probe.onopen = () => probe.send('2probe')
+		probe.onmessage = ({ data }) => {
+			ready = data === '3probe'
+			move()
+		}
+		probe.onclose = () => {
+			ready = false
+			poll()
+			flush()
+		}
+	}
+
+	function move () {
+		if (!ready || busy.GET || busy.POST || ended || probe.readyState !== 1) return
+		ready = false
+		probe.send('5')
+		use(probe)
+		if (!leaving) owner.upgrade()
+	}
+
+	function use (webSocket) {
+		socket = webSocket
+		self.transport = 'websocket'
+		socket.onmessage = ({ data }) => receive(data)
+		socket.onclose = ({ code }) => end(fail('the WebSocket closed, code ' + code))
+		flush()
+	}
+
+	function end (error) {
+		if (ended) return
+		ended = true
+		clearTimeout(timer)
+		abort.abort()
+		for (const s of [probe, socket]) if (s) s.onclose = s.close()
+		if (!leaving) owner.end(error)
+	}
+}

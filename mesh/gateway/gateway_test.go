@@ -1,0 +1,89 @@
+package gateway
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func request(t *testing.T, method, path, tag string) *http.Response {
+	t.Helper()
+	r := httptest.NewRequestWithContext(context.Background(), method, path, http.NoBody)
+	if tag != "" {
+		r.Header.Set("If-None-Match", tag)
+	}
+	w := httptest.NewRecorder()
+	Handler().ServeHTTP(w, r)
+	return w.Result()
+}
+
+func body(t *testing.T, r *http.Response) string {
+	t.Helper()
+	text, err := io.ReadAll(r.Body)
+	require.NoError(t, err)
+	require.NoError(t, r.Body.Close())
+	return string(text)
+}
+
+func TestFiles(t *testing.T) {
+	for path, contentType := range map[string]string{
+		"/mesh.js":   "text/javascript; charset=utf-8",
+		"/mesh.mjs":  "text/javascript; charset=utf-8",
+		"/mesh.d.ts": "application/typescript; charset=utf-8",
+	} {
+		got := request(t, http.MethodGet, path, "")
+		require.Equal(t, http.StatusOK, got.StatusCode)
+		require.Equal(t, contentType, got.Header.Get("Content-Type"))
+		require.Equal(t, "nosniff", got.Header.Get("X-Content-Type-Options"))
+		require.Equal(t, "no-cache", got.Header.Get("Cache-Control"))
+		require.Equal(t, "*", got.Header.Get("Access-Control-Allow-Origin"))
+		text := body(t, got)
+		require.NotEmpty(t, text)
+		require.EqualValues(t, len(text), got.ContentLength)
+
+		head := request(t, http.MethodHead, path, "")
+		require.Equal(t, http.StatusOK, head.StatusCode)
+		require.Equal(t, got.Header, head.Header)
+		require.Empty(t, body(t, head))
+
+		tag := got.Header.Get("Etag")
+		same := request(t, http.MethodGet, path, tag)
+		require.Equal(t, http.StatusNotModified, same.StatusCode)
+		require.Empty(t, body(t, same))
+		require.Equal(t, http.StatusOK, request(t, http.MethodGet, path, `"other"`).StatusCode)
+
+		post := request(t, http.MethodPost, path, "")
+		require.Equal(t, http.StatusMethodNotAllowed, post.StatusCode)
+		require.Equal(t, "GET, HEAD", post.Header.Get("Allow"))
+	}
+	for _, path := range []string{"/", "/mesh", "/mesh.js/", "/client/names.js", "/a/mesh.js", "/../mesh.js"} {
+		require.Equal(t, http.StatusNotFound, request(t, http.MethodGet, path, "").StatusCode, path)
+	}
+}
+
+// The limit is the project's: the client is read by people, and loaded by pages that have little else.
+func TestFilesAreSmall(t *testing.T) {
+	for path, f := range files {
+		require.Less(t, len(f.content), 12_000, path)
+	}
+}
+
+func TestBothScriptsHaveTheSameClient(t *testing.T) {
+	core := func(path string) string {
+		text := string(files[path].content)
+		from, to := strings.Index(text, "const QUEUE"), strings.Index(text, "function report (")
+		require.Positive(t, from)
+		require.Greater(t, to, from)
+		return text[from:to]
+	}
+	require.Equal(t, core("/mesh.js"), core("/mesh.mjs"))
+	require.NotContains(t, string(files["/mesh.js"].content), "CLIENT")
+}
