@@ -15,16 +15,7 @@ import (
 func startHubAt(t *testing.T, k kind, port int, names ...string) (hub member, end func()) {
 	t.Helper()
 	if k == goKind {
-		ready := make(chan struct{})
-		h := startGoHub(t, mesh.Options{Addr: localAddr(port), Authorize: func(context.Context, mesh.Credentials) error {
-			<-ready
-			return nil
-		}})
-		for _, name := range names {
-			h.on(t, name)
-		}
-		close(ready)
-		return h, func() { require.NoError(t, h.Close()) }
+		return startGoHubAt(t, mesh.Options{Addr: localAddr(port)}, names...)
 	}
 	h := startNodeMember(t)
 	for _, name := range names {
@@ -32,6 +23,21 @@ func startHubAt(t *testing.T, k kind, port int, names ...string) (hub member, en
 	}
 	h.listen(t, Command{Port: port})
 	return h, h.peer.Kill
+}
+
+func startGoHubAt(t *testing.T, o mesh.Options, names ...string) (hub member, end func()) {
+	t.Helper()
+	ready := make(chan struct{})
+	o.Authorize = func(context.Context, mesh.Credentials) error {
+		<-ready
+		return nil
+	}
+	h := startGoHub(t, o)
+	for _, name := range names {
+		h.on(t, name)
+	}
+	close(ready)
+	return h, func() { require.NoError(t, h.Close()) }
 }
 
 // TestClientsReturnToAHubThatRestarts: ours by themselves, the original's with reconnect.js. Twice, since the original

@@ -22,8 +22,11 @@ const (
 	MeshNode     = "mesh-node.js"
 )
 
-// browserPeer takes the version of engine.io-client.
-const browserPeer = "browser.js"
+// browserPeer takes the version of engine.io-client, or meshPage.
+const (
+	browserPeer = "browser.js"
+	meshPage    = "mesh"
+)
 
 // RunNode runs a script of the folder node, until Kill or until ctx ends. It installs the npm packages first if need be.
 func RunNode(ctx context.Context, script string, args ...string) (*Peer, error) {
@@ -44,20 +47,20 @@ func StartNode(t testing.TB, script string, args ...string) *Peer {
 	return p.during(t, err)
 }
 
-// RunBrowser runs an engine.io-client in headless Chromium, until Quit. The end of ctx does not kill it before it has
+// RunBrowser runs a page in headless Chromium, an engine.io-client of a version or meshPage, until Quit. The end of ctx does not kill it before it has
 // cleared the browser's folder.
-func RunBrowser(ctx context.Context, version string) (*Peer, error) {
+func RunBrowser(ctx context.Context, page string) (*Peer, error) {
 	if err := find("chromium"); err != nil {
 		return nil, err
 	}
-	return RunNode(context.WithoutCancel(ctx), browserPeer, version)
+	return RunNode(context.WithoutCancel(ctx), browserPeer, page)
 }
 
 // StartBrowser is RunBrowser until t ends.
-func StartBrowser(t testing.TB, version string) *Peer {
+func StartBrowser(t testing.TB, page string) *Peer {
 	t.Helper()
 	Need(t, "chromium", "node", "npm")
-	p, err := RunBrowser(t.Context(), version)
+	p, err := RunBrowser(t.Context(), page)
 	p.during(t, err)
 	t.Cleanup(func() {
 		if err := p.Quit(); err != nil {

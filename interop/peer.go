@@ -70,7 +70,7 @@ type Event struct {
 
 	Name    string          `json:"name"`
 	Payload json.RawMessage `json:"payload"` // nil where none arrived
-	From    string          `json:"-"`       // of events at our nodes
+	From    string          `json:"from"`    // of events at our nodes and at pages
 	Result  json.RawMessage `json:"result"`
 }
 

@@ -1,8 +1,9 @@
 'use strict'
 
-/* global eio, burst */
+/* global eio, burst, report, serve */
 
-// What browser.js runs in its page: eio-client.js, but for what a page has in place of Node.js.
+// An engine.io-client in a page of browser.js. It takes the commands of eio-client.js and reports the same events. Of the
+// library's options, serverCertificateHashes is a list of SHA-256 sums in base64.
 
 const sockets = new Map()
 
@@ -13,26 +14,7 @@ const table = {
   },
   close (command) {
     sockets.get(command.id).close()
-  },
-  where (command) {
-    report({ id: command.id, event: 'origin', text: location.origin })
   }
-}
-
-// A POST takes all events that wait, and none overtakes another.
-let waiting = ''
-let posting = false
-
-async function report (event) {
-  waiting += JSON.stringify(event) + '\n'
-  if (posting) return
-  posting = true
-  while (waiting) {
-    const body = waiting
-    waiting = ''
-    await fetch('/events', { method: 'POST', body })
-  }
-  posting = false
 }
 
 function dial (command) {
@@ -90,12 +72,4 @@ function toBase64 (buffer) {
   return btoa(Array.from(new Uint8Array(buffer), b => String.fromCharCode(b)).join(''))
 }
 
-addEventListener('error', event => report({ event: 'failed', error: event.message }))
-addEventListener('unhandledrejection', event => report({ event: 'failed', error: String(event.reason) }))
-
-const commands = new EventSource('/commands')
-commands.onopen = () => report({ event: 'ready' })
-commands.onmessage = message => {
-  const command = JSON.parse(message.data)
-  table[command.do](command)
-}
+serve(table)

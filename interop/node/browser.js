@@ -1,9 +1,8 @@
 'use strict'
 
-// An engine.io-client in headless Chromium: node browser.js VERSION. It takes the commands of eio-client.js and reports
-// the same events; where {id} is answered with origin {text}, the page's. The page is served here, and so of another
-// origin than the servers that it dials. Of the library's options, serverCertificateHashes is a list of SHA-256 sums in
-// base64.
+// A page in headless Chromium: node browser.js PAGE, which is served here, and so of another origin than the servers that
+// it dials. PAGE is a version of engine.io-client: see browser-page.js; or mesh: see mesh-page.js. In either, where is
+// answered with origin {text}, the page's.
 //
 // Commands reach the page as server-sent events, and its events come back as POSTs, one after the other.
 
@@ -14,16 +13,20 @@ const os = require('os')
 const path = require('path')
 const readline = require('readline')
 
+const stock = 'engine.io-client-6/dist/engine.io.js'
 const bundle = require.resolve({
   '1.4.1': 'engine.io-client/engine.io.js',
   '3.5.4': 'engine.io-client-3/engine.io.js',
-  '6.6.8': 'engine.io-client-6/dist/engine.io.js'
+  '6.6.8': stock,
+  mesh: stock
 }[process.argv[2]])
+const page = process.argv[2] === 'mesh' ? 'mesh-page.js' : 'browser-page.js'
 
 const routes = {
   '/': file('text/html', path.join(__dirname, 'browser.html')),
   '/engine.io.js': file('text/javascript', bundle),
-  '/browser-page.js': file('text/javascript', path.join(__dirname, 'browser-page.js')),
+  '/page.js': file('text/javascript', path.join(__dirname, page)),
+  '/page-lines.js': file('text/javascript', path.join(__dirname, 'page-lines.js')),
   '/burst.js': file('text/javascript', path.join(__dirname, 'burst.js')),
   '/commands': commands,
   '/events': events
