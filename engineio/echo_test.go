@@ -120,5 +120,7 @@ func TestInvalidTextIsRefused(t *testing.T) {
 	require.NoError(t, err)
 	require.ErrorIs(t, s.Write(ctx, Text("\xff")), ErrInvalidText)
 	require.ErrorIs(t, s.TryWrite(Text("\xff")), ErrInvalidText)
+	require.ErrorIs(t, s.Write(ctx, Prepare(Text("\xff"))), ErrInvalidText)
+	require.ErrorIs(t, s.TryWrite(Text("x"), Prepare(Text("\xff"))), ErrInvalidText)
 	require.NoError(t, s.Close())
 }

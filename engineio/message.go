@@ -51,11 +51,12 @@ func Text(s string) Message { return Message{Data: []byte(s)} }
 func Binary(b []byte) Message { return Message{Binary: true, Data: b} }
 
 // Prepare returns a message that is encoded once for all the sockets that it will be written to. It copies Data.
-// Use it for what goes to many; the result may be used by any number of goroutines.
+// Use it for what goes to many; the result may be used by any number of goroutines. Text that is not valid UTF-8 is found
+// out here, once, and refused by Write.
 func Prepare(m Message) Message {
 	if m.shared == nil {
 		o := newOutgoing(m)
-		o.shared = true
+		o.shared, o.broken = true, check(m) != nil
 		m.Data, m.shared = o.data(), o
 	}
 	return m
@@ -83,6 +84,7 @@ type outgoing struct {
 	binary bool
 	asIs   bool // NoCompression
 	shared bool // goes to many, perhaps
+	broken bool // text that is not valid UTF-8, which must not be sent
 	// control is the WebSocket opcode of a control frame whose body is the data, or 0.
 	control ws.OpCode
 	// header is how many bytes stand before the data in frame: 0 if nothing does, and it is no frame.

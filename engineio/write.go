@@ -67,7 +67,7 @@ func (s *Socket) Flush(ctx context.Context) error {
 }
 
 func check(m Message) error {
-	if m.shared == nil && !m.Binary && !utf8.Valid(m.Data) {
+	if m.shared != nil && m.shared.broken || m.shared == nil && !m.Binary && !utf8.Valid(m.Data) {
 		return ErrInvalidText
 	}
 	return nil
