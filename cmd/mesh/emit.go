@@ -47,7 +47,7 @@ emitted, or that the connection broke and nobody knows what became of the event.
 			}
 			payload, err := parseEvent(args[0], data, len(args) == 2)
 			if err != nil {
-				return err
+				return quoted(err)
 			}
 			opts, err := f.options(logs)
 			if err != nil {

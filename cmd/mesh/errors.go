@@ -86,8 +86,18 @@ func reason(err error) error {
 	return err
 }
 
+// quoted adds to the error of an argument that is bad JSON how to write one in a shell.
+func quoted(err error) error {
+	if !errors.Is(err, errBadJSON) {
+		return err
+	}
+	return fmt.Errorf("%w\nPut JSON in single quotes, so that the shell leaves its double quotes alone: '{\"n\":1}' or '\"text\"'", err)
+}
+
 // around is how much of bad JSON is shown on each side of the fault, in bytes.
 const around = 30
+
+var errBadJSON = errors.New("bad JSON")
 
 // badJSON shows where JSON is bad.
 func badJSON(data string, err error) error {
@@ -110,6 +120,5 @@ func badJSON(data string, err error) error {
 		return r
 	}, data[from:to])
 	indent := strings.Repeat(" ", utf8.RuneCountInString(data[from:at]))
-	return fmt.Errorf("bad JSON at byte %d: %w\n  %s\n  %s^\nPut JSON in single quotes, so that the shell leaves its double quotes alone: '{\"n\":1}' or '\"text\"'",
-		at+1, syntax.Err, shown, indent)
+	return fmt.Errorf("%w at byte %d: %w\n  %s\n  %s^", errBadJSON, at+1, syntax.Err, shown, indent)
 }

@@ -109,7 +109,7 @@ func TestBadJSONIsShownAroundTheFault(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := parseEvent("x", c.data, true)
-			require.ErrorContains(t, err, "\n"+c.want+"\n")
+			require.ErrorContains(t, quoted(err), "\n"+c.want+"\nPut JSON in single quotes")
 		})
 	}
 }

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"slices"
+	"sync"
+	"unicode/utf8"
 
 	"github.com/bigcompany/mesh/mesh"
 	"github.com/bigcompany/mesh/protocol"
@@ -16,17 +20,96 @@ type line struct {
 	From    string          `json:"from"`
 }
 
-// printEvents prints what the node hears, each event once, however many of the patterns it matches. It calls printed
-// after each, with what the writer said.
-func printEvents(n *mesh.Node, patterns []string, out io.Writer, printed func(error)) {
-	enc := json.NewEncoder(out) // it also brings a payload of several lines into one
-	enc.SetEscapeHTML(false)
-	for i, pattern := range patterns {
-		earlier := patterns[:i]
-		n.On(pattern, func(e mesh.Event) {
-			if !slices.ContainsFunc(earlier, func(p string) bool { return protocol.Match(p, e.Name) }) {
-				printed(enc.Encode(line{Event: e.Name, Payload: e.Payload, From: e.From}))
-			}
-		})
+// printer prints what a node hears, each event once, however many patterns it matches.
+type printer struct {
+	out     io.Writer
+	printed func(e mesh.Event, err error) // called after each event, with what the writer said
+
+	mu     sync.Mutex
+	active []printed
+}
+
+type printed struct {
+	pattern string
+	off     func()
+}
+
+// on prints the events that match a pattern from now on.
+func (p *printer) on(n *mesh.Node, pattern string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if slices.ContainsFunc(p.active, func(a printed) bool { return a.pattern == pattern }) {
+		return
 	}
+	off := n.On(pattern, func(e mesh.Event) {
+		if p.prints(pattern, e.Name) {
+			p.printed(e, p.print(e))
+		}
+	})
+	p.active = append(p.active, printed{pattern, off})
+}
+
+// off undoes on. It returns false if there is nothing to undo.
+func (p *printer) off(pattern string) bool {
+	p.mu.Lock()
+	i := slices.IndexFunc(p.active, func(a printed) bool { return a.pattern == pattern })
+	if i < 0 {
+		p.mu.Unlock()
+		return false
+	}
+	off := p.active[i].off
+	p.active = slices.Delete(p.active, i, i+1)
+	p.mu.Unlock()
+	off()
+	return true
+}
+
+// patterns returns those that are printed, oldest first.
+func (p *printer) patterns() (all []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, a := range p.active {
+		all = append(all, a.pattern)
+	}
+	return all
+}
+
+// prints tells whether it is this pattern that prints an event: the oldest that matches.
+func (p *printer) prints(pattern, event string) bool {
+	for _, active := range p.patterns() {
+		if protocol.Match(active, event) {
+			return active == pattern
+		}
+	}
+	return false
+}
+
+func (p *printer) print(e mesh.Event) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b) // it also brings a payload of several lines into one
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(line{Event: e.Name, Payload: e.Payload, From: e.From}); err != nil {
+		return err
+	}
+	_, err := p.out.Write(inert(b.Bytes()))
+	return err
+}
+
+// inert escapes the control characters that JSON allows in a text, and that a terminal might obey.
+func inert(text []byte) []byte {
+	control := func(r rune) bool { return r >= 0x7f && r <= 0x9f }
+	if !bytes.ContainsFunc(text, control) {
+		return text
+	}
+	var b bytes.Buffer
+	for len(text) > 0 {
+		r, n := utf8.DecodeRune(text)
+		if control(r) {
+			_, _ = fmt.Fprintf(&b, `\u%04x`, r)
+		} else {
+			b.Write(text[:n])
+		}
+		text = text[n:]
+	}
+	return b.Bytes()
 }

@@ -4,16 +4,49 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
+	"sync"
 
 	"github.com/spf13/pflag"
+	"golang.org/x/term"
 )
 
 // logFlags decide what standard error looks like. There are log records, from the level on that was asked for; notices,
 // which tell whoever started the command what became of it and are there at any level; and at most one error at the end.
 type logFlags struct {
 	level, format string
-	stderr        io.Writer
+	stderr        *stderr
+}
+
+// stderr is standard error, or the prompt that stands in the same terminal.
+type stderr struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func newStderr(w io.Writer) *stderr { return &stderr{w: w} }
+
+func (s *stderr) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Write(b)
+}
+
+// redirect writes to w instead, if what was written to is a terminal.
+func (s *stderr) redirect(w io.Writer) (back func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := s.w
+	if f, ok := was.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
+		return func() {}
+	}
+	s.w = w
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.w = was
+	}
 }
 
 func (f *logFlags) register(set *pflag.FlagSet) {

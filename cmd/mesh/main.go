@@ -24,7 +24,7 @@ var conversion = regexp.MustCompile(`strconv\.\w+: parsing "[^"]*": `)
 
 // run executes one command line and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	logs := &logFlags{stderr: stderr}
+	logs := &logFlags{stderr: newStderr(stderr)}
 	cmd := &cobra.Command{
 		Use:   "mesh",
 		Short: "Run, feed and watch a mesh",

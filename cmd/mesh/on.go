@@ -53,13 +53,16 @@ away, it waits for the hub to come back; what is emitted meanwhile is not printe
 
 			done := make(chan error, 1)
 			heard := 0
-			printEvents(node, events, cmd.OutOrStdout(), func(err error) {
+			out := &printer{out: cmd.OutOrStdout(), printed: func(_ mesh.Event, err error) {
 				if heard++; err == nil && heard != count {
 					return
 				}
 				_ = node.Close() // from here on nothing is printed
 				done <- err
-			})
+			}}
+			for _, pattern := range events {
+				out.on(node, pattern)
+			}
 			follow(node, logs)
 			if err := settle(cmd.Context(), node); err != nil {
 				return endedBy(cmd.Context(), explain(err, opts))

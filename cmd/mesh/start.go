@@ -20,7 +20,8 @@ const runText = `
 
 It prints the events that --on names, one JSON object a line, as 'mesh on' does. It
 emits what --emit names, at once and then --every so often; what it emits itself, it
-hears as well. It runs until it is interrupted.`
+hears as well. On a terminal it has a prompt, where one can emit and listen: help lists the commands.
+It runs until it is interrupted.`
 
 func startCommand(logs *logFlags) *cobra.Command {
 	return runCommand(logs, mesh.Start, &cobra.Command{
@@ -109,7 +110,7 @@ func (f *runFlags) check(given func(flag string) bool) error {
 	}
 	var err error
 	f.payload, err = parseEvent(f.emit, f.data, given("data"))
-	return err
+	return quoted(err)
 }
 
 func (f *runFlags) run(cmd *cobra.Command, start starter, opts *mesh.Options, logs *logFlags) error {
@@ -123,17 +124,31 @@ func (f *runFlags) run(cmd *cobra.Command, start starter, opts *mesh.Options, lo
 	defer func() { _ = node.Close() }()
 
 	failed := make(chan error, 1)
-	printEvents(node, f.on, cmd.OutOrStdout(), func(err error) {
+	events := &printer{out: cmd.OutOrStdout()}
+	typed, err := openPrompt(node, cmd.InOrStdin(), cmd.OutOrStdout(), logs)
+	if err != nil {
+		return err
+	}
+	defer typed.close()
+	if typed != nil {
+		events.out = typed
+	}
+	events.printed = func(e mesh.Event, err error) {
 		if err != nil {
 			_ = node.Close()
 			failed <- err
 		}
-	})
+		typed.note(e.Name)
+	}
+	for _, pattern := range f.on {
+		events.on(node, pattern)
+	}
 	follow(node, logs)
 	if err := settle(ctx, node); err != nil {
 		return endedBy(ctx, explain(err, opts))
 	}
 	whoami(node, logs)
+	ended := typed.start(events)
 
 	var tick <-chan time.Time
 	if f.emit != "" {
@@ -150,6 +165,8 @@ func (f *runFlags) run(cmd *cobra.Command, start starter, opts *mesh.Options, lo
 		select {
 		case <-tick:
 		case err := <-failed:
+			return err
+		case err := <-ended:
 			return err
 		case <-node.Done():
 			return endedBy(ctx, node.Err())

@@ -1,0 +1,292 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/term"
+
+	"github.com/bigcompany/mesh/mesh"
+)
+
+// prompt is where a person types while a node runs. What the node hears and logs is printed above the line that is being
+// typed.
+type prompt struct {
+	node   *mesh.Node
+	screen *term.Terminal
+	tty    *os.File
+	out    io.Writer
+	raw    *term.State // what the terminal was like before
+	unlog  func()      // lets the log go where it went before
+
+	mu            sync.Mutex
+	width, height int
+	heard         map[string]int // events, by name
+	offered       string         // the line for which completions were listed
+}
+
+const promptText = `emit EVENT [JSON]   emit an event
+on EVENT...         print the events with these names; * is one part of a name, ** any
+off EVENT...        stop that
+events              list what is printed, and the names heard so far
+help                this
+quit                end the node, as Ctrl-C and Ctrl-D do
+
+The tab key completes commands and names, the arrow keys bring back earlier lines.
+`
+
+// openPrompt turns the terminal into a prompt, if the command runs in the foreground of one; otherwise there is none. The
+// caller closes it.
+func openPrompt(n *mesh.Node, in io.Reader, out io.Writer, logs *logFlags) (*prompt, error) {
+	tty, isFile := in.(*os.File)
+	screen, alsoFile := out.(*os.File)
+	if !isFile || !alsoFile || !term.IsTerminal(int(tty.Fd())) || !term.IsTerminal(int(screen.Fd())) || !foreground(tty) {
+		return nil, nil
+	}
+	p := &prompt{node: n, tty: tty, out: out, heard: make(map[string]int)}
+	p.screen = term.NewTerminal(struct {
+		io.Reader
+		io.Writer
+	}{tty, screen}, "mesh> ")
+	p.screen.AutoCompleteCallback = p.key
+	p.fit()
+	var err error
+	if p.raw, err = term.MakeRaw(int(tty.Fd())); err != nil {
+		return nil, fmt.Errorf("the terminal cannot be used for a prompt: %w; to do without one, add < /dev/null", err)
+	}
+	p.unlog = logs.stderr.redirect(p)
+	return p, nil
+}
+
+// close gives the terminal back as it was.
+func (p *prompt) close() {
+	if p == nil {
+		return
+	}
+	p.unlog()
+	_ = term.Restore(int(p.tty.Fd()), p.raw) // nothing helps if it fails
+	_, _ = fmt.Fprintln(p.out)               // what was typed last stays
+}
+
+// start heeds what is typed. The channel gets the error with which that ends, nil at the end of the input. Its goroutine
+// waits for the terminal, and so lasts as long as the process if the node ends first.
+func (p *prompt) start(events *printer) <-chan error {
+	if p == nil {
+		return nil
+	}
+	p.say("help lists what can be typed here")
+	ended := make(chan error, 1)
+	go func() { ended <- p.heed(events) }()
+	return ended
+}
+
+// Write prints above the line that is being typed.
+func (p *prompt) Write(b []byte) (int, error) {
+	p.fit()
+	return p.screen.Write(b)
+}
+
+func (p *prompt) say(format string, args ...any) { _, _ = fmt.Fprintf(p, format+"\n", args...) }
+
+// fit takes over the terminal's size. There is no signal of a change that all systems have.
+func (p *prompt) fit() {
+	width, height, err := term.GetSize(int(p.tty.Fd()))
+	p.mu.Lock()
+	changed := err == nil && width > 0 && (width != p.width || height != p.height)
+	if changed {
+		p.width, p.height = width, height
+	}
+	p.mu.Unlock()
+	if changed {
+		_ = p.screen.SetSize(width, height) // what was drawn stays as it is if it fails
+	}
+}
+
+// heed does what is typed, line by line. The error is nil at the end of the input.
+func (p *prompt) heed(events *printer) error {
+	for {
+		text, err := p.screen.ReadLine()
+		if err != nil && !errors.Is(err, term.ErrPasteIndicator) {
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			return err
+		}
+		command, rest, _ := strings.Cut(strings.TrimSpace(text), " ")
+		rest = strings.TrimSpace(rest)
+		switch command {
+		case "":
+		case "emit":
+			err = p.emit(rest)
+		case "on":
+			err = p.on(events, words(rest))
+		case "off":
+			err = p.off(events, words(rest))
+		case "events":
+			p.list(events)
+		case "help", "?":
+			_, _ = io.WriteString(p, promptText)
+		case "quit", "exit":
+			return nil
+		default:
+			err = fmt.Errorf("unknown command %q: help lists the commands", command)
+		}
+		if err != nil {
+			p.say("%v", bare(err))
+		}
+	}
+}
+
+func (p *prompt) emit(rest string) error {
+	event, data, has := strings.Cut(rest, " ")
+	event = unquoted(event)
+	if event == "" {
+		return errors.New("emit needs the name of an event: emit greeting {\"n\":1}")
+	}
+	data = unquoted(strings.TrimSpace(data))
+	payload, err := parseEvent(event, data, has && data != "")
+	if err != nil {
+		return err
+	}
+	if err := p.node.Emit(event, payload); err != nil {
+		return explain(err, &mesh.Options{Addr: p.node.Addr()})
+	}
+	return nil
+}
+
+// unquoted takes off the quotes that a word has in a shell, and need not have here.
+func unquoted(word string) string {
+	if n := len(word); n > 1 && word[0] == '\'' && word[n-1] == '\'' {
+		return word[1 : n-1]
+	}
+	return word
+}
+
+// words are the names that are typed behind a command.
+func words(rest string) []string {
+	all := strings.Fields(rest)
+	for i := range all {
+		all[i] = unquoted(all[i])
+	}
+	return all
+}
+
+func (p *prompt) on(events *printer, patterns []string) error {
+	if len(patterns) == 0 {
+		return errors.New("on needs the name of an event; ** means every event")
+	}
+	if err := checkPatterns("", patterns); err != nil {
+		return err
+	}
+	for _, pattern := range patterns {
+		events.on(p.node, pattern)
+	}
+	return nil
+}
+
+func (p *prompt) off(events *printer, patterns []string) error {
+	if len(patterns) == 0 {
+		return errors.New("off needs a name that was given to on")
+	}
+	for _, pattern := range patterns {
+		if !events.off(pattern) {
+			return fmt.Errorf("%s was not given to on; events lists what was", pattern)
+		}
+	}
+	return nil
+}
+
+// note remembers the name of an event that was heard.
+func (p *prompt) note(event string) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, known := p.heard[event]; known || len(p.heard) < maxNames {
+		p.heard[event]++
+	}
+}
+
+// maxNames bounds the names that are remembered for completion.
+const maxNames = 1000
+
+func (p *prompt) names() ([]string, map[string]int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Sorted(maps.Keys(p.heard)), maps.Clone(p.heard)
+}
+
+func (p *prompt) list(events *printer) {
+	names, count := p.names()
+	printed := events.patterns()
+	if len(printed)+len(names) == 0 {
+		p.say("nothing is printed: on EVENT changes that, on ** for every event")
+		return
+	}
+	if len(printed) > 0 {
+		p.say("printed: %s", strings.Join(printed, " "))
+	}
+	for _, name := range names {
+		p.say("heard:   %s (%d)", inert([]byte(name)), count[name])
+	}
+}
+
+// key is called for each key that is pressed. It completes what stands before the cursor when that is the tab key.
+func (p *prompt) key(text string, pos int, key rune) (string, int, bool) {
+	p.fit()
+	if key != '\t' {
+		p.offered = ""
+		return "", 0, false
+	}
+	before := text[:pos]
+	word := before[strings.LastIndexByte(before, ' ')+1:]
+	found := slices.DeleteFunc(p.candidates(before), func(c string) bool { return !strings.HasPrefix(c, word) })
+	if len(found) == 0 {
+		return text, pos, true
+	}
+	whole := found[0]
+	for _, c := range found[1:] {
+		whole = whole[:shared(whole, c)]
+	}
+	if len(found) == 1 && pos == len(text) {
+		whole += " "
+	}
+	if whole == word && p.offered != text {
+		p.offered = text // a list, once
+		p.say("%s", strings.Join(found, "  "))
+	}
+	head := before[:len(before)-len(word)] + whole
+	return head + text[pos:], len(head), true
+}
+
+var commands = []string{"emit", "events", "help", "off", "on", "quit"}
+
+// candidates are what may stand where the last word of the text stands.
+func (p *prompt) candidates(before string) []string {
+	command, rest, more := strings.Cut(strings.TrimLeft(before, " "), " ")
+	if !more {
+		return slices.Clone(commands)
+	}
+	if command == "on" || command == "off" || command == "emit" && !strings.Contains(strings.TrimLeft(rest, " "), " ") {
+		names, _ := p.names()
+		return names
+	}
+	return nil
+}
+
+// shared returns how many bytes two texts begin alike with, in whole characters.
+func shared(a, b string) int {
+	for i, r := range a {
+		if !strings.HasPrefix(b[min(i, len(b)):], string(r)) {
+			return i
+		}
+	}
+	return len(a)
+}
