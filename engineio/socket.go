@@ -120,6 +120,13 @@ func (s *Socket) Transport() Transport {
 	}
 }
 
+// Queued returns how many bytes wait to be written, or are being written. What a message costs beyond its content counts.
+func (s *Socket) Queued() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queued
+}
+
 // Request returns what remains of the request that opened the session: method, URL, host, remote address, TLS state
 // and the header fields that do not concern the connection. Each call makes it anew. It is nil at a client.
 func (s *Socket) Request() *http.Request {
