@@ -113,7 +113,7 @@ func (c *client) emit(event string, payload json.RawMessage) error {
 		err := conn.sock.TryWrite(engineio.Message{Data: c.packet})
 		if err == nil {
 			c.accepted++
-			c.written++
+			c.wrote(len(c.packet))
 			return nil
 		}
 		if !errors.Is(err, engineio.ErrQueueFull) {
@@ -126,6 +126,13 @@ func (c *client) emit(event string, payload json.RawMessage) error {
 	c.accepted++
 	c.startPump()
 	return nil
+}
+
+// wrote counts an event of so many bytes. The caller holds c.mu.
+func (c *client) wrote(size int) {
+	c.written++
+	c.node.counters.sent.Add(1)
+	c.node.counters.bytesOut.Add(uint64(size))
 }
 
 func (c *client) announce() {
@@ -170,7 +177,7 @@ func (c *client) pump() {
 			conn.announced = version
 		default:
 			c.out.pop()
-			c.written++
+			c.wrote(len(packet))
 			if c.conn != conn { // lost meanwhile, and this with it
 				c.lost, c.confirmed = c.written, c.written
 			}

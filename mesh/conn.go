@@ -204,6 +204,7 @@ func (c *client) readAll(conn *conn) error {
 // receive deals with one message from the hub.
 func (c *client) receive(conn *conn, m engineio.Message) {
 	count := &c.node.counters
+	count.bytesIn.Add(uint64(len(m.Data)))
 	if m.Binary {
 		count.malformed.Add(1)
 		return

@@ -123,6 +123,13 @@ func (x *executor) cancel(size int) {
 // fits tells whether there is room. What is larger than the whole queue fits when nothing else is there.
 func (x *executor) fits(size int) bool { return x.bytes == 0 || x.bytes+size <= x.limit }
 
+// size returns what is queued, running or reserved, in bytes.
+func (x *executor) size() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.bytes
+}
+
 func (x *executor) enqueue(t task) {
 	x.tasks = append(x.tasks, t)
 	if !x.active {

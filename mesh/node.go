@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -52,6 +53,7 @@ type link interface {
 	// announce is called when what the node wants to hear has changed.
 	announce()
 	flush(ctx context.Context) error
+	sockets() []*engineio.Socket
 	// info says where the link leads.
 	hubInfo() (HubInfo, bool)
 	// close ends it in good order and waits for its goroutines, but not for callbacks.
@@ -111,7 +113,11 @@ func (n *Node) URL() string {
 func (n *Node) Hub() (HubInfo, bool) { return n.link.hubInfo() }
 
 // Stats returns the node's counters.
-func (n *Node) Stats() Stats { return n.counters.read() }
+func (n *Node) Stats() Stats {
+	s := n.counters.read()
+	s.CallbackQueue = n.executor.size()
+	return s
+}
 
 // Done is closed when the node has ended: after Close, or when a hub's listener failed.
 func (n *Node) Done() <-chan struct{} { return n.done }

@@ -11,6 +11,12 @@ type Stats struct {
 
 	Received uint64 // events from peers that were taken
 	Sent     uint64 // events queued to peers, counted once a peer
+	// BytesIn are those of all messages that came from peers, whatever became of them, and BytesOut those of the events
+	// in Sent, as encoded. What transports and heartbeats add is in neither.
+	BytesIn, BytesOut uint64
+	// Overflowed are events for which a peer's queue had no room. The peer is closed then, and with it goes what its
+	// queue held.
+	Overflowed uint64
 
 	// Packets refused: those that are no packets, those whose event is not for others to emit, those of peers that
 	// were not admitted. And event tables beyond the limits, whose packets were taken otherwise.
@@ -20,14 +26,22 @@ type Stats struct {
 	Refusals    uint64 // of Authorize, and its timeouts
 	SlowPeers   uint64 // closed because their queue was full
 	Connections uint64 // of a client to hubs, and of peers to a hub
+
+	// CallbackQueue is what waits for this node's callbacks or is in them, in bytes; Options.CallbackLimit bounds it.
+	CallbackQueue int
+	// FanOut is the time, at a hub, from the read of an event until it stands in the queues of all peers that want it.
+	// Peers send events in rows, which are routed together: one row in 64 is measured, from the read of its first event.
+	FanOut Latency
 }
 
 type counters struct {
-	received, sent                               atomic.Uint64
+	received, sent, overflowed                   atomic.Uint64
+	bytesIn, bytesOut                            atomic.Uint64
 	malformed, reserved, unauthorized, badTables atomic.Uint64
 	undecodable                                  atomic.Uint64
 	refusals, slowPeers, connections             atomic.Uint64
 	peers, muted                                 atomic.Int64
+	fanOut                                       latencies
 }
 
 func (c *counters) read() Stats {
@@ -36,6 +50,9 @@ func (c *counters) read() Stats {
 		Muted:        int(c.muted.Load()),
 		Received:     c.received.Load(),
 		Sent:         c.sent.Load(),
+		BytesIn:      c.bytesIn.Load(),
+		BytesOut:     c.bytesOut.Load(),
+		Overflowed:   c.overflowed.Load(),
 		Malformed:    c.malformed.Load(),
 		Reserved:     c.reserved.Load(),
 		Unauthorized: c.unauthorized.Load(),
@@ -44,5 +61,6 @@ func (c *counters) read() Stats {
 		Refusals:     c.refusals.Load(),
 		SlowPeers:    c.slowPeers.Load(),
 		Connections:  c.connections.Load(),
+		FanOut:       c.fanOut.read(),
 	}
 }
