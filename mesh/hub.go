@@ -103,8 +103,10 @@ func (h *hub) serveOwn(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = io.WriteString(w, "This is the hub of a mesh. Its clients connect to "+h.path+"/\n")
-	default:
+	case gateway.Serves(r.URL.Path):
 		browser.ServeHTTP(w, r)
+	default:
+		h.node.opts.Handler.ServeHTTP(w, r)
 	}
 }
 

@@ -71,6 +71,11 @@ type Options struct {
 	// own; "*" admits all. Default: none.
 	AllowedOrigins []string
 
+	// Handler answers the requests to a hub's own listener that are not for the hub: other paths than that of its
+	// Engine.IO, and than those that the hub serves itself. A request's body must come within 5 s. Close breaks its
+	// connections and does not wait for it. Default: 404 for all of them.
+	Handler http.Handler
+
 	// MaxMessage bounds an event: what a node emits, and what a hub accepts from a peer, in bytes as encoded.
 	// All nodes of a mesh should have the same. Default: 1,000,000.
 	MaxMessage int
@@ -111,6 +116,9 @@ func (o *Options) withDefaults() Options {
 	c.CallbackLimit = cmp.Or(c.CallbackLimit, DefaultCallbackLimit)
 	c.AuthTimeout = cmp.Or(c.AuthTimeout, DefaultAuthTimeout)
 	c.MuteTimeout = cmp.Or(c.MuteTimeout, DefaultMuteTimeout)
+	if c.Handler == nil {
+		c.Handler = http.NotFoundHandler()
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

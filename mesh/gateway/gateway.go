@@ -66,6 +66,12 @@ func script(frame string) string {
 // connect is for the hub to say. Browsers keep them, and ask each time whether they have changed.
 func Handler() http.Handler { return http.HandlerFunc(serve) }
 
+// Serves tells whether Handler has a file at a path.
+func Serves(path string) bool {
+	_, ok := files[path]
+	return ok
+}
+
 func serve(w http.ResponseWriter, r *http.Request) {
 	f, ok := files[r.URL.Path]
 	if !ok {
