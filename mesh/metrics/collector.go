@@ -1,0 +1,124 @@
+package metrics
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh"
+)
+
+// collector reads a node when it is asked to. It keeps nothing.
+type collector struct{ node *mesh.Node }
+
+// NewCollector returns a collector of a node's metrics. It may be registered before others or long after, as the node
+// counts anyway. For several nodes in one registry, give each a label with prometheus.WrapRegistererWith.
+func NewCollector(node *mesh.Node) prometheus.Collector { return collector{node} }
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("mesh_"+name, help, labels, nil)
+}
+
+var (
+	peers  = describe("peers", "Connections with peers, by transport and revision of Engine.IO, muted ones included.", "transport", "revision")
+	muted  = describe("muted_peers", "Peers that were not admitted, or not yet.")
+	queue  = describe("queue_bytes", "Bytes that wait to be written to all peers together.")
+	widest = describe("queue_max_bytes", "Bytes that wait to be written to the peer that has most of them.")
+
+	callbackQueue = describe("callback_queue_bytes", "Bytes of events that wait for this node's callbacks.")
+	fanOut        = describe("fan_out_seconds", "Time from the read of an event until it is queued for all that want it; sampled.")
+	dropped       = describe("events_dropped_total", "Packets and events that were refused or had no room, by reason.", "reason")
+)
+
+// counters are those without labels.
+var counters = []struct {
+	desc *prometheus.Desc
+	of   func(*mesh.Stats) uint64
+}{
+	{describe("events_received_total", "Events from peers."), func(s *mesh.Stats) uint64 { return s.Received }},
+	{describe("events_sent_total", "Events queued to peers, counted once a peer."), func(s *mesh.Stats) uint64 { return s.Sent }},
+	{describe("received_bytes_total", "Bytes of all messages from peers."), func(s *mesh.Stats) uint64 { return s.BytesIn }},
+	{describe("sent_bytes_total", "Bytes of the events queued to peers."), func(s *mesh.Stats) uint64 { return s.BytesOut }},
+	{describe("connections_total", "Connections of peers to a hub, or of a client to hubs."), func(s *mesh.Stats) uint64 { return s.Connections }},
+	{describe("auth_failures_total", "Peers refused by Authorize, its timeouts included."), func(s *mesh.Stats) uint64 { return s.Refusals }},
+	{describe("slow_peers_total", "Peers closed because their queue was full."), func(s *mesh.Stats) uint64 { return s.SlowPeers }},
+	{describe("bad_tables_total", "Event tables that were refused."), func(s *mesh.Stats) uint64 { return s.BadTables }},
+	{describe("undecodable_payloads_total", "Payloads that did not fit the type of a listener."), func(s *mesh.Stats) uint64 { return s.Undecodable }},
+}
+
+// reasons are the values of the label of events_dropped_total.
+var reasons = []struct {
+	name string
+	of   func(*mesh.Stats) uint64
+}{
+	{"malformed", func(s *mesh.Stats) uint64 { return s.Malformed }},
+	{"reserved", func(s *mesh.Stats) uint64 { return s.Reserved }},
+	{"unauthorized", func(s *mesh.Stats) uint64 { return s.Unauthorized }},
+	{"queue_full", func(s *mesh.Stats) uint64 { return s.Overflowed }},
+}
+
+// Every combination is shown from the start, with 0: what appears later has no rate at first.
+var (
+	transports = []engineio.Transport{engineio.Polling, engineio.WebSocket, engineio.WebTransport}
+	revisions  = []engineio.Revision{engineio.Revision3, engineio.Revision4}
+)
+
+// Describe implements prometheus.Collector.
+func (collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{peers, muted, queue, widest, callbackQueue, fanOut, dropped} {
+		ch <- d
+	}
+	for _, c := range counters {
+		ch <- c.desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c collector) Collect(ch chan<- prometheus.Metric) {
+	stats := c.node.Stats()
+	gauge := func(d *prometheus.Desc, v int, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v), labels...)
+	}
+	count := func(d *prometheus.Desc, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	c.collectSessions(gauge)
+	gauge(muted, stats.Muted)
+	gauge(callbackQueue, stats.CallbackQueue)
+	for _, c := range counters {
+		count(c.desc, c.of(&stats))
+	}
+	for _, r := range reasons {
+		count(dropped, r.of(&stats), r.name)
+	}
+	buckets := make(map[float64]uint64, len(stats.FanOut.Buckets))
+	for _, b := range stats.FanOut.Buckets {
+		buckets[b.Most.Seconds()] = b.Count
+	}
+	ch <- prometheus.MustNewConstHistogram(fanOut, stats.FanOut.Count, stats.FanOut.Sum.Seconds(), buckets)
+}
+
+func (c collector) collectSessions(gauge func(d *prometheus.Desc, v int, labels ...string)) {
+	type kind struct {
+		transport engineio.Transport
+		revision  engineio.Revision
+	}
+	kinds := make(map[kind]int)
+	sum, most := 0, 0
+	for _, s := range c.node.Sessions() {
+		kinds[kind{s.Transport, s.Revision}]++
+		sum += s.Queued
+		most = max(most, s.Queued)
+	}
+	for _, t := range transports {
+		for _, r := range revisions {
+			if t == engineio.WebTransport && r == engineio.Revision3 {
+				continue // there is no such thing
+			}
+			gauge(peers, kinds[kind{t, r}], string(t), strconv.Itoa(int(r)))
+		}
+	}
+	gauge(queue, sum)
+	gauge(widest, most)
+}

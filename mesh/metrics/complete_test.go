@@ -1,0 +1,29 @@
+package metrics
+
+import (
+	"reflect"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/mesh"
+)
+
+// TestEveryCounterOfStatsIsShownOnce fails when mesh.Stats has a counter that no metric shows.
+func TestEveryCounterOfStatsIsShownOnce(t *testing.T) {
+	for i, field := range reflect.VisibleFields(reflect.TypeFor[mesh.Stats]()) {
+		if field.Type.Kind() != reflect.Uint64 {
+			continue
+		}
+		var s mesh.Stats
+		reflect.ValueOf(&s).Elem().Field(i).SetUint(7)
+		sum := uint64(0)
+		for _, c := range counters {
+			sum += c.of(&s)
+		}
+		for _, r := range reasons {
+			sum += r.of(&s)
+		}
+		require.EqualValues(t, 7, sum, field.Name)
+	}
+}
