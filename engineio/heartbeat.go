@@ -105,6 +105,21 @@ func (s *Socket) ponged() {
 	s.cond.Broadcast()
 }
 
+// LastHeartbeat returns when the peer's last ping or pong came, or when the session began if none has. It means nothing
+// once the session is closing.
+func (s *Socket) LastHeartbeat() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ahead := s.conf.pingInterval // of the heartbeat that the deadline was set by
+	switch {
+	case s.awaitingPong && s.graced:
+		ahead = s.conf.pingTimeout
+	case s.awaitingPong || s.receivesPings():
+		ahead += s.conf.pingTimeout
+	}
+	return s.deadline.Add(-ahead)
+}
+
 // heardFrom gives a peer that owes a pong, but is sending something else, one more timeout: the pong may stand behind
 // much data. engine.io does so since 6.6.12. The caller holds s.mu.
 func (s *Socket) heardFrom() {

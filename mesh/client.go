@@ -27,12 +27,15 @@ type client struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
+	questions questions
+
 	mu      sync.Mutex
 	conn    *conn // nil while there is none that a hub has answered
 	closing bool  // nothing more is accepted; what is queued still leaves
 	pumping bool
 	out     outbox
 	packet  []byte        // scratch
+	asking  bool          // a goroutine is telling the hub whether to tell who comes and goes
 	news    chan struct{} // closed at the next change that somebody may wait for; nil if nobody does
 
 	// For Flush, in events ever. What was accepted is written or in out. What was written and not confirmed when its

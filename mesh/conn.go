@@ -29,6 +29,7 @@ type conn struct {
 
 	// Guarded by client.mu once the connection is the client's.
 	announced  uint64 // version of the table that the hub has
+	watched    bool   // the hub tells who comes and goes
 	lostBefore uint64 // client.lost before this connection broke
 }
 
@@ -98,6 +99,7 @@ func (c *client) settle(conn *conn) error {
 	c.conn = conn
 	c.tell()
 	c.startPump()
+	c.startWatch()
 	return nil
 }
 
@@ -230,6 +232,10 @@ func (c *client) receive(conn *conn, m engineio.Message) {
 		var r refusal
 		_ = json.Unmarshal(p.Payload, &r) // without a message it is a refusal too
 		conn.refused.Store(&AuthError{Message: r.Message[:min(len(r.Message), maxRefusal)]})
+	case conn.native && (p.Event == protocol.NameNodes || p.Event == protocol.NameExplain):
+		c.questions.answer(p.Payload)
+	case conn.native && (p.Event == protocol.NameJoin || p.Event == protocol.NameLeave):
+		c.node.notice(p.Event, p.Payload)
 	default:
 		count.reserved.Add(1)
 	}

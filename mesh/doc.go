@@ -86,6 +86,12 @@
 // *AuthError and is closed. Any other stays connected, muted, and is closed after Options.MuteTimeout: a client of the
 // original's would be back in the same moment.
 //
+// # Who is there
+//
+// Nodes and OnPresence tell who is in the mesh, Explain why a node gets an event or does not. Every peer that a hub has
+// admitted may ask, pages included. What the answers show of a node is in NodeInfo: no credentials, keys or session IDs,
+// but its address and what it listens to. Behind a Node hub all this is ErrNodeHub.
+//
 // # What a hub withstands
 //
 // A packet that makes no sense is refused and counted; the connection and the hub live on. Sizes, depths and numbers are

@@ -23,6 +23,8 @@ type emitter struct {
 	version atomic.Uint64               // counts the changes of what table returns
 	any     atomic.Pointer[[]*listener] // copied on write
 	state   atomic.Pointer[[]*listener] // copied on write
+
+	presence atomic.Pointer[[]*listener] // copied on write
 }
 
 func newEmitter() *emitter {
@@ -30,6 +32,7 @@ func newEmitter() *emitter {
 	e.searches.New = func() any { return new(search[*listener]) }
 	e.any.Store(new([]*listener))
 	e.state.Store(new([]*listener))
+	e.presence.Store(new([]*listener))
 	return e
 }
 

@@ -82,6 +82,14 @@ var (
 	ErrUnconfirmed = errors.New("mesh: the connection broke before the hub confirmed all events")
 	// ErrSlowPeer is why a hub closed a peer that did not take its events fast enough.
 	ErrSlowPeer = errors.New("mesh: peer too slow, its queue is full")
+	// ErrNodeHub says that a question was not asked because the hub is a Node hub, which answers none.
+	ErrNodeHub = errors.New("mesh: the hub is a Node hub, which answers no questions about its mesh")
+	// ErrUnknownNode says that no node with this ID is connected to the hub.
+	ErrUnknownNode = errors.New("mesh: no such node")
+	// ErrNotPermitted says that the hub does not let this node ask, or not about this event.
+	ErrNotPermitted = errors.New("mesh: not permitted")
+	// ErrTooManyWatchers says that so many nodes are told who comes and goes that the hub takes no more of them.
+	ErrTooManyWatchers = errors.New("mesh: too many nodes watch who comes and goes")
 	// ErrUnauthorized is why a hub closed a peer that it did not admit.
 	ErrUnauthorized = errors.New("mesh: peer not authorized")
 )

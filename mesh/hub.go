@@ -25,6 +25,7 @@ type hub struct {
 	path     string // of Engine.IO
 	server   *engineio.Server
 	interest index[*peer]
+	roster   roster
 	routings sync.Pool // of *routing
 	numbers  numbers
 
@@ -52,6 +53,7 @@ func NewHub(opts *Options) (*Node, error) {
 func newHub(o Options, addr address) *Node {
 	n := newNode(o, Hub, randomHex(), addr)
 	h := &hub{node: n, name: o.Name, path: addr.path}
+	h.roster.since = time.Now()
 	h.routings.New = func() any { return new(routing) }
 	h.server = engineio.NewServer(h, &engineio.ServerOptions{
 		Path:           h.path,
@@ -146,7 +148,11 @@ func (h *hub) ServeSocket(ctx context.Context, s *engineio.Socket) {
 		}
 		goesOn := p.take(ctx, m)
 		p.keep(m.Data)
-		p.dispatch(goesOn && s.Ready())
+		more := goesOn && s.Ready()
+		if !more {
+			p.seen.Store(time.Now().UnixNano())
+		}
+		p.dispatch(more)
 		if !goesOn {
 			return
 		}

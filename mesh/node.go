@@ -56,6 +56,10 @@ type link interface {
 	sockets() []*engineio.Socket
 	// info says where the link leads.
 	hubInfo() (HubInfo, bool)
+	nodes(ctx context.Context) ([]NodeInfo, error)
+	explain(ctx context.Context, from, to, event string) (Explanation, error)
+	// watch is called when OnPresence has got its first listener, or lost its last.
+	watch()
 	// close ends it in good order and waits for its goroutines, but not for callbacks.
 	close()
 }

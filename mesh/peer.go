@@ -27,16 +27,22 @@ type peer struct {
 	// silent holds the names that the peer's table keeps from it although a pattern of it wants them. Nearly always
 	// nil. Read by all routing goroutines.
 	silent atomic.Pointer[map[string]struct{}]
-	slow   atomic.Bool // its queue was full; set by any goroutine
+	slow   atomic.Bool  // its queue was full; set by any goroutine
+	since  time.Time    // fixed at creation
+	seen   atomic.Int64 // when its last packet was dealt with, in Unix nanoseconds
+
+	// Written by the peer's goroutine, with the roster locked; others read them with the roster locked.
+	table     []byte   // the last one, as it came
+	interests []string // what the index has, sorted
+	admitted  bool
 
 	parser    protocol.Parser
 	gathered  *gathering // nil if nothing is
 	met       bool
-	table     []byte   // the last one, as it came
-	interests []string // what the index has, sorted
+	present   bool   // others were told that it has joined
+	questions bucket // how many more it may ask
 
 	// Authorization.
-	admitted       bool
 	judged         bool // user and password were shown to Authorize
 	user, password string
 	refusals       int
@@ -53,7 +59,7 @@ const (
 )
 
 func (h *hub) join(s *engineio.Socket) *peer {
-	p := &peer{hub: h, sock: s, number: h.numbers.take()}
+	p := &peer{hub: h, sock: s, number: h.numbers.take(), since: time.Now()}
 	h.node.counters.connections.Add(1)
 	h.node.counters.muted.Add(1)
 	if h.node.opts.Authorize != nil {
@@ -63,6 +69,7 @@ func (h *hub) join(s *engineio.Socket) *peer {
 }
 
 func (h *hub) leave(p *peer) {
+	h.roster.remove(p)
 	p.setInterests(nil, nil)
 	h.numbers.give(p.number) // only now: the index does not have it any more
 	if p.mute != nil {
@@ -87,13 +94,14 @@ func (p *peer) log() *slog.Logger {
 var (
 	handshakePrefix   = []byte(`{"event":"` + protocol.NameHandshake + `"`)
 	newListenerPrefix = []byte(`{"event":"` + protocol.NameNewListener + `"`)
+	questionPrefix    = []byte(`{"event":"$mesh.`)
 )
 
 // take is receive, for control packets on a goroutine that it waits for: Authorize and a table need more stack than an
 // idle reader has, and what that once got it would keep. A hub's peers are mostly those who announce their table and
 // then listen, and this is 2 KB for each.
 func (p *peer) take(ctx context.Context, m engineio.Message) (goesOn bool) {
-	if bytes.HasPrefix(m.Data, handshakePrefix) || bytes.HasPrefix(m.Data, newListenerPrefix) {
+	if bytes.HasPrefix(m.Data, handshakePrefix) || bytes.HasPrefix(m.Data, newListenerPrefix) || bytes.HasPrefix(m.Data, questionPrefix) {
 		return p.receiveElsewhere(ctx, m)
 	}
 	return p.receive(ctx, m)
@@ -144,8 +152,15 @@ func (p *peer) receive(ctx context.Context, m engineio.Message) bool {
 	if len(packet.EventTable) > 0 {
 		p.readTable(packet.EventTable)
 	}
+	if !p.present {
+		p.appear() // with its first table
+	}
 	switch {
 	case packet.Event == protocol.NameHandshake || packet.Event == protocol.NameNewListener:
+	case packet.Event == protocol.NameNodes:
+		p.answerNodes(ctx, packet.Payload)
+	case packet.Event == protocol.NameExplain:
+		p.answerExplain(ctx, packet.Payload)
 	case !protocol.Relayed(packet.Event):
 		count.reserved.Add(1)
 	default:
@@ -163,6 +178,7 @@ func (p *peer) meet(offer *protocol.Hello) {
 	} else {
 		p.id = randomHex()
 	}
+	p.hub.roster.add(p)
 }
 
 // hello and refusal are the payloads of the reserved packets.
@@ -249,7 +265,7 @@ func (p *peer) admit() {
 	if p.admitted {
 		return
 	}
-	p.admitted = true
+	p.setAdmitted(true)
 	p.hub.node.counters.peers.Add(1)
 	p.hub.node.counters.muted.Add(-1)
 	if p.mute != nil {
@@ -266,10 +282,11 @@ func (p *peer) admit() {
 
 // banish makes a peer mute and deaf. It is not closed at once, because a client of the original's comes back at once.
 func (p *peer) banish() {
+	p.vanish()
 	p.setInterests(nil, nil)
-	p.table = nil
+	p.setTable(nil)
 	if p.admitted {
-		p.admitted = false
+		p.setAdmitted(false)
 		p.hub.node.counters.peers.Add(-1)
 		p.hub.node.counters.muted.Add(1)
 		p.startMute()
@@ -298,7 +315,7 @@ func (p *peer) readTable(raw []byte) {
 		return
 	}
 	if len(raw) <= protocol.MaxTableBytes {
-		p.table = bytes.Clone(raw) // also if it is faulty: it would be in the next packet again
+		p.setTable(bytes.Clone(raw)) // also if it is faulty: it would be in the next packet again
 	}
 	t, err := protocol.ParseEventTable(raw)
 	if err != nil {
@@ -343,8 +360,8 @@ func (p *peer) setInterests(wanted []string, silent map[string]struct{}) {
 	add, remove := difference(p.interests, wanted)
 	if len(add)+len(remove) > 0 {
 		p.hub.interest.update(p, add, remove)
+		p.noteInterests(wanted)
 	}
-	p.interests = wanted
 }
 
 // difference returns what is only in b, and what is only in a. Both are sorted and without duplicates.

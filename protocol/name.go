@@ -17,6 +17,10 @@ const (
 	NameNewListener  = "newListener"        // from a client of the original's, at each on(…)
 	NameHello        = "$mesh.hello"        // from a hub, to a client that offered Hello
 	NameUnauthorized = "$mesh.unauthorized" // from a hub, to such a client that it refuses
+	NameNodes        = "$mesh.nodes"        // from a client: who is there? And the hub's answer
+	NameExplain      = "$mesh.explain"      // from a client: would that node get that event? And the hub's answer
+	NameJoin         = "$mesh.join"         // from a hub, to a client that asked to be told: a node has come
+	NameLeave        = "$mesh.leave"        // from a hub, to such a client: a node has gone
 )
 
 // NameError is an ordinary name to us. A client of the original's dies of an event with this name, also if it listens

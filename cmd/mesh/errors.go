@@ -55,6 +55,10 @@ func explain(err error, opts *mesh.Options) error {
 		return fmt.Errorf("no hub at %s: nobody listens there. Start one there with 'mesh start --addr %s', or say where it is with --addr", addr, addr)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("no hub at %s: no answer within %v. Is it the right --addr?", addr, answerTimeout)
+	case errors.Is(err, mesh.ErrNodeHub):
+		return fmt.Errorf("the hub at %s is a Node.js hub: it cannot tell about its mesh", addr)
+	case errors.Is(err, mesh.ErrNotPermitted):
+		return fmt.Errorf("the hub at %s does not let this node ask that", addr)
 	case errors.Is(err, mesh.ErrUnconfirmed):
 		return fmt.Errorf("the connection to %s broke before the hub confirmed the event: it may be lost", addr)
 	case errors.Is(err, mesh.ErrTooLarge):

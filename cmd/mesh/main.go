@@ -55,7 +55,8 @@ standard error.`,
 	logs.register(cmd.PersistentFlags())
 	cmd.AddCommand(
 		startCommand(logs), listenCommand(logs), connectCommand(logs),
-		onCommand(logs), emitCommand(logs), versionCommand(),
+		onCommand(logs), emitCommand(logs),
+		nodesCommand(logs), explainCommand(logs), versionCommand(),
 	)
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		text := conversion.ReplaceAllString(err.Error(), "")

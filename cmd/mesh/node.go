@@ -28,12 +28,13 @@ const passwordVariable = "MESH_PASSWORD"
 
 // nodeFlags are the flags of every command that makes a node.
 type nodeFlags struct {
-	addr, user, passwordFile string
+	addr, name, user, passwordFile string
 }
 
 func (f *nodeFlags) register(set *pflag.FlagSet) {
 	set.SortFlags = false
 	set.StringVar(&f.addr, "addr", mesh.DefaultAddr, "`ADDRESS` of the hub: host:port, or a URL with the path of its Engine.IO (a Node.js hub dies of a wrong path)")
+	set.StringVar(&f.name, "name", "", "`NAME` of this node, which others see in 'mesh nodes'")
 	set.StringVar(&f.user, "user", "", "`NAME` that a hub demands and a client presents, together with a password")
 	set.StringVar(&f.passwordFile, "password-file", "", "`FILE` with the password (default: the environment variable "+passwordVariable+")")
 }
@@ -44,7 +45,7 @@ func (f *nodeFlags) options(logs *logFlags) (*mesh.Options, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &mesh.Options{Addr: addr, Logger: logs.logger()}
+	o := &mesh.Options{Addr: addr, Name: f.name, Logger: logs.logger()}
 	password, err := f.password()
 	switch {
 	case err != nil:

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bigcompany/mesh/mesh"
+)
+
+func explainCommand(logs *logFlags) *cobra.Command {
+	var f nodeFlags
+	var asJSON bool
+	var from string
+	cmd := &cobra.Command{
+		Use:   "explain [--from NODE] NODE EVENT",
+		Short: "Say why a node gets an event, or does not",
+		Long: `Ask a hub whether a node would get an event, and print the rule that decides that.
+
+NODE is what 'mesh nodes' prints: an ID, the beginning of one, a name, or hub for the
+hub. Without --from the event is that of some other node.
+
+The exit code 0 means that there is an answer, whatever it is.`,
+		Example: `  mesh explain 3eb1bd43 greeting
+  mesh explain hub sensor::1::temperature
+  mesh explain --from printer --json scanner greeting`,
+		DisableFlagsInUseLine: true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 2 {
+				return errors.New("explain needs a node and the name of an event")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts, err := f.options(logs)
+			if err != nil {
+				return err
+			}
+			node, err := connect(cmd.Context(), opts)
+			if err != nil {
+				return endedBy(cmd.Context(), err)
+			}
+			defer func() { _ = node.Close() }()
+			why, to, err := ask(cmd.Context(), node, from, args[0], args[1])
+			if err != nil {
+				return endedBy(cmd.Context(), explain(err, opts))
+			}
+			out := nodePrinter{out: cmd.OutOrStdout()}
+			if asJSON {
+				return out.encode(struct {
+					To    string `json:"to"`
+					Event string `json:"event"`
+					mesh.Explanation
+					Text string `json:"text"`
+				}{to.ID, args[1], why, why.Rule.String()})
+			}
+			return sayWhy(cmd, to, args[1], why)
+		},
+	}
+	cmd.Flags().StringVar(&from, "from", "", "the `NODE` that emits the event (default: some other)")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	f.register(cmd.Flags())
+	return cmd
+}
+
+// ask finds the nodes that are meant, and asks the hub.
+func ask(ctx context.Context, n *mesh.Node, from, who, event string) (why mesh.Explanation, to mesh.NodeInfo, err error) {
+	all, err := others(ctx, n)
+	if err != nil {
+		return why, to, err
+	}
+	if to, err = find(all, who); err != nil {
+		return why, to, err
+	}
+	emitter := mesh.NodeInfo{}
+	if from != "" {
+		if emitter, err = find(all, from); err != nil {
+			return why, to, err
+		}
+	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	why, err = n.ExplainFrom(ctx, emitter.ID, to.ID, event)
+	return why, to, err
+}
+
+func sayWhy(cmd *cobra.Command, to mesh.NodeInfo, event string, why mesh.Explanation) error {
+	verdict := "does not get"
+	if why.Delivered {
+		verdict = "gets"
+	}
+	who := short(to.ID)
+	if to.Name != "" {
+		who += " (" + named(to) + ")"
+	}
+	if to.Role == mesh.Hub {
+		who = "the hub"
+	}
+	by := ""
+	if why.Match != "" && why.Match != event {
+		by = " It listens to " + printable(why.Match) + "."
+	}
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %s %s\n%s: %s%s\n", who, verdict, printable(event), string(why.Rule), why.Rule, by)
+	return err
+}

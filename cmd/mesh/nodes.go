@@ -1,0 +1,279 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bigcompany/mesh/mesh"
+)
+
+func nodesCommand(logs *logFlags) *cobra.Command {
+	var f nodeFlags
+	var asJSON, watch bool
+	cmd := &cobra.Command{
+		Use:   "nodes [--watch] [--json]",
+		Short: "List the nodes of a mesh",
+		Long: `Ask a hub which nodes its mesh has, and print the hub and its clients: browsers and
+Node.js clients too, but not this command. A client that the hub has not admitted
+is muted: it neither hears nor is heard.
+
+IDs are shown by their first 8 digits, which is enough for 'mesh explain'. --json
+prints everything, one node a line.
+
+With --watch it goes on, and prints each node that comes (+) or goes (-), until it
+is interrupted; with --json each line is then {"joined":true,"node":{…}}.
+
+A Node.js hub cannot tell about its mesh.`,
+		Example: `  mesh nodes
+  mesh nodes --json | jq .interests
+  mesh nodes --watch --addr localhost:7777`,
+		DisableFlagsInUseLine: true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("unexpected argument %q; 'mesh nodes --help' lists the flags", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			opts, err := f.options(logs)
+			if err != nil {
+				return err
+			}
+			node, err := connect(cmd.Context(), opts)
+			if err != nil {
+				return endedBy(cmd.Context(), err)
+			}
+			defer func() { _ = node.Close() }()
+			out := nodePrinter{out: cmd.OutOrStdout(), json: asJSON, now: time.Now}
+			if watch {
+				return endedBy(cmd.Context(), explain(watchNodes(cmd.Context(), node, &out, logs), opts))
+			}
+			all, err := others(cmd.Context(), node)
+			if err != nil {
+				return endedBy(cmd.Context(), explain(err, opts))
+			}
+			return out.list(all)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, one object a line")
+	cmd.Flags().BoolVar(&watch, "watch", false, "go on, and print who comes and goes")
+	f.register(cmd.Flags())
+	return cmd
+}
+
+// others asks for the nodes of a mesh and leaves out the one that asks.
+func others(ctx context.Context, n *mesh.Node) ([]mesh.NodeInfo, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	all, err := n.Nodes(ctx)
+	return slices.DeleteFunc(all, func(i mesh.NodeInfo) bool { return i.ID == n.ID() }), err
+}
+
+// watchNodes prints who is there, and then who comes and goes.
+func watchNodes(ctx context.Context, n *mesh.Node, out *nodePrinter, logs *logFlags) error {
+	changes := make(chan mesh.Presence, 1024)
+	n.OnPresence(func(p mesh.Presence) {
+		select {
+		case changes <- p:
+		case <-ctx.Done():
+		}
+	})
+	follow(n, logs)
+	all, err := others(ctx, n)
+	if err == nil {
+		err = out.first(all)
+	}
+	for err == nil {
+		select {
+		case p := <-changes:
+			if p.Node.ID != n.ID() {
+				err = out.change(p)
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return err
+}
+
+// nodePrinter prints nodes, as a table or as JSON.
+type nodePrinter struct {
+	out  io.Writer
+	json bool
+	now  func() time.Time
+}
+
+// list prints the nodes there are.
+func (p *nodePrinter) list(all []mesh.NodeInfo) error {
+	if !p.json {
+		return p.table(all)
+	}
+	for _, i := range all {
+		if err := p.encode(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// first prints the nodes there are to those who then watch.
+func (p *nodePrinter) first(all []mesh.NodeInfo) error {
+	if !p.json {
+		return p.table(all)
+	}
+	for _, i := range all {
+		if err := p.change(mesh.Presence{Joined: true, Node: i}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// change prints that a node has come or gone.
+func (p *nodePrinter) change(c mesh.Presence) error {
+	if p.json {
+		return p.encode(struct {
+			Joined bool          `json:"joined"`
+			Node   mesh.NodeInfo `json:"node"`
+		}{c.Joined, c.Node})
+	}
+	i := c.Node
+	what := []string{"+", p.now().Format(time.TimeOnly), short(i.ID), named(i), i.Addr}
+	if !c.Joined {
+		what[0] = "-"
+		what = append(what, "after "+age(p.now().Sub(i.Since)))
+	} else if listens := interests(i); listens != "" {
+		what = append(what, "listens to "+listens)
+	}
+	_, err := fmt.Fprintln(p.out, strings.Join(slices.DeleteFunc(what, func(s string) bool { return s == "" }), " "))
+	return err
+}
+
+func (p *nodePrinter) encode(v any) error {
+	enc := json.NewEncoder(p.out)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+func (p *nodePrinter) table(all []mesh.NodeInfo) error {
+	var b bytes.Buffer
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, "ROLE\tID\tNAME\tADDRESS\tSESSION\tUP\tSEEN\tLISTENS TO") // into memory
+	for _, i := range all {
+		role := string(i.Role)
+		if i.Muted {
+			role = "muted"
+		}
+		columns := []string{role, short(i.ID), named(i), i.Addr, session(i), age(p.now().Sub(i.Since)), age(p.now().Sub(i.LastSeen)) + " ago", interests(i)}
+		for n := range columns {
+			if columns[n] == "" {
+				columns[n] = "-"
+			}
+		}
+		_, _ = fmt.Fprintln(w, strings.Join(columns, "\t"))
+	}
+	_ = w.Flush()
+	for line := range strings.Lines(b.String()) {
+		if _, err := fmt.Fprintln(p.out, strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shortID is how many digits of an ID are shown to people.
+const shortID = 8
+
+func short(id string) string { return printable(id[:min(shortID, len(id))]) }
+
+func named(i mesh.NodeInfo) string { return printable(i.Name) }
+
+// session says how a client is connected. Those of the original's, and stock clients, are other than ours.
+func session(i mesh.NodeInfo) string {
+	if i.Role == mesh.Hub {
+		return ""
+	}
+	s := fmt.Sprintf("%s/%d", i.Transport, i.Revision)
+	if !i.Negotiated {
+		s += " (plain)"
+	}
+	return printable(s)
+}
+
+// maxShown bounds how many interests are shown to people.
+const maxShown = 5
+
+func interests(i mesh.NodeInfo) string {
+	shown := i.Interests[:min(maxShown, len(i.Interests))]
+	var b strings.Builder
+	for n, name := range shown {
+		if n > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(printable(name))
+	}
+	if more := len(i.Interests) - len(shown) + i.More; more > 0 {
+		fmt.Fprintf(&b, " and %d more", more)
+	}
+	return b.String()
+}
+
+// printable quotes what could play tricks on a terminal: nodes choose their names.
+func printable(s string) string {
+	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || r == ' ' }) {
+		return strconv.Quote(s)
+	}
+	return s
+}
+
+// age writes a time in two parts at most: 5s, 3m20s, 2h5m, 3d4h.
+func age(d time.Duration) string {
+	d = max(0, d)
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%ds", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 24*time.Hour:
+		return fmt.Sprintf("%dh%dm", int(d.Hours()), int(d.Minutes())%60)
+	}
+	return fmt.Sprintf("%dd%dh", int(d.Hours())/24, int(d.Hours())%24)
+}
+
+var errAmbiguous = errors.New("ambiguous")
+
+// find returns the node that somebody means: by its ID, the beginning of that, its name, or "hub".
+func find(all []mesh.NodeInfo, who string) (mesh.NodeInfo, error) {
+	var found []mesh.NodeInfo
+	for _, i := range all {
+		switch {
+		case i.ID == who:
+			return i, nil
+		case i.Name == who, who == "hub" && i.Role == mesh.Hub, len(who) >= 4 && strings.HasPrefix(i.ID, who):
+			found = append(found, i)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return mesh.NodeInfo{}, fmt.Errorf("there is no node %q in this mesh: 'mesh nodes' lists those that there are", who)
+	case 1:
+		return found[0], nil
+	}
+	var ids []string
+	for _, i := range found {
+		ids = append(ids, i.ID)
+	}
+	return mesh.NodeInfo{}, fmt.Errorf("%q is %w: give the ID of one of them: %s", who, errAmbiguous, strings.Join(ids[:min(len(ids), 10)], " "))
+}

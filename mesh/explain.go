@@ -1,0 +1,233 @@
+package mesh
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/bigcompany/mesh/protocol"
+)
+
+// Rule is the rule by which a hub sends an event to a node, or keeps it from it.
+type Rule string
+
+// The rules. Of those that keep an event from a node, the first that holds, in this order, is the one that is told.
+const (
+	RuleReserved     Rule = "reserved-name"  // the name is not for events: nobody may emit it, and no hub relays it
+	RuleMuted        Rule = "muted"          // the hub has not admitted the node, or not the emitter
+	RuleSender       Rule = "sender"         // the node emitted the event itself
+	RuleMayNotEmit   Rule = "may-not-emit"   // Options.Permit keeps the emitter from emitting it
+	RuleNotRemote    Rule = "not-remote"     // the node's table says remote:false
+	RuleNoListener   Rule = "no-listener"    // the node does not listen to it
+	RuleNodeHub      Rule = "node-hub"       // the node listens by a pattern only, and the hub is a Node hub
+	RuleErrorName    Rule = "error-name"     // the name is error, which would end a node of the original's
+	RuleMayNotListen Rule = "may-not-listen" // Options.Permit keeps the node from hearing it
+	RuleSlow         Rule = "slow"           // the node's queue was full, and it is being closed
+	RuleListens      Rule = "listens"        // the node gets the event, because it listens to it
+)
+
+// String returns the rule in a sentence.
+func (r Rule) String() string {
+	if s := ruleTexts[r]; s != "" {
+		return s
+	}
+	return string(r)
+}
+
+var ruleTexts = map[Rule]string{
+	RuleReserved:     "The name is reserved or a pattern: nobody may emit it, and no hub relays it.",
+	RuleMuted:        "The hub has not admitted the node, or the emitter: who is not admitted hears nothing and is not heard.",
+	RuleSender:       "A hub sends no event back to the node that emitted it; that node's own listeners have heard it without the hub.",
+	RuleMayNotEmit:   "The hub's permissions keep the emitter from emitting this event.",
+	RuleNotRemote:    "The node has told the hub never to send it this event: its table says remote:false.",
+	RuleNoListener:   "The node listens neither to this event nor to a pattern that matches it.",
+	RuleNodeHub:      "The node listens to this event by a pattern only, and its hub is a Node hub, which knows no patterns.",
+	RuleErrorName:    "An event named error would end a node of the original's, so it is sent only to those that introduced themselves.",
+	RuleMayNotListen: "The hub's permissions keep the node from hearing this event.",
+	RuleSlow:         "The node does not take its events fast enough: its queue was full, and the hub is closing it.",
+	RuleListens:      "The node listens to this event, and nothing keeps it from it.",
+}
+
+// Explanation says whether a node would get an event, and which rule decides that.
+type Explanation struct {
+	Delivered bool `json:"delivered"` // the rule is RuleListens
+	Rule      Rule `json:"rule"`
+	// Match is the name or pattern by which the node listens to the event, if it does.
+	Match string `json:"match,omitempty"`
+}
+
+// The payloads of $mesh.explain.
+type (
+	explainQuestion struct {
+		RID   json.RawMessage `json:"rid,omitempty"`
+		To    string          `json:"to"`
+		Event string          `json:"event"`
+		From  string          `json:"from,omitempty"`
+	}
+	explainAnswer struct {
+		RID   json.RawMessage `json:"rid,omitempty"`
+		To    string          `json:"to"`
+		Event string          `json:"event"`
+		From  string          `json:"from,omitempty"`
+		Explanation
+		Text string `json:"text"`
+	}
+)
+
+// Explain says whether the node with the ID to would get an event that somebody else emits, and by which rule. A client
+// asks its hub, as by Nodes. It returns ErrUnknownNode if the hub has no such node, and ErrNotPermitted if this node may
+// not ask, or neither emit nor hear the event itself. Behind a Node hub a node can only ask about itself: ErrNodeHub.
+func (n *Node) Explain(ctx context.Context, to, event string) (Explanation, error) {
+	return n.ExplainFrom(ctx, "", to, event)
+}
+
+// ExplainFrom is Explain for an event that the node with the ID from emits.
+func (n *Node) ExplainFrom(ctx context.Context, from, to, event string) (Explanation, error) {
+	if n.closed.Load() {
+		return Explanation{}, ErrClosed
+	}
+	return n.link.explain(ctx, from, to, event)
+}
+
+func (h *hub) explain(_ context.Context, from, to, event string) (Explanation, error) {
+	listener, err := h.lookup(to)
+	if err != nil {
+		return Explanation{}, err
+	}
+	var emitter *peer
+	if from != "" {
+		if emitter, err = h.lookup(from); err != nil {
+			return Explanation{}, err
+		}
+	}
+	rule, match := h.decide(from, emitter, listener, event)
+	return Explanation{Delivered: rule == RuleListens, Rule: rule, Match: match}, nil
+}
+
+// lookup returns the peer with an ID; nil if that is the hub's own.
+func (h *hub) lookup(id string) (*peer, error) {
+	if id == h.node.id {
+		return nil, nil
+	}
+	h.roster.mu.Lock()
+	defer h.roster.mu.Unlock()
+	if p := h.roster.ids[id]; p != nil {
+		return p, nil
+	}
+	return nil, ErrUnknownNode
+}
+
+// decide goes through the rules for an event to p, or to the hub itself if that is nil. Without from it is anybody's.
+func (h *hub) decide(from string, emitter, p *peer, event string) (rule Rule, match string) {
+	if !protocol.Relayed(event) {
+		return RuleReserved, ""
+	}
+	if emitter != nil && !h.admits(emitter) {
+		return RuleMuted, ""
+	}
+	if p == nil {
+		if match = matching(h.node.interests(), event); match == "" {
+			return RuleNoListener, ""
+		}
+		return RuleListens, match
+	}
+	h.roster.mu.Lock()
+	admitted, interests, table := p.admitted, p.interests, p.table
+	h.roster.mu.Unlock()
+	switch {
+	case !admitted:
+		return RuleMuted, ""
+	case from == p.id:
+		return RuleSender, ""
+	}
+	match = matching(interests, event)
+	switch {
+	case keepsFrom(table, event):
+		return RuleNotRemote, ""
+	case match == "":
+		return RuleNoListener, ""
+	case event == protocol.NameError && !p.negotiated:
+		return RuleErrorName, match
+	case p.slow.Load() || p.sock.Context().Err() != nil:
+		return RuleSlow, match
+	}
+	return RuleListens, match
+}
+
+func (h *hub) admits(p *peer) bool {
+	h.roster.mu.Lock()
+	defer h.roster.mu.Unlock()
+	return p.admitted
+}
+
+// matching returns which of the names and patterns matches an event, the name itself first; "" if none does.
+func matching(interests []string, event string) string {
+	match := ""
+	for _, i := range interests {
+		if i == event {
+			return i
+		}
+		if match == "" && protocol.Match(i, event) {
+			match = i
+		}
+	}
+	return match
+}
+
+// keepsFrom tells whether a table says that an event must not be sent.
+func keepsFrom(raw []byte, event string) bool {
+	table, err := protocol.ParseEventTable(raw)
+	if err != nil {
+		return false // it is not in force
+	}
+	for _, key := range []string{event, tablePrefix + event} {
+		if remote, ok := table[key]; ok && !remote {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *peer) answerExplain(ctx context.Context, payload json.RawMessage) {
+	var q explainQuestion
+	if !p.asked(ctx, protocol.NameExplain, payload, &q, &q.RID) {
+		return
+	}
+	if max(len(q.To), len(q.From)) > protocol.MaxID || len(q.Event) > protocol.MaxName {
+		p.refuseQuestion(protocol.NameExplain, q.RID)
+		return
+	}
+	e, err := p.hub.explain(ctx, q.From, q.To, q.Event)
+	if err != nil {
+		p.reply(protocol.NameExplain, failure{q.RID, codeUnknownNode, "no node with this ID is connected to the hub"})
+		return
+	}
+	p.reply(protocol.NameExplain, explainAnswer{q.RID, q.To, q.Event, q.From, e, e.Rule.String()})
+}
+
+func (c *client) explain(ctx context.Context, from, to, event string) (e Explanation, err error) {
+	if info, ok := c.hubInfo(); ok && info.Node && to == c.node.id && from == "" {
+		return c.explainSelf(event), nil
+	}
+	_, err = c.ask(ctx, protocol.NameExplain, func(rid json.RawMessage) any {
+		return explainQuestion{RID: rid, To: to, Event: event, From: from}
+	}, &e)
+	if err != nil {
+		return Explanation{}, unanswered(err)
+	}
+	return e, nil
+}
+
+// explainSelf goes through the rules of a Node hub for an event to this node.
+func (c *client) explainSelf(event string) Explanation {
+	match := matching(c.node.interests(), event)
+	rule := RuleListens
+	switch {
+	case !protocol.Relayed(event):
+		rule, match = RuleReserved, ""
+	case match == "":
+		rule = RuleNoListener
+	case match != event:
+		rule = RuleNodeHub
+	}
+	return Explanation{Delivered: rule == RuleListens, Rule: rule, Match: match}
+}

@@ -1,0 +1,124 @@
+package mesh_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/mesh"
+)
+
+func TestExplainSaysWhichRuleDecides(t *testing.T) {
+	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p")})
+	member := mesh.Options{User: "u", Password: "p"}
+	asker, native := connect(t, hub, member), connect(t, hub, member)
+	listenTo(t, native, "exact", "a::*", "error")
+	listenTo(t, hub, "hub::**")
+	const admitted = `"headers":{"auth":{"user":"u","password":"p"}}`
+	foreign := dialWire(t, hub.URL(), nil)
+	foreign.send(`{"event":"handshake","eventTable":{"mesh::**":{},"mesh::no":{"remote":false},"no::way":{"remote":false}},` + admitted + `}`)
+	bare := dialWire(t, hub.URL(), nil)
+	bare.send(`{"event":"handshake","eventTable":{"mesh::no":{"remote":false}},` + admitted + `}`)
+	muted := dialWire(t, hub.URL(), nil)
+	muted.send(table("mesh::exact"))
+	muted.barrier()
+	foreign.barrier()
+	bare.barrier()
+	who := map[string]string{"native": native.ID(), "asker": asker.ID(), "hub": hub.ID()}
+	for id, i := range nodes(t, hub) {
+		switch {
+		case i.Muted:
+			who["muted"] = id
+		case !i.Negotiated && len(i.Interests) == 0:
+			who["bare"] = id
+		case !i.Negotiated:
+			who["foreign"] = id
+		}
+	}
+	require.Len(t, who, 6)
+	listens := func(match string) mesh.Explanation {
+		return mesh.Explanation{Delivered: true, Rule: mesh.RuleListens, Match: match}
+	}
+	by := func(rule mesh.Rule) mesh.Explanation { return mesh.Explanation{Rule: rule} }
+	for _, c := range []struct {
+		from, to, event string
+		want            mesh.Explanation
+	}{
+		{"", "native", "exact", listens("exact")},
+		{"", "native", "a::b", listens("a::*")},
+		{"", "native", "error", listens("error")},
+		{"", "native", "b", by(mesh.RuleNoListener)},
+		{"", "native", "$mesh.nodes", by(mesh.RuleReserved)},
+		{"", "native", "a::*", by(mesh.RuleReserved)},
+		{"", "native", "", by(mesh.RuleReserved)},
+		{"foreign", "native", "exact", listens("exact")},
+		{"native", "native", "exact", by(mesh.RuleSender)},
+		{"hub", "native", "exact", listens("exact")},
+		{"muted", "native", "exact", by(mesh.RuleMuted)},
+		{"", "muted", "exact", by(mesh.RuleMuted)},
+		{"", "foreign", "x", listens("**")},
+		{"", "foreign", "no", by(mesh.RuleNotRemote)},
+		{"", "foreign", "no::way", by(mesh.RuleNotRemote)},
+		{"", "foreign", "error", mesh.Explanation{Rule: mesh.RuleErrorName, Match: "**"}},
+		{"", "bare", "no", by(mesh.RuleNotRemote)},
+		{"", "bare", "x", by(mesh.RuleNoListener)},
+		{"", "hub", "hub::x", listens("hub::**")},
+		{"native", "hub", "hub::x", listens("hub::**")},
+		{"hub", "hub", "hub::x", listens("hub::**")},
+		{"", "hub", "x", by(mesh.RuleNoListener)},
+		{"muted", "hub", "hub::x", by(mesh.RuleMuted)},
+	} {
+		for _, n := range []*mesh.Node{asker, hub} {
+			got, err := n.ExplainFrom(testContext(t), who[c.from], who[c.to], c.event)
+			require.NoError(t, err, "%+v", c)
+			require.Empty(t, cmp.Diff(c.want, got), "%+v", c)
+		}
+	}
+	for _, n := range []*mesh.Node{asker, hub} {
+		_, err := n.Explain(testContext(t), "nobody", "x")
+		require.ErrorIs(t, err, mesh.ErrUnknownNode)
+		_, err = n.ExplainFrom(testContext(t), "nobody", native.ID(), "x")
+		require.ErrorIs(t, err, mesh.ErrUnknownNode)
+	}
+}
+
+// What Explain says is what happens.
+func TestExplainKeepsItsWord(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	w := dialWire(t, hub.URL(), nil)
+	w.send(`{"event":"handshake","eventTable":{"mesh::a::**":{},"mesh::b":{},"c":{},"mesh::a::x":{"remote":false},"mesh::d":{"remote":false},"mesh::error":{},"mesh::e":null,"mesh::x::f":{}}}`)
+	w.barrier()
+	all, err := hub.Nodes(testContext(t))
+	require.NoError(t, err)
+	id := all[1].ID
+	for _, event := range []string{"a", "a::b", "a::b::c", "a::x", "b", "b::c", "c", "d", "e", "f", "x::f", "error", "nobody"} {
+		e, err := hub.Explain(testContext(t), id, event)
+		require.NoError(t, err)
+		require.NoError(t, hub.Emit(event, nil))
+		require.Equal(t, e.Delivered, len(w.heard()) == 1, "%s: %s", event, e.Rule)
+	}
+}
+
+func TestExplainOnTheWire(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	c := connect(t, hub, mesh.Options{})
+	listenTo(t, c, "a::*")
+	w := dialWire(t, hub.URL(), nil)
+	w.send(strings.ReplaceAll(`{"event":"$mesh.explain","payload":{"rid":[1],"to":"ID","event":"a::b"}}`, "ID", c.ID()))
+	require.Equal(t, `{"event":"$mesh.explain","payload":{"rid":[1],"to":"`+c.ID()+`","event":"a::b","delivered":true,"rule":"listens","match":"a::*",`+
+		`"text":"The node listens to this event, and nothing keeps it from it."}}`, w.next())
+	w.send(`{"event":"$mesh.explain","payload":{"rid":2,"to":"x","event":"a::b"}}`)
+	require.Equal(t, `{"event":"$mesh.explain","payload":{"rid":2,"error":"unknown-node","message":"no node with this ID is connected to the hub"}}`, w.next())
+}
+
+func TestEveryRuleHasASentence(t *testing.T) {
+	for _, r := range []mesh.Rule{
+		mesh.RuleReserved, mesh.RuleMuted, mesh.RuleSender, mesh.RuleMayNotEmit, mesh.RuleNotRemote, mesh.RuleNoListener, mesh.RuleNodeHub,
+		mesh.RuleErrorName, mesh.RuleMayNotListen, mesh.RuleSlow, mesh.RuleListens,
+	} {
+		require.Regexp(t, `^[A-Z].*\.$`, r.String(), string(r))
+	}
+	require.Equal(t, "new", mesh.Rule("new").String())
+}

@@ -1,0 +1,408 @@
+package mesh_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/protocol"
+)
+
+// nodes asks a node who is there, by ID.
+func nodes(t testing.TB, n *mesh.Node) map[string]mesh.NodeInfo {
+	t.Helper()
+	all, err := n.Nodes(testContext(t))
+	require.NoError(t, err)
+	require.Equal(t, mesh.Hub, all[0].Role)
+	byID := map[string]mesh.NodeInfo{}
+	for _, i := range all {
+		require.NotContains(t, byID, i.ID)
+		byID[i.ID] = i
+	}
+	return byID
+}
+
+func TestNodesTellsWhoIsThere(t *testing.T) {
+	before := time.Now().Add(-time.Second)
+	hub := listen(t, mesh.Options{Name: "middle"})
+	listenTo(t, hub, "at::hub")
+	a := connect(t, hub, mesh.Options{Name: "a", Transports: overWebSocket})
+	listenTo(t, a, "x::y", "z::**")
+	polling := dialWire(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision4, Transports: []engineio.Transport{engineio.Polling}})
+	polling.send(table("mesh::old", "mesh::silent"))
+	eventually(t, "the other one is there", func() bool { return hub.Stats().Peers == 2 })
+
+	atHub, atClient := nodes(t, hub), nodes(t, a)
+	var foreign string
+	for _, all := range []map[string]mesh.NodeInfo{atHub, atClient} {
+		require.Len(t, all, 3)
+		for id, i := range all {
+			require.Len(t, id, 32)
+			require.WithinRange(t, i.Since, before, time.Now())
+			require.False(t, i.LastSeen.Before(i.Since), "%v", i)
+			require.False(t, i.LastSeen.After(time.Now()))
+			if !i.Negotiated {
+				foreign = id
+			}
+		}
+	}
+	ignoreTimes := func(i mesh.NodeInfo) mesh.NodeInfo {
+		i.Since, i.LastSeen = time.Time{}, time.Time{}
+		if i.Role == mesh.Client {
+			require.Regexp(t, `^(127\.0\.0\.1|\[::1\]):\d+$`, i.Addr)
+			i.Addr = ""
+		}
+		return i
+	}
+	require.Empty(t, cmp.Diff(mesh.NodeInfo{
+		ID: hub.ID(), Name: "middle", Role: mesh.Hub, Addr: hub.Addr(), Negotiated: true, Interests: []string{"at::hub"},
+	}, ignoreTimes(atClient[hub.ID()])))
+	require.Empty(t, cmp.Diff(mesh.NodeInfo{
+		ID: a.ID(), Name: "a", Role: mesh.Client, Transport: engineio.WebSocket, Revision: engineio.Revision3, Negotiated: true,
+		Interests: []string{"x::y", "z::**"},
+	}, ignoreTimes(atClient[a.ID()])))
+	require.Empty(t, cmp.Diff(mesh.NodeInfo{
+		ID: foreign, Role: mesh.Client, Transport: engineio.Polling, Revision: engineio.Revision4, Interests: []string{"old", "silent"},
+	}, ignoreTimes(atClient[foreign])))
+	for id := range atHub {
+		require.Empty(t, cmp.Diff(ignoreTimes(atHub[id]), ignoreTimes(atClient[id])))
+	}
+}
+
+func TestLastSeenMovesWithPacketsAndHeartbeats(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	w := dialWire(t, hub.URL(), nil)
+	w.send(table("mesh::x"))
+	w.barrier()
+	seen := func() time.Time {
+		all, err := hub.Nodes(testContext(t))
+		require.NoError(t, err)
+		require.Len(t, all, 2)
+		return all[1].LastSeen
+	}
+	for name, move := range map[string]func(){
+		"an event": func() { w.send(`{"event":"e"}`) },
+		"a ping":   w.barrier,
+	} {
+		before := seen()
+		eventually(t, name, func() bool {
+			move()
+			return seen().After(before)
+		})
+	}
+}
+
+func TestManyNodesComeInPages(t *testing.T) {
+	const count = 600 // two full pages and some
+	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
+	a := connect(t, hub, mesh.Options{Transports: overWebSocket})
+	for i := range count {
+		bareWebSocket(t, hub.Addr(), table(fmt.Sprintf("mesh::%d", i)))
+	}
+	require.Len(t, nodes(t, a), count+2)
+	require.Len(t, nodes(t, hub), count+2)
+
+	// The packets are small, whatever is asked for.
+	w := dialWire(t, hub.URL(), nil)
+	w.send(`{"event":"$mesh.nodes","payload":{"rid":"a","limit":1000000}}`)
+	var answer struct {
+		Payload struct {
+			RID, You string
+			Total    int
+			Next     int
+			Nodes    []mesh.NodeInfo
+		}
+	}
+	got := w.next()
+	require.Less(t, len(got), 65<<10)
+	require.NoError(t, json.Unmarshal([]byte(got), &answer))
+	require.Equal(t, "a", answer.Payload.RID)
+	require.Equal(t, count+3, answer.Payload.Total)
+	require.LessOrEqual(t, len(answer.Payload.Nodes), 257)
+	require.Contains(t, nodes(t, hub), answer.Payload.You)
+	require.Positive(t, answer.Payload.Next)
+	w.send(fmt.Sprintf(`{"event":"$mesh.nodes","payload":{"rid":7,"limit":2,"after":%d}}`, answer.Payload.Next))
+	require.Contains(t, w.next(), `{"event":"$mesh.nodes","payload":{"rid":7,"you":"`)
+}
+
+func TestWhatIsToldOfANodeIsBounded(t *testing.T) {
+	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
+	for range 30 {
+		w := dialWire(t, hub.URL(), nil)
+		var keys []string
+		for i := range 4000 {
+			keys = append(keys, fmt.Sprintf("mesh::%04d", i)+strings.Repeat("\u00e9", 20))
+		}
+		w.send(table(keys...), table(append(keys[:30:30], "mesh::"+strings.Repeat("\x01", protocol.MaxName))...))
+		w.barrier()
+	}
+	w := dialWire(t, hub.URL(), nil)
+	w.send(`{"event":"$mesh.nodes","payload":{}}`)
+	got := w.next()
+	require.Less(t, len(got), 65<<10)
+	var answer struct {
+		Payload struct{ Nodes []mesh.NodeInfo }
+	}
+	require.NoError(t, json.Unmarshal([]byte(got), &answer))
+	one := answer.Payload.Nodes[1]
+	require.LessOrEqual(t, len(one.Interests), 32)
+	require.Equal(t, 31, len(one.Interests)+one.More)
+}
+
+func TestQuestionsThatMakeNoSenseAreRefused(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	w := dialWire(t, hub.URL(), nil)
+	bad := 0
+	for _, packet := range []string{
+		`{"event":"$mesh.nodes"}`, `{"event":"$mesh.nodes","payload":null}`, `{"event":"$mesh.nodes","payload":[]}`,
+		`{"event":"$mesh.nodes","payload":{"after":"x"}}`, `{"event":"$mesh.nodes","payload":{"rid":"` + strings.Repeat("x", 100) + `"}}`,
+		`{"event":"$mesh.explain","payload":1}`, `{"event":"$mesh.explain","payload":{"to":"` + strings.Repeat("x", 200) + `","event":"x"}}`,
+		`{"event":"$mesh.explain","payload":{"to":"x","event":"` + strings.Repeat("x", 600) + `"}}`,
+	} {
+		w.send(packet)
+		got := w.next()
+		if strings.Contains(packet, "null") {
+			require.Contains(t, got, `"nodes":[`, "null is as good as {}")
+			continue
+		}
+		bad++
+		require.Contains(t, got, `"error":"bad-question"`, packet)
+		require.Less(t, len(got), 200)
+	}
+	require.EqualValues(t, bad, hub.Stats().Malformed)
+	for _, packet := range []string{
+		`{"event":"$mesh.nodes","payload":{"after":-5,"limit":-1}}`, `{"event":"$mesh.nodes","payload":{"after":99999999}}`,
+	} {
+		w.send(packet)
+		require.Contains(t, w.next(), `"nodes":[`)
+	}
+}
+
+func TestFastQuestionsWaitTheirTurn(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	w := dialWire(t, hub.URL(), nil)
+	start := time.Now()
+	const asked = 40
+	for range asked {
+		w.send(`{"event":"$mesh.nodes","payload":{}}`)
+	}
+	w.send(`{"event":"x"}`)
+	for range asked {
+		w.next()
+	}
+	require.GreaterOrEqual(t, time.Since(start), (asked-20-1)*time.Second/50)
+	other := connect(t, hub, mesh.Options{})
+	nodes(t, other)
+}
+
+// watching collects what OnPresence says.
+func watching(t *testing.T, n *mesh.Node) chan mesh.Presence {
+	said := make(chan mesh.Presence, 1000)
+	t.Cleanup(n.OnPresence(func(p mesh.Presence) { said <- p }))
+	_, err := n.Nodes(testContext(t)) // from here on nobody is missed
+	require.NoError(t, err)
+	return said
+}
+
+func nextPresence(t *testing.T, said chan mesh.Presence) mesh.Presence {
+	t.Helper()
+	select {
+	case p := <-said:
+		return p
+	case <-time.After(patience):
+		require.FailNow(t, "nobody came or went")
+		return mesh.Presence{}
+	}
+}
+
+func TestPresenceTellsWhoComesAndGoes(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	watcher := connect(t, hub, mesh.Options{Name: "watcher"})
+	idle := connect(t, hub, mesh.Options{Name: "idle"})
+	page := dialWire(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision4})
+	page.send(table("mesh::x"), `{"event":"$mesh.nodes","payload":{"rid":1,"watch":true,"limit":1}}`)
+	require.Contains(t, page.next(), `"total":4`)
+	atHub, atClient := watching(t, hub), watching(t, watcher)
+
+	heard := listenTo(t, hub, "news")
+	guest := dialWire(t, hub.URL(), nil)
+	guest.send(strings.Replace(table("mesh::a"), "handshake", "news", 1))
+	id := heard.next().From
+	for _, said := range []chan mesh.Presence{atHub, atClient} {
+		p := nextPresence(t, said)
+		require.True(t, p.Joined)
+		require.Equal(t, id, p.Node.ID)
+		require.Equal(t, []string{"a"}, p.Node.Interests, "with the table that it brought")
+	}
+	require.Contains(t, page.next(), `{"event":"$mesh.join","payload":{"id":"`+id+`","role":"client"`)
+	require.NoError(t, guest.sock.Close())
+	for _, said := range []chan mesh.Presence{atHub, atClient} {
+		p := nextPresence(t, said)
+		require.False(t, p.Joined)
+		require.Equal(t, id, p.Node.ID)
+		require.Equal(t, []string{"a"}, p.Node.Interests)
+	}
+	require.Contains(t, page.next(), `{"event":"$mesh.leave","payload":{"id":"`+id+`"`)
+
+	page.send(`{"event":"$mesh.nodes","payload":{"watch":false,"limit":1}}`)
+	page.next()
+	last := connect(t, hub, mesh.Options{Name: "last"})
+	require.Equal(t, last.ID(), nextPresence(t, atClient).Node.ID)
+	page.send(`{"event":"$mesh.nodes","payload":{"limit":1}}`)
+	require.Contains(t, page.next(), `$mesh.nodes`, "it was told nothing meanwhile")
+	require.Zero(t, idle.Stats().Reserved+watcher.Stats().Reserved)
+}
+
+func TestPresenceGoesOnAfterAReconnect(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	p := startProxy(t, hub.Addr())
+	watcher := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
+	said, changes := watching(t, watcher), states(watcher)
+	p.cut(false)
+	awaitStatus(t, changes, mesh.Disconnected)
+	awaitStatus(t, changes, mesh.Connected)
+	nodes(t, watcher)
+	for len(said) > 0 {
+		<-said // its own new connection, if the hub noticed the old one late
+	}
+	other := connect(t, hub, mesh.Options{})
+	require.Equal(t, other.ID(), nextPresence(t, said).Node.ID)
+}
+
+func TestANodeThatIsBackHasNotLeft(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	said := watching(t, hub)
+	first := dialWire(t, hub.URL(), nil)
+	first.send(strings.Replace(offer(testKey, ""), `"wire"`, `"first"`, 1))
+	require.Equal(t, "first", nextPresence(t, said).Node.Name)
+	second := dialWire(t, hub.URL(), nil)
+	second.send(strings.Replace(offer(testKey, ""), `"wire"`, `"second"`, 1))
+	require.Equal(t, "second", nextPresence(t, said).Node.Name)
+	all := nodes(t, hub)
+	require.Len(t, all, 2)
+	require.Equal(t, "second", all[protocol.ID(testKey)].Name)
+	require.NoError(t, first.sock.Close())
+	require.NoError(t, second.sock.Close())
+	p := nextPresence(t, said)
+	require.False(t, p.Joined)
+	require.Equal(t, "second", p.Node.Name)
+	require.Empty(t, said)
+}
+
+func TestTheMutedAreListedButHaveNotJoined(t *testing.T) {
+	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p")})
+	said := watching(t, hub)
+	w := dialWire(t, hub.URL(), nil)
+	w.send(table("mesh::x"), `{"event":"$mesh.nodes","payload":{"watch":true}}`)
+	require.Empty(t, w.heard(), "it is told nothing")
+	all, err := hub.Nodes(testContext(t))
+	require.NoError(t, err)
+	require.Len(t, all, 2)
+	require.True(t, all[1].Muted)
+	require.Empty(t, all[1].Interests)
+	require.Empty(t, said)
+
+	w.send(fmt.Sprintf(authPacket, "u", "p"))
+	p := nextPresence(t, said)
+	require.True(t, p.Joined)
+	require.False(t, p.Node.Muted)
+	require.Equal(t, []string{"news"}, p.Node.Interests)
+	w.send(fmt.Sprintf(authPacket, "u", "wrong"))
+	require.False(t, nextPresence(t, said).Joined)
+}
+
+func TestNoSecretIsToldOfANode(t *testing.T) {
+	hub := listen(t, mesh.Options{Authorize: mesh.Pair("user-u", "pass-p")})
+	w := dialWire(t, hub.URL(), nil)
+	w.send(`{"event":"handshake","headers":{"auth":{"user":"user-u","password":"pass-p"},"mesh":{"v":1,"key":"` + testKey + `"}}}`)
+	w.send(`{"event":"$mesh.nodes","payload":{"watch":true}}`)
+	w.barrier()
+	connect(t, hub, mesh.Options{User: "user-u", Password: "pass-p"})
+	w.next() // the hello
+	said := w.next() + w.next()
+	require.Contains(t, said, "$mesh.join")
+	for _, secret := range []string{testKey, "user-u", "pass-p", w.sock.ID()} {
+		require.NotContains(t, said, secret)
+	}
+}
+
+func TestWatchersAreBounded(t *testing.T) {
+	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
+	const watch = `{"event":"$mesh.nodes","payload":{"watch":true,"limit":1}}`
+	for range 256 {
+		bareWebSocket(t, hub.Addr(), watch)
+	}
+	w := dialWire(t, hub.URL(), nil)
+	w.send(watch)
+	require.Contains(t, w.next(), `"error":"too-many-watchers"`)
+	c := connect(t, hub, mesh.Options{})
+	defer c.OnPresence(func(mesh.Presence) {})()
+	_, err := c.Nodes(testContext(t))
+	require.ErrorIs(t, err, mesh.ErrTooManyWatchers)
+}
+
+func TestQuestionsWaitForAHubAndEndWithTheNode(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	p := startProxy(t, hub.Addr())
+	c := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
+	changes := states(c)
+	p.cut(true)
+	awaitStatus(t, changes, mesh.Disconnected)
+	short, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	_, err := c.Nodes(short)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.ErrorContains(t, err, "mesh: the hub did not answer")
+	done := make(chan error, 1)
+	go func() {
+		_, err := c.Nodes(context.Background())
+		done <- err
+	}()
+	p.open()
+	require.NoError(t, <-done)
+	p.cut(true)
+	awaitStatus(t, changes, mesh.Disconnected)
+	go func() {
+		_, err := c.Nodes(context.Background())
+		done <- err
+	}()
+	require.NoError(t, c.Close())
+	require.ErrorIs(t, <-done, mesh.ErrClosed)
+}
+
+// A hub of the original's answers no questions, and must not be asked any.
+func TestANodeHubIsNotAsked(t *testing.T) {
+	hub := startNodeHub(t, false)
+	c := connectTo(t, mesh.Options{Addr: hub.url})
+	_, err := c.Nodes(testContext(t))
+	require.ErrorIs(t, err, mesh.ErrNodeHub)
+	_, err = c.Explain(testContext(t), "someone", "x")
+	require.ErrorIs(t, err, mesh.ErrNodeHub)
+	defer c.OnPresence(func(mesh.Presence) {})()
+	c.On("exact", func(mesh.Event) {})
+	c.On("a::*", func(mesh.Event) {})
+	flush(t, c)
+	for event, want := range map[string]mesh.Explanation{
+		"exact": {Delivered: true, Rule: mesh.RuleListens, Match: "exact"},
+		"a::b":  {Rule: mesh.RuleNodeHub, Match: "a::*"},
+		"other": {Rule: mesh.RuleNoListener},
+		"$x":    {Rule: mesh.RuleReserved},
+	} {
+		got, err := c.Explain(testContext(t), c.ID(), event)
+		require.NoError(t, err)
+		require.Empty(t, cmp.Diff(want, got), event)
+	}
+	hub.mu.Lock()
+	defer hub.mu.Unlock()
+	for _, p := range hub.packets {
+		require.NotContains(t, p, "$mesh")
+	}
+}
