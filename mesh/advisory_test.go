@@ -255,7 +255,7 @@ func TestAdvisory_CVE_2017_16031_IDsCannotBeGuessed(t *testing.T) {
 
 func TestAdvisory_secnote_2026_27_PathsOfWhatIsNotThereAre404(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	for _, path := range []string{"/mesh.js", "/mesh.mjs", "/index.html", "/metrics", "/healthz", "/readyz", "/admin", "/debug/pprof/"} {
+	for _, path := range []string{"/mesh.txt", "/admin.html", "/metrics", "/healthz", "/readyz", "/admin", "/debug/pprof/"} {
 		resp, err := http.Get("http://" + hub.Addr() + path)
 		require.NoError(t, err)
 		require.NoError(t, resp.Body.Close())
