@@ -98,6 +98,56 @@ func TestFirstPacketsThatOpenNothing(t *testing.T) {
 	require.Empty(t, w.engine.Sockets())
 }
 
+// However a client leaves, and at whatever point, nothing of it remains: neither a session, nor a connection, nor the
+// streams and datagrams that nobody asked for.
+func TestNothingRemainsOfClientsThatLeave(t *testing.T) {
+	t.Parallel()
+	beginnings := []string{
+		"", "\x01", "\x0f0{\"sid\":\"abcd\"", open4, open4 + "\x7e\x01", open4 + "\x7f\x00\x00\x00\x00\x00\x01\x00\x004" + strings.Repeat("z", 50_000),
+		open4 + strings.Repeat("\x024x", 100), open4 + open4,
+	}
+	ways := map[string]func(r *raw, s *webtransport.Stream){
+		"end of the stream":          func(_ *raw, s *webtransport.Stream) { _ = s.Close() },
+		"reset":                      func(_ *raw, s *webtransport.Stream) { s.CancelWrite(7) },
+		"reads no more":              func(_ *raw, s *webtransport.Stream) { s.CancelRead(7) },
+		"reset in both directions":   func(_ *raw, s *webtransport.Stream) { s.CancelWrite(7); s.CancelRead(9) },
+		"end of the session":         func(r *raw, _ *webtransport.Stream) { _ = r.session.CloseWithError(0, "") },
+		"end with a long reason":     func(r *raw, _ *webtransport.Stream) { _ = r.session.CloseWithError(77, strings.Repeat("y", 2000)) },
+		"end of the connection":      func(r *raw, _ *webtransport.Stream) { _ = r.conn.CloseWithError(0x100, "") },
+		"failure of the connection":  func(r *raw, _ *webtransport.Stream) { _ = r.conn.CloseWithError(5, "gone") },
+		"nothing, behind other data": func(r *raw, _ *webtransport.Stream) { r.junk() },
+		"end, behind other data":     func(r *raw, s *webtransport.Stream) { r.junk(); _ = s.Close() },
+	}
+	w := newSite(t, echo, engineio.ServerOptions{
+		UpgradeTimeout: 500 * time.Millisecond, PingInterval: 300 * time.Millisecond, PingTimeout: 300 * time.Millisecond, MaxPayload: 100_000,
+	}, func(srv *Server) { srv.idle = 500 * time.Millisecond })
+	for _, leave := range ways {
+		for _, begin := range beginnings {
+			r := w.connect("/engine.io/")
+			s, err := r.session.OpenStreamSync(t.Context())
+			require.NoError(t, err)
+			_, _ = s.Write([]byte(begin)) // which the server may have refused in the middle
+			leave(r, s)
+		}
+	}
+	require.Eventually(t, func() bool {
+		return len(w.engine.Sockets()) == 0 && w.quic.open.Load() == 0
+	}, 10*time.Second, 10*time.Millisecond)
+}
+
+// junk sends what a session of Engine.IO has no use for.
+func (r *raw) junk() {
+	for range maxStreams {
+		if s, err := r.session.OpenStream(); err == nil {
+			_, _ = s.Write([]byte(open4))
+		}
+		if s, err := r.session.OpenUniStream(); err == nil {
+			_, _ = s.Write([]byte(open4))
+		}
+		_ = r.session.SendDatagram([]byte(open4))
+	}
+}
+
 // Whoever stays silent, at whatever point, is given up, and nothing of it remains.
 func TestSilentClientsAreGivenUp(t *testing.T) {
 	t.Parallel()
