@@ -38,9 +38,10 @@ func listenCommand(logs *logFlags) *cobra.Command {
 	return runCommand(logs, mesh.Listen, &cobra.Command{
 		Use:   "listen",
 		Short: "Run a hub",
-		Long:  "Run a hub, at an address that must be free. It admits whoever can reach it, or,\nwith --user and a password, those who present the same." + runText,
+		Long:  "Run a hub, at an address that must be free. It admits whoever can reach it, or,\nwith --user and a password, those who present the same.\nIt answers GET /healthz with 200 while it serves." + runText,
 		Example: `  mesh listen
-  mesh listen --addr 0.0.0.0:8888 --user ann --password-file password.txt`,
+  mesh listen --addr 0.0.0.0:8888 --user ann --password-file password.txt
+  mesh listen --metrics /metrics`,
 	})
 }
 
@@ -57,6 +58,7 @@ func connectCommand(logs *logFlags) *cobra.Command {
 // runFlags are the flags of the commands that run a node.
 type runFlags struct {
 	nodeFlags
+	inside     insideFlags
 	on         []string
 	emit, data string
 	every      time.Duration
@@ -83,6 +85,10 @@ func runCommand(logs *logFlags, start starter, cmd *cobra.Command) *cobra.Comman
 		if name != "connect" && (strings.HasPrefix(f.addr, "https://") || strings.HasPrefix(f.addr, "wss://")) {
 			return fmt.Errorf("--addr %s: a hub has no TLS of its own: let it listen on http:// behind a proxy that has; 'mesh connect' takes https://", f.addr)
 		}
+		if err := f.inside.prepare(cmd.Context(), opts); err != nil {
+			return err
+		}
+		defer f.inside.close()
 		return f.run(cmd, start, opts, logs)
 	}
 	f.register(cmd.Flags())
@@ -90,6 +96,7 @@ func runCommand(logs *logFlags, start starter, cmd *cobra.Command) *cobra.Comman
 	cmd.Flags().StringVar(&f.emit, "emit", "", "emit `EVENT`, at once and then again and again")
 	cmd.Flags().StringVar(&f.data, "data", "", "payload of what --emit emits, as `JSON` (default: none)")
 	cmd.Flags().DurationVar(&f.every, "every", time.Second, "emit every `TIME`, such as 250ms or 1m")
+	f.inside.register(cmd.Flags(), name)
 	return cmd
 }
 
@@ -148,6 +155,7 @@ func (f *runFlags) run(cmd *cobra.Command, start starter, opts *mesh.Options, lo
 		return endedBy(ctx, explain(err, opts))
 	}
 	whoami(node, logs)
+	defer f.inside.show(ctx, node, opts, logs)()
 	ended := typed.start(events)
 
 	var tick <-chan time.Time

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/pflag"
+
+	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/gateway"
+	"github.com/bigcompany/mesh/mesh/metrics"
+)
+
+// healthPath is where a hub tells that it serves.
+const healthPath = "/healthz"
+
+// Bounds of the server of --metrics-addr, and of what reads metrics anywhere.
+const (
+	metricsHeaderTimeout = 5 * time.Second
+	metricsWriteTimeout  = 10 * time.Second
+	metricsIdleTimeout   = 2 * time.Minute
+	metricsMaxHeader     = 64 << 10
+	metricsAtOnce        = 3
+)
+
+// insideFlags say who can look inside a node, and where.
+type insideFlags struct {
+	path, addr string
+	mux        *http.ServeMux // of the hub's listener
+	own        net.Listener   // at addr, if there is one
+}
+
+func (f *insideFlags) register(set *pflag.FlagSet, command string) {
+	if command != "connect" {
+		set.StringVar(&f.path, "metrics", "", "serve metrics for Prometheus at `PATH` of the hub, such as /metrics (default: not at all)")
+	}
+	set.StringVar(&f.addr, "metrics-addr", "", "serve them at `ADDRESS` instead, which the hub's peers need not reach, such as localhost:9100")
+}
+
+// prepare checks the flags, gives a hub what it is to serve beside the mesh, and takes the address for metrics.
+func (f *insideFlags) prepare(ctx context.Context, opts *mesh.Options) error {
+	if f.path == "" && f.addr != "" {
+		f.path = "/metrics"
+	}
+	if f.path != "" {
+		if err := f.checkPath(opts.Addr); err != nil {
+			return fmt.Errorf("--metrics %s: %w", f.path, err)
+		}
+	}
+	f.mux = http.NewServeMux()
+	opts.Handler = f.mux
+	if f.addr == "" {
+		return nil
+	}
+	var lc net.ListenConfig
+	var err error
+	f.own, err = lc.Listen(ctx, "tcp", f.addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("--metrics-addr %s is in use: take another one", f.addr)
+	case err != nil:
+		return fmt.Errorf("--metrics-addr %s: %w", f.addr, err)
+	}
+	return nil
+}
+
+// close gives the address back.
+func (f *insideFlags) close() {
+	if f.own != nil {
+		_ = f.own.Close() // for the second time, if it was served
+	}
+}
+
+func (f *insideFlags) checkPath(addr string) error {
+	engine := engineio.DefaultPath
+	if u, err := url.Parse(addr); err == nil && strings.Contains(addr, "://") && strings.Trim(u.Path, "/") != "" {
+		engine = strings.TrimRight(u.Path, "/")
+	}
+	switch {
+	case !strings.HasPrefix(f.path, "/"):
+		return errors.New("it must begin with a slash")
+	case strings.ContainsAny(f.path, "{}?#% ") || path.Clean(f.path) != f.path:
+		return errors.New("it must be a plain path, such as /metrics")
+	case f.path == healthPath || f.path == "/" || gateway.Serves(f.path) || strings.HasPrefix(f.path+"/", engine+"/"):
+		return errors.New("the hub itself answers there: take another path, such as /metrics")
+	}
+	return nil
+}
+
+// show serves what there is to see of a node, until hide is called.
+func (f *insideFlags) show(ctx context.Context, node *mesh.Node, opts *mesh.Options, logs *logFlags) (hide func()) {
+	f.mux.Handle("GET "+healthPath, health(ctx, node))
+	if f.path == "" {
+		return func() {}
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(metrics.NewCollector(node),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	handler := guard(opts, promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: metricsAtOnce}))
+	if f.own == nil {
+		f.mux.Handle("GET "+f.path, handler)
+		if node.Role() == mesh.Hub {
+			logs.notice("metrics at http://"+node.Addr()+f.path, "url", "http://"+node.Addr()+f.path)
+		} else {
+			logs.notice("no metrics, because this node is no hub: --metrics-addr serves them in any role")
+		}
+		return func() {}
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET "+f.path, handler)
+	server := &http.Server{
+		Handler:        mux,
+		ReadTimeout:    metricsHeaderTimeout,
+		WriteTimeout:   metricsWriteTimeout,
+		IdleTimeout:    metricsIdleTimeout,
+		MaxHeaderBytes: metricsMaxHeader,
+		ErrorLog:       slog.NewLogLogger(opts.Logger.Handler(), slog.LevelDebug),
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := server.Serve(f.own); !errors.Is(err, http.ErrServerClosed) {
+			opts.Logger.Error("mesh: no more metrics: their listener failed", "addr", f.addr, "error", err)
+		}
+	}()
+	where := "http://" + f.own.Addr().String() + f.path
+	logs.notice("metrics at "+where, "url", where)
+	return func() {
+		_ = server.Close()
+		<-done
+	}
+}
+
+// health answers 200 while the hub's listener accepts, its server answers, and the hub was neither closed nor told to end,
+// which is what ctx tells. The first two are what it takes for an answer to come at all.
+func health(ctx context.Context, node *mesh.Node) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Header().Set("Cache-Control", "no-store")
+		if ctx.Err() != nil || node.Err() != nil {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = io.WriteString(w, "ending\n")
+			return
+		}
+		_, _ = io.WriteString(w, "ok\n")
+	}
+}
+
+// guard asks for what the hub's peers have to present, by HTTP's basic authentication, if they have to.
+func guard(opts *mesh.Options, h http.Handler) http.Handler {
+	if opts.Authorize == nil {
+		return h
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, password, _ := r.BasicAuth()
+		err := opts.Authorize(r.Context(), mesh.Credentials{User: user, Password: password, RemoteAddr: r.RemoteAddr})
+		if err != nil {
+			opts.Logger.Warn("mesh: metrics refused: wrong user or password", "remote", r.RemoteAddr)
+			w.Header().Set("WWW-Authenticate", `Basic realm="mesh"`)
+			http.Error(w, "user or password refused", http.StatusUnauthorized)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}

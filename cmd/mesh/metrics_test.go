@@ -1,0 +1,95 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// get sends a request, with user and password if there is a user.
+func get(t *testing.T, method, url, user, password string) (status int, body string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+	require.NoError(t, err)
+	if user != "" {
+		req.SetBasicAuth(user, password)
+	}
+	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return resp.StatusCode, string(text)
+}
+
+func TestAHubTellsItsHealthAndMetrics(t *testing.T) {
+	for _, command := range []string{"listen", "start"} {
+		hub := spawn(t, nil, command, "--addr", anyPort, "--metrics", "/inside/metrics")
+		base := strings.TrimSuffix(hub.is().url, "/engine.io/")
+		hub.says("metrics at " + base + "/inside/metrics")
+		spawn(t, nil, "connect", "--addr", base).is()
+
+		status, body := get(t, http.MethodGet, base+"/healthz", "", "")
+		require.Equal(t, http.StatusOK, status)
+		require.Equal(t, "ok\n", body)
+		status, body = get(t, http.MethodGet, base+"/inside/metrics", "", "")
+		require.Equal(t, http.StatusOK, status)
+		require.Regexp(t, `(?m)^mesh_connections_total 1$`, body)
+		require.Regexp(t, `(?m)^go_goroutines \d+$`, body)
+		for path, want := range map[string]int{"/healthz": http.StatusMethodNotAllowed, "/metrics": http.StatusNotFound} {
+			status, _ = get(t, http.MethodPost, base+path, "", "")
+			require.Equal(t, want, status, path)
+		}
+		hub.interrupt(os.Interrupt)
+	}
+}
+
+func TestMetricsAreForThoseWhomTheHubAdmits(t *testing.T) {
+	env := []string{"MESH_PASSWORD=s3cret"}
+	hub := spawn(t, env, "listen", "--addr", anyPort, "--user", "ann", "--metrics", "/metrics")
+	base := strings.TrimSuffix(hub.is().url, "/engine.io/")
+	hub.says("metrics at ")
+	status, _ := get(t, http.MethodGet, base+"/healthz", "", "")
+	require.Equal(t, http.StatusOK, status, "whoever reaches the hub may know that it serves")
+	for _, c := range []struct {
+		user, password string
+		want           int
+	}{{"", "", 401}, {"ann", "guess", 401}, {"bob", "s3cret", 401}, {"ann", "s3cret", 200}} {
+		status, body := get(t, http.MethodGet, base+"/metrics", c.user, c.password)
+		require.Equal(t, c.want, status)
+		require.Equal(t, c.want == 200, strings.Contains(body, "mesh_peers"))
+		require.NotContains(t, body, "s3cret")
+	}
+	log := hub.interrupt(os.Interrupt)
+	require.Contains(t, log, "metrics refused")
+	require.NotContains(t, log, "s3cret")
+	require.NotContains(t, log, "guess")
+}
+
+func TestMetricsAtAnAddressOfTheirOwn(t *testing.T) {
+	hub := spawn(t, nil, "listen", "--addr", anyPort, "--metrics-addr", anyPort)
+	base := strings.TrimSuffix(hub.is().url, "/engine.io/")
+	status, _ := get(t, http.MethodGet, base+"/metrics", "", "")
+	require.Equal(t, http.StatusNotFound, status, "they are not at the hub then")
+	member := spawn(t, nil, "connect", "--addr", base, "--metrics-addr", anyPort)
+	member.is()
+	for _, p := range []*process{hub, member} {
+		said := p.says("metrics at http://127.0.0.1:")
+		where := strings.TrimPrefix(said, "mesh: metrics at ")
+		require.True(t, strings.HasSuffix(where, "/metrics"), where)
+		status, body := get(t, http.MethodGet, where, "", "")
+		require.Equal(t, http.StatusOK, status)
+		require.Contains(t, body, "\nmesh_connections_total 1\n", "of one peer, and to one hub")
+	}
+	for _, p := range []*process{member, hub} {
+		p.interrupt(os.Interrupt)
+	}
+	second := spawn(t, nil, "listen", "--addr", anyPort)
+	url := second.is().url
+	spawn(t, nil, "start", "--addr", url, "--metrics", "/metrics").says("no metrics, because this node is no hub")
+}
