@@ -84,7 +84,8 @@ type ServerOptions struct {
 	// PerMessageDeflate lets clients compress messages on a WebSocket that offer it (RFC 7692), and does so with messages
 	// of CompressionThreshold bytes and more that are not marked NoCompression. Nothing is remembered from one message to
 	// the next, so that it costs idle sessions no memory and a message made by Prepare is compressed once for all.
-	// Compressing takes 3 to 6 µs a KB. Default: off, as in the reference.
+	// Compressing takes 3 to 6 µs a KB; inflating takes up to 0.3 ms a KB received, if a client means harm. Default: off,
+	// as in the reference.
 	PerMessageDeflate bool
 
 	// AllowedOrigins are the origins ("https://example.com") whose pages may open sessions, besides those of the

@@ -37,7 +37,8 @@ type ServerOptions struct {
 	// TLSConfig has the server's certificate. The protocol (h3) and TLS 1.3 are set by the server.
 	TLSConfig *tls.Config
 	// MaxSessions bounds the QUIC connections that are open at a time, each of which carries one session. A connection
-	// beyond is refused. Default: DefaultMaxSessions.
+	// beyond is refused. A client can have each hold 192 KiB that nobody reads, on streams that mean nothing.
+	// Default: DefaultMaxSessions.
 	MaxSessions int
 	// Logger receives what a server's operator wants to know. Default: silence.
 	Logger *slog.Logger
