@@ -21,10 +21,32 @@ type address struct {
 var (
 	errUserinfo = errors.New("credentials belong into User and Password")
 	errQuery    = errors.New("a query or fragment has no meaning here")
+	errNoAddr   = errors.New("mesh: Addr: one of the list is empty")
+	errSeveral  = errors.New("mesh: Addr: only Connect takes several")
 	errNoTLS    = errors.New("a hub has no TLS of its own: mount NewHub in a server that has")
 )
 
-// parseAddr parses Options.Addr. Its errors do not quote what could be a password.
+// parseAddrs parses Options.Addr.
+func parseAddrs(s string) ([]address, error) {
+	parts := strings.Split(s, ",")
+	if len(parts) > 1 && strings.Contains(s, "@") {
+		return nil, fmt.Errorf("mesh: Addr: %w", errUserinfo) // a password may have commas
+	}
+	addrs := make([]address, len(parts))
+	for i, part := range parts {
+		part = strings.TrimSpace(part)
+		if part == "" && len(parts) > 1 {
+			return nil, errNoAddr
+		}
+		var err error
+		if addrs[i], err = parseAddr(part); err != nil {
+			return nil, err
+		}
+	}
+	return addrs, nil
+}
+
+// parseAddr parses one address. Its errors do not quote what could be a password.
 func parseAddr(s string) (address, error) {
 	a := address{scheme: "http", path: engineio.DefaultPath}
 	hostport := s

@@ -28,12 +28,26 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
+func TestSeveralAddresses(t *testing.T) {
+	addrs, err := parseAddrs("a:1, http://b/x%2Cy/,[::1]:2")
+	require.NoError(t, err)
+	var urls []string
+	for _, a := range addrs {
+		urls = append(urls, a.url())
+	}
+	require.Equal(t, []string{"http://a:1/engine.io/", "http://b:80/x,y/", "http://[::1]:2/engine.io/"}, urls)
+	for _, in := range []string{"a", "a,b"} {
+		_, _, err := prepareHub(&Options{Addr: in})
+		require.Equal(t, in == "a,b", err != nil, "%v", err)
+	}
+}
+
 func TestAddressesThatMakeNoSense(t *testing.T) {
 	for _, in := range []string{
 		"ftp://h", "http://user:secret@h", "http://h/?token=secret", "http://h/#secret", "user:secret@h:1", "a:b:c", "h/path",
-		"http://user:secret@h:port\x7f/", "http://[::1",
+		"http://user:secret@h:port\x7f/", "http://[::1", "http://user:secret,secret@h:1", "h,", ",", "h,,i", "h,ftp://i",
 	} {
-		_, err := parseAddr(in)
+		_, err := parseAddrs(in)
 		require.Error(t, err, in)
 		require.NotContains(t, err.Error(), "secret", in)
 	}

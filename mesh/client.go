@@ -6,22 +6,29 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// client is the link of a node that is connected to a hub, or looking for it.
+// client is the link of a node that is connected to a hub, or looking for it. It stays the node's link when the node
+// becomes the hub itself, and then hands everything on; see heal.go.
 //
 // Its one lasting goroutine, live, reads the connection and makes the next one. Two more come and go: one introduces
 // the node to a hub, while live reads the answer, and pump writes what Emit and On could not write themselves.
 type client struct {
 	node *Node
-	url  string
-	key  string // secret; the node's ID is made from it
+	key  string   // secret; the node's ID is made from it
+	home *address // where the node may become the hub; nil if nowhere
+
+	// Of connect, then of live: where hubs may be, in the order in which they are tried, and how often one was.
+	addrs []address
+	tries int
 
 	life   context.Context // ends with the node
 	cancel context.CancelFunc
@@ -29,8 +36,11 @@ type client struct {
 
 	questions questions
 
+	heir atomic.Pointer[hub] // of this node, when what waited is with it; nil while this node is no hub
+
 	mu      sync.Mutex
 	conn    *conn // nil while there is none that a hub has answered
+	hub     *hub  // of this node, from when it serves; nil while this node is none
 	closing bool  // nothing more is accepted; what is queued still leaves
 	pumping bool
 	out     outbox
@@ -46,34 +56,65 @@ type client struct {
 
 // Connect connects to a hub and returns when that has answered; ctx bounds this only. An attempt that fails is an error
 // at once: *AuthError if the hub refuses the node, otherwise one that wraps what engineio.Dial returned. Once connected,
-// the node reconnects for as long as it lives, with pauses that grow to 5 s.
+// the node reconnects for as long as it lives, with pauses that grow to 5 s. It never becomes a hub.
+//
+// Of several addresses one is picked at random, and the next one if no hub answers there. When the hub is lost, the node
+// moves to one of the others in the same way; to the one that it lost it comes back last.
 func Connect(ctx context.Context, opts *Options) (*Node, error) {
-	o, addr, err := prepare(opts)
+	o, addrs, err := prepare(opts)
 	if err != nil {
 		return nil, err
 	}
-	return connect(ctx, o, addr)
+	return connect(ctx, o, addrs, nil)
 }
 
-func connect(ctx context.Context, o Options, addr address) (*Node, error) {
+// connect makes a client of a hub at one of the addresses. It may become the hub at home, unless that is nil.
+func connect(ctx context.Context, o Options, addrs []address, home *address) (*Node, error) {
 	key := randomHex()
-	n := newNode(o, Client, protocol.ID(key), addr)
-	c := &client{node: n, url: addr.url(), key: key, out: outbox{limit: o.OfflineLimit}}
+	n := newNode(o, protocol.ID(key), addrs[0])
+	c := &client{node: n, key: key, home: home, addrs: slices.Clone(addrs), out: outbox{limit: o.OfflineLimit}}
 	c.life, c.cancel = context.WithCancel(context.Background())
 	n.link = c
-	conn, err := c.dial(ctx)
+	c.shuffle(address{})
+	var failure error
+	for range c.addrs {
+		err := c.attempt(ctx)
+		if err == nil {
+			return n, nil
+		}
+		if failure == nil || errors.As(err, new(*AuthError)) {
+			failure = err
+		} else {
+			failure = fmt.Errorf("%w; %w", failure, err)
+		}
+		if ctx.Err() != nil || errors.As(err, new(*AuthError)) {
+			break
+		}
+	}
+	_ = n.Close()
+	return nil, failure
+}
+
+// attempt connects to the next address.
+func (c *client) attempt(ctx context.Context) error {
+	addr, bound := c.next(), ctx
+	if len(c.addrs) > 1 {
+		var cancel context.CancelFunc
+		bound, cancel = context.WithTimeout(ctx, moveTimeout)
+		defer cancel()
+	}
+	conn, err := c.dial(bound, addr)
 	if err == nil {
 		c.wg.Go(func() { c.live(conn) })
-		err = c.introduce(ctx, conn)
+		err = c.introduce(bound, conn)
 	}
-	if err != nil {
-		_ = n.Close()
-		if said := greeting(ctx, &o, addr, err); said != "" {
-			return nil, fmt.Errorf("mesh: connect to %s: no hub, what answers begins with %q: %w", addr, said, err)
-		}
-		return nil, fmt.Errorf("mesh: connect to %s: %w", addr, err)
+	if err == nil {
+		return nil
 	}
-	return n, nil
+	if said := greeting(ctx, &c.node.opts, addr, err); said != "" {
+		return fmt.Errorf("mesh: connect to %s: no hub, what answers begins with %q: %w", addr, said, err)
+	}
+	return fmt.Errorf("mesh: connect to %s: %w", addr, err)
 }
 
 const (
@@ -106,10 +147,16 @@ func greeting(ctx context.Context, o *Options, addr address, failure error) stri
 
 // emit writes an event if nothing is in the way, and queues it otherwise.
 func (c *client) emit(event string, payload json.RawMessage) error {
+	if h := c.heir.Load(); h != nil {
+		return h.emit(event, payload)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closing {
 		return ErrClosed
+	}
+	if h := c.heir.Load(); h != nil { // since a moment ago
+		return h.emit(event, payload)
 	}
 	if conn := c.conn; conn != nil && !c.pumping && c.out.empty() && !c.stale(conn) {
 		c.packet = c.encode(c.packet[:0], conn, event, payload)
@@ -270,6 +317,9 @@ func (c *client) flush(ctx context.Context) error {
 		if c.closing {
 			return ErrClosed
 		}
+		if c.heir.Load() != nil { // which has dealt with everything
+			return c.confess(told)
+		}
 		conn := c.conn
 		if conn == nil || c.written < target || conn.announced < version {
 			news := c.change()
@@ -312,6 +362,12 @@ func (c *client) confirm(conn *conn, until, told uint64) error {
 	if c.conn != conn && c.lost <= until {
 		c.lost = conn.lostBefore // the connection broke after the answer: nothing was lost
 	}
+	return c.confess(told)
+}
+
+// confess returns ErrUnconfirmed if events may be lost that no Flush had told of when this one began. The caller holds
+// c.mu.
+func (c *client) confess(told uint64) error {
 	if c.lost > told {
 		c.told = max(c.told, c.lost)
 		return ErrUnconfirmed
@@ -322,7 +378,10 @@ func (c *client) confirm(conn *conn, until, told uint64) error {
 func (c *client) hubInfo() (HubInfo, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.conn == nil {
+	switch {
+	case c.hub != nil:
+		return c.hub.hubInfo()
+	case c.conn == nil:
 		return HubInfo{}, false
 	}
 	return c.conn.hub, true
@@ -349,5 +408,8 @@ func (c *client) close() {
 		_ = conn.sock.Close()
 	}
 	c.cancel()
-	c.wg.Wait()
+	c.wg.Wait() // from here on c.hub does not change
+	if c.hub != nil {
+		c.hub.close()
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 
 // conn is one connection of a client.
 type conn struct {
+	addr   address
 	sock   *engineio.Socket
 	parser protocol.Parser // of the reader's
 
@@ -33,9 +35,9 @@ type conn struct {
 	lostBefore uint64 // client.lost before this connection broke
 }
 
-func (c *client) dial(ctx context.Context) (*conn, error) {
+func (c *client) dial(ctx context.Context, addr address) (*conn, error) {
 	o := &c.node.opts
-	sock, err := engineio.Dial(ctx, c.url, &engineio.DialOptions{
+	sock, err := engineio.Dial(ctx, addr.url(), &engineio.DialOptions{
 		Revision:   engineio.Revision3,
 		Transports: o.Transports,
 		HTTPClient: o.HTTPClient,
@@ -46,7 +48,7 @@ func (c *client) dial(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{sock: sock, read: make(chan struct{}), introduced: make(chan struct{})}, nil
+	return &conn{addr: addr, sock: sock, read: make(chan struct{}), introduced: make(chan struct{})}, nil
 }
 
 // introduce tells a hub who this node is and what it wants, and makes the connection the client's when the hub has
@@ -71,7 +73,7 @@ func (c *client) introduce(ctx context.Context, conn *conn) error {
 		conn.failure = err
 		return err
 	}
-	c.report(State{Status: Connected, Hub: conn.hub})
+	c.report(State{Status: Connected, Role: Client, Hub: conn.hub})
 	return nil
 }
 
@@ -96,6 +98,7 @@ func (c *client) settle(conn *conn) error {
 	}
 	c.node.counters.connections.Add(1)
 	c.node.counters.peers.Store(1)
+	c.node.addr.Store(&conn.addr)
 	c.conn = conn
 	c.tell()
 	c.startPump()
@@ -104,10 +107,13 @@ func (c *client) settle(conn *conn) error {
 }
 
 func (c *client) report(s State) {
-	log := c.node.opts.Logger.With("addr", c.node.addr.String())
-	if s.Status == Connected {
+	log := c.node.opts.Logger.With("addr", c.node.Addr())
+	switch {
+	case s.Role == Hub:
+		log.Warn("mesh: the hub was gone: this node is the hub now")
+	case s.Status == Connected:
 		log.Info("mesh: connected", "node", s.Hub.Node, "hub", s.Hub.ID)
-	} else {
+	default:
 		level := slog.LevelWarn
 		if s.Attempt > 0 {
 			level = slog.LevelDebug // a hub can be away for days
@@ -117,8 +123,8 @@ func (c *client) report(s State) {
 	c.node.report(s)
 }
 
-// live reads a connection until it ends, and then makes the next one, until the client is closed. The first one is
-// introduced by connect, and if that fails there is no other.
+// live reads a connection until it ends, and then makes the next one, until the client is closed or this node is the hub.
+// The first one is introduced by connect, and if that fails there is no other.
 func (c *client) live(conn *conn) {
 	failed := 0 // attempts since the last connection
 	for first := true; ; first = false {
@@ -140,6 +146,7 @@ func (c *client) live(conn *conn) {
 			c.mu.Lock()
 			c.lose(conn)
 			c.mu.Unlock()
+			c.shuffle(conn.addr)
 		}
 		if conn, failed = c.redial(cause, failed); conn == nil {
 			return
@@ -148,19 +155,26 @@ func (c *client) live(conn *conn) {
 }
 
 // redial makes the next connection, and introduces this node on another goroutine. It returns nil if the client is
-// closed, and how many attempts have failed by now.
+// closed, or this node the hub, and how many attempts have failed by now.
 func (c *client) redial(cause error, failed int) (*conn, int) {
 	for !c.ending() {
+		if c.takeOver(cause, failed) {
+			return nil, failed
+		}
 		pause := backoff(failed)
-		c.report(State{Status: Disconnected, Err: cause, Attempt: failed, Retry: pause})
+		c.report(State{Status: Disconnected, Role: Client, Err: cause, Attempt: failed, Retry: pause})
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
 		case <-c.life.Done():
 			timer.Stop()
 		}
-		ctx, cancel := context.WithTimeout(c.life, connectTimeout)
-		conn, err := c.dial(ctx)
+		timeout := connectTimeout
+		if len(c.addrs) > 1 {
+			timeout = moveTimeout
+		}
+		ctx, cancel := context.WithTimeout(c.life, timeout)
+		conn, err := c.dial(ctx, c.next())
 		if err == nil {
 			c.wg.Go(func() {
 				defer cancel()
@@ -180,6 +194,21 @@ func (c *client) ending() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.closing || c.life.Err() != nil
+}
+
+// shuffle puts the addresses into a random order, the one where a hub was just lost at the end.
+func (c *client) shuffle(lost address) {
+	c.tries = 0
+	rand.Shuffle(len(c.addrs), func(i, j int) { c.addrs[i], c.addrs[j] = c.addrs[j], c.addrs[i] })
+	if i := slices.Index(c.addrs, lost); i >= 0 {
+		c.addrs = append(slices.Delete(c.addrs, i, i+1), lost)
+	}
+}
+
+// next returns the address to try.
+func (c *client) next() address {
+	c.tries++
+	return c.addrs[(c.tries-1)%len(c.addrs)]
 }
 
 // backoff is the pause before the next attempt after so many that failed. It is random by half, so that the clients of a

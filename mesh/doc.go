@@ -8,7 +8,7 @@
 // # Shape
 //
 // A mesh is a star. One node is its hub, see Listen and NewHub; the others are its clients, see Connect. Start is what
-// most programs want: the first one on a machine becomes the hub. A node keeps its role for life.
+// most programs want: the first one on a machine becomes the hub, and when that dies, one of the others does.
 //
 // # Order
 //
@@ -21,6 +21,9 @@
 // At most once. While a client has no hub, its events wait in a bounded queue and go out, oldest first and before newer
 // ones, after the next handshake; what does not fit is an error to the caller of Emit, never silence. What was written
 // to a connection that then broke is not sent again. Flush tells whether all that was emitted has reached the hub.
+//
+// When a hub dies and another node takes its place, an event reaches those who have found the new hub when it is dealt
+// with there. Whoever is still looking does not get it, and nobody keeps it.
 //
 // A client of the original sends each event k+1 times after it reconnected k times. A hub cannot tell the copies from
 // events, and relays them.

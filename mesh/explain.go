@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"encoding/json"
+	"errors"
 
 	"github.com/bigcompany/mesh/protocol"
 )
@@ -211,7 +212,10 @@ func (c *client) explain(ctx context.Context, from, to, event string) (e Explana
 	_, err = c.ask(ctx, protocol.NameExplain, func(rid json.RawMessage) any {
 		return explainQuestion{RID: rid, To: to, Event: event, From: from}
 	}, &e)
-	if err != nil {
+	switch {
+	case errors.Is(err, errIsHub):
+		return c.node.hub.Load().explain(ctx, from, to, event)
+	case err != nil:
 		return Explanation{}, unanswered(err)
 	}
 	return e, nil

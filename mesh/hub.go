@@ -43,16 +43,25 @@ const (
 // NewHub returns a hub that has no listener of its own, to be mounted in a server that exists: see Node.ServeHTTP.
 // Options.Addr matters only for the path of Engine.IO, if it is a URL.
 func NewHub(opts *Options) (*Node, error) {
-	o, addr, err := prepare(opts)
+	o, addr, err := prepareHub(opts)
 	if err != nil {
 		return nil, err
 	}
-	return newHub(o, address{path: addr.path}), nil
+	return newHub(o, address{path: addr.path}).node, nil
 }
 
-func newHub(o Options, addr address) *Node {
-	n := newNode(o, Hub, randomHex(), addr)
-	h := &hub{node: n, name: o.Name, path: addr.path}
+func newHub(o Options, addr address) *hub {
+	n := newNode(o, randomHex(), addr)
+	h := hubOf(n, addr.path)
+	n.link = h
+	n.hub.Store(h)
+	return h
+}
+
+// hubOf makes the hub that a node is, or becomes.
+func hubOf(n *Node, path string) *hub {
+	o := &n.opts
+	h := &hub{node: n, name: o.Name, path: path}
 	h.roster.since = time.Now()
 	h.routings.New = func() any { return new(routing) }
 	h.server = engineio.NewServer(h, &engineio.ServerOptions{
@@ -67,8 +76,7 @@ func newHub(o Options, addr address) *Node {
 		AllowedOrigins: o.AllowedOrigins,
 		Logger:         o.Logger,
 	})
-	n.hub, n.link = h, h
-	return n
+	return h
 }
 
 // serve answers on listeners until close.

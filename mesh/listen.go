@@ -84,8 +84,9 @@ func (n *Node) OnAny(fn func(Event)) (off func()) {
 	}
 }
 
-// OnState calls fn when a client loses its hub, fails to reach it again, or has reached it; a hub never calls it. It is
-// not called with the state at the time of the call. See On for off. It panics if fn is nil.
+// OnState calls fn when a client loses its hub, fails to reach it again, has reached it, or has become the hub itself,
+// after which there is nothing more to tell. It is not called with the state at the time of the call. See On for off. It
+// panics if fn is nil.
 func (n *Node) OnState(fn func(State)) (off func()) {
 	if fn == nil {
 		panic("mesh: nil callback")

@@ -30,14 +30,14 @@ const (
 type Node struct {
 	// Fixed at creation.
 	opts     Options
-	role     Role
 	id       string
-	addr     address
 	emitter  *emitter
 	executor *executor
-	hub      *hub // nil at a client
 	link     link
 	done     chan struct{}
+
+	hub  atomic.Pointer[hub]     // nil at a client, which may become a hub
+	addr atomic.Pointer[address] // never nil
 
 	counters counters
 	closed   atomic.Bool
@@ -54,7 +54,7 @@ type link interface {
 	announce()
 	flush(ctx context.Context) error
 	sockets() []*engineio.Socket
-	// info says where the link leads.
+	// hubInfo says where the link leads.
 	hubInfo() (HubInfo, bool)
 	nodes(ctx context.Context) ([]NodeInfo, error)
 	explain(ctx context.Context, from, to, event string) (Explanation, error)
@@ -64,17 +64,16 @@ type link interface {
 	close()
 }
 
-func newNode(o Options, role Role, id string, addr address) *Node {
+func newNode(o Options, id string, addr address) *Node {
 	n := &Node{
 		opts:     o,
-		role:     role,
 		id:       id,
-		addr:     addr,
 		emitter:  newEmitter(),
 		executor: newExecutor(o.CallbackLimit, o.Logger),
 		done:     make(chan struct{}),
 	}
 	n.executor.spent = n.forget
+	n.addr.Store(&addr)
 	return n
 }
 
@@ -85,8 +84,14 @@ func randomHex() string {
 	return hex.EncodeToString(b[:])
 }
 
-// Role returns what the node is. It never changes.
-func (n *Node) Role() Role { return n.role }
+// Role returns what the node is. It changes at most once: a client that was made by Start becomes the hub if the hub has
+// died and it is the first on its machine to take over the address. OnState tells.
+func (n *Node) Role() Role {
+	if n.hub.Load() != nil {
+		return Hub
+	}
+	return Client
+}
 
 // ID returns the node's ID, 32 hexadecimal digits. A client has the same at every hub of this package. To the peers of
 // a Node hub a client has the ID that this hub gave it, which the client does not know.
@@ -96,21 +101,23 @@ func (n *Node) ID() string { return n.id }
 func (n *Node) Name() string { return n.opts.Name }
 
 // Addr returns host:port: what a hub is bound to, with the port that the system chose if it was to choose one, or what a
-// client dials. It is empty at a hub without a listener of its own.
+// client is connected to, or was last. It is empty at a hub without a listener of its own.
 func (n *Node) Addr() string {
-	if n.addr.host == "" {
+	addr := n.addr.Load()
+	if addr.host == "" {
 		return ""
 	}
-	return n.addr.String()
+	return addr.String()
 }
 
 // URL returns the URL that clients connect to, as Options.Addr takes it. It is empty at a hub without a listener of its
 // own.
 func (n *Node) URL() string {
-	if n.addr.host == "" {
+	addr := n.addr.Load()
+	if addr.host == "" {
 		return ""
 	}
-	return n.addr.url()
+	return addr.url()
 }
 
 // Hub says which hub a client is connected to; false if it is not connected. A hub gives itself.
@@ -250,9 +257,10 @@ var errNoHub = errors.New("mesh: this node is no hub")
 //
 // Other paths, and nodes that are no hub, get 404.
 func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if n.hub == nil {
+	h := n.hub.Load()
+	if h == nil {
 		http.Error(w, errNoHub.Error(), http.StatusNotFound)
 		return
 	}
-	n.hub.serveMounted(w, r)
+	h.serveMounted(w, r)
 }

@@ -32,8 +32,9 @@ const (
 const (
 	// closeTimeout bounds how long Close waits for what is queued to be written, and for peers to say goodbye.
 	closeTimeout = 3 * time.Second
-	// connectTimeout bounds one attempt to reconnect.
+	// connectTimeout bounds one attempt to reconnect, moveTimeout that to connect to one of several addresses.
 	connectTimeout = 15 * time.Second
+	moveTimeout    = 3 * time.Second
 	// The pauses between attempts to reconnect double from the one to the other; half of each is random.
 	minBackoff = 50 * time.Millisecond
 	maxBackoff = 5 * time.Second
@@ -50,6 +51,8 @@ type Options struct {
 	//
 	// To listen on all interfaces, give 0.0.0.0 or [::] as host: a hub without Authorize admits whoever can reach
 	// it. Port 0 lets the system choose one, see Node.Addr.
+	//
+	// Connect also takes several, separated by commas: it uses one where a hub answers. A comma in a path is %2C.
 	Addr string
 	// Name is shown to peers of this package; at most 512 bytes. Default: none.
 	Name string
@@ -61,6 +64,9 @@ type Options struct {
 	// when ctx is done. It is called with the first packet of each peer, and again when a peer presents other
 	// credentials. Its error goes nowhere. Default: everybody is admitted. See Pair.
 	Authorize func(ctx context.Context, c Credentials) error
+
+	// NoAutoheal keeps a node that Start made a client from becoming the hub when the hub has died. See Start.
+	NoAutoheal bool
 
 	// Transports are those that a client uses, and that a hub serves. Default: long-polling and WebSocket; a client
 	// starts with the first and moves to WebSocket if it can.

@@ -475,6 +475,9 @@ func (q *questions) answer(payload json.RawMessage) {
 	}
 }
 
+// errIsHub says that this node can answer the question itself, as it has become the hub.
+var errIsHub = errors.New("mesh: this node is the hub")
+
 // ready returns the connection, once there is one whose hub knows what this node wants.
 func (c *client) ready(ctx context.Context) (*conn, error) {
 	c.mu.Lock()
@@ -484,6 +487,8 @@ func (c *client) ready(ctx context.Context) (*conn, error) {
 		switch conn := c.conn; {
 		case c.closing:
 			return nil, ErrClosed
+		case c.hub != nil:
+			return nil, errIsHub
 		case conn != nil && !conn.native:
 			return nil, ErrNodeHub
 		case conn != nil && conn.announced >= version:
@@ -547,7 +552,10 @@ func (c *client) nodes(ctx context.Context) ([]NodeInfo, error) {
 		_, err := c.ask(ctx, protocol.NameNodes, func(rid json.RawMessage) any {
 			return nodesQuestion{RID: rid, After: next, Watch: watch}
 		}, &a)
-		if err != nil {
+		switch {
+		case errors.Is(err, errIsHub):
+			return c.node.hub.Load().nodes(ctx)
+		case err != nil:
 			return nil, unanswered(err)
 		}
 		all, next = append(all, a.Nodes...), a.Next

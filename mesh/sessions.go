@@ -25,7 +25,10 @@ func (h *hub) sockets() []*engineio.Socket { return h.server.Sockets() }
 func (c *client) sockets() []*engineio.Socket {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.conn == nil {
+	switch {
+	case c.hub != nil:
+		return c.hub.sockets()
+	case c.conn == nil:
 		return nil
 	}
 	return []*engineio.Socket{c.conn.sock}

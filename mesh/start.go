@@ -18,22 +18,34 @@ import (
 )
 
 // prepare checks options and fills in what they leave out.
-func prepare(opts *Options) (Options, address, error) {
+func prepare(opts *Options) (Options, []address, error) {
 	o := opts.withDefaults()
 	if len(o.Name) > protocol.MaxName || !utf8.ValidString(o.Name) {
-		return o, address{}, fmt.Errorf("mesh: Name must be UTF-8 of at most %d bytes", protocol.MaxName)
+		return o, nil, fmt.Errorf("mesh: Name must be UTF-8 of at most %d bytes", protocol.MaxName)
 	}
 	if max(len(o.User), len(o.Password)) > protocol.MaxCredential {
-		return o, address{}, fmt.Errorf("mesh: User and Password must have at most %d bytes", protocol.MaxCredential)
+		return o, nil, fmt.Errorf("mesh: User and Password must have at most %d bytes", protocol.MaxCredential)
 	}
-	addr, err := parseAddr(o.Addr)
-	return o, addr, err
+	addrs, err := parseAddrs(o.Addr)
+	return o, addrs, err
+}
+
+// prepareHub is prepare for a node that is, or may become, a hub.
+func prepareHub(opts *Options) (Options, address, error) {
+	o, addrs, err := prepare(opts)
+	switch {
+	case err != nil:
+		return o, address{}, err
+	case len(addrs) > 1:
+		return o, address{}, errSeveral
+	}
+	return o, addrs[0], nil
 }
 
 // Listen starts a hub at Options.Addr. A name with several addresses, as localhost often has, is bound on all that this
 // machine has. ctx bounds the start only. The error wraps that of net.Listen.
 func Listen(ctx context.Context, opts *Options) (*Node, error) {
-	o, addr, err := prepare(opts)
+	o, addr, err := prepareHub(opts)
 	if err != nil {
 		return nil, err
 	}
@@ -51,10 +63,10 @@ func listen(ctx context.Context, o Options, addr address) (*Node, error) {
 	if tcp, ok := listeners[0].Addr().(*net.TCPAddr); ok {
 		addr.port = strconv.Itoa(tcp.Port)
 	}
-	n := newHub(o, addr)
-	n.hub.serve(listeners)
+	h := newHub(o, addr)
+	h.serve(listeners)
 	o.Logger.Info("mesh: listening", "addr", addr.String())
-	return n, nil
+	return h.node, nil
 }
 
 const (
@@ -70,10 +82,21 @@ const (
 // An address that is taken, but where nobody answers, is tried again until ctx ends: its hub may be starting, or have
 // died a moment ago. One that is not this machine's is only connected to, as by Connect. What answers and is no hub, or
 // refuses the node, is an error.
+//
+// A client made by Start outlives its hub, whether that was closed or killed, and whosever it was: of those on the hub's
+// machine, the first one that finds the address free becomes the hub, at once, and the others connect to it. So all of
+// them should have the same Options, Authorize above all. The node stays what it was otherwise: its ID, its listeners
+// and counters. What it emitted since it lost the hub, and for 250 ms from when it serves, waits until the
+// others had time to come back, and then goes out in order; Flush waits for that. Who comes later does not get it. A hub
+// that hangs but holds its address is not replaced. See Options.NoAutoheal.
 func Start(ctx context.Context, opts *Options) (*Node, error) {
-	o, addr, err := prepare(opts)
+	o, addr, err := prepareHub(opts)
 	if err != nil {
 		return nil, err
+	}
+	home := &addr
+	if o.NoAutoheal {
+		home = nil
 	}
 	silent := 0
 	for round := 0; ; round++ {
@@ -96,7 +119,7 @@ func Start(ctx context.Context, opts *Options) (*Node, error) {
 			case <-ctx.Done():
 			}
 		}
-		n, err = connect(ctx, o, target)
+		n, err = connect(ctx, o, []address{target}, home)
 		switch {
 		case err == nil:
 			return n, nil

@@ -97,6 +97,18 @@ func TestStartWhereOneAddressOfTheNameIsTakenDialsThatOne(t *testing.T) {
 	}
 }
 
+func TestAutohealDialsTheAddressOfTheNameThatIsTaken(t *testing.T) {
+	home := address{scheme: "http", host: "localhost", port: "1"}
+	c := &client{home: &home, addrs: []address{home.at("127.0.0.1")}}
+	c.giveWay(&bindError{host: "::1", taken: true})
+	require.Equal(t, home.at("::1"), c.next())
+	c.node = newNode(new(Options).withDefaults(), "", home)
+	for _, err := range []error{&bindError{host: "127.0.0.1", foreign: true}, &bindError{host: "127.0.0.1", err: io.EOF}, io.EOF} {
+		c.giveWay(err)
+		require.Equal(t, home.at("::1"), c.next())
+	}
+}
+
 func TestListenBindsEveryAddressOfTheName(t *testing.T) {
 	n, err := Listen(startContext(t), &Options{Addr: "localhost:0"})
 	require.NoError(t, err)
@@ -244,7 +256,7 @@ func TestHubEndsWhenItsListenerFails(t *testing.T) {
 	require.NoError(t, err)
 	failing, err := NewHub(nil)
 	require.NoError(t, err)
-	failing.hub.serve([]net.Listener{brokenListener{}})
+	failing.hub.Load().serve([]net.Listener{brokenListener{}})
 	<-failing.Done()
 	require.ErrorIs(t, failing.Err(), errBroken)
 	require.NoError(t, failing.Close())

@@ -2,10 +2,10 @@ package mesh
 
 import "time"
 
-// Status tells whether a client has a hub.
+// Status tells whether a node has a hub.
 type Status string
 
-// The states of a client.
+// The states of a node.
 const (
 	Connected    Status = "connected"
 	Disconnected Status = "disconnected"
@@ -14,7 +14,9 @@ const (
 // State is what OnState reports: a connection made or lost, or an attempt that failed.
 type State struct {
 	Status Status
-	// Hub says which hub the client is connected to. Only if Connected.
+	// Role is Hub when this node has become the hub, which is the last state there is; otherwise Client.
+	Role Role
+	// Hub says which hub the client is connected to, or this node itself if it is the hub. Only if Connected.
 	Hub HubInfo
 	// Err says why the connection ended, or why the last attempt to make one failed; it wraps an
 	// *engineio.CloseError, *engineio.HandshakeError or *AuthError where there is one. Only if Disconnected.
