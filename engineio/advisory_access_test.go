@@ -22,11 +22,11 @@ import (
 
 // The origin is checked on every transport, and on every request of a session; what fails leaves nothing.
 func TestAdvisory_engineio_6_6_7_checksOnEveryTransport(t *testing.T) {
-	w := newSite(t, echo, nil)
+	w := newSite(t, echo, bothRevisions())
 	v := w.open(Revision4)
 	before := runtime.NumGoroutine()
 	for range 50 {
-		for _, query := range []string{"EIO=4&transport=websocket", polling4, v.query, strings.Replace(v.query, "polling", "websocket", 1)} {
+		for _, query := range []string{"EIO=3&transport=websocket", "EIO=4&transport=websocket", polling4, v.query, strings.Replace(v.query, "polling", "websocket", 1)} {
 			a, l := w.shake(query, "Origin", "https://evil.example")
 			require.Equal(t, "400 Forbidden", a.brief())
 			require.NoError(t, l.conn.Close())
@@ -121,17 +121,21 @@ func TestAdvisory_CVE_2020_28481_noCrossOriginByDefault(t *testing.T) {
 }
 
 func TestAdvisory_CVE_2019_13611_crossSiteWebSocketHijacking(t *testing.T) {
-	w := newSite(t, echo, &ServerOptions{AllowedOrigins: []string{"https://good.example"}})
-	v := w.open(Revision4)
+	w := newSite(t, echo, &ServerOptions{Revisions: []Revision{3, 4}, AllowedOrigins: []string{"https://good.example"}})
+	v, v3 := w.open(Revision4), w.open(Revision3)
 	for _, origin := range []string{"https://evil.example", "null", "https://good.example.evil.example", "http://good.example", "https://good.example:8443", "https://good.example@evil.example", "https://evilgood.example", "HTTPS://GOOD.EXAMPLE.EVIL"} {
-		for _, query := range []string{"EIO=4&transport=websocket", strings.Replace(v.query, "polling", "websocket", 1)} {
-			a, l := w.shake(query, "Origin", origin)
+		for _, query := range []string{"EIO=3&transport=polling", polling4, v.query, v3.query} {
+			a, l := w.shake(strings.Replace(query, "polling", "websocket", 1), "Origin", origin)
 			require.Equal(t, "400 Forbidden", a.brief(), origin)
 			require.NoError(t, l.conn.Close())
+			for _, method := range []string{"GET", "POST"} {
+				require.Equal(t, 403, w.ask(method, query, nil, "Origin", origin).status, origin)
+			}
 		}
-		require.Equal(t, 403, w.ask("GET", polling4, nil, "Origin", origin).status, origin)
 	}
-	require.Len(t, w.srv.Sockets(), 1)
+	require.Len(t, w.srv.Sockets(), 2)
+	v.requireEcho("alive")
+	v3.requireEcho("alive")
 }
 
 func TestAdvisory_CVE_2016_10536_clientsVerifyTLS(t *testing.T) {

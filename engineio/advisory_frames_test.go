@@ -6,12 +6,15 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio/packet"
 )
 
 // The tests of this file are named by published faults of other implementations; docs/security.md lists them all. These are
@@ -19,14 +22,25 @@ import (
 
 func TestAdvisory_CVE_2022_21676_reservedBits(t *testing.T) {
 	h := newWitness()
-	w := newSite(t, h, nil)
+	w := newSite(t, h, bothRevisions())
 	others := w.bystanders()
-	for _, first := range []byte{0xa1, 0x91, 0xb1, 0xc1, 0xf1, 0xa0, 0xaa, 0xa9} {
-		l, sid := w.session(Revision4)
-		_, err := io.WriteString(l.conn, masked(first, "4x"))
-		require.NoError(t, err)
-		require.Equal(t, "close 1002", l.ending())
-		h.end(sid)
+	for _, rev := range []Revision{Revision3, Revision4} {
+		v := w.open(rev)
+		for _, first := range []byte{0xa1, 0x91, 0xb1, 0xc1, 0xf1, 0xa0, 0xaa, 0xa9} {
+			l := w.line(strings.Replace(v.query, "polling", "websocket", 1)) // an upgrade: the session stays on polling
+			_, err := io.WriteString(l.conn, masked(first, "4x"))
+			require.NoError(t, err)
+			require.Equal(t, "close 1002", l.ending())
+			v.requireEcho("alive")
+
+			l, sid := w.session(rev)
+			_, err = io.WriteString(l.conn, masked(first, "4x"))
+			require.NoError(t, err)
+			require.Equal(t, "close 1002", l.ending())
+			require.Equal(t, remoteError, h.end(sid))
+		}
+		require.Equal(t, "200 ok", v.post(v.framed("1")).brief())
+		h.end(v.sid)
 		others.requireUnharmed()
 	}
 }
@@ -37,7 +51,7 @@ func TestAdvisory_CVE_2026_48802_pongFlood(t *testing.T) {
 	before := runtime.NumGoroutine()
 	for rev, beat := range map[Revision]string{Revision3: "2", Revision4: "3"} {
 		l, _ := w.session(rev)
-		set := len(w.srv.conf.alarms.queue)
+		set := w.srv.conf.alarms.count()
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -54,14 +68,29 @@ func TestAdvisory_CVE_2026_48802_pongFlood(t *testing.T) {
 		}
 		<-done
 		require.LessOrEqual(t, most, before+100, "the connection's own, the test's, and flushers that are about to end; not one of 5,000 each")
-		w.srv.conf.alarms.mu.Lock()
-		require.Len(t, w.srv.conf.alarms.queue, set)
-		w.srv.conf.alarms.mu.Unlock()
+		require.Equal(t, set, w.srv.conf.alarms.count())
 		require.NoError(t, l.conn.Close())
 	}
-	v := w.open(Revision4)
-	require.Equal(t, "200 ok", v.post("3"+strings.Repeat("\x1e3", 9999)).brief())
-	v.requireEcho("alive")
+	for rev, beat := range map[Revision]string{Revision3: "2", Revision4: "3"} {
+		v := w.open(rev)
+		set := w.srv.conf.alarms.count()
+		require.Equal(t, "200 ok", v.post(v.framed(slices.Repeat([]string{beat}, packet.MaxPackets)...)).brief())
+		require.Equal(t, "200 ok", v.post(v.framed("4end")).brief(), "all of them were dealt with")
+		require.Equal(t, set, w.srv.conf.alarms.count())
+		require.LessOrEqual(t, runtime.NumGoroutine(), before+100)
+		pongs := 0
+		for text := ""; !strings.HasSuffix(text, v.framed("4end")); {
+			text = v.poll().body
+			pongs += strings.Count(text, v.framed("3"))
+		}
+		require.Equal(t, rev == Revision3, pongs == packet.MaxPackets, "%d answers", pongs)
+	}
+}
+
+func (a *alarms) count() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.queue)
 }
 
 // What one peer sent never comes out at another: buffers are pooled.
@@ -117,25 +146,29 @@ func TestAdvisory_CVE_2016_10518_CVE_2026_45736_noStaleBytes(t *testing.T) {
 
 func TestAdvisory_CVE_2020_27813_CVE_2026_27889_lengthOverflow(t *testing.T) {
 	h := newWitness()
-	w := newSite(t, h, nil)
+	w := newSite(t, h, bothRevisions())
+	v := w.open(Revision4)
 	for _, first := range []byte{0x81, 0x82, 0x01, 0x02, 0x80, 0x88, 0x89, 0x8a} {
 		for _, length := range []string{
 			"\xff\x80\x00\x00\x00\x00\x00\x00\x00", "\xff\xff\xff\xff\xff\xff\xff\xff\xff", "\xff\x7f\xff\xff\xff\xff\xff\xff\xff",
 			"\xff\x7f\xff\xff\xff\xff\xff\xff\xfe", "\xff\x00\x00\x00\x00\xff\xff\xff\xff", "\xff\x00\x00\x00\x00\x80\x00\x00\x00", "\xfe\xff\xff",
 		} {
 			for _, before := range []string{"", masked(0x01, "4x")} {
-				l, sid := w.session(Revision4)
-				frame := before + string(first) + length + "mask"
-				if int(first) > 0x7f { // string(byte) would be a rune of two bytes
-					frame = before + string([]byte{first}) + length + "mask"
+				ends := func(l *line) {
+					_, err := io.WriteString(l.conn, before+string([]byte{first})+length+"mask")
+					require.NoError(t, err)
+					require.NoError(t, l.conn.(*net.TCPConn).CloseWrite())
+					_, err = io.Copy(io.Discard, l.conn)
+					require.NoError(t, err)
+					require.NoError(t, l.conn.Close())
 				}
-				_, err := io.WriteString(l.conn, frame)
-				require.NoError(t, err)
-				require.NoError(t, l.conn.(*net.TCPConn).CloseWrite())
-				_, err = io.Copy(io.Discard, l.conn)
-				require.NoError(t, err)
-				require.NoError(t, l.conn.Close())
-				require.Contains(t, []string{remoteError, remoteClose}, h.end(sid))
+				for _, rev := range []Revision{Revision3, Revision4} {
+					l, sid := w.session(rev)
+					ends(l)
+					require.Contains(t, []string{remoteError, remoteClose}, h.end(sid))
+				}
+				ends(w.line(strings.Replace(v.query, "polling", "websocket", 1)))
+				v.requireEcho("alive")
 			}
 		}
 	}

@@ -65,13 +65,16 @@ func (w *site) bystandersOf(n int) int {
 
 // What a length claims is not allocated before it has come.
 func TestAdvisory_CVE_2020_36049_nothingIsAllocatedByAClaim(t *testing.T) {
-	h := newWitness()
-	w := newSite(t, h, nil)
+	w := newSite(t, echo, bothRevisions())
 	v := w.open(Revision4)
 	const n = 100
 	lines := make([]*line, n)
 	for i := range lines {
-		lines[i], _ = w.session(Revision4)
+		if rev := Revision3 + Revision(i%2); i%4 < 2 {
+			lines[i], _ = w.session(rev)
+		} else {
+			lines[i] = w.line(strings.Replace(w.open(rev).query, "polling", "websocket", 1))
+		}
 	}
 	before := heapInUse()
 	claim := masked(0x81, "4"+strings.Repeat("x", 999_998))[:15] // 999,999 bytes claimed, one sent
@@ -120,23 +123,40 @@ func TestAdvisory_CVE_2026_27571_inflatingStopsAtTheLimit(t *testing.T) {
 }
 
 func TestAdvisory_CVE_2016_10542_limitByDefault(t *testing.T) {
-	w := newSite(t, newWitness(), nil)
-	l, _ := w.session(Revision4)
-	go func() {
-		_ = l.tryWrite(ws.Header{Fin: true, OpCode: ws.OpBinary}, strings.Repeat("x", DefaultMaxPayload+1))
-	}()
-	require.Equal(t, "close 1009", l.ending())
-	require.Equal(t, "413 ", w.ask("POST", w.open(Revision4).query, strings.NewReader(strings.Repeat("4", DefaultMaxPayload+1))).brief())
+	opts := jsonpOptions()
+	opts.Revisions = []Revision{3, 4}
+	w := newSite(t, echo, opts)
+	large := strings.Repeat("x", DefaultMaxPayload+1)
+	for _, rev := range []Revision{Revision3, Revision4} {
+		upgrading := w.open(rev)
+		whole, _ := w.session(rev)
+		fragments, _ := w.session(rev)
+		probe := w.line(strings.Replace(upgrading.query, "polling", "websocket", 1))
+		for _, l := range []*line{whole, fragments, probe} {
+			go func() { // the server stops reading
+				if l == fragments {
+					_ = l.tryWrite(ws.Header{OpCode: ws.OpBinary}, large[:DefaultMaxPayload])
+					_ = l.tryWrite(ws.Header{Fin: true, OpCode: ws.OpContinuation}, "x")
+				} else {
+					_ = l.tryWrite(ws.Header{Fin: true, OpCode: ws.OpBinary}, large)
+				}
+			}()
+			require.Equal(t, "close 1009", l.ending())
+		}
+		require.Equal(t, "413 ", upgrading.post(large).brief())
+		upgrading.requireEcho("untouched")
+		require.Equal(t, "413 ", w.openJSONP(rev, "0", "0").visit.post("d="+large).brief())
+	}
 }
 
 // Messages of 1-byte fragments that are never finished, on many connections.
 func TestAdvisory_CVE_2026_48779_unfinishedFragments(t *testing.T) {
-	w := newSite(t, echo, nil)
+	w := newSite(t, echo, bothRevisions())
 	const conns, fragments = 20, 10_000
 	burst := masked(0x02, "x") + strings.Repeat(masked(0x00, "x"), fragments) + masked(0x89, "read")
 	lines := make([]*line, conns)
 	for i := range lines {
-		lines[i], _ = w.session(Revision4)
+		lines[i], _ = w.session(Revision3 + Revision(i%2))
 	}
 	before := heapInUse()
 	for _, l := range lines {
@@ -149,6 +169,17 @@ func TestAdvisory_CVE_2026_48779_unfinishedFragments(t *testing.T) {
 	require.Less(t, heapInUse()-before, int64(2*conns*len(burst)), "twice what was received")
 	for _, l := range lines {
 		require.NoError(t, l.conn.Close())
+	}
+
+	// Before a WebSocket is the session's there is less room: a probe is short.
+	for _, rev := range []Revision{Revision3, Revision4} {
+		v := w.open(rev)
+		l := w.line(strings.Replace(v.query, "polling", "websocket", 1))
+		go func() { // the server stops reading
+			_, _ = io.WriteString(l.conn, masked(0x01, "2")+strings.Repeat(masked(0x00, "x"), 2*freeInput))
+		}()
+		require.Equal(t, "close 1009", l.ending())
+		v.requireEcho("untouched")
 	}
 }
 
@@ -218,4 +249,41 @@ func TestAdvisory_CVE_2026_33219_littleIsKeptOfAHandshake(t *testing.T) {
 	require.Empty(t, w.srv.Sockets())
 	require.Equal(t, 200, w.ask("GET", polling4, nil, "Cookie", strings.Repeat("c", 30_000)).status)
 	require.Len(t, w.srv.Sockets()[0].Request().Header.Get("Cookie"), 30_000)
+}
+
+// A message that is never finished has an end: its bytes are bounded, the number of its parts costs nothing, and as the
+// session's heartbeat cannot come through before its end, neither does its time last, whatever the peer drips.
+func TestAdvisory_CVE_2026_33151_CVE_2026_69185_CVE_2026_48804_GHSA_55mf_unfinishedMessages(t *testing.T) {
+	for _, rev := range []Revision{Revision3, Revision4} {
+		h := newWitness()
+		inSite(t, h, bothRevisions(), func(t *testing.T, w *site) {
+			start := time.Now()
+			l, sid := w.session(rev)
+			go func() { _, _ = io.Copy(io.Discard, l.r) }()
+			_, err := io.WriteString(l.conn, masked(0x02, "begun"))
+			for n := 0; err == nil; n++ {
+				drip := masked(0x00, "x") + masked(0x00, "") + masked(0x89, "still here") + masked(0x8a, "")
+				_, err = io.WriteString(l.conn, strings.Repeat(drip, 100))
+				time.Sleep(time.Second)
+				require.LessOrEqual(t, n, 50, "the session lives")
+			}
+			require.Equal(t, "remote "+ReasonPingTimeout, h.end(sid))
+			require.LessOrEqual(t, time.Since(start), DefaultPingInterval+DefaultPingTimeout+3*time.Second)
+			require.NoError(t, l.conn.Close())
+			requireNothingLeft(t, w.srv)
+
+			// A POST that drips has as long.
+			start = time.Now()
+			v := w.open(rev)
+			conn := w.head("POST", v.query, "Content-Length: 100000\r\n\r\n")
+			go func() { _, _ = io.Copy(io.Discard, conn) }()
+			for n := 0; v.socket() != nil; n++ {
+				_, _ = io.WriteString(conn, "4")
+				time.Sleep(time.Second)
+				require.LessOrEqual(t, n, 50, "the session lives")
+			}
+			h.end(v.sid)
+			require.NoError(t, conn.Close())
+		})
+	}
 }
