@@ -1,13 +1,17 @@
 package engineio
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -72,15 +76,15 @@ func request(ctx context.Context, method, query string, body []byte) *http.Reque
 	return r.WithContext(ctx)
 }
 
-// FuzzWebSocketBytes writes any bytes behind a WebSocket handshake, in pieces, over a pipe, which holds nothing back: as a
-// session's transport and as an upgrade. The server must come to an end of them and keep nothing.
-func FuzzWebSocketBytes(f *testing.F) {
+// FuzzWSFrame writes any bytes behind a WebSocket handshake, in pieces, over a pipe, which holds nothing back: as a
+// session's transport and as an upgrade, with compression and without. The server must come to an end of them and keep nothing.
+func FuzzWSFrame(f *testing.F) {
 	for _, s := range []string{
 		"", masked(0x81, "4x"), masked(0x82, "\x04x"), masked(0x01, "4x") + masked(0x80, "y"), masked(0x81, "2probe") + masked(0x81, "5") + masked(0x81, "4x"),
 		masked(0x89, "p") + masked(0x88, "\x03\xe8"), masked(0x81, "nonsense"), "\x81\xff\x80\x00\x00\x00\x00\x00\x00\x00mask", masked(0x82, strings.Repeat("x", 2000)),
 		masked(0x81, "2"), masked(0x81, "3"), masked(0x81, "1"), masked(0x81, "0{}"), masked(0x81, "b4AAAA"), masked(0xc1, "4x"), masked(0x01, "") + masked(0x00, ""),
 	} {
-		for _, mode := range []uint8{0, 1, 2, 3} {
+		for mode := range uint8(8) { // see anyQuery; and mode&4 for compression
 			f.Add([]byte(s), mode, uint8(3))
 		}
 	}
@@ -101,29 +105,13 @@ func FuzzWebSocketBytes(f *testing.F) {
 		}
 	})
 	f.Fuzz(func(t *testing.T, data []byte, mode, piece uint8) {
-		srv := NewServer(h, &ServerOptions{Revisions: []Revision{3, 4}, MaxPayload: 1000, BufferLimit: 1 << 20})
-		l := newPipeListener()
-		web := &http.Server{Handler: srv}
-		served := make(chan error, 1)
-		go func() { served <- web.Serve(l) }()
-		transport := &http.Transport{DialContext: l.dial}
-		w := &site{t: t, base: "http://pipe/engine.io/", client: &http.Client{Transport: transport}, srv: srv}
-
-		rev := "4"
-		if mode&1 != 0 {
-			rev = "3"
+		var header []string
+		if mode&4 != 0 {
+			header = []string{"Sec-WebSocket-Extensions", "permessage-deflate"}
 		}
-		query := "EIO=" + rev + "&transport=websocket"
-		if mode&2 != 0 {
-			if a := w.ask("GET", "EIO="+rev+"&transport=polling", nil); a.status != 200 {
-				t.Fatalf("handshake: %s", a.brief())
-			}
-			query += "&sid=" + srv.Sockets()[0].ID()
-		}
-		conn, err := l.dial(context.Background(), "", "")
-		if err != nil {
-			t.Fatal(err)
-		}
+		w, stop := pipeSite(t, h)
+		query := w.anyQuery(mode)
+		conn := w.connect()
 		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
 		drained := make(chan struct{})
 		go func() {
@@ -133,28 +121,106 @@ func FuzzWebSocketBytes(f *testing.F) {
 				t.Error(err)
 			}
 		}()
-		handshake := "GET /engine.io/?" + query + " HTTP/1.1\r\nHost: pipe\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-		writePieces(conn, []byte(handshake), 200)
+		writePieces(conn, []byte(w.handshakeText(query, header...)), 200)
 		writePieces(conn, data, int(piece)+1)
 		_ = conn.Close()
 		<-drained
 		if mode&2 == 0 { // the session of an upgrade may live on with polling
-			for start := time.Now(); len(srv.Sockets()) > 0; runtime.Gosched() {
+			for start := time.Now(); len(w.srv.Sockets()) > 0; runtime.Gosched() {
 				if time.Since(start) > 10*time.Second {
 					t.Fatal("the session does not end")
 				}
 			}
 		}
-		_ = srv.Close()
-		transport.CloseIdleConnections()
-		_ = web.Close()
-		<-served
-		requireNothingLeft(t, srv)
+		stop()
 		mu.Lock()
 		defer mu.Unlock()
 		if largest > 1000 {
 			t.Errorf("a message of %d bytes passed the limit", largest)
 		}
+	})
+}
+
+// pipeSite serves h over a pipe, in both revisions and with compression. stop ends it; nothing may remain then.
+func pipeSite(t *testing.T, h Handler) (w *site, stop func()) {
+	srv := NewServer(h, &ServerOptions{Revisions: []Revision{3, 4}, MaxPayload: 1000, BufferLimit: 1 << 20, PerMessageDeflate: true})
+	l := newPipeListener()
+	web := &http.Server{Handler: srv, ErrorLog: log.New(io.Discard, "", 0)}
+	served := make(chan error, 1)
+	go func() { served <- web.Serve(l) }()
+	transport := &http.Transport{DialContext: l.dial}
+	w = &site{t: t, base: "http://pipe/engine.io/", client: &http.Client{Transport: transport}, srv: srv}
+	return w, func() {
+		_ = srv.Close()
+		transport.CloseIdleConnections()
+		_ = web.Close()
+		<-served
+		requireNothingLeft(t, srv)
+	}
+}
+
+// anyQuery is that of a WebSocket handshake: mode&1 for revision 3, and mode&2 for the upgrade of a session.
+func (w *site) anyQuery(mode uint8) string {
+	rev := Revision4 - Revision(mode&1)
+	if mode&2 != 0 {
+		return strings.Replace(w.open(rev).query, "polling", "websocket", 1)
+	}
+	return fmt.Sprintf("EIO=%d&transport=websocket", rev)
+}
+
+// FuzzUpgradeHeaders puts any bytes among the header of a WebSocket handshake, of a session and of an upgrade. It must be
+// answered soon, with a status that is known and a header that holds nothing but what belongs there.
+func FuzzUpgradeHeaders(f *testing.F) {
+	for _, s := range []string{
+		"", "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits", "Sec-WebSocket-Extensions: ,;=,;=\r\nSec-WebSocket-Extensions: constructor",
+		"Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=\"10\\\"", "Sec-WebSocket-Protocol: a, b\r\nSec-WebSocket-Protocol:", "Sec-WebSocket-Protocol: a\tb",
+		"Origin: https://evil.example", "Origin: null", "Connection: keep-alive, Upgrade", "Upgrade: h2c", "Upgrade: websocket, websocket", "Sec-WebSocket-Version: 99",
+		"Sec-WebSocket-Key: short", "Content-Length: 5", "Transfer-Encoding: chunked", "Host: other", "Expect: 100-continue", "X-Forwarded-Host: a, b", "\r\n\r\nGET / HTTP/1.1\r\n", "Cookie: \x00",
+		" folded", "a:b\nc:d", "Sec-WebSocket-Extensions: " + strings.Repeat("permessage-deflate;", 200), strings.Repeat("X-A: b\r\n", 500),
+	} {
+		for _, mode := range []uint8{0, 1, 2, 3} {
+			f.Add([]byte(s), mode)
+		}
+	}
+	statuses := []int{101, 200, 400, 403, 404, 405, 413, 417, 426, 431, 500, 501, 505}
+	names := []string{
+		"Upgrade", "Connection", "Sec-Websocket-Accept", "Sec-Websocket-Protocol", "Sec-Websocket-Extensions", "Sec-Websocket-Version",
+		"Content-Type", "Content-Length", "Date", "Cache-Control", "X-Content-Type-Options", "Allow", "Transfer-Encoding",
+	}
+	f.Fuzz(func(t *testing.T, header []byte, mode uint8) {
+		w, stop := pipeSite(t, idle)
+		line, rest, _ := strings.Cut(w.handshakeText(w.anyQuery(mode)), "\r\n")
+		conn := w.connect()
+		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+		sent := make(chan struct{})
+		go func() {
+			defer close(sent)
+			writePieces(conn, []byte(line+"\r\n"+string(header)+"\r\n"+rest), 4096)
+		}()
+		r := bufio.NewReader(conn)
+		resp, err := http.ReadResponse(r, nil)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			t.Error("no answer")
+		case err == nil:
+			if !slices.Contains(statuses, resp.StatusCode) {
+				t.Errorf("status %d", resp.StatusCode)
+			}
+			for name, values := range resp.Header {
+				if !slices.Contains(names, name) || len(strings.Join(values, "")) > len(header)+100 {
+					t.Errorf("%s: %q", name, values)
+				}
+			}
+		}
+		drained := make(chan struct{})
+		go func() {
+			defer close(drained)
+			_, _ = io.Copy(io.Discard, r) // until the end of the connection
+		}()
+		stop()
+		_ = conn.Close()
+		<-sent
+		<-drained
 	})
 }
 
