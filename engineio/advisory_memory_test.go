@@ -283,6 +283,7 @@ func TestAdvisory_CVE_2026_33151_CVE_2026_69185_CVE_2026_48804_GHSA_55mf_unfinis
 				require.LessOrEqual(t, n, 50, "the session lives")
 			}
 			h.end(v.sid)
+			require.LessOrEqual(t, time.Since(start), DefaultPingInterval+DefaultPingTimeout+3*time.Second)
 			require.NoError(t, conn.Close())
 		})
 	}

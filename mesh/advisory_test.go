@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -112,6 +113,67 @@ func TestAdvisory_CVE_2026_33219_LittleIsKeptOfAPeerThatIsNotAdmitted(t *testing
 	require.Less(t, int64(after)-int64(before), int64(peers*64<<10))
 	require.EqualValues(t, peers, hub.Stats().Malformed, "what is larger than 64 KB is not looked at")
 }
+
+// TestAdvisory_CVE_2026_33219_secnote_2026_25_NothingBeforeAdmissionLasts: neither an HTTP request that does not end nor a
+// callback that does not return is waited for longer than 5 s.
+func TestAdvisory_CVE_2026_33219_secnote_2026_25_NothingBeforeAdmissionLasts(t *testing.T) {
+	const limit, slack = 5 * time.Second, 3 * time.Second
+	started := make(chan struct{}, 1)
+	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Authorize: func(ctx context.Context, _ mesh.Credentials) error {
+		started <- struct{}{}
+		<-ctx.Done()
+		return nil // too late
+	}})
+	heard := listenTo(t, hub, "e")
+	start := time.Now()
+	var conns []net.Conn
+	for _, begun := range []string{"", "GET /engine.io/?EIO=3&transport=polling HTTP/1.1\r\nHost: ", "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n"} {
+		conn, err := net.Dial("tcp", hub.Addr())
+		require.NoError(t, err)
+		_, err = conn.Write([]byte(begun))
+		require.NoError(t, err)
+		conns = append(conns, conn)
+	}
+	w := dialWire(t, hub.URL(), nil)
+	w.send(`{"event":"e"}`)
+	<-started
+	for i, conn := range conns {
+		require.NoError(t, conn.SetReadDeadline(start.Add(limit+slack)))
+		_, err := io.Copy(io.Discard, conn)
+		require.NoError(t, err, "connection %d is still waited for", i)
+		require.NoError(t, conn.Close())
+	}
+	eventually(t, "refused", func() bool { return hub.Stats().Refusals == 1 })
+	require.Less(t, time.Since(start), limit+slack)
+	require.Empty(t, heard.in)
+}
+
+// A hub negotiates no compression, so that nothing is inflated before admission, or after it.
+func TestAdvisory_CVE_2026_27571_NothingIsInflated(t *testing.T) {
+	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p")})
+	for _, user := range []string{"u", "x"} {
+		s, err := engineio.Dial(testContext(t), hub.URL(), &engineio.DialOptions{
+			Revision: engineio.Revision3, Transports: []engineio.Transport{engineio.WebSocket}, PerMessageDeflate: true,
+			HTTPClient: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+				resp, err := http.DefaultTransport.RoundTrip(r)
+				require.NotEmpty(t, r.Header.Get("Sec-WebSocket-Extensions"))
+				if err == nil {
+					require.Empty(t, resp.Header.Values("Sec-WebSocket-Extensions"))
+				}
+				return resp, err
+			})},
+		})
+		require.NoError(t, err)
+		s.Discard()
+		require.NoError(t, s.Write(testContext(t), engineio.Text(fmt.Sprintf(authPacket, user, "p"))))
+		require.NoError(t, s.Ping(testContext(t)))
+		require.NoError(t, s.Close())
+	}
+}
+
+type roundTrip func(r *http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // TestAdvisory_CVE_2026_29785_33218_AnyPacketsBeforeAdmission sends sequences at random, and expects nothing but that
 // the hub lives, tells nothing and hears nothing. The same covers secnotes 2026-16 and 2026-24: no packet, in no order,

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -108,6 +109,33 @@ func TestAdvisory_CVE_2020_36048_TinyPacketsAreBounded(t *testing.T) {
 			requireSyntaxError(t, err, packet.ErrTooManyPackets, packet.MaxPackets*one)
 		})
 		require.Less(t, n, uint64(2<<20), form.name)
+	}
+}
+
+// Ten times as many packets take ten times as long, not a hundred times. Large ones do not show it: so many tiny ones were
+// what cost engine.io its time.
+func TestAdvisory_CVE_2020_36048_DecodeIsLinear(t *testing.T) {
+	for _, form := range forms {
+		one := packet.AppendPayload(nil, form.rev, form.enc, text("é"), binary(1))
+		best := func(pairs int) time.Duration {
+			ps := make([]packet.Packet, 0, 2*pairs)
+			for range pairs {
+				ps = append(ps, text("é"), binary(1))
+			}
+			wire := packet.AppendPayload(nil, form.rev, form.enc, ps...)
+			require.GreaterOrEqual(t, len(wire), pairs*len(one))
+			least := time.Hour
+			for range 10 {
+				start := time.Now()
+				got, err := packet.ParsePayload(form.rev, form.enc, wire)
+				least = min(least, time.Since(start))
+				require.NoError(t, err)
+				require.Len(t, got, 2*pairs)
+			}
+			return least
+		}
+		few, many := best(packet.MaxPackets/20), best(packet.MaxPackets/2)
+		require.Less(t, many, 40*max(few, 100*time.Microsecond), form.name)
 	}
 }
 

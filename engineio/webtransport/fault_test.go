@@ -322,6 +322,42 @@ func TestAdvisory_EngineIO667_AllowRequestIsAsked(t *testing.T) {
 	require.Equal(t, engineio.WebTransport, upgraded(t, s))
 }
 
+// A page of another origin gets no session by WebTransport either, neither a new one nor one that it knows.
+func TestAdvisory_EngineIO667_OriginIsChecked(t *testing.T) {
+	t.Parallel()
+	w := newSite(t, echo, engineio.ServerOptions{AllowedOrigins: []string{"https://good.example"}})
+	s := w.mustDial(engineio.Polling)
+	for _, origin := range []string{"https://evil.example", "null", "https://good.example.evil.example", "http://good.example"} {
+		for _, path := range []string{"/engine.io/", "/engine.io/?EIO=4&transport=webtransport&sid=" + s.ID()} {
+			require.Equal(t, http.StatusForbidden, w.connect(path, "Origin", origin).status, "%s from %s", path, origin)
+		}
+	}
+	require.Len(t, w.engine.Sockets(), 1)
+	r := w.connect("/engine.io/", "Origin", "https://good.example")
+	require.Equal(t, http.StatusOK, r.status)
+	r.stream(open4)
+	require.Eventually(t, func() bool { return len(w.engine.Sockets()) == 2 }, 10*time.Second, time.Millisecond)
+}
+
+// A peer that takes nothing cannot hold up the end of its session, nor that of the server.
+func TestAdvisory_CVE_2026_21435_CloseIsNotHeldUp(t *testing.T) {
+	t.Parallel()
+	full := make(chan *engineio.Socket, 1)
+	w := newSite(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
+		for s.TryWrite(engineio.Binary(make([]byte, 100_000))) == nil { // more than the windows of QUIC take
+		}
+		full <- s
+		<-ctx.Done()
+	}), engineio.ServerOptions{})
+	w.connect("/engine.io/").stream(open4)
+	s := <-full
+	start := time.Now()
+	s.Abort(nil)
+	require.Eventually(t, func() bool { return len(w.engine.Sockets()) == 0 }, 5*time.Second, time.Millisecond)
+	require.NoError(t, w.engine.Close())
+	require.Less(t, time.Since(start), 5*time.Second)
+}
+
 // The handshake of a client that vanishes leaves nothing: engine.io up to 6.6.7 kept it.
 func TestAdvisory_EngineIO668_FailedHandshakesLeaveNothing(t *testing.T) {
 	t.Parallel()
