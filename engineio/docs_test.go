@@ -10,10 +10,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// page is the documentation for users.
-func page(t *testing.T) string {
+// page is the documentation for users, and security the page on what it withstands.
+func page(t *testing.T) string { return doc(t, "engineio.md") }
+
+func security(t *testing.T) string { return doc(t, "security.md") }
+
+func doc(t *testing.T, name string) string {
 	t.Helper()
-	text, err := os.ReadFile("../docs/engineio.md")
+	text, err := os.ReadFile("../docs/" + name)
 	require.NoError(t, err)
 	return string(text)
 }
@@ -48,8 +52,9 @@ func TestDocumentationShowsWhatIsCompiled(t *testing.T) {
 	}
 }
 
-// What the page names as proof is there.
-func TestDocumentationNamesTestsThatExist(t *testing.T) {
+// proofs are the names of the tests, fuzz targets, benchmarks and examples of all packages.
+func proofs(t *testing.T) map[string]bool {
+	t.Helper()
 	exists := make(map[string]bool)
 	declared := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark|Example)\w+)\(`)
 	require.NoError(t, filepath.WalkDir("..", func(path string, d os.DirEntry, err error) error {
@@ -67,10 +72,40 @@ func TestDocumentationNamesTestsThatExist(t *testing.T) {
 		}
 		return err
 	}))
-	named := regexp.MustCompile("`((?:Test|Fuzz|Benchmark|Example)[A-Z]\\w+)`").FindAllStringSubmatch(page(t), -1)
-	require.NotEmpty(t, named)
-	for _, n := range named {
-		require.True(t, exists[n[1]], "docs/engineio.md names %s, which no file declares", n[1])
+	return exists
+}
+
+// What the pages name as proof is there.
+func TestDocumentationNamesTestsThatExist(t *testing.T) {
+	exists := proofs(t)
+	for name, text := range map[string]string{"docs/engineio.md": page(t), "docs/security.md": security(t)} {
+		named := regexp.MustCompile("`((?:Test|Fuzz|Benchmark|Example)[A-Z]\\w+)`").FindAllStringSubmatch(text, -1)
+		require.NotEmpty(t, named)
+		for _, n := range named {
+			require.True(t, exists[n[1]], "%s names %s, which no file declares", name, n[1])
+		}
+	}
+}
+
+// Each published fault names a proof, or says why it does not apply, and each test that is named after one stands there.
+func TestDocumentationCoversPublishedFaults(t *testing.T) {
+	_, table, found := strings.Cut(security(t), "\n## Published faults\n")
+	require.True(t, found)
+	rows := 0
+	for line := range strings.Lines(table) {
+		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| fault |") {
+			continue
+		}
+		rows++
+		cells := strings.Split(strings.Trim(line, "| \n"), " | ")
+		require.Len(t, cells, 3, line)
+		require.True(t, strings.Contains(cells[2], "`TestAdvisory_") || strings.HasPrefix(cells[2], "does not apply: "), line)
+	}
+	require.Greater(t, rows, 30)
+	for name := range proofs(t) {
+		if strings.HasPrefix(name, "TestAdvisory_") {
+			require.Contains(t, table, "`"+name+"`", "docs/security.md does not know it")
+		}
 	}
 }
 
