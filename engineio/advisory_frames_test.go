@@ -68,7 +68,7 @@ func TestAdvisory_CVE_2026_48802_pongFlood(t *testing.T) {
 		}
 		<-done
 		require.LessOrEqual(t, most, before+100, "the connection's own, the test's, and flushers that are about to end; not one of 5,000 each")
-		require.Equal(t, set, w.srv.conf.alarms.count())
+		require.LessOrEqual(t, w.srv.conf.alarms.count(), set)
 		require.NoError(t, l.conn.Close())
 	}
 	for rev, beat := range map[Revision]string{Revision3: "2", Revision4: "3"} {
@@ -76,7 +76,7 @@ func TestAdvisory_CVE_2026_48802_pongFlood(t *testing.T) {
 		set := w.srv.conf.alarms.count()
 		require.Equal(t, "200 ok", v.post(v.framed(slices.Repeat([]string{beat}, packet.MaxPackets)...)).brief())
 		require.Equal(t, "200 ok", v.post(v.framed("4end")).brief(), "all of them were dealt with")
-		require.Equal(t, set, w.srv.conf.alarms.count())
+		require.LessOrEqual(t, w.srv.conf.alarms.count(), set)
 		require.LessOrEqual(t, runtime.NumGoroutine(), before+100)
 		pongs := 0
 		for text := ""; !strings.HasSuffix(text, v.framed("4end")); {
