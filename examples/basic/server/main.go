@@ -4,9 +4,11 @@ package main
 
 import (
 	"context"
+	"embed"
 	"flag"
 	"fmt"
 	"log"
+	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
@@ -14,6 +16,9 @@ import (
 
 	"github.com/bigcompany/mesh/mesh"
 )
+
+//go:embed client.html
+var pages embed.FS
 
 func main() {
 	log.SetFlags(0)
@@ -33,7 +38,7 @@ func run(addr string, interval time.Duration) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
-	node, err := mesh.Listen(ctx, &mesh.Options{Addr: addr})
+	node, err := mesh.Listen(ctx, &mesh.Options{Addr: addr, Handler: http.FileServerFS(pages)})
 	if err != nil {
 		return err
 	}

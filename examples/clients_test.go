@@ -1,0 +1,224 @@
+package examples_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience bounds every wait for a process.
+const patience = 40 * time.Second
+
+// need is for programs that a machine may lack.
+func need(t *testing.T, programs ...string) {
+	t.Helper()
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err != nil {
+			require.NotEqual(t, "require", os.Getenv("INTEROP"), "%s is not on the PATH", p)
+			t.Skip(p + " is not on the PATH")
+		}
+	}
+}
+
+// program is a process whose output is read line by line.
+type program struct {
+	t     *testing.T
+	lines chan string
+}
+
+// start starts a command, which is killed in the end.
+func start(t *testing.T, cmd *exec.Cmd) *program {
+	t.Helper()
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	cmd.Stdout, cmd.Stderr = w, w
+	require.NoError(t, cmd.Start())
+	require.NoError(t, w.Close())
+	p := &program{t, make(chan string, 1<<12)} // more than any test prints
+	go func() {
+		defer close(p.lines)
+		for s := bufio.NewScanner(r); s.Scan(); {
+			p.lines <- s.Text()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it may have ended
+		_ = cmd.Wait()
+		_ = r.Close()
+		for range p.lines {
+		}
+	})
+	return p
+}
+
+// says waits for a line that begins like this, and returns the rest of it.
+func (p *program) says(prefix string) string {
+	p.t.Helper()
+	var before []string
+	for {
+		select {
+		case line, ok := <-p.lines:
+			require.True(p.t, ok, "it ended without saying %q, but:\n%s", prefix, strings.Join(before, "\n"))
+			if rest, found := strings.CutPrefix(line, prefix); found {
+				return rest
+			}
+			before = append(before, line)
+		case <-time.After(patience):
+			require.Fail(p.t, "no output", "%q is missing in:\n%s", prefix, strings.Join(before, "\n"))
+		}
+	}
+}
+
+// build builds an example's program.
+func build(t *testing.T, dir string) string {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), filepath.Base(dir)+".exe")
+	out, err := exec.Command("go", "build", "-o", bin, "./"+dir).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return bin
+}
+
+// hub starts the Go half of an example and returns its URL.
+func hub(t *testing.T, dir string, args ...string) (*program, *url.URL) {
+	t.Helper()
+	p := start(t, exec.Command(build(t, dir), append([]string{"-addr", "127.0.0.1:0"}, args...)...))
+	u, err := url.Parse(p.says("listening on "))
+	require.NoError(t, err)
+	return p, u
+}
+
+// install installs what the programs in Node.js need, once.
+var install = sync.OnceValue(func() error {
+	if _, err := os.Stat("node_modules"); err == nil {
+		return nil
+	}
+	out, err := exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("npm ci: %w\n%s", err, out)
+	}
+	return nil
+})
+
+// node starts a program in Node.js, with the port of a hub.
+func node(t *testing.T, script string, hub *url.URL) *program {
+	t.Helper()
+	need(t, "node", "npm")
+	require.NoError(t, install())
+	cmd := exec.Command("node", script)
+	cmd.Env = append(os.Environ(), "PORT="+hub.Port())
+	return start(t, cmd)
+}
+
+// visit opens a page of a hub in Chromium.
+func visit(t *testing.T, hub *url.URL, page string) {
+	t.Helper()
+	need(t, "chromium")
+	profile, err := os.MkdirTemp("", "example") //nolint:usetesting // what ends after the browser may still write to it
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(profile) })
+	cmd := exec.Command("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions",
+		"--remote-debugging-pipe", "--user-data-dir="+profile, "http://"+hub.Host+page)
+	// It ends with the pipe by which it could be debugged, and takes its children with it.
+	theirs, ours, err := os.Pipe()
+	require.NoError(t, err)
+	answers, its, err := os.Pipe()
+	require.NoError(t, err)
+	cmd.ExtraFiles = []*os.File{theirs, its}
+	require.NoError(t, cmd.Start())
+	_ = theirs.Close()
+	_ = its.Close()
+	t.Cleanup(func() {
+		_ = ours.Close()
+		_, _ = io.Copy(io.Discard, answers)
+		_ = cmd.Wait()
+		_ = answers.Close()
+	})
+}
+
+func TestBasic(t *testing.T) {
+	t.Parallel()
+	server, u := hub(t, "basic/server", "-interval", "100ms")
+	client := node(t, "basic/client.js", u)
+	server.says("got client-foo event from ")
+	client.says(`got server-foo event "i am server `)
+	client.says(`got server-echo-client-foo event "hello"`)
+}
+
+func TestBasicPage(t *testing.T) {
+	t.Parallel()
+	server, u := hub(t, "basic/server")
+	visit(t, u, "/client.html")
+	server.says("got client-foo event from ")
+}
+
+func TestResource(t *testing.T) {
+	t.Parallel()
+	server, u := hub(t, "resource/server")
+	start(t, exec.Command(build(t, "resource/client"), "-addr", u.Host, "-interval", "100ms"))
+	require.Equal(t, `"Hi from Go!"`, server.says("the creature says "))
+	node(t, "resource/client.js", u)
+	visit(t, u, "/client.html")
+	server.says(`the creature says "Hi from Node.js!"`)
+	server.says(`the creature says "Hi from a page!"`)
+}
+
+func TestAuthorization(t *testing.T) {
+	t.Parallel()
+	server, u := hub(t, "authorization/server", "-interval", "100ms")
+	bin := build(t, "authorization/client")
+	out, err := exec.Command(bin, "-addr", u.Host, "-password", "wrong").CombinedOutput()
+	require.Error(t, err)
+	require.Equal(t, "the hub does not admit marak: user or password refused\n", string(out))
+
+	for _, client := range []*program{
+		start(t, exec.Command(bin, "-addr", u.Host, "-interval", "100ms")),
+		node(t, "authorization/client.js", u),
+	} {
+		client.says(`got server-foo event {"bar":"foo"}`)
+		client.says(`got server-echo-client-foo event {"bar":"foo"`)
+	}
+	server.says("got client-foo event from ")
+}
+
+func TestAuthorizationPage(t *testing.T) {
+	t.Parallel()
+	server, u := hub(t, "authorization/server")
+	visit(t, u, "/client.html?user=marak&password=password")
+	server.says("got client-foo event from ")
+}
+
+func TestMesh(t *testing.T) {
+	t.Parallel()
+	bin := build(t, "mesh")
+	first := start(t, exec.Command(bin, "-addr", "127.0.0.1:0", "-interval", "100ms"))
+	_, at, _ := strings.Cut(first.says(""), " is a hub at ")
+	u, err := url.Parse(at)
+	require.NoError(t, err)
+	original := node(t, "mesh/node.js", u)
+	pid, is, _ := strings.Cut(original.says(""), " ")
+	require.Equal(t, "is a client", is)
+	for !strings.HasSuffix(first.says(""), " - mesh customEvent - "+pid) {
+	}
+	original.says(pid + " - mesh customEvent - ")
+}
+
+func TestBrowser(t *testing.T) {
+	t.Parallel()
+	server, u := hub(t, "browser")
+	visit(t, u, "/hello.html")
+	require.Equal(t, `"a page was opened"`, server.says("hello "))
+}
