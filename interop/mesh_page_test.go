@@ -220,6 +220,9 @@ func TestPagesUseTheTransportsThatTheyAreTold(t *testing.T) {
 			page.run(t, "client.emit('mark', 1); client.close()")
 			require.Equal(t, "mark", s.hub.heard().MustAwait(t, "heard").Name)
 			page.MustAwait(t, "disconnected")
+			if h, ok := s.hub.(goMember); ok {
+				require.Eventually(t, func() bool { return h.Stats().Peers == 1 }, AwaitTimeout, time.Millisecond, "its session ends")
+			}
 		}
 	})
 }
@@ -572,4 +575,123 @@ func TestPageOfTheOriginal(t *testing.T) {
 		}
 		<-tick.C
 	}
+}
+
+// inDocs returns the blocks of a language in docs/browser.md.
+func inDocs(t *testing.T, language string) []string {
+	t.Helper()
+	text, err := os.ReadFile("../docs/browser.md")
+	require.NoError(t, err)
+	var blocks []string
+	for _, found := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllSubmatch(text, -1) {
+		blocks = append(blocks, string(found[1]))
+	}
+	require.NotEmpty(t, blocks)
+	return blocks
+}
+
+// TestPagesInTheDocumentation shows the two pages to Chromium, as pages of the hub's own server.
+func TestPagesInTheDocumentation(t *testing.T) {
+	t.Parallel()
+	b := startBrowser(t)
+	for _, html := range inDocs(t, "html")[:2] {
+		node, err := mesh.NewHub(nil)
+		hub := newGoMember(t, node, err)
+		hub.on(t, "myEvent")
+		server := httptest.NewUnstartedServer(nil)
+		require.Contains(t, html, "http://localhost:8888/")
+		html = strings.ReplaceAll(html, "http://localhost:8888", "http://"+server.Listener.Addr().String())
+		server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/" {
+				_, _ = fmt.Fprint(w, html)
+				return
+			}
+			hub.ServeHTTP(w, r)
+		})
+		server.Start()
+		t.Cleanup(server.Close)
+		t.Cleanup(func() { require.NoError(t, node.Close()) })
+		require.NoError(t, b.Node().Do(Command{Do: "frame", URL: server.URL + "/"}))
+		require.Equal(t, `{"n":1}`, string(hub.heard().MustAwait(t, "heard").Payload))
+	}
+}
+
+// stockMember is the client of docs/browser.md, on the stock engine.io-client, in a page.
+type stockMember struct {
+	pageMember
+}
+
+func (b browser) stock(t testing.TB, code, url string) stockMember {
+	t.Helper()
+	m := stockMember{pageMember{b.Endpoint()}}
+	// The page keeps it by its ID.
+	m.run(t, fmt.Sprintf("%s\n;(window.stock = window.stock || {})[%q] = meshClient(%q)", code, m.id, url))
+	return m
+}
+
+func (m stockMember) on(t testing.TB, name string) {
+	t.Helper()
+	m.run(t, fmt.Sprintf("window.stock[%[1]q].on(%[2]q, payload => report({ id: %[1]q, event: 'heard', name: %[2]q, payload }))", m.id, name))
+}
+
+func (m stockMember) emit(t testing.TB, name, payload string) {
+	t.Helper()
+	if payload == "" {
+		payload = "undefined"
+	}
+	m.run(t, fmt.Sprintf("window.stock[%q].emit(%q, %s)", m.id, name, payload))
+}
+
+// TestStockBundleAsInTheDocumentation: the 20 lines are a node of a Go hub's mesh.
+func TestStockBundleAsInTheDocumentation(t *testing.T) {
+	t.Parallel()
+	code := inDocs(t, "js")[0]
+	require.Equal(t, 20, strings.Count(code, "\n"))
+	b := startBrowser(t)
+	port := stablePort(t)
+	options := mesh.Options{Addr: localAddr(port), AllowedOrigins: []string{b.origin}}
+	hub, end := startGoHubAt(t, options, "mark", "ping", "é€😀")
+	s := &star{hub: hub, port: port}
+	for _, k := range []kind{goKind, nodeKind} {
+		s.join(t, k, "ping", "é€😀", "done")
+	}
+	stock := b.stock(t, code, "http://"+localAddr(port))
+	for _, name := range []string{"ping", "é€😀", "done"} {
+		stock.on(t, name)
+	}
+	s.clients = append(s.clients, stock)
+	s.sync(t)
+	const count = 100
+	for _, from := range s.clients {
+		for i := range count {
+			from.emit(t, "ping", fmt.Sprintf(`{"n":%d}`, i))
+		}
+		from.emit(t, "é€😀", `{"text":"é€😀"}`)
+		for at, events := range s.settle(t, from) {
+			if from == member(stock) && at == 3 {
+				require.Empty(t, events, "its own do not come back")
+				continue
+			}
+			require.Len(t, events, count+1, "member %d", at)
+			for i, ev := range events[:count] {
+				var payload struct{ N int }
+				require.NoError(t, json.Unmarshal(ev.Payload, &payload))
+				require.Equal(t, i, payload.N)
+			}
+			require.Equal(t, "é€😀", events[count].Name)
+			require.Contains(t, string(events[count].Payload), `"é€😀"`)
+		}
+	}
+
+	end()
+	s.hub, _ = startGoHubAt(t, options, "back", "mark")
+	require.Eventually(t, func() bool { // it does not say when it is back, and what it emits before is lost
+		stock.emit(t, "back", "")
+		return s.hub.heard().has("heard")
+	}, AwaitTimeout, 50*time.Millisecond)
+	s.clients = []member{stock}
+	for _, ev := range s.settle(t, stock)[0] {
+		require.Equal(t, "back", ev.Name)
+	}
+	require.Len(t, s.round(t, s.hub, "ping", "{}")[1], 1, "it has announced what it listens to")
 }

@@ -47,8 +47,8 @@ func StartNode(t testing.TB, script string, args ...string) *Peer {
 	return p.during(t, err)
 }
 
-// RunBrowser runs a page in headless Chromium, an engine.io-client of a version or meshPage, until Quit. The end of ctx does not kill it before it has
-// cleared the browser's folder.
+// RunBrowser runs a page in headless Chromium, an engine.io-client of a version or meshPage, until Quit. The end of ctx
+// does not kill it before it has cleared the browser's folder.
 func RunBrowser(ctx context.Context, page string) (*Peer, error) {
 	if err := find("chromium"); err != nil {
 		return nil, err

@@ -58,7 +58,6 @@ function session (url, transports, owner) {
 		}
 		busy[method] = false
 		move()
-		if (leaving) flush()
 	}
 
 	function poll () {
