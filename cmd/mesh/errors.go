@@ -34,13 +34,19 @@ func explain(err error, opts *mesh.Options) error {
 		dns       *net.DNSError
 		request   *url.Error
 	)
-	switch addr := opts.Addr; {
+	addr, several := opts.Addr, strings.Contains(opts.Addr, ",")
+	if several {
+		addr = "one of " + addr
+	}
+	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &refused) && opts.User == "":
 		return fmt.Errorf("the hub at %s admits nobody without a password: give --user, and --password-file or %s", addr, passwordVariable)
 	case errors.As(err, &refused):
 		return fmt.Errorf("the hub at %s refused this node: it has another password for %q, or does not know that user", addr, opts.User)
+	case several && strings.HasPrefix(err.Error(), notConnected):
+		return fmt.Errorf("no hub at any of %s: %s", opts.Addr, strings.ReplaceAll(err.Error(), notConnected, ""))
 	case errors.As(err, &handshake) && handshake.Code < 0:
 		return fmt.Errorf("what answers at %s is no hub (%s): check --addr, its path too if it is a URL", addr, handshake.Message)
 	case errors.As(err, &dns) && dns.IsNotFound:
@@ -68,6 +74,9 @@ func explain(err error, opts *mesh.Options) error {
 	}
 	return renamed(err)
 }
+
+// notConnected is how the failure of an attempt to connect begins, of which there is one for each address.
+const notConnected = "mesh: connect to "
 
 // renamed calls things by the names that they have on the command line.
 func renamed(err error) error {

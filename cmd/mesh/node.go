@@ -33,7 +33,7 @@ type nodeFlags struct {
 
 func (f *nodeFlags) register(set *pflag.FlagSet) {
 	set.SortFlags = false
-	set.StringVar(&f.addr, "addr", mesh.DefaultAddr, "`ADDRESS` of the hub: host:port, or a URL with the path of its Engine.IO (a Node.js hub dies of a wrong path)")
+	set.StringVar(&f.addr, "addr", mesh.DefaultAddr, "`ADDRESS` of the hub: host:port, or a URL with the path of its Engine.IO (a Node.js hub dies of a wrong path); clients take several, separated by commas, and move to another one when the hub is lost")
 	set.StringVar(&f.name, "name", "", "`NAME` of this node, which others see in 'mesh nodes'")
 	set.StringVar(&f.user, "user", "", "`NAME` that a hub demands and a client presents, together with a password")
 	set.StringVar(&f.passwordFile, "password-file", "", "`FILE` with the password (default: the environment variable "+passwordVariable+")")
@@ -41,11 +41,17 @@ func (f *nodeFlags) register(set *pflag.FlagSet) {
 
 // options checks the flags and turns them into what a node of either role needs.
 func (f *nodeFlags) options(logs *logFlags) (*mesh.Options, error) {
-	addr, err := checkAddr(f.addr)
-	if err != nil {
-		return nil, err
+	addrs := strings.Split(f.addr, ",")
+	if len(addrs) > 1 && strings.Contains(f.addr, "@") {
+		return nil, errAddrPassword // which may have commas in it
 	}
-	o := &mesh.Options{Addr: addr, Name: f.name, Logger: logs.logger()}
+	for i, addr := range addrs {
+		var err error
+		if addrs[i], err = checkAddr(strings.TrimSpace(addr)); err != nil {
+			return nil, err
+		}
+	}
+	o := &mesh.Options{Addr: strings.Join(addrs, ","), Name: f.name, Logger: logs.logger()}
 	password, err := f.password()
 	switch {
 	case err != nil:
@@ -61,6 +67,8 @@ func (f *nodeFlags) options(logs *logFlags) (*mesh.Options, error) {
 	return o, nil
 }
 
+var errAddrPassword = fmt.Errorf("--addr must not have a user or password in it: give --user, and the password by --password-file or %s", passwordVariable)
+
 // checkAddr finds what mesh.Options would not put in the words of the command line, and fills in the default host and
 // port, which messages are to show.
 func checkAddr(addr string) (string, error) {
@@ -68,7 +76,7 @@ func checkAddr(addr string) (string, error) {
 	if strings.Contains(addr, "://") {
 		u, err := url.Parse(addr)
 		if err == nil && u.User != nil {
-			return "", fmt.Errorf("--addr must not have a user or password in it: give --user, and the password by --password-file or %s", passwordVariable)
+			return "", errAddrPassword
 		}
 		if err == nil { // else mesh says what is wrong, and shows no password
 			port = u.Port()
@@ -137,14 +145,21 @@ func whoami(n *mesh.Node, logs *logFlags) {
 	logs.notice(fmt.Sprintf("this node is a client of %s at %s (its ID is %s)", hub, n.URL(), n.ID()), attrs...)
 }
 
-// follow tells when the hub is lost and found again.
+// follow tells when the hub is lost and found again, there or elsewhere, or replaced by this node.
 func follow(n *mesh.Node, logs *logFlags) {
+	at := n.URL()
 	n.OnState(func(s mesh.State) {
+		url := n.URL()
 		switch {
+		case s.Role == mesh.Hub:
+			logs.notice("the hub is gone: this node is the hub now, at "+url, "role", string(mesh.Hub), "url", url)
+		case s.Status == mesh.Connected && url != at:
+			logs.notice("connected to the hub at "+url, "url", url)
+			at = url
 		case s.Status == mesh.Connected:
-			logs.notice("the hub is back, at "+n.URL(), "url", n.URL())
+			logs.notice("the hub is back, at "+url, "url", url)
 		case s.Attempt == 0:
-			logs.notice(fmt.Sprintf("lost the hub at %s (%v): looking for it until it is back", n.URL(), reason(s.Err)), "url", n.URL())
+			logs.notice(fmt.Sprintf("lost the hub at %s (%v): looking for it until it is back", at, reason(s.Err)), "url", at)
 		}
 	})
 }

@@ -27,7 +27,8 @@ func startCommand(logs *logFlags) *cobra.Command {
 	return runCommand(logs, mesh.Start, &cobra.Command{
 		Use:   "start",
 		Short: "Run a node: the hub if the address is free, else a client of the hub there",
-		Long:  "Run a node: the hub if the address is free, else a client of the hub there. The\nfirst line on standard error says which it became, and where." + runText,
+		Long: "Run a node: the hub if the address is free, else a client of the hub there. The\nfirst line on standard error says which it became, and where. When the hub dies,\n" +
+			"one of the nodes on its machine that were started like this becomes the hub, and\nthe others find it: give all of them the same user and password." + runText,
 		Example: `  mesh start --on myEvent --emit myEvent --data '{"n":1}' --every 1s
   mesh start --addr localhost:7777 --on '**'
   MESH_PASSWORD=secret mesh start --user ann`,
@@ -49,8 +50,9 @@ func connectCommand(logs *logFlags) *cobra.Command {
 	return runCommand(logs, mesh.Connect, &cobra.Command{
 		Use:   "connect",
 		Short: "Run a client",
-		Long:  "Run a client of a hub, which must be there. If it goes away later, the client\nwaits for it to come back." + runText,
+		Long:  "Run a client of a hub, which must be there. If it goes away later, the client\nwaits for it to come back, or moves to another one if --addr has several addresses." + runText,
 		Example: `  mesh connect --on greeting
+  mesh connect --addr one.example.com:8888,two.example.com:8888 --on greeting
   mesh connect --addr https://example.com/chat/engine.io/ --user ann --password-file password.txt`,
 	})
 }
@@ -81,6 +83,9 @@ func runCommand(logs *logFlags, start starter, cmd *cobra.Command) *cobra.Comman
 		opts, err := f.options(logs)
 		if err != nil {
 			return err
+		}
+		if name != "connect" && strings.Contains(f.addr, ",") {
+			return fmt.Errorf("--addr %s: a hub has one address; clients take several: 'mesh connect', 'mesh on', 'mesh emit'", f.addr)
 		}
 		if name != "connect" && (strings.HasPrefix(f.addr, "https://") || strings.HasPrefix(f.addr, "wss://")) {
 			return fmt.Errorf("--addr %s: a hub has no TLS of its own: let it listen on http:// behind a proxy that has; 'mesh connect' takes https://", f.addr)

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/mesh"
+)
+
+// stableAddr returns an address that is free, and that the system does not give away by itself meanwhile.
+func stableAddr(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		addr := fmt.Sprintf("localhost:%d", 20_000+rand.N(10_000))
+		if n, err := mesh.Listen(t.Context(), &mesh.Options{Addr: addr}); err == nil {
+			require.NoError(t, n.Close())
+			return addr
+		}
+	}
+	require.FailNow(t, "no port is free")
+	return ""
+}
+
+// heals waits until the process has found a hub again, and tells whether it became that itself.
+func (p *process) heals() (hub bool) {
+	p.t.Helper()
+	for {
+		text, ok := p.next(p.stderr)
+		require.True(p.t, ok, "%v ended", p.cmd.Args[1:])
+		switch {
+		case strings.Contains(text, "this node is the hub now"):
+			return true
+		case strings.Contains(text, "the hub is back"):
+			return false
+		}
+	}
+}
+
+// TestTwentyNodesWhoseHubIsKilled: exactly one of the others takes over, and all find it. It prints how long that took.
+func TestTwentyNodesWhoseHubIsKilled(t *testing.T) {
+	const nodes, rounds = 20, 6
+	addr := stableAddr(t)
+	hub := spawn(t, nil, "start", "--addr", addr)
+	require.Equal(t, "the hub", hub.is().role)
+	var clients []*process
+	join := func() {
+		p := spawn(t, nil, "start", "--addr", addr)
+		clients = append(clients, p)
+		require.Equal(t, "a client of the hub", p.is().role)
+	}
+	for range nodes - 1 {
+		join()
+	}
+	var without, healed []time.Duration
+	for range rounds {
+		killed := time.Now()
+		require.NoError(t, hub.cmd.Process.Kill())
+		hub.wait() // until then it may still take connections
+		for {
+			conn, err := net.Dial("tcp", addr)
+			if err == nil {
+				require.NoError(t, conn.Close())
+				break
+			}
+			require.Less(t, time.Since(killed), patience)
+			time.Sleep(200 * time.Microsecond)
+		}
+		without = append(without, time.Since(killed))
+		hub = nil
+		for _, p := range clients {
+			if p.heals() {
+				require.Nil(t, hub, "a second hub")
+				hub = p
+			}
+		}
+		healed = append(healed, time.Since(killed))
+		require.NotNil(t, hub)
+		clients = slices.DeleteFunc(clients, func(p *process) bool { return p == hub })
+
+		stdout, stderr, code := execute(t, nil, "nodes", "--json", "--addr", addr)
+		require.Zero(t, code, stderr)
+		roles := map[mesh.Role]int{}
+		for text := range strings.Lines(stdout) {
+			var info mesh.NodeInfo
+			require.NoError(t, json.Unmarshal([]byte(text), &info))
+			roles[info.Role]++
+		}
+		require.Equal(t, map[mesh.Role]int{mesh.Hub: 1, mesh.Client: nodes - 2}, roles)
+		join()
+	}
+	slices.Sort(without)
+	slices.Sort(healed)
+	t.Logf("%d nodes, the hub killed %d times: without a hub %v (median), %v (most); until all were back %v (median), %v (most)",
+		nodes, rounds, without[rounds/2].Round(100*time.Microsecond), without[rounds-1].Round(100*time.Microsecond),
+		healed[rounds/2].Round(time.Millisecond), healed[rounds-1].Round(time.Millisecond))
+}
+
+func TestAClientMovesToAnotherHub(t *testing.T) {
+	hubs := map[string]*process{}
+	var addrs []string
+	for range 2 {
+		p := spawn(t, nil, "listen", "--addr", anyPort)
+		url := p.is().url
+		hubs[url] = p
+		addrs = append(addrs, url)
+	}
+	on := spawn(t, nil, "on", "--addr", strings.Join(addrs, ","), "--count", "1", "x")
+	first := on.is().url
+	require.Contains(t, hubs, first)
+	require.NoError(t, hubs[first].cmd.Process.Kill())
+	on.says("lost the hub at " + first)
+	delete(hubs, first)
+	for url := range hubs {
+		on.says("connected to the hub at " + url)
+		_, stderr, code := execute(t, nil, "emit", "x", "--addr", strings.Join(addrs, ","))
+		require.Zero(t, code, stderr)
+	}
+	_, _, code := on.wait()
+	require.Zero(t, code)
+
+	_, stderr, code := execute(t, nil, "emit", "x", "--addr", "localhost:1,localhost:2")
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "mesh: no hub at any of localhost:1,localhost:2: ")
+	require.Contains(t, stderr, "localhost:1: ")
+	require.Contains(t, stderr, "localhost:2: ")
+}
