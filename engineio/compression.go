@@ -12,7 +12,8 @@ import (
 )
 
 // httpCoding is a way of compressing the answer to a poll, as it is called in HTTP. Compressors take a megabyte each, so
-// that they are used again; none is held while the answer is being sent.
+// that they are used again, and no more of them at once than there are processors; none is held while the answer is being
+// sent.
 type httpCoding struct {
 	name        string
 	compressors sync.Pool // of compressor
@@ -37,6 +38,8 @@ var httpCodings = [...]*httpCoding{
 }
 
 func (c *httpCoding) compress(body []byte) []byte {
+	deflating <- struct{}{}
+	defer func() { <-deflating }()
 	z := c.compressors.Get().(compressor)
 	defer c.compressors.Put(z)
 	var b bytes.Buffer
