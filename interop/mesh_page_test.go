@@ -695,3 +695,29 @@ func TestStockBundleAsInTheDocumentation(t *testing.T) {
 	}
 	require.Len(t, s.round(t, s.hub, "ping", "{}")[1], 1, "it has announced what it listens to")
 }
+
+// TestPageAsksItsHub by names that start with $mesh. Nobody else hears them, and a pattern does not match the answers.
+func TestPageAsksItsHub(t *testing.T) {
+	t.Parallel()
+	b := startBrowser(t)
+	s := startStarFor(t, b.origin, goKind, []kind{goKind}, "**")
+	page := b.load(t, b.files+"/mesh.mjs")
+	page.on(t, "**")
+	page.on(t, "$mesh.join")
+	page.connect(t, Command{Options: with(hubURL(s.port), "name", "páge")})
+	require.JSONEq(t, `{"rid":7,"total":3,"me":"páge"}`, page.run(t, `
+		const answer = await new Promise(resolve => {
+			client.once('$mesh.nodes', resolve)
+			client.emit('$mesh.nodes', { rid: 7, watch: true })
+		})
+		const me = answer.nodes.find(node => node.id === client.id).name
+		return { rid: answer.rid, total: answer.total, me }`))
+	other := startGoClient(t, s.port, mesh.Options{})
+	joined := page.MustAwait(t, "heard")
+	require.Equal(t, "$mesh.join", joined.Name)
+	require.Contains(t, string(joined.Payload), other.ID())
+	page.emit(t, "last", "")
+	require.Equal(t, "last", page.MustAwait(t, "heard").Name, "the first that its pattern hears")
+	require.Equal(t, "mark", s.clients[0].heard().MustAwait(t, "heard").Name, "its own, of sync")
+	require.Equal(t, "last", s.clients[0].heard().MustAwait(t, "heard").Name)
+}
