@@ -328,6 +328,7 @@ func (l *line) requireEcho(text string) {
 func (l *line) ending() string {
 	l.t.Helper()
 	defer func() { _ = l.conn.Close() }()
+	_ = l.conn.SetReadDeadline(time.Now().Add(time.Minute)) // a broken connection fails in Read
 	for {
 		f, err := l.frame()
 		switch {
