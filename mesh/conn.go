@@ -265,9 +265,22 @@ func (c *client) receive(conn *conn, m engineio.Message) {
 		c.questions.answer(p.Payload)
 	case conn.native && (p.Event == protocol.NameJoin || p.Event == protocol.NameLeave):
 		c.node.notice(p.Event, p.Payload)
+	case conn.native && p.Event == protocol.NameRefused:
+		c.noteRefused(p.Payload)
 	default:
 		count.reserved.Add(1)
 	}
+}
+
+// noteRefused takes note of events that the hub has not taken.
+func (c *client) noteRefused(payload json.RawMessage) {
+	var r refused
+	if json.Unmarshal(payload, &r) != nil || r.Count < 1 {
+		c.node.counters.malformed.Add(1)
+		return
+	}
+	c.node.counters.refused.Add(uint64(r.Count))
+	c.node.opts.Logger.Warn("mesh: the hub refuses events of this node", "rule", string(r.Rule), "event", r.Event, "times", r.Count)
 }
 
 // maxRefusal bounds what is kept of a refusal's message, in bytes.

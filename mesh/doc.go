@@ -89,6 +89,13 @@
 // *AuthError and is closed. Any other stays connected, muted, and is closed after Options.MuteTimeout: a client of the
 // original's would be back in the same moment.
 //
+// # What a peer may do
+//
+// With Options.Permit a hub asks, for each peer and event, whether the peer may emit it and whether it may hear it, and
+// remembers the answers. Options.Rate bounds how much a peer may send. Events that are refused are dropped: Flush says
+// that the hub has dealt with them, not that it took them. A client of this package is told, which it logs and counts in
+// Stats.Refused.
+//
 // # Who is there
 //
 // Nodes and OnPresence tell who is in the mesh, Explain why a node gets an event or does not. Every peer that a hub has
@@ -97,7 +104,8 @@
 //
 // # What a hub withstands
 //
-// A packet that makes no sense is refused and counted; the connection and the hub live on. Sizes, depths and numbers are
+// What makes no sense, or breaks a rule, is refused and counted; the connection and the hub live on. Each kind of refusal
+// has a Rule, a counter in Stats and a line in the log, of which there is at most one a second. Sizes, depths and numbers are
 // bounded by Options and by the constants of packages protocol and engineio. Credentials, keys and session IDs appear in
 // no log and no error.
 package mesh

@@ -8,7 +8,7 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// Rule is the rule by which a hub sends an event to a node, or keeps it from it.
+// Rule is the rule by which a hub sends an event to a node, keeps it from it, or refuses what a peer sent.
 type Rule string
 
 // The rules. Of those that keep an event from a node, the first that holds, in this order, is the one that is told.
@@ -24,6 +24,13 @@ const (
 	RuleMayNotListen Rule = "may-not-listen" // Options.Permit keeps the node from hearing it
 	RuleSlow         Rule = "slow"           // the node's queue was full, and it is being closed
 	RuleListens      Rule = "listens"        // the node gets the event, because it listens to it
+)
+
+// The rules by which a hub refuses what a peer sent, besides RuleReserved, RuleMuted and RuleMayNotEmit.
+const (
+	RuleMalformed Rule = "malformed"    // it is no packet, or a question that makes no sense
+	RuleBadTable  Rule = "bad-table"    // the event table is none, or beyond a limit
+	RuleRate      Rule = "rate-limited" // the peer sends more than Options.Rate lets it
 )
 
 // String returns the rule in a sentence.
@@ -46,6 +53,10 @@ var ruleTexts = map[Rule]string{
 	RuleMayNotListen: "The hub's permissions keep the node from hearing this event.",
 	RuleSlow:         "The node does not take its events fast enough: its queue was full, and the hub is closing it.",
 	RuleListens:      "The node listens to this event, and nothing keeps it from it.",
+
+	RuleMalformed: "What the peer sent is no packet, or a question that makes no sense.",
+	RuleBadTable:  "The event table is none, or has too many entries or bytes.",
+	RuleRate:      "The peer sends more than the hub lets it send in that time.",
 }
 
 // Explanation says whether a node would get an event, and which rule decides that.
@@ -126,6 +137,9 @@ func (h *hub) decide(from string, emitter, p *peer, event string) (rule Rule, ma
 		return RuleMuted, ""
 	}
 	if p == nil {
+		if emitter != nil && !emitter.may(MayEmit, event) {
+			return RuleMayNotEmit, ""
+		}
 		if match = matching(h.node.interests(), event); match == "" {
 			return RuleNoListener, ""
 		}
@@ -139,6 +153,8 @@ func (h *hub) decide(from string, emitter, p *peer, event string) (rule Rule, ma
 		return RuleMuted, ""
 	case from == p.id:
 		return RuleSender, ""
+	case emitter != nil && !emitter.may(MayEmit, event):
+		return RuleMayNotEmit, ""
 	}
 	match = matching(interests, event)
 	switch {
@@ -148,6 +164,8 @@ func (h *hub) decide(from string, emitter, p *peer, event string) (rule Rule, ma
 		return RuleNoListener, ""
 	case event == protocol.NameError && !p.negotiated:
 		return RuleErrorName, match
+	case !p.may(MayListen, event):
+		return RuleMayNotListen, match
 	case p.slow.Load() || p.sock.Context().Err() != nil:
 		return RuleSlow, match
 	}
@@ -195,6 +213,10 @@ func (p *peer) answerExplain(ctx context.Context, payload json.RawMessage) {
 	}
 	if max(len(q.To), len(q.From)) > protocol.MaxID || len(q.Event) > protocol.MaxName {
 		p.refuseQuestion(protocol.NameExplain, q.RID)
+		return
+	}
+	if protocol.Relayed(q.Event) && !p.may(MayListen, q.Event) && !p.may(MayEmit, q.Event) {
+		p.denyQuestion(protocol.NameExplain, q.RID)
 		return
 	}
 	e, err := p.hub.explain(ctx, q.From, q.To, q.Event)

@@ -26,6 +26,7 @@ type hub struct {
 	server   *engineio.Server
 	interest index[*peer]
 	roster   roster
+	refusals refusals
 	routings sync.Pool // of *routing
 	numbers  numbers
 

@@ -68,6 +68,15 @@ type Options struct {
 	// NoAutoheal keeps a node that Start made a client from becoming the hub when the hub has died. See Start.
 	NoAutoheal bool
 
+	// Permit decides what a peer of a hub may do: with MayEmit whether the hub takes an event from it, with MayListen
+	// whether it sends one to it, however the peer came to listen: a pattern is narrowed to what is permitted. It is
+	// asked with MayEmit for the questions $mesh.nodes and $mesh.explain, too. It is not asked about the hub itself.
+	//
+	// Its decisions are remembered, some 500 names a peer, until the peer presents other credentials or ForgetPermits is
+	// called. It may be called by any goroutine, several at once, and must not block or call methods of the node. What
+	// it refuses is dropped and counted. Default: everything is permitted.
+	Permit func(p PeerInfo, a Action, event string) bool
+
 	// Transports are those that a client uses, and that a hub serves. Default: long-polling and WebSocket; a client
 	// starts with the first and moves to WebSocket if it can.
 	Transports []engineio.Transport
@@ -96,6 +105,9 @@ type Options struct {
 	// CallbackLimit bounds the events that wait for the node's callbacks, in bytes. Default: 4 MiB.
 	CallbackLimit int
 
+	// Rate bounds what each peer may send to a hub. Default: no bounds.
+	Rate Rate
+
 	// AuthTimeout bounds a call of Authorize. Default: 5 s.
 	AuthTimeout time.Duration
 	// MuteTimeout is how long a hub keeps a peer that it has not admitted. Such a peer hears nothing and what it
@@ -120,6 +132,7 @@ func (o *Options) withDefaults() Options {
 	c.QueueLimit = cmp.Or(c.QueueLimit, DefaultQueueLimit)
 	c.OfflineLimit = cmp.Or(c.OfflineLimit, DefaultOfflineLimit)
 	c.CallbackLimit = cmp.Or(c.CallbackLimit, DefaultCallbackLimit)
+	c.Rate = c.Rate.withDefaults(c.MaxMessage)
 	c.AuthTimeout = cmp.Or(c.AuthTimeout, DefaultAuthTimeout)
 	c.MuteTimeout = cmp.Or(c.MuteTimeout, DefaultMuteTimeout)
 	if c.Handler == nil {

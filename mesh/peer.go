@@ -26,10 +26,11 @@ type peer struct {
 
 	// silent holds the names that the peer's table keeps from it although a pattern of it wants them. Nearly always
 	// nil. Read by all routing goroutines.
-	silent atomic.Pointer[map[string]struct{}]
-	slow   atomic.Bool  // its queue was full; set by any goroutine
-	since  time.Time    // fixed at creation
-	seen   atomic.Int64 // when its last packet was dealt with, in Unix nanoseconds
+	silent  atomic.Pointer[map[string]struct{}]
+	permits *permits     // nil if everything is permitted; fixed at creation
+	slow    atomic.Bool  // its queue was full; set by any goroutine
+	since   time.Time    // fixed at creation
+	seen    atomic.Int64 // when its last packet was dealt with, in Unix nanoseconds
 
 	// Written by the peer's goroutine, with the roster locked; others read them with the roster locked.
 	table     []byte   // the last one, as it came
@@ -39,8 +40,11 @@ type peer struct {
 	parser    protocol.Parser
 	gathered  *gathering // nil if nothing is
 	met       bool
-	present   bool   // others were told that it has joined
-	questions bucket // how many more it may ask
+	present   bool      // others were told that it has joined
+	questions bucket    // how many more it may ask
+	pace      *pace     // nil if there is no limit
+	told      time.Time // when it was last told of events that were refused
+	untold    int       // those refused since
 
 	// Authorization.
 	judged         bool // user and password were shown to Authorize
@@ -59,7 +63,10 @@ const (
 )
 
 func (h *hub) join(s *engineio.Socket) *peer {
-	p := &peer{hub: h, sock: s, number: h.numbers.take(), since: time.Now()}
+	p := &peer{hub: h, sock: s, number: h.numbers.take(), since: time.Now(), pace: newPace(h.node.opts.Rate)}
+	if h.node.opts.Permit != nil {
+		p.permits = new(permits)
+	}
 	h.node.counters.connections.Add(1)
 	h.node.counters.muted.Add(1)
 	if h.node.opts.Authorize != nil {
@@ -124,26 +131,22 @@ func (p *peer) left(err error) { p.log().Debug("mesh: peer left", "error", err) 
 
 // receive deals with one message. It returns false if the session is to end.
 func (p *peer) receive(ctx context.Context, m engineio.Message) bool {
-	count := &p.hub.node.counters
 	if m.Binary || !p.admitted && p.hub.node.opts.Authorize != nil && len(m.Data) > maxUnadmitted {
-		count.malformed.Add(1)
-		return true
+		p.refuse(RuleMalformed)
+		return p.slowDown(ctx, len(m.Data))
 	}
 	packet, err := p.parser.Parse(m.Data)
 	if err != nil {
-		count.malformed.Add(1)
-		if p.hub.node.opts.Logger.Enabled(ctx, slog.LevelDebug) {
-			p.log().Debug("mesh: refused a packet", "error", err)
-		}
-		return true
+		p.refuse(RuleMalformed, "error", err)
+		return p.slowDown(ctx, len(m.Data))
 	}
 	if !p.met {
 		p.meet(packet.Headers.Mesh)
 	}
 	if why := p.authorize(ctx, packet.Headers.Auth); why != nil {
-		count.unauthorized.Add(1)
+		p.refuse(RuleMuted)
 		if !p.negotiated {
-			return true
+			return p.slowDown(ctx, len(m.Data))
 		}
 		// The answer to ServeSocket's return is that this is flushed and the session closed.
 		_ = p.sock.TryWrite(reserved(protocol.NameUnauthorized, refusal{Message: why.Error()}))
@@ -156,17 +159,43 @@ func (p *peer) receive(ctx context.Context, m engineio.Message) bool {
 		p.appear() // with its first table
 	}
 	switch {
+	case protocol.Relayed(packet.Event):
+		p.takeEvent(&packet, len(m.Data))
+		return true
 	case packet.Event == protocol.NameHandshake || packet.Event == protocol.NameNewListener:
 	case packet.Event == protocol.NameNodes:
 		p.answerNodes(ctx, packet.Payload)
 	case packet.Event == protocol.NameExplain:
 		p.answerExplain(ctx, packet.Payload)
-	case !protocol.Relayed(packet.Event):
-		count.reserved.Add(1)
+	default:
+		p.refuse(RuleReserved)
+	}
+	return p.slowDown(ctx, len(m.Data))
+}
+
+// takeEvent takes an event, or refuses it.
+func (p *peer) takeEvent(packet *protocol.Packet, size int) {
+	switch {
+	case p.pace != nil && !p.pace.event(size):
+		p.refuseEvent(RuleRate, packet.Event)
+	case !p.may(MayEmit, packet.Event):
+		p.refuseEvent(RuleMayNotEmit, packet.Event)
 	default:
 		p.gather(Event{Name: packet.Event, Payload: packet.Payload, From: p.id})
 	}
-	return true
+}
+
+// slowDown has a peer wait that sends more than it may, once what it sent before was dealt with. It returns false if the
+// session has ended.
+func (p *peer) slowDown(ctx context.Context, size int) bool {
+	if p.pace == nil {
+		return true
+	}
+	wait := p.pace.other(size)
+	if wait > 0 {
+		p.dispatch(false)
+	}
+	return pause(ctx, wait)
 }
 
 // meet notes what the first packet says about the peer. A later offer would come too late: the peer may have been sent
@@ -213,7 +242,10 @@ var (
 func (p *peer) authorize(ctx context.Context, auth *protocol.Auth) error {
 	opts := &p.hub.node.opts
 	if opts.Authorize == nil {
-		p.admit()
+		if !p.admitted {
+			p.identify()
+			p.admit()
+		}
 		return nil
 	}
 	if auth == nil {
@@ -231,6 +263,7 @@ func (p *peer) authorize(ctx context.Context, auth *protocol.Auth) error {
 		why = p.ask(ctx)
 	}
 	if why == nil {
+		p.identify()
 		p.admit()
 		return nil
 	}
@@ -244,13 +277,9 @@ func (p *peer) authorize(ctx context.Context, auth *protocol.Auth) error {
 // ask calls Authorize. Nothing of its error is passed on: it may hold what was presented.
 func (p *peer) ask(ctx context.Context) error {
 	opts := &p.hub.node.opts
-	c := Credentials{User: p.user, Password: p.password, Name: p.name}
-	if r := p.sock.Request(); r != nil {
-		c.RemoteAddr = r.RemoteAddr
-	}
 	ctx, cancel := context.WithTimeout(ctx, opts.AuthTimeout)
 	defer cancel()
-	err := opts.Authorize(ctx, c)
+	err := opts.Authorize(ctx, p.credentials())
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return errAuthTimeout
@@ -258,6 +287,15 @@ func (p *peer) ask(ctx context.Context) error {
 		return errRefused
 	}
 	return nil
+}
+
+// credentials are what the peer presents, if anybody asks for them.
+func (p *peer) credentials() Credentials {
+	c := Credentials{User: p.user, Password: p.password, Name: p.name}
+	if r := p.sock.Request(); r != nil {
+		c.RemoteAddr = r.RemoteAddr
+	}
+	return c
 }
 
 // admit lets a peer hear and be heard.
@@ -319,8 +357,7 @@ func (p *peer) readTable(raw []byte) {
 	}
 	t, err := protocol.ParseEventTable(raw)
 	if err != nil {
-		p.hub.node.counters.badTables.Add(1)
-		p.log().Warn("mesh: refused an event table", "error", err)
+		p.refuse(RuleBadTable, "error", err)
 		return
 	}
 	var wanted []string

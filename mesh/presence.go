@@ -295,26 +295,32 @@ var errQuestion = errors.New("mesh: the hub did not understand the question")
 func (p *peer) asked(ctx context.Context, event string, payload json.RawMessage, question any, rid *json.RawMessage) bool {
 	err := json.Unmarshal(payload, question) // copies: dispatch gives the payload's memory away
 	p.dispatch(false)
-	if wait := p.questions.borrow(questionRate, questionBurst); wait > 0 {
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return false
-		}
+	if !pause(ctx, p.questions.borrow(1, questionRate, questionBurst)) {
+		return false
 	}
 	if len(*rid) > maxRID {
 		err, *rid = errQuestion, nil
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		p.refuseQuestion(event, *rid)
+	case !p.may(MayEmit, event):
+		p.denyQuestion(event, *rid)
+	default:
+		return true
 	}
-	return err == nil
+	return false
 }
 
+// denyQuestion answers a question that the peer may not ask.
+func (p *peer) denyQuestion(event string, rid json.RawMessage) {
+	p.refuse(RuleMayNotEmit, "event", event)
+	p.reply(event, failure{rid, codeNotPermitted, "the hub does not permit this question"})
+}
+
+// refuseQuestion answers what is no question.
 func (p *peer) refuseQuestion(event string, rid json.RawMessage) {
-	p.hub.node.counters.malformed.Add(1)
+	p.refuse(RuleMalformed, "event", event)
 	p.reply(event, failure{rid, codeBadQuestion, "the payload is none of this question"})
 }
 

@@ -43,6 +43,7 @@ func (h *hub) deliver(r *routing, events []Event, sender *peer) {
 	h.interest.find(name, &r.search)
 	sent, size := 0, 0
 	several := len(r.search.lists) > 1
+	restricted, withheld := h.node.opts.Permit != nil, 0
 	for i, l := range r.search.lists {
 		byPattern := i > 0 || !r.search.exact
 		for p := range l.all() {
@@ -55,6 +56,10 @@ func (h *hub) deliver(r *routing, events []Event, sender *peer) {
 					continue // it would end a client of the original's
 				}
 				messages = &r.foreign
+			}
+			if restricted && !p.may(MayListen, name) {
+				withheld++
+				continue
 			}
 			if len(*messages) == 0 {
 				for i := range events {
@@ -71,6 +76,9 @@ func (h *hub) deliver(r *routing, events []Event, sender *peer) {
 	if sent > 0 {
 		h.node.counters.sent.Add(uint64(sent))
 		h.node.counters.bytesOut.Add(uint64(size))
+	}
+	if withheld > 0 {
+		h.node.counters.withheld.Add(uint64(withheld * len(events)))
 	}
 }
 

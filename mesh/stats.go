@@ -22,6 +22,10 @@ type Stats struct {
 	// were not admitted. And event tables beyond the limits, whose packets were taken otherwise.
 	Malformed, Reserved, Unauthorized, BadTables uint64
 
+	// NotPermitted are events and questions of peers that Options.Permit has refused, Withheld deliveries that it has, and
+	// RateLimited events beyond Options.Rate. Refused are events of this node that its hub says to have refused.
+	NotPermitted, Withheld, RateLimited, Refused uint64
+
 	Undecodable uint64 // events whose payload did not fit a listener of On, the function; counted once a listener
 	Refusals    uint64 // of Authorize, and its timeouts
 	SlowPeers   uint64 // closed because their queue was full
@@ -38,6 +42,7 @@ type counters struct {
 	received, sent, overflowed                   atomic.Uint64
 	bytesIn, bytesOut                            atomic.Uint64
 	malformed, reserved, unauthorized, badTables atomic.Uint64
+	notPermitted, withheld, rateLimited, refused atomic.Uint64
 	undecodable                                  atomic.Uint64
 	refusals, slowPeers, connections             atomic.Uint64
 	peers, muted                                 atomic.Int64
@@ -57,6 +62,10 @@ func (c *counters) read() Stats {
 		Reserved:     c.reserved.Load(),
 		Unauthorized: c.unauthorized.Load(),
 		BadTables:    c.badTables.Load(),
+		NotPermitted: c.notPermitted.Load(),
+		Withheld:     c.withheld.Load(),
+		RateLimited:  c.rateLimited.Load(),
+		Refused:      c.refused.Load(),
 		Undecodable:  c.undecodable.Load(),
 		Refusals:     c.refusals.Load(),
 		SlowPeers:    c.slowPeers.Load(),

@@ -21,6 +21,7 @@ const (
 	NameExplain      = "$mesh.explain"      // from a client: would that node get that event? And the hub's answer
 	NameJoin         = "$mesh.join"         // from a hub, to a client that asked to be told: a node has come
 	NameLeave        = "$mesh.leave"        // from a hub, to such a client: a node has gone
+	NameRefused      = "$mesh.refused"      // from a hub, to a client that offered Hello: events of yours were not taken
 )
 
 // NameError is an ordinary name to us. A client of the original's dies of an event with this name, also if it listens

@@ -55,6 +55,10 @@ var reasons = []struct {
 	{"malformed", func(s *mesh.Stats) uint64 { return s.Malformed }},
 	{"reserved", func(s *mesh.Stats) uint64 { return s.Reserved }},
 	{"unauthorized", func(s *mesh.Stats) uint64 { return s.Unauthorized }},
+	{"not_permitted", func(s *mesh.Stats) uint64 { return s.NotPermitted }},
+	{"withheld", func(s *mesh.Stats) uint64 { return s.Withheld }},
+	{"rate_limited", func(s *mesh.Stats) uint64 { return s.RateLimited }},
+	{"refused", func(s *mesh.Stats) uint64 { return s.Refused }},
 	{"queue_full", func(s *mesh.Stats) uint64 { return s.Overflowed }},
 }
 

@@ -1,0 +1,111 @@
+package mesh_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh"
+)
+
+// inTheBubble connects to a hub in memory.
+func inTheBubble(t *testing.T, hub *memoryHub) *mesh.Node {
+	n, err := mesh.Connect(t.Context(), &mesh.Options{Addr: "http://mesh", HTTPClient: hub.client, Transports: []engineio.Transport{engineio.Polling}})
+	require.NoError(t, err)
+	return n
+}
+
+func TestEventsBeyondTheRateAreDropped(t *testing.T) {
+	for name, rate := range map[string]mesh.Rate{
+		"events": {Events: 10, EventBurst: 30},
+		"bytes":  {Bytes: 10_000, ByteBurst: 30_000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var logs logBuffer
+				hub := serveInMemory(t, mesh.Options{Rate: rate, Logger: logs.logger()})
+				n, innocent := inTheBubble(t, hub), inTheBubble(t, hub)
+				payload := `"` + strings.Repeat("x", 1000-len(`{"event":"e","payload":""}`)) + `"`
+				emit := func(n *mesh.Node, times int) (taken, refused uint64) {
+					before := hub.Stats()
+					for range times {
+						require.NoError(t, n.Emit("e", []byte(payload)))
+					}
+					require.NoError(t, n.Flush(t.Context()))
+					after := hub.Stats()
+					return after.Received - before.Received, after.RateLimited - before.RateLimited
+				}
+				taken, refused := emit(n, 100)
+				require.InDelta(t, 30, taken, 1, "what may come at once")
+				require.Equal(t, 100-taken, refused)
+				taken, _ = emit(innocent, 20)
+				require.EqualValues(t, 20, taken)
+				time.Sleep(time.Second)
+				taken, _ = emit(n, 100)
+				require.InDelta(t, 10, taken, 1, "what a second brings")
+				time.Sleep(time.Minute)
+				taken, _ = emit(n, 100)
+				require.InDelta(t, 30, taken, 1, "no more than may come at once")
+
+				require.LessOrEqual(t, strings.Count(logs.String(), "rule=rate-limited"), 3, "a line a second")
+				require.Contains(t, logs.String(), "rule=rate-limited")
+				time.Sleep(time.Second)
+				require.Positive(t, n.Stats().Refused, "it was told")
+				require.Zero(t, innocent.Stats().Refused)
+				require.NoError(t, n.Close())
+				require.NoError(t, innocent.Close())
+				hub.stop(t)
+			})
+		})
+	}
+}
+
+func TestWhatIsNoEventWaitsWhenItIsBeyondTheRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub := serveInMemory(t, mesh.Options{Rate: mesh.Rate{Bytes: 1000, ByteBurst: 10_000}})
+		n := inTheBubble(t, hub)
+		start := time.Now()
+		for i := range 20 {
+			n.On(fmt.Sprint(i, strings.Repeat("x", 500)), func(mesh.Event) {})
+			require.NoError(t, n.Flush(t.Context()))
+		}
+		waited := time.Since(start)
+		require.Greater(t, waited, 60*time.Second, "the tables have some 100 KB together")
+		all, err := hub.Nodes(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 20, len(all[1].Interests)+all[1].More, "and none was lost")
+		require.NoError(t, n.Close())
+		hub.stop(t)
+	})
+}
+
+func TestEachRefusalHasARuleACounterAndALine(t *testing.T) {
+	var logs logBuffer
+	hub := listen(t, mesh.Options{
+		Logger: logs.logger(), Rate: mesh.Rate{Events: 1, EventBurst: 2},
+		Permit: func(_ mesh.PeerInfo, _ mesh.Action, event string) bool { return event != "denied" },
+	})
+	w := dialWire(t, hub.URL(), nil)
+	w.send("{", `{"event":"$x"}`, `{"event":"handshake","eventTable":[]}`, `{"event":"denied"}`, `{"event":"a"}`, `{"event":"a"}`)
+	w.barrier()
+	s := hub.Stats()
+	for rule, count := range map[mesh.Rule]uint64{
+		mesh.RuleMalformed: s.Malformed, mesh.RuleReserved: s.Reserved, mesh.RuleBadTable: s.BadTables, mesh.RuleMayNotEmit: s.NotPermitted,
+		mesh.RuleRate: s.RateLimited,
+	} {
+		require.EqualValues(t, 1, count, rule)
+		require.Equal(t, 1, strings.Count(logs.String(), "rule="+string(rule)), string(rule))
+		require.Regexp(t, `^[A-Z].*\.$`, rule.String())
+	}
+	for range 1000 {
+		w.send("{")
+	}
+	w.barrier()
+	require.EqualValues(t, 1001, hub.Stats().Malformed)
+	require.Less(t, strings.Count(logs.String(), "rule=malformed"), 15, "a flood of refusals is no flood of lines")
+}
