@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/term"
 
@@ -27,7 +29,7 @@ type prompt struct {
 
 	mu            sync.Mutex
 	width, height int
-	heard         map[string]int // events, by name
+	heard         map[string]int // how often, by name; also names that others listen to
 	offered       string         // the line for which completions were listed
 }
 
@@ -35,6 +37,7 @@ const promptText = `emit EVENT [JSON]   emit an event
 on EVENT...         print the events with these names; * is one part of a name, ** any
 off EVENT...        stop that
 events              list what is printed, and the names heard so far
+nodes               list the other nodes, and what they listen to
 help                this
 quit                end the node, as Ctrl-C and Ctrl-D do
 
@@ -130,6 +133,8 @@ func (p *prompt) heed(events *printer) error {
 			err = p.off(events, words(rest))
 		case "events":
 			p.list(events)
+		case "nodes":
+			err = p.nodes()
 		case "help", "?":
 			_, _ = io.WriteString(p, promptText)
 		case "quit", "exit":
@@ -202,15 +207,19 @@ func (p *prompt) off(events *printer, patterns []string) error {
 	return nil
 }
 
-// note remembers the name of an event that was heard.
+// note remembers an event that was heard.
 func (p *prompt) note(event string) {
-	if p == nil {
-		return
+	if p != nil {
+		p.know(event, 1)
 	}
+}
+
+// know remembers a name or pattern, and how often it was heard.
+func (p *prompt) know(name string, times int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, known := p.heard[event]; known || len(p.heard) < maxNames {
-		p.heard[event]++
+	if _, known := p.heard[name]; known || len(p.heard) < maxNames {
+		p.heard[name] += times
 	}
 }
 
@@ -234,8 +243,25 @@ func (p *prompt) list(events *printer) {
 		p.say("printed: %s", strings.Join(printed, " "))
 	}
 	for _, name := range names {
+		if count[name] == 0 {
+			continue // a node listens to it
+		}
 		p.say("heard:   %s (%d)", inert([]byte(name)), count[name])
 	}
+}
+
+// nodes lists the other nodes.
+func (p *prompt) nodes() error {
+	all, err := others(context.Background(), p.node)
+	if err != nil {
+		return explain(err, &mesh.Options{Addr: p.node.Addr()})
+	}
+	for _, i := range all {
+		for _, name := range i.Interests {
+			p.know(name, 0)
+		}
+	}
+	return (&nodePrinter{out: p, now: time.Now}).list(all)
 }
 
 // key is called for each key that is pressed. It completes what stands before the cursor when that is the tab key.
@@ -266,7 +292,7 @@ func (p *prompt) key(text string, pos int, key rune) (string, int, bool) {
 	return head + text[pos:], len(head), true
 }
 
-var commands = []string{"emit", "events", "help", "off", "on", "quit"}
+var commands = []string{"emit", "events", "help", "nodes", "off", "on", "quit"}
 
 // candidates are what may stand where the last word of the text stands.
 func (p *prompt) candidates(before string) []string {

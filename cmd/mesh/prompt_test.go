@@ -104,8 +104,21 @@ func TestPrompt(t *testing.T) {
 	w.types("events", "Enter")
 	w.shows("printed: sensor::*\nheard:   greeting (2)\nheard:   sensor::7 (2)\nmesh>")
 
+	// Who else is there, and what they listen to.
+	other := spawn(t, nil, "on", "--addr", addr, "alarm::fire")
+	other.says("listening to")
+	w.types("nodes", "Enter")
+	w.shows("mesh>", "alarm::fire")
+	w.types("emit al", "Tab")
+	w.shows("mesh> emit alarm::fire")
+	w.types("", "C-u")
+	w.types("events", "Enter")
+
 	// History, and errors that say what to do.
-	w.types("", "Up", "Up", "Enter")
+	w.shows("heard:   sensor::7 (2)\nmesh>")
+	w.types("off greeting", "Enter")
+	w.shows("greeting was not given to on; events lists what was\nmesh>")
+	w.types("", "Up", "Enter")
 	w.shows("greeting was not given to on; events lists what was\nmesh>")
 	w.types("emit x {bad}", "Enter")
 	require.Contains(t, w.shows("^\nmesh>"), "bad JSON at byte 2")
