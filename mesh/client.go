@@ -146,9 +146,9 @@ func greeting(ctx context.Context, o *Options, addr address, failure error) stri
 }
 
 // emit writes an event if nothing is in the way, and queues it otherwise.
-func (c *client) emit(event string, payload json.RawMessage) error {
+func (c *client) emit(event string, payload json.RawMessage, rid string) error {
 	if h := c.heir.Load(); h != nil {
-		return h.emit(event, payload)
+		return h.emit(event, payload, rid)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -156,10 +156,10 @@ func (c *client) emit(event string, payload json.RawMessage) error {
 		return ErrClosed
 	}
 	if h := c.heir.Load(); h != nil { // since a moment ago
-		return h.emit(event, payload)
+		return h.emit(event, payload, rid)
 	}
 	if conn := c.conn; conn != nil && !c.pumping && c.out.empty() && !c.stale(conn) {
-		c.packet = c.encode(c.packet[:0], conn, event, payload)
+		c.packet = c.encode(c.packet[:0], conn, pending{event, payload, rid})
 		err := conn.sock.TryWrite(engineio.Message{Data: c.packet})
 		if err == nil {
 			c.accepted++
@@ -170,7 +170,7 @@ func (c *client) emit(event string, payload json.RawMessage) error {
 			c.lose(conn)
 		}
 	}
-	if !c.out.push(pending{event, payload}) {
+	if !c.out.push(pending{event, payload, rid}) {
 		return ErrQueueFull
 	}
 	c.accepted++
@@ -214,8 +214,7 @@ func (c *client) pump() {
 		if c.stale(conn) {
 			packet, version = c.handshake(packet[:0], conn, nil)
 		} else {
-			next := c.out.front()
-			packet = c.encode(packet[:0], conn, next.event, next.payload)
+			packet = c.encode(packet[:0], conn, c.out.front())
 		}
 		c.mu.Unlock()
 		err := conn.sock.Write(c.life, engineio.Message{Data: packet})
@@ -266,10 +265,11 @@ func (c *client) credentials() *protocol.Auth {
 var emptyObject = json.RawMessage("{}")
 
 // encode appends the packet that carries an event to a hub. A Node hub would die of a payload that is null or absent.
-func (c *client) encode(dst []byte, conn *conn, event string, payload json.RawMessage) []byte {
-	p := protocol.Packet{Event: event, Payload: payload}
+func (c *client) encode(dst []byte, conn *conn, e pending) []byte {
+	p := protocol.Packet{Event: e.event, Payload: e.payload, RID: e.rid}
 	if !conn.native {
-		if len(payload) == 0 || string(payload) == "null" {
+		p.RID = ""
+		if len(e.payload) == 0 || string(e.payload) == "null" {
 			p.Payload = emptyObject
 		}
 		p.Headers.Auth = c.credentials()

@@ -267,6 +267,11 @@ func (c *client) receive(conn *conn, m engineio.Message) {
 		c.node.notice(p.Event, p.Payload)
 	case conn.native && p.Event == protocol.NameRefused:
 		c.noteRefused(p.Payload)
+	case p.Event == protocol.NameUnheard && conn.native:
+		var u unheard
+		if json.Unmarshal(p.Payload, &u) == nil {
+			c.node.inbox.fail(u.RID, ErrNoListener)
+		}
 	default:
 		count.reserved.Add(1)
 	}

@@ -73,6 +73,14 @@
 // An event table cannot say that an event is for a listener and not for the method of the same name. So a node that
 // wants both asks for the event, and keeps it from the method itself.
 //
+// # Request and reply
+//
+// Node.Request emits an event that asks, and returns the first answer of those who listen with Node.Reply. Both are
+// ordinary events, see docs/packet-format.md, which any hub relays, and which OnAny and patterns hear as they are on the
+// wire. Nothing is sent twice: when ctx ends, the request may have been dealt with or not. Answers do not wait for
+// callbacks, so that a callback may make requests, while the node's other callbacks wait for it. Whoever listens to
+// everything hears all answers.
+//
 // # Types
 //
 // The functions On and Emit take payloads of one type. What does not fit is logged and counted in Stats.Undecodable.

@@ -51,6 +51,14 @@ func (e *emitter) add(l *listener) (changed bool) {
 	return true
 }
 
+// want adds a name for which there is no listener.
+func (e *emitter) want(name string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.wanted[name]++
+	e.version.Add(1)
+}
+
 // countOf returns where listeners such as l are counted.
 func (e *emitter) countOf(l *listener) map[string]int {
 	if l.resource != nil {

@@ -80,6 +80,8 @@ var (
 	// ErrUnconfirmed is Flush's answer when the connection broke between an Emit and the hub's confirmation: some of
 	// the events emitted before may be lost. It is given once for each break.
 	ErrUnconfirmed = errors.New("mesh: the connection broke before the hub confirmed all events")
+	// ErrNoListener is Request's answer when it is known that nobody listens to the event.
+	ErrNoListener = errors.New("mesh: nobody listens")
 	// ErrSlowPeer is why a hub closed a peer that did not take its events fast enough.
 	ErrSlowPeer = errors.New("mesh: peer too slow, its queue is full")
 	// ErrNodeHub says that a question was not asked because the hub is a Node hub, which answers none.

@@ -2,7 +2,9 @@ package mesh_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/bigcompany/mesh/mesh"
 )
@@ -86,4 +88,36 @@ func ExampleOn() {
 	}
 	<-done
 	// Output: 3 pears for this client: true
+}
+
+// A request is answered by whoever replies first, also by a node of the original.
+func ExampleNode_Request() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	hub, client := exampleMesh(ctx)
+	defer hub.Close()
+	defer client.Close()
+
+	_, err := client.Request(ctx, "sum", []int{1, 2})
+	fmt.Println(errors.Is(err, mesh.ErrNoListener))
+
+	off := hub.Reply("sum", func(e mesh.Event) (any, error) {
+		var terms []int
+		if err := e.Decode(&terms); err != nil {
+			return nil, errors.New("terms, please")
+		}
+		return terms[0] + terms[1], nil
+	})
+	defer off()
+	answer, err := client.Request(ctx, "sum", []int{1, 2})
+	fmt.Println(string(answer.Payload), err)
+
+	_, err = client.Request(ctx, "sum", "nonsense")
+	if remote, ok := errors.AsType[*mesh.RemoteError](err); ok {
+		fmt.Println(remote.Message)
+	}
+	// Output:
+	// true
+	// 3 <nil>
+	// terms, please
 }

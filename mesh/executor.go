@@ -248,6 +248,13 @@ func (x *executor) settle(l *listener) {
 	}
 }
 
+// inside tells whether it was called by a callback.
+func (x *executor) inside() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.active && x.id == goroutineID()
+}
+
 // halt drops what is queued, and lets nothing in any more. Those who wait for room go away.
 func (x *executor) halt() {
 	x.mu.Lock()

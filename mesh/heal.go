@@ -76,7 +76,9 @@ func (c *client) handOver(h *hub) {
 	}
 	for ; !c.out.empty(); c.out.pop() {
 		next := c.out.front()
-		_ = h.emit(next.event, next.payload) // as if it had been emitted just now
+		if err := h.emit(next.event, next.payload, next.rid); err != nil { // as if it had been emitted just now
+			c.node.inbox.fail(next.rid, err)
+		}
 		c.written++
 	}
 	c.confirmed = c.written

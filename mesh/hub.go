@@ -168,7 +168,10 @@ func (h *hub) ServeSocket(ctx context.Context, s *engineio.Socket) {
 	}
 }
 
-func (h *hub) emit(event string, payload json.RawMessage) error {
+func (h *hub) emit(event string, payload json.RawMessage, rid string) error {
+	if rid != "" && !h.heard(event, nil) {
+		return ErrNoListener
+	}
 	h.route([]Event{{Name: event, Payload: payload, From: h.node.id}}, nil)
 	return nil
 }

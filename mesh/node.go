@@ -34,6 +34,7 @@ type Node struct {
 	emitter  *emitter
 	executor *executor
 	link     link
+	inbox    inbox
 	done     chan struct{}
 
 	hub  atomic.Pointer[hub]     // nil at a client, which may become a hub
@@ -48,8 +49,9 @@ type Node struct {
 
 // link is a node's way to the others.
 type link interface {
-	// emit sends an event of this node's own. It does not block.
-	emit(event string, payload json.RawMessage) error
+	// emit sends an event of this node's own. It does not block. For a request whose rid is given, the node wants to
+	// know if nobody listens.
+	emit(event string, payload json.RawMessage, rid string) error
 	// announce is called when what the node wants to hear has changed.
 	announce()
 	flush(ctx context.Context) error
@@ -70,6 +72,7 @@ func newNode(o Options, id string, addr address) *Node {
 		id:       id,
 		emitter:  newEmitter(),
 		executor: newExecutor(o.CallbackLimit, o.Logger),
+		inbox:    newInbox(id),
 		done:     make(chan struct{}),
 	}
 	n.executor.spent = n.forget
@@ -187,6 +190,17 @@ func (n *Node) Emit(event string, payload any) error {
 	if err != nil {
 		return err
 	}
+	return n.send(task{
+		event:     Event{Name: event, Payload: raw, From: n.id},
+		origin:    emitted,
+		any:       *n.emitter.any.Load(),
+		listeners: n.emitter.hearers(event),
+	}, "")
+}
+
+// send sends an event of this node's own to the others, and to those of its listeners that t has.
+func (n *Node) send(t task, rid string) error {
+	event, raw := t.event.Name, t.event.Payload
 	// As encoded, the worst case for the name included.
 	if len(raw)+6*len(event)+packetOverhead > n.opts.MaxMessage {
 		return ErrTooLarge
@@ -194,21 +208,15 @@ func (n *Node) Emit(event string, payload any) error {
 	if n.closed.Load() {
 		return ErrClosed
 	}
-	t := task{
-		event:     Event{Name: event, Payload: raw, From: n.id},
-		origin:    emitted,
-		any:       *n.emitter.any.Load(),
-		listeners: n.emitter.hearers(event),
-	}
 	if len(t.any) == 0 && len(t.listeners) == 0 {
-		return n.link.emit(event, raw)
+		return n.link.emit(event, raw, rid)
 	}
 	// The room is taken first: an event that this node cannot hear must not be heard by others.
 	t.size = eventSize(event, raw)
 	if err := n.executor.reserve(t.size); err != nil {
 		return err
 	}
-	if err := n.link.emit(event, raw); err != nil {
+	if err := n.link.emit(event, raw, rid); err != nil {
 		n.executor.cancel(t.size)
 		return err
 	}
@@ -222,6 +230,9 @@ const packetOverhead = 256
 // hear hands an event that came from elsewhere to this node's listeners. While their queue is full it waits. A payload is
 // borrowed if its memory is used again when hear returns.
 func (n *Node) hear(e Event, borrowed bool) {
+	if e.Name == n.inbox.name {
+		n.inbox.receive(e)
+	}
 	if listeners := n.emitter.hearers(e.Name); len(listeners) > 0 {
 		if borrowed {
 			e.Payload = bytes.Clone(e.Payload)

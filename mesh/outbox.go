@@ -14,6 +14,7 @@ type outbox struct {
 type pending struct {
 	event   string
 	payload json.RawMessage
+	rid     string // of a request
 }
 
 func (q *outbox) empty() bool { return q.head == len(q.events) }

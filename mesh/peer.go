@@ -182,6 +182,12 @@ func (p *peer) takeEvent(packet *protocol.Packet, size int) {
 		p.refuseEvent(RuleMayNotEmit, packet.Event)
 	default:
 		p.gather(Event{Name: packet.Event, Payload: packet.Payload, From: p.id})
+		if packet.RID == "" || p.hub.heard(packet.Event, p) {
+			return
+		}
+	}
+	if packet.RID != "" && p.negotiated {
+		p.reply(protocol.NameUnheard, unheard{RID: packet.RID})
 	}
 }
 
@@ -220,6 +226,10 @@ type hello struct {
 
 type refusal struct {
 	Message string `json:"message"`
+}
+
+type unheard struct {
+	RID string `json:"rid"`
 }
 
 func reserved(event string, payload any) engineio.Message {

@@ -42,7 +42,7 @@
 //
 // # Compatible, and beyond
 //
-// The original has the fields event, payload, eventTable and headers.auth. The extensions are the fields from and
-// headers.mesh, the reserved packets NameHello and NameUnauthorized, and patterns in event tables. They are used only
+// The original has the fields event, payload, eventTable and headers.auth. The extensions are the fields from, rid and
+// headers.mesh, the reserved packets NameHello, NameUnauthorized and NameUnheard, and patterns in event tables. They are used only
 // with a peer that offered Hello, patterns excepted, which a hub of the original's takes for names that never occur.
 package protocol

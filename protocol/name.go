@@ -22,6 +22,7 @@ const (
 	NameJoin         = "$mesh.join"         // from a hub, to a client that asked to be told: a node has come
 	NameLeave        = "$mesh.leave"        // from a hub, to such a client: a node has gone
 	NameRefused      = "$mesh.refused"      // from a hub, to a client that offered Hello: events of yours were not taken
+	NameUnheard      = "$mesh.unheard"      // from a hub, to such a client that sent an event with an RID to nobody
 )
 
 // NameError is an ordinary name to us. A client of the original's dies of an event with this name, also if it listens

@@ -19,6 +19,11 @@ type Packet struct {
 	// writes there.
 	From string
 
+	// RID is set by a client that wants to hear, in an answer NameUnheard with the same rid, that nobody listens to the
+	// event. A hub does not relay it. It is empty if the field is absent, no string, longer than MaxID, or has half a
+	// surrogate pair.
+	RID string
+
 	// EventTable is the sender's whole event table as it was written, for ParseEventTable: a hub compares it with the
 	// last one first, since the original's clients repeat it in every packet. It is empty if the field is absent or
 	// null, and otherwise any JSON value.
@@ -61,8 +66,8 @@ func (r *Parser) Parse(b []byte) (Packet, error) {
 
 // fields are the members of a packet as they were written.
 type fields struct {
-	event, payload, from, table, headers []byte
-	eventAt                              int
+	event, payload, from, rid, table, headers []byte
+	eventAt                                   int
 }
 
 func (r *Parser) parse(b []byte) (Packet, error) {
@@ -87,6 +92,9 @@ func (r *Parser) parse(b []byte) (Packet, error) {
 	p := Packet{Event: event, Payload: f.payload}
 	if f.from != nil {
 		p.From, _ = decode(f.from, MaxID, r.from)
+	}
+	if f.rid != nil {
+		p.RID, _ = decode(f.rid, MaxID, "")
 	}
 	if f.table != nil && f.table[0] != 'n' {
 		p.EventTable = f.table
@@ -127,6 +135,8 @@ func (f *fields) read(b text) (int, error) {
 			f.table = m.value
 		case m.is("headers"):
 			f.headers = m.value
+		case m.is("rid"):
+			f.rid = m.value
 		}
 	}
 }
@@ -142,9 +152,9 @@ func (r *Parser) readHeaders(raw []byte) Headers {
 	return h
 }
 
-// AppendPacket appends the JSON of p to dst: event, payload, from, eventTable and headers in this order, of which all
-// but event are left out where p has none. Payload and EventTable must be valid JSON, which AppendPacket does not
-// check; Event and From may be anything, and what is not UTF-8 in them becomes U+FFFD.
+// AppendPacket appends the JSON of p to dst: event, payload, from, rid, eventTable and headers in this order, of which
+// all but event are left out where p has none. Payload and EventTable must be valid JSON, which AppendPacket does not
+// check; Event, From and RID may be anything, and what is not UTF-8 in them becomes U+FFFD.
 //
 // With ascii every character beyond ASCII is written as \uXXXX, in Payload and EventTable too: polling in revision 3
 // of Engine.IO has two dialects of text, which agree on ASCII only.
@@ -158,6 +168,9 @@ func AppendPacket(dst []byte, p *Packet, ascii bool) []byte {
 	}
 	if p.From != "" {
 		dst = appendString(append(dst, `,"from":`...), p.From, ascii)
+	}
+	if p.RID != "" {
+		dst = appendString(append(dst, `,"rid":`...), p.RID, ascii)
 	}
 	if len(p.EventTable) > 0 {
 		dst = appendRaw(append(dst, `,"eventTable":`...), p.EventTable, ascii)

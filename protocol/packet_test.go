@@ -53,6 +53,12 @@ var extensions = []struct {
 	{"hub to a peer that offered",
 		`{"event":"x","payload":[1, 2],"from":"3eb1bd439947eb762998e566ccc2e099"}`,
 		Packet{Event: "x", Payload: raw(`[1, 2]`), From: "3eb1bd439947eb762998e566ccc2e099"}},
+	{"request",
+		`{"event":"x","payload":{},"rid":"5c0d9fc5a8a74f7b2d1d1d9a4b6e7f80"}`,
+		Packet{Event: "x", Payload: raw(`{}`), RID: "5c0d9fc5a8a74f7b2d1d1d9a4b6e7f80"}},
+	{"nobody listens",
+		`{"event":"$mesh.unheard","payload":{"rid":"5c0d9fc5a8a74f7b2d1d1d9a4b6e7f80"}}`,
+		Packet{Event: NameUnheard, Payload: raw(`{"rid":"5c0d9fc5a8a74f7b2d1d1d9a4b6e7f80"}`)}},
 	{"answer to an offer",
 		`{"event":"$mesh.hello","payload":{"v":1,"id":"a","hub":"b","name":"c"}}`,
 		Packet{Event: NameHello, Payload: raw(`{"v":1,"id":"a","hub":"b","name":"c"}`)}},
@@ -134,14 +140,15 @@ func TestParseDecodesNames(t *testing.T) {
 		strings.Repeat("x", MaxName): strings.Repeat("x", MaxName), strings.Repeat(`\u0078`, MaxName): strings.Repeat("x", MaxName),
 	} {
 		for _, parse := range []func([]byte) (Packet, error){Parse, new(Parser).Parse} {
-			got, err := parse([]byte(`{"event":"` + in + `","from":"` + in + `"}`))
+			got, err := parse([]byte(`{"event":"` + in + `","from":"` + in + `","rid":"` + in + `"}`))
 			require.NoError(t, err, in)
 			require.Equal(t, want, got.Event)
-			if len(want) <= MaxID {
-				require.Equal(t, want, got.From)
-			} else {
-				require.Empty(t, got.From)
+			id := want
+			if len(id) > MaxID {
+				id = ""
 			}
+			require.Equal(t, id, got.From)
+			require.Equal(t, id, got.RID)
 		}
 	}
 }

@@ -1,0 +1,524 @@
+package mesh_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/protocol"
+)
+
+// echo answers each request with its payload.
+func echo(e mesh.Event) (any, error) { return e.Payload, nil }
+
+// replies adds a replier to a node and waits until its hub knows it.
+func replies(t testing.TB, n *mesh.Node, event string, fn func(mesh.Event) (any, error)) (off func()) {
+	t.Helper()
+	off = n.Reply(event, fn)
+	flush(t, n)
+	return off
+}
+
+func TestARequestIsAnswered(t *testing.T) {
+	roles(t, mesh.Options{}, func(t *testing.T, n, other *mesh.Node) {
+		var from string
+		replies(t, other, "echo", func(e mesh.Event) (any, error) {
+			require.Equal(t, "echo", e.Name)
+			from = e.From
+			return e.Payload, nil
+		})
+		for _, payload := range []string{
+			`{"id":"mine","n":1}`, `[1, 2]`, `"text é😀 <&>"`, `0`, `-0.0`, `12345678901234567890.123`, `true`, `false`, `null`, `{}`, `[]`, `""`,
+			`"\ud800"`, `{"rid":"x","reply":"reply-x","data":1}`, `{"error":"none"}`, ``,
+		} {
+			answer, err := n.Request(testContext(t), "echo", json.RawMessage(payload))
+			require.NoError(t, err)
+			want := mesh.Event{Name: "echo", From: other.ID()}
+			if payload != "" {
+				want.Payload = json.RawMessage(payload)
+			}
+			require.Empty(t, cmp.Diff(want, answer))
+			require.Equal(t, n.ID(), from)
+		}
+	})
+}
+
+func TestANodeAnswersItself(t *testing.T) {
+	roles(t, mesh.Options{}, func(t *testing.T, n, other *mesh.Node) {
+		n.Reply("sum", func(e mesh.Event) (any, error) {
+			var terms []int
+			if err := e.Decode(&terms); err != nil {
+				return nil, err
+			}
+			return terms[0] + terms[1], nil
+		})
+		answer, err := n.Request(testContext(t), "sum", []int{1, 2})
+		require.NoError(t, err)
+		require.Empty(t, cmp.Diff(mesh.Event{Name: "sum", Payload: json.RawMessage(`3`), From: n.ID()}, answer))
+	})
+}
+
+func TestARemoteErrorComesBack(t *testing.T) {
+	roles(t, mesh.Options{}, func(t *testing.T, n, other *mesh.Node) {
+		var failure error
+		replies(t, other, "fail", func(mesh.Event) (any, error) { return "not this", failure })
+		for text, want := range map[string]string{
+			"no such user":            "no such user",
+			"":                        "",
+			strings.Repeat("é", 1000): strings.Repeat("é", 500),
+			"\xff<\"\x00>":            "<\"\x00>",
+		} {
+			failure = errors.New(text)
+			_, err := n.Request(testContext(t), "fail", nil)
+			var remote *mesh.RemoteError
+			require.ErrorAs(t, err, &remote)
+			require.Equal(t, want, remote.Message)
+			require.ErrorContains(t, err, fmt.Sprintf("%q", want))
+		}
+	})
+}
+
+func TestAnAnswerThatCannotBeSentIsAnError(t *testing.T) {
+	var log logBuffer
+	hub := listen(t, mesh.Options{Logger: log.logger(), MaxMessage: 10_000})
+	c := connect(t, hub, mesh.Options{MaxMessage: 10_000})
+	answers := map[string]any{"encode": make(chan int), "large": strings.Repeat("x", 10_000), "raw": []byte(`{"secret":`)}
+	hub.Reply("*", func(e mesh.Event) (any, error) { return answers[e.Name], nil })
+	for event := range answers {
+		_, err := c.Request(testContext(t), event, nil)
+		require.Equal(t, &mesh.RemoteError{Message: "the answer cannot be sent"}, err)
+		require.Contains(t, log.String(), "event="+event)
+	}
+	require.Equal(t, 3, strings.Count(log.String(), "level=WARN"))
+	require.NotContains(t, log.String(), "secret")
+}
+
+func TestTheFirstAnswerCounts(t *testing.T) {
+	var log logBuffer
+	hub := listen(t, mesh.Options{})
+	asking := connect(t, hub, mesh.Options{Logger: log.logger()})
+	release := make(chan struct{})
+	replies(t, hub, "who", func(mesh.Event) (any, error) {
+		<-release
+		return "late", errors.New("late")
+	})
+	replies(t, connect(t, hub, mesh.Options{}), "who", func(mesh.Event) (any, error) { return "first", nil })
+	for range 3 {
+		answer, err := asking.Request(testContext(t), "who", nil)
+		require.NoError(t, err)
+		require.Equal(t, `"first"`, string(answer.Payload))
+	}
+	close(release)
+	end := listenTo(t, asking, "end")
+	flush(t, asking)
+	require.NoError(t, hub.Emit("end", nil))
+	end.next()
+	require.NotContains(t, log.String(), "WARN")
+	require.Zero(t, asking.Stats().Malformed)
+}
+
+func TestNobodyListeningIsAnErrorAtOnce(t *testing.T) {
+	roles(t, mesh.Options{}, func(t *testing.T, n, other *mesh.Node) {
+		nobody := func(event string) {
+			t.Helper()
+			_, err := n.Request(testContext(t), event, 1)
+			require.ErrorIs(t, err, mesh.ErrNoListener)
+		}
+		answered := func(event string) {
+			t.Helper()
+			_, err := n.Request(testContext(t), event, 1)
+			require.NoError(t, err)
+		}
+		nobody("sum")
+		nobody("ns::sum")
+		for _, pattern := range []string{"sum", "*", "**"} {
+			off := replies(t, other, pattern, echo)
+			answered("sum")
+			off()
+			flush(t, other)
+			nobody("sum")
+		}
+		off := n.Reply("sum", echo)
+		answered("sum")
+		off()
+		flush(t, n)
+		nobody("sum")
+
+		r := other.Resource("creature")
+		defer r.Method("talk", func(mesh.Event) { t.Error("it is not remote") })()
+		flush(t, other)
+		nobody("creature::talk")
+
+		// A listener that does not answer is one all the same.
+		offOrdinary := other.On("sum", func(mesh.Event) {})
+		flush(t, other)
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 20*time.Millisecond, errors.New("enough"))
+		defer cancel()
+		_, err := n.Request(ctx, "sum", nil)
+		require.ErrorContains(t, err, "enough")
+		require.ErrorContains(t, err, `"sum"`)
+		offOrdinary()
+	})
+}
+
+func TestAnotherClientOfTheHubAnswers(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	a, b := connect(t, hub, mesh.Options{}), connect(t, hub, mesh.Options{})
+	replies(t, b, "echo", echo)
+	answer, err := a.Request(testContext(t), "echo", 1)
+	require.NoError(t, err)
+	require.Equal(t, b.ID(), answer.From)
+}
+
+func TestRequestsInCallbacks(t *testing.T) {
+	roles(t, mesh.Options{}, func(t *testing.T, n, other *mesh.Node) {
+		type result struct {
+			answer mesh.Event
+			err    error
+		}
+		results := make(chan result, 1)
+		ask := func(event string) func(mesh.Event) {
+			return func(mesh.Event) {
+				answer, err := n.Request(testContext(t), event, "asked")
+				results <- result{answer, err}
+			}
+		}
+		other.Reply("inner", echo)
+		replies(t, other, "outer", func(mesh.Event) (any, error) {
+			answer, err := other.Request(testContext(t), "back", "again") // n is in its callback, and answers all the same?
+			return answer.Payload, err
+		})
+		n.On("ask", ask("inner"))
+		n.On("ask outer", ask("outer"))
+		n.On("ask nobody", ask("own"))
+		n.Reply("own", func(mesh.Event) (any, error) {
+			t.Error("it would have to wait for the callback that asks")
+			return nil, nil
+		})
+		flush(t, n)
+		flush(t, other)
+		for _, from := range []*mesh.Node{n, other} {
+			require.NoError(t, from.Emit("ask", nil))
+			got := <-results
+			require.NoError(t, got.err)
+			require.Equal(t, `"asked"`, string(got.answer.Payload))
+
+			require.NoError(t, from.Emit("ask nobody", nil))
+			require.ErrorIs(t, (<-results).err, mesh.ErrNoListener)
+
+			require.NoError(t, from.Emit("ask outer", nil))
+			got = <-results
+			var remote *mesh.RemoteError
+			require.ErrorAs(t, got.err, &remote)
+			require.Equal(t, mesh.ErrNoListener.Error(), remote.Message)
+		}
+	})
+}
+
+func TestManyRequestsAtOnce(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	nodes := []*mesh.Node{hub, connect(t, hub, mesh.Options{}), connect(t, hub, mesh.Options{})}
+	for i, n := range nodes {
+		replies(t, n, fmt.Sprint("echo", i), echo)
+	}
+	var wg sync.WaitGroup
+	for i, n := range nodes {
+		for g := range 10 {
+			wg.Go(func() {
+				for k := range 20 {
+					payload := fmt.Sprintf(`"%d %d %d"`, i, g, k)
+					to := (i + g + k) % len(nodes)
+					answer, err := n.Request(testContext(t), fmt.Sprint("echo", to), json.RawMessage(payload))
+					if err != nil || string(answer.Payload) != payload || answer.From != nodes[to].ID() {
+						t.Errorf("%s: %v, %v", payload, answer, err)
+						return
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
+}
+
+func TestRequestsThatAreNotSent(t *testing.T) {
+	roles(t, mesh.Options{MaxMessage: 10_000}, func(t *testing.T, n, other *mesh.Node) {
+		heard := listenTo(t, other, "**")
+		_, err := n.Request(testContext(t), "$e", nil)
+		require.ErrorIs(t, err, protocol.ErrReserved)
+		_, err = n.Request(testContext(t), "*", nil)
+		require.ErrorIs(t, err, protocol.ErrName)
+		_, err = n.Request(testContext(t), "e", make(chan int))
+		require.Error(t, err)
+		_, err = n.Request(testContext(t), "e", json.RawMessage(strings.Repeat("[", protocol.MaxDepth-1)+strings.Repeat("]", protocol.MaxDepth-1)))
+		require.ErrorIs(t, err, protocol.ErrLimit)
+		_, err = n.Request(testContext(t), "e", strings.Repeat("x", 9_990))
+		require.ErrorIs(t, err, mesh.ErrTooLarge)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err = n.Request(ctx, "e", nil)
+		require.ErrorIs(t, err, context.Canceled)
+		require.NoError(t, n.Emit("end", nil))
+		heard.silentUntil("end")
+		require.Panics(t, func() { n.Reply("e", nil) })
+		require.Panics(t, func() { n.Reply("$e", echo) })
+	})
+}
+
+func TestCloseEndsRequests(t *testing.T) {
+	roles(t, mesh.Options{}, func(t *testing.T, n, other *mesh.Node) {
+		asked := make(chan struct{}, 1)
+		other.On("e", func(mesh.Event) { asked <- struct{}{} })
+		flush(t, other)
+		failed := make(chan error, 1)
+		go func() {
+			_, err := n.Request(context.Background(), "e", nil)
+			failed <- err
+		}()
+		<-asked
+		require.NoError(t, n.Close())
+		require.ErrorIs(t, <-failed, mesh.ErrClosed)
+		_, err := n.Request(context.Background(), "e", nil)
+		require.ErrorIs(t, err, mesh.ErrClosed)
+	})
+}
+
+// What breaks while a request is open costs it nothing if request and answer travel at other times. A request is not sent
+// again.
+func TestRequestsOutlastTheConnection(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	p := startProxy(t, hub.Addr())
+	c := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
+	asked, release := make(chan struct{}, 10), make(chan struct{})
+	defer close(release)
+	hub.Reply("slow", func(e mesh.Event) (any, error) {
+		asked <- struct{}{}
+		<-release
+		return e.Payload, nil
+	})
+	answers := make(chan mesh.Event, 2)
+	request := func(payload int) {
+		answer, err := c.Request(testContext(t), "slow", payload)
+		if err != nil {
+			t.Error(err)
+		}
+		answers <- answer
+	}
+	states := make(chan mesh.State, 100)
+	c.OnState(func(s mesh.State) { states <- s })
+	await := func(status mesh.Status) {
+		for (<-states).Status != status {
+		}
+	}
+
+	go request(1)
+	<-asked
+	p.cut(true)
+	await(mesh.Disconnected)
+	p.open()
+	await(mesh.Connected)
+	require.ErrorIs(t, c.Flush(testContext(t)), mesh.ErrUnconfirmed) // and the hub knows the inbox again
+	release <- struct{}{}
+	require.Equal(t, "1", string((<-answers).Payload))
+
+	p.cut(true)
+	await(mesh.Disconnected)
+	go request(2) // while there is no hub
+	p.open()
+	<-asked
+	release <- struct{}{}
+	require.Equal(t, "2", string((<-answers).Payload))
+	flush(t, c)
+	require.Empty(t, asked, "each request came once")
+}
+
+func TestRequestsOnTheWire(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	hub.Reply("sum", func(e mesh.Event) (any, error) {
+		if e.Payload == nil {
+			return nil, errors.New("of what?")
+		}
+		return json.RawMessage(`{ "sum":3}`), nil
+	})
+	w := dialWire(t, hub.URL(), nil)
+	w.send(offer(testKey, ""), table("mesh::reply-w"))
+	require.Contains(t, w.next(), "$mesh.hello")
+	w.send(`{"event":"sum","payload":{"rid":"r1","reply":"reply-w","data":[1,2]},"rid":"r1"}`)
+	require.Equal(t, `{"event":"reply-w","payload":{"rid":"r1","data":{ "sum":3}},"from":"`+hub.ID()+`"}`, w.next())
+	w.send(`{"event":"sum","payload":{"rid":[1, {}],"reply":"reply-w"}}`)
+	require.Equal(t, `{"event":"reply-w","payload":{"rid":[1, {}],"error":"of what?"},"from":"`+hub.ID()+`"}`, w.next())
+
+	w.send(`{"event":"unheard","payload":{},"rid":"r2"}`, `{"event":"$mesh.unheard","payload":{},"rid":"r2"}`, `{"event":"unheard","payload":{}}`,
+		`{"event":"unheard","payload":{},"rid":""}`, `{"event":"unheard","payload":{},"rid":5}`, `{"event":"unheard","rid":"`+strings.Repeat("x", 200)+`"}`)
+	require.Equal(t, []string{`{"event":"$mesh.unheard","payload":{"rid":"r2"}}`}, w.heard())
+
+	// Those that do not offer are told nothing, and their table and a sender's own listeners are no audience.
+	original := dialWire(t, hub.URL(), nil)
+	original.send(table("mesh::e", "mesh::error"), `{"event":"unheard","payload":{},"rid":"r2"}`)
+	require.Empty(t, original.heard())
+	w.send(table("mesh::own"), `{"event":"own","rid":"r3"}`, `{"event":"error","rid":"r4"}`, `{"event":"e","rid":"r5"}`)
+	require.Equal(t, []string{`{"event":"$mesh.unheard","payload":{"rid":"r3"}}`, `{"event":"$mesh.unheard","payload":{"rid":"r4"}}`}, w.heard())
+	require.Equal(t, []string{`{"event":"e"}`}, original.heard())
+}
+
+// A node answers under the names of inboxes only, so that nobody can have it emit another event, and only what is a
+// request.
+func TestWhatIsNoRequestIsNotAnswered(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	hub.Reply("e", func(mesh.Event) (any, error) {
+		t.Error("this is no request")
+		return nil, nil
+	})
+	w := dialWire(t, hub.URL(), nil)
+	w.send(offer(testKey, ""))
+	for _, payload := range []string{
+		`null`, `5`, `"x"`, `[]`, `[{"rid":"r","reply":"reply-w"}]`, `{}`, `{"rid":"r"}`, `{"reply":"reply-w"}`, `{"rid":"r","reply":5}`, `{"rid":"r","reply":null}`,
+		`{"rid":"r","reply":"shutdown"}`, `{"rid":"r","reply":"reply-a::b"}`, `{"rid":"r","reply":"reply-*"}`, `{"rid":"r","reply":""}`, `{"RID":"r","Reply":"reply-w"}`,
+		`{"rid":"r","reply":"$mesh.hello"}`, `{"rid":"r","reply":"reply-` + strings.Repeat("x", 600) + `"}`,
+	} {
+		w.send(`{"event":"e","payload":` + payload + `}`)
+	}
+	w.send(`{"event":"e"}`)
+	w.barrier()
+	require.EqualValues(t, 18, hub.Stats().Received)
+	end := listenTo(t, hub, "end")
+	require.NoError(t, hub.Emit("end", nil))
+	end.next()
+}
+
+// The answers of those who are not of this package may be anything.
+func TestAnswersOnTheWire(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	w := dialWire(t, hub.URL(), nil)
+	w.send(table("mesh::e"))
+	w.barrier()
+	type request struct {
+		Payload struct{ RID, Reply string }
+	}
+	for _, tt := range []struct {
+		members string // after rid
+		want    string
+		failure string
+	}{
+		{`"data":3`, `3`, ""},
+		{`"data":null`, `null`, ""},
+		{`"other":1`, ``, ""},
+		{`"data":3,"error":null`, `3`, ""},
+		{`"error":"no"`, "", "no"},
+		{`"data":3,"error":{"code":5}`, "", `{"code":5}`},
+		{`"error":"` + strings.Repeat("x", 2000) + `"`, "", strings.Repeat("x", 1000)},
+	} {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			answer, err := hub.Request(testContext(t), "e", nil)
+			if tt.failure != "" {
+				var remote *mesh.RemoteError
+				if !errors.As(err, &remote) || remote.Message != tt.failure {
+					t.Errorf("%s: %v", tt.members, err)
+				}
+			} else if err != nil || string(answer.Payload) != tt.want {
+				t.Errorf("%s: %q, %v", tt.members, answer.Payload, err)
+			}
+		}()
+		var r request
+		require.NoError(t, json.Unmarshal([]byte(w.next()), &r))
+		require.Equal(t, "reply-"+hub.ID(), r.Payload.Reply)
+		rid := `"rid":"` + r.Payload.RID + `"`
+		for _, garbage := range []string{`5`, `{}`, `{"rid":5}`, `{"rid":"unknown","data":1}`, `{"RID":"` + r.Payload.RID + `"}`, `["` + r.Payload.RID + `"]`} {
+			w.send(`{"event":"` + r.Payload.Reply + `","payload":` + garbage + `}`)
+		}
+		w.send(`{"event":"` + r.Payload.Reply + `","payload":{` + rid + `,` + tt.members + `}}`)
+		for range 3 { // of which none holds up the reader
+			w.send(`{"event":"` + r.Payload.Reply + `","payload":{` + rid + `,"data":"later"}}`)
+		}
+		<-done
+		w.barrier()
+	}
+}
+
+// One inbox a node is announced, with its first request and before it.
+func TestTheInboxIsAnnouncedOnceAndFirst(t *testing.T) {
+	h := startNodeHub(t, false)
+	c := connectTo(t, mesh.Options{Addr: h.url})
+	inbox := "reply-" + c.ID()
+	c.Reply("e", echo)
+	flush(t, c)
+	require.NotContains(t, strings.Join(h.received("handshake"), ""), "reply-")
+	before := len(h.received("handshake"))
+	for range 3 {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		_, err := c.Request(ctx, "nobody", json.RawMessage(`[1]`))
+		require.ErrorIs(t, err, context.DeadlineExceeded, "a Node hub does not tell")
+		cancel()
+	}
+	flush(t, c)
+	handshakes := h.received("handshake")
+	require.Len(t, handshakes, before+1)
+	require.Contains(t, handshakes[before], `"mesh::`+inbox+`":{"remote":true}`)
+	requests := h.received("nobody")
+	require.Len(t, requests, 3)
+	for _, packet := range requests {
+		require.Contains(t, packet, `"reply":"`+inbox+`","data":[1]},"headers"`, "and no rid for the hub")
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	require.Equal(t, []string{handshakes[before], requests[0]}, h.packets[len(h.packets)-4:len(h.packets)-2])
+}
+
+// A request that waits while the hub is dead goes to the next hub, be it this node itself.
+func TestRequestsWhileANodeTakesOver(t *testing.T) {
+	addr := stableAddr(t)
+	first := start(t, mesh.Options{Addr: addr})
+	nodes := []*mesh.Node{start(t, mesh.Options{Addr: addr}), start(t, mesh.Options{Addr: addr})}
+	for i, n := range nodes {
+		replies(t, n, fmt.Sprint("echo", i), echo)
+	}
+	lost := []<-chan mesh.State{states(nodes[0]), states(nodes[1])}
+	require.NoError(t, first.Close())
+	var wg sync.WaitGroup
+	for i, n := range nodes {
+		awaitStatus(t, lost[i], mesh.Disconnected)
+		wg.Go(func() {
+			_, err := n.Request(testContext(t), "nobody", nil)
+			if !errors.Is(err, mesh.ErrNoListener) {
+				t.Errorf("node %d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	for _, n := range nodes {
+		flush(t, n)
+	}
+	require.NotEqual(t, nodes[0].Role(), nodes[1].Role())
+	for i, n := range nodes {
+		answer, err := n.Request(testContext(t), fmt.Sprint("echo", 1-i), i)
+		require.NoError(t, err)
+		require.Equal(t, nodes[1-i].ID(), answer.From)
+	}
+}
+
+// Whom the hub keeps from an event is no listener, and an event that it refuses has none.
+func TestPermissionsMakeListenersNone(t *testing.T) {
+	hub := listen(t, mesh.Options{Permit: func(p mesh.PeerInfo, a mesh.Action, event string) bool {
+		return a == mesh.MayEmit && event != "refused" || a == mesh.MayListen && event != "withheld"
+	}})
+	a, b := connect(t, hub, mesh.Options{}), connect(t, hub, mesh.Options{})
+	replies(t, b, "**", echo)
+	for _, n := range []*mesh.Node{hub, a} {
+		_, err := n.Request(testContext(t), "permitted", nil)
+		require.NoError(t, err)
+		_, err = n.Request(testContext(t), "withheld", nil)
+		require.ErrorIs(t, err, mesh.ErrNoListener)
+	}
+	_, err := a.Request(testContext(t), "refused", nil)
+	require.ErrorIs(t, err, mesh.ErrNoListener)
+}
