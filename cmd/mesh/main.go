@@ -25,6 +25,19 @@ var conversion = regexp.MustCompile(`strconv\.\w+: parsing "[^"]*": `)
 // run executes one command line and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	logs := &logFlags{stderr: newStderr(stderr)}
+	cmd := command(logs)
+	cmd.SetArgs(args)
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	if err := cmd.ExecuteContext(ctx); err != nil {
+		logs.fail(err)
+		return 1
+	}
+	return 0
+}
+
+// command returns the command with all its subcommands.
+func command(logs *logFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "mesh",
 		Short: "Run, feed and watch a mesh",
@@ -62,12 +75,5 @@ standard error.`,
 		text := conversion.ReplaceAllString(err.Error(), "")
 		return fmt.Errorf("%s; '%s --help' lists the flags", text, c.CommandPath())
 	})
-	cmd.SetArgs(args)
-	cmd.SetOut(stdout)
-	cmd.SetErr(stderr)
-	if err := cmd.ExecuteContext(ctx); err != nil {
-		logs.fail(err)
-		return 1
-	}
-	return 0
+	return cmd
 }
