@@ -1,0 +1,145 @@
+// Command gonode is a node of ours in a process of its own, which may be killed: gonode ADDR NAME EVERY. It starts as
+// mesh.Start does, listens to "load", and emits that once EVERY, with numbers, until its standard input ends.
+//
+//	flush    asks for a flush of all that was emitted before
+//
+// Events: ready; role {name}, at the start and when it changes; flushed; load {result}, ten times a second, with what was
+// emitted and what was heard since the last one.
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"log"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/bigcompany/mesh/mesh"
+)
+
+// Load is the payload of an event, and how it is reported.
+type Load struct {
+	Src string `json:"src"`
+	N   int    `json:"n"`
+	T   int64  `json:"t"` // when it was emitted, in microseconds since 1970
+}
+
+type report struct {
+	Event  string  `json:"event"`
+	Name   string  `json:"name,omitempty"`
+	Result *result `json:"result,omitempty"`
+}
+
+type result struct {
+	Emitted, Heard []Load
+}
+
+// node is the node and what is to be reported of it.
+type node struct {
+	*mesh.Node
+	name string
+	out  chan report
+
+	mu   sync.Mutex
+	done result
+}
+
+const reportEvery = 100 * time.Millisecond
+
+func main() {
+	log.SetFlags(0)
+	if len(os.Args) != 4 {
+		log.Fatal("usage: gonode ADDR NAME EVERY")
+	}
+	every, err := time.ParseDuration(os.Args[3])
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	n, err := mesh.Start(ctx, &mesh.Options{Addr: os.Args[1], Name: os.Args[2]})
+	cancel()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = n.Close() }()
+	g := &node{Node: n, name: os.Args[2], out: make(chan report, 100)}
+	go g.print()
+	n.On("load", g.hear)
+	n.OnState(func(s mesh.State) {
+		if s.Role == mesh.Hub {
+			g.out <- report{Event: "role", Name: string(mesh.Hub)}
+		}
+	})
+	g.out <- report{Event: "role", Name: string(n.Role())}
+	g.out <- report{Event: "ready"}
+	go g.emit(every)
+	for s := bufio.NewScanner(os.Stdin); s.Scan(); {
+		go g.flush()
+	}
+}
+
+func (g *node) hear(e mesh.Event) {
+	var l Load
+	if err := e.Decode(&l); err != nil {
+		log.Fatal(err)
+	}
+	if l.Src == g.name {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.done.Heard = append(g.done.Heard, l)
+}
+
+// emit emits until the process ends. What has no room is emitted later.
+func (g *node) emit(every time.Duration) {
+	n := 0
+	for now := range time.Tick(every) {
+		l := Load{Src: g.name, N: n, T: now.UnixMicro()}
+		if g.Emit("load", l) != nil {
+			continue
+		}
+		n++
+		g.mu.Lock()
+		g.done.Emitted = append(g.done.Emitted, l)
+		g.mu.Unlock()
+	}
+}
+
+// flush returns when the hub has dealt with all that was emitted and not lost.
+func (g *node) flush() {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	err := g.Flush(ctx)
+	for errors.Is(err, mesh.ErrUnconfirmed) {
+		err = g.Flush(ctx)
+	}
+	cancel()
+	if err != nil {
+		log.Fatal(err)
+	}
+	g.out <- report{Event: "flushed"}
+}
+
+// print writes the reports.
+func (g *node) print() {
+	enc := json.NewEncoder(os.Stdout)
+	tick := time.Tick(reportEvery)
+	for {
+		var r report
+		select {
+		case r = <-g.out:
+		case <-tick:
+			g.mu.Lock()
+			done := g.done
+			g.done = result{}
+			g.mu.Unlock()
+			r = report{Event: "load", Result: &done}
+		}
+		if err := enc.Encode(r); err != nil {
+			log.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,372 @@
+package interop
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/mesh"
+)
+
+// TestAGoNodeTakesOverFromANodeHub that is killed, and Node clients with reconnect.js and Go clients find it. Then the Go
+// hub is closed, and another Go node takes over.
+func TestAGoNodeTakesOverFromANodeHub(t *testing.T) {
+	t.Parallel()
+	s := &star{port: stablePort(t)}
+	h := startNodeMember(t)
+	h.on(t, "mark")
+	h.listen(t, Command{Port: s.port})
+	s.hub = h
+	original := startNodeMember(t)
+	original.connect(t, Command{Port: s.port, Retry: 50})
+	var ours []goMember
+	for range 3 {
+		n, err := mesh.Start(t.Context(), &mesh.Options{Addr: localAddr(s.port)})
+		ours = append(ours, newGoMember(t, n, err))
+	}
+	s.clients = []member{original, ours[0], ours[1], ours[2]}
+	for _, c := range s.clients {
+		c.on(t, "ping")
+	}
+	s.sync(t)
+
+	end := h.peer.Kill
+	original.on(t, "done")
+	deaf := make(map[string]func()) // what takes a client's listener to "done" off, which is for clients only
+	for len(ours) > 1 {
+		end()
+		s.clients = []member{original}
+		var rest []goMember
+		for _, m := range ours {
+			m.events.MustAwait(t, "disconnected")
+			m.events.MustAwait(t, "connected")
+			switch off := deaf[m.ID()]; {
+			case m.Role() == mesh.Hub:
+				if off != nil {
+					off()
+				}
+				m.on(t, "mark")
+				s.hub, end = m, func() { require.NoError(t, m.Close()) }
+				continue
+			case off == nil:
+				deaf[m.ID()] = m.listen("done")
+			}
+			rest = append(rest, m)
+			s.clients = append(s.clients, m)
+		}
+		require.Len(t, rest, len(ours)-1, "not exactly one hub")
+		ours = rest
+		original.MustAwait(t, "connected")
+		s.sync(t)
+		want := []int{1, 1, 1, 1}[:1+len(s.clients)]
+		for _, from := range append([]member{s.hub}, s.clients...) {
+			s.requireRound(t, from, "ping", want...)
+		}
+	}
+}
+
+// The figures of the load test.
+const (
+	kills       = 10
+	loadNodes   = 6 // of ours, besides two of the original's
+	loadEvery   = 10 * time.Millisecond
+	originals   = 2
+	originEvery = 50 * time.Millisecond
+	calm        = 600 * time.Millisecond // for how long nothing may be lost
+	margin      = time.Second            // before the next kill
+	healWithin  = 5 * time.Second
+)
+
+// load is what a node emitted, as the program gonode reports it.
+type load struct {
+	Src string
+	N   int
+	T   int64 // microseconds
+}
+
+// ledger is what was emitted and heard.
+type ledger struct {
+	mu      sync.Mutex
+	emitted map[load]struct{}
+	heard   map[string]map[load]int // by who heard it
+	late    map[string]int64        // the latest event of each emitter that a node of ours has heard
+	news    chan struct{}           // closed and replaced at each change
+}
+
+func newLedger() *ledger {
+	return &ledger{
+		emitted: make(map[load]struct{}), heard: make(map[string]map[load]int), late: make(map[string]int64),
+		news: make(chan struct{}),
+	}
+}
+
+func (l *ledger) note(by string, ours bool, emitted, heard []load) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range emitted {
+		l.emitted[e] = struct{}{}
+	}
+	if l.heard[by] == nil {
+		l.heard[by] = make(map[load]int)
+	}
+	for _, e := range heard {
+		l.heard[by][e]++
+		l.emitted[e] = struct{}{} // whose emitter may have been killed before it reported
+		if ours {
+			l.late[e.Src] = max(l.late[e.Src], e.T)
+		}
+	}
+	close(l.news)
+	l.news = make(chan struct{})
+}
+
+// await waits until what holds for the ledger.
+func (l *ledger) await(ctx context.Context, what string, holds func() bool) error {
+	for {
+		l.mu.Lock()
+		ok, news := holds(), l.news
+		l.mu.Unlock()
+		if ok {
+			return nil
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return fmt.Errorf("interop: %s: %w", what, ctx.Err())
+		}
+	}
+}
+
+// count compares what was emitted from one time to another with what some nodes heard of it. A node does not report what
+// it heard of its own. The caller holds l.mu.
+func (l *ledger) count(from, to int64, by []string) (events, wanted, lost, doubled int) {
+	for e := range l.emitted {
+		if e.T < from || e.T >= to {
+			continue
+		}
+		events++
+		for _, name := range by {
+			if name == e.Src {
+				continue
+			}
+			wanted++
+			switch n := l.heard[name][e]; {
+			case n == 0:
+				lost++
+			case n > 1:
+				doubled++
+			}
+		}
+	}
+	return events, wanted, lost, doubled
+}
+
+// loaded is a node under load.
+type loaded struct {
+	name string
+	peer *Peer
+	hub  chan struct{} // closed when a node of ours is the hub
+	done chan struct{} // closed when all that the process reported is in the ledger
+}
+
+var gonode = sync.OnceValues(func() (string, error) { return build("./interop/gonode") })
+
+// startLoaded starts a node of ours.
+func startLoaded(t *testing.T, l *ledger, port int, name string) *loaded {
+	t.Helper()
+	Need(t, "go")
+	exe, err := gonode()
+	require.NoError(t, err)
+	p, err := run(t.Context(), name, exec.CommandContext(t.Context(), exe, localAddr(port), name, loadEvery.String()))
+	n := &loaded{name: name, peer: p.during(t, err), hub: make(chan struct{}), done: make(chan struct{})}
+	go func() {
+		defer close(n.done)
+		for {
+			ev, err := p.Node().Await(context.Background(), "load", "role") // until the process is killed
+			if err != nil {
+				return
+			}
+			switch {
+			case ev.Kind == "role" && ev.Name == string(mesh.Hub):
+				close(n.hub)
+			case ev.Kind == "load":
+				var r struct{ Emitted, Heard []load }
+				if err := json.Unmarshal(ev.Result, &r); err != nil {
+					t.Error(err)
+				}
+				l.note(name, true, r.Emitted, r.Heard)
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		p.Kill()
+		<-n.done
+	})
+	return n
+}
+
+func (n *loaded) isHub() bool {
+	select {
+	case <-n.hub:
+		return true
+	default:
+		return false
+	}
+}
+
+// startOriginal starts a node of the original's, with reconnect.js, and has it emit.
+func startOriginal(t *testing.T, l *ledger, port int, name string) *loaded {
+	t.Helper()
+	m := startNodeMember(t)
+	m.on(t, "load")
+	m.connect(t, Command{Port: port, Retry: 50})
+	n := &loaded{name: name, peer: m.peer, done: make(chan struct{})}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			ev, err := m.Await(context.Background(), "heard", "emitted", "attempt", "refused", "connected", "upgrade")
+			if err != nil {
+				return
+			}
+			if ev.Kind == "heard" {
+				var e load
+				if err := json.Unmarshal(ev.Payload, &e); err != nil {
+					t.Error(err)
+				}
+				l.note(name, false, nil, []load{e})
+			}
+		}
+	})
+	wg.Go(func() {
+		tick := time.NewTicker(originEvery)
+		defer tick.Stop()
+		for i := 0; ; i++ {
+			select {
+			case <-tick.C:
+			case <-m.peer.exited:
+				return
+			}
+			e := load{name, i, time.Now().UnixMicro()}
+			payload, _ := json.Marshal(map[string]any{"src": e.Src, "n": e.N, "t": e.T})
+			if m.Do(Command{Do: "emit", Name: "load", Payload: payload}) != nil {
+				return
+			}
+			l.note(name, false, []load{e}, nil)
+		}
+	})
+	t.Cleanup(func() {
+		m.peer.Kill()
+		wg.Wait()
+	})
+	return n
+}
+
+// TestHubKilledTenTimesUnderLoad: within 5 s of each kill every node has flushed through the new hub, and what is emitted
+// after that, and a second before the next kill, is neither lost nor doubled. What was lost around each kill is printed.
+func TestHubKilledTenTimesUnderLoad(t *testing.T) {
+	t.Parallel()
+	l, port := newLedger(), stablePort(t)
+	nodes := []*loaded{startLoaded(t, l, port, "go-0")}
+	for i := 1; i < loadNodes; i++ {
+		nodes = append(nodes, startLoaded(t, l, port, fmt.Sprintf("go-%d", i)))
+	}
+	var theirs []*loaded
+	for i := range originals {
+		theirs = append(theirs, startOriginal(t, l, port, fmt.Sprintf("node-%d", i)))
+	}
+	names := func() (all []string) {
+		for _, n := range append(append([]*loaded(nil), nodes...), theirs...) {
+			all = append(all, n.name)
+		}
+		return all
+	}
+	// flush waits until all have flushed. Of the original's it is known when something that they emitted since arrives: then
+	// the hub has their tables too.
+	flush := func(since time.Time) {
+		t.Helper()
+		ctx, cancel := context.WithDeadline(t.Context(), since.Add(AwaitTimeout))
+		defer cancel()
+		for _, n := range nodes {
+			require.NoError(t, n.peer.Node().Do(Command{Do: "flush"}))
+		}
+		for _, n := range nodes {
+			_, err := n.peer.Node().Await(ctx, "flushed")
+			require.NoError(t, err)
+		}
+		for _, n := range theirs {
+			require.NoError(t, l.await(ctx, n.name+" does not return", func() bool { return l.late[n.name] > since.UnixMicro() }))
+		}
+	}
+	flush(time.Now())
+
+	type window struct {
+		from, to int64
+		by       []string
+	}
+	var quiet []window
+	var healed []time.Duration
+	for round := range kills + 1 {
+		w := window{from: time.Now().UnixMicro(), by: names()}
+		time.Sleep(calm)
+		w.to = time.Now().UnixMicro()
+		time.Sleep(margin)
+		quiet = append(quiet, w)
+		if round == kills {
+			break
+		}
+		var hub *loaded
+		var rest []*loaded
+		for _, n := range nodes {
+			if n.isHub() {
+				require.Nil(t, hub, "two hubs")
+				hub = n
+			} else {
+				rest = append(rest, n)
+			}
+		}
+		require.NotNil(t, hub)
+		nodes = rest
+		killed := time.Now()
+		hub.peer.Kill()
+		<-hub.done
+		flush(killed)
+		healed = append(healed, time.Since(killed))
+		require.Less(t, healed[round], healWithin)
+		nodes = append(nodes, startLoaded(t, l, port, fmt.Sprintf("go-%d", loadNodes+round)))
+		flush(time.Now())
+	}
+
+	// The last reports are on their way.
+	ctx, cancel := context.WithTimeout(t.Context(), AwaitTimeout)
+	defer cancel()
+	last := quiet[kills]
+	_ = l.await(ctx, "", func() bool { _, _, lost, _ := l.count(last.from, last.to, last.by); return lost == 0 })
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for round, w := range quiet {
+		events, wanted, lost, doubled := l.count(w.from, w.to, w.by)
+		require.Greater(t, events, int(calm/loadEvery), "no load")
+		require.Zero(t, lost, "lost of %d, between kill %d and the next", wanted, round)
+		require.Zero(t, doubled, "doubled of %d, between kill %d and the next", wanted, round)
+		if round == kills {
+			break
+		}
+		var both []string // who was there before and after
+		for _, name := range w.by {
+			for _, other := range quiet[round+1].by {
+				if name == other {
+					both = append(both, name)
+				}
+			}
+		}
+		events, wanted, lost, doubled = l.count(w.to, quiet[round+1].from, both)
+		t.Logf("kill %2d: all flushed after %4d ms; from %v before it until then %d events for %d nodes: of %d deliveries %d lost, %d doubled",
+			round+1, healed[round].Milliseconds(), margin, events, len(both), wanted, lost, doubled)
+	}
+}
