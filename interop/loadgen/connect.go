@@ -108,7 +108,7 @@ func connectPolling(ctx context.Context, t Target) (connect func() error, end fu
 	var p *poller
 	connect = func() (err error) {
 		if p == nil {
-			p, err = openPoller(ctx, t)
+			p, err = openPoller(ctx, t, false)
 		} else {
 			_ = p.conn.SetDeadline(time.Now().Add(dialTimeout)) // a broken connection fails by itself
 			err = p.handshake()
@@ -128,7 +128,7 @@ func connectPolling(ctx context.Context, t Target) (connect func() error, end fu
 
 // connectUpgrade moves a session from polling to a WebSocket, and makes sure of it by a message that must come back there.
 func connectUpgrade(ctx context.Context, t Target) error {
-	p, err := openPoller(ctx, t)
+	p, err := openPoller(ctx, t, false)
 	if err != nil {
 		return err
 	}

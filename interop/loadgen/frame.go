@@ -19,7 +19,7 @@ const (
 var mask = [4]byte{0x37, 0xfa, 0x21, 0x3d}
 
 // appendFrame appends a masked frame whose body is kind and text.
-func appendFrame(dst []byte, kind byte, text string) []byte {
+func appendFrame[T string | []byte](dst []byte, kind byte, text T) []byte {
 	n := len(text) + 1
 	dst = appendHeader(dst, opText, n)
 	dst = append(dst, kind^mask[0])

@@ -18,18 +18,19 @@ import (
 // poller is a session by long-polling, on one connection that is kept alive.
 type poller struct {
 	t    Target
+	text bool // the server is to send text only
 	conn net.Conn
 	in   *bufio.Reader
 	hello
 }
 
 // openPoller makes a handshake. There is a deadline on the connection.
-func openPoller(ctx context.Context, t Target) (*poller, error) {
+func openPoller(ctx context.Context, t Target, text bool) (*poller, error) {
 	conn, err := t.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	p := &poller{t: t, conn: conn, in: bufio.NewReader(conn)}
+	p := &poller{t: t, text: text, conn: conn, in: bufio.NewReader(conn)}
 	if err := p.handshake(); err != nil {
 		_ = conn.Close()
 		return nil, err
@@ -65,7 +66,11 @@ func (p *poller) post(packet string) error {
 }
 
 func (p *poller) do(method, body string) ([]byte, error) {
-	b := fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: %s\r\n", method, p.t.uri("polling", p.SID), p.t.Host)
+	uri := p.t.uri("polling", p.SID)
+	if p.text {
+		uri += "&b64=1"
+	}
+	b := fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: %s\r\n", method, uri, p.t.Host)
 	if method == http.MethodPost {
 		b = fmt.Appendf(b, "Content-Type: text/plain; charset=UTF-8\r\nContent-Length: %d\r\n", len(body))
 	}
@@ -138,7 +143,7 @@ func together(ctx context.Context, t Target, n int, d time.Duration, f func(p *p
 		}
 	}()
 	for i := range n {
-		p, err := openPoller(ctx, t)
+		p, err := openPoller(ctx, t, false)
 		if err != nil {
 			return fmt.Errorf("loadgen: connection %d of %d: %w", i+1, n, err)
 		}
