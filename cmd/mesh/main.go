@@ -69,7 +69,7 @@ standard error.`,
 	cmd.AddCommand(
 		startCommand(logs), listenCommand(logs), connectCommand(logs),
 		onCommand(logs), emitCommand(logs),
-		nodesCommand(logs), explainCommand(logs), versionCommand(),
+		nodesCommand(logs), explainCommand(logs), benchCommand(logs), versionCommand(),
 	)
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		text := conversion.ReplaceAllString(err.Error(), "")

@@ -1,0 +1,411 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/bigcompany/mesh/interop/loadgen"
+	"github.com/bigcompany/mesh/mesh"
+)
+
+// Bounds of a load. What is beyond them is more likely a slip than a wish.
+const (
+	maxPublishers   = 1_000
+	maxSubscribers  = 20_000
+	maxRate         = 1_000_000  // events a second
+	maxDeliveries   = 20_000_000 // a second
+	maxTraffic      = 8_000_000_000
+	minSize         = 64 // bytes, which hold a time of an hour
+	maxSize         = 500_000
+	minDuration     = 100 * time.Millisecond
+	maxDuration     = time.Hour
+	aheadOfNodeHubs = 50 // a Node hub sends nothing before it has dealt with all that it read
+)
+
+// benchFlags describe a load.
+type benchFlags struct {
+	nodeFlags
+	publishers, subscribers int
+	rate                    float64
+	size                    int
+	transports              []string
+	duration                time.Duration
+	json                    bool
+}
+
+func benchCommand(logs *logFlags) *cobra.Command {
+	var f benchFlags
+	cmd := &cobra.Command{
+		Use:   "bench [flags]",
+		Short: "Put a running hub under load, and measure it",
+		Long: `Put a running hub under load: publishers emit events that every subscriber gets.
+Each is a connection of its own, and what connects is no node of this program but a
+plain client, so that a hub of Node.js meets the same. The event has a name that
+nobody else listens to.
+
+At the end it prints the rates, and how long events took from being sent to being
+read, in the worst of 50, 90 and 99 of 100 cases and in the worst of all. The load
+takes this machine's processors too: on the hub's own machine the figures are those
+of both.
+
+With --rate 0 publishers emit as much as the slowest subscriber takes; latency is
+then that of full queues.
+
+Ctrl-C ends the load, and prints what was measured by then. The exit code is not 0 if
+connections broke meanwhile: a hub closes those who do not keep up.
+
+A Node.js hub keeps something of every connection that it ever had, and gets slower
+with each run until it is restarted.`,
+		Example: `  mesh bench
+  mesh bench --publishers 10 --subscribers 500 --rate 20000 --duration 30s
+  mesh bench --rate 0 --json | jq .latency_seconds.p99
+  mesh bench --transports websocket,polling --addr localhost:7777`,
+		DisableFlagsInUseLine: true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("unexpected argument %q; 'mesh bench --help' lists the flags", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.check(); err != nil {
+				return err
+			}
+			opts, err := f.options(logs)
+			if err != nil {
+				return err
+			}
+			return f.run(cmd.Context(), opts, logs, cmd.OutOrStdout())
+		},
+	}
+	set := cmd.Flags()
+	f.register(set)
+	set.IntVar(&f.publishers, "publishers", 1, "`N` connections emit")
+	set.IntVar(&f.subscribers, "subscribers", 10, "`N` connections listen")
+	set.Float64Var(&f.rate, "rate", 1000, "`EVENTS` a second, of all publishers together; 0: as many as are taken")
+	set.IntVar(&f.size, "size", 128, "payloads have so many `BYTES`")
+	set.StringSliceVar(&f.transports, "transports", []string{loadgen.ByWebSocket},
+		"`HOW` to connect, in turn if there are several: websocket, polling, or upgrade from the one to the other")
+	set.DurationVar(&f.duration, "duration", 10*time.Second, "emit for this `TIME`, such as 30s or 5m")
+	set.BoolVar(&f.json, "json", false, "print JSON")
+	return cmd
+}
+
+func (f *benchFlags) check() error {
+	rate, deliveries := strconv.FormatFloat(f.rate, 'f', -1, 64), f.rate*float64(f.subscribers)
+	switch {
+	case f.publishers < 1 || f.publishers > maxPublishers:
+		return fmt.Errorf("--publishers %d: take 1 to %d", f.publishers, maxPublishers)
+	case f.subscribers < 1 || f.subscribers > maxSubscribers:
+		return fmt.Errorf("--subscribers %d: take 1 to %d", f.subscribers, maxSubscribers)
+	case !(f.rate >= 0 && f.rate <= maxRate): // NaN neither
+		return fmt.Errorf("--rate %s: take up to %d events a second, or 0 for as many as are taken", rate, maxRate)
+	case f.size < minSize || f.size > maxSize:
+		return fmt.Errorf("--size %d: take %d to %d bytes", f.size, minSize, maxSize)
+	case f.duration < minDuration || f.duration > maxDuration:
+		return fmt.Errorf("--duration %v: take %v to %v", f.duration, minDuration, maxDuration)
+	case f.rate > 0 && f.rate*f.duration.Seconds() < 1:
+		return fmt.Errorf("--rate %s: that is no event in %v", rate, f.duration)
+	case deliveries > maxDeliveries:
+		return fmt.Errorf("--rate %s to %d subscribers is %.0f deliveries a second: take at most %d", rate, f.subscribers, deliveries, maxDeliveries)
+	case deliveries*float64(f.size) > maxTraffic:
+		return fmt.Errorf("--rate %s of %d bytes to %d subscribers is %.0f GB a second: take at most %d",
+			rate, f.size, f.subscribers, deliveries*float64(f.size)/1e9, int(maxTraffic/1e9))
+	case len(f.transports) == 0:
+		return errors.New("--transports: name at least one: websocket, polling or upgrade")
+	}
+	for _, t := range f.transports {
+		if !slices.Contains([]string{loadgen.ByWebSocket, loadgen.ByPolling, loadgen.ByUpgrade}, t) {
+			return fmt.Errorf("--transports %q: choose among websocket, polling and upgrade, separated by commas", t)
+		}
+	}
+	return nil
+}
+
+func (f *benchFlags) run(ctx context.Context, opts *mesh.Options, logs *logFlags, out io.Writer) error {
+	target, nodeHub, err := findHub(ctx, opts)
+	if err != nil {
+		return err
+	}
+	p := newPackets(f.size, opts, nodeHub)
+	o := loadgen.TrafficOptions{
+		Publishers: f.publishers, Subscribers: f.subscribers, Transports: f.transports,
+		First: p.first, Append: p.append, Number: p.number,
+		Rate: f.rate, Duration: f.duration,
+	}
+	what := "the hub"
+	if nodeHub {
+		what, o.Ahead = "the Node.js hub", aheadOfNodeHubs
+	}
+	logs.notice(fmt.Sprintf("load on %s at %s, for %v; Ctrl-C ends it", what, target.Host, f.duration))
+	bar := newBar(logs, f)
+	o.Progress = bar.show
+	r, err := loadgen.Traffic(ctx, target, o)
+	bar.end()
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return errors.New("interrupted before all connections were there")
+	case err != nil:
+		return errors.New(strings.TrimPrefix(err.Error(), "loadgen: "))
+	}
+	report := f.report(target, nodeHub, ctx.Err() != nil, r)
+	if err := report.write(out, f.json); err != nil {
+		return err
+	}
+	if r.Ended > 0 {
+		return fmt.Errorf("%d of %d connections broke (the first: %w): the hub closes those who do not keep up; take a lower --rate",
+			r.Ended, f.publishers+f.subscribers, r.EndedBy)
+	}
+	return nil
+}
+
+// findHub connects once as a node does: to see that the hub is there, admits these credentials, and whose it is.
+func findHub(ctx context.Context, opts *mesh.Options) (t loadgen.Target, nodeHub bool, err error) {
+	node, err := connect(ctx, opts)
+	if err != nil {
+		return t, false, err
+	}
+	defer func() { _ = node.Close() }()
+	info, _ := node.Hub()
+	u, err := url.Parse(node.URL())
+	if err != nil {
+		return t, false, err
+	}
+	if u.Scheme != "http" {
+		return t, false, errors.New("a load has no TLS: give the address of the hub itself, not that of the proxy before it")
+	}
+	return loadgen.Target{Host: u.Host, Path: u.Path, Revision: 3}, info.Node, nil
+}
+
+// packets are what a load says to a hub.
+type packets struct {
+	subscribe, publish string // the first messages
+	head, tail         string // of an event, around its time
+	size               int    // of its payload
+}
+
+// These stand in payloads on both sides of the time.
+const (
+	payloadHead = `{"t":`
+	payloadFill = `,"x":"`
+	payloadTail = `"}`
+)
+
+func newPackets(size int, opts *mesh.Options, nodeHub bool) *packets {
+	var id [8]byte
+	_, _ = rand.Read(id[:]) // never fails
+	event := "bench-" + hex.EncodeToString(id[:])
+	auth := struct {
+		User     string `json:"user,omitempty"`
+		Password string `json:"password,omitempty"`
+	}{opts.User, opts.Password}
+	credentials, _ := json.Marshal(map[string]any{"auth": auth}) // strings
+	headers := `,"headers":` + string(credentials)
+	p := &packets{
+		subscribe: `{"event":"handshake","payload":{},"eventTable":{"mesh::` + event + `":{"remote":true}}` + headers + `}`,
+		publish:   `{"event":"handshake","payload":{},"eventTable":{}` + headers + `}`,
+		head:      `{"event":"` + event + `","payload":` + payloadHead,
+		tail:      `}`,
+		size:      size,
+	}
+	if nodeHub {
+		p.tail = headers + `}` // it wants them in every packet, and dies without
+	}
+	return p
+}
+
+func (p *packets) first(subscriber bool) string {
+	if subscriber {
+		return p.subscribe
+	}
+	return p.publish
+}
+
+func (p *packets) append(dst []byte, number int64) []byte {
+	dst = append(dst, p.head...)
+	begin := len(dst) - len(payloadHead)
+	dst = strconv.AppendInt(dst, number, 10)
+	dst = append(dst, payloadFill...)
+	for len(dst)-begin < p.size-len(payloadTail) {
+		dst = append(dst, 'x')
+	}
+	return append(append(dst, payloadTail...), p.tail...)
+}
+
+func (p *packets) number(text []byte) (int64, bool) {
+	rest, ok := bytes.CutPrefix(text, []byte(p.head))
+	if !ok {
+		return 0, false
+	}
+	digits, _, ok := bytes.Cut(rest, []byte(payloadFill))
+	n, err := strconv.ParseInt(string(digits), 10, 64)
+	return n, ok && err == nil
+}
+
+// bar shows how far a load has come, on a terminal.
+type bar struct {
+	*progressbar.ProgressBar // nil elsewhere
+	terminal                 int
+	all                      int
+	total                    time.Duration
+}
+
+func newBar(logs *logFlags, f *benchFlags) *bar {
+	b := &bar{all: f.publishers + f.subscribers, total: f.duration}
+	if w, ok := logs.stderr.w.(*os.File); ok && term.IsTerminal(int(w.Fd())) && logs.format != "json" {
+		b.terminal = int(w.Fd())
+		b.ProgressBar = progressbar.NewOptions64(f.duration.Milliseconds(),
+			progressbar.OptionSetWriter(w),
+			progressbar.OptionSetElapsedTime(false),
+			progressbar.OptionSetPredictTime(false),
+			progressbar.OptionSetWidth(barWidth),
+			progressbar.OptionShowDescriptionAtLineEnd(),
+			progressbar.OptionUseANSICodes(true),
+			progressbar.OptionClearOnFinish(),
+			progressbar.OptionSetTheme(progressbar.ThemeASCII),
+		)
+	}
+	return b
+}
+
+func (b *bar) show(p loadgen.TrafficProgress) {
+	switch {
+	case b.ProgressBar == nil:
+	case p.Elapsed == 0:
+		b.say("connecting: %s of %s", grouped(p.Open), grouped(b.all))
+	case p.Elapsed < b.total:
+		b.say("%v of %v, %s sent, %s received", p.Elapsed.Truncate(time.Second), b.total, grouped(p.Sent), grouped(p.Received))
+		_ = b.Set64(p.Elapsed.Milliseconds()) // to a terminal, which shows it if it fails
+	default:
+		b.say("waiting for the rest, %s sent, %s received", grouped(p.Sent), grouped(p.Received))
+	}
+}
+
+// barWidth is the width of the bar itself; besides it there are the percentage and some brackets.
+const barWidth, barFrame = 16, 11
+
+// say writes what stands behind the bar, as much of it as a line holds.
+func (b *bar) say(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if width, _, err := term.GetSize(b.terminal); err == nil {
+		text = text[:min(len(text), max(0, width-barWidth-barFrame))]
+	}
+	b.Describe(text)
+}
+
+func (b *bar) end() {
+	if b.ProgressBar != nil {
+		_ = b.Finish() // clears the line
+	}
+}
+
+// benchReport is what a load came to.
+type benchReport struct {
+	Hub         string   `json:"hub"` // go or node
+	Address     string   `json:"address"`
+	Publishers  int      `json:"publishers"`
+	Subscribers int      `json:"subscribers"`
+	Transports  []string `json:"transports"`
+	Size        int      `json:"size_bytes"`
+	Rate        float64  `json:"rate"` // that was asked for; 0: as many as are taken
+	Seconds     float64  `json:"seconds"`
+	Interrupted bool     `json:"interrupted"`
+
+	Sent              int     `json:"sent"`
+	SentPerSecond     float64 `json:"sent_per_second"`
+	Received          int     `json:"received"`
+	ReceivedPerSecond float64 `json:"received_per_second"`
+	Missing           int     `json:"missing"` // deliveries that did not come, or not yet if interrupted
+	Broken            int     `json:"broken_connections"`
+
+	Latency struct {
+		P50 float64 `json:"p50"`
+		P90 float64 `json:"p90"`
+		P99 float64 `json:"p99"`
+		Max float64 `json:"max"`
+	} `json:"latency_seconds"`
+}
+
+func (f *benchFlags) report(t loadgen.Target, nodeHub, interrupted bool, r loadgen.TrafficResult) *benchReport {
+	b := &benchReport{
+		Hub: "go", Address: t.Host, Publishers: f.publishers, Subscribers: f.subscribers, Transports: f.transports,
+		Size: f.size, Rate: f.rate, Seconds: r.Sending.Seconds(), Interrupted: interrupted,
+		Sent: r.Sent, SentPerSecond: perSecond(r.Sent, r.Sending),
+		Received: r.Received, ReceivedPerSecond: perSecond(r.Received, r.Elapsed),
+		Missing: max(r.Sent*f.subscribers-r.Received, 0), Broken: r.Ended,
+	}
+	if nodeHub {
+		b.Hub = "node"
+	}
+	b.Latency.P50, b.Latency.P90, b.Latency.P99, b.Latency.Max = r.P50.Seconds(), r.P90.Seconds(), r.P99.Seconds(), r.Max.Seconds()
+	return b
+}
+
+func perSecond(n int, d time.Duration) float64 {
+	if d <= 0 {
+		return 0
+	}
+	return float64(n) / d.Seconds()
+}
+
+func (r *benchReport) write(out io.Writer, asJSON bool) error {
+	if asJSON {
+		enc := json.NewEncoder(out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(r)
+	}
+	var b bytes.Buffer
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	row := func(cells ...string) { _, _ = fmt.Fprintln(w, strings.Join(cells, "\t")+"\t") }
+	row("", "events", "a second")
+	row("sent", grouped(r.Sent), grouped(int(r.SentPerSecond+0.5)))
+	row("received", grouped(r.Received), grouped(int(r.ReceivedPerSecond+0.5)))
+	if r.Interrupted {
+		row("under way", grouped(r.Missing), "")
+	} else {
+		row("missing", grouped(r.Missing), "")
+	}
+	_ = w.Flush() // to memory
+	_, _ = fmt.Fprintln(&b)
+	w = tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	row("", "p50", "p90", "p99", "max")
+	row("latency", milliseconds(r.Latency.P50), milliseconds(r.Latency.P90), milliseconds(r.Latency.P99), milliseconds(r.Latency.Max))
+	_ = w.Flush() // as above
+	_, err := out.Write(b.Bytes())
+	return err
+}
+
+func milliseconds(seconds float64) string {
+	ms := seconds * 1000
+	digits := 2
+	if ms >= 100 {
+		digits = 0
+	}
+	return strconv.FormatFloat(ms, 'f', digits, 64) + " ms"
+}
+
+// grouped writes a number with commas between thousands.
+func grouped(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
