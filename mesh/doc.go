@@ -79,7 +79,8 @@
 // ordinary events, see docs/packet-format.md, which any hub relays, and which OnAny and patterns hear as they are on the
 // wire. Nothing is sent twice: when ctx ends, the request may have been dealt with or not. Answers do not wait for
 // callbacks, so that a callback may make requests, while the node's other callbacks wait for it. Whoever listens to
-// everything hears all answers.
+// everything hears all answers. Where a hub has Options.Permit, it has to let the others emit `reply-ID`, with the ID of
+// the node that asks, and that node hear it.
 //
 // # Types
 //
