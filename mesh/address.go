@@ -23,7 +23,7 @@ var (
 	errQuery    = errors.New("a query or fragment has no meaning here")
 	errNoAddr   = errors.New("mesh: Addr: one of the list is empty")
 	errSeveral  = errors.New("mesh: Addr: only Connect takes several")
-	errNoTLS    = errors.New("a hub has no TLS of its own: mount NewHub in a server that has")
+	errNoTLS    = errors.New("a hub at an https address needs CertFile and KeyFile; or mount NewHub in a server that has TLS")
 )
 
 // parseAddrs parses Options.Addr.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -25,6 +26,8 @@ type client struct {
 	node *Node
 	key  string   // secret; the node's ID is made from it
 	home *address // where the node may become the hub; nil if nowhere
+
+	transport *http.Transport // of all its requests; nil if each session has its own
 
 	// Of connect, then of live: where hubs may be, in the order in which they are tried, and how often one was.
 	addrs []address
@@ -72,7 +75,7 @@ func Connect(ctx context.Context, opts *Options) (*Node, error) {
 func connect(ctx context.Context, o Options, addrs []address, home *address) (*Node, error) {
 	key := randomHex()
 	n := newNode(o, protocol.ID(key), addrs[0])
-	c := &client{node: n, key: key, home: home, addrs: slices.Clone(addrs), out: outbox{limit: o.OfflineLimit}}
+	c := &client{node: n, key: key, home: home, addrs: slices.Clone(addrs), out: outbox{limit: o.OfflineLimit}, transport: o.transport()}
 	c.life, c.cancel = context.WithCancel(context.Background())
 	n.link = c
 	c.shuffle(address{})
@@ -411,5 +414,8 @@ func (c *client) close() {
 	c.wg.Wait() // from here on c.hub does not change
 	if c.hub != nil {
 		c.hub.close()
+	}
+	if c.transport != nil {
+		c.transport.CloseIdleConnections()
 	}
 }

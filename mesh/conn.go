@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
+	"net/http/cookiejar"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -37,14 +39,20 @@ type conn struct {
 
 func (c *client) dial(ctx context.Context, addr address) (*conn, error) {
 	o := &c.node.opts
-	sock, err := engineio.Dial(ctx, addr.url(), &engineio.DialOptions{
+	dial := &engineio.DialOptions{
 		Revision:   engineio.Revision3,
 		Transports: o.Transports,
 		HTTPClient: o.HTTPClient,
+		Header:     o.header(),
 		MaxPayload: max(engineio.DefaultDialMaxPayload, 2*o.MaxMessage), // a hub adds the sender
 		QueueLimit: o.QueueLimit,
 		Logger:     o.Logger,
-	})
+	}
+	if c.transport != nil {
+		jar, _ := cookiejar.New(nil) // never fails
+		dial.HTTPClient = &http.Client{Transport: c.transport, Jar: jar}
+	}
+	sock, err := engineio.Dial(ctx, addr.url(), dial)
 	if err != nil {
 		return nil, err
 	}

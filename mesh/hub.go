@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"io"
@@ -90,6 +91,9 @@ func (h *hub) serve(listeners []net.Listener) {
 		ErrorLog:          slog.NewLogLogger(h.node.opts.Logger.Handler(), slog.LevelDebug),
 	}
 	for _, l := range listeners {
+		if h.node.opts.tls != nil {
+			l = tls.NewListener(l, h.node.opts.tls)
+		}
 		h.serving.Add(1)
 		go func() {
 			err := h.web.Serve(l)

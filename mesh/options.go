@@ -3,6 +3,8 @@ package mesh
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -59,10 +61,13 @@ type Options struct {
 
 	// User and Password are what a client presents. Default: none.
 	User, Password string
+	// Token is what a client presents, or presents as well: it goes along in the header Authorization of each HTTP request,
+	// as Bearer, which hubs of this package read. Characters that one can see, at most 8 KiB. Default: none.
+	Token string
 	// Authorize decides whom a hub admits: nil from it admits. It runs on the connection's reader, so that it may be
 	// called for several peers at once, and what it returns after AuthTimeout counts as a refusal. It must return
 	// when ctx is done. It is called with the first packet of each peer, and again when a peer presents other
-	// credentials. Its error goes nowhere. Default: everybody is admitted. See Pair.
+	// credentials. Its error goes nowhere. Default: everybody is admitted. See Pair and Bearer.
 	Authorize func(ctx context.Context, c Credentials) error
 
 	// NoAutoheal keeps a node that Start made a client from becoming the hub when the hub has died. See Start.
@@ -85,6 +90,14 @@ type Options struct {
 	// AllowedOrigins are the origins ("https://example.com") whose pages may connect to a hub, besides the hub's
 	// own; "*" admits all. Default: none.
 	AllowedOrigins []string
+
+	// CertFile and KeyFile are the certificate and the key, in PEM, with which a hub's own listener speaks TLS. They are
+	// read anew when they have changed. Addr then means https, also where it has no scheme, for Start's clients too.
+	// Default: no TLS.
+	CertFile, KeyFile string
+	// CAFile has the certificates of the authorities, in PEM, that a client trusts instead of the system's. It excludes
+	// HTTPClient. Default: the system's.
+	CAFile string
 
 	// Handler answers the requests to a hub's own listener that are not for the hub: other paths than that of its
 	// Engine.IO, and than those that the hub serves itself. A request's body must come within 5 s. Close breaks its
@@ -117,6 +130,10 @@ type Options struct {
 	// Logger receives what a node's operator wants to know. Credentials, keys and session IDs are never logged.
 	// Default: silence.
 	Logger *slog.Logger
+
+	// What the files hold.
+	tls   *tls.Config
+	roots *x509.CertPool
 }
 
 // withDefaults returns a copy in which every field has its value.

@@ -304,6 +304,9 @@ func (p *peer) credentials() Credentials {
 	c := Credentials{User: p.user, Password: p.password, Name: p.name}
 	if r := p.sock.Request(); r != nil {
 		c.RemoteAddr = r.RemoteAddr
+		if p.hub.node.opts.Authorize != nil {
+			c.Token = tokenOf(r)
+		}
 	}
 	return c
 }

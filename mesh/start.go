@@ -26,6 +26,12 @@ func prepare(opts *Options) (Options, []address, error) {
 	if max(len(o.User), len(o.Password)) > protocol.MaxCredential {
 		return o, nil, fmt.Errorf("mesh: User and Password must have at most %d bytes", protocol.MaxCredential)
 	}
+	if err := checkToken(o.Token); err != nil {
+		return o, nil, err
+	}
+	if err := o.trust(); err != nil {
+		return o, nil, err
+	}
 	addrs, err := parseAddrs(o.Addr)
 	return o, addrs, err
 }
@@ -39,7 +45,8 @@ func prepareHub(opts *Options) (Options, address, error) {
 	case len(addrs) > 1:
 		return o, address{}, errSeveral
 	}
-	return o, addrs[0], nil
+	err = o.serveTLS(&addrs[0])
+	return o, addrs[0], err
 }
 
 // Listen starts a hub at Options.Addr. A name with several addresses, as localhost often has, is bound on all that this
@@ -53,7 +60,7 @@ func Listen(ctx context.Context, opts *Options) (*Node, error) {
 }
 
 func listen(ctx context.Context, o Options, addr address) (*Node, error) {
-	if addr.scheme == "https" {
+	if addr.scheme == "https" && o.tls == nil {
 		return nil, fmt.Errorf("mesh: listen on %s: %w", addr, errNoTLS)
 	}
 	listeners, err := bind(ctx, addr)

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"strings"
 	"syscall"
@@ -33,6 +35,7 @@ func explain(err error, opts *mesh.Options) error {
 		handshake *engineio.HandshakeError
 		dns       *net.DNSError
 		request   *url.Error
+		untrusted x509.UnknownAuthorityError
 	)
 	addr, several := opts.Addr, strings.Contains(opts.Addr, ",")
 	if several {
@@ -41,12 +44,20 @@ func explain(err error, opts *mesh.Options) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &refused) && opts.User == "":
-		return fmt.Errorf("the hub at %s admits nobody without a password: give --user, and --password-file or %s", addr, passwordVariable)
+	case errors.As(err, &refused) && opts.User == "" && opts.Token != "":
+		return fmt.Errorf("the hub at %s refused this node: it wants another token", addr)
+	case errors.As(err, &refused) && opts.User == "" && opts.Token == "":
+		return fmt.Errorf("the hub at %s admits nobody without a password or token: give --user and --password-file or %s; or --token-file or %s", addr, passwordVariable, tokenVariable)
 	case errors.As(err, &refused):
 		return fmt.Errorf("the hub at %s refused this node: it has another password for %q, or does not know that user", addr, opts.User)
 	case several && strings.HasPrefix(err.Error(), notConnected):
 		return fmt.Errorf("no hub at any of %s: %s", opts.Addr, strings.ReplaceAll(err.Error(), notConnected, ""))
+	case errors.As(err, &untrusted):
+		return fmt.Errorf("the certificate of %s is not from one that this machine trusts: give --ca FILE", addr)
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return fmt.Errorf("what answers at %s speaks no TLS: is it http:// rather than https://?", addr)
+	case errors.As(err, &handshake) && strings.Contains(handshake.Message, "HTTP request to an HTTPS server"):
+		return fmt.Errorf("the hub at %s speaks TLS: give its address as https://", addr)
 	case errors.As(err, &handshake) && handshake.Code < 0:
 		return fmt.Errorf("what answers at %s is no hub (%s): check --addr, its path too if it is a URL", addr, handshake.Message)
 	case errors.As(err, &dns) && dns.IsNotFound:
@@ -80,6 +91,16 @@ const notConnected = "mesh: connect to "
 
 // renamed calls things by the names that they have on the command line.
 func renamed(err error) error {
+	for ours, theirs := range map[string]string{
+		"mesh: Addr says http, but there is a CertFile": "--addr says http, but there is a --cert",
+		"mesh: CertFile, KeyFile":                       "--cert, --key",
+		"mesh: CAFile":                                  "--ca",
+		"mesh: Token":                                   "the token",
+	} {
+		if rest, ok := strings.CutPrefix(err.Error(), ours); ok {
+			return errors.New(theirs + rest)
+		}
+	}
 	if rest, ok := strings.CutPrefix(err.Error(), "mesh: Addr"); ok {
 		return errors.New("--addr" + rest)
 	}

@@ -103,7 +103,7 @@ func TestAHubAdmitsOnlyWhoKnowsThePassword(t *testing.T) {
 	emit := []string{"emit", "x", "1", "--addr", hub.url}
 	_, stderr, code := execute(t, nil, emit...)
 	require.Equal(t, 1, code)
-	require.Equal(t, "mesh: the hub at "+hub.url+" admits nobody without a password: give --user, and --password-file or MESH_PASSWORD\n", stderr)
+	require.Equal(t, "mesh: the hub at "+hub.url+" admits nobody without a password or token: give --user and --password-file or MESH_PASSWORD; or --token-file or MESH_TOKEN\n", stderr)
 	for user, env := range map[string][]string{"ann": wrong, "bob": right} {
 		_, stderr, code = execute(t, env, append(emit, "--user", user)...)
 		require.Equal(t, 1, code)

@@ -23,12 +23,16 @@ import (
 // answerTimeout bounds how long a command waits for a hub to be found, and for a hub's answer.
 const answerTimeout = 15 * time.Second
 
-// passwordVariable is the environment variable that a password may come from.
-const passwordVariable = "MESH_PASSWORD"
+// The environment variables that secrets may come from: a command line is for everybody to see.
+const (
+	passwordVariable = "MESH_PASSWORD"
+	tokenVariable    = "MESH_TOKEN"
+)
 
 // nodeFlags are the flags of every command that makes a node.
 type nodeFlags struct {
-	addr, name, user, passwordFile string
+	addr, name, user, passwordFile, tokenFile, caFile string
+	certFile, keyFile                                 string // of the commands that may run a hub
 }
 
 func (f *nodeFlags) register(set *pflag.FlagSet) {
@@ -37,6 +41,14 @@ func (f *nodeFlags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.name, "name", "", "`NAME` of this node, which others see in 'mesh nodes'")
 	set.StringVar(&f.user, "user", "", "`NAME` that a hub demands and a client presents, together with a password")
 	set.StringVar(&f.passwordFile, "password-file", "", "`FILE` with the password (default: the environment variable "+passwordVariable+")")
+	set.StringVar(&f.tokenFile, "token-file", "", "`FILE` with a token that a hub demands and a client presents (default: the environment variable "+tokenVariable+")")
+	set.StringVar(&f.caFile, "ca", "", "`FILE` with the certificates of those that a client trusts to vouch for a hub, in PEM (default: the system's)")
+}
+
+// registerTLS adds the flags of commands that may run a hub.
+func (f *nodeFlags) registerTLS(set *pflag.FlagSet) {
+	set.StringVar(&f.certFile, "cert", "", "`FILE` with the certificate of a hub that speaks TLS, in PEM")
+	set.StringVar(&f.keyFile, "key", "", "`FILE` with the key that goes with --cert")
 }
 
 // options checks the flags and turns them into what a node of either role needs.
@@ -51,21 +63,45 @@ func (f *nodeFlags) options(logs *logFlags) (*mesh.Options, error) {
 			return nil, err
 		}
 	}
-	o := &mesh.Options{Addr: strings.Join(addrs, ","), Name: f.name, Logger: logs.logger()}
-	password, err := f.password()
-	switch {
-	case err != nil:
+	o := &mesh.Options{Addr: strings.Join(addrs, ","), Name: f.name, Logger: logs.logger(), CAFile: f.caFile, CertFile: f.certFile, KeyFile: f.keyFile}
+	password, err := secret("--password-file", f.passwordFile, passwordVariable)
+	if err != nil {
 		return nil, err
+	}
+	if o.Token, err = secret("--token-file", f.tokenFile, tokenVariable); err != nil {
+		return nil, err
+	}
+	if o.Token != "" {
+		o.Authorize = mesh.Bearer(o.Token)
+	}
+	switch {
+	case (f.certFile == "") != (f.keyFile == ""):
+		return nil, errors.New("--cert and --key go together: give both")
 	case f.user == "" && password != "":
 		return nil, errors.New("there is a password, but no user: give --user too")
 	case f.user != "" && password == "":
 		return nil, fmt.Errorf("--user needs a password: write it to a file and give --password-file FILE, or set %s", passwordVariable)
 	case f.user != "":
 		o.User, o.Password = f.user, password
-		o.Authorize = mesh.Pair(f.user, password)
+		o.Authorize = either(mesh.Pair(f.user, password), o.Authorize)
 	}
 	return o, nil
 }
+
+// either admits whom one of two admits. The second may be nil.
+func either(a, b authorizer) authorizer {
+	if b == nil {
+		return a
+	}
+	return func(ctx context.Context, c mesh.Credentials) error {
+		if a(ctx, c) == nil {
+			return nil
+		}
+		return b(ctx, c)
+	}
+}
+
+type authorizer = func(context.Context, mesh.Credentials) error
 
 var errAddrPassword = fmt.Errorf("--addr must not have a user or password in it: give --user, and the password by --password-file or %s", passwordVariable)
 
@@ -92,29 +128,30 @@ func checkAddr(addr string) (string, error) {
 	return addr, nil
 }
 
-// password returns what the file holds, if one is named, else the environment variable.
-func (f *nodeFlags) password() (string, error) {
-	if f.passwordFile == "" {
-		return os.Getenv(passwordVariable), nil
+// secret returns what the file holds, if one is named, else the environment variable.
+func secret(flag, name, variable string) (string, error) {
+	if name == "" {
+		return os.Getenv(variable), nil
 	}
-	file, err := os.Open(f.passwordFile)
+	what := strings.TrimSuffix(strings.TrimPrefix(flag, "--"), "-file")
+	file, err := os.Open(name)
 	if err != nil {
-		return "", fmt.Errorf("--password-file: %w", err)
+		return "", fmt.Errorf("%s: %w", flag, err)
 	}
 	defer func() { _ = file.Close() }()
 	// Whoever names a device or a wrong file is to get an error, not to wait for its end.
 	text, err := io.ReadAll(io.LimitReader(file, protocol.MaxCredential+3))
 	if err != nil {
-		return "", fmt.Errorf("--password-file: %w", err)
+		return "", fmt.Errorf("%s: %w", flag, err)
 	}
-	password := string(bytes.TrimRight(text, "\r\n"))
+	held := string(bytes.TrimRight(text, "\r\n"))
 	switch {
-	case password == "":
-		return "", fmt.Errorf("--password-file: %s is empty: write the password into it", f.passwordFile)
-	case len(password) > protocol.MaxCredential:
-		return "", fmt.Errorf("--password-file: %s is too long for a password: at most %d bytes", f.passwordFile, protocol.MaxCredential)
+	case held == "":
+		return "", fmt.Errorf("%s: %s is empty: write the %s into it", flag, name, what)
+	case len(held) > protocol.MaxCredential:
+		return "", fmt.Errorf("%s: %s is too long for a %s: at most %d bytes", flag, name, what, protocol.MaxCredential)
 	}
-	return password, nil
+	return held, nil
 }
 
 // bounded gives a start or an answer its time.

@@ -87,8 +87,8 @@ func runCommand(logs *logFlags, start starter, cmd *cobra.Command) *cobra.Comman
 		if name != "connect" && strings.Contains(f.addr, ",") {
 			return fmt.Errorf("--addr %s: a hub has one address; clients take several: 'mesh connect', 'mesh on', 'mesh emit'", f.addr)
 		}
-		if name != "connect" && (strings.HasPrefix(f.addr, "https://") || strings.HasPrefix(f.addr, "wss://")) {
-			return fmt.Errorf("--addr %s: a hub has no TLS of its own: let it listen on http:// behind a proxy that has; 'mesh connect' takes https://", f.addr)
+		if name != "connect" && f.certFile == "" && (strings.HasPrefix(f.addr, "https://") || strings.HasPrefix(f.addr, "wss://")) {
+			return fmt.Errorf("--addr %s: a hub needs --cert and --key for TLS; or let it listen on http:// behind a proxy that has; 'mesh connect' takes https://", f.addr)
 		}
 		if err := f.inside.prepare(cmd.Context(), opts); err != nil {
 			return err
@@ -97,6 +97,9 @@ func runCommand(logs *logFlags, start starter, cmd *cobra.Command) *cobra.Comman
 		return f.run(cmd, start, opts, logs)
 	}
 	f.register(cmd.Flags())
+	if name != "connect" {
+		f.registerTLS(cmd.Flags())
+	}
 	cmd.Flags().StringArrayVar(&f.on, "on", nil, "print the events called `EVENT`, which may be a pattern; may be repeated")
 	cmd.Flags().StringVar(&f.emit, "emit", "", "emit `EVENT`, at once and then again and again")
 	cmd.Flags().StringVar(&f.data, "data", "", "payload of what --emit emits, as `JSON` (default: none)")

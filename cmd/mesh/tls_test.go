@@ -1,0 +1,68 @@
+package main
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// certificate writes a certificate for 127.0.0.1 and its key into two files.
+func certificate(t *testing.T) (cert, key string) {
+	t.Helper()
+	web := httptest.NewTLSServer(http.NotFoundHandler()) // it has one
+	defer web.Close()
+	pair := web.TLS.Certificates[0]
+	secret, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	require.NoError(t, err)
+	dir := t.TempDir()
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	require.NoError(t, os.WriteFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]}), 0o600))
+	require.NoError(t, os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), 0o600))
+	return cert, key
+}
+
+func TestAHubWithTLSAndAToken(t *testing.T) {
+	cert, key := certificate(t)
+	token := []string{"MESH_TOKEN=s3cret-token"}
+	file := filepath.Join(t.TempDir(), "token")
+	require.NoError(t, os.WriteFile(file, []byte("s3cret-token\n"), 0o600))
+	listen := spawn(t, token, "listen", "--addr", anyPort, "--cert", cert, "--key", key, "--on", "x", "--log-level", "debug")
+	hub := listen.is()
+	require.True(t, strings.HasPrefix(hub.url, "https://127.0.0.1:"), hub.url)
+	second := spawn(t, token, "start", "--addr", strings.TrimSuffix(strings.TrimPrefix(hub.url, "https://"), "/engine.io/"), "--cert", cert, "--key", key, "--ca", cert)
+	require.Equal(t, "a client of the hub", second.is().role)
+
+	emit := []string{"emit", "x", "1", "--addr", hub.url, "--ca", cert}
+	_, stderr, code := execute(t, nil, append(emit, "--token-file", file)...)
+	require.Zero(t, code, stderr)
+	require.Equal(t, "1", string(listen.hears().Payload))
+	for want, env := range map[string][]string{
+		"refused this node: it wants another token": {"MESH_TOKEN=guess"},
+		"admits nobody without a password or token": nil,
+	} {
+		_, stderr, code = execute(t, env, emit...)
+		require.Equal(t, 1, code)
+		require.Contains(t, stderr, want)
+	}
+	for addr, want := range map[string]string{
+		hub.url: "the certificate of " + hub.url + " is not from one that this machine trusts: give --ca FILE",
+		"http" + strings.TrimPrefix(hub.url, "https"): "speaks TLS: give its address as https://",
+	} {
+		_, stderr, code = execute(t, token, "emit", "x", "--addr", addr)
+		require.Equal(t, 1, code)
+		require.Contains(t, stderr, want)
+	}
+	plain := spawn(t, nil, "listen", "--addr", anyPort).is()
+	_, stderr, code = execute(t, nil, "emit", "x", "--addr", "https"+strings.TrimPrefix(plain.url, "http"))
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "speaks no TLS: is it http:// rather than https://?")
+	require.NotContains(t, second.interrupt(os.Interrupt), "s3cret")
+	require.NotContains(t, listen.interrupt(os.Interrupt), "s3cret")
+}

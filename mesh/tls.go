@@ -1,0 +1,119 @@
+package mesh
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+var (
+	errPair       = errors.New("mesh: CertFile and KeyFile go together")
+	errPlain      = errors.New("mesh: Addr says http, but there is a CertFile: leave the scheme out, or say https")
+	errNoPEM      = errors.New("there is no certificate in it, in PEM")
+	errTwoClients = errors.New("mesh: CAFile and HTTPClient exclude each other: the client's transport decides whom it trusts")
+)
+
+// serveTLS readies a node that is, or may become, a hub for TLS, if that is asked for.
+func (o *Options) serveTLS(addr *address) error {
+	switch {
+	case o.CertFile == "" && o.KeyFile == "":
+		return nil
+	case o.CertFile == "" || o.KeyFile == "":
+		return errPair
+	case strings.Contains(o.Addr, "://") && addr.scheme != "https":
+		return errPlain
+	}
+	c := &certificate{certFile: o.CertFile, keyFile: o.KeyFile, log: o.Logger}
+	if err := c.load(); err != nil {
+		return fmt.Errorf("mesh: CertFile, KeyFile: %w", err)
+	}
+	addr.scheme = "https"
+	o.tls = &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.get(), nil },
+		NextProtos:     []string{"http/1.1"}, // a WebSocket opens in no other
+	}
+	return nil
+}
+
+// certificate is a pair of files that may be replaced while the hub runs, as certificates are that last a few weeks.
+type certificate struct {
+	certFile, keyFile string
+	log               *slog.Logger
+
+	mu       sync.Mutex
+	current  *tls.Certificate
+	modified time.Time // the later of the two files
+}
+
+// get returns the certificate that the files hold by now, or, if they hold none, the last one that they held.
+func (c *certificate) get() *tls.Certificate {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if modified := c.stat(); !modified.Equal(c.modified) {
+		if err := c.load(); err != nil {
+			c.log.Warn("mesh: the new certificate cannot be used, the hub keeps the old one", "error", err)
+			c.modified = modified // said once
+		}
+	}
+	return c.current
+}
+
+// load reads the files. The caller holds c.mu, or is the only one to know c.
+func (c *certificate) load() error {
+	modified := c.stat()
+	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	if err == nil {
+		c.current, c.modified = &pair, modified
+	}
+	return err
+}
+
+func (c *certificate) stat() (latest time.Time) {
+	for _, name := range []string{c.certFile, c.keyFile} {
+		if info, err := os.Stat(name); err == nil && info.ModTime().After(latest) {
+			latest = info.ModTime()
+		}
+	}
+	return latest
+}
+
+// trust readies a client to trust the authorities of CAFile, if there is one.
+func (o *Options) trust() error {
+	if o.CAFile == "" {
+		return nil
+	}
+	if o.HTTPClient != nil {
+		return errTwoClients
+	}
+	pem, err := os.ReadFile(o.CAFile)
+	if err != nil {
+		return fmt.Errorf("mesh: CAFile: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return fmt.Errorf("mesh: CAFile %s: %w", o.CAFile, errNoPEM)
+	}
+	o.roots = roots
+	return nil
+}
+
+// transport returns what a client's requests are to go through; nil if the session is to have one of its own.
+func (o *Options) transport() *http.Transport {
+	if o.roots == nil {
+		return nil
+	}
+	t := &http.Transport{Proxy: http.ProxyFromEnvironment}
+	if standard, ok := http.DefaultTransport.(*http.Transport); ok {
+		t = standard.Clone()
+	}
+	t.TLSClientConfig = &tls.Config{RootCAs: o.roots, MinVersion: tls.VersionTLS12}
+	return t
+}

@@ -1,0 +1,201 @@
+package mesh_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh"
+)
+
+// writeCertificate writes a certificate for this machine, which vouches for itself, and its key into two files.
+func writeCertificate(t testing.TB, dir string, serial int64) (certFile, keyFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(serial), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	require.NoError(t, err)
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	require.NoError(t, err)
+	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	require.NoError(t, os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), 0o600))
+	require.NoError(t, os.WriteFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
+	return certFile, keyFile
+}
+
+func TestAHubSpeaksTLS(t *testing.T) {
+	cert, key := writeCertificate(t, t.TempDir(), 1)
+	hub := listen(t, mesh.Options{CertFile: cert, KeyFile: key})
+	require.True(t, strings.HasPrefix(hub.URL(), "https://localhost:"), hub.URL())
+	heard := listenTo(t, hub, "e")
+	for _, transports := range [][]engineio.Transport{nil, {engineio.Polling}, {engineio.WebSocket}} {
+		c := connect(t, hub, mesh.Options{CAFile: cert, Transports: transports})
+		atClient := listenTo(t, c, "back")
+		require.NoError(t, c.Emit("e", 1))
+		require.Equal(t, c.ID(), heard.next().From)
+		require.NoError(t, hub.Emit("back", nil))
+		atClient.next()
+		require.NoError(t, c.Close())
+	}
+
+	_, err := mesh.Connect(testContext(t), &mesh.Options{Addr: hub.URL()})
+	require.ErrorAs(t, err, new(x509.UnknownAuthorityError), "verified by default")
+	_, err = mesh.Connect(testContext(t), &mesh.Options{Addr: hub.Addr()})
+	require.ErrorContains(t, err, "HTTP request to an HTTPS server")
+}
+
+func TestStartWithTLSMakesHubsAndClients(t *testing.T) {
+	cert, key := writeCertificate(t, t.TempDir(), 1)
+	o := mesh.Options{Addr: "127.0.0.1:0", CertFile: cert, KeyFile: key, CAFile: cert}
+	first := listen(t, o)
+	for _, addr := range []string{first.Addr(), first.URL()} {
+		o.Addr = addr
+		second, err := mesh.Start(testContext(t), &o)
+		require.NoError(t, err)
+		require.Equal(t, mesh.Client, second.Role())
+		require.NoError(t, second.Close())
+	}
+}
+
+func TestANewCertificateIsTakenOver(t *testing.T) {
+	dir := t.TempDir()
+	var logs logBuffer
+	cert, key := writeCertificate(t, dir, 1)
+	hub := listen(t, mesh.Options{CertFile: cert, KeyFile: key, Logger: logs.logger()})
+	serial := func() string {
+		conn, err := tls.Dial("tcp", hub.Addr(), &tls.Config{InsecureSkipVerify: true}) // it is looked at
+		require.NoError(t, err)
+		defer conn.Close()
+		require.Empty(t, conn.ConnectionState().NegotiatedProtocol)
+		return conn.ConnectionState().PeerCertificates[0].SerialNumber.String()
+	}
+	later := func(d time.Duration) { require.NoError(t, os.Chtimes(cert, time.Time{}, time.Now().Add(d))) }
+	require.Equal(t, "1", serial())
+	require.NoError(t, os.WriteFile(cert, []byte("half"), 0o600))
+	later(time.Minute)
+	require.Equal(t, "1", serial())
+	require.Equal(t, "1", serial())
+	require.Equal(t, 1, strings.Count(logs.String(), "the new certificate cannot be used"))
+	writeCertificate(t, dir, 2)
+	later(2 * time.Minute)
+	require.Equal(t, "2", serial())
+}
+
+func TestTLSOptionsAreChecked(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := writeCertificate(t, dir, 1)
+	for want, o := range map[string]mesh.Options{
+		"mesh: CertFile and KeyFile go together":        {CertFile: cert},
+		"mesh: Addr says http, but there is a CertFile": {Addr: "http://localhost:1", CertFile: cert, KeyFile: key},
+		"mesh: CertFile, KeyFile: ":                     {CertFile: key, KeyFile: key},
+		"needs CertFile and KeyFile":                    {Addr: "https://localhost:1"},
+		"there is no certificate in it":                 {CAFile: key},
+		"mesh: CAFile: open ":                           {CAFile: filepath.Join(dir, "none")},
+		"exclude each other":                            {CAFile: cert, HTTPClient: http.DefaultClient},
+		"mesh: Token must be characters":                {Token: "tainted\r\nX: y"},
+	} {
+		_, err := mesh.Listen(testContext(t), &o)
+		require.ErrorContains(t, err, want)
+		require.NotContains(t, err.Error(), "tainted")
+	}
+}
+
+func TestATokenIsPresentedInHeaderOrQuery(t *testing.T) {
+	seen := make(chan mesh.Credentials, 10)
+	hub := listen(t, mesh.Options{Authorize: func(ctx context.Context, c mesh.Credentials) error {
+		seen <- c
+		return mesh.Bearer("s3cret-token")(ctx, c)
+	}})
+	for _, transports := range [][]engineio.Transport{nil, {engineio.Polling}, {engineio.WebSocket}} {
+		c := connect(t, hub, mesh.Options{Token: "s3cret-token", Transports: transports})
+		require.Equal(t, "s3cret-token", (<-seen).Token)
+		require.NoError(t, c.Close())
+	}
+	for _, token := range []string{"", "s3cret", "s3cret-token2"} {
+		_, err := mesh.Connect(testContext(t), &mesh.Options{Addr: hub.URL(), Token: token})
+		require.ErrorAs(t, err, new(*mesh.AuthError))
+		require.Equal(t, token, (<-seen).Token)
+	}
+	for query, want := range map[string]string{
+		"?token=s3cret-token": "s3cret-token", "?token=": "", "?token=a%0Ab": "", "?token=" + strings.Repeat("x", 8193): "", "?token=a&token=b": "a",
+	} {
+		w := dialWire(t, hub.URL()+query, nil)
+		w.send(table())
+		require.Equal(t, want, (<-seen).Token)
+	}
+	for header, want := range map[string]string{"bearer  abc": "abc", "Basic abc": "", "Bearer ": "", "Bearer": ""} {
+		w := dialWire(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision4, Header: http.Header{"Authorization": {header}}})
+		w.send(table())
+		require.Equal(t, want, (<-seen).Token)
+	}
+	require.ErrorIs(t, mesh.Bearer("")(context.Background(), mesh.Credentials{}), mesh.ErrUnauthorized, "no token is none")
+	require.NotContains(t, fmt.Sprintf("%v %+v %#v", mesh.Credentials{Token: "tainted"}, mesh.Credentials{Token: "tainted"}, mesh.Credentials{Token: "tainted"}), "tainted")
+}
+
+// TestAdvisory_CVE_2026_33247_CVE_2020_26149_NoTokenInLogsOrErrors leads a token through what can go wrong with it.
+func TestAdvisory_CVE_2026_33247_CVE_2020_26149_NoTokenInLogsOrErrors(t *testing.T) {
+	const token, wrong, inQuery = "tainted-token-1", "tainted-token-2", "tainted-token-3"
+	var logs logBuffer
+	var said strings.Builder
+	cert, key := writeCertificate(t, t.TempDir(), 1)
+	hub := listen(t, mesh.Options{
+		CertFile: cert, KeyFile: key, Logger: logs.logger(), MuteTimeout: 50 * time.Millisecond,
+		Authorize: mesh.Bearer(token), Permit: func(p mesh.PeerInfo, _ mesh.Action, event string) bool {
+			logs.logger().Info("asked", "peer", p)
+			return event == "ok"
+		},
+	})
+	c := connect(t, hub, mesh.Options{Token: token, CAFile: cert, Logger: logs.logger(), Transports: overWebSocket})
+	require.NoError(t, c.Emit("denied", nil))
+	require.NoError(t, c.Emit("ok", nil))
+	flush(t, c)
+	_, err := c.Nodes(testContext(t))
+	fmt.Fprintln(&said, err)
+	all, err := hub.Nodes(testContext(t))
+	fmt.Fprintln(&said, all, err, hub.Stats(), hub.Sessions())
+	for _, o := range []mesh.Options{
+		{Addr: hub.URL(), Token: wrong, CAFile: cert}, {Addr: hub.URL(), Token: wrong}, {Addr: hub.Addr(), Token: wrong},
+		{Addr: hub.URL() + "nowhere/", Token: wrong, CAFile: cert}, {Addr: "http://127.0.0.1:1", Token: wrong}, {Addr: hub.URL() + "?token=" + inQuery},
+	} {
+		o.Logger = logs.logger()
+		_, err := mesh.Connect(testContext(t), &o)
+		require.Error(t, err)
+		fmt.Fprintf(&said, "%v %+v %#v\n", err, err, err)
+	}
+	pool := x509.NewCertPool()
+	raw, err := os.ReadFile(cert)
+	require.NoError(t, err)
+	pool.AppendCertsFromPEM(raw)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}
+	defer transport.CloseIdleConnections()
+	w := dialWire(t, hub.URL()+"?token="+inQuery, &engineio.DialOptions{Revision: engineio.Revision3, Logger: logs.logger(), HTTPClient: &http.Client{Transport: transport}})
+	w.send(table(), `{"event":"x"}`, `{"event":`)
+	w.ended() // muted, then closed
+	require.NoError(t, hub.Close())
+	_ = c.Flush(testContext(t))
+	for _, secret := range []string{token, wrong, inQuery} {
+		require.NotContains(t, logs.String(), secret)
+		require.NotContains(t, said.String(), secret)
+	}
+	require.Contains(t, logs.String(), "peer refused", "the logs were looked at")
+}
