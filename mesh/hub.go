@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/bigcompany/mesh/engineio"
-	"github.com/bigcompany/mesh/mesh/gateway"
 )
 
 // hub connects the clients of a mesh. What a client sends is dealt with on the goroutine that reads its session, all
@@ -25,6 +24,7 @@ type hub struct {
 	name     string
 	path     string // of Engine.IO
 	server   *engineio.Server
+	browsers forBrowsers
 	interest index[*peer]
 	roster   roster
 	refusals refusals
@@ -63,7 +63,7 @@ func newHub(o Options, addr address) *hub {
 // hubOf makes the hub that a node is, or becomes.
 func hubOf(n *Node, path string) *hub {
 	o := &n.opts
-	h := &hub{node: n, name: o.Name, path: path}
+	h := &hub{node: n, name: o.Name, path: path, browsers: forBrowsers{path: path, page: !o.NoPage}}
 	h.roster.since = time.Now()
 	h.routings.New = func() any { return new(routing) }
 	h.server = engineio.NewServer(h, &engineio.ServerOptions{
@@ -115,38 +115,14 @@ func (h *hub) serveOwn(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case ok && (rest == "" || rest[0] == '/'):
 		h.server.ServeHTTP(w, r)
+	case h.browsers.has(r.URL.Path):
+		h.browsers.ServeHTTP(w, r)
 	case r.URL.Path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = io.WriteString(w, "This is the hub of a mesh. Its clients connect to "+h.path+"/\n")
-	case gateway.Serves(r.URL.Path):
-		browser.ServeHTTP(w, r)
 	default:
 		h.node.opts.Handler.ServeHTTP(w, r)
 	}
-}
-
-// browser serves what pages load.
-var browser = gateway.Handler()
-
-// serveMounted serves the hub in somebody else's server.
-func (h *hub) serveMounted(w http.ResponseWriter, r *http.Request) {
-	i := strings.LastIndex(r.URL.Path+"/", h.path+"/")
-	if i < 0 {
-		browser.ServeHTTP(w, from(r, strings.LastIndexByte(r.URL.Path, '/')))
-		return
-	}
-	h.server.ServeHTTP(w, from(r, i))
-}
-
-// from returns the request without what comes before a place in its path.
-func from(r *http.Request, i int) *http.Request {
-	if i <= 0 {
-		return r
-	}
-	inner, u := *r, *r.URL
-	u.Path, u.RawPath = u.Path[i:], ""
-	inner.URL = &u
-	return &inner
 }
 
 // ServeSocket serves one peer. It is engineio's, and is exported for that alone.

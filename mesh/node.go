@@ -261,7 +261,8 @@ var errNoHub = errors.New("mesh: this node is no hub")
 
 // ServeHTTP serves the hub's Engine.IO, for those who mount a hub in a server of their own, under any prefix: what comes
 // before the path of Engine.IO does not matter. Nor does it before /mesh.js and /mesh.mjs, the client for browsers, which
-// finds its hub under the prefix that it was loaded from. The server must not end before the hub is closed; with
+// finds its hub under the prefix that it was loaded from, nor before the page: it is at every path that ends with a slash,
+// unless there is Options.NoPage. The server must not end before the hub is closed; with
 // http.Server:
 //
 //	srv.RegisterOnShutdown(func() { hub.Close() })

@@ -99,6 +99,10 @@ type Options struct {
 	// HTTPClient. Default: the system's.
 	CAFile string
 
+	// NoPage keeps a hub from serving its page, at / of its own listener or of the prefix that it is mounted under. The
+	// page shows who is in the mesh and what is emitted to whomever the hub admits, by no other means than those of any
+	// client. Default: it is served.
+	NoPage bool
 	// Handler answers the requests to a hub's own listener that are not for the hub: other paths than that of its
 	// Engine.IO, and than those that the hub serves itself. A request's body must come within 5 s. Close breaks its
 	// connections and does not wait for it. Default: 404 for all of them.

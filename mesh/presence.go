@@ -29,6 +29,8 @@ type NodeInfo struct {
 	Revision  engineio.Revision  `json:"revision,omitempty"`
 	// Negotiated is true for nodes of this package, and for all others that introduce themselves as those do.
 	Negotiated bool `json:"negotiated"`
+	// Browser is true for what calls itself one in its User-Agent.
+	Browser bool `json:"browser,omitempty"`
 	// Muted is true for a peer that the hub has not admitted: it neither hears nor is heard.
 	Muted    bool      `json:"muted,omitempty"`
 	Since    time.Time `json:"since"`    // when it connected; of a hub, when it started
@@ -180,6 +182,7 @@ func (r *roster) describe(p *peer) NodeInfo {
 	}
 	if q := p.sock.Request(); q != nil {
 		info.Addr = q.RemoteAddr
+		info.Browser = strings.HasPrefix(q.UserAgent(), "Mozilla/")
 	}
 	info.show(p.interests)
 	return info

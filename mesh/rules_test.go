@@ -427,8 +427,9 @@ func TestHubUnderAPrefixOfAnotherServer(t *testing.T) {
 		require.NoError(t, c.Close())
 	}
 	for path, want := range map[string]int{
-		"/plain/": 404, "/plain/engine.iox": 404, "/plain/engine.io": 400, "/other": 404,
-		"/plain/mesh.js": 200, "/plain/deep/er/mesh.mjs": 200, "/stripped/mesh.d.ts": 200, "/plain/mesh.js/": 404,
+		"/plain/": 200, "/stripped/": 200, "/plain/page/page.js": 200, "/stripped/page/star.js": 200, "/page/page.js": 404, "/plain/page/": 200,
+		"/plain/page/none.js": 404, "/plain/page.js": 404, "/plain/engine.iox": 404, "/plain/engine.io": 400, "/other": 404,
+		"/plain/mesh.js": 200, "/plain/deep/er/mesh.mjs": 200, "/stripped/mesh.d.ts": 200, "/plain/mesh.js/": 200,
 	} {
 		resp, err := http.Get(srv.URL + path)
 		require.NoError(t, err)

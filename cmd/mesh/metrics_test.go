@@ -49,6 +49,21 @@ func TestAHubTellsItsHealthAndMetrics(t *testing.T) {
 	}
 }
 
+func TestAHubHasAPageUnlessToldOtherwise(t *testing.T) {
+	for _, command := range []string{"listen", "start"} {
+		for _, c := range []struct {
+			args []string
+			want string
+		}{{nil, "<!doctype html>"}, {[]string{"--no-page"}, "This is the hub of a mesh."}} {
+			hub := spawn(t, nil, append([]string{command, "--addr", anyPort}, c.args...)...)
+			status, body := get(t, http.MethodGet, strings.TrimSuffix(hub.is().url, "/engine.io/")+"/", "", "")
+			require.Equal(t, http.StatusOK, status)
+			require.True(t, strings.HasPrefix(body, c.want), body)
+			hub.interrupt(os.Interrupt)
+		}
+	}
+}
+
 func TestMetricsAreForThoseWhomTheHubAdmits(t *testing.T) {
 	env := []string{"MESH_PASSWORD=s3cret"}
 	hub := spawn(t, env, "listen", "--addr", anyPort, "--user", "ann", "--metrics", "/metrics")

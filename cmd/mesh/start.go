@@ -61,6 +61,7 @@ func connectCommand(logs *logFlags) *cobra.Command {
 type runFlags struct {
 	nodeFlags
 	inside     insideFlags
+	noPage     bool
 	on         []string
 	emit, data string
 	every      time.Duration
@@ -90,6 +91,7 @@ func runCommand(logs *logFlags, start starter, cmd *cobra.Command) *cobra.Comman
 		if name != "connect" && f.certFile == "" && (strings.HasPrefix(f.addr, "https://") || strings.HasPrefix(f.addr, "wss://")) {
 			return fmt.Errorf("--addr %s: a hub needs --cert and --key for TLS; or let it listen on http:// behind a proxy that has; 'mesh connect' takes https://", f.addr)
 		}
+		opts.NoPage = f.noPage
 		if err := f.inside.prepare(cmd.Context(), opts); err != nil {
 			return err
 		}
@@ -105,6 +107,9 @@ func runCommand(logs *logFlags, start starter, cmd *cobra.Command) *cobra.Comman
 	cmd.Flags().StringVar(&f.data, "data", "", "payload of what --emit emits, as `JSON` (default: none)")
 	cmd.Flags().DurationVar(&f.every, "every", time.Second, "emit every `TIME`, such as 250ms or 1m")
 	f.inside.register(cmd.Flags(), name)
+	if name != "connect" {
+		cmd.Flags().BoolVar(&f.noPage, "no-page", false, "do not serve the page that shows the mesh, at / of the hub")
+	}
 	return cmd
 }
 

@@ -64,26 +64,26 @@ func TestFiles(t *testing.T) {
 		require.Equal(t, http.StatusMethodNotAllowed, post.StatusCode)
 		require.Equal(t, "GET, HEAD", post.Header.Get("Allow"))
 	}
-	for _, path := range []string{"/", "/mesh", "/mesh.js/", "/client/names.js", "/a/mesh.js", "/../mesh.js"} {
+	for _, path := range []string{"/mesh", "/mesh.js/", "/client/names.js", "/a/mesh.js", "/../mesh.js"} {
 		require.Equal(t, http.StatusNotFound, request(t, http.MethodGet, path, "").StatusCode, path)
 	}
 }
 
 // The limit is the project's: the client is read by people, and loaded by pages that have little else.
 func TestFilesAreSmall(t *testing.T) {
-	for path, f := range files {
+	for path, f := range clients {
 		require.Less(t, len(f.content), 12_000, path)
 	}
 }
 
 func TestBothScriptsHaveTheSameClient(t *testing.T) {
 	core := func(path string) string {
-		text := string(files[path].content)
+		text := string(clients[path].content)
 		from, to := strings.Index(text, "const QUEUE"), strings.Index(text, "function report (")
 		require.Positive(t, from)
 		require.Greater(t, to, from)
 		return text[from:to]
 	}
 	require.Equal(t, core("/mesh.js"), core("/mesh.mjs"))
-	require.NotContains(t, string(files["/mesh.js"].content), "CLIENT")
+	require.NotContains(t, string(clients["/mesh.js"].content), "CLIENT")
 }

@@ -1,0 +1,81 @@
+package mesh_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/mesh"
+)
+
+func TestAHubServesItsPage(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	status, body := ask(t, hub, http.MethodGet, "/")
+	require.Equal(t, http.StatusOK, status)
+	require.Contains(t, body, `<script type="module" src="page/page.js">`)
+	status, _ = ask(t, hub, http.MethodGet, "/page/page.js")
+	require.Equal(t, http.StatusOK, status)
+	status, _ = ask(t, hub, http.MethodGet, "/mesh.mjs")
+	require.Equal(t, http.StatusOK, status, "which the page loads")
+}
+
+func TestAHubServesNoPageIfItIsNotWanted(t *testing.T) {
+	o := mesh.Options{NoPage: true, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })}
+	hub := listen(t, o)
+	status, body := ask(t, hub, http.MethodGet, "/")
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, "This is the hub of a mesh. Its clients connect to /engine.io/\n", body)
+	status, _ = ask(t, hub, http.MethodGet, "/page/page.js")
+	require.Equal(t, http.StatusTeapot, status, "the path is the handler's")
+	status, _ = ask(t, hub, http.MethodGet, "/mesh.mjs")
+	require.Equal(t, http.StatusOK, status)
+
+	mounted, err := mesh.NewHub(&o)
+	require.NoError(t, err)
+	defer mounted.Close()
+	for path, want := range map[string]int{"/x/": 404, "/x/page/page.js": 404, "/x/mesh.mjs": 200} {
+		rec := httptest.NewRecorder()
+		mounted.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path, http.NoBody))
+		require.Equal(t, want, rec.Code, path)
+	}
+}
+
+// TestThePageIsToldOfAnUnusualPath, because the client would look for the hub at /engine.io/.
+func TestThePageIsToldOfAnUnusualPath(t *testing.T) {
+	o := mesh.Options{Addr: "http://localhost:0/a/b/"}
+	mounted, err := mesh.NewHub(&o)
+	require.NoError(t, err)
+	defer mounted.Close()
+	for path, want := range map[string]string{"/x/": "?hub=.%2Fa%2Fb%2F", "/x/?hub=.%2Fa%2Fb%2F": "", "/x/page/page.js": ""} {
+		rec := httptest.NewRecorder()
+		mounted.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path, http.NoBody))
+		require.Equal(t, want, rec.Header().Get("Location"), path)
+		require.Equal(t, map[bool]int{true: 200, false: 302}[want == ""], rec.Code, path)
+	}
+	hub := listen(t, o)
+	status, body := ask(t, hub, http.MethodGet, "/") // follows
+	require.Equal(t, http.StatusOK, status)
+	require.Contains(t, body, "page/page.js")
+}
+
+func TestPresenceTellsBrowsers(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	connect(t, hub, mesh.Options{})
+	connect(t, hub, mesh.Options{HTTPClient: &http.Client{Transport: asBrowser{}}})
+	nodes, err := hub.Nodes(testContext(t))
+	require.NoError(t, err)
+	require.Len(t, nodes, 3)
+	require.False(t, nodes[1].Browser)
+	require.True(t, nodes[2].Browser)
+}
+
+// asBrowser sends requests as if it were a browser.
+type asBrowser struct{}
+
+func (asBrowser) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64)")
+	return http.DefaultTransport.RoundTrip(r)
+}

@@ -1,0 +1,85 @@
+package gateway
+
+import (
+	"io/fs"
+	"net/http"
+	"net/url"
+	"path"
+	"regexp"
+	"strings"
+)
+
+// pages are the files of the page: / is its document, the others are under /page/.
+var pages = pageFiles()
+
+func pageFiles() map[string]file {
+	types := map[string]string{".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+	entries, err := fs.ReadDir(sources, "page")
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	all := make(map[string]file)
+	for _, e := range entries {
+		name := "page/" + e.Name()
+		at := "/" + name
+		if e.Name() == "index.html" {
+			at = "/"
+		}
+		all[at] = newFile(types[path.Ext(name)], source(name))
+	}
+	return all
+}
+
+func (f file) servePage(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", policy(r.URL.Query().Get("hub")))
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Referrer-Policy", "no-referrer")
+	f.serve(w, r)
+}
+
+// policy is what the page may load, and whom it may talk to: this server, and the hub that its address names. Nobody may
+// put it into a frame, where visitors could be led to emit what they do not see.
+func policy(hub string) string {
+	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'" + origins(hub) +
+		"; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+}
+
+var hostOfHub = regexp.MustCompile(`^[A-Za-z0-9._-]+(:[0-9]{1,5})?$`)
+
+// origins returns the sources at which a policy finds a hub, each with a space before it, or nothing if the hub is this
+// server's, or its address is none. hub.js reads addresses in the same way.
+func origins(hub string) string {
+	hub = strings.TrimSpace(hub)
+	if hub == "" || strings.HasPrefix(strings.TrimPrefix(hub, "."), "/") {
+		return ""
+	}
+	if !strings.Contains(hub, "://") {
+		hub = "http://" + hub
+		if u, err := url.Parse(hub); err == nil && u.Port() == "" {
+			u.Host += ":8888"
+			hub = u.String()
+		}
+	}
+	u, err := url.Parse(hub)
+	if err != nil {
+		return ""
+	}
+	web, socket := "http", "ws"
+	switch u.Scheme { // in lower case
+	case "http", "ws":
+	case "https", "wss":
+		web, socket = "https", "wss"
+	default:
+		return ""
+	}
+	switch {
+	case hostOfHub.MatchString(u.Host):
+		return " " + web + "://" + u.Host + " " + socket + "://" + u.Host
+	case strings.HasPrefix(u.Host, "["):
+		return " " + web + ": " + socket + ":" // a policy cannot name an IPv6 address
+	default:
+		return ""
+	}
+}

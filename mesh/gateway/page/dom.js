@@ -1,0 +1,43 @@
+// What the page's parts share to show something. All that comes from the mesh is hostile, and is shown as text only.
+
+export const $ = id => document.getElementById(id)
+
+// element makes an element with properties and children; a string is text.
+export function element (name, properties = {}, ...children) {
+  const e = Object.assign(document.createElement(name), properties)
+  e.append(...children)
+  return e
+}
+
+// Characters that would not be seen, or would turn others around.
+const unseen = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g
+
+// visible returns text as it may be shown: in one line, with all characters to be seen, and not longer than max.
+export function visible (text, max = 200) {
+  const cut = text.length > max ? text.slice(0, max - 1) + '…' : text
+  return cut.replace(unseen, c => '\\u' + c.charCodeAt(0).toString(16).padStart(4, '0'))
+}
+
+// isolated is text in an element that keeps its direction from its neighbours.
+export const isolated = (text, max) => element('bdi', { textContent: visible(text, max) })
+
+// say replaces what an element says, unless it says so already: some readers would read it again.
+export function say (e, text) {
+  if (e.textContent !== text) e.textContent = text
+}
+
+// unfold has a button show and hide a form.
+export function unfold (button, form, field) {
+  const show = open => {
+    form.hidden = !open
+    button.setAttribute('aria-expanded', String(open))
+    if (open) field.focus()
+  }
+  button.addEventListener('click', () => show(form.hidden))
+  form.addEventListener('keydown', e => {
+    if (e.key !== 'Escape') return
+    show(false)
+    button.focus()
+  })
+  return show
+}

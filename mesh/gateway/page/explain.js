@@ -1,0 +1,74 @@
+// The question that everybody asks first: why did this node not get that event? The hub answers it.
+
+import { $, element, isolated, say, visible } from './dom.js'
+import { kind } from './nodes.js'
+
+const PATIENCE = 5000 // milliseconds for an answer
+
+export function startExplain (client, nodes) {
+  const to = $('explain-to')
+  const from = $('explain-from')
+  const button = $('explain').querySelector('button')
+  let rid = 0
+  let deadline
+
+  choose()
+  nodes.onChange(choose)
+  client.onState(able)
+  able(client.state)
+  client.on('$mesh.explain', a => a && a.rid === rid && answer(a))
+
+  $('explain').addEventListener('submit', e => {
+    e.preventDefault()
+    try {
+      const question = { rid: ++rid, to: to.value, event: $('explain-event').value, from: from.value || undefined }
+      client.emit('$mesh.explain', question)
+      clearTimeout(deadline)
+      deadline = setTimeout(() => tell('The hub does not answer.'), PATIENCE)
+    } catch (error) {
+      tell('Not connected: there is no hub to ask.')
+    }
+  })
+
+  function answer (a) {
+    clearTimeout(deadline)
+    if (a.error) return tell('The hub cannot answer: ' + visible(String(a.message)) + '.')
+    const who = isolated(nodes.title(a.to), 60)
+    const lines = [
+      element('p', { className: a.delivered ? 'yes' : 'no' }, element('strong', {}, a.delivered ? 'Yes: ' : 'No: '), who,
+        a.delivered ? ' would get ' : ' would not get ', isolated(String(a.event), 120), '.'),
+      element('p', {}, visible(String(a.text), 300)),
+      element('p', { className: 'hint' }, 'Rule: ', element('code', {}, visible(String(a.rule))),
+        ...(a.match ? ['; it listens to ', isolated(String(a.match), 120)] : []))
+    ]
+    $('explain-text').replaceChildren(lines[0], ' ', lines[1], ' ', lines[2])
+  }
+
+  function tell (text) {
+    clearTimeout(deadline)
+    say($('explain-text'), text)
+  }
+
+  function able ({ hub }) {
+    button.disabled = Boolean(hub && hub.node)
+    if (hub && hub.node) tell('A hub of the original mesh cannot tell. It sends an event to each node whose table has this very name: it knows no patterns.')
+    else if (hub && button.dataset.node) tell('')
+    button.dataset.node = hub && hub.node ? '1' : ''
+  }
+
+  // choose keeps the choices those that there are, and moves none that stays.
+  function choose () {
+    for (const [select, first] of [[to, null], [from, 'anybody']]) {
+      const old = new Map([...select.options].map(o => [o.value, o]))
+      if (first && !old.has('')) select.append(new Option(first, ''))
+      for (const n of nodes.shown) {
+        if (!n.id) continue
+        const text = visible(`${nodes.title(n.id)}, ${kind(n)}, ${n.id.slice(0, 8)}`, 60)
+        const option = old.get(n.id)
+        if (!option) select.append(new Option(text, n.id))
+        else if (option.text !== text) option.text = text
+      }
+      for (const [id, option] of old) if (id && !nodes.get(id)) option.remove()
+    }
+  }
+}

@@ -1,0 +1,33 @@
+// The nodes as a list: what the picture shows, and more.
+
+import { $, element, isolated, say, visible } from './dom.js'
+import { kind, session } from './nodes.js'
+
+export function showList (nodes) {
+  let drawn = ''
+  nodes.onChange(update)
+  $('list').closest('details').addEventListener('toggle', update)
+  update()
+
+  function update () {
+    const { shown, total } = nodes
+    say($('list-title'), `As a list: ${total} ${total === 1 ? 'node' : 'nodes'}`)
+    if (!$('list').closest('details').open) return
+    const now = JSON.stringify(shown.map(n => ({ ...n, lastSeen: '' })))
+    if (now === drawn) return
+    drawn = now
+    const rest = total - shown.length
+    $('list').replaceChildren(...shown.map(item), ...(rest > 0 ? [element('li', {}, `and ${rest} more`)] : []))
+  }
+
+  function item (n) {
+    const facts = [nodes.isSelf(n.id) && n.name ? kind(n) + ', this page' : kind(n), session(n), n.muted ? 'not admitted' : '',
+      n.addr ? 'at ' + n.addr : '', n.since ? 'since ' + new Date(n.since).toLocaleString() : '', n.id ? 'ID ' + n.id : '']
+    const more = n.more > 0 ? ` and ${Number(n.more)} more` : ''
+    const interests = n.interests.flatMap((name, i) => [i ? ', ' : '', isolated(String(name), 120)])
+    return element('li', {},
+      element('strong', {}, isolated(n.name || nodes.title(n.id), 80)), ' ',
+      element('div', { className: 'hint' }, facts.filter(Boolean).map(f => visible(String(f))).join(' · ')), ' ',
+      ...(interests.length ? [element('div', { className: 'interests' }, 'listens to ', ...interests, more)] : []))
+  }
+}

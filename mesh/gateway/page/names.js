@@ -1,0 +1,16 @@
+// matches tells whether a pattern hears an event: * is any one part, ** any number. The patterns are those of other
+// nodes, so the work is bounded by the product of their parts.
+export function matches (pattern, name) {
+  const parts = name.split('::')
+  let reached = new Array(parts.length + 1).fill(false) // after how many parts of the name the pattern so far may end
+  reached[0] = true
+  for (const p of pattern.split('::')) {
+    const next = new Array(parts.length + 1).fill(false)
+    if (p === '**') next[0] = reached[0]
+    for (let i = 0; i < parts.length; i++) {
+      next[i + 1] = p === '**' ? reached[i + 1] || next[i] : reached[i] && (p === '*' || p === parts[i])
+    }
+    reached = next
+  }
+  return reached[parts.length]
+}

@@ -1,0 +1,29 @@
+// The page of a hub: an ordinary client of the mesh, in parts that each have a file.
+
+import { connect } from '../mesh.mjs'
+import { hub } from './hub.js'
+import { $ } from './dom.js'
+import { followState } from './state.js'
+import { followNodes } from './nodes.js'
+import { drawStar } from './star.js'
+import { showList } from './list.js'
+import { showStream } from './stream.js'
+import { startEmit } from './emit.js'
+import { startExplain } from './explain.js'
+import { showCode } from './code.js'
+
+if (hub.error) {
+  $('state').dataset.status = 'disconnected'
+  $('state').textContent = 'Not connected'
+  $('detail').textContent = hub.error
+} else {
+  const client = connect({ url: hub.url.href, name: 'page' })
+  followState(client)
+  const nodes = followNodes(client)
+  const star = drawStar(nodes)
+  showList(nodes)
+  showStream(client, nodes, star)
+  startEmit(client)
+  startExplain(client, nodes)
+  showCode(client)
+}

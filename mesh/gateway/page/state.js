@@ -1,0 +1,88 @@
+// The state of the connection, in words, and the user and password that a hub may ask for.
+
+import { $, say, unfold, visible } from './dom.js'
+import { hub, parse } from './hub.js'
+
+export function followState (client) {
+  let attempts = 0 // since the last connection
+  let before = ''
+  let next // when the next attempt will be
+  let told = ''
+  let signedIn = false
+
+  const openSignIn = unfold($('sign-in-open'), $('sign-in'), $('user'))
+  unfold($('other-open'), $('other'), $('other-url'))
+  if (!hub.own) $('user').autocomplete = $('password').autocomplete = 'off' // what is kept is for the page's own hub
+  say($('sign-in-text'), signInText(''))
+
+  $('sign-in').addEventListener('submit', e => {
+    e.preventDefault()
+    signedIn = true
+    openSignIn(false)
+    reconnect($('user').value, $('password').value)
+    $('password').value = ''
+  })
+  $('retry').addEventListener('click', () => reconnect(user, password))
+  $('other').addEventListener('submit', e => {
+    e.preventDefault()
+    try {
+      location.search = '?hub=' + encodeURIComponent(parse($('other-url').value).href)
+    } catch (error) {
+      say($('other-text'), 'That is no address of a hub: http://HOST:PORT is one.')
+    }
+  })
+
+  let user, password
+  function reconnect (u, p) {
+    user = u
+    password = p
+    attempts = 0
+    client.connect({ url: hub.url.href, name: 'page', user, password })
+  }
+
+  client.onState(show)
+  show(client.state)
+  setInterval(count, 200)
+
+  function show (state) {
+    const { status, error } = state
+    next = state.retry === null ? null : Date.now() + state.retry
+    $('state').dataset.status = status
+    $('retry').hidden = status !== 'disconnected' || state.retry === null
+    if (status === 'connecting') attempts++
+    if (status === 'connected') {
+      attempts = 0
+      say($('state'), 'Connected, ' + state.transport)
+      told = 'to ' + (state.hub.node ? 'a hub of the original mesh' : state.hub.name ? 'the hub ' + visible(state.hub.name, 60) : 'the hub') + ' at ' + hub.url.host
+    } else if (status === 'connecting') {
+      // While attempts follow each other nothing new is said aloud.
+      if (!before) say($('state'), 'Connecting')
+      told = attempts > 1 ? `attempt ${attempts}, to ${hub.url.host}` : 'to ' + hub.url.host
+    } else if (error && error.code === 'unauthorized') {
+      say($('state'), 'Not admitted')
+      told = 'The hub says: ' + visible(error.message.replace(/^mesh: /, ''), 200) + '.'
+      say($('sign-in-text'), signInText(signedIn ? 'The hub refused this user and password. ' : 'The hub wants to know who you are. '))
+      openSignIn(true)
+    } else if (error) {
+      say($('state'), 'Not connected')
+      told = (attempts ? `Attempt ${attempts} failed: ` : 'The connection was lost: ') + reason(error) + '.'
+      if (!hub.own && attempts > 1) told += ` A hub admits pages of ${location.origin} only if it is told to.`
+    }
+    if (status !== 'connecting') before = status
+    document.title = `Mesh: ${$('state').textContent.toLowerCase()}`
+    count()
+  }
+
+  function count () {
+    const s = next && Math.max(0, Math.ceil((next - Date.now()) / 1000))
+    say($('detail'), told + (next ? ` Next try in ${s} s.` : ''))
+  }
+
+  function signInText (why) {
+    return why + (hub.own ? 'User and password go to this hub.' : `User and password go to ${hub.url.origin}.`)
+  }
+}
+
+function reason (error) {
+  return error instanceof TypeError ? 'nothing answers at ' + hub.url.host : visible(error.message.replace(/^mesh: /, ''), 200)
+}

@@ -1,0 +1,131 @@
+// The stream of events: the last ones, the newest first.
+
+import { $, element, isolated, say, visible } from './dom.js'
+
+const MOST = 500 // events that are kept
+const LONGEST = 400 // characters of a payload that are kept
+const NAMES = 200 // that are proposed
+
+export function showStream (client, nodes, star) {
+  let rows = [] // the newest last
+  let fresh = [] // not shown yet; all of them while paused
+  let paused = false
+  let missed = 0 // while paused
+  let heard = 0
+  let frame = 0
+  let wanted = ''
+  const names = new Set()
+
+  client.on('**', function (payload, { event, from }) {
+    heard++
+    nodes.heard(from)
+    star.pass(event, from)
+    const json = payload === undefined ? '' : JSON.stringify(payload)
+    const row = { time: new Date(), event, from, json: json.slice(0, LONGEST), more: json.length - LONGEST }
+    row.text = `${event}\n${nodes.title(from)}\n${from}\n${row.json}`.toLowerCase()
+    if (!matches(row)) return later()
+    fresh.push(row)
+    if (fresh.length > MOST) fresh.shift()
+    if (paused) missed++
+    later()
+  })
+
+  $('filter').addEventListener('input', () => {
+    wanted = $('filter').value.toLowerCase()
+    for (const row of rows) if (row.element) row.element.hidden = !matches(row)
+    later()
+  })
+  $('pause').addEventListener('click', () => {
+    paused = !paused
+    missed = 0
+    $('pause').setAttribute('aria-pressed', String(paused))
+    $('pause').textContent = paused ? 'Resume' : 'Pause'
+    later()
+  })
+  $('clear').addEventListener('click', () => {
+    rows = []
+    fresh = []
+    heard = missed = 0
+    $('stream').replaceChildren()
+    later()
+  })
+  listenByName(client)
+  later()
+
+  function matches (row) {
+    return row.text.includes(wanted)
+  }
+
+  // later shows what is new with the next picture that the browser draws.
+  function later () {
+    if (!frame) frame = requestAnimationFrame(show)
+  }
+
+  function show () {
+    frame = 0
+    if (!paused && fresh.length) {
+      const gone = rows.splice(0, Math.max(0, rows.length + fresh.length - MOST))
+      for (const row of gone) row.element.remove()
+      for (const row of fresh) propose(row.event)
+      $('stream').prepend(...fresh.map(render).reverse())
+      rows.push(...fresh)
+      fresh = []
+    }
+    const shown = rows.filter(matches).length
+    let text = heard === 0 ? 'Nothing was heard yet.' : `${shown} shown of ${heard} heard.`
+    if (heard > MOST) text += wanted ? ` The last ${MOST} that match are kept.` : ` The last ${MOST} are kept.`
+    if (paused) text = `Paused; ${missed} since then. ` + text
+    say($('stream-text'), text)
+  }
+
+  function render (row) {
+    const from = nodes.title(row.from)
+    row.element = element('li', {},
+      element('time', { dateTime: row.time.toISOString(), textContent: clock(row.time) }), ' ',
+      Object.assign(isolated(row.event, 120), { className: 'name' }), ' ',
+      element('span', { className: 'from', title: row.from && 'ID ' + visible(row.from) }, 'from ', isolated(from, 40)), ' ',
+      element('code', {}, isolated(row.json || 'no payload', LONGEST), row.more > 0 ? ` and ${row.more} characters more` : ''))
+    row.element.hidden = !matches(row)
+    return row.element
+  }
+
+  // propose offers a name where one is to be typed.
+  function propose (name) {
+    if (names.has(name) || names.size >= NAMES) return
+    names.add(name)
+    $('names').append(element('option', { value: name }))
+  }
+}
+
+const clock = t => t.toTimeString().slice(0, 8) + '.' + String(t.getMilliseconds()).padStart(3, '0')
+
+// listenByName is for a hub of the original mesh, which knows no patterns.
+function listenByName (client) {
+  const names = new Map()
+  client.onState(({ hub }) => { if (hub) $('listen').hidden = !hub.node })
+
+  $('listen').addEventListener('submit', e => {
+    e.preventDefault()
+    const name = $('listen-name').value
+    if (names.has(name) || names.size >= 100) return
+    const wish = () => {} // ** hears it: this is for the hub to know
+    try {
+      if (name.includes('*')) throw new Error('a pattern')
+      client.on(name, wish)
+    } catch (error) {
+      return say($('listen-text'), 'Nobody can listen to this name at such a hub: it is reserved, too long, or a pattern.')
+    }
+    say($('listen-text'), '')
+    $('listen-name').value = ''
+    names.set(name, wish)
+    const off = element('button', { type: 'button', ariaLabel: 'Stop listening to ' + visible(name, 60) }, '×')
+    const item = element('li', {}, isolated(name, 60), off)
+    off.addEventListener('click', () => {
+      client.off(name, wish)
+      names.delete(name)
+      item.remove()
+      $('listen-name').focus()
+    })
+    $('listening').append(item)
+  })
+}
