@@ -22,10 +22,11 @@ const (
 	MeshNode     = "mesh-node.js"
 )
 
-// browserPeer takes the version of engine.io-client, or meshPage.
+// browserPeer takes the version of engine.io-client, or meshPage. visitorPeer takes nothing.
 const (
 	browserPeer = "browser.js"
 	meshPage    = "mesh"
+	visitorPeer = "visitor.js"
 )
 
 // RunNode runs a script of the folder node, until Kill or until ctx ends. It installs the npm packages first if need be.
