@@ -110,6 +110,7 @@ func TestPage(t *testing.T) {
 	v := startVisitor(t)
 	for name, test := range map[string]func(*testing.T, visitor){
 		"of a Go hub": testPageOfAGoHub, "of a hub with auth": testPageAsksForUserAndPassword, "of a hub that restarts": testPageReturnsToItsHub,
+		"of a hub with permissions": testPageSaysWhatItMayNot,
 		"on a Node hub": testPageOnANodeHub, "fits": testPageFitsEveryWidth, "by keyboard": testPageByKeyboard,
 		"its JSON and patterns": testPageTellsWhereJSONIsWrong,
 	} {
@@ -324,6 +325,20 @@ func testPageAsksForUserAndPassword(t *testing.T, v visitor) {
 	page.see(t, "#state", "Connected, websocket")
 	page.run(t, "await page.locator('#sign-in').waitFor({ state: 'hidden' })")
 	require.NotContains(t, string(page.run(t, "return page.content()")), password)
+}
+
+func testPageSaysWhatItMayNot(t *testing.T, v visitor) {
+	hub := startGoHub(t, mesh.Options{Permit: func(_ mesh.PeerInfo, a mesh.Action, event string) bool {
+		return a == mesh.MayListen || event == "permitted"
+	}})
+	page := v.visit(t, "http://"+hub.Addr(), nil)
+	page.see(t, "#state", "Connected, websocket")
+	page.see(t, "#nodes-text", "The hub does not tell who is there: ")
+	page.fill(t, "#emit", "Event", "secret")
+	page.click(t, "Emit")
+	page.see(t, "#emit-text", "The hub refuses secret: may-not-emit.")
+	hub.emit(t, "permitted", "1")
+	page.see(t, "#stream li", "permitted from the hub")
 }
 
 func testPageReturnsToItsHub(t *testing.T, v visitor) {
