@@ -169,6 +169,7 @@ func (n *Node) end(cause error) {
 	n.mu.Lock()
 	n.err = cause
 	n.mu.Unlock()
+	n.opts.Logger.Info("mesh: node ended", "role", string(n.Role()), "id", n.id)
 	close(n.done)
 }
 

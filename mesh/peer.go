@@ -127,7 +127,13 @@ func (p *peer) receiveElsewhere(ctx context.Context, m engineio.Message) (goesOn
 // left is no part of its caller, whose stack an idle peer keeps.
 //
 //go:noinline
-func (p *peer) left(err error) { p.log().Debug("mesh: peer left", "error", err) }
+func (p *peer) left(err error) {
+	level := slog.LevelDebug // whoever was never admitted is nobody's peer: a scanner of ports, perhaps
+	if p.admitted {
+		level = slog.LevelInfo
+	}
+	p.log().Log(context.Background(), level, "mesh: peer left", "error", err)
+}
 
 // receive deals with one message. It returns false if the session is to end.
 func (p *peer) receive(ctx context.Context, m engineio.Message) bool {
@@ -328,7 +334,7 @@ func (p *peer) admit() {
 		h := hello{V: protocol.Version, ID: p.id, Hub: p.hub.node.id, Name: p.hub.name}
 		_ = p.sock.TryWrite(reserved(protocol.NameHello, h))
 	}
-	p.log().Debug("mesh: peer admitted", "negotiated", p.negotiated)
+	p.log().Info("mesh: peer admitted", "negotiated", p.negotiated, "transport", p.sock.Transport(), "revision", p.sock.Revision())
 }
 
 // banish makes a peer mute and deaf. It is not closed at once, because a client of the original's comes back at once.

@@ -1,0 +1,42 @@
+package mesh_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/mesh"
+)
+
+// TestTheLogTellsOnceWhatAnOperatorWantsToKnow follows a hub and its peers from beginning to end.
+func TestTheLogTellsOnceWhatAnOperatorWantsToKnow(t *testing.T) {
+	var logs, own logBuffer
+	hub := listen(t, mesh.Options{Authorize: mesh.Pair("ann", "s3cret"), Logger: logs.logger()})
+	_, err := mesh.Connect(testContext(t), &mesh.Options{Addr: hub.URL(), User: "ann", Password: "gu3ss"})
+	require.Error(t, err)
+	c := connect(t, hub, mesh.Options{User: "ann", Password: "s3cret", Name: "a name", Logger: own.logger()})
+	for range 10 {
+		require.NoError(t, c.Emit("e", "a text"))
+	}
+	flush(t, c)
+	require.NoError(t, c.Close())
+	eventually(t, "the peer is gone", func() bool { return strings.Contains(logs.String(), "peer left") && len(hub.Sessions()) == 0 })
+	require.NoError(t, hub.Close())
+
+	for said, b := range map[string]*logBuffer{
+		`level=INFO msg="mesh: listening" addr=`:                     &logs,
+		`level=WARN msg="mesh: peer refused" peer=`:                  &logs,
+		`level=INFO msg="mesh: peer admitted" peer=` + c.ID():        &logs,
+		`level=INFO msg="mesh: peer left" peer=` + c.ID():            &logs,
+		`level=INFO msg="mesh: node ended" role=hub`:                 &logs,
+		`level=INFO msg="mesh: connected" addr=` + hub.Addr():        &own,
+		`level=INFO msg="mesh: node ended" role=client id=` + c.ID(): &own,
+	} {
+		require.Equal(t, 1, strings.Count(b.String(), said), "%s in:\n%s", said, b.String())
+	}
+	for _, word := range []string{"s3cret", "gu3ss", "a text"} {
+		require.NotContains(t, logs.String()+own.String(), word)
+	}
+	require.NotContains(t, logs.String()+own.String(), "level=ERROR")
+}
