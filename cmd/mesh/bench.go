@@ -191,7 +191,7 @@ func findHub(ctx context.Context, opts *mesh.Options) (t loadgen.Target, nodeHub
 	if u.Scheme != "http" {
 		return t, false, errors.New("a load has no TLS: give the address of the hub itself, not that of the proxy before it")
 	}
-	return loadgen.Target{Host: u.Host, Path: u.Path, Revision: 3}, info.Node, nil
+	return loadgen.Target{Host: u.Host, Path: u.Path, Revision: 3, Token: opts.Token}, info.Node, nil
 }
 
 // packets are what a load says to a hub.

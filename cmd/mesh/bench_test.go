@@ -44,6 +44,17 @@ func TestBenchMeasuresARunningHub(t *testing.T) {
 	require.Contains(t, stderr, "refused this node", "and not as many deliveries as are missing")
 }
 
+func TestBenchPresentsAToken(t *testing.T) {
+	env := []string{"MESH_TOKEN=s3cret"}
+	url := spawn(t, env, "listen", "--addr", anyPort).is().url
+	stdout, stderr, code := execute(t, env, "bench", "--json", "--addr", url, "--duration", "200ms", "--rate", "100", "--subscribers", "2",
+		"--transports", "websocket,polling")
+	require.Zero(t, code, stderr)
+	var got benchReport
+	require.NoError(t, json.Unmarshal([]byte(stdout), &got))
+	require.Equal(t, 40, got.Received)
+}
+
 func TestBenchEndsWithWhatItHasWhenInterrupted(t *testing.T) {
 	url := spawn(t, nil, "listen", "--addr", anyPort).is().url
 	p := spawn(t, nil, "bench", "--addr", url, "--duration", "1h", "--json", "--rate", "0", "--subscribers", "2")

@@ -114,7 +114,9 @@ func (f *insideFlags) show(ctx context.Context, node *mesh.Node, opts *mesh.Opti
 	if f.own == nil {
 		f.mux.Handle("GET "+f.path, handler)
 		if node.Role() == mesh.Hub {
-			logs.notice("metrics at http://"+node.Addr()+f.path, "url", "http://"+node.Addr()+f.path)
+			scheme, _, _ := strings.Cut(node.URL(), "://") // a hub may have TLS
+			where := scheme + "://" + node.Addr() + f.path
+			logs.notice("metrics at "+where, "url", where)
 		} else {
 			logs.notice("no metrics, because this node is no hub: --metrics-addr serves them in any role")
 		}
@@ -160,18 +162,22 @@ func health(ctx context.Context, node *mesh.Node) http.HandlerFunc {
 	}
 }
 
-// guard asks for what the hub's peers have to present, by HTTP's basic authentication, if they have to.
+// guard asks for what the hub's peers have to present, if they have to: user and password by HTTP's basic
+// authentication, or a token as its bearer.
 func guard(opts *mesh.Options, h http.Handler) http.Handler {
 	if opts.Authorize == nil {
 		return h
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		user, password, _ := r.BasicAuth()
-		err := opts.Authorize(r.Context(), mesh.Credentials{User: user, Password: password, RemoteAddr: r.RemoteAddr})
-		if err != nil {
-			opts.Logger.Warn("mesh: metrics refused: wrong user or password", "remote", r.RemoteAddr)
+		c := mesh.Credentials{RemoteAddr: r.RemoteAddr}
+		c.User, c.Password, _ = r.BasicAuth()
+		if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+			c.Token = token
+		}
+		if err := opts.Authorize(r.Context(), c); err != nil {
+			opts.Logger.Warn("mesh: metrics refused", "remote", r.RemoteAddr)
 			w.Header().Set("WWW-Authenticate", `Basic realm="mesh"`)
-			http.Error(w, "user or password refused", http.StatusUnauthorized)
+			http.Error(w, "refused", http.StatusUnauthorized)
 			return
 		}
 		h.ServeHTTP(w, r)

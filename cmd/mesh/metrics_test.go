@@ -80,6 +80,18 @@ func TestMetricsAreForThoseWhomTheHubAdmits(t *testing.T) {
 		require.Equal(t, c.want == 200, strings.Contains(body, "mesh_peers"))
 		require.NotContains(t, body, "s3cret")
 	}
+	bearer := spawn(t, []string{"MESH_TOKEN=s3cret"}, "listen", "--addr", anyPort, "--metrics", "/metrics")
+	base = strings.TrimSuffix(bearer.is().url, "/engine.io/")
+	bearer.says("metrics at ")
+	for token, want := range map[string]int{"": 401, "Bearer guess": 401, "s3cret": 401, "Bearer s3cret": 200} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/metrics", nil)
+		require.NoError(t, err)
+		req.Header.Set("Authorization", token)
+		resp, err := (&http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, want, resp.StatusCode, token)
+	}
 	log := hub.interrupt(os.Interrupt)
 	require.Contains(t, log, "metrics refused")
 	require.NotContains(t, log, "s3cret")

@@ -157,7 +157,7 @@ func openWebSocket(ctx context.Context, t Target, sid string) (conn *net.TCPConn
 		}
 	}()
 	if _, err = fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", t.uri("websocket", sid), t.Host); err != nil {
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n", t.uri("websocket", sid), t.Host, t.authorization()); err != nil {
 		return nil, h, nil, err
 	}
 	in := bufio.NewReaderSize(c, 1<<10)

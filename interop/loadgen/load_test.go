@@ -28,7 +28,7 @@ func serve(t *testing.T, h engineio.HandlerFunc, opts engineio.ServerOptions) (r
 		web.Close()
 	})
 	host := strings.TrimPrefix(web.URL, "http://")
-	return Target{host, "/engine.io/", 3}, Target{host, "/engine.io/", 4}
+	return Target{Host: host, Path: "/engine.io/", Revision: 3}, Target{Host: host, Path: "/engine.io/", Revision: 4}
 }
 
 func sendBack(ctx context.Context, s *engineio.Socket) {
@@ -217,7 +217,7 @@ func TestWhatTheServerDoesWrongIsSaid(t *testing.T) {
 		http.Error(w, "full", http.StatusServiceUnavailable)
 	}))
 	defer refusing.Close()
-	target := Target{strings.TrimPrefix(refusing.URL, "http://"), "/engine.io/", 4}
+	target := Target{Host: strings.TrimPrefix(refusing.URL, "http://"), Path: "/engine.io/", Revision: 4}
 	_, err := Open(t.Context(), target, Options{Connections: 3})
 	require.ErrorContains(t, err, "of 3: WebSocket handshake: 503 Service Unavailable: full")
 	_, err = EchoPolling(t.Context(), target, EchoOptions{Connections: 1, Duration: time.Second})
@@ -228,7 +228,7 @@ func TestWhatTheServerDoesWrongIsSaid(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, l.Close())
-	_, err = Open(t.Context(), Target{l.Addr().String(), "/", 4}, Options{Connections: 1})
+	_, err = Open(t.Context(), Target{Host: l.Addr().String(), Path: "/", Revision: 4}, Options{Connections: 1})
 	require.ErrorContains(t, err, "connection refused")
 
 	_, leaving := serve(t, func(ctx context.Context, s *engineio.Socket) { _, _ = s.Read(ctx) }, engineio.ServerOptions{})
@@ -242,6 +242,6 @@ func TestWhatTheServerDoesWrongIsSaid(t *testing.T) {
 func TestConnectionsAreBoundedByOpenFiles(t *testing.T) {
 	limit, err := RaiseFileLimit()
 	require.NoError(t, err)
-	_, err = Open(t.Context(), Target{"127.0.0.1:1", "/", 4}, Options{Connections: limit})
+	_, err = Open(t.Context(), Target{Host: "127.0.0.1:1", Path: "/", Revision: 4}, Options{Connections: limit})
 	require.ErrorContains(t, err, "start two processes")
 }

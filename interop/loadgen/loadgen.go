@@ -19,6 +19,7 @@ type Target struct {
 	Host     string // host:port
 	Path     string // of Engine.IO, such as /engine.io/
 	Revision int    // of the protocol: 3 or 4
+	Token    string // goes along with each request, as Authorization: Bearer; empty for none
 }
 
 // Rate is what a load came to.
@@ -46,6 +47,14 @@ func (t Target) dial(ctx context.Context) (net.Conn, error) {
 	}
 	_ = conn.SetDeadline(time.Now().Add(dialTimeout)) // a broken connection fails by itself
 	return conn, nil
+}
+
+// authorization is the header field that carries the token.
+func (t Target) authorization() string {
+	if t.Token == "" {
+		return ""
+	}
+	return "Authorization: Bearer " + t.Token + "\r\n"
 }
 
 // uri is what the request of a transport asks for. sid is empty at a handshake.

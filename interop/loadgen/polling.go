@@ -70,7 +70,7 @@ func (p *poller) do(method, body string) ([]byte, error) {
 	if p.text {
 		uri += "&b64=1"
 	}
-	b := fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: %s\r\n", method, uri, p.t.Host)
+	b := fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: %s\r\n%s", method, uri, p.t.Host, p.t.authorization())
 	if method == http.MethodPost {
 		b = fmt.Appendf(b, "Content-Type: text/plain; charset=UTF-8\r\nContent-Length: %d\r\n", len(body))
 	}

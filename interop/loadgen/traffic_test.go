@@ -109,7 +109,7 @@ func TestTrafficKeepsItsSessions(t *testing.T) {
 }
 
 func TestTrafficAgainstNoServer(t *testing.T) {
-	_, err := Traffic(t.Context(), Target{"127.0.0.1:1", "/engine.io/", 3}, numbered(TrafficOptions{Publishers: 1, Subscribers: 1, Rate: 1, Duration: time.Second}))
+	_, err := Traffic(t.Context(), Target{Host: "127.0.0.1:1", Path: "/engine.io/", Revision: 3}, numbered(TrafficOptions{Publishers: 1, Subscribers: 1, Rate: 1, Duration: time.Second}))
 	require.ErrorContains(t, err, "connection 1 of 1")
 	_, err = Traffic(t.Context(), Target{}, numbered(TrafficOptions{Publishers: 1 << 30, Subscribers: 1}))
 	require.ErrorContains(t, err, "start two processes")
