@@ -1,7 +1,9 @@
 package metrics
 
 import (
+	"os"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -26,4 +28,20 @@ func TestEveryCounterOfStatsIsShownOnce(t *testing.T) {
 		}
 		require.EqualValues(t, 7, sum, field.Name)
 	}
+}
+
+func TestReasonsAreThoseOfThePage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/metrics.md")
+	require.NoError(t, err)
+	_, table, found := strings.Cut(string(page), "| `reason` | |\n|---|---|\n")
+	require.True(t, found)
+	table, _, _ = strings.Cut(table, "\n\n")
+	var documented, shown []string
+	for row := range strings.Lines(table) {
+		documented = append(documented, strings.Split(row, "`")[1])
+	}
+	for _, r := range reasons {
+		shown = append(shown, r.name)
+	}
+	require.Equal(t, shown, documented)
 }
