@@ -45,11 +45,6 @@ serve({
     let release
     const answer = function (error, result) {
       report(Object.assign({ id, event: error ? 'refused' : 'answered', result }, describe(error)))
-      if (error || !wanted) return
-      release = burst(wanted, true, function (text) {
-        sent++
-        node.client.emit(name, { text })
-      })
     }
     node.client = node.global ? node.global.connect(options, answer) : node.connect(options, answer)
     if (node.watched !== node.client) {
@@ -63,6 +58,13 @@ serve({
       })
     }
     node.early.forEach(listen => listen())
+    // At once: the hub's answer may come behind the upgrade.
+    if (wanted) {
+      release = burst(wanted, true, function (text) {
+        sent++
+        node.client.emit(name, { text })
+      })
+    }
   },
 
   on ({ id, name, once }) {
