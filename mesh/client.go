@@ -269,9 +269,9 @@ var emptyObject = json.RawMessage("{}")
 
 // encode appends the packet that carries an event to a hub. A Node hub would die of a payload that is null or absent.
 func (c *client) encode(dst []byte, conn *conn, e pending) []byte {
-	p := protocol.Packet{Event: e.event, Payload: e.payload, RID: e.rid}
+	p := protocol.Packet{Event: e.event, Payload: e.payload, RID: e.rid, N: c.written + 1}
 	if !conn.native {
-		p.RID = ""
+		p.RID, p.N = "", 0
 		if len(e.payload) == 0 || string(e.payload) == "null" {
 			p.Payload = emptyObject
 		}

@@ -74,6 +74,7 @@ func (c *client) handOver(h *hub) {
 		<-news
 		c.mu.Lock()
 	}
+	c.node.numbered.Store(c.written) // it goes on counting
 	for ; !c.out.empty(); c.out.pop() {
 		next := c.out.front()
 		if err := h.emit(next.event, next.payload, next.rid); err != nil { // as if it had been emitted just now

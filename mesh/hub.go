@@ -152,7 +152,7 @@ func (h *hub) emit(event string, payload json.RawMessage, rid string) error {
 	if rid != "" && !h.heard(event, nil) {
 		return ErrNoListener
 	}
-	h.route([]Event{{Name: event, Payload: payload, From: h.node.id}}, nil)
+	h.route([]routed{{Event{Name: event, Payload: payload, From: h.node.id}, h.node.numbered.Add(1)}}, nil)
 	return nil
 }
 

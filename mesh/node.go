@@ -41,6 +41,7 @@ type Node struct {
 	addr atomic.Pointer[address] // never nil
 
 	counters counters
+	numbered atomic.Uint64 // the number of the last event that the node has emitted as the hub
 	closed   atomic.Bool
 
 	mu  sync.Mutex

@@ -38,6 +38,7 @@ type peer struct {
 	admitted  bool
 
 	parser    protocol.Parser
+	numbered  uint64     // the number of its last event, if the hub numbers them
 	gathered  *gathering // nil if nothing is
 	met       bool
 	present   bool      // others were told that it has joined
@@ -187,7 +188,7 @@ func (p *peer) takeEvent(packet *protocol.Packet, size int) {
 	case !p.may(MayEmit, packet.Event):
 		p.refuseEvent(RuleMayNotEmit, packet.Event)
 	default:
-		p.gather(Event{Name: packet.Event, Payload: packet.Payload, From: p.id})
+		p.gather(routed{Event{Name: packet.Event, Payload: packet.Payload, From: p.id}, p.numberOf(packet.N)})
 		if packet.RID == "" || p.hub.heard(packet.Event, p) {
 			return
 		}
@@ -195,6 +196,16 @@ func (p *peer) takeEvent(packet *protocol.Packet, size int) {
 	if packet.RID != "" && p.negotiated {
 		p.reply(protocol.NameUnheard, unheard{RID: packet.RID})
 	}
+}
+
+// numberOf returns the number of an event, which is the peer's own if it speaks the extensions: it goes on counting at the
+// next hub.
+func (p *peer) numberOf(own uint64) uint64 {
+	if p.negotiated {
+		return own
+	}
+	p.numbered++
+	return p.numbered
 }
 
 // slowDown has a peer wait that sends more than it may, once what it sent before was dealt with. It returns false if the

@@ -352,9 +352,9 @@ func TestRequestsOnTheWire(t *testing.T) {
 	w.send(offer(testKey, ""), table("mesh::reply-w"))
 	require.Contains(t, w.next(), "$mesh.hello")
 	w.send(`{"event":"sum","payload":{"rid":"r1","reply":"reply-w","data":[1,2]},"rid":"r1"}`)
-	require.Equal(t, `{"event":"reply-w","payload":{"rid":"r1","data":{ "sum":3}},"from":"`+hub.ID()+`"}`, w.next())
+	require.Equal(t, `{"event":"reply-w","payload":{"rid":"r1","data":{ "sum":3}},"from":"`+hub.ID()+`","n":1}`, w.next())
 	w.send(`{"event":"sum","payload":{"rid":[1, {}],"reply":"reply-w"}}`)
-	require.Equal(t, `{"event":"reply-w","payload":{"rid":[1, {}],"error":"of what?"},"from":"`+hub.ID()+`"}`, w.next())
+	require.Equal(t, `{"event":"reply-w","payload":{"rid":[1, {}],"error":"of what?"},"from":"`+hub.ID()+`","n":2}`, w.next())
 
 	w.send(`{"event":"unheard","payload":{},"rid":"r2"}`, `{"event":"$mesh.unheard","payload":{},"rid":"r2"}`, `{"event":"unheard","payload":{}}`,
 		`{"event":"unheard","payload":{},"rid":""}`, `{"event":"unheard","payload":{},"rid":5}`, `{"event":"unheard","rid":"`+strings.Repeat("x", 200)+`"}`)

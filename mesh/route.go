@@ -9,6 +9,12 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
+// routed is an event on its way to peers.
+type routed struct {
+	Event
+	n uint64 // its number among those of its emitter; 0 if it has none
+}
+
 // routing is the memory of one route, so that it can be used again.
 type routing struct {
 	search search[*peer]
@@ -22,7 +28,7 @@ type routing struct {
 
 // route sends events to every peer that wants them, except sender, which is nil for the hub's own events. However many
 // get an event, it is encoded at most twice: for peers that speak the extensions, and for the others.
-func (h *hub) route(events []Event, sender *peer) {
+func (h *hub) route(events []routed, sender *peer) {
 	r := h.routings.Get().(*routing)
 	defer h.recycle(r)
 	for len(events) > 0 {
@@ -37,7 +43,7 @@ func (h *hub) route(events []Event, sender *peer) {
 
 // deliver sends events of one name. Those who get them get all of them at once, because what a delivery costs is nearly
 // all in going to the peer: the more there are, the less of it is in the processor's caches.
-func (h *hub) deliver(r *routing, events []Event, sender *peer) {
+func (h *hub) deliver(r *routing, events []routed, sender *peer) {
 	defer r.reset()
 	name := events[0].Name
 	h.interest.find(name, &r.search)
@@ -125,10 +131,10 @@ const maxSparePacket = 256 << 10
 // encode returns the packet that carries an event, ready to be shared. To a peer that speaks the extensions the payload
 // goes byte for byte, and the sender beside it. Others get what the original's hub sends: the sender in the payload,
 // except in events of the hub's own; and ASCII only, which all dialects of Engine.IO agree on.
-func (r *routing) encode(e *Event, sender *peer, native bool) engineio.Message {
+func (r *routing) encode(e *routed, sender *peer, native bool) engineio.Message {
 	p := protocol.Packet{Event: e.Name, Payload: e.Payload}
 	if native {
-		p.From = e.From
+		p.From, p.N = e.From, e.n
 	} else if sender != nil {
 		r.inner = protocol.AppendWithID(r.inner[:0], e.Payload, e.From)
 		p.Payload = r.inner
@@ -150,7 +156,7 @@ func (r *routing) serves(number int) bool {
 
 // gathering holds the events that a peer has sent in a row, and that are still to be routed.
 type gathering struct {
-	events []Event
+	events []routed
 	size   int    // bytes
 	read   int    // bytes of the packets
 	buf    []byte // what the packets stand in, but for the first; the events' payloads are in there
@@ -186,7 +192,7 @@ func (p *peer) room() []byte {
 }
 
 // gather notes an event for dispatch.
-func (p *peer) gather(e Event) {
+func (p *peer) gather(e routed) {
 	if p.gathered == nil {
 		g := gatherings.Get().(*gathering)
 		if g.rows%measuredRow == 0 {
@@ -225,7 +231,7 @@ func (p *peer) dispatch(more bool) {
 		p.hub.node.counters.fanOut.add(time.Since(g.began))
 	}
 	for _, e := range g.events {
-		p.hub.node.hear(e, true)
+		p.hub.node.hear(e.Event, true)
 	}
 	p.hub.node.counters.received.Add(uint64(len(g.events))) // when they were dealt with, so that Stats never runs ahead
 	p.hub.node.counters.bytesIn.Add(uint64(g.read))

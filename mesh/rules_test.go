@@ -62,7 +62,7 @@ func TestHubIntroducesItselfToThoseWhoOffer(t *testing.T) {
 	require.Empty(t, cmp.Diff(map[string]any{"v": 1.0, "id": protocol.ID(testKey), "hub": hub.ID(), "name": "the hub"}, p.Payload))
 
 	require.NoError(t, hub.Emit("e", "é"))
-	require.Equal(t, `{"event":"e","payload":"é","from":"`+hub.ID()+`"}`, w.next())
+	require.Equal(t, `{"event":"e","payload":"é","from":"`+hub.ID()+`","n":1}`, w.next())
 }
 
 func TestReservedPacketsGoOnlyToThoseWhoOffer(t *testing.T) {

@@ -26,7 +26,7 @@ func TestStatsCountEventsAndBytesAtBothEnds(t *testing.T) {
 		heard.next()
 	}
 	flush(t, from)
-	in := uint64(events * len(`{"event":"e","payload":"twenty-one bytes long"}`))
+	in := uint64(events*len(`{"event":"e","payload":"twenty-one bytes long","n":1}`) + len("0")) // the last number is 10
 	out := in + uint64(events*len(`,"from":"`+from.ID()+`"`))
 	after := [3]mesh.Stats{hub.Stats(), from.Stats(), to.Stats()}
 	for i, want := range [3]mesh.Stats{

@@ -17,6 +17,9 @@ const (
 	// MaxID bounds a node's ID, in bytes of UTF-8. The IDs that ID makes have 32, the original's have 20.
 	MaxID = 128
 
+	// MaxNumber bounds Packet.N: JavaScript has no larger whole numbers.
+	MaxNumber = 1<<53 - 1
+
 	// MaxKey bounds the key from which a node's ID is made, in bytes of UTF-8.
 	MaxKey = 128
 

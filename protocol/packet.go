@@ -3,6 +3,7 @@ package protocol
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
 )
 
 // Packet is one packet of the mesh, the body of one Engine.IO message.
@@ -23,6 +24,12 @@ type Packet struct {
 	// event. A hub does not relay it. It is empty if the field is absent, no string, longer than MaxID, or has half a
 	// surrogate pair.
 	RID string
+
+	// N is the number of the event among those that its emitter has emitted: 1, 2, 3 and so on, over the emitter's whole
+	// life. Where an emitter or a listener has moved from one hub to another, it tells what a listener has had already. A
+	// client that offered Hello may set it, and a hub sends it to such clients only. It is 0 if the field is absent, or no
+	// whole number from 1 to MaxNumber.
+	N uint64
 
 	// EventTable is the sender's whole event table as it was written, for ParseEventTable: a hub compares it with the
 	// last one first, since the original's clients repeat it in every packet. It is empty if the field is absent or
@@ -66,8 +73,8 @@ func (r *Parser) Parse(b []byte) (Packet, error) {
 
 // fields are the members of a packet as they were written.
 type fields struct {
-	event, payload, from, rid, table, headers []byte
-	eventAt                                   int
+	event, payload, from, n, rid, table, headers []byte
+	eventAt                                      int
 }
 
 func (r *Parser) parse(b []byte) (Packet, error) {
@@ -92,6 +99,9 @@ func (r *Parser) parse(b []byte) (Packet, error) {
 	p := Packet{Event: event, Payload: f.payload}
 	if f.from != nil {
 		p.From, _ = decode(f.from, MaxID, r.from)
+	}
+	if f.n != nil {
+		p.N = number(f.n)
 	}
 	if f.rid != nil {
 		p.RID, _ = decode(f.rid, MaxID, "")
@@ -131,6 +141,8 @@ func (f *fields) read(b text) (int, error) {
 			f.payload = m.value
 		case m.is("from"):
 			f.from = m.value
+		case m.is("n"):
+			f.n = m.value
 		case m.is("eventTable"):
 			f.table = m.value
 		case m.is("headers"):
@@ -152,7 +164,7 @@ func (r *Parser) readHeaders(raw []byte) Headers {
 	return h
 }
 
-// AppendPacket appends the JSON of p to dst: event, payload, from, rid, eventTable and headers in this order, of which
+// AppendPacket appends the JSON of p to dst: event, payload, from, n, rid, eventTable and headers in this order, of which
 // all but event are left out where p has none. Payload and EventTable must be valid JSON, which AppendPacket does not
 // check; Event, From and RID may be anything, and what is not UTF-8 in them becomes U+FFFD.
 //
@@ -169,6 +181,9 @@ func AppendPacket(dst []byte, p *Packet, ascii bool) []byte {
 	if p.From != "" {
 		dst = appendString(append(dst, `,"from":`...), p.From, ascii)
 	}
+	if p.N != 0 {
+		dst = strconv.AppendUint(append(dst, `,"n":`...), p.N, 10)
+	}
 	if p.RID != "" {
 		dst = appendString(append(dst, `,"rid":`...), p.RID, ascii)
 	}
@@ -179,6 +194,20 @@ func AppendPacket(dst []byte, p *Packet, ascii bool) []byte {
 		dst = p.Headers.appendTo(append(dst, `,"headers":`...), ascii)
 	}
 	return append(dst, '}')
+}
+
+// number returns what is written in digits alone, if it is no more than MaxNumber, and otherwise 0.
+func number(digits []byte) (n uint64) {
+	for _, c := range digits {
+		if c < '0' || c > '9' || len(digits) > 16 {
+			return 0
+		}
+		n = n*10 + uint64(c-'0')
+	}
+	if n > MaxNumber {
+		return 0
+	}
+	return n
 }
 
 func appendRaw(dst, raw []byte, ascii bool) []byte {

@@ -53,6 +53,9 @@ var extensions = []struct {
 	{"hub to a peer that offered",
 		`{"event":"x","payload":[1, 2],"from":"3eb1bd439947eb762998e566ccc2e099"}`,
 		Packet{Event: "x", Payload: raw(`[1, 2]`), From: "3eb1bd439947eb762998e566ccc2e099"}},
+	{"numbered",
+		`{"event":"x","payload":1,"from":"3eb1bd439947eb762998e566ccc2e099","n":9007199254740991}`,
+		Packet{Event: "x", Payload: raw(`1`), From: "3eb1bd439947eb762998e566ccc2e099", N: MaxNumber}},
 	{"request",
 		`{"event":"x","payload":{},"rid":"5c0d9fc5a8a74f7b2d1d1d9a4b6e7f80"}`,
 		Packet{Event: "x", Payload: raw(`{}`), RID: "5c0d9fc5a8a74f7b2d1d1d9a4b6e7f80"}},
@@ -150,6 +153,17 @@ func TestParseDecodesNames(t *testing.T) {
 			require.Equal(t, id, got.From)
 			require.Equal(t, id, got.RID)
 		}
+	}
+}
+
+func TestParseTakesNumbersOfEventsOnly(t *testing.T) {
+	for in, want := range map[string]uint64{
+		`1`: 1, `42`: 42, `9007199254740991`: MaxNumber, // and what is none:
+		`0`: 0, `-1`: 0, `1.0`: 0, `1e3`: 0, `9007199254740992`: 0, `18446744073709551617`: 0, `"1"`: 0, `null`: 0, `[1]`: 0, `{}`: 0,
+	} {
+		p, err := Parse([]byte(`{"event":"x","n":` + in + `}`))
+		require.NoError(t, err, in)
+		require.Equal(t, want, p.N, in)
 	}
 }
 
