@@ -190,8 +190,12 @@ func (c *client) wrote(size int) {
 
 func (c *client) announce() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	h := c.hub
 	c.startPump()
+	c.mu.Unlock()
+	if h != nil {
+		h.announce()
+	}
 }
 
 // stale tells whether the hub has yet to learn what the node wants. The caller holds c.mu.
@@ -320,7 +324,13 @@ func (c *client) flush(ctx context.Context) error {
 		if c.closing {
 			return ErrClosed
 		}
-		if c.heir.Load() != nil { // which has dealt with everything
+		if h := c.heir.Load(); h != nil { // which has dealt with everything
+			c.mu.Unlock()
+			err := h.flush(ctx)
+			c.mu.Lock()
+			if err != nil {
+				return err
+			}
 			return c.confess(told)
 		}
 		conn := c.conn

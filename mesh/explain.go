@@ -100,19 +100,49 @@ func (n *Node) ExplainFrom(ctx context.Context, from, to, event string) (Explana
 	return n.link.explain(ctx, from, to, event)
 }
 
-func (h *hub) explain(_ context.Context, from, to, event string) (Explanation, error) {
-	listener, err := h.lookup(to)
-	if err != nil {
-		return Explanation{}, err
-	}
-	var emitter *peer
+func (h *hub) explain(ctx context.Context, from, to, event string) (Explanation, error) {
+	var refused Rule // what keeps the emitter from emitting
 	if from != "" {
-		if emitter, err = h.lookup(from); err != nil {
+		if emitter, err := h.lookup(from); err == nil {
+			refused = h.mayEmit(emitter, event)
+		} else if v := verdictOf(h.cluster.askAll(ctx, control{Kind: askEmitter, From: from, Event: event})); v != nil {
+			refused = v.Rule
+		} else {
 			return Explanation{}, err
 		}
 	}
-	rule, match := h.decide(from, emitter, listener, event)
-	return Explanation{Delivered: rule == RuleListens, Rule: rule, Match: match}, nil
+	listener, err := h.lookup(to)
+	if err == nil {
+		rule, match := h.decide(from, refused, listener, event)
+		return Explanation{Delivered: rule == RuleListens, Rule: rule, Match: match}, nil
+	}
+	if v := verdictOf(h.cluster.askAll(ctx, control{Kind: askExplain, From: from, To: to, Event: event, Rule: refused})); v != nil {
+		return *v, nil
+	}
+	return Explanation{}, err
+}
+
+// verdictOf returns the answer of the hub that has the node; nil if none has.
+func verdictOf(answers []*control) *Explanation {
+	for _, a := range answers {
+		if a.Verdict != nil {
+			return a.Verdict
+		}
+	}
+	return nil
+}
+
+// mayEmit returns the rule that keeps a peer from emitting an event; "" if none does. nil is the hub itself.
+func (h *hub) mayEmit(p *peer, event string) Rule {
+	switch {
+	case p == nil:
+		return ""
+	case !h.admits(p):
+		return RuleMuted
+	case protocol.Relayed(event) && !p.may(MayEmit, event):
+		return RuleMayNotEmit
+	}
+	return ""
 }
 
 // lookup returns the peer with an ID; nil if that is the hub's own.
@@ -128,18 +158,16 @@ func (h *hub) lookup(id string) (*peer, error) {
 	return nil, ErrUnknownNode
 }
 
-// decide goes through the rules for an event to p, or to the hub itself if that is nil. Without from it is anybody's.
-func (h *hub) decide(from string, emitter, p *peer, event string) (rule Rule, match string) {
+// decide goes through the rules for an event to p, or to the hub itself if that is nil. Without from it is anybody's;
+// refused is what mayEmit says about from.
+func (h *hub) decide(from string, refused Rule, p *peer, event string) (rule Rule, match string) {
 	if !protocol.Relayed(event) {
 		return RuleReserved, ""
 	}
-	if emitter != nil && !h.admits(emitter) {
-		return RuleMuted, ""
+	if refused == RuleMuted || p == nil && refused != "" {
+		return refused, ""
 	}
 	if p == nil {
-		if emitter != nil && !emitter.may(MayEmit, event) {
-			return RuleMayNotEmit, ""
-		}
 		if match = matching(h.node.interests(), event); match == "" {
 			return RuleNoListener, ""
 		}
@@ -153,8 +181,8 @@ func (h *hub) decide(from string, emitter, p *peer, event string) (rule Rule, ma
 		return RuleMuted, ""
 	case from == p.id:
 		return RuleSender, ""
-	case emitter != nil && !emitter.may(MayEmit, event):
-		return RuleMayNotEmit, ""
+	case refused != "":
+		return refused, ""
 	}
 	match = matching(interests, event)
 	switch {

@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"errors"
+	"net"
 	"time"
 )
 
@@ -24,12 +25,16 @@ func (c *client) takeOver(cause error, failed int) bool {
 		return false
 	}
 	h := hubOf(c.node, c.home.path)
+	if err := h.joinOthers(ctx); err != nil {
+		c.node.opts.Logger.Error("mesh: this node cannot take over from the hub: it cannot join the others", "error", err)
+		closeAll(listeners)
+		return false
+	}
 	c.mu.Lock()
 	if c.closing {
 		c.mu.Unlock()
-		for _, l := range listeners {
-			_ = l.Close()
-		}
+		h.cluster.close()
+		closeAll(listeners)
 		return false
 	}
 	c.hub = h
@@ -44,6 +49,12 @@ func (c *client) takeOver(cause error, failed int) bool {
 	info, _ := h.hubInfo()
 	c.report(State{Status: Connected, Role: Hub, Hub: info})
 	return true
+}
+
+func closeAll(listeners []net.Listener) {
+	for _, l := range listeners {
+		_ = l.Close()
+	}
 }
 
 // giveWay takes note of why this node does not become the hub.

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -28,6 +29,7 @@ type hub struct {
 	interest index[*peer]
 	roster   roster
 	refusals refusals
+	cluster  *cluster  // nil without other hubs; fixed before the hub serves
 	routings sync.Pool // of *routing
 	numbers  numbers
 
@@ -49,7 +51,11 @@ func NewHub(opts *Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newHub(o, address{path: addr.path}).node, nil
+	h := newHub(o, address{path: addr.path})
+	if err := h.joinOthers(context.Background()); err != nil {
+		return nil, fmt.Errorf("mesh: join the other hubs: %w", err)
+	}
+	return h.node, nil
 }
 
 func newHub(o Options, addr address) *hub {
@@ -149,16 +155,38 @@ func (h *hub) ServeSocket(ctx context.Context, s *engineio.Socket) {
 }
 
 func (h *hub) emit(event string, payload json.RawMessage, rid string) error {
+	var from source
 	if rid != "" && !h.heard(event, nil) {
-		return ErrNoListener
+		if h.cluster == nil {
+			return ErrNoListener
+		}
+		from.unheard = func() { h.node.inbox.fail(rid, ErrNoListener) }
 	}
-	h.route([]routed{{Event{Name: event, Payload: payload, From: h.node.id}, h.node.numbered.Add(1)}}, nil)
+	h.route([]routed{{Event{Name: event, Payload: payload, From: h.node.id}, h.node.numbered.Add(1)}}, from)
 	return nil
 }
 
-func (h *hub) announce() {} // what the hub wants it finds in its own index
+// announce tells the other hubs. What the hub itself wants of its peers it finds in its own index.
+func (h *hub) announce() {
+	if h.cluster == nil {
+		return
+	}
+	h.cluster.own.Lock()
+	defer h.cluster.own.Unlock()
+	now := h.node.interests()
+	add, remove := difference(h.cluster.interests, now)
+	h.cluster.interests = now
+	h.cluster.want(add, remove)
+}
 
-func (h *hub) flush(context.Context) error { return nil } // Emit has done it
+// flush has the other hubs deal with what was emitted. The hub's own peers have it in their queues.
+func (h *hub) flush(ctx context.Context) error {
+	h.cluster.sync(ctx)
+	if h.cluster != nil && ctx.Err() != nil {
+		return fmt.Errorf("mesh: flush: %w", context.Cause(ctx))
+	}
+	return nil
+}
 
 func (h *hub) hubInfo() (HubInfo, bool) { return HubInfo{ID: h.node.id, Name: h.name}, true }
 
@@ -171,6 +199,7 @@ func (h *hub) close() {
 		h.serving.Wait()
 	}
 	_ = h.server.Close()
+	h.cluster.close()
 }
 
 // numbers gives small numbers to peers, so that a set of peers can be a few words of bits.

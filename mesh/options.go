@@ -73,6 +73,10 @@ type Options struct {
 	// NoAutoheal keeps a node that Start made a client from becoming the hub when the hub has died. See Start.
 	NoAutoheal bool
 
+	// Backplane joins a hub with others into one mesh: LocalBackplane, or package natsbackplane. Their peers are then those
+	// of one mesh. A client does not use it, unless it becomes the hub. Default: none, the hub is the only one.
+	Backplane Backplane
+
 	// Permit decides what a peer of a hub may do: with MayEmit whether the hub takes an event from it, with MayListen
 	// whether it sends one to it, however the peer came to listen: a pattern is narrowed to what is permitted. It is
 	// asked with MayEmit for the questions $mesh.nodes and $mesh.explain, too. It is not asked about the hub itself.

@@ -160,7 +160,10 @@ func (p *peer) receive(ctx context.Context, m engineio.Message) bool {
 		return false
 	}
 	if len(packet.EventTable) > 0 {
-		p.readTable(packet.EventTable)
+		if version := p.readTable(packet.EventTable); version > 0 {
+			p.dispatch(false)
+			p.hub.cluster.await(ctx, version)
+		}
 	}
 	if !p.present {
 		p.appear() // with its first table
@@ -188,7 +191,12 @@ func (p *peer) takeEvent(packet *protocol.Packet, size int) {
 	case !p.may(MayEmit, packet.Event):
 		p.refuseEvent(RuleMayNotEmit, packet.Event)
 	default:
-		p.gather(routed{Event{Name: packet.Event, Payload: packet.Payload, From: p.id}, p.numberOf(packet.N)})
+		e := routed{Event{Name: packet.Event, Payload: packet.Payload, From: p.id}, p.numberOf(packet.N)}
+		if packet.RID != "" && p.hub.cluster != nil && p.hub.cluster.met.Load() && !p.hub.heard(packet.Event, p) {
+			p.request(e, packet.RID, size)
+			return
+		}
+		p.gather(e)
 		if packet.RID == "" || p.hub.heard(packet.Event, p) {
 			return
 		}
@@ -196,6 +204,18 @@ func (p *peer) takeEvent(packet *protocol.Packet, size int) {
 	if packet.RID != "" && p.negotiated {
 		p.reply(protocol.NameUnheard, unheard{RID: packet.RID})
 	}
+}
+
+// request sends an event that nobody listens to here to the other hubs, and tells the peer if nobody does there either.
+func (p *peer) request(e routed, rid string, size int) {
+	p.dispatch(false)
+	p.hub.route([]routed{e}, source{peer: p, unheard: func() {
+		if p.negotiated {
+			p.reply(protocol.NameUnheard, unheard{RID: rid})
+		}
+	}})
+	p.hub.node.counters.received.Add(1)
+	p.hub.node.counters.bytesIn.Add(uint64(size))
 }
 
 // numberOf returns the number of an event, which is the peer's own if it speaks the extensions: it goes on counting at the
@@ -378,9 +398,11 @@ func (p *peer) overflow() {
 
 // readTable takes over an event table. The original's clients repeat theirs in every packet, so that most are those of
 // the packet before, byte for byte.
-func (p *peer) readTable(raw []byte) {
+//
+// What it returns is for cluster.await: the other hubs have to know before the peer's next packet is dealt with.
+func (p *peer) readTable(raw []byte) (version uint64) {
 	if bytes.Equal(raw, p.table) {
-		return
+		return 0
 	}
 	if len(raw) <= protocol.MaxTableBytes {
 		p.setTable(bytes.Clone(raw)) // also if it is faulty: it would be in the next packet again
@@ -388,7 +410,7 @@ func (p *peer) readTable(raw []byte) {
 	t, err := protocol.ParseEventTable(raw)
 	if err != nil {
 		p.refuse(RuleBadTable, "error", err)
-		return
+		return 0
 	}
 	var wanted []string
 	var silent map[string]struct{}
@@ -414,11 +436,11 @@ func (p *peer) readTable(raw []byte) {
 	if !patterns {
 		silent = nil
 	}
-	p.setInterests(slices.Compact(wanted), silent)
+	return p.setInterests(slices.Compact(wanted), silent)
 }
 
-// setInterests brings the index up to date.
-func (p *peer) setInterests(wanted []string, silent map[string]struct{}) {
+// setInterests brings the index up to date, and the other hubs.
+func (p *peer) setInterests(wanted []string, silent map[string]struct{}) (version uint64) {
 	if silent == nil {
 		p.silent.Store(nil)
 	} else {
@@ -428,7 +450,9 @@ func (p *peer) setInterests(wanted []string, silent map[string]struct{}) {
 	if len(add)+len(remove) > 0 {
 		p.hub.interest.update(p, add, remove)
 		p.noteInterests(wanted)
+		version = p.hub.cluster.want(add, remove)
 	}
+	return version
 }
 
 // difference returns what is only in b, and what is only in a. Both are sorted and without duplicates.

@@ -21,6 +21,9 @@ type NodeInfo struct {
 	ID   string `json:"id"`
 	Name string `json:"name,omitempty"` // the node's Options.Name
 	Role Role   `json:"role"`
+	// Hub is the ID of the hub that a client is connected to. A client that moves joins at the new one before it leaves
+	// the other.
+	Hub string `json:"hub,omitempty"`
 	// Addr is the address that a client connected from, or that of a proxy in front of the hub; of a hub where it
 	// listens, empty if it has no listener of its own.
 	Addr string `json:"addr,omitempty"`
@@ -127,6 +130,7 @@ func (p *peer) vanish() {
 	r := &p.hub.roster
 	r.mu.Lock()
 	delete(r.watchers, p)
+	p.hub.listenForOthers()
 	back := r.ids[p.id] != p
 	r.mu.Unlock()
 	if p.present && !back {
@@ -140,24 +144,13 @@ func (h *hub) tell(event string, about *peer) {
 	own := *h.node.emitter.presence.Load()
 	r := &h.roster
 	r.mu.Lock()
-	if len(own) == 0 && len(r.watchers) == 0 {
+	if len(own) == 0 && len(r.watchers) == 0 && h.cluster == nil {
 		r.mu.Unlock()
 		return
 	}
-	info, err := json.Marshal(r.describe(about))
-	if err != nil {
-		panic(err) // strings, numbers and times
-	}
-	var slow []*peer
-	if len(r.watchers) > 0 {
-		// Written with the roster locked: nobody may be told that a node is there after having been told that it has left.
-		m := []engineio.Message{engineio.Prepare(reserved(event, json.RawMessage(info)))}
-		for p := range r.watchers {
-			if p != about && !p.offer(m) {
-				slow = append(slow, p)
-			}
-		}
-	}
+	info := encodeInfo(h.describe(about))
+	slow := r.notify(event, info, about)
+	h.cluster.tell(event, info)
 	r.mu.Unlock()
 	for _, p := range slow {
 		p.overflow()
@@ -165,15 +158,49 @@ func (h *hub) tell(event string, about *peer) {
 	h.node.notice(event, info)
 }
 
+// pass tells those who watch about a node of another hub, or about that hub.
+func (h *hub) pass(event string, info json.RawMessage) {
+	h.roster.mu.Lock()
+	slow := h.roster.notify(event, info, nil)
+	h.roster.mu.Unlock()
+	for _, p := range slow {
+		p.overflow()
+	}
+	h.node.notice(event, info)
+}
+
+// notify tells peers about another one, or about a node of another hub, and returns those whose queue is full. The caller
+// holds r.mu: nobody may be told that a node is there after having been told that it has left.
+func (r *roster) notify(event string, info json.RawMessage, about *peer) (slow []*peer) {
+	if len(r.watchers) == 0 {
+		return nil
+	}
+	m := []engineio.Message{engineio.Prepare(reserved(event, info))}
+	for p := range r.watchers {
+		if p != about && !p.offer(m) {
+			slow = append(slow, p)
+		}
+	}
+	return slow
+}
+
+func encodeInfo(info NodeInfo) json.RawMessage {
+	raw, err := json.Marshal(info)
+	if err != nil {
+		panic(err) // strings, numbers and times
+	}
+	return raw
+}
+
 // offer queues messages for a peer. It returns false if the queue is full.
 func (p *peer) offer(m []engineio.Message) bool {
 	return !errors.Is(p.sock.TryWrite(m...), engineio.ErrQueueFull)
 }
 
-// describe returns what is told of a peer. The caller holds r.mu.
-func (r *roster) describe(p *peer) NodeInfo {
+// describe returns what is told of a peer. The caller holds h.roster.mu.
+func (h *hub) describe(p *peer) NodeInfo {
 	info := NodeInfo{
-		ID: p.id, Name: p.name, Role: Client, Negotiated: p.negotiated, Muted: !p.admitted,
+		ID: p.id, Name: p.name, Role: Client, Hub: h.node.id, Negotiated: p.negotiated, Muted: !p.admitted,
 		Transport: p.sock.Transport(), Revision: p.sock.Revision(),
 		Since: stamp(p.since), LastSeen: stamp(p.sock.LastHeartbeat()),
 	}
@@ -241,7 +268,7 @@ func (h *hub) page(after, limit int, take func(NodeInfo) (goesOn bool)) (next in
 			return i
 		}
 		given++
-		if !take(r.describe(p)) {
+		if !take(h.describe(p)) {
 			return i + 1
 		}
 	}
@@ -252,7 +279,7 @@ func (h *hub) page(after, limit int, take func(NodeInfo) (goesOn bool)) (next in
 type (
 	nodesQuestion struct {
 		RID   json.RawMessage `json:"rid,omitempty"`
-		After int             `json:"after,omitempty"`
+		After int64           `json:"after,omitempty"`
 		Limit int             `json:"limit,omitempty"`
 		Watch *bool           `json:"watch,omitempty"`
 	}
@@ -261,7 +288,7 @@ type (
 		You   string            `json:"you"` // the ID of the peer that asked
 		Total int               `json:"total"`
 		Nodes []json.RawMessage `json:"nodes"`
-		Next  int               `json:"next,omitempty"`
+		Next  int64             `json:"next,omitempty"`
 	}
 	failure struct {
 		RID     json.RawMessage `json:"rid,omitempty"`
@@ -342,32 +369,92 @@ func (p *peer) answerNodes(ctx context.Context, payload json.RawMessage) {
 	if q.Limit <= 0 {
 		q.Limit = maxPage
 	}
+	q.After, q.Limit = max(0, q.After), min(q.Limit, maxPage)
 	h, r := p.hub, &p.hub.roster
 	a := nodesAnswer{RID: q.RID, You: p.id, Nodes: []json.RawMessage{}}
-	size := 0
 	r.mu.Lock()
-	if q.Watch != nil && !r.watch(p, *q.Watch) {
+	if q.Watch != nil && !h.watchFor(p, *q.Watch) {
 		r.mu.Unlock()
 		p.reply(protocol.NameNodes, failure{q.RID, codeTooMany, "too many nodes watch already"})
 		return
 	}
-	a.Total = len(r.ids) + 1
-	a.Next = h.page(max(0, q.After), min(q.Limit, maxPage), func(info NodeInfo) bool {
-		raw, err := json.Marshal(info)
-		if err != nil {
-			panic(err) // strings, numbers and times
-		}
-		raw = protocol.AppendASCII(nil, raw) // as long as it will be
-		a.Nodes = append(a.Nodes, raw)
-		size += len(raw)
-		return size < maxPageBytes
-	})
+	a.Total = len(r.ids) + 1 + h.cluster.total()
+	if number, slot := cut(q.After); number > 0 {
+		r.mu.Unlock()
+		p.answerNodesOf(a, number, slot, q.Limit)
+		return
+	}
+	next := h.page(int(q.After), q.Limit, a.take())
+	a.Next = int64(next)
+	if next == 0 {
+		a.Next = h.cluster.firstPage(1)
+	}
 	// Written with the roster locked, as tell does.
 	ok := p.offer([]engineio.Message{reserved(protocol.NameNodes, a)})
 	r.mu.Unlock()
 	if !ok {
 		p.overflow()
 	}
+}
+
+// answerNodesOf answers with nodes of another hub: of that with the number, or of the next one if it is gone.
+func (p *peer) answerNodesOf(a nodesAnswer, number, slot, limit int) {
+	c := p.hub.cluster
+	id, found := c.after(number)
+	if found != number {
+		slot = 0
+	}
+	answered := make(chan struct{})
+	// Written by the goroutine that gets what the other hub says, as it then tells who comes and goes there.
+	c.ask(id, control{Kind: askNodes, After: slot, Limit: limit}, func(page *control) {
+		defer close(answered)
+		a.Next = c.firstPage(found + 1)
+		if page != nil {
+			a.Nodes = append(a.Nodes, page.Nodes...)
+			if page.Next > 0 {
+				a.Next = cursor(found, page.Next)
+			}
+		}
+		p.reply(protocol.NameNodes, a)
+	})
+	<-answered
+}
+
+// take returns what page calls with each node.
+func (a *nodesAnswer) take() func(NodeInfo) (goesOn bool) {
+	size := 0
+	return func(info NodeInfo) bool {
+		raw := protocol.AppendASCII(nil, encodeInfo(info)) // as long as it will be
+		a.Nodes = append(a.Nodes, raw)
+		size += len(raw)
+		return size < maxPageBytes
+	}
+}
+
+// A cursor says where a page of nodes starts: the number of another hub and a slot there. This hub's own number is 0.
+func cursor(number, slot int) int64 { return int64(number)<<32 | int64(slot) }
+
+func cut(cursor int64) (number, slot int) {
+	return int(cursor >> 32 & (1<<20 - 1)), int(cursor & (1<<31 - 1))
+}
+
+// firstPage returns the cursor of the first other hub with at least this number; 0 if there is none.
+func (c *cluster) firstPage(number int) int64 {
+	_, found := c.after(number)
+	return cursor(found, 0)
+}
+
+// watchFor has a peer told who comes and goes, or no more. The caller holds h.roster.mu.
+func (h *hub) watchFor(p *peer, on bool) bool {
+	ok := h.roster.watch(p, on)
+	h.listenForOthers()
+	return ok
+}
+
+// listenForOthers has the other hubs tell who comes and goes there, if somebody here wants to know. The caller holds
+// h.roster.mu.
+func (h *hub) listenForOthers() {
+	h.cluster.watch(len(h.roster.watchers) > 0 || len(*h.node.emitter.presence.Load()) > 0)
 }
 
 // watch has a peer told who comes and goes, or no more. The caller holds r.mu.
@@ -386,7 +473,7 @@ func (r *roster) watch(p *peer, on bool) bool {
 	return true
 }
 
-func (h *hub) nodes(context.Context) ([]NodeInfo, error) {
+func (h *hub) nodes(ctx context.Context) ([]NodeInfo, error) {
 	var all []NodeInfo
 	for next, first := 0, true; first || next > 0; first = false {
 		h.roster.mu.Lock() // for a page at a time
@@ -396,12 +483,53 @@ func (h *hub) nodes(context.Context) ([]NodeInfo, error) {
 		})
 		h.roster.mu.Unlock()
 	}
+	for _, id := range h.cluster.hubs() {
+		all = append(all, h.cluster.nodes(ctx, id)...)
+	}
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("mesh: nodes: %w", context.Cause(ctx))
+	}
 	return all, nil
 }
 
-func (h *hub) watch() {} // tell looks at the listeners itself
+// nodes returns the nodes of another hub, as far as it answers.
+func (c *cluster) nodes(ctx context.Context, id string) (all []NodeInfo) {
+	for next, first := 0, true; first || next > 0; first = false {
+		page := make(chan *control, 1)
+		c.ask(id, control{Kind: askNodes, After: next, Limit: maxPage}, func(a *control) { page <- a })
+		var a *control
+		select {
+		case a = <-page:
+		case <-ctx.Done():
+		}
+		if a == nil {
+			return all
+		}
+		for _, raw := range a.Nodes {
+			var info NodeInfo
+			if json.Unmarshal(raw, &info) == nil {
+				all = append(all, info)
+			}
+		}
+		next = a.Next
+	}
+	return all
+}
 
-// Nodes returns the nodes of the mesh, the hub first. A client asks its hub, and while it has none waits for it, until
+func (h *hub) watch() {
+	h.roster.mu.Lock()
+	defer h.roster.mu.Unlock()
+	h.listenForOthers()
+}
+
+// count returns how many nodes there are, the hub included.
+func (r *roster) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.ids) + 1
+}
+
+// Nodes returns the nodes of the mesh, the hub first, and behind its peers those of the other hubs, each hub before its own. A client asks its hub, and while it has none waits for it, until
 // ctx ends. In a mesh of thousands that takes several answers: a node that comes or goes meanwhile may be missing. It
 // returns ErrNodeHub behind a Node hub, and ErrNotPermitted if the hub's Options.Permit keeps this node from asking.
 //
@@ -553,10 +681,10 @@ func (c *client) ask(ctx context.Context, event string, question func(rid json.R
 func (c *client) nodes(ctx context.Context) ([]NodeInfo, error) {
 	var all []NodeInfo
 	watch := c.watches()
-	for next, first := 0, true; first || next > 0; first = false {
+	for next, first := int64(0), true; first || next > 0; first = false {
 		var a struct {
 			Nodes []NodeInfo
-			Next  int
+			Next  int64
 		}
 		_, err := c.ask(ctx, protocol.NameNodes, func(rid json.RawMessage) any {
 			return nodesQuestion{RID: rid, After: next, Watch: watch}
@@ -588,8 +716,12 @@ func (c *client) watches() *bool {
 
 func (c *client) watch() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	h := c.hub
 	c.startWatch()
+	c.mu.Unlock()
+	if h != nil {
+		h.watch()
+	}
 }
 
 // startWatch sees to it that the hub knows whether to tell who comes and goes. The caller holds c.mu.

@@ -26,34 +26,49 @@ type routing struct {
 	native, foreign []engineio.Message
 }
 
-// route sends events to every peer that wants them, except sender, which is nil for the hub's own events. However many
-// get an event, it is encoded at most twice: for peers that speak the extensions, and for the others.
-func (h *hub) route(events []routed, sender *peer) {
+// source is where events come from that are routed together: they are all of one emitter.
+type source struct {
+	peer   *peer  // of this hub; nil if it is the hub itself, or at another hub
+	remote bool   // they come from another hub
+	hub    string // that one's ID
+	// unheard, unless nil, is called if it becomes known that nobody at another hub listens.
+	unheard func()
+}
+
+// route sends events to every peer that wants them, except the one that they come from, and to the other hubs. However
+// many get an event, it is encoded at most twice: for peers that speak the extensions, and for the others.
+func (h *hub) route(events []routed, from source) {
 	r := h.routings.Get().(*routing)
 	defer h.recycle(r)
 	for len(events) > 0 {
 		alike := 1
-		for alike < len(events) && events[alike].Name == events[0].Name {
+		for alike < len(events) && events[alike].Name == events[0].Name && events[alike].From == events[0].From {
 			alike++
 		}
-		h.deliver(r, events[:alike], sender)
+		h.deliver(r, events[:alike], from)
+		if h.cluster != nil && !from.remote {
+			h.cluster.publish(r, events[:alike], from)
+		}
 		events = events[alike:]
 	}
 }
 
 // deliver sends events of one name. Those who get them get all of them at once, because what a delivery costs is nearly
 // all in going to the peer: the more there are, the less of it is in the processor's caches.
-func (h *hub) deliver(r *routing, events []routed, sender *peer) {
+func (h *hub) deliver(r *routing, events []routed, from source) {
 	defer r.reset()
 	name := events[0].Name
 	h.interest.find(name, &r.search)
 	sent, size := 0, 0
+	// In events of a hub's own the sender does not stand in the payload.
+	named := from.peer != nil || from.remote && events[0].From != from.hub
 	several := len(r.search.lists) > 1
 	restricted, withheld := h.node.opts.Permit != nil, 0
 	for i, l := range r.search.lists {
 		byPattern := i > 0 || !r.search.exact
 		for p := range l.all() {
-			if p == sender || several && r.serves(p.number) || byPattern && p.keepsSilent(name) {
+			// Who has emitted an event at another hub may have come here since.
+			if p == from.peer || from.remote && p.id == events[0].From || several && r.serves(p.number) || byPattern && p.keepsSilent(name) {
 				continue
 			}
 			messages := &r.native
@@ -69,7 +84,7 @@ func (h *hub) deliver(r *routing, events []routed, sender *peer) {
 			}
 			if len(*messages) == 0 {
 				for i := range events {
-					*messages = append(*messages, r.encode(&events[i], sender, p.negotiated))
+					*messages = append(*messages, r.encode(&events[i], named, p.negotiated))
 				}
 			}
 			n := p.send(*messages)
@@ -129,13 +144,13 @@ func (h *hub) recycle(r *routing) {
 const maxSparePacket = 256 << 10
 
 // encode returns the packet that carries an event, ready to be shared. To a peer that speaks the extensions the payload
-// goes byte for byte, and the sender beside it. Others get what the original's hub sends: the sender in the payload,
-// except in events of the hub's own; and ASCII only, which all dialects of Engine.IO agree on.
-func (r *routing) encode(e *routed, sender *peer, native bool) engineio.Message {
+// goes byte for byte, and the sender beside it. Others get what the original's hub sends: the sender in the payload, if
+// named; and ASCII only, which all dialects of Engine.IO agree on.
+func (r *routing) encode(e *routed, named, native bool) engineio.Message {
 	p := protocol.Packet{Event: e.Name, Payload: e.Payload}
 	if native {
 		p.From, p.N = e.From, e.n
-	} else if sender != nil {
+	} else if named {
 		r.inner = protocol.AppendWithID(r.inner[:0], e.Payload, e.From)
 		p.Payload = r.inner
 	}
@@ -226,7 +241,7 @@ func (p *peer) dispatch(more bool) {
 	}
 	p.gathered = nil
 	// Relayed first, so that nobody gets a listener's answer to an event before the event.
-	p.hub.route(g.events, p)
+	p.hub.route(g.events, source{peer: p})
 	if !g.began.IsZero() {
 		p.hub.node.counters.fanOut.add(time.Since(g.began))
 	}

@@ -71,6 +71,10 @@ func listen(ctx context.Context, o Options, addr address) (*Node, error) {
 		addr.port = strconv.Itoa(tcp.Port)
 	}
 	h := newHub(o, addr)
+	if err := h.joinOthers(ctx); err != nil {
+		closeAll(listeners)
+		return nil, fmt.Errorf("mesh: join the other hubs: %w", err)
+	}
 	h.serve(listeners)
 	o.Logger.Info("mesh: listening", "addr", addr.String())
 	return h.node, nil
@@ -176,9 +180,7 @@ func bind(ctx context.Context, addr address) ([]net.Listener, error) {
 func bindAll(ctx context.Context, hosts []string, port string) (listeners []net.Listener, err error) {
 	defer func() {
 		if err != nil {
-			for _, l := range listeners {
-				_ = l.Close()
-			}
+			closeAll(listeners)
 			listeners = nil
 		}
 	}()

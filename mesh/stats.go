@@ -26,6 +26,13 @@ type Stats struct {
 	// RateLimited events beyond Options.Rate. Refused are events of this node that its hub says to have refused.
 	NotPermitted, Withheld, RateLimited, Refused uint64
 
+	// Hubs are the other hubs that a hub knows, with Options.Backplane. HubsIn are the events that came from them, HubsOut
+	// those that were handed to the backplane for them, and HubsDropped the messages that it did not take.
+	Hubs                         int
+	HubsIn, HubsOut, HubsDropped uint64
+	// HubsBytesIn and HubsBytesOut are the bytes of those events, as encoded.
+	HubsBytesIn, HubsBytesOut uint64
+
 	Undecodable uint64 // events whose payload did not fit a listener of On, the function; counted once a listener
 	Refusals    uint64 // of Authorize, and its timeouts
 	SlowPeers   uint64 // closed because their queue was full
@@ -45,7 +52,9 @@ type counters struct {
 	notPermitted, withheld, rateLimited, refused atomic.Uint64
 	undecodable                                  atomic.Uint64
 	refusals, slowPeers, connections             atomic.Uint64
-	peers, muted                                 atomic.Int64
+	hubsIn, hubsOut, hubsDropped                 atomic.Uint64
+	hubsBytesIn, hubsBytesOut                    atomic.Uint64
+	peers, muted, hubs                           atomic.Int64
 	fanOut                                       latencies
 }
 
@@ -66,6 +75,12 @@ func (c *counters) read() Stats {
 		Withheld:     c.withheld.Load(),
 		RateLimited:  c.rateLimited.Load(),
 		Refused:      c.refused.Load(),
+		Hubs:         int(c.hubs.Load()),
+		HubsIn:       c.hubsIn.Load(),
+		HubsOut:      c.hubsOut.Load(),
+		HubsDropped:  c.hubsDropped.Load(),
+		HubsBytesIn:  c.hubsBytesIn.Load(),
+		HubsBytesOut: c.hubsBytesOut.Load(),
 		Undecodable:  c.undecodable.Load(),
 		Refusals:     c.refusals.Load(),
 		SlowPeers:    c.slowPeers.Load(),

@@ -81,7 +81,7 @@ func TestPayloadsThatDoNotFitAreReported(t *testing.T) {
 		require.Contains(t, log.String(), want)
 	}
 	require.NotContains(t, log.String(), "secret")
-	require.NotContains(t, log.String(), "555")
+	require.NotContains(t, log.String(), "5551234")
 
 	// What is absent or unknown does not matter: that is how types grow, and Node hubs write an id.
 	for _, fits := range []string{``, `null`, `{}`, `{"id":"x","z":1}`} {

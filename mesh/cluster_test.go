@@ -1,0 +1,444 @@
+package mesh_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/protocol"
+)
+
+// cluster starts hubs that are joined.
+func cluster(t *testing.T, n int, opts mesh.Options) []*mesh.Node {
+	t.Helper()
+	opts.Backplane = new(mesh.LocalBackplane)
+	hubs := make([]*mesh.Node, n)
+	for i := range hubs {
+		hubs[i] = listen(t, opts)
+	}
+	return hubs
+}
+
+func TestEventsReachEveryHubOfAClusterOnce(t *testing.T) {
+	hubs := cluster(t, 3, mesh.Options{})
+	var clients []*mesh.Node
+	var heard []*ears
+	for _, h := range hubs {
+		for range 2 {
+			c := connect(t, h, mesh.Options{})
+			clients = append(clients, c)
+			heard = append(heard, listenTo(t, c, "n::*", "n::**", "**")) // each event three times, once a listener
+		}
+	}
+	nodes := append(slices.Clone(hubs), clients...)
+	for _, h := range hubs {
+		heard = append(heard, listenTo(t, h, "n::*", "n::**", "**"))
+	}
+	const events = 500
+	var wg sync.WaitGroup
+	for _, n := range nodes {
+		wg.Go(func() {
+			for i := range events {
+				assert.NoError(t, n.Emit(fmt.Sprintf("n::%d", i%7), i))
+			}
+		})
+	}
+	wg.Wait()
+	for _, e := range heard {
+		next := make(map[string]int)
+		for range 3 * events * len(nodes) {
+			ev := e.next()
+			var i int
+			require.NoError(t, ev.Decode(&i))
+			require.Equal(t, next[ev.From]/3, i, "from %s", ev.From)
+			next[ev.From]++
+		}
+		require.Len(t, next, len(nodes))
+		require.Empty(t, e.in)
+	}
+	for _, h := range hubs {
+		s := h.Stats()
+		require.Equal(t, 2, s.Hubs)
+		require.EqualValues(t, 3*events, s.HubsOut)
+		require.EqualValues(t, 6*events, s.HubsIn)
+		require.Zero(t, s.HubsDropped)
+		require.Positive(t, s.HubsBytesIn)
+		require.NoError(t, h.Ready())
+	}
+}
+
+// What nobody at another hub listens to does not go there.
+func TestEventsCrossOnlyToHubsThatWantThem(t *testing.T) {
+	hubs := cluster(t, 2, mesh.Options{})
+	a, b := connect(t, hubs[0], mesh.Options{}), connect(t, hubs[1], mesh.Options{})
+	there := listenTo(t, b, "wanted", "p::*")
+	listenTo(t, a, "local")
+	off := b.On("later", func(mesh.Event) {})
+	flush(t, b)
+	off()
+	flush(t, b)
+	for _, name := range []string{"local", "unwanted", "later", "p", "p::q::r", "p::q", "wanted"} {
+		require.NoError(t, a.Emit(name, nil))
+	}
+	require.Equal(t, "p::q", there.next().Name)
+	require.Equal(t, "wanted", there.next().Name)
+	require.EqualValues(t, 2, hubs[1].Stats().HubsIn)
+}
+
+// When Flush has returned, the listener is known at all hubs; when an emitter's Flush at a hub has returned, all have
+// routed its events.
+func TestFlushCoversTheOtherHubs(t *testing.T) {
+	hubs := cluster(t, 3, mesh.Options{})
+	listener, emitter := connect(t, hubs[1], mesh.Options{}), connect(t, hubs[2], mesh.Options{})
+	for i := range 200 {
+		name := fmt.Sprint("x", i)
+		heard := make(chan mesh.Event, 1)
+		off := listener.On(name, func(e mesh.Event) { heard <- e })
+		flush(t, listener)
+		require.NoError(t, emitter.Emit(name, i))
+		select {
+		case <-heard:
+		case <-time.After(patience):
+			require.FailNow(t, "lost", "%d", i)
+		}
+		off()
+	}
+	require.NoError(t, hubs[0].Emit("y", 1))
+	flush(t, hubs[0])
+}
+
+// Peers that are not of this package see no difference, and are numbered by their hub.
+func TestOtherPeersAcrossHubs(t *testing.T) {
+	hubs := cluster(t, 2, mesh.Options{})
+	here, there, native := dialWire(t, hubs[0].URL(), nil), dialWire(t, hubs[1].URL(), nil), dialWire(t, hubs[1].URL(), nil)
+	there.send(table("mesh::e"), `{"event":"barrier","payload":{}}`)
+	native.send(offer(testKey, `,"eventTable":{"mesh::e":{}}`))
+	require.Contains(t, native.next(), "$mesh.hello")
+	require.NoError(t, there.sock.Ping(testContext(t)))
+	require.NoError(t, native.sock.Ping(testContext(t)))
+
+	here.send(`{"event":"e","payload":{"a":"é","id":"forged"},"n":77,"from":"forged","headers":{"auth":{"user":"u"}}}`, `{"event":"e","payload":"s"}`)
+	first := there.next()
+	nodes, err := hubs[0].Nodes(testContext(t))
+	require.NoError(t, err)
+	id := nodes[1].ID
+	require.Equal(t, `{"event":"e","payload":{"a":"\u00e9","id":"`+id+`"}}`, first)
+	require.Equal(t, `{"event":"e","payload":{"a":"é","id":"forged"},"from":"`+id+`","n":1}`, native.next())
+	require.Equal(t, `{"event":"e","payload":"s"}`, there.next())
+	require.Equal(t, `{"event":"e","payload":"s","from":"`+id+`","n":2}`, native.next())
+
+	// A hub's own events have no sender in the payload, elsewhere as at home.
+	require.NoError(t, hubs[0].Emit("e", map[string]int{"a": 1}))
+	require.Equal(t, `{"event":"e","payload":{"a":1}}`, there.next())
+	require.Equal(t, `{"event":"e","payload":{"a":1},"from":"`+hubs[0].ID()+`","n":1}`, native.next())
+}
+
+func TestRequestsAcrossHubs(t *testing.T) {
+	hubs := cluster(t, 3, mesh.Options{})
+	a, b := connect(t, hubs[0], mesh.Options{}), connect(t, hubs[1], mesh.Options{})
+	b.Reply("sum", func(e mesh.Event) (any, error) {
+		var terms []int
+		if err := e.Decode(&terms); err != nil {
+			return nil, err
+		}
+		return terms[0] + terms[1], nil
+	})
+	flush(t, b)
+	for _, asker := range []*mesh.Node{a, hubs[0], hubs[1], hubs[2]} {
+		e, err := asker.Request(testContext(t), "sum", []int{1, 2})
+		require.NoError(t, err)
+		require.JSONEq(t, "3", string(e.Payload))
+		require.Equal(t, b.ID(), e.From)
+		_, err = asker.Request(testContext(t), "nobody", nil)
+		require.ErrorIs(t, err, mesh.ErrNoListener)
+	}
+	_, err := a.Request(testContext(t), "sum", []string{"x"})
+	require.ErrorAs(t, err, new(*mesh.RemoteError))
+}
+
+func TestNodesOfAllHubs(t *testing.T) {
+	hubs := cluster(t, 3, mesh.Options{Name: "hub"})
+	const each = 300 // more than an answer holds
+	want := make(map[string]string)
+	for _, h := range hubs {
+		want[h.ID()] = ""
+		var wires []*wire
+		for i := range each {
+			w := dialWire(t, h.URL(), nil)
+			key := fmt.Sprintf("%s-%d", h.ID(), i)
+			w.send(offer(key, ""))
+			want[protocol.ID(key)] = h.ID()
+			wires = append(wires, w)
+		}
+		for _, w := range wires {
+			require.Contains(t, w.next(), "$mesh.hello")
+		}
+	}
+	asker := connect(t, hubs[1], mesh.Options{})
+	want[asker.ID()] = hubs[1].ID()
+	for _, n := range []*mesh.Node{asker, hubs[0]} {
+		all, err := n.Nodes(testContext(t))
+		require.NoError(t, err)
+		got := make(map[string]string)
+		for _, i := range all {
+			require.NotContains(t, got, i.ID)
+			got[i.ID] = i.Hub
+		}
+		require.Equal(t, want, got)
+		hub, _ := n.Hub()
+		require.Equal(t, hub.ID, all[0].ID, "its own hub first")
+	}
+	// Small pages, as another client might ask for.
+	w := dialWire(t, hubs[2].URL(), nil)
+	w.send(offer(testKey, ""))
+	require.Contains(t, w.next(), "$mesh.hello")
+	want[protocol.ID(testKey)] = hubs[2].ID()
+	got := make(map[string]string)
+	for after, first := int64(0), true; first || after > 0; first = false {
+		w.send(fmt.Sprintf(`{"event":"$mesh.nodes","payload":{"rid":1,"limit":50,"after":%d}}`, after))
+		var a struct {
+			Payload struct {
+				Next  int64
+				Total int
+				Nodes []mesh.NodeInfo
+			}
+		}
+		require.NoError(t, json.Unmarshal([]byte(w.next()), &a))
+		require.LessOrEqual(t, len(a.Payload.Nodes), 51)
+		for _, i := range a.Payload.Nodes {
+			got[i.ID] = i.Hub
+		}
+		after = a.Payload.Next
+	}
+	require.Equal(t, want, got)
+}
+
+func TestPresenceAcrossHubs(t *testing.T) {
+	hubs := cluster(t, 2, mesh.Options{})
+	watcher := connect(t, hubs[0], mesh.Options{})
+	for _, n := range []*mesh.Node{watcher, hubs[0]} {
+		seen := make(chan mesh.Presence, 100)
+		off := n.OnPresence(func(p mesh.Presence) { seen <- p })
+		_, err := n.Nodes(testContext(t)) // the hub watches for this node, and the other hub knows it
+		require.NoError(t, err)
+		c := connect(t, hubs[1], mesh.Options{Name: "c"})
+		p := <-seen
+		require.True(t, p.Joined)
+		require.Equal(t, [3]string{c.ID(), "c", hubs[1].ID()}, [3]string{p.Node.ID, p.Node.Name, p.Node.Hub})
+		require.NoError(t, c.Close())
+		p = <-seen
+		require.False(t, p.Joined)
+		require.Equal(t, c.ID(), p.Node.ID)
+		off()
+	}
+	// Hubs come and go too.
+	seen := make(chan mesh.Presence, 100)
+	watcher.OnPresence(func(p mesh.Presence) { seen <- p })
+	_, err := watcher.Nodes(testContext(t))
+	require.NoError(t, err)
+	require.NoError(t, hubs[1].Close())
+	p := <-seen
+	require.False(t, p.Joined)
+	require.Equal(t, [2]string{hubs[1].ID(), string(mesh.Hub)}, [2]string{p.Node.ID, string(p.Node.Role)})
+	all, err := watcher.Nodes(testContext(t))
+	require.NoError(t, err)
+	require.Len(t, all, 2)
+}
+
+func TestExplainAcrossHubs(t *testing.T) {
+	hubs := cluster(t, 3, mesh.Options{Permit: func(p mesh.PeerInfo, a mesh.Action, event string) bool {
+		return p.Name != "silent" || a != mesh.MayEmit || event != "secret"
+	}})
+	asker := connect(t, hubs[0], mesh.Options{})
+	listener := connect(t, hubs[1], mesh.Options{})
+	silent := connect(t, hubs[2], mesh.Options{Name: "silent"})
+	listenTo(t, listener, "a::*", "secret")
+	for _, n := range []*mesh.Node{asker, hubs[0]} {
+		for _, tc := range []struct {
+			from, to, event string
+			rule            mesh.Rule
+			match           string
+		}{
+			{"", listener.ID(), "a::b", mesh.RuleListens, "a::*"},
+			{"", listener.ID(), "b", mesh.RuleNoListener, ""},
+			{asker.ID(), listener.ID(), "secret", mesh.RuleListens, "secret"},
+			{silent.ID(), listener.ID(), "secret", mesh.RuleMayNotEmit, ""},
+			{silent.ID(), listener.ID(), "a::b", mesh.RuleListens, "a::*"},
+			{listener.ID(), listener.ID(), "secret", mesh.RuleSender, ""},
+			{silent.ID(), hubs[1].ID(), "x", mesh.RuleNoListener, ""},
+			{silent.ID(), asker.ID(), "secret", mesh.RuleMayNotEmit, ""},
+		} {
+			e, err := n.ExplainFrom(testContext(t), tc.from, tc.to, tc.event)
+			require.NoError(t, err)
+			require.Equal(t, mesh.Explanation{Delivered: tc.rule == mesh.RuleListens, Rule: tc.rule, Match: tc.match}, e, "%+v", tc)
+		}
+		_, err := n.Explain(testContext(t), "nobody", "x")
+		require.ErrorIs(t, err, mesh.ErrUnknownNode)
+		_, err = n.ExplainFrom(testContext(t), "nobody", listener.ID(), "x")
+		require.ErrorIs(t, err, mesh.ErrUnknownNode)
+	}
+}
+
+// Permissions are decided where the peer is.
+func TestPermissionsAcrossHubs(t *testing.T) {
+	hubs := cluster(t, 2, mesh.Options{Permit: func(p mesh.PeerInfo, a mesh.Action, event string) bool {
+		return event != "may::not::"+a.String()
+	}})
+	a, b := connect(t, hubs[0], mesh.Options{}), connect(t, hubs[1], mesh.Options{})
+	heard := listenTo(t, b, "**")
+	for _, name := range []string{"may::not::emit", "may::not::listen", "may"} {
+		require.NoError(t, a.Emit(name, nil))
+	}
+	heard.silentUntil("may")
+	require.EqualValues(t, 1, hubs[0].Stats().NotPermitted)
+	require.EqualValues(t, 1, hubs[1].Stats().Withheld)
+}
+
+// fakeHub is a member of a backplane that says what no hub would.
+type fakeHub struct {
+	mesh.BackplaneMember
+	id  string
+	got chan string
+}
+
+func joinFake(t *testing.T, b mesh.Backplane, id string) *fakeHub {
+	f := &fakeHub{id: id, got: make(chan string, 1000)}
+	var err error
+	f.BackplaneMember, err = b.Join(id, func(from string, data []byte) { f.got <- from + " " + string(data) })
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, f.Close()) })
+	f.Subscribe("$hubs", "$hub-"+id)
+	return f
+}
+
+func TestAdvisory_CVE_2025_61765_WhatHubsSayIsDataOnly(t *testing.T) {
+	b := new(mesh.LocalBackplane)
+	hub := listen(t, mesh.Options{Backplane: b})
+	c := connect(t, hub, mesh.Options{})
+	heard := listenTo(t, c, "**")
+	f := joinFake(t, b, "fake")
+	say := func(name, data string) { require.NoError(t, f.Publish(name, []byte(data), nil)) }
+	events := func(packets ...string) string {
+		data := "e"
+		for _, p := range packets {
+			require.Less(t, len(p), 128)
+			data += string(rune(len(p))) + p
+		}
+		return data
+	}
+	for _, garbage := range []string{
+		"", "x", "e", "e\xff", "e\x05{}", "e\x02{}", "e\x02[]", "e\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01{}", "c", "c{", "c[]", "c{}", "c null",
+		`c{"kind":"later","more":[1,{"x":null}]}`, `c{"kind":"nodes","after":-5,"limit":-1}`, `c{"kind":"nodes","after":999999999,"limit":99999}`,
+		`c{"kind":"answer","rid":1}`, `c{"kind":"answer","rid":18446744073709551615}`, `c{"kind":"explain"}`, `c{"kind":"emitter","from":"x"}`,
+		`c{"kind":"join"}`, `c{"kind":"leave","node":{"id":5}}`, `c{"kind":"leave","node":{}}`, `c{"kind":5}`,
+		`c{"kind":"hello","hub":{"id":"` + hub.ID() + `","role":"client"}}`,
+		events(`{"event":"$mesh.hello","payload":{}}`), events(`{"event":"mesh::x"}`), events(`{"event":"a*"}`), events(`{"event":""}`), events(`{"payload":1}`),
+	} {
+		say("$hubs", garbage)
+		say("e", garbage)
+	}
+	// Headers, tables and requests in a packet of another hub have no effect, and one bad packet takes no other with it.
+	say("e", events(`{"event":5}`, `{"event":"e","payload":1,"from":"someone","rid":"r","n":1,"eventTable":{"e":{}},"headers":{"auth":{},"mesh":{}},"new":[]}`))
+	e := heard.next()
+	require.Equal(t, mesh.Event{Name: "e", Payload: json.RawMessage("1"), From: "someone"}, e)
+	require.Greater(t, hub.Stats().Malformed, uint64(15))
+	flush(t, c)
+	require.Empty(t, heard.in)
+	nodes, err := c.Nodes(testContext(t))
+	require.NoError(t, err)
+	require.Equal(t, hub.ID(), nodes[0].ID, "nobody speaks for another hub")
+}
+
+// A hub that is silent is given up: what waits for it goes on.
+func TestSilentHubIsGivenUp(t *testing.T) {
+	b := new(mesh.LocalBackplane)
+	hub := listen(t, mesh.Options{Backplane: b})
+	f := joinFake(t, b, "fake")
+	require.NoError(t, f.Publish("$hubs", []byte(`c{"kind":"hello","hub":{"name":"fake"}}`), nil))
+	c := connect(t, hub, mesh.Options{})
+	gone := make(chan mesh.Presence, 10)
+	c.OnPresence(func(p mesh.Presence) {
+		if p.Node.Role == mesh.Hub {
+			gone <- p
+		}
+	})
+	listenTo(t, c, "e") // waits for the fake hub's answer, and then no more
+	require.Zero(t, hub.Stats().Hubs)
+	nodes, err := c.Nodes(testContext(t))
+	require.NoError(t, err)
+	require.Len(t, nodes, 2)
+	require.NoError(t, hub.Ready())
+}
+
+func TestHubWhoseBackplaneRefusesIt(t *testing.T) {
+	refuse := errors.New("no")
+	_, err := mesh.Listen(testContext(t), &mesh.Options{Addr: "localhost:0", Backplane: refusing{refuse}})
+	require.ErrorIs(t, err, refuse)
+	_, err = mesh.NewHub(&mesh.Options{Backplane: refusing{refuse}})
+	require.ErrorIs(t, err, refuse)
+}
+
+type refusing struct{ err error }
+
+func (r refusing) Join(string, func(string, []byte)) (mesh.BackplaneMember, error) { return nil, r.err }
+
+// Rows of events are cut so that a backplane need not carry more at once than the largest event.
+func TestLargeEventsAcrossHubs(t *testing.T) {
+	hubs := cluster(t, 2, mesh.Options{})
+	a, b := connect(t, hubs[0], mesh.Options{Transports: []engineio.Transport{engineio.WebSocket}}), connect(t, hubs[1], mesh.Options{})
+	heard := listenTo(t, b, "e")
+	sizes := []int{1, 60_000, 10, 60_000, 900_000, 10, 999_000, 1}
+	for _, n := range sizes {
+		require.NoError(t, a.Emit("e", slices.Repeat([]byte("1"), n)))
+		flush(t, a)
+	}
+	for _, n := range sizes {
+		require.Len(t, heard.next().Payload, n)
+	}
+}
+
+// A node that takes a hub's place joins the others with it.
+func TestHealedHubJoinsTheOthers(t *testing.T) {
+	b := new(mesh.LocalBackplane)
+	other := listen(t, mesh.Options{Backplane: b})
+	hub := listen(t, mesh.Options{Backplane: b})
+	heir, err := mesh.Start(testContext(t), &mesh.Options{Addr: hub.URL(), Backplane: b})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, heir.Close()) })
+	heard := listenTo(t, heir, "e")
+	became := make(chan struct{})
+	heir.OnState(func(s mesh.State) {
+		if s.Role == mesh.Hub {
+			close(became)
+		}
+	})
+	require.NoError(t, hub.Close())
+	<-became
+	flush(t, heir)
+	require.NoError(t, other.Emit("e", 1))
+	require.Equal(t, "e", heard.next().Name)
+	back := listenTo(t, other, "f")
+	require.NoError(t, heir.Emit("f", 1))
+	require.Equal(t, heir.ID(), back.next().From)
+}
+
+func TestFlushAtAHubEndsWithItsContext(t *testing.T) {
+	b := new(mesh.LocalBackplane)
+	hub := listen(t, mesh.Options{Backplane: b})
+	f := joinFake(t, b, "fake")
+	require.NoError(t, f.Publish("$hubs", []byte(`c{"kind":"here"}`), nil))
+	require.Contains(t, <-f.got, "hello")
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	require.ErrorIs(t, hub.Flush(ctx), context.Canceled)
+}
