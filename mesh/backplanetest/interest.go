@@ -1,0 +1,161 @@
+package backplanetest
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/protocol"
+)
+
+// patterns have their asterisks in every place.
+var patterns = []string{
+	"a", "a::b", "a::b::c", "$x::y",
+	"*", "a::*", "*::b", "a::*::c", "*::*", "*::*::*",
+	"**", "a::**", "**::b", "a::**::c", "a::b::**", "**::b::**", "*::**", "**::*", "a::**::b::*", "**::x::**::y", "a::*::**::c",
+	"::*", "a::", "a::::**", "**::",
+}
+
+// names are matched by some of the patterns, and by none.
+var names = []string{
+	"a", "b", "ab", "A", "a::b", "a::c", "b::b", "b::a", "a::b::c", "a::x::c", "a::b::b", "a::x::y::c", "x::b", "x::y::b", "a::x::b::c",
+	"x::y", "x::a::y", "a::x::b::y", "d::e::f::g", "$x::y", "$x::z", "::", "::b", "a::", "a::::", "a::::b", "a:b", "a:::b", ":",
+}
+
+// matching returns the names that one of the patterns matches.
+func matching(patterns ...string) []string {
+	out := []string{}
+	for _, name := range names {
+		if slices.ContainsFunc(patterns, func(pattern string) bool { return protocol.Match(pattern, name) }) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// sayNames publishes under each of the names, and returns when all has been received.
+func (w *world) sayNames(m *member) {
+	w.t.Helper()
+	for _, name := range names {
+		m.say(name, name)
+	}
+	w.settle()
+}
+
+// requireHeard checks what was received, in order and once. A backplane may deliver more than a pattern asks for.
+func requireHeard(t *testing.T, heard []string, patterns ...string) {
+	t.Helper()
+	want := matching(patterns...)
+	extra := slices.DeleteFunc(slices.Clone(heard), func(name string) bool { return slices.Contains(want, name) })
+	required := slices.DeleteFunc(slices.Clone(heard), func(name string) bool { return !slices.Contains(want, name) })
+	require.Equal(t, want, required, "%q", patterns)
+	if !strings.Contains(strings.Join(patterns, " "), "*") {
+		require.Empty(t, extra, "%q", patterns)
+	}
+	require.Subset(t, names, heard)
+}
+
+func testInterest(t *testing.T, w *world) {
+	all := w.join(3)
+	publisher, listener, deaf := all[0], all[1], all[2]
+	for _, pattern := range patterns {
+		require.NotEmpty(t, matching(pattern), pattern)
+		listener.Subscribe(pattern)
+		w.settle()
+		w.sayNames(publisher)
+		requireHeard(t, listener.texts(), pattern)
+		listener.Unsubscribe(pattern)
+		w.settle()
+		w.sayNames(publisher)
+		require.Empty(t, listener.texts(), "unsubscribed from %q", pattern)
+	}
+	require.Empty(t, deaf.texts(), "without a subscription")
+	require.Empty(t, publisher.texts(), "without a subscription")
+
+	// Several at once, and of two members.
+	listener.Subscribe("a::b", "b::b")
+	deaf.Subscribe("a::b")
+	w.settle()
+	w.sayNames(publisher)
+	require.Equal(t, []string{"a::b", "b::b"}, listener.texts())
+	got := deaf.take()
+	require.Equal(t, []message{{publisher.id, "a::b"}}, got)
+	listener.Unsubscribe("a::b", "b::b")
+	w.settle()
+	w.sayNames(publisher)
+	require.Empty(t, listener.texts())
+	require.Equal(t, []string{"a::b"}, deaf.texts())
+}
+
+func testOverlap(t *testing.T, w *world) {
+	all := w.join(2)
+	publisher, listener := all[0], all[1]
+	listener.Subscribe(patterns...)
+	w.settle()
+	w.sayNames(publisher)
+	requireHeard(t, listener.texts(), patterns...)
+
+	// One after the other goes, and the rest is as it was.
+	for left := slices.Clone(patterns); len(left) > 0; {
+		listener.Unsubscribe(left[0])
+		left = left[1:]
+		if len(left)%4 != 0 {
+			continue
+		}
+		w.settle()
+		w.sayNames(publisher)
+		requireHeard(t, listener.texts(), left...)
+	}
+	require.Empty(t, matching())
+
+	// And they come again.
+	listener.Subscribe("a::*", "a::b", "a::**")
+	w.settle()
+	w.sayNames(publisher)
+	requireHeard(t, listener.texts(), "a::**")
+	listener.Unsubscribe("a::**", "a::*")
+	w.settle()
+	w.sayNames(publisher)
+	requireHeard(t, listener.texts(), "a::b")
+}
+
+func testOwnNames(t *testing.T, w *world) {
+	all := w.join(3)
+	publisher, listener, insider := all[0], all[1], all[2]
+	listener.Subscribe("**", "*", "$x::*", "**::*", "*::**")
+	insider.Subscribe("$own", "$own.a>", "$*")
+	w.settle()
+	for _, name := range []string{"$own", "$", "$own.a>", "$own.a", "$*", "$other", "$own::event", "event"} {
+		publisher.say(name, name)
+	}
+	w.settle()
+	require.Equal(t, []string{"$own::event", "event"}, listener.texts())
+	require.Equal(t, []string{"$own", "$own.a>", "$*"}, insider.texts())
+	insider.Unsubscribe("$own")
+	w.settle()
+	publisher.say("$own", "")
+	w.settle()
+	require.Empty(t, insider.texts())
+}
+
+// testNoEcho needs little: every member checks that it does not receive its own.
+func testNoEcho(t *testing.T, w *world) {
+	all := w.join(3)
+	for _, m := range all {
+		m.Subscribe("e", "*", "**", "$own")
+	}
+	w.settle()
+	for _, m := range all {
+		for range 10 {
+			m.say("e", "e")
+			m.say("a::b", "a::b")
+			m.say("$own", "$own")
+		}
+	}
+	w.settle()
+	for _, m := range all {
+		require.Len(t, m.take(), 60)
+	}
+}
