@@ -362,6 +362,28 @@ func TestClosedServerRefuses(t *testing.T) {
 	require.Equal(t, "400 "+unknownSession, v.poll().brief())
 }
 
+func TestDrainRefusesNewSessionsOnly(t *testing.T) {
+	inSite(t, echo, nil, func(t *testing.T, w *site) {
+		v, other := w.open(Revision4), w.open(Revision4)
+		w.srv.Drain()
+		require.Equal(t, http.StatusServiceUnavailable, w.ask("GET", polling4, nil).status)
+		a, l := w.shake("EIO=4&transport=websocket")
+		require.Equal(t, http.StatusServiceUnavailable, a.status)
+		require.NoError(t, l.conn.Close())
+		v.requireEcho("goes on")
+		poll := later(other.poll)
+		l = other.upgrade()
+		l.say("2probe")
+		require.Equal(t, "3probe", l.text())
+		require.Equal(t, "200 6", (<-poll).brief())
+		l.say("5")
+		l.say("4moves on")
+		require.Equal(t, "4moves on", l.text())
+		require.NoError(t, l.conn.Close())
+		require.NoError(t, w.srv.Close())
+	})
+}
+
 // An error body is a payload's size and no more, whatever was asked for.
 func TestErrorsDoNotReflectTheRequest(t *testing.T) {
 	w := newSite(t, echo, nil)

@@ -277,6 +277,9 @@ func (srv *Server) Sockets() []*Socket {
 	return all
 }
 
+// Drain refuses new sessions (503) from now on. Those that there are go on, until Shutdown or Close.
+func (srv *Server) Drain() { srv.refuseNew() }
+
 // Shutdown refuses new sessions (503), closes all there are in good order, as Socket.Close does, and returns when the
 // last handler has returned. If ctx ends first, it ends the rest at once, as Close does but without waiting, and
 // returns the context's error.
