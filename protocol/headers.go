@@ -26,9 +26,10 @@ type Auth struct {
 // Hello is the offer of a client that speaks the extensions which this package describes. A field of the wrong type,
 // or beyond its limit, has its zero value.
 type Hello struct {
-	V    int    // Version; 0: none that makes sense
-	Key  string // secret, at most MaxKey bytes; ID makes the client's ID from it
-	Name string // to show to people, at most MaxName bytes
+	V     int    // Version; 0: none that makes sense
+	Key   string // secret, at most MaxKey bytes; ID makes the client's ID from it
+	Name  string // to show to people, at most MaxName bytes
+	Moves bool   // it goes to another hub when it is told NameMove
 }
 
 // readHeaders returns what raw, a valid JSON value, says.
@@ -87,6 +88,8 @@ func readHello(raw []byte) *Hello {
 			h.Key, _ = optional(m.value, MaxKey)
 		case m.is("name"):
 			h.Name, _ = optional(m.value, MaxName)
+		case m.is("moves"):
+			h.Moves = string(m.value) == "true"
 		}
 	}
 	return &h
@@ -139,6 +142,9 @@ func (h *Hello) appendTo(dst []byte, ascii bool) []byte {
 	dst = appendString(append(dst, `,"key":`...), h.Key, ascii)
 	if h.Name != "" {
 		dst = appendString(append(dst, `,"name":`...), h.Name, ascii)
+	}
+	if h.Moves {
+		dst = append(dst, `,"moves":true`...)
 	}
 	return append(dst, '}')
 }

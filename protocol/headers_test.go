@@ -29,6 +29,8 @@ func TestHeadersOfAnyShape(t *testing.T) {
 		{"the last password is none", `{"auth":{"password":"p","password":0}}`, Headers{Auth: &Auth{}}},
 		{"empty offer", `{"mesh":{}}`, Headers{Mesh: &Hello{}}},
 		{"offer", `{"mesh":{"v":1,"key":"k","name":"n","more":[1]}}`, Headers{Mesh: &Hello{V: 1, Key: "k", Name: "n"}}},
+		{"offer to move", `{"mesh":{"v":1,"key":"k","moves":true}}`, Headers{Mesh: &Hello{V: 1, Key: "k", Moves: true}}},
+		{"offers to move that are none", `{"mesh":{"v":1,"moves":true,"moves":"true"}}`, Headers{Mesh: &Hello{V: 1}}},
 		{"later version", `{"mesh":{"v":20}}`, Headers{Mesh: &Hello{V: 20}}},
 		{"version of the wrong type", `{"mesh":{"v":"1","key":1,"name":{}}}`, Headers{Mesh: &Hello{}}},
 		{"version with a fraction", `{"mesh":{"v":1.0}}`, Headers{Mesh: &Hello{}}},

@@ -23,6 +23,10 @@ const (
 	NameLeave        = "$mesh.leave"        // from a hub, to such a client: a node has gone
 	NameRefused      = "$mesh.refused"      // from a hub, to a client that offered Hello: events of yours were not taken
 	NameUnheard      = "$mesh.unheard"      // from a hub, to such a client that sent an event with an RID to nobody
+	NameMove         = "$mesh.move"         // from a hub, to a client whose Hello says Moves: go to another hub, this one will close
+	NameSync         = "$mesh.sync"         // from a client that offered Hello: have all hubs dealt with what came before? And the answer
+	NameLeaving      = "$mesh.leaving"      // from such a client: it has moved, and sends nothing more
+	NameLeft         = "$mesh.left"         // from a hub, to such a client: nothing more comes
 )
 
 // NameError is an ordinary name to us. A client of the original's dies of an event with this name, also if it listens

@@ -292,11 +292,11 @@ func TestAppendPacketEscapesAsJSONStringifyDoes(t *testing.T) {
 func TestAppendPacketInASCII(t *testing.T) {
 	p := Packet{
 		Event: "é", Payload: raw(`{"€":"😀\ud800é","n":[1]}`), From: "ü", EventTable: raw(`{"mesh::ö":{"remote":true}}`),
-		Headers: Headers{Auth: &Auth{User: "ä", Password: "ß😀", HasUser: true, HasPassword: true}, Mesh: &Hello{V: 1, Key: "k", Name: "ñ"}},
+		Headers: Headers{Auth: &Auth{User: "ä", Password: "ß😀", HasUser: true, HasPassword: true}, Mesh: &Hello{V: 1, Key: "k", Name: "ñ", Moves: true}},
 	}
 	require.Equal(t, `{"event":"\u00e9","payload":{"\u20ac":"\ud83d\ude00\ud800\u00e9","n":[1]},"from":"\u00fc",`+
 		`"eventTable":{"mesh::\u00f6":{"remote":true}},"headers":{"auth":{"user":"\u00e4","password":"\u00df\ud83d\ude00"},`+
-		`"mesh":{"v":1,"key":"k","name":"\u00f1"}}}`, string(AppendPacket(nil, &p, true)))
+		`"mesh":{"v":1,"key":"k","name":"\u00f1","moves":true}}}`, string(AppendPacket(nil, &p, true)))
 }
 
 func TestAppendPacketLeavesOutWhatIsEmpty(t *testing.T) {
