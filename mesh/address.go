@@ -16,13 +16,14 @@ type address struct {
 	host   string // not empty, without brackets
 	port   string
 	path   string // of Engine.IO, without a slash at its end
+	bare   bool   // no scheme was given
 }
 
 var (
 	errUserinfo = errors.New("credentials belong into User and Password")
 	errQuery    = errors.New("a query or fragment has no meaning here")
 	errNoAddr   = errors.New("mesh: Addr: one of the list is empty")
-	errSeveral  = errors.New("mesh: Addr: only Connect takes several")
+	errSeveral  = errors.New("mesh: Addr: only Start and Connect take several")
 	errNoTLS    = errors.New("a hub at an https address needs CertFile and KeyFile; or mount NewHub in a server that has TLS")
 )
 
@@ -87,7 +88,7 @@ func parseAddr(s string) (address, error) {
 				return a, errors.New("mesh: Addr is neither host:port nor a URL")
 			}
 		}
-		a.host, a.port = host, port
+		a.host, a.port, a.bare = host, port, true
 	}
 	defaultHost, defaultPort, _ := net.SplitHostPort(DefaultAddr)
 	if a.host == "" {

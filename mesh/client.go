@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,8 +29,10 @@ type client struct {
 
 	transport *http.Transport // of all its requests; nil if each session has its own
 
-	// Of connect, then of live: where hubs may be, in the order in which they are tried, and how often one was.
+	// Of connect, then of live: where hubs may be, in the order in which they are tried, and how often one was. The slice is
+	// replaced with mu held, and never changed.
 	addrs []address
+	local address // that of home among them
 	tries int
 
 	life   context.Context // ends with the node
@@ -68,17 +70,21 @@ func Connect(ctx context.Context, opts *Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	rand.Shuffle(len(addrs), func(i, j int) { addrs[i], addrs[j] = addrs[j], addrs[i] })
 	return connect(ctx, o, addrs, nil)
 }
 
-// connect makes a client of a hub at one of the addresses. It may become the hub at home, unless that is nil.
+// connect makes a client of a hub at the first of the addresses where one answers. It may become the hub at home, unless
+// that is nil: the first address is then that one.
 func connect(ctx context.Context, o Options, addrs []address, home *address) (*Node, error) {
 	key := randomHex()
 	n := newNode(o, protocol.ID(key), addrs[0])
-	c := &client{node: n, key: key, home: home, addrs: slices.Clone(addrs), out: outbox{limit: o.OfflineLimit}, transport: o.transport()}
+	c := &client{node: n, key: key, home: home, addrs: addrs, out: outbox{limit: o.OfflineLimit}, transport: o.transport()}
 	c.life, c.cancel = context.WithCancel(context.Background())
 	n.link = c
-	c.shuffle(address{})
+	if home != nil {
+		c.local = addrs[0]
+	}
 	var failure error
 	for range c.addrs {
 		err := c.attempt(ctx)
@@ -161,7 +167,7 @@ func (c *client) emit(event string, payload json.RawMessage, rid string) error {
 	if h := c.heir.Load(); h != nil { // since a moment ago
 		return h.emit(event, payload, rid)
 	}
-	if conn := c.conn; conn != nil && !c.pumping && c.out.empty() && !c.stale(conn) {
+	if conn := c.conn; conn != nil && !c.pumping && c.out.empty() && !c.stale(conn) && conn.successor == nil {
 		c.packet = c.encode(c.packet[:0], conn, pending{event, payload, rid})
 		err := conn.sock.TryWrite(engineio.Message{Data: c.packet})
 		if err == nil {
@@ -203,11 +209,16 @@ func (c *client) stale(conn *conn) bool { return conn.announced < c.node.emitter
 
 // startPump sees to it that what waits leaves. The caller holds c.mu.
 func (c *client) startPump() {
-	if c.pumping || c.closing || c.conn == nil || c.out.empty() && !c.stale(c.conn) {
+	if c.pumping || c.closing || !c.writable() {
 		return
 	}
 	c.pumping = true
 	c.wg.Go(c.pump)
+}
+
+// writable tells whether something waits to be written, and can be. The caller holds c.mu.
+func (c *client) writable() bool {
+	return c.conn != nil && c.conn.successor == nil && (c.stale(c.conn) || !c.out.empty())
 }
 
 // pump writes what waits, the table first: an answer to an event must find the listener that was added before it. It
@@ -216,7 +227,7 @@ func (c *client) pump() {
 	var packet []byte
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.conn != nil && (c.stale(c.conn) || !c.out.empty()) {
+	for c.writable() {
 		conn, version := c.conn, uint64(0)
 		if c.stale(conn) {
 			packet, version = c.handshake(packet[:0], conn, nil)
@@ -316,6 +327,19 @@ func (c *client) change() <-chan struct{} {
 	return c.news
 }
 
+// await waits until done says so, or ctx ends. The caller holds c.mu.
+func (c *client) await(ctx context.Context, done func() bool) {
+	for !done() && ctx.Err() == nil {
+		news := c.change()
+		c.mu.Unlock()
+		select {
+		case <-news:
+		case <-ctx.Done():
+		}
+		c.mu.Lock()
+	}
+}
+
 func (c *client) flush(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -404,18 +428,11 @@ func (c *client) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	c.mu.Lock()
+	c.await(ctx, func() bool { return c.conn == nil || c.conn.successor == nil }) // a move is soon over
 	c.closing = true
 	c.tell()
 	conn := c.conn
-	for c.conn == conn && c.pumping && ctx.Err() == nil {
-		news := c.change()
-		c.mu.Unlock()
-		select {
-		case <-news:
-		case <-ctx.Done():
-		}
-		c.mu.Lock()
-	}
+	c.await(ctx, func() bool { return c.conn != conn || !c.pumping })
 	c.mu.Unlock()
 	if conn != nil {
 		_ = conn.sock.Close()

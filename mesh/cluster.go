@@ -721,6 +721,9 @@ func (n *Node) Ready() error {
 		}
 		return nil
 	}
+	if h.isDraining() {
+		return errDraining
+	}
 	if h.cluster != nil {
 		return h.cluster.member.Err()
 	}

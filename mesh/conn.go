@@ -27,14 +27,26 @@ type conn struct {
 	settled atomic.Bool // it has answered
 	refused atomic.Pointer[AuthError]
 
+	// Of the reader, while the client moves: see move.go.
+	told bool // to move
+	left bool // the hub sends nothing more
+	open bool // keeper keeps nothing any more
+
+	keeper *keeper               // nil unless the connection was made to move; fixed
+	heard  atomic.Pointer[heard] // what comes here is noted in it; nil if it need not be
+	echoes atomic.Pointer[heard] // what came on the connection before this one; nil if that does not matter any more
+
 	read       chan struct{} // closed when the reader has read all
 	introduced chan struct{} // closed when introduce is done
 	failure    error         // of introduce; valid once introduced is closed
 
 	// Guarded by client.mu once the connection is the client's.
-	announced  uint64 // version of the table that the hub has
-	watched    bool   // the hub tells who comes and goes
-	lostBefore uint64 // client.lost before this connection broke
+	announced  uint64      // version of the table that the hub has
+	watched    bool        // the hub tells who comes and goes
+	lostBefore uint64      // client.lost before this connection broke
+	successor  *conn       // nothing is written here any more, and this is the client's next connection; nil if there is none
+	over       bool        // the reader has nothing more to hand on
+	forget     *time.Timer // of echoes; nil if there are none
 }
 
 func (c *client) dial(ctx context.Context, addr address) (*conn, error) {
@@ -63,7 +75,7 @@ func (c *client) dial(ctx context.Context, addr address) (*conn, error) {
 // dealt with that. Somebody must be reading meanwhile.
 func (c *client) introduce(ctx context.Context, conn *conn) error {
 	defer close(conn.introduced)
-	first, version := c.handshake(nil, conn, &protocol.Hello{V: protocol.Version, Key: c.key, Name: c.node.opts.Name})
+	first, version := c.handshake(nil, conn, c.offer())
 	conn.announced = version
 	err := conn.sock.Write(ctx, engineio.Message{Data: first})
 	if err == nil {
@@ -85,6 +97,11 @@ func (c *client) introduce(ctx context.Context, conn *conn) error {
 	return nil
 }
 
+// offer is what the node says of itself.
+func (c *client) offer() *protocol.Hello {
+	return &protocol.Hello{V: protocol.Version, Key: c.key, Name: c.node.opts.Name, Moves: true}
+}
+
 // settle makes a connection whose hub has answered the client's.
 func (c *client) settle(conn *conn) error {
 	c.mu.Lock()
@@ -104,6 +121,12 @@ func (c *client) settle(conn *conn) error {
 	if c.closing {
 		return ErrClosed
 	}
+	c.adopt(conn)
+	return nil
+}
+
+// adopt makes a connection the client's. The caller holds c.mu.
+func (c *client) adopt(conn *conn) {
 	c.node.counters.connections.Add(1)
 	c.node.counters.peers.Store(1)
 	c.node.addr.Store(&conn.addr)
@@ -111,7 +134,6 @@ func (c *client) settle(conn *conn) error {
 	c.tell()
 	c.startPump()
 	c.startWatch()
-	return nil
 }
 
 func (c *client) report(s State) {
@@ -132,11 +154,18 @@ func (c *client) report(s State) {
 }
 
 // live reads a connection until it ends, and then makes the next one, until the client is closed or this node is the hub.
-// The first one is introduced by connect, and if that fails there is no other.
+// The first one is introduced by connect or move, and if that fails there is no other. If there is another connection
+// already, the goroutine that reads that goes on in place of this one.
 func (c *client) live(conn *conn) {
 	failed := 0 // attempts since the last connection
 	for first := true; ; first = false {
 		cause := c.readAll(conn)
+		if to := c.succeed(conn); to != nil {
+			c.wg.Go(func() { _ = conn.sock.Close() })
+			c.carryOn(to)
+			close(conn.read)
+			return
+		}
 		_ = conn.sock.Close() // ended already; this waits for its goroutines
 		close(conn.read)
 		<-conn.introduced
@@ -206,11 +235,26 @@ func (c *client) ending() bool {
 
 // shuffle puts the addresses into a random order, the one where a hub was just lost at the end.
 func (c *client) shuffle(lost address) {
+	c.setAddrs(c.shuffled(lost))
 	c.tries = 0
-	rand.Shuffle(len(c.addrs), func(i, j int) { c.addrs[i], c.addrs[j] = c.addrs[j], c.addrs[i] })
-	if i := slices.Index(c.addrs, lost); i >= 0 {
-		c.addrs = append(slices.Delete(c.addrs, i, i+1), lost)
+}
+
+func (c *client) setAddrs(addrs []address) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.addrs = addrs
+}
+
+// shuffled returns the addresses in such an order.
+func (c *client) shuffled(lost address) []address {
+	c.mu.Lock()
+	addrs := slices.Clone(c.addrs)
+	c.mu.Unlock()
+	rand.Shuffle(len(addrs), func(i, j int) { addrs[i], addrs[j] = addrs[j], addrs[i] })
+	if i := slices.Index(addrs, lost); i >= 0 {
+		addrs = append(slices.Delete(addrs, i, i+1), lost)
 	}
+	return addrs
 }
 
 // next returns the address to try.
@@ -229,15 +273,16 @@ func backoff(failed int) time.Duration {
 	return d/2 + rand.N(d/2)
 }
 
-// readAll reads a connection until it ends and returns why.
+// readAll reads a connection until it ends and returns why, or until the hub has nothing more to say.
 func (c *client) readAll(conn *conn) error {
-	for {
+	for !conn.left {
 		m, err := conn.sock.Read(context.Background()) // ended by Close or Abort
 		if err != nil {
 			return err
 		}
 		c.receive(conn, m)
 	}
+	return nil
 }
 
 // receive deals with one message from the hub.
@@ -256,13 +301,12 @@ func (c *client) receive(conn *conn, m engineio.Message) {
 	}
 	switch {
 	case protocol.Relayed(p.Event):
-		count.received.Add(1)
 		e := Event{Name: p.Event, Payload: p.Payload, From: p.From}
 		if !conn.native {
 			// A Node hub passes on whatever its clients write there.
 			e.From = protocol.PayloadID(p.Payload)
 		}
-		c.node.hear(e, false)
+		c.hear(conn, kept{Event: e, n: p.N})
 	case p.Event == protocol.NameHello && !conn.settled.Load():
 		c.meet(conn, p.Payload)
 	case p.Event == protocol.NameUnauthorized && (conn.native || !conn.settled.Load()):
@@ -272,7 +316,16 @@ func (c *client) receive(conn *conn, m engineio.Message) {
 	case conn.native && (p.Event == protocol.NameNodes || p.Event == protocol.NameExplain):
 		c.questions.answer(p.Payload)
 	case conn.native && (p.Event == protocol.NameJoin || p.Event == protocol.NameLeave):
-		c.node.notice(p.Event, p.Payload)
+		c.hear(conn, kept{Event: Event{Name: p.Event, Payload: p.Payload}, notice: true})
+	case conn.native && p.Event == protocol.NameMove:
+		c.startMove(conn)
+	case conn.native && p.Event == protocol.NameSync:
+		if conn.keeper != nil {
+			conn.keeper.drop()
+		}
+		c.questions.answer(p.Payload)
+	case conn.native && p.Event == protocol.NameLeft:
+		c.farewell(conn)
 	case conn.native && p.Event == protocol.NameRefused:
 		c.noteRefused(p.Payload)
 	case p.Event == protocol.NameUnheard && conn.native:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"time"
 )
 
@@ -14,7 +15,7 @@ const healGrace = 250 * time.Millisecond
 // takeOver makes this node the hub if it may become one and the address is free. Nobody has to agree on who does: the
 // system gives an address to one process only, and to none while the hub holds it, whatever became of the connection.
 func (c *client) takeOver(cause error, failed int) bool {
-	if c.home == nil {
+	if c.home == nil || failed < c.elsewhere() {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(c.life, connectTimeout)
@@ -62,11 +63,31 @@ func (c *client) giveWay(err error) {
 	var be *bindError
 	switch {
 	case errors.As(err, &be) && be.taken:
-		c.addrs = []address{c.home.at(be.host)} // of the addresses that a name has, the new hub may have another one
+		c.local = c.replace(c.local, c.home.at(be.host)) // of the addresses that a name has, the new hub may have another one
 	case errors.As(err, &be) && be.foreign:
 	default:
 		c.node.opts.Logger.Debug("mesh: this node cannot take over from the hub", "addr", c.home.String(), "error", err)
 	}
+}
+
+// elsewhere returns after how many attempts all hubs were tried that have another address than home.
+func (c *client) elsewhere() (attempts int) {
+	for i, addr := range c.addrs {
+		if addr != c.local {
+			attempts = i + 1
+		}
+	}
+	return attempts
+}
+
+// replace puts an address in the place of another one.
+func (c *client) replace(old, with address) address {
+	addrs := slices.Clone(c.addrs)
+	if i := slices.Index(addrs, old); i >= 0 {
+		addrs[i] = with
+		c.setAddrs(addrs)
+	}
+	return with
 }
 
 // handOver gives the hub what waits, once the others had time to come back, and all that is emitted from then on.

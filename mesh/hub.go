@@ -32,6 +32,10 @@ type hub struct {
 	cluster  *cluster  // nil without other hubs; fixed before the hub serves
 	routings sync.Pool // of *routing
 	numbers  numbers
+	busy     lock // read by those who are routing
+
+	draining   bool          // peers are told to move; guarded by roster.mu
+	departures chan struct{} // a peer is gone
 
 	web     *http.Server // nil without a listener of its own
 	serving sync.WaitGroup
@@ -71,7 +75,8 @@ func hubOf(n *Node, path string) *hub {
 	o := &n.opts
 	h := &hub{node: n, name: o.Name, path: path, browsers: forBrowsers{path: path, page: !o.NoPage}}
 	h.roster.since = time.Now()
-	h.routings.New = func() any { return new(routing) }
+	h.departures = make(chan struct{}, 1)
+	h.routings.New = func() any { return &routing{busy: h.busy.reader()} }
 	h.server = engineio.NewServer(h, &engineio.ServerOptions{
 		Path:           h.path,
 		Revisions:      []engineio.Revision{engineio.Revision3, engineio.Revision4},

@@ -26,6 +26,14 @@ func (l *lock) Lock() {
 	}
 }
 
+// wait returns when all have finished who were reading when it was called. Others may have begun since.
+func (l *lock) wait() {
+	for i := range l.readers {
+		l.readers[i].Lock()
+		l.readers[i].Unlock() //nolint:staticcheck // that is all
+	}
+}
+
 func (l *lock) Unlock() {
 	for i := range l.readers {
 		l.readers[i].Unlock()

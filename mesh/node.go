@@ -56,6 +56,8 @@ type link interface {
 	// announce is called when what the node wants to hear has changed.
 	announce()
 	flush(ctx context.Context) error
+	// drain returns when the node can be closed and nothing is lost by that.
+	drain(ctx context.Context) error
 	sockets() []*engineio.Socket
 	// hubInfo says where the link leads.
 	hubInfo() (HubInfo, bool)

@@ -23,6 +23,7 @@ type peer struct {
 	id         string
 	name       string
 	negotiated bool // it speaks the extensions
+	moves      bool // it goes to another hub when it is told to
 
 	// silent holds the names that the peer's table keeps from it although a pattern of it wants them. Nearly always
 	// nil. Read by all routing goroutines.
@@ -88,6 +89,7 @@ func (h *hub) leave(p *peer) {
 	} else {
 		h.node.counters.muted.Add(-1)
 	}
+	h.departed()
 }
 
 func (p *peer) log() *slog.Logger {
@@ -177,6 +179,10 @@ func (p *peer) receive(ctx context.Context, m engineio.Message) bool {
 		p.answerNodes(ctx, packet.Payload)
 	case packet.Event == protocol.NameExplain:
 		p.answerExplain(ctx, packet.Payload)
+	case packet.Event == protocol.NameSync && p.negotiated:
+		p.answerSync(ctx, packet.Payload)
+	case packet.Event == protocol.NameLeaving && p.negotiated:
+		p.depart(ctx)
 	default:
 		p.refuse(RuleReserved)
 	}
@@ -218,11 +224,14 @@ func (p *peer) request(e routed, rid string, size int) {
 	p.hub.node.counters.bytesIn.Add(uint64(size))
 }
 
-// numberOf returns the number of an event, which is the peer's own if it speaks the extensions: it goes on counting at the
-// next hub.
+// numberOf returns the number of an event, which is the peer's own if it counts: it goes on counting at the next hub. The
+// others are counted from the time on, in 2,048ths of a millisecond, if they have the same ID there: no number comes twice.
 func (p *peer) numberOf(own uint64) uint64 {
-	if p.negotiated {
+	if p.negotiated && (own != 0 || p.hub.cluster == nil) {
 		return own
+	}
+	if p.negotiated && p.numbered == 0 {
+		p.numbered = uint64(time.Now().UnixMilli()) << 11
 	}
 	p.numbered++
 	return p.numbered
@@ -246,7 +255,7 @@ func (p *peer) slowDown(ctx context.Context, size int) bool {
 func (p *peer) meet(offer *protocol.Hello) {
 	p.met = true
 	if offer != nil && offer.V >= protocol.Version && len(offer.Key) >= minKey {
-		p.negotiated, p.id, p.name = true, protocol.ID(offer.Key), offer.Name
+		p.negotiated, p.moves, p.id, p.name = true, offer.Moves, protocol.ID(offer.Key), offer.Name
 	} else {
 		p.id = randomHex()
 	}
@@ -353,17 +362,12 @@ func (p *peer) admit() {
 	if p.admitted {
 		return
 	}
-	p.setAdmitted(true)
+	p.enter()
 	p.hub.node.counters.peers.Add(1)
 	p.hub.node.counters.muted.Add(-1)
 	if p.mute != nil {
 		p.mute.Stop()
 		p.mute = nil
-	}
-	if p.negotiated {
-		// First of all: the index does not have the peer yet.
-		h := hello{V: protocol.Version, ID: p.id, Hub: p.hub.node.id, Name: p.hub.name}
-		_ = p.sock.TryWrite(reserved(protocol.NameHello, h))
 	}
 	p.log().Info("mesh: peer admitted", "negotiated", p.negotiated, "transport", p.sock.Transport(), "revision", p.sock.Revision())
 }
@@ -374,7 +378,7 @@ func (p *peer) banish() {
 	p.setInterests(nil, nil)
 	p.setTable(nil)
 	if p.admitted {
-		p.setAdmitted(false)
+		p.exclude()
 		p.hub.node.counters.peers.Add(-1)
 		p.hub.node.counters.muted.Add(1)
 		p.startMute()

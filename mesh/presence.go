@@ -101,10 +101,11 @@ func (r *roster) remove(p *peer) {
 	}
 }
 
-func (p *peer) setAdmitted(admitted bool) {
+// exclude undoes enter.
+func (p *peer) exclude() {
 	p.hub.roster.mu.Lock()
 	defer p.hub.roster.mu.Unlock()
-	p.admitted = admitted
+	p.admitted = false
 }
 
 func (p *peer) setTable(table []byte) {

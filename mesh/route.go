@@ -17,6 +17,7 @@ type routed struct {
 
 // routing is the memory of one route, so that it can be used again.
 type routing struct {
+	busy   *sync.RWMutex // one of the hub's; fixed
 	search search[*peer]
 	served []uint64 // a set of peers, by number
 	packet []byte
@@ -40,6 +41,8 @@ type source struct {
 func (h *hub) route(events []routed, from source) {
 	r := h.routings.Get().(*routing)
 	defer h.recycle(r)
+	r.busy.RLock()
+	defer r.busy.RUnlock()
 	for len(events) > 0 {
 		alike := 1
 		for alike < len(events) && events[alike].Name == events[0].Name && events[alike].From == events[0].From {

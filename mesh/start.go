@@ -38,15 +38,23 @@ func prepare(opts *Options) (Options, []address, error) {
 
 // prepareHub is prepare for a node that is, or may become, a hub.
 func prepareHub(opts *Options) (Options, address, error) {
-	o, addrs, err := prepare(opts)
-	switch {
-	case err != nil:
-		return o, address{}, err
-	case len(addrs) > 1:
-		return o, address{}, errSeveral
+	o, addrs, err := prepareStart(opts)
+	if err == nil && len(addrs) > 1 {
+		err = errSeveral
 	}
-	err = o.serveTLS(&addrs[0])
-	return o, addrs[0], err
+	if err != nil {
+		return o, address{}, err
+	}
+	return o, addrs[0], nil
+}
+
+// prepareStart is prepareHub for a node that becomes a client where there are hubs already.
+func prepareStart(opts *Options) (Options, []address, error) {
+	o, addrs, err := prepare(opts)
+	if err == nil {
+		err = o.serveTLS(addrs)
+	}
+	return o, addrs, err
 }
 
 // Listen starts a hub at Options.Addr. A name with several addresses, as localhost often has, is bound on all that this
@@ -100,11 +108,16 @@ const (
 // and counters. What it emitted since it lost the hub, and for 250 ms from when it serves, waits until the
 // others had time to come back, and then goes out in order; Flush waits for that. Who comes later does not get it. A hub
 // that hangs but holds its address is not replaced. See Options.NoAutoheal.
+//
+// Of several addresses the first is the node's own, and the others are those of other hubs of the same mesh, which share
+// an Options.Backplane. Where the first is taken, the node is a client of the hub there, or of another if that does not
+// answer; and when it has lost its hub, it becomes one itself only if none of the others answers.
 func Start(ctx context.Context, opts *Options) (*Node, error) {
-	o, addr, err := prepareHub(opts)
+	o, addrs, err := prepareStart(opts)
 	if err != nil {
 		return nil, err
 	}
+	addr := addrs[0]
 	home := &addr
 	if o.NoAutoheal {
 		home = nil
@@ -130,7 +143,7 @@ func Start(ctx context.Context, opts *Options) (*Node, error) {
 			case <-ctx.Done():
 			}
 		}
-		n, err = connect(ctx, o, []address{target}, home)
+		n, err = connect(ctx, o, append([]address{target}, addrs[1:]...), home)
 		switch {
 		case err == nil:
 			return n, nil

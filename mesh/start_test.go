@@ -99,7 +99,7 @@ func TestStartWhereOneAddressOfTheNameIsTakenDialsThatOne(t *testing.T) {
 
 func TestAutohealDialsTheAddressOfTheNameThatIsTaken(t *testing.T) {
 	home := address{scheme: "http", host: "localhost", port: "1"}
-	c := &client{home: &home, addrs: []address{home.at("127.0.0.1")}}
+	c := &client{home: &home, addrs: []address{home.at("127.0.0.1")}, local: home.at("127.0.0.1")}
 	c.giveWay(&bindError{host: "::1", taken: true})
 	require.Equal(t, home.at("::1"), c.next())
 	c.node = newNode(new(Options).withDefaults(), "", home)

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"strings"
 	"sync"
 	"time"
 )
@@ -20,21 +19,25 @@ var (
 	errTwoClients = errors.New("mesh: CAFile and HTTPClient exclude each other: the client's transport decides whom it trusts")
 )
 
-// serveTLS readies a node that is, or may become, a hub for TLS, if that is asked for.
-func (o *Options) serveTLS(addr *address) error {
+// serveTLS readies a node that is, or may become, a hub at the first of the addresses for TLS, if that is asked for.
+func (o *Options) serveTLS(addrs []address) error {
 	switch {
 	case o.CertFile == "" && o.KeyFile == "":
 		return nil
 	case o.CertFile == "" || o.KeyFile == "":
 		return errPair
-	case strings.Contains(o.Addr, "://") && addr.scheme != "https":
+	case !addrs[0].bare && addrs[0].scheme != "https":
 		return errPlain
 	}
 	c := &certificate{certFile: o.CertFile, keyFile: o.KeyFile, log: o.Logger}
 	if err := c.load(); err != nil {
 		return fmt.Errorf("mesh: CertFile, KeyFile: %w", err)
 	}
-	addr.scheme = "https"
+	for i := range addrs {
+		if addrs[i].bare {
+			addrs[i].scheme = "https"
+		}
+	}
 	o.tls = &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.get(), nil },
