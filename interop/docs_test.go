@@ -21,14 +21,33 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// blocks returns the blocks of code in a language that a page of the documentation has.
-func blocks(t *testing.T, page, language string) []string {
+// codeBlock is one that a page of the documentation has.
+type codeBlock struct{ language, text string }
+
+var (
+	codeBlocks  = regexp.MustCompile("(?ms)^( *)```(\\w*)\n(.*?)^ *```$")
+	indentation = regexp.MustCompile(`(?m)^ *`)
+)
+
+// blocksOf returns the blocks of code of a page, those in lists too.
+func blocksOf(t *testing.T, page string) (all []codeBlock) {
 	t.Helper()
 	text, err := os.ReadFile(page)
 	require.NoError(t, err)
-	var all []string
-	for _, found := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllSubmatch(text, -1) {
-		all = append(all, string(found[1]))
+	for _, b := range codeBlocks.FindAllStringSubmatch(string(text), -1) {
+		indent := b[1]
+		all = append(all, codeBlock{b[2], indentation.ReplaceAllStringFunc(b[3], func(have string) string { return strings.TrimPrefix(have, indent) })})
+	}
+	return all
+}
+
+// blocks returns those in a language.
+func blocks(t *testing.T, page, language string) (all []string) {
+	t.Helper()
+	for _, b := range blocksOf(t, page) {
+		if b.language == language {
+			all = append(all, b.text)
+		}
 	}
 	require.NotEmpty(t, all, "%s has no block of %s", page, language)
 	return all

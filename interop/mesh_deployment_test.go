@@ -193,13 +193,14 @@ func startListen(t *testing.T, addr string, args ...string) *Peer {
 	exe, err := meshCommand()
 	require.NoError(t, err)
 	p := startProgram(t, "mesh listen", exec.CommandContext(t.Context(), exe, append([]string{"listen", "--addr", addr}, args...)...))
-	require.Eventually(t, func() bool { return healthy(t, addr) }, AwaitTimeout, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return healthy(t, addr, "/healthz") }, AwaitTimeout, 5*time.Millisecond)
 	return p
 }
 
-func healthy(t *testing.T, addr string) bool {
+// healthy tells whether a server answers 200.
+func healthy(t *testing.T, addr, path string) bool {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+"/healthz", nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+path, nil)
 	require.NoError(t, err)
 	response, err := (&http.Client{Transport: newTransport(t)}).Do(request)
 	if err != nil {
@@ -310,7 +311,7 @@ func TestServerOfYourOwnBehindProxies(t *testing.T) {
 	exe := buildSource(t, strings.Replace(source, "localhost:8888", addr, 1))
 	cmd := exec.CommandContext(t.Context(), exe)
 	server := startProgram(t, "a server with a hub", cmd)
-	require.Eventually(t, func() bool { return healthy(t, addr) }, AwaitTimeout, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return healthy(t, addr, "/healthz") }, AwaitTimeout, 5*time.Millisecond)
 	var clients []goMember
 	for i, program := range []string{"nginx", "haproxy"} {
 		p, err := front(t, program, true, false, blocks(t, deployment, program)[1], "").start(t, addr, addr)
