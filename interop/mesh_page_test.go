@@ -486,7 +486,8 @@ func TestPagesFindTheirHub(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, inside.Close()) })
 	host := strings.TrimPrefix(server.URL, "http://")
 	name, port, _ := strings.Cut(host, ":")
-	for _, hub := range []goMember{listening, inside} {
+	unusual := startGoHub(t, mesh.Options{Addr: "http://127.0.0.1:0/its/own/", AllowedOrigins: []string{b.origin}})
+	for _, hub := range []goMember{listening, inside, unusual} {
 		hub.on(t, "here")
 	}
 	for _, client := range clients {
@@ -496,6 +497,7 @@ func TestPagesFindTheirHub(t *testing.T) {
 			options map[string]any
 		}{
 			"the hub's own":        {listening, "http://" + listening.Addr(), nil},
+			"a path of its own":    {unusual, "http://" + unusual.Addr(), nil},
 			"under a prefix":       {inside, server.URL + "/deep/er", nil},
 			"the script's query":   {inside, "", nil},
 			"url":                  {listening, b.files, map[string]any{"url": "http://" + listening.Addr()}},
