@@ -8,6 +8,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -360,6 +361,50 @@ func TestPageIsToldThatItIsRefused(t *testing.T) {
 		require.Equal(t, "ping", hub.heard().MustAwait(t, "heard").Name)
 	}
 	require.Equal(t, uint64(4), hub.Stats().Refusals)
+}
+
+// TestPagesPresentAToken: by polling in a header, which pages of other origins have to be permitted, and by a WebSocket,
+// which cannot have one, in the query.
+func TestPagesPresentAToken(t *testing.T) {
+	t.Parallel()
+	const token = "t0ken+/=&?#%"
+	b := startBrowser(t)
+	hub, err := mesh.NewHub(&mesh.Options{Authorize: mesh.Bearer(token), AllowedOrigins: []string{b.origin}})
+	m := newGoMember(t, hub, err)
+	m.on(t, "ping")
+	var mu sync.Mutex
+	var queries []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		if r.URL.Query().Has("token") {
+			queries = append(queries, r.URL.Query().Get("token"))
+		}
+		mu.Unlock()
+		hub.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	t.Cleanup(func() { require.NoError(t, hub.Close()) })
+	for _, client := range clients {
+		page := b.load(t, server.URL+client)
+		for _, transports := range [][]string{{"polling", "websocket"}, {"polling"}, {"websocket"}} {
+			options := map[string]any{"transports": transports}
+			require.NoError(t, page.Do(Command{Do: "connect", Options: with(options, "token", "gu3ss")}))
+			require.Equal(t, "unauthorized", page.MustAwait(t, "refused").Reason)
+			if client == "/mesh.js" {
+				page = b.load(t, server.URL+client)
+			}
+			page.connect(t, Command{Options: with(options, "token", token)})
+			page.emit(t, "ping", "1")
+			require.Equal(t, "ping", m.heard().MustAwait(t, "heard").Name)
+			if client == "/mesh.js" {
+				page = b.load(t, server.URL+client)
+			}
+		}
+		for _, wrong := range []string{"a b", "é", "x\\r\\nY: z"} {
+			require.Equal(t, "token", page.fails(t, `(client || mesh.emitter).connect({ token: "`+wrong+`" })`))
+		}
+	}
+	require.Equal(t, []string{"gu3ss", token, "gu3ss", token}, queries, "once each, where there is no polling")
 }
 
 func TestNodeHubAdmitsAPage(t *testing.T) {
