@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/interop/loadgen"
 	"github.com/bigcompany/mesh/mesh"
 	"github.com/bigcompany/mesh/mesh/gateway"
 )
@@ -113,9 +114,10 @@ func TestPage(t *testing.T) {
 	v := startVisitor(t)
 	for name, test := range map[string]func(*testing.T, visitor){
 		"of a Go hub": testPageOfAGoHub, "of a hub with auth": testPageAsksForUserAndPassword, "of a hub that restarts": testPageReturnsToItsHub,
-		"of a hub with a token":     testPageTakesAToken,
-		"of a hub with permissions": testPageSaysWhatItMayNot,
-		"on a Node hub":             testPageOnANodeHub, "fits": testPageFitsEveryWidth, "by keyboard": testPageByKeyboard,
+		"of a hub with a token":       testPageTakesAToken,
+		"of a hub with many watchers": testPageAmongManyWatchers,
+		"of a hub with permissions":   testPageSaysWhatItMayNot,
+		"on a Node hub":               testPageOnANodeHub, "fits": testPageFitsEveryWidth, "by keyboard": testPageByKeyboard,
 		"its JSON and patterns": testPageTellsWhereJSONIsWrong,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, v) })
@@ -364,6 +366,22 @@ func testPageTakesAToken(t *testing.T, v visitor) {
 			require.NotContains(t, text, secret, where)
 		}
 	}
+}
+
+// testPageAmongManyWatchers: it is not told who comes, and asks.
+func testPageAmongManyWatchers(t *testing.T, v visitor) {
+	hub := startGoHub(t, mesh.Options{})
+	crowd, err := loadgen.Open(t.Context(), loadgen.Target{Host: hub.Addr(), Path: "/engine.io/", Revision: 3}, loadgen.Options{
+		Connections: 256,
+		First:       func(int) []string { return []string{`{"event":"$mesh.nodes","payload":{"watch":true,"limit":1}}`} },
+	})
+	require.NoError(t, err)
+	defer crowd.Close()
+	page := v.visit(t, "http://"+hub.Addr(), nil)
+	page.see(t, "#nodes-text", "Too many nodes watch this hub already: the page asks it from time to time.")
+	page.see(t, "#list-title", "258 nodes")
+	startGoClient(t, hub.port(t), mesh.Options{})
+	page.see(t, "#list-title", "259 nodes")
 }
 
 func testPageSaysWhatItMayNot(t *testing.T, v visitor) {
