@@ -37,14 +37,19 @@ func (srv *Server) originAllowed(r *http.Request, jsonp bool) (code int, reason 
 	if own(host) || slices.ContainsFunc(srv.opts.AllowedOrigins, func(o string) bool { return strings.EqualFold(o, origin) }) {
 		return 0, "", true
 	}
-	option := "AllowedOrigins"
+	option, refused := "AllowedOrigins", &srv.refused.origin
 	if own(forwarded) {
-		option = "TrustForwardedHost" // a proxy says that it is our own page
+		option, refused = "TrustForwardedHost", &srv.refused.proxied // a proxy says that it is our own page
 	}
-	srv.opts.Logger.Warn("engineio: refused a page of another origin; the option named here admits it",
-		"option", option, "origin", origin, "host", host)
+	if times := refused.note(); times > 0 {
+		srv.opts.Logger.Warn("engineio: refused a page of another origin; the option named here admits it",
+			"option", option, "origin", cut(origin), "host", cut(host), "times", times)
+	}
 	return CodeForbidden, "FORBIDDEN: origin " + origin, false
 }
+
+// cut is what the log shows of a header.
+func cut(s string) string { return s[:min(len(s), 200)] }
 
 // hostAndPort says whether origin is host:port without a scheme.
 func hostAndPort(origin string) bool {

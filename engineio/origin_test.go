@@ -3,8 +3,12 @@ package engineio
 import (
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -146,4 +150,30 @@ func TestRefusedOriginIsLoggedWithTheOptionThatAdmitsIt(t *testing.T) {
 			require.Equal(t, 1, strings.Count(log.String(), "\n"))
 		})
 	}
+}
+
+func TestAFloodOfRefusedPagesIsALineASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log lockedBuffer
+		srv := NewServer(echo, &ServerOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		defer func() { require.NoError(t, srv.Close()) }()
+		for range 3 {
+			for range 100 {
+				for _, query := range []string{polling4, polling4 + "&j=0"} {
+					r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/engine.io/?"+query, http.NoBody)
+					if query == polling4 {
+						r.Header.Set("Origin", "https://"+strings.Repeat("x", 60_000))
+					}
+					srv.ServeHTTP(httptest.NewRecorder(), r)
+				}
+			}
+			time.Sleep(time.Second)
+		}
+		for _, option := range []string{"option=AllowedOrigins", "the option JSONP"} {
+			for times, lines := range map[string]int{"times=1\n": 1, "times=100\n": 2} {
+				require.Len(t, regexp.MustCompile(option+".*"+times).FindAllString(log.String(), -1), lines, log.String())
+			}
+		}
+		require.Less(t, len(log.String()), 3000)
+	})
 }

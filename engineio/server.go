@@ -37,7 +37,8 @@ type Server struct {
 	conf      *config
 	http      http.Handler // serve, behind CORS if that is on
 	allOrigin bool
-	initial   []*outgoing // what follows the open packet: InitialMessage, if there is one
+	refused   struct{ jsonp, origin, proxied tally } // requests, by the option that would admit them
+	initial   []*outgoing                            // what follows the open packet: InitialMessage, if there is one
 
 	wg       sync.WaitGroup // the goroutines of all sessions
 	mu       sync.Mutex
@@ -168,7 +169,9 @@ func (srv *Server) serveHandshake(w http.ResponseWriter, r *http.Request, q url.
 	case transport == WebSocket && !isUpgrade(r):
 		srv.refuse(w, r, CodeBadRequest, "TRANSPORT_HANDSHAKE_ERROR: no upgrade")
 	case asksJSONP(transport, q) && !srv.opts.JSONP:
-		srv.opts.Logger.Warn("engineio: refused a request by JSONP; the option JSONP admits it")
+		if times := srv.refused.jsonp.note(); times > 0 {
+			srv.opts.Logger.Warn("engineio: refused a request by JSONP; the option JSONP admits it", "times", times)
+		}
 		srv.refuse(w, r, CodeUnknownTransport, "UNKNOWN_TRANSPORT: jsonp")
 	case !srv.allowed(w, r):
 	case !slices.Contains(srv.opts.Revisions, rev):

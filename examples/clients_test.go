@@ -182,7 +182,7 @@ func TestAuthorization(t *testing.T) {
 	bin := build(t, "authorization/client")
 	out, err := exec.Command(bin, "-addr", u.Host, "-password", "wrong").CombinedOutput()
 	require.Error(t, err)
-	require.Equal(t, "the hub does not admit marak: user or password refused\n", string(out))
+	require.Equal(t, "the hub does not admit marak: user, password or token refused\n", string(out))
 
 	for _, client := range []*program{
 		start(t, exec.Command(bin, "-addr", u.Host, "-interval", "100ms")),

@@ -7,7 +7,10 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -18,15 +21,59 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// documented returns the configuration of a proxy in docs/engineio.md, with this machine's names in it.
-func documented(t *testing.T, program string, names ...string) proxyKind {
+// codeBlock is one that a page of the documentation has.
+type codeBlock struct{ language, text string }
+
+var (
+	codeBlocks  = regexp.MustCompile("(?ms)^( *)```(\\w*)\n(.*?)^ *```$")
+	indentation = regexp.MustCompile(`(?m)^ *`)
+)
+
+// blocksOf returns the blocks of code of a page, those in lists too.
+func blocksOf(t *testing.T, page string) (all []codeBlock) {
 	t.Helper()
-	text, err := os.ReadFile("../docs/engineio.md")
+	text, err := os.ReadFile(page)
 	require.NoError(t, err)
-	block := regexp.MustCompile("(?s)```" + program + "\n(.*?)```").FindSubmatch(text)
-	require.NotNil(t, block, "no configuration of %s", program)
-	config := string(block[1])
-	names = append(names, "10.0.0.1:3000", "{{index .Backends 0}}", "10.0.0.2:3000", "{{index .Backends 1}}", "/etc/ssl/example.pem", "{{.PEM}}")
+	for _, b := range codeBlocks.FindAllStringSubmatch(string(text), -1) {
+		indent := b[1]
+		all = append(all, codeBlock{b[2], indentation.ReplaceAllStringFunc(b[3], func(have string) string { return strings.TrimPrefix(have, indent) })})
+	}
+	return all
+}
+
+// blocks returns those in a language.
+func blocks(t *testing.T, page, language string) (all []string) {
+	t.Helper()
+	for _, b := range blocksOf(t, page) {
+		if b.language == language {
+			all = append(all, b.text)
+		}
+	}
+	require.NotEmpty(t, all, "%s has no block of %s", page, language)
+	return all
+}
+
+// buildSource builds a program that a page shows, and returns where it is.
+func buildSource(t *testing.T, source string) (exe string) {
+	t.Helper()
+	Need(t, "go")
+	root, err := moduleRoot()
+	require.NoError(t, err)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "main.go")
+	require.NoError(t, os.WriteFile(file, []byte(source), 0o600))
+	exe = filepath.Join(dir, "program.exe")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", exe, file)
+	cmd.Dir = root // whose dependencies it gets
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return exe
+}
+
+// documented makes a configuration of a proxy that users are shown one for this machine: names are pairs of what stands there
+// and what is to stand here.
+func documented(t *testing.T, program, config string, names ...string) proxyKind {
+	t.Helper()
 	for i := 0; i < len(names); i += 2 {
 		require.Contains(t, config, names[i])
 		config = strings.ReplaceAll(config, names[i], names[i+1])
@@ -39,12 +86,20 @@ func documented(t *testing.T, program string, names ...string) proxyKind {
 	return proxyKind{program: program, config: template.Must(template.New(program).Parse(config)), Proxied: Proxied{TLS: true}}
 }
 
+// What stands in the documentation, and what is to stand here.
+var (
+	nginxNames   = []string{"listen 443", "listen {{.Listen}}", "/etc/ssl/example.pem", "{{.PEM}}", "/etc/ssl/example.key", "{{.PEM}}"}
+	haproxyNames = []string{"bind :443", "bind {{.Listen}}", "/etc/ssl/example.pem", "{{.PEM}}"}
+)
+
 // The configurations that users are shown keep each session at its server, from the first poll through the upgrade.
 func TestProxiesAsInTheDocumentation(t *testing.T) {
 	t.Parallel()
+	const page = "../docs/engineio.md"
+	servers := []string{"10.0.0.1:3000", "{{index .Backends 0}}", "10.0.0.2:3000", "{{index .Backends 1}}"}
 	for _, kind := range []proxyKind{
-		documented(t, "nginx", "listen 443", "listen {{.Listen}}", "/etc/ssl/example.key", "{{.PEM}}"),
-		documented(t, "haproxy", "bind :443", "bind {{.Listen}}"),
+		documented(t, "nginx", blocks(t, page, "nginx")[0], slices.Concat(servers, nginxNames)...),
+		documented(t, "haproxy", blocks(t, page, "haproxy")[0], slices.Concat(servers, haproxyNames)...),
 	} {
 		t.Run(kind.program, func(t *testing.T) {
 			t.Parallel()

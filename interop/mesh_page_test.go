@@ -8,6 +8,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -362,6 +363,50 @@ func TestPageIsToldThatItIsRefused(t *testing.T) {
 	require.Equal(t, uint64(4), hub.Stats().Refusals)
 }
 
+// TestPagesPresentAToken: by polling in a header, which pages of other origins have to be permitted, and by a WebSocket,
+// which cannot have one, in the query.
+func TestPagesPresentAToken(t *testing.T) {
+	t.Parallel()
+	const token = "t0ken+/=&?#%"
+	b := startBrowser(t)
+	hub, err := mesh.NewHub(&mesh.Options{Authorize: mesh.Bearer(token), AllowedOrigins: []string{b.origin}})
+	m := newGoMember(t, hub, err)
+	m.on(t, "ping")
+	var mu sync.Mutex
+	var queries []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		if r.URL.Query().Has("token") {
+			queries = append(queries, r.URL.Query().Get("token"))
+		}
+		mu.Unlock()
+		hub.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	t.Cleanup(func() { require.NoError(t, hub.Close()) })
+	for _, client := range clients {
+		page := b.load(t, server.URL+client)
+		for _, transports := range [][]string{{"polling", "websocket"}, {"polling"}, {"websocket"}} {
+			options := map[string]any{"transports": transports}
+			require.NoError(t, page.Do(Command{Do: "connect", Options: with(options, "token", "gu3ss")}))
+			require.Equal(t, "unauthorized", page.MustAwait(t, "refused").Reason)
+			if client == "/mesh.js" {
+				page = b.load(t, server.URL+client)
+			}
+			page.connect(t, Command{Options: with(options, "token", token)})
+			page.emit(t, "ping", "1")
+			require.Equal(t, "ping", m.heard().MustAwait(t, "heard").Name)
+			if client == "/mesh.js" {
+				page = b.load(t, server.URL+client)
+			}
+		}
+		for _, wrong := range []string{"a b", "é", "x\\r\\nY: z"} {
+			require.Equal(t, "token", page.fails(t, `(client || mesh.emitter).connect({ token: "`+wrong+`" })`))
+		}
+	}
+	require.Equal(t, []string{"gu3ss", token, "gu3ss", token}, queries, "once each, where there is no polling")
+}
+
 func TestNodeHubAdmitsAPage(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)
@@ -486,7 +531,8 @@ func TestPagesFindTheirHub(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, inside.Close()) })
 	host := strings.TrimPrefix(server.URL, "http://")
 	name, port, _ := strings.Cut(host, ":")
-	for _, hub := range []goMember{listening, inside} {
+	unusual := startGoHub(t, mesh.Options{Addr: "http://127.0.0.1:0/its/own/", AllowedOrigins: []string{b.origin}})
+	for _, hub := range []goMember{listening, inside, unusual} {
 		hub.on(t, "here")
 	}
 	for _, client := range clients {
@@ -496,6 +542,7 @@ func TestPagesFindTheirHub(t *testing.T) {
 			options map[string]any
 		}{
 			"the hub's own":        {listening, "http://" + listening.Addr(), nil},
+			"a path of its own":    {unusual, "http://" + unusual.Addr(), nil},
 			"under a prefix":       {inside, server.URL + "/deep/er", nil},
 			"the script's query":   {inside, "", nil},
 			"url":                  {listening, b.files, map[string]any{"url": "http://" + listening.Addr()}},
@@ -577,8 +624,8 @@ func TestPageOfTheOriginal(t *testing.T) {
 	}
 }
 
-// inDocs returns the blocks of a language in docs/browser.md.
-func inDocs(t *testing.T, language string) []string {
+// inDocs returns the blocks of a language in docs/browser.md, in order.
+func inDocs(t testing.TB, language string) []string {
 	t.Helper()
 	text, err := os.ReadFile("../docs/browser.md")
 	require.NoError(t, err)
@@ -645,7 +692,7 @@ func (m stockMember) emit(t testing.TB, name, payload string) {
 // TestStockBundleAsInTheDocumentation: the 20 lines are a node of a Go hub's mesh.
 func TestStockBundleAsInTheDocumentation(t *testing.T) {
 	t.Parallel()
-	code := inDocs(t, "js")[0]
+	code := inDocs(t, "js")[2]
 	require.Equal(t, 20, strings.Count(code, "\n"))
 	b := startBrowser(t)
 	port := stablePort(t)

@@ -67,6 +67,12 @@ func TestRequestsAndRepliesOfBothKinds(t *testing.T) {
 				ours.Reply(fmt.Sprintf("fail%d", i), func(mesh.Event) (any, error) { return nil, errors.New("no") })
 			}
 			s.sync(t)
+			ours := s.clients[1].(goMember)
+			for _, junk := range []string{`7`, `"x"`, `{"rid":1,"reply":"fail0","data":{}}`, `{"rid":1,"reply":"fail0"}`, `null`, ``} {
+				for to := range members {
+					require.NoError(t, ours.Emit(fmt.Sprintf("sum%d", to), json.RawMessage(junk)), "it is no request")
+				}
+			}
 			for _, m := range members {
 				for to := range members {
 					requireAnswer(t, m, fmt.Sprintf("sum%d", to), `3`, "")
@@ -75,6 +81,57 @@ func TestRequestsAndRepliesOfBothKinds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRequestsAndRepliesOfPages, who run the lines of docs/browser.md in Chromium: each of the members asks each other one.
+func TestRequestsAndRepliesOfPages(t *testing.T) {
+	t.Parallel()
+	answering, asking := documentedLines(t)
+	lines := inDocs(t, "js")
+	require.Contains(t, lines[0], `'sum'`)
+	eachPage(t, func(t *testing.T, b browser, client string, hub kind) {
+		s := startStarFor(t, b.origin, hub, []kind{goKind, nodeKind})
+		ours, original := s.clients[0].(goMember), s.clients[1].(nodeMember)
+		ours.Reply("sum0", func(e mesh.Event) (any, error) {
+			var terms sumOf
+			err := e.Decode(&terms)
+			return terms.A + terms.B, err
+		})
+		ours.Reply("fail", func(mesh.Event) (any, error) { return nil, errors.New("no") })
+		original.runs(t, strings.ReplaceAll(answering, `'sum'`, `'sum1'`))
+		original.runs(t, asking+`
+			mesh.ask = event => request(event, { a: 1, b: 2 }, (error, data) => {
+				report({ event: 'heard', name: error || 'sum', payload: data })
+			})`)
+		var pages []pageMember
+		for i := range 2 {
+			page := b.load(t, b.files+client)
+			page.on(t, "done")
+			page.connect(t, Command{Options: hubURL(s.port)})
+			page.run(t, "const node = client; "+strings.ReplaceAll(lines[0], `'sum'`, fmt.Sprintf("'sum%d'", i+2))+lines[1]+"\n;client.request = request; client.waiting = waiting")
+			s.clients = append(s.clients, page)
+			pages = append(pages, page)
+		}
+		s.sync(t)
+		for _, junk := range []string{`7`, `"x"`, `{"rid":1,"reply":"fail","data":{}}`, `{"rid":1,"reply":"reply-a::b","data":{}}`, `null`, ``} {
+			for i := range 4 {
+				require.NoError(t, ours.Emit(fmt.Sprintf("sum%d", i), json.RawMessage(junk)), "it is no request")
+			}
+		}
+		for to := range 4 {
+			event := fmt.Sprintf("sum%d", to)
+			requireAnswer(t, ours, event, `3`, "")
+			requireAnswer(t, original, event, `3`, "")
+			for _, page := range pages {
+				require.Equal(t, `3`, page.run(t, "return client.request('"+event+"', { a: 1, b: 2 })"), event)
+			}
+		}
+		for _, page := range pages {
+			require.Equal(t, `["no","no answer",0]`, page.run(t, `
+				const failed = (...all) => client.request(...all).catch(error => error.message)
+				return [await failed('fail'), await failed('nobody', 1, 50), client.waiting.size]`))
+		}
+	})
 }
 
 // requireAnswer has a member ask.

@@ -1,15 +1,19 @@
 package interop
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http/httptest"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/interop/loadgen"
 	"github.com/bigcompany/mesh/mesh"
 	"github.com/bigcompany/mesh/mesh/gateway"
 )
@@ -110,8 +114,10 @@ func TestPage(t *testing.T) {
 	v := startVisitor(t)
 	for name, test := range map[string]func(*testing.T, visitor){
 		"of a Go hub": testPageOfAGoHub, "of a hub with auth": testPageAsksForUserAndPassword, "of a hub that restarts": testPageReturnsToItsHub,
-		"of a hub with permissions": testPageSaysWhatItMayNot,
-		"on a Node hub":             testPageOnANodeHub, "fits": testPageFitsEveryWidth, "by keyboard": testPageByKeyboard,
+		"of a hub with a token":       testPageTakesAToken,
+		"of a hub with many watchers": testPageAmongManyWatchers,
+		"of a hub with permissions":   testPageSaysWhatItMayNot,
+		"on a Node hub":               testPageOnANodeHub, "fits": testPageFitsEveryWidth, "by keyboard": testPageByKeyboard,
 		"its JSON and patterns": testPageTellsWhereJSONIsWrong,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, v) })
@@ -314,17 +320,68 @@ func testPageAsksForUserAndPassword(t *testing.T, v visitor) {
 	hub := startGoHub(t, mesh.Options{Authorize: mesh.Pair(user, password)})
 	page := v.visit(t, "http://"+hub.Addr(), nil)
 	page.see(t, "#state", "Not admitted")
-	page.see(t, "#sign-in-text", "The hub wants to know who you are. User and password go to this hub.")
+	page.see(t, "#sign-in-text", "The hub wants to know who you are. User and password, or token, go to this hub.")
 	require.Equal(t, `"user"`, string(page.run(t, "return page.evaluate(() => document.activeElement.id)")), "the field has the focus")
 	page.keep(t, "sign in")
 	page.run(t, "await page.keyboard.type(%s); await page.keyboard.press('Tab'); await page.keyboard.type('wrong'); await page.keyboard.press('Enter')", user)
-	page.see(t, "#sign-in-text", "The hub refused this user and password.")
+	page.see(t, "#sign-in-text", "The hub refused this. User and password, or token, go to this hub.")
 	page.see(t, "#detail", "The hub says: ")
 	page.fill(t, "#sign-in", "Password", password)
 	page.click(t, "Sign in")
 	page.see(t, "#state", "Connected, websocket")
 	page.run(t, "await page.locator('#sign-in').waitFor({ state: 'hidden' })")
 	require.NotContains(t, string(page.run(t, "return page.content()")), password)
+}
+
+// testPageTakesAToken, which then stands nowhere: not in the page, not in its address, not in the hub's log.
+func testPageTakesAToken(t *testing.T, v visitor) {
+	const token = "s3cret-t0ken+/=&?#%"
+	var log bytes.Buffer // read when the hub has ended
+	hub := startGoHub(t, mesh.Options{Authorize: mesh.Bearer(token), Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	page := v.visit(t, "http://"+hub.Addr(), nil)
+	page.run(t, `
+		page.asked = []
+		page.on('request', r => page.asked.push(r.url()))
+		page.on('websocket', w => page.asked.push(w.url()))
+		return true`)
+	page.see(t, "#state", "Not admitted")
+	page.fill(t, "#sign-in", "Token", "gu3ss gu3ss")
+	page.click(t, "Sign in")
+	page.see(t, "#sign-in-text", "A token has no blanks")
+	page.fill(t, "#sign-in", "Token", "gu3ss")
+	page.click(t, "Sign in")
+	page.see(t, "#sign-in-text", "The hub refused this.")
+	page.fill(t, "#sign-in", "Token", " "+token+" ") // as it is when it was copied
+	page.keep(t, "sign in with a token")
+	page.click(t, "Sign in")
+	page.see(t, "#state", "Connected, websocket")
+	require.EqualValues(t, 2, hub.Stats().Refusals)
+	asked := string(page.run(t, "return page.asked"))
+	require.Contains(t, asked, "transport=websocket")
+	shown := string(page.run(t, "return [await page.content(), page.url(), await page.evaluate(() => JSON.stringify([localStorage, sessionStorage, document.cookie, document.querySelector('#token').value]))].join()"))
+	require.NoError(t, hub.Close())
+	require.Contains(t, log.String(), "peer refused")
+	for where, text := range map[string]string{"the log": log.String(), "requests": asked, "the page": shown} {
+		for _, secret := range []string{token, url.QueryEscape(token), "s3cret", "gu3ss"} {
+			require.NotContains(t, text, secret, where)
+		}
+	}
+}
+
+// testPageAmongManyWatchers: it is not told who comes, and asks.
+func testPageAmongManyWatchers(t *testing.T, v visitor) {
+	hub := startGoHub(t, mesh.Options{})
+	crowd, err := loadgen.Open(t.Context(), loadgen.Target{Host: hub.Addr(), Path: "/engine.io/", Revision: 3}, loadgen.Options{
+		Connections: 256,
+		First:       func(int) []string { return []string{`{"event":"$mesh.nodes","payload":{"watch":true,"limit":1}}`} },
+	})
+	require.NoError(t, err)
+	defer crowd.Close()
+	page := v.visit(t, "http://"+hub.Addr(), nil)
+	page.see(t, "#nodes-text", "Too many nodes watch this hub already: the page asks it from time to time.")
+	page.see(t, "#list-title", "258 nodes")
+	startGoClient(t, hub.port(t), mesh.Options{})
+	page.see(t, "#list-title", "259 nodes")
 }
 
 func testPageSaysWhatItMayNot(t *testing.T, v visitor) {

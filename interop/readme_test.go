@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -13,41 +12,35 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// block returns the README's first block of code in a language.
-func block(t *testing.T, language string) string {
-	t.Helper()
-	readme, err := os.ReadFile("../README.md")
-	require.NoError(t, err)
-	found := regexp.MustCompile("(?s)```" + language + "\n(.*?)```").FindSubmatch(readme)
-	require.NotNil(t, found, "the README has no block of %s", language)
-	return string(found[1])
-}
+const readme, nodeInterop = "../README.md", "../docs/node-interop.md"
 
 func TestReadmeShowsTheNodeProgramThatIsTested(t *testing.T) {
 	tested, err := os.ReadFile("node/readme.js")
 	require.NoError(t, err)
-	require.Empty(t, cmp.Diff(strings.TrimPrefix(string(tested), "'use strict'\n\n"), block(t, "js")))
+	require.Empty(t, cmp.Diff(strings.TrimPrefix(string(tested), "'use strict'\n\n"), blocks(t, readme, "js")[0]))
 }
 
-func TestReadmePinsWhatIsTested(t *testing.T) {
+func TestPinsAreWhatIsTested(t *testing.T) {
 	type manifest struct {
-		Dependencies map[string]string
-		Overrides    map[string]any
+		Private                 bool
+		Dependencies, Overrides map[string]any
 	}
-	var shown, tested manifest
-	require.NoError(t, json.Unmarshal([]byte(block(t, "json")), &shown))
+	var tested manifest
 	file, err := os.ReadFile("node/package.json")
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(file, &tested))
-	delete(tested.Overrides, "uws") // for engine.io 2.1.1, which is none of the mesh's
-	require.Empty(t, cmp.Diff(tested.Overrides, shown.Overrides))
+	delete(tested.Overrides, "uws")                // for engine.io 2.1.1, which is none of the mesh's
 	delete(tested.Dependencies, "playwright-core") // drives the browser
-	for name := range tested.Dependencies {
-		if strings.HasPrefix(tested.Dependencies[name], "npm:") { // the newer peers of the tests
+	for name, version := range tested.Dependencies {
+		if strings.HasPrefix(version.(string), "npm:") { // the newer peers of the tests
 			delete(tested.Dependencies, name)
 		}
 	}
-	require.Empty(t, cmp.Diff(tested.Dependencies, shown.Dependencies))
+	for _, page := range []string{readme, nodeInterop} {
+		var shown manifest
+		require.NoError(t, json.Unmarshal([]byte(blocks(t, page, "json")[0]), &shown))
+		require.Empty(t, cmp.Diff(tested, shown), page)
+	}
 }
 
 func TestReadmesGoProgramBuilds(t *testing.T) {
@@ -61,7 +54,7 @@ func TestReadmesGoProgramBuilds(t *testing.T) {
 	const module = "github.com/bigcompany/mesh"
 	text := strings.Replace(string(mod), "module "+module, "module example.com/readme", 1) +
 		"\nrequire " + module + " v0.0.0\nreplace " + module + " => " + root + "\n"
-	for name, content := range map[string]string{"main.go": block(t, "go"), "go.mod": text, "go.sum": string(sums)} {
+	for name, content := range map[string]string{"main.go": blocks(t, readme, "go")[0], "go.mod": text, "go.sum": string(sums)} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
 	}
 	cmd := exec.CommandContext(t.Context(), "go", "vet", ".")

@@ -44,7 +44,7 @@ func TestAuthRefusalEndsConnectAtOnce(t *testing.T) {
 			_, err := mesh.Connect(testContext(t), &mesh.Options{Addr: hub.URL(), User: "u", Password: "p", Transports: transports})
 			var refused *mesh.AuthError
 			require.ErrorAs(t, err, &refused)
-			require.Equal(t, "user or password refused", refused.Message)
+			require.Equal(t, "user, password or token refused", refused.Message)
 			require.EqualValues(t, 1, asked.Load())
 			require.EqualValues(t, 1, hub.Stats().Refusals)
 			eventually(t, "the session is gone", func() bool { return hub.Stats().Muted == 0 })
@@ -217,7 +217,7 @@ func TestAuthNegotiatedPeerIsToldAndClosedWhenItsCredentialsAreRefusedLater(t *t
 	w.send(`{"event":"handshake","headers":{"auth":{"user":"u","password":"p"},"mesh":{"v":1,"key":"` + testKey + `"}}}`)
 	require.Contains(t, w.next(), "$mesh.hello")
 	w.send(fmt.Sprintf(authPacket, "u", "wrong"))
-	require.Equal(t, `{"event":"$mesh.unauthorized","payload":{"message":"user or password refused"}}`, w.next())
+	require.Equal(t, `{"event":"$mesh.unauthorized","payload":{"message":"user, password or token refused"}}`, w.next())
 	w.ended()
 }
 

@@ -2,15 +2,16 @@ package mesh
 
 import (
 	"net/http"
-	"net/url"
 	"strings"
 
+	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh/gateway"
 )
 
-// forBrowsers is what a hub serves besides Engine.IO: the client for browsers, and the page unless it is not wanted.
+// forBrowsers is what a hub serves besides Engine.IO: the client for browsers, and the page unless it is not wanted. It
+// answers 404 to paths that it does not have.
 type forBrowsers struct {
-	path string // of Engine.IO
+	http.Handler
 	page bool
 }
 
@@ -19,23 +20,20 @@ var (
 	clientOnly    = gateway.ClientHandler()
 )
 
-func (b forBrowsers) has(path string) bool {
-	return gateway.ServesClient(path) || b.page && gateway.Serves(path)
+// newForBrowsers returns what a hub serves whose Engine.IO is at a path.
+func newForBrowsers(path string, page bool) forBrowsers {
+	switch {
+	case path != engineio.DefaultPath:
+		return forBrowsers{gateway.HandlerFor(path, page), page}
+	case page:
+		return forBrowsers{clientAndPage, page}
+	default:
+		return forBrowsers{clientOnly, page}
+	}
 }
 
-// ServeHTTP answers 404 to paths that it does not have.
-func (b forBrowsers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !b.page {
-		clientOnly.ServeHTTP(w, r)
-		return
-	}
-	// The page finds the hub at the usual path, or has to be told. Relative, because of prefixes that were cut off.
-	if r.URL.Path == "/" && b.path != "/engine.io" && r.URL.RawQuery == "" {
-		w.Header().Set("Location", "?hub="+url.QueryEscape("."+b.path+"/"))
-		w.WriteHeader(http.StatusFound)
-		return
-	}
-	clientAndPage.ServeHTTP(w, r)
+func (b forBrowsers) has(path string) bool {
+	return gateway.ServesClient(path) || b.page && gateway.Serves(path)
 }
 
 // serveMounted serves the hub in somebody else's server. What comes before the paths that it knows does not matter.

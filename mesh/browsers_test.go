@@ -42,22 +42,25 @@ func TestAHubServesNoPageIfItIsNotWanted(t *testing.T) {
 	}
 }
 
-// TestThePageIsToldOfAnUnusualPath, because the client would look for the hub at /engine.io/.
-func TestThePageIsToldOfAnUnusualPath(t *testing.T) {
-	o := mesh.Options{Addr: "http://localhost:0/a/b/"}
-	mounted, err := mesh.NewHub(&o)
-	require.NoError(t, err)
-	defer mounted.Close()
-	for path, want := range map[string]string{"/x/": "?hub=.%2Fa%2Fb%2F", "/x/?hub=.%2Fa%2Fb%2F": "", "/x/page/page.js": ""} {
-		rec := httptest.NewRecorder()
-		mounted.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path, http.NoBody))
-		require.Equal(t, want, rec.Header().Get("Location"), path)
-		require.Equal(t, map[bool]int{true: 200, false: 302}[want == ""], rec.Code, path)
+// TestWhatAHubServesLooksForItAtItsOwnPath: the client would look at /engine.io/.
+func TestWhatAHubServesLooksForItAtItsOwnPath(t *testing.T) {
+	for addr, want := range map[string]string{
+		"http://localhost:0/a/b/": `"./a/b/"`, "http://localhost:0/c:d/%22'%3F<": `"./c:d/%22%27%3F%3C/"`, "localhost:0": `"./engine.io/"`,
+	} {
+		o := mesh.Options{Addr: addr}
+		hub := listen(t, o)
+		mounted, err := mesh.NewHub(&o)
+		require.NoError(t, err)
+		defer mounted.Close()
+		for _, path := range []string{"/mesh.js", "/mesh.mjs", "/page/hub.js"} {
+			status, own := ask(t, hub, http.MethodGet, path)
+			require.Equal(t, http.StatusOK, status)
+			require.Contains(t, own, want)
+			rec := httptest.NewRecorder()
+			mounted.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/under"+path, http.NoBody))
+			require.Equal(t, own, rec.Body.String(), "seen from where it is served")
+		}
 	}
-	hub := listen(t, o)
-	status, body := ask(t, hub, http.MethodGet, "/") // follows
-	require.Equal(t, http.StatusOK, status)
-	require.Contains(t, body, "page/page.js")
 }
 
 func TestPresenceTellsBrowsers(t *testing.T) {

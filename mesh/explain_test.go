@@ -1,13 +1,18 @@
 package mesh_test
 
 import (
+	"context"
+	"encoding/json"
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/protocol"
 )
 
 func TestExplainSaysWhichRuleDecides(t *testing.T) {
@@ -99,6 +104,42 @@ func TestExplainKeepsItsWord(t *testing.T) {
 		require.NoError(t, hub.Emit(event, nil))
 		require.Equal(t, e.Delivered, len(w.heard()) == 1, "%s: %s", event, e.Rule)
 	}
+}
+
+// TestExplainSaysThatANodeIsTooSlow: a peer is closed as soon as its queue is full, so one is held up in Authorize, where its
+// session cannot end yet.
+func TestExplainSaysThatANodeIsTooSlow(t *testing.T) {
+	held, release := make(chan struct{}), make(chan struct{})
+	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Authorize: func(_ context.Context, c mesh.Credentials) error {
+		if c.User == "second" {
+			close(held)
+			<-release
+		}
+		return nil
+	}})
+	letGo := sync.OnceFunc(func() { close(release) })
+	t.Cleanup(letGo)
+	conn := bareWebSocket(t, hub.Addr(), offer(testKey, `,"eventTable":{"mesh::e":{}}`))
+	id := protocol.ID(testKey)
+	asker := connect(t, hub, mesh.Options{})
+	ask := func() mesh.Explanation {
+		e, err := asker.Explain(testContext(t), id, "e")
+		require.NoError(t, err)
+		return e
+	}
+	require.Equal(t, mesh.Explanation{Delivered: true, Rule: mesh.RuleListens, Match: "e"}, ask())
+	require.NoError(t, writeFrame(conn, `4`+fmt.Sprintf(authPacket, "second", "p")))
+	<-held
+	payload := json.RawMessage(`"` + strings.Repeat("x", 100_000) + `"`)
+	for n := 0; hub.Stats().SlowPeers == 0; n++ {
+		require.NoError(t, hub.Emit("e", payload))
+		require.Less(t, n, 1000)
+	}
+	require.Equal(t, mesh.Explanation{Rule: mesh.RuleSlow, Match: "e"}, ask())
+	letGo()
+	eventually(t, "it is gone", func() bool { return hub.Stats().Peers == 1 })
+	_, err := asker.Explain(testContext(t), id, "e")
+	require.ErrorIs(t, err, mesh.ErrUnknownNode)
 }
 
 func TestExplainOnTheWire(t *testing.T) {

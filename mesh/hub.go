@@ -73,7 +73,7 @@ func newHub(o Options, addr address) *hub {
 // hubOf makes the hub that a node is, or becomes.
 func hubOf(n *Node, path string) *hub {
 	o := &n.opts
-	h := &hub{node: n, name: o.Name, path: path, browsers: forBrowsers{path: path, page: !o.NoPage}}
+	h := &hub{node: n, name: o.Name, path: path, browsers: newForBrowsers(path, !o.NoPage)}
 	h.roster.since = time.Now()
 	h.departures = make(chan struct{}, 1)
 	h.routings.New = func() any { return &routing{busy: h.busy.reader()} }

@@ -108,37 +108,44 @@ func pause(ctx context.Context, d time.Duration) bool {
 // refusalPause is the time between two lines of the log about refusals by one rule, and between two notes to one peer.
 const refusalPause = time.Second
 
-// refusals are what was refused and is not in the log yet, by rule. A flood of what is refused must not become a flood
-// of lines.
-type refusals struct {
+// tally counts what is not in the log yet. A flood of what is refused must not become a flood of lines.
+type tally struct {
 	mu    sync.Mutex
-	rules map[Rule]*unlogged
-}
-
-type unlogged struct {
 	count int
 	next  time.Time // when the next line may be written
 }
 
-// note counts a refusal. It returns how many there were since the last line, 0 if it is too early for the next.
-func (r *refusals) note(rule Rule) (count int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.rules == nil {
-		r.rules = make(map[Rule]*unlogged)
-	}
-	u := r.rules[rule]
-	if u == nil {
-		u = new(unlogged)
-		r.rules[rule] = u
-	}
-	u.count++
+// note counts one more. It returns how many there were since the last line, 0 if it is too early for the next.
+func (t *tally) note() (count int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.count++
 	now := time.Now()
-	if now.Before(u.next) {
+	if now.Before(t.next) {
 		return 0
 	}
-	count, u.count, u.next = u.count, 0, now.Add(refusalPause)
+	count, t.count, t.next = t.count, 0, now.Add(refusalPause)
 	return count
+}
+
+// refusals are what was refused and is not in the log yet, by rule.
+type refusals struct {
+	mu    sync.Mutex
+	rules map[Rule]*tally
+}
+
+func (r *refusals) note(rule Rule) (count int) {
+	r.mu.Lock()
+	t := r.rules[rule]
+	if t == nil {
+		if r.rules == nil {
+			r.rules = make(map[Rule]*tally)
+		}
+		t = new(tally)
+		r.rules[rule] = t
+	}
+	r.mu.Unlock()
+	return t.note()
 }
 
 // refuse counts and logs what a peer sent and the hub does not take.

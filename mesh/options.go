@@ -81,6 +81,9 @@ type Options struct {
 	// whether it sends one to it, however the peer came to listen: a pattern is narrowed to what is permitted. It is
 	// asked with MayEmit for the questions $mesh.nodes and $mesh.explain, too. It is not asked about the hub itself.
 	//
+	// Answers to Node.Request are events named `reply-ID`, with the ID of the node that asked: who answers must be
+	// permitted to emit that name, and who asks to hear it, or the request waits until its context ends.
+	//
 	// Its decisions are remembered, some 500 names a peer, until the peer presents other credentials or ForgetPermits is
 	// called. It may be called by any goroutine, several at once, and must not block or call methods of the node. What
 	// it refuses is dropped and counted. Default: everything is permitted.

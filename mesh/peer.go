@@ -288,7 +288,7 @@ func reserved(event string, payload any) engineio.Message {
 
 // What a peer that is refused is told.
 var (
-	errRefused     = errors.New("user or password refused")
+	errRefused     = errors.New("user, password or token refused")
 	errAuthTimeout = errors.New("authorization took too long")
 	errRefusedOft  = errors.New("too many refusals")
 )

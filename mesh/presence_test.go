@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -339,8 +340,9 @@ func TestNoSecretIsToldOfANode(t *testing.T) {
 func TestWatchersAreBounded(t *testing.T) {
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
 	const watch = `{"event":"$mesh.nodes","payload":{"watch":true,"limit":1}}`
-	for range 256 {
-		bareWebSocket(t, hub.Addr(), watch)
+	watchers := make([]net.Conn, 256)
+	for i := range watchers {
+		watchers[i] = bareWebSocket(t, hub.Addr(), watch)
 	}
 	w := dialWire(t, hub.URL(), nil)
 	w.send(watch)
@@ -349,6 +351,14 @@ func TestWatchersAreBounded(t *testing.T) {
 	defer c.OnPresence(func(mesh.Presence) {})()
 	_, err := c.Nodes(testContext(t))
 	require.ErrorIs(t, err, mesh.ErrTooManyWatchers)
+
+	// Who only asks is answered, and there is room again once one of them has left.
+	require.Len(t, nodes(t, connect(t, hub, mesh.Options{})), 256+4)
+	require.NoError(t, watchers[0].Close())
+	eventually(t, "there is room", func() bool {
+		w.send(watch)
+		return strings.Contains(w.next(), `"nodes":[`)
+	})
 }
 
 func TestQuestionsWaitForAHubAndEndWithTheNode(t *testing.T) {

@@ -108,7 +108,7 @@ func (h *hub) heard(event string, sender *peer) bool {
 // Reply answers the requests for an event: fn gets each with the payload that was given to Request, and what it returns
 // is sent to the node that asked, as an event for that alone. The answer is encoded as Emit encodes a payload. An error
 // is sent as its text, at most 1,000 bytes of it, and is a *RemoteError there. If the answer cannot be sent, that is
-// logged at Warn, and the node that asked gets an error if it can be told.
+// logged at Warn, at most once a second, and the node that asked gets an error if it can be told.
 //
 // fn runs as the callbacks of On do, so that it can make requests of its own, and off is that of On. An event of this name
 // that is no request is left to other listeners. Reply panics as On does.
@@ -116,16 +116,17 @@ func (n *Node) Reply(event string, fn func(Event) (any, error)) (off func()) {
 	if fn == nil {
 		panic("mesh: nil callback")
 	}
+	unsent := new(tally)
 	return n.On(event, func(e Event) {
 		if r, ok := parseRequest(e.Payload); ok {
 			answer, err := fn(Event{Name: e.Name, Payload: r.data, From: e.From})
-			n.answer(e.Name, r, answer, err)
+			n.answer(e.Name, r, answer, err, unsent)
 		}
 	})
 }
 
 // answer sends the answer to a request.
-func (n *Node) answer(event string, r request, answer any, failure error) {
+func (n *Node) answer(event string, r request, answer any, failure error, unsent *tally) {
 	if failure == nil {
 		raw, err := encodePayload(event, answer)
 		if err == nil {
@@ -134,7 +135,7 @@ func (n *Node) answer(event string, r request, answer any, failure error) {
 		if err == nil {
 			return
 		}
-		n.opts.Logger.Warn("mesh: an answer cannot be sent", "event", event, "error", err)
+		n.logUnsent("answer", event, err, unsent)
 		failure = errAnswer
 	}
 	text, err := json.Marshal(cutText(failure.Error()))
@@ -142,7 +143,13 @@ func (n *Node) answer(event string, r request, answer any, failure error) {
 		err = n.emitAnswer(r, appendAnswer(nil, r.rid, "error", text))
 	}
 	if err != nil {
-		n.opts.Logger.Warn("mesh: an error cannot be sent", "event", event, "error", err)
+		n.logUnsent("error", event, err, unsent)
+	}
+}
+
+func (n *Node) logUnsent(what, event string, err error, unsent *tally) {
+	if times := unsent.note(); times > 0 {
+		n.opts.Logger.Warn("mesh: an "+what+" cannot be sent", "event", event, "error", err, "times", times)
 	}
 }
 

@@ -92,14 +92,19 @@ func TestAnAnswerThatCannotBeSentIsAnError(t *testing.T) {
 	hub := listen(t, mesh.Options{Logger: log.logger(), MaxMessage: 10_000})
 	c := connect(t, hub, mesh.Options{MaxMessage: 10_000})
 	answers := map[string]any{"encode": make(chan int), "large": strings.Repeat("x", 10_000), "raw": []byte(`{"secret":`)}
-	hub.Reply("*", func(e mesh.Event) (any, error) { return answers[e.Name], nil })
-	for event := range answers {
+	for event, answer := range answers {
+		hub.Reply(event, func(mesh.Event) (any, error) { return answer, nil })
 		_, err := c.Request(testContext(t), event, nil)
 		require.Equal(t, &mesh.RemoteError{Message: "the answer cannot be sent"}, err)
 		require.Contains(t, log.String(), "event="+event)
 	}
 	require.Equal(t, 3, strings.Count(log.String(), "level=WARN"))
 	require.NotContains(t, log.String(), "secret")
+	for range 100 {
+		_, err := c.Request(testContext(t), "encode", nil)
+		require.Error(t, err)
+	}
+	require.Less(t, strings.Count(log.String(), "event=encode"), 20, "a line a second")
 }
 
 func TestTheFirstAnswerCounts(t *testing.T) {
@@ -521,4 +526,36 @@ func TestPermissionsMakeListenersNone(t *testing.T) {
 	}
 	_, err := a.Request(testContext(t), "refused", nil)
 	require.ErrorIs(t, err, mesh.ErrNoListener)
+}
+
+// TestAnAnswerThatIsNotPermittedDoesNotCome: to request takes permissions for the answer, too.
+func TestAnAnswerThatIsNotPermittedDoesNotCome(t *testing.T) {
+	for _, refused := range []mesh.Action{mesh.MayEmit, mesh.MayListen, 0} {
+		hub := listen(t, mesh.Options{Permit: func(_ mesh.PeerInfo, a mesh.Action, event string) bool {
+			return a != refused || !strings.HasPrefix(event, "reply-")
+		}})
+		asking, answering := connect(t, hub, mesh.Options{}), connect(t, hub, mesh.Options{})
+		answered := make(chan struct{})
+		replies(t, answering, "echo", func(e mesh.Event) (any, error) {
+			defer close(answered)
+			return e.Payload, nil
+		})
+		ctx, cancel := context.WithCancel(testContext(t))
+		if refused != 0 {
+			go func() {
+				<-answered
+				for hub.Stats().NotPermitted+hub.Stats().Withheld == 0 && ctx.Err() == nil {
+					time.Sleep(time.Millisecond)
+				}
+				cancel() // the answer was refused
+			}()
+		}
+		_, err := asking.Request(ctx, "echo", 1)
+		if refused == 0 {
+			require.NoError(t, err)
+		} else {
+			require.ErrorIs(t, err, context.Canceled)
+		}
+		cancel()
+	}
 }

@@ -11,16 +11,20 @@ import (
 // members that T does not have. An absent payload decodes as null.
 //
 // For a payload that does not fit, fn is not called. That is logged at Warn with the event, its sender and what is wrong,
-// but without the payload, and counted in Stats.Undecodable. The event itself goes on to the other listeners.
+// but without the payload, at most once a second; each is counted in Stats.Undecodable. The event itself goes on to the
+// other listeners.
 func On[T any](n *Node, event string, fn func(T, Event)) (off func()) {
 	if fn == nil {
 		panic("mesh: nil callback")
 	}
+	misfits := new(tally)
 	return n.On(event, func(e Event) {
 		var payload T
 		if err := e.Decode(&payload); err != nil {
 			n.counters.undecodable.Add(1)
-			n.opts.Logger.Warn("mesh: the payload does not fit", "event", e.Name, "from", e.From, "error", misfit(err))
+			if times := misfits.note(); times > 0 {
+				n.opts.Logger.Warn("mesh: the payload does not fit", "event", e.Name, "from", e.From, "error", misfit(err), "times", times)
+			}
 			return
 		}
 		fn(payload, e)

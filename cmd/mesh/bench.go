@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -188,10 +190,26 @@ func findHub(ctx context.Context, opts *mesh.Options) (t loadgen.Target, nodeHub
 	if err != nil {
 		return t, false, err
 	}
-	if u.Scheme != "http" {
-		return t, false, errors.New("a load has no TLS: give the address of the hub itself, not that of the proxy before it")
+	t = loadgen.Target{Host: u.Host, Path: u.Path, Revision: 3, Token: opts.Token}
+	if u.Scheme == "https" {
+		t.TLS, err = trust(opts.CAFile)
 	}
-	return loadgen.Target{Host: u.Host, Path: u.Path, Revision: 3, Token: opts.Token}, info.Node, nil
+	return t, info.Node, err
+}
+
+// trust returns what a load trusts: what the node trusted that has just connected.
+func trust(caFile string) (*tls.Config, error) {
+	conf := &tls.Config{MinVersion: tls.VersionTLS12}
+	if caFile == "" {
+		return conf, nil
+	}
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		return nil, fmt.Errorf("--ca: %w", err)
+	}
+	conf.RootCAs = x509.NewCertPool()
+	conf.RootCAs.AppendCertsFromPEM(pem) // at least one
+	return conf, nil
 }
 
 // packets are what a load says to a hub.

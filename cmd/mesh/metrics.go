@@ -168,6 +168,7 @@ func guard(opts *mesh.Options, h http.Handler) http.Handler {
 	if opts.Authorize == nil {
 		return h
 	}
+	refused := new(tally)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := mesh.Credentials{RemoteAddr: r.RemoteAddr}
 		c.User, c.Password, _ = r.BasicAuth()
@@ -175,7 +176,9 @@ func guard(opts *mesh.Options, h http.Handler) http.Handler {
 			c.Token = token
 		}
 		if err := opts.Authorize(r.Context(), c); err != nil {
-			opts.Logger.Warn("mesh: metrics refused", "remote", r.RemoteAddr)
+			if times := refused.note(); times > 0 {
+				opts.Logger.Warn("mesh: metrics refused", "remote", r.RemoteAddr, "times", times)
+			}
 			w.Header().Set("WWW-Authenticate", `Basic realm="mesh"`)
 			http.Error(w, "refused", http.StatusUnauthorized)
 			return

@@ -1,13 +1,20 @@
 package main
 
 import (
+	"bytes"
 	"io"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/mesh"
 )
 
 // get sends a request, with user and password if there is a user.
@@ -96,6 +103,24 @@ func TestMetricsAreForThoseWhomTheHubAdmits(t *testing.T) {
 	require.Contains(t, log, "metrics refused")
 	require.NotContains(t, log, "s3cret")
 	require.NotContains(t, log, "guess")
+}
+
+func TestAFloodOfRefusalsIsALineASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		h := guard(&mesh.Options{Authorize: mesh.Bearer("s3cret"), Logger: slog.New(slog.NewTextHandler(&log, nil))}, http.NotFoundHandler())
+		for range 3 {
+			for range 100 {
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics?token=guess", http.NoBody))
+				require.Equal(t, http.StatusUnauthorized, w.Code)
+			}
+			time.Sleep(time.Second)
+		}
+		require.Equal(t, 3, strings.Count(log.String(), "\n"))
+		require.Equal(t, 2, strings.Count(log.String(), "times=100"))
+		require.NotContains(t, log.String(), "guess")
+	})
 }
 
 func TestMetricsAtAnAddressOfTheirOwn(t *testing.T) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
@@ -65,4 +66,20 @@ func TestAHubWithTLSAndAToken(t *testing.T) {
 	require.Contains(t, stderr, "speaks no TLS: is it http:// rather than https://?")
 	require.NotContains(t, second.interrupt(os.Interrupt), "s3cret")
 	require.NotContains(t, listen.interrupt(os.Interrupt), "s3cret")
+}
+
+func TestBenchOfAHubWithTLS(t *testing.T) {
+	cert, key := certificate(t)
+	env := []string{"MESH_TOKEN=s3cret-token"}
+	url := spawn(t, env, "listen", "--addr", anyPort, "--cert", cert, "--key", key).is().url
+	args := []string{"bench", "--json", "--addr", url, "--duration", "200ms", "--rate", "100", "--subscribers", "3",
+		"--transports", "websocket,polling,upgrade"}
+	stdout, stderr, code := execute(t, env, append(args, "--ca", cert)...)
+	require.Zero(t, code, stderr)
+	var got benchReport
+	require.NoError(t, json.Unmarshal([]byte(stdout), &got))
+	require.Equal(t, 60, got.Received)
+	_, stderr, code = execute(t, env, args...)
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "give --ca FILE")
 }

@@ -48,8 +48,8 @@ type load struct {
 type conn struct {
 	crowd  *Crowd
 	number int
-	tcp    *net.TCPConn
-	in     *puller
+	socket net.Conn
+	in     puller
 	scan   scanner
 	// interval is between the pings that a client of revision 3 sends; 0 if the server pings.
 	interval time.Duration
@@ -108,16 +108,16 @@ func Open(ctx context.Context, t Target, o Options) (*Crowd, error) {
 
 // join opens connection i and starts its reader.
 func (c *Crowd) join(ctx context.Context, t Target, i int, first func(int) []string) error {
-	tcp, hello, rest, err := openWebSocket(ctx, t, "")
+	socket, hello, rest, err := openWebSocket(ctx, t, "")
 	if err != nil {
 		return err
 	}
-	in, err := newPuller(tcp)
+	in, err := newPuller(socket)
 	if err != nil {
-		_ = tcp.Close()
+		_ = socket.Close()
 		return err
 	}
-	co := &conn{crowd: c, number: i, tcp: tcp, in: in}
+	co := &conn{crowd: c, number: i, socket: socket, in: in}
 	if t.Revision == 3 {
 		co.interval = hello.interval()
 	}
@@ -128,10 +128,10 @@ func (c *Crowd) join(ctx context.Context, t Target, i int, first func(int) []str
 			b = appendFrame(b, '4', text)
 		}
 	}
-	if _, err := tcp.Write(b); err != nil {
+	if _, err := socket.Write(b); err != nil {
 		return err
 	}
-	_ = tcp.SetDeadline(time.Time{}) // a broken connection fails by itself
+	_ = socket.SetDeadline(time.Time{}) // a broken connection fails by itself
 	c.wg.Go(func() { co.run(rest) })
 	return nil
 }
@@ -146,7 +146,7 @@ func (h hello) interval() time.Duration { return time.Duration(h.PingInterval) *
 
 // openWebSocket opens a WebSocket. For a new session sid is empty, and the open packet is awaited. rest is what came
 // behind that. There is a deadline on the connection.
-func openWebSocket(ctx context.Context, t Target, sid string) (conn *net.TCPConn, h hello, rest []byte, err error) {
+func openWebSocket(ctx context.Context, t Target, sid string) (conn net.Conn, h hello, rest []byte, err error) {
 	c, err := t.dial(ctx)
 	if err != nil {
 		return nil, h, nil, err
@@ -180,7 +180,7 @@ func openWebSocket(ctx context.Context, t Target, sid string) (conn *net.TCPConn
 		}
 	}
 	rest, _ = in.Peek(in.Buffered()) // what is buffered can be peeked
-	return c.(*net.TCPConn), h, rest, nil
+	return c, h, rest, nil
 }
 
 func parseOpen(body []byte) (h hello, err error) {
@@ -242,7 +242,7 @@ func (c *Crowd) startPings() {
 			case <-tick.C:
 			}
 			for i := turn; i < len(c.conns); i += turns {
-				_, _ = c.conns[i].tcp.Write(ping) // the reader notices what is wrong
+				_, _ = c.conns[i].socket.Write(ping) // the reader notices what is wrong
 			}
 		}
 	})
@@ -271,7 +271,7 @@ func (c *conn) run(b []byte) {
 func (c *conn) take(b []byte) error {
 	t, err := c.scan.scan(b)
 	for range t.pings {
-		if _, err := c.tcp.Write(pongFrame); err != nil {
+		if _, err := c.socket.Write(pongFrame); err != nil {
 			return err
 		}
 	}
@@ -313,9 +313,9 @@ func (c *Crowd) Close() {
 	close(c.stop)
 	for _, co := range c.conns {
 		if co != nil {
-			_ = co.tcp.SetWriteDeadline(time.Now().Add(time.Second))
-			_, _ = co.tcp.Write(closeFrame)
-			_ = co.tcp.Close()
+			_ = co.socket.SetWriteDeadline(time.Now().Add(time.Second))
+			_, _ = co.socket.Write(closeFrame)
+			_ = co.socket.Close()
 		}
 	}
 	c.wg.Wait()

@@ -59,7 +59,7 @@ func (c *Crowd) Echo(ctx context.Context, o EchoOptions) (Rate, error) {
 	c.load.Store(&load{received: e.received})
 	defer c.load.Store(nil)
 	for _, co := range c.conns {
-		if _, err := co.tcp.Write(e.frame); err != nil {
+		if _, err := co.socket.Write(e.frame); err != nil {
 			return Rate{}, fmt.Errorf("loadgen: connection %d: %w", co.number+1, err)
 		}
 	}
@@ -92,7 +92,7 @@ func (e *echo) received(c *conn, t tally) {
 	}
 	if !over {
 		e.count.Add(int64(t.messages))
-		_, _ = c.tcp.Write(e.frame[:t.messages*len(e.frame)/len(s.sent)]) // the reader notices what is wrong
+		_, _ = c.socket.Write(e.frame[:t.messages*len(e.frame)/len(s.sent)]) // the reader notices what is wrong
 		return
 	}
 	if s.out -= t.messages; s.out == 0 && e.left.Add(-1) == 0 {

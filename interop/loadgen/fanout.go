@@ -62,11 +62,11 @@ func (c *Crowd) FanOut(ctx context.Context, o FanOutOptions) (Rate, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout, errTimeout)
 	defer cancel()
 	deadline, _ := ctx.Deadline()
-	_ = c.conns[0].tcp.SetWriteDeadline(deadline) // a broken connection fails in Write
+	_ = c.conns[0].socket.SetWriteDeadline(deadline) // a broken connection fails in Write
 	f.reset()
 	began := time.Since(f.start)
 	err = f.publish(ctx, o, n)
-	_ = c.conns[0].tcp.SetWriteDeadline(time.Time{}) // as above
+	_ = c.conns[0].socket.SetWriteDeadline(time.Time{}) // as above
 	if err != nil {
 		if !errors.Is(context.Cause(ctx), errTimeout) || c.Err() != nil {
 			return Rate{}, err
@@ -108,7 +108,7 @@ func (f *fanOut) warmUp(ctx context.Context, o FanOutOptions) (n int, err error)
 	for n = range tries {
 		f.reset()
 		f.wakeAt.Store(int64(o.Receivers))
-		if _, err := f.crowd.conns[0].tcp.Write(appendFrame(nil, '4', o.Message(n))); err != nil {
+		if _, err := f.crowd.conns[0].socket.Write(appendFrame(nil, '4', o.Message(n))); err != nil {
 			return n, fmt.Errorf("loadgen: publish: %w", err)
 		}
 		until := time.After(each)
@@ -167,7 +167,7 @@ func (f *fanOut) publish(ctx context.Context, o FanOutOptions, n int) error {
 				buf = appendFrame(buf, '4', o.Message(n+sent))
 				sent++
 			}
-			if _, err := f.crowd.conns[0].tcp.Write(buf); err != nil {
+			if _, err := f.crowd.conns[0].socket.Write(buf); err != nil {
 				return fmt.Errorf("loadgen: publish: %w", err)
 			}
 			continue

@@ -2,7 +2,11 @@ package loadgen
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -210,6 +214,29 @@ func TestConnect(t *testing.T) {
 	}
 	_, err := Connect(t.Context(), rev4, ConnectOptions{How: "foot"})
 	require.ErrorContains(t, err, `no such way to connect: "foot"`)
+}
+
+func TestServersWithTLS(t *testing.T) {
+	srv := engineio.NewServer(relay(everybody), &engineio.ServerOptions{Revisions: []engineio.Revision{engineio.Revision3}})
+	web := httptest.NewUnstartedServer(srv)
+	web.Config.ErrorLog = log.New(io.Discard, "", 0) // of a client that trusts nobody
+	web.StartTLS()
+	t.Cleanup(func() {
+		require.NoError(t, srv.Close())
+		web.Close()
+	})
+	target := Target{Host: strings.TrimPrefix(web.URL, "https://"), Path: "/engine.io/", Revision: 3, TLS: &tls.Config{MinVersion: tls.VersionTLS12}}
+	_, err := Open(t.Context(), target, Options{Connections: 1})
+	require.ErrorContains(t, err, "certificate signed by unknown authority")
+
+	target.TLS.RootCAs = x509.NewCertPool()
+	target.TLS.RootCAs.AddCert(web.Certificate())
+	c, err := Open(t.Context(), target, Options{Connections: 20})
+	require.NoError(t, err)
+	defer c.Close()
+	r, err := c.FanOut(t.Context(), FanOutOptions{Message: message, Receivers: 19, Deliveries: 1900, Ahead: 100})
+	require.NoError(t, err)
+	require.Equal(t, 1900, r.Count)
 }
 
 func TestWhatTheServerDoesWrongIsSaid(t *testing.T) {

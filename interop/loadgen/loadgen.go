@@ -8,6 +8,7 @@ package loadgen
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/url"
@@ -20,6 +21,8 @@ type Target struct {
 	Path     string // of Engine.IO, such as /engine.io/
 	Revision int    // of the protocol: 3 or 4
 	Token    string // goes along with each request, as Authorization: Bearer; empty for none
+	// TLS has the certificates to trust; the server's name is Host's. nil: no TLS.
+	TLS *tls.Config
 }
 
 // Rate is what a load came to.
@@ -39,14 +42,25 @@ const (
 	patience    = 10 * time.Second
 )
 
-// dial opens a TCP connection on which nothing takes longer than dialTimeout, until the caller takes the deadline off.
+// dial opens a connection on which nothing takes longer than dialTimeout, until the caller takes the deadline off.
 func (t Target) dial(ctx context.Context) (net.Conn, error) {
 	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "tcp", t.Host)
 	if err != nil {
 		return nil, err
 	}
 	_ = conn.SetDeadline(time.Now().Add(dialTimeout)) // a broken connection fails by itself
-	return conn, nil
+	if t.TLS == nil {
+		return conn, nil
+	}
+	conf := t.TLS.Clone()
+	if conf.ServerName, _, err = net.SplitHostPort(t.Host); err == nil {
+		secure := tls.Client(conn, conf)
+		if err = secure.HandshakeContext(ctx); err == nil {
+			return secure, nil
+		}
+	}
+	_ = conn.Close()
+	return nil, err
 }
 
 // authorization is the header field that carries the token.

@@ -52,19 +52,19 @@ func openSession(ctx context.Context, t Target, how string) (session, error) {
 // socket is a session on a WebSocket.
 type socket struct {
 	hello
-	tcp  *net.TCPConn
-	in   *puller
+	conn net.Conn
+	in   puller
 	rest []byte // what has come of the next frame
 }
 
-func newSocket(conn *net.TCPConn, h hello, rest []byte) (*socket, error) {
+func newSocket(conn net.Conn, h hello, rest []byte) (*socket, error) {
 	in, err := newPuller(conn)
 	if err != nil {
 		_ = conn.Close()
 		return nil, err
 	}
 	_ = conn.SetDeadline(time.Time{}) // a broken connection fails by itself
-	return &socket{hello: h, tcp: conn, in: in, rest: rest}, nil
+	return &socket{hello: h, conn: conn, in: in, rest: rest}, nil
 }
 
 func (s *socket) run(packet func(kind byte, text []byte)) error {
@@ -115,15 +115,15 @@ func (s *socket) add(batch []byte, kind byte, text []byte) []byte {
 }
 
 func (s *socket) send(batch []byte) error {
-	_, err := s.tcp.Write(batch)
+	_, err := s.conn.Write(batch)
 	return err
 }
 
-func (s *socket) abort() { _ = s.tcp.Close() }
+func (s *socket) abort() { _ = s.conn.Close() }
 
 func (s *socket) close() {
-	_ = s.tcp.SetWriteDeadline(time.Now().Add(goodbyeTimeout)) // as in abort, a broken connection is closed already
-	_, _ = s.tcp.Write(closeFrame)
+	_ = s.conn.SetWriteDeadline(time.Now().Add(goodbyeTimeout)) // as in abort, a broken connection is closed already
+	_, _ = s.conn.Write(closeFrame)
 	s.abort()
 }
 

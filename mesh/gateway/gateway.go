@@ -11,7 +11,9 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"encoding/json"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -26,11 +28,27 @@ type file struct {
 	tag         string
 }
 
-// clients are what other pages load too.
-var clients = map[string]file{
-	"/mesh.js":   newFile("text/javascript", script("script.js")),
-	"/mesh.mjs":  newFile("text/javascript", script("module.js")),
-	"/mesh.d.ts": newFile("application/typescript", source("client/mesh.d.ts")),
+// site is the files for hubs whose Engine.IO is at one path, by the path of each file.
+type site struct {
+	clients map[string]file // what other pages load too
+	pages   map[string]file
+}
+
+// usual is the site of most hubs, and that which says what paths there are.
+var usual = newSite(usualPath)
+
+const usualPath = "/engine.io/"
+
+// newSite makes the files for hubs whose Engine.IO is at a path, seen from where the files are served.
+func newSite(path string) site {
+	return site{
+		clients: map[string]file{
+			"/mesh.js":   newFile("text/javascript", script("script.js", path)),
+			"/mesh.mjs":  newFile("text/javascript", script("module.js", path)),
+			"/mesh.d.ts": newFile("application/typescript", source("client/mesh.d.ts")),
+		},
+		pages: pageFiles(path),
+	}
 }
 
 func newFile(contentType, text string) file {
@@ -49,9 +67,9 @@ func source(name string) string {
 const banner = "// A client of a mesh for browsers. What it offers: mesh.d.ts beside it. Comments: mesh/gateway/client in the source.\n"
 
 // script puts the client into a frame, which says how it finds its own address and what it shows of itself.
-func script(frame string) string {
+func script(frame, path string) string {
 	client := source("client/names.js") + "\n" + source("client/session.js") + "\n" + source("client/client.js")
-	text := strings.Replace(source("client/"+frame), "CLIENT\n", client, 1)
+	text := strings.Replace(source("client/"+frame), "CLIENT\n", locate(client, path), 1)
 	var b strings.Builder
 	b.WriteString(banner)
 	for line := range strings.Lines(text) {
@@ -62,6 +80,16 @@ func script(frame string) string {
 	return b.String()
 }
 
+// locate has a source look for the hub's Engine.IO at a path. The source has the usual one, so that it is good as it stands.
+func locate(source, path string) string {
+	u := url.URL{Path: "." + path}
+	quoted, err := json.Marshal(u.EscapedPath())
+	if err != nil {
+		panic(err) // it is a string
+	}
+	return strings.Replace(source, "'."+usualPath+"'", string(quoted), 1)
+}
+
 // Handler serves the page and the client to GET and HEAD, and answers 404 to every other path.
 //
 // Any page may load the client: it holds nothing but what is in this package, and asks for no credentials. Who may then
@@ -69,37 +97,46 @@ func script(frame string) string {
 //
 // A hub serves the same by itself. Where this is served by another server, the page takes the hub from its address,
 // ?hub=URL, and that hub has to admit pages of this server.
-func Handler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if f, ok := pages[r.URL.Path]; ok {
-			f.servePage(w, r)
-			return
-		}
-		serveClient(w, r)
-	})
-}
+func Handler() http.Handler { return usual.handler(true) }
 
 // ClientHandler is Handler without the page.
-func ClientHandler() http.Handler { return http.HandlerFunc(serveClient) }
+func ClientHandler() http.Handler { return usual.handler(false) }
+
+// HandlerFor is Handler, or without page ClientHandler, for a hub whose Engine.IO is not at /engine.io/ beside the files,
+// but at another path from there, such as /chat/. What it serves looks for the hub there, unless it is told of another one.
+func HandlerFor(path string, page bool) http.Handler {
+	path = strings.Trim(path, "/")
+	if path == "" {
+		return usual.handler(page)
+	}
+	return newSite("/" + path + "/").handler(page)
+}
 
 // Serves tells whether Handler has something at a path.
 func Serves(path string) bool {
-	_, ok := pages[path]
+	_, ok := usual.pages[path]
 	return ok || ServesClient(path)
 }
 
 // ServesClient tells whether ClientHandler has something at a path.
 func ServesClient(path string) bool {
-	_, ok := clients[path]
+	_, ok := usual.clients[path]
 	return ok
 }
 
-func serveClient(w http.ResponseWriter, r *http.Request) {
-	f, ok := clients[r.URL.Path]
-	if !ok {
-		http.NotFound(w, r)
-		return
-	}
+func (s site) handler(page bool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if f, ok := s.pages[r.URL.Path]; ok && page {
+			f.servePage(w, r)
+		} else if f, ok := s.clients[r.URL.Path]; ok {
+			f.serveClient(w, r)
+		} else {
+			http.NotFound(w, r)
+		}
+	})
+}
+
+func (f file) serveClient(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	// A module is fetched under the rules of CORS, and pages that isolate themselves ask for the other header.
 	h.Set("Access-Control-Allow-Origin", "*")

@@ -71,19 +71,33 @@ func TestFiles(t *testing.T) {
 
 // The limit is the project's: the client is read by people, and loaded by pages that have little else.
 func TestFilesAreSmall(t *testing.T) {
-	for path, f := range clients {
+	for path, f := range usual.clients {
 		require.Less(t, len(f.content), 12_000, path)
 	}
 }
 
 func TestBothScriptsHaveTheSameClient(t *testing.T) {
 	core := func(path string) string {
-		text := string(clients[path].content)
+		text := string(usual.clients[path].content)
 		from, to := strings.Index(text, "const QUEUE"), strings.Index(text, "function report (")
 		require.Positive(t, from)
 		require.Greater(t, to, from)
 		return text[from:to]
 	}
 	require.Equal(t, core("/mesh.js"), core("/mesh.mjs"))
-	require.NotContains(t, string(clients["/mesh.js"].content), "CLIENT")
+	require.NotContains(t, string(usual.clients["/mesh.js"].content), "CLIENT")
+}
+
+// TestAPathCannotLeaveItsString: whoever starts a hub chooses it, and the files are code.
+func TestAPathCannotLeaveItsString(t *testing.T) {
+	for path, want := range map[string]string{
+		"": `"./engine.io/"`, "/": `"./engine.io/"`, "/chat/": `"./chat/"`, "chat": `"./chat/"`, "/a/b": `"./a/b/"`, `/"+alert(1)+"`: `"./%22+alert%281%29+%22/"`, "/\n'`\\": `"./%0A%27%60%5C/"`, "/é?#": `"./%C3%A9%3F%23/"`,
+	} {
+		for _, at := range []string{"/mesh.js", "/mesh.mjs", "/page/hub.js"} {
+			w := httptest.NewRecorder()
+			HandlerFor(path, true).ServeHTTP(w, httptest.NewRequest(http.MethodGet, at, http.NoBody))
+			require.Contains(t, w.Body.String(), want, "%q", path)
+			require.NotContains(t, w.Body.String(), "'./engine.io/'")
+		}
+	}
 }

@@ -9,10 +9,8 @@ import (
 	"strings"
 )
 
-// pages are the files of the page: / is its document, the others are under /page/.
-var pages = pageFiles()
-
-func pageFiles() map[string]file {
+// pageFiles returns the files of the page: / is its document, the others are under /page/.
+func pageFiles(hub string) map[string]file {
 	types := map[string]string{".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 	entries, err := fs.ReadDir(sources, "page")
 	if err != nil {
@@ -25,7 +23,7 @@ func pageFiles() map[string]file {
 		if e.Name() == "index.html" {
 			at = "/"
 		}
-		all[at] = newFile(types[path.Ext(name)], source(name))
+		all[at] = newFile(types[path.Ext(name)], locate(source(name), hub))
 	}
 	return all
 }

@@ -13,7 +13,7 @@ import (
 
 func TestPage(t *testing.T) {
 	types := map[string]string{"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-	for path := range pages {
+	for path := range usual.pages {
 		kind := path[strings.LastIndexByte(path, '.')+1:]
 		if path == "/" {
 			kind = "html"
@@ -44,7 +44,7 @@ func TestPage(t *testing.T) {
 func TestPageLoadsItsOwnFilesOnly(t *testing.T) {
 	reference := regexp.MustCompile(`(?:src|href)="([^"]*)"|import .* from '([^']*)'|url\(([^)]*)\)`)
 	found := 0
-	for path, f := range pages {
+	for path, f := range usual.pages {
 		text := string(f.content)
 		if path == "/page/code.js" {
 			text, _, _ = strings.Cut(text, "function snippets") // what it shows is for others to load

@@ -14,6 +14,7 @@ function client () {
 
 		connect (o, fn) {
 			const all = Object.assign({ transports: ['polling', 'websocket'] }, o)
+			if (/[^!-~]/.test(all.token || '')) throw fail('no token', 'token')
 			url = locate(all)
 			self.close()
 			options = all
@@ -126,7 +127,7 @@ function client () {
 
 	function dial () {
 		let known, refused
-		const s = current = session(url, options.transports, {
+		const s = current = session(url, options, {
 			open ({ sid }) {
 				known = { id: sid }
 				return handshake({ v: 1, key, name: options.name })

@@ -2,7 +2,8 @@
 
 /**
  * Connects to a hub and returns at once; events wait until there is a connection. The callback is called once: when the
- * hub has answered, or has refused the user and password. Throws if the options make no address.
+ * hub has answered, or has refused the user and password, or token. Throws if the options make no address, or the token is
+ * none (`token`).
  */
 export function connect(options?: Options, callback?: Callback): Client
 
@@ -29,6 +30,11 @@ export interface Options {
   secure?: boolean
   user?: string
   password?: string
+  /**
+   * What the hub may ask for instead: characters that one can see. A session that starts with polling has it in a header,
+   * one that starts with websocket in its query, where a proxy may log it.
+   */
+  token?: string
   /** Shown to people who look at the mesh. */
   name?: string
   /** The first is what a session starts with. Default: polling, then websocket if one gets through. */
@@ -112,5 +118,5 @@ export interface Hub {
 }
 
 export interface MeshError extends Error {
-  code: 'name' | 'too-large' | 'queue-full' | 'no-hub' | 'unauthorized' | 'transport'
+  code: 'name' | 'token' | 'too-large' | 'queue-full' | 'no-hub' | 'unauthorized' | 'transport'
 }

@@ -30,7 +30,7 @@ function matches (pattern, parts, i = 0, j = 0) {
 // locate returns the hub's address. What the options leave open is as at the server of this script.
 function locate ({ url, host, port, path, secure }) {
 	const own = new URL(script)
-	const u = new URL(url || own.searchParams.get('hub') || (own.host ? 'engine.io/' : 'http://localhost:8888'), own)
+	const u = new URL(url || own.searchParams.get('hub') || (own.host ? './engine.io/' : 'http://localhost:8888'), own)
 	if (host) u.host = host
 	if (port) u.port = port
 	if (secure !== undefined) u.protocol = secure ? 'https' : 'http'

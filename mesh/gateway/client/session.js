@@ -14,7 +14,7 @@ function unpack (bytes) {
 }
 
 // session is one of Engine.IO, revision 3. It tells its owner what happens, and sends what owner.next returns.
-function session (url, transports, owner) {
+function session (url, { transports, token }, owner) {
 	const abort = new AbortController()
 	const out = [] // goes before what the owner has
 	const busy = {}
@@ -34,8 +34,10 @@ function session (url, transports, owner) {
 	Promise.resolve().then(() => ended || (self.transport === 'polling' ? poll() : use(dial()))).catch(end)
 	return self
 
+	// at has the token only where a header cannot: in the request that opens a session by WebSocket.
 	function at (transport) {
-		return `${url}?EIO=3&transport=${transport}${hello ? '&sid=' + hello.sid : ''}`
+		const secret = token && transport === 'websocket' ? '&token=' + encodeURIComponent(token) : ''
+		return `${url}?EIO=3&transport=${transport}${hello ? '&sid=' + hello.sid : secret}`
 	}
 
 	function dial () {
@@ -48,7 +50,8 @@ function session (url, transports, owner) {
 		busy[method] = true
 		try {
 			for (let body; !ended && !ready && (body = next()) !== '';) {
-				const answer = await fetch(at('polling'), { method, body, cache: 'no-store', signal: abort.signal })
+				const headers = token && !hello ? { Authorization: 'Bearer ' + token } : {}
+				const answer = await fetch(at('polling'), { method, body, headers, cache: 'no-store', signal: abort.signal })
 				if (!answer.ok) throw fail('the hub answered ' + answer.status)
 				const bytes = await answer.arrayBuffer()
 				if (!body) unpack(new Uint8Array(bytes)).forEach(receive)

@@ -15,7 +15,7 @@ const files = new URL('..', import.meta.url)
 // hub has its URL and whether the page comes from it, or else what is wrong with its address.
 export const hub = (function () {
   try {
-    const url = named ? parse(named) : new URL('engine.io/', files)
+    const url = named ? parse(named) : new URL('./engine.io/', files)
     if (url.pathname === '/') url.pathname = '/engine.io/'
     return { url, own: url.origin === location.origin }
   } catch (error) {

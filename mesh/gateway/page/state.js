@@ -1,4 +1,4 @@
-// The state of the connection, in words, and the user and password that a hub may ask for.
+// The state of the connection, in words, and the user and password, or token, that a hub may ask for.
 
 import { $, say, unfold, visible } from './dom.js'
 import { hub, parse } from './hub.js'
@@ -9,6 +9,7 @@ export function followState (client) {
   let next // when the next attempt will be
   let told = ''
   let signedIn = false
+  let credentials = {}
 
   const openSignIn = unfold($('sign-in-open'), $('sign-in'), $('user'))
   unfold($('other-open'), $('other'), $('other-url'))
@@ -17,12 +18,15 @@ export function followState (client) {
 
   $('sign-in').addEventListener('submit', e => {
     e.preventDefault()
+    const token = $('token').value.trim()
+    if (/[^!-~]/.test(token)) return say($('sign-in-text'), 'A token has no blanks, and no characters beyond ASCII.')
     signedIn = true
     openSignIn(false)
-    reconnect($('user').value, $('password').value)
-    $('password').value = ''
+    credentials = { user: $('user').value, password: $('password').value, token }
+    $('password').value = $('token').value = ''
+    reconnect()
   })
-  $('retry').addEventListener('click', () => reconnect(user, password))
+  $('retry').addEventListener('click', reconnect)
   $('other').addEventListener('submit', e => {
     e.preventDefault()
     try {
@@ -32,12 +36,9 @@ export function followState (client) {
     }
   })
 
-  let user, password
-  function reconnect (u, p) {
-    user = u
-    password = p
+  function reconnect () {
     attempts = 0
-    client.connect({ url: hub.url.href, name: 'page', user, password })
+    client.connect({ url: hub.url.href, name: 'page', ...credentials })
   }
 
   client.onState(show)
@@ -61,7 +62,7 @@ export function followState (client) {
     } else if (error && error.code === 'unauthorized') {
       say($('state'), 'Not admitted')
       told = 'The hub says: ' + visible(error.message.replace(/^mesh: /, ''), 200) + '.'
-      say($('sign-in-text'), signInText(signedIn ? 'The hub refused this user and password. ' : 'The hub wants to know who you are. '))
+      say($('sign-in-text'), signInText(signedIn ? 'The hub refused this. ' : 'The hub wants to know who you are. '))
       openSignIn(true)
     } else if (error) {
       say($('state'), 'Not connected')
@@ -79,7 +80,7 @@ export function followState (client) {
   }
 
   function signInText (why) {
-    return why + (hub.own ? 'User and password go to this hub.' : `User and password go to ${hub.url.origin}.`)
+    return why + `User and password, or token, go to ${hub.own ? 'this hub' : hub.url.origin}.`
   }
 }
 

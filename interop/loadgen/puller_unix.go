@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// puller reads a connection with a buffer that it borrows once there is something to read: many idle connections need no
-// memory, and busy ones use the same few buffers, which the processor has at hand.
-type puller struct {
+// tcpPuller reads with a buffer that it borrows once there is something to read: many idle connections need no memory, and
+// busy ones use the same few buffers, which the processor has at hand.
+type tcpPuller struct {
 	raw syscall.RawConn
 	f   func(fd uintptr) bool
 	buf *[readSize]byte
@@ -23,17 +23,17 @@ const readSize = 64 << 10
 
 var readBuffers = sync.Pool{New: func() any { return new([readSize]byte) }}
 
-func newPuller(conn syscall.Conn) (*puller, error) {
+func newTCPPuller(conn syscall.Conn) (puller, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
-	p := &puller{raw: raw}
+	p := &tcpPuller{raw: raw}
 	p.f = p.pull
 	return p, nil
 }
 
-func (p *puller) pull(fd uintptr) bool {
+func (p *tcpPuller) pull(fd uintptr) bool {
 	b := readBuffers.Get().(*[readSize]byte)
 	n, err := syscall.Read(int(fd), b[:])
 	for errors.Is(err, syscall.EINTR) {
@@ -47,8 +47,7 @@ func (p *puller) pull(fd uintptr) bool {
 	return true
 }
 
-// read waits for input. It is valid until release.
-func (p *puller) read() ([]byte, error) {
+func (p *tcpPuller) read() ([]byte, error) {
 	switch err := p.raw.Read(p.f); {
 	case err != nil:
 		return nil, err
@@ -60,7 +59,7 @@ func (p *puller) read() ([]byte, error) {
 	return p.buf[:p.n], nil
 }
 
-func (p *puller) release() {
+func (p *tcpPuller) release() {
 	if p.buf != nil {
 		readBuffers.Put(p.buf)
 		p.buf = nil

@@ -1,0 +1,59 @@
+package interop
+
+import (
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var (
+	fenced   = regexp.MustCompile("(?ms)^```.*?^```$")
+	heading  = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	linked   = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	noAnchor = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
+)
+
+// TestDocumentationLinksToWhatIsThere follows each link from one of our pages to another, or to a heading.
+func TestDocumentationLinksToWhatIsThere(t *testing.T) {
+	t.Parallel()
+	pages := []string{"../README.md", "../CHANGELOG.md", "../examples/README.md"}
+	docs, err := filepath.Glob("../docs/*.md")
+	require.NoError(t, err)
+	require.NotEmpty(t, docs)
+	for _, page := range append(pages, docs...) {
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		for _, link := range linked.FindAllStringSubmatch(fenced.ReplaceAllString(string(text), ""), -1) {
+			u, err := url.Parse(link[1])
+			require.NoError(t, err, "in %s", page)
+			if u.Scheme != "" {
+				continue
+			}
+			target := page
+			if u.Path != "" {
+				target = filepath.Join(filepath.Dir(page), u.Path)
+			}
+			_, err = os.Stat(target) // a folder, too
+			require.NoError(t, err, "%s links to %s", page, link[1])
+			if u.Fragment != "" {
+				require.Contains(t, anchors(t, target), u.Fragment, "%s links to %s", page, link[1])
+			}
+		}
+	}
+}
+
+// anchors are those that hosts of Markdown give to the headings of a page.
+func anchors(t *testing.T, page string) (all []string) {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	require.NoError(t, err)
+	for _, h := range heading.FindAllStringSubmatch(fenced.ReplaceAllString(string(text), ""), -1) {
+		all = append(all, strings.ReplaceAll(noAnchor.ReplaceAllString(strings.ToLower(h[1]), ""), " ", "-"))
+	}
+	return all
+}

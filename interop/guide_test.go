@@ -1,0 +1,275 @@
+package interop
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/mesh"
+)
+
+// reader follows docs/guide.md block by block.
+type reader struct {
+	t       *testing.T
+	blocks  []codeBlock
+	changed *strings.Replacer // what is different here: the ports
+
+	root, dir string // the clone, and a folder of the reader's own
+	program   string // hello/main.go as it stands
+	desk      *desk
+	setup     string // of a shell
+}
+
+// next returns the next block, which has to be of this language.
+func (r *reader) next(language string) string {
+	r.t.Helper()
+	require.NotEmpty(r.t, r.blocks, "the page has no more blocks")
+	b := r.blocks[0]
+	require.Equal(r.t, language, b.language, "%s", b.text)
+	r.blocks = r.blocks[1:]
+	return r.changed.Replace(b.text)
+}
+
+func (r *reader) open() terminal {
+	r.t.Helper()
+	return r.desk.open(r.t, r.setup)
+}
+
+// shell runs the next block in a terminal of its own.
+func (r *reader) shell() terminal {
+	r.t.Helper()
+	w := r.open()
+	w.runs(r.t, r.next("sh"))
+	return w
+}
+
+// goRun runs hello/main.go with more lines before the last one of main, as the page says, and returns when its node is a
+// client whose listeners are known.
+func (r *reader) goRun(lines string) terminal {
+	r.t.Helper()
+	const last = "\n\t<-node.Done()\n"
+	require.Equal(r.t, 1, strings.Count(r.program, last))
+	known := "\nif err := node.Flush(ctx); err != nil { log.Fatal(err) }\nlog.Print(\"at work\")\n" // added here
+	source := strings.Replace(r.program, last, lines+known+last, 1)
+	for _, path := range []string{"errors", "net/http", "strings", "time"} {
+		if used := regexp.MustCompile(`\b` + filepath.Base(path) + `\.`); used.MatchString(source) && !strings.Contains(source, `"`+path+`"`) {
+			source = strings.Replace(source, "import (\n", fmt.Sprintf("import (\n\t%q\n", path), 1)
+		}
+	}
+	require.NoError(r.t, os.WriteFile(filepath.Join(r.dir, "main.go"), []byte(source), 0o600))
+	w := r.open()
+	w.types(r.t, "go run ./hello")
+	w.shows(r.t, "at work$")
+	return w
+}
+
+// end ends what runs in a terminal, as a person does.
+func (r *reader) end(w terminal) {
+	r.t.Helper()
+	w.interrupt(r.t)
+	w.shows(r.t, `^\$$\z`)
+}
+
+// meshAt is a line for a shell in which the command mesh has this address, unless it is given another one.
+func meshAt(addr string) string {
+	return `mesh() { c=$1; shift; case "$*" in *--addr*) ;; *) set -- --addr ` + addr + ` "$@" ;; esac; command mesh "$c" "$@"; }`
+}
+
+// nodeFolder is a folder with what a program for the original's library needs.
+func nodeFolder(t *testing.T) string {
+	t.Helper()
+	node, err := install()
+	require.NoError(t, err)
+	dir := t.TempDir()
+	require.NoError(t, os.Symlink(filepath.Join(node, "node_modules"), filepath.Join(dir, "node_modules")))
+	reconnect, err := os.ReadFile(filepath.Join(node, "reconnect.js"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "reconnect.js"), reconnect, 0o600))
+	return dir
+}
+
+// TestGuide does what docs/guide.md says, in terminals, in a folder hello of the clone and in a browser.
+func TestGuide(t *testing.T) {
+	t.Parallel()
+	Need(t, "go", "node", "npm", "tmux")
+	v := startVisitor(t)
+	root, err := moduleRoot()
+	require.NoError(t, err)
+	port, other, inside := stablePort(t), stablePort(t), stablePort(t)
+	at := fmt.Sprintf("localhost:%d", port)
+	r := &reader{t: t, blocks: blocksOf(t, "../docs/guide.md"), root: root, dir: t.TempDir(), changed: strings.NewReplacer(
+		"localhost:8888", at, "port: 8888", fmt.Sprintf("port: %d", port),
+		"&mesh.Options{Name:", fmt.Sprintf("&mesh.Options{Addr: %q, Name:", at),
+		"localhost:7777", fmt.Sprintf("localhost:%d", other), "localhost:9100", fmt.Sprintf("localhost:%d", inside),
+	)}
+	// The folder hello is in the clone for the go command alone.
+	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{
+		filepath.Join(root, "hello", "main.go"): filepath.Join(r.dir, "main.go"),
+	}})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(r.dir, "overlay"), overlay, 0o600))
+	bin := t.TempDir()
+	r.desk = newDesk(t, root, pathWith(bin), "GOBIN="+bin, "GOFLAGS=-overlay="+filepath.Join(r.dir, "overlay"), "MESH_PASSWORD=")
+	r.setup = meshAt(at)
+
+	r.shell().shows(t, "^code 0$") // go install
+
+	// Terminals.
+	first := r.open()
+	start := r.next("sh")
+	first.types(t, strings.TrimSpace(start))
+	first.prints(t, r.next("text"))
+	second := r.open()
+	second.types(t, strings.TrimSpace(start))
+	second.prints(t, r.next("text"))
+	first.types(t, strings.TrimSpace(r.next("text")))
+	first.types(t, "events")
+	first.shows(t, "^printed: greeting$")
+	second.types(t, strings.TrimSpace(r.next("text")))
+	first.prints(t, r.next("text"))
+	r.shell().shows(t, "^code 0$")
+	first.shows(t, "hello from a script")
+
+	// A Go program.
+	r.program = r.next("go")
+	require.Equal(t, "go run ./hello\n", r.next("sh"))
+	hello := r.goRun("")
+	hello.prints(t, r.next("text"))
+	first.shows(t, "hello from Go")
+	r.end(hello)
+
+	for _, section := range []string{"Listening", "Types", "Resources"} {
+		hello := r.goRun(r.next("go"))
+		r.shell().shows(t, "^code 0$")
+		hello.prints(t, r.next("text"))
+		if section == "Types" {
+			hello.shows(t, "WARN .* event=order")
+		}
+		r.end(hello)
+	}
+
+	// Questions and answers.
+	hello = r.goRun(r.next("go"))
+	hello.prints(t, r.next("text"))
+	r.end(hello)
+
+	// Node.js.
+	folder := nodeFolder(t)
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "hello.js"), []byte(r.next("js")), 0o600))
+	original := r.open()
+	original.types(t, "cd "+folder)
+	original.types(t, strings.TrimSpace(r.next("sh")))
+	original.prints(t, r.next("text"))
+	first.shows(t, "hello from Node.js")
+	r.end(original)
+
+	// Pages.
+	mine := v.visit(t, "http://"+at, nil)
+	mine.see(t, "#state", "Connected")
+	hello = r.goRun(strings.Replace(r.next("go"), `http.Dir("hello")`, fmt.Sprintf("http.Dir(%q)", r.dir), 1))
+	require.NoError(t, os.WriteFile(filepath.Join(r.dir, "page.html"), []byte(r.next("html")), 0o600))
+	yours := v.visit(t, fmt.Sprintf("http://localhost:%d/page.html", other), nil)
+	yours.click(t, "Click me")
+	greet := strings.TrimSpace(r.next("sh"))
+	hello.prints(t, r.next("text"))
+	r.open().runs(t, greet) // the click has come behind the page's table
+	yours.see(t, "body", "hello, page")
+	r.end(hello)
+
+	// Who may do what.
+	hello = r.goRun(r.next("go"))
+	tries := strings.SplitAfter(strings.TrimSpace(r.next("sh")), "\n")
+	said := strings.SplitAfter(r.next("text"), "\n")
+	asking := r.open()
+	asking.runs(t, tries[0])
+	asking.prints(t, said[0])
+	asking.shows(t, "^code 1$")
+	for _, try := range tries[1:] {
+		asking.runs(t, try)
+		asking.shows(t, "^code 0$")
+	}
+	hello.prints(t, said[1])
+	require.NotContains(t, hello.screen(t), "admitted: admin")
+	r.end(hello)
+
+	// Seeing inside.
+	hello = r.goRun("")
+	questions, answers := strings.SplitAfter(r.next("sh"), "\n"), strings.SplitAfter(r.next("text"), "\n")
+	for i, question := range questions[:3] {
+		asking.runs(t, question)
+		asking.prints(t, answers[i])
+	}
+	asking.prints(t, answers[2]+answers[3])
+	third := r.open()
+	third.types(t, strings.TrimSpace(r.next("sh")))
+	third.shows(t, "metrics at")
+	response, err := (&http.Client{Transport: newTransport(t)}).Get(fmt.Sprintf("http://localhost:%d/metrics", inside))
+	require.NoError(t, err)
+	metrics, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Contains(t, string(metrics), "\nmesh_peers{")
+	r.end(third)
+	r.end(hello)
+
+	// What arrives.
+	hello = r.goRun(r.next("go"))
+	hello.prints(t, r.next("text"))
+	r.end(hello)
+
+	// When things fail.
+	first.interrupt(t)
+	second.prints(t, r.next("text"))
+	hello = r.goRun(r.next("go"))
+	second.interrupt(t)
+	hello.prints(t, r.next("text"))
+
+	require.Empty(t, r.blocks)
+}
+
+// TestNodeProgramStepByStep follows the steps of docs/node-interop.md, with either program first, and so the hub.
+func TestNodeProgramStepByStep(t *testing.T) {
+	t.Parallel()
+	Need(t, "go", "node", "npm", "tmux")
+	exe, err := meshCommand()
+	require.NoError(t, err)
+	bin := t.TempDir()
+	require.NoError(t, os.Symlink(exe, filepath.Join(bin, "mesh")))
+	program, commands := blocks(t, nodeInterop, "js")[0], blocks(t, nodeInterop, "sh")
+	require.Contains(t, program, "port: 8888")
+	require.Equal(t, "npm install --ignore-scripts\n", commands[0]) // as for the tests
+	for _, first := range []kind{nodeKind, goKind} {
+		t.Run(fmt.Sprintf("%s first", first), func(t *testing.T) {
+			t.Parallel()
+			port, folder := stablePort(t), nodeFolder(t)
+			text := strings.Replace(program, "8888", fmt.Sprint(port), 1)
+			require.NoError(t, os.WriteFile(filepath.Join(folder, "lamp.js"), []byte(text), 0o600))
+			d, setup := newDesk(t, folder, pathWith(bin)), meshAt(fmt.Sprintf("localhost:%d", port))
+			lamp, ours := d.open(t, setup), d.open(t, setup)
+			if first == nodeKind {
+				lamp.types(t, strings.TrimSpace(commands[1]))
+				require.Eventually(t, func() bool { return healthy(t, localAddr(port), "/index.html") }, AwaitTimeout, 5*time.Millisecond)
+				ours.types(t, strings.TrimSpace(commands[2]))
+				ours.shows(t, "client of the Node.js hub")
+			} else {
+				ours.types(t, strings.TrimSpace(commands[2]))
+				ours.shows(t, "this node is the hub")
+				lamp.types(t, strings.TrimSpace(commands[1]))
+				client := startGoClient(t, port, mesh.Options{})
+				require.Eventually(t, func() bool { return listeners(t, client, "greeting") == 1 }, AwaitTimeout, 5*time.Millisecond)
+			}
+			d.open(t, setup).runs(t, commands[3])
+			lamp.shows(t, "^hello, Node$", "^the lamp is on$")
+			ours.shows(t, `"event":"switched","payload":{"state":"on"`)
+		})
+	}
+}

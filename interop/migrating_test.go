@@ -1,0 +1,267 @@
+package interop
+
+import (
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/mesh"
+)
+
+const migrating = "../docs/migrating.md"
+
+// rows returns the cells of the page's tables, row by row.
+func rows(t *testing.T, page string) (all [][]string) {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	require.NoError(t, err)
+	for line := range strings.Lines(string(text)) {
+		if cells := strings.Split(line, "|"); len(cells) > 3 && !strings.HasPrefix(line, "|---") {
+			all = append(all, cells[1:len(cells)-1])
+		}
+	}
+	require.NotEmpty(t, all)
+	return all
+}
+
+// exports prints what the original and what it brings along show to their users, each name as docs/migrating.md has it.
+// What every emitter has is said of mesh.emitter, what every resource has of a creature, and what starts with _ is theirs.
+const exports = `
+const Mesh = require('resource-mesh/lib/Mesh'), mesh = require('resource-mesh'), resource = require('resource')
+const { EventEmitter2 } = require('eventemitter2')
+const emitter = new EventEmitter2({ wildcard: true, delimiter: '::', newListener: true })
+const creature = resource.define('creature'), talk = creature.method('talk', () => {}), one = new Mesh()
+const of = (owner, object, ...without) => Object.keys(object)
+	.filter(name => name[0] !== '_' && !without.some(other => name in other)).map(name => owner + '.' + name)
+const names = [
+	...of('mesh', mesh, creature, emitter), ...of('mesh', one), ...of('mesh', Mesh.prototype),
+	...of('emitter', EventEmitter2.prototype), ...of('resource', resource, emitter, { mesh, creature }), 'resource.emit',
+	...of('creature', creature, emitter), 'creature.emit', ...of('creature.talk', talk)
+]
+console.log(JSON.stringify({ event: 'names', result: names }))`
+
+// TestEachNameOfTheOriginalHasItsCounterpart looks for what the packages export, and for the options that they read, in
+// the first column of the tables.
+func TestEachNameOfTheOriginalHasItsCounterpart(t *testing.T) {
+	t.Parallel()
+	Need(t, "node", "npm")
+	dir, err := install()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), "node", "-e", exports)
+	cmd.Dir = dir
+	var names []string
+	require.NoError(t, json.Unmarshal(startProgram(t, "exports", cmd).Node().MustAwait(t, "names").Result, &names))
+	require.Greater(t, len(names), 40)
+
+	// Options, what the client hands to its callback, and the fields of a Mesh that are set later.
+	read := map[*regexp.Regexp]string{
+		regexp.MustCompile(`\b(?:options|opts)\.(\w+)`):                    "",
+		regexp.MustCompile(`\bmesh\.(\w+) = `):                             "mesh.",
+		regexp.MustCompile(`(?m)^    (\w+): (?:options|resource|new|"\w)`): "",
+	}
+	for _, folder := range []string{"resource-mesh/lib", "resource-http/lib/listen.js"} {
+		root := filepath.Join(dir, "node_modules", folder)
+		require.NoError(t, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || filepath.Ext(path) != ".js" || filepath.Base(filepath.Dir(path)) == "public" {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			for pattern, owner := range read {
+				for _, found := range pattern.FindAllStringSubmatch(string(text), -1) {
+					names = append(names, owner+found[1])
+				}
+			}
+			return err
+		}))
+	}
+	require.Subset(t, names, []string{"auth", "root", "mesh.server", "lastSeen", "emitter.listenersAny", "resource.define", "creature.timestamps"})
+
+	var first strings.Builder
+	for _, cells := range rows(t, migrating) {
+		first.WriteString(cells[0] + "\n")
+	}
+	for _, name := range names {
+		require.Regexp(t, "`(?:new )?"+regexp.QuoteMeta(name)+"(?:\\(.*?\\))?`", first.String(), "%s is not in the tables", name)
+	}
+}
+
+// exported are the names of package mesh: mesh.Start for what stands by itself, Type.Name for methods and fields.
+func exported(t *testing.T) map[string]bool {
+	t.Helper()
+	names := make(map[string]bool)
+	files, err := filepath.Glob("../mesh/*.go")
+	require.NoError(t, err)
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		require.NoError(t, err)
+		for _, d := range file.Decls {
+			switch d := d.(type) {
+			case *ast.FuncDecl:
+				owner := "mesh"
+				if d.Recv != nil {
+					owner = receiver(d.Recv.List[0].Type)
+				}
+				names[owner+"."+d.Name.Name] = true
+			case *ast.GenDecl:
+				for _, spec := range d.Specs {
+					declare(names, spec)
+				}
+			}
+		}
+	}
+	return names
+}
+
+// receiver is the name of a method's type.
+func receiver(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.StarExpr:
+		return receiver(e.X)
+	case *ast.IndexExpr: // of type parameters
+		return receiver(e.X)
+	case *ast.Ident:
+		return e.Name
+	}
+	return ""
+}
+
+func declare(names map[string]bool, spec ast.Spec) {
+	switch spec := spec.(type) {
+	case *ast.ValueSpec:
+		for _, name := range spec.Names {
+			names["mesh."+name.Name] = true
+		}
+	case *ast.TypeSpec:
+		names["mesh."+spec.Name.Name] = true
+		if s, ok := spec.Type.(*ast.StructType); ok {
+			for _, field := range s.Fields.List {
+				for _, name := range field.Names {
+					names[spec.Name.Name+"."+name.Name] = true
+				}
+			}
+		}
+	}
+}
+
+// TestDocumentedNamesOfGoExist looks at what pages put between backquotes: `mesh.Start`, `node.On`, `Options.Addr`.
+func TestDocumentedNamesOfGoExist(t *testing.T) {
+	t.Parallel()
+	names := exported(t)
+	require.True(t, names["mesh.Start"] && names["Node.On"] && names["Options.Addr"] && names["Resource.Call"])
+	spans, goName := regexp.MustCompile("`[^`\n]+`"), regexp.MustCompile(`\b(mesh|node|[A-Z]\w*)\.([A-Z]\w*)`)
+	counterparts := 0
+	for _, page := range []string{migrating, nodeInterop, deployment, readme, "../docs/guide.md", "../docs/browser.md", "../docs/metrics.md"} {
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		for _, span := range spans.FindAllString(string(text), -1) {
+			for _, name := range goName.FindAllStringSubmatch(span, -1) {
+				owner := strings.Replace(name[1], "node", "Node", 1)
+				if owner != "mesh" && !names["mesh."+owner] {
+					continue // of another package
+				}
+				require.True(t, names[owner+"."+name[2]], "%s in %s: there is no such name", span, page)
+				if page == migrating {
+					counterparts++
+				}
+			}
+		}
+	}
+	require.Greater(t, counterparts, 60)
+}
+
+// TestProgramsBeforeAndAfterDoTheSame runs both of docs/migrating.md.
+func TestProgramsBeforeAndAfterDoTheSame(t *testing.T) {
+	t.Parallel()
+	Need(t, "node", "npm")
+	for _, language := range []string{"js", "go"} {
+		t.Run(language, func(t *testing.T) {
+			t.Parallel()
+			hub := startGoHub(t, mesh.Options{Authorize: mesh.Pair("ann", "secret")})
+			hub.on(t, "ready")
+			source := blocks(t, migrating, language)[0]
+			require.Contains(t, source, "8888")
+			_, port, _ := strings.Cut(hub.Addr(), ":")
+			source = strings.NewReplacer("8888", port, "localhost", "127.0.0.1").Replace(source)
+			var cmd *exec.Cmd
+			if language == "go" {
+				cmd = exec.CommandContext(t.Context(), buildSource(t, source))
+			} else {
+				folder := nodeFolder(t)
+				require.NoError(t, os.WriteFile(filepath.Join(folder, "before.js"), []byte(source), 0o600))
+				cmd = exec.CommandContext(t.Context(), "node", filepath.Join(folder, "before.js"))
+			}
+			var said lockedText
+			cmd.Stdout = &said
+			require.NoError(t, cmd.Start())
+			t.Cleanup(func() {
+				_ = cmd.Process.Kill()
+				_ = cmd.Wait()
+			})
+			require.Contains(t, string(requireHeard(t, hub.events, "ready").Payload), `"name":"lamp"`)
+			require.Eventually(t, func() bool { return listeners(t, hub, "lamp::switch") == 1 && listeners(t, hub, "greeting") == 1 },
+				AwaitTimeout, time.Millisecond)
+			hub.emit(t, "greeting", `{"text":"hello"}`)
+			hub.emit(t, "lamp::switch", `"on"`)
+			require.Eventually(t, func() bool { return said.String() == "greeting hello\nthe lamp is on\n" }, AwaitTimeout, time.Millisecond,
+				"%s", &said)
+		})
+	}
+}
+
+// TestTheHubIsReplacedAndPutBack follows the steps of docs/migrating.md, and those back.
+func TestTheHubIsReplacedAndPutBack(t *testing.T) {
+	t.Parallel()
+	s := &star{port: stablePort(t)}
+	before := startNodeMember(t)
+	before.listen(t, Command{Port: s.port})
+	var originals []nodeMember
+	for range 2 {
+		m := startNodeMember(t)
+		m.connect(t, Command{Port: s.port, Retry: 50})
+		originals = append(originals, m)
+	}
+	ours := startGoClient(t, s.port, mesh.Options{})
+	s.clients = []member{originals[0], originals[1], ours}
+	for _, c := range s.clients {
+		c.on(t, "ping")
+		c.on(t, "done")
+	}
+	replaced := func(hub member, end func()) {
+		t.Helper()
+		if s.hub != nil {
+			for _, m := range originals {
+				m.MustAwait(t, "connected")
+			}
+			ours.events.MustAwait(t, "disconnected")
+			ours.events.MustAwait(t, "connected")
+		}
+		s.hub = hub
+		hub.on(t, "ping")
+		hub.on(t, "mark")
+		s.sync(t)
+		for _, from := range append([]member{s.hub}, s.clients...) {
+			s.requireRound(t, from, "ping", 1, 1, 1, 1)
+		}
+		end()
+	}
+	replaced(before, before.peer.Kill)
+	hub := startGoHub(t, mesh.Options{Addr: localAddr(s.port)})
+	replaced(hub, func() { require.NoError(t, hub.Close()) })
+	again := startNodeMember(t)
+	again.listen(t, Command{Port: s.port})
+	replaced(again, func() {})
+}

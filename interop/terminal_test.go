@@ -1,0 +1,128 @@
+package interop
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// desk has terminals, real ones, in which shells run. What runs in them ends with the test.
+type desk struct {
+	socket string
+	env    []string // of the shells
+	dir    string   // where they start
+	opened int
+}
+
+func newDesk(t *testing.T, dir string, env ...string) *desk {
+	t.Helper()
+	Need(t, "tmux")
+	return &desk{socket: filepath.Join(t.TempDir(), "s"), env: append(env, "PS1=$ "), dir: dir}
+}
+
+func (d *desk) tmux(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := exec.Command("tmux", append([]string{"-S", d.socket}, args...)...).CombinedOutput()
+	require.NoError(t, err, "tmux %v: %s", args, out)
+	return string(out)
+}
+
+// terminal is one of them.
+type terminal struct {
+	*desk
+	name string
+}
+
+// open opens a terminal. setup is a line for its shell.
+func (d *desk) open(t *testing.T, setup string) terminal {
+	t.Helper()
+	d.opened++
+	w := terminal{d, fmt.Sprintf("w%d", d.opened)}
+	args := []string{"-d", "-n", w.name, "-c", d.dir, "env"}
+	args = append(append(args, d.env...), "sh")
+	if d.opened == 1 {
+		d.tmux(t, append([]string{"-f", "/dev/null", "new-session", "-x", "250", "-y", "60"}, args...)...)
+		t.Cleanup(func() {
+			if t.Failed() {
+				for i := range d.opened {
+					w := terminal{d, fmt.Sprintf("w%d", i+1)}
+					t.Logf("terminal %d:\n%s", i+1, strings.TrimRight(w.screen(t), "\n"))
+				}
+			}
+			d.tmux(t, "kill-server")
+		})
+	} else {
+		d.tmux(t, append([]string{"new-window"}, args...)...)
+	}
+	w.types(t, setup+"; clear")
+	w.shows(t, `^\$$`)
+	return w
+}
+
+// types presses the keys of some text and Enter.
+func (w terminal) types(t *testing.T, text string) {
+	t.Helper()
+	w.tmux(t, "send-keys", "-t", w.name, "-l", text)
+	w.tmux(t, "send-keys", "-t", w.name, "Enter")
+}
+
+// interrupt presses Ctrl-C.
+func (w terminal) interrupt(t *testing.T) {
+	t.Helper()
+	w.tmux(t, "send-keys", "-t", w.name, "C-c")
+}
+
+func (w terminal) screen(t *testing.T) string {
+	t.Helper()
+	return w.tmux(t, "capture-pane", "-p", "-J", "-t", w.name)
+}
+
+// shows waits until the screen has lines that match, one after the other.
+func (w terminal) shows(t *testing.T, lines ...string) {
+	t.Helper()
+	pattern := regexp.MustCompile(`(?m)` + strings.Join(lines, `(?s:.*)`))
+	var screen string
+	for end := time.Now().Add(AwaitTimeout); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		var trimmed []string // of the spaces at the ends of lines
+		for line := range strings.Lines(w.screen(t)) {
+			trimmed = append(trimmed, strings.TrimRight(line, " \n"))
+		}
+		screen = strings.TrimRight(strings.Join(trimmed, "\n"), "\n")
+		if pattern.MatchString(screen) {
+			return
+		}
+	}
+	require.Fail(t, "a terminal does not show "+pattern.String(), screen)
+}
+
+// prints is shows for a block of a page, in which … is anything.
+func (w terminal) prints(t *testing.T, block string) {
+	t.Helper()
+	var lines []string
+	for line := range strings.Lines(block) {
+		line = regexp.QuoteMeta(strings.TrimSuffix(line, "\n"))
+		lines = append(lines, "^"+strings.ReplaceAll(line, "…", ".*")+"$")
+	}
+	w.shows(t, lines...)
+}
+
+// runs types commands one after the other, each when the one before has ended.
+func (w terminal) runs(t *testing.T, commands string) {
+	t.Helper()
+	for command := range strings.Lines(commands) {
+		w.types(t, "clear; "+strings.TrimSpace(command)+"; echo code $?")
+		w.shows(t, `^code \d+$`)
+	}
+}
+
+// PathWith is the environment's PATH with a folder before it.
+func pathWith(dir string) string {
+	return "PATH=" + dir + string(os.PathListSeparator) + os.Getenv("PATH")
+}
