@@ -1,35 +1,63 @@
 // Package natsbackplane joins the hubs of a mesh through NATS: see mesh.Options.Backplane.
 //
-//	conn, err := nats.Connect(url, nats.NoEcho(), nats.MaxReconnects(-1))
+//	conn, err := nats.Connect(url, natsbackplane.Settings)
 //	…
 //	hub, err := mesh.Listen(ctx, &mesh.Options{Backplane: natsbackplane.New(conn, nil)})
 //	…
 //	hub.Close()
 //	conn.Close()
 //
-// The connection remains its owner's, who closes it after the hubs, and whose handlers are told what NATS has to say. It
-// should have NoEcho, without which NATS sends back what a hub publishes, to be dropped here, and a hub that listens to an
-// event itself is not told that no other does. And it should reconnect for ever.
+// The connection remains its owner's, who closes it after the hub, and whose handlers are told what NATS has to say:
+// nothing here replaces them. Each hub should have a connection of its own, made with Settings. Without nats.NoEcho NATS
+// sends back what a hub publishes, to be dropped here, and a hub that has subscribed to a name is never told that nobody else
+// has. With it, hubs that share a connection do not hear each other.
+//
+// # Guarantees
+//
+// Those of mesh.BackplaneMember, through one server, a cluster of servers with routes, and leaf nodes; package backplanetest
+// checks them with one server and with three. A supercluster, whose servers are joined by gateways, learns of subscriptions
+// too late for what mesh.BackplaneMember says of members that subscribe and then publish.
+//
+// Messages can be lost when the connection breaks, when NATS stalls or ends, and beyond the bounds below. None is kept for
+// those who are away.
 //
 // # Subjects
 //
 // An event goes under PREFIX.e and one token for each part of its name, so that NATS brings it only to the hubs that have
 // subscribed to it. Bytes other than letters, digits, "_" and "-" are written as "=" and two hexadecimal digits, an empty
-// part as "=": any name works, and no two have the same subject. A part "*" is NATS' own "*". A "**" at the end is "…" and
-// "….>"; elsewhere NATS cannot say it: the hub then gets all that begins alike. A name whose subject has more than 1,024
-// bytes goes under PREFIX.l and its SHA-256, and every hub with a pattern gets it.
+// part as "=": any name works, no two have the same subject, and none means more to NATS than itself. A part "*" is NATS'
+// own "*". A "**" at the end is "…" and "….>"; elsewhere NATS cannot say it, and the hub gets all that begins alike.
 //
-// What hubs say to each other goes under PREFIX.h, and answers of NATS that nobody listens come under PREFIX.i.
+// What hubs say to each other goes under PREFIX.h, and NATS' answers that nobody listens come under PREFIX.i. A hub that
+// NATS knows as a user needs permission to publish and to subscribe to PREFIX.>; the bound of a line, max_control_line, must
+// be 2 KiB or more, and is 4 KiB by default. Whoever has this permission can say anything in the name of any hub: the
+// members of a mesh trust each other.
 //
 // # Order
 //
 // All subscriptions of a hub end in one channel, because one after another is the order of a connection, and not of several
-// subscriptions. Each message has the ID of its hub and a number: what several subscriptions bring is received once.
+// subscriptions. Each message has the ID of its hub and a number: what several subscriptions bring is received once. A
+// message that comes after a later one, because its hub has changed to another server, is dropped.
 //
 // # Bounds
 //
-// Nothing waits for NATS but goroutines of this package. What waits to be sent is bounded by Options.QueueLimit, what was
-// received and not dealt with by Options.ReceiveLimit, and besides there are at most 65,536 messages between the connection
-// and that queue, which a goroutine moves there that does nothing else. A hub's messages have 64 KB, larger ones one event. Beyond that messages are dropped, counted and logged. While there is no connection, NATS' client keeps
-// what is published, up to nats.Options.ReconnectBufSize (8 MiB), and sends it when it is back; beyond that it is dropped.
+// What waits to be sent is bounded by Options.QueueLimit; beyond it Publish returns mesh.ErrBackplaneFull. What was received
+// and not dealt with is bounded by Options.ReceiveLimit; beyond it messages are dropped. Before that queue there are at most
+// 16,384 messages, which a goroutine moves that does nothing else; beyond them NATS' client drops messages and calls
+// nats.ErrorHandler with nats.ErrSlowConsumer. What is dropped is counted in Stats, and logged, at most a line a second. A
+// message must fit into the server's max_payload with 33 bytes besides, else it is mesh.ErrTooLarge. Of 1,024 messages at
+// a time it is known whether nobody listens.
+//
+// # Outages
+//
+// Methods of a member wait for nothing but memory. Two goroutines call the connection, which can hold them up while it
+// writes or dials.
+//
+// While there is no connection, what is published waits in the queue, and subscriptions are those of the moment when it is
+// back. Then others may still be on their way to a server: what is sent before they are there is lost. Err says within 4 s
+// that NATS does not answer, and at once that the connection is lost; it says so too when NATS does not permit what the hub
+// needs. A connection that its owner closes, or that has given up reconnecting, is not opened again.
+//
+// Close ends within about 1 s. If NATS is stalled so long, the two goroutines end when the connection lets them:
+// nats.Options.FlusherTimeout bounds that, which is 5 s with Settings and a minute without.
 package natsbackplane

@@ -2,12 +2,15 @@ package natsbackplane
 
 import "sync"
 
-// requests are messages of which the hub wants to know if nobody listens. NATS says so at once, or never: the oldest are
-// forgotten when there are too many.
+// maxRequests is how many messages may be under way of which the hub wants to know if nobody listens. NATS says so at
+// once, or never: the oldest are forgotten.
+const maxRequests = 1024
+
+// requests are these messages, by a number of their own, modulo maxRequests.
 type requests struct {
 	mu   sync.Mutex
+	last uint64
 	ring [maxRequests]request
-	next int
 }
 
 type request struct {
@@ -15,29 +18,21 @@ type request struct {
 	unheard func()
 }
 
-func (r *requests) add(number uint64, unheard func()) {
+// add returns the number of a request.
+func (r *requests) add(unheard func()) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.ring[r.next] = request{number, unheard}
-	r.next = (r.next + 1) % len(r.ring)
+	r.last++
+	r.ring[r.last%maxRequests] = request{r.last, unheard}
+	return r.last
 }
 
-// unheard calls the function of a message, once.
-func (r *requests) unheard(number uint64) {
-	if f := r.remove(number); f != nil {
-		f()
-	}
-}
-
-func (r *requests) remove(number uint64) func() {
+// take returns what is to be called for a request, once; nil if it is not known, or no longer.
+func (r *requests) take(number uint64) (unheard func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for i := range r.ring { // the answer is as late as NATS is: a thousand at most
-		if q := &r.ring[i]; q.number == number && q.unheard != nil {
-			f := q.unheard
-			*q = request{}
-			return f
-		}
+	if q := &r.ring[number%maxRequests]; q.number == number {
+		unheard, q.unheard = q.unheard, nil
 	}
-	return nil
+	return unheard
 }

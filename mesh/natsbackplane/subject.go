@@ -1,83 +1,74 @@
 package natsbackplane
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
+	"fmt"
 	"strings"
 )
 
 // separator stands between the parts of an event name.
 const separator = "::"
 
-// maxSubject is how long the subject of an event may be, in bytes. NATS bounds a line of its protocol by 4,096.
-const maxSubject = 1024
-
-// maxPrefix bounds Options.Prefix, in bytes.
+// maxPrefix bounds Options.Prefix, in bytes. The longest subject, of a name of protocol.MaxName bytes that all need to be
+// escaped, has some 1,700 bytes with it, and the line to publish under it less than 2,000; NATS bounds lines by 4,096.
 const maxPrefix = 128
 
 var errPrefix = errors.New("natsbackplane: Prefix must be tokens of letters, digits, _ and -, separated by dots, at most 128 bytes")
 
 // subjects makes the subjects of a mesh.
-type subjects struct{ events, long, own, inbox string }
+type subjects struct{ events, own, inbox string }
 
 func newSubjects(prefix string) (subjects, error) {
 	if len(prefix) > maxPrefix {
 		return subjects{}, errPrefix
 	}
 	for t := range strings.SplitSeq(prefix, ".") {
-		if t == "" || token(t) != t {
+		if t == "" || string(appendToken(nil, t)) != t {
 			return subjects{}, errPrefix
 		}
 	}
-	return subjects{events: prefix + ".e", long: prefix + ".l", own: prefix + ".h.", inbox: prefix + ".i."}, nil
+	return subjects{events: prefix + ".e", own: prefix + ".h", inbox: prefix + ".i"}, nil
 }
 
 // of returns the subject of a name.
 func (s subjects) of(name string) string {
 	if isOwn(name) {
-		return s.own + token(name)
+		return string(appendToken(append(make([]byte, 0, 128), s.own+"."...), name))
 	}
-	if subject, _ := s.join(strings.Split(name, separator)); len(subject) <= maxSubject {
-		return subject
+	b := append(make([]byte, 0, 128), s.events...)
+	for part := range strings.SplitSeq(name, separator) {
+		b = appendToken(append(b, '.'), part)
 	}
-	sum := sha256.Sum256([]byte(name))
-	return s.long + "." + hex.EncodeToString(sum[:])
+	return string(b)
 }
 
-// matching returns the subjects that have all names that a pattern matches.
+// matching returns the subjects that have all names that a pattern matches. They have no others, unless "**" stands before
+// the end of the pattern.
 func (s subjects) matching(pattern string) []string {
-	parts := strings.Split(pattern, separator)
-	subject, rest := s.join(parts)
-	switch {
-	case isOwn(pattern) || !strings.Contains(pattern, "*") || len(rest) == 0 && !strings.Contains(subject, "*"):
+	if isOwn(pattern) || !strings.Contains(pattern, "*") {
 		return []string{s.of(pattern)}
-	case len(subject) > maxSubject: // and so is each name
-		return []string{s.long + ".>"}
-	case len(rest) == 0:
-		return []string{subject, s.long + ".>"}
-	case len(rest) == 1 && subject != s.events: // "**" is no part, too
-		return []string{subject, subject + ".>", s.long + ".>"}
 	}
-	return []string{subject + ".>", s.long + ".>"}
+	b := append(make([]byte, 0, 128), s.events...)
+	for rest, more := pattern, true; more; {
+		var part string
+		part, rest, more = strings.Cut(rest, separator)
+		switch {
+		case part == "**" && !more && len(b) > len(s.events): // it can be no part at all
+			return []string{string(b), string(b) + ".>"}
+		case part == "**":
+			return []string{string(b) + ".>"}
+		case part == "*":
+			b = append(b, ".*"...)
+		default:
+			b = appendToken(append(b, '.'), part)
+		}
+	}
+	return []string{string(b)}
 }
 
-// join returns the subject of the parts up to the first "**", and what is left from there on.
-func (s subjects) join(parts []string) (subject string, rest []string) {
-	var b strings.Builder
-	b.WriteString(s.events)
-	for i, part := range parts {
-		if part == "**" {
-			return b.String(), parts[i:]
-		}
-		b.WriteByte('.')
-		if part == "*" {
-			b.WriteByte('*')
-		} else {
-			writeToken(&b, part)
-		}
-	}
-	return b.String(), nil
+// inboxOf returns what the subjects of answers to a member begin with.
+func (s subjects) inboxOf(member source) string {
+	return fmt.Sprintf("%s.%s%016x.", s.inbox, member.hub, member.life)
 }
 
 // isOwn tells whether a name is one of the hubs' own, which no event has.
@@ -85,27 +76,19 @@ func isOwn(name string) bool {
 	return strings.HasPrefix(name, "$") && !strings.Contains(name, separator)
 }
 
-func token(part string) string {
-	var b strings.Builder
-	writeToken(&b, part)
-	return b.String()
-}
-
-// writeToken writes a part so that NATS takes it for one token.
-func writeToken(b *strings.Builder, part string) {
+// appendToken appends a part so that NATS takes it for one token, and for no wildcard.
+func appendToken(b []byte, part string) []byte {
 	if part == "" {
-		b.WriteByte('=')
+		return append(b, '=')
 	}
 	const digits = "0123456789ABCDEF"
 	for i := range len(part) {
-		c := part[i]
-		switch {
+		switch c := part[i]; {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '-':
-			b.WriteByte(c)
+			b = append(b, c)
 		default:
-			b.WriteByte('=')
-			b.WriteByte(digits[c>>4])
-			b.WriteByte(digits[c&15])
+			b = append(b, '=', digits[c>>4], digits[c&15])
 		}
 	}
+	return b
 }

@@ -1,0 +1,258 @@
+package natsbackplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// How the connection of a hub is made by Settings.
+const (
+	dialTimeout   = time.Second
+	reconnectWait = 250 * time.Millisecond // and as much again, at random
+	pingInterval  = 2 * time.Second        // two of which may have no answer
+	flushTimeout  = 5 * time.Second
+)
+
+const (
+	// probePause is the time between two questions whether NATS answers, and between two lines of the log about the same.
+	probePause = time.Second
+	// answerTimeout is the silence after which others are said to be out of reach.
+	answerTimeout = 3 * time.Second
+)
+
+// What Err returns.
+var (
+	errDisconnected = errors.New("natsbackplane: no connection to NATS")
+	errSilent       = errors.New("natsbackplane: NATS does not answer")
+	errClosed       = fmt.Errorf("natsbackplane: %w", nats.ErrConnectionClosed)
+	errDraining     = fmt.Errorf("natsbackplane: %w", nats.ErrConnectionDraining)
+)
+
+// link is what a member knows of its connection without asking it, which can take long.
+type link struct {
+	backplane  *Backplane
+	maxPayload atomic.Int64 // 0 if it is not known yet
+
+	mu       sync.Mutex
+	status   nats.Status
+	ever     bool          // it was connected once
+	up       chan struct{} // closed while nothing has to wait for a connection
+	answered time.Time
+	refusal  error // what NATS did not permit, since it is connected
+
+	complaints []complaint // since the last report
+}
+
+// complaint is an error that happened one or more times.
+type complaint struct {
+	text  string
+	err   error
+	times int
+}
+
+func (l *link) init(b *Backplane) {
+	l.backplane = b
+	l.up = make(chan struct{})
+}
+
+// begin notes the connection's first status.
+func (l *link) begin(s nats.Status) {
+	l.note(s)
+	if s != nats.CONNECTED {
+		l.backplane.opts.Logger.Warn("mesh: no connection to NATS: other hubs cannot be reached", "status", s.String())
+	}
+}
+
+// note notes another status of the connection.
+func (l *link) note(s nats.Status) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	was := l.status
+	l.status = s
+	ready := s != nats.RECONNECTING && s != nats.DISCONNECTED && s != nats.CONNECTING // or it never will be
+	if isUp := isClosed(l.up); ready && !isUp {
+		close(l.up)
+	} else if !ready && isUp {
+		l.up = make(chan struct{})
+	}
+	log, count := l.backplane.opts.Logger, &l.backplane.counters
+	switch {
+	case s == nats.CONNECTED:
+		l.answered, l.refusal = time.Now(), nil
+		if l.ever && was != nats.CONNECTED {
+			count.reconns.Add(1)
+		}
+		l.ever = true
+		if was != nats.CONNECTED {
+			log.Info("mesh: connected to NATS")
+		}
+	case was == nats.CONNECTED:
+		count.disconnects.Add(1)
+		log.Warn("mesh: no connection to NATS: other hubs cannot be reached", "status", s.String())
+	case s == nats.CLOSED && was != nats.CLOSED:
+		log.Error("mesh: the connection to NATS is closed: other hubs cannot be reached")
+	}
+}
+
+func isClosed(ch chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
+}
+
+// await returns when there is a connection, or never will be one, or stop is closed.
+func (l *link) await(stop <-chan struct{}) {
+	l.mu.Lock()
+	up := l.up
+	l.mu.Unlock()
+	select {
+	case <-up:
+	case <-stop:
+	}
+}
+
+func (l *link) connected() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.status == nats.CONNECTED
+}
+
+// closed returns an error if the connection is closed for good.
+func (l *link) closed() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch l.status {
+	case nats.CLOSED:
+		return errClosed
+	case nats.DRAINING_PUBS:
+		return errDraining
+	}
+	return nil
+}
+
+// err says why others cannot be reached.
+func (l *link) err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.status == nats.CLOSED:
+		return errClosed
+	case l.status == nats.DRAINING_SUBS || l.status == nats.DRAINING_PUBS:
+		return errDraining
+	case l.status != nats.CONNECTED:
+		return errDisconnected
+	case time.Since(l.answered) > answerTimeout:
+		return errSilent
+	}
+	return l.refusal
+}
+
+// complain notes an error for the log.
+func (l *link) complain(text string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.complaints {
+		if c := &l.complaints[i]; c.text == text {
+			c.err = err
+			c.times++
+			return
+		}
+	}
+	l.complaints = append(l.complaints, complaint{text, err, 1})
+}
+
+// watch follows the connection's status. It never calls it.
+func (m *member) watch() {
+	for {
+		select {
+		case s, ok := <-m.status:
+			if !ok {
+				<-m.gone
+				return
+			}
+			m.link.note(s)
+		case <-m.gone:
+			return
+		}
+	}
+}
+
+// probe asks NATS again and again whether it answers, and reports what went wrong.
+func (m *member) probe() {
+	tick := time.NewTicker(probePause)
+	defer tick.Stop()
+	before := m.backplane.Stats()
+	for {
+		select {
+		case <-tick.C:
+		case <-m.ctx.Done():
+			m.report(before)
+			return
+		}
+		if m.link.connected() {
+			m.ask()
+		}
+		before = m.report(before)
+	}
+}
+
+// ask notes whether NATS answers, and what it has said besides.
+func (m *member) ask() {
+	ctx, cancel := context.WithTimeout(m.ctx, probePause)
+	defer cancel()
+	if m.conn.FlushWithContext(ctx) != nil {
+		return // err will say so
+	}
+	m.link.maxPayload.Store(m.conn.MaxPayload())
+	err := m.conn.LastError()
+	m.slow = m.slow || errors.Is(err, nats.ErrSlowConsumer)
+	m.link.mu.Lock()
+	defer m.link.mu.Unlock()
+	m.link.answered = time.Now()
+	if m.link.refusal == nil && m.refuses(err) {
+		m.link.refusal = fmt.Errorf("natsbackplane: %w", err)
+		m.backplane.opts.Logger.Error("mesh: NATS does not permit what this hub needs", "error", err)
+	}
+}
+
+// refuses tells whether an error of the connection is about the hub's subjects.
+func (m *member) refuses(err error) bool {
+	return errors.Is(err, nats.ErrMaxSubscriptionsExceeded) ||
+		errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), `"`+m.backplane.opts.Prefix+".")
+}
+
+// report writes to the log what was dropped since before.
+func (m *member) report(before Stats) (now Stats) {
+	l := &m.link
+	log := m.backplane.opts.Logger
+	if m.slow {
+		n := m.subs.overflow()
+		m.backplane.counters.droppedIn.Add(uint64(n - m.overflow))
+		m.overflow = n
+	}
+	now = m.backplane.Stats()
+	l.mu.Lock()
+	complaints := l.complaints
+	l.complaints = nil
+	l.mu.Unlock()
+	for _, c := range complaints {
+		log.Error(c.text, "error", c.err, "times", c.times)
+	}
+	if n := now.DroppedIn - before.DroppedIn; n > 0 {
+		log.Error("mesh: messages of other hubs dropped: this hub does not keep up", "messages", n)
+	}
+	if n := now.Malformed - before.Malformed; n > 0 {
+		log.Warn("mesh: messages on this mesh's subjects that are no hub's", "messages", n)
+	}
+	return now
+}

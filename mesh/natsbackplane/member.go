@@ -1,0 +1,209 @@
+package natsbackplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/bigcompany/mesh/mesh"
+)
+
+const (
+	// channelSize is how many messages there may be between the connection and the hub's queue. NATS' client drops what
+	// it has no room for.
+	channelSize = 16 << 10
+	// closeTimeout is how long Close waits for what is to be sent.
+	closeTimeout = time.Second
+)
+
+// member is a hub's membership.
+//
+// The methods of the connection can wait: it holds its lock while it writes, up to nats.Options.FlusherTimeout, and while
+// it dials. So only two goroutines call them, pump and probe, for which Close does not wait longer than closeTimeout.
+type member struct {
+	backplane *Backplane
+	conn      *nats.Conn
+	subjects  subjects
+	self      source
+	inbox     string // the subjects of answers are this and a number
+	link      link
+
+	out      *queue[publication]
+	in       *queue[arrival]
+	requests requests
+	came     chan *nats.Msg // what all subscriptions bring
+	status   chan nats.Status
+
+	ctx       context.Context // ends when Close begins
+	cancel    context.CancelFunc
+	deadline  context.Context // of Close; set before out is closed
+	gone      chan struct{}   // closed when Close has waited for what is to be sent
+	calling   sync.WaitGroup  // pump and probe
+	sorting   sync.WaitGroup  // sort
+	others    sync.WaitGroup  // watch and hand
+	silent    chan struct{}   // closed when there are no subscriptions any more
+	released  chan struct{}   // closed when the connection is no longer used
+	closeOnce sync.Once
+
+	mu      sync.Mutex
+	left    bool
+	number  uint64              // of the last message
+	counts  map[string]int      // patterns that need a subject
+	changed map[string]struct{} // subjects that have to be subscribed to, or no longer
+
+	subs     subscriptions
+	scratch  []byte // pump's
+	slow     bool   // probe's: the channel was full, ever
+	overflow int    // probe's: messages for which it had no room, as counted
+}
+
+// errLeft says that the membership has ended.
+var errLeft = errors.New("natsbackplane: this hub has left")
+
+func newMember(b *Backplane, subjects subjects, id hubID, receive func(from string, data []byte)) *member {
+	self := newSource(id)
+	ctx, cancel := context.WithCancel(context.Background())
+	m := &member{
+		backplane: b, conn: b.conn, subjects: subjects, self: self,
+		inbox:    subjects.inboxOf(self),
+		out:      newQueue[publication](b.opts.QueueLimit),
+		in:       newQueue[arrival](b.opts.ReceiveLimit),
+		came:     make(chan *nats.Msg, channelSize),
+		ctx:      ctx,
+		cancel:   cancel,
+		gone:     make(chan struct{}),
+		silent:   make(chan struct{}),
+		released: make(chan struct{}),
+		counts:   make(map[string]int),
+		changed:  make(map[string]struct{}),
+		subs:     subscriptions{all: make(map[string]*nats.Subscription)},
+	}
+	m.link.init(b)
+	m.status = b.conn.StatusChanged(
+		nats.CONNECTED, nats.RECONNECTING, nats.DISCONNECTED, nats.DRAINING_SUBS, nats.DRAINING_PUBS, nats.CLOSED)
+	m.link.maxPayload.Store(b.conn.MaxPayload())
+	m.link.begin(b.conn.Status())
+	m.counts[m.inbox+"*"], m.changed[m.inbox+"*"] = 1, struct{}{}
+	m.out.wake()
+	m.others.Go(m.watch)
+	m.others.Go(func() { m.hand(receive) })
+	m.calling.Go(m.pump)
+	m.calling.Go(m.probe)
+	m.sorting.Go(m.sort)
+	return m
+}
+
+// Subscribe is mesh.BackplaneMember's.
+func (m *member) Subscribe(patterns ...string) { m.count(1, patterns) }
+
+// Unsubscribe is mesh.BackplaneMember's.
+func (m *member) Unsubscribe(patterns ...string) { m.count(-1, patterns) }
+
+// count notes how many patterns need a subject. What waits for NATS is thus no more than what the hub wants or has: a
+// listener that comes and goes while NATS takes nothing leaves nothing behind.
+func (m *member) count(n int, patterns []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.left {
+		return
+	}
+	for _, pattern := range patterns {
+		for _, subject := range m.subjects.matching(pattern) {
+			before := m.counts[subject]
+			m.counts[subject] = before + n
+			if before+n == 0 {
+				delete(m.counts, subject)
+			}
+			if before == 0 || before+n == 0 {
+				m.toggle(subject)
+			}
+		}
+	}
+	m.out.wake()
+}
+
+// toggle notes that a subject is to be subscribed to or no longer, unless that takes back what pump has not seen.
+func (m *member) toggle(subject string) {
+	if _, ok := m.changed[subject]; ok {
+		delete(m.changed, subject)
+	} else {
+		m.changed[subject] = struct{}{}
+	}
+}
+
+// Publish is mesh.BackplaneMember's.
+func (m *member) Publish(name string, data []byte, unheard func()) error {
+	if most := m.link.maxPayload.Load(); most > 0 && int64(headerSize+len(data)) > most {
+		return fmt.Errorf("natsbackplane: %d bytes, and this NATS takes %d: %w", headerSize+len(data), most, mesh.ErrTooLarge)
+	}
+	p := publication{subject: m.subjects.of(name), data: data}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.left {
+		return errLeft
+	}
+	if err := m.link.closed(); err != nil {
+		return err
+	}
+	if !m.out.hasRoom(p.size()) {
+		m.backplane.counters.droppedOut.Add(1)
+		return mesh.ErrBackplaneFull
+	}
+	m.number++
+	p.number = m.number
+	if unheard != nil {
+		p.reply = m.inbox + strconv.FormatUint(m.requests.add(unheard), 10)
+	}
+	m.out.push(p, p.size())
+	return nil
+}
+
+// Err is mesh.BackplaneMember's.
+func (m *member) Err() error {
+	if m.ctx.Err() != nil {
+		return errLeft
+	}
+	return m.link.err()
+}
+
+// Close is mesh.BackplaneMember's.
+func (m *member) Close() error {
+	m.closeOnce.Do(m.leave)
+	return nil
+}
+
+func (m *member) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	m.deadline = ctx
+	m.mu.Lock()
+	m.left = true
+	m.mu.Unlock()
+	m.cancel()
+	m.out.close() // pump ends when it is empty
+	go m.release()
+	select {
+	case <-m.released:
+	case <-ctx.Done():
+		m.backplane.opts.Logger.Warn("mesh: NATS did not take all that was to be sent to other hubs")
+	}
+	close(m.gone)
+	m.in.close()
+	m.others.Wait()
+}
+
+// release waits until the connection is no longer used. If it is stalled, that may be after Close: nothing can end a call of
+// a connection that waits for its lock.
+func (m *member) release() {
+	m.calling.Wait()
+	m.conn.RemoveStatusListener(m.status)
+	close(m.silent)
+	m.sorting.Wait()
+	m.backplane.joined.Store(false)
+	close(m.released)
+}

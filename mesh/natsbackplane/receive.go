@@ -1,0 +1,98 @@
+package natsbackplane
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+)
+
+// arrival is something for the hub.
+type arrival struct {
+	from    hubID
+	data    []byte
+	unheard func() // to be called; of no message then
+}
+
+// sort takes what the connection brings, drops what the hub must not get, and queues the rest. It does nothing else, so
+// that the channel stays empty. It outlives Close for as long as the subscriptions do.
+func (m *member) sort() {
+	last := newLatest()
+	for {
+		select {
+		case msg := <-m.came:
+			m.admit(msg, last)
+		case <-m.silent:
+			return
+		}
+	}
+}
+
+func (m *member) admit(msg *nats.Msg, last *latest) {
+	if answer, ok := strings.CutPrefix(msg.Subject, m.inbox); ok {
+		m.answered(answer, msg)
+		return
+	}
+	c := &m.backplane.counters
+	from, number, data, ok := parseMessage(msg.Data)
+	if !ok || from.hub == m.self.hub && from != m.self {
+		c.malformed.Add(1) // or of a hub that pretends to be this one
+		return
+	}
+	if from == m.self {
+		c.echoes.Add(1)
+		return
+	}
+	switch before := last.swap(from, number); {
+	case number == before:
+		c.duplicates.Add(1)
+	case number < before:
+		c.late.Add(1)
+	case m.in.tryPush(arrival{from: from.hub, data: data}, len(data)+overhead):
+		c.received.Add(1)
+		c.receivedBytes.Add(uint64(len(data)))
+	default:
+		c.droppedIn.Add(1)
+	}
+}
+
+// answered deals with NATS' answer that nobody listens. The hub hears of it behind what came before.
+func (m *member) answered(number string, msg *nats.Msg) {
+	n, err := strconv.ParseUint(number, 10, 64)
+	if err != nil || len(msg.Data) != 0 || msg.Header.Get("Status") != "503" {
+		m.backplane.counters.malformed.Add(1)
+		return
+	}
+	if unheard := m.requests.take(n); unheard != nil {
+		m.in.tryPush(arrival{unheard: unheard}, overhead)
+	}
+}
+
+// hand gives the hub what has arrived.
+func (m *member) hand(receive func(from string, data []byte)) {
+	var last hubID
+	name := last.String()
+	for {
+		row, _ := m.in.take()
+		for i := range row {
+			if m.isGone() {
+				return
+			}
+			a := &row[i]
+			size := len(a.data) + overhead
+			if a.unheard != nil {
+				a.unheard()
+			} else {
+				if a.from != last {
+					last, name = a.from, a.from.String()
+				}
+				receive(name, a.data)
+			}
+			*a = arrival{}
+			m.in.done(size)
+		}
+		if m.isGone() {
+			return
+		}
+	}
+}
