@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -130,12 +131,7 @@ func (in *inbox) take() []string {
 func (in *inbox) has(text string) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	for _, s := range in.got {
-		if s == text {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(in.got, text)
 }
 
 // meet publishes until the others receive it.

@@ -1,0 +1,226 @@
+package natsbackplane_test
+
+import (
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/natsbackplane"
+)
+
+// TestWithoutNoEcho has hubs that share a connection, which sends back what they publish.
+func TestWithoutNoEcho(t *testing.T) {
+	s := runServer(t, &server.Options{})
+	nc, err := nats.Connect(s.ClientURL())
+	require.NoError(t, err)
+	defer nc.Close()
+	var in, other inbox
+	b := natsbackplane.New(nc, nil)
+	m, err := b.Join(newID(), in.receive)
+	require.NoError(t, err)
+	defer m.Close()
+	m.Subscribe("e", "*", "**")
+	neighbour := join(t, nc, nil, other.receive)
+	neighbour.Subscribe("e")
+	meet(t, m, "e", &other)
+	meet(t, neighbour, "e", &in)
+	in.take()
+	for range 100 {
+		require.NoError(t, m.Publish("e", []byte("e"), nil))
+	}
+	meet(t, neighbour, "e", &in)
+	require.NotContains(t, in.take(), "e")
+	require.Contains(t, other.take(), "e")
+	require.GreaterOrEqual(t, b.Stats().Echoes, uint64(300)) // each for three subscriptions
+
+	// NATS takes the hub's own subscription for a listener, but not one that is nobody's.
+	var own atomic.Bool
+	unheard := make(chan struct{})
+	require.NoError(t, m.Publish("a::b", nil, func() { own.Store(true) }))
+	require.NoError(t, neighbour.Publish("$nobody", nil, func() { close(unheard) }))
+	<-unheard
+	meet(t, neighbour, "e", &in)
+	require.False(t, own.Load())
+}
+
+// TestMeshesShareNATS by their prefixes.
+func TestMeshesShareNATS(t *testing.T) {
+	s := runServer(t, &server.Options{})
+	var one, two inbox
+	of := func(prefix string) *natsbackplane.Options { return &natsbackplane.Options{Prefix: prefix} }
+	join(t, connect(t, s), of("one"), one.receive).Subscribe("**", "e", "$hubs")
+	join(t, connect(t, s), of("one.two"), two.receive).Subscribe("**", "e", "$hubs")
+	first := join(t, connect(t, s), of("one"), one.receive)
+	second := join(t, connect(t, s), of("one.two"), two.receive)
+	meet(t, first, "e", &one)
+	meet(t, second, "e", &two)
+	one.take()
+	two.take()
+	for _, name := range []string{"e", "two", "two::e", "two::e::e", "$hubs"} {
+		require.NoError(t, first.Publish(name, []byte("first"), nil))
+		require.NoError(t, second.Publish(name, []byte("second"), nil))
+	}
+	meet(t, first, "e", &one)
+	meet(t, second, "e", &two)
+	require.NotContains(t, one.take(), "second")
+	require.NotContains(t, two.take(), "first")
+}
+
+func TestJoinRefuses(t *testing.T) {
+	s := runServer(t, &server.Options{})
+	nc := connect(t, s)
+	for _, prefix := range []string{".", "a.", ".a", "a..b", "a b", "*", ">", "a.>", "a\r\nb", "$SYS", "é", strings.Repeat("a", 129)} {
+		_, err := natsbackplane.New(nc, &natsbackplane.Options{Prefix: prefix}).Join(newID(), nil)
+		require.ErrorContains(t, err, "Prefix", prefix)
+	}
+	b := natsbackplane.New(nc, nil)
+	for _, id := range []string{"", "x", strings.Repeat("g", 32), strings.Repeat("A", 32), strings.Repeat("a", 33), strings.Repeat("a", 34)} {
+		_, err := b.Join(id, nil)
+		require.ErrorContains(t, err, "hexadecimal", id)
+	}
+	m, err := b.Join(newID(), func(string, []byte) {})
+	require.NoError(t, err)
+	_, err = b.Join(newID(), func(string, []byte) {})
+	require.ErrorContains(t, err, "has joined by this backplane already")
+	require.NoError(t, m.Close())
+	m, err = b.Join(newID(), func(string, []byte) {})
+	require.NoError(t, err)
+	require.NoError(t, m.Close())
+}
+
+func TestTooLarge(t *testing.T) {
+	s := runServer(t, &server.Options{MaxPayload: 10_000})
+	var in inbox
+	join(t, connect(t, s), nil, in.receive).Subscribe("e")
+	m := join(t, connect(t, s), nil, in.receive)
+	meet(t, m, "e", &in)
+	require.ErrorIs(t, m.Publish("e", make([]byte, 10_000-32), nil), mesh.ErrTooLarge)
+	most := strings.Repeat("x", 10_000-33)
+	require.NoError(t, m.Publish("e", []byte(most), nil))
+	eventually(t, func() bool { return in.has(most) })
+	require.NoError(t, m.Err())
+}
+
+// TestNothingCrossesThatNobodyWants looks at what NATS has sent.
+func TestNothingCrossesThatNobodyWants(t *testing.T) {
+	s := runServer(t, &server.Options{})
+	nc := connect(t, s)
+	var in inbox
+	listener := join(t, nc, nil, in.receive)
+	listener.Subscribe("a::b", "c::*", "d::**", "$hubs", "*::x::**::y")
+	b := natsbackplane.New(connect(t, s), nil)
+	m, err := b.Join(newID(), in.receive)
+	require.NoError(t, err)
+	defer m.Close()
+	meet(t, m, "a::b", &in)
+	before := nc.Stats().InMsgs
+	for _, name := range []string{"a", "a::b::c", "b", "c", "c::d::e", "e::x", "dd", "$other", "a::B", strings.Repeat("x", 512)} {
+		for range 100 {
+			require.NoError(t, m.Publish(name, []byte("x"), nil))
+		}
+	}
+	const wanted = 4
+	for _, name := range []string{"a::b", "c::d", "d", "d::e::f"} {
+		require.NoError(t, m.Publish(name, []byte("y"), nil))
+	}
+	require.NoError(t, m.Publish("$hubs", []byte("end"), nil))
+	eventually(t, func() bool { return in.has("end") })
+	require.Equal(t, before+wanted+1, nc.Stats().InMsgs)
+	stats := b.Stats()
+	require.GreaterOrEqual(t, stats.Published, uint64(1000))
+	require.GreaterOrEqual(t, stats.PublishedBytes, uint64(1000))
+	require.Zero(t, stats.Received+stats.Duplicates+stats.Echoes+stats.DroppedOut+stats.Malformed)
+}
+
+// TestSlowHub counts and logs what a hub does not take.
+func TestSlowHub(t *testing.T) {
+	s := runServer(t, &server.Options{})
+	var log journal
+	awake := make(chan struct{})
+	b := natsbackplane.New(connect(t, s), &natsbackplane.Options{ReceiveLimit: 100_000, Logger: log.logger()})
+	var in inbox
+	m, err := b.Join(newID(), func(from string, data []byte) {
+		<-awake
+		in.receive(from, data)
+	})
+	require.NoError(t, err)
+	defer m.Close()
+	m.Subscribe("e", "*")
+	publisher := join(t, connect(t, s), nil, in.receive)
+	var unheard atomic.Bool
+	eventually(t, func() bool {
+		unheard.Store(false)
+		known := make(chan struct{})
+		require.NoError(t, publisher.Publish("e", []byte("first"), func() { unheard.Store(true) }))
+		require.NoError(t, publisher.Publish("$nobody", nil, func() { close(known) }))
+		<-known
+		return !unheard.Load()
+	})
+	for range 300 {
+		require.NoError(t, publisher.Publish("e", make([]byte, 1000), nil))
+	}
+	eventually(t, func() bool { return b.Stats().DroppedIn >= 200 })
+	eventually(t, func() bool { return strings.Contains(log.String(), "this hub does not keep up") })
+	close(awake)
+	meet(t, publisher, "e", &in)
+	stats := b.Stats()
+	require.InDelta(t, 100, stats.Received, 20)
+	require.GreaterOrEqual(t, stats.Duplicates, uint64(300)) // what was dropped, was dropped once
+	require.NoError(t, m.Err())
+}
+
+// TestNATSDoesNotPermit has users of which one may not subscribe, another not publish.
+func TestNATSDoesNotPermit(t *testing.T) {
+	user := func(name string, publish, subscribe string) *server.User {
+		return &server.User{Username: name, Password: name, Permissions: &server.Permissions{
+			Publish:   &server.SubjectPermission{Allow: []string{publish}},
+			Subscribe: &server.SubjectPermission{Allow: []string{subscribe}},
+		}}
+	}
+	s := runServer(t, &server.Options{Users: []*server.User{user("all", "mesh.>", "mesh.>"), user("deaf", "mesh.>", "x"), user("mute", "x", "mesh.>")}})
+	var in inbox
+	listener := join(t, connect(t, s, nats.UserInfo("all", "all")), nil, in.receive)
+	listener.Subscribe("e", "**")
+	all := join(t, connect(t, s, nats.UserInfo("all", "all")), nil, in.receive)
+	meet(t, all, "e", &in)
+	for _, name := range []string{"deaf", "mute"} {
+		var log journal
+		m := join(t, connect(t, s, nats.UserInfo(name, name)), &natsbackplane.Options{Logger: log.logger()}, in.receive)
+		m.Subscribe("e")
+		require.NoError(t, m.Publish("e", []byte(name), nil))
+		eventually(t, func() bool { return m.Err() != nil })
+		require.ErrorIs(t, m.Err(), nats.ErrPermissionViolation)
+		require.Contains(t, log.String(), "NATS does not permit what this hub needs")
+	}
+	require.NoError(t, all.Err())
+}
+
+// TestUnheardIsForgotten: the oldest of very many questions have no answer, and the others still do.
+func TestUnheardIsForgotten(t *testing.T) {
+	s := runServer(t, &server.Options{})
+	m := join(t, connect(t, s), nil, func(string, []byte) {})
+	var calls atomic.Int64
+	last := make(chan struct{})
+	const n = 20_000
+	for i := range n {
+		require.NoError(t, m.Publish("nobody", nil, func() {
+			calls.Add(1)
+			if i == n-1 {
+				close(last)
+			}
+		}))
+	}
+	select {
+	case <-last:
+	case <-time.After(patience):
+		require.Fail(t, "no answer")
+	}
+	require.GreaterOrEqual(t, calls.Load(), int64(1))
+	require.LessOrEqual(t, calls.Load(), int64(n))
+}

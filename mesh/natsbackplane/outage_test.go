@@ -1,0 +1,358 @@
+package natsbackplane_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/natsbackplane"
+)
+
+func port(s *server.Server) int { return s.Addr().(*net.TCPAddr).Port }
+
+func TestNATSKilledAndRestarted(t *testing.T) {
+	s := startServer(t, &server.Options{})
+	defer func() { stopServer(s) }()
+	var log journal
+	var in inbox
+	publishing := natsbackplane.New(connect(t, s), &natsbackplane.Options{Logger: log.logger()})
+	publisher, err := publishing.Join(newID(), func(string, []byte) {})
+	require.NoError(t, err)
+	defer publisher.Close()
+	listener := join(t, connect(t, s), nil, in.receive)
+	listener.Subscribe("kept", "unwanted", "n::**", "n::*")
+	meet(t, publisher, "kept", &in)
+	in.take()
+
+	p := port(s)
+	stopServer(s)
+	for _, m := range []mesh.BackplaneMember{publisher, listener} {
+		eventually(t, func() bool { return m.Err() != nil })
+		require.EqualError(t, m.Err(), "natsbackplane: no connection to NATS")
+	}
+	// The hubs go on, and want other things meanwhile.
+	listener.Subscribe("new")
+	listener.Unsubscribe("unwanted")
+	listener.Subscribe("short")
+	listener.Unsubscribe("short")
+	for i := range 1000 {
+		require.NoError(t, publisher.Publish("n::"+strconv.Itoa(i%5), []byte(strconv.Itoa(i)), nil))
+	}
+	published := publishing.Stats().Published
+	time.Sleep(600 * time.Millisecond) // it tries to reconnect
+	require.Equal(t, published, publishing.Stats().Published, "sent to nobody")
+
+	s = startServer(t, &server.Options{Port: p})
+	for _, m := range []mesh.BackplaneMember{publisher, listener} {
+		eventually(t, func() bool { return m.Err() == nil })
+	}
+	meet(t, publisher, "new", &in)
+	meet(t, publisher, "kept", &in)
+	for _, name := range []string{"unwanted", "short"} {
+		require.NoError(t, publisher.Publish(name, []byte(name), nil))
+	}
+	meet(t, publisher, "kept", &in)
+	// What waited has come, or was lost if the listener was back later; never twice, never in another order.
+	last, n := -1, 0
+	for _, text := range in.take() {
+		require.NotEqual(t, "unwanted", text)
+		require.NotEqual(t, "short", text)
+		if i, err := strconv.Atoi(text); err == nil {
+			require.Greater(t, i, last)
+			last = i
+			n++
+		}
+	}
+	t.Logf("%d of 1000 messages that waited were received", n)
+	stats := publishing.Stats()
+	require.GreaterOrEqual(t, stats.Published, uint64(1000))
+	require.EqualValues(t, 1, stats.Disconnects)
+	require.EqualValues(t, 1, stats.Reconnects)
+	require.Zero(t, stats.DroppedOut)
+	require.Contains(t, log.String(), "no connection to NATS")
+	require.Contains(t, log.String(), "connected to NATS")
+}
+
+// TestOutageIsBounded has nothing at NATS' address, from the start.
+func TestOutageIsBounded(t *testing.T) {
+	s := startServer(t, &server.Options{})
+	p := port(s)
+	nc := connect(t, s)
+	stopServer(s)
+	b := natsbackplane.New(nc, &natsbackplane.Options{QueueLimit: 1 << 20})
+	eventually(t, func() bool { return nc.Status() == nats.RECONNECTING })
+	var in inbox
+	m, err := b.Join(newID(), in.receive)
+	require.NoError(t, err)
+	defer m.Close()
+	require.Error(t, m.Err())
+
+	heap := func() uint64 {
+		var stats runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&stats)
+		return stats.HeapAlloc
+	}
+	before := heap()
+	accepted := 0
+	for i := range 200_000 {
+		name := fmt.Sprintf("passing::%d", i)
+		m.Subscribe(name, name+"::**")
+		m.Unsubscribe(name, name+"::**")
+		switch err := m.Publish(name, make([]byte, 100), func() {}); {
+		case err == nil:
+			accepted++
+		default:
+			require.ErrorIs(t, err, mesh.ErrBackplaneFull)
+		}
+	}
+	require.InDelta(t, (1<<20)/(100+100), accepted, 1500)
+	require.EqualValues(t, 200_000-accepted, b.Stats().DroppedOut)
+	require.Less(t, int64(heap())-int64(before), int64(8<<20), "what waits has no bound")
+
+	// Then it appears, and all is as if it had been there.
+	s = startServer(t, &server.Options{Port: p})
+	defer stopServer(s)
+	m.Subscribe("e")
+	eventually(t, func() bool { return m.Err() == nil })
+	meet(t, join(t, connect(t, s), nil, in.receive), "e", &in)
+	eventually(t, func() bool { return b.Stats().Published == uint64(accepted) })
+}
+
+// TestConnectedLater has a connection that never was one until then.
+func TestConnectedLater(t *testing.T) {
+	s := startServer(t, &server.Options{})
+	p, address := port(s), s.ClientURL()
+	stopServer(s)
+	nc := connectTo(t, address, nats.RetryOnFailedConnect(true))
+	var in inbox
+	m := join(t, nc, nil, in.receive)
+	require.Error(t, m.Err())
+	m.Subscribe("e")
+	require.NoError(t, m.Publish("f", make([]byte, 1000), nil))
+
+	s = startServer(t, &server.Options{Port: p})
+	defer stopServer(s)
+	eventually(t, func() bool { return m.Err() == nil })
+	meet(t, join(t, connect(t, s), nil, in.receive), "e", &in)
+	eventually(t, func() bool { return errors.Is(m.Publish("f", make([]byte, 2<<20), nil), mesh.ErrTooLarge) })
+}
+
+// TestStalledNATS has a NATS that takes nothing and says nothing, while the connection stands.
+func TestStalledNATS(t *testing.T) {
+	s := runServer(t, &server.Options{})
+	p := startProxy(t, s.Addr().String())
+	const flushTimeout = 4 * time.Second
+	nc := connectTo(t, p.url(), nats.FlusherTimeout(flushTimeout), nats.PingInterval(time.Minute))
+	var in, other inbox
+	b := natsbackplane.New(nc, &natsbackplane.Options{QueueLimit: 4 << 20})
+	m, err := b.Join(newID(), in.receive)
+	require.NoError(t, err)
+	neighbour := join(t, connect(t, s), nil, other.receive)
+	neighbour.Subscribe("e")
+	m.Subscribe("e")
+	meet(t, m, "e", &other)
+
+	p.set(true)
+	began := time.Now()
+	// It takes what the system's buffers take, then the connection writes and holds its lock, then the queue is full.
+	full := false
+	for !full {
+		before := time.Now()
+		err := m.Publish("e", make([]byte, 100_000), func() {})
+		m.Subscribe("a", "b::**")
+		_ = m.Err()
+		m.Unsubscribe("a", "b::**")
+		_ = b.Stats()
+		require.Less(t, time.Since(before), 500*time.Millisecond, "a method waits for NATS")
+		if full = errors.Is(err, mesh.ErrBackplaneFull); !full {
+			require.NoError(t, err)
+			time.Sleep(time.Millisecond)
+		}
+	}
+	eventually(t, func() bool { return m.Err() != nil })
+	silent := time.Since(began)
+	require.EqualError(t, m.Err(), "natsbackplane: NATS does not answer")
+	require.Less(t, silent, flushTimeout+time.Second)
+
+	// Close does not wait for it either.
+	before := time.Now()
+	require.NoError(t, m.Close())
+	took := time.Since(before)
+	require.Less(t, took, 2*time.Second)
+	require.EqualError(t, m.Err(), "natsbackplane: this hub has left")
+	t.Logf("silence noticed after %v, closed in %v", silent, took)
+
+	// When the connection lets go, nothing is left of it, and another hub can take it. goleak sees to the rest.
+	p.set(false)
+	eventually(t, func() bool {
+		m, err := b.Join(newID(), in.receive)
+		return err == nil && m.Close() == nil
+	})
+}
+
+// TestStalledNATSComesBack stalls for some seconds only: nothing is lost that was accepted.
+func TestStalledNATSComesBack(t *testing.T) {
+	s := runServer(t, &server.Options{})
+	p := startProxy(t, s.Addr().String())
+	var other inbox
+	m := join(t, connectTo(t, p.url()), &natsbackplane.Options{QueueLimit: 2 << 20}, func(string, []byte) {})
+	listener := join(t, connect(t, s), nil, other.receive)
+	listener.Subscribe("e")
+	meet(t, m, "e", &other)
+	other.take()
+	p.set(true)
+	accepted := 0
+	for {
+		err := m.Publish("e", []byte(strconv.Itoa(accepted)+string(make([]byte, 50_000))), nil)
+		if errors.Is(err, mesh.ErrBackplaneFull) {
+			break
+		}
+		require.NoError(t, err)
+		accepted++
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(time.Second)
+	p.set(false)
+	var got []string
+	eventually(t, func() bool { got = append(got, other.take()...); return len(got) == accepted })
+	for i, text := range got {
+		require.Equal(t, strconv.Itoa(i)+string(make([]byte, 50_000)), text)
+	}
+	eventually(t, func() bool { return m.Err() == nil })
+}
+
+func TestCloseWithoutNATS(t *testing.T) {
+	s := startServer(t, &server.Options{})
+	nc := connect(t, s)
+	m := join(t, nc, nil, func(string, []byte) {})
+	m.Subscribe("e", "**")
+	stopServer(s)
+	eventually(t, func() bool { return m.Err() != nil })
+	require.NoError(t, m.Publish("e", []byte("e"), nil))
+	before := time.Now()
+	require.NoError(t, m.Close())
+	require.Less(t, time.Since(before), 2*time.Second)
+	require.NoError(t, m.Close())
+}
+
+// TestServerOfThreeIsLost has hubs at three servers, of which one ends: its hub goes to another one.
+func TestServerOfThreeIsLost(t *testing.T) {
+	servers := runCluster(t)
+	addresses := ""
+	for _, s := range servers {
+		addresses += "," + s.ClientURL()
+	}
+	var ins [3]inbox
+	var members [3]mesh.BackplaneMember
+	for i := range members {
+		nc := connectTo(t, servers[i].ClientURL()+addresses, nats.DontRandomize())
+		members[i] = join(t, nc, nil, ins[i].receive)
+		members[i].Subscribe("e::*", "e::**", fmt.Sprintf("own::%d", i))
+	}
+	meet(t, members[0], "e::x", &ins[1], &ins[2])
+	meet(t, members[1], "e::x", &ins[0], &ins[2])
+
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for i := range members {
+		wg.Go(func() { // numbers, while the server is lost
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				case <-time.After(time.Millisecond):
+					if err := members[i].Publish("e::n", fmt.Appendf(nil, "%d:%d", i, n), nil); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	stopServer(servers[0])
+	eventually(t, func() bool { return members[0].Err() != nil })
+	eventually(t, func() bool { return members[0].Err() == nil })
+	meet(t, members[0], "own::1", &ins[1])
+	meet(t, members[1], "own::0", &ins[0])
+	close(stop)
+	wg.Wait()
+	for i := range ins {
+		last := map[int]int{}
+		for _, text := range ins[i].take() {
+			var from, n int
+			if _, err := fmt.Sscanf(text, "%d:%d", &from, &n); err == nil {
+				require.NotEqual(t, i, from)
+				if before, ok := last[from]; ok {
+					require.Greater(t, n, before)
+				}
+				last[from] = n
+			}
+		}
+		require.Len(t, last, 2)
+	}
+}
+
+func TestConnectionClosedByItsOwner(t *testing.T) {
+	s := runServer(t, &server.Options{})
+	nc := connect(t, s)
+	m := join(t, nc, nil, func(string, []byte) {})
+	m.Subscribe("e")
+	nc.Close()
+	eventually(t, func() bool { return m.Err() != nil })
+	require.ErrorIs(t, m.Err(), nats.ErrConnectionClosed)
+	require.ErrorIs(t, m.Publish("e", nil, nil), nats.ErrConnectionClosed)
+	m.Subscribe("f")
+	require.NoError(t, m.Close())
+	_, err := natsbackplane.New(nc, nil).Join(newID(), nil)
+	require.ErrorIs(t, err, nats.ErrConnectionClosed)
+
+	nc = connect(t, s)
+	m = join(t, nc, nil, func(string, []byte) {})
+	require.NoError(t, nc.Drain())
+	eventually(t, func() bool { return m.Err() != nil })
+	require.NoError(t, m.Close())
+}
+
+// TestHandlersOfTheOwnerRemain: what the connection has to say, it says to those who made it.
+func TestHandlersOfTheOwnerRemain(t *testing.T) {
+	s := startServer(t, &server.Options{})
+	defer func() { stopServer(s) }()
+	said := make(chan string, 10)
+	nc := connect(t, s,
+		nats.DisconnectErrHandler(func(*nats.Conn, error) { said <- "disconnected" }),
+		nats.ReconnectHandler(func(*nats.Conn) { said <- "reconnected" }),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) { said <- "error" }),
+		nats.ClosedHandler(func(*nats.Conn) { said <- "closed" }))
+	m := join(t, nc, nil, func(string, []byte) {})
+	m.Subscribe("e")
+	p := port(s)
+	stopServer(s)
+	require.Equal(t, "disconnected", <-said)
+	s = startServer(t, &server.Options{Port: p})
+	require.Equal(t, "reconnected", <-said)
+	require.NoError(t, m.Close())
+	require.True(t, nc.IsConnected(), "the connection is its owner's")
+	nc.Close()
+	require.Equal(t, "disconnected", <-said)
+	require.Equal(t, "closed", <-said)
+}
+
+// TestSettingsCanBeOverridden by what comes behind them.
+func TestSettingsCanBeOverridden(t *testing.T) {
+	s := runServer(t, &server.Options{})
+	nc := connect(t, s, nats.MaxReconnects(3))
+	require.True(t, nc.Opts.NoEcho)
+	require.Equal(t, 3, nc.Opts.MaxReconnect)
+	nc = connect(t, s)
+	require.Equal(t, -1, nc.Opts.MaxReconnect)
+}
