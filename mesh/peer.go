@@ -379,6 +379,10 @@ func (p *peer) readTable(raw []byte) {
 		p.refuse(RuleBadTable, "error", err)
 		return
 	}
+	if reach := t.Reach(); reach > protocol.MaxTableReach {
+		p.refuse(RuleBadTable, "error", errReach, "reach", reach)
+		return
+	}
 	var wanted []string
 	var silent map[string]struct{}
 	patterns := false
@@ -405,6 +409,8 @@ func (p *peer) readTable(raw []byte) {
 	}
 	p.setInterests(slices.Compact(wanted), silent)
 }
+
+var errReach = errors.New("too many parts of patterns stand behind asterisks")
 
 // setInterests brings the index up to date.
 func (p *peer) setInterests(wanted []string, silent map[string]struct{}) {
