@@ -35,21 +35,27 @@ func readStatus(resp *http.Response) *statusError {
 		Message string
 	}
 	if json.Unmarshal(body, &refusal) == nil && refusal.Code != nil {
-		e.code, e.message = *refusal.Code, refusal.Message
+		e.code, e.message = *refusal.Code, oneLine(refusal.Message)
 		return e
 	}
-	e.message = strings.Join(strings.Fields(string(body)), " ")
+	e.message = oneLine(string(body))
 	if strings.HasPrefix(e.message, "<") { // a page helps nobody in an error
 		e.message = http.StatusText(resp.StatusCode) + " (a page of HTML)"
 	}
 	if code := slices.Index(codeMessages[:], e.message); code >= 0 {
 		e.code = code // the answer to a WebSocket handshake is plain text
 	}
-	if len(e.message) > 200 {
-		e.message = e.message[:200] + "…"
-	}
 	if e.message == "" {
 		e.message = http.StatusText(resp.StatusCode)
 	}
 	return e
+}
+
+// oneLine is what an error shows of what a server says.
+func oneLine(s string) string {
+	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "\ufffd")), " ")
+	if len(s) > 200 {
+		s = strings.ToValidUTF8(s[:200], "") + "…"
+	}
+	return s
 }

@@ -476,18 +476,18 @@ func TestPageApart(t *testing.T) {
 				}
 			})
 			t.Run("names", func(t *testing.T) {
-				long := strings.Repeat("é", 257)
-				for _, name := range []string{"", "handshake", "newListener", "mesh", "mesh::x", "$x", "a*", "a::b*", "***", long, `\ud800`} {
+				long, parts := strings.Repeat("é", 257), strings.Repeat("a::", 32)
+				for _, name := range []string{"", "handshake", "newListener", "mesh", "mesh::x", "$x", "a*", "a::b*", "***", long, parts, `\ud800`} {
 					require.Equal(t, "name", page.fails(t, `client.on("`+name+`", () => {})`), "%q", name)
 				}
-				for _, name := range []string{"", "handshake", "newListener", "mesh", "mesh::x", "$x", "*", "a::**", long} {
+				for _, name := range []string{"", "handshake", "newListener", "mesh", "mesh::x", "$x", "*", "a::**", long, parts} {
 					require.Equal(t, "name", page.fails(t, `client.emit("`+name+`")`), "%q", name)
 				}
 				for _, value := range []string{"undefined", "7", "null", "{}"} {
 					require.Equal(t, "name", page.fails(t, "client.emit("+value+")"))
 				}
 				require.Equal(t, "no-hub", page.fails(t, "client.emit('$mesh.nodes')"))
-				for _, name := range []string{"$a::b", "meshes", "a::mesh", "😀", "error"} {
+				for _, name := range []string{"$a::b", "meshes", "a::mesh", "😀", "error", parts[2:] + "a"} {
 					require.Equal(t, "true", page.run(t, `return client.emit("`+name+`")`), "%q", name)
 				}
 			})

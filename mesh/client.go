@@ -261,7 +261,8 @@ func (c *client) pump() {
 func (c *client) handshake(dst []byte, conn *conn, offer *protocol.Hello) ([]byte, uint64) {
 	table, version := c.node.emitter.table()
 	raw := table.AppendTo(nil)
-	if beyond := len(table) > protocol.MaxTableEntries || len(raw) > protocol.MaxTableBytes; beyond && (offer != nil || !conn.hub.Node) {
+	beyond := len(table) > protocol.MaxTableEntries || len(raw) > protocol.MaxTableBytes || table.Reach() > protocol.MaxTableReach
+	if beyond && (offer != nil || !conn.hub.Node) {
 		raw = []byte(`{"` + tablePrefix + `**":{"remote":true}}`)
 		if offer != nil {
 			raw, version = emptyObject, 0

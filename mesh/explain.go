@@ -42,7 +42,7 @@ func (r Rule) String() string {
 }
 
 var ruleTexts = map[Rule]string{
-	RuleReserved:     "The name is reserved or a pattern: nobody may emit it, and no hub relays it.",
+	RuleReserved:     "The name is reserved, a pattern or too long: nobody may emit it, and no hub relays it.",
 	RuleMuted:        "The hub has not admitted the node, or the emitter: who is not admitted hears nothing and is not heard.",
 	RuleSender:       "A hub sends no event back to the node that emitted it; that node's own listeners have heard it without the hub.",
 	RuleMayNotEmit:   "The hub's permissions keep the emitter from emitting this event.",
@@ -55,7 +55,7 @@ var ruleTexts = map[Rule]string{
 	RuleListens:      "The node listens to this event, and nothing keeps it from it.",
 
 	RuleMalformed: "What the peer sent is no packet, or a question that makes no sense.",
-	RuleBadTable:  "The event table is none, or has too many entries or bytes.",
+	RuleBadTable:  "The event table is none, or has too many entries or bytes, or patterns that take too long to search.",
 	RuleRate:      "The peer sends more than the hub lets it send in that time.",
 }
 

@@ -416,6 +416,10 @@ func (p *peer) readTable(raw []byte) (version uint64) {
 		p.refuse(RuleBadTable, "error", err)
 		return 0
 	}
+	if reach := t.Reach(); reach > protocol.MaxTableReach {
+		p.refuse(RuleBadTable, "error", errReach, "reach", reach)
+		return 0
+	}
 	var wanted []string
 	var silent map[string]struct{}
 	patterns := false
@@ -442,6 +446,8 @@ func (p *peer) readTable(raw []byte) (version uint64) {
 	}
 	return p.setInterests(slices.Compact(wanted), silent)
 }
+
+var errReach = errors.New("too many parts of patterns stand behind asterisks")
 
 // setInterests brings the index up to date, and the other hubs.
 func (p *peer) setInterests(wanted []string, silent map[string]struct{}) (version uint64) {

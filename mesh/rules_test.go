@@ -334,6 +334,19 @@ func TestMoreListenersThanATableHoldsHearAllTheSame(t *testing.T) {
 		check(t, c, func(name string) { require.NoError(t, hub.Emit(name, nil)) })
 		require.Zero(t, hub.Stats().BadTables)
 	})
+	t.Run("patterns that reach too far", func(t *testing.T) {
+		hub := listen(t, mesh.Options{})
+		c := connect(t, hub, mesh.Options{})
+		heard := make(chan string, 10)
+		for i := range protocol.MaxTableReach + 1 {
+			c.On(fmt.Sprint("**::", i), func(e mesh.Event) { heard <- e.Name })
+		}
+		flush(t, c)
+		require.NoError(t, hub.Emit("not::wanted", nil))
+		require.NoError(t, hub.Emit("a::b::77", nil))
+		require.Equal(t, "a::b::77", <-heard)
+		require.Zero(t, hub.Stats().BadTables)
+	})
 	t.Run("a Node hub", func(t *testing.T) {
 		h := startNodeHub(t, false)
 		check(t, connectTo(t, mesh.Options{Addr: h.url}), func(name string) { h.emit(name, "{}") })

@@ -76,5 +76,6 @@ var (
 	errNameStar     = &fault{ErrName, "name has an asterisk, which only a listener may use"}
 	errNamePart     = &fault{ErrName, "asterisk is not a whole part of the pattern"}
 	errNameLong     = &fault{ErrLimit, "name is too long"}
+	errNameParts    = &fault{ErrLimit, "name has too many parts"}
 	errNameReserved = &fault{ErrReserved, "name is reserved"}
 )

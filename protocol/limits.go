@@ -14,6 +14,9 @@ const (
 	// MaxName bounds an event name or pattern, in bytes of UTF-8.
 	MaxName = 512
 
+	// MaxParts bounds the parts of an event name or pattern.
+	MaxParts = 32
+
 	// MaxID bounds a node's ID, in bytes of UTF-8. The IDs that ID makes have 32, the original's have 20.
 	MaxID = 128
 
@@ -31,6 +34,9 @@ const (
 
 	// MaxTableBytes bounds an event table as written, in bytes.
 	MaxTableBytes = 256 << 10
+
+	// MaxTableReach bounds EventTable.Reach.
+	MaxTableReach = 1024
 )
 
 // maxRemembered bounds the headers that a Parser remembers, in bytes as written.

@@ -37,8 +37,9 @@ const NameError = "error"
 const delimiter = "::"
 
 // CheckEmit tells whether an event of this name may be emitted. A hub relays exactly these. What is not empty, has at
-// most MaxName bytes of valid UTF-8, has no asterisk and is not Reserved may be emitted: control characters, spaces and
-// empty parts (`a::`) are characters and parts like any others. The error is ErrName, ErrLimit or ErrReserved.
+// most MaxName bytes of valid UTF-8 and MaxParts parts, has no asterisk and is not Reserved may be emitted: control
+// characters, spaces and empty parts (`a::`) are characters and parts like any others. The error is ErrName, ErrLimit or
+// ErrReserved.
 func CheckEmit(name string) error { return describe("event", name, checkEmit(name)) }
 
 // Relayed is CheckEmit(name) == nil, without the cost of an error.
@@ -92,6 +93,8 @@ func checkName(name string) *fault {
 		return errNameVoid
 	case len(name) > MaxName:
 		return errNameLong
+	case len(name) >= len(delimiter)*MaxParts && strings.Count(name, delimiter) >= MaxParts:
+		return errNameParts
 	case !utf8.ValidString(name):
 		return errNameUTF8
 	case Reserved(name):
@@ -127,6 +130,20 @@ func IsPattern(s string) bool {
 		}
 	}
 	return false
+}
+
+// reach counts the parts of a pattern that stand behind its first asterisk.
+func reach(pattern string) (n int) {
+	behind := false
+	for at := 0; at <= len(pattern); {
+		var part string
+		part, at = cut(pattern, at)
+		if behind {
+			n++
+		}
+		behind = behind || part == "*" || part == "**"
+	}
+	return n
 }
 
 // Match tells whether pattern matches name. Parts are separated by `::`, from the left; `*` matches one part, an empty

@@ -101,6 +101,7 @@ func TestCheckEmit(t *testing.T) {
 		"x", "a::b", "a::b::c", "é€😀", " ", "a b", "\x00", "a\r\nb", "a.b", ">", "a:b", ":::", "::", "a::", "::b",
 		"$a::b", "a$", "meshed", "mes", "m", "Mesh::x", "a::mesh", "handshakes", "Handshake", "newlistener", "a::newListener", "handshake::x",
 		"error", "removeListener", "connect", "disconnect", "__proto__", "constructor", "reply-0123", long,
+		strings.Repeat("::", MaxParts-1), strings.Repeat("a::", MaxParts-1) + "é", strings.Repeat(":", 2*MaxParts-1),
 	} {
 		require.NoError(t, CheckEmit(name), "%q", name)
 		require.NoError(t, CheckListen(name), "%q", name)
@@ -112,6 +113,7 @@ func TestCheckEmit(t *testing.T) {
 		kind error
 	}{
 		{"", ErrName}, {"\xff", ErrName}, {"a\xed\xa0\x80", ErrName}, {long + "x", ErrLimit},
+		{strings.Repeat("::", MaxParts), ErrLimit}, {strings.Repeat("a::", MaxParts), ErrLimit}, {strings.Repeat("::", MaxName/2), ErrLimit},
 		{"$", ErrReserved}, {"$x", ErrReserved}, {NameHello, ErrReserved}, {NameUnauthorized, ErrReserved}, {NameHandshake, ErrReserved}, {NameNewListener, ErrReserved},
 		{"mesh", ErrReserved}, {"mesh::", ErrReserved}, {"mesh::x", ErrReserved}, {"mesh::a::b", ErrReserved},
 	} {

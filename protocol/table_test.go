@@ -102,3 +102,15 @@ func TestTableName(t *testing.T) {
 		require.Equal(t, want, TableName(key), key)
 	}
 }
+
+func TestReachCountsWhatStandsBehindAsterisks(t *testing.T) {
+	for want, table := range map[int]EventTable{
+		0: {"a": true, "mesh::a::*": true, "mesh::a::**": true, "mesh::**": true, "*": true, "mesh::a::b::c": true, "mesh::x::*::y": false},
+		1: {"mesh::*::b": true, "*::b": true, "mesh::a*::b::c": true, "mesh::mesh::*::x": true},
+		2: {"mesh::a::**::b": true, "**::b": true},
+		4: {"mesh::*::**::*::x::y": true},
+		5: {"mesh::**::::": true, "mesh::a::*::x::y::z": true},
+	} {
+		require.Equal(t, want, table.Reach(), "%v", table)
+	}
+}

@@ -102,6 +102,6 @@ func sayWhy(cmd *cobra.Command, to mesh.NodeInfo, event string, why mesh.Explana
 	if why.Match != "" && why.Match != event {
 		by = " It listens to " + printable(why.Match) + "."
 	}
-	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %s %s\n%s: %s%s\n", who, verdict, printable(event), string(why.Rule), why.Rule, by)
-	return err
+	text := fmt.Sprintf("%s %s %s\n%s: %s%s\n", who, verdict, printable(event), string(why.Rule), why.Rule, by)
+	return (&nodePrinter{out: cmd.OutOrStdout()}).write([]byte(text))
 }

@@ -3,11 +3,9 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"io"
 	"slices"
 	"sync"
-	"unicode/utf8"
 
 	"github.com/bigcompany/mesh/mesh"
 	"github.com/bigcompany/mesh/protocol"
@@ -93,23 +91,4 @@ func (p *printer) print(e mesh.Event) error {
 	}
 	_, err := p.out.Write(inert(b.Bytes()))
 	return err
-}
-
-// inert escapes the control characters that JSON allows in a text, and that a terminal might obey.
-func inert(text []byte) []byte {
-	control := func(r rune) bool { return r >= 0x7f && r <= 0x9f }
-	if !bytes.ContainsFunc(text, control) {
-		return text
-	}
-	var b bytes.Buffer
-	for len(text) > 0 {
-		r, n := utf8.DecodeRune(text)
-		if control(r) {
-			_, _ = fmt.Fprintf(&b, `\u%04x`, r)
-		} else {
-			b.Write(text[:n])
-		}
-		text = text[n:]
-	}
-	return b.Bytes()
 }

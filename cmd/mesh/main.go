@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"regexp"
@@ -16,6 +17,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	log.SetOutput(io.Discard)    // where net/http tells what a stranger says that it did not ask for
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 

@@ -150,21 +150,30 @@ func (p *nodePrinter) change(c mesh.Presence) error {
 		}{c.Joined, c.Node})
 	}
 	i := c.Node
-	what := []string{"+", p.now().Format(time.TimeOnly), short(i.ID), named(i), i.Addr}
+	what := []string{"+", p.now().Format(time.TimeOnly), short(i.ID), named(i), printable(i.Addr)}
 	if !c.Joined {
 		what[0] = "-"
 		what = append(what, "after "+age(p.now().Sub(i.Since)))
 	} else if listens := interests(i); listens != "" {
 		what = append(what, "listens to "+listens)
 	}
-	_, err := fmt.Fprintln(p.out, strings.Join(slices.DeleteFunc(what, func(s string) bool { return s == "" }), " "))
-	return err
+	return p.write([]byte(strings.Join(slices.DeleteFunc(what, func(s string) bool { return s == "" }), " ") + "\n"))
 }
 
 func (p *nodePrinter) encode(v any) error {
-	enc := json.NewEncoder(p.out)
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	return p.write(b.Bytes())
+}
+
+// write prints lines, which hold what the hub says: even an address may be anything.
+func (p *nodePrinter) write(lines []byte) error {
+	_, err := p.out.Write(inert(lines))
+	return err
 }
 
 func (p *nodePrinter) table(all []mesh.NodeInfo) error {
@@ -172,11 +181,11 @@ func (p *nodePrinter) table(all []mesh.NodeInfo) error {
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "ROLE\tID\tNAME\tADDRESS\tSESSION\tUP\tSEEN\tLISTENS TO") // into memory
 	for _, i := range all {
-		role := string(i.Role)
+		role := printable(string(i.Role))
 		if i.Muted {
 			role = "muted"
 		}
-		columns := []string{role, short(i.ID), named(i), i.Addr, session(i), age(p.now().Sub(i.Since)), age(p.now().Sub(i.LastSeen)) + " ago", interests(i)}
+		columns := []string{role, short(i.ID), named(i), printable(i.Addr), session(i), age(p.now().Sub(i.Since)), age(p.now().Sub(i.LastSeen)) + " ago", interests(i)}
 		for n := range columns {
 			if columns[n] == "" {
 				columns[n] = "-"
@@ -186,7 +195,7 @@ func (p *nodePrinter) table(all []mesh.NodeInfo) error {
 	}
 	_ = w.Flush()
 	for line := range strings.Lines(b.String()) {
-		if _, err := fmt.Fprintln(p.out, strings.TrimRight(line, " \n")); err != nil {
+		if err := p.write([]byte(strings.TrimRight(line, " \n") + "\n")); err != nil {
 			return err
 		}
 	}

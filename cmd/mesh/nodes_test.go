@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -108,13 +109,20 @@ func TestNodesAreFoundByWhatPeopleSee(t *testing.T) {
 func TestNodesCannotPlayTricksOnTheTerminal(t *testing.T) {
 	var b bytes.Buffer
 	p := nodePrinter{out: &b, now: time.Now}
-	evil := mesh.NodeInfo{ID: "\x1b[2J1234567", Name: "a\nb\x1b]0;x\x07", Role: mesh.Client, Transport: "\x1b", Interests: []string{"\x1b[31m", "a b", "é", "\u202e"}}
+	evil := mesh.NodeInfo{ID: "\x1b[2J1234567", Name: "a\nb\x1b]0;x\x07", Role: "hub\x1b[1A\n", Addr: "x\n\x1b[2K", Transport: "\x1b", Interests: []string{"\x1b[31m", "a b", "é", "\u202e"}}
 	require.NoError(t, p.list([]mesh.NodeInfo{evil}))
 	require.NoError(t, p.change(mesh.Presence{Joined: true, Node: evil}))
-	require.Equal(t, 3, strings.Count(b.String(), "\n"))
+	p.json = true
+	evil.Name += "\u009b2J"
+	require.NoError(t, p.list([]mesh.NodeInfo{evil}))
+	require.Equal(t, 4, strings.Count(b.String(), "\n"))
 	for _, r := range b.String() {
-		require.True(t, r == '\n' || r >= ' ' && r != 0x7f && r != '\u202e', "%q", r)
+		require.True(t, r == '\n' || r >= ' ' && (r < 0x7f || r > 0x9f) && r != '\u202e', "%q", r)
 	}
+	var same mesh.NodeInfo
+	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
+	require.NoError(t, json.Unmarshal([]byte(lines[3]), &same))
+	require.Equal(t, evil.Name, same.Name, "it is the same JSON")
 	require.Contains(t, b.String(), "é")
 	var many []string
 	for i := range 9 {
@@ -128,5 +136,73 @@ func TestAgesAreShort(t *testing.T) {
 		"0s": -time.Second, "59s": 59 * time.Second, "1m0s": time.Minute, "2h5m": 125 * time.Minute, "3d4h": 76*time.Hour + 59*time.Minute,
 	} {
 		require.Equal(t, want, age(d))
+	}
+}
+
+// TestWhatOthersSayIsInertInATerminal has a hub in a terminal hear events, and a node whose names are orders to it.
+func TestWhatOthersSayIsInertInATerminal(t *testing.T) {
+	w := newTerminal(t)
+	title := func() string { return strings.TrimSpace(w.tmux("display-message", "-p", "#{pane_title}")) }
+	w.types(`printf '\033]2;obeyed\007'`, "Enter")
+	w.shows("shell>")
+	require.Equal(t, "obeyed", title(), "this terminal heeds orders")
+	w.types(`printf '\033]2;calm\007'`, "Enter")
+	w.types(binary+" start --addr 127.0.0.1:0 --on '**'", "Enter")
+	addr := hubIn(w.shows("help lists what can be typed here\nmesh>"))
+
+	order := "\x1b]2;obeyed\a\x1b[2J\r\u202e\u009b31m"
+	node, err := mesh.Connect(t.Context(), &mesh.Options{Addr: addr, Name: "name" + order})
+	require.NoError(t, err)
+	defer node.Close()
+	node.On("interest"+order, func(mesh.Event) {})
+	require.NoError(t, node.Emit("event"+order, "payload"+order))
+	require.NoError(t, node.Emit("eventful", 1))
+	require.NoError(t, node.Flush(t.Context()))
+	w.shows("mesh>", `{"event":"event\u001b]2;obeyed\u0007`, `"eventful"`)
+	w.types("events", "Enter")
+	w.shows("mesh>", `heard:   "event\x1b]2;obeyed\a\x1b[2J\r\u202e\u009b31m" (1)`)
+	w.types("nodes", "Enter")
+	w.shows("mesh>", `"name\x1b]2;obeyed`, `"interest\x1b]2;obeyed`)
+	w.types("emit event", "Tab")
+	w.types("", "Tab")
+	w.types("2", "Enter")
+	w.shows("mesh>", `{"event":"eventful","payload":2`)
+	w.types("emit inter", "Tab", "Tab", "C-u")
+	w.types("frobnicate", "Enter")
+	w.shows(`unknown command "frobnicate": help lists the commands` + "\nmesh>")
+	require.Equal(t, "calm", title())
+}
+
+// TestAnAnswerOfAStrangerIsInert: what answers may be anything, and its words go to standard error.
+func TestAnAnswerOfAStrangerIsInert(t *testing.T) {
+	for _, answer := range []string{
+		"HTTP/1.1 400 Bad\r\nContent-Length: 38\r\n\r\n" + `{"code":3,"message":"\u001b]2;x\n\rx"}`,
+		"HTTP/1.1 500 \x1b]2;x\a\r\nContent-Length: 7\r\n\r\n\x1b]2;x\a\r",
+		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n\x1b[2J\n",
+		"\x1b]2;x\a\r\n",
+		"HTTP/1.1 400 Bad\r\nContent-Length: 2\r\n\r\n{}unasked\x1b[2J",
+	} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = conn.Read(make([]byte, 4096))
+				_, _ = conn.Write([]byte(answer))
+				_ = conn.Close()
+			}
+		}()
+		_, stderr, code := execute(t, nil, "nodes", "--addr", l.Addr().String())
+		require.NoError(t, l.Close())
+		<-done
+		require.Equal(t, 1, code)
+		require.Equal(t, 1, strings.Count(stderr, "\n"), stderr)
+		require.NotContains(t, strings.TrimSuffix(stderr, "\n"), "\x1b", "%q", stderr)
+		require.NotContains(t, stderr, "\r")
 	}
 }

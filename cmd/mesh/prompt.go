@@ -92,7 +92,10 @@ func (p *prompt) start(events *printer) <-chan error {
 // Write prints above the line that is being typed.
 func (p *prompt) Write(b []byte) (int, error) {
 	p.fit()
-	return p.screen.Write(b)
+	if _, err := p.screen.Write(inert(b)); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }
 
 func (p *prompt) say(format string, args ...any) { _, _ = fmt.Fprintf(p, format+"\n", args...) }
@@ -246,7 +249,7 @@ func (p *prompt) list(events *printer) {
 		if count[name] == 0 {
 			continue // a node listens to it
 		}
-		p.say("heard:   %s (%d)", inert([]byte(name)), count[name])
+		p.say("heard:   %s (%d)", printable(name), count[name])
 	}
 }
 
@@ -302,7 +305,7 @@ func (p *prompt) candidates(before string) []string {
 	}
 	if command == "on" || command == "off" || command == "emit" && !strings.Contains(strings.TrimLeft(rest, " "), " ") {
 		names, _ := p.names()
-		return names
+		return slices.DeleteFunc(names, func(name string) bool { return printable(name) != name }) // it cannot be typed either
 	}
 	return nil
 }

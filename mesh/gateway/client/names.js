@@ -15,7 +15,7 @@ const isHubs = name => /^\$mesh\.[^:]*$/.test(name)
 function allowed (name, listen) {
 	return typeof name === 'string' && name && new TextEncoder().encode(name).length <= 512 &&
 		!/[\ud800-\udfff]/u.test(name) && !/^(handshake|newListener|mesh|\$((?!::)[^])*)$|^mesh::/.test(name) &&
-		name.split('::').every(part => !part.includes('*') || (listen && /^\*\*?$/.test(part)))
+		name.split('::', 33).length < 33 && name.split('::').every(part => !part.includes('*') || (listen && /^\*\*?$/.test(part)))
 }
 
 // matches: * is any one part, ** any number. Each ** multiplies the work, but patterns are the page's own.
