@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -394,18 +395,31 @@ func (c *cluster) await(ctx context.Context, version uint64) {
 	}
 }
 
-// begin asks the other hubs. The caller holds c.mu.
+// begin asks the other hubs, each by itself: one that died has nobody who listens to its name, and is not waited for. The
+// caller holds c.mu, which is free meanwhile.
 func (c *cluster) begin() {
 	c.rid++
-	c.round = &round{rid: c.rid, version: c.version, began: time.Now(), waiting: make(map[string]struct{}), done: make(chan struct{})}
+	r := &round{rid: c.rid, version: c.version, began: time.Now(), waiting: make(map[string]struct{}), done: make(chan struct{})}
+	c.round = r
 	for id := range c.others {
-		c.round.waiting[id] = struct{}{}
+		r.waiting[id] = struct{}{}
 	}
-	if len(c.round.waiting) == 0 {
+	if len(r.waiting) == 0 {
 		c.finish()
 		return
 	}
-	c.say(nameHubs, &control{Kind: askSync, RID: c.rid}, nil)
+	hubs := slices.Collect(maps.Keys(r.waiting))
+	c.mu.Unlock()
+	defer c.mu.Lock()
+	for _, id := range hubs {
+		c.say(nameHub+id, &control{Kind: askSync, RID: r.rid}, func() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if c.round == r {
+				c.answered(id)
+			}
+		})
+	}
 }
 
 // finish ends the round. The caller holds c.mu.
@@ -535,7 +549,23 @@ func (c *cluster) ask(hub string, q control, answer func(*control)) {
 	q.RID = c.rid
 	c.asked[q.RID] = &question{hub: hub, asked: time.Now(), answer: answer}
 	c.mu.Unlock()
-	c.say(nameHub+hub, &q, nil)
+	c.say(nameHub+hub, &q, func() {
+		if q := c.take(q.RID, hub); q != nil {
+			q.answer(nil)
+		}
+	})
+}
+
+// take returns the question that a hub was asked, once.
+func (c *cluster) take(rid uint64, hub string) *question {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	q := c.asked[rid]
+	if q == nil || q.hub != hub {
+		return nil
+	}
+	delete(c.asked, rid)
+	return q
 }
 
 // askAll asks all other hubs and returns what they answer.
@@ -637,14 +667,8 @@ func (c *cluster) receiveAnswer(from string, a *control) {
 		c.mu.Unlock()
 		return
 	}
-	q := c.asked[a.RID]
-	if q != nil && q.hub == from {
-		delete(c.asked, a.RID)
-	} else {
-		q = nil
-	}
 	c.mu.Unlock()
-	if q != nil {
+	if q := c.take(a.RID, from); q != nil {
 		q.answer(a)
 	}
 }

@@ -380,6 +380,27 @@ func TestSilentHubIsGivenUp(t *testing.T) {
 	require.NoError(t, hub.Ready())
 }
 
+// One that died is not waited for at all: nobody listens to its name any more.
+func TestDeadHubIsNotWaitedFor(t *testing.T) {
+	b := new(mesh.LocalBackplane)
+	hub := listen(t, mesh.Options{Backplane: b})
+	c := connect(t, hub, mesh.Options{})
+	for i := range 3 {
+		f := joinFake(t, b, fmt.Sprint("fake", i))
+		require.NoError(t, f.Publish("$hubs", []byte(`c{"kind":"hello","hub":{"name":"fake"}}`), nil))
+		require.Contains(t, <-f.got, "here")
+		require.NoError(t, f.Close()) // without a word
+	}
+	listenTo(t, c, "e")
+	flush(t, hub)
+	nodes, err := c.Nodes(testContext(t))
+	require.NoError(t, err)
+	require.Len(t, nodes, 2)
+	_, err = c.Explain(testContext(t), "nobody", "e")
+	require.ErrorIs(t, err, mesh.ErrUnknownNode)
+	require.Equal(t, 3, hub.Stats().Hubs, "they were given up, and that was waited for")
+}
+
 func TestHubWhoseBackplaneRefusesIt(t *testing.T) {
 	refuse := errors.New("no")
 	_, err := mesh.Listen(testContext(t), &mesh.Options{Addr: "localhost:0", Backplane: refusing{refuse}})
