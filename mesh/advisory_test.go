@@ -478,6 +478,23 @@ func TestAdvisory_TablesAreBounded(t *testing.T) {
 	w.send(`{"event":"handshake","eventTable":{"mesh::kept":{},"mesh::` + strings.Repeat("z", protocol.MaxName+1) + `":{}}}`)
 	w.barrier()
 	require.EqualValues(t, 2, hub.Stats().BadTables)
+	// Patterns that share little and match everything in many ways: with 250 KB of them, one event took the hub 75 ms.
+	var slow []string
+	for i := range 256 {
+		p := "mesh::**"
+		for bit := range 8 {
+			p += []string{"::*", "::*::**"}[i>>bit&1]
+		}
+		slow = append(slow, p)
+	}
+	w.send(table(slow...))
+	w.barrier()
+	require.EqualValues(t, 3, hub.Stats().BadTables)
+	require.NoError(t, hub.Emit("a::b::c::d::e::f::g::h", nil))
+	require.Error(t, hub.Emit(strings.Repeat("a::", protocol.MaxParts), nil))
+	w.send(`{"event":"` + strings.Repeat("a::", protocol.MaxParts) + `"}`)
+	w.barrier()
+	require.EqualValues(t, 1, hub.Stats().Reserved)
 	require.NoError(t, hub.Emit("x", nil))
 	require.NoError(t, hub.Emit("kept", nil))
 	require.Equal(t, []string{`{"event":"kept"}`}, w.heard())
