@@ -116,8 +116,10 @@ func TestPage(t *testing.T) {
 		"of a Go hub": testPageOfAGoHub, "of a hub with auth": testPageAsksForUserAndPassword, "of a hub that restarts": testPageReturnsToItsHub,
 		"of a hub with a token":       testPageTakesAToken,
 		"of a hub with many watchers": testPageAmongManyWatchers,
-		"of a hub with permissions":   testPageSaysWhatItMayNot,
-		"on a Node hub":               testPageOnANodeHub, "fits": testPageFitsEveryWidth, "by keyboard": testPageByKeyboard,
+		"of several hubs":             testPageOfSeveralHubs, "of a hub that is replaced": testPageReturnsToAHubThatWasReplaced,
+		"of large hubs": testPageOfLargeHubs, "of hubs that come and go": testPageFollowsNodesFromHubToHub,
+		"of a hub with permissions": testPageSaysWhatItMayNot,
+		"on a Node hub":             testPageOnANodeHub, "fits": testPageFitsEveryWidth, "by keyboard": testPageByKeyboard,
 		"its JSON and patterns": testPageTellsWhereJSONIsWrong,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, v) })
@@ -148,7 +150,7 @@ func testPageOfAGoHub(t *testing.T, v visitor) {
 	}
 	page.run(t, "await page.locator('#list-title').click()")
 	for _, text := range []string{
-		"middle hub · at " + hub.Addr(), "ours node · websocket, revision 3 · at 127.0.0.1:", "node of the original mesh · websocket, revision 3",
+		"middle hub · at " + hub.Addr(), "ours node · websocket, revision 3 · from 127.0.0.1:", "node of the original mesh · websocket, revision 3",
 		"listens to done, greeting, job::*", "page browser, this page · websocket, revision 3",
 	} {
 		page.see(t, "#list li", text)
@@ -491,19 +493,25 @@ func testPageFitsEveryWidth(t *testing.T, v visitor) {
 				}
 				page.run(t, "await page.locator('#list-title').click()")
 				page.keep(t, fmt.Sprintf("%d nodes, %s, %d", n, theme, width))
-				require.JSONEq(t, fmt.Sprint(width), string(page.run(t, "return page.evaluate(() => document.documentElement.scrollWidth)")), "no horizontal scrolling")
-				// What stands in the picture stays in it.
-				require.JSONEq(t, "[]", string(page.run(t, `return page.evaluate(() => {
-					const box = document.querySelector('#star').getBoundingClientRect()
-					return [...document.querySelectorAll('#star text')].filter(e => {
-						const r = e.getBoundingClientRect()
-						return r.left < box.left - 12 || r.right > box.right + 12
-					}).map(e => e.textContent)
-				})`)))
+				page.requireFits(t, width)
 				page.run(t, "await page.context().close()")
 			}
 		}
 	}
+}
+
+// requireFits checks that nothing is wider than the page, and that all that is written in the picture stands there, and
+// on nothing else that is.
+func (p visit) requireFits(t *testing.T, width int) {
+	t.Helper()
+	require.JSONEq(t, fmt.Sprint(width), string(p.run(t, "return page.evaluate(() => document.documentElement.scrollWidth)")), "no horizontal scrolling")
+	require.JSONEq(t, "[]", string(p.run(t, `return page.evaluate(() => {
+		const box = document.querySelector('#star').getBoundingClientRect()
+		const all = [...document.querySelectorAll('#star text')].map(e => ({ text: e.textContent, ...e.getBoundingClientRect().toJSON() }))
+		return all.filter((a, i) => a.left < box.left - 12 || a.right > box.right + 12 || a.top < box.top - 2 || a.bottom > box.bottom + 2 ||
+			all.slice(i + 1).some(b => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 6))
+			.map(a => a.text)
+	})`)))
 }
 
 // testPageByKeyboard reaches everything with the tab key, in the order in which it stands, and sees where it is.

@@ -63,7 +63,7 @@ export function startExplain (client, nodes) {
       if (first && !old.has('')) select.append(new Option(first, ''))
       for (const n of nodes.shown) {
         if (!n.id) continue
-        const text = visible(`${nodes.title(n.id)}, ${kind(n)}, ${n.id.slice(0, 8)}`, 60)
+        const text = visible([nodes.title(n.id), kind(n), nodes.at(n), n.id.slice(0, 8)].filter(Boolean).join(', '), 80)
         const option = old.get(n.id)
         if (!option) select.append(new Option(text, n.id))
         else if (option.text !== text) option.text = text

@@ -21,8 +21,9 @@ export function showList (nodes) {
   }
 
   function item (n) {
-    const facts = [nodes.isSelf(n.id) && n.name ? kind(n) + ', this page' : kind(n), session(n), n.muted ? 'not admitted' : '',
-      n.addr ? 'at ' + n.addr : '', n.since ? 'since ' + new Date(n.since).toLocaleString() : '', n.id ? 'ID ' + n.id : '']
+    const where = nodes.at(n) && ' ' + nodes.at(n)
+    const facts = [kind(n) + where + (nodes.isSelf(n.id) && n.name ? ', this page' : ''), session(n), n.muted ? 'not admitted' : '',
+      n.addr ? (n.role === 'hub' ? 'at ' : 'from ') + n.addr : '', n.since ? 'since ' + new Date(n.since).toLocaleString() : '', n.id ? 'ID ' + n.id : '']
     const more = n.more > 0 ? ` and ${Number(n.more)} more` : ''
     const interests = n.interests.flatMap((name, i) => [i ? ', ' : '', isolated(String(name), 120)])
     return element('li', {},

@@ -8,40 +8,62 @@ const PATIENCE = 5000 // milliseconds for an answer
 
 export function followNodes (client) {
   const watchers = []
-  let all = new Map() // by ID, the hub first
+  let all = new Map() // by ID, the page's own hub first
   let fresh // the pages of an answer so far
   let rid = 0
   let watch = true
   let total = 0
   let again, deadline, hub
+  let home = {} // the last hub
+  let several = false // hubs
 
   const self = {
     onChange: fn => watchers.push(fn),
-    // shown are the nodes; the last ones may be missing.
-    get shown () { return [...all.values()] },
+    // stars are the hubs, the page's own first, each with its clients, of whom the last ones may be missing.
+    get stars () {
+      const stars = new Map()
+      const star = hub => stars.set(hub.id, { hub, clients: [] })
+      for (const n of all.values()) if (n.role === 'hub') star(n)
+      for (const n of all.values()) {
+        if (n.role === 'hub') continue
+        if (!stars.has(n.hub)) star({ id: n.hub, role: 'hub', name: '', interests: [] }) // of which the page will hear
+        const { clients } = stars.get(n.hub)
+        if (n.id === client.id) clients.unshift(n)
+        else clients.push(n)
+      }
+      return [...stars.values()]
+    },
+    // shown are the same nodes in a row.
+    get shown () { return self.stars.flatMap(({ hub, clients }) => [hub, ...clients]) },
     get total () { return Math.max(total, all.size) },
     get: id => all.get(id),
     isSelf: id => id === client.id,
+    // hubOf returns the ID of the hub that a node is at; a hub is at itself.
+    hubOf (id) {
+      const n = all.get(id)
+      return n && (n.role === 'hub' ? id : n.hub)
+    },
+    // at says which hub a client is at, if there are several.
+    at: n => several && n.role !== 'hub' ? 'at ' + self.title(n.hub) : '',
     // title is what people know a node by.
     title (id) {
       const n = all.get(id)
       if (id === client.id) return 'this page'
       if (n && n.name) return n.name
-      if (hub && id === hub.id) return hub.name || 'the hub'
-      if (!id || (n && n.role === 'hub')) return 'the hub'
-      return id.slice(0, 8)
+      if (!id || id === home.id) return home.name || 'the hub'
+      return (n && n.role === 'hub' ? 'hub ' : '') + id.slice(0, 8)
     },
     // heard is told of each event's sender.
     heard (id) {
       if (!hub || !hub.node || !id || all.has(id) || all.size >= 64) return
-      all.set(id, { id, role: 'client', heard: true, interests: [] })
+      all.set(id, { id, role: 'client', heard: true, hub: '', interests: [] })
       changed()
     }
   }
 
   client.on('$mesh.nodes', answer)
-  client.on('$mesh.join', node => take(node) && change(m => m.size < MOST && m.set(node.id, node), 1))
-  client.on('$mesh.leave', node => take(node) && change(m => m.delete(node.id), -1))
+  client.on('$mesh.join', node => take(node) && change(join, node))
+  client.on('$mesh.leave', node => take(node) && change(leave, node))
   client.onState(state => {
     if (!hub && !state.hub) return
     if (hub === state.hub) { // the page's own transport is another
@@ -50,6 +72,7 @@ export function followNodes (client) {
       return soon(200)
     }
     hub = state.hub
+    home = hub || home
     clearTimeout(again)
     clearTimeout(deadline)
     fresh = null
@@ -72,11 +95,12 @@ export function followNodes (client) {
   }
 
   function page (transport) {
-    return { id: client.id, role: 'client', name: 'page', browser: true, negotiated: true, transport, revision: 3, interests: [] }
+    return { id: client.id, role: 'client', hub: '', name: 'page', browser: true, negotiated: true, transport, revision: 3, interests: [] }
   }
 
   function ask (after) {
     clearTimeout(again)
+    if (!after) fresh = null
     try {
       client.emit('$mesh.nodes', { rid: ++rid, after, watch: after ? undefined : watch })
       clearTimeout(deadline)
@@ -93,11 +117,11 @@ export function followNodes (client) {
     }
     if (a.error) return fail(String(a.message))
     if (!fresh) fresh = new Map()
-    for (const node of a.nodes) if (take(node)) fresh.set(node.id, node)
+    for (const node of a.nodes) if (take(node) && !fresh.has(node.id)) fresh.set(node.id, node) // who has moved has joined there
     if (a.next && fresh.size < MOST) return ask(a.next)
     all = fresh
     fresh = null
-    total = Number(a.total) || 0
+    total = a.next ? Number(a.total) || 0 : all.size
     say($('nodes-text'), watch ? '' : 'Too many nodes watch this hub already: the page asks it from time to time.')
     changed()
     soon(AGAIN)
@@ -115,25 +139,45 @@ export function followNodes (client) {
     if (hub && !hub.node) again = setTimeout(() => document.hidden || ask(), delay)
   }
 
-  function change (apply, n) {
-    apply(all)
-    if (fresh) apply(fresh)
-    total += n
+  function change (apply, node) {
+    total += apply(all, node)
+    if (fresh) apply(fresh, node)
     changed()
     soon(1000) // by then it has found its transport
   }
 
   function changed () {
+    several = self.stars.length > 1
     for (const fn of watchers) fn()
+  }
+
+  // take returns a node if it is one.
+  function take (node) {
+    if (!node || typeof node.id !== 'string') return null
+    if (!Array.isArray(node.interests)) node.interests = []
+    if (typeof node.name !== 'string') node.name = ''
+    if (typeof node.hub !== 'string') node.hub = home.id
+    return node
   }
 }
 
-// take returns a node if it is one.
-function take (node) {
-  if (!node || typeof node.id !== 'string') return null
-  if (!Array.isArray(node.interests)) node.interests = []
-  if (typeof node.name !== 'string') node.name = ''
-  return node
+// join adds a node to all, and returns by how many they are more.
+function join (all, node) {
+  const known = all.has(node.id)
+  if (known || all.size < MOST) all.set(node.id, node)
+  return known ? 0 : 1
+}
+
+// leave undoes join. With a hub all go that are at it; who has moved to another hub has joined there before.
+function leave (all, { id, role, hub }) {
+  const before = all.size
+  if (role === 'hub') {
+    for (const n of all.values()) if (n.id === id || n.hub === id) all.delete(n.id)
+    return all.size - before
+  }
+  if (all.has(id) && all.get(id).hub !== hub) return 0
+  all.delete(id)
+  return -1
 }
 
 // kind says in words what a node is.

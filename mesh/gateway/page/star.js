@@ -1,16 +1,20 @@
-// The star as a picture: the hub in the middle, the others left and right of it, each in a row of its own, so that no
-// label lies on another.
+// The mesh as a picture: each hub with its clients left and right of it, each in a row of its own, so that no label lies on
+// another. Hubs stand one below the other, on the line that joins them.
 
 import { $, say, visible } from './dom.js'
+import { make, markNodes } from './marks.js'
 import { kind, session } from './nodes.js'
 import { matches } from './names.js'
 
-const GLOW = 700 // milliseconds for which an edge is lit
+const GLOW = 700 // milliseconds for which a line is lit
 const BATCH = 50 // events of different kinds that are looked at between two pictures
 
 export function drawStar (nodes) {
   const svg = $('star').querySelector('svg')
-  const edges = new Map() // by node: its line, and when the light goes out
+  const mark = markNodes(nodes)
+  const edges = new Map() // by client: its line, and when the light goes out
+  let links = [] // from each hub to the next one: the same
+  let order = [] // the IDs of the hubs
   let passing = new Map() // events since the last picture
   let frame = 0
   let width = 0
@@ -24,7 +28,7 @@ export function drawStar (nodes) {
   }).observe($('star'))
 
   return {
-    // pass lights the edges that an event takes: from its sender, and to those that listen to it.
+    // pass lights the lines that an event takes: from its sender, from hub to hub, and to those that listen to it.
     pass (event, from) {
       if (passing.size < BATCH) passing.set(from + ' ' + event, { event, from })
       if (!frame) frame = requestAnimationFrame(light)
@@ -33,124 +37,108 @@ export function drawStar (nodes) {
 
   function draw () {
     if (!width) return
-    const all = nodes.shown
-    const hub = all.find(n => n.role === 'hub')
-    const others = all.filter(n => n.role !== 'hub')
+    const all = nodes.stars
     const wide = width >= 480
-    const shown = others.slice(0, wide ? 64 : 24)
-    const now = JSON.stringify([width, hub && hub.name, shown.map(n => [n.id, n.name, kind(n), session(n), n.muted])])
-    describe(hub, others, shown)
+    const stars = share(all.slice(0, wide ? 12 : 6), wide ? 64 : 24)
+    const now = JSON.stringify([width, stars.map(({ hub, clients }) => [hub.id, nodes.title(hub.id), clients.map(n => [n.id, n.name, kind(n), session(n), n.muted])])])
+    describe(all, stars)
     if (now === drawn) return
     drawn = now
 
-    const perSide = Math.ceil(shown.length / 2)
-    const row = perSide > 12 && wide ? 22 : Math.min(64, Math.max(40, (wide ? 320 : 200) / (perSide + 1)))
-    const height = Math.max(wide ? 240 : 160, (perSide + 1) * row)
-    const middle = { x: width / 2, y: height / 2 }
+    const rows = stars.map(({ clients }) => Math.ceil(clients.length / 2) + 1)
+    const sum = rows.reduce((a, b) => a + b, 0)
+    const row = sum > 13 && wide ? 22 : Math.min(64, Math.max(40, (wide ? 320 : 200) / sum))
+    const least = wide ? 240 : 160
     const twoLines = row >= 40
+    const head = wide && twoLines ? 0 : 12 // where there is no room below a hub, its name stands above all
     const reach = Math.min(width / 2 - (!wide ? 110 : twoLines ? 160 : 210), 150) // the rest is for the labels
-    svg.setAttribute('viewBox', `0 0 ${width} ${height}`)
-    svg.setAttribute('height', height)
     edges.clear()
+    order = stars.map(({ hub }) => hub.id)
     const lines = make('g', {})
     const dots = make('g', {})
-    shown.forEach((n, i) => {
-      const right = i % 2 === 1
-      const rank = Math.floor(i / 2)
-      const onSide = right ? Math.floor(shown.length / 2) : perSide
-      const y = middle.y + (rank - (onSide - 1) / 2) * row
-      const bend = onSide > 1 ? (y - middle.y) / ((onSide + 1) / 2 * row) : 0
-      const x = middle.x + (right ? 1 : -1) * Math.max(36, reach * Math.sqrt(1 - bend * bend))
-      const line = make('line', { x1: middle.x, y1: middle.y, x2: x, y2: y, class: n.muted ? 'edge muted' : 'edge' })
-      lines.append(line)
-      edges.set(n.id, { line, timer: 0 })
-      dots.append(dot(n, x, y), label(n, x, y, right, twoLines, wide))
+    const x = width / 2
+    let height = 0
+    const heights = stars.map(({ hub, clients }, i) => {
+      const space = Math.max(least / stars.length, rows[i] * row + head, 72)
+      const y = height + (space + head) / 2
+      height += space
+      clients.forEach((n, i) => {
+        const right = i % 2 === 1
+        const rank = Math.floor(i / 2)
+        const onSide = Math.floor((clients.length + (right ? 0 : 1)) / 2)
+        const down = (rank - (onSide - 1) / 2) * row
+        const bend = onSide > 1 ? down / ((onSide + 1) / 2 * row) : 0
+        const at = [x + (right ? 1 : -1) * Math.max(36, reach * Math.sqrt(1 - bend * bend)), y + down]
+        edges.set(n.id, lamp(lines, n.muted ? 'edge muted' : 'edge', [x, y], at))
+        dots.append(mark.dot(n, ...at), mark.label(n, ...at, { width, wide, twoLines }))
+      })
+      const top = y - (rows[i] - 2) / 2 * row - (twoLines ? 18 : 12)
+      dots.append(mark.dot(hub, x, y), head ? mark.caption(hub, x, Math.min(top, y - 21), width) : mark.caption(hub, x, y + 32, 112))
+      return y
     })
-    const centre = hub ? [dot(hub, middle.x, middle.y), caption(hub, middle)] : []
-    svg.replaceChildren(lines, dots, ...centre)
+    links = heights.slice(1).map((y, i) => lamp(lines, 'link', [x, heights[i]], [x, y]))
+    height = Math.max(height, least)
+    svg.setAttribute('viewBox', `0 0 ${width} ${height}`)
+    svg.setAttribute('height', height)
+    svg.replaceChildren(lines, dots)
   }
 
-  function dot (n, x, y) {
-    const what = nodes.isSelf(n.id) ? 'self' : n.role === 'hub' ? 'hub' : n.browser ? 'browser' : n.negotiated ? 'ours' : 'original'
-    const shape = what === 'hub'
-      ? make('circle', { cx: x, cy: y, r: 15, class: 'dot hub' })
-      : n.browser
-        ? make('rect', { x: x - 8, y: y - 6, width: 16, height: 12, rx: 2, class: 'dot ' + what })
-        : n.negotiated
-          ? make('circle', { cx: x, cy: y, r: 7, class: 'dot ' + what })
-          : make('path', { d: `M${x} ${y - 8}L${x + 8} ${y}L${x} ${y + 8}L${x - 8} ${y}Z`, class: 'dot ' + what })
-    const title = make('title', {})
-    title.textContent = visible(`${nodes.title(n.id)}: ${kind(n)}, ${session(n)}`, 200)
-    shape.append(title)
-    return shape
-  }
-
-  // label writes a node's name and how it is connected: in two lines, or in one if there are many.
-  function label (n, x, y, right, twoLines, wide) {
-    const room = (right ? width - x : x) - 16
-    const at = { x: x + (right ? 14 : -14), 'text-anchor': right ? 'start' : 'end' }
-    const name = visible(nodes.title(n.id), 100)
-    const how = n.transport ? (wide ? short(n) + ', ' : '') + `${n.transport} ${n.revision}` : n.heard ? 'heard from' : ''
-    const g = make('g', { class: 'label' })
-    if (twoLines) {
-      g.append(text(fit(name, room / 7.6), { ...at, y: y - 2 }), text(fit(how, room / 6.4), { ...at, y: y + 12, class: 'how' }))
-    } else {
-      const rest = (room - 10 - how.length * 6.4) / 7.6
-      const line = text(fit(name, rest > 8 ? rest : room / 7.6), { ...at, y: y + 4 })
-      if (rest > 8) {
-        const span = make('tspan', { class: 'how', dx: 6 })
-        span.textContent = how
-        line.append(span)
-      }
-      g.append(line)
-    }
-    return g
-  }
-
-  function caption (n, { x, y }) {
-    return text(fit(visible(n.name || 'hub', 100), 14), { x, y: y + 32, 'text-anchor': 'middle', class: 'caption' })
-  }
-
-  function describe (hub, others, shown) {
-    const left = nodes.total - shown.length - (hub ? 1 : 0)
-    svg.setAttribute('aria-label', `The star: a hub and ${others.length} ${others.length === 1 ? 'node' : 'nodes'}, which are listed below`)
-    const text = 'Circle: node. Square: browser. Diamond: node of the original mesh, or another Engine.IO client. The number is the revision of Engine.IO. A line is orange while events come from a node, and blue while they go to one.'
+  function describe (all, stars) {
+    const count = (n, what) => n === 1 ? `1 ${what}` : `${n} ${what}s`
+    const clients = stars => stars.reduce((n, star) => n + star.clients.length, 0)
+    const each = stars.map(({ hub }, i) => `${visible(nodes.title(hub.id), 60)} with ${count(all[i].clients.length, 'node')}`)
+    svg.setAttribute('aria-label', (all.length > 1
+      ? `The mesh: ${all.length} hubs that are joined, ${each.join(', ')}`
+      : `The star: a hub and ${count(clients(all), 'node')}`) + ', which are listed below')
+    const left = nodes.total - clients(stars) - stars.length
+    const text = 'Circle: node. Square: browser. Diamond: node of the original mesh, or another Engine.IO client. The number is the revision of Engine.IO. A line is orange while events come from a node, and blue while they go to one' +
+      (all.length > 1 ? ', or from hub to hub.' : '.')
     say($('legend'), text + (left > 0 ? ` ${left} more are in the list only.` : ''))
   }
 
   function light () {
     frame = 0
+    const { shown } = nodes
     const lit = new Map()
     for (const { event, from } of passing.values()) {
-      for (const n of nodes.shown) {
-        if (n.id !== from && !lit.has(n.id) && n.interests.some(p => matches(String(p), event))) lit.set(n.id, 'out')
+      for (const n of shown) {
+        if (n.id === from || !n.interests.some(p => matches(String(p), event))) continue
+        if (!lit.has(edges.get(n.id))) lit.set(edges.get(n.id), 'out')
+        for (const link of between(from, n.id)) lit.set(link, 'out')
       }
-      lit.set(from, 'in')
+      lit.set(edges.get(from), 'in')
     }
     passing = new Map()
-    for (const [id, way] of lit) {
-      const edge = edges.get(id)
-      if (!edge) continue
-      edge.line.classList.remove('in', 'out')
-      edge.line.classList.add(way)
-      clearTimeout(edge.timer)
-      edge.timer = setTimeout(() => edge.line.classList.remove('in', 'out'), GLOW)
+    for (const [lamp, way] of lit) {
+      if (!lamp) continue // it is not in the picture
+      lamp.line.classList.remove('in', 'out')
+      lamp.line.classList.add(way)
+      clearTimeout(lamp.timer)
+      lamp.timer = setTimeout(() => lamp.line.classList.remove('in', 'out'), GLOW)
     }
+  }
+
+  // between returns the links between the hubs of two nodes.
+  function between (a, b) {
+    const ends = [a, b].map(id => order.indexOf(nodes.hubOf(id)))
+    return ends.includes(-1) ? [] : links.slice(Math.min(...ends), Math.max(...ends))
   }
 }
 
-function make (name, attributes) {
-  const e = document.createElementNS('http://www.w3.org/2000/svg', name)
-  for (const key in attributes) e.setAttribute(key, attributes[key])
-  return e
+// share leaves each hub the same number of clients, and to large ones what small ones do not need.
+function share (stars, most) {
+  let each = most
+  const sizes = stars.map(({ clients }) => clients.length).sort((a, b) => a - b)
+  sizes.forEach((size, i) => {
+    each = most / (sizes.length - i)
+    most -= Math.min(size, each)
+  })
+  return stars.map(({ hub, clients }) => ({ hub, clients: clients.slice(0, each) }))
 }
 
-function text (content, attributes) {
-  const e = make('text', attributes)
-  e.textContent = content
-  return e
+// lamp draws a line that can be lit.
+function lamp (lines, name, [x1, y1], [x2, y2]) {
+  const line = make('line', { x1, y1, x2, y2, class: name })
+  lines.append(line)
+  return { line, timer: 0 }
 }
-
-const short = n => n.browser ? 'browser' : n.negotiated ? 'node' : n.revision === 3 ? 'original' : 'client'
-
-const fit = (s, n) => s.length > n ? s.slice(0, Math.max(1, Math.floor(n) - 1)) + '…' : s

@@ -85,5 +85,7 @@ export function followState (client) {
 }
 
 function reason (error) {
-  return error instanceof TypeError ? 'nothing answers at ' + hub.url.host : visible(error.message.replace(/^mesh: /, ''), 200)
+  if (error instanceof TypeError) return 'nothing answers at ' + hub.url.host
+  const why = error.message.replace(/^mesh: /, '')
+  return / 503$/.test(why) ? why + ': it takes nobody new now' : visible(why, 200)
 }
