@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -277,6 +278,62 @@ func TestPagesReturnToAHubThatRestarts(t *testing.T) {
 			s.requireRound(t, s.hub, "ping", 1, 1)
 			s.requireRound(t, s.hub, "ns::ping", 0, 1)
 			s.requireRound(t, page, "ping", 1, 1)
+		}
+	})
+}
+
+// TestPagesOutliveAHubThatIsShutDown: pages do not move, so they stay while others do, and return to the hub that takes its
+// place.
+func TestPagesOutliveAHubThatIsShutDown(t *testing.T) {
+	t.Parallel()
+	b := startBrowser(t)
+	t.Run("with", func(t *testing.T) { // so that the browser outlives what is parallel in it
+		for _, client := range clients {
+			for _, transports := range [][]string{{"polling", "websocket"}, {"websocket"}, {"polling"}} {
+				t.Run(client[1:]+" "+strings.Join(transports, " "), func(t *testing.T) {
+					t.Parallel()
+					backplane := new(mesh.LocalBackplane)
+					here := mesh.Options{Addr: localAddr(stablePort(t)), AllowedOrigins: []string{b.origin}, Backplane: backplane}
+					hub := startGoHub(t, here)
+					there := startGoHub(t, mesh.Options{Backplane: backplane})
+					there.on(t, "said")
+					startGoClient(t, hub.port(t), mesh.Options{}) // knows no other hub, and so keeps this one from closing
+					page, late := b.load(t, b.files+client), b.load(t, b.files+client)
+					page.on(t, "ping")
+					options := with(hubURL(hub.port(t)), "transports", transports)
+					page.connect(t, Command{Options: options})
+					if len(transports) > 1 {
+						page.MustAwait(t, "upgrade")
+					}
+					page.emit(t, "said", "1") // behind what it listens to
+					require.Equal(t, "said", there.heard().MustAwait(t, "heard").Name)
+
+					ctx, end := context.WithCancel(t.Context())
+					defer end()
+					ended := make(chan error)
+					go func() { ended <- hub.Shutdown(ctx) }()
+					require.Eventually(t, func() bool { return hub.Ready() != nil }, AwaitTimeout, time.Millisecond)
+					late.Must(t, Command{Do: "connect", Options: options}, "disconnected") // refused
+					there.emit(t, "ping", "1")
+					require.Equal(t, "1", string(page.MustAwait(t, "heard").Payload))
+					page.emit(t, "said", "2")
+					require.Equal(t, "2", string(there.heard().MustAwait(t, "heard").Payload))
+
+					end()
+					require.ErrorIs(t, <-ended, context.Canceled)
+					page.MustAwait(t, "disconnected")
+					page.emit(t, "said", "3") // waits for a hub
+					hub = startGoHub(t, here)
+					require.Equal(t, "3", string(there.heard().MustAwait(t, "heard").Payload))
+					page.MustAwait(t, "connected")
+					late.MustAwait(t, "connected")
+					require.Equal(t, `"`+hub.ID()+`"`, page.run(t, "return client.state.hub.id"))
+					page.emit(t, "said", "4")
+					require.Equal(t, "4", string(there.heard().MustAwait(t, "heard").Payload))
+					there.emit(t, "ping", "2")
+					require.Equal(t, "2", string(page.MustAwait(t, "heard").Payload), "it listens as before")
+				})
+			}
 		}
 	})
 }
