@@ -500,14 +500,14 @@ func testPageFitsEveryWidth(t *testing.T, v visitor) {
 	}
 }
 
-// requireFits checks that nothing is wider than the page, and that all that is written in the picture stands there, and
-// on nothing else that is.
+// requireFits checks that nothing is wider than the page, that the picture holds all that is in it, and that no name or
+// mark lies on another.
 func (p visit) requireFits(t *testing.T, width int) {
 	t.Helper()
 	require.JSONEq(t, fmt.Sprint(width), string(p.run(t, "return page.evaluate(() => document.documentElement.scrollWidth)")), "no horizontal scrolling")
 	require.JSONEq(t, "[]", string(p.run(t, `return page.evaluate(() => {
 		const box = document.querySelector('#star').getBoundingClientRect()
-		const all = [...document.querySelectorAll('#star text')].map(e => ({ text: e.textContent, ...e.getBoundingClientRect().toJSON() }))
+		const all = [...document.querySelectorAll('#star text, #star .dot')].map(e => ({ text: e.textContent, ...e.getBoundingClientRect().toJSON() }))
 		return all.filter((a, i) => a.left < box.left - 12 || a.right > box.right + 12 || a.top < box.top - 2 || a.bottom > box.bottom + 2 ||
 			all.slice(i + 1).some(b => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 6))
 			.map(a => a.text)
