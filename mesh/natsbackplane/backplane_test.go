@@ -2,6 +2,7 @@ package natsbackplane_test
 
 import (
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -143,6 +144,7 @@ func TestSlowHub(t *testing.T) {
 	s := runServer(t, &server.Options{})
 	var log journal
 	awake := make(chan struct{})
+	wake := sync.OnceFunc(func() { close(awake) })
 	b := natsbackplane.New(connect(t, s), &natsbackplane.Options{ReceiveLimit: 100_000, Logger: log.logger()})
 	var in inbox
 	m, err := b.Join(newID(), func(from string, data []byte) {
@@ -151,6 +153,7 @@ func TestSlowHub(t *testing.T) {
 	})
 	require.NoError(t, err)
 	defer m.Close()
+	defer wake()
 	m.Subscribe("e", "*")
 	publisher := join(t, connect(t, s), nil, in.receive)
 	var unheard atomic.Bool
@@ -167,7 +170,7 @@ func TestSlowHub(t *testing.T) {
 	}
 	eventually(t, func() bool { return b.Stats().DroppedIn >= 200 })
 	eventually(t, func() bool { return strings.Contains(log.String(), "this hub does not keep up") })
-	close(awake)
+	wake()
 	meet(t, publisher, "e", &in)
 	stats := b.Stats()
 	require.InDelta(t, 100, stats.Received, 20)
@@ -223,4 +226,29 @@ func TestUnheardIsForgotten(t *testing.T) {
 	}
 	require.GreaterOrEqual(t, calls.Load(), int64(1))
 	require.LessOrEqual(t, calls.Load(), int64(n))
+}
+
+// TestOrderGoesBeforeLateMessages, which come from another hub that changed to another server: here they are made by hand.
+func TestOrderGoesBeforeLateMessages(t *testing.T) {
+	s := runServer(t, &server.Options{})
+	nc, err := nats.Connect(s.ClientURL())
+	require.NoError(t, err)
+	defer nc.Close()
+	var in inbox
+	b := natsbackplane.New(connect(t, s), nil)
+	m, err := b.Join(newID(), in.receive)
+	require.NoError(t, err)
+	defer m.Close()
+	m.Subscribe("e")
+	honest := join(t, connect(t, s), nil, in.receive)
+	meet(t, honest, "e", &in)
+	in.take()
+	other := newID()
+	for _, number := range []uint64{1, 2, 5, 4, 3, 6, 6, 7} {
+		require.NoError(t, nc.Publish("mesh.e.e", message(other, 9, number, string(rune('0'+number)))))
+	}
+	eventually(t, func() bool { return in.has("7") })
+	require.Equal(t, []string{"1", "2", "5", "6", "7"}, in.take())
+	require.EqualValues(t, 2, b.Stats().Late)
+	require.EqualValues(t, 1, b.Stats().Duplicates)
 }

@@ -43,7 +43,7 @@
 //
 // What waits to be sent is bounded by Options.QueueLimit; beyond it Publish returns mesh.ErrBackplaneFull. What was received
 // and not dealt with is bounded by Options.ReceiveLimit; beyond it messages are dropped. Before that queue there are at most
-// 16,384 messages, which a goroutine moves that does nothing else; beyond them NATS' client drops messages and calls
+// 131,072 messages, which a goroutine moves that does nothing else; beyond them NATS' client drops messages and calls
 // nats.ErrorHandler with nats.ErrSlowConsumer. What is dropped is counted in Stats, and logged, at most a line a second. A
 // message must fit into the server's max_payload with 33 bytes besides, else it is mesh.ErrTooLarge. Of 1,024 messages at
 // a time it is known whether nobody listens.

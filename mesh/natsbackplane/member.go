@@ -15,8 +15,10 @@ import (
 
 const (
 	// channelSize is how many messages there may be between the connection and the hub's queue. NATS' client drops what
-	// it has no room for.
-	channelSize = 16 << 10
+	// it has no room for, and it is fast: when sort has to wait some 10 ms for a processor, tens of thousands come. Of two
+	// million small messages, published without a pause on two busy processors, a third was lost with 16,384 places, 0.1%
+	// with 65,536, and nothing with these, which take 1 MiB.
+	channelSize = 128 << 10
 	// closeTimeout is how long Close waits for what is to be sent.
 	closeTimeout = time.Second
 )
