@@ -133,6 +133,9 @@ func (n *Node) Hub() (HubInfo, bool) { return n.link.hubInfo() }
 func (n *Node) Stats() Stats {
 	s := n.counters.read()
 	s.CallbackQueue = n.executor.size()
+	if h := n.hub.Load(); h != nil && h.cluster != nil {
+		s.Apart = h.cluster.member.Err() != nil
+	}
 	return s
 }
 

@@ -32,6 +32,8 @@ type Stats struct {
 	HubsIn, HubsOut, HubsDropped uint64
 	// HubsBytesIn and HubsBytesOut are the bytes of those events, as encoded.
 	HubsBytesIn, HubsBytesOut uint64
+	// Apart is true while a hub's backplane cannot reach the others.
+	Apart bool
 
 	Undecodable uint64 // events whose payload did not fit a listener of On, the function; counted once a listener
 	Refusals    uint64 // of Authorize, and its timeouts

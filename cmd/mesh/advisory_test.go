@@ -1,8 +1,10 @@
 package main
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -29,4 +31,62 @@ func TestAdvisory_CVE_2026_33247_CVE_2020_26149_noSecretInArguments(t *testing.T
 	_, stderr, code := execute(t, nil, "emit", "x", "1", "--addr", "127.0.0.1:1", "--user", "ann", "--password-file", file, "--log-level", "debug")
 	require.NotZero(t, code)
 	require.NotContains(t, stderr, "s3cret")
+}
+
+// What joins hubs is secret too, and is in no argument, help text, log, error, metric or page, also when it is wrong.
+func TestAdvisory_CVE_2026_33247_CVE_2026_33216_noSecretOfACluster(t *testing.T) {
+	for _, command := range []string{"start", "listen"} {
+		help, _, code := execute(t, []string{"MESH_NATS=nats://ann:taint@localhost", "MESH_CLUSTER_SECRET=taint"}, command, "--help")
+		require.Zero(t, code)
+		require.Contains(t, help, "--cluster-secret-file FILE")
+		require.NotRegexp(t, `--(cluster-secret|nats-(user|password|pass|token))\s`, help)
+		require.NotContains(t, help, "taint")
+		for _, c := range []struct {
+			env  string
+			args []string
+		}{
+			{"", []string{"--nats", "nats://ann:taint@localhost:1"}},
+			{"", []string{"--nats", "nats://localhost:1,nats://taint@localhost:1"}},
+			{"", []string{"--cluster", "localhost:0", "--cluster-secret", "taint"}},
+			{"MESH_NATS=nats://ann:taint@localhost:x", nil},
+			{"MESH_NATS=nats://ann:ta int@localhost", nil},
+			{"MESH_NATS=ann:taint@localhost", nil},
+			{"MESH_CLUSTER_SECRET=taint", []string{"--cluster", "localhost:0"}},
+		} {
+			stdout, stderr, code := execute(t, []string{c.env}, append([]string{command, "--addr", anyPort}, c.args...)...)
+			require.Equal(t, 1, code, c)
+			require.NotContains(t, stdout+stderr, "taint")
+		}
+	}
+
+	nats := startBroker(t, "--user", "hub", "--pass", "taint")
+	secret := "MESH_CLUSTER_SECRET=taint" + clusterSecret
+	debug := []string{"--log-level", "debug", "--metrics", "/metrics"}
+	one := joins(t, []string{secret}, nil, debug...)
+	two := joins(t, []string{secret}, []string{one.cluster}, debug...)
+	stranger := begins(t, []string{secret + "0"}, []string{anyPort, one.cluster}, debug...)
+	stranger.says("not joined")
+	stranger.serves()
+	three := joinsNATS(t, []string{"MESH_NATS=nats://hub:taint@" + nats.addr}, debug...)
+	four := joinsNATS(t, []string{"MESH_NATS=nats://hub:taint@127.0.0.1:1"}, debug...) // it is away
+	two.emits("1")
+	hearsAt(t, "1", one, two)
+	three.emits("1")
+	hearsAt(t, "1", three)
+	nats.kill()
+	three.says("no connection to NATS")
+	nats.args = []string{"--user", "hub", "--pass", "other"}
+	nats.start()
+	for _, m := range []*member{one, two, stranger, three, four} {
+		for _, path := range []string{"/metrics", "/readyz", "/healthz", "/"} {
+			_, body := get(t, http.MethodGet, m.base+path, "", "")
+			require.NotContains(t, body, "taint")
+		}
+		m.interrupt(os.Interrupt)
+		require.NotContains(t, m.seen.String(), "taint")
+		require.NotContains(t, strings.Join(m.cmd.Args, " "), "taint")
+	}
+	_, stderr, code := execute(t, []string{"MESH_NATS=nats://hub:taint@" + nats.addr}, append([]string{"listen", "--addr", anyPort}, debug...)...)
+	require.Equal(t, 1, code)
+	require.NotContains(t, stderr, "taint")
 }

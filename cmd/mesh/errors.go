@@ -36,6 +36,7 @@ func explain(err error, opts *mesh.Options) error {
 		dns       *net.DNSError
 		request   *url.Error
 		untrusted x509.UnknownAuthorityError
+		cluster   *clusterError
 	)
 	addr, several := opts.Addr, strings.Contains(opts.Addr, ",")
 	if several {
@@ -44,6 +45,8 @@ func explain(err error, opts *mesh.Options) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &cluster):
+		return cluster
 	case errors.As(err, &refused) && opts.User == "" && opts.Token != "":
 		return fmt.Errorf("the hub at %s refused this node: it wants another token", addr)
 	case errors.As(err, &refused) && opts.User == "" && opts.Token == "":

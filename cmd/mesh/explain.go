@@ -20,7 +20,9 @@ func explainCommand(logs *logFlags) *cobra.Command {
 		Long: `Ask a hub whether a node would get an event, and print the rule that decides that.
 
 NODE is what 'mesh nodes' prints: an ID, the beginning of one, a name, or hub for the
-hub. Without --from the event is that of some other node.
+hub that is asked. Without --from the event is that of some other node.
+
+If hubs have joined each other, the two nodes may be at any of them.
 
 The exit code 0 means that there is an answer, whatever it is.`,
 		Example: `  mesh explain 3eb1bd43 greeting
@@ -56,7 +58,7 @@ The exit code 0 means that there is an answer, whatever it is.`,
 					Text string `json:"text"`
 				}{to.ID, args[1], why, why.Rule.String()})
 			}
-			return sayWhy(cmd, to, args[1], why)
+			return sayWhy(cmd, args[0], to, args[1], why)
 		},
 	}
 	cmd.Flags().StringVar(&from, "from", "", "the `NODE` that emits the event (default: some other)")
@@ -86,7 +88,7 @@ func ask(ctx context.Context, n *mesh.Node, from, who, event string) (why mesh.E
 	return why, to, err
 }
 
-func sayWhy(cmd *cobra.Command, to mesh.NodeInfo, event string, why mesh.Explanation) error {
+func sayWhy(cmd *cobra.Command, asked string, to mesh.NodeInfo, event string, why mesh.Explanation) error {
 	verdict := "does not get"
 	if why.Delivered {
 		verdict = "gets"
@@ -95,8 +97,11 @@ func sayWhy(cmd *cobra.Command, to mesh.NodeInfo, event string, why mesh.Explana
 	if to.Name != "" {
 		who += " (" + named(to) + ")"
 	}
-	if to.Role == mesh.Hub {
+	switch {
+	case asked == "hub":
 		who = "the hub"
+	case to.Role == mesh.Hub:
+		who = "the hub " + who
 	}
 	by := ""
 	if why.Match != "" && why.Match != event {

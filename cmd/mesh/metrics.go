@@ -25,8 +25,11 @@ import (
 	"github.com/bigcompany/mesh/mesh/metrics"
 )
 
-// healthPath is where a hub tells that it serves.
-const healthPath = "/healthz"
+// Where a hub tells that it serves, and whether clients should be sent to it.
+const (
+	healthPath = "/healthz"
+	readyPath  = "/readyz"
+)
 
 // Bounds of the server of --metrics-addr, and of what reads metrics anywhere.
 const (
@@ -95,7 +98,7 @@ func (f *insideFlags) checkPath(addr string) error {
 		return errors.New("it must begin with a slash")
 	case strings.ContainsAny(f.path, "{}?#% ") || path.Clean(f.path) != f.path:
 		return errors.New("it must be a plain path, such as /metrics")
-	case f.path == healthPath || f.path == "/" || gateway.Serves(f.path) || strings.HasPrefix(f.path+"/", engine+"/"):
+	case f.path == healthPath || f.path == readyPath || f.path == "/" || gateway.Serves(f.path) || strings.HasPrefix(f.path+"/", engine+"/"):
 		return errors.New("the hub itself answers there: take another path, such as /metrics")
 	}
 	return nil
@@ -103,13 +106,27 @@ func (f *insideFlags) checkPath(addr string) error {
 
 // show serves what there is to see of a node, until hide is called.
 func (f *insideFlags) show(ctx context.Context, node *mesh.Node, opts *mesh.Options, logs *logFlags) (hide func()) {
-	f.mux.Handle("GET "+healthPath, health(ctx, node))
+	f.mux.Handle("GET "+healthPath, tell(func() error {
+		if ctx.Err() != nil || node.Err() != nil {
+			return errEnding
+		}
+		return nil
+	}))
+	f.mux.Handle("GET "+readyPath, tell(func() error {
+		if ctx.Err() != nil {
+			return errEnding
+		}
+		return node.Ready()
+	}))
 	if f.path == "" {
 		return func() {}
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(metrics.NewCollector(node),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if c, ok := opts.Backplane.(prometheus.Collector); ok {
+		registry.MustRegister(c)
+	}
 	handler := guard(opts, promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: metricsAtOnce}))
 	if f.own == nil {
 		f.mux.Handle("GET "+f.path, handler)
@@ -147,20 +164,22 @@ func (f *insideFlags) show(ctx context.Context, node *mesh.Node, opts *mesh.Opti
 	}
 }
 
-// health answers 200 while the hub's listener accepts, its server answers, and the hub was neither closed nor told to end,
-// which is what ctx tells. The first two are what it takes for an answer to come at all.
-func health(ctx context.Context, node *mesh.Node) http.HandlerFunc {
+// tell answers 200 while nothing is wrong, and else 503 with what is, in a line. That the hub's listener accepts and its
+// server answers is what it takes for an answer to come at all.
+func tell(wrong func() error) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("Cache-Control", "no-store")
-		if ctx.Err() != nil || node.Err() != nil {
+		text := "ok"
+		if err := wrong(); err != nil {
 			w.WriteHeader(http.StatusServiceUnavailable)
-			_, _ = io.WriteString(w, "ending\n")
-			return
+			text = strings.TrimPrefix(strings.TrimPrefix(err.Error(), "mesh: "), "natsbackplane: ")
 		}
-		_, _ = io.WriteString(w, "ok\n")
+		_, _ = io.WriteString(w, text+"\n")
 	}
 }
+
+var errEnding = errors.New("ending")
 
 // guard asks for what the hub's peers have to present, if they have to: user and password by HTTP's basic
 // authentication, or a token as its bearer.

@@ -42,7 +42,7 @@ func (f *nodeFlags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.user, "user", "", "`NAME` that a hub demands and a client presents, together with a password")
 	set.StringVar(&f.passwordFile, "password-file", "", "`FILE` with the password (default: the environment variable "+passwordVariable+")")
 	set.StringVar(&f.tokenFile, "token-file", "", "`FILE` with a token that a hub demands and a client presents (default: the environment variable "+tokenVariable+")")
-	set.StringVar(&f.caFile, "ca", "", "`FILE` with the certificates of those that a client trusts to vouch for a hub, in PEM (default: the system's)")
+	set.StringVar(&f.caFile, "ca", "", "`FILE` with the certificates of those that are trusted to vouch for a hub, or for a NATS server, in PEM (default: the system's)")
 }
 
 // registerTLS adds the flags of commands that may run a hub.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -32,8 +33,12 @@ is muted: it neither hears nor is heard.
 IDs are shown by their first 8 digits, which is enough for 'mesh explain'. --json
 prints everything, one node a line.
 
+If hubs have joined each other, it prints the nodes of all of them, and at which hub
+each of them is; the hub that was asked comes first.
+
 With --watch it goes on, and prints each node that comes (+) or goes (-), until it
-is interrupted; with --json each line is then {"joined":true,"node":{…}}.
+is interrupted; with --json each line is then {"joined":true,"node":{…}}. A hub that
+goes takes its clients with it, which have no lines of their own.
 
 A Node.js hub cannot tell about its mesh.`,
 		Example: `  mesh nodes
@@ -113,6 +118,29 @@ type nodePrinter struct {
 	out  io.Writer
 	json bool
 	now  func() time.Time
+	hubs map[string]string // what the hubs are called, by ID
+}
+
+// know takes note of a hub, or of its end.
+func (p *nodePrinter) know(i mesh.NodeInfo, there bool) {
+	switch {
+	case i.Role != mesh.Hub:
+	case there:
+		if p.hubs == nil {
+			p.hubs = make(map[string]string)
+		}
+		p.hubs[i.ID] = cmp.Or(named(i), short(i.ID))
+	default:
+		delete(p.hubs, i.ID)
+	}
+}
+
+// at says at which hub a client is, if there are several.
+func (p *nodePrinter) at(i mesh.NodeInfo) string {
+	if len(p.hubs) < 2 || i.Hub == "" {
+		return ""
+	}
+	return cmp.Or(p.hubs[i.Hub], short(i.Hub))
 }
 
 // list prints the nodes there are.
@@ -150,7 +178,14 @@ func (p *nodePrinter) change(c mesh.Presence) error {
 		}{c.Joined, c.Node})
 	}
 	i := c.Node
+	p.know(i, c.Joined)
 	what := []string{"+", p.now().Format(time.TimeOnly), short(i.ID), named(i), printable(i.Addr)}
+	if hub := p.at(i); hub != "" {
+		what = append(what, "at "+hub)
+	}
+	if i.Role == mesh.Hub {
+		what = slices.Insert(what, 2, string(mesh.Hub))
+	}
 	if !c.Joined {
 		what[0] = "-"
 		what = append(what, "after "+age(p.now().Sub(i.Since)))
@@ -179,7 +214,16 @@ func (p *nodePrinter) write(lines []byte) error {
 func (p *nodePrinter) table(all []mesh.NodeInfo) error {
 	var b bytes.Buffer
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "ROLE\tID\tNAME\tADDRESS\tSESSION\tUP\tSEEN\tLISTENS TO") // into memory
+	for _, i := range all {
+		p.know(i, true)
+	}
+	row := func(hub string, columns ...string) {
+		if len(p.hubs) > 1 {
+			columns = slices.Insert(columns, 1, hub)
+		}
+		_, _ = fmt.Fprintln(w, strings.Join(columns, "\t")) // into memory
+	}
+	row("HUB", "ROLE", "ID", "NAME", "ADDRESS", "SESSION", "UP", "SEEN", "LISTENS TO")
 	for _, i := range all {
 		role := printable(string(i.Role))
 		if i.Muted {
@@ -187,11 +231,9 @@ func (p *nodePrinter) table(all []mesh.NodeInfo) error {
 		}
 		columns := []string{role, short(i.ID), named(i), printable(i.Addr), session(i), age(p.now().Sub(i.Since)), age(p.now().Sub(i.LastSeen)) + " ago", interests(i)}
 		for n := range columns {
-			if columns[n] == "" {
-				columns[n] = "-"
-			}
+			columns[n] = cmp.Or(columns[n], "-")
 		}
-		_, _ = fmt.Fprintln(w, strings.Join(columns, "\t"))
+		row(cmp.Or(p.at(i), "-"), columns...)
 	}
 	_ = w.Flush()
 	for line := range strings.Lines(b.String()) {
@@ -263,14 +305,16 @@ func age(d time.Duration) string {
 
 var errAmbiguous = errors.New("ambiguous")
 
-// find returns the node that somebody means: by its ID, the beginning of that, its name, or "hub".
+// find returns the node that somebody means: by its ID, the beginning of that, its name, or "hub", which is the hub that
+// has answered, and comes first.
 func find(all []mesh.NodeInfo, who string) (mesh.NodeInfo, error) {
 	var found []mesh.NodeInfo
-	for _, i := range all {
+	for n, i := range all {
 		switch {
 		case i.ID == who:
 			return i, nil
-		case i.Name == who, who == "hub" && i.Role == mesh.Hub, len(who) >= 4 && strings.HasPrefix(i.ID, who):
+		case slices.ContainsFunc(found, func(f mesh.NodeInfo) bool { return f.ID == i.ID }): // it moves from hub to hub
+		case i.Name == who, who == "hub" && n == 0 && i.Role == mesh.Hub, len(who) >= 4 && strings.HasPrefix(i.ID, who):
 			found = append(found, i)
 		}
 	}

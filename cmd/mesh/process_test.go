@@ -47,7 +47,8 @@ const patience = 20 * time.Second
 type process struct {
 	t              *testing.T
 	cmd            *exec.Cmd
-	stdout, stderr <-chan string // closed at the end of the output
+	stdout, stderr <-chan string   // closed at the end of the output
+	seen           strings.Builder // what was read of both
 	ended          bool
 }
 
@@ -86,6 +87,7 @@ func (p *process) next(from <-chan string) (string, bool) {
 	p.t.Helper()
 	select {
 	case line, ok := <-from:
+		p.seen.WriteString(line + "\n")
 		return line, ok
 	case <-time.After(patience):
 		p.t.Fatalf("%v: no output", p.cmd.Args[1:])

@@ -28,7 +28,8 @@ func startCommand(logs *logFlags) *cobra.Command {
 		Use:   "start",
 		Short: "Run a node: the hub if the address is free, else a client of the hub there",
 		Long: "Run a node: the hub if the address is free, else a client of the hub there. The\nfirst line on standard error says which it became, and where. When the hub dies,\n" +
-			"one of the nodes on its machine that were started like this becomes the hub, and\nthe others find it: give all of them the same user and password." + runText,
+			"one of the nodes on its machine that were started like this becomes the hub, and\nthe others find it: give all of them the same user and password.\n\n" +
+			"--cluster and --nats are for the hub, whichever node that is: see 'mesh listen --help'." + runText,
 		Example: `  mesh start --on myEvent --emit myEvent --data '{"n":1}' --every 1s
   mesh start --addr localhost:7777 --on '**'
   MESH_PASSWORD=secret mesh start --user ann`,
@@ -39,12 +40,29 @@ func listenCommand(logs *logFlags) *cobra.Command {
 	return runCommand(logs, mesh.Listen, &cobra.Command{
 		Use:   "listen",
 		Short: "Run a hub",
-		Long:  "Run a hub, at an address that must be free. It admits whoever can reach it, or,\nwith --user and a password, those who present the same.\nIt answers GET /healthz with 200 while it serves." + runText,
+		Long:  "Run a hub, at an address that must be free. It admits whoever can reach it, or,\nwith --user and a password, those who present the same.\nIt answers GET /healthz with 200 while it serves, and GET /readyz while clients\nshould be sent to it.\n\n" + clusterText + runText,
 		Example: `  mesh listen
   mesh listen --addr 0.0.0.0:8888 --user ann --password-file password.txt
-  mesh listen --metrics /metrics`,
+  mesh listen --metrics /metrics
+  mesh listen --addr localhost:8881 --cluster localhost:6221,localhost:6222`,
 	})
 }
+
+const clusterText = `With --cluster it joins other hubs into one mesh: who listens at one hears what is
+emitted at another. Each is given its own address first. On the machines one, two and
+three:
+
+    mesh listen --addr 0.0.0.0:8888 --cluster one:6222,two:6222,three:6222 --cluster-secret-file secret.txt
+    mesh listen --addr 0.0.0.0:8888 --cluster two:6222,one:6222,three:6222 --cluster-secret-file secret.txt
+    mesh listen --addr 0.0.0.0:8888 --cluster three:6222,one:6222,two:6222 --cluster-secret-file secret.txt
+
+The file is the same on all of them: 'openssl rand -hex 32 > secret.txt' makes one.
+What hubs say to each other is encrypted, by keys that they make of the secret, so
+that there are no certificates to be made; who has another secret is not let in.
+Without a secret all addresses must be of this machine (localhost), and nothing is
+encrypted. --nats joins hubs through a NATS server that exists instead, with the
+certificates of --ca if its URL begins with tls. A hub starts without the others, and
+serves its clients; it joins the others when they are there.`
 
 func connectCommand(logs *logFlags) *cobra.Command {
 	return runCommand(logs, mesh.Connect, &cobra.Command{
@@ -60,6 +78,7 @@ func connectCommand(logs *logFlags) *cobra.Command {
 // runFlags are the flags of the commands that run a node.
 type runFlags struct {
 	nodeFlags
+	cluster    clusterFlags
 	inside     insideFlags
 	noPage     bool
 	on         []string
@@ -91,6 +110,11 @@ func runCommand(logs *logFlags, start starter, cmd *cobra.Command) *cobra.Comman
 		if name != "connect" && f.certFile == "" && (strings.HasPrefix(f.addr, "https://") || strings.HasPrefix(f.addr, "wss://")) {
 			return fmt.Errorf("--addr %s: a hub needs --cert and --key for TLS; or let it listen on http:// behind a proxy that has; 'mesh connect' takes https://", f.addr)
 		}
+		if name != "connect" {
+			if opts.Backplane, err = f.cluster.backplane(cmd.Context(), opts, logs); err != nil {
+				return err
+			}
+		}
 		opts.NoPage = f.noPage
 		if err := f.inside.prepare(cmd.Context(), opts); err != nil {
 			return err
@@ -108,6 +132,7 @@ func runCommand(logs *logFlags, start starter, cmd *cobra.Command) *cobra.Comman
 	cmd.Flags().DurationVar(&f.every, "every", time.Second, "emit every `TIME`, such as 250ms or 1m")
 	f.inside.register(cmd.Flags(), name)
 	if name != "connect" {
+		f.cluster.register(cmd.Flags())
 		cmd.Flags().BoolVar(&f.noPage, "no-page", false, "do not serve the page that shows the mesh, at / of the hub")
 	}
 	return cmd

@@ -28,6 +28,8 @@ var (
 
 	callbackQueue = describe("callback_queue_bytes", "Bytes of events that wait for this node's callbacks.")
 	fanOut        = describe("fan_out_seconds", "Time from the read of an event until it is queued for all that want it; sampled.")
+	hubs          = describe("hubs", "Other hubs that this one knows.")
+	up            = describe("backplane_up", "0 while a hub cannot reach the others through its backplane, else 1.")
 	dropped       = describe("events_dropped_total", "Packets and events that were refused or had no room, by reason.", "reason")
 )
 
@@ -40,6 +42,10 @@ var counters = []struct {
 	{describe("events_sent_total", "Events queued to peers, counted once a peer."), func(s *mesh.Stats) uint64 { return s.Sent }},
 	{describe("received_bytes_total", "Bytes of all messages from peers."), func(s *mesh.Stats) uint64 { return s.BytesIn }},
 	{describe("sent_bytes_total", "Bytes of the events queued to peers."), func(s *mesh.Stats) uint64 { return s.BytesOut }},
+	{describe("hub_events_received_total", "Events from other hubs."), func(s *mesh.Stats) uint64 { return s.HubsIn }},
+	{describe("hub_events_sent_total", "Events handed to the backplane for other hubs, counted once."), func(s *mesh.Stats) uint64 { return s.HubsOut }},
+	{describe("hub_received_bytes_total", "Bytes of the events from other hubs."), func(s *mesh.Stats) uint64 { return s.HubsBytesIn }},
+	{describe("hub_sent_bytes_total", "Bytes of the events handed to the backplane."), func(s *mesh.Stats) uint64 { return s.HubsBytesOut }},
 	{describe("connections_total", "Connections of peers to a hub, or of a client to hubs."), func(s *mesh.Stats) uint64 { return s.Connections }},
 	{describe("auth_failures_total", "Peers refused by Authorize, its timeouts included."), func(s *mesh.Stats) uint64 { return s.Refusals }},
 	{describe("slow_peers_total", "Peers closed because their queue was full."), func(s *mesh.Stats) uint64 { return s.SlowPeers }},
@@ -60,6 +66,7 @@ var reasons = []struct {
 	{"rate_limited", func(s *mesh.Stats) uint64 { return s.RateLimited }},
 	{"refused", func(s *mesh.Stats) uint64 { return s.Refused }},
 	{"queue_full", func(s *mesh.Stats) uint64 { return s.Overflowed }},
+	{"backplane", func(s *mesh.Stats) uint64 { return s.HubsDropped }},
 }
 
 // Every combination is shown from the start, with 0: what appears later has no rate at first.
@@ -70,7 +77,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{peers, muted, queue, widest, callbackQueue, fanOut, dropped} {
+	for _, d := range []*prometheus.Desc{peers, muted, queue, widest, callbackQueue, fanOut, hubs, up, dropped} {
 		ch <- d
 	}
 	for _, c := range counters {
@@ -90,6 +97,12 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	c.collectSessions(gauge)
 	gauge(muted, stats.Muted)
 	gauge(callbackQueue, stats.CallbackQueue)
+	gauge(hubs, stats.Hubs)
+	if stats.Apart {
+		gauge(up, 0)
+	} else {
+		gauge(up, 1)
+	}
 	for _, c := range counters {
 		count(c.desc, c.of(&stats))
 	}

@@ -1,0 +1,331 @@
+package main
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+)
+
+// clusterSecret is what the hubs of a test have in common.
+const clusterSecret = "7e2c19f04b86d35a7e2c19f04b86d35a"
+
+// member is a process that is a hub among others.
+type member struct {
+	*process
+	node
+	cluster string // the address where other hubs reach it
+	base    string // the URL of its web server
+}
+
+// joins starts a hub on free ports that knows the cluster addresses of others. It prints the event x.
+func joins(t *testing.T, env []string, others []string, args ...string) *member {
+	t.Helper()
+	return joinsAt(t, env, append([]string{anyPort}, others...), args...)
+}
+
+func joinsAt(t *testing.T, env []string, cluster []string, args ...string) *member {
+	t.Helper()
+	return begins(t, env, cluster, args...).serves()
+}
+
+// begins is joinsAt, but it does not wait until the hub serves.
+func begins(t *testing.T, env []string, cluster []string, args ...string) *member {
+	t.Helper()
+	return &member{process: spawn(t, env, append([]string{"listen", "--addr", anyPort, "--cluster", strings.Join(cluster, ","),
+		"--on", "x", "--log-level", "info"}, args...)...)}
+}
+
+func (m *member) serves() *member {
+	m.t.Helper()
+	_, said, _ := strings.Cut(m.says("other hubs reach this one at "), "reach this one at ")
+	m.cluster, _, _ = strings.Cut(said, ";")
+	m.node = m.is()
+	m.base = strings.TrimSuffix(m.url, "/engine.io/")
+	return m
+}
+
+// emits has a client emit the event x at the hub.
+func (m *member) emits(payload string) {
+	m.t.Helper()
+	_, stderr, code := execute(m.t, nil, "emit", "x", payload, "--addr", m.url)
+	require.Zero(m.t, code, stderr)
+}
+
+// hearsAt waits for a payload at all of them.
+func hearsAt(t *testing.T, payload string, all ...*member) {
+	t.Helper()
+	for _, m := range all {
+		require.Equal(t, payload, string(m.hears().Payload), "at %s", m.cluster)
+	}
+}
+
+// eventually waits for something that no output tells of.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !is(); time.Sleep(20 * time.Millisecond) {
+		require.True(t, time.Now().Before(end), what)
+	}
+}
+
+func TestThreeHubsAreThreeCommands(t *testing.T) {
+	one := joins(t, nil, nil, "--name", "one", "--metrics", "/metrics")
+	two := joins(t, nil, []string{one.cluster}, "--name", "two", "--metrics", "/metrics")
+	three := joins(t, nil, []string{one.cluster}, "--name", "three", "--metrics", "/metrics") // of two it learns from one
+	hubs := []*member{one, two, three}
+	for i, m := range hubs {
+		m.knows("2")
+		m.emits(fmt.Sprint(i))
+		hearsAt(t, fmt.Sprint(i), hubs...)
+		status, body := get(t, http.MethodGet, m.base+"/readyz", "", "")
+		require.Equal(t, http.StatusOK, status)
+		require.Equal(t, "ok\n", body)
+	}
+
+	lamp := spawn(t, nil, "connect", "--addr", one.url, "--name", "lamp", "--on", "light::*").is()
+	watch := spawn(t, nil, "nodes", "--watch", "--addr", three.url)
+	stdout, stderr, code := execute(t, nil, "nodes", "--addr", two.url)
+	require.Zero(t, code, stderr)
+	rows := strings.Split(strings.TrimSpace(stdout), "\n")
+	require.Regexp(t, `^ROLE +HUB +ID +NAME `, rows[0])
+	require.Regexp(t, `^hub +- +`+two.id[:8]+` +two `, rows[1], "who was asked comes first")
+	require.Regexp(t, `(?m)^hub +- +`+one.id[:8]+` +one `, stdout)
+	require.Regexp(t, `(?m)^hub +- +`+three.id[:8]+` +three `, stdout)
+	require.Regexp(t, `(?m)^client +one +`+lamp.id[:8]+` +lamp .* light::\*$`, stdout)
+	for _, c := range []struct{ args, want string }{
+		{"lamp light::on", lamp.id[:8] + " (lamp) gets light::on\nlistens: "},
+		{"--from lamp three x", "the hub " + three.id[:8] + " (three) gets x\nlistens: "},
+		{"hub x", "the hub gets x\nlistens: "},
+		{"lamp x", lamp.id[:8] + " (lamp) does not get x\nno-listener: "},
+	} {
+		stdout, stderr, code = execute(t, nil, append([]string{"explain", "--addr", two.url}, strings.Fields(c.args)...)...)
+		require.Zero(t, code, stderr)
+		require.True(t, strings.HasPrefix(stdout, c.want), stdout)
+	}
+	until := func(pattern string) {
+		t.Helper()
+		for {
+			line, ok := watch.next(watch.stdout)
+			require.True(t, ok)
+			if strings.Contains(line, pattern) {
+				return
+			}
+		}
+	}
+	until("lamp") // the table
+	_, body := get(t, http.MethodGet, one.base+"/metrics", "", "")
+	for _, line := range []string{
+		"mesh_hubs 2", "mesh_backplane_up 1", "mesh_hub_events_received_total 2", `mesh_nats_dropped_total{direction="in"} 0`, "mesh_nats_disconnects_total 0",
+	} {
+		require.Contains(t, body, "\n"+line+"\n")
+	}
+
+	// One is told to end, and says goodbye; one is killed, and is missed.
+	two.interrupt(syscall.SIGTERM)
+	for _, m := range []*member{one, three} {
+		m.says("another hub is gone", two.id, "closed")
+	}
+	until(" hub " + two.id[:8] + " two ")
+	require.NoError(t, three.cmd.Process.Kill())
+	one.says("another hub is gone", three.id, "silence")
+	one.emits(`"alone"`)
+	hearsAt(t, `"alone"`, one)
+	status, _ := get(t, http.MethodGet, one.base+"/readyz", "", "")
+	require.Equal(t, http.StatusOK, status)
+
+	again := joinsAt(t, nil, []string{three.cluster, one.cluster}, "--name", "again")
+	one.says("another hub has joined", again.id)
+	again.emits(`"again"`)
+	hearsAt(t, `"again"`, one, again)
+	one.interrupt(os.Interrupt)
+	again.interrupt(os.Interrupt)
+}
+
+func TestHubsOfAClusterNeedItsSecret(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(file, []byte(clusterSecret+"\n"), 0o600))
+	one := joins(t, []string{"MESH_CLUSTER_SECRET=" + clusterSecret}, nil)
+	two := joins(t, nil, []string{one.cluster}, "--cluster-secret-file", file)
+	two.emits("1")
+	hearsAt(t, "1", one, two)
+
+	for _, c := range []struct {
+		env  []string
+		args []string
+	}{
+		{[]string{"MESH_CLUSTER_SECRET=0" + clusterSecret}, nil},
+		{nil, []string{"--cluster-secret-file", file, "--cluster-name", "other"}}, // the name is part of the key
+	} {
+		stranger := begins(t, c.env, []string{anyPort, one.cluster}, c.args...)
+		stranger.says("not joined", one.cluster, errOtherSecret.Error())
+		stranger.serves().emits("2")
+		hearsAt(t, "2", stranger)
+		stranger.interrupt(os.Interrupt)
+	}
+	one.says("not joined", errTheirSecret.Error())
+	two.emits("3")
+	hearsAt(t, "3", one, two) // and never the strangers' 2
+	plain := joins(t, nil, []string{one.cluster})
+	plain.emits("4")
+	hearsAt(t, "4", plain)
+	two.emits("5")
+	hearsAt(t, "5", one, two)
+
+	// Certificates that the secret did not make.
+	cert, key := certificate(t)
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	require.NoError(t, err)
+	for _, certs := range [][]tls.Certificate{nil, {pair}} {
+		conn, err := tls.Dial("tcp", one.cluster, &tls.Config{InsecureSkipVerify: true, Certificates: certs})
+		if err == nil { // in TLS 1.3 the refusal comes with the first read
+			require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+			_, err = conn.Read(make([]byte, 1))
+			require.NoError(t, conn.Close())
+		}
+		require.ErrorContains(t, err, "remote error: tls: ")
+	}
+}
+
+// The server has no address for clients of NATS, waits for those of the others that answer, and for nobody else.
+func TestTheEmbeddedServer(t *testing.T) {
+	b := &embedded{own: anyPort, others: []string{"127.0.0.1:1", "127.0.0.1:2"}}
+	b.name, b.logger = "mesh", slog.New(slog.DiscardHandler)
+	log := &natsLog{logger: b.logger}
+	s, err := b.start(strings.Repeat("a", 32), log)
+	require.NoError(t, err)
+	defer stop(s)
+	require.Nil(t, s.Addr())
+	require.NotNil(t, s.ClusterAddr())
+	require.False(t, s.JetStreamEnabled())
+	require.Nil(t, s.MonitorAddr())
+	nc, err := nats.Connect("", nats.InProcessServer(s))
+	require.NoError(t, err)
+	defer nc.Close()
+	began := time.Now()
+	require.NoError(t, b.meet(s, nc, log))
+	require.Equal(t, 2, log.unanswered())
+	require.Less(t, time.Since(began), meetTimeout)
+}
+
+// Of nodes that are started alike on one machine, whichever is the hub is a member of the cluster.
+func TestANodeThatTakesOverFromAHubJoinsTheOthers(t *testing.T) {
+	far := joins(t, nil, nil)
+	l, err := net.Listen("tcp", anyPort)
+	require.NoError(t, err)
+	own := l.Addr().String()
+	require.NoError(t, l.Close())
+	args := []string{"start", "--on", "x", "--log-level", "info", "--cluster", own + "," + far.cluster, "--addr"}
+	first := spawn(t, nil, append(args, anyPort)...)
+	hub := first.is()
+	require.Equal(t, "the hub", hub.role)
+	second := spawn(t, nil, append(args, hub.url)...)
+	require.Equal(t, "a client of the hub", second.is().role)
+	far.emits("1")
+	require.Equal(t, "1", string(second.hears().Payload))
+
+	require.NoError(t, first.cmd.Process.Kill())
+	second.says("this node is the hub now")
+	far.says("another hub has joined") // first
+	far.says("another hub has joined")
+	far.emits("2")
+	require.Equal(t, "2", string(second.hears().Payload))
+	hearsAt(t, "1", far)
+	hearsAt(t, "2", far)
+}
+
+// hostile is a connection with a hub's cluster address that misbehaves.
+type hostile struct {
+	name string
+	do   func(c net.Conn)
+}
+
+// assault opens connections that misbehave, each several times, and returns when all were ended by the hub.
+func assault(t *testing.T, addr string, all []hostile) {
+	t.Helper()
+	const each = 5
+	type end struct {
+		name string
+		took time.Duration
+		err  error
+	}
+	ends := make(chan end)
+	for _, h := range all {
+		for range each {
+			go func() {
+				began := time.Now()
+				err := h.run(addr)
+				ends <- end{h.name, time.Since(began), err}
+			}()
+		}
+	}
+	for range each * len(all) {
+		e := <-ends
+		require.NotErrorIs(t, e.err, os.ErrDeadlineExceeded, e.name)
+		require.Less(t, e.took, 8*time.Second, e.name)
+	}
+}
+
+// run returns what the connection ended with: nil if its end was an orderly one.
+func (h hostile) run(addr string) error {
+	c, err := net.DialTimeout("tcp", addr, patience)
+	if err != nil {
+		return os.ErrDeadlineExceeded
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	h.do(c)
+	_, err = io.Copy(io.Discard, c)
+	return err
+}
+
+func sends(text string) func(net.Conn) {
+	return func(c net.Conn) { _, _ = c.Write([]byte(text)) } // it may have been ended by then
+}
+
+// What a NATS server was once brought down with, before anybody had said who he is.
+var beforeAuthentication = []hostile{
+	{"CVE-2026-27889: lengths beyond 2^63", sends("CONNECT {}\r\nRMSG $G x 18446744073709551615\r\n" + "HMSG $G x 9223372036854775808 9223372036854775808\r\n")},
+	{"CVE-2026-33218, -29785: INFO again and again", sends(strings.Repeat("INFO {}\r\n", 1000))},
+	{"secnotes 2026-16, -24: no CONNECT first", sends("RS+ $G >\r\nRMSG $G x 1\r\n1\r\nPING\r\n")},
+	{"CVE-2026-33219: a line without end", func(c net.Conn) {
+		line := []byte("CONNECT {\"x\":\"" + strings.Repeat("x", 1<<16))
+		for range 1 << 8 { // 16 MB
+			if _, err := c.Write(line); err != nil {
+				return
+			}
+		}
+	}},
+	{"a request of the web", sends("GET / HTTP/1.1\r\nHost: x\r\n\r\n")},
+	{"random bytes", sends("\x00\xff\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")},
+	{"a TLS record that never ends", sends("\x16\x03\x01\x40\x00\x01")},
+}
+
+func TestAdvisory_CVE_2026_27889_29785_33218_33219_StrangersAtTheClusterAddress(t *testing.T) {
+	one := joins(t, []string{"MESH_CLUSTER_SECRET=" + clusterSecret}, nil)
+	two := joins(t, []string{"MESH_CLUSTER_SECRET=" + clusterSecret}, []string{one.cluster})
+	assault(t, one.cluster, append(beforeAuthentication, hostile{"nothing", func(net.Conn) {}}))
+	two.emits("1")
+	hearsAt(t, "1", one, two)
+}
+
+// Without a secret, on one machine, what comes is NATS' to read.
+func TestAdvisory_CVE_2026_27889_29785_33218_33219_StrangersOnThisMachine(t *testing.T) {
+	one := joins(t, nil, nil)
+	two := joins(t, nil, []string{one.cluster})
+	assault(t, one.cluster, append(beforeAuthentication, hostile{"nothing", func(net.Conn) {}}))
+	two.emits("1")
+	hearsAt(t, "1", one, two)
+}

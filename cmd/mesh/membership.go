@@ -1,0 +1,75 @@
+package main
+
+import (
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/natsbackplane"
+)
+
+// membership is what the backplanes of the command have in common: each has a connection with a NATS server for as long as
+// the hub is a member, and shows what became of the messages.
+type membership struct {
+	name    string // of the mesh
+	logger  *slog.Logger
+	notice  func(text string, attrs ...any)
+	current atomic.Pointer[natsbackplane.Backplane]
+}
+
+// join makes a hub a member by a connection. end is called after the hub has left, or when it could not join.
+func (m *membership) join(nc *nats.Conn, hub string, receive func(from string, data []byte), end func()) (mesh.BackplaneMember, error) {
+	b := natsbackplane.New(nc, &natsbackplane.Options{Prefix: m.name, Logger: m.logger})
+	member, err := b.Join(hub, receive)
+	if err != nil {
+		end()
+		return nil, err
+	}
+	m.current.Store(b)
+	return &joined{member, end}, nil
+}
+
+// complaints puts what a connection has to say into the log, for debugging: the backplane tells of what matters.
+func (m *membership) complaints() nats.Option {
+	return nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		m.logger.Debug("mesh: nats", "error", err)
+	})
+}
+
+// joined is a membership whose connection ends with it.
+type joined struct {
+	mesh.BackplaneMember
+	end func()
+}
+
+func (j *joined) Close() error {
+	err := j.BackplaneMember.Close()
+	j.end()
+	return err
+}
+
+var (
+	natsDropped = prometheus.NewDesc("mesh_nats_dropped_total",
+		"Messages between hubs that NATS did not take (out), or that came faster than the hub took them (in).", []string{"direction"}, nil)
+	natsDisconnects = prometheus.NewDesc("mesh_nats_disconnects_total", "Connections with NATS that were lost.", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (m *membership) Describe(ch chan<- *prometheus.Desc) {
+	ch <- natsDropped
+	ch <- natsDisconnects
+}
+
+// Collect implements prometheus.Collector.
+func (m *membership) Collect(ch chan<- prometheus.Metric) {
+	var s natsbackplane.Stats
+	if b := m.current.Load(); b != nil {
+		s = b.Stats()
+	}
+	ch <- prometheus.MustNewConstMetric(natsDropped, prometheus.CounterValue, float64(s.DroppedIn), "in")
+	ch <- prometheus.MustNewConstMetric(natsDropped, prometheus.CounterValue, float64(s.DroppedOut), "out")
+	ch <- prometheus.MustNewConstMetric(natsDisconnects, prometheus.CounterValue, float64(s.Disconnects))
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+)
+
+// natsLog puts the log of the embedded NATS server into the command's. What comes again and again, because hubs call each
+// other every second or because somebody tries the address, is there once a minute, with how often it came.
+type natsLog struct {
+	logger *slog.Logger
+
+	mu     sync.Mutex
+	absent int   // of the other hubs, those that did not answer at first
+	died   error // why the server does not start
+	lines  map[string]*natsLine
+}
+
+type natsLine struct {
+	last  time.Time
+	times int // since then
+}
+
+const (
+	natsLogPause = time.Minute
+	natsLogLines = 100 // are told apart
+)
+
+// natsPeer is what the server writes in front of what concerns a connection.
+var natsPeer = regexp.MustCompile(`^(\S+) - rid:\d+ - `)
+
+// What the server writes, and what it means for a mesh. Where the server comes to write something else, its own words
+// stand in the log.
+const (
+	natsNoRoute    = "Error trying to connect to route"
+	natsHandshake  = "TLS %s handshake error"
+	natsUnverified = "TLS certificate chain and hostname of solicited routes will not be verified" // clusterTLS does it
+	natsNoClients  = "Error listening on port:"                                                    // see noPort
+	natsAlert      = "remote error: tls: bad certificate"
+)
+
+func (l *natsLog) debugs() bool { return l.logger.Enabled(context.Background(), slog.LevelDebug) }
+
+// Noticef implements server.Logger, as the others do. It is for what the server says at each start and end.
+func (l *natsLog) Noticef(format string, v ...any) { l.log(slog.LevelDebug, format, v) }
+
+func (l *natsLog) Debugf(format string, v ...any) { l.log(slog.LevelDebug, format, v) }
+
+// Tracef would have the messages.
+func (l *natsLog) Tracef(string, ...any) {}
+
+func (l *natsLog) Warnf(format string, v ...any) {
+	if !strings.HasPrefix(format, natsUnverified) {
+		l.log(slog.LevelWarn, format, v)
+	}
+}
+
+func (l *natsLog) Errorf(format string, v ...any) {
+	if strings.HasPrefix(format, natsNoRoute) {
+		l.mu.Lock()
+		l.absent++
+		l.mu.Unlock()
+	}
+	l.log(slog.LevelError, format, v)
+}
+
+// Fatalf is how the server says that it does not start. What follows from that is left to the logger.
+func (l *natsLog) Fatalf(format string, v ...any) {
+	if strings.HasPrefix(format, natsNoClients) {
+		return
+	}
+	died := errorOf(v)
+	if died == nil {
+		died = fmt.Errorf(format, v...)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.died = died
+}
+
+// fatal says why the server has not started.
+func (l *natsLog) fatal() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.died
+}
+
+// unanswered counts the other hubs that did not answer at first.
+func (l *natsLog) unanswered() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.absent
+}
+
+// note returns how often something came since it was last in the log, or 0 if it was there less than a minute ago.
+func (l *natsLog) note(what string) (times int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	line := l.lines[what]
+	if line == nil {
+		if l.lines == nil || len(l.lines) >= natsLogLines {
+			l.lines = make(map[string]*natsLine)
+		}
+		line = new(natsLine)
+		l.lines[what] = line
+	}
+	line.times++
+	if now := time.Now(); now.Sub(line.last) >= natsLogPause {
+		times, line.times, line.last = line.times, 0, now
+	}
+	return times
+}
+
+// errorOf returns the error among the arguments of a line, or nil.
+func errorOf(v []any) error {
+	for _, arg := range v {
+		if err, ok := arg.(error); ok {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *natsLog) log(level slog.Level, format string, v []any) {
+	var attrs []any
+	if peer := natsPeer.FindStringSubmatch(format); peer != nil {
+		format = format[len(peer[0]):]
+		attrs = append(attrs, "addr", peer[1])
+	}
+	times := 1
+	if level > slog.LevelDebug && !strings.HasPrefix(format, natsNoRoute) { // which has one line a hub
+		if times = l.note(format); times == 0 {
+			return
+		}
+	}
+	text := "mesh: nats: " + strings.TrimSpace(fmt.Sprintf(format, v...))
+	switch {
+	case strings.HasPrefix(format, natsNoRoute):
+		level, text = slog.LevelWarn, "mesh: another hub does not answer"
+		attrs = append(attrs, "error", errorOf(v))
+	case strings.HasPrefix(format, natsHandshake):
+		err := errorOf(v)
+		if err != nil && err.Error() == natsAlert {
+			err = errTheirSecret
+		}
+		level, text = slog.LevelWarn, "mesh: not joined with what is at the other end of a cluster connection"
+		attrs = append(attrs, "error", err)
+	}
+	if times > 1 {
+		attrs = append(attrs, "times", times)
+	}
+	l.logger.Log(context.Background(), level, text, attrs...)
+}
+
+var errTheirSecret = errors.New("it says that this hub has another secret")
