@@ -99,7 +99,7 @@ func TestCollectorShowsWhatANodeDoes(t *testing.T) {
 		<-heard
 	}
 	got := values(t, registry)
-	packet := len(`{"event":"e","payload":1}`)
+	packet := len(`{"event":"e","payload":1,"n":1}`)
 	for name, want := range map[string]float64{
 		"mesh_events_received_total": 3,
 		"mesh_events_sent_total":     3,
