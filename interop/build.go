@@ -36,6 +36,9 @@ func build(pkg string) (exe string, err error) {
 	return exe, nil
 }
 
+// BuildMesh builds the command mesh, and returns where it is until RemoveBuilds.
+func BuildMesh() (exe string, err error) { return build("./cmd/mesh") }
+
 // RemoveBuilds removes the programs that were built for this process.
 func RemoveBuilds() {
 	builds.Lock()

@@ -15,7 +15,7 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-var meshCommand = sync.OnceValues(func() (string, error) { return build("./cmd/mesh") })
+var meshCommand = sync.OnceValues(BuildMesh)
 
 // startReadme runs the README's Node program.
 func startReadme(t *testing.T, port int) *Peer {

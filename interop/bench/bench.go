@@ -112,11 +112,7 @@ type absentError struct{ error }
 func (b *bench) once(ctx context.Context, l load, srv *server) (figures, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, measureTimeout, fmt.Errorf("it took more than %v", measureTimeout))
 	defer cancel()
-	cmd, line, err := srv.command(ctx, l.kind, l.heartbeat)
-	if err != nil {
-		return figures{}, &absentError{err}
-	}
-	c, err := startChild(ctx, cmd, line)
+	c, err := l.start(ctx, srv)
 	if err != nil {
 		return figures{}, &absentError{err}
 	}
@@ -128,6 +124,18 @@ func (b *bench) once(ctx context.Context, l load, srv *server) (figures, error) 
 		}
 	}
 	return f, err
+}
+
+// start starts what is measured.
+func (l load) start(ctx context.Context, srv *server) (*child, error) {
+	if l.hubs > 0 {
+		return startCluster(ctx, l.hubs)
+	}
+	cmd, line, err := srv.command(ctx, l.kind, l.heartbeat)
+	if err != nil {
+		return nil, err
+	}
+	return startChild(ctx, cmd, line)
 }
 
 // oneLine makes an error fit into a table.

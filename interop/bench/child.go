@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/shirou/gopsutil/v4/process"
@@ -34,11 +35,36 @@ type child struct {
 	stderr tail
 	ended  chan struct{} // closed when the process is gone
 	err    error         // of the process, once ended is closed
+
+	terminate bool     // it does not care for its standard input
+	others    []*child // the other hubs of its cluster, which end with it
 }
 
 // startChild starts cmd, whose context ends it, gives it the line, if there is one, and waits until it says where it
 // listens.
 func startChild(ctx context.Context, cmd *exec.Cmd, line string) (*child, error) {
+	c, err := spawn(ctx, cmd)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.listening(ctx, line); err != nil {
+		c.end()
+		return nil, err
+	}
+	return c, nil
+}
+
+// startHub starts the command mesh, which listens where it was told to, and ends when it is told to.
+func startHub(ctx context.Context, cmd *exec.Cmd, addr string) (*child, error) {
+	c, err := spawn(ctx, cmd)
+	if err != nil {
+		return nil, err
+	}
+	c.addr, c.terminate = addr, true
+	return c, nil
+}
+
+func spawn(ctx context.Context, cmd *exec.Cmd) (*child, error) {
 	c := &child{cmd: cmd, port: make(chan int, 1), ended: make(chan struct{})}
 	cmd.Stderr = &c.stderr
 	cmd.WaitDelay = endTimeout
@@ -54,7 +80,7 @@ func startChild(ctx context.Context, cmd *exec.Cmd, line string) (*child, error)
 		return nil, err
 	}
 	go c.run(out)
-	if err := c.listening(ctx, line); err != nil {
+	if c.facts, err = process.NewProcessWithContext(ctx, int32(cmd.Process.Pid)); err != nil {
 		c.end()
 		return nil, err
 	}
@@ -62,9 +88,6 @@ func startChild(ctx context.Context, cmd *exec.Cmd, line string) (*child, error)
 }
 
 func (c *child) listening(ctx context.Context, line string) (err error) {
-	if c.facts, err = process.NewProcessWithContext(ctx, int32(c.cmd.Process.Pid)); err != nil {
-		return err
-	}
 	if line != "" {
 		_, _ = io.WriteString(c.in, line+"\n") // if it has ended, that is told below
 	}
@@ -120,9 +143,15 @@ func (c *child) why() error {
 	return fmt.Errorf("it ended (%w)", err)
 }
 
-// end ends the process and waits until it is gone.
+// end ends the processes and waits until they are gone.
 func (c *child) end() {
+	for _, other := range c.others {
+		other.end()
+	}
 	_ = c.in.Close()
+	if c.terminate {
+		_ = c.cmd.Process.Signal(syscall.SIGTERM) // fails only if it has ended
+	}
 	select {
 	case <-c.ended:
 		return
@@ -141,13 +170,21 @@ func (c *child) memory(ctx context.Context) (float64, error) {
 	return float64(m.RSS), nil
 }
 
-// cpu returns the time that the process has spent on processors, user and system together.
+// cpu returns the time that the processes have spent on processors, user and system together.
 func (c *child) cpu(ctx context.Context) (time.Duration, error) {
 	t, err := c.facts.TimesWithContext(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("the server's CPU time: %w", err)
 	}
-	return time.Duration((t.User + t.System) * float64(time.Second)), nil
+	sum := time.Duration((t.User + t.System) * float64(time.Second))
+	for _, other := range c.others {
+		d, err := other.cpu(ctx)
+		if err != nil {
+			return 0, err
+		}
+		sum += d
+	}
+	return sum, nil
 }
 
 // tail keeps the end of what was written to it.

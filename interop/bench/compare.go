@@ -12,6 +12,11 @@ const (
 	idOneOfMany = "1 of 2,000"
 )
 
+var (
+	idHubs = [3]string{"1 hub", "2 hubs", "3 hubs"}
+	idHops = [2]string{"at one hub", "one hop"}
+)
+
 var idSubscribers = [4]string{"50", "400", "2,000", "10,000"}
 
 // compare says in words how the figures relate, as far as they are there.
@@ -62,6 +67,18 @@ func (r *report) compare() []string {
 	}
 	if few, many := r.find(idOneOfFew, ourHub), r.find(idOneOfMany, ourHub); few != nil && many != nil {
 		say("mesh, %s: a delivery takes %s times the server's CPU with %s", r.load(idOneOfMany), ratio(many.CPU, few.CPU), r.load(idOneOfFew))
+	}
+	if one := r.find(idHubs[0], ourCluster); one != nil {
+		for _, id := range idHubs[1:] {
+			if n := r.find(id, ourCluster); n != nil {
+				say("cluster, %s: %s times the deliveries for each second of the hubs' CPU time that 1 hub makes, and %s times as many a second",
+					r.load(id), ratio(one.CPU, n.CPU), ratio(n.PerSecond, one.PerSecond))
+			}
+		}
+	}
+	if here, there := r.find(idHops[0], ourCluster), r.find(idHops[1], ourCluster); here != nil && there != nil {
+		say("hop: from one hub to the other an event takes %s µs longer than at one hub (p50), %s µs (p99)",
+			number(there.P50-here.P50), number(there.P99-here.P99))
 	}
 	return lines
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bigcompany/mesh/interop"
 	"github.com/bigcompany/mesh/interop/loadgen"
 )
 
@@ -35,6 +36,7 @@ var errOurs = errors.New("a server of this project failed")
 type flags struct {
 	only  []string
 	runs  int
+	hubs  bool
 	quick bool
 	json  bool
 }
@@ -61,7 +63,9 @@ survive. Who sends to many is at most 1,000 messages ahead of the slowest receiv
 50 at the Node hub, which sends nothing before it has dealt with all that it read.
 
 Scenarios, for --only:
-` + describeScenarios() + `
+` + describeScenarios(scenarios(full)) + `
+And with --cluster, which starts the command mesh, once for each hub:
+` + describeScenarios(clusterScenario(full)) + `
 The result goes to standard output, progress to standard error. The exit status is
 not zero if a server of this project failed; that of a peer is only reported.`,
 		Example: `  go run ./interop/bench
@@ -75,6 +79,7 @@ not zero if a server of this project failed; that of a peer is only reported.`,
 	}
 	cmd.Flags().StringSliceVar(&f.only, "only", nil, "run these `scenarios` only, separated by commas")
 	cmd.Flags().IntVar(&f.runs, "runs", 3, "measure each server `N` times")
+	cmd.Flags().BoolVar(&f.hubs, "cluster", false, "measure hubs of this project that are joined, and nothing else")
 	cmd.Flags().BoolVar(&f.quick, "quick", false, "make everything small: a test of this program, not of the servers")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON, with the figures of each run")
 	cmd.SetHelpCommand(&cobra.Command{Hidden: true})
@@ -99,7 +104,12 @@ func (f *flags) bench(ctx context.Context, stdout, stderr io.Writer) error {
 	if f.quick {
 		size = quick
 	}
-	chosen, err := choose(scenarios(size), f.only)
+	all := scenarios(size)
+	if f.hubs {
+		all = clusterScenario(size)
+		defer interop.RemoveBuilds()
+	}
+	chosen, err := choose(all, f.only)
 	if err != nil {
 		return err
 	}
@@ -146,9 +156,9 @@ func choose(all []scenario, names []string) ([]scenario, error) {
 }
 
 // describeScenarios is for the help.
-func describeScenarios() string {
+func describeScenarios(all []scenario) string {
 	var b strings.Builder
-	for _, s := range scenarios(full) {
+	for _, s := range all {
 		fmt.Fprintf(&b, "  %-9s%s\n", s.name, s.title)
 	}
 	return b.String()

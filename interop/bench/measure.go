@@ -155,7 +155,7 @@ type interest struct {
 
 func (s sizes) measureMesh(in interest) func(context.Context, *child, loadgen.Target) (figures, error) {
 	return func(ctx context.Context, c *child, t loadgen.Target) (figures, error) {
-		crowd, err := loadgen.Open(ctx, t, loadgen.Options{Connections: in.peers + 1, First: in.first})
+		crowd, err := loadgen.Open(ctx, t, loadgen.Options{Connections: in.peers + 1, Also: c.also(t), First: in.first})
 		if err != nil {
 			return figures{}, err
 		}
@@ -170,6 +170,17 @@ func (s sizes) measureMesh(in interest) func(context.Context, *child, loadgen.Ta
 			})
 		})
 	}
+}
+
+// measureHop has the two peers at two hubs, if there are two.
+func (s sizes) measureHop(ctx context.Context, c *child, t loadgen.Target) (figures, error) {
+	in := interest{peers: 1, subscribers: 1}
+	crowd, err := loadgen.Open(ctx, t, loadgen.Options{Connections: 2, Also: c.also(t), First: in.first})
+	if err != nil {
+		return figures{}, err
+	}
+	defer crowd.Close()
+	return underLoad(ctx, c, func() (loadgen.Rate, error) { return crowd.OneAtATime(ctx, s.hops, in.event) })
 }
 
 // event is a packet as a client of the original mesh sends it, which repeats its event table and credentials each time.

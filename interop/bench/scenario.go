@@ -28,6 +28,8 @@ type sizes struct {
 	meshAhead      int    // deliveries that the publisher may be ahead of them, beside ahead: what so many wait for is memory
 	meshPatience   time.Duration
 	nodeAhead      int // ahead, for Node hubs
+	spread         int // subscribers of a cluster, over all its hubs
+	hops           int // messages one at a time, from hub to hub
 	few, many      int // peers, of which one subscribes
 	oneDeliveries  int
 	patterns       int // that each subscriber has for itself
@@ -38,6 +40,7 @@ var full = sizes{
 	receivers: 500, deliveries: 2_000_000, ahead: 1_000, patience: 10 * time.Second,
 	busy: 64, warmUp: 500 * time.Millisecond, echo: 3 * time.Second, connect: 3 * time.Second,
 	subscribers: [4]int{50, 400, 2_000, 10_000}, meshDeliveries: 16_000_000, meshAhead: 4_000_000, meshPatience: 20 * time.Second, nodeAhead: 50,
+	spread: 600, hops: 5_000,
 	few: 2, many: 2_000, oneDeliveries: 1_000_000, patterns: 100,
 }
 
@@ -46,6 +49,7 @@ var quick = sizes{
 	receivers: 10, deliveries: 2_000, ahead: 20, patience: 5 * time.Second,
 	busy: 4, warmUp: 20 * time.Millisecond, echo: 100 * time.Millisecond, connect: 100 * time.Millisecond,
 	subscribers: [4]int{5, 10, 20, 40}, meshDeliveries: 2_000, meshAhead: 2_000, meshPatience: 5 * time.Second, nodeAhead: 10,
+	spread: 12, hops: 50,
 	few: 2, many: 20, oneDeliveries: 500, patterns: 10,
 }
 
@@ -69,6 +73,7 @@ type load struct {
 	servers   []*server
 	kind      kind
 	conns     int           // connections at a time
+	hubs      int           // that are joined; 0 where the server is one process
 	heartbeat time.Duration // 0 is the server's default
 	measure   func(ctx context.Context, c *child, t loadgen.Target) (figures, error)
 }
@@ -119,6 +124,42 @@ func scenarios(s sizes) []scenario {
 		})
 	}
 	return []scenario{idle, fanout, echo, connect, meshScenario(s)}
+}
+
+// clusterScenario compares hubs that are joined with one that is alone. What they deliver, and to how many, is the same.
+func clusterScenario(s sizes) []scenario {
+	spread := scenario{
+		name:    "cluster",
+		title:   fmt.Sprintf("1 peer emits an event of one name to %s that listen to it, spread over the hubs, by WebSocket", thousands(s.spread)),
+		columns: []column{colDeliveries, colDeliveryRate, colDeliveryCPU},
+		main:    colDeliveryRate,
+	}
+	hop := scenario{
+		name:    "hop",
+		title:   "1 peer emits one event at a time to 1 that listens, by WebSocket",
+		columns: []column{colP50, colP99, colDeliveryCPU},
+		main:    colP50,
+	}
+	for i, n := range []int{1, 2, 3} {
+		spread.loads = append(spread.loads, load{
+			id: idHubs[i], title: hubsTitle(n), servers: []*server{ourCluster}, hubs: n, conns: s.spread + 1,
+			measure: s.measureMesh(interest{peers: s.spread, subscribers: s.spread, deliveries: s.meshDeliveries, ahead: s.ahead}),
+		})
+	}
+	for i, n := range []int{1, 2} {
+		hop.loads = append(hop.loads, load{
+			id: idHops[i], title: []string{"both at one hub", "from one hub to the other"}[i], servers: []*server{ourCluster}, hubs: n, conns: 2,
+			measure: s.measureHop,
+		})
+	}
+	return []scenario{spread, hop}
+}
+
+func hubsTitle(n int) string {
+	if n == 1 {
+		return "1 hub, alone"
+	}
+	return fmt.Sprintf("%d hubs, joined", n)
 }
 
 func meshScenario(s sizes) scenario {

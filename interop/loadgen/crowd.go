@@ -21,6 +21,8 @@ type Options struct {
 	Connections int
 	// Parallel is how many handshakes are under way at a time. Default: 8.
 	Parallel int
+	// Also are further servers, of the same kind as Open's target: the sessions go to that and to these in turn.
+	Also []Target
 	// First returns the text messages that connection i, from 0, sends first. Default: none.
 	First func(i int) []string
 }
@@ -76,6 +78,7 @@ func Open(ctx context.Context, t Target, o Options) (*Crowd, error) {
 		o.Parallel = defaultParallel
 	}
 	c := &Crowd{conns: make([]*conn, o.Connections), broken: make(chan struct{}), stop: make(chan struct{})}
+	targets := append([]Target{t}, o.Also...)
 	var opening sync.WaitGroup
 	var next atomic.Int64
 	var failed atomic.Pointer[error]
@@ -88,7 +91,7 @@ func Open(ctx context.Context, t Target, o Options) (*Crowd, error) {
 				}
 				err := ctx.Err()
 				if err == nil {
-					err = c.join(ctx, t, i, o.First)
+					err = c.join(ctx, targets[i%len(targets)], i, o.First)
 				}
 				if err != nil {
 					err = fmt.Errorf("loadgen: connection %d of %d: %w", i+1, o.Connections, err)

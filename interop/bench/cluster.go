@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/bigcompany/mesh/interop"
+	"github.com/bigcompany/mesh/interop/loadgen"
+)
+
+// ourCluster is hubs of the command mesh, joined as its --cluster joins them.
+var ourCluster = &server{name: "this project", ours: true, revision: 3}
+
+// startCluster starts so many hubs, each in a process of its own. The first has the others.
+func startCluster(ctx context.Context, hubs int) (c *child, err error) {
+	exe, err := interop.BuildMesh()
+	if err != nil {
+		return nil, err
+	}
+	serve, join, err := freeAddresses(ctx, hubs)
+	if err != nil {
+		return nil, err
+	}
+	var all []*child
+	defer func() {
+		if err != nil {
+			for _, c := range all {
+				c.end()
+			}
+		}
+	}()
+	for i := range hubs {
+		args := []string{"listen", "--addr", serve[i]}
+		if hubs > 1 {
+			own := append([]string{join[i]}, join[:i]...)
+			args = append(args, "--cluster", strings.Join(append(own, join[i+1:]...), ","))
+		}
+		hub, err := startHub(ctx, exec.CommandContext(ctx, exe, args...), serve[i])
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, hub)
+	}
+	for _, hub := range all {
+		if err = hub.ready(ctx); err != nil {
+			return nil, err
+		}
+	}
+	all[0].others = all[1:]
+	return all[0], nil
+}
+
+// freeAddresses returns addresses that were free a moment ago.
+func freeAddresses(ctx context.Context, n int) (serve, join []string, err error) {
+	for range 2 * n {
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, nil, err
+		}
+		defer func() { _ = l.Close() }()
+		serve = append(serve, l.Addr().String())
+	}
+	return serve[:n], serve[n:], nil
+}
+
+// also returns where the other hubs are.
+func (c *child) also(t loadgen.Target) (targets []loadgen.Target) {
+	for _, other := range c.others {
+		t.Host = other.addr
+		targets = append(targets, t)
+	}
+	return targets
+}
+
+// ready waits until a hub reaches the others.
+func (c *child) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("it was not ready within %v", startTimeout))
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.addr+"/readyz", nil)
+		if err != nil {
+			return err
+		}
+		if resp, err := http.DefaultClient.Do(req); err == nil {
+			_ = resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-c.ended:
+			return c.why()
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
