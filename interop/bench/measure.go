@@ -150,6 +150,7 @@ type interest struct {
 	subscribers int // of the peers
 	deliveries  int
 	ahead       int // messages
+	rate        int // messages a second; 0 for as many as they take
 	patterns    int // that each subscriber has besides; if there are any, it subscribes by pattern
 }
 
@@ -166,6 +167,7 @@ func (s sizes) measureMesh(in interest) func(context.Context, *child, loadgen.Ta
 				Receivers:  in.subscribers,
 				Deliveries: in.deliveries,
 				Ahead:      in.ahead,
+				Rate:       float64(in.rate),
 				Timeout:    s.meshPatience,
 			})
 		})

@@ -29,10 +29,12 @@ type sizes struct {
 	meshPatience   time.Duration
 	nodeAhead      int // ahead, for Node hubs
 	spread         int // subscribers of a cluster, over all its hubs
-	hops           int // messages one at a time, from hub to hub
-	few, many      int // peers, of which one subscribes
-	oneDeliveries  int
-	patterns       int // that each subscriber has for itself
+	// Deliveries of a cluster in all, when it gets events as fast as it takes them, and what else it gets them at.
+	spreadDeliveries, spreadRate, spreadSeconds int
+	hops                                        int // messages one at a time, from hub to hub
+	few, many                                   int // peers, of which one subscribes
+	oneDeliveries                               int
+	patterns                                    int // that each subscriber has for itself
 }
 
 var full = sizes{
@@ -40,7 +42,7 @@ var full = sizes{
 	receivers: 500, deliveries: 2_000_000, ahead: 1_000, patience: 10 * time.Second,
 	busy: 64, warmUp: 500 * time.Millisecond, echo: 3 * time.Second, connect: 3 * time.Second,
 	subscribers: [4]int{50, 400, 2_000, 10_000}, meshDeliveries: 16_000_000, meshAhead: 4_000_000, meshPatience: 20 * time.Second, nodeAhead: 50,
-	spread: 600, hops: 5_000,
+	spread: 600, spreadDeliveries: 30_000_000, spreadRate: 5_000, spreadSeconds: 5, hops: 5_000,
 	few: 2, many: 2_000, oneDeliveries: 1_000_000, patterns: 100,
 }
 
@@ -49,7 +51,7 @@ var quick = sizes{
 	receivers: 10, deliveries: 2_000, ahead: 20, patience: 5 * time.Second,
 	busy: 4, warmUp: 20 * time.Millisecond, echo: 100 * time.Millisecond, connect: 100 * time.Millisecond,
 	subscribers: [4]int{5, 10, 20, 40}, meshDeliveries: 2_000, meshAhead: 2_000, meshPatience: 5 * time.Second, nodeAhead: 10,
-	spread: 12, hops: 50,
+	spread: 12, spreadDeliveries: 2_000, spreadRate: 200, spreadSeconds: 1, hops: 50,
 	few: 2, many: 20, oneDeliveries: 500, patterns: 10,
 }
 
@@ -140,11 +142,17 @@ func clusterScenario(s sizes) []scenario {
 		columns: []column{colP50, colP99, colDeliveryCPU},
 		main:    colP50,
 	}
-	for i, n := range []int{1, 2, 3} {
-		spread.loads = append(spread.loads, load{
-			id: idHubs[i], title: hubsTitle(n), servers: []*server{ourCluster}, hubs: n, conns: s.spread + 1,
-			measure: s.measureMesh(interest{peers: s.spread, subscribers: s.spread, deliveries: s.meshDeliveries, ahead: s.ahead}),
-		})
+	for _, rate := range []int{0, s.spreadRate} {
+		for i, n := range []int{1, 2, 3} {
+			in := interest{peers: s.spread, subscribers: s.spread, deliveries: s.spreadDeliveries, ahead: s.ahead, rate: rate}
+			l := load{id: idFastHubs[i], title: hubsTitle(n) + ", as many as they take", servers: []*server{ourCluster}, hubs: n, conns: s.spread + 1}
+			if rate > 0 {
+				in.deliveries = rate * s.spread * s.spreadSeconds
+				l.id, l.title = idHubs[i], fmt.Sprintf("%s, %s events/s", hubsTitle(n), thousands(rate))
+			}
+			l.measure = s.measureMesh(in)
+			spread.loads = append(spread.loads, l)
+		}
 	}
 	for i, n := range []int{1, 2} {
 		hop.loads = append(hop.loads, load{

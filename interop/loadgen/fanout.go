@@ -20,6 +20,8 @@ type FanOutOptions struct {
 	Deliveries int
 	// Ahead is how many messages the publisher may be ahead of the slowest receiver. Default: 1,000.
 	Ahead int
+	// Rate is how many messages a second are published, 10 ms' worth at a time. 0 means as many as Ahead lets.
+	Rate float64
 	// Timeout ends the load too: a slow server is measured by what it has delivered by then. Default: 1 minute.
 	Timeout time.Duration
 }
@@ -159,9 +161,20 @@ func (f *fanOut) publish(ctx context.Context, o FanOutOptions, n int) error {
 	messages := (o.Deliveries + receivers - 1) / receivers
 	sent := 0
 	var buf []byte
+	began := time.Now()
 	for {
-		room := min(o.Ahead-(sent-f.slowest()), messages-sent)
-		if room >= min(o.Ahead/4+1, messages-sent) && room > 0 {
+		room, least := min(o.Ahead-(sent-f.slowest()), messages-sent), min(o.Ahead/4+1, messages-sent)
+		if o.Rate > 0 && sent < messages {
+			due := int(o.Rate*rateTick.Seconds()) * int(1+time.Since(began)/rateTick)
+			if due <= sent {
+				if err := f.pause(ctx, rateTick-time.Since(began)%rateTick); err != nil {
+					return err
+				}
+				continue
+			}
+			room, least = min(room, due-sent), 1
+		}
+		if room >= least && room > 0 {
 			buf = buf[:0]
 			for range room {
 				buf = appendFrame(buf, '4', o.Message(n+sent))
@@ -193,5 +206,22 @@ func (f *fanOut) publish(ctx context.Context, o FanOutOptions, n int) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
+	}
+}
+
+// rateTick is how often messages are published at a rate.
+const rateTick = 10 * time.Millisecond
+
+// pause waits for the next messages to be due.
+func (f *fanOut) pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-f.crowd.broken:
+		return f.crowd.Err()
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }

@@ -25,7 +25,7 @@ func (c *Crowd) OneAtATime(ctx context.Context, count int, message func(n int) s
 	for i := range count {
 		f.wakeAt.Store(int64(i + 1))
 		sent := time.Since(f.start)
-		if _, err := c.conns[0].tcp.Write(appendFrame(nil, '4', message(n+i))); err != nil {
+		if _, err := c.conns[0].socket.Write(appendFrame(nil, '4', message(n+i))); err != nil {
 			return Rate{}, fmt.Errorf("loadgen: publish: %w", err)
 		}
 		if err := f.arrived(ctx); err != nil {
