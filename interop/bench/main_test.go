@@ -59,8 +59,19 @@ func bound(t *testing.T) context.Context {
 
 func TestQuickRunMeasuresEveryServerInEveryScenario(t *testing.T) {
 	interop.Need(t, "node", "npm")
+	requireMeasures(t, scenarios(quick))
+}
+
+func TestQuickRunMeasuresHubsThatAreJoined(t *testing.T) {
+	interop.Need(t, "go")
+	requireMeasures(t, clusterScenario(quick), "--cluster")
+}
+
+// requireMeasures runs scenarios small.
+func requireMeasures(t *testing.T, want []scenario, args ...string) {
+	t.Helper()
 	var stdout, stderr bytes.Buffer
-	status := run(bound(t), []string{"--quick", "--runs", "1", "--json"}, strings.NewReader(""), &stdout, &stderr)
+	status := run(bound(t), append(args, "--quick", "--runs", "1", "--json"), strings.NewReader(""), &stdout, &stderr)
 	t.Log(stderr.String())
 	require.Zero(t, status)
 
@@ -69,9 +80,7 @@ func TestQuickRunMeasuresEveryServerInEveryScenario(t *testing.T) {
 	decoder.DisallowUnknownFields()
 	require.NoError(t, decoder.Decode(&got))
 	require.NotEmpty(t, got.Machine.Go)
-	require.NotEmpty(t, got.Machine.Node)
 	require.NotEmpty(t, got.Ratios)
-	want := scenarios(quick)
 	require.Len(t, got.Scenarios, len(want))
 	for i, s := range want {
 		require.Equal(t, s.name, got.Scenarios[i].Name)

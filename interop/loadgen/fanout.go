@@ -106,7 +106,8 @@ func (f *fanOut) nudge() {
 // warmUp publishes one message at a time until one has reached every receiver, so that all of them are known to the
 // server. It returns how many it took.
 func (f *fanOut) warmUp(ctx context.Context, o FanOutOptions) (n int, err error) {
-	const tries, each = 10, 2 * time.Second
+	const tries, most = 12, 2 * time.Second
+	each := 100 * time.Millisecond // hubs that are joined may take a moment to know all receivers
 	for n = range tries {
 		f.reset()
 		f.wakeAt.Store(int64(o.Receivers))
@@ -114,6 +115,7 @@ func (f *fanOut) warmUp(ctx context.Context, o FanOutOptions) (n int, err error)
 			return n, fmt.Errorf("loadgen: publish: %w", err)
 		}
 		until := time.After(each)
+		each = min(2*each, most)
 		for waiting := true; waiting && f.total.Load() < int64(o.Receivers); {
 			select {
 			case <-f.wake:
@@ -126,10 +128,24 @@ func (f *fanOut) warmUp(ctx context.Context, o FanOutOptions) (n int, err error)
 			}
 		}
 		if f.slowest() >= 1 {
-			return n + 1, nil
+			if n > 0 { // what was published before may still be under way to some
+				err = f.calm(ctx)
+			}
+			return n + 1, err
 		}
 	}
 	return n, fmt.Errorf("loadgen: none of %d messages reached all %d receivers; the last one reached %d", tries, o.Receivers, f.total.Load())
+}
+
+// calm waits until nothing has come for a moment.
+func (f *fanOut) calm(ctx context.Context) error {
+	for before := int64(-1); before != f.total.Load(); {
+		before = f.total.Load()
+		if err := f.pause(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // reset counts anew.
@@ -162,6 +178,7 @@ func (f *fanOut) publish(ctx context.Context, o FanOutOptions, n int) error {
 	sent := 0
 	var buf []byte
 	began := time.Now()
+	f.wakeAt.Store(int64(messages * receivers))
 	for {
 		room, least := min(o.Ahead-(sent-f.slowest()), messages-sent), min(o.Ahead/4+1, messages-sent)
 		if o.Rate > 0 && sent < messages {
@@ -187,6 +204,9 @@ func (f *fanOut) publish(ctx context.Context, o FanOutOptions, n int) error {
 		}
 		outstanding := sent*receivers - int(f.total.Load())
 		if outstanding <= 0 && sent == messages {
+			if f.last.Load() < int64(began.Sub(f.start)) { // its receiver is about to note it
+				f.last.Store(int64(time.Since(f.start)))
+			}
 			return nil
 		}
 		// Woken when a part of what is under way has come, and at the latest when all of it has.
