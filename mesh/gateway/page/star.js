@@ -1,18 +1,19 @@
 // The star as a picture: the hub in the middle, the others left and right of it, each in a row of its own, so that no
 // label lies on another.
 
-import { $, say, visible } from './dom.js'
+import { $, paced, say, visible } from './dom.js'
 import { kind, session } from './nodes.js'
 import { matches } from './names.js'
 
 const GLOW = 700 // milliseconds for which an edge is lit
 const BATCH = 50 // events of different kinds that are looked at between two pictures
+const LOOK = 5 // milliseconds for that
 
 export function drawStar (nodes) {
   const svg = $('star').querySelector('svg')
   const edges = new Map() // by node: its line, and when the light goes out
   let passing = new Map() // events since the last picture
-  let frame = 0
+  const soon = paced(light)
   let width = 0
   let drawn = ''
 
@@ -27,7 +28,7 @@ export function drawStar (nodes) {
     // pass lights the edges that an event takes: from its sender, and to those that listen to it.
     pass (event, from) {
       if (passing.size < BATCH) passing.set(from + ' ' + event, { event, from })
-      if (!frame) frame = requestAnimationFrame(light)
+      soon()
     }
   }
 
@@ -119,11 +120,12 @@ export function drawStar (nodes) {
   }
 
   function light () {
-    frame = 0
     const lit = new Map()
+    const until = performance.now() + LOOK // patterns are the nodes' own, and some take long
     for (const { event, from } of passing.values()) {
       for (const n of nodes.shown) {
-        if (n.id !== from && !lit.has(n.id) && n.interests.some(p => matches(String(p), event))) lit.set(n.id, 'out')
+        if (performance.now() > until) break
+        if (n.id !== from && edges.has(n.id) && !lit.has(n.id) && n.interests.some(p => matches(String(p), event))) lit.set(n.id, 'out')
       }
       lit.set(from, 'in')
     }
