@@ -116,7 +116,7 @@ func TestPage(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, visitor){
 		"of a Go hub": testPageOfAGoHub, "of a hub with auth": testPageAsksForUserAndPassword, "of a hub that restarts": testPageReturnsToItsHub,
 		"of a hub with a token": testPageTakesAToken,
-		"under attack":          testPageUnderAttack, "of a hub with many watchers": testPageAmongManyWatchers,
+		"under attack":          testPageUnderAttack, "of another name": testPageOfAnotherName, "of a hub with many watchers": testPageAmongManyWatchers,
 		"of a hub with permissions": testPageSaysWhatItMayNot,
 		"on a Node hub":             testPageOnANodeHub, "fits": testPageFitsEveryWidth, "by keyboard": testPageByKeyboard,
 		"its JSON and patterns": testPageTellsWhereJSONIsWrong,
@@ -446,6 +446,23 @@ func testPageUnderAttack(t *testing.T, v visitor) {
 	page.click(t, "Emit")
 	page.see(t, "#stream li", "mine")
 	require.Regexp(t, `mine\s+from this page\s+no payload`, strings.Join(page.rows(t), "\n"))
+}
+
+// testPageOfAnotherName is on a site whose name stands for the visitor's machine: what it loads there is the hub's, and could
+// be the site's.
+func testPageOfAnotherName(t *testing.T, v visitor) {
+	var log bytes.Buffer // read when the hub has ended
+	hub := startGoHub(t, mesh.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	at := strings.Replace(hub.Addr(), "127.0.0.1", "site.example", 1)
+	page := v.visit(t, "http://"+at, nil)
+	page.see(t, "#detail", "failed: the hub answered 403.")
+	page.run(t, "await page.waitForFunction(() => /^Attempt [3-9]/.test(document.getElementById('detail').textContent))")
+	require.JSONEq(t, "1006", string(page.run(t, `return page.evaluate(() => new Promise(done => {
+		new WebSocket('ws://' + location.host + '/engine.io/?EIO=3&transport=websocket').onclose = e => done(e.code)
+	}))`)), "nor by a WebSocket")
+	require.Zero(t, hub.Stats().Peers)
+	require.NoError(t, hub.Close())
+	require.Contains(t, log.String(), "host="+at)
 }
 
 func testPageSaysWhatItMayNot(t *testing.T, v visitor) {

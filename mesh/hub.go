@@ -28,6 +28,7 @@ type hub struct {
 	interest index[*peer]
 	roster   roster
 	refusals refusals
+	rebounds tally     // pages that were refused; see rebound
 	routings sync.Pool // of *routing
 	numbers  numbers
 
@@ -113,6 +114,8 @@ func (h *hub) serveOwn(w http.ResponseWriter, r *http.Request) {
 	}
 	rest, ok := strings.CutPrefix(r.URL.Path, h.path)
 	switch {
+	case ok && (rest == "" || rest[0] == '/') && h.rebound(r):
+		http.Error(w, "Forbidden", http.StatusForbidden)
 	case ok && (rest == "" || rest[0] == '/'):
 		h.server.ServeHTTP(w, r)
 	case h.browsers.has(r.URL.Path):
