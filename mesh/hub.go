@@ -64,6 +64,9 @@ func newHub(o Options, addr address) *hub {
 // hubOf makes the hub that a node is, or becomes.
 func hubOf(n *Node, path string) *hub {
 	o := &n.opts
+	if o.Authorize == nil && (o.User != "" || o.Token != "") {
+		o.Logger.Warn("mesh: this hub admits everybody: User and Token are what a client presents, Authorize is what a hub asks")
+	}
 	h := &hub{node: n, name: o.Name, path: path, browsers: newForBrowsers(path, !o.NoPage)}
 	h.roster.since = time.Now()
 	h.routings.New = func() any { return new(routing) }
