@@ -28,6 +28,7 @@ type hub struct {
 	interest index[*peer]
 	roster   roster
 	refusals refusals
+	guesses  tally     // credentials that were refused
 	rebounds tally     // pages that were refused; see rebound
 	routings sync.Pool // of *routing
 	numbers  numbers

@@ -3,6 +3,7 @@ package mesh_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -63,4 +64,16 @@ func TestAHubWithoutAuthorizeSaysSo(t *testing.T) {
 	require.NoError(t, hub.Close())
 	eventually(t, "it takes over", func() bool { return heir.Role() == mesh.Hub })
 	require.Contains(t, logs.String(), "admits everybody")
+}
+
+func TestAFloodOfGuessesIsALineASecond(t *testing.T) {
+	var logs logBuffer
+	hub := listen(t, mesh.Options{Authorize: mesh.Pair("ann", "s3cret"), Logger: logs.logger()})
+	start := time.Now()
+	for range 50 {
+		_, err := mesh.Connect(testContext(t), &mesh.Options{Addr: hub.URL(), User: "ann", Password: "gu3ss"})
+		require.ErrorAs(t, err, new(*mesh.AuthError))
+	}
+	require.EqualValues(t, 50, hub.Stats().Refusals)
+	require.LessOrEqual(t, strings.Count(logs.String(), "mesh: peer refused"), 1+int(time.Since(start)/time.Second))
 }
