@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -115,6 +116,7 @@ func TestPage(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, visitor){
 		"of a Go hub": testPageOfAGoHub, "of a hub with auth": testPageAsksForUserAndPassword, "of a hub that restarts": testPageReturnsToItsHub,
 		"of a hub with a token":       testPageTakesAToken,
+		"under attack":                testPageUnderAttack,
 		"of a hub with many watchers": testPageAmongManyWatchers,
 		"of several hubs":             testPageOfSeveralHubs, "of a hub that is replaced": testPageReturnsToAHubThatWasReplaced,
 		"of large hubs": testPageOfLargeHubs, "of hubs that come and go": testPageFollowsNodesFromHubToHub,
@@ -384,6 +386,86 @@ func testPageAmongManyWatchers(t *testing.T, v visitor) {
 	page.see(t, "#list-title", "258 nodes")
 	startGoClient(t, hub.port(t), mesh.Options{})
 	page.see(t, "#list-title", "259 nodes")
+}
+
+// testPageUnderAttack: what others send keeps the page from nothing, and nobody is taken for somebody else.
+func testPageUnderAttack(t *testing.T, v visitor) {
+	hub := startGoHub(t, mesh.Options{})
+	page := v.visit(t, "http://"+hub.Addr(), nil)
+	page.see(t, "#state", "Connected, websocket")
+	page.run(t, "await page.locator('#list-title').click()")
+
+	// As many as come and go, it draws them when there is time.
+	page.run(t, `await page.evaluate(() => {
+		window.drawn = 0
+		new MutationObserver(() => window.drawn++).observe(document.querySelector('#explain-to'), { childList: true })
+	})`)
+	const joining = 250
+	crowd, err := loadgen.Open(t.Context(), loadgen.Target{Host: hub.Addr(), Path: "/engine.io/", Revision: 3}, loadgen.Options{
+		Connections: joining,
+		First: func(i int) []string {
+			table := fmt.Sprintf(`{"mesh::%s%d":{}}`, strings.Repeat("**::a::", 4), i) // the longest that all of them may have
+			return []string{fmt.Sprintf(`{"event":"handshake","eventTable":%s,"headers":{"mesh":{"v":1,"key":"%032d","name":"%d"}}}`, table, i, i)}
+		},
+	})
+	require.NoError(t, err)
+	defer crowd.Close()
+	page.see(t, "#list-title", fmt.Sprintf("%d nodes", joining+2))
+	var drawn int
+	require.NoError(t, json.Unmarshal(page.run(t, "return page.evaluate(() => drawn)"), &drawn))
+	require.Less(t, drawn, joining/3, "not for each of them")
+
+	// Events come faster than they can be shown, and names that take long to compare: buttons work all the same.
+	flood := startGoClient(t, hub.port(t), mesh.Options{Name: "this page"})
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+				_ = flood.Emit(strings.Repeat("a::", 31)+fmt.Sprint(i%100), i) // what has no room is not sent
+				if i%100 == 0 {
+					_ = flood.Flush(t.Context())
+				}
+			}
+		}
+	})
+	for range 3 {
+		page.click(t, "Pause")
+		page.see(t, "#stream-text", "Paused; ")
+		page.click(t, "Resume")
+	}
+	close(stop)
+	wg.Wait()
+	page.click(t, "Clear")
+
+	// Names are the nodes' own choice.
+	require.NoError(t, flood.Emit("greeting", 1))
+	require.NoError(t, hub.Emit("greeting", 2))
+	page.see(t, "#stream li", "from this page "+flood.ID()[:8])
+	page.fill(t, "#emit", "Event", "mine")
+	page.click(t, "Emit")
+	page.see(t, "#stream li", "mine")
+	require.Regexp(t, `mine\s+from this page\s+no payload`, strings.Join(page.rows(t), "\n"))
+}
+
+// testPageOfAnotherName is on a site whose name stands for the visitor's machine: what it loads there is the hub's, and could
+// be the site's.
+func testPageOfAnotherName(t *testing.T, v visitor) {
+	var log bytes.Buffer // read when the hub has ended
+	hub := startGoHub(t, mesh.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	at := strings.Replace(hub.Addr(), "127.0.0.1", "site.example", 1)
+	page := v.visit(t, "http://"+at, nil)
+	page.see(t, "#detail", "failed: the hub answered 403.")
+	page.run(t, "await page.waitForFunction(() => /^Attempt [3-9]/.test(document.getElementById('detail').textContent))")
+	require.JSONEq(t, "1006", string(page.run(t, `return page.evaluate(() => new Promise(done => {
+		new WebSocket('ws://' + location.host + '/engine.io/?EIO=3&transport=websocket').onclose = e => done(e.code)
+	}))`)), "nor by a WebSocket")
+	require.Zero(t, hub.Stats().Peers)
+	require.NoError(t, hub.Close())
+	require.Contains(t, log.String(), "host="+at)
 }
 
 func testPageSaysWhatItMayNot(t *testing.T, v visitor) {

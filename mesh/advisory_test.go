@@ -437,6 +437,41 @@ func TestAdvisory_CVE_2019_13611_PagesOfOtherOriginsAreRefused(t *testing.T) {
 	}
 }
 
+// TestPagesCannotReachAHubByANameOfTheirOwn: a site can have its name stand for 127.0.0.1 once its page is loaded, and the
+// hub is then the page's own server.
+func TestPagesCannotReachAHubByANameOfTheirOwn(t *testing.T) {
+	var log logBuffer
+	own := listen(t, mesh.Options{Addr: "127.0.0.1:0", Logger: log.logger()})
+	proxied := listen(t, mesh.Options{Addr: "127.0.0.1:0", AllowedOrigins: []string{"https://Mesh.example.com/"}})
+	for _, c := range []struct {
+		hub          *mesh.Node
+		host, origin string
+		ok           bool
+	}{
+		{own, "evil.example:8888", "http://evil.example:8888", false}, {own, "evil.example", "http://evil.example", false},
+		{own, "evil.example.", "http://evil.example.", false}, {own, "127.0.0.1.evil.example", "http://127.0.0.1.evil.example", false},
+		{own, "mesh.example.com", "", true}, // a Go client, through a proxy
+		{own, "localhost:1", "http://localhost:1", true}, {own, "LocalHost", "http://LocalHost", true}, {own, "a.localhost", "http://a.localhost", true},
+		{own, "thishost:8888", "http://thishost:8888", true}, {own, "[::1]:1", "http://[::1]:1", true}, {own, own.Addr(), "http://" + own.Addr(), true},
+		{proxied, "mesh.example.com", "https://mesh.example.com", true}, {proxied, "evil.example", "http://evil.example", false},
+	} {
+		for _, transports := range [][]engineio.Transport{{engineio.Polling}, {engineio.WebSocket}} {
+			header := http.Header{"Host": {c.host}}
+			if c.origin != "" {
+				header.Set("Origin", c.origin)
+			}
+			s, err := engineio.Dial(testContext(t), c.hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: transports, Header: header})
+			if !c.ok {
+				require.ErrorContains(t, err, "403", "%s %v", c.host, transports)
+				continue
+			}
+			require.NoError(t, err, "%s %v", c.host, transports)
+			require.NoError(t, s.Close())
+		}
+	}
+	require.Contains(t, log.String(), "AllowedOrigins admits it")
+}
+
 func TestAdvisory_CVE_2017_16031_IDsCannotBeGuessed(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	heard := listenTo(t, hub, "e")

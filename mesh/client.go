@@ -40,6 +40,7 @@ type client struct {
 	wg     sync.WaitGroup
 
 	questions questions
+	refused   tally // what the hub says that it has refused
 
 	heir atomic.Pointer[hub] // of this node, when what waited is with it; nil while this node is no hub
 

@@ -346,7 +346,9 @@ func (c *client) noteRefused(payload json.RawMessage) {
 		return
 	}
 	c.node.counters.refused.Add(uint64(r.Count))
-	c.node.opts.Logger.Warn("mesh: the hub refuses events of this node", "rule", string(r.Rule), "event", r.Event, "times", r.Count)
+	if c.refused.note() > 0 { // a hub says it at most once a second
+		c.node.opts.Logger.Warn("mesh: the hub refuses events of this node", "rule", cutText(string(r.Rule)), "event", cutText(r.Event), "times", r.Count)
+	}
 }
 
 // maxRefusal bounds what is kept of a refusal's message, in bytes.

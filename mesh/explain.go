@@ -247,6 +247,11 @@ func (p *peer) answerExplain(ctx context.Context, payload json.RawMessage) {
 		p.denyQuestion(protocol.NameExplain, q.RID)
 		return
 	}
+	if to, err := p.hub.lookup(q.To); err == nil && to != nil {
+		p.hub.roster.mu.Lock()
+		p.charge(len(to.table) / questionBytes)
+		p.hub.roster.mu.Unlock()
+	}
 	e, err := p.hub.explain(ctx, q.From, q.To, q.Event)
 	if err != nil {
 		p.reply(protocol.NameExplain, failure{q.RID, codeUnknownNode, "no node with this ID is connected to the hub"})

@@ -30,6 +30,8 @@ type hub struct {
 	roster   roster
 	refusals refusals
 	cluster  *cluster  // nil without other hubs; fixed before the hub serves
+	guesses  tally     // credentials that were refused
+	rebounds tally     // pages that were refused; see rebound
 	routings sync.Pool // of *routing
 	numbers  numbers
 	busy     lock // read by those who are routing
@@ -73,6 +75,9 @@ func newHub(o Options, addr address) *hub {
 // hubOf makes the hub that a node is, or becomes.
 func hubOf(n *Node, path string) *hub {
 	o := &n.opts
+	if o.Authorize == nil && (o.User != "" || o.Token != "") {
+		o.Logger.Warn("mesh: this hub admits everybody: User and Token are what a client presents, Authorize is what a hub asks")
+	}
 	h := &hub{node: n, name: o.Name, path: path, browsers: newForBrowsers(path, !o.NoPage)}
 	h.roster.since = time.Now()
 	h.departures = make(chan struct{}, 1)
@@ -124,6 +129,8 @@ func (h *hub) serveOwn(w http.ResponseWriter, r *http.Request) {
 	}
 	rest, ok := strings.CutPrefix(r.URL.Path, h.path)
 	switch {
+	case ok && (rest == "" || rest[0] == '/') && h.rebound(r):
+		http.Error(w, "Forbidden", http.StatusForbidden)
 	case ok && (rest == "" || rest[0] == '/'):
 		h.server.ServeHTTP(w, r)
 	case h.browsers.has(r.URL.Path):

@@ -3,6 +3,7 @@ package mesh_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -39,4 +40,40 @@ func TestTheLogTellsOnceWhatAnOperatorWantsToKnow(t *testing.T) {
 		require.NotContains(t, logs.String()+own.String(), word)
 	}
 	require.NotContains(t, logs.String()+own.String(), "level=ERROR")
+}
+
+// TestAHubWithoutAuthorizeSaysSo if it has credentials: who gave it those may think that it asks for them. A client of Start
+// is such a hub once it has taken over.
+func TestAHubWithoutAuthorizeSaysSo(t *testing.T) {
+	for said, o := range map[bool]mesh.Options{
+		true:  {User: "ann", Password: "s3cret"},
+		false: {Token: "s3cret", Authorize: mesh.Bearer("s3cret")},
+	} {
+		var logs logBuffer
+		o.Logger = logs.logger()
+		listen(t, o)
+		require.Equal(t, said, strings.Contains(logs.String(), "this hub admits everybody"))
+		require.NotContains(t, logs.String(), "s3cret")
+	}
+	var logs logBuffer
+	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
+	heir, err := mesh.Start(testContext(t), &mesh.Options{Addr: hub.URL(), Token: "s3cret", Logger: logs.logger()})
+	require.NoError(t, err)
+	defer heir.Close()
+	require.NotContains(t, logs.String(), "admits everybody")
+	require.NoError(t, hub.Close())
+	eventually(t, "it takes over", func() bool { return heir.Role() == mesh.Hub })
+	require.Contains(t, logs.String(), "admits everybody")
+}
+
+func TestAFloodOfGuessesIsALineASecond(t *testing.T) {
+	var logs logBuffer
+	hub := listen(t, mesh.Options{Authorize: mesh.Pair("ann", "s3cret"), Logger: logs.logger()})
+	start := time.Now()
+	for range 50 {
+		_, err := mesh.Connect(testContext(t), &mesh.Options{Addr: hub.URL(), User: "ann", Password: "gu3ss"})
+		require.ErrorAs(t, err, new(*mesh.AuthError))
+	}
+	require.EqualValues(t, 50, hub.Stats().Refusals)
+	require.LessOrEqual(t, strings.Count(logs.String(), "mesh: peer refused"), 1+int(time.Since(start)/time.Second))
 }

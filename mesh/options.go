@@ -95,7 +95,8 @@ type Options struct {
 	// HTTPClient makes a client's requests; see engineio.DialOptions. Default: one of the node's own.
 	HTTPClient *http.Client
 	// AllowedOrigins are the origins ("https://example.com") whose pages may connect to a hub, besides the hub's
-	// own; "*" admits all. Default: none.
+	// own; "*" admits all. The hub's own listener also wants the origin of its own pages where a proxy on the same machine
+	// is in front of it under a name with a dot: a foreign site could give its name to this machine. Default: none.
 	AllowedOrigins []string
 
 	// CertFile and KeyFile are the certificate and the key, in PEM, with which a hub's own listener speaks TLS. They are

@@ -325,7 +325,9 @@ func (p *peer) authorize(ctx context.Context, auth *protocol.Auth) error {
 	}
 	p.refusals++
 	p.hub.node.counters.refusals.Add(1)
-	p.log().Warn("mesh: peer refused", "reason", why)
+	if times := p.hub.guesses.note(); times > 0 {
+		p.log().Warn("mesh: peer refused", "reason", why, "times", times)
+	}
 	p.banish()
 	return why
 }

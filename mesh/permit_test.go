@@ -219,3 +219,22 @@ func TestPeerInfoShowsNoCredentials(t *testing.T) {
 	require.Contains(t, said, "id1")
 	require.Equal(t, "emit listen Action(7)", fmt.Sprint(mesh.MayEmit, " ", mesh.MayListen, " ", mesh.Action(7)))
 }
+
+// TestWhoMayNoLongerAskIsNoLongerTold who comes and goes.
+func TestWhoMayNoLongerAskIsNoLongerTold(t *testing.T) {
+	var forbidden atomic.Bool
+	hub := listen(t, mesh.Options{Permit: func(p mesh.PeerInfo, a mesh.Action, event string) bool {
+		return event != "$mesh.nodes" || p.Name != "watcher" || !forbidden.Load()
+	}})
+	watcher, other := connect(t, hub, mesh.Options{Name: "watcher"}), connect(t, hub, mesh.Options{})
+	told, toldOther := watching(t, watcher), watching(t, other)
+	first := connect(t, hub, mesh.Options{})
+	require.Equal(t, first.ID(), nextPresence(t, told).Node.ID)
+	require.Equal(t, first.ID(), nextPresence(t, toldOther).Node.ID)
+	forbidden.Store(true)
+	hub.ForgetPermits()
+	second := connect(t, hub, mesh.Options{})
+	require.Equal(t, second.ID(), nextPresence(t, toldOther).Node.ID)
+	flush(t, watcher)
+	require.Empty(t, told)
+}

@@ -59,9 +59,12 @@ const (
 	maxWatchers      = 256      // that are told who comes and goes
 	maxRID           = 64       // bytes of the mark by which an answer is known
 
-	// A peer may ask so many questions at once, and so many a second; those beyond wait their turn.
+	// A peer may ask so many questions at once, and so many a second; those beyond wait their turn. What is more work
+	// counts as more: a question for each so many nodes in an answer, or bytes of the table that an answer is about.
 	questionBurst = 20
 	questionRate  = 50
+	questionNodes = 32
+	questionBytes = 16 << 10
 )
 
 // roster is what a hub tells of its peers. The fields of peers that say so are guarded by its lock too.
@@ -178,7 +181,8 @@ func (r *roster) notify(event string, info json.RawMessage, about *peer) (slow [
 	}
 	m := []engineio.Message{engineio.Prepare(reserved(event, info))}
 	for p := range r.watchers {
-		if p != about && !p.offer(m) {
+		// Permissions may be others by now than when it asked to be told.
+		if p != about && p.may(MayEmit, protocol.NameNodes) && !p.offer(m) {
 			slow = append(slow, p)
 		}
 	}
@@ -343,6 +347,9 @@ func (p *peer) asked(ctx context.Context, event string, payload json.RawMessage,
 	return false
 }
 
+// charge counts an answer as so many questions more: the next one waits for them.
+func (p *peer) charge(questions int) { p.questions.borrow(questions, questionRate, questionBurst) }
+
 // denyQuestion answers a question that the peer may not ask.
 func (p *peer) denyQuestion(event string, rid json.RawMessage) {
 	p.refuse(RuleMayNotEmit, "event", event)
@@ -390,6 +397,7 @@ func (p *peer) answerNodes(ctx context.Context, payload json.RawMessage) {
 	if next == 0 {
 		a.Next = h.cluster.firstPage(1)
 	}
+	p.charge(len(a.Nodes) / questionNodes)
 	// Written with the roster locked, as tell does.
 	ok := p.offer([]engineio.Message{reserved(protocol.NameNodes, a)})
 	r.mu.Unlock()
@@ -419,6 +427,7 @@ func (p *peer) answerNodesOf(a nodesAnswer, number, slot, limit int) {
 		p.reply(protocol.NameNodes, a)
 	})
 	<-answered
+	p.charge(limit / questionNodes)
 }
 
 // take returns what page calls with each node.
@@ -680,12 +689,21 @@ func (c *client) ask(ctx context.Context, event string, question func(rid json.R
 	}
 }
 
+// maxNodesBytes bounds the answers of which a client makes a list of nodes, together: a hub may be anybody's.
+const maxNodesBytes = 32 << 20
+
+var errManyNodes = errors.New("mesh: the hub tells of too many nodes")
+
 func (c *client) nodes(ctx context.Context) ([]NodeInfo, error) {
+	return c.nodesWithin(ctx, maxNodesBytes)
+}
+
+func (c *client) nodesWithin(ctx context.Context, limit int) ([]NodeInfo, error) {
 	var all []NodeInfo
-	watch := c.watches()
+	watch, size := c.watches(), 0
 	for next, first := int64(0), true; first || next > 0; first = false {
 		var a struct {
-			Nodes []NodeInfo
+			Nodes json.RawMessage
 			Next  int64
 		}
 		_, err := c.ask(ctx, protocol.NameNodes, func(rid json.RawMessage) any {
@@ -697,7 +715,15 @@ func (c *client) nodes(ctx context.Context) ([]NodeInfo, error) {
 		case err != nil:
 			return nil, unanswered(err)
 		}
-		all, next = append(all, a.Nodes...), a.Next
+		if size += len(a.Nodes); size > limit || a.Next != 0 && a.Next <= next {
+			return nil, errManyNodes
+		}
+		next = a.Next
+		var page []NodeInfo
+		if err := json.Unmarshal(a.Nodes, &page); err != nil {
+			return nil, unanswered(err)
+		}
+		all = append(all, page...)
 	}
 	return all, nil
 }

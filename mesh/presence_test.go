@@ -206,6 +206,44 @@ func TestFastQuestionsWaitTheirTurn(t *testing.T) {
 	nodes(t, other)
 }
 
+// TestQuestionsThatAreMuchWorkCountAsSeveral: an answer about 256 nodes takes the hub a millisecond or two, in which nobody
+// else comes or goes.
+func TestQuestionsThatAreMuchWorkCountAsSeveral(t *testing.T) {
+	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
+	for i := range 255 {
+		bareWebSocket(t, hub.Addr(), table(fmt.Sprintf("mesh::%d", i)))
+	}
+	large := dialWire(t, hub.URL(), nil)
+	var keys []string
+	for i := range 2000 {
+		keys = append(keys, fmt.Sprintf("mesh::%04d", i)+strings.Repeat("x", 50))
+	}
+	large.send(offer(testKey, ""), table(keys...))
+	large.barrier()
+	for name, c := range map[string]struct {
+		question string
+		counts   int
+	}{
+		"many nodes":    {`{"event":"$mesh.nodes","payload":{}}`, 1 + 128/32}, // as many as fit
+		"few nodes":     {`{"event":"$mesh.nodes","payload":{"limit":3}}`, 1},
+		"a large table": {`{"event":"$mesh.explain","payload":{"to":"` + protocol.ID(testKey) + `","event":"x"}}`, 1 + len(table(keys...))/(16<<10)},
+		"no table":      {`{"event":"$mesh.explain","payload":{"to":"` + hub.ID() + `","event":"x"}}`, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := dialWire(t, hub.URL(), nil)
+			asked := 30/c.counts + 2
+			start := time.Now()
+			for range asked {
+				w.send(c.question)
+				require.NotContains(t, w.next(), `"error"`)
+			}
+			waited := time.Duration((asked-1)*c.counts-20) * time.Second / 50 // the last pays itself later
+			require.GreaterOrEqual(t, time.Since(start), waited-time.Second/50)
+		})
+	}
+}
+
 // watching collects what OnPresence says.
 func watching(t *testing.T, n *mesh.Node) chan mesh.Presence {
 	said := make(chan mesh.Presence, 1000)

@@ -559,3 +559,54 @@ func TestAnAnswerThatIsNotPermittedDoesNotCome(t *testing.T) {
 		cancel()
 	}
 }
+
+// TestAThiefOfAnswers listens to everything and to another node's inbox, answers what it was not asked, and floods the inbox.
+// Permit keeps an inbox for its node; that a first answer is somebody else's, From tells.
+func TestAThiefOfAnswers(t *testing.T) {
+	own := func(p mesh.PeerInfo, a mesh.Action, event string) bool {
+		return a != mesh.MayListen || !strings.HasPrefix(event, "reply-") || event == "reply-"+p.ID
+	}
+	for name, permit := range map[string]func(mesh.PeerInfo, mesh.Action, string) bool{"without": nil, "with a Permit": own} {
+		t.Run(name, func(t *testing.T) {
+			hub := listen(t, mesh.Options{Permit: permit})
+			victim, server, thief := connect(t, hub, mesh.Options{}), connect(t, hub, mesh.Options{}), connect(t, hub, mesh.Options{})
+			replies(t, server, "secret", func(mesh.Event) (any, error) { return "s3cret", nil })
+			stolen := listenTo(t, thief, "**", "reply-"+victim.ID())
+			ctx, cancel := context.WithCancel(t.Context())
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				guesses := []string{
+					`{"rid":"` + strings.Repeat("0", 32) + `","data":"forged"}`, `{"rid":null,"error":"forged"}`, `{"rid":["x"]}`, `{"__proto__":1}`, `null`, `[]`, `"x"`,
+					`{"rid":"x","data":"` + strings.Repeat("x", 100_000) + `"}`,
+				}
+				for i := 0; ctx.Err() == nil; i++ {
+					_ = thief.Emit("reply-"+victim.ID(), json.RawMessage(guesses[i%len(guesses)])) // what has no room is not sent
+					_ = thief.Flush(ctx)
+				}
+			})
+			for range 20 {
+				answer, err := victim.Request(testContext(t), "secret", nil)
+				require.NoError(t, err)
+				require.Equal(t, `"s3cret"`, string(answer.Payload))
+				require.Equal(t, server.ID(), answer.From)
+			}
+			cancel()
+			wg.Wait()
+			flush(t, thief)
+			heard := 0
+			for len(stolen.in) > 0 {
+				if e := <-stolen.in; strings.Contains(string(e.Payload), "s3cret") {
+					heard++
+				}
+			}
+			require.Equal(t, permit == nil, heard > 0, "whoever listens to an inbox, or to everything, hears the answers")
+
+			// Who hears a request can answer it.
+			replies(t, thief, "secret", func(mesh.Event) (any, error) { return "forged", nil })
+			server.Close()
+			answer, err := victim.Request(testContext(t), "secret", nil)
+			require.NoError(t, err)
+			require.Equal(t, thief.ID(), answer.From)
+		})
+	}
+}

@@ -8,10 +8,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"io"
+	"log"
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -198,4 +202,30 @@ func TestAdvisory_CVE_2026_33247_CVE_2020_26149_NoTokenInLogsOrErrors(t *testing
 		require.NotContains(t, said.String(), secret)
 	}
 	require.Contains(t, logs.String(), "peer refused", "the logs were looked at")
+}
+
+// TestWhoTakesTheAddressOfAHubWithTLSGetsNoCredentials, though its clients come back there.
+func TestWhoTakesTheAddressOfAHubWithTLSGetsNoCredentials(t *testing.T) {
+	cert, key := writeCertificate(t, t.TempDir(), 1)
+	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", CertFile: cert, KeyFile: key})
+	c := connect(t, hub, mesh.Options{CAFile: cert, Token: "s3cret"})
+	changes := states(c)
+	require.NoError(t, hub.Close())
+
+	l, err := net.Listen("tcp", hub.Addr())
+	require.NoError(t, err)
+	asked := make(chan string, 100)
+	rogue := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked <- r.Header.Get("Authorization") }))
+	rogue.Config.ErrorLog = log.New(io.Discard, "", 0)
+	require.NoError(t, rogue.Listener.Close())
+	rogue.Listener = l
+	rogue.StartTLS()
+	defer rogue.Close()
+	for {
+		s := awaitStatus(t, changes, mesh.Disconnected)
+		if errors.As(s.Err, new(x509.UnknownAuthorityError)) {
+			break
+		}
+	}
+	require.Empty(t, asked)
 }

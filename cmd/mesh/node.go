@@ -32,7 +32,9 @@ const (
 // nodeFlags are the flags of every command that makes a node.
 type nodeFlags struct {
 	addr, name, user, passwordFile, tokenFile, caFile string
-	certFile, keyFile                                 string // of the commands that may run a hub
+	// Of the commands that may run a hub.
+	certFile, keyFile string
+	origins           []string
 }
 
 func (f *nodeFlags) register(set *pflag.FlagSet) {
@@ -45,10 +47,11 @@ func (f *nodeFlags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.caFile, "ca", "", "`FILE` with the certificates of those that are trusted to vouch for a hub, or for a NATS server, in PEM (default: the system's)")
 }
 
-// registerTLS adds the flags of commands that may run a hub.
-func (f *nodeFlags) registerTLS(set *pflag.FlagSet) {
+// registerHub adds the flags of commands that may run a hub.
+func (f *nodeFlags) registerHub(set *pflag.FlagSet) {
 	set.StringVar(&f.certFile, "cert", "", "`FILE` with the certificate of a hub that speaks TLS, in PEM")
 	set.StringVar(&f.keyFile, "key", "", "`FILE` with the key that goes with --cert")
+	set.StringSliceVar(&f.origins, "allow-origin", nil, "admit the pages of `ORIGIN` too, such as https://example.com; may be repeated")
 }
 
 // options checks the flags and turns them into what a node of either role needs.
@@ -63,7 +66,12 @@ func (f *nodeFlags) options(logs *logFlags) (*mesh.Options, error) {
 			return nil, err
 		}
 	}
-	o := &mesh.Options{Addr: strings.Join(addrs, ","), Name: f.name, Logger: logs.logger(), CAFile: f.caFile, CertFile: f.certFile, KeyFile: f.keyFile}
+	o := &mesh.Options{Addr: strings.Join(addrs, ","), Name: f.name, Logger: logs.logger(), CAFile: f.caFile, CertFile: f.certFile, KeyFile: f.keyFile, AllowedOrigins: f.origins}
+	for _, origin := range f.origins {
+		if u, err := url.Parse(origin); origin != "*" && (err != nil || u.Host == "" || strings.Trim(u.Path, "/")+u.RawQuery+u.Fragment != "" || u.User != nil) {
+			return nil, fmt.Errorf("--allow-origin %s: an origin is like https://example.com, or * for all", origin)
+		}
+	}
 	password, err := secret("--password-file", f.passwordFile, passwordVariable)
 	if err != nil {
 		return nil, err

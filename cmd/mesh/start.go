@@ -124,7 +124,7 @@ func runCommand(logs *logFlags, start starter, cmd *cobra.Command) *cobra.Comman
 	}
 	f.register(cmd.Flags())
 	if name != "connect" {
-		f.registerTLS(cmd.Flags())
+		f.registerHub(cmd.Flags())
 	}
 	cmd.Flags().StringArrayVar(&f.on, "on", nil, "print the events called `EVENT`, which may be a pattern; may be repeated")
 	cmd.Flags().StringVar(&f.emit, "emit", "", "emit `EVENT`, at once and then again and again")

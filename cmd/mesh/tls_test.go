@@ -83,3 +83,23 @@ func TestBenchOfAHubWithTLS(t *testing.T) {
 	require.Equal(t, 1, code)
 	require.Contains(t, stderr, "give --ca FILE")
 }
+
+func TestAHubAdmitsThePagesThatItIsTold(t *testing.T) {
+	url := spawn(t, nil, "listen", "--addr", anyPort, "--allow-origin", "https://app.example.com", "--allow-origin", "http://b.example:1,http://c.example").is().url
+	for origin, want := range map[string]int{
+		"https://app.example.com": http.StatusOK, "http://b.example:1": http.StatusOK, "http://c.example": http.StatusOK, "https://evil.example": http.StatusForbidden,
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"?EIO=4&transport=polling", nil)
+		require.NoError(t, err)
+		req.Header.Set("Origin", origin)
+		resp, err := (&http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, want, resp.StatusCode, origin)
+	}
+	for _, wrong := range []string{"app.example.com", "https://", "https://app.example.com/page", "https://u:s3cret@app.example.com"} {
+		_, stderr, code := execute(t, nil, "listen", "--addr", anyPort, "--allow-origin", wrong)
+		require.Equal(t, 1, code)
+		require.Contains(t, stderr, "an origin is like https://example.com")
+	}
+}

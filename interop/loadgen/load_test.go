@@ -252,6 +252,18 @@ func TestWhatTheServerDoesWrongIsSaid(t *testing.T) {
 	_, err = Connect(t.Context(), target, ConnectOptions{How: ByUpgrade, Duration: time.Second})
 	require.ErrorContains(t, err, "connect by upgrade: handshake")
 
+	endless := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for block := make([]byte, 1<<20); ; {
+			if _, err := w.Write(block); err != nil {
+				return
+			}
+		}
+	}))
+	defer endless.Close()
+	target.Host = strings.TrimPrefix(endless.URL, "http://")
+	_, err = EchoPolling(t.Context(), target, EchoOptions{Connections: 1, Duration: time.Second})
+	require.ErrorContains(t, err, "the server sent an answer without end")
+
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, l.Close())

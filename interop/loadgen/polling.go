@@ -83,9 +83,12 @@ func (p *poller) do(method, body string) ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	answer, err := io.ReadAll(resp.Body)
-	if err != nil {
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxFrame+1))
+	switch {
+	case err != nil:
 		return nil, err
+	case len(answer) > maxFrame:
+		return nil, errEndless
 	}
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%s %s: %s: %.80q", method, p.t.uri("polling", ""), resp.Status, answer)

@@ -107,7 +107,7 @@ func (s *socket) take(b []byte, packet func(kind byte, text []byte)) error {
 	}
 }
 
-// maxFrame bounds a frame that is read whole.
+// maxFrame bounds a frame, and the answer to a poll, that is read whole.
 const maxFrame = 16 << 20
 
 func (s *socket) add(batch []byte, kind byte, text []byte) []byte {
@@ -196,6 +196,7 @@ func (p *polling) run(packet func(kind byte, text []byte)) error {
 
 var (
 	errClosedPolling = errors.New("the server closed the session")
+	errEndless       = errors.New("the server sent an answer without end")
 	errPayload       = errors.New("the server sent a payload that makes no sense")
 )
 

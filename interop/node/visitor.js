@@ -18,7 +18,8 @@ const pages = new Map()
 const browser = chromium.launch({
   executablePath: process.env.PATH.split(path.delimiter).map(dir => path.join(dir, 'chromium')).find(fs.existsSync),
   chromiumSandbox: false,
-  args: ['--disable-gpu', '--disable-dev-shm-usage', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run']
+  args: ['--disable-gpu', '--disable-dev-shm-usage', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run',
+    '--host-resolver-rules=MAP *.example 127.0.0.1'] // as whoever owns such a name can have it
 })
 
 serve({

@@ -41,3 +41,22 @@ export function unfold (button, form, field) {
   })
   return show
 }
+
+// paced returns a function that has work done with the next picture that the browser draws, or later: work and drawing take
+// a fifth of the time at most, whatever others send, so that the page goes on to heed its user.
+export function paced (work) {
+  let asked = false
+  let free = 0 // when it may be done again
+  function run (now) {
+    if (now < free) return requestAnimationFrame(run)
+    asked = false
+    const start = performance.now()
+    free = Infinity
+    requestAnimationFrame(() => { free = start + 5 * (performance.now() - start) })
+    work()
+  }
+  return () => {
+    if (!asked) requestAnimationFrame(run)
+    asked = true
+  }
+}

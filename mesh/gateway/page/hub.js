@@ -1,5 +1,7 @@
 // Where the page's hub is: in the page's address, as ?hub=URL, else at the server that the page comes from.
 
+import { visible } from './dom.js'
+
 // parse returns the URL of what people write: with or without http://. It throws if it is none.
 export function parse (text) {
   const written = text.trim().replace(/^ws(?=s?:\/\/)/i, 'http')
@@ -19,7 +21,7 @@ export const hub = (function () {
     if (url.pathname === '/') url.pathname = '/engine.io/'
     return { url, own: url.origin === location.origin }
   } catch (error) {
-    return { error: 'The page’s address names no hub: ?hub=' + named }
+    return { error: 'The page’s address names no hub: ?hub=' + visible(named) }
   }
 })()
 

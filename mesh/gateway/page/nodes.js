@@ -1,6 +1,6 @@
 // Who is in the mesh, as the hub tells. A hub of the original mesh tells nothing: there it is who was heard.
 
-import { $, say } from './dom.js'
+import { $, paced, say, visible } from './dom.js'
 
 const MOST = 256 // nodes that the page knows
 const AGAIN = 5000 // milliseconds: transports and interests change without a word
@@ -8,9 +8,14 @@ const PATIENCE = 5000 // milliseconds for an answer
 
 export function followNodes (client) {
   const watchers = []
+  const changed = paced(() => {
+    several = self.stars.length > 1
+    for (const fn of watchers) fn()
+  })
   let all = new Map() // by ID, the page's own hub first
   let fresh // the pages of an answer so far
   let rid = 0
+  let asked = 0 // from where on, in the last question
   let watch = true
   let total = 0
   let again, deadline, hub
@@ -50,8 +55,13 @@ export function followNodes (client) {
       const n = all.get(id)
       if (id === client.id) return 'this page'
       if (n && n.name) return n.name
-      if (!id || id === home.id) return home.name || 'the hub'
+      if (!id || id === home.id) return String(home.name || '') || 'the hub'
       return (n && n.role === 'hub' ? 'hub ' : '') + id.slice(0, 8)
+    },
+    // mark tells nodes of one name apart, and those whose name is another's: names are their own choice.
+    mark (id) {
+      const n = all.get(id)
+      return n && n.name && n.role !== 'hub' && id !== client.id ? ' ' + visible(id.slice(0, 8)) : ''
     },
     // heard is told of each event's sender.
     heard (id) {
@@ -101,6 +111,7 @@ export function followNodes (client) {
   function ask (after) {
     clearTimeout(again)
     if (!after) fresh = null
+    asked = after || 0
     try {
       client.emit('$mesh.nodes', { rid: ++rid, after, watch: after ? undefined : watch })
       clearTimeout(deadline)
@@ -117,8 +128,9 @@ export function followNodes (client) {
     }
     if (a.error) return fail(String(a.message))
     if (!fresh) fresh = new Map()
-    for (const node of a.nodes) if (take(node) && !fresh.has(node.id)) fresh.set(node.id, node) // who has moved has joined there
-    if (a.next && fresh.size < MOST) return ask(a.next)
+    // Who has moved from one hub to another is told first by the one that it has joined.
+    for (const node of Array.isArray(a.nodes) ? a.nodes : []) if (take(node) && !fresh.has(node.id)) fresh.set(node.id, node)
+    if (a.next > asked && fresh.size < MOST) return ask(a.next)
     all = fresh
     fresh = null
     total = a.next ? Number(a.total) || 0 : all.size
@@ -144,11 +156,6 @@ export function followNodes (client) {
     if (fresh) apply(fresh, node)
     changed()
     soon(1000) // by then it has found its transport
-  }
-
-  function changed () {
-    several = self.stars.length > 1
-    for (const fn of watchers) fn()
   }
 
   // take returns a node if it is one.

@@ -1,13 +1,14 @@
 // The mesh as a picture: each hub with its clients left and right of it, each in a row of its own, so that no label lies on
 // another. Hubs stand one below the other, on the line that joins them.
 
-import { $, say, visible } from './dom.js'
+import { $, paced, say, visible } from './dom.js'
 import { make, markNodes } from './marks.js'
 import { kind, session } from './nodes.js'
 import { matches } from './names.js'
 
 const GLOW = 700 // milliseconds for which a line is lit
 const BATCH = 50 // events of different kinds that are looked at between two pictures
+const LOOK = 5 // milliseconds for that
 
 export function drawStar (nodes) {
   const svg = $('star').querySelector('svg')
@@ -16,7 +17,7 @@ export function drawStar (nodes) {
   let links = [] // from each hub to the next one: the same
   let order = [] // the IDs of the hubs
   let passing = new Map() // events since the last picture
-  let frame = 0
+  const soon = paced(light)
   let width = 0
   let drawn = ''
 
@@ -31,7 +32,7 @@ export function drawStar (nodes) {
     // pass lights the lines that an event takes: from its sender, from hub to hub, and to those that listen to it.
     pass (event, from) {
       if (passing.size < BATCH) passing.set(from + ' ' + event, { event, from })
-      if (!frame) frame = requestAnimationFrame(light)
+      soon()
     }
   }
 
@@ -97,12 +98,13 @@ export function drawStar (nodes) {
   }
 
   function light () {
-    frame = 0
     const { shown } = nodes
     const lit = new Map()
+    const until = performance.now() + LOOK // patterns are the nodes' own, and some take long
     for (const { event, from } of passing.values()) {
       for (const n of shown) {
-        if (n.id === from || !n.interests.some(p => matches(String(p), event))) continue
+        if (performance.now() > until) break
+        if (n.id === from || !edges.has(n.id) || !n.interests.some(p => matches(String(p), event))) continue
         if (!lit.has(edges.get(n.id))) lit.set(edges.get(n.id), 'out')
         for (const link of between(from, n.id)) lit.set(link, 'out')
       }

@@ -54,7 +54,7 @@ export function followState (client) {
     if (status === 'connected') {
       attempts = 0
       say($('state'), 'Connected, ' + state.transport)
-      told = 'to ' + (state.hub.node ? 'a hub of the original mesh' : state.hub.name ? 'the hub ' + visible(state.hub.name, 60) : 'the hub') + ' at ' + hub.url.host
+      told = 'to ' + (state.hub.node ? 'a hub of the original mesh' : state.hub.name ? 'the hub ' + visible(String(state.hub.name), 60) : 'the hub') + ' at ' + hub.url.host
     } else if (status === 'connecting') {
       // While attempts follow each other nothing new is said aloud.
       if (!before) say($('state'), 'Connecting')

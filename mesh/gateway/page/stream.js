@@ -1,6 +1,6 @@
 // The stream of events: the last ones, the newest first.
 
-import { $, element, isolated, say, visible } from './dom.js'
+import { $, element, isolated, paced, say, visible } from './dom.js'
 
 const MOST = 500 // events that are kept
 const LONGEST = 400 // characters of a payload that are kept
@@ -12,9 +12,9 @@ export function showStream (client, nodes, star) {
   let paused = false
   let missed = 0 // while paused
   let heard = 0
-  let frame = 0
   let wanted = ''
   const names = new Set()
+  const later = paced(show)
 
   client.on('**', function (payload, { event, from }) {
     heard++
@@ -56,13 +56,7 @@ export function showStream (client, nodes, star) {
     return row.text.includes(wanted)
   }
 
-  // later shows what is new with the next picture that the browser draws.
-  function later () {
-    if (!frame) frame = requestAnimationFrame(show)
-  }
-
   function show () {
-    frame = 0
     if (!paused && fresh.length) {
       const gone = rows.splice(0, Math.max(0, rows.length + fresh.length - MOST))
       for (const row of gone) row.element.remove()
@@ -83,7 +77,7 @@ export function showStream (client, nodes, star) {
     row.element = element('li', {},
       element('time', { dateTime: row.time.toISOString(), textContent: clock(row.time) }), ' ',
       Object.assign(isolated(row.event, 120), { className: 'name' }), ' ',
-      element('span', { className: 'from', title: row.from && 'ID ' + visible(row.from) }, 'from ', isolated(from, 40)), ' ',
+      element('span', { className: 'from', title: row.from && 'ID ' + visible(row.from) }, 'from ', isolated(from, 40), nodes.mark(row.from)), ' ',
       element('code', {}, isolated(row.json || 'no payload', LONGEST), row.more > 0 ? ` and ${row.more} characters more` : ''))
     row.element.hidden = !matches(row)
     return row.element
