@@ -117,6 +117,7 @@ func TestPage(t *testing.T) {
 		"of a Go hub": testPageOfAGoHub, "of a hub with auth": testPageAsksForUserAndPassword, "of a hub that restarts": testPageReturnsToItsHub,
 		"of a hub with a token":       testPageTakesAToken,
 		"under attack":                testPageUnderAttack,
+		"of another name":             testPageOfAnotherName,
 		"of a hub with many watchers": testPageAmongManyWatchers,
 		"of several hubs":             testPageOfSeveralHubs, "of a hub that is replaced": testPageReturnsToAHubThatWasReplaced,
 		"of large hubs": testPageOfLargeHubs, "of hubs that come and go": testPageFollowsNodesFromHubToHub,
