@@ -222,3 +222,26 @@ func TestBrowser(t *testing.T) {
 	visit(t, u, "/hello.html")
 	require.Equal(t, `"a page was opened"`, server.says("hello "))
 }
+
+// Three hubs are one mesh: the client hears all of them, and every number in turn, also those of after its hub has ended.
+func TestCluster(t *testing.T) {
+	t.Parallel()
+	p := start(t, exec.Command(build(t, "cluster"), "-interval", "50ms"))
+	last := make(map[string]int)
+	gone, now := "", ""
+	for len(last) < 3 || now == "" || last[now] < 12 {
+		line := p.says("")
+		var name string
+		var n int
+		if at, ok := strings.CutPrefix(line, "the client is connected with "); ok {
+			now = at
+		} else if _, err := fmt.Sscanf(line, "hub %s is shut down", &name); err == nil {
+			gone = name
+		} else if _, err := fmt.Sscanf(line, "%s says hello %d", &name, &n); err == nil {
+			require.Equal(t, last[name]+1, n, name)
+			last[name] = n
+		}
+	}
+	require.NotEqual(t, gone, now)
+	require.Equal(t, 5, last[gone])
+}
