@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -150,6 +151,49 @@ func TestThreeHubsAreThreeCommands(t *testing.T) {
 	hearsAt(t, `"again"`, one, again)
 	one.interrupt(os.Interrupt)
 	again.interrupt(os.Interrupt)
+}
+
+// A hub serves when it knows what the others want, however long the way to them is, so that they hear what it emits first.
+func TestWhatAHubEmitsFirstIsHeardByTheOthers(t *testing.T) {
+	secret := []string{"MESH_CLUSTER_SECRET=" + clusterSecret}
+	one := joins(t, secret, nil)
+	two := joins(t, secret, []string{delayed(t, one.cluster)}, "--emit", "x", "--data", `"first"`, "--every", "1h")
+	hearsAt(t, `"first"`, two, one)
+}
+
+// delayed returns an address behind which there is another one, but whose connections come about late.
+func delayed(t *testing.T, addr string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", anyPort)
+	require.NoError(t, err)
+	var accepting, copying sync.WaitGroup
+	var conns []net.Conn // accepting's, until that has ended
+	accepting.Go(func() {
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return
+			}
+			time.Sleep(300 * time.Millisecond) // the way
+			far, err := net.Dial("tcp", addr)
+			if err != nil {
+				_ = near.Close()
+				continue
+			}
+			conns = append(conns, near, far)
+			copying.Go(func() { _, _ = io.Copy(near, far) })
+			copying.Go(func() { _, _ = io.Copy(far, near) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		accepting.Wait()
+		for _, c := range conns {
+			_ = c.Close()
+		}
+		copying.Wait()
+	})
+	return l.Addr().String()
 }
 
 func TestHubsOfAClusterNeedItsSecret(t *testing.T) {
