@@ -10,6 +10,13 @@
 // A mesh is a star. One node is its hub, see Listen and NewHub; the others are its clients, see Connect. Start is what
 // most programs want: the first one on a machine becomes the hub, and when that dies, one of the others does.
 //
+// # More than one hub
+//
+// With Options.Backplane several hubs are one mesh: their clients hear each other, answer each other's requests, and see each
+// other in Nodes. An event crosses to a hub only if somebody listens there. Flush then covers all hubs: when it has
+// returned to a client, all know what that listens to. A hub that ends by Shutdown has its clients move to another one,
+// which loses and doubles nothing between nodes of this package. See docs/cluster.md.
+//
 // # Order
 //
 // What one node emits, another receives in that order, also while a connection moves from long-polling to WebSocket.
