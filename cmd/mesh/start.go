@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -217,7 +218,23 @@ func (f *runFlags) run(cmd *cobra.Command, start starter, opts *mesh.Options, lo
 		case <-node.Done():
 			return endedBy(ctx, node.Err())
 		case <-ctx.Done():
+			leave(node, opts.Logger)
 			return nil
 		}
+	}
+}
+
+// moveTimeout bounds how long a hub that is told to end waits for its clients to move to other hubs.
+const moveTimeout = 10 * time.Second
+
+// leave has the clients of a hub move to other hubs, if there are any.
+func leave(node *mesh.Node, logger *slog.Logger) {
+	if node.Role() != mesh.Hub {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), moveTimeout)
+	defer cancel()
+	if err := node.Shutdown(ctx); err != nil {
+		logger.Warn("mesh: what is on its way to clients that have not moved is lost", "error", err)
 	}
 }
