@@ -11,6 +11,9 @@
 // The command in the folder matrix, and its tests, have every Engine.IO peer exchange messages with this project's ends,
 // and with each other.
 //
+// Several hubs are tested as processes, with a real nats-server and with the one in the command, and with what may happen to
+// them: see docs/cluster.md.
+//
 // Real proxies, nginx and haproxy, stand between in some tests, each a process before the test's own server.
 //
 // The npm packages that the Node peers need are installed by the tests themselves, from the lock file, when they are

@@ -1,0 +1,323 @@
+package interop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/mesh"
+)
+
+// crowd is nodes of ours in this process, all of which emit and listen to each other, whatever happens to their hubs.
+type crowd struct {
+	t       *testing.T
+	start   time.Time
+	stop    chan struct{}
+	end     func() // has them emit no more
+	running sync.WaitGroup
+
+	mu      sync.Mutex
+	members []*walker
+	news    chan struct{} // closed and replaced with each event that is heard
+}
+
+// walker is a node of a crowd. What follows the hub is guarded by the crowd's mu.
+type walker struct {
+	*mesh.Node
+	crowd  *crowd
+	number int
+	hub    int // that it is at, or -1 if that changes
+
+	emitted []time.Duration   // since the crowd's start, by the number of the event
+	heard   [][]time.Duration // by emitter and number; 0 for what did not come
+	doubled int
+	late    int           // what came behind a later event of the same emitter
+	refused int           // by Emit
+	emit    time.Duration // the slowest Emit
+	flush   time.Duration // the slowest Flush
+	lost    int           // connections
+}
+
+const (
+	walkEvery = 10 * time.Millisecond
+	// emitWithin is more than a busy machine takes for what waits for nobody, flushWithin what a Flush is given.
+	emitWithin, flushWithin = 2 * time.Second, 10 * time.Second
+)
+
+func newCrowd(t *testing.T) *crowd {
+	c := &crowd{t: t, start: time.Now(), stop: make(chan struct{}), news: make(chan struct{})}
+	c.end = sync.OnceFunc(func() {
+		close(c.stop)
+		c.running.Wait()
+	})
+	t.Cleanup(c.end)
+	return c
+}
+
+// connect adds a client of one of the hubs at the addresses.
+func (c *crowd) connect(addrs string, hub int) {
+	c.t.Helper()
+	n, err := mesh.Connect(c.t.Context(), &mesh.Options{Addr: addrs, OfflineLimit: 8 << 20})
+	require.NoError(c.t, err)
+	c.add(n, hub)
+}
+
+// add adds a node. Every other one listens in such a way that NATS brings its hub all twice. And each wants something that no
+// other does, so that no hub knows of it before it comes.
+func (c *crowd) add(n *mesh.Node, hub int) {
+	c.t.Helper()
+	c.t.Cleanup(func() {
+		c.end()
+		require.NoError(c.t, n.Close())
+	})
+	w := &walker{Node: n, crowd: c, number: len(c.members), hub: hub}
+	c.members = append(c.members, w)
+	n.OnState(func(s mesh.State) {
+		if s.Status == mesh.Disconnected && s.Attempt == 0 {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			w.lost++
+		}
+	})
+	n.On("walk::"+strings.Repeat("*", 1+w.number%2), w.hear)
+	n.On(fmt.Sprintf("only::%d", w.number), w.hear)
+}
+
+// walk has all emit, and returns when each has heard each other.
+func (c *crowd) walk() {
+	c.t.Helper()
+	for _, w := range c.members {
+		w.heard = make([][]time.Duration, len(c.members))
+	}
+	for _, w := range c.members {
+		require.NoError(c.t, w.Flush(c.t.Context()))
+	}
+	for _, w := range c.members {
+		c.running.Go(w.walk)
+	}
+	c.awaitEach(time.Now())
+}
+
+func (w *walker) walk() {
+	tick := time.NewTicker(walkEvery)
+	defer tick.Stop()
+	c := w.crowd
+	for n := 0; ; n++ {
+		select {
+		case <-tick.C:
+		case <-c.stop:
+			return
+		}
+		began := time.Now()
+		c.mu.Lock()
+		w.emitted = append(w.emitted, began.Sub(c.start))
+		c.mu.Unlock()
+		err := w.Emit(fmt.Sprintf("walk::%d", n%5), numbered{w.number, n})
+		took := time.Since(began)
+		c.mu.Lock()
+		w.emit = max(w.emit, took)
+		if err != nil {
+			w.refused++
+		}
+		c.mu.Unlock()
+	}
+}
+
+func (w *walker) hear(e mesh.Event) {
+	var p numbered
+	if err := e.Decode(&p); err != nil || p.By == w.number {
+		return
+	}
+	c := w.crowd
+	now := time.Since(c.start)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := w.heard[p.By]
+	switch {
+	case p.N >= len(h):
+		h = append(h, make([]time.Duration, p.N+1-len(h))...)
+		h[p.N] = now
+	case h[p.N] != 0:
+		w.doubled++
+	default:
+		w.late++
+		h[p.N] = now
+	}
+	w.heard[p.By] = h
+	close(c.news)
+	c.news = make(chan struct{})
+}
+
+// await returns when holds does, which is called with c.mu held.
+func (c *crowd) await(what string, holds func() bool) {
+	c.t.Helper()
+	timer := time.NewTimer(AwaitTimeout)
+	defer timer.Stop()
+	for {
+		c.mu.Lock()
+		ok, news := holds(), c.news
+		c.mu.Unlock()
+		if ok {
+			return
+		}
+		select {
+		case <-news:
+		case <-timer.C:
+			require.FailNow(c.t, what)
+		}
+	}
+}
+
+// awaitEach returns when every node has heard from every other one something that was emitted after a time.
+func (c *crowd) awaitEach(since time.Time) {
+	c.t.Helper()
+	after := since.Sub(c.start)
+	for _, from := range c.members {
+		for _, w := range c.members {
+			c.await(fmt.Sprintf("node %d at hub %d does not hear %d at hub %d", w.number, w.hub, from.number, from.hub), func() bool {
+				n := len(w.heard[from.number])
+				return w == from || n > 0 && from.emitted[n-1] > after
+			})
+		}
+	}
+}
+
+// fate is what became of events.
+type fate struct {
+	wanted, lost int           // deliveries
+	longest      time.Duration // on the way
+}
+
+// count tells what became of the events from one time to another, on the ways that which has, or all. The caller holds c.mu.
+func (c *crowd) count(from, to time.Time, which func(from, to *walker) bool) (o fate) {
+	first, last := from.Sub(c.start), to.Sub(c.start)
+	for _, f := range c.members {
+		for _, w := range c.members {
+			if w == f || which != nil && !which(f, w) {
+				continue
+			}
+			heard := w.heard[f.number]
+			for n, at := range f.emitted {
+				switch {
+				case at < first || at >= last:
+					continue
+				case n >= len(heard) || heard[n] == 0:
+					o.lost++
+				default:
+					o.longest = max(o.longest, heard[n]-at)
+				}
+				o.wanted++
+			}
+		}
+	}
+	return o
+}
+
+// keepFlushing flushes at all nodes, again and again, until it is told to stop. Each Flush must return with its context, be
+// it with an error.
+func (c *crowd) keepFlushing() (stop func()) {
+	done := make(chan struct{})
+	var running sync.WaitGroup
+	for _, w := range c.members {
+		running.Go(func() {
+			for {
+				ctx, cancel := context.WithTimeout(c.t.Context(), flushWithin)
+				began := time.Now()
+				err := w.Flush(ctx)
+				took := time.Since(began)
+				cancel()
+				assert.Less(c.t, took, flushWithin+emitWithin, "Flush has not returned with its context: %v", err)
+				c.mu.Lock()
+				w.flush = max(w.flush, took)
+				c.mu.Unlock()
+				select {
+				case <-done:
+					return
+				case <-time.After(50 * time.Millisecond):
+				}
+			}
+		})
+	}
+	return func() {
+		close(done)
+		running.Wait()
+	}
+}
+
+// Around a fault nothing may be lost but what was emitted from faultMargin before it until faultMargin after all was well
+// again. For faultCalm before and after that it is looked at.
+const (
+	faultMargin = time.Second
+	faultCalm   = time.Second
+)
+
+// report is what came of a fault.
+type report struct {
+	all, near, far fate          // of what was emitted around it: near stays at a hub
+	well           time.Duration // from the end of the fault until each node had heard each other again
+	lost           int           // connections
+}
+
+// suffer has something happen to a crowd that walks, and checks what must hold whatever that is.
+func (c *crowd) suffer(name string, fault func()) (r report) {
+	t := c.t
+	t.Helper()
+	quiet := time.Now()
+	time.Sleep(faultCalm + faultMargin)
+	began := time.Now()
+	calm := c.keepFlushing()
+	fault()
+	over := time.Now()
+	c.awaitEach(over)
+	r.well = time.Since(over)
+	calm()
+	time.Sleep(faultMargin)
+	again := time.Now()
+	time.Sleep(faultCalm)
+	c.end()
+	end := time.Now()
+	for _, w := range c.members {
+		ctx, cancel := context.WithTimeout(t.Context(), AwaitTimeout)
+		err := w.Flush(ctx)
+		for errors.Is(err, mesh.ErrUnconfirmed) { // of before
+			err = w.Flush(ctx)
+		}
+		cancel()
+		require.NoError(t, err)
+	}
+	c.await("events after the fault are lost", func() bool { return c.count(again, end, nil).lost == 0 })
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	require.Positive(t, c.count(again, end, nil).wanted)
+	require.Positive(t, c.count(quiet, began.Add(-faultMargin), nil).wanted)
+	require.Zero(t, c.count(quiet, began.Add(-faultMargin), nil).lost, "before the fault")
+	isNear := func(from, to *walker) bool { return from.hub == to.hub && from.hub >= 0 }
+	from := began.Add(-faultMargin)
+	r.all = c.count(from, again, nil)
+	r.near = c.count(from, again, isNear)
+	r.far = c.count(from, again, func(from, to *walker) bool { return !isNear(from, to) })
+	var doubled, late, refused int
+	var emit, flush time.Duration
+	for _, w := range c.members {
+		doubled, late, refused, r.lost = doubled+w.doubled, late+w.late, refused+w.refused, r.lost+w.lost
+		emit, flush = max(emit, w.emit), max(flush, w.flush)
+	}
+	t.Logf("%s, %.1f s: of %d deliveries %d lost (%d of %d at one hub), %d doubled, %d out of order, longest on its way %v (%v at one hub); "+
+		"all well %v after it; clients lost %d connections; Emit took %v at most and refused %d, Flush %v",
+		name, over.Sub(began).Seconds(), r.all.wanted, r.all.lost, r.near.lost, r.near.wanted, doubled, late, round(r.all.longest),
+		round(r.near.longest), round(r.well), r.lost, round(emit), refused, round(flush))
+	require.Zero(t, doubled, "events came twice")
+	require.Zero(t, late, "events came out of order")
+	require.Less(t, emit, emitWithin, "Emit has waited")
+	return r
+}
+
+func round(d time.Duration) time.Duration { return d.Round(time.Millisecond) }

@@ -1,0 +1,434 @@
+package interop
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/natsbackplane"
+)
+
+// The figures of the test of the whole cluster.
+const (
+	clusterHubs   = 3
+	clusterEvents = 10_000 // of each client
+	clusterLocal  = 2_500  // of these, the first ones, which only clients of the same hub listen to
+	clusterRow    = 1_250  // that each emits before all are waited for: less than a queue of 1 MiB for the slowest of them
+)
+
+// clustered is a client that emits numbered events, and counts those that it hears.
+type clustered interface {
+	// emit emits the events from one number up to another, with the names in turn.
+	emit(t *testing.T, names []string, from, to int)
+	// await waits until so many were heard, and says how many of each emitter. They must have come in order, and each once.
+	await(t *testing.T, total int) map[int]int
+}
+
+// clusterMember is a client, and what it has to do with the others.
+type clusterMember struct {
+	clustered
+	what     string
+	hub      int
+	patterns []string
+}
+
+// emits are the names of what member by emits, the first ones first.
+func (m *clusterMember) emits(by int) (local, others []string) {
+	return []string{fmt.Sprintf("here::%d", m.hub)},
+		[]string{fmt.Sprintf("all::%d", by), fmt.Sprintf("go::%d::x", by), fmt.Sprintf("next::%d", m.hub)}
+}
+
+// wants tells whether the member listens to a name. All its patterns are a name, or end with a part for the rest.
+func (m *clusterMember) wants(name string) bool {
+	return slices.ContainsFunc(m.patterns, func(p string) bool {
+		return p == name || strings.HasSuffix(p, "*") && strings.HasPrefix(name, strings.TrimRight(p, "*"))
+	})
+}
+
+// numbered is the payload of an event.
+type numbered struct {
+	By int `json:"by"`
+	N  int `json:"n"`
+}
+
+// goClustered is a client of ours.
+type goClustered struct {
+	goMember
+	by int
+
+	mu     sync.Mutex
+	heard  map[int]int // by emitter
+	next   map[int]int // the lowest number that may come
+	total  int
+	faults []string
+	want   int           // the total that is waited for
+	enough chan struct{} // holds an element once there are so many
+}
+
+func startGoClustered(t *testing.T, addr string, by int, patterns []string) *goClustered {
+	t.Helper()
+	n, err := mesh.Connect(t.Context(), &mesh.Options{Addr: addr})
+	c := &goClustered{
+		goMember: newGoMember(t, n, err), by: by,
+		heard: make(map[int]int), next: make(map[int]int), enough: make(chan struct{}, 1),
+	}
+	for _, p := range patterns {
+		n.On(p, c.count)
+	}
+	c.flush(t)
+	return c
+}
+
+func (c *goClustered) count(e mesh.Event) {
+	var p numbered
+	err := e.Decode(&p)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil || p.N < c.next[p.By] {
+		c.faults = append(c.faults, fmt.Sprintf("%v %s, %d or more was to come", e.Name, e.Payload, c.next[p.By]))
+	}
+	c.next[p.By] = p.N + 1
+	c.heard[p.By]++
+	if c.total++; c.total == c.want {
+		c.enough <- struct{}{}
+	}
+}
+
+func (c *goClustered) emit(t *testing.T, names []string, from, to int) {
+	t.Helper()
+	for n := from; n < to; n++ {
+		require.NoError(t, c.Emit(names[n%len(names)], numbered{c.by, n}))
+	}
+}
+
+func (c *goClustered) await(t *testing.T, total int) map[int]int {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.want = total; c.total < total {
+		c.mu.Unlock()
+		select {
+		case <-c.enough:
+		case <-time.After(AwaitTimeout):
+		}
+		c.mu.Lock()
+	}
+	require.Empty(t, c.faults)
+	require.Equal(t, total, c.total, "%v", c.heard)
+	return maps.Clone(c.heard)
+}
+
+// counter is what a client in JavaScript does to count: state holds it, client is the emitter. %s are its patterns and its
+// number.
+const counter = `
+const state = globalThis.state = { client, by: %[2]s, heard: {}, next: {}, total: 0, want: 0, faults: [] }
+for (const pattern of %[1]s) {
+  client.on(pattern, function (p) {
+    if (!(p.n >= (state.next[p.by] || 0))) state.faults.push(JSON.stringify(p) + ', ' + state.next[p.by] + ' or more was to come')
+    state.next[p.by] = p.n + 1
+    state.heard[p.by] = (state.heard[p.by] || 0) + 1
+    if (++state.total === state.want) state.reached()
+  })
+}
+state.emit = function (names, from, to) {
+  for (let n = from; n < to; n++) state.client.emit(names[n %% names.length], { by: state.by, n })
+}
+state.await = function (total, reached) {
+  Object.assign(state, { want: total, reached })
+  if (state.total >= total) reached()
+}
+state.result = () => ({ heard: state.heard, total: state.total, faults: state.faults })
+`
+
+func marshal(t *testing.T, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	require.NoError(t, err)
+	return string(b)
+}
+
+// jsResult is what the counter says.
+type jsResult struct {
+	Heard  map[int]int
+	Total  int
+	Faults []string
+}
+
+func (r jsResult) check(t *testing.T, total int) map[int]int {
+	t.Helper()
+	require.Empty(t, r.Faults)
+	require.Equal(t, total, r.Total)
+	return r.Heard
+}
+
+// nodeClustered is a client of the original's.
+type nodeClustered struct{ nodeMember }
+
+func startNodeClustered(t *testing.T, addr string, by int, patterns []string) nodeClustered {
+	t.Helper()
+	m := nodeClustered{startNodeMember(t)}
+	m.do(t, "const client = mesh.emitter;"+counter, marshal(t, patterns), marshal(t, by))
+	m.connect(t, Command{Port: portOf(t, addr), Retry: 50})
+	return m
+}
+
+func (m nodeClustered) do(t *testing.T, code string, values ...any) {
+	t.Helper()
+	code = fmt.Sprintf(code, values...)
+	m.Must(t, Command{Do: "run", Text: &code}, "ran")
+}
+
+func (m nodeClustered) emit(t *testing.T, names []string, from, to int) {
+	t.Helper()
+	m.do(t, "state.emit(%s, %d, %d)", marshal(t, names), from, to)
+}
+
+func (m nodeClustered) await(t *testing.T, total int) map[int]int {
+	t.Helper()
+	m.do(t, "state.await(%d, () => report({ event: 'reached', result: state.result() }))", total)
+	var r jsResult
+	require.NoError(t, json.Unmarshal(m.MustAwait(t, "reached").Result, &r))
+	return r.check(t, total)
+}
+
+// pageClustered is the hub's own client, in a browser.
+type pageClustered struct{ visit }
+
+// startPageClustered has a page of the hub's own origin, which is not the page that hubs serve: that hears everything.
+func startPageClustered(t *testing.T, addr string, by int, patterns []string) pageClustered {
+	t.Helper()
+	p := pageClustered{startVisitor(t).visit(t, "http://"+addr+"/mesh.js", nil)}
+	p.do(t, "const client = (await import('/mesh.mjs')).connect({ url: location.origin });"+counter+`
+	await new Promise(resolve => client.onState(s => { if (s.status === 'connected') resolve() }))`, marshal(t, patterns), marshal(t, by))
+	return p
+}
+
+// do runs code in the page.
+func (p pageClustered) do(t *testing.T, code string, values ...any) json.RawMessage {
+	t.Helper()
+	code = fmt.Sprintf("async () => {"+code+"}", values...)
+	return p.run(t, "return page.evaluate('(' + %s + ')()')", code)
+}
+
+func (p pageClustered) emit(t *testing.T, names []string, from, to int) {
+	t.Helper()
+	p.do(t, "state.emit(%s, %d, %d)", marshal(t, names), from, to)
+}
+
+func (p pageClustered) await(t *testing.T, total int) map[int]int {
+	t.Helper()
+	var r jsResult
+	require.NoError(t, json.Unmarshal(p.do(t, "await new Promise(resolve => state.await(%d, resolve)); return state.result()", total), &r))
+	return r.check(t, total)
+}
+
+// wholeCluster is three hubs of one mesh.
+type wholeCluster struct {
+	addrs []string
+	// came says how many events have come to a hub from others.
+	came func(t *testing.T, hub int) int
+	// crossed says what has come to a hub from others, by somebody else's count, if there is one.
+	crossed func(t *testing.T, hub int) traffic
+}
+
+// traffic is what NATS has counted of a connection.
+type traffic struct{ InMsgs, OutMsgs, InBytes, OutBytes int }
+
+func (a traffic) since(b traffic) traffic {
+	return traffic{a.InMsgs - b.InMsgs, a.OutMsgs - b.OutMsgs, a.InBytes - b.InBytes, a.OutBytes - b.OutBytes}
+}
+
+// TestTheWholeCluster has three hubs, and at each of them two clients of ours and one of the original's, and a page. Each emits
+// 10,000 numbered events, and each hears what it listens to once and in order. What nobody at another hub listens to does
+// not go there.
+func TestTheWholeCluster(t *testing.T) {
+	t.Parallel()
+	t.Run("a nats-server", func(t *testing.T) {
+		t.Parallel()
+		testWholeCluster(t, startHubsAtNATS(t))
+	})
+	t.Run("hubs with a NATS of their own", func(t *testing.T) {
+		t.Parallel()
+		testWholeCluster(t, startHubCommands(t))
+	})
+}
+
+// natsConfig is the configuration that docs/security.md has, in a file.
+func natsConfig(t *testing.T) string {
+	t.Helper()
+	root, err := moduleRoot()
+	require.NoError(t, err)
+	text, err := os.ReadFile(filepath.Join(root, "docs", "security.md"))
+	require.NoError(t, err)
+	_, config, _ := strings.Cut(string(text), "```\nauthorization")
+	config, _, found := strings.Cut("authorization"+config, "```")
+	require.True(t, found)
+	file := filepath.Join(t.TempDir(), "nats.conf")
+	require.NoError(t, os.WriteFile(file, []byte(strings.ReplaceAll(config, "$HUB_PASSWORD", "secret")), 0o600))
+	return file
+}
+
+// startHubsAtNATS starts hubs in this process, where the race detector sees them, that are joined by a nats-server.
+func startHubsAtNATS(t *testing.T) *wholeCluster {
+	t.Helper()
+	server := startNATS(t, "-c", natsConfig(t))
+	url := strings.Replace(server.url, "//", "//hub:secret@", 1)
+	c := &wholeCluster{}
+	var hubs []goMember
+	for i := range clusterHubs {
+		nc := connectNATS(t, url, fmt.Sprintf("hub %d", i))
+		h := startGoHub(t, mesh.Options{Backplane: natsbackplane.New(nc, nil)})
+		hubs, c.addrs = append(hubs, h), append(c.addrs, h.Addr())
+	}
+	c.came = func(_ *testing.T, hub int) int { return int(hubs[hub].Stats().HubsIn) }
+	c.crossed = func(t *testing.T, hub int) traffic {
+		t.Helper()
+		var page bytes.Buffer
+		require.NoError(t, get(t.Context(), server.page+"connz", &page))
+		var connz struct {
+			Connections []struct {
+				Name     string `json:"name"`
+				InMsgs   int    `json:"in_msgs"`
+				OutMsgs  int    `json:"out_msgs"`
+				InBytes  int    `json:"in_bytes"`
+				OutBytes int    `json:"out_bytes"`
+			} `json:"connections"`
+		}
+		require.NoError(t, json.Unmarshal(page.Bytes(), &connz))
+		for _, n := range connz.Connections {
+			if n.Name == fmt.Sprintf("hub %d", hub) {
+				return traffic{n.InMsgs, n.OutMsgs, n.InBytes, n.OutBytes}
+			}
+		}
+		require.FailNow(t, "NATS does not know the hub", "%s", page.String())
+		return traffic{}
+	}
+	return c
+}
+
+// startHubCommands starts three 'mesh listen --cluster', each with a NATS server of its own.
+func startHubCommands(t *testing.T) *wholeCluster {
+	t.Helper()
+	f := startFleet(t, "--metrics", "/metrics")
+	c := &wholeCluster{}
+	for _, h := range f.hubs {
+		c.addrs = append(c.addrs, h.addr)
+	}
+	line := regexp.MustCompile(`(?m)^mesh_hub_events_received_total (\S+)$`)
+	c.came = func(t *testing.T, hub int) int {
+		t.Helper()
+		var page bytes.Buffer
+		require.NoError(t, get(t.Context(), "http://"+c.addrs[hub]+"/metrics", &page))
+		found := line.FindStringSubmatch(page.String())
+		require.NotNil(t, found, "%s", page.String())
+		n, err := strconv.ParseFloat(found[1], 64)
+		require.NoError(t, err)
+		return int(n)
+	}
+	return c
+}
+
+func testWholeCluster(t *testing.T, c *wholeCluster) {
+	var members []*clusterMember
+	add := func(what string, hub int, patterns ...string) {
+		m := &clusterMember{what: what, hub: hub, patterns: append(patterns, fmt.Sprintf("here::%d", hub))}
+		by, addr := len(members), c.addrs[hub]
+		switch what {
+		case "page":
+			m.clustered = startPageClustered(t, addr, by, m.patterns)
+		case "original":
+			m.clustered = startNodeClustered(t, addr, by, m.patterns)
+		default:
+			m.clustered = startGoClustered(t, addr, by, m.patterns)
+		}
+		members = append(members, m)
+	}
+	add("page", 0, "all::*")
+	for hub := range clusterHubs {
+		next := fmt.Sprintf("next::%d", (hub+clusterHubs-1)%clusterHubs)
+		add("original", hub, "all::*", next)
+		add("ours", hub, "all::*", "go::**", next)
+		add("ours", hub, "all::**", "go::**") // what NATS brings twice
+	}
+
+	heard := make([]map[int]int, len(members)) // by listener and emitter
+	for i := range heard {
+		heard[i] = make(map[int]int)
+	}
+	came := make([]int, clusterHubs)
+	// emit has all emit the events from one number up to another, and returns when all have heard them.
+	emit := func(from, to int) {
+		for by, m := range members {
+			names, others := m.emits(by)
+			if from >= clusterLocal {
+				names = others
+			}
+			m.emit(t, names, from, to)
+			for n := from; n < to; n++ {
+				name := names[n%len(names)]
+				wanted := make([]bool, clusterHubs)
+				for i, l := range members {
+					if l.wants(name) {
+						heard[i][by]++
+						wanted[l.hub] = true
+					}
+				}
+				for hub, is := range wanted {
+					if is && hub != m.hub {
+						came[hub]++
+					}
+				}
+			}
+		}
+		for i, m := range members {
+			total := 0
+			for _, n := range heard[i] {
+				total += n
+			}
+			require.Equal(t, heard[i], m.await(t, total), "%s %d at hub %d", m.what, i, m.hub)
+		}
+	}
+	crossed := func() (all []traffic) {
+		for hub := range c.addrs {
+			if c.crossed != nil {
+				all = append(all, c.crossed(t, hub))
+			}
+		}
+		return all
+	}
+
+	emit(0, 1) // all are there, and know each other
+	before := crossed()
+	for n := 1; n < clusterLocal; n += clusterRow {
+		emit(n, min(n+clusterRow, clusterLocal))
+	}
+	for hub := range c.addrs {
+		require.Zero(t, c.came(t, hub), "what only clients of another hub listen to has come to hub %d", hub)
+	}
+	for hub, after := range crossed() {
+		got := after.since(before[hub])
+		t.Logf("NATS, while %d events were emitted that stay: hub %d sent %d bytes and got %d, in %d messages", clusterLocal-1, hub, got.InBytes, got.OutBytes, got.OutMsgs)
+		require.Greater(t, got.InBytes, 3*(clusterLocal-1)*30, "the hub has not even offered its events")
+		require.Less(t, got.OutBytes, (clusterLocal-1)*10, "more than what hubs have to say to each other")
+	}
+	for n := clusterLocal; n < clusterEvents; n += clusterRow {
+		emit(n, n+clusterRow)
+	}
+	emit(clusterEvents, clusterEvents+1) // a copy of anything would have come before this
+	for hub := range c.addrs {
+		require.Equal(t, came[hub], c.came(t, hub), "events that came to hub %d from others", hub)
+	}
+}
