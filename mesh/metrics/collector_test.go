@@ -110,7 +110,12 @@ func TestCollectorShowsWhatANodeDoes(t *testing.T) {
 	} {
 		require.Equal(t, want, got[name]-before[name], name)
 	}
-	require.Positive(t, got["mesh_fan_out_seconds"])
+	for n := 0; got["mesh_fan_out_seconds"] == 0; n++ { // not every row is measured
+		require.Less(t, n, 1000)
+		require.NoError(t, from.Emit("other", nil))
+		require.NoError(t, from.Flush(testContext(t)))
+		got = values(t, registry)
+	}
 	for name, want := range map[string]float64{
 		"mesh_peers 3 polling": 1, "mesh_peers 3 websocket": 1, "mesh_peers 4 websocket": 0, "mesh_connections_total": 2,
 	} {
