@@ -232,13 +232,15 @@ func testPageFollowsNodesFromHubToHub(t *testing.T, v visitor) {
 		"moves before the old hub's":     {`page('A', 1); join('x A'); page('B x'); leave('x B')`, "A: x, B: ; 3"},
 		"its hub is lost":                {`page('A x', 1); page('B y z'); leave('B')`, "A: x; 2"},
 		"its hub is lost, and it moved":  {`page('A x', 1); page('B y z'); join('y A'); leave('B')`, "A: x y; 3"},
-		"its hub is lost between pages":  {`page('A x', 1); page('B y', 1); leave('B'); page('C z')`, "A: x, C: z; 4"},
+		"its hub is lost between pages":  {`page('A x', 1); page('B y', 2); leave('B'); page('C z')`, "A: x, C: z; 4"},
 		"joins before its hub":           {`page('A x'); join('y B')`, "A: x, B: y; 3"},
 		"joins, and then its hub":        {`page('A x'); join('y B'); join('B')`, "A: x, B: y; 4"},
 		"comes back after its hub":       {`page('A', 1); page('B x'); leave('B'); join('B'); join('x B')`, "A: , B: x; 3"},
 		"more than the page knows":       {`page('A x', 1, many); join('one A'); leave('two A')`, "A: 256 and more; 1000"},
+		"hubs before their pages":        {`page('A x', 1, [], 'B C'); page('B y')`, "A: x, B: y, C: ; 5"},
+		"hubs beyond what it knows":      {`page('A x', 1, many, 'B C')`, "A: 256 and more, B: , C: ; 1000"},
 		"says nothing of where it is":    {`page('A x'); join('y')`, "A: x y; 3"},
-		"what is asked again is all new": {`page('A x', 1); page('B y', 1); await again(); page('A z')`, "A: z; 2"},
+		"what is asked again is all new": {`page('A x', 1); page('B y', 2); await again(); page('A z')`, "A: z; 2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got string
@@ -256,10 +258,10 @@ func testPageFollowsNodesFromHubToHub(t *testing.T, v visitor) {
 				const join = (...all) => all.forEach(text => heard['$mesh.join'](one(text)))
 				const leave = (...all) => all.forEach(text => heard['$mesh.leave'](one(text)))
 				// page is one of the answer: a hub and its clients.
-				const page = (text, next, more = []) => {
+				const page = (text, next, more = [], hubs) => {
 					const [hub, ...clients] = text.split(' ').concat(more)
 					const all = [one(hub), ...clients.map(id => one(id + ' ' + hub))]
-					heard['$mesh.nodes']({ rid: question.rid, total: 1000, next, nodes: all })
+					heard['$mesh.nodes']({ rid: question.rid, total: 1000, next, nodes: all, hubs: hubs && hubs.split(' ').map(one) })
 				}
 				// again returns when the page has asked anew.
 				const again = async () => {

@@ -8,9 +8,11 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -375,18 +377,32 @@ func testPageTakesAToken(t *testing.T, v visitor) {
 
 // testPageAmongManyWatchers: it is not told who comes, and asks.
 func testPageAmongManyWatchers(t *testing.T, v visitor) {
-	hub := startGoHub(t, mesh.Options{})
+	backplane := new(mesh.LocalBackplane)
+	hub := startGoHub(t, mesh.Options{Backplane: backplane})
 	crowd, err := loadgen.Open(t.Context(), loadgen.Target{Host: hub.Addr(), Path: "/engine.io/", Revision: 3}, loadgen.Options{
 		Connections: 256,
-		First:       func(int) []string { return []string{`{"event":"$mesh.nodes","payload":{"watch":true,"limit":1}}`} },
+		First: func(int) []string {
+			return []string{`{"event":"$mesh.nodes","payload":{"watch":true,"limit":1}}`, `{"event":"handshake","eventTable":{"mesh::x":{}}}`}
+		},
 	})
 	require.NoError(t, err)
 	defer crowd.Close()
+	require.Eventually(t, func() bool { // all watch, as the hub knows what they sent behind that
+		all, err := hub.Nodes(t.Context())
+		require.NoError(t, err)
+		return !slices.ContainsFunc(all, func(n mesh.NodeInfo) bool { return n.Role == mesh.Client && len(n.Interests) == 0 })
+	}, AwaitTimeout, 10*time.Millisecond)
 	page := v.visit(t, "http://"+hub.Addr(), nil)
 	page.see(t, "#nodes-text", "Too many nodes watch this hub already: the page asks it from time to time.")
 	page.see(t, "#list-title", "258 nodes")
 	startGoClient(t, hub.port(t), mesh.Options{})
 	page.see(t, "#list-title", "259 nodes")
+	// So many nodes it does not get to know, but every hub.
+	another := startGoHub(t, mesh.Options{Name: "another", Backplane: backplane})
+	startGoClient(t, another.port(t), mesh.Options{})
+	page.see(t, "#list-title", "261 nodes")
+	page.see(t, "#star text", "another")
+	require.Equal(t, "The mesh: 2 hubs that are joined, the hub, another, which are listed below", page.label(t))
 }
 
 // testPageUnderAttack: what others send keeps the page from nothing, and nobody is taken for somebody else.

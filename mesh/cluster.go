@@ -607,6 +607,25 @@ func (c *cluster) hubs() []string {
 	return ids
 }
 
+// infos returns what the other hubs have told of themselves, of at most so many as a page has nodes. What they listen to is
+// left out: it is old.
+func (c *cluster) infos() (all []NodeInfo) {
+	hubs := c.hubs()
+	if len(hubs) == 0 {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, id := range hubs[:min(len(hubs), maxPage)] {
+		if other := c.others[id]; other != nil && other.info != nil {
+			info := *other.info
+			info.LastSeen, info.Interests, info.More = stamp(other.seen), []string{}, 0
+			all = append(all, info)
+		}
+	}
+	return all
+}
+
 func (c *cluster) receiveControl(from string, m *control) {
 	switch m.Kind {
 	case sayHello:

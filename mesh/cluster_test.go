@@ -211,9 +211,23 @@ func TestNodesOfAllHubs(t *testing.T) {
 				Next  int64
 				Total int
 				Nodes []mesh.NodeInfo
+				Hubs  []mesh.NodeInfo
 			}
 		}
 		require.NoError(t, json.Unmarshal([]byte(w.next()), &a))
+		var others []string
+		for _, i := range a.Payload.Hubs {
+			require.Equal(t, mesh.Hub, i.Role)
+			require.NotEmpty(t, i.Addr)
+			require.Empty(t, i.Interests)
+			require.NotNil(t, i.Interests)
+			others = append(others, i.ID)
+		}
+		if first {
+			require.ElementsMatch(t, []string{hubs[0].ID(), hubs[1].ID()}, others)
+		} else {
+			require.Empty(t, others)
+		}
 		require.LessOrEqual(t, len(a.Payload.Nodes), 51)
 		for _, i := range a.Payload.Nodes {
 			got[i.ID] = i.Hub

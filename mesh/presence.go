@@ -293,6 +293,7 @@ type (
 		You   string            `json:"you"` // the ID of the peer that asked
 		Total int               `json:"total"`
 		Nodes []json.RawMessage `json:"nodes"`
+		Hubs  []NodeInfo        `json:"hubs,omitempty"` // the other ones, on the first page
 		Next  int64             `json:"next,omitempty"`
 	}
 	failure struct {
@@ -391,6 +392,9 @@ func (p *peer) answerNodes(ctx context.Context, payload json.RawMessage) {
 		r.mu.Unlock()
 		p.answerNodesOf(a, number, slot, q.Limit)
 		return
+	}
+	if q.After == 0 {
+		a.Hubs = h.cluster.infos()
 	}
 	next := h.page(int(q.After), q.Limit, a.take())
 	a.Next = int64(next)

@@ -128,8 +128,9 @@ export function followNodes (client) {
     }
     if (a.error) return fail(String(a.message))
     if (!fresh) fresh = new Map()
-    // Who has moved from one hub to another is told first by the one that it has joined.
-    for (const node of Array.isArray(a.nodes) ? a.nodes : []) if (take(node) && !fresh.has(node.id)) fresh.set(node.id, node)
+    // Who has moved is told first by the hub that it has joined. A hub is told of first by others, and then by itself.
+    for (const node of list(a.nodes)) if (take(node) && (node.role === 'hub' || !fresh.has(node.id))) fresh.set(node.id, node)
+    for (const node of list(a.hubs).slice(0, MOST)) if (take(node)) fresh.set(node.id, node)
     if (a.next > asked && fresh.size < MOST) return ask(a.next)
     all = fresh
     fresh = null
@@ -200,3 +201,5 @@ export function kind (node) {
 export function session (node) {
   return node.transport ? `${node.transport}, revision ${node.revision}` : ''
 }
+
+const list = value => Array.isArray(value) ? value : []

@@ -51,7 +51,7 @@ export function drawStar (nodes) {
     const row = sum > 13 && wide ? 22 : Math.min(64, Math.max(40, (wide ? 320 : 200) / sum))
     const least = wide ? 240 : 160
     const twoLines = row >= 40
-    const head = wide && twoLines ? 0 : 12 // where there is no room below a hub, its name stands above all
+    const head = wide && twoLines ? 0 : 15 // where there is no room below a hub, its name stands above all
     const reach = Math.min(width / 2 - (!wide ? 110 : twoLines ? 160 : 210), 150) // the rest is for the labels
     edges.clear()
     order = stars.map(({ hub }) => hub.id)
@@ -73,7 +73,7 @@ export function drawStar (nodes) {
         edges.set(n.id, lamp(lines, n.muted ? 'edge muted' : 'edge', [x, y], at))
         dots.append(mark.dot(n, ...at), mark.label(n, ...at, { width, wide, twoLines }))
       })
-      const top = y - (rows[i] - 2) / 2 * row - (twoLines ? 18 : 12)
+      const top = y - (rows[i] - 2) / 2 * row - (twoLines ? 18 : 15)
       dots.append(mark.dot(hub, x, y), head ? mark.caption(hub, x, Math.min(top, y - 21), width) : mark.caption(hub, x, y + 32, 112))
       return y
     })
@@ -87,7 +87,8 @@ export function drawStar (nodes) {
   function describe (all, stars) {
     const count = (n, what) => n === 1 ? `1 ${what}` : `${n} ${what}s`
     const clients = stars => stars.reduce((n, star) => n + star.clients.length, 0)
-    const each = stars.map(({ hub }, i) => `${visible(nodes.title(hub.id), 60)} with ${count(all[i].clients.length, 'node')}`)
+    const complete = nodes.total <= nodes.shown.length
+    const each = stars.map(({ hub }, i) => visible(nodes.title(hub.id), 60) + (complete ? ' with ' + count(all[i].clients.length, 'node') : ''))
     svg.setAttribute('aria-label', (all.length > 1
       ? `The mesh: ${all.length} hubs that are joined, ${each.join(', ')}`
       : `The star: a hub and ${count(clients(all), 'node')}`) + ', which are listed below')
