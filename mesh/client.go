@@ -65,7 +65,8 @@ type client struct {
 // the node reconnects for as long as it lives, with pauses that grow to 5 s. It never becomes a hub.
 //
 // Of several addresses one is picked at random, and the next one if no hub answers there. When the hub is lost, the node
-// moves to one of the others in the same way; to the one that it lost it comes back last.
+// moves to one of the others in the same way; to the one that it lost it comes back last. A hub that is about to close
+// tells it to, before anything is lost: see Node.Shutdown.
 func Connect(ctx context.Context, opts *Options) (*Node, error) {
 	o, addrs, err := prepare(opts)
 	if err != nil {

@@ -321,7 +321,7 @@ func (c *client) receive(conn *conn, m engineio.Message) {
 		c.startMove(conn)
 	case conn.native && p.Event == protocol.NameSync:
 		if conn.keeper != nil {
-			conn.keeper.drop()
+			conn.keeper.begin()
 		}
 		c.questions.answer(p.Payload)
 	case conn.native && p.Event == protocol.NameLeft:

@@ -93,6 +93,17 @@
 //
 // The functions On and Emit take payloads of one type. What does not fit is logged and counted in Stats.Undecodable.
 //
+// # Moving
+//
+// A hub that is shut down with Shutdown, and has others in its mesh, asks its clients of this package to move. A client that
+// has the addresses of others, or one that leads to another hub, then has two connections for a moment: it loses no event,
+// hears none twice, the order stays, and OnState reports Connected with the new hub and nothing else. What it emits
+// meanwhile waits in the bounded queue, some milliseconds as a rule. What the new hub sends meanwhile is kept, up to
+// Options.CallbackLimit.
+//
+// If no other hub can be reached, it stays and tries again until its hub closes, and then loses what anybody loses whose
+// hub has closed. Events of clients that are not of this package may come twice if they are not numbered: see docs/packet-format.md.
+//
 // # Slow peers
 //
 // A hub never waits for a peer. Each has a queue, bounded in bytes, and all of them together have a bound too. A peer

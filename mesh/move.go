@@ -87,7 +87,7 @@ func (c *client) moveTo(old *conn, addr address) (err error) {
 			old.heard.Store(nil)
 			to.failure = err
 			to.sock.Abort(nil)
-			to.keeper.end()
+			to.keeper.stop()
 		}
 		close(to.introduced)
 	}()
@@ -128,8 +128,8 @@ func (c *client) arrive(ctx context.Context, old, to *conn) error {
 	return c.update(ctx, to)
 }
 
-// update tells the new hub what it does not know yet, and returns when all hubs know it. What came before that is dropped:
-// it has come to the old hub as well.
+// update tells the new hub what it does not know yet, and returns when all hubs know it. What comes before that is dropped:
+// it comes by the old hub as well.
 func (c *client) update(ctx context.Context, to *conn) error {
 	c.mu.Lock()
 	stale, watched := c.stale(to), to.watched
@@ -157,6 +157,7 @@ func (c *client) update(ctx context.Context, to *conn) error {
 			c.mu.Unlock()
 		}
 	}
+	to.keeper.stop()
 	refused, err := c.question(ctx, to, protocol.NameSync, func(rid json.RawMessage) any { return syncQuestion{RID: rid} })
 	return cmp.Or(err, refused)
 }
@@ -206,11 +207,10 @@ func (c *client) depart(old, to *conn) error {
 	}
 	select {
 	case <-old.read: // by then it has been succeeded
-	case <-to.read: // the new hub is gone: the sooner the next one is found, the better
 	case <-ctx.Done():
+		old.sock.Abort(nil)
+		<-old.read
 	}
-	old.sock.Abort(nil)
-	<-old.read
 	return nil
 }
 
@@ -390,8 +390,8 @@ type keeper struct {
 	news  sync.Cond
 	bytes int
 	kept  []kept
+	begun bool // what comes now is kept; before, it is dropped
 	open  bool // nothing is kept any more
-	ended bool // the connection is of no use
 }
 
 func newKeeper(limit int) *keeper {
@@ -400,12 +400,19 @@ func newKeeper(limit int) *keeper {
 	return k
 }
 
-// end lets the reader go.
-func (k *keeper) end() {
+// stop has everything dropped from now on: what the connection's reader is looking for stands behind it.
+func (k *keeper) stop() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.ended = true
+	k.begun = false
 	k.news.Broadcast()
+}
+
+// begin has everything kept from now on, and forgets what was kept before.
+func (k *keeper) begin() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.kept, k.bytes, k.begun = nil, 0, true
 }
 
 // keep returns false if nothing is kept any more.
@@ -413,22 +420,14 @@ func (k *keeper) keep(e kept) bool {
 	size := eventSize(e.Name, e.Payload)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for !k.open && !k.ended && k.bytes > 0 && k.bytes+size > k.limit {
+	for k.begun && !k.open && k.bytes > 0 && k.bytes+size > k.limit {
 		k.news.Wait()
 	}
-	if k.open {
-		return false
+	if k.begun && !k.open {
+		k.kept = append(k.kept, e)
+		k.bytes += size
 	}
-	k.kept = append(k.kept, e)
-	k.bytes += size
-	return true
-}
-
-// drop forgets what was kept.
-func (k *keeper) drop() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.kept, k.bytes = nil, 0
+	return !k.open
 }
 
 // release hands on what was kept. The reader of the connection waits meanwhile, as it has to behind that.

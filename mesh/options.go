@@ -54,7 +54,8 @@ type Options struct {
 	// To listen on all interfaces, give 0.0.0.0 or [::] as host: a hub without Authorize admits whoever can reach
 	// it. Port 0 lets the system choose one, see Node.Addr.
 	//
-	// Connect also takes several, separated by commas: it uses one where a hub answers. A comma in a path is %2C.
+	// Connect also takes several, separated by commas: it uses one where a hub answers. So does Start, at the first of
+	// which the node itself may be the hub. A comma in a path is %2C.
 	Addr string
 	// Name is shown to peers of this package; at most 512 bytes. Default: none.
 	Name string
@@ -124,10 +125,11 @@ type Options struct {
 	QueueLimit int
 	// BufferLimit bounds what waits to be written to all peers of a hub together, in bytes. Default: 512 MiB.
 	BufferLimit int64
-	// OfflineLimit bounds what a client keeps while it has no hub, or its connection is full, in bytes.
+	// OfflineLimit bounds what a client keeps while it has no hub, moves to another, or its connection is full, in bytes.
 	// Default: 1 MiB.
 	OfflineLimit int
-	// CallbackLimit bounds the events that wait for the node's callbacks, in bytes. Default: 4 MiB.
+	// CallbackLimit bounds the events that wait for the node's callbacks, in bytes, and once more those that a client
+	// keeps while it moves to another hub. Default: 4 MiB.
 	CallbackLimit int
 
 	// Rate bounds what each peer may send to a hub. Default: no bounds.

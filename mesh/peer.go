@@ -225,13 +225,13 @@ func (p *peer) request(e routed, rid string, size int) {
 }
 
 // numberOf returns the number of an event, which is the peer's own if it counts: it goes on counting at the next hub. The
-// others are counted from the time on, in 2,048ths of a millisecond, if they have the same ID there: no number comes twice.
+// others are counted from the time on, in microseconds, if they have the same ID there: no number comes twice.
 func (p *peer) numberOf(own uint64) uint64 {
 	if p.negotiated && (own != 0 || p.hub.cluster == nil) {
 		return own
 	}
 	if p.negotiated && p.numbered == 0 {
-		p.numbered = uint64(time.Now().UnixMilli()) << 11
+		p.numbered = uint64(time.Now().UnixMicro())
 	}
 	p.numbered++
 	return p.numbered

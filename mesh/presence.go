@@ -704,15 +704,20 @@ func (c *client) nodes(ctx context.Context) ([]NodeInfo, error) {
 
 func (c *client) nodesWithin(ctx context.Context, limit int) ([]NodeInfo, error) {
 	var all []NodeInfo
+	var asked *conn // whose hub numbers the pages
 	watch, size := c.watches(), 0
 	for next, first := int64(0), true; first || next > 0; first = false {
 		var a struct {
 			Nodes json.RawMessage
 			Next  int64
 		}
-		_, err := c.ask(ctx, protocol.NameNodes, func(rid json.RawMessage) any {
+		conn, err := c.ask(ctx, protocol.NameNodes, func(rid json.RawMessage) any {
 			return nodesQuestion{RID: rid, After: next, Watch: watch}
 		}, &a)
+		if err == nil && next > 0 && conn != asked {
+			return c.nodesWithin(ctx, limit) // it is another hub's list by now
+		}
+		asked = conn
 		switch {
 		case errors.Is(err, errIsHub):
 			return c.node.hub.Load().nodes(ctx)

@@ -11,7 +11,8 @@ const (
 	Disconnected Status = "disconnected"
 )
 
-// State is what OnState reports: a connection made or lost, or an attempt that failed.
+// State is what OnState reports: a connection made or lost, or an attempt that failed. A client that has moved from one hub
+// to another reports the new connection only.
 type State struct {
 	Status Status
 	// Role is Hub when this node has become the hub, which is the last state there is; otherwise Client.

@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -15,11 +16,23 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	log.SetOutput(io.Discard)    // where net/http tells what a stranger says that it did not ask for
+	ctx, end := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		s := <-signals
+		signal.Stop(signals) // a second one ends the process at once
+		if s == syscall.SIGTERM {
+			end(errTerminated)
+		}
+		end(nil)
+	}()
+	log.SetOutput(io.Discard) // where net/http tells what a stranger says that it did not ask for
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
+
+// errTerminated is the cause of a context that was ended by SIGTERM, which may take a while, rather than by Ctrl-C.
+var errTerminated = errors.New("terminated")
 
 // conversion is what the standard library puts before the reason why a number is none.
 var conversion = regexp.MustCompile(`strconv\.\w+: parsing "[^"]*": `)

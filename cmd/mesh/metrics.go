@@ -90,6 +90,7 @@ func (f *insideFlags) close() {
 
 func (f *insideFlags) checkPath(addr string) error {
 	engine := engineio.DefaultPath
+	addr, _, _ = strings.Cut(addr, ",") // a node's own
 	if u, err := url.Parse(addr); err == nil && strings.Contains(addr, "://") && strings.Trim(u.Path, "/") != "" {
 		engine = strings.TrimRight(u.Path, "/")
 	}

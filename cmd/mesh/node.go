@@ -39,7 +39,7 @@ type nodeFlags struct {
 
 func (f *nodeFlags) register(set *pflag.FlagSet) {
 	set.SortFlags = false
-	set.StringVar(&f.addr, "addr", mesh.DefaultAddr, "`ADDRESS` of the hub: host:port, or a URL with the path of its Engine.IO (a Node.js hub dies of a wrong path); clients take several, separated by commas, and move to another one when the hub is lost")
+	set.StringVar(&f.addr, "addr", mesh.DefaultAddr, "`ADDRESS` of the hub: host:port, or a URL with the path of its Engine.IO (a Node.js hub dies of a wrong path); clients take several, separated by commas, and move to another one when the hub is lost or about to close; so does 'mesh start', whose own is the first")
 	set.StringVar(&f.name, "name", "", "`NAME` of this node, which others see in 'mesh nodes'")
 	set.StringVar(&f.user, "user", "", "`NAME` that a hub demands and a client presents, together with a password")
 	set.StringVar(&f.passwordFile, "password-file", "", "`FILE` with the password (default: the environment variable "+passwordVariable+")")
@@ -192,12 +192,17 @@ func whoami(n *mesh.Node, logs *logFlags) {
 
 // follow tells when the hub is lost and found again, there or elsewhere, or replaced by this node.
 func follow(n *mesh.Node, logs *logFlags) {
-	at := n.URL()
+	at, lost := n.URL(), false
 	n.OnState(func(s mesh.State) {
 		url := n.URL()
+		moved := !lost
+		lost = s.Status == mesh.Disconnected
 		switch {
 		case s.Role == mesh.Hub:
 			logs.notice("the hub is gone: this node is the hub now, at "+url, "role", string(mesh.Hub), "url", url)
+		case s.Status == mesh.Connected && moved:
+			logs.notice("moved to the hub at "+url+", because the other one will close", "url", url)
+			at = url
 		case s.Status == mesh.Connected && url != at:
 			logs.notice("connected to the hub at "+url, "url", url)
 			at = url

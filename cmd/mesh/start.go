@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 
@@ -30,6 +29,7 @@ func startCommand(logs *logFlags) *cobra.Command {
 		Short: "Run a node: the hub if the address is free, else a client of the hub there",
 		Long: "Run a node: the hub if the address is free, else a client of the hub there. The\nfirst line on standard error says which it became, and where. When the hub dies,\n" +
 			"one of the nodes on its machine that were started like this becomes the hub, and\nthe others find it: give all of them the same user and password.\n\n" +
+			"Of several addresses the first is the node's own, where it may become the hub; the\nothers are those of other hubs of the same mesh, which it goes to before that.\n\n" +
 			"--cluster and --nats are for the hub, whichever node that is: see 'mesh listen --help'." + runText,
 		Example: `  mesh start --on myEvent --emit myEvent --data '{"n":1}' --every 1s
   mesh start --addr localhost:7777 --on '**'
@@ -105,8 +105,8 @@ func runCommand(logs *logFlags, start starter, cmd *cobra.Command) *cobra.Comman
 		if err != nil {
 			return err
 		}
-		if name != "connect" && strings.Contains(f.addr, ",") {
-			return fmt.Errorf("--addr %s: a hub has one address; clients take several: 'mesh connect', 'mesh on', 'mesh emit'", f.addr)
+		if name == "listen" && strings.Contains(f.addr, ",") {
+			return fmt.Errorf("--addr %s: a hub has one address; 'mesh start' and clients take several: 'mesh connect', 'mesh on', 'mesh emit'", f.addr)
 		}
 		if name != "connect" && f.certFile == "" && (strings.HasPrefix(f.addr, "https://") || strings.HasPrefix(f.addr, "wss://")) {
 			return fmt.Errorf("--addr %s: a hub needs --cert and --key for TLS; or let it listen on http:// behind a proxy that has; 'mesh connect' takes https://", f.addr)
@@ -218,23 +218,23 @@ func (f *runFlags) run(cmd *cobra.Command, start starter, opts *mesh.Options, lo
 		case <-node.Done():
 			return endedBy(ctx, node.Err())
 		case <-ctx.Done():
-			leave(node, opts.Logger)
+			shutDown(ctx, node, logs)
 			return nil
 		}
 	}
 }
 
-// moveTimeout bounds how long a hub that is told to end waits for its clients to move to other hubs.
-const moveTimeout = 10 * time.Second
+// shutdownTimeout bounds how long a hub that is terminated waits for its clients to move to others.
+const shutdownTimeout = 10 * time.Second
 
-// leave has the clients of a hub move to other hubs, if there are any.
-func leave(node *mesh.Node, logger *slog.Logger) {
-	if node.Role() != mesh.Hub {
+// shutDown lets a hub that is terminated end in good order. All others are ended at once.
+func shutDown(ctx context.Context, node *mesh.Node, logs *logFlags) {
+	if node.Role() != mesh.Hub || !errors.Is(context.Cause(ctx), errTerminated) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), moveTimeout)
+	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
-	if err := node.Shutdown(ctx); err != nil {
-		logger.Warn("mesh: what is on its way to clients that have not moved is lost", "error", err)
+	if err := node.Shutdown(bound); err != nil {
+		logs.notice(fmt.Sprintf("some clients have not moved to another hub within %v: they are disconnected", shutdownTimeout))
 	}
 }

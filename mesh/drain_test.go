@@ -1,0 +1,247 @@
+package mesh_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/protocol"
+)
+
+// offerOf is the first packet of a client that introduces itself, with a key that begins with a name.
+func offerOf(name, more string, keys ...string) string {
+	offer := fmt.Sprintf(`"headers":{"mesh":{"v":1,"key":"%s"%s},`, keyOf(name), more)
+	return strings.Replace(table(keys...), `"headers":{`, offer, 1)
+}
+
+func keyOf(name string) string { return name + strings.Repeat("-", 32-len(name)) }
+
+const moves = `,"moves":true`
+
+// shutDown shuts a node down, and returns where the error comes.
+func shutDown(ctx context.Context, n *mesh.Node) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- n.Shutdown(ctx) }()
+	return done
+}
+
+func TestShutdownLetsClientsMove(t *testing.T) {
+	hubs := cluster(t, 2, mesh.Options{})
+	hub, other := hubs[0], hubs[1]
+	mover, stayer, original := dialWire(t, hub.URL(), nil), dialWire(t, hub.URL(), nil), dialWire(t, hub.URL(), nil)
+	mover.send(offerOf("mover", moves, "mesh::e"))
+	stayer.send(offerOf("stayer", "", "mesh::e"))
+	original.send(table("mesh::e"))
+	silent := dialWire(t, hub.URL(), nil)
+	for _, w := range []*wire{mover, stayer, original} {
+		w.barrier()
+	}
+	require.Contains(t, mover.next(), "$mesh.hello")
+	require.Contains(t, stayer.next(), "$mesh.hello")
+	require.NoError(t, hub.Ready())
+
+	done := shutDown(testContext(t), hub)
+	require.Equal(t, move, mover.next())
+	require.ErrorContains(t, hub.Ready(), "move to others")
+	for _, transport := range []engineio.Transport{engineio.Polling, engineio.WebSocket} {
+		_, err := engineio.Dial(testContext(t), hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: []engineio.Transport{transport}})
+		var refused *engineio.HandshakeError
+		require.ErrorAs(t, err, &refused)
+		require.Equal(t, http.StatusServiceUnavailable, refused.Status)
+	}
+	_, err := mesh.Connect(testContext(t), &mesh.Options{Addr: hub.URL()})
+	require.ErrorContains(t, err, "shutting down")
+
+	// It serves those who are there, and tells those to move who introduce themselves only now.
+	silent.send(offerOf("silent", moves, "mesh::e"))
+	require.Contains(t, silent.next(), "$mesh.hello")
+	require.Equal(t, move, silent.next())
+	require.NoError(t, other.Emit("e", 1))
+	for _, w := range []*wire{mover, stayer, original, silent} {
+		require.Contains(t, w.next(), `"payload":1`)
+	}
+	require.Empty(t, done)
+
+	mover.send(leaving)
+	require.Equal(t, left, mover.next())
+	require.NoError(t, other.Emit("e", 2))
+	require.Contains(t, stayer.next(), `"payload":2`)
+	require.Empty(t, mover.heard(), "it listens to nothing any more")
+	mover.send(table("mesh::e")) // or does it?
+	mover.barrier()
+	require.NoError(t, other.Emit("e", 3))
+	require.Contains(t, mover.next(), `"payload":3`)
+	require.NoError(t, mover.sock.Close())
+	require.Contains(t, silent.next(), `"payload":2`)
+	require.Empty(t, done)
+	silent.sock.Abort(nil) // is gone too
+	require.NoError(t, <-done)
+	stayer.ended()
+	original.ended()
+	require.ErrorIs(t, hub.Err(), mesh.ErrClosed)
+	require.NoError(t, hub.Shutdown(testContext(t)), "again")
+	require.ErrorIs(t, hub.Ready(), mesh.ErrClosed)
+}
+
+func TestShutdownWaitsNoLongerThanItsContext(t *testing.T) {
+	hub := cluster(t, 2, mesh.Options{})[0]
+	mover := dialWire(t, hub.URL(), nil)
+	mover.send(offerOf("k", moves))
+	mover.barrier()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	done := shutDown(ctx, hub)
+	require.Contains(t, mover.next(), "$mesh.hello")
+	require.Equal(t, move, mover.next())
+	why := errors.New("enough")
+	cancel(why)
+	require.ErrorIs(t, <-done, why)
+	mover.ended()
+	require.ErrorIs(t, hub.Err(), mesh.ErrClosed)
+}
+
+// Close during Shutdown ends both.
+func TestShutdownEndsWhenTheHubIsClosed(t *testing.T) {
+	hub := cluster(t, 2, mesh.Options{})[0]
+	mover := dialWire(t, hub.URL(), nil)
+	mover.send(offerOf("k", moves))
+	mover.barrier()
+	require.Contains(t, mover.next(), "$mesh.hello")
+	done := shutDown(testContext(t), hub)
+	require.Equal(t, move, mover.next())
+	require.NoError(t, hub.Close())
+	require.NoError(t, <-done)
+}
+
+// Those who were not admitted are not waited for, nor told.
+func TestShutdownDoesNotWaitForTheMuted(t *testing.T) {
+	hub := cluster(t, 2, mesh.Options{Authorize: func(_ context.Context, c mesh.Credentials) error {
+		if c.User != "u" {
+			return errors.New("no")
+		}
+		return nil
+	}})[0]
+	muted := dialWire(t, hub.URL(), nil)
+	muted.send(table())
+	muted.barrier()
+	require.NoError(t, hub.Shutdown(testContext(t)))
+	muted.ended()
+	require.Empty(t, muted.in)
+}
+
+func TestShutdownOfAHubThatIsAloneClosesIt(t *testing.T) {
+	for _, hub := range []*mesh.Node{listen(t, mesh.Options{}), cluster(t, 1, mesh.Options{})[0]} {
+		c := connect(t, hub, mesh.Options{})
+		changes := states(c)
+		require.NoError(t, hub.Shutdown(testContext(t)))
+		awaitStatus(t, changes, mesh.Disconnected)
+	}
+}
+
+func TestShutdownOfAClientFlushes(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	heard := listenTo(t, hub, "e")
+	p := startProxy(t, hub.Addr())
+	c := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
+	changes := states(c)
+	p.cut(true)
+	awaitStatus(t, changes, mesh.Disconnected)
+	require.NoError(t, c.Emit("e", 1))
+	done := shutDown(testContext(t), c)
+	awaitStatus(t, changes, mesh.Disconnected)
+	require.Empty(t, done)
+	p.open()
+	require.NoError(t, <-done)
+	require.Equal(t, "1", string(heard.next().Payload))
+	require.ErrorIs(t, c.Err(), mesh.ErrClosed)
+
+	lost := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
+	p.cut(true)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	require.NoError(t, lost.Emit("e", 2))
+	require.ErrorIs(t, lost.Shutdown(ctx), context.DeadlineExceeded)
+	require.ErrorIs(t, lost.Err(), mesh.ErrClosed)
+}
+
+// laggingBackplane now and then holds up what a hub gets, so that what two hubs get in the same moment is not the same.
+type laggingBackplane struct {
+	mesh.LocalBackplane
+	every int // so many messages, on average
+	most  time.Duration
+}
+
+func (b *laggingBackplane) Join(hub string, receive func(from string, data []byte)) (mesh.BackplaneMember, error) {
+	return b.LocalBackplane.Join(hub, func(from string, data []byte) {
+		if rand.N(b.every) == 0 {
+			time.Sleep(rand.N(b.most))
+		}
+		receive(from, data)
+	})
+}
+
+// The answer to $mesh.sync stands behind all that was published before, by whatever hub.
+func TestSyncIsABarrierThroughAllHubs(t *testing.T) {
+	var hubs []*mesh.Node
+	for b := (&laggingBackplane{every: 10, most: 2 * time.Millisecond}); len(hubs) < 3; {
+		hubs = append(hubs, listen(t, mesh.Options{Backplane: b}))
+	}
+	w := dialWire(t, hubs[0].URL(), nil)
+	w.send(offerOf("k", "", "mesh::e"))
+	w.barrier()
+	require.Contains(t, w.next(), "$mesh.hello")
+	for round := range 50 {
+		for i := range 20 {
+			require.NoError(t, hubs[1+i%2].Emit("e", i))
+		}
+		question := fmt.Sprintf(`{"event":"$mesh.sync","payload":{"rid":%d}}`, round)
+		w.send(question)
+		for range 20 {
+			require.Contains(t, w.next(), `"event":"e"`)
+		}
+		require.Equal(t, question, w.next())
+	}
+	w.send(`{"event":"$mesh.sync"}`)
+	require.Contains(t, w.next(), `"bad-question"`)
+	w.send(`{"event":"$mesh.sync","payload":{"rid":"` + fmt.Sprintf("%065d", 1) + `"}}`)
+	require.Contains(t, w.next(), `"bad-question"`)
+	require.EqualValues(t, 2, hubs[0].Stats().Malformed)
+
+	stranger := dialWire(t, hubs[0].URL(), nil)
+	stranger.send(table("mesh::e"), `{"event":"$mesh.sync","payload":{}}`, leaving)
+	require.Empty(t, stranger.heard())
+	require.EqualValues(t, 2, hubs[0].Stats().Reserved)
+	require.NoError(t, hubs[0].Emit("e", 1))
+	require.Contains(t, stranger.next(), `"event":"e"`, "nothing was forgotten")
+}
+
+// Clients that have their ID everywhere and do not count are counted so that no number comes twice.
+func TestNumbersOfThoseWhoDoNotCount(t *testing.T) {
+	hubs := cluster(t, 2, mesh.Options{})
+	listener := dialWire(t, hubs[0].URL(), nil)
+	listener.send(offerOf("listener", "", "mesh::e"))
+	listener.barrier()
+	require.Contains(t, listener.next(), "$mesh.hello")
+	last := 0
+	for _, hub := range []*mesh.Node{hubs[1], hubs[0], hubs[1]} {
+		w := dialWire(t, hub.URL(), nil)
+		w.send(offerOf("emitter", ""), `{"event":"e"}`, `{"event":"e"}`)
+		for range 2 {
+			var n int
+			_, err := fmt.Sscanf(listener.next(), `{"event":"e","from":"`+protocol.ID(keyOf("emitter"))+`","n":%d}`, &n)
+			require.NoError(t, err)
+			require.Greater(t, n, last)
+			last = n
+		}
+		w.send(`{"event":"e","n":7}`)
+		require.Contains(t, listener.next(), `"n":7}`)
+	}
+}
