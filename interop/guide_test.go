@@ -166,8 +166,7 @@ func TestGuide(t *testing.T) {
 	folder := nodeFolder(t)
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "hello.js"), []byte(r.next("js")), 0o600))
 	original := r.open()
-	original.types(t, "cd "+folder)
-	original.types(t, strings.TrimSpace(r.next("sh")))
+	original.types(t, "cd "+folder+" && "+strings.TrimSpace(r.next("sh"))) // typed ahead, it would mix with the prompt
 	original.prints(t, r.next("text"))
 	first.shows(t, "hello from Node.js")
 	r.end(original)
