@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -243,4 +244,36 @@ func TestEverythingGoesOnWhileClientsMove(t *testing.T) {
 	}
 	stop()
 	wg.Wait()
+}
+
+// Nodes and hubs that are closed in the middle of a move. The race detector watches.
+func TestMovesThatAreCutShort(t *testing.T) {
+	backplane := new(mesh.LocalBackplane)
+	last := listen(t, mesh.Options{Backplane: backplane})
+	for i := range 10 {
+		hub := listen(t, mesh.Options{Backplane: backplane})
+		var wg sync.WaitGroup
+		for range 4 {
+			n := connectTo(t, mesh.Options{Addr: hub.Addr() + "," + last.Addr(), Transports: [][]engineio.Transport{nil, overWebSocket}[i%2]})
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(context.Background(), time.Duration(rand.N(10_000))*time.Microsecond)
+				defer cancel()
+				for ctx.Err() == nil {
+					_ = n.Emit("e", nil)
+					_ = n.Flush(ctx)
+					n.On("x", func(mesh.Event) {})()
+				}
+				if rand.N(2) == 0 {
+					_ = n.Close()
+				}
+			})
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(rand.N(10_000))*time.Microsecond)
+		err := hub.Shutdown(ctx)
+		cancel()
+		if err != nil {
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+		}
+		wg.Wait()
+	}
 }
