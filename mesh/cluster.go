@@ -660,6 +660,10 @@ func (c *cluster) receiveControl(from string, m *control) {
 func (c *cluster) answer(q *control) *control {
 	h, a := c.hub, new(control)
 	switch q.Kind {
+	case askSync:
+		// What a peer of this hub has got already must have been published before the answer is: it may be on its way from
+		// the hub that asks to this one, and have dropped what it is to get from there.
+		h.busy.wait()
 	case askNodes:
 		h.roster.mu.Lock()
 		defer h.roster.mu.Unlock()
