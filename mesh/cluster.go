@@ -34,7 +34,8 @@ type cluster struct {
 	closed   bool
 	wanted   map[string]want
 	version  uint64               // counts what was subscribed and what wants to be known by all
-	known    uint64               // the version that all others know
+	known    uint64               // the version that all others know, or have been given up for
+	sure     uint64               // the version that all others know
 	round    *round               // that is under way; nil if none is
 	others   map[string]*otherHub // by ID
 	numbered int                  // the last number that was given to one of them
@@ -67,6 +68,7 @@ type round struct {
 	version uint64
 	began   time.Time
 	waiting map[string]struct{} // the hubs that have not answered
+	doubt   bool                // one of them was given up, and may be there
 	done    chan struct{}
 }
 
@@ -361,16 +363,20 @@ func (c *cluster) want(add, remove []string) (version uint64) {
 }
 
 // sync returns when all other hubs have dealt with everything that this one has published or subscribed to, and this one
-// with everything that they had published by then. Hubs that are gone are not waited for.
-func (c *cluster) sync(ctx context.Context) {
+// with everything that they had published by then. Hubs that are gone are not waited for. It returns false if one of them is
+// there, but has not answered in time.
+func (c *cluster) sync(ctx context.Context) (sure bool) {
 	if c == nil {
-		return
+		return true
 	}
 	c.mu.Lock()
 	c.version++
 	version := c.version
 	c.mu.Unlock()
 	c.await(ctx, version)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sure >= version
 }
 
 // await returns when all other hubs know a version.
@@ -425,6 +431,9 @@ func (c *cluster) begin() {
 // finish ends the round. The caller holds c.mu.
 func (c *cluster) finish() {
 	c.known = max(c.known, c.round.version)
+	if len(c.round.waiting) == 0 && !c.round.doubt {
+		c.sure = max(c.sure, c.round.version)
+	}
 	close(c.round.done)
 	c.round = nil
 }
@@ -481,12 +490,18 @@ func (c *cluster) meet(id string, said *control) {
 	}
 }
 
+// silence is why a hub is given up that may still be there.
+const silence = "silence"
+
 // lose forgets a hub.
 func (c *cluster) lose(id string, why string) {
 	c.mu.Lock()
 	other := c.others[id]
 	delete(c.others, id)
 	c.hub.node.counters.hubs.Store(int64(len(c.others)))
+	if c.round != nil && why == silence {
+		c.round.doubt = true
+	}
 	c.answered(id)
 	var unanswered []*question
 	for rid, q := range c.asked {
@@ -532,7 +547,7 @@ func (c *cluster) expire(now time.Time) {
 		q.answer(nil)
 	}
 	for _, id := range silent {
-		c.lose(id, "silence")
+		c.lose(id, silence)
 	}
 }
 

@@ -117,15 +117,28 @@ func (p *peer) answerSync(ctx context.Context, payload json.RawMessage) {
 		p.refuseQuestion(protocol.NameSync, nil)
 		return
 	}
-	if p.settle(ctx) {
+	switch sure, ok := p.settle(ctx); {
+	case !ok:
+	case sure:
 		p.reply(protocol.NameSync, q)
+	default:
+		p.reply(protocol.NameSync, failure{q.RID, codeUnanswered, "another hub does not answer"})
 	}
 }
 
+// departTries is how often other hubs are asked for a peer that wants to leave, until all answer. It fits into leaveTimeout.
+const departTries = 2
+
 // depart lets a peer go that has moved to another hub: what comes behind the answer is of no use to it.
 func (p *peer) depart(ctx context.Context) {
-	if !p.settle(ctx) {
-		return
+	for range departTries {
+		sure, ok := p.settle(ctx)
+		if !ok {
+			return
+		}
+		if sure {
+			break
+		}
 	}
 	p.setInterests(nil, nil)
 	p.setTable(nil)
@@ -135,15 +148,15 @@ func (p *peer) depart(ctx context.Context) {
 
 // settle returns when the other hubs have dealt with everything that this one had published, and this one with everything
 // that they had; and when whatever this one was routing has got to where it was on its way to, which was perhaps looked
-// up before the peer's last table. It returns false if the session has ended.
-func (p *peer) settle(ctx context.Context) bool {
+// up before the peer's last table. It is not sure if one of the hubs does not answer, and not ok if the session has ended.
+func (p *peer) settle(ctx context.Context) (sure, ok bool) {
 	p.dispatch(false)
 	if !pause(ctx, p.questions.borrow(1, questionRate, questionBurst)) {
-		return false
+		return false, false
 	}
 	p.hub.busy.wait()
-	p.hub.cluster.sync(ctx)
-	return ctx.Err() == nil
+	sure = p.hub.cluster.sync(ctx)
+	return sure, ctx.Err() == nil
 }
 
 func (p *peer) stopWatching() {

@@ -55,41 +55,114 @@ func TestHeardRemembersTheLast(t *testing.T) {
 	require.True(t, h.take(heardKey{"x", maxHeard + 9}))
 }
 
-// Those who are routing have looked up who listens, and may publish what they route only later: $mesh.sync waits for them.
-func TestSyncWaitsForThoseWhoAreRouting(t *testing.T) {
-	n, err := NewHub(nil)
+// visitor is a client that introduced itself to a hub. It has answers sent to a channel.
+func visitor(t *testing.T, server *engineiotest.Server) (s *engineio.Socket, answers chan string) {
+	s, err := server.Dial(t.Context(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: []engineio.Transport{engineio.WebSocket}})
+	require.NoError(t, err)
+	require.NoError(t, s.Write(t.Context(), engineio.Text(`{"event":"handshake","headers":{"mesh":{"v":1,"key":"0123456789abcdef"}}}`)))
+	_, err = s.Read(t.Context())
+	require.NoError(t, err)
+	answers = make(chan string, 10)
+	go func() {
+		for {
+			m, err := s.Read(context.Background())
+			if err != nil {
+				return
+			}
+			answers <- string(m.Data)
+		}
+	}()
+	return s, answers
+}
+
+func serveHub(t *testing.T, opts *Options) (*hub, *engineiotest.Server) {
+	n, err := NewHub(opts)
 	require.NoError(t, err)
 	h := n.hub.Load()
-	server := engineiotest.NewServer(h, &engineio.ServerOptions{Revisions: []engineio.Revision{engineio.Revision3}})
-	for _, packet := range []string{`{"event":"$mesh.sync","payload":{}}`, `{"event":"$mesh.leaving"}`} {
-		s, err := server.Dial(t.Context(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: []engineio.Transport{engineio.WebSocket}})
-		require.NoError(t, err)
-		require.NoError(t, s.Write(t.Context(), engineio.Text(`{"event":"handshake","headers":{"mesh":{"v":1,"key":"0123456789abcdef"}}}`)))
-		_, err = s.Read(t.Context())
-		require.NoError(t, err)
-		r := h.routings.Get().(*routing)
-		r.busy.RLock()
-		require.NoError(t, s.Write(t.Context(), engineio.Text(packet)))
-		answered := make(chan error, 1)
-		go func() {
-			_, err := s.Read(context.Background())
-			answered <- err
-		}()
-		require.Eventually(t, func() bool { // somebody waits for it
-			free := r.busy.TryRLock()
-			if free {
-				r.busy.RUnlock()
-			}
-			return !free
-		}, 10*time.Second, time.Millisecond)
-		require.Empty(t, answered)
-		r.busy.RUnlock()
-		h.recycle(r)
-		require.NoError(t, <-answered)
-		require.NoError(t, s.Close())
+	return h, engineiotest.NewServer(h, &engineio.ServerOptions{Revisions: []engineio.Revision{engineio.Revision3}})
+}
+
+const (
+	syncPacket    = `{"event":"$mesh.sync","payload":{}}`
+	leavingPacket = `{"event":"$mesh.leaving","payload":{}}`
+	leftPacket    = `{"event":"$mesh.left","payload":{}}`
+)
+
+// Those who are routing have looked up who listens, and may publish what they route only later; somebody may have got it
+// already. $mesh.sync waits for them, here and at the other hubs.
+func TestSyncWaitsForThoseWhoAreRouting(t *testing.T) {
+	backplane := new(LocalBackplane)
+	here, server := serveHub(t, &Options{Backplane: backplane})
+	there, other := serveHub(t, &Options{Backplane: backplane})
+	for _, h := range []*hub{here, there} {
+		for packet, want := range map[string]string{syncPacket: syncPacket, leavingPacket: leftPacket} {
+			s, answers := visitor(t, server)
+			r := h.routings.Get().(*routing)
+			r.busy.RLock()
+			require.NoError(t, s.Write(t.Context(), engineio.Text(packet)))
+			require.Eventually(t, func() bool { // somebody waits for it
+				free := r.busy.TryRLock()
+				if free {
+					r.busy.RUnlock()
+				}
+				return !free
+			}, 10*time.Second, time.Millisecond)
+			require.Empty(t, answers)
+			r.busy.RUnlock()
+			h.recycle(r)
+			require.Equal(t, want, <-answers)
+			require.NoError(t, s.Close())
+		}
 	}
 	require.NoError(t, server.Close())
-	require.NoError(t, n.Close())
+	require.NoError(t, other.Close())
+	require.NoError(t, here.node.Close())
+	require.NoError(t, there.node.Close())
+}
+
+// Where another hub is there and does not answer, a client is not told that it has.
+func TestSyncIsNotAnsweredForAHubThatIsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		backplane := new(LocalBackplane)
+		h, server := serveHub(t, &Options{Backplane: backplane})
+		mute, err := backplane.Join("00000000000000000000000000000001", func(string, []byte) {})
+		require.NoError(t, err)
+		mute.Subscribe(nameHubs, nameHub+"00000000000000000000000000000001")
+		here := time.NewTicker(time.Second)
+		quiet := make(chan struct{})
+		go func() {
+			for {
+				_ = mute.Publish(nameHubs, []byte(`c{"kind":"here","count":1}`), nil)
+				select {
+				case <-here.C:
+				case <-quiet:
+					return
+				}
+			}
+		}()
+		synctest.Wait()
+		s, answers := visitor(t, server)
+		start := time.Now()
+		require.NoError(t, s.Write(t.Context(), engineio.Text(syncPacket)))
+		require.Contains(t, <-answers, `"error":"unanswered"`)
+		require.InDelta(t, hubTimeout, time.Since(start), float64(time.Second))
+		start = time.Now()
+		require.NoError(t, s.Write(t.Context(), engineio.Text(leavingPacket)))
+		require.Equal(t, leftPacket, <-answers, "it is let go all the same")
+		require.InDelta(t, departTries*hubTimeout, time.Since(start), float64(3*time.Second))
+		require.Less(t, time.Since(start), leaveTimeout)
+
+		close(quiet) // it is given up, which is no answer either
+		require.NoError(t, s.Write(t.Context(), engineio.Text(syncPacket)))
+		require.Contains(t, <-answers, `"error":"unanswered"`)
+		time.Sleep(hubTimeout)
+		require.NoError(t, s.Write(t.Context(), engineio.Text(syncPacket)))
+		require.Equal(t, syncPacket, <-answers, "it is gone")
+		require.NoError(t, s.Close())
+		require.NoError(t, server.Close())
+		require.NoError(t, mute.Close())
+		require.NoError(t, h.node.Close())
+	})
 }
 
 func TestGiveWayReplacesTheOwnAddressOnly(t *testing.T) {

@@ -92,12 +92,15 @@ func TestClientMovesAndHearsEverythingOnce(t *testing.T) {
 func TestClientStaysUntilItCanMove(t *testing.T) {
 	undo := func(h *puppet) { h.down.Store(false); h.refuse.Store(false); h.deaf.Store(false); h.poses.Store(false) }
 	for name, fault := range map[string]func(b *puppet) (then func(*puppetPeer)){
-		"nobody is there":                   func(b *puppet) func(*puppetPeer) { b.down.Store(true); return nil },
-		"the new hub refuses it":            func(b *puppet) func(*puppetPeer) { b.refuse.Store(true); return nil },
-		"it is the same hub":                func(b *puppet) func(*puppetPeer) { b.poses.Store(true); return func(p *puppetPeer) { go p.answer() } },
-		"the new hub is silent":             func(b *puppet) func(*puppetPeer) { b.deaf.Store(true); return func(*puppetPeer) {} },
-		"the question is unanswered":        func(*puppet) func(*puppetPeer) { return func(*puppetPeer) {} },
-		"the new hub dies":                  func(*puppet) func(*puppetPeer) { return func(p *puppetPeer) { p.sock.Abort(nil) } },
+		"nobody is there":            func(b *puppet) func(*puppetPeer) { b.down.Store(true); return nil },
+		"the new hub refuses it":     func(b *puppet) func(*puppetPeer) { b.refuse.Store(true); return nil },
+		"it is the same hub":         func(b *puppet) func(*puppetPeer) { b.poses.Store(true); return func(p *puppetPeer) { go p.answer() } },
+		"the new hub is silent":      func(b *puppet) func(*puppetPeer) { b.deaf.Store(true); return func(*puppetPeer) {} },
+		"the question is unanswered": func(*puppet) func(*puppetPeer) { return func(*puppetPeer) {} },
+		"the new hub dies":           func(*puppet) func(*puppetPeer) { return func(p *puppetPeer) { p.sock.Abort(nil) } },
+		"not all hubs answer": func(*puppet) func(*puppetPeer) {
+			return func(p *puppetPeer) { p.say(strings.Replace(p.next(), `}}`, `,"error":"unanswered"}}`, 1)) }
+		},
 		"the new hub dies when it is asked": func(*puppet) func(*puppetPeer) { return func(p *puppetPeer) { p.next(); p.sock.Abort(nil) } },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -309,6 +309,7 @@ const (
 	codeNotPermitted = "not-permitted"
 	codeUnknownNode  = "unknown-node"
 	codeTooMany      = "too-many-watchers"
+	codeUnanswered   = "unanswered"
 )
 
 // err says in Go what a hub's answer says.
@@ -320,9 +321,13 @@ func (f *failure) err() error {
 		return ErrTooManyWatchers
 	case codeNotPermitted:
 		return ErrNotPermitted
+	case codeUnanswered:
+		return errUnanswered
 	}
 	return errQuestion
 }
+
+var errUnanswered = errors.New("mesh: another hub does not answer")
 
 var errQuestion = errors.New("mesh: the hub did not understand the question")
 
