@@ -83,7 +83,7 @@ type puppet struct {
 	down    atomic.Bool // nobody can connect
 	deaf    atomic.Bool // it does not read what comes behind the first packet
 	refuse  atomic.Bool
-	poses   atomic.Bool // it says that it is hub a
+	poses   atomic.Bool // it says that it is hub a, and sends events at once
 	peers   chan *puppetPeer
 }
 
@@ -131,6 +131,11 @@ func (h *puppet) ServeSocket(ctx context.Context, s *engineio.Socket) {
 		id = "a"
 	}
 	_ = s.TryWrite(engineio.Text(fmt.Sprintf(`{"event":"$mesh.hello","payload":{"v":1,"id":"%s","hub":"%s"}}`, protocol.ID(packet.Headers.Mesh.Key), id)))
+	if h.poses.Load() { // the client may have gone by now
+		for n := range 3 {
+			_ = s.TryWrite(engineio.Text(foreign(n + 1)))
+		}
+	}
 	h.peers <- p
 	if h.deaf.Load() {
 		<-ctx.Done()
@@ -163,11 +168,16 @@ func (p *puppetPeer) say(packets ...string) {
 	}
 }
 
-// tell sends an event of some other node, with a number if that is not 0.
+// foreign is an event of some other node.
+func foreign(n int) string {
+	return fmt.Sprintf(`{"event":"e","payload":%d,"from":"other","n":%d}`, n, n)
+}
+
+// tell sends events of some other node.
 func (p *puppetPeer) tell(numbers ...int) {
 	p.t.Helper()
 	for _, n := range numbers {
-		p.say(fmt.Sprintf(`{"event":"e","payload":%d,"from":"other","n":%d}`, n, n))
+		p.say(foreign(n))
 	}
 }
 
@@ -188,15 +198,6 @@ func (p *puppetPeer) sync() {
 	question := p.next()
 	require.Contains(p.t, question, `"$mesh.sync"`)
 	p.say(question)
-}
-
-// answer answers it if it comes.
-func (p *puppetPeer) answer() {
-	select {
-	case question := <-p.in:
-		p.say(question)
-	case <-p.gone:
-	}
 }
 
 // watched answers the question of a client that wants to know who comes and goes.
