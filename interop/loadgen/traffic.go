@@ -307,8 +307,8 @@ func (r *traffic) deliver(s *subscriber, text []byte) {
 const (
 	// quiet is how long nothing has to come for the wait to end for what is under way. patience bounds that as a whole.
 	quiet = time.Second
-	// late is how long after its time the last message may be sent.
-	late = 100 * time.Millisecond
+	// late is how long after its time the last message may be sent: this process, too, has to wait for its processor.
+	late = time.Second
 )
 
 // run sends, and waits for what is under way.
