@@ -158,25 +158,3 @@ func (p *peer) settle(ctx context.Context) (sure, ok bool) {
 	sure = p.hub.cluster.sync(ctx)
 	return sure, ctx.Err() == nil
 }
-
-func (p *peer) stopWatching() {
-	p.hub.roster.mu.Lock()
-	defer p.hub.roster.mu.Unlock()
-	_ = p.hub.watchFor(p, false)
-}
-
-// enter makes a peer one of those that are admitted, and greets it if it knows what that means: first of all, as the index
-// does not have it yet.
-func (p *peer) enter() {
-	h := p.hub
-	h.roster.mu.Lock()
-	defer h.roster.mu.Unlock()
-	p.admitted = true
-	if !p.negotiated {
-		return
-	}
-	_ = p.sock.TryWrite(reserved(protocol.NameHello, hello{V: protocol.Version, ID: p.id, Hub: h.node.id, Name: h.name}))
-	if h.draining && p.willMove() {
-		p.sendAway()
-	}
-}

@@ -1,0 +1,223 @@
+package mesh
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/protocol"
+)
+
+// Nodes returns the nodes of the mesh, the hub first, and behind its peers those of the other hubs, each hub before its own. A client asks its hub, and while it has none waits for it, until
+// ctx ends. In a mesh of thousands that takes several answers: a node that comes or goes meanwhile may be missing. It
+// returns ErrNodeHub behind a Node hub, ErrNotPermitted if the hub's Options.Permit keeps this node from asking, and
+// ErrTooManyWatchers if this node has callbacks of OnPresence that the hub does not serve.
+//
+// In a callback it can only succeed while there is room in the queue for callbacks, which the answer may stand behind.
+func (n *Node) Nodes(ctx context.Context) ([]NodeInfo, error) {
+	if n.closed.Load() {
+		return nil, ErrClosed
+	}
+	return n.link.nodes(ctx)
+}
+
+// Bounds of an answer to $mesh.nodes.
+const (
+	maxPage      = 256      // nodes in an answer
+	maxPageBytes = 48 << 10 // after which an answer takes no more nodes
+)
+
+// The payloads of $mesh.nodes: the question, and the answer. Of each other payload a NodeInfo is all.
+type (
+	nodesQuestion struct {
+		RID   json.RawMessage `json:"rid,omitempty"`
+		After int64           `json:"after,omitempty"`
+		Limit int             `json:"limit,omitempty"`
+		Watch *bool           `json:"watch,omitempty"`
+	}
+	nodesAnswer struct {
+		RID   json.RawMessage   `json:"rid,omitempty"`
+		You   string            `json:"you"` // the ID of the peer that asked
+		Total int               `json:"total"`
+		Nodes []json.RawMessage `json:"nodes"`
+		Hubs  []NodeInfo        `json:"hubs,omitempty"` // the other ones, on the first page
+		Next  int64             `json:"next,omitempty"`
+	}
+)
+
+func (p *peer) answerNodes(ctx context.Context, payload json.RawMessage) {
+	var q nodesQuestion
+	if !p.asked(ctx, protocol.NameNodes, payload, &q, &q.RID) {
+		return
+	}
+	if q.Limit <= 0 {
+		q.Limit = maxPage
+	}
+	q.After, q.Limit = max(0, q.After), min(q.Limit, maxPage)
+	h, r := p.hub, &p.hub.roster
+	a := nodesAnswer{RID: q.RID, You: p.id, Nodes: []json.RawMessage{}}
+	r.mu.Lock()
+	if q.Watch != nil && !h.watchFor(p, *q.Watch) {
+		r.mu.Unlock()
+		p.reply(protocol.NameNodes, failure{q.RID, codeTooMany, "too many nodes watch already"})
+		return
+	}
+	a.Total = len(r.ids) + 1 + h.cluster.total()
+	if number, slot := cut(q.After); number > 0 {
+		r.mu.Unlock()
+		p.answerNodesOf(a, number, slot, q.Limit)
+		return
+	}
+	if q.After == 0 {
+		a.Hubs = h.cluster.infos()
+	}
+	next := h.page(int(q.After), q.Limit, a.take())
+	a.Next = int64(next)
+	if next == 0 {
+		a.Next = h.cluster.firstPage(1)
+	}
+	p.charge(len(a.Nodes) / questionNodes)
+	// Written with the roster locked, as tell does.
+	ok := p.offer([]engineio.Message{reserved(protocol.NameNodes, a)})
+	r.mu.Unlock()
+	if !ok {
+		p.overflow()
+	}
+}
+
+// answerNodesOf answers with nodes of another hub: of that with the number, or of the next one if it is gone.
+func (p *peer) answerNodesOf(a nodesAnswer, number, slot, limit int) {
+	c := p.hub.cluster
+	id, found := c.after(number)
+	if found != number {
+		slot = 0
+	}
+	answered := make(chan struct{})
+	// Written by the goroutine that gets what the other hub says, as it then tells who comes and goes there.
+	c.ask(id, control{Kind: askNodes, After: slot, Limit: limit}, func(page *control) {
+		defer close(answered)
+		a.Next = c.firstPage(found + 1)
+		if page != nil {
+			a.Nodes = append(a.Nodes, page.Nodes...)
+			if page.Next > 0 {
+				a.Next = cursor(found, page.Next)
+			}
+		}
+		p.reply(protocol.NameNodes, a)
+	})
+	<-answered
+	p.charge(limit / questionNodes)
+}
+
+// take returns what page calls with each node.
+func (a *nodesAnswer) take() func(NodeInfo) (goesOn bool) {
+	size := 0
+	return func(info NodeInfo) bool {
+		raw := protocol.AppendASCII(nil, encodeInfo(info)) // as long as it will be
+		a.Nodes = append(a.Nodes, raw)
+		size += len(raw)
+		return size < maxPageBytes
+	}
+}
+
+// A cursor says where a page of nodes starts: the number of another hub and a slot there. This hub's own number is 0.
+func cursor(number, slot int) int64 { return int64(number)<<32 | int64(slot) }
+
+func cut(cursor int64) (number, slot int) {
+	return int(cursor >> 32 & (1<<20 - 1)), int(cursor & (1<<31 - 1))
+}
+
+// firstPage returns the cursor of the first other hub with at least this number; 0 if there is none.
+func (c *cluster) firstPage(number int) int64 {
+	_, found := c.after(number)
+	return cursor(found, 0)
+}
+
+func (h *hub) nodes(ctx context.Context) ([]NodeInfo, error) {
+	var all []NodeInfo
+	for next, first := 0, true; first || next > 0; first = false {
+		h.roster.mu.Lock() // for a page at a time
+		next = h.page(next, maxPage, func(info NodeInfo) bool {
+			all = append(all, info)
+			return true
+		})
+		h.roster.mu.Unlock()
+	}
+	for _, id := range h.cluster.hubs() {
+		all = append(all, h.cluster.nodes(ctx, id)...)
+	}
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("mesh: nodes: %w", context.Cause(ctx))
+	}
+	return all, nil
+}
+
+// nodes returns the nodes of another hub, as far as it answers.
+func (c *cluster) nodes(ctx context.Context, id string) (all []NodeInfo) {
+	for next, first := 0, true; first || next > 0; first = false {
+		page := make(chan *control, 1)
+		c.ask(id, control{Kind: askNodes, After: next, Limit: maxPage}, func(a *control) { page <- a })
+		var a *control
+		select {
+		case a = <-page:
+		case <-ctx.Done():
+		}
+		if a == nil {
+			return all
+		}
+		for _, raw := range a.Nodes {
+			var info NodeInfo
+			if json.Unmarshal(raw, &info) == nil {
+				all = append(all, info)
+			}
+		}
+		next = a.Next
+	}
+	return all
+}
+
+// maxNodesBytes bounds the answers of which a client makes a list of nodes, together: a hub may be anybody's.
+const maxNodesBytes = 32 << 20
+
+var errManyNodes = errors.New("mesh: the hub tells of too many nodes")
+
+func (c *client) nodes(ctx context.Context) ([]NodeInfo, error) {
+	return c.nodesWithin(ctx, maxNodesBytes)
+}
+
+func (c *client) nodesWithin(ctx context.Context, limit int) ([]NodeInfo, error) {
+	var all []NodeInfo
+	var asked *conn // whose hub numbers the pages
+	watch, size := c.watches(), 0
+	for next, first := int64(0), true; first || next > 0; first = false {
+		var a struct {
+			Nodes json.RawMessage
+			Next  int64
+		}
+		conn, err := c.ask(ctx, protocol.NameNodes, func(rid json.RawMessage) any {
+			return nodesQuestion{RID: rid, After: next, Watch: watch}
+		}, &a)
+		if err == nil && next > 0 && conn != asked {
+			return c.nodesWithin(ctx, limit) // it is another hub's list by now
+		}
+		asked = conn
+		switch {
+		case errors.Is(err, errIsHub):
+			return c.node.hub.Load().nodes(ctx)
+		case err != nil:
+			return nil, unanswered(err)
+		}
+		if size += len(a.Nodes); size > limit || a.Next != 0 && a.Next <= next {
+			return nil, errManyNodes
+		}
+		next = a.Next
+		var page []NodeInfo
+		if err := json.Unmarshal(a.Nodes, &page); err != nil {
+			return nil, unanswered(err)
+		}
+		all = append(all, page...)
+	}
+	return all, nil
+}
