@@ -249,11 +249,13 @@ func (n *Node) hear(e Event, borrowed bool) {
 }
 
 // Flush returns nil when the hub has processed all that this node emitted and announced before the call: it has handed
-// it to the queues of those who listen. That does not mean that they got it, or were allowed to.
+// it to the queues of those who listen, and to its backplane if it has other hubs, all of which know by then what this
+// node listens to. That does not mean that they got it, or were allowed to.
 //
 // While there is no connection, Flush waits for the next one, until ctx ends; its error is then the cause of that. If
 // the connection broke after events were written to it and before a Flush confirmed them, they may be lost: the next
-// Flush returns ErrUnconfirmed, once, when everything else is processed. At a hub Flush returns at once.
+// Flush returns ErrUnconfirmed, once, when everything else is processed. At a hub that is alone Flush returns at once, at
+// one of several when the others have dealt with what it emitted, or have been silent for some seconds.
 //
 // In a callback Flush can only succeed while there is room in the queue for callbacks, which the answer may stand
 // behind.
