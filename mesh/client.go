@@ -322,24 +322,24 @@ func (c *client) tell() {
 	}
 }
 
-// change returns a channel that is closed at the next change. The caller holds c.mu.
-func (c *client) change() <-chan struct{} {
+// wait waits for the next change, or until ctx ends. The caller holds c.mu, which is free meanwhile.
+func (c *client) wait(ctx context.Context) {
 	if c.news == nil {
 		c.news = make(chan struct{})
 	}
-	return c.news
+	news := c.news
+	c.mu.Unlock()
+	defer c.mu.Lock()
+	select {
+	case <-news:
+	case <-ctx.Done():
+	}
 }
 
 // await waits until done says so, or ctx ends. The caller holds c.mu.
 func (c *client) await(ctx context.Context, done func() bool) {
 	for !done() && ctx.Err() == nil {
-		news := c.change()
-		c.mu.Unlock()
-		select {
-		case <-news:
-		case <-ctx.Done():
-		}
-		c.mu.Lock()
+		c.wait(ctx)
 	}
 }
 
@@ -362,13 +362,7 @@ func (c *client) flush(ctx context.Context) error {
 		}
 		conn := c.conn
 		if conn == nil || c.written < target || conn.announced < version {
-			news := c.change()
-			c.mu.Unlock()
-			select {
-			case <-news:
-			case <-ctx.Done():
-			}
-			c.mu.Lock()
+			c.wait(ctx)
 			if ctx.Err() != nil {
 				return fmt.Errorf("mesh: flush: %w", context.Cause(ctx))
 			}

@@ -100,12 +100,7 @@ func (c *client) handOver(h *hub) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.pumping { // its connection has ended
-		news := c.change()
-		c.mu.Unlock()
-		<-news
-		c.mu.Lock()
-	}
+	c.await(context.Background(), func() bool { return !c.pumping }) // its connection has ended
 	c.node.numbered.Store(c.written) // it goes on counting
 	for ; !c.out.empty(); c.out.pop() {
 		next := c.out.front()

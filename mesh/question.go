@@ -166,13 +166,7 @@ func (c *client) ready(ctx context.Context) (*conn, error) {
 		case conn != nil && conn.announced >= version:
 			return conn, nil
 		}
-		news := c.change()
-		c.mu.Unlock()
-		select {
-		case <-news:
-		case <-ctx.Done():
-		}
-		c.mu.Lock()
+		c.wait(ctx)
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
