@@ -1,7 +1,6 @@
 package mesh
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -145,43 +144,24 @@ func (c *client) update(ctx context.Context, to *conn) error {
 		c.mu.Unlock()
 	}
 	if watch := c.watches(); *watch != watched {
-		refused, err := c.question(ctx, to, protocol.NameNodes, func(rid json.RawMessage) any {
+		answer, err := c.askOn(ctx, to, protocol.NameNodes, func(rid json.RawMessage) any {
 			return nodesQuestion{RID: rid, Limit: 1, Watch: watch}
 		})
 		if err != nil {
 			return err
 		}
-		if refused == nil { // else startWatch asks again, and tells
+		if readAnswer(answer, new(struct{})) == nil { // else startWatch asks again, and tells
 			c.mu.Lock()
 			to.watched = *watch
 			c.mu.Unlock()
 		}
 	}
 	to.keeper.stop()
-	refused, err := c.question(ctx, to, protocol.NameSync, func(rid json.RawMessage) any { return syncQuestion{RID: rid} })
-	return cmp.Or(err, refused)
-}
-
-// question asks on one connection, and says whether the hub has answered, and how.
-func (c *client) question(ctx context.Context, conn *conn, event string, question func(rid json.RawMessage) any) (refused, err error) {
-	rid, answered := c.questions.ask()
-	defer c.questions.forget(rid)
-	mark, _ := json.Marshal(rid)
-	if err := conn.sock.Write(ctx, reserved(event, question(mark))); err != nil {
-		return nil, err
+	answer, err := c.askOn(ctx, to, protocol.NameSync, func(rid json.RawMessage) any { return syncQuestion{RID: rid} })
+	if err != nil {
+		return err
 	}
-	select {
-	case raw := <-answered:
-		var f failure
-		if json.Unmarshal(raw, &f) == nil && f.Error != "" {
-			return f.err(), nil
-		}
-		return nil, nil
-	case <-conn.sock.Context().Done():
-		return nil, context.Cause(conn.sock.Context())
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
+	return readAnswer(answer, new(struct{}))
 }
 
 // depart says goodbye to the old hub. From when that is written, there is no way back: the new connection becomes the

@@ -1,7 +1,6 @@
 package mesh
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -175,36 +174,56 @@ func (c *client) ready(ctx context.Context) (*conn, error) {
 
 // ask asks the hub, and asks again if the connection breaks before the answer. It returns the connection that brought it.
 func (c *client) ask(ctx context.Context, event string, question func(rid json.RawMessage) any, answer any) (*conn, error) {
-	rid, answered := c.questions.ask()
-	defer c.questions.forget(rid)
-	mark, _ := json.Marshal(rid)
 	for {
 		conn, err := c.ready(ctx)
 		if err != nil {
 			return nil, err
 		}
-		ended := conn.sock.Context().Done()
-		if conn.sock.Write(ctx, reserved(event, question(mark))) == nil {
-			select {
-			case raw := <-answered:
-				var f failure
-				if err := json.Unmarshal(raw, &f); err != nil || f.Error != "" {
-					return conn, cmp.Or(err, f.err())
-				}
-				return conn, json.Unmarshal(raw, answer)
-			case <-ended:
-			case <-ctx.Done():
-			case <-c.life.Done():
-				return nil, ErrClosed
-			}
-		}
-		if ctx.Err() != nil {
+		raw, err := c.askOn(ctx, conn, event, question)
+		switch {
+		case err == nil:
+			return conn, readAnswer(raw, answer)
+		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
+		case c.life.Err() != nil:
+			return nil, ErrClosed
 		}
 		c.mu.Lock()
 		c.lose(conn)
 		c.mu.Unlock()
 	}
+}
+
+// askOn asks on one connection.
+func (c *client) askOn(ctx context.Context, conn *conn, event string, question func(rid json.RawMessage) any) (json.RawMessage, error) {
+	rid, answered := c.questions.ask()
+	defer c.questions.forget(rid)
+	mark, _ := json.Marshal(rid)
+	if err := conn.sock.Write(ctx, reserved(event, question(mark))); err != nil {
+		return nil, err
+	}
+	select {
+	case raw := <-answered:
+		return raw, nil
+	case <-conn.sock.Context().Done():
+		return nil, context.Cause(conn.sock.Context())
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-c.life.Done():
+		return nil, ErrClosed
+	}
+}
+
+// readAnswer decodes an answer. Its error may be the hub's.
+func readAnswer(raw json.RawMessage, answer any) error {
+	var f failure
+	if err := json.Unmarshal(raw, &f); err != nil {
+		return err
+	}
+	if f.Error != "" {
+		return f.err()
+	}
+	return json.Unmarshal(raw, answer)
 }
 
 // unanswered adds what is missing to an error of ask.
