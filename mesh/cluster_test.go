@@ -237,6 +237,23 @@ func TestNodesOfAllHubs(t *testing.T) {
 	require.Equal(t, want, got)
 }
 
+// A list of nodes ends where the hub is gone that its next page was to tell of, and where none has ever been.
+func TestNodesOfAHubThatIsGone(t *testing.T) {
+	hubs := []*mesh.Node{listen(t, mesh.Options{}), cluster(t, 1, mesh.Options{})[0], cluster(t, 3, mesh.Options{})[0]}
+	for _, hub := range hubs {
+		w := dialWire(t, hub.URL(), nil)
+		w.send(offer(testKey, ""))
+		require.Contains(t, w.next(), "$mesh.hello")
+		for after := int64(3) << 32; after < 1<<52; after <<= 1 { // behind all of them
+			w.send(fmt.Sprintf(`{"event":"$mesh.nodes","payload":{"rid":1,"after":%d}}`, after))
+			var a struct{ Payload map[string]any }
+			require.NoError(t, json.Unmarshal([]byte(w.next()), &a))
+			require.Empty(t, a.Payload["nodes"])
+			require.NotContains(t, a.Payload, "next")
+		}
+	}
+}
+
 func TestPresenceAcrossHubs(t *testing.T) {
 	hubs := cluster(t, 2, mesh.Options{})
 	watcher := connect(t, hubs[0], mesh.Options{})

@@ -88,10 +88,15 @@ func (p *peer) answerNodes(ctx context.Context, payload json.RawMessage) {
 	}
 }
 
-// answerNodesOf answers with nodes of another hub: of that with the number, or of the next one if it is gone.
+// answerNodesOf answers with nodes of another hub: of that with the number, or of the next one if it is gone. Behind the
+// last one there is nothing more to tell.
 func (p *peer) answerNodesOf(a nodesAnswer, number, slot, limit int) {
 	c := p.hub.cluster
 	id, found := c.after(number)
+	if found == 0 {
+		p.reply(protocol.NameNodes, a)
+		return
+	}
 	if found != number {
 		slot = 0
 	}
