@@ -65,6 +65,7 @@ func TestShutdownLetsClientsMove(t *testing.T) {
 	silent.send(offerOf("silent", moves, "mesh::e"))
 	require.Contains(t, silent.next(), "$mesh.hello")
 	require.Equal(t, move, silent.next())
+	silent.barrier() // it is greeted before it is listened for
 	require.NoError(t, other.Emit("e", 1))
 	for _, w := range []*wire{mover, stayer, original, silent} {
 		require.Contains(t, w.next(), `"payload":1`)
