@@ -61,12 +61,12 @@ func (c *Crowd) FanOut(ctx context.Context, o FanOutOptions) (Rate, error) {
 		return Rate{}, err
 	}
 
+	f.reset()
+	began := time.Since(f.start)
 	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout, errTimeout)
 	defer cancel()
 	deadline, _ := ctx.Deadline()
 	_ = c.conns[0].socket.SetWriteDeadline(deadline) // a broken connection fails in Write
-	f.reset()
-	began := time.Since(f.start)
 	err = f.publish(ctx, o, n)
 	_ = c.conns[0].socket.SetWriteDeadline(time.Time{}) // as above
 	if err != nil {

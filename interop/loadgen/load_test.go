@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -72,21 +73,45 @@ func everybody(int) bool { return true }
 
 func message(n int) string { return fmt.Sprintf("message %08d", n) }
 
+// longer measures for a longer and longer time, until that was enough on this machine for there to be something to tell.
+func longer(t *testing.T, enough func(d time.Duration) bool) {
+	t.Helper()
+	for d := 50 * time.Millisecond; !enough(d); d *= 2 {
+		require.Less(t, d, time.Minute, "nothing is measured")
+	}
+}
+
 func TestEcho(t *testing.T) {
-	rev3, rev4 := serve(t, sendBack, engineio.ServerOptions{})
+	var sentBack atomic.Int64
+	rev3, rev4 := serve(t, func(ctx context.Context, s *engineio.Socket) {
+		for {
+			m, err := s.Read(ctx)
+			if err != nil {
+				return
+			}
+			sentBack.Add(1)
+			if s.Write(ctx, m) != nil {
+				return
+			}
+		}
+	}, engineio.ServerOptions{})
 	for _, target := range []Target{rev3, rev4} {
 		c, err := Open(t.Context(), target, Options{Connections: 5})
 		require.NoError(t, err)
 		defer c.Close()
 		require.Equal(t, 5, c.Len())
 		for _, window := range []int{1, 16} {
-			r, err := c.Echo(t.Context(), EchoOptions{Window: window, Size: 100, Duration: 100 * time.Millisecond})
-			require.NoError(t, err)
-			require.Greater(t, r.Count, 5*window)
-			require.Equal(t, 100*time.Millisecond, r.Elapsed)
-			require.Positive(t, r.P50)
-			require.LessOrEqual(t, r.P50, r.P99)
-			require.Less(t, r.P99, 100*time.Millisecond)
+			longer(t, func(d time.Duration) bool {
+				sentBack.Store(0)
+				r, err := c.Echo(t.Context(), EchoOptions{Window: window, Size: 100, Duration: d})
+				require.NoError(t, err)
+				require.EqualValues(t, sentBack.Load(), r.Count+5*window, "the last answers of each come too late to count")
+				require.Equal(t, d, r.Elapsed)
+				require.LessOrEqual(t, r.P50, r.P99)
+				require.LessOrEqual(t, r.P99, d)
+				require.Equal(t, r.Count > 0, r.P50 > 0)
+				return r.Count > 5*window
+			})
 		}
 	}
 }
@@ -110,10 +135,12 @@ func TestEchoNoticesAWrongAnswer(t *testing.T) {
 func TestEchoPolling(t *testing.T) {
 	rev3, rev4 := serve(t, sendBack, engineio.ServerOptions{PingInterval: 30 * time.Millisecond, PingTimeout: 5 * time.Second})
 	for _, target := range []Target{rev3, rev4} {
-		r, err := EchoPolling(t.Context(), target, EchoOptions{Connections: 3, Size: 100, Duration: 100 * time.Millisecond})
-		require.NoError(t, err)
-		require.Greater(t, r.Count, 6)
-		require.Positive(t, r.P99)
+		longer(t, func(d time.Duration) bool {
+			r, err := EchoPolling(t.Context(), target, EchoOptions{Connections: 3, Size: 100, Duration: d})
+			require.NoError(t, err)
+			require.Equal(t, r.Count > 0, r.P99 > 0)
+			return r.Count > 6
+		})
 	}
 }
 
@@ -138,10 +165,14 @@ func TestFanOutOfASlowServerIsMeasuredByWhatItDelivered(t *testing.T) {
 	c, err := Open(t.Context(), target, Options{Connections: 3})
 	require.NoError(t, err)
 	defer c.Close()
-	r, err := c.FanOut(t.Context(), FanOutOptions{Message: message, Receivers: 2, Deliveries: 1e6, Timeout: 100 * time.Millisecond})
+	const timeout = 100 * time.Millisecond
+	start := time.Now()
+	r, err := c.FanOut(t.Context(), FanOutOptions{Message: message, Receivers: 2, Deliveries: 1e6, Timeout: timeout})
+	took := time.Since(start)
 	require.NoError(t, err)
-	require.Less(t, r.Count, 1000)
-	require.InDelta(t, 100*time.Millisecond, r.Elapsed, float64(90*time.Millisecond))
+	require.LessOrEqual(t, r.Count, int(took/time.Millisecond), "the server takes a millisecond for each")
+	require.GreaterOrEqual(t, r.Elapsed, timeout)
+	require.LessOrEqual(t, r.Elapsed, took)
 }
 
 func TestFanOutNoticesWhoGetsNothingAndWhoShouldNot(t *testing.T) {
@@ -154,12 +185,12 @@ func TestFanOutNoticesWhoGetsNothingAndWhoShouldNot(t *testing.T) {
 	_, err = c.FanOut(t.Context(), FanOutOptions{Message: message, Receivers: 4, Deliveries: 1000})
 	require.ErrorContains(t, err, "4 sessions are too few for a publisher and 4 receivers")
 
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, context.Canceled)
-	defer cancel()
 	_, deaf := serve(t, relay(func(n int) bool { return n != 2 }), engineio.ServerOptions{})
-	d, err := Open(ctx, deaf, Options{Connections: 4, Parallel: 1})
+	d, err := Open(t.Context(), deaf, Options{Connections: 4, Parallel: 1})
 	require.NoError(t, err)
 	defer d.Close()
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, context.Canceled)
+	defer cancel()
 	_, err = d.FanOut(ctx, FanOutOptions{Message: message, Receivers: 3, Deliveries: 1000})
 	require.ErrorIs(t, err, context.Canceled, "it waits for the third")
 }
@@ -206,10 +237,14 @@ func TestConnect(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, 20, r.Count)
 			require.Positive(t, r.P50)
-			r, err = Connect(t.Context(), target, ConnectOptions{How: how, Duration: 20 * time.Millisecond})
-			require.NoError(t, err)
-			require.Positive(t, r.Count)
-			require.Less(t, r.Elapsed, 5*time.Second)
+			longer(t, func(d time.Duration) bool {
+				start := time.Now()
+				r, err = Connect(t.Context(), target, ConnectOptions{How: how, Duration: d})
+				require.NoError(t, err)
+				require.LessOrEqual(t, d, r.Elapsed)
+				require.LessOrEqual(t, r.Elapsed, time.Since(start))
+				return r.Count > 0
+			})
 		}
 	}
 	_, err := Connect(t.Context(), rev4, ConnectOptions{How: "foot"})

@@ -66,7 +66,8 @@ type traffic struct {
 	longest              atomic.Int64
 	began, last          atomic.Int64 // when the load began, or 0, and when the last delivery came
 	wake                 chan struct{}
-	waiting              atomic.Int32 // publishers that want to be woken
+	waiting              atomic.Int32  // publishers that want to be woken
+	over                 chan struct{} // closed when nothing is to be sent any more
 
 	mu      sync.Mutex
 	ended   int
@@ -113,7 +114,7 @@ func Traffic(ctx context.Context, t Target, o TrafficOptions) (TrafficResult, er
 	if err := o.checkFiles(); err != nil {
 		return TrafficResult{}, err
 	}
-	r := &traffic{o: o, epoch: time.Now(), wake: make(chan struct{}, o.Publishers)}
+	r := &traffic{o: o, epoch: time.Now(), wake: make(chan struct{}, o.Publishers), over: make(chan struct{})}
 	defer r.close()
 	stop := r.report()
 	err := r.openAll(ctx, t)
@@ -309,7 +310,25 @@ const (
 	quiet = time.Second
 	// late is how long after its time the last message may be sent: this process, too, has to wait for its processor.
 	late = time.Second
+	// pause is the time between two looks.
+	pause = 10 * time.Millisecond
 )
+
+// wait waits until one of the channels is closed, or d has passed. That is counted in pauses rather than by the clock: a
+// process that stood still meanwhile, as on a busy machine, has waited for nobody.
+func wait(d time.Duration, one, other <-chan struct{}) {
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for range d / pause {
+		select {
+		case <-one:
+			return
+		case <-other:
+			return
+		case <-tick.C:
+		}
+	}
+}
 
 // run sends, and waits for what is under way.
 func (r *traffic) run(ctx context.Context) {
@@ -329,11 +348,14 @@ func (r *traffic) run(ctx context.Context) {
 	select {
 	case <-sent:
 	case <-ctx.Done():
-	case <-time.After(r.o.Duration + late):
+	case <-time.After(r.o.Duration):
+		wait(late, sent, ctx.Done())
 	}
+	close(r.over)
+	wait(quiet, sent, nil)
 	select {
 	case <-sent:
-	case <-time.After(quiet): // the server does not read: a publisher is stuck in its write
+	default: // the server does not read: a publisher is stuck in its write
 		r.closing.Store(true)
 		for _, p := range r.publishers {
 			p.abort()
@@ -349,22 +371,22 @@ func (r *traffic) run(ctx context.Context) {
 
 // drain waits until all that was sent has come, or nothing comes any more. Who interrupts does not want to wait.
 func (r *traffic) drain(interrupted bool) {
-	end := time.Now().Add(patience)
+	most := patience
 	if interrupted {
-		end = time.Now().Add(quiet)
+		most = quiet
 	}
-	seen, since := r.received.Load(), time.Now()
-	for time.Now().Before(end) {
+	seen, since := r.received.Load(), 0
+	for range most / pause {
 		received := r.received.Load()
 		if received >= r.sent.Load()*int64(len(r.subscribers)) {
 			return
 		}
 		if received != seen {
-			seen, since = received, time.Now()
-		} else if time.Since(since) > quiet {
+			seen, since = received, 0
+		} else if since++; since > int(quiet/pause) {
 			return
 		}
-		time.Sleep(time.Millisecond)
+		time.Sleep(pause)
 	}
 }
 
@@ -452,10 +474,15 @@ func (r *traffic) schedule(ctx context.Context, p *publisher, n int) int {
 			return 0
 		}
 	}
-	now := r.elapsed()
-	if ctx.Err() != nil || now > r.o.Duration+late {
+	select {
+	case <-r.over:
+		return 0
+	default:
+	}
+	if ctx.Err() != nil {
 		return 0
 	}
+	now := r.elapsed()
 	count := 1
 	for at := r.due(p, n+count); at <= now && at < r.o.Duration; at = r.due(p, n+count) {
 		count++
