@@ -199,7 +199,7 @@ func (p *peer) takeEvent(packet *protocol.Packet, size int) {
 	default:
 		e := routed{Event{Name: packet.Event, Payload: packet.Payload, From: p.id}, p.numberOf(packet.N)}
 		if packet.RID != "" && p.hub.cluster != nil && p.hub.cluster.met.Load() && !p.hub.heard(packet.Event, p) {
-			p.request(e, packet.RID, size)
+			p.request(e, packet.RID)
 			return
 		}
 		p.gather(e)
@@ -213,7 +213,7 @@ func (p *peer) takeEvent(packet *protocol.Packet, size int) {
 }
 
 // request sends an event that nobody listens to here to the other hubs, and tells the peer if nobody does there either.
-func (p *peer) request(e routed, rid string, size int) {
+func (p *peer) request(e routed, rid string) {
 	p.dispatch(false)
 	p.hub.route([]routed{e}, source{peer: p, unheard: func() {
 		if p.negotiated {
@@ -221,7 +221,6 @@ func (p *peer) request(e routed, rid string, size int) {
 		}
 	}})
 	p.hub.node.counters.received.Add(1)
-	p.hub.node.counters.bytesIn.Add(uint64(size))
 }
 
 // numberOf returns the number of an event, which is the peer's own if it counts: it goes on counting at the next hub. The

@@ -42,6 +42,25 @@ func TestStatsCountEventsAndBytesAtBothEnds(t *testing.T) {
 	}
 }
 
+func TestRequestsToOtherHubsAreCountedOnce(t *testing.T) {
+	hubs := cluster(t, 2, mesh.Options{})
+	from := connect(t, hubs[0], mesh.Options{})
+	hubs[1].Reply("ask", func(mesh.Event) (any, error) { return "yes", nil })
+	flush(t, hubs[1])
+	ask := func() {
+		t.Helper()
+		_, err := from.Request(testContext(t), "ask", "twenty-one bytes long")
+		require.NoError(t, err)
+		flush(t, from)
+	}
+	ask() // with the first one the node announces where it wants its answers
+	before, sent := hubs[0].Stats(), from.Stats().BytesOut
+	ask()
+	after := hubs[0].Stats()
+	require.EqualValues(t, 1, after.Received-before.Received)
+	require.Equal(t, from.Stats().BytesOut-sent, after.BytesIn-before.BytesIn)
+}
+
 func TestStatsMeasureFanOut(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	require.Zero(t, hub.Stats().FanOut.Count)
