@@ -313,22 +313,24 @@ func (c *client) receive(conn *conn, m engineio.Message) {
 		var r refusal
 		_ = json.Unmarshal(p.Payload, &r) // without a message it is a refusal too
 		conn.refused.Store(&AuthError{Message: r.Message[:min(len(r.Message), maxRefusal)]})
-	case conn.native && (p.Event == protocol.NameNodes || p.Event == protocol.NameExplain):
+	case !conn.native:
+		count.reserved.Add(1)
+	case p.Event == protocol.NameNodes || p.Event == protocol.NameExplain:
 		c.questions.answer(p.Payload)
-	case conn.native && (p.Event == protocol.NameJoin || p.Event == protocol.NameLeave):
+	case p.Event == protocol.NameJoin || p.Event == protocol.NameLeave:
 		c.hear(conn, kept{Event: Event{Name: p.Event, Payload: p.Payload}, notice: true})
-	case conn.native && p.Event == protocol.NameMove:
+	case p.Event == protocol.NameMove:
 		c.startMove(conn)
-	case conn.native && p.Event == protocol.NameSync:
+	case p.Event == protocol.NameSync:
 		if conn.keeper != nil {
 			conn.keeper.begin()
 		}
 		c.questions.answer(p.Payload)
-	case conn.native && p.Event == protocol.NameLeft:
+	case p.Event == protocol.NameLeft:
 		c.farewell(conn)
-	case conn.native && p.Event == protocol.NameRefused:
+	case p.Event == protocol.NameRefused:
 		c.noteRefused(p.Payload)
-	case p.Event == protocol.NameUnheard && conn.native:
+	case p.Event == protocol.NameUnheard:
 		var u unheard
 		if json.Unmarshal(p.Payload, &u) == nil {
 			c.node.inbox.fail(u.RID, ErrNoListener)
