@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh/gateway"
 )
 
@@ -15,21 +14,9 @@ type forBrowsers struct {
 	page bool
 }
 
-var (
-	clientAndPage = gateway.Handler()
-	clientOnly    = gateway.ClientHandler()
-)
-
 // newForBrowsers returns what a hub serves whose Engine.IO is at a path.
 func newForBrowsers(path string, page bool) forBrowsers {
-	switch {
-	case path != engineio.DefaultPath:
-		return forBrowsers{gateway.HandlerFor(path, page), page}
-	case page:
-		return forBrowsers{clientAndPage, page}
-	default:
-		return forBrowsers{clientOnly, page}
-	}
+	return forBrowsers{gateway.HandlerFor(path, page), page}
 }
 
 func (b forBrowsers) has(path string) bool {

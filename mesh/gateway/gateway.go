@@ -105,11 +105,11 @@ func ClientHandler() http.Handler { return usual.handler(false) }
 // HandlerFor is Handler, or without page ClientHandler, for a hub whose Engine.IO is not at /engine.io/ beside the files,
 // but at another path from there, such as /chat/. What it serves looks for the hub there, unless it is told of another one.
 func HandlerFor(path string, page bool) http.Handler {
-	path = strings.Trim(path, "/")
-	if path == "" {
+	path = "/" + strings.Trim(path, "/") + "/"
+	if path == "//" || path == usualPath {
 		return usual.handler(page)
 	}
-	return newSite("/" + path + "/").handler(page)
+	return newSite(path).handler(page)
 }
 
 // Serves tells whether Handler has something at a path.
