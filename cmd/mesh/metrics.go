@@ -40,6 +40,9 @@ const (
 	metricsAtOnce        = 3
 )
 
+// refusalPause is the time between two lines of the log about those who may not read metrics.
+const refusalPause = time.Second
+
 // insideFlags say who can look inside a node, and where.
 type insideFlags struct {
 	path, addr string
@@ -188,7 +191,7 @@ func guard(opts *mesh.Options, h http.Handler) http.Handler {
 	if opts.Authorize == nil {
 		return h
 	}
-	refused := new(tally)
+	refused := &tally{pause: refusalPause}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := mesh.Credentials{RemoteAddr: r.RemoteAddr}
 		c.User, c.Password, _ = r.BasicAuth()

@@ -19,12 +19,7 @@ type natsLog struct {
 	mu     sync.Mutex
 	absent int   // of the other hubs, those that did not answer at first
 	died   error // why the server does not start
-	lines  map[string]*natsLine
-}
-
-type natsLine struct {
-	last  time.Time
-	times int // since then
+	lines  map[string]*tally
 }
 
 const (
@@ -98,23 +93,20 @@ func (l *natsLog) unanswered() int {
 	return l.absent
 }
 
-// note returns how often something came since it was last in the log, or 0 if it was there less than a minute ago.
+// note counts one more line. It returns how often that came since it was last in the log, or 0 if it was there less than
+// a minute ago.
 func (l *natsLog) note(what string) (times int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	line := l.lines[what]
 	if line == nil {
 		if l.lines == nil || len(l.lines) >= natsLogLines {
-			l.lines = make(map[string]*natsLine)
+			l.lines = make(map[string]*tally)
 		}
-		line = new(natsLine)
+		line = &tally{pause: natsLogPause}
 		l.lines[what] = line
 	}
-	line.times++
-	if now := time.Now(); now.Sub(line.last) >= natsLogPause {
-		times, line.times, line.last = line.times, 0, now
-	}
-	return times
+	return line.note()
 }
 
 // errorOf returns the error among the arguments of a line, or nil.

@@ -5,8 +5,10 @@ import (
 	"time"
 )
 
-// tally counts refusals that are not in the log yet. A flood of them must not become a flood of lines.
+// tally counts what is not in the log yet. A flood of what is refused must not become a flood of lines.
 type tally struct {
+	pause time.Duration // between two lines
+
 	mu    sync.Mutex
 	count int
 	next  time.Time // when the next line may be written
@@ -21,6 +23,6 @@ func (t *tally) note() (count int) {
 	if now.Before(t.next) {
 		return 0
 	}
-	count, t.count, t.next = t.count, 0, now.Add(time.Second)
+	count, t.count, t.next = t.count, 0, now.Add(t.pause)
 	return count
 }
