@@ -59,51 +59,22 @@ type conn struct {
 	echoing  echoing
 }
 
-const defaultParallel = 8
-
-// reserve is how many open files are left for others when connections are counted.
-const reserve = 64
-
 // Open opens sessions. It fails if one of them cannot be opened.
 func Open(ctx context.Context, t Target, o Options) (*Crowd, error) {
-	limit, err := RaiseFileLimit()
-	if err != nil {
+	if err := needFiles(o.Connections); err != nil {
 		return nil, err
-	}
-	if o.Connections+reserve > limit {
-		return nil, fmt.Errorf("loadgen: %d connections need as many open files, and this process may have %d: "+
-			"raise the hard limit (ulimit -Hn), or start two processes", o.Connections, limit)
 	}
 	if o.Parallel <= 0 {
 		o.Parallel = defaultParallel
 	}
 	c := &Crowd{conns: make([]*conn, o.Connections), broken: make(chan struct{}), stop: make(chan struct{})}
 	targets := append([]Target{t}, o.Also...)
-	var opening sync.WaitGroup
-	var next atomic.Int64
-	var failed atomic.Pointer[error]
-	for range o.Parallel {
-		opening.Go(func() {
-			for failed.Load() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= o.Connections {
-					return
-				}
-				err := ctx.Err()
-				if err == nil {
-					err = c.join(ctx, targets[i%len(targets)], i, o.First)
-				}
-				if err != nil {
-					err = fmt.Errorf("loadgen: connection %d of %d: %w", i+1, o.Connections, err)
-					failed.CompareAndSwap(nil, &err)
-				}
-			}
-		})
-	}
-	opening.Wait()
-	if err := failed.Load(); err != nil {
+	err := inParallel(ctx, o.Connections, o.Parallel, func(i int) error {
+		return c.join(ctx, targets[i%len(targets)], i, o.First)
+	})
+	if err != nil {
 		c.Close()
-		return nil, *err
+		return nil, err
 	}
 	c.startPings()
 	return c, nil

@@ -3,7 +3,6 @@ package loadgen
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -111,7 +110,11 @@ func Traffic(ctx context.Context, t Target, o TrafficOptions) (TrafficResult, er
 		o.Ahead = 1000
 	}
 	t.Revision = 3
-	if err := o.checkFiles(); err != nil {
+	files := o.Publishers + o.Subscribers
+	if slices.Contains(o.Transports, ByPolling) {
+		files *= 2 // at most
+	}
+	if err := needFiles(files); err != nil {
 		return TrafficResult{}, err
 	}
 	r := &traffic{o: o, epoch: time.Now(), wake: make(chan struct{}, o.Publishers), over: make(chan struct{})}
@@ -126,23 +129,6 @@ func Traffic(ctx context.Context, t Target, o TrafficOptions) (TrafficResult, er
 		return TrafficResult{}, err
 	}
 	return r.result(), nil
-}
-
-// checkFiles sees to it that the process may have as many open files as there are connections.
-func (o *TrafficOptions) checkFiles() error {
-	limit, err := RaiseFileLimit()
-	if err != nil {
-		return err
-	}
-	files := o.Publishers + o.Subscribers
-	if slices.Contains(o.Transports, ByPolling) {
-		files *= 2 // at most
-	}
-	if files+reserve > limit {
-		return fmt.Errorf("loadgen: %d connections need as many open files, and this process may have %d: "+
-			"raise the hard limit (ulimit -Hn), or start two processes", files, limit)
-	}
-	return nil
 }
 
 // report calls Progress until stop is called.
@@ -182,7 +168,7 @@ func (r *traffic) progress() TrafficProgress {
 // openAll opens the sessions. Subscribers come first, so that publishers find them.
 func (r *traffic) openAll(ctx context.Context, t Target) error {
 	r.subscribers = make([]*subscriber, r.o.Subscribers)
-	err := r.inParallel(ctx, r.o.Subscribers, func(i int) error {
+	err := inParallel(ctx, r.o.Subscribers, defaultParallel, func(i int) error {
 		s := &subscriber{}
 		r.subscribers[i] = s
 		return r.join(ctx, t, &s.member, i, true, func(text []byte) { r.deliver(s, text) })
@@ -191,41 +177,11 @@ func (r *traffic) openAll(ctx context.Context, t Target) error {
 		return err
 	}
 	r.publishers = make([]*publisher, r.o.Publishers)
-	return r.inParallel(ctx, r.o.Publishers, func(i int) error {
+	return inParallel(ctx, r.o.Publishers, defaultParallel, func(i int) error {
 		p := &publisher{number: i}
 		r.publishers[i] = p
 		return r.join(ctx, t, &p.member, i, false, func([]byte) {})
 	})
-}
-
-// inParallel calls f for each number below n, a few at a time, until one of them fails.
-func (r *traffic) inParallel(ctx context.Context, n int, f func(i int) error) error {
-	var wg sync.WaitGroup
-	var next atomic.Int64
-	var failed atomic.Pointer[error]
-	for range defaultParallel {
-		wg.Go(func() {
-			for failed.Load() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= n {
-					return
-				}
-				err := ctx.Err()
-				if err == nil {
-					err = f(i)
-				}
-				if err != nil {
-					err = fmt.Errorf("loadgen: connection %d of %d: %w", i+1, n, err)
-					failed.CompareAndSwap(nil, &err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	if err := failed.Load(); err != nil {
-		return *err
-	}
-	return nil
 }
 
 // join opens a session, starts its reader, and returns when the server has dealt with its first message.
