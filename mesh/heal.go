@@ -101,7 +101,7 @@ func (c *client) handOver(h *hub) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.await(context.Background(), func() bool { return !c.pumping }) // its connection has ended
-	c.node.numbered.Store(c.written) // it goes on counting
+	c.node.numbered.Store(c.written)                                 // it goes on counting
 	for ; !c.out.empty(); c.out.pop() {
 		next := c.out.front()
 		if err := h.emit(next.event, next.payload, next.rid); err != nil { // as if it had been emitted just now
