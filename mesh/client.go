@@ -53,6 +53,7 @@ type client struct {
 	packet  []byte        // scratch
 	asking  bool          // a goroutine is telling the hub whether to tell who comes and goes
 	news    chan struct{} // closed at the next change that somebody may wait for; nil if nobody does
+	brief   int           // connections in a row, the last that has ended among them, that did not last for steadyTime
 
 	// For Flush, in events ever. What was accepted is written or in out. What was written and not confirmed when its
 	// connection broke may be lost: lost is the number of the last of those, told that of the last that a Flush has
@@ -62,7 +63,8 @@ type client struct {
 
 // Connect connects to a hub and returns when that has answered; ctx bounds this only. An attempt that fails is an error
 // at once: *AuthError if the hub refuses the node, otherwise one that wraps what engineio.Dial returned. Once connected,
-// the node reconnects for as long as it lives, with pauses that grow to 5 s. It never becomes a hub.
+// the node reconnects for as long as it lives, with pauses that grow to 5 s. They grow with each attempt that fails, and with
+// each connection that is lost, or that the hub tells the node to give up, within 5 s. It never becomes a hub.
 //
 // Of several addresses one is picked at random, and the next one if no hub answers there. When the hub is lost, the node
 // moves to one of the others in the same way; to the one that it lost it comes back last. A hub that is about to close

@@ -46,6 +46,8 @@ type conn struct {
 	lostBefore uint64      // client.lost before this connection broke
 	successor  *conn       // nothing is written here any more, and this is the client's next connection; nil if there is none
 	over       bool        // the reader has nothing more to hand on
+	since      time.Time   // when it became the client's
+	brief      bool        // it is counted in client.brief
 	forget     *time.Timer // of echoes; nil if there are none
 }
 
@@ -131,6 +133,7 @@ func (c *client) adopt(conn *conn) {
 	c.node.counters.peers.Store(1)
 	c.node.addr.Store(&conn.addr)
 	c.conn = conn
+	conn.since = time.Now()
 	c.tell()
 	c.startPump()
 	c.startWatch()
@@ -158,6 +161,7 @@ func (c *client) report(s State) {
 // already, the goroutine that reads that goes on in place of this one.
 func (c *client) live(conn *conn) {
 	failed := 0 // attempts since the last connection
+	brief := 0  // connections in a row before that, which did not last, if it has not lasted either
 	for first := true; ; first = false {
 		cause := c.readAll(conn)
 		if to := c.succeed(conn); to != nil {
@@ -176,7 +180,7 @@ func (c *client) live(conn *conn) {
 			failed++
 			cause = conn.failure
 		default:
-			failed = 0
+			failed, brief = 0, c.endured(conn)
 			if refused != nil {
 				cause = refused
 			}
@@ -185,20 +189,37 @@ func (c *client) live(conn *conn) {
 			c.mu.Unlock()
 			c.shuffle(conn.addr)
 		}
-		if conn, failed = c.redial(cause, failed); conn == nil {
+		if conn, failed = c.redial(cause, failed, brief); conn == nil {
 			return
 		}
 	}
 }
 
+// endured returns after how many connections in a row that did not last this one has not lasted either: 0 if it has. It is
+// called when the connection has ended, or is going to.
+func (c *client) endured(conn *conn) (brief int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case time.Since(conn.since) >= steadyTime:
+		c.brief = 0
+		return 0
+	case !conn.brief:
+		conn.brief = true
+		c.brief++
+	}
+	return c.brief - 1
+}
+
 // redial makes the next connection, and introduces this node on another goroutine. It returns nil if the client is
-// closed, or this node the hub, and how many attempts have failed by now.
-func (c *client) redial(cause error, failed int) (*conn, int) {
+// closed, or this node the hub, and how many attempts have failed by now. The pauses grow with those, and with the brief
+// connections before: a hub that admits its clients and closes them at once is not to be called without end.
+func (c *client) redial(cause error, failed, brief int) (*conn, int) {
 	for !c.ending() {
 		if c.takeOver(cause, failed) {
 			return nil, failed
 		}
-		pause := backoff(failed)
+		pause := backoff(failed + brief)
 		c.report(State{Status: Disconnected, Role: Client, Err: cause, Attempt: failed, Retry: pause})
 		timer := time.NewTimer(pause)
 		select {
@@ -263,8 +284,8 @@ func (c *client) next() address {
 	return c.addrs[(c.tries-1)%len(c.addrs)]
 }
 
-// backoff is the pause before the next attempt after so many that failed. It is random by half, so that the clients of a
-// hub that died do not all come back in the same moment.
+// backoff is the pause before the next attempt after so many that failed, or that came to little. It is random by half, so
+// that the clients of a hub that died do not all come back in the same moment.
 func backoff(failed int) time.Duration {
 	d := maxBackoff
 	if failed < 10 {

@@ -48,9 +48,15 @@ func (c *client) startMove(old *conn) {
 // move tries the addresses, again and again, until the client has moved or its old connection is gone.
 func (c *client) move(old *conn, addrs []address) {
 	<-old.introduced
+	if old.failure != nil {
+		return
+	}
+	if brief := c.endured(old); brief > 0 {
+		c.rest(old, brief) // hubs could send it round and round
+	}
 	for failed := 0; ; failed++ {
 		for _, addr := range addrs {
-			if old.failure != nil || old.sock.Context().Err() != nil || c.ending() {
+			if old.sock.Context().Err() != nil || c.ending() {
 				return
 			}
 			err := c.moveTo(old, addr)
@@ -59,13 +65,18 @@ func (c *client) move(old *conn, addrs []address) {
 			}
 			c.node.opts.Logger.Debug("mesh: the client cannot move", "addr", addr.String(), "error", err)
 		}
-		timer := time.NewTimer(backoff(failed))
-		select {
-		case <-timer.C:
-		case <-old.sock.Context().Done():
-		case <-c.life.Done():
-		}
-		timer.Stop()
+		c.rest(old, failed)
+	}
+}
+
+// rest makes a pause between two attempts to move.
+func (c *client) rest(old *conn, failed int) {
+	timer := time.NewTimer(backoff(failed))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-old.sock.Context().Done():
+	case <-c.life.Done():
 	}
 }
 

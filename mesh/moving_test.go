@@ -507,3 +507,30 @@ func TestPagesOfNodesAreThoseOfOneHub(t *testing.T) {
 		require.NoError(t, n.Close())
 	})
 }
+
+// Hubs that send their clients away at once, to each other, do not keep them busy.
+func TestClientIsNotSentRoundAndRound(t *testing.T) {
+	onStage(t, "ab", func(t *testing.T, s *stage) {
+		n, at := s.connect(mesh.Options{})
+		began := time.Now()
+		const moves = 20
+		for i := range moves {
+			at.say(move)
+			to := s.hubs["ba"[i%2:i%2+1]].arrival()
+			to.sync()
+			require.Equal(t, leaving, at.next())
+			at.say(left)
+			synctest.Wait()
+			require.True(t, at.ended())
+			at = to
+		}
+		require.Greater(t, time.Since(began), 30*time.Second, "for %d moves", moves)
+
+		time.Sleep(5 * time.Second) // that one has lasted
+		began = time.Now()
+		at.say(move)
+		s.hubs["b"].arrival()
+		require.Zero(t, time.Since(began))
+		require.NoError(t, n.Close())
+	})
+}

@@ -40,6 +40,8 @@ const (
 	// The pauses between attempts to reconnect double from the one to the other; half of each is random.
 	minBackoff = 50 * time.Millisecond
 	maxBackoff = 5 * time.Second
+	// steadyTime is how long a connection has to last for the pauses to begin anew.
+	steadyTime = maxBackoff
 )
 
 // Options are the options of a node. They are copied. The zero value of each field means its default, and nil means all

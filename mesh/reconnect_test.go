@@ -345,3 +345,38 @@ func TestOrderAcrossTheUpgrade(t *testing.T) {
 		}
 	}
 }
+
+// Whoever has a hub's address can greet all clients and close them at once, and so does a hub that is in trouble.
+func TestAHubThatGreetsAndClosesIsNotCalledWithoutEnd(t *testing.T) {
+	onStage(t, "a", func(t *testing.T, s *stage) {
+		n, p := s.connect(mesh.Options{})
+		changes := states(n)
+		const calls = 20
+		began := time.Now()
+		var pauses []time.Duration
+		for range calls {
+			synctest.Wait() // it is introduced
+			p.sock.Abort(nil)
+			lost := awaitStatus(t, changes, mesh.Disconnected)
+			require.Zero(t, lost.Attempt, "none has failed")
+			pauses = append(pauses, lost.Retry)
+			p = s.hubs["a"].arrival()
+		}
+		for i, pause := range pauses {
+			most := min(50*time.Millisecond<<i, 5*time.Second)
+			require.GreaterOrEqual(t, pause, most/2)
+			require.LessOrEqual(t, pause, most)
+		}
+		require.Greater(t, time.Since(began), 30*time.Second, "for %d calls", calls)
+
+		time.Sleep(5 * time.Second) // that one has lasted
+		p.sock.Abort(nil)
+		for {
+			if s := awaitStatus(t, changes, mesh.Disconnected); s.Retry <= 50*time.Millisecond {
+				break
+			}
+		}
+		s.hubs["a"].arrival()
+		require.NoError(t, n.Close())
+	})
+}
