@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
 	"github.com/bigcompany/mesh/mesh/gateway"
 )
@@ -280,6 +281,38 @@ func TestPagesReturnToAHubThatRestarts(t *testing.T) {
 			s.requireRound(t, page, "ping", 1, 1)
 		}
 	})
+}
+
+// TestPagesDoNotCallAHubThatGreetsAndClosesWithoutEnd: the pauses grow with each connection that does not last.
+func TestPagesDoNotCallAHubThatGreetsAndClosesWithoutEnd(t *testing.T) {
+	t.Parallel()
+	b := startBrowser(t)
+	hub := engineio.NewServer(engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
+		for range 2 { // the handshake, and what waited for the hub
+			if _, err := s.Read(ctx); err != nil {
+				return
+			}
+		}
+	}), &engineio.ServerOptions{Revisions: []engineio.Revision{engineio.Revision3}, AllowedOrigins: []string{b.origin}})
+	web := httptest.NewServer(hub)
+	t.Cleanup(func() {
+		_ = hub.Close()
+		web.Close()
+	})
+	for _, client := range clients {
+		page := b.load(t, b.files+client)
+		page.connect(t, Command{Options: map[string]any{"url": web.URL, "transports": []string{"websocket"}}})
+		for i := range 6 {
+			page.emit(t, "said", "1")
+			var state struct{ Attempt, Retry int }
+			require.NoError(t, json.Unmarshal(page.MustAwait(t, "disconnected").Result, &state))
+			require.Equal(t, i, state.Attempt)
+			require.LessOrEqual(t, state.Retry, 50<<i)
+			require.GreaterOrEqual(t, state.Retry, 25<<i)
+			page.MustAwait(t, "connected")
+		}
+		page.run(t, "return client.close(), 1")
+	}
 }
 
 // TestPagesOutliveAHubThatIsShutDown: pages do not move, so they stay while others do, and return to the hub that takes its

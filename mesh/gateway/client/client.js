@@ -150,7 +150,7 @@ function client () {
 				clearTimeout(timer)
 				hub = { node: !known.v, id: known.hub || '', name: known.name || '' }
 				self.id = known.id
-				attempt = 0
+				timer = setTimeout(() => { attempt = 0 }, 5000)
 				s.flush()
 				report('connected')
 				done(null, { id: url.host, host: url.hostname, port: url.port, role: 'server', status: 'connected' })

@@ -104,7 +104,7 @@ export interface State {
   hub: Hub | null
   /** Why the connection ended, or could not be made; a MeshError, or the browser's own. null unless disconnected. */
   error: Error | null
-  /** How many attempts have failed in a row. */
+  /** How many attempts in a row have failed, or made a connection that did not last 5 s. */
   attempt: number
   /** Milliseconds until the next attempt; null: there will be none. */
   retry: number | null
