@@ -60,7 +60,7 @@ func front(t *testing.T, program string, tls, several bool, other ...string) pro
 func checked(t *testing.T, addr string) goMember {
 	t.Helper()
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("GET /readyz", func(http.ResponseWriter, *http.Request) {})
 	hub := startGoHub(t, mesh.Options{Addr: addr, Handler: mux})
 	for _, name := range []string{"ping", "mark"} {
 		hub.on(t, name)
@@ -311,7 +311,7 @@ func TestServerOfYourOwnBehindProxies(t *testing.T) {
 	exe := buildSource(t, strings.Replace(source, "localhost:8888", addr, 1))
 	cmd := exec.CommandContext(t.Context(), exe)
 	server := startProgram(t, "a server with a hub", cmd)
-	require.Eventually(t, func() bool { return healthy(t, addr, "/healthz") }, AwaitTimeout, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return healthy(t, addr, "/readyz") }, AwaitTimeout, 5*time.Millisecond)
 	var clients []goMember
 	for i, program := range []string{"nginx", "haproxy"} {
 		p, err := front(t, program, true, false, blocks(t, deployment, program)[1], "").start(t, addr, addr)

@@ -108,10 +108,11 @@ func (f *insideFlags) checkPath(addr string) error {
 	return nil
 }
 
-// show serves what there is to see of a node, until hide is called.
+// show serves what there is to see of a node, until hide is called. A hub whose clients move is healthy to the end: whoever
+// kills what is not would cut their moves short. That it wants no more of them, it says as not ready.
 func (f *insideFlags) show(ctx context.Context, node *mesh.Node, opts *mesh.Options, logs *logFlags) (hide func()) {
 	f.mux.Handle("GET "+healthPath, tell(func() error {
-		if ctx.Err() != nil || node.Err() != nil {
+		if node.Err() != nil {
 			return errEnding
 		}
 		return nil

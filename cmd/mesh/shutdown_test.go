@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"syscall"
@@ -57,6 +58,34 @@ func TestATerminatedHubLetsItsClientsMove(t *testing.T) {
 		require.Fail(t, "the client has not moved")
 	}
 	require.Equal(t, "mesh: moved to the hub at "+hubs[1-was].URL()+", because the other one will close\n", said.String())
+}
+
+// While clients move, a hub is healthy, so that nobody kills it, but wants no more of them. A second signal ends it at once.
+func TestWhatAHubIsWhileItsClientsMove(t *testing.T) {
+	for _, second := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		one := joins(t, nil, nil, "--metrics", "/metrics")
+		joins(t, nil, []string{one.cluster}, "--metrics", "/metrics").knows("1")
+		one.knows("1")
+		stays, err := mesh.Connect(t.Context(), &mesh.Options{Addr: one.url}) // it knows no other hub
+		require.NoError(t, err)
+		defer stays.Close()
+
+		require.NoError(t, one.cmd.Process.Signal(syscall.SIGTERM))
+		one.says("its clients are told to move")
+		status, body := get(t, http.MethodGet, one.base+"/readyz", "", "")
+		require.Equal(t, http.StatusServiceUnavailable, status)
+		require.Equal(t, "ending\n", body)
+		status, body = get(t, http.MethodGet, one.base+"/healthz", "", "")
+		require.Equal(t, http.StatusOK, status)
+		require.Equal(t, "ok\n", body)
+		require.NoError(t, stays.Flush(t.Context()))
+
+		began := time.Now()
+		require.NoError(t, one.cmd.Process.Signal(second))
+		one.wait()
+		require.Less(t, time.Since(began), shutdownTimeout/2)
+		require.Equal(t, "signal: "+second.String(), one.cmd.ProcessState.String())
+	}
 }
 
 // Each of three hubs, joined by the server in the command, is terminated and started again under load: their clients lose
