@@ -1,0 +1,223 @@
+package mesh_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh"
+)
+
+// The tests of this file are named by published faults of other implementations; docs/security.md lists them all. Those of
+// the transports are in package engineio, those of the parser in package protocol. These are about who is admitted.
+
+func TestAdvisory_CVE_2026_33219_LittleIsKeptOfAPeerThatIsNotAdmitted(t *testing.T) {
+	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Authorize: mesh.Pair("u", "p")})
+	const peers = 50
+	heap := func() uint64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	var wires []*wire
+	for range peers {
+		w := dialWire(t, hub.URL(), nil)
+		w.send(`{"event":"x"}`)
+		w.barrier()
+		wires = append(wires, w)
+	}
+	before := heap()
+	for _, w := range wires {
+		w.send(
+			`{"event":"x","payload":"`+strings.Repeat("x", 900_000)+`"}`,
+			`{"event":"x","headers":{"auth":{"user":"`+strings.Repeat("x", 8000)+`"}},"eventTable":{"mesh::`+strings.Repeat("x", 50_000)+`":{}}}`,
+		)
+		w.barrier()
+	}
+	after := heap()
+	require.Less(t, int64(after)-int64(before), int64(peers*64<<10))
+	require.EqualValues(t, peers, hub.Stats().Malformed, "what is larger than 64 KB is not looked at")
+}
+
+// TestAdvisory_CVE_2026_33219_secnote_2026_25_NothingBeforeAdmissionLasts: neither an HTTP request that does not end nor a
+// callback that does not return is waited for longer than 5 s.
+func TestAdvisory_CVE_2026_33219_secnote_2026_25_NothingBeforeAdmissionLasts(t *testing.T) {
+	const limit, slack = 5 * time.Second, 3 * time.Second
+	started := make(chan struct{}, 1)
+	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Authorize: func(ctx context.Context, _ mesh.Credentials) error {
+		started <- struct{}{}
+		<-ctx.Done()
+		return nil // too late
+	}})
+	heard := listenTo(t, hub, "e")
+	start := time.Now()
+	var conns []net.Conn
+	for _, begun := range []string{"", "GET /engine.io/?EIO=3&transport=polling HTTP/1.1\r\nHost: ", "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n"} {
+		conn, err := net.Dial("tcp", hub.Addr())
+		require.NoError(t, err)
+		_, err = conn.Write([]byte(begun))
+		require.NoError(t, err)
+		conns = append(conns, conn)
+	}
+	w := dialWire(t, hub.URL(), nil)
+	w.send(`{"event":"e"}`)
+	<-started
+	for i, conn := range conns {
+		require.NoError(t, conn.SetReadDeadline(start.Add(limit+slack)))
+		_, err := io.Copy(io.Discard, conn)
+		require.NoError(t, err, "connection %d is still waited for", i)
+		require.NoError(t, conn.Close())
+	}
+	eventually(t, "refused", func() bool { return hub.Stats().Refusals == 1 })
+	require.Less(t, time.Since(start), limit+slack)
+	require.Empty(t, heard.in)
+}
+
+// A hub negotiates no compression, so that nothing is inflated before admission, or after it.
+func TestAdvisory_CVE_2026_27571_NothingIsInflated(t *testing.T) {
+	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p")})
+	for _, user := range []string{"u", "x"} {
+		s, err := engineio.Dial(testContext(t), hub.URL(), &engineio.DialOptions{
+			Revision: engineio.Revision3, Transports: []engineio.Transport{engineio.WebSocket}, PerMessageDeflate: true,
+			HTTPClient: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+				resp, err := http.DefaultTransport.RoundTrip(r)
+				require.NotEmpty(t, r.Header.Get("Sec-WebSocket-Extensions"))
+				if err == nil {
+					require.Empty(t, resp.Header.Values("Sec-WebSocket-Extensions"))
+				}
+				return resp, err
+			})},
+		})
+		require.NoError(t, err)
+		s.Discard()
+		require.NoError(t, s.Write(testContext(t), engineio.Text(fmt.Sprintf(authPacket, user, "p"))))
+		require.NoError(t, s.Ping(testContext(t)))
+		require.NoError(t, s.Close())
+	}
+}
+
+type roundTrip func(r *http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestAdvisory_CVE_2026_29785_33218_AnyPacketsBeforeAdmission sends sequences at random, and expects nothing but that
+// the hub lives, tells nothing and hears nothing. The same covers secnotes 2026-16 and 2026-24: no packet, in no order,
+// finds a way around the check.
+func TestAdvisory_CVE_2026_29785_33218_AnyPacketsBeforeAdmission(t *testing.T) {
+	pair := mesh.Pair("u", "p")
+	hub := listen(t, mesh.Options{Authorize: pair})
+	heard := listenTo(t, hub, "**")
+	good := connect(t, hub, mesh.Options{User: "u", Password: "p"})
+	atGood := listenTo(t, good, "**")
+	rnd := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
+	events := []string{"handshake", "newListener", "$mesh.hello", "$mesh.unauthorized", "e", "error", "mesh::e", "**", ""}
+	parts := []string{
+		`"payload":{}`, `"payload":null`, `"eventTable":{"mesh::**":{"remote":true},"secret":{}}`, `"eventTable":null`, `"eventTable":[]`,
+		`"headers":{}`, `"headers":null`, `"headers":{"auth":{}}`, `"headers":{"auth":{"user":"u"}}`, `"headers":{"auth":{"user":"u","password":"x"}}`,
+		`"headers":{"auth":{"user":["u"],"password":["p"]}}`, `"headers":{"auth":null,"mesh":{"v":1}}`, `"from":"` + good.ID() + `"`,
+	}
+	for range 200 {
+		w := dialWire(t, hub.URL(), nil)
+		for range 1 + rnd.IntN(8) {
+			packet := `{"event":"` + events[rnd.IntN(len(events))] + `"`
+			for range rnd.IntN(4) {
+				packet += "," + parts[rnd.IntN(len(parts))]
+			}
+			packet += "}"
+			if rnd.IntN(10) == 0 {
+				packet = packet[:rnd.IntN(len(packet))]
+			}
+			w.send(packet)
+		}
+		w.barrier()
+		require.NoError(t, hub.Emit("secret", nil))
+		require.Empty(t, w.heard())
+		heard.silentUntil("secret")
+		atGood.silentUntil("secret")
+		w.sock.Abort(nil)
+	}
+	require.Empty(t, heard.in)
+}
+
+func TestAdvisory_CVE_2019_13611_PagesOfOtherOriginsAreRefused(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	open := listen(t, mesh.Options{AllowedOrigins: []string{"https://good.example"}})
+	for _, c := range []struct {
+		hub    *mesh.Node
+		origin string
+		ok     bool
+	}{
+		{hub, "", true}, {hub, "http://" + hub.Addr(), true}, {hub, "https://evil.example", false}, {hub, "null", false},
+		{open, "https://good.example", true}, {open, "https://evil.example", false},
+	} {
+		for _, transports := range [][]engineio.Transport{{engineio.Polling}, {engineio.WebSocket}} {
+			header := http.Header{}
+			if c.origin != "" {
+				header.Set("Origin", c.origin)
+			}
+			s, err := engineio.Dial(testContext(t), c.hub.URL(), &engineio.DialOptions{Transports: transports, Header: header})
+			require.Equal(t, c.ok, err == nil, "%q on %s: %v", c.origin, transports[0], err)
+			if err == nil {
+				s.Discard()
+				_ = s.Close()
+			}
+		}
+	}
+}
+
+// TestPagesCannotReachAHubByANameOfTheirOwn: a site can have its name stand for 127.0.0.1 once its page is loaded, and the
+// hub is then the page's own server.
+func TestPagesCannotReachAHubByANameOfTheirOwn(t *testing.T) {
+	var log logBuffer
+	own := listen(t, mesh.Options{Addr: "127.0.0.1:0", Logger: log.logger()})
+	proxied := listen(t, mesh.Options{Addr: "127.0.0.1:0", AllowedOrigins: []string{"https://Mesh.example.com/"}})
+	for _, c := range []struct {
+		hub          *mesh.Node
+		host, origin string
+		ok           bool
+	}{
+		{own, "evil.example:8888", "http://evil.example:8888", false}, {own, "evil.example", "http://evil.example", false},
+		{own, "evil.example.", "http://evil.example.", false}, {own, "127.0.0.1.evil.example", "http://127.0.0.1.evil.example", false},
+		{own, "mesh.example.com", "", true}, // a Go client, through a proxy
+		{own, "localhost:1", "http://localhost:1", true}, {own, "LocalHost", "http://LocalHost", true}, {own, "a.localhost", "http://a.localhost", true},
+		{own, "thishost:8888", "http://thishost:8888", true}, {own, "[::1]:1", "http://[::1]:1", true}, {own, own.Addr(), "http://" + own.Addr(), true},
+		{proxied, "mesh.example.com", "https://mesh.example.com", true}, {proxied, "evil.example", "http://evil.example", false},
+	} {
+		for _, transports := range [][]engineio.Transport{{engineio.Polling}, {engineio.WebSocket}} {
+			header := http.Header{"Host": {c.host}}
+			if c.origin != "" {
+				header.Set("Origin", c.origin)
+			}
+			s, err := engineio.Dial(testContext(t), c.hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: transports, Header: header})
+			if !c.ok {
+				require.ErrorContains(t, err, "403", "%s %v", c.host, transports)
+				continue
+			}
+			require.NoError(t, err, "%s %v", c.host, transports)
+			require.NoError(t, s.Close())
+		}
+	}
+	require.Contains(t, log.String(), "AllowedOrigins admits it")
+}
+
+func TestAdvisory_secnote_2026_27_PathsOfWhatIsNotThereAre404(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	for _, path := range []string{"/mesh.txt", "/admin.html", "/metrics", "/healthz", "/readyz", "/admin", "/debug/pprof/"} {
+		resp, err := http.Get("http://" + hub.Addr() + path)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, http.StatusNotFound, resp.StatusCode, path)
+	}
+}

@@ -1,0 +1,167 @@
+package mesh_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/protocol"
+)
+
+// The tests of this file are named by published faults of other implementations; docs/security.md lists them all. Those of
+// the transports are in package engineio, those of the parser in package protocol. These are about what peers send.
+
+// everyWay runs a test on each transport and revision, with a peer that a hub has admitted and one that it has not.
+func everyWay(t *testing.T, test func(t *testing.T, hub *mesh.Node, w *wire, admitted bool)) {
+	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
+		for name, transports := range map[string][]engineio.Transport{
+			"polling": {engineio.Polling}, "websocket": {engineio.WebSocket}, "upgrade": {engineio.Polling, engineio.WebSocket},
+		} {
+			for _, admitted := range []bool{false, true} {
+				t.Run(fmt.Sprintf("revision %d/%s/admitted %t", rev, name, admitted), func(t *testing.T) {
+					hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p")})
+					w := dialWire(t, hub.URL(), &engineio.DialOptions{Revision: rev, Transports: transports})
+					if admitted {
+						w.send(`{"event":"handshake","headers":{"auth":{"user":"u","password":"p"}}}`)
+						eventually(t, "admitted", func() bool { return hub.Stats().Peers == 1 })
+					}
+					test(t, hub, w, admitted)
+				})
+			}
+		}
+	}
+}
+
+func TestAdvisory_CVE_2024_38355_ReservedEventsAreInert(t *testing.T) {
+	everyWay(t, func(t *testing.T, hub *mesh.Node, w *wire, admitted bool) {
+		heard := listenTo(t, hub, "**")
+		names := []string{
+			"error", "newListener", "removeListener", "connect", "connection", "disconnect", "disconnecting", "connect_error",
+			"__proto__", "constructor", "hasOwnProperty", "toString", "mesh::connect", "end",
+		}
+		for _, name := range names {
+			w.send(`{"event":"` + name + `","payload":{"__proto__":{"x":1}}}`)
+		}
+		eventually(t, "all packets were dealt with", func() bool {
+			s := hub.Stats()
+			return s.Received+s.Reserved+s.Unauthorized+1 >= uint64(len(names)) // newListener is a control packet
+		})
+		require.NoError(t, hub.Emit("own", nil))
+		if admitted {
+			for _, name := range names {
+				if protocol.CheckEmit(name) == nil {
+					heard.silentUntil(name)
+				}
+			}
+		}
+		heard.silentUntil("own")
+	})
+}
+
+func TestAdvisory_CVE_2022_2421_EventsThatAreNoStringsAreRefused(t *testing.T) {
+	everyWay(t, func(t *testing.T, hub *mesh.Node, w *wire, admitted bool) {
+		packets := []string{
+			`{"event":{"toString":1},"payload":{}}`, `{"event":["a"],"payload":{}}`, `{"event":1}`, `{"event":true}`, `{"event":null}`,
+			`{"payload":{}}`, `{"Event":"x"}`, `{"event":""}`, `51-["event",{"_placeholder":true,"num":99}]`,
+		}
+		w.send(packets...)
+		eventually(t, "all were refused", func() bool { return hub.Stats().Malformed == uint64(len(packets)) })
+	})
+}
+
+// hostileNames are names with characters that mean something elsewhere, no two of them the same.
+var hostileNames = []string{
+	"a\r\nb", "a b", "a\tb", "a\x00b", "a>b", "a.b", "a.>", "_", "a\u2028b", "é", "e\u0301", "A", "a", `a"b`, `a\b`, "a::::b", "::", "$x::y", "💥",
+}
+
+func TestAdvisory_secnote_2026_22_NamesArriveUnchanged(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	c := connect(t, hub, mesh.Options{})
+	heard := listenTo(t, c, "**")
+	for _, name := range hostileNames {
+		require.NoError(t, hub.Emit(name, name))
+		e := heard.next()
+		require.Equal(t, name, e.Name)
+		var payload string
+		require.NoError(t, e.Decode(&payload))
+		require.Equal(t, name, payload)
+
+		// Whoever listens to exactly this hears it, and nobody who listens to another.
+		w := dialWire(t, hub.URL(), nil)
+		key, err := json.Marshal("mesh::" + name)
+		require.NoError(t, err)
+		w.send(`{"event":"handshake","eventTable":{` + string(key) + `:{}}}`)
+		w.barrier()
+		sent := hub.Stats().Sent
+		require.NoError(t, c.Emit(name, nil))
+		flush(t, c)
+		require.Equal(t, sent+1, hub.Stats().Sent)
+		require.Len(t, w.heard(), 1)
+		require.NoError(t, w.sock.Close())
+		heard.next() // its own
+	}
+}
+
+func TestAdvisory_secnote_2026_22_NamesArriveUnchangedAcrossHubs(t *testing.T) {
+	hubs := cluster(t, 2, mesh.Options{})
+	emitter, c := connect(t, hubs[0], mesh.Options{}), connect(t, hubs[1], mesh.Options{})
+	var heard []*ears
+	for _, name := range hostileNames {
+		heard = append(heard, listenTo(t, c, name))
+	}
+	for i, name := range hostileNames {
+		require.NoError(t, emitter.Emit(name, name))
+		e := heard[i].next()
+		require.Equal(t, name, e.Name)
+		var payload string
+		require.NoError(t, e.Decode(&payload))
+		require.Equal(t, name, payload)
+	}
+	for _, ears := range heard {
+		require.Empty(t, ears.in, "somebody else's")
+	}
+}
+
+func TestAdvisory_TablesAreBounded(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	w := dialWire(t, hub.URL(), nil)
+	w.send(table("mesh::kept"))
+	var many strings.Builder
+	for i := range protocol.MaxTableEntries + 1 {
+		fmt.Fprintf(&many, `"mesh::%d":{},`, i)
+	}
+	for _, entries := range []string{
+		many.String() + `"mesh::x":{}`,
+		`"mesh::x":{},"` + strings.Repeat("y", protocol.MaxTableBytes) + `":{}`,
+	} {
+		w.send(`{"event":"handshake","eventTable":{` + entries + `}}`)
+	}
+	w.send(`{"event":"handshake","eventTable":{"mesh::kept":{},"mesh::` + strings.Repeat("z", protocol.MaxName+1) + `":{}}}`)
+	w.barrier()
+	require.EqualValues(t, 2, hub.Stats().BadTables)
+	// Patterns that share little and match everything in many ways: with 250 KB of them, one event took the hub 75 ms.
+	var slow []string
+	for i := range 256 {
+		p := "mesh::**"
+		for bit := range 8 {
+			p += []string{"::*", "::*::**"}[i>>bit&1]
+		}
+		slow = append(slow, p)
+	}
+	w.send(table(slow...))
+	w.barrier()
+	require.EqualValues(t, 3, hub.Stats().BadTables)
+	require.NoError(t, hub.Emit("a::b::c::d::e::f::g::h", nil))
+	require.Error(t, hub.Emit(strings.Repeat("a::", protocol.MaxParts), nil))
+	w.send(`{"event":"` + strings.Repeat("a::", protocol.MaxParts) + `"}`)
+	w.barrier()
+	require.EqualValues(t, 1, hub.Stats().Reserved)
+	require.NoError(t, hub.Emit("x", nil))
+	require.NoError(t, hub.Emit("kept", nil))
+	require.Equal(t, []string{`{"event":"kept"}`}, w.heard())
+}

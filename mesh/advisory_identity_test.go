@@ -1,0 +1,266 @@
+package mesh_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh"
+)
+
+// The tests of this file are named by published faults of other implementations; docs/security.md lists them all. Those of
+// the transports are in package engineio, those of the parser in package protocol. These are about who somebody is,
+// and what nobody may see of others.
+
+func TestAdvisory_CVE_2026_33246_33223_IdentityCannotBeForged(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	victim := connect(t, hub, mesh.Options{})
+	atVictim, atHub := listenTo(t, victim, "e"), listenTo(t, hub, "e")
+	other := dialWire(t, hub.URL(), nil)
+	other.send(table("mesh::e"))
+	other.barrier()
+	for _, first := range []string{table(), offer(testKey, "")} {
+		forger := dialWire(t, hub.URL(), nil)
+		forger.send(first)
+		for _, packet := range []string{
+			`{"event":"e","payload":{"id":"ID"},"from":"ID"}`,
+			`{"event":"e","payload":{"id":1,"\u0069d":"ID","id":"ID"},"from":"x","from":"ID"}`,
+			`{"event":"e","payload":{"id":{}},"from":{"id":"ID"},"headers":{"mesh":{"v":1,"key":"ID","id":"ID","from":"ID"}}}`,
+		} {
+			forger.send(strings.ReplaceAll(packet, "ID", victim.ID()))
+			at, hubbed := atVictim.next(), atHub.next()
+			require.Equal(t, at.From, hubbed.From)
+			require.NotEqual(t, victim.ID(), at.From)
+			require.Len(t, at.From, 32)
+			var p struct{ Payload struct{ ID string } }
+			got := other.next()
+			require.NoError(t, json.Unmarshal([]byte(got), &p))
+			require.Equal(t, at.From, p.Payload.ID)
+			require.Equal(t, 1, strings.Count(got, `"id":`), got)
+			require.NotContains(t, got, victim.ID())
+			require.NotContains(t, got, "headers")
+		}
+	}
+}
+
+// Nor across hubs: what a peer says of itself ends at its own hub, in whatever packet.
+func TestAdvisory_CVE_2026_33246_33223_IdentityCannotBeForgedAcrossHubs(t *testing.T) {
+	hubs := cluster(t, 2, mesh.Options{})
+	victim := connect(t, hubs[1], mesh.Options{})
+	atVictim, atHub := listenTo(t, victim, "e"), listenTo(t, hubs[1], "e")
+	other := dialWire(t, hubs[1].URL(), nil)
+	other.send(table("mesh::e"))
+	other.barrier()
+	for _, first := range []string{table(), offer(testKey, "")} {
+		forger := dialWire(t, hubs[0].URL(), nil)
+		forger.send(first)
+		for _, id := range []string{victim.ID(), hubs[0].ID(), hubs[1].ID()} {
+			for _, packet := range []string{
+				`{"event":"e","payload":{"id":"ID"},"from":"ID","n":1}`,
+				`{"event":"e","payload":{"id":1,"\u0069d":"ID","id":"ID"},"from":"x","from":"ID","n":99,"hub":"ID"}`,
+				`{"event":"e","payload":{"id":{}},"from":{"id":"ID"},"headers":{"mesh":{"v":1,"key":"ID","id":"ID","from":"ID","hub":"ID"}}}`,
+			} {
+				forger.send(strings.ReplaceAll(packet, "ID", id))
+				at, hubbed := atVictim.next(), atHub.next()
+				require.Equal(t, at.From, hubbed.From)
+				require.NotContains(t, []string{victim.ID(), hubs[0].ID(), hubs[1].ID()}, at.From)
+				require.Len(t, at.From, 32)
+				var p struct{ Payload struct{ ID string } }
+				got := other.next()
+				require.NoError(t, json.Unmarshal([]byte(got), &p))
+				require.Equal(t, at.From, p.Payload.ID)
+				require.NotContains(t, got, id)
+				require.NotContains(t, got, "headers")
+			}
+		}
+	}
+}
+
+// What hubs say to each other goes under names that are no event's: no peer says or hears any of it, nor takes it from the hubs.
+func TestAdvisory_CVE_2026_33223_PeersCannotSpeakForHubs(t *testing.T) {
+	b := &watchedBackplane{subscribed: make(map[string]int)}
+	hubs := []*mesh.Node{listen(t, mesh.Options{Backplane: b}), listen(t, mesh.Options{Backplane: b})}
+	names := []string{"$hubs", "$hub-" + hubs[0].ID(), "$hub-" + hubs[1].ID(), "$presence"}
+	for _, first := range []string{table(), offer(testKey, "")} {
+		w := dialWire(t, hubs[0].URL(), nil)
+		w.send(first)
+		var keys []string
+		for _, name := range append(names, "$*", "$**", "*", "**") {
+			keys = append(keys, "mesh::"+name, name)
+		}
+		w.send(table(keys...))
+		for _, name := range names {
+			for _, payload := range []string{`{"kind":"bye"}`, `"c{\"kind\":\"bye\"}"`, `{"kind":"leave","node":{"id":"` + hubs[1].ID() + `"}}`} {
+				w.send(`{"event":"` + name + `","payload":` + payload + `}`)
+			}
+		}
+		w.barrier()
+		require.NoError(t, hubs[1].Emit("heard", nil))
+		for {
+			p := w.next()
+			if strings.Contains(p, `"heard"`) {
+				break
+			}
+			require.Contains(t, p, `{"event":"$mesh.`)
+		}
+		w.send(table()) // nor do the hubs lose what such a peer no longer listens to
+		w.barrier()
+		require.NoError(t, w.sock.Close())
+		for _, h := range hubs {
+			require.Equal(t, 1, h.Stats().Hubs)
+			nodes, err := connect(t, h, mesh.Options{}).Nodes(testContext(t))
+			require.NoError(t, err)
+			require.NotEmpty(t, nodes)
+		}
+		there := listenTo(t, connect(t, hubs[1], mesh.Options{}), "still")
+		require.NoError(t, hubs[0].Emit("still", nil))
+		there.next()
+	}
+	require.GreaterOrEqual(t, hubs[0].Stats().Reserved, uint64(2*3*len(names)))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	require.Positive(t, b.subscribed["still"])
+	for name, times := range b.subscribed {
+		if name == "$hubs" {
+			times -= len(hubs) - 1
+		}
+		if strings.HasPrefix(name, "$") {
+			require.LessOrEqual(t, times, 1, "%s: a peer has the hub listen to it", name)
+		}
+	}
+}
+
+// watchedBackplane counts what its members subscribe to.
+type watchedBackplane struct {
+	mesh.LocalBackplane
+	mu         sync.Mutex
+	subscribed map[string]int
+}
+
+type watchedMember struct {
+	mesh.BackplaneMember
+	b *watchedBackplane
+}
+
+func (b *watchedBackplane) Join(hub string, receive func(string, []byte)) (mesh.BackplaneMember, error) {
+	m, err := b.LocalBackplane.Join(hub, receive)
+	return watchedMember{m, b}, err
+}
+
+func (m watchedMember) Subscribe(patterns ...string) {
+	m.b.mu.Lock()
+	for _, p := range patterns {
+		m.b.subscribed[p]++
+	}
+	m.b.mu.Unlock()
+	m.BackplaneMember.Subscribe(patterns...)
+}
+
+func TestAdvisory_CVE_2017_16031_IDsCannotBeGuessed(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	heard := listenTo(t, hub, "e")
+	seen := map[string]bool{}
+	for range 50 {
+		w := dialWire(t, hub.URL(), nil)
+		w.send(`{"event":"e"}`)
+		id := heard.next().From
+		require.Len(t, id, 32)
+		require.False(t, seen[id])
+		seen[id] = true
+	}
+}
+
+// TestAdvisory_CVE_2026_33247_33216_NoSecretInLogsOrErrors leads secrets through everything that can go wrong and looks
+// for them in all that a program gets to see.
+func TestAdvisory_CVE_2026_33247_33216_NoSecretInLogsOrErrors(t *testing.T) {
+	const user, password, key = "tainted-user-1", "tainted-password-2", "tainted-key-0123456789abcdef"
+	var logs logBuffer
+	var mu sync.Mutex
+	var seen []string
+	see := func(v ...any) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, v := range v {
+			seen = append(seen, fmt.Sprintf("%v %+v %#v %s %q", v, v, v, v, v))
+			if b, err := json.Marshal(v); err == nil {
+				seen = append(seen, string(b))
+			}
+			logs.logger().Info("seen", "value", v)
+		}
+	}
+	secrets := []string{user, password, key}
+	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Logger: logs.logger(), MuteTimeout: 100 * time.Millisecond, Authorize: func(_ context.Context, c mesh.Credentials) error {
+		see(c)
+		if c.User == user {
+			return nil
+		}
+		return fmt.Errorf("no account %s with %s", c.User, c.Password)
+	}})
+	for _, transports := range [][]engineio.Transport{{engineio.Polling}, {engineio.WebSocket}, nil} {
+		p := startProxy(t, hub.Addr())
+		o := mesh.Options{Addr: p.addr(), User: user, Password: password, Logger: logs.logger(), Transports: transports}
+		c := connectTo(t, o)
+		c.OnState(func(s mesh.State) { see(s, s.Err) })
+		changes := states(c)
+		p.cut(true)
+		require.NoError(t, c.Emit("e", nil))
+		// A poll that is cut may be made again unnoticed, and fails then, as nobody can be reached.
+		see(awaitStatus(t, changes, mesh.Disconnected).Err)
+		short, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+		see(c.Flush(short), c.Stats())
+		cancel()
+		p.open()
+		see(c.Flush(testContext(t)))
+		require.NoError(t, c.Close())
+
+		o.Addr, o.User = hub.Addr(), "wrong-"+user[len("tainted-"):]
+		_, err := mesh.Connect(testContext(t), &o)
+		var refused *mesh.AuthError
+		require.ErrorAs(t, err, &refused)
+		see(err, refused)
+	}
+	w := dialWire(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Logger: logs.logger()})
+	secrets = append(secrets, w.sock.ID())
+	auth := `"headers":{"auth":{"user":"` + user + `","password":"` + password + `"},"mesh":{"v":1,"key":"` + key + `"}}`
+	w.send(`{"event":"x",`+auth, `{"event":"`+password+`":`+auth+`}`, `{"event":"x","eventTable":{"`+strings.Repeat("[", 600)+`":`+"5}"+`,`+auth+`}`,
+		`{"event":"x","eventTable":"`+password+`",`+auth+`}`, `{"event":"$`+key+`"}`)
+	w.barrier()
+	muted := dialWire(t, hub.URL(), nil)
+	secrets = append(secrets, muted.sock.ID())
+	muted.send(fmt.Sprintf(authPacket, "x", password))
+	muted.ended()
+
+	for _, addr := range []string{"http://" + user + ":" + password + "@localhost:1/", "http://localhost:1/?token=" + password, "http://%zz" + password} {
+		_, err := mesh.Connect(testContext(t), &mesh.Options{Addr: addr})
+		require.Error(t, err)
+		see(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	_, err = mesh.Connect(testContext(t), &mesh.Options{Addr: l.Addr().String(), User: user, Password: password})
+	see(err, errors.Unwrap(err))
+	see(hub.Stats(), hub.Err(), hub.Emit("$"+"x", password), hub.Emit("x", json.RawMessage(`{"`+password+`":`)))
+	require.NoError(t, hub.Close())
+
+	mu.Lock()
+	defer mu.Unlock()
+	all := logs.String() + strings.Join(seen, "\n")
+	for _, secret := range secrets {
+		require.NotContains(t, all, secret)
+	}
+	for line := range strings.Lines(all) {
+		require.NotContains(t, line, "sid=", "a session ID")
+	}
+	require.Empty(t, cmp.Diff(true, strings.Contains(all, "peer refused")), "the logs were looked at")
+}
