@@ -1,21 +1,17 @@
 package interop
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
 	"github.com/bigcompany/mesh/mesh/gateway"
 )
@@ -230,147 +226,6 @@ func TestPagesUseTheTransportsThatTheyAreTold(t *testing.T) {
 	})
 }
 
-// TestPagesReturnToAHubThatRestarts, with all that they listen to, and what they emitted meanwhile.
-func TestPagesReturnToAHubThatRestarts(t *testing.T) {
-	t.Parallel()
-	eachPage(t, func(t *testing.T, b browser, client string, hub kind) {
-		s := &star{port: stablePort(t)}
-		listens := []string{"mark", "ping", "offline"}
-		start := func() (end func()) {
-			if hub == nodeKind {
-				s.hub, end = startHubAt(t, hub, s.port, listens...)
-				return end
-			}
-			s.hub, end = startGoHubAt(t, mesh.Options{Addr: localAddr(s.port), AllowedOrigins: []string{b.origin}}, listens...)
-			return end
-		}
-		end := start()
-		page := b.load(t, b.files+client)
-		for _, name := range []string{"ping", "ns::ping", "done"} {
-			page.on(t, name)
-		}
-		page.connect(t, Command{Options: hubURL(s.port)})
-		page.MustAwait(t, "upgrade")
-		s.clients = []member{page}
-		s.sync(t)
-		for range 2 {
-			end()
-			var state struct {
-				Attempt int
-				Retry   float64
-				Error   any
-			}
-			for state.Attempt == 0 {
-				require.NoError(t, json.Unmarshal(page.MustAwait(t, "disconnected").Result, &state))
-				require.LessOrEqual(t, state.Retry, 5000.)
-				require.Positive(t, state.Retry)
-			}
-			page.emit(t, "offline", `{"n":1}`)
-			page.emit(t, "offline", `{"n":2}`)
-			end = start()
-			page.MustAwait(t, "connected")
-			for n := range 2 {
-				ev := s.hub.heard().MustAwait(t, "heard")
-				require.Equal(t, "offline", ev.Name, "what waited for the hub")
-				require.Contains(t, string(ev.Payload), fmt.Sprintf(`"n":%d`, n+1))
-			}
-			page.MustAwait(t, "upgrade")
-			s.sync(t)
-			s.requireRound(t, s.hub, "ping", 1, 1)
-			s.requireRound(t, s.hub, "ns::ping", 0, 1)
-			s.requireRound(t, page, "ping", 1, 1)
-		}
-	})
-}
-
-// TestPagesDoNotCallAHubThatGreetsAndClosesWithoutEnd: the pauses grow with each connection that does not last.
-func TestPagesDoNotCallAHubThatGreetsAndClosesWithoutEnd(t *testing.T) {
-	t.Parallel()
-	b := startBrowser(t)
-	hub := engineio.NewServer(engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
-		for range 2 { // the handshake, and what waited for the hub
-			if _, err := s.Read(ctx); err != nil {
-				return
-			}
-		}
-	}), &engineio.ServerOptions{Revisions: []engineio.Revision{engineio.Revision3}, AllowedOrigins: []string{b.origin}})
-	web := httptest.NewServer(hub)
-	t.Cleanup(func() {
-		_ = hub.Close()
-		web.Close()
-	})
-	for _, client := range clients {
-		page := b.load(t, b.files+client)
-		page.connect(t, Command{Options: map[string]any{"url": web.URL, "transports": []string{"websocket"}}})
-		for i := range 6 {
-			page.emit(t, "said", "1")
-			var state struct{ Attempt, Retry int }
-			require.NoError(t, json.Unmarshal(page.MustAwait(t, "disconnected").Result, &state))
-			require.Equal(t, i, state.Attempt)
-			require.LessOrEqual(t, state.Retry, 50<<i)
-			require.GreaterOrEqual(t, state.Retry, 25<<i)
-			page.MustAwait(t, "connected")
-		}
-		page.run(t, "return client.close(), 1")
-	}
-}
-
-// TestPagesOutliveAHubThatIsShutDown: pages do not move, so they stay while others do, and return to the hub that takes its
-// place.
-func TestPagesOutliveAHubThatIsShutDown(t *testing.T) {
-	t.Parallel()
-	b := startBrowser(t)
-	t.Run("with", func(t *testing.T) { // so that the browser outlives what is parallel in it
-		for _, client := range clients {
-			for _, transports := range [][]string{{"polling", "websocket"}, {"websocket"}, {"polling"}} {
-				t.Run(client[1:]+" "+strings.Join(transports, " "), func(t *testing.T) {
-					t.Parallel()
-					backplane := new(mesh.LocalBackplane)
-					here := mesh.Options{Addr: localAddr(stablePort(t)), AllowedOrigins: []string{b.origin}, Backplane: backplane}
-					hub := startGoHub(t, here)
-					there := startGoHub(t, mesh.Options{Backplane: backplane})
-					there.on(t, "said")
-					startGoClient(t, hub.port(t), mesh.Options{}) // knows no other hub, and so keeps this one from closing
-					page, late := b.load(t, b.files+client), b.load(t, b.files+client)
-					page.on(t, "ping")
-					options := with(hubURL(hub.port(t)), "transports", transports)
-					page.connect(t, Command{Options: options})
-					if len(transports) > 1 {
-						page.MustAwait(t, "upgrade")
-					}
-					page.emit(t, "said", "1") // behind what it listens to
-					require.Equal(t, "said", there.heard().MustAwait(t, "heard").Name)
-
-					ctx, end := context.WithCancel(t.Context())
-					defer end()
-					ended := make(chan error)
-					go func() { ended <- hub.Shutdown(ctx) }()
-					require.Eventually(t, func() bool { return hub.Ready() != nil }, AwaitTimeout, time.Millisecond)
-					late.Must(t, Command{Do: "connect", Options: options}, "disconnected") // refused
-					there.emit(t, "ping", "1")
-					require.Equal(t, "1", string(page.MustAwait(t, "heard").Payload))
-					page.emit(t, "said", "2")
-					require.Equal(t, "2", string(there.heard().MustAwait(t, "heard").Payload))
-
-					end()
-					require.ErrorIs(t, <-ended, context.Canceled)
-					page.MustAwait(t, "disconnected")
-					page.emit(t, "said", "3") // waits for a hub
-					hub = startGoHub(t, here)
-					require.Equal(t, "3", string(there.heard().MustAwait(t, "heard").Payload))
-					page.MustAwait(t, "connected")
-					late.MustAwait(t, "connected")
-					require.Equal(t, `"`+hub.ID()+`"`, page.run(t, "return client.state.hub.id"))
-					page.emit(t, "said", "4")
-					require.Equal(t, "4", string(there.heard().MustAwait(t, "heard").Payload))
-					there.emit(t, "ping", "2")
-					require.Equal(t, "2", string(page.MustAwait(t, "heard").Payload), "it listens as before")
-				})
-			}
-		}
-	})
-}
-
 // TestPagesPayloads says what arrives of a page's: over a Go hub all as it is, over a Node hub what a Go client's
 // payloads become.
 func TestPagesPayloads(t *testing.T) {
@@ -420,99 +275,30 @@ func TestPagesPayloads(t *testing.T) {
 	})
 }
 
-func TestPageIsToldThatItIsRefused(t *testing.T) {
+// TestPageAsksItsHub by names that start with $mesh. Nobody else hears them, and a pattern does not match the answers.
+func TestPageAsksItsHub(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)
-	hub := startGoHub(t, mesh.Options{Authorize: mesh.Pair(user, password), AllowedOrigins: []string{b.origin}})
-	hub.on(t, "ping")
-	for _, client := range clients {
-		page := b.load(t, b.files+client)
-		options := hubURL(hub.port(t))
-		for _, wrong := range []string{"wrong", ""} {
-			require.NoError(t, page.Do(Command{Do: "connect", Options: with(options, "user", user, "password", wrong)}))
-			refused := page.MustAwait(t, "refused")
-			require.Equal(t, "unauthorized", refused.Reason)
-			ev := page.MustAwait(t, "disconnected")
-			for ev.Reason == "" { // that of an earlier attempt's end
-				ev = page.MustAwait(t, "disconnected")
-			}
-			require.Equal(t, "unauthorized", ev.Reason)
-			require.JSONEq(t, "null", page.run(t, "return client.state.retry"), "it does not try again")
-			if client == "/mesh.js" {
-				page = b.load(t, b.files+client)
-			}
-		}
-		// With the right one the client enters.
-		code, err := json.Marshal(with(options, "password", password))
-		require.NoError(t, err)
-		require.NoError(t, page.Do(Command{Do: "connect", Options: with(options, "password", password)}))
-		page.MustAwait(t, "answered")
-		page.emit(t, "ping", string(code))
-		require.Equal(t, "ping", hub.heard().MustAwait(t, "heard").Name)
-	}
-	require.Equal(t, uint64(4), hub.Stats().Refusals)
-}
-
-// TestPagesPresentAToken: by polling in a header, which pages of other origins have to be permitted, and by a WebSocket,
-// which cannot have one, in the query.
-func TestPagesPresentAToken(t *testing.T) {
-	t.Parallel()
-	const token = "t0ken+/=&?#%"
-	b := startBrowser(t)
-	hub, err := mesh.NewHub(&mesh.Options{Authorize: mesh.Bearer(token), AllowedOrigins: []string{b.origin}})
-	m := newGoMember(t, hub, err)
-	m.on(t, "ping")
-	var mu sync.Mutex
-	var queries []string
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		if r.URL.Query().Has("token") {
-			queries = append(queries, r.URL.Query().Get("token"))
-		}
-		mu.Unlock()
-		hub.ServeHTTP(w, r)
-	}))
-	t.Cleanup(server.Close)
-	t.Cleanup(func() { require.NoError(t, hub.Close()) })
-	for _, client := range clients {
-		page := b.load(t, server.URL+client)
-		for _, transports := range [][]string{{"polling", "websocket"}, {"polling"}, {"websocket"}} {
-			options := map[string]any{"transports": transports}
-			require.NoError(t, page.Do(Command{Do: "connect", Options: with(options, "token", "gu3ss")}))
-			require.Equal(t, "unauthorized", page.MustAwait(t, "refused").Reason)
-			if client == "/mesh.js" {
-				page = b.load(t, server.URL+client)
-			}
-			page.connect(t, Command{Options: with(options, "token", token)})
-			page.emit(t, "ping", "1")
-			require.Equal(t, "ping", m.heard().MustAwait(t, "heard").Name)
-			if client == "/mesh.js" {
-				page = b.load(t, server.URL+client)
-			}
-		}
-		for _, wrong := range []string{"a b", "é", "x\\r\\nY: z"} {
-			require.Equal(t, "token", page.fails(t, `(client || mesh.emitter).connect({ token: "`+wrong+`" })`))
-		}
-	}
-	require.Equal(t, []string{"gu3ss", token, "gu3ss", token}, queries, "once each, where there is no polling")
-}
-
-func TestNodeHubAdmitsAPage(t *testing.T) {
-	t.Parallel()
-	b := startBrowser(t)
-	hub := startNodeMember(t)
-	port := hub.listen(t, Command{Accept: [][2]string{{user, password}}})
-	hub.on(t, "ping")
-	wrong, right := b.load(t, b.files+"/mesh.mjs"), b.load(t, b.files+"/mesh.mjs")
-	wrong.connect(t, Command{Options: with(hubURL(port), "user", user, "password", "wrong")})
-	right.connect(t, Command{Options: with(hubURL(port), "user", user, "password", password)})
-	for _, page := range []pageMember{wrong, right} {
-		page.MustAwait(t, "upgrade")
-	}
-	wrong.emit(t, "ping", `"wrong"`)
-	// Its table comes with a packet, and so with the others' names; the hub answers what came before.
-	right.emit(t, "ping", `"right"`)
-	require.Equal(t, `"right"`, string(hub.MustAwait(t, "heard").Payload))
+	s := startStarFor(t, b.origin, goKind, []kind{goKind}, "**")
+	page := b.load(t, b.files+"/mesh.mjs")
+	page.on(t, "**")
+	page.on(t, "$mesh.join")
+	page.connect(t, Command{Options: with(hubURL(s.port), "name", "páge")})
+	require.JSONEq(t, `{"rid":7,"total":3,"me":"páge"}`, page.run(t, `
+		const answer = await new Promise(resolve => {
+			client.once('$mesh.nodes', resolve)
+			client.emit('$mesh.nodes', { rid: 7, watch: true })
+		})
+		const me = answer.nodes.find(node => node.id === client.id).name
+		return { rid: answer.rid, total: answer.total, me }`))
+	other := startGoClient(t, s.port, mesh.Options{})
+	joined := page.MustAwait(t, "heard")
+	require.Equal(t, "$mesh.join", joined.Name)
+	require.Contains(t, string(joined.Payload), other.ID())
+	page.emit(t, "last", "")
+	require.Equal(t, "last", page.MustAwait(t, "heard").Name, "the first that its pattern hears")
+	require.Equal(t, "mark", s.clients[0].heard().MustAwait(t, "heard").Name, "its own, of sync")
+	require.Equal(t, "last", s.clients[0].heard().MustAwait(t, "heard").Name)
 }
 
 // TestPageApart tells what a page's client does by itself, without a hub.
@@ -605,256 +391,4 @@ func TestPageApart(t *testing.T) {
 			})
 		})
 	}
-}
-
-// TestPagesFindTheirHub where the script came from, if they are not told another place.
-func TestPagesFindTheirHub(t *testing.T) {
-	t.Parallel()
-	b := startBrowser(t)
-	listening := startGoHub(t, mesh.Options{AllowedOrigins: []string{b.origin}})
-	mounted, err := mesh.NewHub(&mesh.Options{AllowedOrigins: []string{b.origin}})
-	inside := newGoMember(t, mounted, err)
-	mux := http.NewServeMux()
-	mux.Handle("/deep/er/", inside)
-	server := httptest.NewServer(mux)
-	t.Cleanup(server.Close)
-	t.Cleanup(func() { require.NoError(t, inside.Close()) })
-	host := strings.TrimPrefix(server.URL, "http://")
-	name, port, _ := strings.Cut(host, ":")
-	unusual := startGoHub(t, mesh.Options{Addr: "http://127.0.0.1:0/its/own/", AllowedOrigins: []string{b.origin}})
-	for _, hub := range []goMember{listening, inside, unusual} {
-		hub.on(t, "here")
-	}
-	for _, client := range clients {
-		for where, tc := range map[string]struct {
-			hub     goMember
-			script  string
-			options map[string]any
-		}{
-			"the hub's own":        {listening, "http://" + listening.Addr(), nil},
-			"a path of its own":    {unusual, "http://" + unusual.Addr(), nil},
-			"under a prefix":       {inside, server.URL + "/deep/er", nil},
-			"the script's query":   {inside, "", nil},
-			"url":                  {listening, b.files, map[string]any{"url": "http://" + listening.Addr()}},
-			"url and path":         {inside, b.files, map[string]any{"url": server.URL, "path": "deep/er/engine.io"}},
-			"url with a path":      {inside, b.files, map[string]any{"url": server.URL + "/deep/er/engine.io"}},
-			"host and path":        {inside, b.files, map[string]any{"host": host, "path": "/deep/er/engine.io/"}},
-			"host, port, and path": {inside, "https://example.com", map[string]any{"host": name, "port": port, "path": "/deep/er/engine.io", "secure": false}},
-			"port":                 {listening, b.files, map[string]any{"port": listening.port(t)}},
-		} {
-			t.Run(client[1:]+" "+where, func(t *testing.T) {
-				script := tc.script + client
-				switch {
-				case tc.script == "":
-					script = b.files + client + "?hub=" + server.URL + "/deep/er/engine.io/"
-					if client == "/mesh.mjs" {
-						script += "#.mjs"
-					}
-				case strings.HasPrefix(tc.script, "https"):
-					script = b.files + client // what it says of itself is overridden
-				}
-				page := b.load(t, script)
-				page.connect(t, Command{Options: tc.options})
-				page.emit(t, "here", "")
-				require.Equal(t, "here", tc.hub.heard().MustAwait(t, "heard").Name)
-				page.run(t, "client.close()")
-			})
-		}
-	}
-	page := b.load(t, b.files+"/mesh.js")
-	failed := "try { client.connect({ url: 'http://:' }) } catch (error) { return error.name }"
-	require.Equal(t, `"TypeError"`, page.run(t, failed))
-}
-
-// TestPageOfTheOriginal runs the page that the original's hub serves, against a Go hub, with this client as its mesh.js.
-func TestPageOfTheOriginal(t *testing.T) {
-	t.Parallel()
-	b := startBrowser(t)
-	html, err := os.ReadFile("node/node_modules/resource-mesh/lib/server/public/index.html")
-	require.NoError(t, err)
-	server := httptest.NewUnstartedServer(nil)
-	hub, err := mesh.NewHub(nil)
-	m := newGoMember(t, hub, err)
-	_, port, _ := strings.Cut(server.Listener.Addr().String(), ":")
-	page := string(html)
-	for old, now := range map[string]string{
-		// Its jQuery comes from elsewhere: this is as much as it needs here.
-		`src="http://ajax.googleapis.com/ajax/libs/jquery/1.10.2/jquery.min.js">`: `>
-			const $ = () => ({ length: 0, ready () {}, prepend (text) { mesh.emitter.emit('shown', text) } })`,
-		`host: "localhost", port: "8888"`: `host: "127.0.0.1", port: "` + port + `"`,
-		"5000":                            "50",
-	} {
-		require.Contains(t, page, old)
-		page = strings.ReplaceAll(page, old, now)
-	}
-	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/index.html" {
-			_, _ = fmt.Fprint(w, page)
-			return
-		}
-		hub.ServeHTTP(w, r)
-	})
-	m.on(t, "hello")
-	server.Start()
-	t.Cleanup(server.Close)
-	t.Cleanup(func() { require.NoError(t, hub.Close()) })
-	require.NoError(t, b.Node().Do(Command{Do: "frame", URL: server.URL + "/index.html"}))
-	require.Equal(t, `"browser is here"`, string(m.heard().MustAwait(t, "heard").Payload))
-	m.on(t, "shown")
-	shown := ""
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !strings.Contains(shown, "hello page") { // its own "hello" is shown too
-		require.NoError(t, hub.Emit("hello", "hello page"))
-		ev := m.heard().MustAwait(t, "heard")
-		if ev.Name == "shown" {
-			shown = string(ev.Payload)
-		}
-		<-tick.C
-	}
-}
-
-// inDocs returns the blocks of a language in docs/browser.md, in order.
-func inDocs(t testing.TB, language string) []string {
-	t.Helper()
-	text, err := os.ReadFile("../docs/browser.md")
-	require.NoError(t, err)
-	var blocks []string
-	for _, found := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllSubmatch(text, -1) {
-		blocks = append(blocks, string(found[1]))
-	}
-	require.NotEmpty(t, blocks)
-	return blocks
-}
-
-// TestPagesInTheDocumentation shows the two pages to Chromium, as pages of the hub's own server.
-func TestPagesInTheDocumentation(t *testing.T) {
-	t.Parallel()
-	b := startBrowser(t)
-	for _, html := range inDocs(t, "html")[:2] {
-		node, err := mesh.NewHub(nil)
-		hub := newGoMember(t, node, err)
-		hub.on(t, "myEvent")
-		server := httptest.NewUnstartedServer(nil)
-		require.Contains(t, html, "http://localhost:8888/")
-		html = strings.ReplaceAll(html, "http://localhost:8888", "http://"+server.Listener.Addr().String())
-		server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path == "/" {
-				_, _ = fmt.Fprint(w, html)
-				return
-			}
-			hub.ServeHTTP(w, r)
-		})
-		server.Start()
-		t.Cleanup(server.Close)
-		t.Cleanup(func() { require.NoError(t, node.Close()) })
-		require.NoError(t, b.Node().Do(Command{Do: "frame", URL: server.URL + "/"}))
-		require.Equal(t, `{"n":1}`, string(hub.heard().MustAwait(t, "heard").Payload))
-	}
-}
-
-// stockMember is the client of docs/browser.md, on the stock engine.io-client, in a page.
-type stockMember struct {
-	pageMember
-}
-
-func (b browser) stock(t testing.TB, code, url string) stockMember {
-	t.Helper()
-	m := stockMember{pageMember{b.Endpoint()}}
-	// The page keeps it by its ID.
-	m.run(t, fmt.Sprintf("%s\n;(window.stock = window.stock || {})[%q] = meshClient(%q)", code, m.id, url))
-	return m
-}
-
-func (m stockMember) on(t testing.TB, name string) {
-	t.Helper()
-	m.run(t, fmt.Sprintf("window.stock[%[1]q].on(%[2]q, payload => report({ id: %[1]q, event: 'heard', name: %[2]q, payload }))", m.id, name))
-}
-
-func (m stockMember) emit(t testing.TB, name, payload string) {
-	t.Helper()
-	if payload == "" {
-		payload = "undefined"
-	}
-	m.run(t, fmt.Sprintf("window.stock[%q].emit(%q, %s)", m.id, name, payload))
-}
-
-// TestStockBundleAsInTheDocumentation: the 20 lines are a node of a Go hub's mesh.
-func TestStockBundleAsInTheDocumentation(t *testing.T) {
-	t.Parallel()
-	code := inDocs(t, "js")[2]
-	require.Equal(t, 20, strings.Count(code, "\n"))
-	b := startBrowser(t)
-	port := stablePort(t)
-	options := mesh.Options{Addr: localAddr(port), AllowedOrigins: []string{b.origin}}
-	hub, end := startGoHubAt(t, options, "mark", "ping", "é€😀")
-	s := &star{hub: hub, port: port}
-	for _, k := range []kind{goKind, nodeKind} {
-		s.join(t, k, "ping", "é€😀", "done")
-	}
-	stock := b.stock(t, code, "http://"+localAddr(port))
-	for _, name := range []string{"ping", "é€😀", "done"} {
-		stock.on(t, name)
-	}
-	s.clients = append(s.clients, stock)
-	s.sync(t)
-	const count = 100
-	for _, from := range s.clients {
-		for i := range count {
-			from.emit(t, "ping", fmt.Sprintf(`{"n":%d}`, i))
-		}
-		from.emit(t, "é€😀", `{"text":"é€😀"}`)
-		for at, events := range s.settle(t, from) {
-			if from == member(stock) && at == 3 {
-				require.Empty(t, events, "its own do not come back")
-				continue
-			}
-			require.Len(t, events, count+1, "member %d", at)
-			for i, ev := range events[:count] {
-				var payload struct{ N int }
-				require.NoError(t, json.Unmarshal(ev.Payload, &payload))
-				require.Equal(t, i, payload.N)
-			}
-			require.Equal(t, "é€😀", events[count].Name)
-			require.Contains(t, string(events[count].Payload), `"é€😀"`)
-		}
-	}
-
-	end()
-	s.hub, _ = startGoHubAt(t, options, "back", "mark")
-	require.Eventually(t, func() bool { // it does not say when it is back, and what it emits before is lost
-		stock.emit(t, "back", "")
-		return s.hub.heard().has("heard")
-	}, AwaitTimeout, 50*time.Millisecond)
-	s.clients = []member{stock}
-	for _, ev := range s.settle(t, stock)[0] {
-		require.Equal(t, "back", ev.Name)
-	}
-	require.Len(t, s.round(t, s.hub, "ping", "{}")[1], 1, "it has announced what it listens to")
-}
-
-// TestPageAsksItsHub by names that start with $mesh. Nobody else hears them, and a pattern does not match the answers.
-func TestPageAsksItsHub(t *testing.T) {
-	t.Parallel()
-	b := startBrowser(t)
-	s := startStarFor(t, b.origin, goKind, []kind{goKind}, "**")
-	page := b.load(t, b.files+"/mesh.mjs")
-	page.on(t, "**")
-	page.on(t, "$mesh.join")
-	page.connect(t, Command{Options: with(hubURL(s.port), "name", "páge")})
-	require.JSONEq(t, `{"rid":7,"total":3,"me":"páge"}`, page.run(t, `
-		const answer = await new Promise(resolve => {
-			client.once('$mesh.nodes', resolve)
-			client.emit('$mesh.nodes', { rid: 7, watch: true })
-		})
-		const me = answer.nodes.find(node => node.id === client.id).name
-		return { rid: answer.rid, total: answer.total, me }`))
-	other := startGoClient(t, s.port, mesh.Options{})
-	joined := page.MustAwait(t, "heard")
-	require.Equal(t, "$mesh.join", joined.Name)
-	require.Contains(t, string(joined.Payload), other.ID())
-	page.emit(t, "last", "")
-	require.Equal(t, "last", page.MustAwait(t, "heard").Name, "the first that its pattern hears")
-	require.Equal(t, "mark", s.clients[0].heard().MustAwait(t, "heard").Name, "its own, of sync")
-	require.Equal(t, "last", s.clients[0].heard().MustAwait(t, "heard").Name)
 }
