@@ -321,6 +321,7 @@ func testPageReturnsToItsHub(t *testing.T, v visitor) {
 	_, end := startGoHubAt(t, mesh.Options{Addr: localAddr(port)}, "offline")
 	page := v.visit(t, "http://"+localAddr(port), nil)
 	page.see(t, "#state", "Connected, websocket")
+	page.see(t, "#list-title", "2 nodes") // without one the form has nobody to ask about, and is not sent
 	end()
 	page.see(t, "#state", "Not connected")
 	page.see(t, "#detail", "Next try in")
