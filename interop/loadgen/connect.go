@@ -24,7 +24,7 @@ type ConnectOptions struct {
 	How string
 	// Parallel is how many are under way at a time. Default: 8.
 	Parallel int
-	// Duration is for how long.
+	// Duration is for how long. At least Parallel sessions are opened, however long that takes.
 	Duration time.Duration
 	// Most ends the load too, since each connection leaves a port that is not free again for a while. Default: 20,000.
 	Most int
@@ -55,7 +55,7 @@ func Connect(ctx context.Context, t Target, o ConnectOptions) (Rate, error) {
 		wg.Go(func() {
 			connect, end := o.connector(context.WithoutCancel(ctx), t) // a connect that has begun is finished
 			defer end()
-			for ctx.Err() == nil && failed.Load() == nil && tickets.Add(1) <= int64(o.Most) {
+			for first := true; (first || ctx.Err() == nil) && failed.Load() == nil && tickets.Add(1) <= int64(o.Most); first = false {
 				start := time.Now()
 				if err := connect(); err != nil {
 					err = fmt.Errorf("loadgen: connect by %s: %w", o.How, err)
