@@ -2,7 +2,6 @@ package mesh
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -27,8 +26,7 @@ type cluster struct {
 	own       sync.Mutex
 	interests []string // of this hub's own listeners, sorted; guarded by own
 
-	parser protocol.Parser // of receive
-	events []routed        // of receive
+	events []routed // of receive
 
 	mu       sync.Mutex
 	closed   bool
@@ -93,15 +91,13 @@ const (
 	hubTimeout = 3 * time.Second
 	// settleTimeout bounds how long a hub that joins others waits for them to introduce themselves.
 	settleTimeout = 250 * time.Millisecond
-	// maxFrame is the size from which events go in a message of their own, in bytes.
-	maxFrame = 64 << 10
 	// maxAsked bounds the questions that wait for answers.
 	maxAsked = 4096
 )
 
 // What a message is, by its first byte.
 const (
-	kindEvents  = 'e' // packets of events of one emitter, each behind its length as a uvarint
+	kindEvents  = 'e' // a frame
 	kindControl = 'c' // JSON, a control
 )
 
@@ -252,43 +248,25 @@ func (c *cluster) receive(from string, data []byte) {
 	}
 }
 
-// receiveEvents routes events of one emitter at another hub. From a hub's packet only the event counts, never a header:
-// who may do what was decided there, or is decided here, by this hub's own knowledge.
-func (c *cluster) receiveEvents(from string, data []byte) {
+// receiveEvents routes events of one emitter at another hub. Who may do what was decided there, or is decided here, by this
+// hub's own knowledge.
+func (c *cluster) receiveEvents(from string, frame []byte) {
 	count := &c.hub.node.counters
-	defer func() {
-		clear(c.events)
-		c.events = c.events[:0]
-	}()
-	size := len(data)
-	for len(data) > 0 {
-		n, head := binary.Uvarint(data)
-		if head <= 0 || n > uint64(len(data)-head) {
-			count.malformed.Add(1)
-			break
-		}
-		p, err := c.parser.Parse(data[head : head+int(n)])
-		data = data[head+int(n):]
-		if err != nil || !protocol.Relayed(p.Event) {
-			count.malformed.Add(1)
-			continue
-		}
-		c.events = append(c.events, routed{Event{Name: p.Event, Payload: p.Payload, From: p.From}, p.N})
-	}
-	if len(c.events) == 0 {
+	events, malformed := readFrame(c.events[:0], frame)
+	defer clear(events)
+	c.events = events
+	count.malformed.Add(uint64(malformed))
+	if len(events) == 0 {
 		return
 	}
-	c.hub.route(c.events, source{remote: true, hub: from})
-	for i := range c.events {
-		c.hub.node.hear(c.events[i].Event, false)
-	}
-	count.hubsIn.Add(uint64(len(c.events)))
-	count.hubsBytesIn.Add(uint64(size))
+	c.hub.route(events, source{remote: true, hub: from})
+	c.hub.node.hearRow(events, false)
+	count.hubsIn.Add(uint64(len(events)))
+	count.hubsBytesIn.Add(uint64(len(frame)))
 }
 
-// publish sends events of one name and emitter to the other hubs that want them. They are no longer a frame than the
-// others would take at once.
-func (c *cluster) publish(r *routing, events []routed, from source) {
+// publish sends events of one name and emitter to the other hubs that want them.
+func (c *cluster) publish(events []routed, from source) {
 	if !c.met.Load() {
 		if from.unheard != nil {
 			from.unheard()
@@ -296,18 +274,7 @@ func (c *cluster) publish(r *routing, events []routed, from source) {
 		return
 	}
 	for len(events) > 0 {
-		frame := []byte{kindEvents}
-		n := 0
-		for ; n < len(events) && (n == 0 || len(frame)+eventSize(events[n].Name, events[n].Payload) <= maxFrame); n++ {
-			e := &events[n]
-			p := protocol.Packet{Event: e.Name, Payload: e.Payload, From: e.From, N: e.n}
-			r.packet = protocol.AppendPacket(r.packet[:0], &p, false)
-			if n == 0 {
-				frame = make([]byte, 1, min(maxFrame, (len(r.packet)+binary.MaxVarintLen32)*len(events))+binary.MaxVarintLen32)
-				frame[0] = kindEvents
-			}
-			frame = append(binary.AppendUvarint(frame, uint64(len(r.packet))), r.packet...)
-		}
+		frame, n := newFrame(events)
 		count := &c.hub.node.counters
 		size := len(frame)
 		if err := c.member.Publish(events[0].Name, frame, from.unheard); err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -362,27 +363,30 @@ func TestAdvisory_CVE_2025_61765_WhatHubsSayIsDataOnly(t *testing.T) {
 	heard := listenTo(t, c, "**")
 	f := joinFake(t, b, "fake")
 	say := func(name, data string) { require.NoError(t, f.Publish(name, []byte(data), nil)) }
-	events := func(packets ...string) string {
-		data := "e"
-		for _, p := range packets {
-			require.Less(t, len(p), 128)
-			data += string(rune(len(p))) + p
-		}
-		return data
+	field := func(s string) string {
+		require.Less(t, len(s), 128)
+		return string(rune(len(s))) + s
+	}
+	events := func(name, from string, numbersAndPayloads ...string) string {
+		return "e" + field(name) + field(from) + strings.Join(numbersAndPayloads, "")
+	}
+	for _, invalid := range []string{"$mesh.hello", "mesh::x", "newListener", "a*", "**", "", "a\xff"} {
+		say("e", events(invalid, "someone", "\x01", field("1")))
 	}
 	for _, garbage := range []string{
-		"", "x", "e", "e\xff", "e\x05{}", "e\x02{}", "e\x02[]", "e\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01{}", "c", "c{", "c[]", "c{}", "c null",
+		"", "x", "e", "e\xff", "e\x05{}", "e\x01e", "e\x01e\x01", "e\x01e\x01x", "e\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01{}",
+		events("e", "someone", "\x01"), events("e", "someone", "\x01\x05{}"), events("e", "someone", "\x80"), events("e", "some\xff", "\x01", field("1")),
+		events("e", "someone", "\x80\x80\x80\x80\x80\x80\x80\x10", field("1")), events("e", "someone", "\x01", field("1 1")), events("e", "someone", "\x01", field(`"\xff"`)), "c", "c{", "c[]", "c{}", "c null",
 		`c{"kind":"later","more":[1,{"x":null}]}`, `c{"kind":"nodes","after":-5,"limit":-1}`, `c{"kind":"nodes","after":999999999,"limit":99999}`,
 		`c{"kind":"answer","rid":1}`, `c{"kind":"answer","rid":18446744073709551615}`, `c{"kind":"explain"}`, `c{"kind":"emitter","from":"x"}`,
 		`c{"kind":"join"}`, `c{"kind":"leave","node":{"id":5}}`, `c{"kind":"leave","node":{}}`, `c{"kind":5}`,
 		`c{"kind":"hello","hub":{"id":"` + hub.ID() + `","role":"client"}}`,
-		events(`{"event":"$mesh.hello","payload":{}}`), events(`{"event":"mesh::x"}`), events(`{"event":"a*"}`), events(`{"event":""}`), events(`{"payload":1}`),
 	} {
 		say("$hubs", garbage)
 		say("e", garbage)
 	}
-	// Headers, tables and requests in a packet of another hub have no effect, and one bad packet takes no other with it.
-	say("e", events(`{"event":5}`, `{"event":"e","payload":1,"from":"someone","rid":"r","n":1,"eventTable":{"e":{}},"headers":{"auth":{},"mesh":{}},"new":[]}`))
+	// One bad event takes no other with it.
+	say("e", events("e", "someone", "\x01", field("{"), "\x02", field("1")))
 	e := heard.next()
 	require.Equal(t, mesh.Event{Name: "e", Payload: json.RawMessage("1"), From: "someone"}, e)
 	require.Greater(t, hub.Stats().Malformed, uint64(15))

@@ -237,15 +237,32 @@ const packetOverhead = 256
 // hear hands an event that came from elsewhere to this node's listeners. While their queue is full it waits. A payload is
 // borrowed if its memory is used again when hear returns.
 func (n *Node) hear(e Event, borrowed bool) {
-	if e.Name == n.inbox.name {
-		n.inbox.receive(e)
-	}
-	if listeners := n.emitter.hearers(e.Name); len(listeners) > 0 {
-		if borrowed {
-			e.Payload = bytes.Clone(e.Payload)
+	n.hand(&e, n.emitter.hearers(e.Name), borrowed)
+}
+
+// hearRow is hear, for events that have come together.
+func (n *Node) hearRow(events []routed, borrowed bool) {
+	var listeners []*listener
+	for i := range events {
+		if i == 0 || events[i].Name != events[i-1].Name {
+			listeners = n.emitter.hearers(events[i].Name)
 		}
-		n.executor.push(task{event: e, listeners: listeners, size: eventSize(e.Name, e.Payload)})
+		n.hand(&events[i].Event, listeners, borrowed)
 	}
+}
+
+func (n *Node) hand(e *Event, listeners []*listener, borrowed bool) {
+	if e.Name == n.inbox.name {
+		n.inbox.receive(*e)
+	}
+	if len(listeners) == 0 {
+		return
+	}
+	queued := *e
+	if borrowed {
+		queued.Payload = bytes.Clone(e.Payload)
+	}
+	n.executor.push(task{event: queued, listeners: listeners, size: eventSize(e.Name, e.Payload)})
 }
 
 // Flush returns nil when the hub has processed all that this node emitted and announced before the call: it has handed

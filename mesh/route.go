@@ -50,7 +50,7 @@ func (h *hub) route(events []routed, from source) {
 		}
 		h.deliver(r, events[:alike], from)
 		if h.cluster != nil && !from.remote {
-			h.cluster.publish(r, events[:alike], from)
+			h.cluster.publish(events[:alike], from)
 		}
 		events = events[alike:]
 	}
@@ -248,9 +248,7 @@ func (p *peer) dispatch(more bool) {
 	if !g.began.IsZero() {
 		p.hub.node.counters.fanOut.add(time.Since(g.began))
 	}
-	for _, e := range g.events {
-		p.hub.node.hear(e.Event, true)
-	}
+	p.hub.node.hearRow(g.events, true)
 	p.hub.node.counters.received.Add(uint64(len(g.events))) // when they were dealt with, so that Stats never runs ahead
 	p.hub.node.counters.bytesIn.Add(uint64(g.read))
 	clear(g.events)

@@ -1,0 +1,78 @@
+package mesh
+
+import (
+	"encoding/binary"
+	"unicode/utf8"
+
+	"github.com/bigcompany/mesh/protocol"
+)
+
+// A frame carries events of one name and one emitter from hub to hub, in fewer bytes than their packets have and with less to
+// be parsed: its kind, the name and the emitter's ID, each behind its length, and for each event its number and its payload,
+// behind its length. Lengths and numbers are uvarints.
+
+const (
+	// maxFrame bounds the events of a frame as eventSize counts them, in bytes, if they are more than one: no more than
+	// what a hub gathers of one of its own peers.
+	maxFrame = maxGathered
+	// maxFrameEvents bounds their number.
+	maxFrameEvents = maxFrame / eventOverhead
+)
+
+// newFrame returns a frame of the first of these events, which are alike, and how many they are.
+func newFrame(events []routed) (frame []byte, n int) {
+	name, from := events[0].Name, events[0].From
+	size, taken := 1+len(name)+len(from)+2*binary.MaxVarintLen16, 0
+	for ; n < len(events); n++ {
+		taken += eventSize(name, events[n].Payload)
+		if n > 0 && taken > maxFrame {
+			break
+		}
+		size += len(events[n].Payload) + binary.MaxVarintLen64 + binary.MaxVarintLen32
+	}
+	frame = append(make([]byte, 0, size), kindEvents)
+	frame = append(binary.AppendUvarint(frame, uint64(len(name))), name...)
+	frame = append(binary.AppendUvarint(frame, uint64(len(from))), from...)
+	for i := range events[:n] {
+		frame = binary.AppendUvarint(frame, events[i].n)
+		frame = append(binary.AppendUvarint(frame, uint64(len(events[i].Payload))), events[i].Payload...)
+	}
+	return frame, n
+}
+
+// readFrame appends the events of what stands behind a frame's kind, which they alias. What is malformed is left out, and
+// counted.
+func readFrame(dst []routed, frame []byte) (events []routed, malformed int) {
+	rawName, frame, ok := cutField(frame)
+	rawFrom, frame, fine := cutField(frame)
+	name, from := string(rawName), string(rawFrom)
+	if !ok || !fine || len(frame) == 0 || !protocol.Relayed(name) || len(from) > protocol.MaxID || !utf8.ValidString(from) {
+		return dst, 1
+	}
+	for len(frame) > 0 {
+		number, head := binary.Uvarint(frame)
+		if head <= 0 || len(dst) >= maxFrameEvents {
+			return dst, malformed + 1
+		}
+		var payload []byte
+		if payload, frame, ok = cutField(frame[head:]); !ok {
+			return dst, malformed + 1
+		}
+		if len(payload) > 0 && protocol.CheckPayload(payload) != nil || number > protocol.MaxNumber {
+			malformed++
+			continue
+		}
+		dst = append(dst, routed{Event{Name: name, Payload: payload, From: from}, number})
+	}
+	return dst, malformed
+}
+
+// cutField cuts what stands behind its length at the beginning of b, which is not changed. ok is false if b is too short.
+func cutField(b []byte) (field, rest []byte, ok bool) {
+	n, head := binary.Uvarint(b)
+	if head <= 0 || n > uint64(len(b)-head) {
+		return nil, nil, false
+	}
+	b = b[head:]
+	return b[:n:n], b[n:], true
+}
