@@ -1,6 +1,9 @@
 package mesh
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // Status tells whether a node has a hub.
 type Status string
@@ -36,3 +39,28 @@ type HubInfo struct {
 	ID   string
 	Name string
 }
+
+// Ready says whether clients should be sent to this node: nil at a hub that serves, is not shutting down, and reaches the
+// other hubs if there is Options.Backplane. It is for health checks; a hub that is not ready serves the clients that it has. A client is ready
+// while it has a hub.
+func (n *Node) Ready() error {
+	if n.closed.Load() {
+		return ErrClosed
+	}
+	h := n.hub.Load()
+	if h == nil {
+		if _, ok := n.link.hubInfo(); !ok {
+			return errNotConnected
+		}
+		return nil
+	}
+	if h.isDraining() {
+		return errDraining
+	}
+	if h.cluster != nil {
+		return h.cluster.member.Err()
+	}
+	return nil
+}
+
+var errNotConnected = errors.New("mesh: not connected to a hub")
