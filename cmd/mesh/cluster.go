@@ -85,7 +85,7 @@ func (f *clusterFlags) embedded(ctx context.Context, opts *mesh.Options, logs *l
 	if err := checkOwn(ctx, b.own, local); err != nil {
 		return nil, fmt.Errorf("--cluster %s: %w", b.own, err)
 	}
-	text, err := secret("--cluster-secret-file", f.secretFile, clusterSecretVariable)
+	text, err := secret(opts.Logger, "--cluster-secret-file", f.secretFile, clusterSecretVariable)
 	switch {
 	case err != nil:
 		return nil, err

@@ -1,12 +1,17 @@
 package main
 
 import (
+	"bytes"
+	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // Half-open connections cost little, and are gone soon.
@@ -31,4 +36,55 @@ func TestAdvisory_CVE_2026_33219_HalfOpenClusterConnections(t *testing.T) {
 		require.NotErrorIs(t, err, os.ErrDeadlineExceeded)
 		require.NoError(t, c.Close())
 	}
+}
+
+// A secret that others can read is one of fewer.
+func TestAWarningOfSecretsThatOthersCanRead(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(file, []byte(clusterSecret), 0o600))
+	for _, c := range []struct {
+		mode  os.FileMode
+		warns bool
+	}{{0o600, false}, {0o640, false}, {0o644, true}} {
+		require.NoError(t, os.Chmod(file, c.mode))
+		for flag, name := range map[string]string{"--cluster-secret-file": "cluster-secret", "--password-file": "password", "--token-file": "token"} {
+			var said bytes.Buffer
+			logger := slog.New(slog.NewTextHandler(&said, nil))
+			held, err := secret(logger, flag, file, "")
+			require.NoError(t, err)
+			require.Equal(t, clusterSecret, held)
+			require.Equal(t, c.warns, strings.Contains(said.String(), "everybody on this machine can read the "+name+": chmod 600"), said.String())
+			require.NotContains(t, said.String(), clusterSecret)
+		}
+	}
+}
+
+// However many strangers come, a hub has the descriptors that it may have: they cost it new connections, not those that it
+// has, and that is over when they are gone.
+func TestAdvisory_CVE_2026_33219_StrangersTakeAllDescriptors(t *testing.T) {
+	const limit = 200
+	secret := []string{"MESH_CLUSTER_SECRET=" + clusterSecret}
+	one := joins(t, secret, nil)
+	two := joins(t, secret, []string{one.cluster})
+	hears := spawn(t, nil, "connect", "--addr", one.url, "--on", "x")
+	hears.is()
+	pid := one.cmd.Process.Pid
+	require.NoError(t, unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: limit, Max: limit}, nil))
+	before := residentMemory(t, pid)
+	conns := make([]net.Conn, 3*limit)
+	for i := range conns {
+		var err error
+		conns[i], err = net.Dial("tcp", one.cluster) // the system takes those that the hub does not
+		require.NoError(t, err)
+	}
+	one.says("too many open files")
+	two.emits(`"meanwhile"`)
+	hearsAt(t, `"meanwhile"`, one, two)
+	require.Equal(t, `"meanwhile"`, string(hears.hears().Payload))
+	require.Less(t, residentMemory(t, pid)-before, 32<<10, "KB")
+	for _, c := range conns {
+		require.NoError(t, c.Close())
+	}
+	one.emits(`"then"`) // by a new client
+	hearsAt(t, `"then"`, one, two)
 }

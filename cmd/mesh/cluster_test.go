@@ -201,6 +201,7 @@ func TestHubsOfAClusterNeedItsSecret(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte(clusterSecret+"\n"), 0o600))
 	one := joins(t, []string{"MESH_CLUSTER_SECRET=" + clusterSecret}, nil)
 	two := joins(t, nil, []string{one.cluster}, "--cluster-secret-file", file)
+	require.NotContains(t, two.seen.String(), "can read")
 	two.emits("1")
 	hearsAt(t, "1", one, two)
 
@@ -225,6 +226,21 @@ func TestHubsOfAClusterNeedItsSecret(t *testing.T) {
 	hearsAt(t, "4", plain)
 	two.emits("5")
 	hearsAt(t, "5", one, two)
+
+	// What a hub with a secret and one without say of each other, and those of two meshes.
+	for _, c := range []struct {
+		env            []string
+		args           []string
+		theirs, ofThem error
+	}{
+		{[]string{"MESH_CLUSTER_SECRET=" + clusterSecret}, nil, errNoSecret, errNoHub},
+		{nil, []string{"--cluster-name", "other"}, errOtherMesh, errOtherMesh},
+	} {
+		open := joins(t, nil, nil)
+		stranger := begins(t, c.env, []string{anyPort, open.cluster}, c.args...)
+		stranger.says("not joined", open.cluster, c.theirs.Error())
+		open.says("WARN", "not joined", c.ofThem.Error())
+	}
 
 	// Certificates that the secret did not make.
 	cert, key := certificate(t)

@@ -18,7 +18,7 @@ const (
 	clusterRounds    = 600_000
 )
 
-var errOtherSecret = errors.New("it has another secret than this hub, or is none")
+var errOtherSecret = errors.New("it has another secret or --cluster-name than this hub, or is none")
 
 // clusterTLS makes of a secret what a hub needs for speaking to those that have the same: they have one key, made from
 // the secret, and each end of a connection takes no other. So nobody has to make certificates, and nothing but TLS

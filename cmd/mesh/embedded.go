@@ -73,8 +73,10 @@ func (b *embedded) Join(hub string, receive func(from string, data []byte)) (mes
 		return nil, err
 	}
 	met := s.NumRoutes()
-	b.notice(fmt.Sprintf("other hubs reach this one at %s; %d of %d answer now", s.ClusterAddr(), met, max(len(b.others), met)),
-		"cluster", s.ClusterAddr().String(), "hubs", met)
+	host, _, _ := net.SplitHostPort(b.own)
+	own := net.JoinHostPort(host, strconv.Itoa(s.ClusterAddr().Port)) // as it was given, whatever the system makes of 0.0.0.0
+	b.notice(fmt.Sprintf("other hubs reach this one at %s; %d of %d answer now", own, met, max(len(b.others), met)),
+		"cluster", own, "hubs", met)
 	return b.join(nc, hub, receive, end)
 }
 
@@ -141,13 +143,15 @@ type clusterError struct{ text string }
 func (e *clusterError) Error() string { return e.text }
 
 func (b *embedded) explain(err error) error {
+	_, port, _ := net.SplitHostPort(b.own)
 	switch {
 	case err == nil:
 		return &clusterError{fmt.Sprintf("--cluster: the server at %s does not start", b.own)}
 	case errors.Is(err, syscall.EADDRINUSE):
 		return &clusterError{fmt.Sprintf("--cluster %s is in use: is there another hub? Take another port", b.own)}
+	case errors.As(err, new(*net.DNSError)):
+		return &clusterError{fmt.Sprintf("--cluster %s: this machine knows no address of that name: its own comes first; 0.0.0.0:%s means all that it has", b.own, port)}
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		_, port, _ := net.SplitHostPort(b.own)
 		return &clusterError{fmt.Sprintf("--cluster %s is not an address of this machine: its own comes first; 0.0.0.0:%s means all that it has", b.own, port)}
 	}
 	return &clusterError{fmt.Sprintf("--cluster %s: %v", b.own, err)}

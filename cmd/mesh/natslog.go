@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -38,6 +39,8 @@ const (
 	natsUnverified = "TLS certificate chain and hostname of solicited routes will not be verified" // clusterTLS does it
 	natsNoClients  = "Error listening on port:"                                                    // see noPort
 	natsAlert      = "remote error: tls: bad certificate"
+	natsNoHub      = "authentication error" // somebody says what no hub without a secret says
+	natsOtherMesh  = "cluster name"         // does not match
 )
 
 func (l *natsLog) debugs() bool { return l.logger.Enabled(context.Background(), slog.LevelDebug) }
@@ -125,6 +128,13 @@ func (l *natsLog) log(level slog.Level, format string, v []any) {
 		format = format[len(peer[0]):]
 		attrs = append(attrs, "addr", peer[1])
 	}
+	var reason error
+	if level > slog.LevelDebug {
+		reason = whyNotJoined(format, v)
+	}
+	if reason != nil {
+		format = natsHandshake // of the same kind, whatever names are in it
+	}
 	times := 1
 	if level > slog.LevelDebug && !strings.HasPrefix(format, natsNoRoute) { // which has one line a hub
 		if times = l.note(format); times == 0 {
@@ -136,13 +146,9 @@ func (l *natsLog) log(level slog.Level, format string, v []any) {
 	case strings.HasPrefix(format, natsNoRoute):
 		level, text = slog.LevelWarn, "mesh: another hub does not answer"
 		attrs = append(attrs, "error", errorOf(v))
-	case strings.HasPrefix(format, natsHandshake):
-		err := errorOf(v)
-		if err != nil && err.Error() == natsAlert {
-			err = errTheirSecret
-		}
+	case reason != nil:
 		level, text = slog.LevelWarn, "mesh: not joined with what is at the other end of a cluster connection"
-		attrs = append(attrs, "error", err)
+		attrs = append(attrs, "error", reason)
 	}
 	if times > 1 {
 		attrs = append(attrs, "times", times)
@@ -150,4 +156,31 @@ func (l *natsLog) log(level slog.Level, format string, v []any) {
 	l.logger.Log(context.Background(), level, text, attrs...)
 }
 
-var errTheirSecret = errors.New("it says that this hub has another secret")
+// Why a connection with another hub does not come about, see also errOtherSecret.
+var (
+	errTheirSecret = errors.New("it says that this hub has another secret")
+	errNoSecret    = errors.New("it has no secret, which this hub has, or is no hub")
+	errNoHub       = errors.New("it has a secret, which this hub has not, or is no hub")
+	errOtherMesh   = errors.New("it has another --cluster-name")
+)
+
+// whyNotJoined returns nil if a line is about something else.
+func whyNotJoined(format string, v []any) error {
+	if !strings.HasPrefix(format, natsHandshake) {
+		switch text := fmt.Sprintf(format, v...); {
+		case text == natsNoHub:
+			return errNoHub
+		case strings.Contains(text, natsOtherMesh):
+			return errOtherMesh
+		}
+		return nil
+	}
+	err := errorOf(v)
+	switch {
+	case err != nil && err.Error() == natsAlert:
+		return errTheirSecret
+	case errors.As(err, new(tls.RecordHeaderError)):
+		return errNoSecret
+	}
+	return err
+}

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/url"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -72,11 +74,11 @@ func (f *nodeFlags) options(logs *logFlags) (*mesh.Options, error) {
 			return nil, fmt.Errorf("--allow-origin %s: an origin is like https://example.com, or * for all", origin)
 		}
 	}
-	password, err := secret("--password-file", f.passwordFile, passwordVariable)
+	password, err := secret(o.Logger, "--password-file", f.passwordFile, passwordVariable)
 	if err != nil {
 		return nil, err
 	}
-	if o.Token, err = secret("--token-file", f.tokenFile, tokenVariable); err != nil {
+	if o.Token, err = secret(o.Logger, "--token-file", f.tokenFile, tokenVariable); err != nil {
 		return nil, err
 	}
 	if o.Token != "" {
@@ -136,8 +138,9 @@ func checkAddr(addr string) (string, error) {
 	return addr, nil
 }
 
-// secret returns what the file holds, if one is named, else the environment variable.
-func secret(flag, name, variable string) (string, error) {
+// secret returns what the file holds, if one is named, else the environment variable. A file that others can read is no
+// error: there are machines where nobody else is.
+func secret(logger *slog.Logger, flag, name, variable string) (string, error) {
 	if name == "" {
 		return os.Getenv(variable), nil
 	}
@@ -158,6 +161,9 @@ func secret(flag, name, variable string) (string, error) {
 		return "", fmt.Errorf("%s: %s is empty: write the %s into it", flag, name, what)
 	case len(held) > protocol.MaxCredential:
 		return "", fmt.Errorf("%s: %s is too long for a %s: at most %d bytes", flag, name, what, protocol.MaxCredential)
+	}
+	if info, err := file.Stat(); err == nil && info.Mode().Perm()&0o004 != 0 && runtime.GOOS != "windows" {
+		logger.Warn("mesh: everybody on this machine can read the "+what+": chmod 600 keeps it to you", "file", name)
 	}
 	return held, nil
 }

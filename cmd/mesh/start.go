@@ -57,7 +57,8 @@ three:
     mesh listen --addr 0.0.0.0:8888 --cluster two:6222,one:6222,three:6222 --cluster-secret-file secret.txt
     mesh listen --addr 0.0.0.0:8888 --cluster three:6222,one:6222,two:6222 --cluster-secret-file secret.txt
 
-The file is the same on all of them: 'openssl rand -hex 32 > secret.txt' makes one.
+The file is the same on all of them: 'openssl rand -hex 32 > secret.txt' makes one,
+and 'chmod 600 secret.txt' keeps it from others.
 What hubs say to each other is encrypted, by keys that they make of the secret, so
 that there are no certificates to be made; who has another secret is not let in.
 Without a secret all addresses must be of this machine (localhost), and nothing is
@@ -142,6 +143,13 @@ func runCommand(logs *logFlags, start starter, cmd *cobra.Command) *cobra.Comman
 func (f *runFlags) check(given func(flag string) bool) error {
 	if err := checkPatterns("--on: ", f.on); err != nil {
 		return err
+	}
+	for flag, value := range map[string]string{
+		"cluster": f.cluster.cluster, "cluster-secret-file": f.cluster.secretFile, "nats": f.cluster.nats, "nats-creds": f.cluster.credsFile,
+	} {
+		if given(flag) && value == "" { // of a variable that is not set, perhaps: the hub would be alone, or without a secret
+			return fmt.Errorf("--%s is empty: give it a value, or leave it out", flag)
+		}
 	}
 	if !given("emit") {
 		for _, flag := range []string{"data", "every"} {
