@@ -1,0 +1,99 @@
+package mesh
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+
+	"github.com/bigcompany/mesh/protocol"
+)
+
+// readTable takes over an event table. The original's clients repeat theirs in every packet, so that most are those of
+// the packet before, byte for byte.
+//
+// What it returns is for cluster.await: the other hubs have to know before the peer's next packet is dealt with.
+func (p *peer) readTable(raw []byte) (version uint64) {
+	if bytes.Equal(raw, p.table) {
+		return 0
+	}
+	if len(raw) <= protocol.MaxTableBytes {
+		p.setTable(bytes.Clone(raw)) // also if it is faulty: it would be in the next packet again
+	}
+	t, err := protocol.ParseEventTable(raw)
+	if err != nil {
+		p.refuse(RuleBadTable, "error", err)
+		return 0
+	}
+	if reach := t.Reach(); reach > protocol.MaxTableReach {
+		p.refuse(RuleBadTable, "error", errReach, "reach", reach)
+		return 0
+	}
+	var wanted []string
+	var silent map[string]struct{}
+	patterns := false
+	for key, remote := range t {
+		name := protocol.TableName(key)
+		pattern := protocol.IsPattern(name)
+		switch {
+		case protocol.CheckListen(name) != nil: // never relayed, so never heard
+		case remote:
+			wanted = append(wanted, canonical(name))
+			patterns = patterns || pattern
+		case !pattern:
+			if silent == nil {
+				silent = make(map[string]struct{})
+			}
+			silent[name] = struct{}{}
+		}
+	}
+	// A name can stand in the table twice, alone and behind "mesh::". Kept from others in one form, it is kept.
+	wanted = slices.DeleteFunc(wanted, func(name string) bool { _, kept := silent[name]; return kept })
+	slices.Sort(wanted)
+	if !patterns {
+		silent = nil
+	}
+	return p.setInterests(slices.Compact(wanted), silent)
+}
+
+var errReach = errors.New("too many parts of patterns stand behind asterisks")
+
+// setInterests brings the index up to date, and the other hubs.
+func (p *peer) setInterests(wanted []string, silent map[string]struct{}) (version uint64) {
+	if silent == nil {
+		p.silent.Store(nil)
+	} else {
+		p.silent.Store(&silent)
+	}
+	add, remove := difference(p.interests, wanted)
+	if len(add)+len(remove) > 0 {
+		p.hub.interest.update(p, add, remove)
+		p.noteInterests(wanted)
+		version = p.hub.cluster.want(add, remove)
+	}
+	return version
+}
+
+// difference returns what is only in b, and what is only in a. Both are sorted and without duplicates.
+func difference(a, b []string) (add, remove []string) {
+	for len(a) > 0 && len(b) > 0 {
+		switch {
+		case a[0] == b[0]:
+			a, b = a[1:], b[1:]
+		case a[0] < b[0]:
+			remove, a = append(remove, a[0]), a[1:]
+		default:
+			add, b = append(add, b[0]), b[1:]
+		}
+	}
+	return append(add, b...), append(remove, a...)
+}
+
+// keepsSilent tells whether the peer's table keeps an event from it that a pattern of it wants.
+func (p *peer) keepsSilent(event string) bool {
+	silent := p.silent.Load()
+	if silent == nil {
+		return false
+	}
+	_, kept := (*silent)[event]
+	return kept
+}
