@@ -102,7 +102,8 @@
 // Options.CallbackLimit.
 //
 // If no other hub can be reached, it stays and tries again until its hub closes, and then loses what anybody loses whose
-// hub has closed. Events of clients that are not of this package may come twice if they are not numbered: see docs/packet-format.md.
+// hub has closed. Events of clients that are not of this package may come twice if they are not numbered: see
+// docs/packet-format.md.
 //
 // # Slow peers
 //

@@ -41,8 +41,8 @@ type HubInfo struct {
 }
 
 // Ready says whether clients should be sent to this node: nil at a hub that serves, is not shutting down, and reaches the
-// other hubs if there is Options.Backplane. It is for health checks; a hub that is not ready serves the clients that it has. A client is ready
-// while it has a hub.
+// other hubs if there is Options.Backplane. It is for health checks; a hub that is not ready serves the clients that it
+// has. A client is ready while it has a hub.
 func (n *Node) Ready() error {
 	if n.closed.Load() {
 		return ErrClosed
