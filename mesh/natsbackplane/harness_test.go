@@ -82,7 +82,7 @@ func connect(t testing.TB, s *server.Server, opts ...nats.Option) *nats.Conn {
 
 func connectTo(t testing.TB, url string, opts ...nats.Option) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect(url, append([]nats.Option{natsbackplane.Settings}, opts...)...)
+	nc, err := nats.Connect(url, append([]nats.Option{natsbackplane.Settings, nats.Timeout(patience)}, opts...)...)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	return nc
