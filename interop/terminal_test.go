@@ -19,6 +19,7 @@ type desk struct {
 	env    []string // of the shells
 	dir    string   // where they start
 	opened int
+	typed  int // commands of runs
 }
 
 func newDesk(t *testing.T, dir string, env ...string) *desk {
@@ -61,8 +62,8 @@ func (d *desk) open(t *testing.T, setup string) terminal {
 	} else {
 		d.tmux(t, append([]string{"new-window"}, args...)...)
 	}
-	w.types(t, setup+"; clear")
-	w.shows(t, `^\$$`)
+	w.types(t, setup+"; clear; echo ready") // a prompt may be older than that
+	w.shows(t, `^ready$`, `^\$$`)
 	return w
 }
 
@@ -117,8 +118,9 @@ func (w terminal) prints(t *testing.T, block string) {
 func (w terminal) runs(t *testing.T, commands string) {
 	t.Helper()
 	for command := range strings.Lines(commands) {
-		w.types(t, "clear; "+strings.TrimSpace(command)+"; echo code $?")
-		w.shows(t, `^code \d+$`)
+		w.typed++ // what the one before has printed may still be there
+		w.types(t, fmt.Sprintf("clear; %s; echo code $?; echo end of %d", strings.TrimSpace(command), w.typed))
+		w.shows(t, `^code \d+$`, fmt.Sprintf("^end of %d$", w.typed))
 	}
 }
 
