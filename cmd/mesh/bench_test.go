@@ -87,8 +87,9 @@ func TestBenchTellsWhenTheHubGoes(t *testing.T) {
 func TestBenchHasABarOnATerminal(t *testing.T) {
 	url := spawn(t, nil, "listen", "--addr", anyPort).is().url
 	w := newTerminal(t)
-	w.types(binary+" bench --duration 2s --addr "+url, "Enter")
-	w.shows(" received", "% [", "s of 2s, ")
+	w.types(binary+" bench --duration 1h --addr "+url, "Enter")
+	w.shows(" received", "% [", "s of 1h0m0s, ")
+	w.types("", "C-c")
 	screen := w.shows("shell>", "latency", "p99")
 	require.NotContains(t, screen, "% [", "the bar is gone")
 }
