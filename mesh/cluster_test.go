@@ -439,6 +439,21 @@ func TestDeadHubIsNotWaitedFor(t *testing.T) {
 	require.Equal(t, 3, hub.Stats().Hubs, "they were given up, and that was waited for")
 }
 
+// Nor is one that is silent, when another has answered.
+func TestOneAnswerExplains(t *testing.T) {
+	b := new(mesh.LocalBackplane)
+	hub, there := listen(t, mesh.Options{Backplane: b}), listen(t, mesh.Options{Backplane: b})
+	f := joinFake(t, b, "fake")
+	require.NoError(t, f.Publish("$hubs", []byte(`c{"kind":"hello","hub":{"name":"fake"}}`), nil))
+	eventually(t, "met", func() bool { return hub.Stats().Hubs == 2 })
+	for range 3 {
+		why, err := hub.ExplainFrom(testContext(t), there.ID(), there.ID(), "e")
+		require.NoError(t, err)
+		require.Equal(t, mesh.RuleNoListener, why.Rule)
+	}
+	require.Equal(t, 2, hub.Stats().Hubs, "it was given up, and that was waited for")
+}
+
 func TestHubWhoseBackplaneRefusesIt(t *testing.T) {
 	refuse := errors.New("no")
 	_, err := mesh.Listen(testContext(t), &mesh.Options{Addr: "localhost:0", Backplane: refusing{refuse}})

@@ -86,7 +86,7 @@ var (
 	ErrSlowPeer = errors.New("mesh: peer too slow, its queue is full")
 	// ErrNodeHub says that a question was not asked because the hub is a Node hub, which answers none.
 	ErrNodeHub = errors.New("mesh: the hub is a Node hub, which answers no questions about its mesh")
-	// ErrUnknownNode says that no node with this ID is connected to the hub.
+	// ErrUnknownNode says that no hub that answers has a node with this ID.
 	ErrUnknownNode = errors.New("mesh: no such node")
 	// ErrNotPermitted says that the hub does not let this node ask, or not about this event.
 	ErrNotPermitted = errors.New("mesh: not permitted")

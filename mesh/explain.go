@@ -86,8 +86,9 @@ type (
 )
 
 // Explain says whether the node with the ID to would get an event that somebody else emits, and by which rule. A client
-// asks its hub, as by Nodes. It returns ErrUnknownNode if the hub has no such node, and ErrNotPermitted if this node may
-// not ask, or neither emit nor hear the event itself. Behind a Node hub a node can only ask about itself: ErrNodeHub.
+// asks its hub, as by Nodes. It returns ErrUnknownNode if no hub that answers has such a node, and ErrNotPermitted if this
+// node may not ask, or neither emit nor hear the event itself. Behind a Node hub a node can only ask about itself:
+// ErrNodeHub.
 func (n *Node) Explain(ctx context.Context, to, event string) (Explanation, error) {
 	return n.ExplainFrom(ctx, "", to, event)
 }
@@ -105,7 +106,7 @@ func (h *hub) explain(ctx context.Context, from, to, event string) (Explanation,
 	if from != "" {
 		if emitter, err := h.lookup(from); err == nil {
 			refused = h.mayEmit(emitter, event)
-		} else if v := verdictOf(h.cluster.askAll(ctx, control{Kind: askEmitter, From: from, Event: event})); v != nil {
+		} else if v := h.cluster.verdict(ctx, control{Kind: askEmitter, From: from, Event: event}); v != nil {
 			refused = v.Rule
 		} else {
 			return Explanation{}, err
@@ -116,20 +117,10 @@ func (h *hub) explain(ctx context.Context, from, to, event string) (Explanation,
 		rule, match := h.decide(from, refused, listener, event)
 		return Explanation{Delivered: rule == RuleListens, Rule: rule, Match: match}, nil
 	}
-	if v := verdictOf(h.cluster.askAll(ctx, control{Kind: askExplain, From: from, To: to, Event: event, Rule: refused})); v != nil {
+	if v := h.cluster.verdict(ctx, control{Kind: askExplain, From: from, To: to, Event: event, Rule: refused}); v != nil {
 		return *v, nil
 	}
 	return Explanation{}, err
-}
-
-// verdictOf returns the answer of the hub that has the node; nil if none has.
-func verdictOf(answers []*control) *Explanation {
-	for _, a := range answers {
-		if a.Verdict != nil {
-			return a.Verdict
-		}
-	}
-	return nil
 }
 
 // mayEmit returns the rule that keeps a peer from emitting an event; "" if none does. nil is the hub itself.

@@ -45,28 +45,24 @@ func (c *cluster) take(rid uint64, hub string) *question {
 	return q
 }
 
-// askAll asks all other hubs and returns what they answer.
-func (c *cluster) askAll(ctx context.Context, q control) []*control {
-	if c == nil {
-		return nil
-	}
+// verdict asks all other hubs about a node, and returns what the one says that has it, as soon as it does; nil if none has.
+func (c *cluster) verdict(ctx context.Context, q control) *Explanation {
 	hubs := c.hubs()
 	answers := make(chan *control, len(hubs))
 	for _, id := range hubs {
 		c.ask(id, q, func(a *control) { answers <- a })
 	}
-	var all []*control
 	for range hubs {
 		select {
 		case a := <-answers:
-			if a != nil {
-				all = append(all, a)
+			if a != nil && a.Verdict != nil {
+				return a.Verdict
 			}
 		case <-ctx.Done():
-			return all
+			return nil
 		}
 	}
-	return all
+	return nil
 }
 
 // answer answers another hub's question.

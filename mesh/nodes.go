@@ -10,11 +10,11 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// Nodes returns the nodes of the mesh: the hub and its peers, and behind them each other hub and its own. A client asks
-// its hub, and while it has none waits for it, until ctx ends. In a mesh of thousands that takes several answers: a node
-// that comes or goes meanwhile may be missing. It returns ErrNodeHub behind a Node hub, ErrNotPermitted if the hub's
-// Options.Permit keeps this node from asking, and ErrTooManyWatchers if this node has callbacks of OnPresence that the hub
-// does not serve.
+// Nodes returns the nodes of the mesh: the hub and its peers, and behind them each other hub and its own, if it answers. A
+// client asks its hub, and while it has none waits for it, until ctx ends. In a mesh of thousands that takes several
+// answers: a node that comes or goes meanwhile may be missing. It returns ErrNodeHub behind a Node hub, ErrNotPermitted if
+// the hub's Options.Permit keeps this node from asking, and ErrTooManyWatchers if this node has callbacks of OnPresence that
+// the hub does not serve.
 //
 // In a callback it can only succeed while there is room in the queue for callbacks, which the answer may stand behind.
 func (n *Node) Nodes(ctx context.Context) ([]NodeInfo, error) {
