@@ -39,8 +39,7 @@ type client struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	questions questions
-	refused   tally // what the hub says that it has refused
+	refused tally // what the hub says that it has refused
 
 	heir atomic.Pointer[hub] // of this node, when what waited is with it; nil while this node is no hub
 

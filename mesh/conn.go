@@ -21,6 +21,8 @@ type conn struct {
 	sock   *engineio.Socket
 	parser protocol.Parser // of the reader's
 
+	questions questions // whose answers come here, and not from another hub
+
 	// What the hub says before it answers the first ping, written by the reader until then.
 	native  bool // it speaks the extensions
 	hub     HubInfo
@@ -337,7 +339,7 @@ func (c *client) receive(conn *conn, m engineio.Message) {
 	case !conn.native:
 		count.reserved.Add(1)
 	case p.Event == protocol.NameNodes || p.Event == protocol.NameExplain:
-		c.questions.answer(p.Payload)
+		conn.questions.answer(p.Payload)
 	case p.Event == protocol.NameJoin || p.Event == protocol.NameLeave:
 		c.hear(conn, kept{Event: Event{Name: p.Event, Payload: p.Payload}, notice: true})
 	case p.Event == protocol.NameMove:
@@ -346,7 +348,7 @@ func (c *client) receive(conn *conn, m engineio.Message) {
 		if conn.keeper != nil {
 			conn.keeper.begin()
 		}
-		c.questions.answer(p.Payload)
+		conn.questions.answer(p.Payload)
 	case p.Event == protocol.NameLeft:
 		c.farewell(conn)
 	case p.Event == protocol.NameRefused:

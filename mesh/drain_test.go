@@ -246,3 +246,55 @@ func TestNumbersOfThoseWhoDoNotCount(t *testing.T) {
 		require.Contains(t, listener.next(), `"n":7}`)
 	}
 }
+
+// Who asks without end, or says goodbye without end, waits for itself alone, also while the hub is about to close.
+func TestAFloodOfGoodbyesHoldsUpNobodyElse(t *testing.T) {
+	for name, packet := range map[string]string{"sync": `{"event":"$mesh.sync","payload":{"rid":1}}`, "leaving": leaving} {
+		t.Run(name, func(t *testing.T) {
+			hub := cluster(t, 2, mesh.Options{})[0]
+			flood := dialWire(t, hub.URL(), nil)
+			flood.send(offerOf("k", moves))
+			flood.barrier()
+			require.Contains(t, flood.next(), "$mesh.hello")
+			c := connect(t, hub, mesh.Options{})
+			heard := listenTo(t, c, "e")
+			began := time.Now()
+			for range 10_000 {
+				flood.send(packet)
+			}
+			for i := range 50 {
+				require.NoError(t, hub.Emit("e", i))
+				require.Equal(t, fmt.Sprint(i), string(heard.next().Payload))
+				flush(t, c)
+			}
+			done := shutDown(testContext(t), hub)
+			for flood.next() != move {
+			}
+			require.NoError(t, hub.Emit("e", "last"))
+			require.Equal(t, `"last"`, string(heard.next().Payload))
+			require.NoError(t, hub.Close())
+			require.NoError(t, <-done)
+			flood.ended()
+			took := time.Since(began)
+			require.Less(t, took, patience/2)
+			require.LessOrEqual(t, len(flood.in), 20+int(50*took.Seconds())+1)
+		})
+	}
+}
+
+// A peer that says goodbye and stays has what it asks for anew, and goodbye again.
+func TestPeersMayStayAfterAGoodbye(t *testing.T) {
+	hubs := cluster(t, 2, mesh.Options{})
+	w := dialWire(t, hubs[0].URL(), nil)
+	w.send(offerOf("k", moves, "mesh::e"), leaving, leaving)
+	require.Contains(t, w.next(), "$mesh.hello")
+	require.Equal(t, left, w.next())
+	require.Equal(t, left, w.next())
+	require.NoError(t, hubs[1].Emit("e", 1))
+	require.NoError(t, hubs[1].Flush(testContext(t)))
+	require.Empty(t, w.heard())
+	w.send(table("mesh::e"), `{"event":"$mesh.sync","payload":{"rid":1}}`)
+	require.Contains(t, w.next(), "$mesh.sync")
+	require.NoError(t, hubs[1].Emit("e", 2))
+	require.Contains(t, w.next(), `"payload":2`)
+}

@@ -534,3 +534,36 @@ func TestClientIsNotSentRoundAndRound(t *testing.T) {
 		require.NoError(t, n.Close())
 	})
 }
+
+// A hub that says all of it again and again, but never its last word in time, gets one move, which has its end. Nor does it
+// answer what another hub is asked.
+func TestHubThatRepeatsItselfMovesAClientOnce(t *testing.T) {
+	onStage(t, "ab", func(t *testing.T, s *stage) {
+		n, old := s.connect(mesh.Options{})
+		sync := `{"event":"$mesh.sync","payload":{"rid":1}}`
+		const times = 10_000
+		for range times / 10 {
+			for range 10 {
+				old.say(move, left, sync)
+			}
+			synctest.Wait() // its queue has an end
+		}
+		to := s.hubs["b"].arrival()
+		to.sync()
+		require.Equal(t, leaving, old.next())
+		for range times / 10 {
+			old.say(move, sync)
+			synctest.Wait()
+		}
+		emits(t, n, 1)
+		require.Empty(t, to.in)
+		time.Sleep(10 * time.Second) // which the old hub has
+		require.Equal(t, ownEvent(1), to.next())
+		require.True(t, old.ended())
+		time.Sleep(time.Minute)
+		require.Empty(t, s.hubs["b"].peers)
+		require.Empty(t, s.hubs["a"].peers)
+		require.EqualValues(t, times, n.Stats().Reserved)
+		require.NoError(t, n.Close())
+	})
+}

@@ -107,7 +107,7 @@ func (p *peer) offer(m []engineio.Message) bool {
 	return !errors.Is(p.sock.TryWrite(m...), engineio.ErrQueueFull)
 }
 
-// questions are those that a client has asked and that are not answered yet.
+// questions are those that a client has asked on a connection and that are not answered yet.
 type questions struct {
 	mu      sync.Mutex
 	last    uint64
@@ -196,8 +196,8 @@ func (c *client) ask(ctx context.Context, event string, question func(rid json.R
 
 // askOn asks on one connection.
 func (c *client) askOn(ctx context.Context, conn *conn, event string, question func(rid json.RawMessage) any) (json.RawMessage, error) {
-	rid, answered := c.questions.ask()
-	defer c.questions.forget(rid)
+	rid, answered := conn.questions.ask()
+	defer conn.questions.forget(rid)
 	mark, _ := json.Marshal(rid)
 	if err := conn.sock.Write(ctx, reserved(event, question(mark))); err != nil {
 		return nil, err
