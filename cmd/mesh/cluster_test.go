@@ -242,6 +242,12 @@ func TestHubsOfAClusterNeedItsSecret(t *testing.T) {
 		open.says("WARN", "not joined", c.ofThem.Error())
 	}
 
+	// What speaks TLS of before.
+	for version := uint16(tls.VersionTLS10); version < tls.VersionTLS13; version++ {
+		_, err := tls.Dial("tcp", one.cluster, &tls.Config{InsecureSkipVerify: true, MinVersion: version, MaxVersion: version})
+		require.ErrorContains(t, err, "remote error: tls: protocol version not supported")
+	}
+
 	// Certificates that the secret did not make.
 	cert, key := certificate(t)
 	pair, err := tls.LoadX509KeyPair(cert, key)
@@ -371,6 +377,30 @@ var beforeAuthentication = []hostile{
 	{"a request of the web", sends("GET / HTTP/1.1\r\nHost: x\r\n\r\n")},
 	{"random bytes", sends("\x00\xff\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")},
 	{"a TLS record that never ends", sends("\x16\x03\x01\x40\x00\x01")},
+	{"a greeting of 16 MB", func(c net.Conn) {
+		record := []byte("\x16\x03\x01\x40\x00" + "\x01\xff\xff\xff" + strings.Repeat("\x00", 1<<14-4))
+		for range 1 << 10 {
+			if _, err := c.Write(record); err != nil {
+				return
+			}
+		}
+	}},
+	{"a greeting byte by byte", func(c net.Conn) {
+		for b := []byte("\x16\x03\x01\x40\x00" + strings.Repeat("\x01", 1<<14)); ; b = b[1:] {
+			if _, err := c.Write(b[:1]); err != nil {
+				return
+			}
+			time.Sleep(20 * time.Millisecond) // as slow as that
+		}
+	}},
+	{"a line byte by byte", func(c net.Conn) {
+		for b := []byte("CONNECT {\"x\":\"" + strings.Repeat("x", 1<<14)); ; b = b[1:] {
+			if _, err := c.Write(b[:1]); err != nil {
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}},
 }
 
 func TestAdvisory_CVE_2026_27889_29785_33218_33219_StrangersAtTheClusterAddress(t *testing.T) {
