@@ -149,6 +149,7 @@ type interest struct {
 	peers       int
 	subscribers int // of the peers
 	deliveries  int
+	warmUp      int // deliveries before those that count: a server that has just been started is about to grow
 	ahead       int // messages
 	rate        int // messages a second; 0 for as many as they take
 	patterns    int // that each subscriber has besides; if there are any, it subscribes by pattern
@@ -161,16 +162,22 @@ func (s sizes) measureMesh(in interest) func(context.Context, *child, loadgen.Ta
 			return figures{}, err
 		}
 		defer crowd.Close()
-		return underLoad(ctx, c, func() (loadgen.Rate, error) {
+		fanOut := func(deliveries int) (loadgen.Rate, error) {
 			return crowd.FanOut(ctx, loadgen.FanOutOptions{
 				Message:    in.event,
 				Receivers:  in.subscribers,
-				Deliveries: in.deliveries,
+				Deliveries: deliveries,
 				Ahead:      in.ahead,
 				Rate:       float64(in.rate),
 				Timeout:    s.meshPatience,
 			})
-		})
+		}
+		if in.warmUp > 0 {
+			if _, err := fanOut(in.warmUp); err != nil {
+				return figures{}, fmt.Errorf("warming up: %w", err)
+			}
+		}
+		return underLoad(ctx, c, func() (loadgen.Rate, error) { return fanOut(in.deliveries) })
 	}
 }
 
