@@ -75,15 +75,17 @@ func TestGoHubClosesARefusedNodeClientOncePerMuteTimeout(t *testing.T) {
 	const mute = 300 * time.Millisecond
 	hub := startGoHub(t, mesh.Options{Authorize: mesh.Pair(user, password), MuteTimeout: mute})
 	c := startNodeMember(t)
+	start := time.Now()
 	c.connect(t, Command{Port: hub.port(t), User: user, Password: "wrong"})
-	c.MustAwait(t, "attempt")
-	start := time.Now() // the first attempt was earlier
-	const more = 3
-	for range more {
+	const attempts = 4
+	for range attempts {
 		c.MustAwait(t, "attempt")
 	}
-	require.Greater(t, time.Since(start), (more-1)*mute)
-	require.LessOrEqual(t, hub.Stats().Connections, uint64(more+1))
+	connections := hub.Stats().Connections // as many as there was time for, however late this process looks
+	took := time.Since(start)
+	require.GreaterOrEqual(t, connections, uint64(attempts-1), "the last attempt has just begun")
+	require.GreaterOrEqual(t, took, (attempts-1)*mute)
+	require.GreaterOrEqual(t, took, time.Duration(connections-1)*mute)
 }
 
 // TestNodeHubAdmitsAGoClient with the right password. One with a wrong password or none is heard by nobody. That it
