@@ -43,7 +43,7 @@ func (d *Dialer) Dial(ctx context.Context, r *http.Request) (engineio.Stream, *h
 	end := func() { _ = conn.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeNoError), "") }
 	stop := context.AfterFunc(ctx, end) // not everything below looks at ctx
 	s, resp, err := open(ctx, conn, &u, r.Header)
-	if !stop() && err == nil {
+	if !stop() { // whatever the end of the connection has led to
 		err = context.Cause(ctx)
 	}
 	if err != nil {

@@ -2,6 +2,8 @@ package webtransport
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -460,4 +462,28 @@ func TestHandlerServesAllTransports(t *testing.T) {
 	recorder := httptest.NewRecorder()
 	Handler(new(webtransport.Server), w.engine).ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/engine.io/?EIO=4&transport=polling", nil))
 	require.Contains(t, recorder.Body.String(), `"upgrades":["websocket","webtransport"]`)
+}
+
+// A server that says nothing once it has taken the connection holds up no Dial, which fails for no other reason.
+func TestDialOfASilentServerEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	certificate, _, err := SelfSigned("127.0.0.1")
+	require.NoError(t, err)
+	pool := x509.NewCertPool()
+	pool.AddCert(certificate.Leaf)
+	silent, err := quic.ListenAddr("127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{http3.NextProtoH3}}, quicConfig())
+	require.NoError(t, err)
+	defer silent.Close()
+	for range 20 {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		why := errors.New("enough")
+		go func() {
+			_, _ = silent.Accept(t.Context())
+			cancel(why)
+		}()
+		r, err := http.NewRequestWithContext(ctx, http.MethodConnect, "https://"+silent.Addr().String(), http.NoBody)
+		require.NoError(t, err)
+		_, _, err = (&Dialer{TLSConfig: &tls.Config{RootCAs: pool}}).Dial(ctx, r)
+		require.ErrorIs(t, err, why)
+	}
 }
