@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"unicode"
 	"unicode/utf8"
 )
@@ -24,6 +25,14 @@ func inert(text []byte) []byte {
 		text = text[n:]
 	}
 	return b.Bytes()
+}
+
+// writeInert writes text to what may be a terminal.
+func writeInert(w io.Writer, text []byte) (int, error) {
+	if _, err := w.Write(inert(text)); err != nil {
+		return 0, err
+	}
+	return len(text), nil
 }
 
 // obeyed tells the characters. A byte that is no UTF-8 is one too: to some terminals it is a control character.

@@ -30,10 +30,7 @@ func newStderr(w io.Writer) *stderr { return &stderr{w: w} }
 func (s *stderr) Write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, err := s.w.Write(inert(b)); err != nil {
-		return 0, err
-	}
-	return len(b), nil
+	return writeInert(s.w, b)
 }
 
 // redirect writes to w instead, if what was written to is a terminal.

@@ -92,10 +92,7 @@ func (p *prompt) start(events *printer) <-chan error {
 // Write prints above the line that is being typed.
 func (p *prompt) Write(b []byte) (int, error) {
 	p.fit()
-	if _, err := p.screen.Write(inert(b)); err != nil {
-		return 0, err
-	}
-	return len(b), nil
+	return writeInert(p.screen, b)
 }
 
 func (p *prompt) say(format string, args ...any) { _, _ = fmt.Fprintf(p, format+"\n", args...) }
