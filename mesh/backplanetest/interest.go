@@ -38,8 +38,17 @@ func matching(patterns ...string) []string {
 // sayNames publishes under each of the names, and returns when all has been received.
 func (w *world) sayNames(m *member) {
 	w.t.Helper()
-	for _, name := range names {
+	w.sayEach(m, names)
+}
+
+// sayEach publishes each name under itself, and returns when all has been received.
+func (w *world) sayEach(m *member, all []string) {
+	w.t.Helper()
+	for i, name := range all {
 		m.say(name, name)
+		if i%window == window-1 {
+			w.settle()
+		}
 	}
 	w.settle()
 }

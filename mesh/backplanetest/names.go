@@ -34,13 +34,7 @@ func testAnyName(t *testing.T, w *world) {
 	for _, name := range odd {
 		listener.Subscribe(name)
 		w.settle()
-		for i, other := range odd {
-			publisher.say(other, other)
-			if i%window == window-1 {
-				w.settle()
-			}
-		}
-		w.settle()
+		w.sayEach(publisher, odd)
 		require.Equal(t, []string{name}, listener.texts())
 		listener.Unsubscribe(name)
 	}
@@ -49,13 +43,7 @@ func testAnyName(t *testing.T, w *world) {
 	listener.Subscribe(odd...)
 	listener.Subscribe("**", "*", "a::*", "**::b")
 	w.settle()
-	for i, name := range odd {
-		publisher.say(name, name)
-		if i%window == window-1 {
-			w.settle()
-		}
-	}
-	w.settle()
+	w.sayEach(publisher, odd)
 	require.Equal(t, odd, listener.texts())
 }
 
