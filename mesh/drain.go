@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -49,8 +50,8 @@ func (h *hub) drain(ctx context.Context) error {
 
 func (c *client) drain(ctx context.Context) error {
 	err := c.flush(ctx)
-	if h := c.node.hub.Load(); h != nil && err == nil {
-		return h.drain(ctx)
+	if h := c.node.hub.Load(); h != nil {
+		return cmp.Or(h.drain(ctx), err) // of what was lost with the hub before, its clients know nothing
 	}
 	return err
 }

@@ -298,3 +298,22 @@ func TestPeersMayStayAfterAGoodbye(t *testing.T) {
 	require.NoError(t, hubs[1].Emit("e", 2))
 	require.Contains(t, w.next(), `"payload":2`)
 }
+
+// A node that has become the hub lets its clients move also if events of its own may have been lost with the hub before.
+func TestShutdownOfANodeThatTookOverAndHasLostEvents(t *testing.T) {
+	backplane := new(mesh.LocalBackplane)
+	listen(t, mesh.Options{Backplane: backplane})
+	opts := mesh.Options{Addr: stableAddr(t), Backplane: backplane}
+	first, n := start(t, opts), start(t, opts)
+	changes := states(n)
+	require.NoError(t, n.Emit("e", 1)) // without Flush nobody knows
+	require.NoError(t, first.Close())
+	require.Equal(t, mesh.Hub, awaitStatus(t, changes, mesh.Connected).Role)
+	mover := dialWire(t, n.URL(), nil)
+	mover.send(offerOf("k", moves))
+	require.Contains(t, mover.next(), "$mesh.hello")
+	done := shutDown(testContext(t), n)
+	require.Equal(t, move, mover.next())
+	require.NoError(t, mover.sock.Close())
+	require.ErrorIs(t, <-done, mesh.ErrUnconfirmed)
+}

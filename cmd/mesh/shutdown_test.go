@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -158,4 +159,25 @@ func TestRollingRestartOfThreeCommands(t *testing.T) {
 		}
 		require.Empty(t, in)
 	}
+}
+
+// A node that took over from a hub with which events of its own may have been lost does not speak of clients when it ends.
+func TestOnlyClientsThatStayAreSpokenOf(t *testing.T) {
+	l, err := net.Listen("tcp", anyPort)
+	require.NoError(t, err)
+	opts := &mesh.Options{Addr: l.Addr().String()}
+	require.NoError(t, l.Close())
+	first, err := mesh.Start(t.Context(), opts)
+	require.NoError(t, err)
+	n, err := mesh.Start(t.Context(), opts)
+	require.NoError(t, err)
+	require.NoError(t, n.Emit("x", 1))
+	require.NoError(t, first.Close())
+	eventually(t, "it took over", func() bool { return n.Role() == mesh.Hub })
+	var said bytes.Buffer
+	ctx, end := context.WithCancelCause(t.Context())
+	end(errTerminated)
+	shutDown(ctx, n, &logFlags{stderr: newStderr(&said), format: "text"})
+	require.Empty(t, said.String())
+	require.ErrorIs(t, n.Err(), mesh.ErrClosed)
 }

@@ -242,7 +242,7 @@ func shutDown(ctx context.Context, node *mesh.Node, logs *logFlags) {
 	}
 	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
-	if err := node.Shutdown(bound); err != nil {
+	if err := node.Shutdown(bound); errors.Is(err, context.DeadlineExceeded) {
 		logs.notice(fmt.Sprintf("some clients have not moved to another hub within %v: they are disconnected", shutdownTimeout))
 	}
 }
