@@ -91,8 +91,11 @@ func TestEachRefusalHasARuleACounterAndALine(t *testing.T) {
 		Permit: func(_ mesh.PeerInfo, _ mesh.Action, event string) bool { return event != "denied" },
 	})
 	w := dialWire(t, hub.URL(), nil)
-	w.send("{", `{"event":"$x"}`, `{"event":"handshake","eventTable":[]}`, `{"event":"denied"}`, `{"event":"a"}`, `{"event":"a"}`)
-	w.barrier()
+	w.send("{", `{"event":"$x"}`, `{"event":"handshake","eventTable":[]}`, `{"event":"denied"}`)
+	for hub.Stats().RateLimited == 0 { // each second brings another one that is not
+		w.send(`{"event":"a"}`)
+		w.barrier()
+	}
 	s := hub.Stats()
 	for rule, count := range map[mesh.Rule]uint64{
 		mesh.RuleMalformed: s.Malformed, mesh.RuleReserved: s.Reserved, mesh.RuleBadTable: s.BadTables, mesh.RuleMayNotEmit: s.NotPermitted,
