@@ -43,7 +43,7 @@ var full = sizes{
 	receivers: 500, deliveries: 2_000_000, ahead: 1_000, patience: 10 * time.Second,
 	busy: 64, warmUp: 500 * time.Millisecond, echo: 3 * time.Second, connect: 3 * time.Second,
 	subscribers: [4]int{50, 400, 2_000, 10_000}, meshDeliveries: 16_000_000, meshAhead: 4_000_000, meshPatience: 20 * time.Second, nodeAhead: 50,
-	spread: 600, spreadDeliveries: 50_000_000, spreadRate: 5_000, spreadSeconds: 5, hops: 5_000,
+	spread: 600, spreadDeliveries: 50_000_000, spreadRate: 5_000, spreadSeconds: 10, hops: 5_000,
 	few: 2, many: 2_000, oneDeliveries: 1_000_000, patterns: 100,
 }
 

@@ -54,9 +54,10 @@
 // writes or dials.
 //
 // While there is no connection, what is published waits in the queue, and subscriptions are those of the moment when it is
-// back. Then others may still be on their way to a server: what is sent before they are there is lost. Err says within 4 s
-// that NATS does not answer, and at once that the connection is lost; it says so too when NATS does not permit what the hub
-// needs. A connection that its owner closes, or that has given up reconnecting, is not opened again.
+// back. Then others may still be on their way to a server, and what is sent before they are there is lost: so it waits for
+// 0.75 s more, which is enough for those who reconnect as Settings has it. Err says within 4 s that NATS does not answer,
+// and at once that the connection is lost; it says so too when NATS does not permit what the hub needs. A connection that
+// its owner closes, or that has given up reconnecting, is not opened again.
 //
 // Close ends within about 1 s. If NATS is stalled so long, the two goroutines end when the connection lets them:
 // nats.Options.FlusherTimeout bounds that, which is 5 s with Settings and a minute without.

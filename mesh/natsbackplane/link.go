@@ -20,6 +20,10 @@ const (
 	flushTimeout  = 5 * time.Second
 )
 
+// regroupTime is how long a hub that is connected again holds back what it sends: if NATS was away the others try as often as
+// it does, and what they are not there to hear is lost.
+const regroupTime = 3 * reconnectWait
+
 const (
 	// probePause is the time between two questions whether NATS answers, and between two lines of the log about the same.
 	probePause = time.Second
@@ -43,6 +47,7 @@ type link struct {
 	mu       sync.Mutex
 	status   nats.Status
 	ever     bool          // it was connected once
+	again    time.Time     // when it was connected last, if that was not the first time
 	up       chan struct{} // closed while nothing has to wait for a connection
 	answered time.Time
 	refusal  error // what NATS did not permit, since it is connected
@@ -88,6 +93,7 @@ func (l *link) note(s nats.Status) {
 		l.answered, l.refusal = time.Now(), nil
 		if l.ever && was != nats.CONNECTED {
 			count.reconns.Add(1)
+			l.again = l.answered
 		}
 		l.ever = true
 		if was != nats.CONNECTED {
@@ -117,6 +123,22 @@ func (l *link) await(stop <-chan struct{}) {
 	l.mu.Unlock()
 	select {
 	case <-up:
+	case <-stop:
+	}
+}
+
+// regroup returns when the other hubs have had time to connect again too, or stop is closed.
+func (l *link) regroup(stop <-chan struct{}) {
+	l.mu.Lock()
+	rest := time.Until(l.again.Add(regroupTime))
+	l.mu.Unlock()
+	if rest <= 0 {
+		return
+	}
+	timer := time.NewTimer(rest)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
 	case <-stop:
 	}
 }

@@ -27,6 +27,9 @@ func (m *member) pump() {
 		m.link.await(m.ctx.Done())
 		// What was subscribed to before one of these was published has changed by now.
 		m.subscribe()
+		if len(row) > 0 {
+			m.link.regroup(m.ctx.Done())
+		}
 		for i := range row {
 			m.send(&row[i])
 		}
