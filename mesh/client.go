@@ -63,7 +63,7 @@ type client struct {
 // Connect connects to a hub and returns when that has answered; ctx bounds this only. An attempt that fails is an error
 // at once: *AuthError if the hub refuses the node, otherwise one that wraps what engineio.Dial returned. Once connected,
 // the node reconnects for as long as it lives, with pauses that grow to 5 s. They grow with each attempt that fails, and with
-// each connection that is lost, or that the hub tells the node to give up, within 5 s. It never becomes a hub.
+// each connection that is lost, or that the hub tells the node to give up, within 1 s. It never becomes a hub.
 //
 // Of several addresses one is picked at random, and the next one if no hub answers there. When the hub is lost, the node
 // moves to one of the others in the same way; to the one that it lost it comes back last. A hub that is about to close

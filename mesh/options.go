@@ -40,8 +40,9 @@ const (
 	// The pauses between attempts to reconnect double from the one to the other; half of each is random.
 	minBackoff = 50 * time.Millisecond
 	maxBackoff = 5 * time.Second
-	// steadyTime is how long a connection has to last for the pauses to begin anew.
-	steadyTime = maxBackoff
+	// steadyTime is how long a connection has to last for the pauses to begin anew. It bounds how often a hub is called that
+	// greets and closes; and the next hub of a mesh whose hub is killed again and again is to be found at once.
+	steadyTime = time.Second
 )
 
 // Options are the options of a node. They are copied. The zero value of each field means its default, and nil means all
