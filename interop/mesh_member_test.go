@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -140,11 +141,17 @@ func (m goMember) flush(t testing.TB) {
 
 func localAddr(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
-// stablePort returns a free port that the system does not give away by itself, for a hub that comes back to it.
+// stablePorts are those that were given to a test, so that none is given to two.
+var stablePorts sync.Map
+
+// stablePort returns a free port that neither the system nor this function gives away again, for what begins to listen later.
 func stablePort(t testing.TB) int {
 	t.Helper()
 	for range 100 {
 		port := 20_000 + rand.N(10_000)
+		if _, taken := stablePorts.LoadOrStore(port, true); taken {
+			continue
+		}
 		l, err := net.Listen("tcp", localAddr(port))
 		if err == nil {
 			require.NoError(t, l.Close())

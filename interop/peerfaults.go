@@ -125,7 +125,7 @@ var peerFaults = []fault{
 	},
 	{
 		server: Googollee, mode: upgrade,
-		cells:    []string{"text", "unicode", "binary", "mixed", "500 KB", "300 in order"},
+		cells:    []string{"text", "unicode", "binary", "mixed", "500 KB", "300 in order", "client silent", "server silent"},
 		symptoms: []string{"server: ", "post error: 400"},
 		unsteady: true,
 		reason: "What reaches its server by POST while the upgrade is under way is often never delivered, nor anything " +

@@ -85,6 +85,8 @@ http {
 }
 `))}
 	haproxy = proxyKind{program: "haproxy", config: template.Must(template.New("haproxy").Parse(`
+global
+	noreuseport
 defaults
 	mode http
 	option abortonclose
@@ -148,14 +150,7 @@ func (k proxyKind) start(t testing.TB, backends ...string) (*proxy, error) {
 func (k proxyKind) try(t testing.TB, backends []string) (*proxy, error) {
 	t.Helper()
 	dir := t.TempDir()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	if err := l.Close(); err != nil {
-		return nil, err
-	}
-	k.Listen, k.Dir, k.Backends = l.Addr().String(), dir, backends
+	k.Listen, k.Dir, k.Backends = localAddr(stablePort(t)), dir, backends
 	p := &proxy{url: "http://" + k.Listen + "/engine.io/"}
 	if k.TLS {
 		p.url = "https://" + k.Listen + "/engine.io/"
@@ -179,6 +174,7 @@ func (k proxyKind) try(t testing.TB, backends []string) (*proxy, error) {
 	// Like the other peers it ends with its input, so that none outlives a test that panics.
 	const untilTheEndOfInput = `"$@" & proxy=$!; cat; kill -9 $proxy; wait $proxy`
 	p.cmd = exec.Command("sh", append([]string{"-c", untilTheEndOfInput, "sh", k.program}, args...)...)
+	var err error
 	if p.input, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
