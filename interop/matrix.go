@@ -135,23 +135,24 @@ func (o *outcome) run(ctx context.Context, p pair, c clientSide, s serverSide) {
 		defer cancel()
 		return o.cell.run(ctx, c, s, o.mode)
 	}
-	wait, times := quiet, tries
-	if o.cell.idle { // it takes a while, and others show the same fault
-		wait, times = 2*quiet, 1
-	}
 	switch {
 	case f == nil:
 		o.err = once(AwaitTimeout)
+		if rare := findFault(p, o.mode, o.cell, true); rare != nil && !p.isOurs() && o.err != nil {
+			o.err = rare.shownBy(o.err)
+		}
 	case !f.unsteady:
 		timeout := AwaitTimeout
-		if f.silent {
-			timeout = wait
+		if f.silent && o.cell.idle {
+			timeout = 2 * quiet
+		} else if f.silent {
+			timeout = quiet
 		}
 		o.err = f.shownBy(once(timeout))
 		o.shown = o.err == nil
 	case !p.isOurs():
-		for range times {
-			if err := once(wait); err != nil {
+		for range tries {
+			if err := once(quiet); err != nil {
 				o.err = f.shownBy(err)
 				o.shown = o.err == nil
 				return

@@ -3,12 +3,15 @@ package interop
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -97,6 +100,12 @@ func startGoHub(t testing.TB, o mesh.Options) goMember {
 		o.Addr = "127.0.0.1:0"
 	}
 	n, err := mesh.Listen(t.Context(), &o)
+	// Who was there before has closed, but a process that another test is just starting has the socket too until it is
+	// itself: between fork and exec.
+	for end := time.Now().Add(AwaitTimeout); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+		n, err = mesh.Listen(t.Context(), &o)
+	}
 	return newGoMember(t, n, err)
 }
 
