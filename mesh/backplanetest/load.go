@@ -31,12 +31,12 @@ func testSlowMember(t *testing.T, w *world) {
 	const size, most = 500_000, 300 // of which not all may be kept
 	data := make([]byte, size)
 	accepted := 0
-	watch := startStopwatch(t)
+	watch := StartStopwatch(t)
 	for i := range most {
 		copy(data, fmt.Sprintf("%d ", i))
-		before := watch.now()
+		before := watch.Now()
 		err := publisher.Publish("load::"+strconv.Itoa(i%3), append([]byte(nil), data...), nil)
-		require.Less(t, watch.now()-before, time.Second, "Publish waited")
+		require.Less(t, watch.Now()-before, time.Second, "Publish waited")
 		if err == nil {
 			accepted++
 			continue
@@ -90,7 +90,7 @@ func testSlowMember(t *testing.T, w *world) {
 func testCloseSends(t *testing.T, w *world) {
 	listener := w.join(1)[0]
 	listener.Subscribe("last::*")
-	watch := startStopwatch(t)
+	watch := StartStopwatch(t)
 	for range 5 {
 		leaving := w.join(1)[0]
 		w.settle()
@@ -100,9 +100,9 @@ func testCloseSends(t *testing.T, w *world) {
 			want = append(want, text)
 			leaving.say("last::"+text, text)
 		}
-		before := watch.now()
+		before := watch.Now()
 		w.leave(leaving)
-		require.Less(t, watch.now()-before, 2*time.Second)
+		require.Less(t, watch.Now()-before, 2*time.Second)
 		require.Equal(t, want, texts(listener.await(window)))
 		require.Error(t, leaving.Publish("last::x", nil, nil))
 		require.Error(t, leaving.Err())

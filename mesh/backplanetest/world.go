@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -232,34 +231,3 @@ func newID() string {
 func payload(n int) []byte {
 	return bytes.Repeat([]byte(newID()+"\x00\r\n\xff"), n/36+1)[:n]
 }
-
-// stopwatch measures time less what the process stood still meanwhile, as it does on a busy machine.
-type stopwatch struct{ ticks atomic.Int64 }
-
-const tick = 10 * time.Millisecond
-
-// startStopwatch starts one that runs until the test ends.
-func startStopwatch(t testing.TB) *stopwatch {
-	w := new(stopwatch)
-	ticker, done := time.NewTicker(tick), make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			select {
-			case <-ticker.C: // those that nobody took are lost
-				w.ticks.Add(1)
-			case <-done:
-				return
-			}
-		}
-	})
-	t.Cleanup(func() {
-		ticker.Stop()
-		close(done)
-		wg.Wait()
-	})
-	return w
-}
-
-// now returns the time since some moment.
-func (w *stopwatch) now() time.Duration { return time.Duration(w.ticks.Load()) * tick }

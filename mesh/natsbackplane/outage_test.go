@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/backplanetest"
 	"github.com/bigcompany/mesh/mesh/natsbackplane"
 )
 
@@ -174,31 +175,31 @@ func TestStalledNATS(t *testing.T) {
 	meet(t, m, "e", &other)
 
 	p.set(true)
-	watch := startStopwatch(t)
+	watch := backplanetest.StartStopwatch(t)
 	// It takes what the system's buffers take, then the connection writes and holds its lock, then the queue is full.
 	full := false
 	for !full {
-		before := watch.now()
+		before := watch.Now()
 		err := m.Publish("e", make([]byte, 100_000), func() {})
 		m.Subscribe("a", "b::**")
 		_ = m.Err()
 		m.Unsubscribe("a", "b::**")
 		_ = b.Stats()
-		require.Less(t, watch.now()-before, 500*time.Millisecond, "a method waits for NATS")
+		require.Less(t, watch.Now()-before, 500*time.Millisecond, "a method waits for NATS")
 		if full = errors.Is(err, mesh.ErrBackplaneFull); !full {
 			require.NoError(t, err)
 			time.Sleep(time.Millisecond)
 		}
 	}
 	eventually(t, func() bool { return m.Err() != nil })
-	silent := watch.now()
+	silent := watch.Now()
 	require.EqualError(t, m.Err(), "natsbackplane: NATS does not answer")
 	require.Less(t, silent, 6*time.Second)
 
 	// Close does not wait for it either.
-	before := watch.now()
+	before := watch.Now()
 	require.NoError(t, m.Close())
-	took := watch.now() - before
+	took := watch.Now() - before
 	require.Less(t, took, 2*time.Second)
 	require.EqualError(t, m.Err(), "natsbackplane: this hub has left")
 	t.Logf("silence noticed after %v, closed in %v", silent, took)
@@ -250,9 +251,9 @@ func TestCloseWithoutNATS(t *testing.T) {
 	stopServer(s)
 	eventually(t, func() bool { return m.Err() != nil })
 	require.NoError(t, m.Publish("e", []byte("e"), nil))
-	watch := startStopwatch(t)
+	watch := backplanetest.StartStopwatch(t)
 	require.NoError(t, m.Close())
-	require.Less(t, watch.now(), 2*time.Second)
+	require.Less(t, watch.Now(), 2*time.Second)
 	require.NoError(t, m.Close())
 }
 
