@@ -28,24 +28,34 @@ const (
 	measureTimeout = 3 * time.Minute
 )
 
+// trial is one load at one server, and the row for its figures.
+type trial struct {
+	load
+	row *row
+}
+
 // run measures each load of a scenario at each of its servers. The servers take turns, and so do the loads, so that what the
 // machine does meanwhile concerns all of them.
 func (b *bench) run(ctx context.Context, s scenario) (*section, error) {
 	sec := &section{Name: s.name, Title: s.title, columns: s.columns}
+	var trials []trial
 	for _, l := range s.loads {
 		for _, srv := range l.servers {
-			sec.Rows = append(sec.Rows, &row{id: l.id, server: srv, Load: l.title, Server: srv.name})
+			t := trial{l, &row{id: l.id, server: srv, Load: l.title, Server: srv.name}}
+			trials = append(trials, t)
+			sec.Rows = append(sec.Rows, t.row)
 		}
 	}
 	for round := range b.runs {
-		next := 0
-		for _, l := range s.loads {
-			for range l.servers {
-				if err := b.measure(ctx, s, l, sec.Rows[next], round); err != nil {
-					return nil, err
-				}
-				next++
+		for rest := trials; len(rest) > 0; {
+			n := 1
+			for n < len(rest) && rest[0].with != "" && rest[n].with == rest[0].with {
+				n++
 			}
+			if err := b.measure(ctx, s, rest[:n], round); err != nil {
+				return nil, err
+			}
+			rest = rest[n:]
 		}
 	}
 	for _, r := range sec.Rows {
@@ -54,28 +64,38 @@ func (b *bench) run(ctx context.Context, s scenario) (*section, error) {
 	return sec, nil
 }
 
-// measure does one measurement and notes it in the row. Its error is the end of everything.
-func (b *bench) measure(ctx context.Context, s scenario, l load, r *row, round int) error {
-	if r.NotRun != "" {
+// measure does one measurement, or some that take turns, and notes them in their rows. Its error is the end of everything.
+func (b *bench) measure(ctx context.Context, s scenario, trials []trial, round int) error {
+	if trials[0].row.NotRun != "" {
 		return nil
 	}
-	what := strings.Join(slices.DeleteFunc([]string{s.name, l.title, r.Server}, func(s string) bool { return s == "" }), ", ")
-	b.tell("run %d of %d: %s: ", round+1, b.runs, what)
-	f, err := b.try(ctx, l, r.server)
+	var titles, results []string
+	for _, t := range trials {
+		titles = append(titles, t.title)
+	}
+	what := slices.DeleteFunc([]string{s.name, strings.Join(titles, "; "), trials[0].row.Server}, func(s string) bool { return s == "" })
+	b.tell("run %d of %d: %s: ", round+1, b.runs, strings.Join(what, ", "))
+	all, err := b.try(ctx, trials)
 	if ctx.Err() != nil {
 		b.tell("interrupted\n")
 		return errors.New("interrupted")
 	}
 	if err == nil {
-		b.tell("%s %s\n", number(s.main.figure(f)), s.main.head)
-		r.Runs = append(r.Runs, outcome{figures: f})
+		for i, t := range trials {
+			results = append(results, number(s.main.figure(all[i])))
+			t.row.Runs = append(t.row.Runs, outcome{figures: all[i]})
+		}
+		b.tell("%s %s\n", strings.Join(results, "; "), s.main.head)
 		return nil
 	}
 	b.tell("%v\n", err)
-	if absent, ok := errors.AsType[*absentError](err); ok {
-		r.NotRun = oneLine(absent)
-	} else {
-		r.Runs = append(r.Runs, outcome{Error: oneLine(err)})
+	absent, ok := errors.AsType[*absentError](err)
+	for _, t := range trials {
+		if ok {
+			t.row.NotRun = oneLine(absent)
+		} else {
+			t.row.Runs = append(t.row.Runs, outcome{Error: oneLine(err)})
+		}
 	}
 	return nil
 }
@@ -83,18 +103,22 @@ func (b *bench) measure(ctx context.Context, s scenario, l load, r *row, round i
 // tell tells of progress, to whom it may concern.
 func (b *bench) tell(format string, args ...any) { _, _ = fmt.Fprintf(b.progress, format, args...) }
 
-// try measures a server if it can start.
-func (b *bench) try(ctx context.Context, l load, srv *server) (figures, error) {
+// try measures a server, once or in turns, if it can start.
+func (b *bench) try(ctx context.Context, trials []trial) ([]figures, error) {
+	srv, need := trials[0].row.server, spareFiles
 	if err := b.absent[srv]; err != nil {
-		return figures{}, err
+		return nil, err
 	}
-	if need := l.conns + spareFiles; need > b.fileLimit {
-		return figures{}, &absentError{fmt.Errorf("needs %s open files in each process, and %s are allowed (ulimit -Hn)",
+	for _, t := range trials {
+		need += t.conns
+	}
+	if need > b.fileLimit {
+		return nil, &absentError{fmt.Errorf("needs %s open files in each process, and %s are allowed (ulimit -Hn)",
 			thousands(need), thousands(b.fileLimit))}
 	}
-	f, err := b.once(ctx, l, srv)
+	all, err := once(ctx, trials)
 	if err == nil || ctx.Err() != nil {
-		return f, err
+		return all, err
 	}
 	if srv.ours {
 		b.oursFailed = true
@@ -102,28 +126,65 @@ func (b *bench) try(ctx context.Context, l load, srv *server) (figures, error) {
 	if _, ok := errors.AsType[*absentError](err); ok {
 		b.absent[srv] = err
 	}
-	return f, err
+	return nil, err
 }
 
 // absentError says why a server was not put under load.
 type absentError struct{ error }
 
-// once starts a server, measures it and ends it.
-func (b *bench) once(ctx context.Context, l load, srv *server) (figures, error) {
+// once starts a server for each trial, measures them and ends them.
+func once(ctx context.Context, trials []trial) ([]figures, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, measureTimeout, fmt.Errorf("it took more than %v", measureTimeout))
 	defer cancel()
-	c, err := l.start(ctx, srv)
-	if err != nil {
-		return figures{}, &absentError{err}
+	var children []*child
+	for _, t := range trials {
+		c, err := t.start(ctx, t.row.server)
+		if err != nil {
+			return nil, &absentError{err}
+		}
+		defer c.end()
+		children = append(children, c)
 	}
-	defer c.end()
-	f, err := l.measure(ctx, c, loadgen.Target{Host: c.addr, Path: "/engine.io/", Revision: srv.revision})
+	all, err := take(ctx, trials, children)
 	if err != nil {
-		if ended := c.why(); ended != nil {
-			err = fmt.Errorf("%w; %w", err, ended)
+		for _, c := range children {
+			if ended := c.why(); ended != nil {
+				err = fmt.Errorf("%w; %w", err, ended)
+			}
 		}
 	}
-	return f, err
+	return all, err
+}
+
+// take measures servers that run: one by itself, or several in turns.
+func take(ctx context.Context, trials []trial, children []*child) ([]figures, error) {
+	target := func(i int) loadgen.Target {
+		return loadgen.Target{Host: children[i].addr, Path: "/engine.io/", Revision: trials[i].row.server.revision}
+	}
+	if trials[0].open == nil {
+		f, err := trials[0].measure(ctx, children[0], target(0))
+		return []figures{f}, err
+	}
+	var next []func(context.Context) (figures, error)
+	for i, t := range trials {
+		turn, end, err := t.open(ctx, children[i], target(i))
+		if err != nil {
+			return nil, err
+		}
+		defer end()
+		next = append(next, turn)
+	}
+	all := make([]figures, len(trials))
+	for range trials[0].turns {
+		for i, turn := range next {
+			f, err := turn(ctx)
+			if err != nil {
+				return nil, err
+			}
+			all[i].add(f)
+		}
+	}
+	return all, nil
 }
 
 // start starts what is measured.

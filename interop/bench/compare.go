@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Names of the loads that are compared. The sizes in them are those of a full run.
 const (
@@ -12,11 +15,13 @@ const (
 	idOneOfMany = "1 of 2,000"
 )
 
-var (
-	idHubs     = [3]string{"1 hub", "2 hubs", "3 hubs"} // at a rate, which all keep
-	idFastHubs = [3]string{"1 hub, fast", "2 hubs, fast", "3 hubs, fast"}
-	idHops     = [2]string{"at one hub", "one hop"}
-)
+// idHubs are the loads of clusters: with few peers or many, as fast as they can or at a rate, and with 1, 2 and 3 hubs.
+var idHubs = [2][2][3]string{
+	{{"1 hub, few, fast", "2 hubs, few, fast", "3 hubs, few, fast"}, {"1 hub, few", "2 hubs, few", "3 hubs, few"}},
+	{{"1 hub, many, fast", "2 hubs, many, fast", "3 hubs, many, fast"}, {"1 hub, many", "2 hubs, many", "3 hubs, many"}},
+}
+
+var idHops = [2]string{"at one hub", "one hop"}
 
 var idSubscribers = [4]string{"50", "400", "2,000", "10,000"}
 
@@ -69,12 +74,12 @@ func (r *report) compare() []string {
 	if few, many := r.find(idOneOfFew, ourHub), r.find(idOneOfMany, ourHub); few != nil && many != nil {
 		say("mesh, %s: a delivery takes %s times the server's CPU with %s", r.load(idOneOfMany), ratio(many.CPU, few.CPU), r.load(idOneOfFew))
 	}
-	for _, ids := range [][3]string{idFastHubs, idHubs} {
-		one := r.find(ids[0], ourCluster)
+	for _, ids := range slices.Concat(idHubs[0][:], idHubs[1][:]) {
+		one := r.row(ids[0], ourCluster)
 		for _, id := range ids[1:] {
-			if n := r.find(id, ourCluster); one != nil && n != nil {
+			if n := r.row(id, ourCluster); one != nil && n != nil && one.Median != nil && n.Median != nil {
 				say("cluster, %s: %s times as many deliveries for each second of the hubs' CPU time as with 1 hub, %s times as many a second",
-					r.load(id), ratio(one.CPU, n.CPU), ratio(n.PerSecond, one.PerSecond))
+					n.Load, pairs(one, n, func(f figures) float64 { return f.CPU }), pairs(n, one, func(f figures) float64 { return f.PerSecond }))
 			}
 		}
 	}
@@ -87,14 +92,34 @@ func (r *report) compare() []string {
 
 // find returns the median of a load at a server; nil if there is none.
 func (r *report) find(id string, srv *server) *figures {
+	if row := r.row(id, srv); row != nil {
+		return row.Median
+	}
+	return nil
+}
+
+// row returns the row of a load at a server; nil if there is none.
+func (r *report) row(id string, srv *server) *row {
 	for _, s := range r.Scenarios {
 		for _, row := range s.Rows {
 			if row.id == id && row.server == srv {
-				return row.Median
+				return row
 			}
 		}
 	}
 	return nil
+}
+
+// pairs returns the median of the ratios of two rows that took turns, run by run: what the machine did meanwhile is in both
+// figures of a run.
+func pairs(a, b *row, figure func(figures) float64) string {
+	var ratios []float64
+	for i := range min(len(a.Runs), len(b.Runs)) {
+		if x, y := a.Runs[i], b.Runs[i]; x.Error == "" && y.Error == "" && figure(y.figures) > 0 {
+			ratios = append(ratios, figure(x.figures)/figure(y.figures))
+		}
+	}
+	return number(middle(ratios))
 }
 
 // load returns the title of a load.

@@ -64,7 +64,8 @@ survive. Who sends to many is at most 1,000 messages ahead of the slowest receiv
 
 Scenarios, for --only:
 ` + describeScenarios(scenarios(full)) + `
-And with --cluster, which starts the command mesh, once for each hub:
+And with --cluster, which starts the command mesh, once for each hub; one, two and
+three hubs run at the same time there, and get their load in turns, a part of it each:
 ` + describeScenarios(clusterScenario(full)) + `
 The result goes to standard output, progress to standard error. The exit status is
 not zero if a server of this project failed; that of a peer is only reported.`,

@@ -26,6 +26,15 @@ type figures struct {
 	Memory    float64 `json:"kb_per_connection,omitempty"`
 }
 
+// add adds what was measured later, of figures that are counts and CPU time.
+func (f *figures) add(g figures) {
+	cpu := f.CPU*float64(f.Count) + g.CPU*float64(g.Count)
+	f.Count += g.Count
+	f.Seconds += g.Seconds
+	f.PerSecond = float64(f.Count) / f.Seconds
+	f.CPU = cpu / float64(f.Count)
+}
+
 // underLoad measures the server while load is on.
 func underLoad(ctx context.Context, c *child, load func() (loadgen.Rate, error)) (figures, error) {
 	before, err := c.cpu(ctx)
@@ -157,12 +166,23 @@ type interest struct {
 
 func (s sizes) measureMesh(in interest) func(context.Context, *child, loadgen.Target) (figures, error) {
 	return func(ctx context.Context, c *child, t loadgen.Target) (figures, error) {
-		crowd, err := loadgen.Open(ctx, t, loadgen.Options{Connections: in.peers + 1, Also: c.also(t), First: in.first})
+		turn, end, err := s.openMesh(in)(ctx, c, t)
 		if err != nil {
 			return figures{}, err
 		}
-		defer crowd.Close()
-		fanOut := func(deliveries int) (loadgen.Rate, error) {
+		defer end()
+		return turn(ctx)
+	}
+}
+
+// openMesh is for load's open.
+func (s sizes) openMesh(in interest) opening {
+	return func(ctx context.Context, c *child, t loadgen.Target) (turn func(context.Context) (figures, error), end func(), err error) {
+		crowd, err := loadgen.Open(ctx, t, loadgen.Options{Connections: in.peers + 1, Also: c.also(t), First: in.first})
+		if err != nil {
+			return nil, nil, err
+		}
+		fanOut := func(ctx context.Context, deliveries int) (loadgen.Rate, error) {
 			return crowd.FanOut(ctx, loadgen.FanOutOptions{
 				Message:    in.event,
 				Receivers:  in.subscribers,
@@ -173,11 +193,14 @@ func (s sizes) measureMesh(in interest) func(context.Context, *child, loadgen.Ta
 			})
 		}
 		if in.warmUp > 0 {
-			if _, err := fanOut(in.warmUp); err != nil {
-				return figures{}, fmt.Errorf("warming up: %w", err)
+			if _, err := fanOut(ctx, in.warmUp); err != nil {
+				crowd.Close()
+				return nil, nil, fmt.Errorf("warming up: %w", err)
 			}
 		}
-		return underLoad(ctx, c, func() (loadgen.Rate, error) { return fanOut(in.deliveries) })
+		return func(ctx context.Context) (figures, error) {
+			return underLoad(ctx, c, func() (loadgen.Rate, error) { return fanOut(ctx, in.deliveries) })
+		}, crowd.Close, nil
 	}
 }
 

@@ -60,8 +60,7 @@ func median(runs []outcome) *figures {
 		for _, f := range ok {
 			values = append(values, figure(f))
 		}
-		slices.Sort(values)
-		return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
+		return middle(values)
 	}
 	return &figures{
 		Count:     int(of(func(f figures) float64 { return float64(f.Count) })),
@@ -72,6 +71,15 @@ func median(runs []outcome) *figures {
 		CPU:       of(func(f figures) float64 { return f.CPU }),
 		Memory:    of(func(f figures) float64 { return f.Memory }),
 	}
+}
+
+// middle returns the median; 0 of nothing.
+func middle(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	slices.Sort(values)
+	return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
 }
 
 // column is a figure in the text.
@@ -231,6 +239,8 @@ func number(v float64) string {
 	switch {
 	case v == 0:
 		return "-"
+	case v < 0.9995:
+		return fmt.Sprintf("%.3f", v)
 	case v < 9.995:
 		return fmt.Sprintf("%.2f", v)
 	case v < 99.95:

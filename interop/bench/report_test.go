@@ -11,7 +11,7 @@ import (
 
 func TestNumber(t *testing.T) {
 	for v, want := range map[float64]string{
-		0: "-", 0.004: "0.00", 0.312: "0.31", 9.994: "9.99", 9.996: "10.0", 99.94: "99.9", 99.96: "100",
+		0: "-", 0.004: "0.004", 0.312: "0.312", 0.9996: "1.00", 9.994: "9.99", 9.996: "10.0", 99.94: "99.9", 99.96: "100",
 		999.6: "1,000", 12_345.6: "12,346", 1_234_567: "1,234,567",
 	} {
 		require.Equal(t, want, number(v))
@@ -75,13 +75,13 @@ echo: echoes
 
 mesh: events
   load                server               deliveries/s  CPU µs/delivery
-  50 subscribers      this project            4,000,000             0.50
-  400 subscribers     this project            5,000,000             0.25
+  50 subscribers      this project            4,000,000            0.500
+  400 subscribers     this project            5,000,000            0.250
                       resource-mesh 0.5.1  did not run: node is not on the PATH
-  10,000 subscribers  this project            3,000,000             0.25
+  10,000 subscribers  this project            3,000,000            0.250
 
 Side by side
   echo, WebSocket, 1 under way: this project answers 1.50 times as often as googollee 1.4.2, with a p99 of 123 µs against 400 µs
-  mesh, 10,000 subscribers: this project delivers 0.75 times as many a second as with 50 subscribers
+  mesh, 10,000 subscribers: this project delivers 0.750 times as many a second as with 50 subscribers
 `, b.String()))
 }

@@ -27,8 +27,9 @@ type sizes struct {
 	meshDeliveries int    // in all: enough for the most subscribers to get more than a thousand each
 	meshAhead      int    // deliveries that the publisher may be ahead of them, beside ahead: what so many wait for is memory
 	meshPatience   time.Duration
-	nodeAhead      int // ahead, for Node hubs
-	spread         int // subscribers of a cluster, over all its hubs
+	nodeAhead      int    // ahead, for Node hubs
+	spread         [2]int // subscribers of a cluster, over all its hubs
+	turns          int    // in how many parts that is measured
 	// Deliveries of a cluster in all, when it gets events as fast as it takes them, and what else it gets them at. Before that
 	// it gets a fifth as many that do not count.
 	spreadDeliveries, spreadRate, spreadSeconds int
@@ -43,7 +44,7 @@ var full = sizes{
 	receivers: 500, deliveries: 2_000_000, ahead: 1_000, patience: 10 * time.Second,
 	busy: 64, warmUp: 500 * time.Millisecond, echo: 3 * time.Second, connect: 3 * time.Second,
 	subscribers: [4]int{50, 400, 2_000, 10_000}, meshDeliveries: 16_000_000, meshAhead: 4_000_000, meshPatience: 20 * time.Second, nodeAhead: 50,
-	spread: 600, spreadDeliveries: 50_000_000, spreadRate: 5_000, spreadSeconds: 10, hops: 5_000,
+	spread: [2]int{600, 1_500}, turns: 20, spreadDeliveries: 50_000_000, spreadRate: 5_000, spreadSeconds: 10, hops: 5_000,
 	few: 2, many: 2_000, oneDeliveries: 1_000_000, patterns: 100,
 }
 
@@ -52,7 +53,7 @@ var quick = sizes{
 	receivers: 10, deliveries: 2_000, ahead: 20, patience: 5 * time.Second,
 	busy: 4, warmUp: 20 * time.Millisecond, echo: 100 * time.Millisecond, connect: 100 * time.Millisecond,
 	subscribers: [4]int{5, 10, 20, 40}, meshDeliveries: 2_000, meshAhead: 2_000, meshPatience: 5 * time.Second, nodeAhead: 10,
-	spread: 12, spreadDeliveries: 2_000, spreadRate: 200, spreadSeconds: 1, hops: 50,
+	spread: [2]int{12, 24}, turns: 2, spreadDeliveries: 2_000, spreadRate: 200, spreadSeconds: 1, hops: 50,
 	few: 2, many: 20, oneDeliveries: 500, patterns: 10,
 }
 
@@ -79,7 +80,16 @@ type load struct {
 	hubs      int           // that are joined; 0 where the server is one process
 	heartbeat time.Duration // 0 is the server's default
 	measure   func(ctx context.Context, c *child, t loadgen.Target) (figures, error)
+
+	// Loads that stand next to each other with the same text in with are there at the same time, and are measured in so many
+	// turns, a part of each: for figures that differ by less than what the machine does from one minute to the next. Instead
+	// of measure they have open, which readies one: turn measures a part, and end comes behind the last.
+	with  string
+	turns int
+	open  opening
 }
+
+type opening = func(ctx context.Context, c *child, t loadgen.Target) (turn func(context.Context) (figures, error), end func(), err error)
 
 func scenarios(s sizes) []scenario {
 	engines := []*server{ours, googollee, nodeEIO}
@@ -133,7 +143,7 @@ func scenarios(s sizes) []scenario {
 func clusterScenario(s sizes) []scenario {
 	spread := scenario{
 		name:    "cluster",
-		title:   fmt.Sprintf("1 peer emits an event of one name to %s that listen to it, spread over the hubs, by WebSocket", thousands(s.spread)),
+		title:   "1 peer emits an event of one name to all others, spread over the hubs, by WebSocket",
 		columns: []column{colDeliveries, colDeliveryRate, colDeliveryCPU},
 		main:    colDeliveryRate,
 	}
@@ -143,17 +153,18 @@ func clusterScenario(s sizes) []scenario {
 		columns: []column{colP50, colP99, colDeliveryCPU},
 		main:    colP50,
 	}
-	for _, rate := range []int{0, s.spreadRate} {
-		for i, n := range []int{1, 2, 3} {
-			in := interest{peers: s.spread, subscribers: s.spread, deliveries: s.spreadDeliveries, ahead: s.ahead, rate: rate}
-			l := load{id: idFastHubs[i], title: hubsTitle(n) + ", as many as they take", servers: []*server{ourCluster}, hubs: n, conns: s.spread + 1}
+	for size, peers := range s.spread {
+		for paced, rate := range []int{0, s.spreadRate} {
+			deliveries, load := s.spreadDeliveries, fmt.Sprintf("%s peers, as many as they take", thousands(peers))
 			if rate > 0 {
-				in.deliveries = rate * s.spread * s.spreadSeconds
-				l.id, l.title = idHubs[i], fmt.Sprintf("%s, %s events/s", hubsTitle(n), thousands(rate))
+				deliveries, load = rate*peers*s.spreadSeconds, fmt.Sprintf("%s peers, %s events/s", thousands(peers), thousands(rate))
 			}
-			in.warmUp = in.deliveries / 5
-			l.measure = s.measureMesh(in)
-			spread.loads = append(spread.loads, l)
+			open := s.openMesh(interest{
+				peers: peers, subscribers: peers, deliveries: deliveries / s.turns, warmUp: deliveries / 5, ahead: s.ahead, rate: rate,
+			})
+			for i, n := range []int{1, 2, 3} {
+				spread.loads = append(spread.loads, s.hubsLoad(idHubs[size][paced][i], n, peers+1, load, open))
+			}
 		}
 	}
 	for i, n := range []int{1, 2} {
@@ -165,11 +176,13 @@ func clusterScenario(s sizes) []scenario {
 	return []scenario{spread, hop}
 }
 
-func hubsTitle(n int) string {
-	if n == 1 {
-		return "1 hub, alone"
+// hubsLoad is one of so many hubs, which takes turns with those of the same.
+func (s sizes) hubsLoad(id string, hubs, conns int, what string, open opening) load {
+	title := "1 hub, "
+	if hubs > 1 {
+		title = fmt.Sprintf("%d hubs, ", hubs)
 	}
-	return fmt.Sprintf("%d hubs, joined", n)
+	return load{id: id, title: title + what, servers: []*server{ourCluster}, hubs: hubs, conns: conns, with: what, turns: s.turns, open: open}
 }
 
 func meshScenario(s sizes) scenario {
