@@ -108,6 +108,14 @@ var peerFaults = []fault{
 			"timeout.",
 	},
 	{
+		client: Googollee, server: Googollee, mode: polling,
+		cells:    []string{"client silent"},
+		symptoms: []string{"googollee: no event [closed]"},
+		silent:   true,
+		rare:     true,
+		reason:   "Once in a great while its server does not notice that its client is silent.",
+	},
+	{
 		client: Googollee, server: "3.6.2", mode: polling,
 		cells:    []string{"unicode"},
 		symptoms: []string{`client: got "Ã`},

@@ -104,6 +104,7 @@ func TestEventsInARowFillAQueueToItsEnd(t *testing.T) {
 		send(t, sender, append(packets, `{"event":"last","payload":1}`))
 		heard.silentUntil("last")
 		require.EqualValues(t, 1, hub.Stats().SlowPeers)
+		eventually(t, "all is counted", func() bool { return hub.Stats().Received == uint64(len(packets)+1) }) // behind what was sent
 		return hub.Stats().Sent - 1
 	}
 	together := sent(func(t *testing.T, conn net.Conn, packets []string) {

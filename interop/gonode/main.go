@@ -97,8 +97,8 @@ func (g *node) hear(e mesh.Event) {
 // emit emits until the process ends. What has no room is emitted later.
 func (g *node) emit(every time.Duration) {
 	n := 0
-	for now := range time.Tick(every) {
-		l := Load{Src: g.name, N: n, T: now.UnixMicro()}
+	for range time.Tick(every) {
+		l := Load{Src: g.name, N: n, T: time.Now().UnixMicro()}
 		if g.Emit("load", l) != nil {
 			continue
 		}

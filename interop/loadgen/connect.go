@@ -44,12 +44,12 @@ func Connect(ctx context.Context, t Target, o ConnectOptions) (Rate, error) {
 	if o.Most <= 0 {
 		o.Most = defaultMost
 	}
+	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, o.Duration)
 	defer cancel()
 	var tickets, count atomic.Int64
 	var times histogram
 	var failed atomic.Pointer[error]
-	began := time.Now()
 	var wg sync.WaitGroup
 	for range o.Parallel {
 		wg.Go(func() {

@@ -116,9 +116,10 @@ func (f *fanOut) warmUp(ctx context.Context, o FanOutOptions) (n int, err error)
 		}
 		until := time.After(each)
 		each = min(2*each, most)
-		for waiting := true; waiting && f.total.Load() < int64(o.Receivers); {
+		for waiting := true; waiting && f.slowest() < 1; {
 			select {
 			case <-f.wake:
+				f.wakeAt.Store(f.total.Load() + 1) // some of these may be late ones of the messages before
 			case <-until:
 				waiting = false
 			case <-f.crowd.broken:
