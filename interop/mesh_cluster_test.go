@@ -170,7 +170,7 @@ type jsResult struct {
 func (r jsResult) check(t *testing.T, total int) map[int]int {
 	t.Helper()
 	require.Empty(t, r.Faults)
-	require.Equal(t, total, r.Total)
+	require.Equal(t, total, r.Total, "%v", r.Heard)
 	return r.Heard
 }
 
@@ -198,7 +198,11 @@ func (m nodeClustered) emit(t *testing.T, names []string, from, to int) {
 
 func (m nodeClustered) await(t *testing.T, total int) map[int]int {
 	t.Helper()
-	m.do(t, "state.await(%d, () => report({ event: 'reached', result: state.result() }))", total)
+	// When time is up, it says what it has heard.
+	m.do(t, `
+		const enough = () => { clearTimeout(timer); report({ event: 'reached', result: state.result() }) }
+		const timer = setTimeout(enough, %d)
+		state.await(%d, enough)`, (AwaitTimeout / 2).Milliseconds(), total)
 	var r jsResult
 	require.NoError(t, json.Unmarshal(m.MustAwait(t, "reached").Result, &r))
 	return r.check(t, total)
@@ -290,8 +294,14 @@ func startHubsAtNATS(t *testing.T) *wholeCluster {
 	var hubs []goMember
 	for i := range clusterHubs {
 		nc := connectNATS(t, url, fmt.Sprintf("hub %d", i))
-		h := startGoHub(t, mesh.Options{Backplane: natsbackplane.New(nc, nil)})
+		b := natsbackplane.New(nc, nil)
+		h := startGoHub(t, mesh.Options{Backplane: b})
 		hubs, c.addrs = append(hubs, h), append(c.addrs, h.Addr())
+		t.Cleanup(func() {
+			if t.Failed() {
+				t.Logf("hub %d: %+v, and of NATS %+v", i, h.Stats(), b.Stats())
+			}
+		})
 	}
 	c.came = func(_ *testing.T, hub int) int { return int(hubs[hub].Stats().HubsIn) }
 	c.crossed = func(t *testing.T, hub int) traffic {
@@ -408,7 +418,7 @@ func testWholeCluster(t *testing.T, c *wholeCluster) {
 			for _, n := range heard[i] {
 				total += n
 			}
-			require.Equal(t, heard[i], m.await(t, total), "%s %d at hub %d", m.what, i, m.hub)
+			require.Equal(t, heard[i], m.await(t, total), "%s %d at hub %d, events %d to %d", m.what, i, m.hub, from, to)
 		}
 	}
 	crossed := func() (all []traffic) {
