@@ -118,7 +118,7 @@ func TestEchoesOnEveryTransport(t *testing.T) {
 		{name: "defaults are revision 4 only",
 			revisions: both[1:], ends: engineio.WebSocket, signal: os.Interrupt},
 		{name: "path and limits",
-			args: []string{"--path", "/deep/down/", "--ping-interval", "100ms", "--ping-timeout=10s", "--max-payload", "600000",
+			args: []string{"--path", "/deep/down/", "--ping-interval", "100ms", "--ping-timeout=10s", "--max-payload", "700000",
 				"--upgrade-timeout", "5s", "--transports", "polling", "--transports", "websocket"},
 			revisions: both[1:], ends: engineio.WebSocket, signal: os.Interrupt},
 		{name: "compression", opts: engineio.DialOptions{PerMessageDeflate: true},
