@@ -277,10 +277,12 @@ func ExampleServer_Shutdown() {
 	if err := web.Shutdown(ctx); err != nil {
 		fmt.Println("requests were cut off:", err)
 	}
-	fmt.Println(<-ended)
+	if closed, ok := errors.AsType[*engineio.CloseError](<-ended); ok {
+		fmt.Println(closed.Reason)
+	}
 	fmt.Println(<-stopped)
 	// Output:
-	// engineio: session ended by the peer: transport close
+	// transport close
 	// http: Server closed
 }
 
