@@ -9,9 +9,11 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
@@ -90,6 +92,50 @@ func TestEventsInARowKeepTheirOrder(t *testing.T) {
 	}
 	require.Equal(t, wantAll, gotAll)
 	require.Equal(t, n/len(names), answered)
+}
+
+// A row that has to be dealt with before its next packet gives its memory away, in which that packet stands.
+func TestPacketsThatEndARowKeepTheirPayloads(t *testing.T) {
+	const rows = 300
+	for name, last := range map[string]func(i int, payload string) string{
+		"a new table": func(i int, payload string) string {
+			return fmt.Sprintf(`{"event":"e","payload":%s,"eventTable":{"mesh::x%d":{"remote":true}},"headers":{"auth":{}}}`, payload, i)
+		},
+		"a request": func(_ int, payload string) string {
+			return fmt.Sprintf(`{"event":"e","payload":%s,"rid":"r"}`, payload)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hubs := cluster(t, 2, mesh.Options{})
+			all := listenTo(t, connect(t, hubs[1], mesh.Options{}), "e") // elsewhere, so that a request goes there
+			const senders = 3
+			var wg sync.WaitGroup
+			for s := range senders {
+				sender := bareWebSocket(t, hubs[0].Addr(), table())
+				wg.Go(func() {
+					for i := range rows {
+						text := func(of string) string { return fmt.Sprintf(`"%s %d %d"`, strings.Repeat(of, 200), s, i) }
+						_, err := sender.Write(inARow(`{"event":"e","payload":`+text("a")+`}`, last(i, text("b")), `{"event":"e","payload":`+text("c")+`}`))
+						assert.NoError(t, err)
+					}
+				})
+			}
+			heard := make(map[string]int)
+			for range 3 * rows * senders {
+				var text string
+				require.NoError(t, all.next().Decode(&text))
+				heard[text]++
+			}
+			wg.Wait()
+			for s := range senders {
+				for i := range rows {
+					for _, of := range []string{"a", "b", "c"} {
+						require.Equal(t, 1, heard[fmt.Sprintf("%s %d %d", strings.Repeat(of, 200), s, i)], "%s of row %d", of, i)
+					}
+				}
+			}
+		})
+	}
 }
 
 // A peer whose queue has room for some of the events that come in a row gets those, as if they had come one by one.

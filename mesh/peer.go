@@ -161,6 +161,7 @@ func (p *peer) receive(ctx context.Context, m engineio.Message) bool {
 	}
 	if len(packet.EventTable) > 0 {
 		if version := p.readTable(packet.EventTable); version > 0 {
+			packet.Payload = bytes.Clone(packet.Payload) // dispatch gives its memory away
 			p.dispatch(false)
 			p.hub.cluster.await(ctx, version)
 		}
@@ -212,6 +213,7 @@ func (p *peer) takeEvent(packet *protocol.Packet, size int) {
 
 // request sends an event that nobody listens to here to the other hubs, and tells the peer if nobody does there either.
 func (p *peer) request(e routed, rid string) {
+	e.Payload = bytes.Clone(e.Payload) // dispatch gives its memory away
 	p.dispatch(false)
 	p.hub.route([]routed{e}, source{peer: p, unheard: func() {
 		if p.negotiated {

@@ -236,7 +236,8 @@ func (p *peer) keep(packet []byte) {
 	}
 }
 
-// dispatch deals with what was gathered, unless more is to come at once.
+// dispatch deals with what was gathered, unless more is to come at once. It gives the memory away in which the packet stands
+// that was read last, if others were before it in the row.
 func (p *peer) dispatch(more bool) {
 	g := p.gathered
 	if g == nil || more && g.size < maxGathered {
