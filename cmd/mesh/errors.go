@@ -1,13 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"syscall"
 	"unicode/utf8"
@@ -37,6 +40,7 @@ func explain(err error, opts *mesh.Options) error {
 		request   *url.Error
 		untrusted x509.UnknownAuthorityError
 		cluster   *clusterError
+		file      *fs.PathError
 	)
 	addr, several := opts.Addr, strings.Contains(opts.Addr, ",")
 	if several {
@@ -54,7 +58,13 @@ func explain(err error, opts *mesh.Options) error {
 	case errors.As(err, &refused):
 		return fmt.Errorf("the hub at %s refused this node: it has another password for %q, or does not know that user", addr, opts.User)
 	case several && strings.HasPrefix(err.Error(), notConnected):
-		return fmt.Errorf("no hub at any of %s: %s", opts.Addr, strings.ReplaceAll(err.Error(), notConnected, ""))
+		return nowhere(err, opts.Addr)
+	case errors.As(err, &file) && file.Path != "" && file.Path == opts.CAFile:
+		return fmt.Errorf("--ca: %w", file)
+	case errors.As(err, &file) && file.Path != "" && file.Path == opts.CertFile: // which is read before the key
+		return fmt.Errorf("--cert: %w", file)
+	case errors.As(err, &file) && file.Path != "" && file.Path == opts.KeyFile:
+		return fmt.Errorf("--key: %w", file)
 	case errors.As(err, &untrusted):
 		return fmt.Errorf("the certificate of %s is not from one that this machine trusts: give --ca FILE", addr)
 	case errors.Is(err, http.ErrSchemeMismatch):
@@ -91,6 +101,68 @@ func explain(err error, opts *mesh.Options) error {
 
 // notConnected is how the failure of an attempt to connect begins, of which there is one for each address.
 const notConnected = "mesh: connect to "
+
+// nowhere says of each of several addresses why there is no hub.
+func nowhere(err error, addrs string) error {
+	type failure struct{ addr, why string }
+	var all []failure
+	for _, err := range attempts(err) {
+		addr := strings.TrimPrefix(err.Error(), notConnected)
+		if i := strings.Index(addr, ": "); i >= 0 {
+			addr = addr[:i]
+		}
+		all = append(all, failure{addr, unreached(err, addr)})
+	}
+	slices.SortStableFunc(all, func(a, b failure) int { // as they were given
+		return cmp.Compare(strings.Index(addrs, a.addr), strings.Index(addrs, b.addr))
+	})
+	var b strings.Builder
+	for i, f := range all {
+		if i > 0 {
+			b.WriteString(", nor at ")
+		}
+		fmt.Fprintf(&b, "%s (%s)", f.addr, f.why)
+	}
+	return fmt.Errorf("no hub at %s", &b)
+}
+
+// attempts takes apart an error that is several.
+func attempts(err error) (all []error) {
+	several, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	for _, err := range several.Unwrap() {
+		all = append(all, attempts(err)...)
+	}
+	return all
+}
+
+// unreached is the shortest text that says why there is no hub at an address.
+func unreached(err error, addr string) string {
+	var (
+		handshake *engineio.HandshakeError
+		dns       *net.DNSError
+		request   *url.Error
+	)
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nobody listens there"
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return "there is no such host"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "no answer"
+	case errors.As(err, new(x509.UnknownAuthorityError)):
+		return "its certificate is not from one that this machine trusts: give --ca FILE"
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return "it speaks no TLS"
+	case errors.As(err, &handshake) && handshake.Code < 0:
+		return "what answers is no hub: " + handshake.Message
+	case errors.As(err, &request):
+		return request.Err.Error()
+	}
+	return strings.TrimPrefix(err.Error(), notConnected+addr+": ")
+}
 
 // renamed calls things by the names that they have on the command line.
 func renamed(err error) error {

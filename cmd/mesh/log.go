@@ -71,11 +71,19 @@ func (f *logFlags) check() error {
 func (f *logFlags) logger() *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(f.level)) // check has seen it
-	opts := &slog.HandlerOptions{Level: level}
+	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: withFlag}
 	if f.format == "json" {
 		return slog.New(slog.NewJSONHandler(f.stderr, opts))
 	}
 	return slog.New(slog.NewTextHandler(f.stderr, opts))
+}
+
+// withFlag names the flag where a record names the option of Go that it sets.
+func withFlag(_ []string, a slog.Attr) slog.Attr {
+	if a.Key == "option" || a.Key == slog.MessageKey {
+		a.Value = slog.StringValue(strings.ReplaceAll(a.Value.String(), "AllowedOrigins", "--allow-origin"))
+	}
+	return a
 }
 
 // always writes JSON records whatever the level.

@@ -86,9 +86,27 @@ standard error.`,
 		onCommand(logs), emitCommand(logs),
 		nodesCommand(logs), explainCommand(logs), benchCommand(logs), versionCommand(),
 	)
+	checkShell(cmd)
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		text := conversion.ReplaceAllString(err.Error(), "")
 		return fmt.Errorf("%s; '%s --help' lists the flags", text, c.CommandPath())
 	})
 	return cmd
+}
+
+// checkShell has 'mesh completion' say that it does not know a shell, where it would print its help.
+func checkShell(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() != "completion" {
+			continue
+		}
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		cmd.Args = func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return fmt.Errorf("completion does not know the shell %q: choose bash, zsh, fish or powershell", args[0])
+		}
+	}
 }

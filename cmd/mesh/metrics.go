@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -72,6 +73,9 @@ func (f *insideFlags) prepare(ctx context.Context, opts *mesh.Options) error {
 	if f.addr == "" {
 		return nil
 	}
+	if err := f.checkAddr(); err != nil {
+		return err
+	}
 	var lc net.ListenConfig
 	var err error
 	f.own, err = lc.Listen(ctx, "tcp", f.addr)
@@ -82,6 +86,18 @@ func (f *insideFlags) prepare(ctx context.Context, opts *mesh.Options) error {
 		return fmt.Errorf("--metrics-addr %s: %w", f.addr, err)
 	}
 	return nil
+}
+
+// checkAddr says what an address lacks that is no host:port.
+func (f *insideFlags) checkAddr() error {
+	if _, _, err := net.SplitHostPort(f.addr); err == nil {
+		return nil
+	}
+	like := "localhost:9100"
+	if _, err := strconv.ParseUint(f.addr, 10, 16); err == nil {
+		like = "localhost:" + f.addr
+	}
+	return fmt.Errorf("--metrics-addr %s: give host:port, such as %s", f.addr, like)
 }
 
 // close gives the address back.

@@ -41,7 +41,7 @@ type nodeFlags struct {
 
 func (f *nodeFlags) register(set *pflag.FlagSet) {
 	set.SortFlags = false
-	set.StringVar(&f.addr, "addr", mesh.DefaultAddr, "`ADDRESS` of the hub: host:port, or a URL with the path of its Engine.IO (a Node.js hub dies of a wrong path); clients take several, separated by commas, and move to another one when the hub is lost or about to close; so does 'mesh start', whose own is the first")
+	set.StringVar(&f.addr, "addr", mesh.DefaultAddr, "`ADDRESS` of the hub: host:port or URL; several, separated by commas, are tried in turn")
 	set.StringVar(&f.name, "name", "", "`NAME` of this node, which others see in 'mesh nodes'")
 	set.StringVar(&f.user, "user", "", "`NAME` that a hub demands and a client presents, together with a password")
 	set.StringVar(&f.passwordFile, "password-file", "", "`FILE` with the password (default: the environment variable "+passwordVariable+")")
@@ -53,11 +53,14 @@ func (f *nodeFlags) register(set *pflag.FlagSet) {
 func (f *nodeFlags) registerHub(set *pflag.FlagSet) {
 	set.StringVar(&f.certFile, "cert", "", "`FILE` with the certificate of a hub that speaks TLS, in PEM")
 	set.StringVar(&f.keyFile, "key", "", "`FILE` with the key that goes with --cert")
-	set.StringSliceVar(&f.origins, "allow-origin", nil, "admit the pages of `ORIGIN` too, such as https://example.com; may be repeated")
+	set.StringSliceVar(&f.origins, "allow-origin", nil, "admit the pages of `ORIGIN` too, such as https://example.com, or null for those in files; may be repeated")
 }
 
 // options checks the flags and turns them into what a node of either role needs.
 func (f *nodeFlags) options(logs *logFlags) (*mesh.Options, error) {
+	if f.addr == "" { // of a variable that is not set, perhaps
+		return nil, errors.New("--addr is empty: give it a value, or leave it out")
+	}
 	addrs := strings.Split(f.addr, ",")
 	if len(addrs) > 1 && strings.Contains(f.addr, "@") {
 		return nil, errAddrPassword // which may have commas in it
@@ -70,8 +73,8 @@ func (f *nodeFlags) options(logs *logFlags) (*mesh.Options, error) {
 	}
 	o := &mesh.Options{Addr: strings.Join(addrs, ","), Name: f.name, Logger: logs.logger(), CAFile: f.caFile, CertFile: f.certFile, KeyFile: f.keyFile, AllowedOrigins: f.origins}
 	for _, origin := range f.origins {
-		if u, err := url.Parse(origin); origin != "*" && (err != nil || u.Host == "" || strings.Trim(u.Path, "/")+u.RawQuery+u.Fragment != "" || u.User != nil) {
-			return nil, fmt.Errorf("--allow-origin %s: an origin is like https://example.com, or * for all", origin)
+		if u, err := url.Parse(origin); origin != "*" && origin != "null" && (err != nil || u.Host == "" || strings.Trim(u.Path, "/")+u.RawQuery+u.Fragment != "" || u.User != nil) {
+			return nil, fmt.Errorf("--allow-origin %s: an origin is like https://example.com, null for pages in files, or * for all", origin)
 		}
 	}
 	password, err := secret(o.Logger, "--password-file", f.passwordFile, passwordVariable)
@@ -127,10 +130,18 @@ func checkAddr(addr string) (string, error) {
 		if err == nil { // else mesh says what is wrong, and shows no password
 			port = u.Port()
 		}
-	} else if h, p, err := net.SplitHostPort(addr); err == nil {
+	} else if _, err := strconv.ParseUint(addr, 10, 16); err == nil {
+		return "", fmt.Errorf("--addr %s is a port without a host: did you mean localhost:%s?", addr, addr)
+	} else {
 		host, usual, _ := net.SplitHostPort(mesh.DefaultAddr)
-		port = cmp.Or(p, usual)
-		addr = net.JoinHostPort(cmp.Or(h, host), port)
+		h, p, err := net.SplitHostPort(addr)
+		if name := strings.Trim(addr, "[]"); err != nil && name != "" && (!strings.ContainsAny(name, ":/@? ") || net.ParseIP(name) != nil) {
+			h, err = name, nil // without a port
+		}
+		if err == nil { // else mesh says what is wrong
+			port = cmp.Or(p, usual)
+			addr = net.JoinHostPort(cmp.Or(h, host), port)
+		}
 	}
 	if _, err := strconv.ParseUint(cmp.Or(port, "0"), 10, 16); err != nil {
 		return "", fmt.Errorf("--addr %s: the port must be a number up to 65535", addr)
@@ -194,6 +205,15 @@ func whoami(n *mesh.Node, logs *logFlags) {
 		hub = "the Node.js hub"
 	}
 	logs.notice(fmt.Sprintf("this node is a client of %s at %s (its ID is %s)", hub, n.URL(), n.ID()), attrs...)
+}
+
+// admits warns whoever starts a hub that other machines can reach, and that asks nobody who he is.
+func admits(n *mesh.Node, opts *mesh.Options, logs *logFlags) {
+	host, _, _ := net.SplitHostPort(n.Addr())
+	if n.Role() != mesh.Hub || opts.Authorize != nil || host == "localhost" || net.ParseIP(host).IsLoopback() {
+		return
+	}
+	logs.notice("whoever can reach this machine is admitted: --user and a password, or a token, keep others out", "addr", n.Addr())
 }
 
 // follow tells when the hub is lost and found again, there or elsewhere, or replaced by this node.

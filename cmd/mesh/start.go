@@ -70,7 +70,7 @@ func connectCommand(logs *logFlags) *cobra.Command {
 	return runCommand(logs, mesh.Connect, &cobra.Command{
 		Use:   "connect",
 		Short: "Run a client",
-		Long:  "Run a client of a hub, which must be there. If it goes away later, the client\nwaits for it to come back, or moves to another one if --addr has several addresses." + runText,
+		Long:  "Run a client of a hub, which must be there. If it goes away later, the client\nwaits for it to come back, or moves to another one if --addr has several addresses,\nalso when its hub is about to close. A URL has the path of the hub's Engine.IO: a\nNode.js hub dies of a wrong one." + runText,
 		Example: `  mesh connect --on greeting
   mesh connect --addr one.example.com:8888,two.example.com:8888 --on greeting
   mesh connect --addr https://example.com/chat/engine.io/ --user ann --password-file password.txt`,
@@ -163,8 +163,13 @@ func (f *runFlags) check(given func(flag string) bool) error {
 		return fmt.Errorf("--every %v: it must be longer than 0s", f.every)
 	}
 	var err error
-	f.payload, err = parseEvent(f.emit, f.data, given("data"))
-	return quoted(err)
+	if _, err = parseEvent(f.emit, "", false); err != nil {
+		return fmt.Errorf("--emit: %w", err)
+	}
+	if f.payload, err = parseEvent(f.emit, f.data, given("data")); err != nil {
+		return fmt.Errorf("--data: %w", quoted(err))
+	}
+	return nil
 }
 
 func (f *runFlags) run(cmd *cobra.Command, start starter, opts *mesh.Options, logs *logFlags) error {
@@ -202,6 +207,7 @@ func (f *runFlags) run(cmd *cobra.Command, start starter, opts *mesh.Options, lo
 		return endedBy(ctx, explain(err, opts))
 	}
 	whoami(node, logs)
+	admits(node, opts, logs)
 	defer f.inside.show(ctx, node, opts, logs)()
 	ended := typed.start(events)
 

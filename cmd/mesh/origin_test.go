@@ -1,0 +1,54 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// openAs asks a hub for a session, as a page of an origin, and returns the status.
+func openAs(t *testing.T, url, origin string) (status int) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"?EIO=4&transport=polling", nil)
+	require.NoError(t, err)
+	req.Header.Set("Origin", origin)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	return resp.StatusCode
+}
+
+func TestAllowedOriginsAreAdmittedAndOthersToldOf(t *testing.T) {
+	p := spawn(t, nil, "listen", "--addr", anyPort, "--allow-origin", "null", "--allow-origin", "https://app.example.com")
+	url := p.is().url
+	require.Equal(t, http.StatusOK, openAs(t, url, "null"))
+	require.Equal(t, http.StatusOK, openAs(t, url, "https://app.example.com"))
+	require.Equal(t, http.StatusForbidden, openAs(t, url, "https://example.com"))
+	p.says("option=--allow-origin origin=https://example.com")
+	p.interrupt(os.Interrupt)
+}
+
+func TestAHubForAllIsWarnedOf(t *testing.T) {
+	const warning = "mesh: whoever can reach this machine is admitted: --user and a password, or a token, keep others out\n"
+	for _, c := range []struct {
+		env    []string
+		args   []string
+		warned bool
+	}{
+		{args: []string{"start", "--addr", "0.0.0.0:0"}, warned: true},
+		{args: []string{"listen", "--addr", "0.0.0.0:0"}, warned: true},
+		{args: []string{"listen", "--addr", anyPort}},
+		{args: []string{"listen", "--addr", "localhost:0"}},
+		{env: []string{"MESH_TOKEN=secret"}, args: []string{"listen", "--addr", "0.0.0.0:0"}},
+	} {
+		p := spawn(t, c.env, append(c.args, "--metrics", "/metrics")...)
+		p.is()
+		p.says("metrics at ") // which comes behind it
+		p.interrupt(os.Interrupt)
+		require.Equal(t, c.warned, strings.Contains(p.seen.String(), warning), "%v", c.args)
+	}
+}
