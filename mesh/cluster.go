@@ -231,9 +231,23 @@ func (c *cluster) receiveEvents(from string, frame []byte) {
 		return
 	}
 	c.hub.route(events, source{remote: true, hub: from})
-	c.hub.node.hearRow(events, false)
+	if n := c.hub.node.hearRow(events, true); n > 0 {
+		c.hub.missed(n, events[0].Name)
+	}
 	count.hubsIn.Add(uint64(len(events)))
 	count.hubsBytesIn.Add(uint64(len(frame)))
+}
+
+// ruleMissed is what bundles the lines of the log about what came from other hubs while the queue for callbacks was full.
+const ruleMissed Rule = "missed"
+
+// missed counts what came from other hubs and this hub's own listeners do not hear.
+func (h *hub) missed(n int, event string) {
+	h.node.counters.missed.Add(uint64(n))
+	if times := h.refusals.note(ruleMissed); times > 0 {
+		h.node.opts.Logger.Warn("mesh: callbacks are slow: what comes from other hubs is not heard by this hub itself",
+			"event", event, "times", times, "ever", h.node.counters.missed.Load())
+	}
 }
 
 // publish sends events of one name and emitter to the other hubs that want them.

@@ -65,7 +65,8 @@
 // listener and Close may be called. A panic is not recovered: it ends the process.
 //
 // Events that wait for a callback are bounded in bytes. When the queue is full, the connection that brings more of them
-// waits, which is logged after a second, and Emit returns ErrQueueFull for events that the node itself listens to.
+// waits, which is logged after a second, and Emit returns ErrQueueFull for events that the node itself listens to. What a
+// hub gets from other hubs waits for nothing: the hub's own listeners then miss it, see Stats.Missed, and its peers do not.
 //
 // After the off of a listener has returned, its callback is not running and is not called again, unless off was called
 // in that very callback. After Close has returned the same holds for all of them.

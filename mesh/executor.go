@@ -91,6 +91,15 @@ func (x *executor) push(t task) bool {
 	return true
 }
 
+// offer queues a task if there is room. It does not wait.
+func (x *executor) offer(t task) error {
+	err := x.reserve(t.size)
+	if err == nil {
+		x.commit(t)
+	}
+	return err
+}
+
 // reserve takes room for a task, which commit then queues, or cancel gives back. It does not wait.
 func (x *executor) reserve(size int) error {
 	x.mu.Lock()

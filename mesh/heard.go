@@ -48,11 +48,13 @@ func (c *client) deliver(conn *conn, k kept) {
 		}
 	}
 	if k.notice {
-		c.node.notice(k.Name, k.Payload)
+		if t, ok := c.node.noticeOf(k.Name, k.Payload); ok {
+			c.node.executor.push(t)
+		}
 		return
 	}
 	c.node.counters.received.Add(1)
-	c.node.hear(k.Event, false)
+	c.node.hear(k.Event)
 }
 
 // maxHeard bounds the events of the old hub that are remembered.

@@ -234,35 +234,45 @@ func (n *Node) send(t task, rid string) error {
 // packetOverhead is what a packet has beyond payload and name: field names, the sender's ID, a frame.
 const packetOverhead = 256
 
-// hear hands an event that came from elsewhere to this node's listeners. While their queue is full it waits. A payload is
-// borrowed if its memory is used again when hear returns.
-func (n *Node) hear(e Event, borrowed bool) {
-	n.hand(&e, n.emitter.hearers(e.Name), borrowed)
+// hear hands an event that a hub has sent to this client's listeners. While their queue is full it waits.
+func (n *Node) hear(e Event) {
+	if t, ok := n.taskOf(&e, n.emitter.hearers(e.Name)); ok {
+		n.executor.push(t)
+	}
 }
 
-// hearRow is hear, for events that have come together.
-func (n *Node) hearRow(events []routed, borrowed bool) {
+// hearRow hands events that have come together to this hub's own listeners. From a peer, it waits while their queue is full,
+// and the memory of the payloads is used again when it returns. From another hub, it never waits: with it would wait all that
+// this hub's peers hear from others. It returns how many had no room then.
+func (n *Node) hearRow(events []routed, remote bool) (missed int) {
 	var listeners []*listener
 	for i := range events {
 		if i == 0 || events[i].Name != events[i-1].Name {
 			listeners = n.emitter.hearers(events[i].Name)
 		}
-		n.hand(&events[i].Event, listeners, borrowed)
+		t, ok := n.taskOf(&events[i].Event, listeners)
+		switch {
+		case !ok:
+		case !remote:
+			t.event.Payload = bytes.Clone(t.event.Payload)
+			n.executor.push(t)
+		case errors.Is(n.executor.offer(t), ErrQueueFull):
+			missed++
+		}
 	}
+	return missed
 }
 
-func (n *Node) hand(e *Event, listeners []*listener, borrowed bool) {
+// taskOf returns what an event is for this node's listeners, if there are any. An answer to a request of this node does not
+// go their way.
+func (n *Node) taskOf(e *Event, listeners []*listener) (t task, ok bool) {
 	if e.Name == n.inbox.name {
 		n.inbox.receive(*e)
 	}
 	if len(listeners) == 0 {
-		return
+		return t, false
 	}
-	queued := *e
-	if borrowed {
-		queued.Payload = bytes.Clone(e.Payload)
-	}
-	n.executor.push(task{event: queued, listeners: listeners, size: eventSize(e.Name, e.Payload)})
+	return task{event: *e, listeners: listeners, size: eventSize(e.Name, e.Payload)}, true
 }
 
 // Flush returns nil when the hub has processed all that this node emitted and announced before the call: it has handed

@@ -132,7 +132,8 @@ type Options struct {
 	// Default: 1 MiB.
 	OfflineLimit int
 	// CallbackLimit bounds the events that wait for the node's callbacks, in bytes, and once more those that a client
-	// keeps while it moves to another hub. Default: 4 MiB.
+	// keeps while it moves to another hub. What a peer sends waits while they are so many; what comes from other hubs is
+	// dropped for the hub's own callbacks, see Stats.Missed. Default: 4 MiB.
 	CallbackLimit int
 
 	// Rate bounds what each peer may send to a hub. Default: no bounds.

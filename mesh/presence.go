@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"encoding/json"
+	"errors"
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/protocol"
@@ -37,12 +38,13 @@ func (n *Node) OnPresence(fn func(Presence)) (off func()) {
 	}
 }
 
-// notice hands a join or leave to OnPresence's listeners.
-func (n *Node) notice(event string, info json.RawMessage) {
-	if listeners := *n.emitter.presence.Load(); len(listeners) > 0 {
-		e := Event{Name: event, Payload: info}
-		n.executor.push(task{event: e, listeners: listeners, size: eventSize(event, info)})
+// noticeOf returns what a join or leave is for OnPresence's listeners, if there are any.
+func (n *Node) noticeOf(event string, info json.RawMessage) (t task, ok bool) {
+	listeners := *n.emitter.presence.Load()
+	if len(listeners) == 0 {
+		return t, false
 	}
+	return task{event: Event{Name: event, Payload: info}, listeners: listeners, size: eventSize(event, info)}, true
 }
 
 // maxWatchers bounds the peers that are told who comes and goes.
@@ -84,10 +86,12 @@ func (h *hub) tell(event string, about *peer) {
 	for _, p := range slow {
 		p.overflow()
 	}
-	h.node.notice(event, info)
+	if t, ok := h.node.noticeOf(event, info); ok {
+		h.node.executor.push(t)
+	}
 }
 
-// pass tells those who watch about a node of another hub, or about that hub.
+// pass tells those who watch about a node of another hub, or about that hub. It does not wait for callbacks.
 func (h *hub) pass(event string, info json.RawMessage) {
 	h.roster.mu.Lock()
 	slow := h.roster.notify(event, info, nil)
@@ -95,7 +99,9 @@ func (h *hub) pass(event string, info json.RawMessage) {
 	for _, p := range slow {
 		p.overflow()
 	}
-	h.node.notice(event, info)
+	if t, ok := h.node.noticeOf(event, info); ok && errors.Is(h.node.executor.offer(t), ErrQueueFull) {
+		h.missed(1, event)
+	}
 }
 
 // notify tells peers about another one, or about a node of another hub, and returns those whose queue is full. The caller

@@ -249,7 +249,7 @@ func (p *peer) dispatch(more bool) {
 	if !g.began.IsZero() {
 		p.hub.node.counters.fanOut.add(time.Since(g.began))
 	}
-	p.hub.node.hearRow(g.events, true)
+	p.hub.node.hearRow(g.events, false)
 	p.hub.node.counters.received.Add(uint64(len(g.events))) // when they were dealt with, so that Stats never runs ahead
 	p.hub.node.counters.bytesIn.Add(uint64(g.read))
 	clear(g.events)

@@ -34,6 +34,9 @@ type Stats struct {
 	HubsBytesIn, HubsBytesOut uint64
 	// Apart is true while a hub's backplane cannot reach the others.
 	Apart bool
+	// Missed are events from other hubs, and notes of who came or went there, that a hub's own listeners did not hear since
+	// CallbackQueue was full. Its peers did.
+	Missed uint64
 
 	Undecodable uint64 // events whose payload did not fit a listener of On, the function; counted once a listener
 	Refusals    uint64 // of Authorize, and its timeouts
@@ -55,7 +58,7 @@ type counters struct {
 	undecodable                                  atomic.Uint64
 	refusals, slowPeers, connections             atomic.Uint64
 	hubsIn, hubsOut, hubsDropped                 atomic.Uint64
-	hubsBytesIn, hubsBytesOut                    atomic.Uint64
+	hubsBytesIn, hubsBytesOut, missed            atomic.Uint64
 	peers, muted, hubs                           atomic.Int64
 	fanOut                                       latencies
 }
@@ -83,6 +86,7 @@ func (c *counters) read() Stats {
 		HubsDropped:  c.hubsDropped.Load(),
 		HubsBytesIn:  c.hubsBytesIn.Load(),
 		HubsBytesOut: c.hubsBytesOut.Load(),
+		Missed:       c.missed.Load(),
 		Undecodable:  c.undecodable.Load(),
 		Refusals:     c.refusals.Load(),
 		SlowPeers:    c.slowPeers.Load(),

@@ -67,6 +67,7 @@ var reasons = []struct {
 	{"refused", func(s *mesh.Stats) uint64 { return s.Refused }},
 	{"queue_full", func(s *mesh.Stats) uint64 { return s.Overflowed }},
 	{"backplane", func(s *mesh.Stats) uint64 { return s.HubsDropped }},
+	{"callbacks_full", func(s *mesh.Stats) uint64 { return s.Missed }},
 }
 
 // Every combination is shown from the start, with 0: what appears later has no rate at first.

@@ -141,12 +141,13 @@ func TestDroppedAreShownByReason(t *testing.T) {
 	require.NoError(t, sock.Ping(testContext(t)))
 	got := values(t, register(t, hub))
 	for name, want := range map[string]float64{
-		"mesh_events_dropped_total malformed":    1,
-		"mesh_events_dropped_total reserved":     2,
-		"mesh_events_dropped_total unauthorized": 1,
-		"mesh_events_dropped_total queue_full":   0,
-		"mesh_auth_failures_total":               1,
-		"mesh_bad_tables_total":                  1,
+		"mesh_events_dropped_total malformed":      1,
+		"mesh_events_dropped_total reserved":       2,
+		"mesh_events_dropped_total unauthorized":   1,
+		"mesh_events_dropped_total queue_full":     0,
+		"mesh_events_dropped_total callbacks_full": 0,
+		"mesh_auth_failures_total":                 1,
+		"mesh_bad_tables_total":                    1,
 	} {
 		require.Equal(t, want, got[name], name)
 	}

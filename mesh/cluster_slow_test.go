@@ -1,0 +1,63 @@
+package mesh_test
+
+import (
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/mesh"
+)
+
+// TestAHubsSlowCallbackHoldsUpNobodyElse of those who hear what other hubs send.
+func TestAHubsSlowCallbackHoldsUpNobodyElse(t *testing.T) {
+	const events = 100
+	var logs logBuffer
+	b := new(mesh.LocalBackplane)
+	one := listen(t, mesh.Options{Backplane: b})
+	two := listen(t, mesh.Options{Backplane: b, CallbackLimit: 2000, Logger: logs.logger()})
+	client, far := connect(t, two, mesh.Options{}), connect(t, one, mesh.Options{})
+	released := make(chan struct{})
+	release := sync.OnceFunc(func() { close(released) })
+	t.Cleanup(release)
+	own := make(chan mesh.Event, events)
+	two.On("e", func(e mesh.Event) {
+		<-released
+		own <- e
+	})
+	two.OnPresence(func(mesh.Presence) {})
+	far.Reply("question", func(mesh.Event) (any, error) { return "answer", nil })
+	flush(t, far)
+	heard := listenTo(t, client, "e")
+	flush(t, client)
+	flush(t, two)
+
+	for i := range events {
+		require.NoError(t, one.Emit("e", i))
+	}
+	for i := range events {
+		require.JSONEq(t, strconv.Itoa(i), string(heard.next().Payload), "its clients hear all")
+	}
+	e, err := two.Request(testContext(t), "question", nil)
+	require.NoError(t, err, "answers do not wait")
+	require.Equal(t, `"answer"`, string(e.Payload))
+	missed := two.Stats().Missed
+	require.Positive(t, missed)
+	require.Less(t, missed, uint64(events))
+	late := connect(t, one, mesh.Options{})
+	eventually(t, "who comes at the other hub is missed as well", func() bool { return two.Stats().Missed == missed+1 })
+
+	require.Never(t, func() bool { return two.Stats().Hubs != 1 || one.Stats().Hubs != 1 }, 3500*time.Millisecond, 100*time.Millisecond,
+		"a hub was given up that is there")
+	lines := strings.Count(logs.String(), "callbacks are slow")
+	require.Positive(t, lines)
+	require.Less(t, lines, 10, "they are bundled")
+	require.NoError(t, late.Close())
+	release()
+	for i := range events - int(missed) {
+		require.JSONEq(t, strconv.Itoa(i), string((<-own).Payload), "and itself what there was room for")
+	}
+}
