@@ -53,7 +53,9 @@ type ServerOptions struct {
 	PingInterval time.Duration
 	// PingTimeout is the time after which a peer that missed a heartbeat is given up. Default: 20 s.
 	PingTimeout time.Duration
-	// UpgradeTimeout bounds an upgrade from its first byte to its last. Default: 10 s.
+	// UpgradeTimeout is how long an upgrade may take until the client has its 3probe. Stock clients stop polling then, and
+	// would be stranded if the upgrade was given up: it goes on until they say 5, or the heartbeat ends the session, or they
+	// turn out to poll on when another UpgradeTimeout is over. Default: 10 s.
 	UpgradeTimeout time.Duration
 	// WriteTimeout bounds one write to a connection; a peer that takes longer is given up. Default: 10 s.
 	WriteTimeout time.Duration

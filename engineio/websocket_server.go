@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
-
-	"github.com/bigcompany/mesh/engineio/packet"
 )
 
 // accept answers a WebSocket handshake. It picks the first subprotocol that the client offers, as the reference does.
@@ -139,90 +137,5 @@ func (srv *Server) serveUpgrade(w http.ResponseWriter, r *http.Request, s *Socke
 		return
 	}
 	defer srv.wg.Done()
-	timeout := time.AfterFunc(s.conf.upgradeTimeout, func() { _ = c.conn.Close() })
-	s.upgradeOn(c, timeout.Stop)
-}
-
-// upgradeOn moves a session to c, unless inTime says that it took too long.
-func (s *Socket) upgradeOn(c *stream, inTime func() bool) {
-	err := s.answerProbe(c)
-	if !inTime() || err != nil {
-		s.abandonUpgrade(c, err)
-		return
-	}
-	s.completeUpgrade(c)
-}
-
-func (s *Socket) beginUpgrade(c *stream) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.state != stateOpen || !s.polling || s.upgrading || s.conf.server.opts.NoUpgrade || !s.mayMoveTo(c) {
-		return false
-	}
-	s.conf.server.wg.Add(1) // the session's own goroutine keeps the count above zero
-	s.upgrading, s.probe, s.noops = true, c, 0
-	return true
-}
-
-// answerProbe returns when the client has said 5. Only the probe and 5 may come before the session has moved.
-func (s *Socket) answerProbe(c *stream) error {
-	for {
-		p, err := c.readPacket()
-		switch {
-		case err != nil:
-			return err
-		case p.Type == packet.Ping && string(p.Data) == "probe":
-			if err := c.writePacket(packet.Packet{Type: packet.Pong, Data: p.Data}); err != nil {
-				return err
-			}
-			// Only now may a waiting poll go: a client that gets its end before the answer would poll again.
-			s.mu.Lock()
-			s.probed = true
-			if s.poll != nil {
-				s.poll.release()
-			}
-			s.mu.Unlock()
-		case p.Type == packet.Upgrade:
-			return nil
-		default:
-			return &frameError{reason: ReasonTransportError, err: errProbe}
-		}
-	}
-}
-
-func (s *Socket) abandonUpgrade(c *stream, err error) {
-	s.mu.Lock()
-	s.upgrading, s.probe, s.probed = false, nil, false
-	s.cond.Broadcast()
-	if s.poll != nil {
-		s.poll.release() // it may have a close to tell
-	}
-	s.kick()
-	s.mu.Unlock()
-	c.end(err)
-}
-
-func (s *Socket) completeUpgrade(c *stream) {
-	s.mu.Lock()
-	// What the client posted comes before what it sends here.
-	for (s.posting || s.writing) && s.state != stateClosed {
-		s.cond.Wait()
-	}
-	if s.state == stateClosed {
-		s.mu.Unlock()
-		c.end(nil)
-		return
-	}
-	s.adopt(c)
-	s.upgrading, s.probe, s.probed = false, nil, false
-	if s.poll != nil {
-		s.poll.release()
-	}
-	if s.state == stateClosing {
-		s.expireIn(closeTimeout)
-	}
-	s.poll = nil // answered with a noop by its own goroutine
-	s.kick()
-	s.cond.Broadcast()
-	s.mu.Unlock()
+	s.upgradeOn(c)
 }

@@ -17,8 +17,8 @@ import (
 
 // ServeWebTransport serves the request by which a client opens a WebTransport session: it checks r as ServeHTTP would,
 // answers it if it is refused, has accept answer it otherwise, and opens an Engine.IO session on the stream that accept
-// returns, or moves one there. It returns when that is done or has failed, within UpgradeTimeout, which ends accept's
-// context too. The stream is closed in the end; an error of accept is for accept to answer.
+// returns, or moves one there. It returns when that is done or has failed. Until the stream's first packet it takes UpgradeTimeout at
+// most, which ends accept's context too. The stream is closed in the end; an error of accept is for accept to answer.
 //
 // The request of stock clients has neither query nor cookies, and the stream's first packet says whether a session is to
 // be opened or moved. So AllowRequest is asked behind that, and refuses by closing the stream.
@@ -111,10 +111,10 @@ func (srv *Server) upgradeTo(c *stream, r *http.Request, sid string, inTime func
 	if s == nil {
 		srv.report(r, CodeUnknownSession, codeMessages[CodeUnknownSession], reasonUnknownSID)
 	}
-	if s == nil || s.rev != c.rev || !s.beginUpgrade(c) {
+	if s == nil || s.rev != c.rev || !inTime() || !s.beginUpgrade(c) {
 		c.end(nil)
 		return
 	}
 	defer srv.wg.Done()
-	s.upgradeOn(c, inTime)
+	s.upgradeOn(c)
 }

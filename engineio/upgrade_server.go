@@ -1,0 +1,123 @@
+package engineio
+
+import (
+	"time"
+
+	"github.com/bigcompany/mesh/engineio/packet"
+)
+
+// upgradeOn moves a session to c, unless that takes too long.
+func (s *Socket) upgradeOn(c *stream) {
+	var timeout *time.Timer
+	over, late := false, false // guarded by s.mu, as timeout is
+	giveUp := func() {
+		s.mu.Lock()
+		if !over && s.awaitsUpgrade() {
+			timeout.Reset(s.conf.upgradeTimeout)
+			s.mu.Unlock()
+			return
+		}
+		late = !over
+		s.mu.Unlock()
+		if late {
+			_ = c.conn.Close()
+		}
+	}
+	s.mu.Lock()
+	timeout = time.AfterFunc(s.conf.upgradeTimeout, giveUp)
+	s.mu.Unlock()
+	err := s.answerProbe(c)
+	s.mu.Lock()
+	over = true
+	timeout.Stop()
+	s.mu.Unlock()
+	if err != nil || late {
+		s.abandonUpgrade(c, err)
+		return
+	}
+	s.completeUpgrade(c)
+}
+
+// awaitsUpgrade tells whether the client has no way back: once stock clients have their 3probe they stop polling, and if the
+// probing stream ends before they have said 5 they neither poll nor send nor report anything. They may be slow, or wait
+// for a POST that waits for the reader. The heartbeat ends a session whose client is gone. A client that polls on and on has
+// not stopped. The caller holds s.mu.
+func (s *Socket) awaitsUpgrade() bool {
+	pollsOn := s.poll != nil && s.noops >= promptNoops
+	return s.state == stateOpen && s.probed && !pollsOn
+}
+
+func (s *Socket) beginUpgrade(c *stream) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != stateOpen || !s.polling || s.upgrading || s.conf.server.opts.NoUpgrade || !s.mayMoveTo(c) {
+		return false
+	}
+	s.conf.server.wg.Add(1) // the session's own goroutine keeps the count above zero
+	s.upgrading, s.probe, s.noops = true, c, 0
+	return true
+}
+
+// answerProbe returns when the client has said 5. Only the probe and 5 may come before the session has moved.
+func (s *Socket) answerProbe(c *stream) error {
+	for {
+		p, err := c.readPacket()
+		switch {
+		case err != nil:
+			return err
+		case p.Type == packet.Ping && string(p.Data) == "probe":
+			if err := c.writePacket(packet.Packet{Type: packet.Pong, Data: p.Data}); err != nil {
+				return err
+			}
+			// Only now may a waiting poll go: a client that gets its end before the answer would poll again.
+			s.mu.Lock()
+			s.probed = true
+			if s.poll != nil {
+				s.poll.release()
+			}
+			s.mu.Unlock()
+		case p.Type == packet.Upgrade:
+			return nil
+		default:
+			return &frameError{reason: ReasonTransportError, err: errProbe}
+		}
+	}
+}
+
+func (s *Socket) abandonUpgrade(c *stream, err error) {
+	s.conf.server.opts.Logger.Debug("engineio: an upgrade was given up", "session", s.id, "error", err)
+	s.mu.Lock()
+	s.upgrading, s.probe, s.probed = false, nil, false
+	s.cond.Broadcast()
+	if s.poll != nil {
+		s.poll.release() // it may have a close to tell
+	}
+	s.kick()
+	s.mu.Unlock()
+	c.end(err)
+}
+
+func (s *Socket) completeUpgrade(c *stream) {
+	s.mu.Lock()
+	// What the client posted comes before what it sends here.
+	for (s.posting || s.writing) && s.state != stateClosed {
+		s.cond.Wait()
+	}
+	if s.state == stateClosed {
+		s.mu.Unlock()
+		c.end(nil)
+		return
+	}
+	s.adopt(c)
+	s.upgrading, s.probe, s.probed = false, nil, false
+	if s.poll != nil {
+		s.poll.release()
+	}
+	if s.state == stateClosing {
+		s.expireIn(closeTimeout)
+	}
+	s.poll = nil // answered with a noop by its own goroutine
+	s.kick()
+	s.cond.Broadcast()
+	s.mu.Unlock()
+}
