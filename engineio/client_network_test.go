@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -149,6 +150,46 @@ func TestClientOverTLSAndHTTP2(t *testing.T) {
 	require.Len(t, o.kinds, 2)
 	require.NotZero(t, o.kinds["polling HTTP/2.0"])
 	require.Equal(t, 1, o.kinds["websocket HTTP/1.1"])
+}
+
+// The timeouts of a program's own server are for requests that do not wait: neither a poll nor a POST that waits for the
+// reader is ended by them.
+func TestRequestsOutlastTimeoutsOfTheServer(t *testing.T) {
+	const timeout = 200 * time.Millisecond
+	for _, proto := range []int{1, 2} {
+		t.Run(fmt.Sprint("HTTP/", proto), func(t *testing.T) {
+			large := strings.Repeat("x", 3<<20) // more than fits into the window of an HTTP/2 stream
+			h := HandlerFunc(func(ctx context.Context, s *Socket) {
+				for {
+					m, err := s.Read(ctx)
+					if err != nil {
+						return
+					}
+					time.Sleep(3 * timeout) // so that polls and POSTs wait
+					assert.NoError(t, s.Write(ctx, m))
+				}
+			})
+			srv := NewServer(h, &ServerOptions{MaxPayload: 4 << 20, QueueLimit: 16 << 20, WriteTimeout: timeout})
+			web := httptest.NewUnstartedServer(srv)
+			web.EnableHTTP2 = proto == 2
+			web.Config.ReadTimeout, web.Config.WriteTimeout = timeout, timeout
+			web.StartTLS()
+			defer web.Close()
+			defer func() { require.NoError(t, srv.Close()) }()
+			s, err := Dial(t.Context(), web.URL, &DialOptions{HTTPClient: web.Client(), Transports: []Transport{Polling}})
+			require.NoError(t, err)
+			for _, data := range []string{"one", "two", large} {
+				require.NoError(t, s.Write(t.Context(), Text(data)))
+				require.NoError(t, s.Flush(t.Context()), "a POST of its own")
+			}
+			for _, want := range []string{"one", "two", large} {
+				m, err := s.Read(t.Context())
+				require.NoError(t, err)
+				require.Equal(t, want, string(m.Data))
+			}
+			require.NoError(t, s.Close())
+		})
+	}
 }
 
 func TestClientThroughAnHTTPProxy(t *testing.T) {

@@ -65,6 +65,8 @@ func (srv *Server) openPolling(w http.ResponseWriter, r *http.Request, q url.Val
 
 // servePoll answers a GET with what is queued, waiting until there is something.
 func (s *Socket) servePoll(w http.ResponseWriter, r *http.Request) {
+	// The server's own WriteTimeout would end an HTTP/2 stream while it waits. answer sets a deadline.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	s.mu.Lock()
 	switch {
 	case s.state == stateClosed:
@@ -128,6 +130,8 @@ func (s *Socket) takeForPoll(ctx context.Context, p *poll) (out []*outgoing, pac
 	waited, paced := false, false
 	for {
 		switch {
+		case ctx.Err() != nil:
+			return nil, nil, false
 		case s.state == stateClosed:
 			end := packet.Close
 			if s.closeErr.Reason == ReasonTransportClose {
@@ -255,6 +259,12 @@ func (s *Socket) servePost(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.posting = true
+	if len(s.inbox) > 0 {
+		// A deadline that passes meanwhile would end an HTTP/2 stream for good. receive sets one for the body.
+		rc := http.NewResponseController(w)
+		_ = rc.SetReadDeadline(time.Time{})
+		_ = rc.SetWriteDeadline(time.Time{})
+	}
 	// The reader sets the pace: one payload waits for it, the next one waits in the connection.
 	for len(s.inbox) > 0 && s.state == stateOpen {
 		s.cond.Wait()
@@ -385,7 +395,7 @@ func (s *Socket) parsePayload(body []byte, isBinary bool) ([]packet.Packet, erro
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.twice = s.twice || showTwice(packets)
+	s.twice = s.twice || s.base64 && showTwice(packets) // others post such text in the binary form
 	if s.twice {
 		foldTwice(packets)
 	}

@@ -109,6 +109,9 @@ func TestTryWriteTakesAllOrNone(t *testing.T) {
 		require.ErrorIs(t, s.TryWrite(Text("4"), Text("\x1e")), ErrSeparator)
 		require.NoError(t, s.TryWrite(Text("4"), Text("5")))
 		require.Equal(t, "200 41\x1e42\x1e43\x1e44\x1e45", v.poll().brief())
+		s.Abort(nil)
+		var ended *CloseError
+		require.ErrorAs(t, s.TryWrite(m, m, m, m, m, m, m, m, m, m, m), &ended, "there never will be room")
 	})
 }
 

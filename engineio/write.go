@@ -37,7 +37,8 @@ func (s *Socket) Write(ctx context.Context, m Message) error {
 }
 
 // TryWrite sends messages, in their order, for those who must not wait: it returns ErrQueueFull if there is no room for all
-// of them, and then sends none. It never blocks on the peer. Several messages in one call cost little more than one.
+// of them, and then sends none; several that are larger than QueueLimit together never fit. It never blocks on the peer. Several
+// messages in one call cost little more than one.
 func (s *Socket) TryWrite(messages ...Message) error {
 	size := 0
 	for i := range messages {
@@ -51,7 +52,7 @@ func (s *Socket) TryWrite(messages ...Message) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state == stateOpen && !s.fits(size) || len(messages) > 1 && s.queued+size > s.conf.queueLimit {
+	if s.state == stateOpen && (!s.fits(size) || len(messages) > 1 && s.queued+size > s.conf.queueLimit) {
 		return ErrQueueFull
 	}
 	return s.push(messages...)
