@@ -9,12 +9,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// openAs asks a hub for a session, as a page of an origin, and returns the status.
-func openAs(t *testing.T, url, origin string) (status int) {
+// openAs asks a hub for a session, as a page of an origin that knows the hub as host, and returns the status.
+func openAs(t *testing.T, url, origin, host string) (status int) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"?EIO=4&transport=polling", nil)
 	require.NoError(t, err)
 	req.Header.Set("Origin", origin)
+	req.Host = host
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(req)
 	require.NoError(t, err)
@@ -25,10 +26,12 @@ func openAs(t *testing.T, url, origin string) (status int) {
 func TestAllowedOriginsAreAdmittedAndOthersToldOf(t *testing.T) {
 	p := spawn(t, nil, "listen", "--addr", anyPort, "--allow-origin", "null", "--allow-origin", "https://app.example.com")
 	url := p.is().url
-	require.Equal(t, http.StatusOK, openAs(t, url, "null"))
-	require.Equal(t, http.StatusOK, openAs(t, url, "https://app.example.com"))
-	require.Equal(t, http.StatusForbidden, openAs(t, url, "https://example.com"))
+	require.Equal(t, http.StatusOK, openAs(t, url, "null", "localhost"))
+	require.Equal(t, http.StatusOK, openAs(t, url, "https://app.example.com", "localhost"))
+	require.Equal(t, http.StatusForbidden, openAs(t, url, "https://example.com", "localhost"))
 	p.says("option=--allow-origin origin=https://example.com")
+	require.Equal(t, http.StatusForbidden, openAs(t, url, "http://site.example", "site.example"))
+	p.says("under another name; --allow-origin admits it", "origin=http://site.example")
 	p.interrupt(os.Interrupt)
 }
 
