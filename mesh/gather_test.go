@@ -190,3 +190,17 @@ func neverPolls(t *testing.T, hub *mesh.Node, packets ...string) {
 	}
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 }
+
+// TestWhatStandsBeforeNonsenseIsHeard although both came at once, and the session ends with the latter.
+func TestWhatStandsBeforeNonsenseIsHeard(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	heard := listenTo(t, connect(t, hub, mesh.Options{}), "e")
+	conn := bareWebSocket(t, hub.Addr(), table())
+	var row bytes.Buffer
+	require.NoError(t, writeFrame(&row, `4{"event":"e","payload":1}`))
+	require.NoError(t, writeFrame(&row, "4\xff")) // no UTF-8
+	_, err := row.WriteTo(conn)
+	require.NoError(t, err)
+	require.Equal(t, "1", string(heard.next().Payload))
+	eventually(t, "the session has ended", func() bool { return hub.Stats().Peers == 1 })
+}

@@ -150,6 +150,7 @@ func (h *hub) ServeSocket(ctx context.Context, s *engineio.Socket) {
 	for {
 		m, err := s.ReadInto(ctx, p.room())
 		if err != nil {
+			p.dispatch(false) // Ready may have promised more than came
 			p.left(err)
 			return
 		}
