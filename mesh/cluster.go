@@ -18,7 +18,7 @@ import (
 type cluster struct {
 	hub    *hub
 	member BackplaneMember // fixed once the hub has joined
-	met    atomic.Bool     // there was another hub, ever: before, nothing needs to be published
+	met    atomic.Bool     // there was another hub, ever
 
 	own       sync.Mutex
 	interests []string // of this hub's own listeners, sorted; guarded by own
@@ -238,6 +238,9 @@ func (c *cluster) receiveEvents(from string, frame []byte) {
 	count.hubsBytesIn.Add(uint64(len(frame)))
 }
 
+// alone tells whether there is nobody to publish to: no other hub was there, ever, and one that is would be in reach.
+func (c *cluster) alone() bool { return !c.met.Load() && c.member.Err() == nil }
+
 // ruleMissed is what bundles the lines of the log about what came from other hubs while the queue for callbacks was full.
 const ruleMissed Rule = "missed"
 
@@ -252,7 +255,7 @@ func (h *hub) missed(n int, event string) {
 
 // publish sends events of one name and emitter to the other hubs that want them.
 func (c *cluster) publish(events []routed, from source) {
-	if !c.met.Load() {
+	if c.alone() {
 		if from.unheard != nil {
 			from.unheard()
 		}
@@ -264,6 +267,9 @@ func (c *cluster) publish(events []routed, from source) {
 		size := len(frame)
 		if err := c.member.Publish(events[0].Name, frame, from.unheard); err != nil {
 			count.hubsDropped.Add(uint64(n))
+			if from.unsent != nil {
+				from.unsent(err)
+			}
 			if times := c.hub.refusals.note(ruleUnshared); times > 0 {
 				c.hub.node.opts.Logger.Error("mesh: events were not sent to other hubs", "event", events[0].Name, "error", err, "times", times)
 			}

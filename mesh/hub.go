@@ -174,6 +174,7 @@ func (h *hub) emit(event string, payload json.RawMessage, rid string) error {
 			return ErrNoListener
 		}
 		from.unheard = func() { h.node.inbox.fail(rid, ErrNoListener) }
+		from.unsent = func(err error) { h.node.inbox.fail(rid, err) }
 	}
 	h.route([]routed{{Event{Name: event, Payload: payload, From: h.node.id}, h.node.numbered.Add(1)}}, from)
 	return nil

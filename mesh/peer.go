@@ -197,7 +197,7 @@ func (p *peer) takeEvent(packet *protocol.Packet, size int) {
 		p.refuseEvent(RuleMayNotEmit, packet.Event)
 	default:
 		e := routed{Event{Name: packet.Event, Payload: packet.Payload, From: p.id}, p.numberOf(packet.N)}
-		if packet.RID != "" && p.hub.cluster != nil && p.hub.cluster.met.Load() && !p.hub.heard(packet.Event, p) {
+		if packet.RID != "" && p.hub.cluster != nil && !p.hub.cluster.alone() && !p.hub.heard(packet.Event, p) {
 			p.request(e, packet.RID)
 			return
 		}

@@ -34,6 +34,8 @@ type source struct {
 	hub    string // that one's ID
 	// unheard, unless nil, is called if it becomes known that nobody at another hub listens.
 	unheard func()
+	// unsent, unless nil, is called if they cannot be sent to other hubs.
+	unsent func(error)
 }
 
 // route sends events to every peer that wants them, except the one that they come from, and to the other hubs. However
