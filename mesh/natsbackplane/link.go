@@ -47,7 +47,8 @@ type link struct {
 	mu       sync.Mutex
 	status   nats.Status
 	ever     bool          // it was connected once
-	again    time.Time     // when it was connected last, if that was not the first time
+	late     bool          // it was not when the hub joined
+	again    time.Time     // when it was connected last, if it was not connected before
 	up       chan struct{} // closed while nothing has to wait for a connection
 	answered time.Time
 	refusal  error // what NATS did not permit, since it is connected
@@ -71,40 +72,52 @@ func (l *link) init(b *Backplane) {
 func (l *link) begin(s nats.Status) {
 	l.note(s)
 	if s != nats.CONNECTED {
+		l.late = true
 		l.backplane.opts.Logger.Warn("mesh: no connection to NATS: other hubs cannot be reached", "status", s.String())
 	}
 }
 
-// note notes another status of the connection.
+// note notes another status of the connection. A log may ask for what the lock guards, so that it is written without it.
 func (l *link) note(s nats.Status) {
+	was := l.set(s)
+	log := l.backplane.opts.Logger
+	switch {
+	case s == was:
+	case s == nats.CONNECTED:
+		log.Info("mesh: connected to NATS")
+	case was == nats.CONNECTED:
+		log.Warn("mesh: no connection to NATS: other hubs cannot be reached", "status", s.String())
+	case s == nats.CLOSED:
+		log.Error("mesh: the connection to NATS is closed: other hubs cannot be reached")
+	}
+}
+
+// set sets the status and returns the one before.
+func (l *link) set(s nats.Status) (was nats.Status) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	was := l.status
-	l.status = s
+	was, l.status = l.status, s
 	ready := s != nats.RECONNECTING && s != nats.DISCONNECTED && s != nats.CONNECTING // or it never will be
 	if isUp := isClosed(l.up); ready && !isUp {
 		close(l.up)
 	} else if !ready && isUp {
 		l.up = make(chan struct{})
 	}
-	log, count := l.backplane.opts.Logger, &l.backplane.counters
+	count := &l.backplane.counters
 	switch {
 	case s == nats.CONNECTED:
 		l.answered, l.refusal = time.Now(), nil
-		if l.ever && was != nats.CONNECTED {
-			count.reconns.Add(1)
+		if was != nats.CONNECTED && (l.ever || l.late) {
 			l.again = l.answered
 		}
-		l.ever = true
-		if was != nats.CONNECTED {
-			log.Info("mesh: connected to NATS")
+		if was != nats.CONNECTED && l.ever {
+			count.reconns.Add(1)
 		}
+		l.ever = true
 	case was == nats.CONNECTED:
 		count.disconnects.Add(1)
-		log.Warn("mesh: no connection to NATS: other hubs cannot be reached", "status", s.String())
-	case s == nats.CLOSED && was != nats.CLOSED:
-		log.Error("mesh: the connection to NATS is closed: other hubs cannot be reached")
 	}
+	return was
 }
 
 func isClosed(ch chan struct{}) bool {
@@ -238,13 +251,20 @@ func (m *member) ask() {
 	m.link.maxPayload.Store(m.conn.MaxPayload())
 	err := m.conn.LastError()
 	m.slow = m.slow || errors.Is(err, nats.ErrSlowConsumer)
-	m.link.mu.Lock()
-	defer m.link.mu.Unlock()
-	m.link.answered = time.Now()
-	if m.link.refusal == nil && m.refuses(err) {
-		m.link.refusal = fmt.Errorf("natsbackplane: %w", err)
+	if m.link.answer(m.refuses(err), err) {
 		m.backplane.opts.Logger.Error("mesh: NATS does not permit what this hub needs", "error", err)
 	}
+}
+
+// answer notes that NATS has answered, and what it refuses. It tells whether that is new.
+func (l *link) answer(refused bool, err error) (first bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.answered = time.Now()
+	if first = refused && l.refusal == nil; first {
+		l.refusal = fmt.Errorf("natsbackplane: %w", err)
+	}
+	return first
 }
 
 // refuses tells whether an error of the connection is about the hub's subjects.

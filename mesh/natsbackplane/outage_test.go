@@ -1,12 +1,16 @@
 package natsbackplane_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -372,4 +376,90 @@ func TestSettingsCanBeOverridden(t *testing.T) {
 	require.Equal(t, 3, nc.Opts.MaxReconnect)
 	nc = connect(t, s)
 	require.Equal(t, -1, nc.Opts.MaxReconnect)
+}
+
+// TestHubsWhoseNATSIsAwayAtTheStart keep what they emit, as they do later.
+func TestHubsWhoseNATSIsAwayAtTheStart(t *testing.T) {
+	s := startServer(t, &server.Options{})
+	p, address := port(s), s.ClientURL()
+	stopServer(s)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	open := func() bool { return true }
+	var first atomic.Int64 // when the one who emits was connected
+	var hubs []*mesh.Node
+	for _, mayDial := range []func() bool{open, func() bool { return first.Load() > 0 && time.Now().UnixMilli() > first.Load()+200 }} {
+		nc := connectTo(t, address, nats.RetryOnFailedConnect(true), nats.ReconnectWait(50*time.Millisecond), nats.ReconnectJitter(0, 0),
+			nats.SetCustomDialer(hesitant{mayDial}),
+			nats.ConnectHandler(func(*nats.Conn) { first.CompareAndSwap(0, time.Now().UnixMilli()) }))
+		hub, err := mesh.Listen(ctx, &mesh.Options{Addr: "localhost:0", Backplane: natsbackplane.New(nc, nil)})
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, hub.Close()) })
+		hubs = append(hubs, hub)
+	}
+	heard := make(chan mesh.Event, 1)
+	hubs[1].On("e", func(e mesh.Event) { heard <- e })
+	hubs[1].Reply("q", func(mesh.Event) (any, error) { return 1, nil })
+	require.Error(t, hubs[0].Ready())
+	require.NoError(t, hubs[0].Emit("e", 1))
+	require.EqualValues(t, 1, hubs[0].Stats().HubsOut)
+	answer := make(chan error, 1)
+	go func() {
+		_, err := hubs[0].Request(ctx, "q", nil)
+		answer <- err
+	}()
+	eventually(t, func() bool { return hubs[0].Stats().HubsOut == 2 })
+
+	s = startServer(t, &server.Options{Port: p})
+	defer stopServer(s)
+	eventually(t, func() bool { return hubs[0].Stats().Hubs == 1 && hubs[1].Stats().Hubs == 1 })
+	select {
+	case <-heard:
+	case <-ctx.Done():
+		require.Fail(t, "the event was lost")
+	}
+	require.NoError(t, <-answer)
+}
+
+// hesitant dials when it may.
+type hesitant struct{ may func() bool }
+
+func (h hesitant) Dial(network, address string) (net.Conn, error) {
+	if !h.may() {
+		return nil, errors.New("not yet")
+	}
+	return net.DialTimeout(network, address, time.Second)
+}
+
+// TestALogMayAskForWhatItIsTold about.
+func TestALogMayAskForWhatItIsTold(t *testing.T) {
+	s := startServer(t, &server.Options{})
+	p := port(s)
+	var ask atomic.Pointer[mesh.BackplaneMember]
+	var log journal
+	b := natsbackplane.New(connect(t, s), &natsbackplane.Options{Logger: slog.New(asking{slog.NewTextHandler(&log, nil), func() {
+		if m := ask.Load(); m != nil {
+			_ = (*m).Err()
+		}
+	}})})
+	m, err := b.Join(newID(), func(string, []byte) {})
+	require.NoError(t, err)
+	defer m.Close()
+	ask.Store(&m)
+	stopServer(s)
+	eventually(t, func() bool { return strings.Contains(log.String(), "no connection to NATS") })
+	s = startServer(t, &server.Options{Port: p})
+	defer stopServer(s)
+	eventually(t, func() bool { return strings.Count(log.String(), "mesh: connected to NATS") == 2 && m.Err() == nil })
+}
+
+// asking is a log that asks for something.
+type asking struct {
+	slog.Handler
+	ask func()
+}
+
+func (a asking) Handle(ctx context.Context, r slog.Record) error {
+	a.ask()
+	return a.Handler.Handle(ctx, r)
 }
