@@ -18,6 +18,9 @@ type Presence struct {
 // before the hub noticed joins twice. It is not called with those that are there already: call Nodes after OnPresence,
 // and nobody is missed. A client hears nothing while it has no hub, see OnState, and nothing at all from a Node hub, or
 // from a hub that is watched by 256 others. See On for off. It panics if fn is nil.
+//
+// Of several hubs, one that is lost leaves, and with it all nodes whose NodeInfo.Hub is its ID, for which fn is not called.
+// Nor is it when that hub is back: it joins, and may have nodes already. Call Nodes again when a node joins whose Role is Hub.
 func (n *Node) OnPresence(fn func(Presence)) (off func()) {
 	if fn == nil {
 		panic("mesh: nil callback")

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,7 +39,8 @@ each of them is; the hub that was asked comes first.
 
 With --watch it goes on, and prints each node that comes (+) or goes (-), until it
 is interrupted; with --json each line is then {"joined":true,"node":{…}}. A hub that
-goes takes its clients with it, which have no lines of their own.
+goes takes its clients with it, which have no lines of their own; those that a hub
+brings when it is back have.
 
 A Node.js hub cannot tell about its mesh.`,
 		Example: `  mesh nodes
@@ -100,17 +102,64 @@ func watchNodes(ctx context.Context, n *mesh.Node, out *nodePrinter, logs *logFl
 	if err == nil {
 		err = out.first(all)
 	}
+	there := make(present)
+	for _, i := range all {
+		there.note(mesh.Presence{Joined: true, Node: i})
+	}
 	for err == nil {
 		select {
 		case p := <-changes:
-			if p.Node.ID != n.ID() {
-				err = out.change(p)
+			if p.Node.ID == n.ID() {
+				continue
+			}
+			there.note(p)
+			err = out.change(p)
+			if err == nil && p.Joined && p.Node.Role == mesh.Hub {
+				err = there.catchUp(ctx, n, out, logs)
 			}
 		case <-ctx.Done():
 			return nil
 		}
 	}
 	return err
+}
+
+// present are the nodes that there are, and at which hub each of them is.
+type present map[string]string
+
+func (t present) note(p mesh.Presence) {
+	id, hub := p.Node.ID, p.Node.Hub
+	switch {
+	case p.Joined:
+		t[id] = hub
+	case p.Node.Role == mesh.Hub: // and all that is there
+		delete(t, id)
+		maps.DeleteFunc(t, func(_, at string) bool { return at == id })
+	case t[id] == hub: // it is not at another hub by now
+		delete(t, id)
+	}
+}
+
+// catchUp prints the nodes that came with a hub: one that was lost, and is back, has those that it had.
+func (t present) catchUp(ctx context.Context, n *mesh.Node, out *nodePrinter, logs *logFlags) error {
+	all, err := others(ctx, n)
+	if err != nil {
+		if ctx.Err() == nil {
+			logs.notice(fmt.Sprintf("which nodes came with the hub is not known: %v", reason(err)), "error", err.Error())
+		}
+		return nil
+	}
+	for _, i := range all {
+		if _, is := t[i.ID]; is {
+			continue
+		}
+		p := mesh.Presence{Joined: true, Node: i}
+		t.note(p)
+		if err := out.change(p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // nodePrinter prints nodes, as a table or as JSON.
