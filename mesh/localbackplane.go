@@ -9,7 +9,8 @@ import (
 	"sync"
 )
 
-// LocalBackplane joins hubs of one process: for tests, and for servers that have several. The zero value is ready.
+// LocalBackplane joins hubs of one process: for tests, and for servers that have several. The zero value is ready. At most
+// 64 MiB wait for each hub: what one of them has no room for none gets, and Publish returns ErrBackplaneFull.
 type LocalBackplane struct {
 	mu       sync.Mutex
 	interest index[*localMember]

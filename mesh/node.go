@@ -189,6 +189,9 @@ func (n *Node) end(cause error) {
 // or, while it has none, to the queue that goes out after the next handshake. Otherwise the event reaches nobody:
 // ErrQueueFull if a queue of this node is full, ErrTooLarge, ErrClosed, an error of package protocol for a name that may
 // not be emitted, or one of encoding/json.
+//
+// At one of several hubs that holds for the hub's own peers. What the backplane does not take for the other hubs is logged,
+// and counted in Stats.HubsDropped: with ErrBackplaneFull, or with ErrTooLarge if it carries less than Options.MaxMessage.
 func (n *Node) Emit(event string, payload any) error {
 	if !protocol.Relayed(event) {
 		return fmt.Errorf("mesh: %w", protocol.CheckEmit(event))
@@ -277,12 +280,12 @@ func (n *Node) taskOf(e *Event, listeners []*listener) (t task, ok bool) {
 
 // Flush returns nil when the hub has processed all that this node emitted and announced before the call: it has handed
 // it to the queues of those who listen, and to its backplane if it has other hubs, all of which know by then what this
-// node listens to. That does not mean that they got it, or were allowed to.
+// node listens to, except those that have not answered for 3 s. That does not mean that they got it, or were allowed to.
 //
 // While there is no connection, Flush waits for the next one, until ctx ends; its error is then the cause of that. If
 // the connection broke after events were written to it and before a Flush confirmed them, they may be lost: the next
 // Flush returns ErrUnconfirmed, once, when everything else is processed. At a hub that is alone Flush returns at once, at
-// one of several when the others have dealt with what it emitted, or have been silent for some seconds.
+// one of several when the others have dealt with what it emitted, or have not answered for 3 s.
 //
 // In a callback Flush can only succeed while there is room in the queue for callbacks, which the answer may stand
 // behind.

@@ -121,7 +121,7 @@ type Options struct {
 	Handler http.Handler
 
 	// MaxMessage bounds an event: what a node emits, and what a hub accepts from a peer, in bytes as encoded.
-	// All nodes of a mesh should have the same. Default: 1,000,000.
+	// All nodes of a mesh should have the same, and a Backplane has to carry as much: max_payload of NATS. Default: 1,000,000.
 	MaxMessage int
 	// QueueLimit bounds what waits to be written to one peer, in bytes. A hub closes a peer whose queue is full.
 	// Default: 1 MiB.

@@ -18,7 +18,9 @@ import (
 //
 // The error is a *RemoteError if that is what was answered, and ErrNoListener, at once, if nobody listens to the event: a
 // hub knows, and a client of one of this package is told, also if the hub refuses the event; behind a Node hub the request
-// waits. A listener of any kind counts, also a pattern. When ctx ends, the error wraps its cause. The others are those of Emit.
+// waits. A listener of any kind counts, also a pattern. One whom Options.Permit keeps from hearing the event does not count at
+// the hub of who asks; at another hub it does, and the request waits. When ctx ends, the error wraps its cause. The others
+// are those of Emit, and at one of several hubs, if nobody listens at it, what kept the request from the other hubs.
 //
 // A request is sent at most once. While there is no connection it waits to be sent, as all events do. If the connection
 // breaks later, the request or its answer may be lost with it, or the answer may come when the node is back: Request goes

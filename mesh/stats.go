@@ -27,7 +27,8 @@ type Stats struct {
 	NotPermitted, Withheld, RateLimited, Refused uint64
 
 	// Hubs are the other hubs that a hub knows, with Options.Backplane. HubsIn are the events that came from them, HubsOut
-	// those that were handed to the backplane for them, and HubsDropped the messages that it did not take.
+	// those that were handed to the backplane for them. HubsDropped are those that it did not take, and messages of the
+	// hubs' own that it did not.
 	Hubs                         int
 	HubsIn, HubsOut, HubsDropped uint64
 	// HubsBytesIn and HubsBytesOut are the bytes of those events, as encoded.
