@@ -18,6 +18,7 @@ const pages = new Map()
 const browser = chromium.launch({
   executablePath: process.env.PATH.split(path.delimiter).map(dir => path.join(dir, 'chromium')).find(fs.existsSync),
   chromiumSandbox: false,
+  ignoreDefaultArgs: ['--disable-back-forward-cache'], // pages that are left are kept, as for everybody else
   args: ['--disable-gpu', '--disable-dev-shm-usage', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run',
     '--host-resolver-rules=MAP *.example 127.0.0.1'] // as whoever owns such a name can have it
 })

@@ -73,8 +73,9 @@ func script(frame, path string) string {
 	var b strings.Builder
 	b.WriteString(banner)
 	for line := range strings.Lines(text) {
-		if !strings.HasPrefix(strings.TrimLeft(line, "\t"), "//") {
-			b.WriteString(line)
+		code, _, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " // ")
+		if !strings.HasPrefix(strings.TrimLeft(code, "\t"), "//") {
+			b.WriteString(code + "\n")
 		}
 	}
 	return b.String()

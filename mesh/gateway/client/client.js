@@ -7,7 +7,7 @@ function client () {
 	const queue = []
 	let queued = 0
 	let attempt = 0
-	let options, url, auth, callback, current, hub, timer, stale
+	let options, url, auth, callback, current, hub, timer, stale, away
 
 	const self = {
 		id: '',
@@ -20,16 +20,14 @@ function client () {
 			options = all
 			auth = { user: all.user, password: all.password }
 			callback = fn
+			watch('add')
 			dial()
 			return self
 		},
 
 		close () {
-			clearTimeout(timer)
-			if (current) current.close()
-			current = hub = null
-			attempt = 0
-			report('disconnected')
+			watch('remove')
+			leave()
 		},
 
 		on (name, fn, once) {
@@ -73,6 +71,26 @@ function client () {
 	self.emitter = self // where the original has it
 	report('disconnected')
 	return self
+
+	function watch (how) {
+		if (typeof window === 'object') for (const type of ['pagehide', 'pageshow']) window[how + 'EventListener'](type, turn)
+	}
+
+	// turn: a page that is left may be kept and come back. It does not run meanwhile, but its connection would last.
+	function turn ({ type }) {
+		if (type === 'pageshow') {
+			if (away) dial()
+		} else if (current || self.state.retry !== null) leave(true)
+	}
+
+	function leave (page) {
+		clearTimeout(timer)
+		if (current) current.close(page)
+		current = hub = null
+		attempt = 0
+		away = page
+		report('disconnected')
+	}
 
 	function hear (event) {
 		const parts = event.event.split('::')
@@ -127,6 +145,7 @@ function client () {
 
 	function dial () {
 		let known, refused
+		away = false
 		const s = current = session(url, options, {
 			open ({ sid }) {
 				known = { id: sid }

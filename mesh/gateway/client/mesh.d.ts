@@ -106,7 +106,7 @@ export interface State {
   error: Error | null
   /** How many attempts in a row have failed, or made a connection that did not last 5 s. */
   attempt: number
-  /** Milliseconds until the next attempt; null: there will be none. */
+  /** Milliseconds until the next attempt; null: there will be none, unless the page was left and returns. */
   retry: number | null
 }
 

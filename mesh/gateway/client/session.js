@@ -25,9 +25,9 @@ function session (url, { transports, token }, owner) {
 		send,
 		flush,
 		end,
-		close () { // when what waits has left
+		close (page) { // when what waits has left, or at once if it is the page that is left
 			leaving = true
-			if (hello) flush()
+			if (hello && (socket || !page)) flush()
 			else end()
 		}
 	}
@@ -158,6 +158,8 @@ function session (url, { transports, token }, owner) {
 		if (ended) return
 		ended = true
 		clearTimeout(timer)
+		// There may be no poll whose end tells the hub.
+		if (leaving && hello && !socket) fetch(at('polling'), { method: 'POST', body: '1:1', keepalive: true }).catch(() => {})
 		abort.abort()
 		for (const s of [probe, socket]) if (s) s.onclose = s.close()
 		if (!leaving) owner.end(error)
