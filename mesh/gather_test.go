@@ -144,6 +144,10 @@ func TestEventsInARowFillAQueueToItsEnd(t *testing.T) {
 	sent := func(send func(t *testing.T, conn net.Conn, packets []string)) uint64 {
 		hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", QueueLimit: limit})
 		neverPolls(t, hub, table("mesh::e"))
+		eventually(t, "the table is known", func() bool { // a POST is answered when it is there, not when it was read
+			nodes, err := hub.Nodes(testContext(t))
+			return assert.NoError(t, err) && slices.ContainsFunc(nodes, func(n mesh.NodeInfo) bool { return slices.Contains(n.Interests, "e") })
+		})
 		heard := listenTo(t, connect(t, hub, mesh.Options{}), "last")
 		packets := slices.Repeat([]string{`{"event":"e","payload":"` + strings.Repeat("x", size) + `"}`}, 15)
 		sender := bareWebSocket(t, hub.Addr(), table())
