@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -217,6 +218,13 @@ func TestAdvisory_CVE_2026_33247_sidsAreNotShown(t *testing.T) {
 	l.say("nonsense")
 	require.Equal(t, "close", l.ending())
 	<-h.of(sid)
+	v := w.open(Revision4)
+	sids = append(sids, v.sid)
+	l = w.line(strings.Replace(v.query, "polling", "websocket", 1))
+	l.say("nonsense")
+	_ = l.ending()
+	require.Eventually(t, func() bool { return strings.Contains(logged.String(), "an upgrade was given up") }, patience, time.Millisecond)
+	v.socket().Abort(nil)
 	s, err := Dial(testContext(t), w.base, &DialOptions{Logger: opts.Logger})
 	require.NoError(t, err)
 	sids = append(sids, s.ID())

@@ -85,7 +85,7 @@ func (s *Socket) answerProbe(c *stream) error {
 }
 
 func (s *Socket) abandonUpgrade(c *stream, err error) {
-	s.conf.server.opts.Logger.Debug("engineio: an upgrade was given up", "session", s.id, "error", err)
+	s.conf.log.Debug("engineio: an upgrade was given up", "error", err)
 	s.mu.Lock()
 	s.upgrading, s.probe, s.probed = false, nil, false
 	s.cond.Broadcast()
