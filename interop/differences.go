@@ -312,9 +312,15 @@ var Differences = []Difference{
 		Reason: "What is not allowed is refused. The reference does not offer it, and allows it.",
 	},
 	{
-		Where: []string{"upgrade: never finished: end", "upgrade, revision *: a close packet is posted: frame"},
+		Where: []string{"upgrade, revision *: a close packet is posted: frame"},
 		Field: "frame", Ours: "closed", Theirs: `close "", closed`,
 		Reason: "The WebSocket of an upgrade that comes to nothing from here ends with its connection: whatever is being written to it " +
 			"is not waited for.",
+	},
+	{
+		Where: []string{"upgrade: never finished: end"},
+		Field: "frame", Ours: "silence", Theirs: `close "", closed`,
+		Reason: "A stock client that has its 3probe has stopped polling, and would neither poll nor send any more if its WebSocket was closed: " +
+			"it is waited for until its heartbeat fails.",
 	},
 }
