@@ -284,6 +284,24 @@ func TestCloseWithAnUpgradeThatNeverEnds(t *testing.T) {
 	})
 }
 
+// It is given up also if the client has stopped polling: the session ends either way.
+func TestCloseWithAClientThatHasStoppedPolling(t *testing.T) {
+	h := newWitness()
+	inSite(t, h, nil, func(t *testing.T, w *site) {
+		v := w.open(Revision4)
+		start := time.Now()
+		l := v.upgrade()
+		l.say("2probe")
+		require.Equal(t, "3probe", l.text())
+		require.NoError(t, v.socket().Close())
+		require.LessOrEqual(t, time.Since(start), DefaultUpgradeTimeout+pollCloseTimeout)
+		_, err := l.frame()
+		require.ErrorIs(t, err, io.EOF)
+		require.NoError(t, l.conn.Close())
+		requireNothingLeft(t, w.srv)
+	})
+}
+
 func TestUpgradeThatNeverEnds(t *testing.T) {
 	for _, far := range []string{"nothing", "101", "2probe", "half a frame"} {
 		t.Run(far, func(t *testing.T) {

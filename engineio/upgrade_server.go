@@ -10,28 +10,27 @@ import (
 func (s *Socket) upgradeOn(c *stream) {
 	var timeout *time.Timer
 	over, late := false, false // guarded by s.mu, as timeout is
-	giveUp := func() {
-		s.mu.Lock()
-		if !over && s.awaitsUpgrade() {
-			timeout.Reset(s.conf.upgradeTimeout)
-			s.mu.Unlock()
-			return
-		}
-		late = !over
-		s.mu.Unlock()
-		if late {
-			_ = c.conn.Close()
-		}
-	}
 	s.mu.Lock()
-	timeout = time.AfterFunc(s.conf.upgradeTimeout, giveUp)
+	timeout = time.AfterFunc(s.conf.upgradeTimeout, func() {
+		s.mu.Lock()
+		switch {
+		case over:
+		case s.awaitsUpgrade():
+			timeout.Reset(s.conf.upgradeTimeout)
+		default:
+			late = true
+			defer func() { _ = c.conn.Close() }() // without the lock: it can take time
+		}
+		s.mu.Unlock()
+	})
 	s.mu.Unlock()
 	err := s.answerProbe(c)
 	s.mu.Lock()
 	over = true
 	timeout.Stop()
+	failed := err != nil || late
 	s.mu.Unlock()
-	if err != nil || late {
+	if failed {
 		s.abandonUpgrade(c, err)
 		return
 	}
