@@ -46,5 +46,9 @@ func find(programs ...string) error {
 	return nil
 }
 
-// required tells whether a missing program is a failure.
-func required() bool { return os.Getenv("INTEROP") == "require" }
+// required reports whether a missing program is a failure.
+func required() bool { return os.Getenv("INTEROP") == "require" || Full() }
+
+// Full reports whether whole tables and the attackers' figures are to run: INTEROP=full in the environment, as .ci/full
+// sets it. A normal run takes one cell of each table. Full implies that a missing program is a failure.
+func Full() bool { return os.Getenv("INTEROP") == "full" }
