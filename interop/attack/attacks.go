@@ -1,0 +1,41 @@
+package main
+
+import "context"
+
+// attack is one way to harm a hub. Each has a file of this folder.
+type attack struct {
+	name  string
+	short string // one line of --help
+
+	// hub are further arguments of `mesh listen`, and env further variables of its environment.
+	hub, env []string
+	// user and password are the bystanders' credentials, if the hub has any.
+	user, password string
+	// large has bystanders emit an event of 40 KB now and then, which a hub reads with the memory for large messages.
+	large bool
+
+	// act attacks t.addr until ctx is done. It calls t.ready once when the attack is in place: from then on the effect is
+	// measured. With t.honest it acts as an honest client with as many connections and bytes.
+	act func(ctx context.Context, t *target) error
+}
+
+// attacks are all attacks, in the order of the table.
+var attacks = []attack{
+	unread,
+}
+
+// target is the argument of an attack.
+type target struct {
+	addr   string // host:port of the hub
+	small  bool   // the figures of a test, not of an attacker
+	honest bool
+	ready  func()
+}
+
+// of returns full, or small if the attack has small figures.
+func (t *target) of(full, small int) int {
+	if t.small {
+		return small
+	}
+	return full
+}
