@@ -90,9 +90,11 @@ type ServerOptions struct {
 	// as in the reference.
 	PerMessageDeflate bool
 
-	// AllowedOrigins are the origins ("https://example.com") whose pages may open sessions, besides those of the
-	// server's own host; "*" admits every page. Default: none. Requests without an Origin header, which come from
-	// programs and not from pages, are not concerned.
+	// AllowedOrigins are the origins whose pages may open sessions, besides those of the server's own host. An entry is
+	// "https://example.com", with a port if the browser's address shows one; "https://*.example.com", which admits every
+	// name that ends in ".example.com"; "null" for pages in files; or "*", which admits every page. CheckOrigin rejects
+	// all other forms. Default: none. Requests without an Origin header, which come from programs and not from pages,
+	// are not concerned.
 	AllowedOrigins []string
 	// TrustForwardedHost lets X-Forwarded-Host, where it is there, say what the server's own host is. It is for servers
 	// behind a proxy that rewrites Host and sets that header itself.
@@ -146,9 +148,6 @@ func (o *ServerOptions) withDefaults() ServerOptions {
 		c.Transports = []Transport{Polling, WebSocket}
 	}
 	c.AllowedOrigins = slices.Clone(c.AllowedOrigins)
-	for i, origin := range c.AllowedOrigins {
-		c.AllowedOrigins[i] = strings.TrimSuffix(origin, "/")
-	}
 	if c.Cookie != nil {
 		c.Cookie = cookieTemplate(*c.Cookie)
 	}

@@ -3,42 +3,37 @@ package engineio
 import (
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
-	"slices"
+	"strconv"
 	"strings"
 )
 
-// originAllowed checks where the page comes from that makes a request. It goes by the Origin header, which browsers send
-// and pages cannot forge, on every transport: CORS headers alone do not keep a foreign page from opening a WebSocket. A
-// script tag, by which JSONP asks, sends none, so that other headers are its witnesses. It returns how to refuse the request, if so.
+// originAllowed reports whether a page of this origin may use the server. It decides by the Origin header, which browsers
+// send and pages cannot forge, on every transport: CORS headers alone do not keep a foreign page from opening a WebSocket.
+// A script tag, which JSONP uses, sends no Origin: other headers show its page. If the answer is no, code and reason say
+// how to refuse the request.
 func (srv *Server) originAllowed(r *http.Request, jsonp bool) (code int, reason string, ok bool) {
 	origin := r.Header.Get("Origin")
 	if origin == "" && jsonp {
 		origin = originOfScript(r)
 	}
-	if origin == "" || srv.allOrigin {
+	if origin == "" || srv.origins.all || programOrigin(origin) {
 		return 0, "", true
 	}
-	host := r.Host
-	forwarded := forwardedHost(r)
+	host, forwarded := r.Host, forwardedHost(r)
 	if srv.opts.TrustForwardedHost && forwarded != "" {
 		host = forwarded
-	}
-	if strings.EqualFold(origin, host) || hostAndPort(origin) {
-		// Not a browser, which sends null or scheme://host: the WebSocket of engine.io-client 1.x in Node.js leaves the
-		// scheme out. It may not equal Host behind a proxy that rewrites that.
-		return 0, "", true
 	}
 	u, err := url.Parse(origin)
 	if err != nil {
 		return CodeBadRequest, "INVALID_ORIGIN: " + origin, false
 	}
-	own := func(host string) bool { return u.Host != "" && strings.EqualFold(u.Host, host) }
-	if own(host) || slices.ContainsFunc(srv.opts.AllowedOrigins, func(o string) bool { return strings.EqualFold(o, origin) }) {
+	if isHost(u, host) || srv.origins.has(origin) {
 		return 0, "", true
 	}
 	option, refused := "AllowedOrigins", &srv.refused.origin
-	if own(forwarded) {
+	if isHost(u, forwarded) {
 		option, refused = "TrustForwardedHost", &srv.refused.proxied // a proxy says that it is our own page
 	}
 	if times := refused.note(); times > 0 {
@@ -48,13 +43,45 @@ func (srv *Server) originAllowed(r *http.Request, jsonp bool) (code int, reason 
 	return CodeForbidden, "FORBIDDEN: origin " + origin, false
 }
 
+// AllowsOrigin reports whether AllowedOrigins admits pages of this origin, in the form of the Origin header.
+func (srv *Server) AllowsOrigin(origin string) bool { return srv.origins.has(origin) }
+
 // cut is what the log shows of a header.
 func cut(s string) string { return s[:min(len(s), 200)] }
 
-// hostAndPort says whether origin is host:port without a scheme.
-func hostAndPort(origin string) bool {
-	_, port, err := net.SplitHostPort(origin)
-	return err == nil && port != "" && strings.Trim(port, "0123456789") == ""
+// programOrigin reports whether s has the form that the WebSocket of engine.io-client 1.x sends in Node.js: the server's
+// host, or host:port, without a scheme. A browser sends a scheme and "://", or null.
+func programOrigin(s string) bool {
+	if s == "null" {
+		return false
+	}
+	host := s
+	if name, port, err := net.SplitHostPort(s); err == nil {
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return false
+		}
+		host = name
+	} else if name, ok := strings.CutPrefix(strings.TrimSuffix(s, "]"), "["); ok {
+		host = name
+	}
+	_, err := netip.ParseAddr(host)
+	return err == nil || isHostName(host)
+}
+
+// isHost reports whether a page of u comes from the host that a request names, in Host or X-Forwarded-Host. Neither of
+// these has a scheme, so that both default ports may stand there: a proxy may end TLS at port 443 and pass on port 80.
+func isHost(u *url.URL, host string) bool {
+	if u.Host == "" || strings.EqualFold(u.Host, host) {
+		return u.Host != ""
+	}
+	host = strings.ToLower(host)
+	for _, port := range defaultPort {
+		if name, ok := strings.CutSuffix(host, port); ok {
+			host = name
+			break
+		}
+	}
+	return originOf(u).host == host
 }
 
 // forwardedHost is the host that the client asked for, as the first of the proxies before this server says.

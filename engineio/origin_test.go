@@ -22,10 +22,15 @@ func TestOrigin(t *testing.T) {
 		host, _, _ := strings.Cut(strings.TrimPrefix(w.base, "http://"), "/")
 		require.Equal(t, 200, ask(w, "http://"+host).status)
 		require.Equal(t, 200, ask(w, "https://app.example", "Host", "app.example").status)
-		require.Equal(t, 200, ask(w, "hub.example:8888").status, "engine.io-client 1.x in Node.js, behind a proxy that rewrites Host")
+		for _, host := range []string{"hub.example:8888", "hub.example", "hub", "127.0.0.1", "[::1]", "[::1]:8888"} {
+			require.Equal(t, 200, ask(w, host).status, "engine.io-client 1.x in Node.js, behind a proxy that rewrites Host")
+			accepted, l := w.shake("EIO=4&transport=websocket", "Origin", host)
+			require.Equal(t, http.StatusSwitchingProtocols, accepted.status, host)
+			require.NoError(t, l.conn.Close())
+		}
 		for _, origin := range []string{
 			"http://evil.example", "null", "file://", "http://" + host + ".evil.example", "http://evil.example/" + host,
-			"http://" + host + "@evil.example", "http://localhost", "evil", "*", "http://", "://",
+			"http://" + host + "@evil.example", "http://localhost", "*", "http://", "://",
 		} {
 			a := ask(w, origin)
 			require.Contains(t, []string{"403 " + forbidden, "400 " + badRequest}, a.brief(), origin)

@@ -32,13 +32,13 @@ func (f HandlerFunc) ServeSocket(ctx context.Context, s *Socket) { f(ctx, s) }
 // Server is an http.Handler that serves Engine.IO sessions. Make one with NewServer; its methods may be called by any
 // number of goroutines.
 type Server struct {
-	handler   Handler
-	opts      ServerOptions
-	conf      *config
-	http      http.Handler // serve, behind CORS if that is on
-	allOrigin bool
-	refused   struct{ jsonp, origin, proxied tally } // requests, by the option that would admit them
-	initial   []*outgoing                            // what follows the open packet: InitialMessage, if there is one
+	handler Handler
+	opts    ServerOptions
+	conf    *config
+	http    http.Handler // serve, behind CORS if that is on
+	origins allowedOrigins
+	refused struct{ jsonp, origin, proxied tally } // requests, by the option that would admit them
+	initial []*outgoing                            // what follows the open packet: InitialMessage, if there is one
 
 	wg       sync.WaitGroup // the goroutines of all sessions
 	mu       sync.Mutex
@@ -48,7 +48,7 @@ type Server struct {
 
 // NewServer returns a server whose sessions are served by h. It copies opts; nil means all defaults. Mount it in an
 // http.Server at opts.Path; it must be closed with Shutdown or Close, because http.Server's own do not know its
-// sessions. It panics if InitialMessage or Cookie is none that can be sent.
+// sessions. It panics if InitialMessage or Cookie is none that can be sent, or if CheckOrigin rejects one of AllowedOrigins.
 func NewServer(h Handler, opts *ServerOptions) *Server {
 	srv := &Server{handler: h, opts: opts.withDefaults(), sessions: make(map[string]*Socket)}
 	o := &srv.opts
@@ -71,14 +71,21 @@ func NewServer(h Handler, opts *ServerOptions) *Server {
 		srv.initial = []*outgoing{mustSend(*o.InitialMessage)}
 	}
 	srv.http = http.HandlerFunc(srv.serve)
+	var err error
+	if srv.origins, err = parseAllowedOrigins(o.AllowedOrigins); err != nil {
+		panic(err)
+	}
 	if len(o.AllowedOrigins) > 0 {
-		srv.allOrigin = slices.Contains(o.AllowedOrigins, "*")
-		srv.http = cors.New(cors.Options{
-			AllowedOrigins:   o.AllowedOrigins,
-			AllowedMethods:   []string{http.MethodGet, http.MethodPost},
-			AllowedHeaders:   []string{"*"},
-			AllowCredentials: !srv.allOrigin,
-		}).Handler(srv.http)
+		c := cors.Options{
+			AllowedMethods: []string{http.MethodGet, http.MethodPost},
+			AllowedHeaders: []string{"*"},
+		}
+		if srv.origins.all {
+			c.AllowedOrigins = []string{"*"}
+		} else {
+			c.AllowOriginFunc, c.AllowCredentials = srv.origins.has, true
+		}
+		srv.http = cors.New(c).Handler(srv.http)
 	}
 	return srv
 }

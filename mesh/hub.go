@@ -93,6 +93,8 @@ func hubOf(n *Node, path string) *hub {
 		BufferLimit:    o.BufferLimit,
 		AllowedOrigins: o.AllowedOrigins,
 		Logger:         o.Logger,
+
+		TrustForwardedHost: o.TrustForwardedHost,
 	})
 	return h
 }

@@ -98,10 +98,15 @@ type Options struct {
 	Transports []engineio.Transport
 	// HTTPClient makes a client's requests; see engineio.DialOptions. Default: one of the node's own.
 	HTTPClient *http.Client
-	// AllowedOrigins are the origins ("https://example.com") whose pages may connect to a hub, besides the hub's
-	// own; "*" admits all. The hub's own listener also wants the origin of its own pages where a proxy on the same machine
-	// is in front of it under a name with a dot: a foreign site could give its name to this machine. Default: none.
+	// AllowedOrigins are the origins whose pages may connect to a hub, besides the hub's own: "https://example.com",
+	// "https://*.example.com" for every name that ends in ".example.com", "null" for pages in files, "*" for all pages.
+	// engineio.CheckOrigin rejects all other forms, and so does the start. The hub's own listener also needs the origin of
+	// its own pages where a proxy on the same machine passes on a Host with a dot: a foreign site could give its name to
+	// this machine. Default: none.
 	AllowedOrigins []string
+	// TrustForwardedHost makes a hub take its own host from X-Forwarded-Host, where a request has this header. It is for
+	// a hub behind a proxy that rewrites Host and sets X-Forwarded-Host itself, as Apache does. Default: the hub uses Host.
+	TrustForwardedHost bool
 
 	// CertFile and KeyFile are the certificate and the key, in PEM, with which a hub's own listener speaks TLS. They are
 	// read anew when they have changed. Addr then means https, also where it has no scheme, for Start's clients too.

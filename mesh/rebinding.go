@@ -4,7 +4,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strings"
 )
 
@@ -14,12 +13,7 @@ import (
 func (h *hub) rebound(r *http.Request) bool {
 	origin := r.Header.Get("Origin") // browsers send it with each POST and WebSocket; without one of them nobody joins a mesh
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
-	if origin == "" || local == nil || !local.IP.IsLoopback() || ofThisMachine(r.Host) {
-		return false
-	}
-	if slices.ContainsFunc(h.node.opts.AllowedOrigins, func(allowed string) bool {
-		return allowed == "*" || strings.EqualFold(strings.TrimSuffix(allowed, "/"), origin)
-	}) {
+	if origin == "" || local == nil || !local.IP.IsLoopback() || ofThisMachine(r.Host) || h.server.AllowsOrigin(origin) {
 		return false
 	}
 	if times := h.rebounds.note(); times > 0 {

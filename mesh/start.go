@@ -10,10 +10,12 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 	"unicode/utf8"
 
+	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -28,6 +30,11 @@ func prepare(opts *Options) (Options, []address, error) {
 	}
 	if err := checkToken(o.Token); err != nil {
 		return o, nil, err
+	}
+	for _, origin := range o.AllowedOrigins {
+		if err := engineio.CheckOrigin(origin); err != nil {
+			return o, nil, fmt.Errorf("mesh: %s", strings.TrimPrefix(err.Error(), "engineio: "))
+		}
 	}
 	if err := o.trust(); err != nil {
 		return o, nil, err

@@ -170,6 +170,7 @@ func renamed(err error) error {
 		"mesh: Addr says http, but there is a CertFile": "--addr says http, but there is a --cert",
 		"mesh: CertFile, KeyFile":                       "--cert, --key",
 		"mesh: CAFile":                                  "--ca",
+		"mesh: AllowedOrigins":                          "--allow-origin",
 		"mesh: Token":                                   "the token",
 	} {
 		if rest, ok := strings.CutPrefix(err.Error(), ours); ok {

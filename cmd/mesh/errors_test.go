@@ -83,7 +83,7 @@ func TestErrorsSayWhatWhereAndWhatToDo(t *testing.T) {
 			want: "--key: open " + empty + "0: no such file or directory"},
 		{name: "no authorities there", args: []string{"emit", "x", "--ca", empty + "0"}, want: "--ca: open " + empty + "0: no such file or directory"},
 		{name: "an origin that is none", args: []string{"listen", "--allow-origin", "example.com"},
-			want: "--allow-origin example.com: an origin is like https://example.com, null for pages in files, or * for all"},
+			want: `--allow-origin: "example.com": an origin is a scheme and a host, such as https://example.com; * admits every page, null those in files`},
 		{name: "a file without authorities", args: []string{"emit", "x", "--ca", empty}, want: "--ca " + empty + ": there is no certificate in it, in PEM"},
 		{name: "TLS on an http address", args: []string{"listen", "--addr", "http://localhost:1", "--cert", empty, "--key", empty},
 			want: "--addr says http, but there is a --cert: leave the scheme out, or say https"},

@@ -78,10 +78,12 @@ func (f *logFlags) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(f.stderr, opts))
 }
 
+var flagNames = strings.NewReplacer("AllowedOrigins", "--allow-origin", "TrustForwardedHost", "--trust-forwarded-host")
+
 // withFlag names the flag where a record names the option of Go that it sets.
 func withFlag(_ []string, a slog.Attr) slog.Attr {
 	if a.Key == "option" || a.Key == slog.MessageKey {
-		a.Value = slog.StringValue(strings.ReplaceAll(a.Value.String(), "AllowedOrigins", "--allow-origin"))
+		a.Value = slog.StringValue(flagNames.Replace(a.Value.String()))
 	}
 	return a
 }

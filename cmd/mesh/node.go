@@ -37,6 +37,7 @@ type nodeFlags struct {
 	// Of the commands that may run a hub.
 	certFile, keyFile string
 	origins           []string
+	forwardedHost     bool
 }
 
 func (f *nodeFlags) register(set *pflag.FlagSet) {
@@ -53,7 +54,8 @@ func (f *nodeFlags) register(set *pflag.FlagSet) {
 func (f *nodeFlags) registerHub(set *pflag.FlagSet) {
 	set.StringVar(&f.certFile, "cert", "", "`FILE` with the certificate of a hub that speaks TLS, in PEM")
 	set.StringVar(&f.keyFile, "key", "", "`FILE` with the key that goes with --cert")
-	set.StringSliceVar(&f.origins, "allow-origin", nil, "admit the pages of `ORIGIN` too, such as https://example.com, or null for those in files; may be repeated")
+	set.StringSliceVar(&f.origins, "allow-origin", nil, "admit the pages of `ORIGIN` too, such as https://example.com, https://*.example.com, or null for those in files; may be repeated")
+	set.BoolVar(&f.forwardedHost, "trust-forwarded-host", false, "take the hub's own host from X-Forwarded-Host, which a proxy in front must set")
 }
 
 // options checks the flags and turns them into what a node of either role needs.
@@ -71,12 +73,7 @@ func (f *nodeFlags) options(logs *logFlags) (*mesh.Options, error) {
 			return nil, err
 		}
 	}
-	o := &mesh.Options{Addr: strings.Join(addrs, ","), Name: f.name, Logger: logs.logger(), CAFile: f.caFile, CertFile: f.certFile, KeyFile: f.keyFile, AllowedOrigins: f.origins}
-	for _, origin := range f.origins {
-		if u, err := url.Parse(origin); origin != "*" && origin != "null" && (err != nil || u.Host == "" || strings.Trim(u.Path, "/")+u.RawQuery+u.Fragment != "" || u.User != nil) {
-			return nil, fmt.Errorf("--allow-origin %s: an origin is like https://example.com, null for pages in files, or * for all", origin)
-		}
-	}
+	o := &mesh.Options{Addr: strings.Join(addrs, ","), Name: f.name, Logger: logs.logger(), CAFile: f.caFile, CertFile: f.certFile, KeyFile: f.keyFile, AllowedOrigins: f.origins, TrustForwardedHost: f.forwardedHost}
 	password, err := secret(o.Logger, "--password-file", f.passwordFile, passwordVariable)
 	if err != nil {
 		return nil, err

@@ -9,13 +9,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// openAs asks a hub for a session, as a page of an origin that knows the hub as host, and returns the status.
-func openAs(t *testing.T, url, origin, host string) (status int) {
+// openAs asks a hub for a session, as a page of an origin that knows the hub as host, through a proxy that says in
+// X-Forwarded-Host what forwarded holds. It returns the status.
+func openAs(t *testing.T, url, origin, host string, forwarded ...string) (status int) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"?EIO=4&transport=polling", nil)
 	require.NoError(t, err)
 	req.Header.Set("Origin", origin)
 	req.Host = host
+	for _, f := range forwarded {
+		req.Header.Add("X-Forwarded-Host", f)
+	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(req)
 	require.NoError(t, err)
@@ -32,6 +36,20 @@ func TestAllowedOriginsAreAdmittedAndOthersToldOf(t *testing.T) {
 	p.says("option=--allow-origin origin=https://example.com")
 	require.Equal(t, http.StatusForbidden, openAs(t, url, "http://site.example", "site.example"))
 	p.says("under another name; --allow-origin admits it", "origin=http://site.example")
+	require.Equal(t, http.StatusForbidden, openAs(t, url, "https://app.example", "hub:8888", "app.example:443"))
+	p.says("option=--trust-forwarded-host origin=https://app.example")
+	p.interrupt(os.Interrupt)
+}
+
+// Apache's "ProxyPass / http://hub:8888/ upgrade=websocket" rewrites Host and sets X-Forwarded-Host.
+func TestTrustForwardedHost(t *testing.T) {
+	p := spawn(t, nil, "listen", "--addr", anyPort, "--trust-forwarded-host", "--allow-origin", "https://*.example.com")
+	url := p.is().url
+	require.Equal(t, http.StatusOK, openAs(t, url, "https://app.example", "hub:8888", "app.example:443"))
+	require.Equal(t, http.StatusForbidden, openAs(t, url, "https://app.example", "hub:8888", "other.example"))
+	// A page of a name that leads to this machine can set the header itself.
+	require.Equal(t, http.StatusForbidden, openAs(t, url, "https://app.example", "app.example", "app.example"))
+	require.Equal(t, http.StatusOK, openAs(t, url, "https://www.example.com", "www.example.com"))
 	p.interrupt(os.Interrupt)
 }
 
