@@ -103,6 +103,18 @@ func (a answer) brief() string {
 	return fmt.Sprintf("%d %s", a.status, a.body)
 }
 
+// packets parses the answer to a poll.
+func (a answer) packets(t *testing.T, rev Revision) []packet.Packet {
+	t.Helper()
+	enc := packet.Text
+	if a.header.Get("Content-Type") == typeBinary {
+		enc = packet.Binary
+	}
+	ps, err := packet.ParsePayload(rev, enc, []byte(a.body))
+	require.NoError(t, err)
+	return ps
+}
+
 // ask makes a request with the given query. Header fields come in pairs.
 func (w *site) ask(method, query string, body io.Reader, header ...string) answer {
 	return w.askFor(context.Background(), method, w.base+"?"+query, body, header...)
@@ -150,8 +162,7 @@ func (w *site) open(rev Revision, extra ...string) *visit {
 	a := w.ask(http.MethodGet, query, nil)
 	require.NoError(w.t, a.err)
 	require.Equal(w.t, http.StatusOK, a.status, a.body)
-	ps, err := packet.ParsePayload(rev, packet.Text, []byte(a.body))
-	require.NoError(w.t, err)
+	ps := a.packets(w.t, rev)
 	require.Equal(w.t, packet.Open, ps[0].Type)
 	var h handshake
 	require.NoError(w.t, json.Unmarshal(ps[0].Data, &h))

@@ -97,9 +97,11 @@ func (c *client) roundTrip(r *http.Request) ([]packet.Packet, error) {
 		enc = packet.Binary
 	}
 	packets, err := packet.ParsePayload(c.opts.Revision, enc, body)
-	if c.opts.Revision == Revision3 && c.opts.Base64 && (c.twice.Load() || showTwice(packets)) {
+	if c.opts.Revision == Revision3 && c.opts.Base64 && (c.twice.Load() || unknownDialect.learn(packets) == twiceDialect) {
 		c.twice.Store(true)
-		foldTwice(packets)
+		for i := range packets {
+			foldTwice(&packets[i])
+		}
 	}
 	return packets, err
 }

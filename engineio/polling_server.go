@@ -224,20 +224,21 @@ func setPollingHeaders(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// payloadEncoding chooses the form of a payload. In revision 3 all parsers agree on ASCII text and on the binary form,
-// and disagree on other text in the text form; so the binary form carries it, unless the client cannot read that.
+// payloadEncoding chooses the form of a payload. All parsers of revision 3 read the binary form alike, and clients up to
+// 1.5 read nothing else in a browser. Later ones read ASCII in the text form too, which the reference uses for it.
 func (s *Socket) payloadEncoding(packets []packet.Packet) packet.Encoding {
+	if s.rev == Revision4 {
+		return packet.Text
+	}
+	s.mu.Lock()
+	twice := s.dialect >= twiceDialect
+	s.mu.Unlock()
 	switch {
-	case s.rev == Revision4:
-		return packet.Text
+	case s.base64 && twice:
+		return packet.TextTwice
 	case s.base64:
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.twice {
-			return packet.TextTwice
-		}
 		return packet.Text
-	case slices.ContainsFunc(packets, needsBinaryForm):
+	case twice || slices.ContainsFunc(packets, needsBinaryForm):
 		return packet.Binary
 	default:
 		return packet.Text
@@ -376,8 +377,8 @@ func (s *Socket) cutPost() {
 	}
 }
 
-// parsePayload parses the body of a POST. A form without a payload has no packets. In the text form of revision 3, where two dialects say the same about
-// themselves, it looks for a witness of the older one.
+// parsePayload parses the body of a POST. A form without a payload has no packets. The text form of revision 3 has two
+// dialects.
 func (s *Socket) parsePayload(body []byte, isBinary bool) ([]packet.Packet, error) {
 	switch {
 	case s.jsonp:
@@ -395,25 +396,13 @@ func (s *Socket) parsePayload(body []byte, isBinary bool) ([]packet.Packet, erro
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.twice = s.twice || s.base64 && showTwice(packets) // others post such text in the binary form
-	if s.twice {
-		foldTwice(packets)
-	}
-	return packets, nil
-}
-
-// showTwice says whether packets hold text that makes sense only when it is decoded twice.
-func showTwice(packets []packet.Packet) bool {
-	return slices.ContainsFunc(packets, func(p packet.Packet) bool { return !p.Binary && packet.WitnessTwice(p.Data) })
-}
-
-// foldTwice decodes text once more.
-func foldTwice(packets []packet.Packet) {
-	for i, p := range packets {
-		if text, ok := packet.FoldTwice(p.Data); ok && !p.Binary {
-			packets[i].Data = text
+	s.dialect = s.dialect.learn(packets)
+	if s.dialect >= twiceDialect {
+		for i := range packets {
+			foldTwice(&packets[i])
 		}
 	}
+	return packets, nil
 }
 
 // deliver hands packets to the reader. It returns why the session must end, if they say so.

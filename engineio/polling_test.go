@@ -8,7 +8,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -327,17 +326,4 @@ func TestPacketsOfOnePayload(t *testing.T) {
 	require.Equal(t, "200 ok", v.post("4x"+strings.Repeat("\x1e4x", packet.MaxPackets-1)).brief())
 	require.Equal(t, "400 ", v.post("4x"+strings.Repeat("\x1e4x", packet.MaxPackets)).brief())
 	require.Equal(t, packet.MaxPackets, <-done)
-}
-
-// What reads like text that is encoded twice is what it says, in a session that would send such text in the binary form.
-func TestTextWithoutBase64IsNotGuessed(t *testing.T) {
-	inSite(t, echo, &ServerOptions{Revisions: []Revision{Revision3}}, func(t *testing.T, w *site) {
-		v := w.open(Revision3)
-		for _, text := range []string{"Ã©", "â\u0082¬", "Ã©"} {
-			require.Equal(t, "200 ok", v.post(fmt.Sprintf("%d:4%s", 1+utf8.RuneCountInString(text), text)).brief())
-			answer := v.poll()
-			require.Equal(t, typeBinary, answer.header.Get("Content-Type"))
-			require.True(t, strings.HasSuffix(answer.body, "4"+text), "%q came back as %q", text, answer.body)
-		}
-	})
 }

@@ -229,7 +229,9 @@ func (srv *Server) open(r *http.Request, q url.Values, rev Revision, transport T
 	}
 	s.jsonp = asksJSONP(transport, q)
 	s.base64 = s.jsonp || q.Get("b64") != ""
-	s.twice = s.base64 && rev == Revision3 && isTimestampOfOldClient(q.Get("t"))
+	if rev == Revision3 {
+		s.dialect = dialectOf(q, transport)
+	}
 	if err := srv.add(s); err != nil {
 		return nil, err
 	}
@@ -379,14 +381,6 @@ func requestRevision(q url.Values) Revision {
 		return Revision4
 	}
 	return Revision3
-}
-
-// isTimestampOfOldClient says whether t was made by a client with parser 1.x ("1395794813200-0"), which encodes text
-// twice.
-func isTimestampOfOldClient(t string) bool {
-	a, b, ok := strings.Cut(t, "-")
-	digits := func(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
-	return ok && digits(a) && digits(b)
 }
 
 // isUpgrade tells whether a request is to become a WebSocket. It is not without Connection, which a proxy that knows no

@@ -57,7 +57,7 @@ type Socket struct {
 	posting bool                     // server: a POST is being received
 	probed  bool                     // server: the probe of the upgrade under way was answered
 	base64  bool                     // the client asked for text only (b64 in the query); fixed
-	twice   bool                     // server: this client's text is in UTF-8 twice (parser 1.x)
+	dialect dialect                  // server: how this client writes text in revision 3
 
 	// Heartbeat.
 	awaitingPong bool
@@ -143,6 +143,7 @@ func (s *Socket) Context() context.Context { return &s.ctx }
 // adopt makes a stream the session's transport. The caller holds s.mu, or is the only one to know s.
 func (s *Socket) adopt(c *stream) {
 	c.owner = s
+	c.twice = s.dialect == oldestDialect
 	s.stream, s.polling = c, false
 }
 

@@ -36,6 +36,7 @@ type stream struct {
 	fragOp  ws.OpCode // the unfinished message's opcode
 	inPlace bool      // the last packet's data stands in the read buffer
 	base64  bool      // the client asked for text frames only (b64 in the query)
+	twice   bool      // the peer has text in UTF-8 twice in frames too (oldestDialect)
 	deflate bool      // both sides may compress messages (deflate.go)
 	packed  bool      // the message that is being read is compressed
 	framing framing
@@ -88,6 +89,9 @@ func (c *stream) readPacket() (packet.Packet, error) {
 	var p packet.Packet
 	if op == ws.OpText {
 		p, err = packet.ParseText(c.rev, body)
+		if c.twice && err == nil {
+			foldTwice(&p)
+		}
 	} else {
 		p, err = packet.ParseBinary(c.rev, body)
 	}
@@ -167,7 +171,7 @@ func (c *stream) readyFrame(o *outgoing) []byte {
 	if c.framing == lengthFrames {
 		return readyLengthFrame(o)
 	}
-	if c.state.ClientSide() || o.header == 0 || c.base64 && o.binary {
+	if c.state.ClientSide() || o.header == 0 || c.base64 && o.binary || c.twice && !o.binary {
 		return nil
 	}
 	_, n := frameShape(c.rev, o.packet())
@@ -223,6 +227,9 @@ func (c *stream) appendOutgoing(b *batch, o *outgoing) {
 
 // appendPacket appends a frame that carries p, compressed if it may be.
 func (c *stream) appendPacket(b *batch, p packet.Packet, asIs bool) {
+	if c.twice && !p.Binary {
+		p.Data = packet.AppendTwice(nil, p.Data)
+	}
 	op, n := frameShape(c.rev, p)
 	asText := c.base64 && p.Binary
 	if asText {

@@ -18,7 +18,7 @@
 //	binary frame      the bytes       04 and the bytes
 //
 // Revision 3 has two dialects of text in its text payloads, [Text] and [TextTwice], and nothing on the wire tells them
-// apart; [WitnessTwice] and [FoldTwice] help a caller who has to find out from what a peer sends.
+// apart; [WitnessTwice], [WitnessOnce] and [FoldTwice] help a caller who has to find out from what a peer sends.
 // A revision other than [Revision3] is taken for [Revision4], which has one payload form: its [Encoding] is ignored.
 //
 // # Encoders

@@ -44,7 +44,7 @@ func appendFramed(dst []byte, enc Encoding, p Packet) []byte {
 	dst = strconv.AppendInt(dst, int64(n), 10)
 	dst = append(dst, ':')
 	if enc == TextTwice && !p.Binary {
-		return appendTwice(append(dst, p.Type.digit()), p.Data)
+		return AppendTwice(append(dst, p.Type.digit()), p.Data)
 	}
 	return AppendText(dst, Revision3, p)
 }

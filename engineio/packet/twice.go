@@ -1,6 +1,10 @@
 package packet
 
-import "unicode/utf8"
+import (
+	"bytes"
+	"strings"
+	"unicode/utf8"
+)
 
 // FoldTwice reads text, decoded as if it were in UTF-8 once, as that of [TextTwice]: its code points are the bytes of
 // the real text. It returns the real text and true if that makes sense: every code point is at most 0xFF, at least one
@@ -13,13 +17,64 @@ func FoldTwice(text []byte) (folded []byte, ok bool) {
 	return appendFolded(make([]byte, 0, size), text), true
 }
 
-// WitnessTwice reports whether text, decoded as if it were in UTF-8 once, proves that its sender writes [TextTwice].
-// It does when FoldTwice accepts it and it makes no sense as it stands, since it contains control characters of U+0080
-// to U+009F. "Ã©" for "é" proves nothing, as somebody may have meant it; the "â\u0082¬" that "€" becomes does.
+// WitnessTwice reports whether text, decoded as if it were in UTF-8 once, shows that its sender writes [TextTwice].
+// It does when FoldTwice accepts it and people do not write such text: it contains control characters of U+0080
+// to U+009F ("â\u0082¬" for "€"), or letters with symbols where real text has none ("ZÃ¼rich" for "Zürich"). "100 Å³"
+// shows nothing, although it folds to "100 ų".
 func WitnessTwice(text []byte) bool {
-	_, c1, bad := scanTwice(text)
-	return bad < 0 && c1
+	size, c1, bad := scanTwice(text)
+	return bad < 0 && size < len(text) && (c1 || !readsAsWritten(text))
 }
+
+// WitnessOnce reports whether text, decoded as if it were in UTF-8 once, shows that its sender writes [Text]: it is not
+// ASCII and does not fold.
+func WitnessOnce(text []byte) bool {
+	_, c1, bad := scanTwice(text)
+	return bad >= 0 && !c1 // parser 1.x writes unpaired surrogates, which do not fold and may contain control characters
+}
+
+// readsAsWritten reports whether text, which folds and has no control characters, may be as its sender meant it. It is
+// when it folds to a single character, which has no context, or when people write its letters before its symbols: at
+// the end of a word ("QUALITÉ\u00a0:", "MÜ®"), not twice in a row, and no capital after a lower-case letter. Â and Ã are
+// excluded: nearly all text with these letters and a symbol is a twice encoded symbol or letter of a western European
+// language.
+func readsAsWritten(text []byte) bool {
+	if isOneCharacter(text) {
+		return true
+	}
+	for i := 0; ; {
+		i += asciiPrefix(text[i:])
+		if i == len(text) {
+			return true
+		}
+		letter, size := utf8.DecodeRune(text[i:])
+		capital := letter <= 'Þ'
+		if letter == 'Â' || letter == 'Ã' || capital && i > 0 && 'a' <= text[i-1] && text[i-1] <= 'z' {
+			return false
+		}
+		for i += size; i < len(text) && text[i] >= utf8.RuneSelf; i += size {
+			var symbol rune
+			if symbol, size = utf8.DecodeRune(text[i:]); !strings.ContainsRune(wordEnds, symbol) {
+				return false
+			}
+		}
+		if i < len(text) && isLetter(text[i]) {
+			return false
+		}
+	}
+}
+
+// isOneCharacter reports whether text folds to one character that is not ASCII.
+func isOneCharacter(text []byte) bool {
+	_, size := utf8.DecodeRune(text)
+	another := func(r rune) bool { return r < utf8.RuneSelf || r >= 'À' } // ASCII, or the first of its bytes
+	return text[0] >= utf8.RuneSelf && !bytes.ContainsFunc(text[size:], another)
+}
+
+// wordEnds are the symbols between U+00A0 and U+00BF that follow a letter in real text.
+const wordEnds = "\u00a0ª«®°±²³´·¹º»"
+
+func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
 
 // scanTwice reads text as TextTwice. It returns the bytes that it folds to, whether it contains C1 control characters,
 // and the offset of the first character that does not fold, or -1. The other results mean nothing then.
@@ -71,8 +126,8 @@ func appendFolded(dst, text []byte) []byte {
 	return dst
 }
 
-// appendTwice appends each byte of text as one code point.
-func appendTwice(dst, text []byte) []byte {
+// AppendTwice appends text in UTF-8 twice: each byte as one code point.
+func AppendTwice(dst, text []byte) []byte {
 	for _, c := range text {
 		if c < utf8.RuneSelf {
 			dst = append(dst, c)
@@ -83,7 +138,7 @@ func appendTwice(dst, text []byte) []byte {
 	return dst
 }
 
-// twiceLen returns the bytes that appendTwice appends.
+// twiceLen returns the bytes that AppendTwice appends.
 func twiceLen(text []byte) int {
 	i := asciiPrefix(text)
 	n := len(text)

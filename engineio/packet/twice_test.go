@@ -17,7 +17,20 @@ func TestTwiceEncodedText(t *testing.T) {
 		ok      bool
 		witness bool
 	}{
-		{"é reads as somebody's Ã©", "Ã©", "é", true, false},
+		{"without a context é reads as somebody's Ã©", "Ã©", "é", true, false},
+		{"é of a word", "cafÃ©", "café", true, true},
+		{"ü in a word", "ZÃ¼rich", "Zürich", true, true},
+		{"à among words", "je vais Ã\u00a0 Paris", "je vais à Paris", true, true},
+		{"ù at the end of a word", "OÃ¹", "Où", true, true},
+		{"the sign of a degree", "20 Â°C", "20 °C", true, true},
+		{"ź before a letter", "Åºle", "źle", true, true},
+		{"ų after a lower-case letter", "vaikÅ³", "vaikų", true, true},
+		{"letters in a row", "x: Ð°Ð±", "x: аб", true, true},
+		{"ż has a symbol that ends no word", "Å¼ x", "ż x", true, true},
+		{"頻 would be a closing quotation mark in French", "le café\u00a0»", "le caf頻", true, false},
+		{"ɠ would be a colon in French", "QUALITÉ\u00a0: 5", "QUALITɠ: 5", true, false},
+		{"ų would be a volume", "100 Å³", "100 ų", true, false},
+		{"ܮ would be a trade mark", "a MÜ®", "a Mܮ", true, false},
 		{"€ leaves a control character", "â\u0082¬", "€", true, true},
 		{"😀 leaves three", "ð\u009f\u0098\u0080", "😀", true, true},
 		{"à leaves a no-break space, which is no control character", "Ã\u00a0", "à", true, false},
