@@ -296,12 +296,12 @@ func TestChunkedBodies(t *testing.T) {
 		j := new(journal)
 		t.Run(kind.String(), func(t *testing.T) {
 			t.Parallel()
-			t.Cleanup(func() { require.Positive(t, j.count("chunked")) })
 			var server serverSide = &ourServer{front: j.watch}
 			if kind.program != "" {
 				Need(t, kind.program)
 				server = behind{t, kind, server}
 			}
+			t.Cleanup(func() { require.Positive(t, j.count("chunked")) })
 			for _, revision := range bothRevisions {
 				t.Run(fmt.Sprintf("revision %d", revision), func(t *testing.T) {
 					c := newOurClient(t, revision)
