@@ -118,6 +118,10 @@ func TestPage(t *testing.T) {
 		"of large hubs": testPageOfLargeHubs, "of hubs that come and go": testPageFollowsNodesFromHubToHub,
 		"of a hub with permissions": testPageSaysWhatItMayNot,
 		"that is left":              testPageIsLeft,
+		"that goes offline":         testPageGoesOffline,
+		"that is frozen":            testPageIsFrozen,
+		"that proves its hub":       testPageProvesItsConnection,
+		"that was hidden":           testPageDrawsAfterItWasHidden,
 		"on a Node hub":             testPageOnANodeHub, "fits": testPageFitsEveryWidth, "by keyboard": testPageByKeyboard,
 		"its JSON and patterns": testPageTellsWhereJSONIsWrong,
 	} {

@@ -31,7 +31,6 @@ func pageFiles(hub string) map[string]file {
 func (f file) servePage(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Security-Policy", policy(r.URL.Query().Get("hub")))
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Referrer-Policy", "no-referrer")
 	f.serve(w, r)

@@ -1,6 +1,6 @@
 // client is a node of a mesh: see mesh.d.ts.
 function client () {
-	const key = crypto.getRandomValues(new Uint32Array(4)).join('-')
+	const key = random()
 	const listeners = new Set()
 	const anys = new Set()
 	const watchers = new Set()
@@ -15,6 +15,8 @@ function client () {
 		connect (o, fn) {
 			const all = Object.assign({ transports: ['polling', 'websocket'] }, o)
 			if (/[^!-~]/.test(all.token || '')) throw fail('no token', 'token')
+			if (typeof WebSocket !== 'function') all.transports = all.transports.filter(t => t === 'polling') // Node.js before 22
+			if (!all.transports.length) throw fail('there is no WebSocket here: use polling')
 			url = locate(all)
 			self.close()
 			options = all
@@ -73,14 +75,31 @@ function client () {
 	return self
 
 	function watch (how) {
-		if (typeof window === 'object') for (const type of ['pagehide', 'pageshow']) window[how + 'EventListener'](type, turn)
+		for (const type of ['offline', 'online', 'pagehide', 'pageshow']) listen(events, type)
+		for (const type of ['freeze', 'resume', 'visibilitychange']) listen(events.document || {}, type)
+		function listen (target, type) {
+			if (target[how + 'EventListener']) target[how + 'EventListener'](type, turn)
+		}
 	}
 
-	// turn: a page that is left may be kept and come back. It does not run meanwhile, but its connection would last.
+	// turn: a page that is left or frozen may come back. It does not run meanwhile, but its connection would last. A page
+	// whose network or visibility is back does not wait for a timer, which may have stood still: it proves its connection.
 	function turn ({ type }) {
-		if (type === 'pageshow') {
-			if (away) dial()
-		} else if (current || self.state.retry !== null) leave(true)
+		const waits = !current && self.state.retry !== null
+		if (type === 'pagehide' || type === 'freeze') {
+			if (current || waits) leave(true)
+		} else if (type === 'offline') {
+			if (current) current.end(fail('the browser is offline'))
+		} else if (type === 'visibilitychange' && events.document.hidden) {
+			// It goes on to run.
+		} else if (hub) {
+			current.prove()
+		} else if (away || waits || (current && type === 'online')) { // an attempt may have begun without a network
+			clearTimeout(timer)
+			if (current) current.close(true)
+			attempt = 0
+			dial()
+		}
 	}
 
 	function leave (page) {

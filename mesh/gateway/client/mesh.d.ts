@@ -37,7 +37,10 @@ export interface Options {
   token?: string
   /** Shown to people who look at the mesh. */
   name?: string
-  /** The first is what a session starts with. Default: polling, then websocket if one gets through. */
+  /**
+   * The first is what a session starts with. Default: polling, then websocket if one gets through. Where there is no
+   * WebSocket, such as in Node.js before 22, polling only; connect throws if polling is not in the list.
+   */
   transports?: Array<'polling' | 'websocket'>
 }
 
@@ -106,7 +109,10 @@ export interface State {
   error: Error | null
   /** How many attempts in a row have failed, or made a connection that did not last 5 s. */
   attempt: number
-  /** Milliseconds until the next attempt; null: there will be none, unless the page was left and returns. */
+  /**
+   * Milliseconds until the next attempt; null: there will be none, unless the page was left or frozen and returns. The
+   * browser's event `online`, or a page that is visible again, starts the attempt at once.
+   */
   retry: number | null
 }
 

@@ -2,6 +2,14 @@ const QUEUE = 1 << 20 // bytes that may wait to be sent
 const LARGEST = 1e6 // bytes of an event
 const TIMEOUT = 15000 // milliseconds to connect in
 
+const REPLY = 5000 // milliseconds for the reply that proves an old connection, and for the end of a session
+
+// events are the global object of a page or worker, whose events say that the page or the network went or came back.
+const events = typeof self === 'object' ? self : {}
+
+// random returns 128 random bits. Node.js 18 has no global crypto, but it names each blob with a random UUID.
+const random = () => typeof crypto === 'object' ? crypto.getRandomValues(new Uint32Array(4)).join('-') : URL.createObjectURL(new Blob([]))
+
 const fail = (text, code = 'transport') => Object.assign(new Error('mesh: ' + text), { code })
 
 // ascii is JSON that both encodings of text in Engine.IO's revision 3 leave as it is.

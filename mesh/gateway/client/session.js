@@ -18,15 +18,21 @@ function session (url, { transports, token }, owner) {
 	const abort = new AbortController()
 	const out = [] // goes before what the owner has
 	const busy = {}
-	let hello, timer, probe, ready, socket, leaving, ended
+	let hello, timer, probing, probe, ready, socket, leaving, ended
 	const self = {
 		transport: transports[0],
 		waiting: () => socket ? socket.bufferedAmount : 0,
 		send,
 		flush,
 		end,
+		prove () { // that the hub still replies
+			clearTimeout(timer)
+			ping(REPLY)
+		},
 		close (page) { // when what waits has left, or at once if it is the page that is left
 			leaving = true
+			clearTimeout(timer)
+			timer = setTimeout(() => end(fail('the hub is silent')), REPLY)
 			if (hello && (socket || !page)) flush()
 			else end()
 		}
@@ -117,21 +123,22 @@ function session (url, { transports, token }, owner) {
 		if (!socket && transports.includes('websocket') && hello.upgrades.includes('websocket')) upgrade()
 	}
 
-	function ping () {
-		timer = setTimeout(() => end(fail('the hub is silent')), hello.pingTimeout)
+	function ping (patience = hello.pingTimeout) {
+		timer = setTimeout(() => end(fail('the hub is silent')), patience)
 		send('2')
 	}
 
 	// upgrade looks for a WebSocket that gets through. If none does, polling goes on.
 	function upgrade () {
 		probe = dial()
-		setTimeout(() => socket || probe.close(), TIMEOUT)
+		probing = setTimeout(() => probe.close(), TIMEOUT)
 		probe.onopen = () => probe.send('2probe')
 		probe.onmessage = ({ data }) => {
 			ready = data === '3probe'
 			move()
 		}
-		probe.onclose = () => {
+		probe.onclose = probe.onerror = () => { // some outside browsers have only one of the two
+			clearTimeout(probing)
 			ready = false
 			poll()
 			flush()
@@ -147,10 +154,11 @@ function session (url, { transports, token }, owner) {
 	}
 
 	function use (webSocket) {
+		clearTimeout(probing)
 		socket = webSocket
 		self.transport = 'websocket'
 		socket.onmessage = ({ data }) => receive(data)
-		socket.onclose = ({ code }) => end(fail('the WebSocket closed, code ' + code))
+		socket.onclose = socket.onerror = ({ code }) => end(fail('the WebSocket closed, code ' + (code || 1006)))
 		flush()
 	}
 
@@ -158,10 +166,21 @@ function session (url, { transports, token }, owner) {
 		if (ended) return
 		ended = true
 		clearTimeout(timer)
-		// There may be no poll whose end tells the hub.
-		if (leaving && hello && !socket) fetch(at('polling'), { method: 'POST', body: '1:1', keepalive: true }).catch(() => {})
-		abort.abort()
-		for (const s of [probe, socket]) if (s) s.onclose = s.close()
+		clearTimeout(probing)
+		for (const s of [probe, socket]) {
+			if (!s) continue
+			s.onclose = s.onerror = () => {}
+			s.close()
+		}
+		if (leaving && !error && hello && !socket) { // there may be no poll whose end tells the hub
+			timer = setTimeout(stop, REPLY)
+			fetch(at('polling'), { method: 'POST', body: '1:1', keepalive: true, signal: abort.signal }).then(stop, stop)
+		} else stop()
 		if (!leaving) owner.end(error)
+	}
+
+	function stop () {
+		clearTimeout(timer)
+		abort.abort()
 	}
 }

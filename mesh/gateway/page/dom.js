@@ -42,8 +42,14 @@ export function unfold (button, form, field) {
   return show
 }
 
-// paced returns a function that has work done with the next picture that the browser draws, or later: work and drawing take
-// a fifth of the time at most, whatever others send, so that the page goes on to heed its user.
+const PAUSE = 1000 // milliseconds: the longest pause of paced
+
+let turns = 0 // of the page, to hidden or back
+document.addEventListener('visibilitychange', () => turns++)
+
+// paced returns a function that has work done with a later animation frame. Work and drawing take at most a fifth of the
+// time, whatever other nodes send, so that the page still responds to its user. Drawing lasts until the frame after the
+// work. A page that was hidden in between has no such measure, and where frames stop for other reasons the pause is bounded.
 export function paced (work) {
   let asked = false
   let free = 0 // when it may be done again
@@ -51,8 +57,11 @@ export function paced (work) {
     if (now < free) return requestAnimationFrame(run)
     asked = false
     const start = performance.now()
+    const turn = turns
     free = Infinity
-    requestAnimationFrame(() => { free = start + 5 * (performance.now() - start) })
+    requestAnimationFrame(() => {
+      free = turn === turns ? start + Math.min(PAUSE, 5 * (performance.now() - start)) : 0
+    })
     work()
   }
   return () => {

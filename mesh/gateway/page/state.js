@@ -85,6 +85,7 @@ export function followState (client) {
 }
 
 function reason (error) {
+  if (!navigator.onLine) return 'the browser is offline'
   if (error instanceof TypeError) return 'nothing answers at ' + hub.url.host
   const why = error.message.replace(/^mesh: /, '')
   return / 503$/.test(why) ? why + ': it takes nobody new now' : visible(why, 200)

@@ -1,0 +1,97 @@
+// Run by TestModuleOutsideBrowsers with node --test, beside a copy of /mesh.mjs. HUB is a hub's URL, DEAD one where nothing
+// listens, SILENT one where connections are accepted and never answered. Each test must leave nothing that keeps the
+// process alive.
+
+import test from 'node:test'
+import assert from 'node:assert'
+import { connect } from './mesh.mjs'
+
+const { HUB, DEAD, SILENT } = process.env
+const native = typeof WebSocket === 'function'
+
+// reach waits until a node's state fits.
+const reach = (node, fits) => new Promise(resolve => {
+  const look = state => fits(state) && resolve(state)
+  node.onState(look)
+  look(node.state)
+})
+const connected = node => reach(node, state => state.status === 'connected')
+
+// exchange has a pair of nodes emit to each other.
+async function exchange (options) {
+  const [a, b] = [connect({ url: HUB, ...options }), connect({ url: HUB, ...options })]
+  const heard = new Promise(resolve => b.once('question', payload => b.emit('answer', payload + 1)) && a.once('answer', resolve))
+  await Promise.all([connected(a), connected(b)])
+  await new Promise(resolve => b.once('$mesh.nodes', resolve).emit('$mesh.nodes', { rid: 1, limit: 1 })) // behind its table
+  a.emit('question', 41)
+  assert.equal(await heard, 42)
+  const { transport } = a.state
+  a.close()
+  b.close()
+  return transport
+}
+
+test('events cross', async () => {
+  assert.notEqual(await exchange({}), '')
+  assert.equal(await exchange({ transports: ['polling'] }), 'polling')
+})
+
+test('a WebSocket is used where there is one', async () => {
+  if (!native) return assert.throws(() => connect({ url: HUB, transports: ['websocket'] }), { code: 'transport', message: /no WebSocket/ })
+  assert.equal(await exchange({ transports: ['websocket'] }), 'websocket')
+  const node = connect({ url: HUB })
+  await reach(node, state => state.transport === 'websocket')
+  node.close()
+})
+
+test('IDs differ', async () => {
+  const nodes = [connect({ url: HUB }), connect({ url: HUB })]
+  await Promise.all(nodes.map(connected))
+  for (const node of nodes) assert.match(node.id, /^[0-9a-f]{32}$/)
+  assert.notEqual(nodes[0].id, nodes[1].id)
+  for (const node of nodes) node.close()
+})
+
+test('a WebSocket that reports its end only as an error', async () => {
+  const real = globalThis.WebSocket
+  globalThis.WebSocket = class {
+    constructor () { setTimeout(() => this.onerror && this.onerror({ type: 'error' })) }
+    close () {}
+  }
+  try {
+    const node = connect({ url: HUB, transports: ['websocket'] })
+    const { error } = await reach(node, state => state.retry !== null)
+    assert.match(error.message, /WebSocket closed/)
+    node.close()
+    assert.equal(await exchange({}), 'polling')
+  } finally {
+    globalThis.WebSocket = real
+  }
+})
+
+test('closed at each stage', async () => {
+  connect({ url: HUB }).close()
+  const opening = connect({ url: HUB })
+  await Promise.resolve()
+  opening.close()
+  const upgrading = connect({ url: HUB })
+  await connected(upgrading)
+  upgrading.close()
+  for (const url of [DEAD, SILENT]) {
+    const node = connect({ url })
+    if (url === DEAD) await reach(node, state => state.retry !== null)
+    else await new Promise(resolve => setTimeout(resolve, 50)) // the request is on its way: there is no event for it
+    node.emit('waits', 1)
+    node.close()
+    assert.equal(node.state.status, 'disconnected')
+  }
+})
+
+// By polling: Node.js ends its own WebSocket only when the connection has ended.
+test('closed when the hub has fallen silent', async () => {
+  const node = connect({ url: process.env.CUT, transports: ['polling'] }) // CUT is a way to the hub
+  await connected(node)
+  await fetch(process.env.CUT_IT)
+  node.emit('waits', 1)
+  node.close()
+})
