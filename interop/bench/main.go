@@ -34,11 +34,12 @@ var errOurs = errors.New("a server of this project failed")
 
 // flags are the command line's.
 type flags struct {
-	only  []string
-	runs  int
-	hubs  bool
-	quick bool
-	json  bool
+	only   []string
+	before string
+	runs   int
+	hubs   bool
+	quick  bool
+	json   bool
 }
 
 // run executes one command line and returns the exit status.
@@ -71,7 +72,8 @@ The result goes to standard output, progress to standard error. The exit status 
 not zero if a server of this project failed; that of a peer is only reported.`,
 		Example: `  go run ./interop/bench
   go run ./interop/bench --only echo,fanout --runs 1
-  go run ./interop/bench --json > figures.json`,
+  go run ./interop/bench --json > figures.json
+  go run ./interop/bench --before ./old-bench --runs 5`,
 		Args:              cobra.NoArgs,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
@@ -79,6 +81,7 @@ not zero if a server of this project failed; that of a peer is only reported.`,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return f.bench(cmd.Context(), stdout, stderr) },
 	}
 	cmd.Flags().StringSliceVar(&f.only, "only", nil, "run these `scenarios` only, separated by commas")
+	cmd.Flags().StringVar(&f.before, "before", "", "measure another build of this program, in `FILE`, in place of the peers")
 	cmd.Flags().IntVar(&f.runs, "runs", 3, "measure each server `N` times")
 	cmd.Flags().BoolVar(&f.hubs, "cluster", false, "measure hubs of this project that are joined, and nothing else")
 	cmd.Flags().BoolVar(&f.quick, "quick", false, "make everything small: a test of this program, not of the servers")
@@ -110,6 +113,15 @@ func (f *flags) bench(ctx context.Context, stdout, stderr io.Writer) error {
 		all = clusterScenario(size)
 		defer interop.RemoveBuilds()
 	}
+	if f.before != "" {
+		if f.hubs {
+			return errors.New("--before compares single servers: leave out --cluster")
+		}
+		var err error
+		if all, err = besides(f.before, all); err != nil {
+			return err
+		}
+	}
 	chosen, err := choose(all, f.only)
 	if err != nil {
 		return err
@@ -127,7 +139,11 @@ func (f *flags) bench(ctx context.Context, stdout, stderr io.Writer) error {
 		}
 		r.Scenarios = append(r.Scenarios, results)
 	}
-	r.Ratios = r.compare()
+	if f.before != "" {
+		r.Ratios = r.compareBuilds()
+	} else {
+		r.Ratios = r.compare()
+	}
 	if f.json {
 		err = r.writeJSON(stdout)
 	} else {

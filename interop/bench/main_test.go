@@ -67,6 +67,18 @@ func TestQuickRunMeasuresHubsThatAreJoined(t *testing.T) {
 	requireMeasures(t, clusterScenario(quick), "--cluster")
 }
 
+// The test binary serves as the other build: both builds are measured for each load, and each load has a ratio.
+func TestAnotherBuildTakesThePlaceOfThePeers(t *testing.T) {
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	all, err := besides(exe, scenarios(quick))
+	require.NoError(t, err)
+	requireMeasures(t, all, "--before", exe)
+
+	_, err = besides("missing", scenarios(quick))
+	require.ErrorContains(t, err, "go build -o FILE ./interop/bench")
+}
+
 // requireMeasures runs scenarios small.
 func requireMeasures(t *testing.T, want []scenario, args ...string) {
 	t.Helper()
