@@ -146,9 +146,9 @@ func TestAdvisory_TablesAreBounded(t *testing.T) {
 	require.EqualValues(t, 2, hub.Stats().BadTables)
 	// Patterns that share little and match everything in many ways: with 250 KB of them, one event took the hub 75 ms.
 	var slow []string
-	for i := range 256 {
+	for i := range 512 {
 		p := "mesh::**"
-		for bit := range 8 {
+		for bit := range 9 {
 			p += []string{"::*", "::*::**"}[i>>bit&1]
 		}
 		slow = append(slow, p)

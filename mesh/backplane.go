@@ -34,7 +34,7 @@ type BackplaneMember interface {
 	Unsubscribe(patterns ...string)
 
 	// Publish sends data to the other members that have subscribed to the name: 1 to protocol.MaxName bytes of valid
-	// UTF-8, any characters. data belongs to the backplane from then on.
+	// UTF-8 in at most protocol.MaxParts parts, any characters. data belongs to the backplane from then on.
 	//
 	// unheard, unless nil, is called at most once, on any goroutine, also before Publish returns, if it becomes known that
 	// no other member has subscribed to the name.

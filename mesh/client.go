@@ -264,7 +264,7 @@ func (c *client) pump() {
 func (c *client) handshake(dst []byte, conn *conn, offer *protocol.Hello) ([]byte, uint64) {
 	table, version := c.node.emitter.table()
 	raw := table.AppendTo(nil)
-	beyond := len(table) > protocol.MaxTableEntries || len(raw) > protocol.MaxTableBytes || table.Reach() > protocol.MaxTableReach
+	beyond := len(table) > protocol.MaxTableEntries || len(raw) > protocol.MaxTableBytes || table.Steps() > protocol.MaxTableSteps
 	if beyond && (offer != nil || !conn.hub.Node) {
 		raw = []byte(`{"` + tablePrefix + `**":{"remote":true}}`)
 		if offer != nil {

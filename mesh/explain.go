@@ -18,6 +18,7 @@ const (
 	RuleSender       Rule = "sender"         // the node emitted the event itself
 	RuleMayNotEmit   Rule = "may-not-emit"   // Options.Permit keeps the emitter from emitting it
 	RuleNotRemote    Rule = "not-remote"     // the node's table says remote:false
+	RuleBadTable     Rule = "bad-table"      // the hub rejected the node's event table, which is invalid or beyond a limit
 	RuleNoListener   Rule = "no-listener"    // the node does not listen to it
 	RuleNodeHub      Rule = "node-hub"       // the node listens by a pattern only, and the hub is a Node hub
 	RuleErrorName    Rule = "error-name"     // the name is error, which would end a node of the original's
@@ -26,10 +27,9 @@ const (
 	RuleListens      Rule = "listens"        // the node gets the event, because it listens to it
 )
 
-// The rules by which a hub refuses what a peer sent, besides RuleReserved, RuleMuted and RuleMayNotEmit.
+// The rules by which a hub refuses what a peer sent, besides RuleReserved, RuleMuted, RuleMayNotEmit and RuleBadTable.
 const (
 	RuleMalformed Rule = "malformed"    // it is no packet, or a question that makes no sense
-	RuleBadTable  Rule = "bad-table"    // the event table is none, or beyond a limit
 	RuleRate      Rule = "rate-limited" // the peer sends more than Options.Rate lets it
 )
 
@@ -47,6 +47,7 @@ var ruleTexts = map[Rule]string{
 	RuleSender:       "A hub sends no event back to the node that emitted it; that node's own listeners have heard it without the hub.",
 	RuleMayNotEmit:   "The hub's permissions keep the emitter from emitting this event.",
 	RuleNotRemote:    "The node has told the hub never to send it this event: its table says remote:false.",
+	RuleBadTable:     "The hub rejected the node's event table, which is invalid, or too long, or takes too many steps to search; the table before it is still in force.",
 	RuleNoListener:   "The node listens neither to this event nor to a pattern that matches it.",
 	RuleNodeHub:      "The node listens to this event by a pattern only, and its hub is a Node hub, which knows no patterns.",
 	RuleErrorName:    "An event named error would end a node of the original's, so it is sent only to those that introduced themselves.",
@@ -55,7 +56,6 @@ var ruleTexts = map[Rule]string{
 	RuleListens:      "The node listens to this event, and nothing keeps it from it.",
 
 	RuleMalformed: "What the peer sent is no packet, or a question that makes no sense.",
-	RuleBadTable:  "The event table is none, or has too many entries or bytes, or patterns that take too long to search.",
 	RuleRate:      "The peer sends more than the hub lets it send in that time.",
 }
 
@@ -165,7 +165,7 @@ func (h *hub) decide(from string, refused Rule, p *peer, event string) (rule Rul
 		return RuleListens, match
 	}
 	h.roster.mu.Lock()
-	admitted, interests, table := p.admitted, p.interests, p.table
+	admitted, interests, table, badTable := p.admitted, p.interests, p.table, p.badTable
 	h.roster.mu.Unlock()
 	switch {
 	case !admitted:
@@ -179,6 +179,8 @@ func (h *hub) decide(from string, refused Rule, p *peer, event string) (rule Rul
 	switch {
 	case keepsFrom(table, event):
 		return RuleNotRemote, ""
+	case match == "" && badTable:
+		return RuleBadTable, ""
 	case match == "":
 		return RuleNoListener, ""
 	case event == protocol.NameError && !p.negotiated:

@@ -4,22 +4,17 @@ import (
 	"hash/maphash"
 	"slices"
 	"strings"
-	"sync"
 )
 
-// separator stands between the parts of an event name.
-const separator = "::"
-
-// index finds what is interested in an event: the peers of a hub, or the listeners of a node. It is a tree with a branch
-// for each part of the names and patterns.
+// index finds the values that are interested in an event: the peers of a hub, or the listeners of a node. It is a tree with
+// a branch for each part of the names and patterns.
 //
 // The lists of values are copy-on-write. The lock is held while they are looked up, never while they are used. The lists
-// are what is copied, not the whole index, because copying a hundred thousand patterns for each new one would make n of
-// them cost n².
+// are copied, not the whole index, because copying a hundred thousand patterns for each new one would make n of them
+// cost n².
 //
-// To find something among so many is to wait for memory. So what a search looks at stands together and is small: two
-// branches fill a cache line, and what leads to them is in one table for all. What was once needed for them is kept for
-// others.
+// A search among so many mostly waits for memory. So the data that a search reads is small and adjacent: two branches
+// fill a cache line, and one table leads to all literal parts. Data that only some searches and changes need is in stems.
 type index[T comparable] struct {
 	mu       lock
 	branches []branch  // by number; the first is none, the second the root
@@ -29,10 +24,6 @@ type index[T comparable] struct {
 	noLists  []uint32  // the numbers of lists that are empty
 	forks    forks     // the branches of literal parts
 	seed     maphash.Seed
-
-	// The marks of the "**" branches: those that were given back, and the highest that was ever given.
-	spareMarks  []uint32
-	highestMark uint32
 }
 
 // root is the number of the branch that all others are above.
@@ -40,9 +31,9 @@ const root = 1
 
 // branch is one part of the names and patterns that begin alike.
 type branch struct {
-	values uint32 // the list of those who want what ends here; 0 if nobody does
+	values uint32 // the list of the values whose name or pattern ends here; 0 if there are none
 	one    uint32 // the branch of "*"
-	many   uint32 // the branch of "**"; of that branch itself its mark, since it has no other "**" on it
+	many   uint32 // the branch of "**"
 	below  uint32 // the branch that it grows on
 	shape  uint8  // the size of the part, and the flags
 	head   [15]byte
@@ -51,120 +42,18 @@ type branch struct {
 // The shape of a branch.
 const (
 	forked  = 1 << 7 // it has, or had, branches of literal parts
-	deep    = 1 << 6 // it is that of "**"
-	tooLong = 1 << 5 // its part does not stand in head
+	tooLong = 1 << 5 // its part does not fit in head
 	size    = 1<<5 - 1
 )
 
-// stem is what only changes look at.
+// stem holds the data of a branch that changes need, and searches behind a "**".
 type stem struct {
 	part     string
-	branches int // that grow on it
-}
-
-// search holds the memory of one find, so that it can be used again, with the same index.
-type search[T comparable] struct {
-	// lists are what find found. They are not empty, and no value is twice in one list.
-	lists []list[T]
-	// exact tells that the first list is that of the name itself, rather than of a pattern.
-	exact bool
-
-	reader    *sync.RWMutex
-	now, next []uint32
-	seen      []uint32 // by mark of a "**" branch: the step that reached it last
-	step      uint32
-}
-
-// reset forgets what was found, so that a pooled search keeps nothing alive.
-func (s *search[T]) reset() {
-	clear(s.lists)
-	s.lists = s.lists[:0]
-}
-
-// find puts the lists of all that is interested in an event into s.
-func (x *index[T]) find(name string, s *search[T]) {
-	if s.reader == nil {
-		s.reader = x.mu.reader()
-	}
-	s.lists, s.exact = s.lists[:0], false
-	s.reader.RLock()
-	defer s.reader.RUnlock()
-	if len(x.branches) == 0 {
-		return
-	}
-	own := x.match(name, s)
-	for i, b := range s.now {
-		if values := x.branches[b].values; values != 0 {
-			s.exact = s.exact || own && i == 0
-			s.lists = append(s.lists, x.lists[values])
-		}
-	}
-}
-
-// match follows the name and all patterns at once, part by part. It leaves the branches where they end in s.now, and tells
-// whether the first is that of the name itself. A branch can be reached in one way only, but for those of "**", which are
-// therefore marked: no name costs more than its parts times the branches.
-func (x *index[T]) match(name string, s *search[T]) (own bool) {
-	if n := int(x.highestMark) + 1; len(s.seen) < n {
-		s.seen = append(s.seen, make([]uint32, n-len(s.seen))...)
-	}
-	s.tick()
-	s.now = x.enter(s.now[:0], root, s)
-	own = true
-	for more := true; more && len(s.now) > 0; {
-		var part string
-		part, name, more = strings.Cut(name, separator)
-		hash := uint64(0)
-		s.next = s.next[:0]
-		s.tick()
-		for i, n := range s.now {
-			b := &x.branches[n]
-			literal := uint32(0)
-			if b.shape&forked != 0 {
-				if hash == 0 {
-					hash = maphash.String(x.seed, part)
-				}
-				literal = x.fork(n, hash, part)
-			}
-			if literal != 0 {
-				s.next = x.enter(s.next, literal, s)
-			} else if i == 0 {
-				own = false
-			}
-			if b.one != 0 {
-				s.next = x.enter(s.next, b.one, s)
-			}
-			if b.shape&deep != 0 {
-				s.next = x.enter(s.next, n, s) // it takes one more part
-			}
-		}
-		s.now, s.next = s.next, s.now
-	}
-	return own
-}
-
-func (s *search[T]) tick() {
-	if s.step++; s.step == 0 {
-		clear(s.seen)
-		s.step = 1
-	}
-}
-
-// enter appends a branch, and the "**" on it, which matches no part at all as well.
-func (x *index[T]) enter(to []uint32, n uint32, s *search[T]) []uint32 {
-	for n != 0 {
-		b := &x.branches[n]
-		if b.shape&deep != 0 {
-			if mark := b.many; s.seen[mark] != s.step {
-				s.seen[mark] = s.step
-				to = append(to, n)
-			}
-			break
-		}
-		to = append(to, n)
-		n = b.many
-	}
-	return to
+	branches int    // that grow on it
+	literals uint32 // of them that have a literal part
+	first    uint32 // the first of these
+	// The branches of literal parts on one branch are a list.
+	before, after uint32
 }
 
 // fork returns the branch of a literal part on another branch; 0 if there is none.
@@ -278,13 +167,37 @@ func (x *index[T]) grow(below uint32, part string) uint32 {
 		x.branches[below].one = n
 	case "**":
 		x.branches[below].many = n
-		b.many = x.takeMark()
-		b.shape |= deep
 	default:
 		x.branches[below].shape |= forked
 		x.forks.add(forkKey(below, maphash.String(x.seed, part)), n)
+		x.link(below, n)
 	}
 	return n
+}
+
+// link adds a branch to the list of the literal ones on another.
+func (x *index[T]) link(below, n uint32) {
+	on := &x.stems[below]
+	on.literals++
+	x.stems[n].after = on.first
+	if on.first != 0 {
+		x.stems[on.first].before = n
+	}
+	on.first = n
+}
+
+// unlink undoes link.
+func (x *index[T]) unlink(below, n uint32) {
+	s := &x.stems[n]
+	if s.before != 0 {
+		x.stems[s.before].after = s.after
+	} else {
+		x.stems[below].first = s.after
+	}
+	if s.after != 0 {
+		x.stems[s.after].before = s.before
+	}
+	x.stems[below].literals--
 }
 
 // prune cuts off a branch if it is of no use, and those of which the same is then true.
@@ -296,9 +209,9 @@ func (x *index[T]) prune(n uint32) {
 			x.branches[below].one = 0
 		case "**":
 			x.branches[below].many = 0
-			x.spareMarks = append(x.spareMarks, x.branches[n].many)
 		default:
 			x.forks.remove(forkKey(below, maphash.String(x.seed, part)), n)
+			x.unlink(below, n)
 		}
 		x.branches[n], x.stems[n] = branch{}, stem{}
 		x.spare = append(x.spare, n)
@@ -314,14 +227,6 @@ func (x *index[T]) takeList() uint32 {
 	}
 	x.lists = append(x.lists, nil)
 	return uint32(len(x.lists) - 1)
-}
-
-func (x *index[T]) takeMark() uint32 {
-	if mark, ok := pop(&x.spareMarks); ok {
-		return mark
-	}
-	x.highestMark++
-	return x.highestMark
 }
 
 // pop takes the last of the numbers that were given back.

@@ -151,3 +151,29 @@ func BenchmarkIndexSubscribe(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkIndexFindHostile has the patterns of attackers: random ones of 16 parts, as the table of the attack had them, and
+// ones that take as many steps as a table may.
+func BenchmarkIndexFindHostile(b *testing.B) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	name := strings.Repeat("a::", 31) + "a"
+	for _, bc := range []struct{ members, patterns int }{{1, 64}, {100, 64}, {100, 32}, {400, 32}} {
+		b.Run(fmt.Sprintf("members=%d,patterns=%d", bc.members, bc.patterns), func(b *testing.B) {
+			var x index[int]
+			for member := range bc.members {
+				for range bc.patterns {
+					p := "**"
+					for range 15 {
+						p += [...]string{"::a", "::*"}[rnd.IntN(2)]
+					}
+					x.add(member, p)
+				}
+			}
+			var s search[int]
+			for b.Loop() {
+				x.find(name, &s)
+			}
+			b.ReportMetric(float64(len(s.lists)), "lists")
+		})
+	}
+}

@@ -62,7 +62,7 @@ func TestIndexForgetsAllThatWasRemoved(t *testing.T) {
 	require.Zero(t, x.forks.count)
 	require.Empty(t, cmp.Diff(make([]uint8, len(x.forks.tags)), x.forks.tags))
 	require.Len(t, x.spare, len(x.branches)-root-1, "every branch was given back")
-	require.Len(t, x.spareMarks, int(x.highestMark), "every number of a ** branch was given back")
+	require.Empty(t, cmp.Diff(make([]stem, len(x.stems)), x.stems, cmp.AllowUnexported(stem{})))
 	require.Len(t, x.noLists, len(x.lists)-1, "every list was given back")
 }
 
@@ -257,16 +257,85 @@ func TestIndexAgreesWithMatchOnRandomInput(t *testing.T) {
 	}
 }
 
-// TestIndexWithstandsHostilePatterns has patterns whose naive match takes exponential time.
-func TestIndexWithstandsHostilePatterns(t *testing.T) {
+// TestIndexVisitsEachBranchOnce has patterns for which a naive search takes exponential time, and a search by parts the
+// product of the parts and the branches.
+func TestIndexVisitsEachBranchOnce(t *testing.T) {
+	for _, parts := range [][]string{{"a", "*"}, {"a", "b", "*"}, {"**", "a"}, {"**", "a", "*", "b"}} {
+		rnd := rand.New(rand.NewPCG(7, 8))
+		var x index[int]
+		for v := range 1000 {
+			p := []string{"**"}
+			for range 15 {
+				p = append(p, parts[rnd.IntN(len(parts))])
+			}
+			if v%2 == 0 {
+				p = append(p, fmt.Sprint("end", v))
+			}
+			x.add(v, canonical(strings.Join(p, separator)))
+		}
+		for _, word := range []string{"a", "b", "c"} {
+			var s search[int]
+			x.find(strings.Repeat("a::", 16)+strings.Repeat(word+"::", 15)+"a", &s)
+			// A branch costs its visit, and the look-up of its part.
+			require.LessOrEqual(t, s.steps, 2*len(x.branches))
+			require.Less(t, cap(s.visits), 2000, "visits that wait")
+		}
+	}
+}
+
+// TestStepsBoundTheSearch: no event takes more steps than the table that it is searched in says.
+func TestStepsBoundTheSearch(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(9, 10))
+	random := func(words []string, max int) string {
+		p := make([]string, 1+rnd.IntN(max))
+		for i := range p {
+			p[i] = words[rnd.IntN(len(words))]
+		}
+		return strings.Join(p, separator)
+	}
+	words := []string{"*", "**", "*", "**", "a", "b", "c", "d", "e", "f"}
+	tight := 0.0
+	for range 500 {
+		var x index[string]
+		table := protocol.EventTable{}
+		for range 1 + rnd.IntN(60) {
+			p := canonical(random(words[rnd.IntN(4):5+rnd.IntN(6)], 10))
+			if protocol.IsPattern(p) && !table[tablePrefix+p] {
+				table[tablePrefix+p] = true
+				x.add(p, p)
+			}
+		}
+		var s search[string]
+		for range 50 {
+			x.find(random(words[4:], protocol.MaxParts), &s)
+			if bound := table.Steps(); bound > 0 {
+				require.LessOrEqual(t, s.steps, bound, "%v", table)
+				tight = max(tight, float64(s.steps)/float64(bound))
+			}
+		}
+	}
+	require.Greater(t, tight, 0.8, "the bound is reached")
+}
+
+// TestIndexLooksUpTheFewerParts: a branch behind a "**" with one literal part costs one look-up, not one for each part of
+// the name, and one with very many literal parts costs no more than the name has.
+func TestIndexLooksUpTheFewerParts(t *testing.T) {
 	var x index[int]
-	for v := range 100 {
-		x.add(v, canonical(strings.Repeat("**::a::", 40)+strings.Repeat("*::", v%10)+"b"))
+	var name []string
+	for v := range protocol.MaxParts {
+		name = append(name, fmt.Sprint(v))
+		x.add(v, "**"+strings.Repeat("::*", v)+"::none")
 	}
 	var s search[int]
-	x.find(strings.Repeat("a::", 160)+"c", &s)
+	x.find(strings.Join(name, separator), &s)
 	require.Empty(t, s.lists)
-	require.Less(t, cap(s.now), 1000, "branches followed at once")
+	require.Equal(t, 1+2*protocol.MaxParts-1, s.steps) // the root, "**", each "*", and a look-up on each but the last
+
+	for v := range 10_000 {
+		x.add(v, fmt.Sprintf("**::x%d", v))
+	}
+	x.find(strings.Join(name, separator), &s)
+	require.LessOrEqual(t, s.steps, 1+3*protocol.MaxParts)
 }
 
 func TestIndexFindAllocatesNothing(t *testing.T) {

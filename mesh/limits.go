@@ -184,9 +184,20 @@ func (p *peer) refuseEvent(rule Rule, event string) {
 	}
 }
 
-// refused is the payload of $mesh.refused: the last event that was refused, and how many were since the last note.
+// rejectTable rejects an event table, and lets the peer know if it speaks the extensions: each time, since a peer has to
+// send another table before the next one is rejected.
+func (p *peer) rejectTable(why error) {
+	p.refuse(RuleBadTable, "error", why)
+	if p.negotiated {
+		p.reply(protocol.NameRefused, refused{Rule: RuleBadTable, Count: 1, Message: why.Error()})
+	}
+}
+
+// refused is the payload of $mesh.refused: the last event that was refused, and how many were since the last note. The
+// note about an event table has a message instead of an event.
 type refused struct {
-	Rule  Rule   `json:"rule"`
-	Event string `json:"event"`
-	Count int    `json:"count"`
+	Rule    Rule   `json:"rule"`
+	Event   string `json:"event,omitempty"`
+	Count   int    `json:"count"`
+	Message string `json:"message,omitempty"`
 }

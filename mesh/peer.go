@@ -35,6 +35,7 @@ type peer struct {
 	table     []byte   // the last one, as it came
 	interests []string // what the index has, sorted
 	admitted  bool
+	badTable  bool // the last table was rejected, and the one before is in force
 
 	parser    protocol.Parser
 	numbered  uint64     // the number of its last event, if the hub numbers them

@@ -118,6 +118,12 @@ func (p *peer) setTable(table []byte) {
 	p.table = table
 }
 
+func (p *peer) setBadTable(bad bool) {
+	p.hub.roster.mu.Lock()
+	defer p.hub.roster.mu.Unlock()
+	p.badTable = bad
+}
+
 func (p *peer) noteInterests(interests []string) {
 	p.hub.roster.mu.Lock()
 	defer p.hub.roster.mu.Unlock()

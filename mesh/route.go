@@ -39,8 +39,9 @@ type source struct {
 }
 
 // route sends events to every peer that wants them, except the one that they come from, and to the other hubs. However
-// many get an event, it is encoded at most twice: for peers that speak the extensions, and for the others.
-func (h *hub) route(events []routed, from source) {
+// many get an event, it is encoded at most twice: for peers that speak the extensions, and for the others. It returns the
+// steps of the searches for the peers.
+func (h *hub) route(events []routed, from source) (steps int) {
 	r := h.routings.Get().(*routing)
 	defer h.recycle(r)
 	r.busy.RLock()
@@ -51,11 +52,13 @@ func (h *hub) route(events []routed, from source) {
 			alike++
 		}
 		h.deliver(r, events[:alike], from)
+		steps += r.search.steps
 		if h.cluster != nil && !from.remote {
 			h.cluster.publish(events[:alike], from)
 		}
 		events = events[alike:]
 	}
+	return steps
 }
 
 // deliver sends events of one name. Those who get them get all of them at once, because what a delivery costs is nearly
@@ -247,7 +250,8 @@ func (p *peer) dispatch(more bool) {
 	}
 	p.gathered = nil
 	// Relayed first, so that nobody gets a listener's answer to an event before the event.
-	p.hub.route(g.events, source{peer: p})
+	steps := p.hub.route(g.events, source{peer: p})
+	p.hub.node.counters.searchSteps.Add(uint64(steps))
 	if !g.began.IsZero() {
 		p.hub.node.counters.fanOut.add(time.Since(g.began))
 	}

@@ -335,17 +335,17 @@ func TestMoreListenersThanATableHoldsHearAllTheSame(t *testing.T) {
 		check(t, c, func(name string) { require.NoError(t, hub.Emit(name, nil)) })
 		require.Zero(t, hub.Stats().BadTables)
 	})
-	t.Run("patterns that reach too far", func(t *testing.T) {
+	t.Run("patterns that take too many steps", func(t *testing.T) {
 		hub := listen(t, mesh.Options{})
 		c := connect(t, hub, mesh.Options{})
 		heard := make(chan string, 10)
-		for i := range protocol.MaxTableReach + 1 {
-			c.On(fmt.Sprint("**::", i), func(e mesh.Event) { heard <- e.Name })
+		for i := range 256 {
+			c.On(fmt.Sprint("**::", i%16, "::**::", i/16), func(e mesh.Event) { heard <- e.Name })
 		}
 		flush(t, c)
 		require.NoError(t, hub.Emit("not::wanted", nil))
-		require.NoError(t, hub.Emit("a::b::77", nil))
-		require.Equal(t, "a::b::77", <-heard)
+		require.NoError(t, hub.Emit("a::7::b::15", nil))
+		require.Equal(t, "a::7::b::15", <-heard)
 		require.Zero(t, hub.Stats().BadTables)
 	})
 	t.Run("a Node hub", func(t *testing.T) {

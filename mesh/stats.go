@@ -10,7 +10,10 @@ type Stats struct {
 	Muted int
 
 	Received uint64 // events from peers that were taken
-	Sent     uint64 // events queued to peers, counted once a peer
+	// SearchSteps is the work of finding the peers that listen to those events, in steps as protocol.EventTable.Steps
+	// counts them. A step takes about 15 ns.
+	SearchSteps uint64
+	Sent        uint64 // events queued to peers, counted once a peer
 	// BytesIn are those of all messages that came from peers, whatever became of them, and BytesOut those of the events
 	// in Sent, as encoded. What transports and heartbeats add is in neither.
 	BytesIn, BytesOut uint64
@@ -53,6 +56,7 @@ type Stats struct {
 
 type counters struct {
 	received, sent, overflowed                   atomic.Uint64
+	searchSteps                                  atomic.Uint64
 	bytesIn, bytesOut                            atomic.Uint64
 	malformed, reserved, unauthorized, badTables atomic.Uint64
 	notPermitted, withheld, rateLimited, refused atomic.Uint64
@@ -69,6 +73,7 @@ func (c *counters) read() Stats {
 		Peers:        int(c.peers.Load()),
 		Muted:        int(c.muted.Load()),
 		Received:     c.received.Load(),
+		SearchSteps:  c.searchSteps.Load(),
 		Sent:         c.sent.Load(),
 		BytesIn:      c.bytesIn.Load(),
 		BytesOut:     c.bytesOut.Load(),

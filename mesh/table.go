@@ -2,7 +2,7 @@ package mesh
 
 import (
 	"bytes"
-	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/bigcompany/mesh/protocol"
@@ -20,12 +20,13 @@ func (p *peer) readTable(raw []byte) (version uint64) {
 		p.setTable(bytes.Clone(raw)) // also if it is faulty: it would be in the next packet again
 	}
 	t, err := protocol.ParseEventTable(raw)
-	if err != nil {
-		p.refuse(RuleBadTable, "error", err)
-		return 0
+	if steps := t.Steps(); steps > protocol.MaxTableSteps {
+		err = fmt.Errorf("the patterns of the event table can take %d steps to search for one event, more than %d: "+
+			"use fewer patterns with asterisks, or listen to `**` and select events yourself", steps, protocol.MaxTableSteps)
 	}
-	if reach := t.Reach(); reach > protocol.MaxTableReach {
-		p.refuse(RuleBadTable, "error", errReach, "reach", reach)
+	p.setBadTable(err != nil)
+	if err != nil {
+		p.rejectTable(err)
 		return 0
 	}
 	var wanted []string
@@ -54,8 +55,6 @@ func (p *peer) readTable(raw []byte) (version uint64) {
 	}
 	return p.setInterests(slices.Compact(wanted), silent)
 }
-
-var errReach = errors.New("too many parts of patterns stand behind asterisks")
 
 // setInterests brings the index up to date, and the other hubs.
 func (p *peer) setInterests(wanted []string, silent map[string]struct{}) (version uint64) {

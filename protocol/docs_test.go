@@ -59,7 +59,7 @@ func TestDocumentedLimitsAreRight(t *testing.T) {
 	for name, want := range map[string]int{
 		"MaxPacket": MaxPacket, "MaxDepth": MaxDepth, "MaxName": MaxName, "MaxTableBytes": MaxTableBytes,
 		"MaxTableEntries": MaxTableEntries, "MaxID": MaxID, "MaxKey": MaxKey, "MaxCredential": MaxCredential,
-		"MaxParts": MaxParts, "MaxTableReach": MaxTableReach,
+		"MaxParts": MaxParts, "MaxTableSteps": MaxTableSteps,
 	} {
 		row := regexp.MustCompile("(?m)^\\| `" + name + "` \\| ([0-9,]+)").FindSubmatch(raw)
 		require.NotNil(t, row, name)

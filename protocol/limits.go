@@ -35,8 +35,8 @@ const (
 	// MaxTableBytes bounds an event table as written, in bytes.
 	MaxTableBytes = 256 << 10
 
-	// MaxTableReach bounds EventTable.Reach.
-	MaxTableReach = 1024
+	// MaxTableSteps bounds EventTable.Steps.
+	MaxTableSteps = 512
 )
 
 // maxRemembered bounds the headers that a Parser remembers, in bytes as written.

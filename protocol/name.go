@@ -132,20 +132,6 @@ func IsPattern(s string) bool {
 	return false
 }
 
-// reach counts the parts of a pattern that stand behind its first asterisk.
-func reach(pattern string) (n int) {
-	behind := false
-	for at := 0; at <= len(pattern); {
-		var part string
-		part, at = cut(pattern, at)
-		if behind {
-			n++
-		}
-		behind = behind || part == "*" || part == "**"
-	}
-	return n
-}
-
 // Match tells whether pattern matches name. Parts are separated by `::`, from the left; `*` matches one part, an empty
 // one too, `**` any number of parts, none too, anything else itself. It takes time in the product of the lengths at
 // worst, and allocates nothing.

@@ -104,17 +104,3 @@ func (t EventTable) AppendTo(dst []byte) []byte {
 // TableName returns the event name or pattern that a key of an event table stands for: X for mesh::X, any other key
 // itself.
 func TableName(key string) string { return strings.TrimPrefix(key, tablePrefix) }
-
-// Reach counts the parts of patterns that stand behind an asterisk, `b` in `a::*::b`, of all names that the table asks for.
-// They are what the search for those who want an event can get lost in: it may have to follow them all, and those behind a
-// `**` from each part of the event's name. A hub refuses a table with more than MaxTableReach.
-func (t EventTable) Reach() (n int) {
-	for key, remote := range t {
-		name := TableName(key)
-		if !remote || !strings.Contains(name, "*") || checkListen(name) != nil || key == name && t[tablePrefix+name] {
-			continue
-		}
-		n += reach(name)
-	}
-	return n
-}

@@ -3,6 +3,7 @@ package protocol
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -103,14 +104,39 @@ func TestTableName(t *testing.T) {
 	}
 }
 
-func TestReachCountsWhatStandsBehindAsterisks(t *testing.T) {
-	for want, table := range map[int]EventTable{
-		0: {"a": true, "mesh::a::*": true, "mesh::a::**": true, "mesh::**": true, "*": true, "mesh::a::b::c": true, "mesh::x::*::y": false},
-		1: {"mesh::*::b": true, "*::b": true, "mesh::a*::b::c": true, "mesh::mesh::*::x": true},
-		2: {"mesh::a::**::b": true, "**::b": true},
-		4: {"mesh::*::**::*::x::y": true},
-		5: {"mesh::**::::": true, "mesh::a::*::x::y::z": true},
-	} {
-		require.Equal(t, want, table.Reach(), "%v", table)
+func TestStepsCountsTheWorkOfPatterns(t *testing.T) {
+	many := func(format string, n int) EventTable {
+		t := EventTable{}
+		for i := range n {
+			t["mesh::"+fmt.Sprintf(format, i)] = true
+		}
+		return t
 	}
+	for want, tables := range map[int][]EventTable{
+		0:  {nil, {"a": true, "mesh::a::b::c": true, "mesh::x::*::y": false, "mesh::a*::b::c": true, "mesh::mesh::*::x": true}},
+		2:  {{"*": true}, {"mesh::**": true}, {"mesh::*": true, "*": true}},
+		3:  {{"mesh::a::*": true}, {"*::b": true, "mesh::*::b": true}, {"mesh::**": true, "*": true}},
+		4:  {{"mesh::**::b": true}, {"mesh::a::*::b": true}, many("a::*::%d", 4000), many("%d::*::b", 4000)},
+		6:  {{"**::*::**::x": true}, {"mesh::**::a": true, "**::b": true}},
+		66: {many("**::%d", 32), many("**::%d", 4000)},
+		98: {many("**::%d::*", 4000)},
+	} {
+		for _, table := range tables {
+			require.Equal(t, want, table.Steps(), "%v", table)
+		}
+	}
+}
+
+// TestTableOfHostilePatterns is the table of an attacker who occupied both cores of a hub with a hundred of them.
+func TestTableOfHostilePatterns(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	table := EventTable{}
+	for len(table) < 64 {
+		p := "mesh::**"
+		for range 15 {
+			p += [...]string{"::a", "::*"}[rnd.IntN(2)]
+		}
+		table[p] = true
+	}
+	require.Greater(t, table.Steps(), MaxTableSteps)
 }

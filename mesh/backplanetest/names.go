@@ -19,8 +19,11 @@ func oddNames() []string {
 		"%", "%%", "%2E", "%2e", "a%2Eb", "=2E", "\\.", "\\", "/", "a/b", "_", "-", "+", "#", "~", "$x::y", "$", "$$", "$hubs", "$hubs.a", "%24hubs",
 		"é", "e\u0301", "ü::é", "😀", "\u00a0", "\u2028", "\u200b", "\ufeff", "\ufffd", "\U0010ffff", "mesh", "e", "_INBOX.x", "PUB x 1", "\"", "{}", "?", "[a]",
 	}
-	for _, part := range []string{"x", "\x01", ".", ":", "é", "😀", "a::"} {
+	for _, part := range []string{"x", "\x01", ".", "é", "😀"} {
 		odd = append(odd, strings.Repeat(part, longest/len(part)))
+	}
+	for _, part := range []string{"::", "a::"} {
+		odd = append(odd, strings.Repeat(part, protocol.MaxParts-1))
 	}
 	return append(odd, strings.Repeat("x", longest-1)+"y", strings.Repeat("\x01", longest-1)+"\x02", strings.Repeat("x", longest-1))
 }

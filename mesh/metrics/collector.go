@@ -39,6 +39,7 @@ var counters = []struct {
 	of   func(*mesh.Stats) uint64
 }{
 	{describe("events_received_total", "Events from peers."), func(s *mesh.Stats) uint64 { return s.Received }},
+	{describe("search_steps_total", "Steps of the searches for the peers that listen to events from peers."), func(s *mesh.Stats) uint64 { return s.SearchSteps }},
 	{describe("events_sent_total", "Events queued to peers, counted once a peer."), func(s *mesh.Stats) uint64 { return s.Sent }},
 	{describe("received_bytes_total", "Bytes of all messages from peers."), func(s *mesh.Stats) uint64 { return s.BytesIn }},
 	{describe("sent_bytes_total", "Bytes of the events queued to peers."), func(s *mesh.Stats) uint64 { return s.BytesOut }},

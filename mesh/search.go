@@ -1,0 +1,211 @@
+package mesh
+
+import (
+	"hash/maphash"
+	"math/bits"
+	"strings"
+	"sync"
+
+	"github.com/bigcompany/mesh/protocol"
+)
+
+// separator separates the parts of an event name.
+const separator = "::"
+
+// search is one find in an index. Its memory can be used again, with the same index.
+//
+// A search visits each branch at most once, with all positions in the name at which the parts up to this branch can end. A
+// set of positions is a word, since a name has at most protocol.MaxParts parts. "*" shifts the set by one, "**" adds all
+// later positions, and a literal part keeps the positions before an equal part of the name. So the number of steps grows
+// with the branches alone, not with their product with the parts. No faster search is known for many patterns with
+// asterisks, if its memory is to be linear in the patterns.
+type search[T comparable] struct {
+	// lists are the result. They are not empty, and no value is twice in one list.
+	lists []list[T]
+	// exact is true if the first list is that of the name itself, rather than of a pattern.
+	exact bool
+	// steps is the work: the branches visited, and the parts looked up behind a "**".
+	steps int
+
+	reader *sync.RWMutex
+	visits []visit // still to be made
+	parts  parts
+}
+
+// visit is a branch, and the positions at which the parts up to it can end: bit i is set if they match the first i parts of
+// the name.
+type visit struct {
+	branch uint32
+	at     uint64
+}
+
+// reset forgets the result, so that a pooled search keeps nothing alive.
+func (s *search[T]) reset() {
+	clear(s.lists)
+	s.lists = s.lists[:0]
+}
+
+// find puts the lists of all values that are interested in an event into s. A name of more than protocol.MaxParts parts is
+// not the name of an event, and matches no pattern.
+func (x *index[T]) find(name string, s *search[T]) {
+	if s.reader == nil {
+		s.reader = x.mu.reader()
+	}
+	s.lists, s.exact, s.steps = s.lists[:0], false, 0
+	s.reader.RLock()
+	defer s.reader.RUnlock()
+	if len(x.branches) == 0 || !s.parts.split(name) {
+		return
+	}
+	end := uint64(1) << s.parts.count
+	own := uint32(root) // the last branch of the name itself that was found
+	s.visits = s.visits[:0]
+	for v, more := (visit{root, 1}), true; more; {
+		s.steps++
+		b := &x.branches[v.branch]
+		if b.values != 0 && v.at&end != 0 {
+			s.found(x.lists[b.values], v.branch == own)
+		}
+		if b.many != 0 {
+			s.visits = append(s.visits, visit{b.many, (end<<1 - 1) &^ (v.at&-v.at - 1)})
+		}
+		if before := v.at &^ end; before != 0 { // a part of the name
+			if b.one != 0 {
+				s.visits = append(s.visits, visit{b.one, before << 1})
+			}
+			if b.shape&forked != 0 {
+				if before&(before-1) != 0 {
+					x.forkAll(v.branch, before, s)
+				} else if n := x.forkAt(v.branch, bits.TrailingZeros64(before), s); n != 0 {
+					if v.branch == own {
+						own = n
+					}
+					v = visit{n, before << 1}
+					continue
+				}
+			}
+		}
+		v, more = s.next()
+	}
+}
+
+func (s *search[T]) next() (v visit, ok bool) {
+	last := len(s.visits) - 1
+	if last < 0 {
+		return v, false
+	}
+	v, s.visits = s.visits[last], s.visits[:last]
+	return v, true
+}
+
+// found notes a list. That of the name itself goes first.
+func (s *search[T]) found(l list[T], own bool) {
+	s.lists = append(s.lists, l)
+	if own {
+		s.exact = true
+		last := len(s.lists) - 1
+		s.lists[0], s.lists[last] = s.lists[last], s.lists[0]
+	}
+}
+
+// forkAt returns the branch of a part of the name on another branch, or 0.
+func (x *index[T]) forkAt(on uint32, i int, s *search[T]) uint32 {
+	return x.fork(on, s.parts.hash(i, x.seed), s.parts.text[i])
+}
+
+// forkAll adds visits of the branches of literal parts that grow on a branch, from several positions. It looks the parts of
+// the name up on the branch, or those of the branch in the name, whichever are fewer.
+func (x *index[T]) forkAll(on uint32, before uint64, s *search[T]) {
+	p := &s.parts
+	p.group(x.seed)
+	if int(x.stems[on].literals) <= bits.OnesCount64(before) {
+		for n := x.stems[on].first; n != 0; n = x.stems[n].after {
+			s.steps++
+			if equal := p.equalTo(x.stems[n].part, x.seed) & before; equal != 0 {
+				s.visits = append(s.visits, visit{n, equal << 1})
+			}
+		}
+		return
+	}
+	for rest := before; rest != 0; {
+		i := bits.TrailingZeros64(rest)
+		equal := p.equal[i] & before
+		rest &^= equal
+		s.steps++
+		if n := x.forkAt(on, i, s); n != 0 {
+			s.visits = append(s.visits, visit{n, equal << 1})
+		}
+	}
+}
+
+// parts are those of a name.
+type parts struct {
+	count  int
+	text   [protocol.MaxParts]string
+	hashed uint64 // a set of those whose hash is known
+	hashes [protocol.MaxParts]uint64
+
+	grouped bool
+	equal   [protocol.MaxParts]uint64 // by part: the set of the parts with the same text
+	slots   [64]uint8                 // a hash table: the number of the first part of each group, plus one
+}
+
+// split returns false if there are too many parts.
+func (p *parts) split(name string) bool {
+	p.count, p.hashed, p.grouped = 0, 0, false
+	for more := true; more; p.count++ {
+		if p.count == len(p.text) {
+			return false
+		}
+		p.text[p.count], name, more = strings.Cut(name, separator)
+	}
+	return true
+}
+
+func (p *parts) hash(i int, seed maphash.Seed) uint64 {
+	if p.hashed>>i&1 == 0 {
+		p.hashed |= 1 << i
+		p.hashes[i] = maphash.String(seed, p.text[i])
+	}
+	return p.hashes[i]
+}
+
+// group finds equal parts.
+func (p *parts) group(seed maphash.Seed) {
+	if p.grouped {
+		return
+	}
+	p.grouped = true
+	clear(p.slots[:])
+	clear(p.equal[:p.count])
+	for i := range p.count {
+		slot := p.slot(p.hash(i, seed), p.text[i])
+		if p.slots[slot] == 0 {
+			p.slots[slot] = uint8(i + 1)
+		}
+		p.equal[p.slots[slot]-1] |= 1 << i
+	}
+	for first, equal := range p.equal[:p.count] {
+		for rest := equal; rest != 0; rest &= rest - 1 {
+			p.equal[bits.TrailingZeros64(rest)] = p.equal[first]
+		}
+	}
+}
+
+// equalTo returns the set of the parts that are equal to another.
+func (p *parts) equalTo(part string, seed maphash.Seed) uint64 {
+	if first := p.slots[p.slot(maphash.String(seed, part), part)]; first != 0 {
+		return p.equal[first-1]
+	}
+	return 0
+}
+
+// slot returns the slot of a part, or the free one where it would be. More than half of the slots are free.
+func (p *parts) slot(hash uint64, part string) int {
+	for at := hash; ; at++ {
+		slot := int(at % uint64(len(p.slots)))
+		if first := p.slots[slot]; first == 0 || p.text[first-1] == part {
+			return slot
+		}
+	}
+}

@@ -1,0 +1,60 @@
+package mesh_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/protocol"
+)
+
+// TestTableBeyondTheStepsIsRejected: the peer gets a message, Explain names the rule, and the table before stays in force.
+func TestTableBeyondTheStepsIsRejected(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	w := dialWire(t, hub.URL(), nil)
+	w.send(`{"event":"handshake","headers":{"mesh":{"v":1,"key":"` + testKey + `"}}}`)
+	id := protocol.ID(testKey)
+	var slow []string
+	for i := range 256 {
+		slow = append(slow, fmt.Sprintf("mesh::**::%d::**::%d", i%16, i/16))
+	}
+	w.send(table("mesh::kept"))
+	w.barrier()
+	w.send(table(slow...))
+	w.barrier()
+	require.EqualValues(t, 1, hub.Stats().BadTables)
+	explain := func(event string) mesh.Explanation {
+		e, err := hub.Explain(t.Context(), id, event)
+		require.NoError(t, err)
+		return e
+	}
+	require.Equal(t, mesh.RuleBadTable, explain("1::1").Rule)
+	require.Equal(t, mesh.RuleListens, explain("kept").Rule)
+	w.send(table("mesh::kept", "mesh::**::1"))
+	w.barrier()
+	require.Equal(t, mesh.RuleListens, explain("1::1").Rule)
+	require.Equal(t, mesh.RuleNoListener, explain("2").Rule)
+	heard := strings.Join(w.heard(), "\n")
+	require.Contains(t, heard, `{"event":"$mesh.refused","payload":{"rule":"bad-table","count":1,"message":"the patterns of the event table can take `)
+	require.Contains(t, heard, "listen to `**`")
+}
+
+// TestManyPatternsOfFewStepsAreAccepted: the limit is not one of the number of patterns.
+func TestManyPatternsOfFewStepsAreAccepted(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	w := dialWire(t, hub.URL(), nil)
+	var many []string
+	for i := range protocol.MaxTableEntries {
+		many = append(many, fmt.Sprintf("mesh::*::room%d::temperature", i))
+	}
+	w.send(table(many...))
+	w.barrier()
+	require.Zero(t, hub.Stats().BadTables)
+	require.NoError(t, hub.Emit("x::room4095::temperature", nil))
+	require.NoError(t, hub.Emit("x::room4096::temperature", nil))
+	w.barrier()
+	require.Equal(t, []string{`{"event":"x::room4095::temperature"}`}, w.heard())
+}
