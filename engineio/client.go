@@ -19,10 +19,10 @@ import (
 
 // client is what a client's Socket has beyond a server's.
 type client struct {
-	url    *url.URL
+	url    *url.URL // fixed once open
 	opts   *DialOptions
 	conf   *config // its times of pings are fixed once open
-	http   *http.Client
+	http   http.Client
 	own    *http.Transport // if the HTTP client is this session's own
 	failed []Transport     // those that opened no session
 	ctx    context.Context // of all requests of the session
@@ -38,12 +38,15 @@ type client struct {
 }
 
 func newClient(u *url.URL, o *DialOptions) *client {
-	c := &client{url: u, opts: o, http: o.HTTPClient}
-	if c.http == nil {
+	c := &client{url: u, opts: o}
+	if o.HTTPClient != nil {
+		c.http = *o.HTTPClient
+	} else {
 		c.own = ownTransport()
 		jar, _ := cookiejar.New(nil) // never fails
-		c.http = &http.Client{Transport: c.own, Jar: jar}
+		c.http = http.Client{Transport: c.own, Jar: jar}
 	}
+	c.http.CheckRedirect = c.checkRedirect
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.conf = &config{
 		upgradeTimeout: o.UpgradeTimeout,
@@ -117,11 +120,26 @@ func (c *client) request(ctx context.Context, method string, t Transport, body i
 	return r, nil
 }
 
-// do makes a request. Its error does not show the query, in which the sid stands, and perhaps what the user put there.
+// do makes a request. Its error does not show the query, which holds the session ID and perhaps a secret of the user. It
+// names the proxy and the redirect on the way.
 func (c *client) do(r *http.Request) (*http.Response, error) {
 	resp, err := c.http.Do(r)
 	if failed, ok := errors.AsType[*url.Error](err); ok {
 		failed.URL, _, _ = strings.Cut(failed.URL, "?")
+		failed.Err = c.blameProxy(r, failed.Err)
+		asked := withoutQuery(r.URL)
+		if u, err := url.Parse(failed.URL); err == nil && withoutQuery(u) != asked {
+			failed.URL, failed.Err = asked, &RedirectError{To: withoutQuery(u), Err: failed.Err}
+		}
 	}
 	return resp, err
+}
+
+// status reads a response that is no 200, nor a 101.
+func (c *client) status(resp *http.Response) *statusError {
+	e := readStatus(resp)
+	if p := c.proxyOf(resp.Request); p != nil && e.code < 0 {
+		e.message += " (" + p.via() + ")"
+	}
+	return e
 }

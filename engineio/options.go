@@ -188,6 +188,10 @@ type DialOptions struct {
 	// HTTPClient makes all requests, the WebSocket handshake included, so that its transport decides on proxies
 	// and TLS and its jar on cookies. It must not have a Timeout, which would end every poll. Default: a client of
 	// this session's own, with the settings of http.DefaultTransport and a cookie jar.
+	//
+	// A redirect of the request that opens the session is followed if it leads to the same host, not from https to http,
+	// and CheckRedirect of the client permits it: the session then uses that address. Every other redirect is an error
+	// that names it. No request has a Referer.
 	HTTPClient *http.Client
 	// Header is added to each request.
 	Header http.Header

@@ -38,7 +38,7 @@ func (c *client) post(out []*outgoing) (int, error) {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
-		return 0, readStatus(resp)
+		return 0, c.status(resp)
 	}
 	_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, errorBodyLimit)) // "ok"; read, the connection can be used again
 	return len(packets), err
@@ -83,8 +83,9 @@ func (c *client) roundTrip(r *http.Request) ([]packet.Packet, error) {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
-		return nil, readStatus(resp)
+		return nil, c.status(resp)
 	}
+	c.settle(resp)
 	body, err := readBody(io.LimitReader(resp.Body, int64(c.opts.MaxPayload)+1), c.opts.MaxPayload, func(int) error { return nil })
 	if err != nil {
 		return nil, err

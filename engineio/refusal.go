@@ -38,6 +38,10 @@ func readStatus(resp *http.Response) *statusError {
 		e.code, e.message = *refusal.Code, oneLine(refusal.Message)
 		return e
 	}
+	if to := redirectOf(resp); to != "" {
+		e.message = "a redirect to " + to
+		return e
+	}
 	e.message = oneLine(string(body))
 	if strings.HasPrefix(e.message, "<") { // a page helps nobody in an error
 		e.message = http.StatusText(resp.StatusCode) + " (a page of HTML)"
@@ -47,6 +51,9 @@ func readStatus(resp *http.Response) *statusError {
 	}
 	if e.message == "" {
 		e.message = http.StatusText(resp.StatusCode)
+	}
+	if e.code < 0 && resp.Request != nil && resp.Request.Response != nil {
+		e.message += " (after a redirect to " + withoutQuery(resp.Request.URL) + ")"
 	}
 	return e
 }

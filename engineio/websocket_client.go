@@ -40,13 +40,14 @@ func (c *client) dialWebSocket(ctx context.Context) (*stream, error) {
 	conn, ok := resp.Body.(io.ReadWriteCloser)
 	if resp.StatusCode != http.StatusSwitchingProtocols || !ok {
 		defer func() { _ = resp.Body.Close() }()
-		return nil, readStatus(resp).handshakeError()
+		return nil, c.status(resp).handshakeError()
 	}
 	deflate, ok := deflateChosen(resp.Header, c.opts.PerMessageDeflate)
 	if !ok || !c.fits(resp.Header, key) {
 		_ = conn.Close()
 		return nil, &HandshakeError{Status: resp.StatusCode, Code: -1, Message: "the answer to the WebSocket handshake does not fit"}
 	}
+	c.settle(resp)
 	wc := newStream(conn, c.opts.Revision, ws.StateClientSide, c.conf)
 	wc.base64, wc.deflate = c.opts.Base64, deflate
 	return wc, nil

@@ -28,7 +28,8 @@ such hub, that it refused this node, that the event or its payload cannot be
 emitted, or that the connection broke and nobody knows what became of the event.`,
 		Example: `  mesh emit restart
   mesh emit greeting '{"text":"hello"}'
-  mesh emit greeting '"just a text"'`,
+  mesh emit greeting '"just a text"'
+  mesh emit temperature -- -5`,
 		DisableFlagsInUseLine: true,
 		Args: func(_ *cobra.Command, args []string) error {
 			switch len(args) {

@@ -33,6 +33,54 @@ func connect(ctx context.Context, opts *mesh.Options) (*mesh.Node, error) {
 
 // explain says what a stranger can do about an error of a node. Errors that say all there is stay as they are.
 func explain(err error, opts *mesh.Options) error {
+	explained := explainCause(err, opts)
+	var (
+		proxy    *engineio.ProxyError
+		redirect *engineio.RedirectError
+	)
+	if strings.Contains(opts.Addr, ",") {
+		return explained // which names the proxy of each address
+	}
+	if errors.As(err, &redirect) && !strings.Contains(explained.Error(), redirect.To) {
+		explained = fmt.Errorf("%w (%s redirects to %s)", explained, opts.Addr, redirect.To)
+	}
+	switch {
+	case !errors.As(err, &proxy):
+	case proxy.Unreachable:
+		return fmt.Errorf("%s. If the hub needs no proxy, add its host to NO_PROXY", unreachableProxy(proxy))
+	case !strings.Contains(explained.Error(), proxy.Proxy):
+		return fmt.Errorf("%w (the request went through %s)", explained, proxyName(proxy))
+	}
+	return explained
+}
+
+// unreachableProxy says why there is no connection to a forward proxy.
+func unreachableProxy(p *engineio.ProxyError) string {
+	var dns *net.DNSError
+	why := p.Err.Error()
+	switch {
+	case errors.Is(p, syscall.ECONNREFUSED):
+		why = "the connection was refused"
+	case errors.As(p, &dns) && dns.IsNotFound:
+		why = fmt.Sprintf("there is no host called %q", dns.Name)
+	case errors.Is(p, context.DeadlineExceeded):
+		why = "no answer"
+	}
+	return fmt.Sprintf("cannot reach %s: %s", proxyName(p), why)
+}
+
+func proxyName(p *engineio.ProxyError) string {
+	switch {
+	case p.Variable == "":
+		return "the proxy " + p.Proxy
+	case p.Proxy == "":
+		return "the proxy that " + p.Variable + " names"
+	}
+	return fmt.Sprintf("the proxy %s, which %s names", p.Proxy, p.Variable)
+}
+
+// explainCause explains an error without the proxies and redirects on the way.
+func explainCause(err error, opts *mesh.Options) error {
 	var (
 		refused   *mesh.AuthError
 		handshake *engineio.HandshakeError
@@ -71,6 +119,8 @@ func explain(err error, opts *mesh.Options) error {
 		return fmt.Errorf("what answers at %s speaks no TLS: is it http:// rather than https://?", addr)
 	case errors.As(err, &handshake) && strings.Contains(handshake.Message, "HTTP request to an HTTPS server"):
 		return fmt.Errorf("the hub at %s speaks TLS: give its address as https://", addr)
+	case errors.As(err, &handshake) && handshake.Code < 0 && strings.HasPrefix(handshake.Message, "a redirect to "):
+		return fmt.Errorf("%s is %s: give --addr that address if the hub is there", addr, handshake.Message)
 	case errors.As(err, &handshake) && handshake.Code < 0:
 		return fmt.Errorf("what answers at %s is no hub (%s): check --addr, its path too if it is a URL", addr, handshake.Message)
 	case errors.As(err, &dns) && dns.IsNotFound:
@@ -144,8 +194,11 @@ func unreached(err error, addr string) string {
 		handshake *engineio.HandshakeError
 		dns       *net.DNSError
 		request   *url.Error
+		proxy     *engineio.ProxyError
 	)
 	switch {
+	case errors.As(err, &proxy) && proxy.Unreachable:
+		return unreachableProxy(proxy)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nobody listens there"
 	case errors.As(err, &dns) && dns.IsNotFound:

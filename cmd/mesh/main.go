@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -89,6 +90,13 @@ standard error.`,
 	checkShell(cmd)
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		text := conversion.ReplaceAllString(err.Error(), "")
+		if _, arg, ok := strings.Cut(text, "unknown shorthand flag: "); ok {
+			_, arg, _ = strings.Cut(arg, " in ")
+			text = arg + " is no flag"
+			if c.Args != nil && c.Args(c, []string{"a", "b"}) == nil {
+				text += fmt.Sprintf(". If it is an argument, put it behind all flags and a --: '%s %s'", c.CommandPath(), strings.Join(append(c.Flags().Args(), "--", arg), " "))
+			}
+		}
 		return fmt.Errorf("%s; '%s --help' lists the flags", text, c.CommandPath())
 	})
 	return cmd

@@ -1,0 +1,197 @@
+package engineio
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// redirecting is a server in front of another one, whose answers redirect there as to says.
+func redirecting(t *testing.T, status int, to func(r *http.Request) string) *httptest.Server {
+	t.Helper()
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", to(r))
+		w.WriteHeader(status)
+	}))
+	t.Cleanup(front.Close)
+	return front
+}
+
+// observed is a server that echoes, and the requests that it got.
+type observed struct {
+	*httptest.Server
+	mu       sync.Mutex
+	requests []*http.Request
+}
+
+func observe(t *testing.T) *observed {
+	t.Helper()
+	srv, o := NewServer(echo, nil), new(observed)
+	o.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		o.mu.Lock()
+		o.requests = append(o.requests, r.Clone(t.Context()))
+		o.mu.Unlock()
+		srv.ServeHTTP(w, r)
+	}))
+	t.Cleanup(func() {
+		require.NoError(t, srv.Close())
+		o.Close()
+	})
+	return o
+}
+
+func (o *observed) each(f func(r *http.Request)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, r := range o.requests {
+		f(r)
+	}
+}
+
+func requireEchoed(t *testing.T, s *Socket) {
+	t.Helper()
+	ctx := testContext(t)
+	for i := range 3 {
+		want := fmt.Sprint("message ", i)
+		require.NoError(t, s.Write(ctx, Text(want)))
+		m, err := s.Read(ctx)
+		require.NoError(t, err)
+		require.Equal(t, want, string(m.Data))
+	}
+}
+
+// A server that redirects the request which opens a session redirects a whole site: the POSTs of the session must not
+// become GETs, and no Referer may show a session ID.
+func TestRedirectedSessionWorksAtItsNewAddress(t *testing.T) {
+	t.Parallel()
+	forms := map[string]func(base string, r *http.Request) string{
+		"the same path": func(base string, r *http.Request) string { return base + r.URL.RequestURI() },
+		"no query":      func(base string, r *http.Request) string { return base + r.URL.Path },
+		"its own query": func(base string, r *http.Request) string { return base + r.URL.Path + "?lane=2" },
+	}
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		for form, location := range forms {
+			for _, transports := range [][]Transport{{Polling}, {Polling, WebSocket}, {WebSocket}} {
+				t.Run(fmt.Sprint(status, " ", form, " ", transports), func(t *testing.T) {
+					t.Parallel()
+					back, asked := observe(t), 0
+					front := redirecting(t, status, func(r *http.Request) string {
+						asked++
+						return location(back.URL, r)
+					})
+					s, err := Dial(testContext(t), front.URL+"/engine.io/?user=ann", &DialOptions{Transports: transports})
+					require.NoError(t, err)
+					requireEchoed(t, s)
+					require.NoError(t, s.Close())
+					require.Equal(t, 1, asked, "only the first request goes to the old address")
+					back.each(func(r *http.Request) {
+						require.Empty(t, r.Referer())
+						require.Equal(t, []string{"ann"}, r.URL.Query()["user"])
+						require.LessOrEqual(t, len(r.URL.Query()["t"]), 1)
+						if form == "its own query" {
+							require.Equal(t, []string{"2"}, r.URL.Query()["lane"])
+						}
+					})
+				})
+			}
+		}
+	}
+}
+
+// A client does not take its credentials to a host that its user did not name: the error says where the redirect leads.
+func TestRedirectThatIsNotFollowedIsNamed(t *testing.T) {
+	back := observe(t)
+	elsewhere := strings.Replace(back.URL, "127.0.0.1", "localhost", 1)
+	var self *httptest.Server
+	for name, c := range map[string]struct {
+		to   func(r *http.Request) string
+		want string
+	}{
+		"another host": {func(r *http.Request) string { return elsewhere + r.URL.RequestURI() }, elsewhere + "/engine.io/"},
+		"with a password": {func(r *http.Request) string {
+			return strings.Replace(back.URL, "//", "//u:s3cret@", 1) + r.URL.RequestURI()
+		}, back.URL + "/engine.io/"},
+		"a loop":             {func(r *http.Request) string { return self.URL + r.URL.RequestURI() }, "/engine.io/"},
+		"a page for a login": {func(*http.Request) string { return back.URL + "/login" }, "404"},
+	} {
+		for _, transports := range [][]Transport{{Polling}, {WebSocket}} {
+			t.Run(fmt.Sprint(name, transports), func(t *testing.T) {
+				self = redirecting(t, http.StatusFound, c.to)
+				_, err := Dial(testContext(t), self.URL, &DialOptions{Transports: transports})
+				var refused *HandshakeError
+				require.ErrorAs(t, err, &refused)
+				require.ErrorContains(t, err, "a redirect to http://")
+				require.ErrorContains(t, err, c.want)
+				require.NotContains(t, err.Error(), "EIO=")
+				require.NotContains(t, err.Error(), "s3cret")
+			})
+		}
+	}
+	back.each(func(r *http.Request) { require.Equal(t, "/login", r.URL.Path) })
+}
+
+func TestNoRedirectLeadsOutOfTLS(t *testing.T) {
+	back := observe(t)
+	front := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, back.URL+r.URL.RequestURI(), http.StatusPermanentRedirect)
+	}))
+	defer front.Close()
+	_, err := Dial(testContext(t), front.URL, &DialOptions{HTTPClient: front.Client()})
+	require.ErrorContains(t, err, "a redirect to "+back.URL+"/engine.io/")
+	require.Empty(t, back.requests)
+}
+
+func TestErrorBehindARedirectNamesIt(t *testing.T) {
+	secure := httptest.NewTLSServer(http.NotFoundHandler())
+	defer secure.Close()
+	front := redirecting(t, http.StatusMovedPermanently, func(r *http.Request) string { return secure.URL + r.URL.RequestURI() })
+	_, err := Dial(testContext(t), front.URL, nil)
+	var redirected *RedirectError
+	require.ErrorAs(t, err, &redirected)
+	require.Equal(t, secure.URL+"/engine.io/", redirected.To)
+	require.ErrorContains(t, err, `Get "`+front.URL+`/engine.io/": after a redirect to `+secure.URL+"/engine.io/: ")
+	require.ErrorContains(t, err, "certificate")
+}
+
+// A session that is open is never redirected: its ID is for its server only.
+func TestRedirectInASessionEndsItAndIsNamed(t *testing.T) {
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		t.Run(method, func(t *testing.T) {
+			back := observe(t)
+			srv := NewServer(echo, nil)
+			front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Query().Has("sid") && r.Method == method {
+					http.Redirect(w, r, back.URL+r.URL.RequestURI(), http.StatusTemporaryRedirect)
+					return
+				}
+				srv.ServeHTTP(w, r)
+			}))
+			defer front.Close()
+			defer func() { require.NoError(t, srv.Close()) }()
+			s, err := Dial(testContext(t), front.URL, &DialOptions{Transports: []Transport{Polling}})
+			require.NoError(t, err)
+			if method == http.MethodPost {
+				require.NoError(t, s.Write(testContext(t), Text("x")))
+			}
+			_, err = s.Read(testContext(t))
+			require.ErrorContains(t, err, "307: a redirect to "+back.URL+"/engine.io/")
+			require.NotContains(t, err.Error(), s.ID())
+			require.Empty(t, back.requests)
+		})
+	}
+}
+
+// The CheckRedirect of a user's client decides too.
+func TestOwnCheckRedirectIsAsked(t *testing.T) {
+	back := observe(t)
+	front := redirecting(t, http.StatusFound, func(r *http.Request) string { return back.URL + r.URL.RequestURI() })
+	never := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	_, err := Dial(testContext(t), front.URL, &DialOptions{HTTPClient: never})
+	require.ErrorContains(t, err, "302: a redirect to "+back.URL)
+	require.Empty(t, back.requests)
+}
