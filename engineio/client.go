@@ -23,7 +23,7 @@ type client struct {
 	opts   *DialOptions
 	conf   *config // its times of pings are fixed once open
 	http   http.Client
-	own    *http.Transport // if the HTTP client is this session's own
+	own    *http.Transport // of this session alone; nil if requests go through another kind of http.RoundTripper
 	failed []Transport     // those that opened no session
 	ctx    context.Context // of all requests of the session
 	cancel context.CancelFunc
@@ -39,13 +39,7 @@ type client struct {
 
 func newClient(u *url.URL, o *DialOptions) *client {
 	c := &client{url: u, opts: o}
-	if o.HTTPClient != nil {
-		c.http = *o.HTTPClient
-	} else {
-		c.own = ownTransport()
-		jar, _ := cookiejar.New(nil) // never fails
-		c.http = http.Client{Transport: c.own, Jar: jar}
-	}
+	c.http, c.own = sessionClient(o.HTTPClient)
 	c.http.CheckRedirect = c.checkRedirect
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.conf = &config{
@@ -61,13 +55,43 @@ func newClient(u *url.URL, o *DialOptions) *client {
 	return c
 }
 
-// ownTransport returns a transport with the settings of the default one, if nobody replaced that by something else.
-func ownTransport() *http.Transport {
-	if t, ok := http.DefaultTransport.(*http.Transport); ok {
-		return t.Clone()
+// sessionClient returns the HTTP client of one session, with the settings of the given one, which may be nil. No session
+// uses the connections of another: net/http gives a connection that has gone silent to further requests, in HTTP/2 for as
+// long as the system does not give it up. So each session has a copy of the transport, unless that is of a type that
+// net/http does not know.
+func sessionClient(given *http.Client) (http.Client, *http.Transport) {
+	var c http.Client
+	if given == nil {
+		c.Jar, _ = cookiejar.New(nil) // never fails
+	} else {
+		c = *given
 	}
-	return &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
+	var own *http.Transport
+	switch t := c.Transport.(type) {
+	case *http.Transport:
+		own = t.Clone()
+	case nil:
+		if standard, ok := http.DefaultTransport.(*http.Transport); ok {
+			own = standard.Clone()
+		} else if given == nil {
+			own = &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
+		}
+	}
+	if own != nil {
+		c.Transport = own
+		if own.HTTP2 == nil {
+			own.HTTP2 = new(http.HTTP2Config)
+		}
+		if own.HTTP2.SendPingTimeout == 0 {
+			own.HTTP2.SendPingTimeout = silenceTimeout
+		}
+	}
+	return c, own
 }
+
+// silenceTimeout is the silence after which an HTTP/2 connection is tested. One that a session has left behind would
+// otherwise last until the system gives it up.
+const silenceTimeout = 30 * time.Second
 
 // remember notes whether a WebSocket worked. What fails because the session has ended says nothing.
 func (c *client) remember(works bool) {
@@ -76,11 +100,11 @@ func (c *client) remember(works bool) {
 	}
 }
 
-// release frees what the session held, when it has ended.
-func (c *client) release() {
+// release frees the session's resources at its end. If the connection failed, further sessions must not use it.
+func (c *client) release(failed bool) {
 	c.cancel()
-	if c.own != nil {
-		c.own.CloseIdleConnections()
+	if c.own != nil || failed {
+		c.http.CloseIdleConnections()
 	}
 }
 

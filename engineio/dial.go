@@ -46,7 +46,7 @@ func Dial(ctx context.Context, rawURL string, opts *DialOptions) (*Socket, error
 	c := newClient(u, &o)
 	s, err := c.dial(ctx)
 	if err != nil {
-		c.release()
+		c.release(true)
 		return nil, err
 	}
 	return s, nil

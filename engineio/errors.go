@@ -57,6 +57,9 @@ func (e *CloseError) Error() string {
 	return fmt.Sprintf("engineio: session ended %s: %s", side, e.Reason)
 }
 
+// failed reports whether the session ended because its connection did not work any more.
+func (e *CloseError) failed() bool { return e.Reason == ReasonTransportError || e.Reason == ReasonPingTimeout }
+
 // Unwrap gives the cause.
 func (e *CloseError) Unwrap() error { return e.Err }
 

@@ -185,9 +185,14 @@ type DialOptions struct {
 	// the memory had one. Default: no memory.
 	Remember *UpgradeMemory
 
-	// HTTPClient makes all requests, the WebSocket handshake included, so that its transport decides on proxies
-	// and TLS and its jar on cookies. It must not have a Timeout, which would end every poll. Default: a client of
-	// this session's own, with the settings of http.DefaultTransport and a cookie jar.
+	// HTTPClient has the settings for all requests, the WebSocket handshake included: its transport decides on proxies
+	// and TLS, and its jar on cookies. It must not have a Timeout, which would end every poll.
+	//
+	// If its transport is nil or an *http.Transport, each session uses a copy (Transport.Clone) and so has connections
+	// that no other session uses. Another http.RoundTripper is used as it is. After a session that ended because its
+	// connection failed, that RoundTripper is asked to close its idle connections (http.Client.CloseIdleConnections). For
+	// HTTP/2 set http.Transport.HTTP2.SendPingTimeout there as well: otherwise further sessions may get a connection that
+	// has gone silent. Default: the settings of http.DefaultTransport, and a cookie jar for the session.
 	//
 	// A redirect of the request that opens the session is followed if it leads to the same host, not from https to http,
 	// and CheckRedirect of the client permits it: the session then uses that address. Every other redirect is an error

@@ -174,7 +174,7 @@ func (s *Socket) finish(e *CloseError, connErr error) {
 		_ = s.body.SetReadDeadline(time.Unix(1, 0))
 	}
 	conn, probe := s.stream, s.probe
-	if s.client != nil && conn != nil && (e.Reason == ReasonTransportError || e.Reason == ReasonPingTimeout) {
+	if s.client != nil && conn != nil && e.failed() {
 		s.client.remember(false)
 	}
 	s.ctx.end(e) // under the lock: who is told of the end finds the context done
@@ -192,7 +192,7 @@ func (s *Socket) finish(e *CloseError, connErr error) {
 		probe.end(nil)
 	}
 	if s.conf.server == nil {
-		s.client.release()
+		s.client.release(e.failed())
 		s.conf.wg.Done()
 	}
 	s.conf.log.Debug("engineio: session ended", "reason", e.Reason, "remote", e.Remote, "error", e.Err)
