@@ -7,8 +7,8 @@ import (
 )
 
 // Close ends the session in good order: what was queued is sent, the peer is told, and Close returns when the peer has
-// confirmed it, or after a bounded time (5 s on a WebSocket, 30 s for a polling client that does not come back). An
-// upgrade under way is finished first. Messages that were received and not yet read are dropped. Close may be called
+// confirmed it. A peer that takes nothing of it for 5 s, or a polling client that does not poll for 30 s, is not waited for
+// any longer; nor is any peer after 2 minutes. An upgrade under way is finished first. Messages that were received and not yet read are dropped. Close may be called
 // more than once and from within ServeSocket; it returns nil.
 func (s *Socket) Close() error {
 	s.beginClose(nil)
@@ -46,6 +46,20 @@ func (s *Socket) beginClose(cause error) {
 	s.state, s.closeErr = stateClosing, &CloseError{Reason: ReasonForcedClose, Err: cause}
 	s.inline = false
 	s.inbox = nil
+	now := time.Now()
+	if s.backlog == nil {
+		s.backlog = &backlog{shrank: now}
+	}
+	s.backlog.closeBy = now.Add(closeLimit)
+	s.lookAtKernel()
+	s.deadline = s.closeDeadline(now)
+	s.conf.alarms.after(s, s.deadline.Sub(now))
+	s.cond.Broadcast()
+	s.kick()
+}
+
+// closeDeadline returns when a session that is closing ends, if the peer takes nothing more after now. The caller holds s.mu.
+func (s *Socket) closeDeadline(now time.Time) time.Time {
 	timeout := closeTimeout
 	switch {
 	case s.stream == nil && s.conf.server != nil:
@@ -53,10 +67,10 @@ func (s *Socket) beginClose(cause error) {
 	case s.upgrading: // it ends by then, and what is queued leaves one way or the other
 		timeout += s.conf.upgradeTimeout
 	}
-	s.deadline = time.Now().Add(timeout)
-	s.conf.alarms.after(s, timeout)
-	s.cond.Broadcast()
-	s.kick()
+	if end := now.Add(timeout); end.Before(s.backlog.closeBy) {
+		return end
+	}
+	return s.backlog.closeBy
 }
 
 // sayGoodbye sends the close frame, or at a polling client the close packet. A polling server says it in the answer to a

@@ -17,10 +17,13 @@ const (
 
 // Errors of sessions. They come wrapped; compare with errors.Is.
 var (
-	// ErrQueueFull says that a message did not fit into the socket's queue, or into what all sockets of a server
-	// may queue. The message was not sent; the session lives on.
+	// ErrQueueFull says that a message did not fit into the socket's queue, or that it is larger than what all sockets of a
+	// server may queue. The message was not sent; the session lives on.
 	ErrQueueFull = errors.New("engineio: queue full")
-	// ErrTooLarge says that the peer sent more than MaxPayload bytes in one message.
+	// ErrBufferLimit is why a server ended a session when ServerOptions.BufferLimit was spent.
+	ErrBufferLimit = errors.New("engineio: BufferLimit was spent, and this session's queue was the fullest and had waited the longest")
+	// ErrTooLarge says that a message is larger than MaxPayload: the peer sent it, and the session has ended; or a client
+	// was to write it, MaxPayload is what the server announced, the message was not sent and the session lives on.
 	ErrTooLarge = errors.New("engineio: message larger than MaxPayload")
 	// ErrInvalidText says that a text message is not valid UTF-8. Send it as a binary one.
 	ErrInvalidText = errors.New("engineio: text message is not valid UTF-8")

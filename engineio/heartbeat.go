@@ -43,6 +43,9 @@ func (s *Socket) tick() {
 			left = min(left, s.conf.pingInterval) // the pong will move it, maybe ahead
 		}
 		s.conf.alarms.after(s, left)
+	case s.state == stateClosing && s.lookAtKernel() && time.Now().Before(s.backlog.closeBy):
+		s.deadline = s.closeDeadline(time.Now())
+		s.conf.alarms.after(s, time.Until(s.deadline))
 	case s.state == stateClosing:
 		e := s.closeErr
 		s.mu.Unlock()

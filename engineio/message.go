@@ -93,6 +93,8 @@ type outgoing struct {
 	// data. It serves text in both revisions and binary in revision 4. Clients cannot share frames: each is masked with
 	// a key of its own.
 	frame []byte
+	// counted is the number of a count of the budget, and in how many queues that has seen the message; see budget.
+	counted atomic.Uint64
 	// others are the frames that few need.
 	others atomic.Pointer[otherFrames]
 }

@@ -29,11 +29,13 @@ const (
 	DefaultDialMaxPayload = 16 << 20
 )
 
-// closeTimeout bounds how long Close waits for the peer's goodbye on a WebSocket, and pollCloseTimeout how long a
-// closed polling session waits for the poll that carries the news (30 s in the reference).
+// closeTimeout bounds how long Close waits for a peer that takes nothing, or for its goodbye, on a WebSocket;
+// pollCloseTimeout how long a closed polling session waits for the next poll (30 s in the reference); and closeLimit how long
+// Close takes in all.
 const (
 	closeTimeout     = 5 * time.Second
 	pollCloseTimeout = 30 * time.Second
+	closeLimit       = 2 * time.Minute
 )
 
 // ServerOptions are the options of NewServer, which copies them. The zero value of each field means its default.
@@ -57,7 +59,8 @@ type ServerOptions struct {
 	// would be stranded if the upgrade was given up: it goes on until they say 5, or the heartbeat ends the session, or they
 	// turn out to poll on when another UpgradeTimeout is over. Default: 10 s.
 	UpgradeTimeout time.Duration
-	// WriteTimeout bounds one write to a connection; a peer that takes longer is given up. Default: 10 s.
+	// WriteTimeout bounds one write of at most 128 KiB to a connection; the server ends the session of a peer that takes
+	// longer. Default: 10 s.
 	WriteTimeout time.Duration
 
 	// MaxPayload is the largest message, and the largest body of a POST, that is accepted, in bytes.
@@ -66,8 +69,9 @@ type ServerOptions struct {
 	// QueueLimit bounds what waits to be sent on one socket, in bytes. One message larger than that is accepted
 	// when nothing waits. Default: 1 MiB.
 	QueueLimit int
-	// BufferLimit bounds what waits to be sent on all sockets of the server together, in bytes; a message shared by
-	// many counts once a socket. Default: 512 MiB.
+	// BufferLimit bounds what waits to be sent on all sockets of the server together, in bytes. A message of Prepare counts
+	// once, and the first 16 KiB of a queue do not count. When the limit is reached, the server ends the sessions whose
+	// queues are the fullest and have waited the longest, with ErrBufferLimit, until an eighth is free. Default: 512 MiB.
 	BufferLimit int64
 	// ReceiveLimit bounds what messages and POSTs of more than 32 KiB hold together while they are received, in
 	// bytes, and twice MaxPayload beyond it at most. When it is reached, they wait, and their senders with them,

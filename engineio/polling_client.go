@@ -75,6 +75,28 @@ func (c *client) fitting(out []*outgoing) ([]packet.Packet, packet.Encoding) {
 	return packets, enc
 }
 
+// lengthOnTheWay returns how many bytes m takes in a frame of c, or alone in a POST if there is no stream. An upgrade that is
+// under way may still fail, and m then leaves in a POST.
+func (c *client) lengthOnTheWay(m *Message, stream *stream) int {
+	p := packet.Packet{Type: packet.Message, Binary: m.Binary, Data: m.Data}
+	rev := c.opts.Revision
+	switch {
+	case stream != nil && c.opts.Base64 && m.Binary:
+		return len(packet.AppendText(nil, rev, p))
+	case stream != nil:
+		_, n := frameShape(rev, p)
+		return n
+	case rev == Revision4:
+		return packet.EncodedLen(rev, packet.Text, p) - 1 // no separator
+	case c.opts.Base64 && c.twice.Load():
+		return packet.EncodedLen(rev, packet.TextTwice, p)
+	case c.opts.Base64:
+		return packet.EncodedLen(rev, packet.Text, p)
+	default: // what else is in the POST decides on its form
+		return max(packet.EncodedLen(rev, packet.Text, p), packet.EncodedLen(rev, packet.Binary, p))
+	}
+}
+
 // roundTrip makes a poll.
 func (c *client) roundTrip(r *http.Request) ([]packet.Packet, error) {
 	resp, err := c.do(r)

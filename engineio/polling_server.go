@@ -101,6 +101,7 @@ func (s *Socket) servePoll(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.writing = s.writing || len(out) > 0
+	s.holds(out)
 	closing := s.state == stateClosing && packets[len(packets)-1].Type == packet.Close
 	closed := s.closeErr
 	s.mu.Unlock()
@@ -112,7 +113,9 @@ func (s *Socket) servePoll(w http.ResponseWriter, r *http.Request) {
 	}
 	if len(out) > 0 {
 		s.mu.Lock()
-		s.sent(out, len(out))
+		s.sent(out, 0)
+		s.holds(nil)
+		recycle(out)
 		s.writing = false
 		s.kick()
 		s.cond.Broadcast()

@@ -60,7 +60,7 @@ func NewServer(h Handler, opts *ServerOptions) *Server {
 		maxPayload:     o.MaxPayload,
 		compressFrom:   o.CompressionThreshold,
 		queueLimit:     o.QueueLimit,
-		budget:         &budget{limit: o.BufferLimit},
+		budget:         &budget{limit: o.BufferLimit, sockets: srv.Sockets, log: o.Logger},
 		receiving:      &receiveLimit{limit: o.ReceiveLimit},
 		log:            o.Logger,
 		server:         srv,

@@ -43,10 +43,10 @@ type Socket struct {
 	goodbye   bool // the close frame or packet was sent
 	inline    bool // the reader is outside of Read and has no further input: write its replies at once
 	queue     []*outgoing
-	queued    int    // bytes in queue and being written
-	reserved  int    // bytes taken from the budget for them
-	enqueued  uint64 // packets, ever
-	flushed   uint64 // packets, ever
+	queued    int      // bytes in queue and being written
+	backlog   *backlog // nil unless much is queued
+	enqueued  uint32   // packets, ever
+	flushed   uint32   // packets, ever
 
 	// Incoming.
 	inbox   []packet.Packet          // received by polling, not yet read
@@ -165,8 +165,7 @@ func (s *Socket) finish(e *CloseError, connErr error) {
 	}
 	s.conf.alarms.stop(s)
 	s.queue, s.queued = nil, 0
-	s.conf.budget.give(s.reserved)
-	s.reserved = 0
+	s.endBacklog()
 	if s.poll != nil {
 		s.poll.release()
 	}

@@ -129,37 +129,53 @@ func (b *batch) release() {
 	}
 }
 
-// writeAll writes queued packets, joined into as few system calls as batchSize allows. It says how many of them it
-// took. Without wait it stops where it would have to wait, with what is left of a batch in c.rest.
-func (c *stream) writeAll(out []*outgoing, wait bool) (n int, err error) {
+// writeAll writes packets.
+func (c *stream) writeAll(out []*outgoing) error {
+	for len(out) > 0 {
+		n, err := c.writeSome(out, true)
+		if err != nil {
+			return err
+		}
+		out = out[n:]
+	}
+	return nil
+}
+
+// writeSome writes what an earlier attempt left over, or else one batch: packets joined up to batchSize, or one large
+// packet. It returns how many packets of out it took. Without wait it keeps in c.rest what the kernel does not take at once.
+func (c *stream) writeSome(out []*outgoing, wait bool) (n int, err error) {
 	if len(c.rest) > 0 {
 		if err := c.send(c.rest, c.conf.writeTimeout); err != nil {
 			return 0, err
 		}
 		c.rest = nil
+		return 0, nil
 	}
 	b := newBatch()
 	defer b.release()
-	for n < len(out) && err == nil && len(c.rest) == 0 {
-		p := c.readyFrame(out[n])
-		if len(p) >= batchSize { // large and perhaps shared by many: written from where it stands
-			n++
-		} else {
-			p, n = c.join(b, out, n)
-		}
-		if wait {
-			err = c.send(p, c.conf.writeTimeout)
-		} else {
-			err = c.trySend(p)
-		}
+	p := c.readyFrame(out[0])
+	if len(p) >= batchSize { // large and perhaps shared by many: written from where it stands
+		n = 1
+	} else {
+		p, n = c.join(b, out)
 	}
-	return n, err
+	if wait {
+		return n, c.send(p, c.conf.writeTimeout)
+	}
+	return n, c.trySend(p)
 }
 
-// join fills b with frames from out[n] on, up to batchSize, and returns them and where it stopped.
-func (c *stream) join(b *batch, out []*outgoing, n int) ([]byte, int) {
-	b.Reset()
-	for n < len(out) && b.Len() < batchSize && (b.Len() == 0 || len(c.readyFrame(out[n])) < batchSize) {
+// leftOver returns how many bytes an earlier attempt to write left over.
+func (c *stream) leftOver() int {
+	if c == nil {
+		return 0
+	}
+	return len(c.rest)
+}
+
+// join fills b with frames of out, up to batchSize, and returns them and how many there are.
+func (c *stream) join(b *batch, out []*outgoing) (p []byte, n int) {
+	for n < len(out) && b.Len() < batchSize && (n == 0 || len(c.readyFrame(out[n])) < batchSize) {
 		c.appendOutgoing(b, out[n])
 		n++
 	}
@@ -194,7 +210,8 @@ func (c *stream) trySend(p []byte) error {
 	return err
 }
 
-// send writes all of p, in one system call where the kernel takes it.
+// send writes all of p, in one system call where the kernel takes it. The timeout bounds each piece of a large p, so that
+// it does not end a peer that reads slowly.
 func (c *stream) send(p []byte, timeout time.Duration) error {
 	if c.raw != nil {
 		n, err := writeNoWait(c.raw, p)
@@ -202,6 +219,19 @@ func (c *stream) send(p []byte, timeout time.Duration) error {
 			return err
 		}
 	}
+	for len(p) >= 2*batchSize {
+		if err := c.sendPiece(p[:batchSize], timeout); err != nil {
+			return err
+		}
+		p = p[batchSize:]
+		if c.owner != nil {
+			c.owner.tookPiece()
+		}
+	}
+	return c.sendPiece(p, timeout)
+}
+
+func (c *stream) sendPiece(p []byte, timeout time.Duration) error {
 	if d, ok := c.conn.(interface{ SetWriteDeadline(time.Time) error }); ok {
 		_ = d.SetWriteDeadline(time.Now().Add(timeout)) // a broken connection fails in Write
 		defer func() { _ = d.SetWriteDeadline(time.Time{}) }()

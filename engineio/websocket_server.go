@@ -111,7 +111,7 @@ func (srv *Server) begin(s *Socket, c *stream, transport Transport) {
 	s.writing = true // the open packet goes first
 	s.mu.Unlock()
 	open := srv.openPacket(s, transport)
-	_, err := c.writeAll(append([]*outgoing{{typ: open.Type, frame: open.Data}}, srv.initial...), true)
+	err := c.writeAll(append([]*outgoing{{typ: open.Type, frame: open.Data}}, srv.initial...))
 	s.mu.Lock()
 	s.writing = false
 	ended := s.state == stateClosed

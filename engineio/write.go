@@ -3,6 +3,8 @@ package engineio
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"unicode/utf8"
@@ -19,6 +21,11 @@ import (
 // before it and the kernel takes it; everything else is queued and leaves on another goroutine, together with what else
 // is queued by then.
 func (s *Socket) Write(ctx context.Context, m Message) error {
+	return s.WriteBelow(ctx, s.conf.queueLimit, m)
+}
+
+// WriteBelow is Write with a lower limit than QueueLimit, in bytes: it leaves the rest of the queue to other writers.
+func (s *Socket) WriteBelow(ctx context.Context, limit int, m Message) error {
 	if err := check(m); err != nil {
 		return err
 	}
@@ -28,18 +35,31 @@ func (s *Socket) Write(ctx context.Context, m Message) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.inline && !s.writing && !s.pending() && len(m.Data) <= freeAllowance {
+		if err := s.carries(&m); err != nil {
+			return err
+		}
 		return s.writeNow(m)
 	}
-	if err := s.waitFor(ctx, func() bool { return s.state != stateOpen || s.fits(m.size()) }); err != nil {
-		return err
+	limit = min(limit, s.conf.queueLimit)
+	for {
+		if err := s.waitFor(ctx, func() bool { return s.state != stateOpen || s.fits(m.size(), limit) }); err != nil {
+			return err
+		}
+		if err := s.push(m); !errors.Is(err, errRetry) {
+			return err
+		}
 	}
-	return s.push(m)
 }
 
 // TryWrite sends messages, in their order, for those who must not wait: it returns ErrQueueFull if there is no room for all
 // of them, and then sends none; several that are larger than QueueLimit together never fit. It never blocks on the peer. Several
 // messages in one call cost little more than one.
 func (s *Socket) TryWrite(messages ...Message) error {
+	return s.TryWriteBelow(s.conf.queueLimit, messages...)
+}
+
+// TryWriteBelow is TryWrite with a lower limit than QueueLimit, in bytes: it leaves the rest of the queue to other writers.
+func (s *Socket) TryWriteBelow(limit int, messages ...Message) error {
 	size := 0
 	for i := range messages {
 		if err := check(messages[i]); err != nil {
@@ -52,10 +72,15 @@ func (s *Socket) TryWrite(messages ...Message) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state == stateOpen && (!s.fits(size) || len(messages) > 1 && s.queued+size > s.conf.queueLimit) {
-		return ErrQueueFull
+	limit = min(limit, s.conf.queueLimit)
+	for {
+		if s.state == stateOpen && (!s.fits(size, limit) || len(messages) > 1 && s.queued+size > limit) {
+			return ErrQueueFull
+		}
+		if err := s.push(messages...); !errors.Is(err, errRetry) {
+			return err
+		}
 	}
-	return s.push(messages...)
 }
 
 // Flush waits until all that was queued before the call was handed to the operating system or, by polling, to the
@@ -64,7 +89,7 @@ func (s *Socket) Flush(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	until := s.enqueued
-	return s.waitFor(ctx, func() bool { return s.flushed >= until })
+	return s.waitFor(ctx, func() bool { return int32(s.flushed-until) >= 0 }) // both may have wrapped around
 }
 
 func check(m Message) error {
@@ -74,10 +99,26 @@ func check(m Message) error {
 	return nil
 }
 
-// fits says whether n more bytes may be queued. The caller holds s.mu.
-func (s *Socket) fits(n int) bool { return s.queued == 0 || s.queued+n <= s.conf.queueLimit }
+// carries says whether the server accepts m, as far as a client can know: what is larger than the server's maxPayload would
+// end the session. The caller holds s.mu.
+func (s *Socket) carries(m *Message) error {
+	if s.client == nil || s.client.maxPayload == 0 || 2*len(m.Data)+16 < s.client.maxPayload {
+		return nil // no form of a message has more than twice its bytes and a header
+	}
+	if n := s.client.lengthOnTheWay(m, s.stream); n > s.client.maxPayload {
+		return fmt.Errorf("%w: it takes %d bytes on the way, and this server accepts %d; send it in parts", ErrTooLarge, n, s.client.maxPayload)
+	}
+	return nil
+}
 
-// push queues messages and sees to it that they leave: all of them, or none. The caller holds s.mu and has asked fits.
+// fits says whether n more bytes may be queued. The caller holds s.mu.
+func (s *Socket) fits(n, limit int) bool { return s.queued == 0 || s.queued+n <= limit }
+
+// errRetry says that s.mu was free for a moment, so that the caller must look again.
+var errRetry = errors.New("engineio: look again")
+
+// push queues messages and sees to it that they leave: all of them, or none. The caller holds s.mu and has asked fits. If
+// the server's budget was spent, push has made room in it and returns errRetry.
 func (s *Socket) push(messages ...Message) error {
 	if s.state != stateOpen {
 		return s.closedError()
@@ -85,6 +126,9 @@ func (s *Socket) push(messages ...Message) error {
 	size := 0
 	for i := range messages {
 		m := &messages[i]
+		if err := s.carries(m); err != nil {
+			return err
+		}
 		switch {
 		case m.Binary:
 			if len(m.Data) == 0 && (s.stream.carriesLengths() || s.probe.carriesLengths()) {
@@ -96,7 +140,13 @@ func (s *Socket) push(messages ...Message) error {
 		size += m.size()
 	}
 	if !s.reserve(size) {
-		return ErrQueueFull
+		s.mu.Unlock()
+		ok := s.conf.budget.relieve(budgetStep + size)
+		s.mu.Lock()
+		if !ok {
+			return ErrQueueFull
+		}
+		return errRetry
 	}
 	for i := range messages {
 		s.enqueue(messages[i].outgoing())
@@ -108,13 +158,13 @@ func (s *Socket) push(messages ...Message) error {
 // separator stands between the packets of a polling payload in revision 4, which has no way to escape it.
 const separator = 0x1e
 
-// pushControl queues a packet of the protocol's own. The queue's limit does not hold it up, but a peer that makes more
-// of them than it takes away is ended. The caller holds s.mu.
+// pushControl queues a packet of the protocol's own. Neither the queue's limit nor the server's budget holds it up, but a
+// peer that makes more of them than it takes away is ended. The caller holds s.mu.
 func (s *Socket) pushControl(o *outgoing) *CloseError {
 	if s.state == stateClosed {
 		return nil
 	}
-	if s.queued > s.conf.queueLimit+controlAllowance || !s.reserve(o.size()) {
+	if s.queued > s.conf.queueLimit+controlAllowance {
 		return &CloseError{Reason: ReasonTransportError, Remote: true, Err: ErrQueueFull}
 	}
 	s.enqueue(o)
@@ -122,27 +172,8 @@ func (s *Socket) pushControl(o *outgoing) *CloseError {
 	return nil
 }
 
-const (
-	// controlAllowance is what heartbeats may take beyond the queue's limit, in bytes.
-	controlAllowance = 16 << 10
-	// freeAllowance is what a queue holds without asking the budget, and budgetStep by what it asks, in bytes.
-	freeAllowance = 16 << 10
-	budgetStep    = 16 << 10
-)
-
-// reserve asks the budget for what the queue needs to hold n more bytes. The caller holds s.mu.
-func (s *Socket) reserve(n int) bool {
-	need := s.queued + n - freeAllowance
-	if need <= s.reserved {
-		return true
-	}
-	step := max(need-s.reserved, budgetStep)
-	if !s.conf.budget.take(step) {
-		return false
-	}
-	s.reserved += step
-	return true
-}
+// controlAllowance is what heartbeats may take beyond the queue's limit, in bytes.
+const controlAllowance = 16 << 10
 
 // enqueue appends to the queue. The caller holds s.mu and has reserved the room.
 func (s *Socket) enqueue(o *outgoing) {
@@ -204,25 +235,7 @@ func (s *Socket) drain(wait bool) {
 	}
 	s.writing = true
 	for s.pending() && s.canSend() && (wait || s.stream.rest == nil) {
-		out, conn := s.queue, s.stream
-		s.queue = nil
-		hadRest := conn != nil && conn.rest != nil
-		s.mu.Unlock()
-		var n int
-		var err error
-		if conn != nil {
-			n, err = conn.writeAll(out, wait)
-		} else {
-			n, err = s.client.post(out)
-		}
-		if err != nil {
-			s.sendFailed(err)
-		}
-		s.mu.Lock()
-		if hadRest {
-			s.flushed++ // the packet whose end it was
-		}
-		s.sent(out, n)
+		s.writeQueue(wait)
 	}
 	if s.state == stateClosing && !s.pending() && s.canSend() && !s.goodbye && wait {
 		s.sayGoodbye()
@@ -232,6 +245,40 @@ func (s *Socket) drain(wait bool) {
 		s.kick()
 	}
 	s.cond.Broadcast()
+}
+
+// writeQueue writes what is queued now, batch by batch, so that the queue is seen to shrink. It puts back what it did not
+// write. The caller holds s.mu, which is released while writing, and owns s.writing.
+func (s *Socket) writeQueue(wait bool) {
+	conn, taken := s.stream, s.queue
+	s.queue = nil
+	out := taken
+	for {
+		rest := conn.leftOver()
+		s.holds(out)
+		s.mu.Unlock()
+		var n int
+		var err error
+		if conn != nil {
+			n, err = conn.writeSome(out, wait)
+		} else {
+			n, err = s.client.post(out)
+		}
+		if err != nil {
+			s.sendFailed(err)
+		}
+		s.mu.Lock()
+		s.sent(out[:n], rest)
+		out = out[n:]
+		if len(out) == 0 || conn == nil || s.state == stateClosed || conn.rest != nil {
+			break
+		}
+	}
+	if len(out) > 0 && s.state != stateClosed {
+		s.queue = append(slices.Clone(out), s.queue...)
+	}
+	s.holds(nil)
+	recycle(taken)
 }
 
 // pending says whether something waits to be written. The caller holds s.mu and owns s.writing.
@@ -245,26 +292,30 @@ func (s *Socket) canSend() bool {
 	return s.state != stateClosed && (s.stream != nil || s.client != nil && !s.upgrading)
 }
 
-// sent accounts for the first n packets of out, which were written, and puts the others back. The caller holds s.mu and
-// owns s.writing.
-func (s *Socket) sent(out []*outgoing, n int) {
+// sent accounts for packets that were written. rest is how many bytes of an earlier packet were still to be written
+// before. The caller holds s.mu and owns s.writing.
+func (s *Socket) sent(out []*outgoing, rest int) {
 	if s.state == stateClosed {
 		return
 	}
-	for _, o := range out[:n] {
+	before := s.queued
+	for _, o := range out {
 		s.queued -= o.size()
 	}
-	s.flushed += uint64(n)
-	if s.stream != nil && s.stream.rest != nil {
+	left := s.stream.leftOver()
+	s.queued += left - rest
+	s.flushed += uint32(len(out))
+	if rest > 0 {
+		s.flushed++ // the packet whose end it was
+	}
+	if left > 0 {
 		s.flushed-- // the last one has not left as a whole
 	}
-	if n < len(out) {
-		s.queue = append(slices.Clone(out[n:]), s.queue...)
+	if s.queued < before {
+		s.progress()
 	}
-	recycle(out)
-	if !s.pending() && s.reserved > 0 {
-		s.conf.budget.give(s.reserved)
-		s.reserved = 0
+	if s.queued == 0 {
+		s.endBacklog()
 	}
 	s.cond.Broadcast()
 }
@@ -292,6 +343,8 @@ func (s *Socket) writeNow(m Message) error {
 	s.cond.Broadcast()
 	if conn.rest == nil {
 		s.flushed++
+	} else if s.state != stateClosed {
+		s.queued += len(conn.rest)
 	}
 	if s.pending() || s.state == stateClosing {
 		s.kick()

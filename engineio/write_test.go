@@ -59,48 +59,6 @@ func TestQueueLimit(t *testing.T) {
 	})
 }
 
-// What all sockets hold together is bounded, and the account is even when all has left.
-func TestBufferLimit(t *testing.T) {
-	inSite(t, echo, &ServerOptions{BufferLimit: 200_000}, func(t *testing.T, w *site) {
-		var visits []*visit
-		for range 10 {
-			visits = append(visits, w.open(Revision4))
-		}
-		held, refused := 0, 0
-		m := Text(strings.Repeat("x", 10_000))
-		for range 10 {
-			for _, v := range visits {
-				switch err := v.socket().TryWrite(m); err {
-				case nil:
-					held += len(m.Data)
-				default:
-					require.ErrorIs(t, err, ErrQueueFull)
-					require.ErrorIs(t, v.socket().Write(t.Context(), m), ErrQueueFull, "Write does not wait for others")
-					refused++
-				}
-			}
-		}
-		require.Positive(t, refused)
-		require.Greater(t, held, 100_000)
-		require.LessOrEqual(t, held, 200_000+10*(freeAllowance+len(m.Data)))
-		require.LessOrEqual(t, w.srv.conf.budget.used.Load(), int64(200_000))
-		got := 0
-		for i, v := range visits {
-			if i%2 == 0 {
-				got += strings.Count(v.poll().body, "x")
-			} else {
-				got += v.socket().queued / (10_000 + overhead) * 10_000
-				v.socket().Abort(nil)
-			}
-		}
-		require.Equal(t, held, got)
-		synctest.Wait() // the answers to the polls are on their way
-		require.Zero(t, w.srv.conf.budget.used.Load())
-		require.NoError(t, visits[0].socket().TryWrite(m))
-		require.Len(t, visits[0].poll().body, 10_001)
-	})
-}
-
 // countingConn counts what a socket writes, in calls.
 type countingConn struct {
 	net.Conn
@@ -191,7 +149,7 @@ func TestRepliesToOneReadLeaveTogether(t *testing.T) {
 	require.Equal(t, before+20, s.enqueuedNow())
 }
 
-func (s *Socket) enqueuedNow() uint64 {
+func (s *Socket) enqueuedNow() uint32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.enqueued

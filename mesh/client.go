@@ -178,6 +178,9 @@ func (c *client) emit(event string, payload json.RawMessage, rid string) error {
 			c.wrote(len(c.packet))
 			return nil
 		}
+		if errors.Is(err, engineio.ErrTooLarge) {
+			return fmt.Errorf("%w: %w", ErrTooLarge, err)
+		}
 		if !errors.Is(err, engineio.ErrQueueFull) {
 			c.lose(conn)
 		}
@@ -241,6 +244,8 @@ func (c *client) pump() {
 		err := conn.sock.Write(c.life, engineio.Message{Data: packet})
 		c.mu.Lock()
 		switch {
+		case errors.Is(err, engineio.ErrTooLarge):
+			c.skip(conn, version, err)
 		case err != nil:
 			c.lose(conn)
 		case version > 0:
@@ -256,6 +261,28 @@ func (c *client) pump() {
 	}
 	c.pumping = false
 	c.tell()
+}
+
+// skip goes on behind what is larger than the hub accepts: a table, if it has a version, or else the event in front of the
+// queue. That event was accepted when the node had no hub, or another one, so the next Flush reports its loss. The caller holds
+// c.mu.
+func (c *client) skip(conn *conn, version uint64, err error) {
+	if version > 0 {
+		conn.announced = version
+		c.node.opts.Logger.Error("mesh: the hub does not know what this node listens to", "error", err)
+		return
+	}
+	e := c.out.front()
+	c.out.pop()
+	c.written++
+	c.lost = c.written
+	c.node.counters.refused.Add(1)
+	if times := c.refused.note(); times > 0 {
+		c.node.opts.Logger.Warn("mesh: an event that waited is larger than this hub accepts", "event", e.event, "times", times, "error", err)
+	}
+	if e.rid != "" {
+		c.node.inbox.fail(e.rid, fmt.Errorf("%w: %w", ErrTooLarge, err))
+	}
 }
 
 // handshake appends the packet that announces to conn's hub what the node wants, and returns the version of that. A hub

@@ -75,7 +75,7 @@ var (
 	// ErrQueueFull says that an event was not sent because a queue of the node is full: that of its callbacks, or
 	// that of what waits to be written to the hub. Nobody gets the event.
 	ErrQueueFull = errors.New("mesh: queue full")
-	// ErrTooLarge says that an event was not sent because it is larger than Options.MaxMessage.
+	// ErrTooLarge says that an event was not sent because it is larger than Options.MaxMessage, of this node or of its hub.
 	ErrTooLarge = errors.New("mesh: event larger than MaxMessage")
 	// ErrUnconfirmed is Flush's answer when the connection broke between an Emit and the hub's confirmation: some of
 	// the events emitted before may be lost. It is given once for each break.

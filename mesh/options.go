@@ -131,7 +131,9 @@ type Options struct {
 	// QueueLimit bounds what waits to be written to one peer, in bytes. A hub closes a peer whose queue is full.
 	// Default: 1 MiB.
 	QueueLimit int
-	// BufferLimit bounds what waits to be written to all peers of a hub together, in bytes. Default: 512 MiB.
+	// BufferLimit bounds what waits to be written to all peers of a hub together, in bytes. An event counts once, however many
+	// peers it waits for. When the limit is reached, the hub closes the peers whose queues are the fullest and have waited the
+	// longest, until an eighth is free: see engineio.ServerOptions. Default: 512 MiB.
 	BufferLimit int64
 	// OfflineLimit bounds what a client keeps while it has no hub, moves to another, or its connection is full, in bytes.
 	// Default: 1 MiB.

@@ -5,10 +5,13 @@ package mesh_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -350,16 +353,67 @@ func TestOriginal_AMessageMayHaveOneMegabyte(t *testing.T) {
 	require.ErrorIs(t, c.Emit("e", large(1_000_000)), mesh.ErrTooLarge)
 	require.ErrorIs(t, hub.Emit("e", large(1_000_000)), mesh.ErrTooLarge)
 
-	w := dialWire(t, hub.URL(), nil)
-	w.send(fmt.Sprintf(`{"event":"e","payload":%s}`, large(1_000_001)))
-	w.ended()
+	w := bareWebSocket(t, hub.Addr())
+	require.NoError(t, writeFrame(w, fmt.Sprintf(`4{"event":"e","payload":%s}`, large(1_000_001))))
+	_, err := io.Copy(io.Discard, w)
+	require.NoError(t, ended(err))
 	require.NoError(t, c.Emit("e", 1))
 	require.Equal(t, "1", string(heard.next().Payload))
 
 	small := listen(t, mesh.Options{MaxMessage: 1000})
-	w = dialWire(t, small.URL(), nil)
-	w.send(fmt.Sprintf(`{"event":"e","payload":%s}`, large(1000)))
-	w.ended()
+	w = bareWebSocket(t, small.Addr())
+	require.NoError(t, writeFrame(w, fmt.Sprintf(`4{"event":"e","payload":%s}`, large(1000))))
+	_, err = io.Copy(io.Discard, w)
+	require.NoError(t, ended(err))
+}
+
+// ended returns nil if a connection that was read to its end was reset: its peer did not read everything.
+func ended(err error) error {
+	if errors.Is(err, syscall.ECONNRESET) {
+		return nil
+	}
+	return err
+}
+
+// A client of a hub with a smaller MaxMessage loses the event that is too large, is told, and loses nothing else.
+func TestEventLargerThanTheHubAccepts(t *testing.T) {
+	hub := listen(t, mesh.Options{MaxMessage: 10_000})
+	heard := listenTo(t, hub, "e")
+	var logs logBuffer
+	c := connect(t, hub, mesh.Options{Logger: logs.logger()})
+	large := json.RawMessage(`"` + strings.Repeat("x", 20_000) + `"`)
+	err := c.Emit("e", large)
+	require.ErrorIs(t, err, mesh.ErrTooLarge)
+	require.ErrorContains(t, err, "10000")
+	require.NoError(t, c.Emit("e", 1))
+	require.Equal(t, "1", string(heard.next().Payload))
+	require.EqualValues(t, 1, hub.Stats().Connections, "the client was not disconnected")
+	require.Zero(t, c.Stats().Refused)
+}
+
+// An event that waited for a hub and is larger than that accepts does not hold up those behind it.
+func TestEventThatWaitedIsLargerThanTheHubAccepts(t *testing.T) {
+	hub := listen(t, mesh.Options{MaxMessage: 10_000})
+	heard := listenTo(t, hub, "e")
+	p := startProxy(t, hub.Addr())
+	var logs logBuffer
+	c := connectTo(t, mesh.Options{Addr: p.l.Addr().String(), Transports: overWebSocket, Logger: logs.logger()})
+	gone := make(chan struct{}, 10)
+	c.OnState(func(s mesh.State) {
+		if s.Status != mesh.Connected {
+			gone <- struct{}{}
+		}
+	})
+	p.cut(true)
+	<-gone
+	require.NoError(t, c.Emit("e", json.RawMessage(`"`+strings.Repeat("x", 20_000)+`"`)))
+	require.NoError(t, c.Emit("e", 1))
+	p.open()
+	require.Equal(t, "1", string(heard.next().Payload))
+	require.ErrorIs(t, c.Flush(testContext(t)), mesh.ErrUnconfirmed)
+	require.NoError(t, c.Flush(testContext(t)))
+	require.EqualValues(t, 1, c.Stats().Refused)
+	require.Contains(t, logs.String(), "larger than this hub accepts")
 }
 
 func TestOriginal_OnAnyHearsThisNodesOwnEventsOnly(t *testing.T) {

@@ -3,6 +3,7 @@ package mesh
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -133,6 +134,9 @@ func (p *peer) left(err error) {
 	level := slog.LevelDebug // whoever was never admitted is nobody's peer: a scanner of ports, perhaps
 	if p.admitted {
 		level = slog.LevelInfo
+	}
+	if errors.Is(err, engineio.ErrBufferLimit) && !p.slow.Swap(true) {
+		p.hub.node.counters.slowPeers.Add(1)
 	}
 	p.log().Log(context.Background(), level, "mesh: peer left", "error", err)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
 )
 
@@ -43,8 +44,9 @@ func bareWebSocket(t testing.TB, addr string, packets ...string) net.Conn {
 }
 
 func writeFrame(w io.Writer, text string) error {
-	head := []byte{0x81, 0x80 | 126, 0, 0, 0, 0, 0, 0} // a mask of zeros
-	binary.BigEndian.PutUint16(head[2:], uint16(len(text)))
+	head := []byte{0x81, 0x80 | 127}
+	head = binary.BigEndian.AppendUint64(head, uint64(len(text)))
+	head = append(head, 0, 0, 0, 0) // a mask of zeros
 	_, err := w.Write(append(head, text...))
 	return err
 }
@@ -92,17 +94,67 @@ func TestSlowPeerIsClosedAndNobodyElseIsDisturbed(t *testing.T) {
 	}
 }
 
+// silentPoller opens a polling session, sends packets on it, and never polls.
+func silentPoller(t testing.TB, addr string, packets ...string) {
+	t.Helper()
+	url := "http://" + addr + "/engine.io/?EIO=4&transport=polling"
+	resp, err := http.Get(url)
+	require.NoError(t, err)
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	var open struct{ SID string }
+	require.NoError(t, json.Unmarshal(body[1:], &open))
+	resp, err = http.Post(url+"&sid="+open.SID, "text/plain", strings.NewReader("4"+strings.Join(packets, "\x1e4")))
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	_, err = io.Copy(io.Discard, resp.Body)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	http.DefaultClient.CloseIdleConnections()
+}
+
+// When BufferLimit is spent, the hub closes those who do not read, and nobody who reads.
 func TestSlowPeersTogetherAreBounded(t *testing.T) {
 	const limit = 4 << 20
-	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", QueueLimit: 64 << 20, BufferLimit: limit})
+	var logs logBuffer
+	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", QueueLimit: 64 << 20, BufferLimit: limit, Logger: logs.logger()})
+	c := connect(t, hub, mesh.Options{Transports: overWebSocket})
+	heard := listenTo(t, c, "e")
 	for range 5 {
 		bareWebSocket(t, hub.Addr(), table("mesh::e"))
 	}
 	payload := json.RawMessage(`"` + strings.Repeat("x", 100_000) + `"`)
-	for n := 0; hub.Stats().SlowPeers == 0; n++ {
+	for n := 0; hub.Stats().SlowPeers < 5; n++ {
 		require.NoError(t, hub.Emit("e", payload))
+		heard.next()
 		require.Less(t, n, 10_000)
 	}
+	eventually(t, "the slow peers are gone", func() bool { return hub.Stats().Peers == 1 })
+	require.NoError(t, hub.Emit("e", payload))
+	heard.next()
+	require.Contains(t, logs.String(), engineio.ErrBufferLimit.Error(), "the log names the cause")
+	require.NotContains(t, logs.String(), "too slow")
+}
+
+// TestManySilentPollersCloseNobodyElse has more polling sessions that never poll than BufferLimit could hold if each event
+// counted once a session.
+func TestManySilentPollersCloseNobodyElse(t *testing.T) {
+	const pollers, events, size = 60, 20, 10_000
+	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", BufferLimit: pollers * events * size / 10})
+	c := connect(t, hub, mesh.Options{})
+	heard := listenTo(t, c, "e")
+	for range pollers {
+		silentPoller(t, hub.Addr(), table("mesh::e"))
+	}
+	eventually(t, "all listen", func() bool { return hub.Stats().Peers == 1+pollers })
+	payload := json.RawMessage(`"` + strings.Repeat("x", size) + `"`)
+	for range events {
+		require.NoError(t, hub.Emit("e", payload))
+		heard.next()
+	}
+	require.Zero(t, hub.Stats().SlowPeers)
+	require.Equal(t, 1+pollers, hub.Stats().Peers)
 }
 
 // TestBroadcastIsEncodedOnce looks at what the hub allocates for one event to 500 peers that take it and read nothing:

@@ -26,7 +26,8 @@ type Stats struct {
 	Malformed, Reserved, Unauthorized, BadTables uint64
 
 	// NotPermitted are events and questions of peers that Options.Permit has refused, Withheld deliveries that it has, and
-	// RateLimited events beyond Options.Rate. Refused are events of this node that its hub says to have refused.
+	// RateLimited events beyond Options.Rate. Refused are events of this node that its hub says to have refused, or that
+	// waited for a hub and are larger than it accepts.
 	NotPermitted, Withheld, RateLimited, Refused uint64
 
 	// Hubs are the other hubs that a hub knows, with Options.Backplane. HubsIn are the events that came from them, HubsOut
@@ -44,7 +45,7 @@ type Stats struct {
 
 	Undecodable uint64 // events whose payload did not fit a listener of On, the function; counted once a listener
 	Refusals    uint64 // of Authorize, and its timeouts
-	SlowPeers   uint64 // closed because their queue was full
+	SlowPeers   uint64 // closed because their queue was full, or because BufferLimit was spent
 	Connections uint64 // of a client to hubs, and of peers to a hub
 
 	// CallbackQueue is what waits for this node's callbacks or is in them, in bytes; Options.CallbackLimit bounds it.

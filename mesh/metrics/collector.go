@@ -49,7 +49,7 @@ var counters = []struct {
 	{describe("hub_sent_bytes_total", "Bytes of the events handed to the backplane."), func(s *mesh.Stats) uint64 { return s.HubsBytesOut }},
 	{describe("connections_total", "Connections of peers to a hub, or of a client to hubs."), func(s *mesh.Stats) uint64 { return s.Connections }},
 	{describe("auth_failures_total", "Peers refused by Authorize, its timeouts included."), func(s *mesh.Stats) uint64 { return s.Refusals }},
-	{describe("slow_peers_total", "Peers closed because their queue was full."), func(s *mesh.Stats) uint64 { return s.SlowPeers }},
+	{describe("slow_peers_total", "Peers closed because their queue was full, or because BufferLimit was spent."), func(s *mesh.Stats) uint64 { return s.SlowPeers }},
 	{describe("bad_tables_total", "Event tables that were refused."), func(s *mesh.Stats) uint64 { return s.BadTables }},
 	{describe("undecodable_payloads_total", "Payloads that did not fit the type of a listener."), func(s *mesh.Stats) uint64 { return s.Undecodable }},
 }

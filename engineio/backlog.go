@@ -1,0 +1,109 @@
+package engineio
+
+import "time"
+
+// backlog is what a socket has while much is queued. A small queue, which most sockets have at most, costs nothing beyond
+// itself: it neither asks the server's budget nor looks at the clock.
+type backlog struct {
+	reserved int         // bytes taken from the budget
+	out      []*outgoing // being written
+	shrank   time.Time   // when the queue last shrank, or began to be a backlog
+	unsent   int         // bytes that the kernel held at the last look
+	closeBy  time.Time   // when the session ends at the latest; zero unless it is closing
+}
+
+const (
+	// freeAllowance bounds a queue that is no backlog, in bytes. A queue with a small QueueLimit is one from half of that.
+	freeAllowance = 16 << 10
+	// budgetStep is the least that a backlog takes from the budget at once, in bytes.
+	budgetStep = 16 << 10
+)
+
+// Stalled returns how long the peer has taken nothing of what is queued for it. It returns 0 if at most 16 KiB, or half of
+// QueueLimit, are queued. On Linux a peer also counts as reading while the kernel's own queue of the connection shrinks:
+// that holds some megabytes, and lets nothing more in before a third of it is free.
+func (s *Socket) Stalled() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.backlog == nil || s.state != stateOpen {
+		return 0
+	}
+	s.lookAtKernel()
+	return time.Since(s.backlog.shrank)
+}
+
+// lookAtKernel notes whether the kernel's queue has changed since the last look. The caller holds s.mu and has a backlog.
+func (s *Socket) lookAtKernel() (changed bool) {
+	if s.stream == nil {
+		return false
+	}
+	n := unsent(s.stream.conn)
+	if n < 0 || n == s.backlog.unsent {
+		return false
+	}
+	s.backlog.unsent, s.backlog.shrank = n, time.Now()
+	return true
+}
+
+// reserve asks the budget for what the queue needs to hold n more bytes. The caller holds s.mu.
+func (s *Socket) reserve(n int) bool {
+	need := s.queued + n - min(freeAllowance, s.conf.queueLimit/2)
+	if need <= 0 {
+		return true
+	}
+	b, reserved := s.backlog, 0
+	if b != nil {
+		reserved = b.reserved
+	}
+	if need <= reserved {
+		return true
+	}
+	step := max(need-reserved, budgetStep)
+	if !s.conf.budget.take(step) {
+		return false
+	}
+	if b == nil {
+		b = &backlog{shrank: time.Now()}
+		s.backlog = b
+	}
+	b.reserved += step
+	return true
+}
+
+// holds notes what was taken from the queue and is being written. The caller holds s.mu.
+func (s *Socket) holds(out []*outgoing) {
+	if s.backlog != nil {
+		s.backlog.out = out
+	}
+}
+
+// endBacklog gives back what the queue took from the budget. The caller holds s.mu.
+func (s *Socket) endBacklog() {
+	b := s.backlog
+	if b == nil {
+		return
+	}
+	s.conf.budget.give(b.reserved)
+	if b.reserved = 0; s.state != stateClosing {
+		s.backlog = nil
+	}
+}
+
+// progress notes that the peer has taken something. A session that is closing has more time then. The caller holds s.mu.
+func (s *Socket) progress() {
+	b := s.backlog
+	if b == nil {
+		return
+	}
+	b.shrank = time.Now()
+	if s.state == stateClosing {
+		s.deadline = s.closeDeadline(b.shrank) // the alarm sees it when it rings
+	}
+}
+
+// tookPiece notes that the peer has taken a piece of a large packet.
+func (s *Socket) tookPiece() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.progress()
+}

@@ -1,0 +1,373 @@
+package engineio
+
+import (
+	"context"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// When the budget is spent, those who do not read pay for it, those who have waited the longest first, and those who read
+// lose nothing.
+func TestBufferLimitEndsThePeersThatDoNotRead(t *testing.T) {
+	const limit = 1_000_000
+	inSite(t, idle, &ServerOptions{BufferLimit: limit}, func(t *testing.T, w *site) {
+		private := func() Message { return Text(strings.Repeat("x", 10_000)) }
+		var deaf, reading []*visit
+		for range 10 {
+			deaf = append(deaf, w.open(Revision4))
+		}
+		for range 10 {
+			reading = append(reading, w.open(Revision4))
+		}
+		write := func(v *visit, n int) {
+			for range n {
+				require.NoError(t, v.socket().TryWrite(private()))
+			}
+		}
+		var sockets []*Socket
+		for i, v := range deaf {
+			sockets = append(sockets, v.socket())
+			write(v, 5) // 50 KB each
+			time.Sleep(time.Second)
+			require.NoError(t, sockets[i].Context().Err())
+		}
+		for round := range 10 { // 700 KB each time, and what the others hold
+			for _, v := range reading {
+				write(v, 7)
+				require.LessOrEqual(t, w.srv.conf.budget.used.Load(), int64(limit))
+			}
+			for _, v := range reading {
+				require.Equal(t, 70_000, strings.Count(v.poll().body, "x"), round)
+			}
+			synctest.Wait()
+		}
+		ended := 0
+		for i, s := range sockets {
+			if s.Context().Err() == nil {
+				continue
+			}
+			require.ErrorIs(t, context.Cause(s.Context()), ErrBufferLimit)
+			require.Equal(t, i, ended, "the one that has waited the longest is ended first")
+			ended++
+		}
+		require.NotZero(t, ended)
+		require.Less(t, ended, 10, "no more than needed")
+		for _, s := range w.srv.Sockets() {
+			s.Abort(nil)
+		}
+		synctest.Wait()
+		requireNothingLeft(t, w.srv)
+	})
+}
+
+// A message that many sockets queue exists once, and counts once.
+func TestSharedMessagesCountOnce(t *testing.T) {
+	const sessions, messages, size = 50, 40, 5_000
+	inSite(t, idle, &ServerOptions{BufferLimit: 3 * messages * size}, func(t *testing.T, w *site) {
+		var visits []*visit
+		for range sessions {
+			visits = append(visits, w.open(Revision4))
+		}
+		publish := func(n int) {
+			for range n {
+				m := Prepare(Text(strings.Repeat("x", size)))
+				for _, v := range visits {
+					require.NoError(t, v.socket().TryWrite(m))
+				}
+			}
+		}
+		publish(messages) // 10 MB counted, 200 KB real
+		require.Greater(t, w.srv.conf.budget.used.Load(), int64(5_000_000))
+
+		// What was counted more than once is not forgotten when some of it leaves: bytes of one session's own still find no
+		// more room than there is.
+		for _, v := range visits[1:] {
+			require.Equal(t, messages*size, strings.Count(v.poll().body, "x"))
+		}
+		synctest.Wait()
+		require.Less(t, w.srv.conf.budget.used.Load(), int64(300_000))
+		var held int
+		for i := 1; ; i++ {
+			s := visits[i].socket()
+			require.NoError(t, s.TryWrite(Text(strings.Repeat("y", 100_000))))
+			if synctest.Wait(); visits[0].ended() {
+				break
+			}
+			held += 100_000
+			require.LessOrEqual(t, held, 3*messages*size, "the limit holds")
+		}
+		require.GreaterOrEqual(t, held, messages*size)
+		for _, s := range w.srv.Sockets() {
+			s.Abort(nil)
+		}
+		synctest.Wait()
+		requireNothingLeft(t, w.srv)
+	})
+}
+
+// ended tells whether the server has forgotten the session.
+func (v *visit) ended() bool { return v.w.srv.session(v.sid) == nil }
+
+func TestMessageLargerThanBufferLimit(t *testing.T) {
+	inSite(t, idle, &ServerOptions{BufferLimit: 100_000}, func(t *testing.T, w *site) {
+		v := w.open(Revision4)
+		s := v.socket()
+		require.ErrorIs(t, s.TryWrite(Text(strings.Repeat("x", 200_000))), ErrQueueFull)
+		require.ErrorIs(t, s.Write(t.Context(), Text(strings.Repeat("x", 200_000))), ErrQueueFull)
+		require.NoError(t, s.TryWrite(Text("small")))
+		require.Equal(t, "200 4small", v.poll().brief())
+	})
+}
+
+func TestWritersWithALowerLimitLeaveTheRestToOthers(t *testing.T) {
+	inSite(t, idle, &ServerOptions{QueueLimit: 10_000}, func(t *testing.T, w *site) {
+		v := w.open(Revision4)
+		s := v.socket()
+		m := Text(strings.Repeat("x", 1000-overhead))
+		for range 5 {
+			require.NoError(t, s.TryWriteBelow(5000, m))
+		}
+		require.ErrorIs(t, s.TryWriteBelow(5000, m), ErrQueueFull)
+		require.ErrorIs(t, s.TryWriteBelow(6500, m, m), ErrQueueFull, "all or none")
+		require.NoError(t, s.TryWriteBelow(1<<30, m))
+		for range 4 {
+			require.NoError(t, s.TryWrite(m))
+		}
+		require.ErrorIs(t, s.TryWriteBelow(1<<30, m), ErrQueueFull, "QueueLimit is the highest")
+		wrote := make(chan error, 1)
+		go func() { wrote <- s.WriteBelow(t.Context(), 5000, Text("later")) }()
+		synctest.Wait()
+		require.Empty(t, wrote)
+		v.poll()
+		require.NoError(t, <-wrote)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.NoError(t, s.TryWrite(Text(strings.Repeat("x", 9000))))
+		require.ErrorIs(t, s.WriteBelow(ctx, 5000, m), context.DeadlineExceeded)
+	})
+}
+
+// Stalled tells a peer that reads slowly from one that does not read.
+func TestStalled(t *testing.T) {
+	inSite(t, idle, nil, func(t *testing.T, w *site) {
+		l, sid := w.session(Revision4)
+		defer func() { require.NoError(t, l.conn.Close()) }()
+		s := (&visit{w: w, sid: sid}).socket()
+		require.Zero(t, s.Stalled())
+		require.NoError(t, s.TryWrite(Text("small")))
+		time.Sleep(time.Second)
+		require.Zero(t, s.Stalled(), "a small queue is not looked at")
+		for range 10 {
+			require.NoError(t, s.TryWrite(Text(strings.Repeat("x", batchSize))))
+		}
+		time.Sleep(3 * time.Second)
+		require.Equal(t, 3*time.Second, s.Stalled())
+		_ = l.text()
+		_ = l.text()
+		synctest.Wait()
+		require.Zero(t, s.Stalled())
+		queued := s.Queued()
+		time.Sleep(time.Second)
+		_ = l.text()
+		synctest.Wait()
+		require.Zero(t, s.Stalled())
+		require.Equal(t, queued-batchSize-overhead, s.Queued(), "the queue shrinks while it is written")
+		time.Sleep(2 * time.Second)
+		require.Equal(t, 2*time.Second, s.Stalled())
+	})
+}
+
+// What the kernel did not take of a frame waits like all else, and counts like all else.
+func TestQueuedCountsThePartlyWrittenFrame(t *testing.T) {
+	const limit = 100_000
+	reply := Text(strings.Repeat("x", freeAllowance))
+	replied := make(chan [2]int)
+	w := newSite(t, HandlerFunc(func(ctx context.Context, s *Socket) {
+		for {
+			if _, err := s.Read(ctx); err != nil {
+				return
+			}
+			if err := s.Write(ctx, reply); err != nil {
+				return
+			}
+			s.mu.Lock()
+			state := [2]int{s.stream.leftOver(), s.queued}
+			s.mu.Unlock()
+			replied <- state
+		}
+	}), &ServerOptions{QueueLimit: limit})
+	l, _ := w.session(Revision4)
+	defer func() { require.NoError(t, l.conn.Close()) }()
+	for range 10_000 { // more than the kernel holds, if nobody reads
+		l.say("4x")
+		if state := <-replied; state[0] > 0 {
+			require.Equal(t, state[0], state[1], "what is queued is the rest of the frame")
+			return
+		}
+	}
+	t.Fatal("the kernel took everything")
+}
+
+// slowly reads n bytes at a steady rate, a bit each time.
+func slowly(conn net.Conn, n int, rate int) (got int, err error) {
+	b := make([]byte, rate/20)
+	for got < n && err == nil {
+		time.Sleep(time.Second / 20)
+		var m int
+		m, err = io.ReadFull(conn, b[:min(len(b), n-got)])
+		got += m
+	}
+	return got, err
+}
+
+// A peer that reads slowly gets all that was queued before Close, also where one frame takes longer than all timeouts.
+func TestCloseWaitsForAPeerThatReads(t *testing.T) {
+	for name, sizes := range map[string][]int{"one large message": {900_000}, "many": {90_000, 90_000, 90_000, 90_000, 90_000, 90_000, 90_000, 90_000, 90_000, 90_000}} {
+		t.Run(name, func(t *testing.T) {
+			inSite(t, idle, nil, func(t *testing.T, w *site) {
+				l, sid := w.session(Revision4)
+				s := (&visit{w: w, sid: sid}).socket()
+				total := 0
+				for _, n := range sizes {
+					require.NoError(t, s.TryWrite(Text(strings.Repeat("x", n))))
+					total += n
+				}
+				closed := make(chan time.Duration, 1)
+				start := time.Now()
+				go func() {
+					_ = s.Close()
+					closed <- time.Since(start)
+				}()
+				got, err := slowly(l.conn, total, 30_000)
+				require.NoError(t, err)
+				require.Equal(t, total, got)
+				require.NoError(t, l.conn.Close())
+				require.Greater(t, <-closed, 29*time.Second)
+			})
+		})
+	}
+}
+
+// A peer that stops reading is not waited for any longer, and none is for ever.
+func TestCloseIsBounded(t *testing.T) {
+	closing := func(t *testing.T, read func(conn net.Conn)) time.Duration {
+		var took time.Duration
+		inSite(t, idle, nil, func(t *testing.T, w *site) {
+			l, sid := w.session(Revision4)
+			s := (&visit{w: w, sid: sid}).socket()
+			for range 10 {
+				require.NoError(t, s.TryWrite(Text(strings.Repeat("x", 90_000))))
+			}
+			reader := make(chan struct{})
+			go func() {
+				defer close(reader)
+				read(l.conn)
+			}()
+			start := time.Now()
+			require.NoError(t, s.Close())
+			took = time.Since(start)
+			require.NoError(t, l.conn.Close())
+			<-reader
+		})
+		return took
+	}
+	require.Equal(t, closeTimeout, closing(t, func(net.Conn) {}))
+	took := closing(t, func(conn net.Conn) { _, _ = slowly(conn, 300_000, 50_000) })
+	require.InDelta(t, (6*time.Second + closeTimeout).Seconds(), took.Seconds(), 2)
+	took = closing(t, func(conn net.Conn) {
+		for range 900_000 / 50_000 {
+			if _, err := io.ReadFull(conn, make([]byte, 50_000)); err != nil {
+				return
+			}
+			time.Sleep(4 * time.Second)
+		}
+	})
+	require.LessOrEqual(t, took, closeLimit)
+}
+
+// A closed polling session whose queue takes several polls has the time for them.
+func TestCloseWaitsForAPollingClientThatPolls(t *testing.T) {
+	inSite(t, idle, &ServerOptions{QueueLimit: 1 << 30}, func(t *testing.T, w *site) {
+		v := w.open(Revision4)
+		s := v.socket()
+		const n = 25_000 // three payloads
+		for range n {
+			require.NoError(t, s.TryWrite(Text("x")))
+		}
+		closed := make(chan error, 1)
+		go func() { closed <- s.Close() }()
+		got := 0
+		for range 3 {
+			time.Sleep(20 * time.Second)
+			got += strings.Count(v.poll().body, "x")
+		}
+		require.Equal(t, n, got)
+		require.NoError(t, <-closed)
+	})
+}
+
+// WriteTimeout is for a peer that takes nothing, not for one that takes a large message slowly.
+func TestLargeMessageToASlowPeer(t *testing.T) {
+	inSite(t, idle, nil, func(t *testing.T, w *site) {
+		l, sid := w.session(Revision4)
+		defer func() { require.NoError(t, l.conn.Close()) }()
+		s := (&visit{w: w, sid: sid}).socket()
+		require.NoError(t, s.TryWrite(Text(strings.Repeat("x", 900_000))))
+		_, err := slowly(l.conn, 900_000, 30_000) // 30 s
+		require.NoError(t, err)
+		require.NoError(t, s.Context().Err())
+	})
+}
+
+// What the server would end the session for is an error, wherever the session stands.
+func TestWriteAboveTheServersMaxPayload(t *testing.T) {
+	const limit = 1000
+	onEveryWay(t, &ServerOptions{MaxPayload: limit}, func() (Handler, func(*testing.T, *Server, *Socket)) {
+		var got []int
+		h := HandlerFunc(func(ctx context.Context, s *Socket) {
+			for {
+				m, err := s.Read(ctx)
+				if err != nil {
+					return
+				}
+				got = append(got, len(m.Data))
+			}
+		})
+		return h, func(t *testing.T, _ *Server, s *Socket) {
+			s.Discard()
+			synctest.Wait() // an upgrade is over
+			var want []int
+			for _, form := range []func(n int) Message{
+				func(n int) Message { return Text(strings.Repeat("x", n)) },
+				func(n int) Message { return Text(strings.Repeat("é", n/2)) },
+				func(n int) Message { return Binary(make([]byte, n)) },
+			} {
+				largest := 0
+				for n := 700; n <= 1100; n += 2 {
+					m := form(n)
+					err := s.Write(t.Context(), m)
+					if err == nil {
+						require.NoError(t, s.Flush(t.Context()))
+						want, largest = append(want, n), n
+						continue
+					}
+					require.ErrorIs(t, err, ErrTooLarge)
+					require.ErrorContains(t, err, "1000")
+					require.ErrorIs(t, s.TryWrite(m), ErrTooLarge)
+				}
+				require.Greater(t, largest, 700)
+				require.LessOrEqual(t, largest, limit)
+			}
+			synctest.Wait()
+			require.NoError(t, s.Context().Err(), "the session lives on")
+			require.Equal(t, want, got, "no message was lost")
+		}
+	})
+}
+
