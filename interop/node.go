@@ -48,13 +48,33 @@ func StartNode(t testing.TB, script string, args ...string) *Peer {
 	return p.during(t, err)
 }
 
+// Browser is a browser that pages of the tests run in.
+type Browser string
+
+// The browsers.
+const (
+	Chromium Browser = "chromium"
+	Firefox  Browser = "firefox"
+	WebKit   Browser = "webkit" // WebKitGTK
+)
+
+// programs are the programs that the browser needs.
+func (b Browser) programs() []string {
+	return map[Browser][]string{
+		Chromium: {"chromium"}, Firefox: {"firefox-esr"}, WebKit: {"WebKitWebDriver", "Xvfb"},
+	}[b]
+}
+
 // RunBrowser runs a page in headless Chromium, an engine.io-client of a version or meshPage, until Quit. The end of ctx
 // does not kill it before it has cleared the browser's folder.
-func RunBrowser(ctx context.Context, page string) (*Peer, error) {
-	if err := find("chromium"); err != nil {
+func RunBrowser(ctx context.Context, page string) (*Peer, error) { return RunPage(ctx, page, Chromium) }
+
+// RunPage is RunBrowser for any browser.
+func RunPage(ctx context.Context, page string, browser Browser) (*Peer, error) {
+	if err := find(browser.programs()...); err != nil {
 		return nil, err
 	}
-	return RunNode(context.WithoutCancel(ctx), browserPeer, page)
+	return RunNode(context.WithoutCancel(ctx), browserPeer, page, string(browser))
 }
 
 // StartBrowser is RunBrowser until t ends.

@@ -180,6 +180,11 @@ func writeTable(b *strings.Builder, rows []row, modes []mode) {
 		}
 		lines = append(lines, line)
 	}
+	writeLines(b, lines)
+}
+
+// writeLines writes a table whose first line is its head.
+func writeLines(b *strings.Builder, lines [][]string) {
 	widths := make([]int, len(lines[0]))
 	for _, line := range lines {
 		for i, s := range line {

@@ -73,6 +73,7 @@ a ✗.`,
 	}
 	cmd.Flags().StringSliceVar(&f.only, "only", nil, "only rows whose `peer`'s name or version has one of these in it")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON, with the errors")
+	cmd.AddCommand(pagesCommand(stdout, stderr))
 	cmd.SetHelpCommand(&cobra.Command{Hidden: true})
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)

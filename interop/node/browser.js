@@ -1,26 +1,34 @@
 'use strict'
 
-// A page in headless Chromium: node browser.js PAGE, which is served here, and so of another origin than the servers that
-// it dials. PAGE is a version of engine.io-client: see browser-page.js; or mesh: see mesh-page.js. In either, where is
-// answered with origin {text}, the page's.
+// A page in a headless browser: node browser.js PAGE [BROWSER]. The page is served here, and so of another origin than the
+// servers that it dials. PAGE is a version of engine.io-client, see browser-page.js; mesh, see mesh-page.js; or original,
+// see original-page.js. In each, where is answered with origin {text}, the page's. BROWSER is one of browsers.js, by
+// default chromium.
 //
 // Commands reach the page as server-sent events, and its events come back as POSTs, one after the other.
 
-const { spawn } = require('child_process')
 const fs = require('fs')
 const http = require('http')
 const os = require('os')
 const path = require('path')
 const readline = require('readline')
+const launch = require('./browsers')
 
 const stock = 'engine.io-client-6/dist/engine.io.js'
 const bundle = require.resolve({
+  '1.3.1': 'engine.io-client-1.3/engine.io.js',
   '1.4.1': 'engine.io-client/engine.io.js',
+  '1.5.1': 'engine.io-client-1.5/engine.io.js',
+  '1.6.11': 'engine.io-client-1.6/engine.io.js',
+  '1.8.6': 'engine.io-client-1.8.6/engine.io.js',
+  '2.1.1': 'engine.io-client-2/engine.io.js',
   '3.5.4': 'engine.io-client-3/engine.io.js',
   '6.6.8': stock,
-  mesh: stock
+  mesh: stock,
+  original: 'resource-mesh/lib/server/public/mesh.js'
 }[process.argv[2]])
-const page = process.argv[2] === 'mesh' ? 'mesh-page.js' : 'browser-page.js'
+const page = { mesh: 'mesh-page.js', original: 'original-page.js' }[process.argv[2]] || 'browser-page.js'
+const browserName = process.argv[3] || 'chromium'
 
 const routes = {
   '/': file('text/html', path.join(__dirname, 'browser.html')),
@@ -48,7 +56,7 @@ function commands (req, res) {
 }
 
 function end () {
-  process.kill(-browser.pid, 'SIGKILL') // it and its children, which are a group
+  browser.stdin.end()
 }
 
 function events (req, res) {
@@ -73,14 +81,7 @@ const server = http.createServer(function (req, res) {
 
 server.listen(0, '127.0.0.1', function () {
   const profile = fs.mkdtempSync(path.join(os.tmpdir(), 'interop-browser-'))
-  // With the debugging pipe the browser ends when this process does, however that ends.
-  browser = spawn('chromium', [
-    '--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run', '--disable-sync',
-    '--disable-background-networking', '--disable-component-update', '--disable-extensions', '--mute-audio',
-    '--remote-debugging-pipe', '--user-data-dir=' + profile, 'http://127.0.0.1:' + server.address().port + '/'
-  ], { detached: true, stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'] })
-  // What it says of a machine without a desktop is of no use.
-  browser.stderr.on('data', text => process.stderr.write(String(text).replace(/^.*\bdbus\b.*\n/gm, '')))
+  browser = launch[browserName]('http://127.0.0.1:' + server.address().port + '/', profile)
   browser.on('exit', () => clear(profile, 100))
   process.on('SIGINT', end) // that of a terminal reaches all that runs in it, but for the browser
 })
