@@ -8,10 +8,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReference runs each exchange between peers that are not ours: it succeeds, or fails as peerFaults says.
+// TestReference runs each exchange between peers that are not ours: it succeeds, or fails as peerFaults says. A normal run
+// takes one pair of each revision, since the versions are pinned.
 func TestReference(t *testing.T) {
 	t.Parallel()
-	testPairs(t, references)
+	pairs := references
+	if !Full() {
+		pairs = slices.DeleteFunc(slices.Clone(references), func(p pair) bool {
+			return p.client == Googollee || p.server == Googollee || p.client != "3.5.4" && p.client != "6.6.8"
+		})
+	}
+	require.NotEmpty(t, pairs)
+	testPairs(t, pairs)
 }
 
 func TestEveryFaultIsOfAReference(t *testing.T) {
