@@ -86,9 +86,9 @@ func (p *peer) admit() {
 	if p.admitted {
 		return
 	}
-	p.enter()
-	p.hub.node.counters.peers.Add(1)
-	p.hub.node.counters.muted.Add(-1)
+	if !p.enter() {
+		return
+	}
 	if p.mute != nil {
 		p.mute.Stop()
 		p.mute = nil
@@ -103,8 +103,6 @@ func (p *peer) banish() {
 	p.setTable(nil)
 	if p.admitted {
 		p.exclude()
-		p.hub.node.counters.peers.Add(-1)
-		p.hub.node.counters.muted.Add(1)
 		p.startMute()
 	}
 }

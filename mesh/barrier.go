@@ -11,6 +11,7 @@ import (
 type round struct {
 	rid     uint64
 	version uint64
+	claims  claims // that it tells
 	began   time.Time
 	waiting map[string]struct{} // the hubs that have not answered
 	doubt   bool                // one of them was given up, and may be there
@@ -60,20 +61,32 @@ func (c *cluster) await(ctx context.Context, version uint64) {
 // caller holds c.mu, which is free meanwhile.
 func (c *cluster) begin() {
 	c.rid++
-	r := &round{rid: c.rid, version: c.version, began: time.Now(), waiting: make(map[string]struct{}), done: make(chan struct{})}
-	c.round = r
+	r := &round{rid: c.rid, version: c.version, claims: c.claims, began: time.Now(), waiting: make(map[string]struct{}), done: make(chan struct{})}
+	c.round, c.claims = r, nil
 	for id := range c.others {
 		r.waiting[id] = struct{}{}
 	}
-	if len(r.waiting) == 0 {
-		c.finish()
-		return
-	}
+	silent := slices.Collect(maps.Keys(c.silent))
 	hubs := slices.Collect(maps.Keys(r.waiting))
+	if len(hubs) == 0 {
+		c.finish()
+	}
+	parts := r.claims.conns()
 	c.mu.Unlock()
 	defer c.mu.Lock()
+	for _, part := range parts {
+		for _, id := range silent { // one that is only stopped gets it before the nodes' events
+			c.say(nameHub+id, &control{Kind: sayClaims, Conns: part}, nil)
+		}
+	}
 	for _, id := range hubs {
-		c.say(nameHub+id, &control{Kind: askSync, RID: r.rid}, func() {
+		question := &control{Kind: askSync, RID: r.rid}
+		for i, part := range parts {
+			if question.Conns = part; i < len(parts)-1 {
+				c.say(nameHub+id, &control{Kind: sayClaims, Conns: part}, nil)
+			}
+		}
+		c.say(nameHub+id, question, func() {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			if c.round == r {
@@ -83,11 +96,22 @@ func (c *cluster) begin() {
 	}
 }
 
+// repeat begins a round for claims that some hub has not answered, unless one is under way.
+func (c *cluster) repeat() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.round == nil && len(c.claims) > 0 && !c.closed {
+		c.begin()
+	}
+}
+
 // finish ends the round. The caller holds c.mu.
 func (c *cluster) finish() {
 	c.known = max(c.known, c.round.version)
 	if len(c.round.waiting) == 0 && !c.round.doubt {
 		c.sure = max(c.sure, c.round.version)
+	} else {
+		c.retry(c.round)
 	}
 	close(c.round.done)
 	c.round = nil

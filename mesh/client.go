@@ -23,9 +23,10 @@ import (
 // Its one lasting goroutine, live, reads the connection and makes the next one. Two more come and go: one introduces
 // the node to a hub, while live reads the answer, and pump writes what Emit and On could not write themselves.
 type client struct {
-	node *Node
-	key  string   // secret; the node's ID is made from it
-	home *address // where the node may become the hub; nil if nowhere
+	node   *Node
+	key    string        // secret; the node's ID is made from it
+	dialed atomic.Uint64 // connections that were introduced to a hub, or are about to be
+	home   *address      // where the node may become the hub; nil if nowhere
 
 	transport *http.Transport // of all its requests; nil if each session has its own
 

@@ -24,6 +24,7 @@ type cluster struct {
 	interests []string // of this hub's own listeners, sorted; guarded by own
 
 	events []routed // of receive
+	fences fences
 
 	mu       sync.Mutex
 	closed   bool
@@ -34,6 +35,8 @@ type cluster struct {
 	round    *round               // that is under way; nil if none is
 	others   map[string]*otherHub // by ID
 	numbered int                  // the last number that was given to one of them
+	silent   map[string]time.Time // others that were given up, by ID, and when
+	claims   claims               // that the next round tells
 	asked    map[uint64]*question // by rid
 	rid      uint64               // the last one
 	watching bool                 // it hears who comes and goes at the others
@@ -95,6 +98,9 @@ type control struct {
 	Verdict *Explanation `json:"verdict,omitempty"`
 
 	Node json.RawMessage `json:"node,omitempty"` // of join and leave: a NodeInfo
+
+	// Of claims and sync: nodes that are back, with the numbers of their connections. See claims.go.
+	Conns map[string]uint64 `json:"conns,omitempty"`
 }
 
 // The kinds of control. An answer has its question's rid.
@@ -108,6 +114,7 @@ const (
 	askEmitter = "emitter" // may your node From emit Event?
 	sayJoin    = "join"    // a node has come to me
 	sayLeave   = "leave"   // a node has left me
+	sayClaims  = "claims"  // these nodes are back, and emit at me
 	sayAnswer  = "answer"
 )
 
@@ -121,6 +128,7 @@ func (h *hub) joinOthers(ctx context.Context) error {
 		hub:    h,
 		wanted: make(map[string]want),
 		others: make(map[string]*otherHub),
+		silent: make(map[string]time.Time),
 		asked:  make(map[uint64]*question),
 		quiet:  make(chan struct{}),
 		stop:   make(chan struct{}),
@@ -155,6 +163,8 @@ func (c *cluster) live() {
 		case <-tick.C:
 			c.say(nameHubs, &control{Kind: sayHere, Count: c.hub.roster.count()}, nil)
 			c.expire(time.Now())
+			c.fences.expire(time.Now())
+			c.repeat()
 		case <-c.stop:
 			return
 		}
@@ -230,8 +240,14 @@ func (c *cluster) receiveEvents(from string, frame []byte) {
 	if len(events) == 0 {
 		return
 	}
+	c.fences.mu.Lock()
+	defer c.fences.mu.Unlock()
+	if !c.fences.passes(events[0].From, from) {
+		count.late.Add(uint64(len(events)))
+		return
+	}
 	c.hub.route(events, source{remote: true, hub: from})
-	if n := c.hub.node.hearRow(events, true); n > 0 {
+	if n := c.hub.node.hearRow(events, nil); n > 0 {
 		c.hub.missed(n, events[0].Name)
 	}
 	count.hubsIn.Add(uint64(len(events)))
@@ -328,7 +344,14 @@ func (c *cluster) receiveControl(from string, m *control) {
 	case sayHere: // meet has done it
 	case sayBye:
 		c.lose(from, "closed")
+	case sayClaims:
+		c.receiveClaims(from, m.Conns)
 	case askSync, askNodes, askExplain, askEmitter:
+		if len(m.Conns) > 0 {
+			c.receiveClaims(from, m.Conns)
+			c.answerClaims(from, m.RID)
+			return
+		}
 		a := c.answer(m)
 		a.Kind, a.RID = sayAnswer, m.RID
 		c.say(nameHub+from, a, nil)

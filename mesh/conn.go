@@ -79,7 +79,7 @@ func (c *client) dial(ctx context.Context, addr address) (*conn, error) {
 // dealt with that. Somebody must be reading meanwhile.
 func (c *client) introduce(ctx context.Context, conn *conn) error {
 	defer close(conn.introduced)
-	first, version := c.handshake(nil, conn, c.offer())
+	first, version := c.handshake(nil, conn, c.offer(false))
 	conn.announced = version
 	err := conn.sock.Write(ctx, engineio.Message{Data: first})
 	if err == nil {
@@ -101,9 +101,12 @@ func (c *client) introduce(ctx context.Context, conn *conn) error {
 	return nil
 }
 
-// offer is what the node says of itself.
-func (c *client) offer() *protocol.Hello {
-	return &protocol.Hello{V: protocol.Version, Key: c.key, Name: c.node.opts.Name, Moves: true}
+// offer is what the node says of itself on its next connection. A connection beside another one ends that one only when the
+// node emits on it.
+func (c *client) offer(beside bool) *protocol.Hello {
+	return &protocol.Hello{
+		V: protocol.Version, Key: c.key, Name: c.node.opts.Name, Moves: true, Conn: c.dialed.Add(1), Beside: beside,
+	}
 }
 
 // settle makes a connection whose hub has answered the client's.

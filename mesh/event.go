@@ -84,6 +84,8 @@ var (
 	ErrNoListener = errors.New("mesh: nobody listens")
 	// ErrSlowPeer is why a hub closed a peer that did not take its events fast enough.
 	ErrSlowPeer = errors.New("mesh: peer too slow, its queue is full")
+	// ErrSuperseded is why a hub closed a session: its node is back on a newer connection.
+	ErrSuperseded = errors.New("mesh: the node is back on a newer connection")
 	// ErrNodeHub says that a question was not asked because the hub is a Node hub, which answers none.
 	ErrNodeHub = errors.New("mesh: the hub is a Node hub, which answers no questions about its mesh")
 	// ErrUnknownNode says that no hub that answers has a node with this ID.

@@ -3,6 +3,7 @@ package mesh
 import (
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -70,7 +71,10 @@ func newExecutor(limit int, logger *slog.Logger) *executor {
 
 // push queues a task. While the queue is full it waits, which is how a node slows down the peer that brings more than
 // its callbacks can take. It returns false if the executor was stopped.
-func (x *executor) push(t task) bool {
+func (x *executor) push(t task) bool { return x.pushFor(t, nil) }
+
+// pushFor is push, and also returns false if void is set before there is room; void may be nil.
+func (x *executor) pushFor(t task, void *atomic.Bool) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if !x.fits(t.size) && !x.stop {
@@ -83,12 +87,18 @@ func (x *executor) push(t task) bool {
 		}
 		warn.Stop()
 	}
-	if x.stop {
+	if x.stop || void != nil && void.Load() {
 		return false
 	}
 	x.bytes += t.size
 	x.enqueue(t)
 	return true
+}
+
+// pass returns when no push that began before can queue a task although its void was set by then.
+func (x *executor) pass() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
 }
 
 // offer queues a task if there is room. It does not wait.

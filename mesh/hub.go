@@ -36,6 +36,8 @@ type hub struct {
 	numbers  numbers
 	busy     lock // read by those who are routing
 
+	emitting sync.Mutex // held while an event of the hub's own gets its number and is routed
+
 	draining   bool          // peers are told to move; guarded by roster.mu
 	departures chan struct{} // a peer is gone
 
@@ -156,7 +158,12 @@ func (h *hub) ServeSocket(ctx context.Context, s *engineio.Socket) {
 			p.left(err)
 			return
 		}
-		goesOn := p.take(ctx, m)
+		goesOn := true
+		if p.superseded.Load() {
+			p.drop(m)
+		} else {
+			goesOn = p.take(ctx, m)
+		}
 		p.keep(m.Data)
 		more := goesOn && s.Ready()
 		if !more {
@@ -178,6 +185,8 @@ func (h *hub) emit(event string, payload json.RawMessage, rid string) error {
 		from.unheard = func() { h.node.inbox.fail(rid, ErrNoListener) }
 		from.unsent = func(err error) { h.node.inbox.fail(rid, err) }
 	}
+	h.emitting.Lock()
+	defer h.emitting.Unlock()
 	h.route([]routed{{Event{Name: event, Payload: payload, From: h.node.id}, h.node.numbered.Add(1)}}, from)
 	return nil
 }

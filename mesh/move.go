@@ -110,7 +110,7 @@ func (c *client) moveTo(old *conn, addr address) (err error) {
 
 // arrive introduces the node to the new hub, and returns when that sends it whatever any hub gets from now on.
 func (c *client) arrive(ctx context.Context, old, to *conn) error {
-	offer, version := c.handshake(nil, to, c.offer())
+	offer, version := c.handshake(nil, to, c.offer(true))
 	to.announced = version
 	err := to.sock.Write(ctx, engineio.Message{Data: offer})
 	if err == nil {

@@ -246,8 +246,8 @@ func (n *Node) hear(e Event) {
 
 // hearRow hands events that have come together to this hub's own listeners. From a peer, it waits while their queue is full,
 // and the memory of the payloads is used again when it returns. From another hub, it never waits: with it would wait all that
-// this hub's peers hear from others. It returns how many had no room then.
-func (n *Node) hearRow(events []routed, remote bool) (missed int) {
+// this hub's peers hear from others: from is nil then. It returns how many were not queued.
+func (n *Node) hearRow(events []routed, from *peer) (missed int) {
 	var listeners []*listener
 	for i := range events {
 		if i == 0 || events[i].Name != events[i-1].Name {
@@ -256,9 +256,11 @@ func (n *Node) hearRow(events []routed, remote bool) (missed int) {
 		t, ok := n.taskOf(&events[i].Event, listeners)
 		switch {
 		case !ok:
-		case !remote:
+		case from != nil:
 			t.event.Payload = bytes.Clone(t.event.Payload)
-			n.executor.push(t)
+			if !n.executor.pushFor(t, &from.superseded) {
+				missed++
+			}
 		case errors.Is(n.executor.offer(t), ErrQueueFull):
 			missed++
 		}

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"time"
 
@@ -26,6 +27,7 @@ func (c *cluster) meet(id string, said *control) {
 	other := c.others[id]
 	stranger := other == nil
 	if stranger {
+		delete(c.silent, id)
 		c.numbered++
 		other = &otherHub{number: c.numbered, nodes: 1}
 		c.others[id] = other
@@ -51,6 +53,9 @@ func (c *cluster) meet(id string, said *control) {
 		self := c.hub.describeSelf()
 		c.say(nameHub+id, &control{Kind: sayHello, Hub: &self}, nil)
 	}
+	if stranger {
+		c.tellClaims(id)
+	}
 	if joined != nil {
 		c.hub.node.opts.Logger.Info("mesh: another hub has joined", "hub", id, "name", joined.Name, "addr", joined.Addr)
 		c.hub.pass(protocol.NameJoin, encodeInfo(*joined))
@@ -66,6 +71,9 @@ func (c *cluster) lose(id string, why string) {
 	other := c.others[id]
 	delete(c.others, id)
 	c.hub.node.counters.hubs.Store(int64(len(c.others)))
+	if other != nil && why == silence {
+		c.silent[id] = time.Now()
+	}
 	if c.round != nil && why == silence {
 		c.round.doubt = true
 	}
@@ -95,6 +103,7 @@ func (c *cluster) expire(now time.Time) {
 	var silent []string
 	var unanswered []*question
 	c.mu.Lock()
+	maps.DeleteFunc(c.silent, func(_ string, since time.Time) bool { return now.Sub(since) >= fenceTime })
 	for id, other := range c.others {
 		if now.Sub(other.seen) >= hubTimeout {
 			silent = append(silent, id)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,29 +21,39 @@ type peer struct {
 
 	// Set with the peer's first packet, and fixed from when the index has the peer.
 	id         string
+	idHead     uint64 // of id: routing looks at each peer, and id is in memory that it need not load otherwise
 	name       string
-	negotiated bool // it speaks the extensions
-	moves      bool // it goes to another hub when it is told to
+	negotiated bool   // it speaks the extensions
+	moves      bool   // it goes to another hub when it is told to
+	conn       uint64 // the number of this connection among the node's; 0 if the node does not count them
 
 	// silent holds the names that the peer's table keeps from it although a pattern of it wants them. Nearly always
 	// nil. Read by all routing goroutines.
 	silent  atomic.Pointer[map[string]struct{}]
-	permits *permits     // nil if everything is permitted; fixed at creation
-	slow    atomic.Bool  // its queue was full; set by any goroutine
-	since   time.Time    // fixed at creation
-	seen    atomic.Int64 // when its last packet was dealt with, in Unix nanoseconds
+	permits *permits    // nil if everything is permitted; fixed at creation
+	slow    atomic.Bool // its queue was full; set by any goroutine
+	// superseded is set, with the roster locked, when the node is back on a newer connection. Nothing of this one is routed
+	// from then on.
+	superseded atomic.Bool
+	since      time.Time    // fixed at creation
+	seen       atomic.Int64 // when its last packet was dealt with, in Unix nanoseconds
 
 	// Written by the peer's goroutine, with the roster locked; others read them with the roster locked.
 	table     []byte   // the last one, as it came
 	interests []string // what the index has, sorted
 	admitted  bool
-	badTable  bool // the last table was rejected, and the one before is in force
+	badTable  bool  // the last table was rejected, and the one before is in force
+	claimed   bool  // the node emits here: its older connections are superseded
+	present   bool  // others were told that it has joined
+	other     *peer // the next of the roster's list of the peers with this ID
+
+	indexing sync.Mutex // held while the index gets other interests of the peer
 
 	parser    protocol.Parser
 	numbered  uint64     // the number of its last event, if the hub numbers them
 	gathered  *gathering // nil if nothing is
 	met       bool
-	present   bool      // others were told that it has joined
+	beside    bool      // it is claimed with its first event
 	questions bucket    // how many more it may ask
 	pace      *pace     // nil if there is no limit
 	told      time.Time // when it was last told of events that were refused
@@ -70,7 +81,7 @@ func (h *hub) join(s *engineio.Socket) *peer {
 		p.permits = new(permits)
 	}
 	h.node.counters.connections.Add(1)
-	h.node.counters.muted.Add(1)
+	p.count(1)
 	if h.node.opts.Authorize != nil {
 		p.startMute()
 	}
@@ -83,11 +94,6 @@ func (h *hub) leave(p *peer) {
 	h.numbers.give(p.number) // only now: the index does not have it any more
 	if p.mute != nil {
 		p.mute.Stop()
-	}
-	if p.admitted {
-		h.node.counters.peers.Add(-1)
-	} else {
-		h.node.counters.muted.Add(-1)
 	}
 	h.departed()
 }
@@ -164,6 +170,9 @@ func (p *peer) receive(ctx context.Context, m engineio.Message) bool {
 		_ = p.sock.TryWrite(reserved(protocol.NameUnauthorized, refusal{Message: why.Error()}))
 		return false
 	}
+	if !p.claimed && !p.claim(ctx, packet.Event) {
+		return false
+	}
 	if len(packet.EventTable) > 0 {
 		if version := p.readTable(packet.EventTable); version > 0 {
 			packet.Payload = bytes.Clone(packet.Payload) // dispatch gives its memory away
@@ -220,12 +229,14 @@ func (p *peer) takeEvent(packet *protocol.Packet, size int) {
 func (p *peer) request(e routed, rid string) {
 	e.Payload = bytes.Clone(e.Payload) // dispatch gives its memory away
 	p.dispatch(false)
-	p.hub.route([]routed{e}, source{peer: p, unheard: func() {
+	_, taken := p.hub.route([]routed{e}, source{peer: p, unheard: func() {
 		if p.negotiated {
 			p.reply(protocol.NameUnheard, unheard{RID: rid})
 		}
 	}})
-	p.hub.node.counters.received.Add(1)
+	if taken {
+		p.hub.node.counters.received.Add(1)
+	}
 }
 
 // numberOf returns the number of an event, which is the peer's own if it counts: it goes on counting at the next hub. The
@@ -260,9 +271,11 @@ func (p *peer) meet(offer *protocol.Hello) {
 	p.met = true
 	if offer != nil && offer.V >= protocol.Version && len(offer.Key) >= minKey {
 		p.negotiated, p.moves, p.id, p.name = true, offer.Moves, protocol.ID(offer.Key), offer.Name
+		p.conn, p.beside = offer.Conn, offer.Beside
 	} else {
 		p.id = randomHex()
 	}
+	p.idHead = headOf(p.id)
 	p.hub.roster.add(p)
 }
 

@@ -55,8 +55,18 @@ const maxWatchers = 256
 
 // appear tells those who watch that a peer has joined.
 func (p *peer) appear() {
+	r := &p.hub.roster
+	r.mu.Lock()
+	if p.superseded.Load() {
+		r.mu.Unlock()
+		return
+	}
 	p.present = true
-	p.hub.tell(protocol.NameJoin, p)
+	told := p.hub.tell(protocol.NameJoin, p)
+	r.mu.Unlock()
+	if told.finish(); told.own {
+		p.hub.node.executor.push(told.task)
+	}
 }
 
 // vanish tells those who watch that a peer has left, unless it is back already.
@@ -65,33 +75,57 @@ func (p *peer) vanish() {
 	r.mu.Lock()
 	delete(r.watchers, p)
 	p.hub.listenForOthers()
-	back := r.ids[p.id] != p
-	r.mu.Unlock()
-	if p.present && !back {
-		p.hub.tell(protocol.NameLeave, p)
+	var told notice
+	if p.present && !p.superseded.Load() && r.ids[p.id] == p && p.other == nil {
+		told = p.hub.tell(protocol.NameLeave, p)
 	}
 	p.present = false
+	r.mu.Unlock()
+	if told.finish(); told.own {
+		p.hub.node.executor.push(told.task)
+	}
 }
 
-// tell tells those who watch about a peer.
-func (h *hub) tell(event string, about *peer) {
-	own := *h.node.emitter.presence.Load()
+// vanished is vanish for a peer that was superseded, unless its node is back at this hub. It does not wait for callbacks.
+func (h *hub) vanished(p *peer) {
 	r := &h.roster
 	r.mu.Lock()
-	if len(own) == 0 && len(r.watchers) == 0 && h.cluster == nil {
-		r.mu.Unlock()
-		return
+	h.listenForOthers()
+	var told notice
+	if p.present && r.ids[p.id] == nil {
+		told = h.tell(protocol.NameLeave, p)
 	}
-	info := encodeInfo(h.describe(about))
-	slow := r.notify(event, info, about)
-	h.cluster.tell(event, info)
 	r.mu.Unlock()
-	for _, p := range slow {
+	if told.finish(); told.own && errors.Is(h.node.executor.offer(told.task), ErrQueueFull) {
+		h.missed(1, protocol.NameLeave)
+	}
+}
+
+// notice is what is left to do, without a lock, when those who watch were told of a peer.
+type notice struct {
+	slow []*peer
+	task task // for the hub's own listeners, if own
+	own  bool
+}
+
+func (n *notice) finish() {
+	for _, p := range n.slow {
 		p.overflow()
 	}
-	if t, ok := h.node.noticeOf(event, info); ok {
-		h.node.executor.push(t)
+}
+
+// tell tells those who watch about a peer. The caller holds h.roster.mu.
+func (h *hub) tell(event string, about *peer) (told notice) {
+	own := *h.node.emitter.presence.Load()
+	r := &h.roster
+	if len(own) == 0 && len(r.watchers) == 0 && h.cluster == nil {
+		return told
 	}
+	info := encodeInfo(h.describe(about))
+	told.slow = r.notify(event, info, about)
+	h.cluster.tell(event, info)
+	told.task, told.own = h.node.noticeOf(event, info)
+	return told
 }
 
 // pass tells those who watch about a node of another hub, or about that hub. It does not wait for callbacks.

@@ -331,6 +331,7 @@ func TestANodeThatIsBackHasNotLeft(t *testing.T) {
 	require.Len(t, all, 2)
 	require.Equal(t, "second", all[protocol.ID(testKey)].Name)
 	require.NoError(t, first.sock.Close())
+	eventually(t, "the first has left", func() bool { return hub.Stats().Peers == 1 })
 	require.NoError(t, second.sock.Close())
 	p := nextPresence(t, said)
 	require.False(t, p.Joined)

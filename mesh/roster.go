@@ -49,9 +49,11 @@ const (
 type roster struct {
 	since time.Time // when the hub started
 
-	mu       sync.Mutex
-	slots    []*peer          // by number; nil where there is none that has introduced itself
-	ids      map[string]*peer // the latest with each ID: a client may be back before its old connection is known to be dead
+	mu    sync.Mutex
+	slots []*peer // by number; nil where there is none that has introduced itself
+	// ids has the latest peer with each ID, and behind it the others: a client may be back before its old connection is
+	// known to be dead.
+	ids      map[string]*peer
 	watchers map[*peer]struct{}
 }
 
@@ -65,20 +67,52 @@ func (r *roster) add(p *peer) {
 	if n := p.number + 1 - len(r.slots); n > 0 {
 		r.slots = append(r.slots, make([]*peer, n)...)
 	}
-	r.slots[p.number], r.ids[p.id] = p, p
+	r.slots[p.number] = p
+	if first := r.ids[p.id]; first == nil || first.conn <= p.conn {
+		r.ids[p.id], p.other = p, first
+	} else {
+		first.other, p.other = p, first.other
+	}
 }
 
 // remove undoes add, and tells that the peer is gone.
 func (r *roster) remove(p *peer) {
-	if !p.met {
-		return
+	if p.met {
+		p.vanish()
 	}
-	p.vanish()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if p.superseded.Load() {
+		return // it is not listed any more
+	}
+	if p.met {
+		r.unlist(p)
+	}
+	p.count(-1)
+}
+
+// unlist undoes what add does to the lists. The caller holds r.mu.
+func (r *roster) unlist(p *peer) {
 	r.slots[p.number] = nil
-	if r.ids[p.id] == p {
+	delete(r.watchers, p)
+	if r.ids[p.id] != p {
+		q := r.ids[p.id]
+		for q.other != p {
+			q = q.other
+		}
+		q.other = p.other
+	} else if r.ids[p.id] = p.other; p.other == nil {
 		delete(r.ids, p.id)
+	}
+	p.other = nil
+}
+
+// count adds to the number of peers that are like p.
+func (p *peer) count(n int64) {
+	if p.admitted {
+		p.hub.node.counters.peers.Add(n)
+	} else {
+		p.hub.node.counters.muted.Add(n)
 	}
 }
 
@@ -90,26 +124,42 @@ func (r *roster) count() int {
 }
 
 // enter makes a peer one of those that are admitted, and greets it if it knows what that means: first of all, as the index
-// does not have it yet.
-func (p *peer) enter() {
+// does not have it yet. A peer whose node has a newer connection is superseded instead.
+func (p *peer) enter() (ok bool) {
 	h := p.hub
 	h.roster.mu.Lock()
 	defer h.roster.mu.Unlock()
+	if p.superseded.Load() {
+		return false
+	}
+	if h.roster.stale(p) {
+		h.roster.mark(p)
+		h.node.counters.superseded.Add(1)
+		return false
+	}
+	p.count(-1)
 	p.admitted = true
+	p.count(1)
 	if !p.negotiated {
-		return
+		return true
 	}
 	_ = p.sock.TryWrite(reserved(protocol.NameHello, hello{V: protocol.Version, ID: p.id, Hub: h.node.id, Name: h.name}))
 	if h.draining && p.willMove() {
 		p.sendAway()
 	}
+	return true
 }
 
 // exclude undoes enter.
 func (p *peer) exclude() {
 	p.hub.roster.mu.Lock()
 	defer p.hub.roster.mu.Unlock()
+	if p.superseded.Load() {
+		return
+	}
+	p.count(-1)
 	p.admitted = false
+	p.count(1)
 }
 
 func (p *peer) setTable(table []byte) {
@@ -202,7 +252,7 @@ func (h *hub) page(after, limit int, take func(NodeInfo) (goesOn bool)) (next in
 	given := 0
 	for i := after; i < len(r.slots); i++ {
 		p := r.slots[i]
-		if p == nil || r.ids[p.id] != p && r.ids[p.id] != nil {
+		if p == nil || r.ids[p.id] != p {
 			continue // the other one with this ID is the one that lives
 		}
 		if given == limit {

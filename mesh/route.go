@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"encoding/binary"
 	"errors"
 	"sync"
 	"time"
@@ -38,14 +39,20 @@ type source struct {
 	unsent func(error)
 }
 
-// route sends events to every peer that wants them, except the one that they come from, and to the other hubs. However
+// route sends events to every peer that wants them, except those of the node that emitted them, and to the other hubs. However
 // many get an event, it is encoded at most twice: for peers that speak the extensions, and for the others. It returns the
 // steps of the searches for the peers.
-func (h *hub) route(events []routed, from source) (steps int) {
+//
+// Events of a peer that is superseded are not routed, and counted: ok is false.
+func (h *hub) route(events []routed, from source) (steps int, ok bool) {
 	r := h.routings.Get().(*routing)
 	defer h.recycle(r)
 	r.busy.RLock()
 	defer r.busy.RUnlock()
+	if from.peer != nil && from.peer.superseded.Load() { // and once it is, retire waits for those who have not seen it
+		h.node.counters.late.Add(uint64(len(events)))
+		return 0, false
+	}
 	for len(events) > 0 {
 		alike := 1
 		for alike < len(events) && events[alike].Name == events[0].Name && events[alike].From == events[0].From {
@@ -58,7 +65,7 @@ func (h *hub) route(events []routed, from source) (steps int) {
 		}
 		events = events[alike:]
 	}
-	return steps
+	return steps, true
 }
 
 // deliver sends events of one name. Those who get them get all of them at once, because what a delivery costs is nearly
@@ -70,13 +77,13 @@ func (h *hub) deliver(r *routing, events []routed, from source) {
 	sent, size := 0, 0
 	// In events of a hub's own the sender does not stand in the payload.
 	named := from.peer != nil || from.remote && events[0].From != from.hub
-	several := len(r.search.lists) > 1
+	several, head := len(r.search.lists) > 1, headOf(events[0].From)
 	restricted, withheld := h.node.opts.Permit != nil, 0
 	for i, l := range r.search.lists {
 		byPattern := i > 0 || !r.search.exact
 		for p := range l.all() {
-			// Who has emitted an event at another hub may have come here since.
-			if p == from.peer || from.remote && p.id == events[0].From || several && r.serves(p.number) || byPattern && p.keepsSilent(name) {
+			// By its ID, because the emitter may be back on another connection, or have come here from another hub.
+			if p.idHead == head && p.id == events[0].From || several && r.serves(p.number) || byPattern && p.keepsSilent(name) {
 				continue
 			}
 			messages := &r.native
@@ -109,6 +116,14 @@ func (h *hub) deliver(r *routing, events []routed, from source) {
 	if withheld > 0 {
 		h.node.counters.withheld.Add(uint64(withheld * len(events)))
 	}
+}
+
+// headOf returns the first bytes of an ID as a number, 0 if it is too short for a peer's.
+func headOf(id string) uint64 {
+	if len(id) < 8 {
+		return 0
+	}
+	return binary.LittleEndian.Uint64([]byte(id[:8]))
 }
 
 // send queues messages for a peer, and closes it if its queue has no room for them. It returns how many it queued.
@@ -250,13 +265,14 @@ func (p *peer) dispatch(more bool) {
 	}
 	p.gathered = nil
 	// Relayed first, so that nobody gets a listener's answer to an event before the event.
-	steps := p.hub.route(g.events, source{peer: p})
-	p.hub.node.counters.searchSteps.Add(uint64(steps))
-	if !g.began.IsZero() {
-		p.hub.node.counters.fanOut.add(time.Since(g.began))
+	if steps, ok := p.hub.route(g.events, source{peer: p}); ok {
+		p.hub.node.counters.searchSteps.Add(uint64(steps))
+		if !g.began.IsZero() {
+			p.hub.node.counters.fanOut.add(time.Since(g.began))
+		}
+		p.hub.node.hearRow(g.events, p)
+		p.hub.node.counters.received.Add(uint64(len(g.events))) // when they were dealt with, so that Stats never runs ahead
 	}
-	p.hub.node.hearRow(g.events, false)
-	p.hub.node.counters.received.Add(uint64(len(g.events))) // when they were dealt with, so that Stats never runs ahead
 	p.hub.node.counters.bytesIn.Add(uint64(g.read))
 	clear(g.events)
 	g.events, g.size, g.read, g.began, g.buf = g.events[:0], 0, 0, time.Time{}, g.buf[:0]

@@ -48,6 +48,10 @@ type Stats struct {
 	SlowPeers   uint64 // closed because their queue was full, or because BufferLimit was spent
 	Connections uint64 // of a client to hubs, and of peers to a hub
 
+	// Superseded are sessions that a hub has ended because their node was back on a newer connection. Late are the events
+	// that came on those afterwards, by this hub or by another one, and were dropped.
+	Superseded, Late uint64
+
 	// CallbackQueue is what waits for this node's callbacks or is in them, in bytes; Options.CallbackLimit bounds it.
 	CallbackQueue int
 	// FanOut is the time, at a hub, from the read of an event until it stands in the queues of all peers that want it.
@@ -63,6 +67,7 @@ type counters struct {
 	notPermitted, withheld, rateLimited, refused atomic.Uint64
 	undecodable                                  atomic.Uint64
 	refusals, slowPeers, connections             atomic.Uint64
+	superseded, late                             atomic.Uint64
 	hubsIn, hubsOut, hubsDropped                 atomic.Uint64
 	hubsBytesIn, hubsBytesOut, missed            atomic.Uint64
 	peers, muted, hubs                           atomic.Int64
@@ -98,6 +103,8 @@ func (c *counters) read() Stats {
 		Refusals:     c.refusals.Load(),
 		SlowPeers:    c.slowPeers.Load(),
 		Connections:  c.connections.Load(),
+		Superseded:   c.superseded.Load(),
+		Late:         c.late.Load(),
 		FanOut:       c.fanOut.read(),
 	}
 }

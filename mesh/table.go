@@ -56,8 +56,13 @@ func (p *peer) readTable(raw []byte) (version uint64) {
 	return p.setInterests(slices.Compact(wanted), silent)
 }
 
-// setInterests brings the index up to date, and the other hubs.
+// setInterests brings the index up to date, and the other hubs. A superseded peer has no interests.
 func (p *peer) setInterests(wanted []string, silent map[string]struct{}) (version uint64) {
+	p.indexing.Lock()
+	defer p.indexing.Unlock()
+	if p.superseded.Load() {
+		wanted, silent = nil, nil
+	}
 	if silent == nil {
 		p.silent.Store(nil)
 	} else {

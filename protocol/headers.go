@@ -30,6 +30,12 @@ type Hello struct {
 	Key   string // secret, at most MaxKey bytes; ID makes the client's ID from it
 	Name  string // to show to people, at most MaxName bytes
 	Moves bool   // it goes to another hub when it is told NameMove
+
+	// Conn is the number of this connection among those that the client has made with its key: 1, 2, 3 and so on, at most
+	// MaxNumber. 0: the client does not count.
+	Conn uint64
+	// Beside means that the client's connection before this one lasts until the client emits here: it moves.
+	Beside bool
 }
 
 // readHeaders returns what raw, a valid JSON value, says.
@@ -90,6 +96,10 @@ func readHello(raw []byte) *Hello {
 			h.Name, _ = optional(m.value, MaxName)
 		case m.is("moves"):
 			h.Moves = string(m.value) == "true"
+		case m.is("conn"):
+			h.Conn = number(m.value)
+		case m.is("beside"):
+			h.Beside = string(m.value) == "true"
 		}
 	}
 	return &h
@@ -145,6 +155,12 @@ func (h *Hello) appendTo(dst []byte, ascii bool) []byte {
 	}
 	if h.Moves {
 		dst = append(dst, `,"moves":true`...)
+	}
+	if h.Conn != 0 {
+		dst = strconv.AppendUint(append(dst, `,"conn":`...), h.Conn, 10)
+	}
+	if h.Beside {
+		dst = append(dst, `,"beside":true`...)
 	}
 	return append(dst, '}')
 }

@@ -1,0 +1,119 @@
+package mesh
+
+import (
+	"context"
+	"time"
+
+	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/protocol"
+)
+
+// A node that offers numbers its connections, and emits on one of them at a time. When it is back on a newer connection, the
+// older ones are superseded: bytes that a proxy, a socket or a stopped hub still holds must not be routed after newer events.
+// docs/packet-format.md describes the rules under "Connections"; claims.go extends them to other hubs.
+
+// ruleSuperseded is what bundles the lines of the log about sessions that were superseded.
+const ruleSuperseded Rule = "superseded"
+
+// supersededTime is how long the hub goes on reading a superseded session, to count what it drops.
+const supersededTime = 5 * time.Second
+
+// claim makes the session the one on which its node emits, and ends the older ones, here and at the other hubs. A session
+// beside another one is claimed with its first event. When claim returns, no event of an older session is on its way. It
+// returns false if the session itself is to end.
+func (p *peer) claim(ctx context.Context, event string) (goesOn bool) {
+	if p.superseded.Load() {
+		return false
+	}
+	if p.beside && !protocol.Relayed(event) {
+		return true
+	}
+	h := p.hub
+	h.retire(h.roster.claim(p))
+	if p.conn == 0 {
+		return true
+	}
+	if p.conn > 1 {
+		h.cluster.claim(ctx, p.id, p.conn)
+	}
+	return ctx.Err() == nil && !p.superseded.Load()
+}
+
+// retire ends sessions that were superseded. When it returns, whatever they sent is in the queues of those who get it, or is
+// dropped. It does not wait for callbacks or peers.
+func (h *hub) retire(peers []*peer) {
+	if len(peers) == 0 {
+		return
+	}
+	for _, p := range peers {
+		p.setInterests(nil, nil)
+		h.vanished(p)
+		sock := p.sock
+		time.AfterFunc(supersededTime, func() { sock.Abort(ErrSuperseded) })
+		h.node.counters.superseded.Add(1)
+		if times := h.refusals.note(ruleSuperseded); times > 0 {
+			h.node.opts.Logger.Info("mesh: a session ends: its node is back on a newer connection", "peer", p.id, "name", p.name, "times", times)
+		}
+	}
+	h.busy.wait()
+	h.node.executor.pass()
+}
+
+// drop counts a message of a superseded session.
+func (p *peer) drop(m engineio.Message) {
+	packet, err := p.parser.Parse(m.Data)
+	if err == nil && protocol.Relayed(packet.Event) {
+		p.hub.node.counters.late.Add(1)
+	}
+}
+
+// claim notes that a peer is the one on which its node emits, and returns the older ones, which are superseded.
+func (r *roster) claim(p *peer) (older []*peer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p.claimed = true
+	older, _ = r.supersede(p.id, p.conn)
+	return older
+}
+
+// supersedeAt supersedes the peers with an ID whose connections are older than one at another hub. It returns them, and the
+// number of a newer one that is claimed here, or 0.
+func (r *roster) supersedeAt(id string, conn uint64) (older []*peer, newest uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.supersede(id, conn)
+}
+
+// supersede marks the peers with an ID whose connections are older than conn. The caller holds r.mu.
+func (r *roster) supersede(id string, conn uint64) (older []*peer, newest uint64) {
+	var next *peer
+	for p := r.ids[id]; p != nil; p = next {
+		next = p.other
+		switch {
+		case p.conn == 0:
+		case p.conn < conn:
+			r.mark(p)
+			older = append(older, p)
+		case p.claimed && p.conn > conn:
+			newest = max(newest, p.conn)
+		}
+	}
+	return older, newest
+}
+
+// mark supersedes a peer, which is not listed from now on. The caller holds r.mu.
+func (r *roster) mark(p *peer) {
+	p.superseded.Store(true)
+	r.unlist(p)
+	p.count(-1)
+}
+
+// stale tells whether a newer connection of a peer's node is claimed. The caller holds r.mu.
+func (r *roster) stale(p *peer) bool {
+	for q := r.ids[p.id]; q != nil; q = q.other {
+		if p.conn != 0 && q.claimed && q.conn > p.conn {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,404 @@
+package mesh_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/protocol"
+)
+
+// onConn is what the offer of a connection with a number has.
+func onConn(n int) string { return fmt.Sprintf(`,"moves":true,"conn":%d`, n) }
+
+// arrive connects a node to a hub, and waits for the hub's answer.
+func arrive(t testing.TB, url, name, more string, keys ...string) *wire {
+	t.Helper()
+	w := dialWire(t, url, nil)
+	w.send(offerOf(name, more, keys...))
+	require.Contains(t, w.next(), "$mesh.hello")
+	w.barrier()
+	return w
+}
+
+// numbers sends events with numbers, which are their payloads as well.
+func (w *wire) numbers(from, to int) {
+	w.t.Helper()
+	for n := from; n <= to; n++ {
+		w.send(fmt.Sprintf(`{"event":"e","payload":%d,"n":%d}`, n, n))
+	}
+}
+
+// payloads returns the payloads of the events that came until one that the test has emitted last.
+func (e *ears) payloads(last string) (all []string) {
+	e.t.Helper()
+	for {
+		ev := e.next()
+		if ev.Name == last {
+			return all
+		}
+		all = append(all, string(ev.Payload))
+	}
+}
+
+// late waits until the hubs have dropped so many late events.
+func late(t testing.TB, n int, hubs ...*mesh.Node) {
+	t.Helper()
+	eventually(t, "late events are counted", func() bool {
+		var sum uint64
+		for _, h := range hubs {
+			sum += h.Stats().Late
+		}
+		return sum == uint64(n)
+	})
+}
+
+// The hub reads a node's events behind its questions, which wait their turn. Meanwhile the node is back.
+func TestEventsBehindQuestionsDoNotComeAfterThoseOfANewerConnection(t *testing.T) {
+	for name, reset := range map[string]bool{"the old connection is open": false, "the old connection is reset": true} {
+		t.Run(name, func(t *testing.T) {
+			hub := listen(t, mesh.Options{})
+			p := startProxy(t, hub.Addr())
+			heard := listenTo(t, connect(t, hub, mesh.Options{}), "e", "last")
+			old := arrive(t, "http://"+p.addr(), "node", onConn(1))
+			for rid := range 150 {
+				old.send(fmt.Sprintf(`{"event":"$mesh.nodes","payload":{"rid":%d}}`, rid))
+			}
+			old.numbers(1, 3)
+			require.NoError(t, old.sock.Flush(testContext(t)))
+			require.Contains(t, old.next(), "$mesh.nodes", "the hub has begun to answer")
+			if reset {
+				p.cut(false)
+			}
+			back := arrive(t, hub.URL(), "node", onConn(2))
+			back.numbers(4, 6)
+			back.barrier()
+			if reset { // what it carried may be gone with it
+				eventually(t, "the old session ends", func() bool { return len(hub.Sessions()) == 2 })
+			} else {
+				late(t, 3, hub)
+			}
+			back.send(`{"event":"last"}`)
+			require.Equal(t, []string{"4", "5", "6"}, heard.payloads("last"))
+		})
+	}
+}
+
+// A proxy brings the bytes of a connection that has ended for the client, after the client is back.
+func TestBytesOfAnOlderConnectionAreDropped(t *testing.T) {
+	for name, transports := range map[string][]engineio.Transport{"WebSocket": {engineio.WebSocket}, "polling": {engineio.Polling}} {
+		t.Run(name, func(t *testing.T) {
+			hub := listen(t, mesh.Options{})
+			own, other := listenTo(t, hub, "e", "last"), listenTo(t, connect(t, hub, mesh.Options{}), "e", "last")
+			old := dialWire(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: transports})
+			old.send(offerOf("node", onConn(1), "mesh::e"))
+			old.numbers(1, 2)
+			old.barrier()
+			back := arrive(t, hub.URL(), "node", onConn(2), "mesh::e")
+			back.numbers(5, 6)
+			back.barrier()
+			old.numbers(3, 4)
+			old.barrier()
+			back.send(`{"event":"last"}`)
+			for _, e := range []*ears{own, other} {
+				require.Equal(t, []string{"1", "2", "5", "6"}, e.payloads("last"))
+			}
+			require.Empty(t, back.heard(), "no event returns to its emitter")
+			require.EqualValues(t, 2, hub.Stats().Late)
+			require.EqualValues(t, 5, hub.Stats().Received)
+			require.Equal(t, 2, hub.Stats().Peers)
+		})
+	}
+}
+
+// The hub reads a superseded session for a while, to count what it drops, and then closes it.
+func TestASupersededSessionEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub := serveInMemory(t, mesh.Options{})
+		defer hub.stop(t)
+		dial := func(offer string) *engineio.Socket {
+			s, err := engineio.Dial(testContext(t), "http://mesh", &engineio.DialOptions{
+				Revision: engineio.Revision3, Transports: overWebSocket, HTTPClient: hub.client,
+			})
+			require.NoError(t, err)
+			require.NoError(t, s.Write(testContext(t), engineio.Text(offer)))
+			s.Discard()
+			synctest.Wait()
+			return s
+		}
+		old := dial(offerOf("node", onConn(1)))
+		began := time.Now()
+		back := dial(offerOf("node", onConn(2)))
+		<-old.Context().Done()
+		require.Equal(t, 5*time.Second, time.Since(began))
+		require.NoError(t, back.Context().Err())
+		require.NoError(t, back.Close())
+	})
+}
+
+// A client that does not number its connections may have several: the hub serves all of them, as before. Its events return to
+// none of them, because they all have its ID.
+func TestANodeThatDoesNotNumberItsConnectionsHasSeveral(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	heard := listenTo(t, hub, "e", "last")
+	first := arrive(t, hub.URL(), "node", "", "mesh::e")
+	second := arrive(t, hub.URL(), "node", "", "mesh::e")
+	second.numbers(2, 2)
+	second.barrier()
+	first.numbers(1, 1)
+	first.barrier()
+	first.send(`{"event":"last"}`)
+	require.Equal(t, []string{"2", "1"}, heard.payloads("last"))
+	require.Empty(t, first.heard())
+	require.Empty(t, second.heard())
+	require.Zero(t, hub.Stats().Superseded)
+}
+
+// A handshake may be late: the number says which connection is newer.
+func TestALateHandshakeSupersedesNothing(t *testing.T) {
+	for name, opts := range map[string]mesh.Options{"all are admitted": {}, "with Authorize": {Authorize: func(context.Context, mesh.Credentials) error { return nil }}} {
+		t.Run(name, func(t *testing.T) {
+			hub := listen(t, opts)
+			heard := listenTo(t, hub, "e", "last")
+			back := arrive(t, hub.URL(), "node", onConn(2))
+			lateOne := dialWire(t, hub.URL(), nil)
+			lateOne.send(offerOf("node", onConn(1), "mesh::e"))
+			lateOne.numbers(1, 1)
+			lateOne.ended()
+			require.Empty(t, lateOne.in)
+			back.numbers(2, 2)
+			back.send(`{"event":"last"}`)
+			require.Equal(t, []string{"2"}, heard.payloads("last"))
+			nodes, err := hub.Nodes(testContext(t))
+			require.NoError(t, err)
+			require.Len(t, nodes, 2)
+			require.Equal(t, 1, hub.Stats().Peers)
+			require.Zero(t, hub.Stats().Muted)
+		})
+	}
+}
+
+// A connection beside the one before supersedes it with its first event.
+func TestAConnectionBesideAnotherSupersedesItWithItsFirstEvent(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	heard := listenTo(t, hub, "e", "last")
+	old := arrive(t, hub.URL(), "node", onConn(1))
+	next := arrive(t, hub.URL(), "node", onConn(2)+`,"beside":true`, "mesh::x")
+	next.send(`{"event":"$mesh.sync","payload":{"rid":1}}`)
+	require.Contains(t, next.next(), "$mesh.sync")
+	old.numbers(1, 2)
+	old.barrier()
+	next.numbers(4, 4)
+	next.barrier()
+	old.numbers(3, 3)
+	old.barrier()
+	next.send(`{"event":"last"}`)
+	require.Equal(t, []string{"1", "2", "4"}, heard.payloads("last"))
+	late(t, 1, hub)
+}
+
+// One that ends before its first event leaves the other as it was.
+func TestAConnectionBesideAnotherEndsWithoutIt(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	came := make(chan mesh.Presence, 10)
+	hub.OnPresence(func(p mesh.Presence) { came <- p })
+	heard := listenTo(t, hub, "e", "last")
+	old := arrive(t, hub.URL(), "node", onConn(1))
+	require.True(t, (<-came).Joined)
+	next := arrive(t, hub.URL(), "node", onConn(2)+`,"beside":true`)
+	require.True(t, (<-came).Joined)
+	require.NoError(t, next.sock.Close())
+	eventually(t, "the hub has one peer", func() bool { return hub.Stats().Peers == 1 })
+	old.numbers(1, 1)
+	old.send(`{"event":"last"}`)
+	require.Equal(t, []string{"1"}, heard.payloads("last"))
+	nodes, err := hub.Nodes(testContext(t))
+	require.NoError(t, err)
+	require.Len(t, nodes, 2, "the node is there")
+	require.NoError(t, old.sock.Close())
+	require.False(t, (<-came).Joined)
+	require.Empty(t, came, "it left once")
+}
+
+// A node that has come back elsewhere leaves its old hub at once, also one that polls, whose end no hub sees.
+func TestANodeThatWentToAnotherHubLeavesTheOldOne(t *testing.T) {
+	hubs := cluster(t, 3, mesh.Options{})
+	var heard []*ears
+	came := make(chan mesh.Presence, 10)
+	for _, h := range hubs {
+		heard = append(heard, listenTo(t, connect(t, h, mesh.Options{Name: "listener"}), "e", "last"))
+	}
+	flush(t, hubs[2])
+	hubs[2].OnPresence(func(p mesh.Presence) { came <- p })
+	old := dialWire(t, hubs[0].URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: []engineio.Transport{engineio.Polling}})
+	old.send(offerOf("node", onConn(1), "mesh::e"))
+	old.numbers(1, 2)
+	old.barrier()
+	back := arrive(t, hubs[1].URL(), "node", onConn(2), "mesh::e")
+	back.numbers(5, 6)
+	back.barrier()
+	old.numbers(3, 4)
+	old.barrier()
+	nodes, err := hubs[2].Nodes(testContext(t))
+	require.NoError(t, err)
+	id, where := protocol.ID(keyOf("node")), ""
+	for _, n := range nodes {
+		if n.ID == id {
+			where += n.Hub
+		}
+	}
+	require.Equal(t, hubs[1].ID(), where, "it is listed once")
+	back.send(`{"event":"last"}`)
+	for _, e := range heard {
+		require.Equal(t, []string{"1", "2", "5", "6"}, e.payloads("last"))
+	}
+	require.Empty(t, back.heard())
+	late(t, 2, hubs...)
+	var story []string
+	for len(story) < 3 {
+		p := <-came
+		story = append(story, fmt.Sprint(p.Joined, p.Node.Hub == hubs[0].ID()))
+	}
+	require.ElementsMatch(t, []string{"true true", "false true", "true false"}, story)
+}
+
+// gatedBackplane keeps what is for one hub, as if that were stopped, until it is opened. What that hub publishes passes.
+type gatedBackplane struct {
+	mesh.LocalBackplane
+	hub string
+
+	mu     sync.Mutex
+	closed bool
+	kept   []func()
+}
+
+func (b *gatedBackplane) Join(hub string, receive func(string, []byte)) (mesh.BackplaneMember, error) {
+	return b.LocalBackplane.Join(hub, func(from string, data []byte) {
+		b.mu.Lock()
+		if hub == b.hub && b.closed {
+			data = []byte(string(data))
+			b.kept = append(b.kept, func() { receive(from, data) })
+			b.mu.Unlock()
+			return
+		}
+		b.mu.Unlock()
+		receive(from, data)
+	})
+}
+
+func (b *gatedBackplane) close(hub string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.hub, b.closed = hub, true
+}
+
+func (b *gatedBackplane) open() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, receive := range b.kept {
+		receive()
+	}
+	b.kept, b.closed = nil, false
+}
+
+// A hub that was stopped, or could not hear the others, reads old bytes of a node that is elsewhere by now. Other hubs drop
+// what it publishes of them, and it gets the newer events behind.
+func TestAHubThatDoesNotKnowWhereANodeIsBringsNoEventsOutOfOrder(t *testing.T) {
+	b := new(gatedBackplane)
+	hubs := make([]*mesh.Node, 3)
+	for i := range hubs {
+		hubs[i] = listen(t, mesh.Options{Backplane: b})
+	}
+	var heard []*ears
+	for _, h := range hubs {
+		heard = append(heard, listenTo(t, connect(t, h, mesh.Options{}), "e", "last"))
+	}
+	old := arrive(t, hubs[0].URL(), "node", onConn(1), "mesh::e")
+	old.numbers(1, 2)
+	old.barrier()
+	b.close(hubs[0].ID())
+	back := dialWire(t, hubs[1].URL(), nil)
+	back.send(offerOf("node", onConn(2), "mesh::e")) // its events wait for an answer of the hub that is stopped
+	back.numbers(5, 6)
+	back.barrier()
+	require.Contains(t, back.next(), "$mesh.hello")
+	old.numbers(3, 4)
+	old.barrier()
+	b.open()
+	eventually(t, "the stopped hub hears the newer events", func() bool { return len(heard[0].in) == 6 })
+	back.send(`{"event":"last"}`)
+	back.barrier()
+	for i, e := range heard {
+		expected := "1 2 5 6"
+		if i == 0 {
+			expected = "1 2 3 4 5 6"
+		}
+		require.Equal(t, expected, strings.Join(e.payloads("last"), " "), "at hub %d", i)
+	}
+	require.Empty(t, back.heard(), "no event returns to its emitter")
+}
+
+// What a Flush has confirmed is not lost by the return at another hub, however long hubs take to hear each other, and comes
+// before what the node emits there.
+func TestAReturnAtAnotherHubLosesNothingThatWasConfirmed(t *testing.T) {
+	b := &laggingBackplane{every: 3, most: 20 * time.Millisecond}
+	hubs := make([]*mesh.Node, 3)
+	var heard []*ears
+	for i := range hubs {
+		hubs[i] = listen(t, mesh.Options{Backplane: b})
+		heard = append(heard, listenTo(t, connect(t, hubs[i], mesh.Options{}), "e", "last"))
+	}
+	var expected []string
+	for n := range 20 {
+		w := arrive(t, hubs[n%3].URL(), "node", onConn(n+1))
+		w.numbers(10*n+1, 10*n+10)
+		w.barrier()
+		for i := range 10 {
+			expected = append(expected, fmt.Sprint(10*n+1+i))
+		}
+	}
+	arrive(t, hubs[0].URL(), "node", onConn(21)).send(`{"event":"last"}`)
+	for i, e := range heard {
+		require.Equal(t, expected, e.payloads("last"), "at hub %d", i)
+	}
+	late(t, 0, hubs...)
+}
+
+// What a hub emits on several goroutines at once comes in the order of its numbers.
+func TestAHubsOwnEventsComeInTheOrderOfTheirNumbers(t *testing.T) {
+	hubs := cluster(t, 2, mesh.Options{})
+	var ears []*wire
+	for _, h := range hubs {
+		ears = append(ears, arrive(t, h.URL(), "ears", "", "mesh::e"))
+	}
+	const emitters, each = 8, 500
+	var wg sync.WaitGroup
+	for range emitters {
+		wg.Go(func() {
+			for range each {
+				require.NoError(t, hubs[0].Emit("e", nil))
+			}
+		})
+	}
+	wg.Wait()
+	flush(t, hubs[0])
+	for i, w := range ears {
+		all := w.heard()
+		require.Len(t, all, emitters*each)
+		last := uint64(0)
+		for _, raw := range all {
+			p, err := protocol.Parse([]byte(raw))
+			require.NoError(t, err)
+			require.Equal(t, last+1, p.N, "at hub %d", i)
+			last = p.N
+		}
+	}
+}
