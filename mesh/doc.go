@@ -19,7 +19,9 @@
 //
 // # Order
 //
-// What one node emits, another receives in that order, also while a connection moves from long-polling to WebSocket.
+// What one node emits, another receives in that order, also while a connection moves from long-polling to WebSocket, and
+// after a connection broke: what the hub then reads of the old one, late, is dropped and counted in Stats.Late. A client of
+// the original has a new ID on each connection, so that its late events are delivered.
 // There is no order between different emitters, except that nobody gets an answer that was given by a hub's own
 // listener before the event that it answers.
 //
@@ -42,7 +44,8 @@
 //
 // # No echo
 //
-// An event never returns to the connection that it came from. A node's own listeners hear its events without the hub.
+// An event never returns to the node that emitted it, on whichever connection: the hub knows its peers of this package by
+// their ID, and all others by their connection. A node's own listeners hear its events without the hub.
 // A Node hub returns to their sender events whose payload is a string, a number or a boolean; this node then hears them
 // twice.
 //

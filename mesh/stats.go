@@ -49,7 +49,7 @@ type Stats struct {
 	Connections uint64 // of a client to hubs, and of peers to a hub
 
 	// Superseded are sessions that a hub has ended because their node was back on a newer connection. Late are the events
-	// that came on those afterwards, by this hub or by another one, and were dropped.
+	// that came on such sessions afterwards, at this hub or at another one, and were dropped.
 	Superseded, Late uint64
 
 	// CallbackQueue is what waits for this node's callbacks or is in them, in bytes; Options.CallbackLimit bounds it.

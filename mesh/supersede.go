@@ -12,10 +12,10 @@ import (
 // older ones are superseded: bytes that a proxy, a socket or a stopped hub still holds must not be routed after newer events.
 // docs/packet-format.md describes the rules under "Connections"; claims.go extends them to other hubs.
 
-// ruleSuperseded is what bundles the lines of the log about sessions that were superseded.
+// ruleSuperseded bundles the lines of the log about sessions that were superseded.
 const ruleSuperseded Rule = "superseded"
 
-// supersededTime is how long the hub goes on reading a superseded session, to count what it drops.
+// supersededTime is how long the hub goes on reading a superseded session, to count the events that it drops.
 const supersededTime = 5 * time.Second
 
 // claim makes the session the one on which its node emits, and ends the older ones, here and at the other hubs. A session
@@ -39,7 +39,7 @@ func (p *peer) claim(ctx context.Context, event string) (goesOn bool) {
 	return ctx.Err() == nil && !p.superseded.Load()
 }
 
-// retire ends sessions that were superseded. When it returns, whatever they sent is in the queues of those who get it, or is
+// retire ends sessions that were superseded. When it returns, their events are in the queues of the listeners, or are
 // dropped. It does not wait for callbacks or peers.
 func (h *hub) retire(peers []*peer) {
 	if len(peers) == 0 {

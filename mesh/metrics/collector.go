@@ -50,6 +50,7 @@ var counters = []struct {
 	{describe("connections_total", "Connections of peers to a hub, or of a client to hubs."), func(s *mesh.Stats) uint64 { return s.Connections }},
 	{describe("auth_failures_total", "Peers refused by Authorize, its timeouts included."), func(s *mesh.Stats) uint64 { return s.Refusals }},
 	{describe("slow_peers_total", "Peers closed because their queue was full, or because BufferLimit was spent."), func(s *mesh.Stats) uint64 { return s.SlowPeers }},
+	{describe("superseded_sessions_total", "Sessions that ended because their node was back on a newer connection."), func(s *mesh.Stats) uint64 { return s.Superseded }},
 	{describe("bad_tables_total", "Event tables that were refused."), func(s *mesh.Stats) uint64 { return s.BadTables }},
 	{describe("undecodable_payloads_total", "Payloads that did not fit the type of a listener."), func(s *mesh.Stats) uint64 { return s.Undecodable }},
 }
@@ -68,6 +69,7 @@ var reasons = []struct {
 	{"refused", func(s *mesh.Stats) uint64 { return s.Refused }},
 	{"queue_full", func(s *mesh.Stats) uint64 { return s.Overflowed }},
 	{"backplane", func(s *mesh.Stats) uint64 { return s.HubsDropped }},
+	{"late", func(s *mesh.Stats) uint64 { return s.Late }},
 	{"callbacks_full", func(s *mesh.Stats) uint64 { return s.Missed }},
 }
 

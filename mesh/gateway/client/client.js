@@ -7,6 +7,7 @@ function client () {
 	const queue = []
 	let queued = 0
 	let attempt = 0
+	let conn = 0 // connections so far
 	let options, url, auth, callback, current, hub, timer, stale, away
 
 	const self = {
@@ -168,7 +169,7 @@ function client () {
 		const s = current = session(url, options, {
 			open ({ sid }) {
 				known = { id: sid }
-				return handshake({ v: 1, key, name: options.name })
+				return handshake({ v: 1, key, name: options.name, conn: ++conn })
 			},
 
 			next,
