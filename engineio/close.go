@@ -78,6 +78,10 @@ func (s *Socket) closeDeadline(now time.Time) time.Time {
 func (s *Socket) sayGoodbye() {
 	s.goodbye = true
 	conn, closed := s.stream, s.closeErr
+	if conn == nil && !s.getting {
+		// A server may hold the close packet up until a poll is there that it can answer.
+		s.conf.wg.Go(func() { _, _ = s.client.get() })
+	}
 	s.mu.Unlock()
 	var err error
 	if conn != nil {

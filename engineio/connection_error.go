@@ -51,8 +51,7 @@ func (srv *Server) refuseWith(w http.ResponseWriter, r *http.Request, code int, 
 	if isUpgrade(r) {
 		w.Header().Set("Connection", "close")
 		w.Header().Set("Content-Type", "text/html")
-		w.WriteHeader(http.StatusBadRequest)
-		_, _ = w.Write([]byte(message))
+		_ = srv.respond(w, http.StatusBadRequest, []byte(message)) // a broken connection ends by itself
 		return
 	}
 	status := http.StatusBadRequest
@@ -67,8 +66,7 @@ func (srv *Server) refuseWith(w http.ResponseWriter, r *http.Request, code int, 
 		panic("engineio: error body: " + err.Error()) // a struct of a string and a number
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_, _ = w.Write(body)
+	_ = srv.respond(w, status, body) // a broken connection ends by itself
 }
 
 var errOpening = errors.New("too much to keep of this request")
@@ -85,7 +83,7 @@ func (srv *Server) refuseSession(w http.ResponseWriter, r *http.Request, err err
 	if errors.Is(err, ErrServerClosed) {
 		status = http.StatusServiceUnavailable
 	}
-	http.Error(w, e.Message, status)
+	srv.respondText(w, status, e.Message)
 }
 
 // notOpened translates an error of open.

@@ -77,6 +77,13 @@ func (v *visit) awaitPoll() {
 	}
 }
 
+// leave ends the session as stock clients do: with a close packet while a poll waits.
+func (v *visit) leave() {
+	poll := later(v.poll)
+	_ = v.post(v.framed("1"))
+	<-poll
+}
+
 func leaves(transport string, rev Revision) []leave {
 	var all []leave
 	add := func(name string, f func(w *site)) { all = append(all, leave{name, f}) }
@@ -92,7 +99,7 @@ func leaves(transport string, rev Revision) []leave {
 			for _, half := range halfPosts {
 				add("mid-POST "+how, func(w *site) { vanish(w.head("POST", w.open(rev).query, half), how) })
 			}
-			add("close packet", func(w *site) { v := w.open(rev); _ = v.post(v.framed("1")) })
+			add("close packet", func(w *site) { v := w.open(rev); v.leave() })
 			add("garbage", func(w *site) { v := w.open(rev); _ = v.post("nonsense") })
 		case "websocket":
 			add("idle "+how, func(w *site) { l, _ := w.session(rev); vanish(l.conn, how) })
@@ -139,7 +146,7 @@ func leaves(transport string, rev Revision) []leave {
 						}
 						vanish(l.conn, how)
 					}
-					_ = v.post(v.framed("1")) // the session lives on with polling; it need not be silence that ends it
+					v.leave() // the session lives on with polling; it need not be silence that ends it
 				})
 			}
 		}

@@ -400,3 +400,8 @@ func (l *receiveLimit) inUse() int {
 	defer l.mu.Unlock()
 	return l.used
 }
+
+// replaceSession puts a session's query into a request.
+func replaceSession(request, query string) string {
+	return strings.Replace(request, "SESSION", query, 1)
+}

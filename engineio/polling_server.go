@@ -3,11 +3,9 @@ package engineio
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -65,9 +63,13 @@ func (srv *Server) openPolling(w http.ResponseWriter, r *http.Request, q url.Val
 
 // servePoll answers a GET with what is queued, waiting until there is something.
 func (s *Socket) servePoll(w http.ResponseWriter, r *http.Request) {
-	// The server's own WriteTimeout would end an HTTP/2 stream while it waits. answer sets a deadline.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+	if r.Context().Err() != nil {
+		abandonRequest(w, r)
+		return
+	}
+	unhurried(w) // respond sets a deadline
 	s.mu.Lock()
+	s.awaitProbe()
 	switch {
 	case s.state == stateClosed:
 		s.mu.Unlock()
@@ -80,11 +82,14 @@ func (s *Socket) servePoll(w http.ResponseWriter, r *http.Request) {
 	case s.poll != nil:
 		s.mu.Unlock()
 		s.finish(&CloseError{Reason: ReasonTransportError, Remote: true, Err: errPollOverlap}, nil)
-		w.WriteHeader(http.StatusBadRequest)
+		_ = s.conf.server.respond(w, http.StatusBadRequest, nil) // a broken connection ends by itself
 		return
 	}
 	p := &poll{wake: make(chan struct{}, 1)}
 	s.poll = p
+	if s.posting {
+		s.cond.Broadcast() // its close packet may wait for a poll
+	}
 	for s.writing && s.state != stateClosed { // the answer to the last poll is still on its way out
 		s.cond.Wait()
 	}
@@ -98,6 +103,7 @@ func (s *Socket) servePoll(w http.ResponseWriter, r *http.Request) {
 		if mine {
 			s.finish(&CloseError{Reason: ReasonTransportError, Remote: true, Err: errPollAborted}, nil)
 		}
+		giveUpConnection(w, r)
 		return
 	}
 	s.writing = s.writing || len(out) > 0
@@ -205,18 +211,8 @@ func (s *Socket) answer(w http.ResponseWriter, r *http.Request, packets []packet
 		}
 	}
 	h.Set("Content-Type", contentType)
-	h.Set("Content-Length", strconv.Itoa(len(body)))
 	setPollingHeaders(w, r)
-	rc := http.NewResponseController(w)
-	_ = rc.SetWriteDeadline(time.Now().Add(s.conf.writeTimeout)) // not every ResponseWriter can
-	defer func() { _ = rc.SetWriteDeadline(time.Time{}) }()
-	if _, err := w.Write(body); err != nil {
-		return err
-	}
-	if err := rc.Flush(); !errors.Is(err, http.ErrNotSupported) {
-		return err
-	}
-	return nil
+	return s.conf.server.respond(w, http.StatusOK, body)
 }
 
 // setPollingHeaders sets what all answers of a session have. Internet Explorer took them for an attack.
@@ -254,52 +250,74 @@ func needsBinaryForm(p packet.Packet) bool {
 
 // servePost receives a payload.
 func (s *Socket) servePost(w http.ResponseWriter, r *http.Request) {
+	srv := s.conf.server
+	unhurried(w) // respond sets a deadline
 	s.mu.Lock()
 	if s.posting && s.state != stateClosed {
 		s.mu.Unlock()
 		s.finish(&CloseError{Reason: ReasonTransportError, Remote: true, Err: errPostOverlap}, nil)
-		leaveBody(http.NewResponseController(w))
-		w.WriteHeader(http.StatusBadRequest)
+		leaveBody(w, r)
+		_ = srv.respond(w, http.StatusBadRequest, nil) // a broken connection ends by itself
 		return
 	}
 	s.posting = true
 	if len(s.inbox) > 0 {
 		// A deadline that passes meanwhile would end an HTTP/2 stream for good. receive sets one for the body.
-		rc := http.NewResponseController(w)
-		_ = rc.SetReadDeadline(time.Time{})
-		_ = rc.SetWriteDeadline(time.Time{})
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	}
 	// The reader sets the pace: one payload waits for it, the next one waits in the connection.
 	for len(s.inbox) > 0 && s.state == stateOpen {
 		s.cond.Wait()
 	}
-	state := s.state
+	closed := s.state == stateClosed
 	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.posting = false
-		s.cond.Broadcast() // an upgrade may wait for the end of the POST
-	}()
-	if state == stateClosed {
-		s.conf.server.refuseUnknown(w, r)
+	status := http.StatusBadRequest
+	if !closed {
+		status = s.takePost(w, r)
+	}
+	s.mu.Lock()
+	s.posting = false  // before the response, which the client's next POST may follow at once
+	s.cond.Broadcast() // an upgrade may wait for it
+	s.mu.Unlock()
+	if closed {
+		srv.refuseUnknown(w, r)
 		return
 	}
+	if status != http.StatusOK {
+		_ = srv.respond(w, status, nil) // a broken connection ends by itself
+		return
+	}
+	w.Header().Set("Content-Type", "text/html")
+	setPollingHeaders(w, r)
+	_ = srv.respond(w, http.StatusOK, []byte("ok")) // a broken connection ends by itself
+}
+
+// takePost receives a payload and hands it to the reader. It returns the status to answer.
+func (s *Socket) takePost(w http.ResponseWriter, r *http.Request) int {
 	packets, status, failure := s.receive(w, r)
 	if len(packets) > 0 {
-		failure = s.deliver(packets)
+		if failure = s.deliver(packets); failure != nil {
+			s.awaitLastPoll()
+		}
 	}
 	if failure != nil {
 		s.finish(failure, nil)
 	}
-	if status != http.StatusOK {
-		w.WriteHeader(status)
-		return
+	return status
+}
+
+// lastPollTimeout is how long a close packet waits for a poll.
+const lastPollTimeout = 250 * time.Millisecond
+
+// awaitLastPoll waits until a poll is there that can take the end of the session, but not for long. A client sends a
+// close packet right after a poll, on another connection, and the packet may overtake the poll. The poll would find no
+// session.
+func (s *Socket) awaitLastPoll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.poll == nil && !s.upgrading { // a client that upgrades has stopped polling
+		s.waitAtMost(lastPollTimeout, func() bool { return s.poll != nil })
 	}
-	w.Header().Set("Content-Type", "text/html")
-	w.Header().Set("Content-Length", "2")
-	setPollingHeaders(w, r)
-	_, _ = io.WriteString(w, "ok")
 }
 
 // receive reads and parses the body of a POST. It returns the status to answer, and why the session must end, if so.
@@ -309,23 +327,25 @@ func (s *Socket) receive(w http.ResponseWriter, r *http.Request) ([]packet.Packe
 	s.mu.Lock()
 	if s.state == stateClosed {
 		s.mu.Unlock()
+		leaveBody(w, r)
 		return nil, http.StatusBadRequest, nil
 	}
-	s.body = rc                                   // finish cuts the reading short
+	s.body = rc                                   // for cutBody
 	_ = rc.SetReadDeadline(s.conf.bodyDeadline()) // not every ResponseWriter can
 	s.mu.Unlock()
 
 	body, status, failure := s.readPost(w, r, isBinary)
 
 	s.mu.Lock()
+	cut := s.body == nil
 	s.body = nil
-	if status == http.StatusOK {
-		_ = rc.SetReadDeadline(time.Time{})
-	} else {
-		leaveBody(rc)
-	}
+	_ = rc.SetReadDeadline(time.Time{})
 	s.mu.Unlock()
+	if cut {
+		giveUpConnection(w, r)
+	}
 	if status != http.StatusOK {
+		leaveBody(w, r)
 		return nil, status, failure
 	}
 	packets, err := s.parsePayload(body, isBinary)
@@ -335,9 +355,14 @@ func (s *Socket) receive(w http.ResponseWriter, r *http.Request) ([]packet.Packe
 	return packets, http.StatusOK, nil
 }
 
-// leaveBody keeps net/http from waiting for the rest of a body that is refused, which may never come, before it answers.
-// If all of it has come already, the connection can be used again.
-func leaveBody(rc *http.ResponseController) { _ = rc.SetReadDeadline(time.Unix(1, 0)) }
+// cutBody makes the reading of the POST that is being received fail. That may disturb net/http where it watches the
+// connection, so receive gives the connection up. The caller holds s.mu.
+func (s *Socket) cutBody() {
+	if s.body != nil {
+		_ = s.body.SetReadDeadline(time.Unix(1, 0)) // a broken connection fails in Read
+		s.body = nil
+	}
+}
 
 // readPost reads the body of a POST. It returns what receive does.
 func (s *Socket) readPost(w http.ResponseWriter, r *http.Request, isBinary bool) ([]byte, int, *CloseError) {
@@ -371,13 +396,11 @@ func (s *Socket) readPost(w http.ResponseWriter, r *http.Request, isBinary bool)
 	return body, http.StatusOK, nil
 }
 
-// cutPost makes the reading of the POST that is being received fail.
+// cutPost is cutBody for callers that do not hold s.mu.
 func (s *Socket) cutPost() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.body != nil {
-		_ = s.body.SetReadDeadline(time.Unix(1, 0)) // a broken connection fails in Read
-	}
+	s.cutBody()
 }
 
 // parsePayload parses the body of a POST. A form without a payload has no packets. The text form of revision 3 has two

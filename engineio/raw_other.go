@@ -13,3 +13,5 @@ func plainSocket(io.ReadWriteCloser) syscall.RawConn { return nil }
 func writeNoWait(syscall.RawConn, []byte) (int, error) { return 0, nil }
 
 func (*reader) pullRaw(uintptr) bool { return true }
+
+func hasInput(syscall.RawConn) bool { return false }

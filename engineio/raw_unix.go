@@ -99,3 +99,14 @@ func (r *reader) pullRaw(fd uintptr) bool {
 		return true
 	}
 }
+
+// hasInput tells whether a socket has something that was not read yet, its end included.
+func hasInput(rc syscall.RawConn) bool {
+	has := false
+	_ = rc.Control(func(fd uintptr) { // a closed socket has none
+		var b [1]byte
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK)
+		has = err == nil
+	})
+	return has
+}

@@ -149,24 +149,51 @@ func TestBrokenWebSocketHandshakes(t *testing.T) {
 	}
 }
 
-// Upgrade without Connection is no upgrade, but a request like others.
+// Upgrade without Connection is no upgrade, but a request like others. Both are lists, which a proxy may send in several lines.
 func TestUpgradeIsNamedByConnection(t *testing.T) {
 	w := newSite(t, echo, nil)
-	for connection, want := range map[string]int{
-		"": 400, "Connection: keep-alive\r\n": 400, "Connection: keep-alive, UPGRADE\r\n": 101,
+	const upgrade = "Upgrade: websocket\r\n"
+	for header, want := range map[string]int{
+		upgrade:                                400,
+		upgrade + "Connection: keep-alive\r\n": 400,
+		upgrade + "Connection: keep-alive, UPGRADE\r\n":                  101,
+		upgrade + "Connection: keep-alive\r\nConnection: Upgrade\r\n":    101,
+		upgrade + "Connection: Upgrade\r\nConnection: keep-alive\r\n":    101,
+		upgrade + "Connection: close, x\r\nConnection: y ,upgrade\r\n":   101,
+		upgrade + "Connection: keep-alive\r\nConnection: x-upgrade\r\n":  400,
+		"Upgrade: h2c, WebSocket\r\nConnection: Upgrade\r\n":             101,
+		"Upgrade: h2c\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n":  101,
+		"Upgrade: h2c\r\nUpgrade: websocket2\r\nConnection: Upgrade\r\n": 400,
 	} {
-		a, l := w.send(strings.Replace(w.handshakeText("EIO=4&transport=websocket"), "Connection: Upgrade\r\n", connection, 1))
+		replaced := "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+		if text := w.handshakeText(polling4); !strings.Contains(text, replaced) {
+			t.Fatalf("%q lacks %q", text, replaced)
+		}
+		a, l := w.send(strings.Replace(w.handshakeText("EIO=4&transport=websocket"), replaced, header, 1))
 		require.NoError(t, a.err)
-		require.Equal(t, want, a.status, connection)
+		require.Equal(t, want, a.status, header)
 		if want == 400 {
 			require.Equal(t, badRequest, a.body)
 		}
 		require.NoError(t, l.conn.Close())
-		a, l = w.send(strings.Replace(w.handshakeText(polling4), "Connection: Upgrade\r\n", connection, 1))
+		a, l = w.send(strings.Replace(w.handshakeText(polling4), replaced, header, 1))
 		require.NoError(t, a.err)
-		require.Equal(t, want == 101, a.status == 101, connection)
+		require.Equal(t, want == 101, a.status == 101, header)
 		require.NoError(t, l.conn.Close())
 	}
+}
+
+// Subprotocols and extensions are lists too.
+func TestListsOverSeveralLines(t *testing.T) {
+	w := newSite(t, echo, &ServerOptions{PerMessageDeflate: true, CompressionThreshold: 1})
+	a, l := w.shake("EIO=4&transport=websocket", "Sec-WebSocket-Protocol", "one, two", "Sec-WebSocket-Protocol", "three",
+		"Sec-WebSocket-Extensions", "x-unknown", "Sec-WebSocket-Extensions", "permessage-deflate; client_no_context_takeover; server_no_context_takeover")
+	require.Equal(t, http.StatusSwitchingProtocols, a.status)
+	require.Equal(t, "one", a.header.Get("Sec-WebSocket-Protocol"))
+	require.Contains(t, a.header.Get("Sec-WebSocket-Extensions"), "permessage-deflate")
+	require.NoError(t, l.conn.Close())
+	c := w.ask("GET", polling4, nil, "Accept-Encoding", "x-none", "Accept-Encoding", "gzip")
+	require.Equal(t, "gzip", c.header.Get("Content-Encoding"))
 }
 
 func TestPath(t *testing.T) {

@@ -97,11 +97,14 @@ func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// that is received gets a deadline of its own.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(srv.opts.WriteTimeout)) // not every ResponseWriter can
 	}
-	if !srv.answersAt(r.URL.Path) {
-		http.NotFound(w, r)
-		return
+	switch {
+	case !srv.answersAt(r.URL.Path):
+		srv.respondText(w, http.StatusNotFound, "404 page not found")
+	case r.Method == http.MethodOptions: // CORS may respond to it
+		srv.bounded(srv.http).ServeHTTP(w, r)
+	default:
+		srv.http.ServeHTTP(w, r)
 	}
-	srv.http.ServeHTTP(w, r)
 }
 
 func (srv *Server) answersAt(path string) bool {
@@ -150,7 +153,7 @@ func (srv *Server) serveSession(w http.ResponseWriter, r *http.Request, q url.Va
 	case r.Method == http.MethodPost:
 		s.servePost(w, r)
 	default:
-		w.WriteHeader(http.StatusInternalServerError)
+		_ = srv.respond(w, http.StatusInternalServerError, nil) // a broken connection ends by itself
 	}
 }
 
@@ -386,12 +389,14 @@ func requestRevision(q url.Values) Revision {
 // isUpgrade tells whether a request is to become a WebSocket. It is not without Connection, which a proxy that knows no
 // WebSocket takes out.
 func isUpgrade(r *http.Request) bool {
-	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
-		return false
-	}
-	for _, options := range r.Header["Connection"] {
-		for option := range strings.SplitSeq(options, ",") {
-			if strings.EqualFold(strings.TrimSpace(option), "upgrade") {
+	return lists(r.Header, "Upgrade", "websocket") && lists(r.Header, "Connection", "upgrade")
+}
+
+// lists tells whether a header field that is a list has a member, in any of its lines (RFC 9110, section 5.3).
+func lists(h http.Header, name, member string) bool {
+	for _, line := range h[name] {
+		for m := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(m), member) {
 				return true
 			}
 		}

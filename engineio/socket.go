@@ -35,6 +35,7 @@ type Socket struct {
 	state     state
 	polling   bool // the transport is long-polling; otherwise a stream, or about to be one
 	upgrading bool // an upgrade is under way; at a client: polling is paused for it
+	quiet     bool // server: the goroutine of the upgrade has dealt with all that it has read; see awaitProbe
 	noops     int8 // server: polls released in the upgrade under way, up to promptNoops
 
 	// Outgoing. Whoever sets writing owns the transport's sending side until it clears it.
@@ -169,9 +170,7 @@ func (s *Socket) finish(e *CloseError, connErr error) {
 	if s.poll != nil {
 		s.poll.release()
 	}
-	if s.body != nil {
-		_ = s.body.SetReadDeadline(time.Unix(1, 0))
-	}
+	s.cutBody()
 	conn, probe := s.stream, s.probe
 	if s.client != nil && conn != nil && e.failed() {
 		s.client.remember(false)

@@ -25,7 +25,7 @@ func (srv *Server) accept(w http.ResponseWriter, r *http.Request, rev Revision, 
 		u.Negotiate = offers.negotiate
 	}
 	h := &hijacker{ResponseWriter: w, timeout: srv.opts.WriteTimeout}
-	conn, rw, _, err := u.Upgrade(r, h)
+	conn, rw, _, err := u.Upgrade(asUpgrade(r), h)
 	if h.timer != nil {
 		h.timer.Stop()
 	}
@@ -46,6 +46,18 @@ func (srv *Server) accept(w http.ResponseWriter, r *http.Request, rev Revision, 
 		c.preload(bytes.Clone(early))
 	}
 	return c, nil
+}
+
+// asUpgrade returns a request that isUpgrade accepts as the library expects it, which reads only the first line of a list.
+func asUpgrade(r *http.Request) *http.Request {
+	if !isUpgrade(r) || len(r.Header["Connection"]) == 1 && len(r.Header["Upgrade"]) == 1 && !strings.Contains(r.Header["Upgrade"][0], ",") {
+		return r
+	}
+	plain := *r
+	plain.Header = r.Header.Clone()
+	plain.Header.Set("Connection", "Upgrade")
+	plain.Header.Set("Upgrade", "websocket")
+	return &plain
 }
 
 // handshakeHeader returns what of h, where handlers around this one may have set something, goes into the answer to a
@@ -128,14 +140,14 @@ func (srv *Server) begin(s *Socket, c *stream, transport Transport) {
 // serveUpgrade moves a session from polling to the WebSocket that r opens, on the goroutine of the request. The client
 // probes with 2probe, is answered 3probe, and says 5 when it has stopped polling.
 func (srv *Server) serveUpgrade(w http.ResponseWriter, r *http.Request, s *Socket, q url.Values) {
+	begun := s.beginUpgrade() // before the client sees the 101, so that a poll after it waits for the probe
 	c, err := srv.accept(w, r, s.rev, q.Get("b64") != "")
-	if err != nil {
-		return
-	}
-	if !s.beginUpgrade(c) {
+	switch {
+	case begun && err == nil:
+		s.upgradeOn(c)
+	case begun:
+		s.cancelUpgrade()
+	case err == nil:
 		c.end(&frameError{reason: ReasonForcedClose})
-		return
 	}
-	defer srv.wg.Done()
-	s.upgradeOn(c)
 }

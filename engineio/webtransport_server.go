@@ -28,7 +28,7 @@ func (srv *Server) ServeWebTransport(w http.ResponseWriter, r *http.Request, acc
 	q := query(r.URL.RawQuery)
 	switch code, reason, ok := srv.originAllowed(r, false); {
 	case !srv.answersAt(r.URL.Path):
-		http.NotFound(w, r)
+		srv.respondText(w, http.StatusNotFound, "404 page not found")
 		return
 	case !slices.Contains(srv.opts.Transports, WebTransport):
 		srv.refuse(w, r, CodeUnknownTransport, "UNKNOWN_TRANSPORT: webtransport")
@@ -111,10 +111,9 @@ func (srv *Server) upgradeTo(c *stream, r *http.Request, sid string, inTime func
 	if s == nil {
 		srv.report(r, CodeUnknownSession, codeMessages[CodeUnknownSession], reasonUnknownSID)
 	}
-	if s == nil || s.rev != c.rev || !inTime() || !s.beginUpgrade(c) {
+	if s == nil || s.rev != c.rev || !inTime() || !s.beginUpgrade() {
 		c.end(nil)
 		return
 	}
-	defer srv.wg.Done()
 	s.upgradeOn(c)
 }

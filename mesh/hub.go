@@ -45,9 +45,10 @@ type hub struct {
 	serving sync.WaitGroup
 }
 
-// Bounds of the hub's own web server.
+// Bounds of the hub's own web server. engineio replaces writeTimeout for its own responses, some of which have to wait.
 const (
 	readHeaderTimeout = 5 * time.Second
+	writeTimeout      = 30 * time.Second
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 64 << 10
 )
@@ -106,8 +107,10 @@ func (h *hub) serve(listeners []net.Listener) {
 	h.web = &http.Server{
 		Handler:           http.HandlerFunc(h.serveOwn),
 		ReadHeaderTimeout: readHeaderTimeout,
+		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
+		HTTP2:             &http.HTTP2Config{WriteByteTimeout: writeTimeout},
 		ErrorLog:          slog.NewLogLogger(h.node.opts.Logger.Handler(), slog.LevelDebug),
 	}
 	for _, l := range listeners {

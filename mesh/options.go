@@ -121,8 +121,11 @@ type Options struct {
 	// client. Default: it is served.
 	NoPage bool
 	// Handler answers the requests to a hub's own listener that are not for the hub: other paths than that of its
-	// Engine.IO, and than those that the hub serves itself. A request's body must come within 5 s. Close breaks its
-	// connections and does not wait for it. Default: 404 for all of them.
+	// Engine.IO, and than those that the hub serves itself. A request's body must come within 5 s. The response must be
+	// written, and read by the client, within 30 s of the request; a Handler that needs longer, because it streams, sets
+	// another deadline by http.ResponseController.SetWriteDeadline. Without a deadline, a client that does not read holds
+	// the response's memory and goroutine forever. Close breaks its connections and does not wait for it. Default: 404 for
+	// all of them.
 	Handler http.Handler
 
 	// MaxMessage bounds an event: what a node emits, and what a hub accepts from a peer, in bytes as encoded.

@@ -148,7 +148,7 @@ func (f *insideFlags) show(ctx context.Context, node *mesh.Node, opts *mesh.Opti
 	if c, ok := opts.Backplane.(prometheus.Collector); ok {
 		registry.MustRegister(c)
 	}
-	handler := guard(opts, promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: metricsAtOnce}))
+	handler := guard(opts, whole(promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: metricsAtOnce})))
 	if f.own == nil {
 		f.mux.Handle("GET "+f.path, handler)
 		if node.Role() == mesh.Hub {
@@ -183,6 +183,11 @@ func (f *insideFlags) show(ctx context.Context, node *mesh.Node, opts *mesh.Opti
 		_ = server.Close()
 		<-done
 	}
+}
+
+// whole lets h write its response to memory first. A client that does not read then holds none of the metricsAtOnce places.
+func whole(h http.Handler) http.Handler {
+	return http.TimeoutHandler(h, metricsWriteTimeout, "collecting the metrics took too long\n")
 }
 
 // tell answers 200 while nothing is wrong, and else 503 with what is, in a line. That the hub's listener accepts and its

@@ -125,8 +125,17 @@ func ServesClient(path string) bool {
 	return ok
 }
 
+// writeTimeout bounds the response to a client that does not read.
+const writeTimeout = 30 * time.Second
+
 func (s site) handler(page bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rc := http.NewResponseController(w)
+		_ = rc.SetWriteDeadline(time.Now().Add(writeTimeout)) // not every ResponseWriter can
+		defer func() {
+			_ = rc.Flush()                       // a broken connection ends by itself
+			_ = rc.SetWriteDeadline(time.Time{}) // the connection may go on to another handler
+		}()
 		if f, ok := s.pages[r.URL.Path]; ok && page {
 			f.servePage(w, r)
 		} else if f, ok := s.clients[r.URL.Path]; ok {
@@ -159,5 +168,11 @@ func (f file) serve(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", f.contentType)
 	h.Set("Cache-Control", "no-cache")
 	h.Set("Etag", f.tag)
+	if tags := r.Header["If-None-Match"]; len(tags) > 1 { // net/http reads only the first line of this list
+		joined := *r
+		joined.Header = r.Header.Clone()
+		joined.Header.Set("If-None-Match", strings.Join(tags, ", "))
+		r = &joined
+	}
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.content))
 }

@@ -1,0 +1,242 @@
+package engineio
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// keptConnection is a client's side of a connection that net/http keeps between requests.
+type keptConnection struct {
+	net.Conn
+	t *testing.T
+	r *bufio.Reader
+}
+
+func (w *site) keep() *keptConnection {
+	conn := w.connect()
+	return &keptConnection{conn, w.t, bufio.NewReader(conn)}
+}
+
+// say sends a request.
+func (c *keptConnection) say(method, query, rest string) {
+	_, err := fmt.Fprintf(c, "%s /engine.io/?%s HTTP/1.1\r\nHost: x\r\n%s\r\n", method, query, rest)
+	require.NoError(c.t, err)
+}
+
+// hear reads a response.
+func (c *keptConnection) hear() answer {
+	resp, err := http.ReadResponse(c.r, nil)
+	if err != nil {
+		return answer{err: err}
+	}
+	body, err := io.ReadAll(resp.Body)
+	return answer{resp.StatusCode, resp.Header, string(body), err}
+}
+
+// A proxy sends the requests of several clients on one connection to the server. A request of one of them must not
+// disturb the next request on the connection.
+func TestRejectedRequestsDoNotDisturbTheConnection(t *testing.T) {
+	rejected := map[string]func(t *testing.T, w *site, c *keptConnection){
+		"a binary POST without a body": func(t *testing.T, w *site, c *keptConnection) {
+			c.say("POST", w.open(Revision4).query, "Content-Type: application/octet-stream\r\nContent-Length: 0\r\n")
+			require.Equal(t, "400 ", c.hear().brief())
+		},
+		"a POST without a body beside another POST": func(t *testing.T, w *site, c *keptConnection) {
+			v := w.open(Revision4)
+			other := w.head("POST", v.query, halfPosts["declared"])
+			for s := v.socket(); ; { // until the other one is received
+				s.mu.Lock()
+				posting := s.posting
+				s.mu.Unlock()
+				if posting {
+					break
+				}
+			}
+			c.say("POST", v.query, "Content-Length: 0\r\n")
+			require.Equal(t, "400 ", c.hear().brief())
+			require.NoError(t, other.Close())
+		},
+		"a POST without a body and packets": func(t *testing.T, w *site, c *keptConnection) {
+			c.say("POST", w.open(Revision4).query, "Content-Length: 0\r\n")
+			require.Equal(t, "400 ", c.hear().brief())
+		},
+		"a second poll": func(t *testing.T, w *site, c *keptConnection) {
+			v := w.open(Revision4)
+			first := later(v.poll)
+			v.awaitPoll()
+			c.say("GET", v.query, "")
+			require.Equal(t, "400 ", c.hear().brief())
+			require.Equal(t, "200 1", (<-first).brief())
+		},
+		"a poll of no session": func(t *testing.T, w *site, c *keptConnection) {
+			c.say("GET", polling4+"&sid=none", "")
+			require.Equal(t, "400 "+unknownSession, c.hear().brief())
+		},
+		"a method that sessions do not know": func(t *testing.T, w *site, c *keptConnection) {
+			c.say("PUT", w.open(Revision4).query, "Content-Length: 0\r\n")
+			require.Equal(t, "500 ", c.hear().brief())
+		},
+		"a close packet": func(t *testing.T, w *site, c *keptConnection) {
+			c.say("POST", w.open(Revision4).query, "Content-Length: 1\r\n\r\n1")
+			require.Equal(t, "200 ok", c.hear().brief())
+		},
+	}
+	for name, reject := range rejected {
+		t.Run(name, func(t *testing.T) {
+			w := newSite(t, echo, nil)
+			tries := 5
+			if strings.Contains(name, "without a body") { // net/http watches the connection
+				tries = 100
+			}
+			for range tries {
+				c := w.keep()
+				reject(t, w, c)
+				v := w.open(Revision4)
+				c.say("GET", v.query, "")
+				heard := later(c.hear)
+				for v.socket() != nil && len(heard) == 0 {
+					v.socket().mu.Lock()
+					polled := v.socket().poll != nil
+					v.socket().mu.Unlock()
+					if polled {
+						break
+					}
+				}
+				require.Equal(t, "200 ok", v.post("4x").brief())
+				require.Equal(t, "200 4x", (<-heard).brief())
+				require.NoError(t, c.Close())
+			}
+		})
+	}
+}
+
+// A connection whose context is done before a poll of some session comes on it does not end that session.
+func TestPollOnACanceledConnection(t *testing.T) {
+	w := newSite(t, echo, nil)
+	srv := w.srv
+	// Something else in the process, such as a handler of its own, leaves the connection in this state.
+	web := newLoopback(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("cancel") {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
+			<-r.Context().Done()
+			return
+		}
+		srv.ServeHTTP(w, r)
+	}))
+	defer web.close()
+	w.base = web.url + "/engine.io/"
+	v := w.open(Revision4)
+	c := w.keep()
+	c.say("GET", "cancel", "")
+	require.Equal(t, "200 ", c.hear().brief())
+	c.say("GET", v.query, "")
+	require.ErrorIs(t, c.hear().err, io.ErrUnexpectedEOF, "closed without a response, so that a proxy repeats the request")
+	require.NoError(t, c.Close())
+	v.requireEcho("the session lives on")
+}
+
+// A session that ends while a POST is received cuts the POST short by a deadline, and then net/http must not keep the
+// connection.
+func TestAPostThatIsCutClosesItsConnection(t *testing.T) {
+	w := newSite(t, echo, nil)
+	v := w.open(Revision4)
+	c := w.keep()
+	c.say("POST", v.query, halfPosts["declared"])
+	s := v.socket()
+	for body := false; !body; {
+		s.mu.Lock()
+		body = s.body != nil
+		s.mu.Unlock()
+	}
+	s.Abort(nil)
+	a := c.hear()
+	require.Equal(t, "400 ", a.brief())
+	_, err := c.r.ReadByte()
+	require.ErrorIs(t, err, io.EOF)
+	require.NoError(t, c.Close())
+}
+
+// A client that does not read holds no response for longer than WriteTimeout, and the deadline ends with the response.
+func TestResponsesHaveAWriteDeadline(t *testing.T) {
+	const timeout = 3 * time.Second
+	opts := func() *ServerOptions {
+		return &ServerOptions{WriteTimeout: timeout, AllowedOrigins: []string{"http://other.example"}}
+	}
+	// With a session's query behind it, where one is wanted.
+	for name, request := range map[string]string{
+		"another path":    "GET /other HTTP/1.1\r\nHost: pipe\r\n\r\n",
+		"no session":      "GET /engine.io/?EIO=4&transport=polling&sid=none HTTP/1.1\r\nHost: pipe\r\n\r\n",
+		"no transport":    "GET /engine.io/?EIO=4 HTTP/1.1\r\nHost: pipe\r\n\r\n",
+		"another origin":  "GET /engine.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: pipe\r\nOrigin: http://evil.example\r\n\r\n",
+		"preflight":       "OPTIONS /engine.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: pipe\r\nOrigin: http://other.example\r\nAccess-Control-Request-Method: POST\r\n\r\n",
+		"handshake":       "GET /engine.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: pipe\r\n\r\n",
+		"unknown method":  "PUT /engine.io/?SESSION HTTP/1.1\r\nHost: pipe\r\nContent-Length: 0\r\n\r\n",
+		"message":         "POST /engine.io/?SESSION HTTP/1.1\r\nHost: pipe\r\nContent-Length: 2\r\n\r\n4x",
+		"no packet":       "POST /engine.io/?SESSION HTTP/1.1\r\nHost: pipe\r\nContent-Length: 1\r\n\r\nx",
+		"too large":       "POST /engine.io/?SESSION HTTP/1.1\r\nHost: pipe\r\nContent-Length: 1000001\r\n\r\n4x",
+		"WebSocket":       "GET /engine.io/?EIO=4&transport=websocket&sid=none HTTP/1.1\r\nHost: pipe\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+		"a message to it": "GET /engine.io/?SESSION HTTP/1.1\r\nHost: pipe\r\n\r\n",
+	} {
+		greet := HandlerFunc(func(ctx context.Context, s *Socket) {
+			if name == "a message to it" {
+				_ = s.Write(ctx, Text("hello"))
+			}
+			_, _ = s.Read(ctx)
+		})
+		t.Run(name, func(t *testing.T) {
+			var served chan time.Duration // of the bubble
+			slow := func(h http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == "/slow" {
+						time.Sleep(time.Hour)
+						return
+					}
+					start := time.Now()
+					h.ServeHTTP(w, r)
+					served <- time.Since(start)
+				})
+			}
+			inBubbleBehind(t, slow, greet, opts(), func(t *testing.T, srv *Server, client *http.Client) {
+				served = make(chan time.Duration, 1)
+				w := &site{t: t, base: "http://pipe/engine.io/", client: client, srv: srv}
+				send := func() net.Conn {
+					v := w.open(Revision4)
+					<-served
+					conn := w.connect()
+					_, err := io.WriteString(conn, replaceSession(request, v.query))
+					require.NoError(t, err)
+					return conn
+				}
+				unread := send()
+				require.Equal(t, timeout, <-served, "a client that does not read")
+				require.NoError(t, unread.Close())
+
+				conn := send()
+				r := bufio.NewReader(conn)
+				resp, err := http.ReadResponse(r, nil)
+				require.NoError(t, err)
+				_, err = io.ReadAll(resp.Body)
+				require.NoError(t, err)
+				<-served
+				if !resp.Close {
+					_, err = io.WriteString(conn, "GET /slow HTTP/1.1\r\nHost: pipe\r\n\r\n")
+					require.NoError(t, err)
+					resp, err = http.ReadResponse(r, nil)
+					require.NoError(t, err, "another handler may take longer on the same connection")
+					require.Equal(t, http.StatusOK, resp.StatusCode)
+				}
+				require.NoError(t, conn.Close())
+				time.Sleep(time.Second) // net/http lingers after a body that it did not read
+			})
+		})
+	}
+}
