@@ -103,71 +103,91 @@ func requireTransport(t *testing.T, c goMember, want engineio.Transport) {
 	}, AwaitTimeout, time.Millisecond)
 }
 
-// TestMeshBehindProxies has a mesh behind each proxy as docs/deployment.md has it, with TLS and without, at / and under a
-// prefix.
+// TestMeshBehindProxies has a mesh behind each proxy as docs/deployment.md has it, with TLS and without, at / and, where the
+// page shows how, under a prefix.
 func TestMeshBehindProxies(t *testing.T) {
 	t.Parallel()
 	v := startVisitor(t)
 	for _, program := range []string{"nginx", "haproxy"} {
 		for _, tls := range []bool{true, false} {
-			t.Run(fmt.Sprintf("%s, TLS %t", program, tls), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s TLS %t", program, tls), func(t *testing.T) {
 				t.Parallel()
-				hub := checked(t, "")
-				p, err := front(t, program, tls, false).start(t, hub.Addr(), hub.Addr())
-				require.NoError(t, err)
-				s := &star{hub: hub}
-				prefixed := strings.Replace(p.url, "/engine.io/", "/chat/engine.io/", 1)
-				var ours []goMember
-				for _, url := range []string{p.url, prefixed} {
-					one, other := through(t, url, newTransport(t)), through(t, url, newTransport(t), engineio.Polling)
-					ours = append(ours, one, other)
-					s.clients = append(s.clients, one, other)
-				}
-				if !tls { // which the original's clients do not speak
-					original := startNodeMember(t)
-					original.connect(t, Command{Port: portOf(t, hostOf(p.url))})
-					for _, name := range []string{"ping", "done"} {
-						original.on(t, name)
-					}
-					s.clients = append(s.clients, original)
-				}
-				s.sync(t)
-				for i, from := range append([]member{hub}, s.clients...) {
-					want := make([]int, 1+len(s.clients))
-					for j := range want {
-						want[j] = 1
-					}
-					if _, original := from.(nodeMember); original {
-						want[i] = 1 // its own emitter calls its listeners, as ours does
-					}
-					s.requireRound(t, from, "ping", want...)
-				}
-				for i, c := range ours {
-					requireTransport(t, c, []engineio.Transport{engineio.WebSocket, engineio.Polling}[i%2])
-				}
-
-				// Pages of the address in front are at home, others are not.
-				dial := func(origin string) error {
-					c, err := engineio.Dial(t.Context(), p.url, &engineio.DialOptions{
-						Header: http.Header{"Origin": {origin}}, HTTPClient: &http.Client{Transport: newTransport(t)},
-					})
-					if err == nil {
-						err = c.Close()
-					}
-					return err
-				}
-				require.NoError(t, dial(strings.TrimSuffix(p.url, "/engine.io/")))
-				var refused *engineio.HandshakeError
-				require.ErrorAs(t, dial("https://elsewhere.example.com"), &refused)
-				require.Equal(t, http.StatusForbidden, refused.Status)
-
-				for _, path := range []string{"/", "/chat/"} {
-					page := v.visit(t, strings.Replace(p.url, "/engine.io/", path, 1), map[string]any{"ignoreHTTPSErrors": true})
-					page.see(t, "#state", "Connected, websocket")
-				}
+				requireMeshBehind(t, v, front(t, program, tls, false), "/", "/chat/")
 			})
 		}
 	}
+	for _, d := range deployedProxies {
+		for _, tls := range d.tls {
+			t.Run(fmt.Sprintf("%s TLS %t", d.program, tls), func(t *testing.T) {
+				t.Parallel()
+				needProxy(t, d.program)
+				requireMeshBehind(t, v, d.kind(t, tls), "/")
+			})
+		}
+	}
+}
+
+// requireMeshBehind has nodes of all kinds at a hub behind a proxy, which serves the hub at each of the paths.
+func requireMeshBehind(t *testing.T, v visitor, kind proxyKind, paths ...string) {
+	t.Helper()
+	hub := checked(t, "")
+	p, err := kind.start(t, hub.Addr(), hub.Addr())
+	require.NoError(t, err)
+	s := &star{hub: hub}
+	var ours []goMember
+	for _, path := range paths {
+		url := strings.Replace(p.url, "/engine.io/", path+"engine.io/", 1)
+		one, other := through(t, url, newTransport(t)), through(t, url, newTransport(t), engineio.Polling)
+		ours = append(ours, one, other)
+		s.clients = append(s.clients, one, other)
+	}
+	if !kind.TLS { // which the original's clients do not speak
+		original := startNodeMember(t)
+		original.connect(t, Command{Port: portOf(t, hostOf(p.url))})
+		for _, name := range []string{"ping", "done"} {
+			original.on(t, name)
+		}
+		s.clients = append(s.clients, original)
+	}
+	s.sync(t)
+	for i, from := range append([]member{hub}, s.clients...) {
+		want := make([]int, 1+len(s.clients))
+		for j := range want {
+			want[j] = 1
+		}
+		if _, original := from.(nodeMember); original {
+			want[i] = 1 // its own emitter calls its listeners, as ours does
+		}
+		s.requireRound(t, from, "ping", want...)
+	}
+	for i, c := range ours {
+		requireTransport(t, c, []engineio.Transport{engineio.WebSocket, engineio.Polling}[i%2])
+	}
+
+	// Pages of the address in front are at home, others are not.
+	require.NoError(t, dialAs(t, p.url, strings.TrimSuffix(p.url, "/engine.io/")))
+	var refused *engineio.HandshakeError
+	require.ErrorAs(t, dialAs(t, p.url, "https://elsewhere.example.com"), &refused)
+	require.Equal(t, http.StatusForbidden, refused.Status)
+
+	for _, path := range paths {
+		page := v.visit(t, strings.Replace(p.url, "/engine.io/", path, 1), map[string]any{"ignoreHTTPSErrors": true})
+		page.see(t, "#state", "Connected, websocket")
+	}
+}
+
+// dialAs opens a session as a page of an origin does.
+func dialAs(t *testing.T, url, origin string, header ...string) error {
+	t.Helper()
+	h := http.Header{"Origin": {origin}}
+	for i := 0; i < len(header); i += 2 {
+		h.Set(header[i], header[i+1])
+	}
+	c, err := engineio.Dial(t.Context(), url, &engineio.DialOptions{Header: h, HTTPClient: &http.Client{Transport: newTransport(t)}})
+	if err == nil {
+		err = c.Close()
+	}
+	return err
 }
 
 // A proxy that waits for less than a heartbeat ends connections that are well.

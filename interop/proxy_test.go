@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +29,8 @@ import (
 type proxyKind struct {
 	program string
 	config  *template.Template
+	files   map[string]string // templates of what the proxy needs beside config
+	more    []string          // arguments
 	Proxied
 }
 
@@ -44,6 +47,17 @@ type Proxied struct {
 	PEM      string // certificate and key
 	Backends []string
 }
+
+// Port is that of Listen.
+func (p Proxied) Port() string { return portIn(p.Listen) }
+
+// BackendPort is that of the first of Backends.
+func (p Proxied) BackendPort() string { return portIn(p.Backends[0]) }
+
+// Root reports whether the test runs as root, whom some proxies must not run as.
+func (Proxied) Root() bool { return os.Getuid() == 0 }
+
+func portIn(addr string) string { return addr[strings.LastIndex(addr, ":")+1:] }
 
 // Neither proxy is asked for more than its users are told in docs/engineio.md.
 var (
@@ -159,21 +173,34 @@ func (k proxyKind) try(t testing.TB, backends []string) (*proxy, error) {
 			return nil, err
 		}
 	}
-	var config bytes.Buffer
-	if err := k.config.Execute(&config, k.Proxied); err != nil {
-		return nil, err
+	how := launches[k.program]
+	files := map[string]*template.Template{"config": k.config}
+	for name, text := range k.files {
+		files[name] = template.Must(template.New(name).Parse(text))
 	}
-	file := filepath.Join(dir, "config")
-	if err := os.WriteFile(file, config.Bytes(), 0o600); err != nil {
-		return nil, err
+	for name, content := range files {
+		var b bytes.Buffer
+		if err := content.Execute(&b, k.Proxied); err != nil {
+			return nil, err
+		}
+		file := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(file, b.Bytes(), 0o600); err != nil {
+			return nil, err
+		}
 	}
-	args := []string{"-f", file, "-db"}
-	if k.program == "nginx" {
-		args = []string{"-c", file, "-p", dir, "-e", filepath.Join(dir, "error.log")}
+	args := []string{"-c", untilTheEndOfInput, "sh", how.stop, k.program}
+	for _, arg := range slices.Concat(how.args, k.more) {
+		var b strings.Builder
+		if err := template.Must(template.New(arg).Parse(arg)).Execute(&b, k.Proxied); err != nil {
+			return nil, err
+		}
+		args = append(args, b.String())
 	}
-	// Like the other peers it ends with its input, so that none outlives a test that panics.
-	const untilTheEndOfInput = `"$@" & proxy=$!; cat; kill -9 $proxy; wait $proxy`
-	p.cmd = exec.Command("sh", append([]string{"-c", untilTheEndOfInput, "sh", k.program}, args...)...)
+	p.cmd = exec.Command("sh", args...)
+	p.cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME="+dir, "XDG_DATA_HOME="+dir) // Caddy writes there
 	var err error
 	if p.input, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -202,7 +229,7 @@ func (k proxyKind) try(t testing.TB, backends []string) (*proxy, error) {
 func (p *proxy) await(addr string) error {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); <-tick.C {
+	for end := time.Now().Add(AwaitTimeout); time.Now().Before(end); <-tick.C {
 		if conn, err := net.Dial("tcp", addr); err == nil {
 			return conn.Close()
 		}

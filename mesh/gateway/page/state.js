@@ -67,7 +67,7 @@ export function followState (client) {
     } else if (error) {
       say($('state'), 'Not connected')
       told = (attempts ? `Attempt ${attempts} failed: ` : 'The connection was lost: ') + reason(error) + '.'
-      if (!hub.own && attempts > 1) told += ` A hub admits pages of ${location.origin} only if it is told to.`
+      if (!hub.own && attempts > 1) told += ` A hub admits pages of ${location.origin} only if it runs with --allow-origin ${location.origin}.`
     }
     if (status !== 'connecting') before = status
     document.title = `Mesh: ${$('state').textContent.toLowerCase()}`
@@ -84,9 +84,15 @@ export function followState (client) {
   }
 }
 
+// forbidden says how to resolve a 403, by which a hub refuses the pages of an origin that it does not know.
+const forbidden = `it refuses pages of ${location.origin}, because it knows itself by another address. If a proxy is in front of the hub, ` +
+  'let it pass on Host, or run the hub with --trust-forwarded-host if the proxy sets X-Forwarded-Host. ' +
+  `Or run the hub with --allow-origin ${location.origin}`
+
 function reason (error) {
   if (!navigator.onLine) return 'the browser is offline'
   if (error instanceof TypeError) return 'nothing answers at ' + hub.url.host
   const why = error.message.replace(/^mesh: /, '')
+  if (/ 403$/.test(why)) return why + ': ' + forbidden
   return / 503$/.test(why) ? why + ': it takes nobody new now' : visible(why, 200)
 }
