@@ -253,6 +253,12 @@ func (s *Socket) servePost(w http.ResponseWriter, r *http.Request) {
 	srv := s.conf.server
 	unhurried(w) // respond sets a deadline
 	s.mu.Lock()
+	s.awaitProbe()
+	if !s.polling && s.state != stateClosed {
+		s.mu.Unlock()
+		srv.refuseMismatch(w, r, Polling, s.Transport())
+		return
+	}
 	if s.posting && s.state != stateClosed {
 		s.mu.Unlock()
 		s.finish(&CloseError{Reason: ReasonTransportError, Remote: true, Err: errPostOverlap}, nil)
