@@ -31,9 +31,12 @@ type NodeInfo struct {
 	// Browser is true for what calls itself one in its User-Agent.
 	Browser bool `json:"browser,omitempty"`
 	// Muted is true for a peer that the hub has not admitted: it neither hears nor is heard.
-	Muted    bool      `json:"muted,omitempty"`
-	Since    time.Time `json:"since"`    // when it connected; of a hub, when it started
-	LastSeen time.Time `json:"lastSeen"` // when its last packet or heartbeat came
+	Muted bool `json:"muted,omitempty"`
+	// Since is when a client connected or a hub started, and LastSeen when the last packet or heartbeat of a client came. Both
+	// are by the clock of the hub, which may differ from that of this machine: the LastSeen of the hub itself is the time at
+	// which the hub gave this description.
+	Since    time.Time `json:"since"`
+	LastSeen time.Time `json:"lastSeen"`
 	// Interests are the names and patterns that it listens to, sorted: at most 32, and 2 KiB together. More counts
 	// those that were left out.
 	Interests []string `json:"interests"`

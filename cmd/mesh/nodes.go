@@ -168,6 +168,14 @@ type nodePrinter struct {
 	json bool
 	now  func() time.Time
 	hubs map[string]string // what the hubs are called, by ID
+	// ahead is by how much the clock of this machine is ahead of that of each hub, by ID. A hub describes its nodes by its own
+	// clock, and the LastSeen of a hub is the time at which it did so.
+	ahead map[string]time.Duration
+}
+
+// since returns for how long a time of a node is over, without a comparison of two clocks.
+func (p *nodePrinter) since(i mesh.NodeInfo, t time.Time) time.Duration {
+	return p.now().Add(-p.ahead[cmp.Or(i.Hub, i.ID)]).Sub(t)
 }
 
 // know takes note of a hub, or of its end.
@@ -179,6 +187,10 @@ func (p *nodePrinter) know(i mesh.NodeInfo, there bool) {
 			p.hubs = make(map[string]string)
 		}
 		p.hubs[i.ID] = cmp.Or(named(i), short(i.ID))
+		if p.ahead == nil {
+			p.ahead = make(map[string]time.Duration)
+		}
+		p.ahead[i.ID] = p.now().Sub(i.LastSeen)
 	default:
 		delete(p.hubs, i.ID)
 	}
@@ -237,7 +249,7 @@ func (p *nodePrinter) change(c mesh.Presence) error {
 	}
 	if !c.Joined {
 		what[0] = "-"
-		what = append(what, "after "+age(p.now().Sub(i.Since)))
+		what = append(what, "after "+age(p.since(i, i.Since)))
 	} else if listens := interests(i); listens != "" {
 		what = append(what, "listens to "+listens)
 	}
@@ -278,7 +290,7 @@ func (p *nodePrinter) table(all []mesh.NodeInfo) error {
 		if i.Muted {
 			role = "muted"
 		}
-		columns := []string{role, short(i.ID), named(i), printable(i.Addr), session(i), age(p.now().Sub(i.Since)), age(p.now().Sub(i.LastSeen)) + " ago", interests(i)}
+		columns := []string{role, short(i.ID), named(i), printable(i.Addr), session(i), age(p.since(i, i.Since)), age(p.since(i, i.LastSeen)) + " ago", interests(i)}
 		for n := range columns {
 			columns[n] = cmp.Or(columns[n], "-")
 		}

@@ -131,6 +131,49 @@ func TestNodesCannotPlayTricksOnTheTerminal(t *testing.T) {
 	require.Equal(t, "0 1 2 3 4 and 7 more", interests(mesh.NodeInfo{Interests: many, More: 3}))
 }
 
+// The clock of a hub may be wrong by hours, and that of each hub by others: ages come from one clock each.
+func TestAgesDoNotCompareClocks(t *testing.T) {
+	local := time.Date(2026, 1, 2, 15, 0, 0, 0, time.UTC)
+	for _, wrong := range []time.Duration{0, -3 * time.Hour, 40 * time.Minute, 9000 * time.Hour} {
+		var b bytes.Buffer
+		now := local
+		p := nodePrinter{out: &b, now: func() time.Time { return now }}
+		one, two := local.Add(wrong), local.Add(-wrong/2) // what two hubs take for the present
+		require.NoError(t, p.table([]mesh.NodeInfo{
+			{ID: "1one", Role: mesh.Hub, Since: one.Add(-2 * time.Hour), LastSeen: one},
+			{ID: "1lamp", Role: mesh.Client, Hub: "1one", Since: one.Add(-90 * time.Second), LastSeen: one.Add(-7 * time.Second)},
+			{ID: "2two", Role: mesh.Hub, Since: two.Add(-time.Hour), LastSeen: two},
+			{ID: "2lamp", Role: mesh.Client, Hub: "2two", Since: two.Add(-30 * time.Second), LastSeen: two.Add(-5 * time.Second)},
+		}))
+		rows := strings.Split(b.String(), "\n")
+		require.Contains(t, rows[1], " 2h0m ")
+		require.Contains(t, rows[1], " 0s ago")
+		require.Contains(t, rows[2], " 1m30s ")
+		require.Contains(t, rows[2], " 7s ago")
+		require.Contains(t, rows[3], " 1h0m ")
+		require.Contains(t, rows[4], " 30s ")
+		require.Contains(t, rows[4], " 5s ago")
+
+		// Later a third hub joins, and nodes leave.
+		b.Reset()
+		now = now.Add(10 * time.Second)
+		three := now.Add(wrong / 3)
+		for _, c := range []struct {
+			p    mesh.Presence
+			want string
+		}{
+			{mesh.Presence{Node: mesh.NodeInfo{ID: "2lamp", Role: mesh.Client, Hub: "2two", Since: two.Add(-30 * time.Second)}}, "after 40s"},
+			{mesh.Presence{Joined: true, Node: mesh.NodeInfo{ID: "3three", Role: mesh.Hub, Since: three.Add(-time.Minute), LastSeen: three}}, "3three"},
+			{mesh.Presence{Node: mesh.NodeInfo{ID: "3lamp", Role: mesh.Client, Hub: "3three", Since: three.Add(-time.Second)}}, "after 1s"},
+			{mesh.Presence{Node: mesh.NodeInfo{ID: "3three", Role: mesh.Hub, Since: three.Add(-time.Minute)}}, "after 1m0s"},
+		} {
+			b.Reset()
+			require.NoError(t, p.change(c.p))
+			require.Contains(t, b.String(), c.want, "a clock that is wrong by %v", wrong)
+		}
+	}
+}
+
 func TestAgesAreShort(t *testing.T) {
 	for want, d := range map[string]time.Duration{
 		"0s": -time.Second, "59s": 59 * time.Second, "1m0s": time.Minute, "2h5m": 125 * time.Minute, "3d4h": 76*time.Hour + 59*time.Minute,
