@@ -50,5 +50,9 @@ type BackplaneMember interface {
 	Close() error
 }
 
+// ErrBackplaneClosed says that the other hubs cannot be reached until the hub starts again: its backplane has been closed by
+// its owner, or has ended. BackplaneMember.Err, and so Node.Ready, wraps it then.
+var ErrBackplaneClosed = errors.New("mesh: the backplane is closed")
+
 // ErrBackplaneFull says that what waits to be sent to other hubs has reached its bound.
 var ErrBackplaneFull = errors.New("mesh: too much waits to be sent to other hubs")

@@ -114,6 +114,7 @@ func (h *hub) serve(listeners []net.Listener) {
 		ErrorLog:          slog.NewLogLogger(h.node.opts.Logger.Handler(), slog.LevelDebug),
 	}
 	for _, l := range listeners {
+		l = h.reporting(l)
 		if h.node.opts.tls != nil {
 			l = tls.NewListener(l, h.node.opts.tls)
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -87,4 +88,25 @@ func TestAdvisory_CVE_2026_33219_StrangersTakeAllDescriptors(t *testing.T) {
 	}
 	one.emits(`"then"`) // by a new client
 	hearsAt(t, `"then"`, one, two)
+}
+
+// TestAHubThatCannotAcceptSaysSo: its clients and everything else that it has go on.
+func TestAHubThatCannotAcceptSaysSo(t *testing.T) {
+	const limit = 64
+	hub := spawn(t, nil, "listen", "--addr", anyPort)
+	node := hub.is()
+	require.NoError(t, unix.Prlimit(hub.cmd.Process.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: limit, Max: limit}, nil))
+	address, err := url.Parse(node.url)
+	require.NoError(t, err)
+	conns := make([]net.Conn, 2*limit)
+	for i := range conns {
+		conns[i], err = net.Dial("tcp", address.Host)
+		require.NoError(t, err)
+	}
+	hub.says("new connections cannot be accepted", "too many open files")
+	for _, c := range conns {
+		require.NoError(t, c.Close())
+	}
+	_, stderr, code := execute(t, nil, "emit", "x", "1", "--addr", node.url)
+	require.Zero(t, code, stderr)
 }

@@ -77,7 +77,7 @@ func (b *embedded) Join(hub string, receive func(from string, data []byte)) (mes
 	own := net.JoinHostPort(host, strconv.Itoa(s.ClusterAddr().Port)) // as it was given, whatever the system makes of 0.0.0.0
 	b.notice(fmt.Sprintf("other hubs reach this one at %s; %d of %d answer now", own, met, max(len(b.others), met)),
 		"cluster", own, "hubs", met)
-	return b.join(nc, hub, receive, end)
+	return b.join(nc, hub, receive, end, s.Running)
 }
 
 func stop(s *server.Server) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 
@@ -14,22 +15,25 @@ import (
 // membership is what the backplanes of the command have in common: each has a connection with a NATS server for as long as
 // the hub is a member, and shows what became of the messages.
 type membership struct {
-	name    string // of the mesh
-	logger  *slog.Logger
-	notice  func(text string, attrs ...any)
-	current atomic.Pointer[natsbackplane.Backplane]
+	name string // of the mesh
+	// maxMessage is mesh.Options.MaxMessage.
+	maxMessage int
+	logger     *slog.Logger
+	notice     func(text string, attrs ...any)
+	current    atomic.Pointer[natsbackplane.Backplane]
 }
 
-// join makes a hub a member by a connection. end is called after the hub has left, or when it could not join.
-func (m *membership) join(nc *nats.Conn, hub string, receive func(from string, data []byte), end func()) (mesh.BackplaneMember, error) {
-	b := natsbackplane.New(nc, &natsbackplane.Options{Prefix: m.name, Logger: m.logger})
+// join makes a hub a member by a connection. end is called after the hub has left, or when it could not join. runs is false
+// when the server has ended for good; nil if only NATS knows.
+func (m *membership) join(nc *nats.Conn, hub string, receive func(from string, data []byte), end func(), runs func() bool) (mesh.BackplaneMember, error) {
+	b := natsbackplane.New(nc, &natsbackplane.Options{Prefix: m.name, MaxMessage: m.maxMessage, Logger: m.logger})
 	member, err := b.Join(hub, receive)
 	if err != nil {
 		end()
 		return nil, err
 	}
 	m.current.Store(b)
-	return &joined{member, end}, nil
+	return &joined{member, end, runs}, nil
 }
 
 // complaints puts what a connection has to say into the log, for debugging: the backplane tells of what matters.
@@ -42,8 +46,18 @@ func (m *membership) complaints() nats.Option {
 // joined is a membership whose connection ends with it.
 type joined struct {
 	mesh.BackplaneMember
-	end func()
+	end  func()
+	runs func() bool
 }
+
+func (j *joined) Err() error {
+	if j.runs != nil && !j.runs() {
+		return errServerEnded
+	}
+	return j.BackplaneMember.Err()
+}
+
+var errServerEnded = fmt.Errorf("the server between the hubs has ended: start this hub again (%w)", mesh.ErrBackplaneClosed)
 
 func (j *joined) Close() error {
 	err := j.BackplaneMember.Close()

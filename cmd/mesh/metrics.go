@@ -131,6 +131,9 @@ func (f *insideFlags) show(ctx context.Context, node *mesh.Node, opts *mesh.Opti
 		if node.Err() != nil {
 			return errEnding
 		}
+		if err := node.Ready(); errors.Is(err, mesh.ErrBackplaneClosed) {
+			return err // only another start helps
+		}
 		return nil
 	}))
 	f.mux.Handle("GET "+readyPath, tell(func() error {

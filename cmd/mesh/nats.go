@@ -34,20 +34,22 @@ func (f *clusterFlags) existing(urls string, opts *mesh.Options, logs *logFlags)
 	for text := range strings.SplitSeq(urls, ",") {
 		u, err := url.Parse(strings.TrimSpace(text))
 		switch {
-		case err != nil || u.Host == "" || u.Opaque != "": // whose text may show a password
+		case err != nil || u.Host == "" || u.Opaque != "": // the text may show a password
 			return nil, errors.New(source + ": give a URL such as nats://nats.example.com:4222, or tls:// for TLS")
+		case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "": // so may the parts
+			return nil, errors.New(source + ": a URL must not have a path, query or fragment: in a user or password, write / as %2F, ? as %3F, # as %23 and a comma as %2C")
 		case u.User != nil && f.nats != "":
 			return nil, fmt.Errorf("--nats must not have a user or password in it, which others could read: set the environment variable %s to the URL, or give --nats-creds FILE", natsVariable)
 		}
 		switch u.Scheme {
 		case "nats", "tls", "ws", "wss":
 		default:
-			return nil, fmt.Errorf("%s: the scheme of a URL is nats, tls, ws or wss, not %q", source, u.Scheme)
+			return nil, errors.New(source + ": the scheme of a URL must be nats, tls, ws or wss")
 		}
 		shown = append(shown, u.Scheme+"://"+u.Host)
 	}
 	b := &existing{urls: urls, shown: strings.Join(shown, ",")}
-	b.name, b.logger, b.notice = f.name, opts.Logger, logs.notice
+	b.name, b.logger, b.notice, b.maxMessage = f.name, opts.Logger, logs.notice, opts.MaxMessage
 	b.opts = []nats.Option{natsbackplane.Settings, b.complaints(), nats.Name("mesh hub")}
 	if f.credsFile != "" {
 		if _, err := os.Stat(f.credsFile); err != nil {
@@ -74,7 +76,7 @@ func (b *existing) Join(hub string, receive func(from string, data []byte)) (mes
 	if nc.IsConnected() {
 		b.notice("joins other hubs through the NATS server at "+b.shown, "nats", b.shown)
 	}
-	return b.join(nc, hub, receive, nc.Close)
+	return b.join(nc, hub, receive, nc.Close, nil)
 }
 
 // isAway tells whether a server may come back by itself, other than one that refuses what it is given.

@@ -31,6 +31,8 @@ type Options struct {
 	QueueLimit int
 	// ReceiveLimit bounds what was received and waits for the hub, in bytes. Default: 64 MiB.
 	ReceiveLimit int
+	// MaxMessage is the hub's mesh.Options.MaxMessage, in bytes. The log warns if NATS carries less. Default: mesh.DefaultMaxMessage.
+	MaxMessage int
 	// Logger receives what an operator wants to know. Default: silence.
 	Logger *slog.Logger
 }
@@ -76,6 +78,7 @@ func Settings(o *nats.Options) error {
 	o.ReconnectWait, o.ReconnectJitter, o.ReconnectJitterTLS = reconnectWait, reconnectWait, reconnectWait
 	o.PingInterval, o.MaxPingsOut = pingInterval, 2
 	o.FlusherTimeout, o.ReconnectOnFlusherError = flushTimeout, true
+	o.ReconnectErrCB = reportFailure
 	return nil
 }
 
@@ -89,6 +92,7 @@ func New(conn *nats.Conn, opts *Options) *Backplane {
 	b.opts.Prefix = cmp.Or(b.opts.Prefix, DefaultPrefix)
 	b.opts.QueueLimit = cmp.Or(b.opts.QueueLimit, DefaultQueueLimit)
 	b.opts.ReceiveLimit = cmp.Or(b.opts.ReceiveLimit, DefaultReceiveLimit)
+	b.opts.MaxMessage = cmp.Or(b.opts.MaxMessage, mesh.DefaultMaxMessage)
 	if b.opts.Logger == nil {
 		b.opts.Logger = slog.New(slog.DiscardHandler)
 	}

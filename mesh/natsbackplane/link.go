@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/bigcompany/mesh/mesh"
 )
 
 // How the connection of a hub is made by Settings.
@@ -35,8 +36,8 @@ const (
 var (
 	errDisconnected = errors.New("natsbackplane: no connection to NATS")
 	errSilent       = errors.New("natsbackplane: NATS does not answer")
-	errClosed       = fmt.Errorf("natsbackplane: %w", nats.ErrConnectionClosed)
-	errDraining     = fmt.Errorf("natsbackplane: %w", nats.ErrConnectionDraining)
+	errClosed       = fmt.Errorf("natsbackplane: %w (%w)", nats.ErrConnectionClosed, mesh.ErrBackplaneClosed)
+	errDraining     = fmt.Errorf("natsbackplane: %w (%w)", nats.ErrConnectionDraining, mesh.ErrBackplaneClosed)
 )
 
 // link is what a member knows of its connection without asking it, which can take long.
@@ -51,7 +52,8 @@ type link struct {
 	again    time.Time     // when it was connected last, if it was not connected before
 	up       chan struct{} // closed while nothing has to wait for a connection
 	answered time.Time
-	refusal  error // what NATS did not permit, since it is connected
+	denials  denials // since it is connected
+	causes   causes  // why there is no connection
 
 	complaints []complaint // since the last report
 }
@@ -106,7 +108,7 @@ func (l *link) set(s nats.Status) (was nats.Status) {
 	count := &l.backplane.counters
 	switch {
 	case s == nats.CONNECTED:
-		l.answered, l.refusal = time.Now(), nil
+		l.answered, l.denials = time.Now(), nil
 		if was != nats.CONNECTED && (l.ever || l.late) {
 			l.again = l.answered
 		}
@@ -189,7 +191,14 @@ func (l *link) err() error {
 	case time.Since(l.answered) > answerTimeout:
 		return errSilent
 	}
-	return l.refusal
+	return l.denials.err()
+}
+
+// drains tells whether the owner has begun to end the connection.
+func (l *link) drains() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.status == nats.DRAINING_SUBS || l.status == nats.DRAINING_PUBS
 }
 
 // complain notes an error for the log.
@@ -206,22 +215,6 @@ func (l *link) complain(text string, err error) {
 	l.complaints = append(l.complaints, complaint{text, err, 1})
 }
 
-// watch follows the connection's status. It never calls it.
-func (m *member) watch() {
-	for {
-		select {
-		case s, ok := <-m.status:
-			if !ok {
-				<-m.gone
-				return
-			}
-			m.link.note(s)
-		case <-m.gone:
-			return
-		}
-	}
-}
-
 // probe asks NATS again and again whether it answers, and reports what went wrong.
 func (m *member) probe() {
 	tick := time.NewTicker(probePause)
@@ -236,48 +229,35 @@ func (m *member) probe() {
 		}
 		if m.link.connected() {
 			m.ask()
+		} else if err := m.conn.get().LastError(); err != nil {
+			m.link.blame(err)
 		}
 		before = m.report(before)
 	}
 }
 
-// ask notes whether NATS answers, and what it has said besides.
+// ask notes whether NATS answers.
 func (m *member) ask() {
 	ctx, cancel := context.WithTimeout(m.ctx, probePause)
 	defer cancel()
-	if m.conn.FlushWithContext(ctx) != nil {
+	nc := m.conn.get()
+	if nc.FlushWithContext(ctx) != nil {
 		return // err will say so
 	}
-	m.link.maxPayload.Store(m.conn.MaxPayload())
-	err := m.conn.LastError()
-	m.slow = m.slow || errors.Is(err, nats.ErrSlowConsumer)
-	if m.link.answer(m.refuses(err), err) {
-		m.backplane.opts.Logger.Error("mesh: NATS does not permit what this hub needs", "error", err)
+	m.link.noteMaxPayload(nc.MaxPayload())
+	if again := m.link.answer(); len(again) > 0 {
+		m.mu.Lock()
+		m.retried = append(m.retried, again...)
+		m.mu.Unlock()
+		m.out.wake()
 	}
-}
-
-// answer notes that NATS has answered, and what it refuses. It tells whether that is new.
-func (l *link) answer(refused bool, err error) (first bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.answered = time.Now()
-	if first = refused && l.refusal == nil; first {
-		l.refusal = fmt.Errorf("natsbackplane: %w", err)
-	}
-	return first
-}
-
-// refuses tells whether an error of the connection is about the hub's subjects.
-func (m *member) refuses(err error) bool {
-	return errors.Is(err, nats.ErrMaxSubscriptionsExceeded) ||
-		errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), `"`+m.backplane.opts.Prefix+".")
 }
 
 // report writes to the log what was dropped since before.
 func (m *member) report(before Stats) (now Stats) {
 	l := &m.link
 	log := m.backplane.opts.Logger
-	if m.slow {
+	if m.slow.Load() {
 		n := m.subs.overflow()
 		m.backplane.counters.droppedIn.Add(uint64(n - m.overflow))
 		m.overflow = n
@@ -286,7 +266,14 @@ func (m *member) report(before Stats) (now Stats) {
 	l.mu.Lock()
 	complaints := l.complaints
 	l.complaints = nil
+	causes, denied := l.causes.report(time.Now(), l.status == nats.CONNECTED), l.denials.report()
 	l.mu.Unlock()
+	for _, err := range causes {
+		log.Warn("mesh: error of the connection to NATS", "error", err)
+	}
+	for _, err := range denied {
+		log.Error("mesh: NATS does not permit what this hub needs", "error", err)
+	}
 	for _, c := range complaints {
 		log.Error(c.text, "error", c.err, "times", c.times)
 	}

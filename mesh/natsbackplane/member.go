@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -26,10 +27,10 @@ const (
 // member is a hub's membership.
 //
 // The methods of the connection can wait: it holds its lock while it writes, up to nats.Options.FlusherTimeout, and while
-// it dials. So only two goroutines call them, pump and probe, for which Close does not wait longer than closeTimeout.
+// it dials. So only three goroutines call them, watch, pump and probe, for which Close does not wait longer than closeTimeout.
 type member struct {
 	backplane *Backplane
-	conn      *nats.Conn
+	conn      connection
 	subjects  subjects
 	self      source
 	inbox     string // the subjects of answers are this and a number
@@ -38,16 +39,19 @@ type member struct {
 	out      *queue[publication]
 	in       *queue[arrival]
 	requests requests
-	came     chan *nats.Msg // what all subscriptions bring
-	status   chan nats.Status
+	came     chan *nats.Msg   // what all subscriptions bring
+	status   chan nats.Status // of the current connection; watch's
+
+	// Lines to NATS, in bytes: the longest one so far, and the bound.
+	longest, maxLine atomic.Int64
 
 	ctx       context.Context // ends when Close begins
 	cancel    context.CancelFunc
 	deadline  context.Context // of Close; set before out is closed
 	gone      chan struct{}   // closed when Close has waited for what is to be sent
-	calling   sync.WaitGroup  // pump and probe
+	calling   sync.WaitGroup  // watch, pump and probe
 	sorting   sync.WaitGroup  // sort
-	others    sync.WaitGroup  // watch and hand
+	others    sync.WaitGroup  // hand
 	silent    chan struct{}   // closed when there are no subscriptions any more
 	released  chan struct{}   // closed when the connection is no longer used
 	closeOnce sync.Once
@@ -57,11 +61,12 @@ type member struct {
 	number  uint64              // of the last message
 	counts  map[string]int      // patterns that need a subject
 	changed map[string]struct{} // subjects that have to be subscribed to, or no longer
+	retried []string            // subjects that NATS denied, to be subscribed to again
 
 	subs     subscriptions
-	scratch  []byte // pump's
-	slow     bool   // probe's: the channel was full, ever
-	overflow int    // probe's: messages for which it had no room, as counted
+	scratch  []byte      // pump's
+	slow     atomic.Bool // the channel was full, ever
+	overflow int         // probe's: messages for which it had no room, as counted
 }
 
 // errLeft says that the membership has ended.
@@ -71,7 +76,7 @@ func newMember(b *Backplane, subjects subjects, id hubID, receive func(from stri
 	self := newSource(id)
 	ctx, cancel := context.WithCancel(context.Background())
 	m := &member{
-		backplane: b, conn: b.conn, subjects: subjects, self: self,
+		backplane: b, subjects: subjects, self: self,
 		inbox:    subjects.inboxOf(self),
 		out:      newQueue[publication](b.opts.QueueLimit),
 		in:       newQueue[arrival](b.opts.ReceiveLimit),
@@ -86,14 +91,14 @@ func newMember(b *Backplane, subjects subjects, id hubID, receive func(from stri
 		subs:     subscriptions{all: make(map[string]*nats.Subscription)},
 	}
 	m.link.init(b)
-	m.status = b.conn.StatusChanged(
-		nats.CONNECTED, nats.RECONNECTING, nats.DISCONNECTED, nats.DRAINING_SUBS, nats.DRAINING_PUBS, nats.CLOSED)
-	m.link.maxPayload.Store(b.conn.MaxPayload())
+	m.maxLine.Store(maxControlLine)
+	m.adopt(b.conn)
+	m.link.noteMaxPayload(b.conn.MaxPayload())
 	m.link.begin(b.conn.Status())
 	m.counts[m.inbox+"*"], m.changed[m.inbox+"*"] = 1, struct{}{}
 	m.out.wake()
-	m.others.Go(m.watch)
 	m.others.Go(func() { m.hand(receive) })
+	m.calling.Go(m.watch)
 	m.calling.Go(m.pump)
 	m.calling.Go(m.probe)
 	m.sorting.Go(m.sort)
@@ -144,6 +149,9 @@ func (m *member) Publish(name string, data []byte, unheard func()) error {
 		return fmt.Errorf("natsbackplane: %d bytes, and this NATS takes %d: %w", headerSize+len(data), most, mesh.ErrTooLarge)
 	}
 	p := publication{subject: m.subjects.of(name), data: data}
+	if !m.fits(p.subject) {
+		return fmt.Errorf("natsbackplane: max_control_line of this NATS is below 2 KiB, too small for this name: %w", mesh.ErrTooLarge)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.left {
@@ -203,7 +211,7 @@ func (m *member) leave() {
 // a connection that waits for its lock.
 func (m *member) release() {
 	m.calling.Wait()
-	m.conn.RemoveStatusListener(m.status)
+	m.giveBack()
 	close(m.silent)
 	m.sorting.Wait()
 	m.backplane.joined.Store(false)

@@ -331,6 +331,7 @@ func TestConnectionClosedByItsOwner(t *testing.T) {
 	nc.Close()
 	eventually(t, func() bool { return m.Err() != nil })
 	require.ErrorIs(t, m.Err(), nats.ErrConnectionClosed)
+	require.ErrorIs(t, m.Err(), mesh.ErrBackplaneClosed)
 	require.ErrorIs(t, m.Publish("e", nil, nil), nats.ErrConnectionClosed)
 	m.Subscribe("f")
 	require.NoError(t, m.Close())

@@ -1,6 +1,7 @@
 package natsbackplane
 
 import (
+	"errors"
 	"sync"
 
 	"github.com/nats-io/nats.go"
@@ -25,6 +26,7 @@ func (m *member) pump() {
 	for {
 		row, more := m.out.take()
 		m.link.await(m.ctx.Done())
+		m.reconnect()
 		// What was subscribed to before one of these was published has changed by now.
 		m.subscribe()
 		if len(row) > 0 {
@@ -41,7 +43,22 @@ func (m *member) pump() {
 		_ = s.Unsubscribe() // fails if the connection is closed
 	}
 	if m.link.connected() {
-		_ = m.conn.FlushWithContext(m.deadline) // it was handed over, at least
+		_ = m.conn.get().FlushWithContext(m.deadline) // it was handed over, at least
+	}
+}
+
+// reconnect has the subscriptions made again if there is another connection.
+func (m *member) reconnect() {
+	nc := m.conn.get()
+	if nc == m.subs.conn {
+		return
+	}
+	m.subs.reset(nc)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.changed)
+	for subject := range m.counts {
+		m.changed[subject] = struct{}{}
 	}
 }
 
@@ -59,13 +76,26 @@ func (m *member) subscribe() {
 		}
 	}
 	clear(changed)
+	for _, subject := range m.retried {
+		if m.counts[subject] > 0 {
+			wanted = append(wanted, subject)
+		}
+	}
+	m.retried = nil
 	m.mu.Unlock()
 	var failed error
 	for _, subject := range wanted {
 		if m.isGone() {
 			return
 		}
-		s, err := m.conn.ChanSubscribe(subject, m.came)
+		if denied := m.subs.remove(subject); denied != nil {
+			_ = denied.Unsubscribe()
+		}
+		if !m.fits(subject) {
+			m.link.complain("mesh: max_control_line of NATS is below 2 KiB: this hub does not get events with long names; raise it", errLine)
+			continue
+		}
+		s, err := m.subs.conn.ChanSubscribe(subject, m.came)
 		if err != nil {
 			failed = err
 			continue
@@ -94,11 +124,12 @@ func (m *member) send(p *publication) {
 		return
 	}
 	m.scratch = appendMessage(m.scratch[:0], m.self, p.number, p.data)
-	var err error
-	if p.reply == "" {
-		err = m.conn.Publish(p.subject, m.scratch)
-	} else {
-		err = m.conn.PublishRequest(p.subject, p.reply, m.scratch)
+	err := m.publish(p)
+	for errors.Is(err, nats.ErrConnectionClosed) && m.conn.after(m.subs.conn, m.ctx.Done()) {
+		m.link.await(m.ctx.Done())
+		m.reconnect()
+		m.subscribe()
+		err = m.publish(p)
 	}
 	if cap(m.scratch) > maxScratch {
 		m.scratch = nil
@@ -112,6 +143,35 @@ func (m *member) send(p *publication) {
 	c.publishedBytes.Add(uint64(len(p.data)))
 }
 
+func (m *member) publish(p *publication) error {
+	switch {
+	case !m.fits(p.subject):
+		return errLine
+	case p.reply == "":
+		return m.subs.conn.Publish(p.subject, m.scratch)
+	}
+	return m.subs.conn.PublishRequest(p.subject, p.reply, m.scratch)
+}
+
+// maxControlLine is NATS' own bound of a line, by default.
+const maxControlLine = 4096
+
+var errLine = errors.New("natsbackplane: the name is too long for a line of this NATS, see max_control_line")
+
+// fits tells whether a line with a subject is short enough for the server, and notes its length.
+func (m *member) fits(subject string) bool {
+	line := int64(len(subject) + len(m.inbox) + 2*maxDigits + len("PUB   \r\n"))
+	if line > m.maxLine.Load() {
+		return false
+	}
+	for longest := m.longest.Load(); line > longest && !m.longest.CompareAndSwap(longest, line); longest = m.longest.Load() {
+	}
+	return true
+}
+
+// maxDigits bounds the digits of a number in a line.
+const maxDigits = 20
+
 // isGone tells whether Close waits no longer.
 func (m *member) isGone() bool {
 	select {
@@ -124,9 +184,28 @@ func (m *member) isGone() bool {
 
 // subscriptions are those of the connection, by subject. pump alone changes them.
 type subscriptions struct {
+	conn *nats.Conn // pump's; the one that they are of
+
 	mu      sync.Mutex
 	all     map[string]*nats.Subscription
 	dropped int // by those that are gone
+}
+
+// reset forgets the subscriptions of a connection that is closed.
+func (s *subscriptions) reset(nc *nats.Conn) {
+	s.conn = nc
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for subject, sub := range s.all {
+		s.drop(subject, sub)
+	}
+}
+
+func (s *subscriptions) drop(subject string, sub *nats.Subscription) {
+	delete(s.all, subject)
+	if n, err := sub.Dropped(); err == nil {
+		s.dropped += n
+	}
 }
 
 func (s *subscriptions) add(subject string, sub *nats.Subscription) {
@@ -139,9 +218,8 @@ func (s *subscriptions) remove(subject string) *nats.Subscription {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sub := s.all[subject]
-	delete(s.all, subject)
-	if n, err := sub.Dropped(); err == nil {
-		s.dropped += n
+	if sub != nil {
+		s.drop(subject, sub)
 	}
 	return sub
 }

@@ -16,7 +16,7 @@ const maxPrefix = 128
 var errPrefix = errors.New("natsbackplane: Prefix must be tokens of letters, digits, _ and -, separated by dots, at most 128 bytes")
 
 // subjects makes the subjects of a mesh.
-type subjects struct{ events, own, inbox string }
+type subjects struct{ prefix, events, own, inbox string }
 
 func newSubjects(prefix string) (subjects, error) {
 	if len(prefix) > maxPrefix {
@@ -27,8 +27,25 @@ func newSubjects(prefix string) (subjects, error) {
 			return subjects{}, errPrefix
 		}
 	}
-	return subjects{events: prefix + ".e", own: prefix + ".h", inbox: prefix + ".i"}, nil
+	prefix = apart(prefix)
+	return subjects{prefix: prefix + ".", events: prefix + ".e", own: prefix + ".h", inbox: prefix + ".i"}, nil
 }
+
+// apart returns how a prefix stands in subjects. The token after the prefix of a mesh is "e", "h" or "i", and no other prefix
+// has one of these behind its first token: there they are "=e", "=h" and "=i". So no subject of a mesh is one of a mesh
+// whose prefix is longer: that of the event e::a of "prod" is prod.e.e.a, and that of a of "prod.e" is prod.=e.e.a.
+func apart(prefix string) string {
+	tokens := strings.Split(prefix, ".")
+	for i, t := range tokens {
+		if i > 0 && (t == "e" || t == "h" || t == "i") {
+			tokens[i] = "=" + t
+		}
+	}
+	return strings.Join(tokens, ".")
+}
+
+// has tells whether an error of NATS is about a subject of this mesh.
+func (s subjects) has(text string) bool { return strings.Contains(text, `"`+s.prefix) }
 
 // of returns the subject of a name.
 func (s subjects) of(name string) string {

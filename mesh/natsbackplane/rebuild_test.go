@@ -1,0 +1,302 @@
+package natsbackplane_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/backplanetest"
+	"github.com/bigcompany/mesh/mesh/natsbackplane"
+)
+
+// rejoinTime bounds the time from when NATS is willing until a hub has joined the others again.
+const rejoinTime = 5 * time.Second
+
+// reload changes the options of a server that runs.
+func reload(t *testing.T, s *server.Server, change func(*server.Options)) {
+	t.Helper()
+	opts := &server.Options{Host: "127.0.0.1", Port: port(s), NoSigs: true, NoLog: true}
+	change(opts)
+	require.NoError(t, s.ReloadOptions(opts))
+}
+
+// pairOf joins two hubs, of which the first logs, through a server.
+func pairOf(t *testing.T, s *server.Server, log *journal, opts ...nats.Option) (b *natsbackplane.Backplane, m, other mesh.BackplaneMember, in, out *inbox) {
+	t.Helper()
+	in, out = new(inbox), new(inbox)
+	b = natsbackplane.New(connect(t, s, append(opts, nats.Timeout(time.Second))...), &natsbackplane.Options{Logger: log.logger()})
+	m, err := b.Join(newID(), in.receive)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, m.Close()) })
+	other = join(t, connect(t, s, append(opts, nats.Timeout(time.Second))...), nil, out.receive)
+	m.Subscribe("in", "$hubs")
+	other.Subscribe("out", "$hubs", "e", "**")
+	meet(t, m, "out", out)
+	meet(t, other, "in", in)
+	in.take()
+	out.take()
+	return b, m, other, in, out
+}
+
+// rejoins waits until both hubs hear each other, and requires that to take no longer than rejoinTime.
+func rejoins(t *testing.T, m, other mesh.BackplaneMember, in, out *inbox) {
+	t.Helper()
+	watch := backplanetest.StartStopwatch(t)
+	meet(t, m, "out", out)
+	meet(t, other, "in", in)
+	eventually(t, func() bool { return m.Err() == nil })
+	require.Less(t, watch.Now(), rejoinTime)
+}
+
+// TestNATSClosesTheConnection because of a message that is larger than the server takes since a reload.
+func TestNATSClosesTheConnection(t *testing.T) {
+	t.Parallel()
+	s := runServer(t, &server.Options{})
+	var log journal
+	_, m, other, in, out := pairOf(t, s, &log)
+	reload(t, s, func(o *server.Options) { o.MaxPayload = 64 << 10 })
+	for range 3 {
+		if err := m.Publish("e", make([]byte, 100<<10), nil); err != nil {
+			require.ErrorIs(t, err, mesh.ErrTooLarge)
+		}
+		require.NoError(t, m.Publish("e", []byte("small"), nil))
+		rejoins(t, m, other, in, out)
+	}
+	require.ErrorIs(t, m.Publish("e", make([]byte, 100<<10), nil), mesh.ErrTooLarge)
+	require.Contains(t, out.take(), "small")
+	eventually(t, func() bool {
+		return strings.Count(log.String(), "Maximum Payload Violation") == 1 && strings.Contains(log.String(), "raise max_payload of NATS")
+	})
+	require.NotContains(t, log.String(), "closed: other hubs cannot be reached")
+}
+
+// TestNamesTooLongForALine of NATS cost their events, and nothing else.
+func TestNamesTooLongForALine(t *testing.T) {
+	t.Parallel()
+	for _, of := range []string{"publish", "subscribe"} {
+		t.Run(of, func(t *testing.T) {
+			s := runServer(t, &server.Options{MaxControlLine: 1024})
+			var log journal
+			_, m, other, in, out := pairOf(t, s, &log)
+			long := strings.Repeat("é", 256)
+			for range 5 {
+				if of == "publish" {
+					_ = m.Publish(long, []byte("long"), nil)
+				} else {
+					m.Subscribe(long)
+				}
+				rejoins(t, m, other, in, out)
+			}
+			require.ErrorIs(t, m.Publish(long, nil, nil), mesh.ErrTooLarge)
+			require.NoError(t, m.Publish(strings.Repeat("x", 512), []byte("512 bytes"), nil))
+			eventually(t, func() bool { return out.has("512 bytes") })
+			eventually(t, func() bool { return strings.Contains(log.String(), "max_control_line") })
+			require.LessOrEqual(t, strings.Count(log.String(), "connected to NATS"), 3)
+		})
+	}
+}
+
+// TestNATSRejectsTheHub and takes it again, by a reload, and by a restart.
+func TestNATSRejectsTheHub(t *testing.T) {
+	t.Parallel()
+	users := func(password string) []*server.User { return []*server.User{{Username: "hub", Password: password}} }
+	s := startServer(t, &server.Options{Users: users("right")})
+	defer func() { stopServer(s) }()
+	var log journal
+	_, m, other, in, out := pairOf(t, s, &log, nats.UserInfo("hub", "right"))
+	reload(t, s, func(o *server.Options) { o.Users = users("another") })
+	eventually(t, func() bool { return m.Err() != nil && strings.Contains(log.String(), "Authorization Violation") })
+	time.Sleep(2 * time.Second) // many attempts fail
+	reload(t, s, func(o *server.Options) { o.Users = users("right") })
+	rejoins(t, m, other, in, out)
+	require.Equal(t, 1, strings.Count(log.String(), "Authorization Violation"), log.String())
+	require.NotContains(t, log.String(), "right")
+
+	p := port(s)
+	stopServer(s)
+	eventually(t, func() bool { return m.Err() != nil && strings.Contains(log.String(), "connection refused") })
+	s = startServer(t, &server.Options{Port: p, Users: users("right")})
+	rejoins(t, m, other, in, out)
+	require.Equal(t, 1, strings.Count(log.String(), "connection refused"), log.String())
+}
+
+// TestNATSDeniesSubjects by a reload, and permits them again.
+func TestNATSDeniesSubjects(t *testing.T) {
+	t.Parallel()
+	users := func(deny ...string) []*server.User {
+		allowed := &server.SubjectPermission{Allow: []string{"mesh.>"}, Deny: deny}
+		return []*server.User{{Username: "hub", Password: "right", Permissions: &server.Permissions{Publish: allowed, Subscribe: allowed}}}
+	}
+	s := runServer(t, &server.Options{Users: users()})
+	var log journal
+	_, m, other, in, out := pairOf(t, s, &log, nats.UserInfo("hub", "right"))
+	reload(t, s, func(o *server.Options) { o.Users = users("mesh.e.one", "mesh.e.two", "mesh.e.three") })
+	eventually(t, func() bool { return m.Err() == nil })
+	m.Subscribe("one", "two")
+	eventually(t, func() bool {
+		_ = m.Publish("three", nil, nil)
+		return strings.Contains(log.String(), `"mesh.e.one`) || strings.Contains(log.String(), `mesh.e.one\"`)
+	})
+	eventually(t, func() bool {
+		return strings.Contains(log.String(), "mesh.e.two") && strings.Contains(log.String(), "mesh.e.three")
+	})
+	require.ErrorIs(t, m.Err(), nats.ErrPermissionViolation)
+	time.Sleep(3 * time.Second) // it is denied again and again
+	require.ErrorIs(t, m.Err(), nats.ErrPermissionViolation)
+	for _, subject := range []string{"one", "two", "three"} {
+		require.Equal(t, 1, strings.Count(log.String(), "mesh.e."+subject), log.String())
+	}
+	reload(t, s, func(o *server.Options) { o.Users = users() })
+	rejoins(t, m, other, in, out)
+	meet(t, other, "one", in)
+	meet(t, other, "two", in)
+	meet(t, m, "three", out)
+}
+
+// TestCredentialsExpire while the hub is connected, and are renewed in their file.
+func TestCredentialsExpire(t *testing.T) {
+	t.Parallel()
+	operator, err := nkeys.CreateOperator()
+	require.NoError(t, err)
+	account, err := nkeys.CreateAccount()
+	require.NoError(t, err)
+	operatorKey, err := operator.PublicKey()
+	require.NoError(t, err)
+	accountKey, err := account.PublicKey()
+	require.NoError(t, err)
+	claims := jwt.NewAccountClaims(accountKey)
+	token, err := claims.Encode(operator)
+	require.NoError(t, err)
+	accounts := &server.MemAccResolver{}
+	require.NoError(t, accounts.Store(accountKey, token))
+	trusted := jwt.NewOperatorClaims(operatorKey)
+	s := runServer(t, &server.Options{TrustedOperators: []*jwt.OperatorClaims{trusted}, AccountResolver: accounts})
+
+	file := filepath.Join(t.TempDir(), "hub.creds")
+	renew := func(valid time.Duration) {
+		user, err := nkeys.CreateUser()
+		require.NoError(t, err)
+		key, err := user.PublicKey()
+		require.NoError(t, err)
+		claims := jwt.NewUserClaims(key)
+		claims.Expires = time.Now().Add(valid).Unix()
+		token, err := claims.Encode(account)
+		require.NoError(t, err)
+		seed, err := user.Seed()
+		require.NoError(t, err)
+		creds, err := jwt.FormatUserConfig(token, seed)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(file, creds, 0o600))
+	}
+	renew(3 * time.Second)
+	var log journal
+	_, m, other, in, out := pairOf(t, s, &log, nats.UserCredentials(file))
+	eventually(t, func() bool { return strings.Contains(log.String(), "authentication expired") && m.Err() != nil })
+	renew(time.Hour)
+	rejoins(t, m, other, in, out)
+	require.Equal(t, 1, strings.Count(log.String(), "level=WARN msg=\"mesh: error of the connection to NATS\" error=\"nats: authentication expired\""), log.String())
+}
+
+// TestCausesOfAnOutage are in the log, once each.
+func TestCausesOfAnOutage(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, &server.Options{})
+	address, p := s.ClientURL(), port(s)
+	var failure atomic.Pointer[error]
+	dialer := dialing(func(network, address string) (net.Conn, error) {
+		if err := failure.Load(); err != nil {
+			return nil, *err
+		}
+		return net.DialTimeout(network, address, time.Second)
+	})
+	var log journal
+	m := join(t, connectTo(t, address, nats.SetCustomDialer(dialer)), &natsbackplane.Options{Logger: log.logger()}, func(string, []byte) {})
+	fail := func(err error) { failure.Store(&err) }
+	fail(&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("socket", syscall.EMFILE)})
+	stopServer(s)
+	eventually(t, func() bool { return strings.Contains(log.String(), "too many open files") })
+	fail(&net.DNSError{Err: "no such host", Name: "nats.example.com"})
+	eventually(t, func() bool { return strings.Contains(log.String(), "no such host") })
+	fail(errors.New("certificate has expired"))
+	eventually(t, func() bool { return strings.Contains(log.String(), "certificate has expired") })
+	time.Sleep(time.Second)
+	for _, cause := range []string{"too many open files", "no such host", "certificate has expired"} {
+		require.Equal(t, 1, strings.Count(log.String(), cause), log.String())
+	}
+	s = startServer(t, &server.Options{Port: p})
+	defer stopServer(s)
+	failure.Store(nil)
+	eventually(t, func() bool { return m.Err() == nil })
+}
+
+type dialing func(network, address string) (net.Conn, error)
+
+func (d dialing) Dial(network, address string) (net.Conn, error) { return d(network, address) }
+
+// TestSmallMaxPayload is reported at the start.
+func TestSmallMaxPayload(t *testing.T) {
+	for most, warns := range map[int32]bool{1 << 20: false, 512 << 10: true} {
+		s := runServer(t, &server.Options{MaxPayload: most})
+		var log journal
+		join(t, connect(t, s), &natsbackplane.Options{Logger: log.logger()}, func(string, []byte) {})
+		require.Equal(t, warns, strings.Contains(log.String(), fmt.Sprint("max_payload=", most)), log.String())
+	}
+}
+
+// TestPrefixesDoNotLeak: a prefix that is the beginning of another one, with the tokens that follow prefixes.
+func TestPrefixesDoNotLeak(t *testing.T) {
+	s := runServer(t, &server.Options{})
+	prefixes := []string{"prod", "prod.e", "prod.h", "prod.i", "prod.e.e", "prod.e.h", "prod.x", "e", "e.e", "prod-e"}
+	events := 1000
+	if os.Getenv("INTEROP") == "full" {
+		events = 10_000
+	}
+	var ins []*inbox
+	var emitting []mesh.BackplaneMember
+	names := []string{"a", "e", "e::a", "e::e::a", "h::a", "x::e::a", "=e::a", "$hubs", "$hub-1"}
+	for _, prefix := range prefixes {
+		in := new(inbox)
+		opts := &natsbackplane.Options{Prefix: prefix, ReceiveLimit: 256 << 20}
+		listening := join(t, connect(t, s), opts, in.receive)
+		listening.Subscribe(append([]string{"**", "*", "e::**", "*::a"}, names...)...)
+		ins = append(ins, in)
+		emitting = append(emitting, join(t, connect(t, s), opts, func(string, []byte) {}))
+	}
+	for i, m := range emitting {
+		meet(t, m, "a", ins[i])
+	}
+	var wg sync.WaitGroup
+	for i, m := range emitting {
+		wg.Go(func() {
+			for n := range events {
+				for err := mesh.ErrBackplaneFull; errors.Is(err, mesh.ErrBackplaneFull); {
+					err = m.Publish(names[n%len(names)], []byte(prefixes[i]), nil)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for i, in := range ins {
+		var got []string
+		eventually(t, func() bool { got = append(got, in.take()...); return len(got) >= events })
+		require.Len(t, got, events, prefixes[i])
+		for _, text := range got {
+			require.Equal(t, prefixes[i], text)
+		}
+	}
+}
