@@ -9,9 +9,6 @@ func cookieTemplate(c http.Cookie) *http.Cookie {
 	c.SameSite = orElse(c.SameSite, http.SameSiteLaxMode)
 	c.HttpOnly = true
 	c.Value = "sid"
-	if err := c.Valid(); err != nil {
-		panic("engineio: ServerOptions.Cookie: " + err.Error())
-	}
 	return &c
 }
 

@@ -25,6 +25,9 @@ func Dial(ctx context.Context, rawURL string, opts *DialOptions) (*Socket, error
 	if o.Revision != Revision3 && o.Revision != Revision4 {
 		return nil, fmt.Errorf("engineio: there is no revision %d; use Revision3 or Revision4", o.Revision)
 	}
+	if err := o.check(); err != nil {
+		return nil, err
+	}
 	u, err := parseURL(rawURL)
 	if err != nil {
 		return nil, err

@@ -1,7 +1,6 @@
 package engineio
 
 import (
-	"bytes"
 	"sync"
 	"sync/atomic"
 
@@ -143,18 +142,9 @@ func newOutgoingPacket(p packet.Packet) *outgoing {
 	return &outgoing{typ: p.Type, binary: p.Binary, frame: frame, header: uint8(len(frame) - len(p.Data))}
 }
 
-// mustSend makes a packet of a message that goes to each session. It panics if some transport cannot carry it.
-func mustSend(m Message) *outgoing {
+// newInitial makes a packet of a message that goes to each session. See checkInitial.
+func newInitial(m Message) *outgoing {
 	m.shared = nil
-	if err := check(m); err != nil {
-		panic(err.Error())
-	}
-	if !m.Binary && bytes.IndexByte(m.Data, separator) >= 0 {
-		panic(ErrSeparator.Error())
-	}
-	if m.Binary && len(m.Data) == 0 {
-		panic(ErrEmptyBinary.Error())
-	}
 	o := newOutgoing(m)
 	o.shared = true
 	return o

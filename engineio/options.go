@@ -38,7 +38,8 @@ const (
 	closeLimit       = 2 * time.Minute
 )
 
-// ServerOptions are the options of NewServer, which copies them. The zero value of each field means its default.
+// ServerOptions are the options of NewServer, which copies them. The zero value of each field means its default. See Check
+// for the values that no server can have.
 type ServerOptions struct {
 	// Path is where the server answers, with and without a slash behind it. Default: /engine.io. Requests for
 	// another path get 404.
@@ -215,7 +216,8 @@ type DialOptions struct {
 	// Base64 carries binary messages as text in both directions (b64=1), for what stands between and damages bytes.
 	Base64 bool
 
-	// UpgradeTimeout bounds an upgrade from its first byte to its last. Default: 10 s.
+	// UpgradeTimeout bounds an upgrade until the client stops polling for it. The last packet, with which the server moves
+	// too, has WriteTimeout. Default: 10 s.
 	UpgradeTimeout time.Duration
 	// WriteTimeout bounds one write to a WebSocket. A POST has as long as the session lives, since a server may
 	// hold it up until its reader is ready. Default: 10 s.

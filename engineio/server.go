@@ -48,8 +48,11 @@ type Server struct {
 
 // NewServer returns a server whose sessions are served by h. It copies opts; nil means all defaults. Mount it in an
 // http.Server at opts.Path; it must be closed with Shutdown or Close, because http.Server's own do not know its
-// sessions. It panics if InitialMessage or Cookie is none that can be sent, or if CheckOrigin rejects one of AllowedOrigins.
+// sessions. It panics if opts.Check returns an error.
 func NewServer(h Handler, opts *ServerOptions) *Server {
+	if err := opts.Check(); err != nil {
+		panic(err)
+	}
 	srv := &Server{handler: h, opts: opts.withDefaults(), sessions: make(map[string]*Socket)}
 	o := &srv.opts
 	srv.conf = &config{
@@ -68,13 +71,10 @@ func NewServer(h Handler, opts *ServerOptions) *Server {
 		wg:             &srv.wg,
 	}
 	if o.InitialMessage != nil {
-		srv.initial = []*outgoing{mustSend(*o.InitialMessage)}
+		srv.initial = []*outgoing{newInitial(*o.InitialMessage)}
 	}
 	srv.http = http.HandlerFunc(srv.serve)
-	var err error
-	if srv.origins, err = parseAllowedOrigins(o.AllowedOrigins); err != nil {
-		panic(err)
-	}
+	srv.origins, _ = parseAllowedOrigins(o.AllowedOrigins) // Check has accepted them
 	if len(o.AllowedOrigins) > 0 {
 		c := cors.Options{
 			AllowedMethods: []string{http.MethodGet, http.MethodPost},

@@ -73,7 +73,7 @@ func (s *Socket) tryUpgrade(ctx context.Context, t Transport) error {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.conn.Close() })
 	if err = s.sendProbe(conn); err == nil {
-		err = s.moveTo(ctx, conn)
+		err = s.moveTo(ctx, conn, stop)
 	}
 	stop()
 	if err != nil {
@@ -97,15 +97,15 @@ func (s *Socket) sendProbe(conn *stream) error {
 	return nil
 }
 
-// moveTo moves the session to conn, unless another upgrade does so.
-func (s *Socket) moveTo(ctx context.Context, conn *stream) error {
+// moveTo moves the session to conn, unless another upgrade does so. See leavePolling for inTime.
+func (s *Socket) moveTo(ctx context.Context, conn *stream, inTime func() bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.upgrading || s.stream != nil {
 		return errUpgraded
 	}
 	s.upgrading, s.probe = true, conn
-	err := s.leavePolling(ctx, conn)
+	err := s.leavePolling(ctx, conn, inTime)
 	s.upgrading, s.probe = false, nil
 	if err == nil {
 		s.adopt(conn)
@@ -115,9 +115,10 @@ func (s *Socket) moveTo(ctx context.Context, conn *stream) error {
 	return err
 }
 
-// leavePolling pauses polling, which ends when the server releases the poll that is under way, and tells the server. The
-// caller holds s.mu.
-func (s *Socket) leavePolling(ctx context.Context, conn *stream) error {
+// leavePolling pauses polling, which ends when the server releases the poll that is under way, and tells the server. Then
+// there is no way back, because the server has moved. So inTime disarms the timeout of the upgrade before, and returns
+// false if that has struck. The caller holds s.mu.
+func (s *Socket) leavePolling(ctx context.Context, conn *stream, inTime func() bool) error {
 	if err := s.waitFor(ctx, func() bool { return !s.getting && !s.writing }); err != nil {
 		return err
 	}
@@ -126,6 +127,8 @@ func (s *Socket) leavePolling(ctx context.Context, conn *stream) error {
 		return s.closedError()
 	case !s.mayMoveTo(conn):
 		return ErrEmptyBinary
+	case !inTime():
+		return context.Cause(ctx)
 	}
 	s.writing = true // nothing may overtake the upgrade packet
 	s.mu.Unlock()

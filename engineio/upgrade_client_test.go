@@ -197,6 +197,28 @@ func TestClientUpgradeWithoutANoop(t *testing.T) {
 	})
 }
 
+// The server moves when it reads the 5, so the timeout of the upgrade must not close the WebSocket while the 5 is on its way.
+func TestClientUpgradeTimeoutWhileTheLastPacketIsSent(t *testing.T) {
+	line := func(sc *script, l *serverLine) {
+		sc.said <- l.read()
+		_ = l.say("3probe")
+		time.Sleep(4 * time.Second) // the network holds the 5 up
+		sc.said <- l.read()
+		_ = l.say("4over websocket")
+		sc.said <- l.read()
+	}
+	inScript(t, line, &DialOptions{UpgradeTimeout: 3 * time.Second}, func(t *testing.T, sc *script, s *Socket, got <-chan string) {
+		poll := <-sc.polls
+		require.Equal(t, "2probe", <-sc.said)
+		poll <- "6"
+		require.Equal(t, "5", <-sc.said)
+		require.Equal(t, "over websocket", <-got)
+		require.Equal(t, WebSocket, s.Transport())
+		require.NoError(t, s.Write(t.Context(), Text("moved")))
+		require.Equal(t, "4moved", <-sc.said)
+	})
+}
+
 // Whatever goes wrong with the WebSocket of an upgrade, the session stays on polling.
 func TestClientUpgradeThatFails(t *testing.T) {
 	for name, line := range map[string]func(sc *script, l *serverLine){

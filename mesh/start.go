@@ -31,6 +31,9 @@ func prepare(opts *Options) (Options, []address, error) {
 	if err := checkToken(o.Token); err != nil {
 		return o, nil, err
 	}
+	if err := o.checkValues(); err != nil {
+		return o, nil, err
+	}
 	for _, origin := range o.AllowedOrigins {
 		if err := engineio.CheckOrigin(origin); err != nil {
 			return o, nil, fmt.Errorf("mesh: %s", strings.TrimPrefix(err.Error(), "engineio: "))
@@ -41,6 +44,35 @@ func prepare(opts *Options) (Options, []address, error) {
 	}
 	addrs, err := parseAddrs(o.Addr)
 	return o, addrs, err
+}
+
+// checkValues returns an error if an option has a value that no node can have.
+func (o *Options) checkValues() error {
+	for _, t := range o.Transports {
+		if t != engineio.Polling && t != engineio.WebSocket {
+			return fmt.Errorf("mesh: Options.Transports: a mesh has no transport %q; use engineio.Polling or engineio.WebSocket", t)
+		}
+	}
+	for _, n := range []struct {
+		name  string
+		value int64
+	}{
+		{"MaxMessage", int64(o.MaxMessage)}, {"QueueLimit", int64(o.QueueLimit)}, {"BufferLimit", o.BufferLimit},
+		{"OfflineLimit", int64(o.OfflineLimit)}, {"CallbackLimit", int64(o.CallbackLimit)},
+	} {
+		if n.value < 0 {
+			return fmt.Errorf("mesh: Options.%s is %d; use a positive number of bytes, or 0 for the default", n.name, n.value)
+		}
+	}
+	for _, t := range []struct {
+		name  string
+		value time.Duration
+	}{{"AuthTimeout", o.AuthTimeout}, {"MuteTimeout", o.MuteTimeout}} {
+		if t.value < 0 {
+			return fmt.Errorf("mesh: Options.%s is %v; use a positive time, or 0 for the default", t.name, t.value)
+		}
+	}
+	return nil
 }
 
 // prepareHub is prepare for a node that is, or may become, a hub.

@@ -272,3 +272,21 @@ type brokenListener struct{ net.Listener }
 func (brokenListener) Accept() (net.Conn, error) { return nil, errBroken }
 func (brokenListener) Close() error              { return nil }
 func (brokenListener) Addr() net.Addr            { return &net.TCPAddr{} }
+
+func TestOptionsThatNoNodeCanHave(t *testing.T) {
+	for want, o := range map[string]*Options{
+		`Options.Transports: a mesh has no transport "carrier-pigeon"`: {Transports: []engineio.Transport{"carrier-pigeon"}},
+		`Options.MaxMessage is -1; use a positive number of bytes`:     {MaxMessage: -1},
+		`Options.QueueLimit is -1`:                                     {QueueLimit: -1},
+		`Options.BufferLimit is -1`:                                    {BufferLimit: -1},
+		`Options.OfflineLimit is -1`:                                   {OfflineLimit: -1},
+		`Options.CallbackLimit is -1`:                                  {CallbackLimit: -1},
+		`Options.AuthTimeout is -1s; use a positive time`:              {AuthTimeout: -time.Second},
+		`Options.MuteTimeout is -1s`:                                   {MuteTimeout: -time.Second},
+	} {
+		_, err := NewHub(o)
+		require.ErrorContains(t, err, want)
+		_, err = Connect(t.Context(), o)
+		require.ErrorContains(t, err, want)
+	}
+}

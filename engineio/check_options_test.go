@@ -1,0 +1,62 @@
+package engineio
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestServerOptionsThatNoServerCanHave(t *testing.T) {
+	text, empty := Text("a\x1eb"), Binary(nil)
+	for want, o := range map[string]*ServerOptions{
+		`Revisions: there is no revision 5`:                            {Revisions: []Revision{Revision4, 5}},
+		`Revisions: there is no revision 0`:                            {Revisions: []Revision{0}},
+		`Transports: there is no transport "websockets"`:               {Transports: []Transport{Polling, "websockets"}},
+		`Transports: there is no transport ""`:                         {Transports: []Transport{""}},
+		`MaxPayload is -1; use a positive number of bytes`:             {MaxPayload: -1},
+		`QueueLimit is -1`:                                             {QueueLimit: -1},
+		`BufferLimit is -1`:                                            {BufferLimit: -1},
+		`ReceiveLimit is -1`:                                           {ReceiveLimit: -1},
+		`CompressionThreshold is -1`:                                   {CompressionThreshold: -1},
+		`PingInterval is -1s; use a positive time`:                     {PingInterval: -time.Second},
+		`PingTimeout is -1s`:                                           {PingTimeout: -time.Second},
+		`UpgradeTimeout is -1s`:                                        {UpgradeTimeout: -time.Second},
+		`WriteTimeout is -1s`:                                          {WriteTimeout: -time.Second},
+		`PingInterval is 25ns; the protocol counts in milliseconds`:    {PingInterval: 25},
+		`PingTimeout is 999µs; the protocol counts in milliseconds`:    {PingTimeout: 999 * time.Microsecond},
+		`PingInterval is 720h0m0s; use less than 24 days`:              {PingInterval: 30 * 24 * time.Hour},
+		`PingInterval and PingTimeout are 624h0m0s together; use less`: {PingInterval: 13 * 24 * time.Hour, PingTimeout: 13 * 24 * time.Hour},
+		`InitialMessage: engineio: text with U+001E`:                   {InitialMessage: &text},
+		`InitialMessage: engineio: a binary message without bytes`:     {InitialMessage: &empty},
+		`Cookie: http: invalid Cookie.Name`:                            {Cookie: &http.Cookie{Name: "a b"}},
+		`https//example.com`:                                           {AllowedOrigins: []string{"https//example.com"}},
+	} {
+		t.Run(want, func(t *testing.T) {
+			err := o.Check()
+			require.ErrorContains(t, err, want)
+			require.PanicsWithError(t, err.Error(), func() { NewServer(echo, o) })
+		})
+	}
+	for _, o := range []*ServerOptions{
+		nil, {}, {PingInterval: time.Millisecond, PingTimeout: time.Millisecond}, {Transports: []Transport{WebTransport}},
+		{MaxPayload: 1, QueueLimit: 1, BufferLimit: 1, ReceiveLimit: 1, CompressionThreshold: 1, WriteTimeout: 1},
+		{PingInterval: maxSilence - time.Millisecond, PingTimeout: time.Millisecond},
+	} {
+		require.NoError(t, o.Check())
+		require.NoError(t, NewServer(echo, o).Close())
+	}
+}
+
+func TestDialOptionsThatNoClientCanHave(t *testing.T) {
+	for want, o := range map[string]*DialOptions{
+		"DialOptions.MaxPayload is -1":      {MaxPayload: -1},
+		"DialOptions.QueueLimit is -1":      {QueueLimit: -1},
+		"DialOptions.UpgradeTimeout is -1s": {UpgradeTimeout: -time.Second},
+		"DialOptions.WriteTimeout is -1s":   {WriteTimeout: -time.Second},
+	} {
+		_, err := Dial(t.Context(), "http://localhost:1", o)
+		require.ErrorContains(t, err, want)
+	}
+}
