@@ -28,6 +28,10 @@ func (e *ConnectionError) Error() string {
 
 // Reasons that are given in more than one place.
 const (
+	// ReasonTooManySessions is ConnectionError.Reason if the client's address had Admission.SessionsPerAddr unadmitted
+	// sessions. The client got status 503 with the header Retry-After.
+	ReasonTooManySessions = "TOO_MANY_SESSIONS"
+
 	reasonUnknownSID = "UNKNOWN_SID"
 	reasonNotAllowed = "FORBIDDEN: AllowRequest"
 )
@@ -80,8 +84,12 @@ func (srv *Server) refuseSession(w http.ResponseWriter, r *http.Request, err err
 	}
 	srv.report(r, e.Code, e.Message, e.Reason)
 	status := http.StatusRequestHeaderFieldsTooLarge
-	if errors.Is(err, ErrServerClosed) {
+	switch {
+	case errors.Is(err, ErrServerClosed):
 		status = http.StatusServiceUnavailable
+	case errors.Is(err, errCrowded):
+		status = http.StatusServiceUnavailable
+		w.Header().Set("Retry-After", retryAfter)
 	}
 	srv.respondText(w, status, e.Message)
 }
@@ -91,6 +99,8 @@ func notOpened(err error) ConnectionError {
 	switch {
 	case errors.Is(err, ErrServerClosed):
 		return ConnectionError{Code: -1, Message: "server is shutting down", Reason: "SERVER_CLOSED"}
+	case errors.Is(err, errCrowded):
+		return ConnectionError{Code: -1, Message: err.Error(), Reason: ReasonTooManySessions}
 	case errors.Is(err, errOpening):
 		return ConnectionError{Code: -1, Message: err.Error(), Reason: "REQUEST_TOO_LARGE"}
 	default:

@@ -35,6 +35,9 @@ var (
 	ErrEmptyBinary = errors.New("engineio: a binary message without bytes cannot be sent by WebTransport")
 	// ErrConcurrentRead says that a second goroutine called Read while one was in it.
 	ErrConcurrentRead = errors.New("engineio: Read called by two goroutines at once")
+	// ErrUnadmitted says that the peer sent more than the server reads of a session before Socket.SetAdmitted. The
+	// session stays open.
+	ErrUnadmitted = errors.New("engineio: the peer sent more than 64 KB before the handler admitted it")
 	// ErrServerClosed is why a session ended, or was refused, when its server was shut down.
 	ErrServerClosed = errors.New("engineio: server closed")
 )

@@ -130,6 +130,13 @@ type ServerOptions struct {
 	// the answer. Default: nobody is.
 	OnConnectionError func(e *ConnectionError)
 
+	// Admission limits sessions that the handler has not admitted with Socket.SetAdmitted. Default: nil, the server admits
+	// each session when it opens.
+	Admission *Admission
+	// OnAdmitted is called for each request of an admitted session, before the server answers it. r must not be kept.
+	// Default: none.
+	OnAdmitted func(r *http.Request)
+
 	// SessionContext returns the context that a session's descends from. When it is done, the session is ended, as by
 	// Abort. r is the request that opens the session; what middleware put into its context is passed on with
 	// context.WithoutCancel(r.Context()), at the price of keeping what that refers to for the session's life; without
@@ -165,6 +172,7 @@ func (o *ServerOptions) withDefaults() ServerOptions {
 	c.QueueLimit = orElse(c.QueueLimit, DefaultQueueLimit)
 	c.BufferLimit = orElse(c.BufferLimit, DefaultBufferLimit)
 	c.ReceiveLimit = orElse(c.ReceiveLimit, DefaultReceiveLimit)
+	c.Admission = c.Admission.withDefaults()
 	c.Logger = orElse(c.Logger, slog.New(slog.DiscardHandler))
 	return c
 }

@@ -1,8 +1,10 @@
 package engineio
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -289,7 +291,11 @@ func (s *Socket) servePost(w http.ResponseWriter, r *http.Request) {
 		srv.refuseUnknown(w, r)
 		return
 	}
-	if status != http.StatusOK {
+	switch {
+	case status == http.StatusRequestEntityTooLarge && s.awaitsAdmission():
+		srv.respondText(w, status, ErrUnadmitted.Error())
+		return
+	case status != http.StatusOK:
 		_ = srv.respond(w, status, nil) // a broken connection ends by itself
 		return
 	}
@@ -352,6 +358,8 @@ func (s *Socket) receive(w http.ResponseWriter, r *http.Request) ([]packet.Packe
 	}
 	if status != http.StatusOK {
 		leaveBody(w, r)
+	}
+	if status != http.StatusOK || body == nil {
 		return nil, status, failure
 	}
 	packets, err := s.parsePayload(body, isBinary)
@@ -378,23 +386,26 @@ func (s *Socket) readPost(w http.ResponseWriter, r *http.Request, isBinary bool)
 	if r.ContentLength > int64(s.conf.maxPayload) {
 		return nil, http.StatusRequestEntityTooLarge, nil
 	}
-	var in *incoming
 	size := s.conf.maxPayload
 	if r.ContentLength >= 0 {
 		size = int(r.ContentLength)
 	}
-	body, err := readBody(http.MaxBytesReader(w, r.Body, int64(s.conf.maxPayload)), size, func(n int) error {
-		if in == nil {
-			in = s.conf.receiving.begin(s.cutPost)
-		}
-		return in.grow(s.Context(), n)
-	})
-	gaveWay := in.end()
+	all := http.MaxBytesReader(w, r.Body, int64(s.conf.maxPayload))
+	body, whole, err := s.readEarly(all, size, isBinary)
+	if !whole && err == nil {
+		body, err = s.readRest(body, all, size)
+	}
 	var tooLarge *http.MaxBytesError
+	var failure *CloseError
+	var syntax *packet.SyntaxError
 	switch {
-	case errors.As(err, &tooLarge):
+	case errors.As(err, &tooLarge), errors.Is(err, ErrUnadmitted):
 		return nil, http.StatusRequestEntityTooLarge, nil
-	case gaveWay:
+	case errors.As(err, &failure):
+		return nil, http.StatusOK, failure
+	case errors.As(err, &syntax):
+		return nil, http.StatusBadRequest, &CloseError{Reason: ReasonParseError, Remote: true, Err: err}
+	case errors.Is(err, errGaveWay):
 		return nil, http.StatusServiceUnavailable, &CloseError{Reason: ReasonTransportError, Remote: true, Err: errGaveWay}
 	case err != nil:
 		return nil, http.StatusBadRequest, &CloseError{Reason: ReasonTransportError, Remote: true, Err: errPostAborted}
@@ -407,6 +418,36 @@ func (s *Socket) cutPost() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cutBody()
+	s.cond.Broadcast() // it may wait for the peer's admission
+}
+
+// readRest reads a body to its end. It returns early and what it has read, or nil if the body ended with early's packets.
+func (s *Socket) readRest(early []byte, body io.Reader, size int) (_ []byte, err error) {
+	delivered := early != nil
+	if len(early) > 0 {
+		body = io.MultiReader(bytes.NewReader(early), body)
+	}
+	var in *incoming
+	defer func() {
+		if in.end() {
+			err = errGaveWay
+		}
+	}()
+	rest, err := readBody(body, size, s.counted(s.conf.receiving, &in))
+	if delivered && len(rest) == 0 {
+		return nil, err
+	}
+	return rest, err
+}
+
+// counted returns what readBody asks before a POST takes memory of a budget. It sets in when it counts the POST.
+func (s *Socket) counted(budget *receiveLimit, in **incoming) func(n int) error {
+	return func(n int) error {
+		if *in == nil {
+			*in = budget.begin(s.cutPost)
+		}
+		return (*in).grow(s.Context(), n)
+	}
 }
 
 // parsePayload parses the body of a POST. A form without a payload has no packets. The text form of revision 3 has two

@@ -15,6 +15,9 @@ import (
 // only when all messages before it were returned and Read is called again, so that the answer means that they were
 // dealt with. Those who only write call Discard instead.
 //
+// Read returns ErrUnadmitted once, and the session stays open, when an unadmitted peer has sent all that the server reads
+// of it: see Admission. The next Read waits for the end of the session.
+//
 // When the session has ended and everything that came before its end was returned, the error is a *CloseError. When ctx
 // ends, Read ends the session.
 func (s *Socket) Read(ctx context.Context) (Message, error) { return s.ReadInto(ctx, nil) }
@@ -96,7 +99,7 @@ func (s *Socket) advance(conn *stream, m *Message, err *error) (next *stream, do
 	var p packet.Packet
 	var failure error
 	if conn != nil {
-		if p, failure = conn.readPacket(); failure != nil {
+		if p, failure = conn.readPacket(); failure != nil && !s.pausedBy(failure) {
 			s.streamEnded(failure)
 		}
 	}
@@ -130,6 +133,11 @@ func (s *Socket) advance(conn *stream, m *Message, err *error) (next *stream, do
 	if s.state == stateClosed && len(s.inbox) == 0 {
 		s.reading = false
 		*err = s.closedError()
+		return nil, true
+	}
+	if s.exhausted() {
+		s.admission, s.reading = stalled, false
+		*err = ErrUnadmitted
 		return nil, true
 	}
 	return s.source(), false
@@ -166,7 +174,7 @@ func (s *Socket) takePolled() (packet.Packet, bool) {
 				s.cond.Broadcast() // the next POST may come in
 			}
 			return p, true
-		case s.state == stateClosed, s.stream != nil:
+		case s.state == stateClosed, s.stream != nil, s.exhausted():
 			return packet.Packet{}, false
 		case s.client != nil && !s.upgrading && s.state == stateOpen:
 			s.getting = true

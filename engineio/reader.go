@@ -143,7 +143,7 @@ func (r *reader) ask(n int) error {
 		return &frameError{ws.StatusMessageTooBig, ReasonTransportError, ErrTooLarge}
 	}
 	if r.incoming == nil {
-		r.incoming = r.owner.conf.receiving.begin(func() {
+		r.incoming = r.owner.receiving().begin(func() {
 			if d, ok := r.conn.(interface{ SetReadDeadline(time.Time) error }); ok {
 				_ = d.SetReadDeadline(time.Unix(1, 0)) // a broken connection fails in Read
 			}

@@ -132,6 +132,16 @@ func (in *incoming) end() (gaveWay bool) {
 	return false
 }
 
+// gaveWay tells whether the message had to give way.
+func (in *incoming) gaveWay() bool {
+	if in == nil {
+		return false
+	}
+	in.of.mu.Lock()
+	defer in.of.mu.Unlock()
+	return in.place == nil
+}
+
 // leave takes the message off the account. The caller holds the limit's lock.
 func (in *incoming) leave() {
 	l := in.of

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -37,12 +38,13 @@ type Server struct {
 	conf    *config
 	http    http.Handler // serve, behind CORS if that is on
 	origins allowedOrigins
-	refused struct{ jsonp, origin, proxied tally } // requests, by the option that would admit them
-	initial []*outgoing                            // what follows the open packet: InitialMessage, if there is one
+	refused struct{ jsonp, origin, proxied, crowded tally } // requests, by the option that would admit them
+	initial []*outgoing                                     // what follows the open packet: InitialMessage, if there is one
 
 	wg       sync.WaitGroup // the goroutines of all sessions
 	mu       sync.Mutex
 	sessions map[string]*Socket
+	waiting  map[netip.Addr]int // unadmitted sessions by address
 	closed   bool
 }
 
@@ -69,6 +71,10 @@ func NewServer(h Handler, opts *ServerOptions) *Server {
 		server:         srv,
 		alarms:         new(alarms),
 		wg:             &srv.wg,
+	}
+	if o.Admission != nil {
+		srv.conf.unadmitted = &receiveLimit{limit: o.Admission.ReceiveLimit}
+		srv.waiting = make(map[netip.Addr]int)
 	}
 	if o.InitialMessage != nil {
 		srv.initial = []*outgoing{newInitial(*o.InitialMessage)}
@@ -136,6 +142,9 @@ func (srv *Server) serveSession(w http.ResponseWriter, r *http.Request, q url.Va
 	if s == nil {
 		srv.refuseUnknown(w, r)
 		return
+	}
+	if srv.opts.OnAdmitted != nil && !s.awaitsAdmission() {
+		srv.opts.OnAdmitted(r)
 	}
 	upgrade := transport == WebSocket && isUpgrade(r)
 	has, rev := s.Transport(), requestRevision(q)
@@ -235,14 +244,17 @@ func (srv *Server) open(r *http.Request, q url.Values, rev Revision, transport T
 	if rev == Revision3 {
 		s.dialect = dialectOf(q, transport)
 	}
-	if err := srv.add(s); err != nil {
+	if srv.opts.Admission != nil {
+		s.admission, s.allowance = unadmitted, maxAllowance
+	}
+	if err := srv.add(s, srv.countedAddr(r)); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// add makes s one of the server's sessions.
-func (srv *Server) add(s *Socket) error {
+// add makes s one of the server's sessions. Until it is admitted, it counts for an address.
+func (srv *Server) add(s *Socket, addr netip.Addr) error {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	switch {
@@ -250,7 +262,10 @@ func (srv *Server) add(s *Socket) error {
 		return ErrServerClosed
 	case srv.sessions[s.id] != nil:
 		return errIDInUse
+	case srv.crowded(addr):
+		return errCrowded
 	}
+	srv.count(addr, 1)
 	srv.wg.Add(1)
 	srv.sessions[s.id] = s
 	s.startHeartbeat() // under the lock: whoever finds the session finds its timer too
@@ -278,6 +293,9 @@ func (srv *Server) remove(s *Socket) {
 	defer srv.mu.Unlock()
 	if srv.sessions[s.id] == s { // GenerateID may give an ID again, and a session is removed more than once
 		delete(srv.sessions, s.id)
+		if s.awaitsAdmission() {
+			srv.count(srv.countedAddr(s.Request()), -1)
+		}
 	}
 }
 

@@ -60,6 +60,10 @@ type Socket struct {
 	base64  bool                     // the client asked for text only (b64 in the query); fixed
 	dialect dialect                  // server: how this client writes text in revision 3
 
+	// Admission, see admission.go.
+	admission admission // server
+	allowance uint16    // bytes that the server still reads of an unadmitted peer
+
 	// Heartbeat.
 	awaitingPong bool
 	graced       bool          // the timeout for the pong was extended
@@ -88,6 +92,7 @@ type config struct {
 	queueLimit     int
 	budget         *budget
 	receiving      *receiveLimit
+	unadmitted     *receiveLimit // for the messages of unadmitted peers; nil without Admission
 	log            *slog.Logger
 	server         *Server // nil at a client
 	alarms         *alarms

@@ -111,7 +111,7 @@ func (c *stream) check(h ws.Header) error {
 	if !h.OpCode.IsControl() && h.Length > int64(c.conf.maxPayload-len(c.fragment)) {
 		return &frameError{ws.StatusMessageTooBig, ReasonTransportError, ErrTooLarge}
 	}
-	return nil
+	return c.spend(ws.HeaderSize(h) + int(h.Length))
 }
 
 // readFragment reads a frame that is part of a message, or is not buffered as a whole.

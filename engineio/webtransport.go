@@ -58,7 +58,11 @@ func (c *stream) readLengthFrame() (op ws.OpCode, body []byte, err error) {
 		return 0, nil, &frameError{reason: ReasonParseError, err: errFrameLength}
 	case n > uint64(c.conf.maxPayload):
 		return 0, nil, &frameError{reason: ReasonParseError, err: ErrTooLarge}
-	case n <= uint64(c.buffered()):
+	}
+	if err := c.spend(1 + int(n)); err != nil {
+		return 0, nil, err
+	}
+	if n <= uint64(c.buffered()) {
 		c.inPlace = true
 		return op, c.next(int(n)), nil
 	}

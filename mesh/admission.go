@@ -89,6 +89,7 @@ func (p *peer) admit() {
 	if !p.enter() {
 		return
 	}
+	p.sock.SetAdmitted(true)
 	if p.mute != nil {
 		p.mute.Stop()
 		p.mute = nil
@@ -103,6 +104,7 @@ func (p *peer) banish() {
 	p.setTable(nil)
 	if p.admitted {
 		p.exclude()
+		p.sock.SetAdmitted(false)
 		p.startMute()
 	}
 }

@@ -40,15 +40,20 @@ func TestAdvisory_CVE_2026_33219_LittleIsKeptOfAPeerThatIsNotAdmitted(t *testing
 	}
 	before := heap()
 	for _, w := range wires {
-		w.send(
-			`{"event":"x","payload":"`+strings.Repeat("x", 900_000)+`"}`,
-			`{"event":"x","headers":{"auth":{"user":"`+strings.Repeat("x", 8000)+`"}},"eventTable":{"mesh::`+strings.Repeat("x", 50_000)+`":{}}}`,
-		)
+		w.send(`{"event":"x","headers":{"auth":{"user":"` + strings.Repeat("x", 8000) + `"}},"eventTable":{"mesh::` + strings.Repeat("x", 50_000) + `":{}}}`)
 		w.barrier()
 	}
+	require.Zero(t, hub.Stats().TooEarly)
+	for _, w := range wires {
+		w.send(`{"event":"x","payload":"` + strings.Repeat("x", 900_000) + `"}`)
+	}
+	eventually(t, "the hub reads no more", func() bool { return hub.Stats().TooEarly == peers })
 	after := heap()
 	require.Less(t, int64(after)-int64(before), int64(peers*64<<10))
-	require.EqualValues(t, peers, hub.Stats().Malformed, "what is larger than 64 KB is not looked at")
+	require.EqualValues(t, 2*peers, hub.Stats().Unauthorized, "the hub parses no packet beyond 64 KB")
+	for _, w := range wires {
+		w.sock.Abort(nil) // a hub that does not read does not say goodbye
+	}
 }
 
 // TestAdvisory_CVE_2026_33219_secnote_2026_25_NothingBeforeAdmissionLasts: neither an HTTP request that does not end nor a

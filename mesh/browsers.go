@@ -25,6 +25,11 @@ func (b forBrowsers) has(path string) bool {
 
 // serveMounted serves the hub in somebody else's server. What comes before the paths that it knows does not matter.
 func (h *hub) serveMounted(w http.ResponseWriter, r *http.Request) {
+	r, leave, ok := h.enter(w, r)
+	if !ok {
+		return
+	}
+	defer leave()
 	path := r.URL.Path
 	if i := strings.LastIndex(path+"/", h.path+"/"); i >= 0 {
 		h.server.ServeHTTP(w, from(r, i))

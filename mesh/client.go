@@ -286,18 +286,22 @@ func (c *client) skip(conn *conn, version uint64, err error) {
 	}
 }
 
-// handshake appends the packet that announces to conn's hub what the node wants, and returns the version of that. A hub
-// of this package refuses a table beyond the protocol's limits: it is asked for everything instead, of which the node
-// picks what it wants. A hub that is not known yet is asked for nothing, which leaves it behind the version.
+// maxFirstTable bounds the table that a client sends before the hub's hello, in bytes. A hub of this package reads at most
+// 64 KB of a peer that it has not admitted, and the first packet has credentials too.
+const maxFirstTable = 32 << 10
+
+// handshake appends the packet that announces to conn's hub what the node wants, and returns the version of that. A larger
+// table follows the hub's hello: the first packet is then behind the version. A hub of this package rejects a table beyond
+// the protocol's limits. Such a client asks it for all events, and picks those that it wants.
 func (c *client) handshake(dst []byte, conn *conn, offer *protocol.Hello) ([]byte, uint64) {
 	table, version := c.node.emitter.table()
 	raw := table.AppendTo(nil)
 	beyond := len(table) > protocol.MaxTableEntries || len(raw) > protocol.MaxTableBytes || table.Steps() > protocol.MaxTableSteps
-	if beyond && (offer != nil || !conn.hub.Node) {
+	switch {
+	case offer != nil && (beyond || len(raw) > maxFirstTable):
+		raw, version = emptyObject, 0
+	case beyond && !conn.hub.Node:
 		raw = []byte(`{"` + tablePrefix + `**":{"remote":true}}`)
-		if offer != nil {
-			raw, version = emptyObject, 0
-		}
 	}
 	return protocol.AppendPacket(dst, &protocol.Packet{
 		Event:      protocol.NameHandshake,

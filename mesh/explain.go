@@ -31,6 +31,7 @@ const (
 const (
 	RuleMalformed Rule = "malformed"    // it is no packet, or a question that makes no sense
 	RuleRate      Rule = "rate-limited" // the peer sends more than Options.Rate lets it
+	RuleTooEarly  Rule = "too-early"    // the peer sent more than 64 KB before the hub admitted it
 )
 
 // String returns the rule in a sentence.

@@ -1,8 +1,14 @@
 package mesh
 
-import "context"
+import (
+	"context"
+	"net"
+)
 
 // NodesWithin is Nodes of a client with another bound.
 func NodesWithin(ctx context.Context, n *Node, limit int) ([]NodeInfo, error) {
 	return n.link.(*client).nodesWithin(ctx, limit)
 }
+
+// ServeOn has a hub of NewHub serve a listener as its own.
+func ServeOn(n *Node, l net.Listener) { n.hub.Load().serve([]net.Listener{l}) }

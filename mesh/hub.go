@@ -34,6 +34,7 @@ type hub struct {
 	rebounds tally     // pages that were refused; see rebound
 	routings sync.Pool // of *routing
 	numbers  numbers
+	guests   *guests
 	busy     lock // read by those who are routing
 
 	emitting sync.Mutex // held while an event of the hub's own gets its number and is routed
@@ -85,7 +86,8 @@ func hubOf(n *Node, path string) *hub {
 	h.roster.since = time.Now()
 	h.departures = make(chan struct{}, 1)
 	h.routings.New = func() any { return &routing{busy: h.busy.reader()} }
-	h.server = engineio.NewServer(h, &engineio.ServerOptions{
+	h.guests = newGuests(n)
+	serve := &engineio.ServerOptions{
 		Path:           h.path,
 		Revisions:      []engineio.Revision{engineio.Revision3, engineio.Revision4},
 		Transports:     o.Transports,
@@ -98,7 +100,14 @@ func hubOf(n *Node, path string) *hub {
 		Logger:         o.Logger,
 
 		TrustForwardedHost: o.TrustForwardedHost,
-	})
+
+		OnAdmitted:        h.guests.admit,
+		OnConnectionError: h.countRejected,
+	}
+	if o.Authorize != nil {
+		serve.Admission = &engineio.Admission{SessionsPerAddr: o.SessionsPerAddr, Addr: h.guests.addr}
+	}
+	h.server = engineio.NewServer(h, serve)
 	return h
 }
 
@@ -112,6 +121,8 @@ func (h *hub) serve(listeners []net.Listener) {
 		MaxHeaderBytes:    maxHeaderBytes,
 		HTTP2:             &http.HTTP2Config{WriteByteTimeout: writeTimeout},
 		ErrorLog:          slog.NewLogLogger(h.node.opts.Logger.Handler(), slog.LevelDebug),
+		ConnContext:       h.guests.connected,
+		ConnState:         h.guests.changed,
 	}
 	for _, l := range listeners {
 		l = h.reporting(l)
@@ -135,6 +146,11 @@ func (h *hub) serveOwn(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 { // net/http reads a body before it answers
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readHeaderTimeout)) // a broken connection fails by itself
 	}
+	r, leave, ok := h.enter(w, r)
+	if !ok {
+		return
+	}
+	defer leave()
 	rest, ok := strings.CutPrefix(r.URL.Path, h.path)
 	switch {
 	case ok && (rest == "" || rest[0] == '/') && h.rebound(r):
@@ -159,6 +175,10 @@ func (h *hub) ServeSocket(ctx context.Context, s *engineio.Socket) {
 		m, err := s.ReadInto(ctx, p.room())
 		if err != nil {
 			p.dispatch(false) // Ready may have promised more than came
+			if errors.Is(err, engineio.ErrUnadmitted) {
+				p.refuse(RuleTooEarly)
+				continue // to wait for the end: a client of the original's that is disconnected returns at once
+			}
 			p.left(err)
 			return
 		}

@@ -164,6 +164,8 @@ func (p *peer) refuse(rule Rule, attrs ...any) {
 		c.notPermitted.Add(1)
 	case RuleRate:
 		c.rateLimited.Add(1)
+	case RuleTooEarly:
+		c.tooEarly.Add(1)
 	}
 	if count := p.hub.refusals.note(rule); count > 0 {
 		p.log().Warn("mesh: refused what a peer sent", append([]any{"rule", string(rule), "times", count}, attrs...)...)

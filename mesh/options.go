@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -22,6 +23,9 @@ const (
 	DefaultCallbackLimit = 4 << 20   // bytes
 	DefaultAuthTimeout   = 5 * time.Second
 	DefaultMuteTimeout   = 30 * time.Second
+
+	DefaultConnsPerAddr    = 4096
+	DefaultSessionsPerAddr = engineio.DefaultSessionsPerAddr
 )
 
 // A hub's heartbeat is the original's, and so are its revisions: 3 for the original and for this package's own clients,
@@ -155,6 +159,21 @@ type Options struct {
 	// emits is dropped. Default: 30 s.
 	MuteTimeout time.Duration
 
+	// ConnsPerAddr limits the connections of one address to a hub's own listener, as long as they serve no peer that the hub
+	// has admitted. The hub answers status 503 with a text and Retry-After on one more connection, and closes it. When
+	// there are a quarter more than that, it closes further ones without an answer. The 64-bit network of an IPv6 address
+	// counts as one address. Connections from loopback do not count, unless TrustedProxies tells which client they serve.
+	// The limit then holds for the client's requests in progress, and so it does for a hub in a server of yours.
+	// Default: 4096.
+	ConnsPerAddr int
+	// SessionsPerAddr limits the sessions of one address that a hub with Authorize has not admitted. The hub answers status
+	// 503 with a text and Retry-After to one more. Addresses count as for ConnsPerAddr. Default: 4096.
+	SessionsPerAddr int
+	// TrustedProxies are the addresses and networks (CIDR: 10.0.0.0/8) of proxies that set X-Forwarded-For. For a request
+	// from one of them, ConnsPerAddr and SessionsPerAddr use the last address of that header that is not one of them.
+	// Default: none, and the hub ignores the header.
+	TrustedProxies []string
+
 	// Logger receives what a node's operator wants to know. Credentials, keys and session IDs are never logged.
 	// Default: silence.
 	Logger *slog.Logger
@@ -162,6 +181,8 @@ type Options struct {
 	// What the files hold.
 	tls   *tls.Config
 	roots *x509.CertPool
+	// What TrustedProxies says.
+	proxies []netip.Prefix
 }
 
 // withDefaults returns a copy in which every field has its value.
@@ -180,6 +201,8 @@ func (o *Options) withDefaults() Options {
 	c.Rate = c.Rate.withDefaults(c.MaxMessage)
 	c.AuthTimeout = cmp.Or(c.AuthTimeout, DefaultAuthTimeout)
 	c.MuteTimeout = cmp.Or(c.MuteTimeout, DefaultMuteTimeout)
+	c.ConnsPerAddr = cmp.Or(c.ConnsPerAddr, DefaultConnsPerAddr)
+	c.SessionsPerAddr = cmp.Or(c.SessionsPerAddr, DefaultSessionsPerAddr)
 	if c.Handler == nil {
 		c.Handler = http.NotFoundHandler()
 	}

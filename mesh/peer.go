@@ -67,8 +67,6 @@ type peer struct {
 }
 
 const (
-	// maxUnadmitted bounds what is looked at of a peer that was not admitted yet, in bytes a packet.
-	maxUnadmitted = 64 << 10
 	// maxRefusals bounds how many credentials one peer may try.
 	maxRefusals = 8
 	// minKey bounds from below the keys from which IDs are made, in bytes: 128 bits in hex have 32.
@@ -149,7 +147,7 @@ func (p *peer) left(err error) {
 
 // receive deals with one message. It returns false if the session is to end.
 func (p *peer) receive(ctx context.Context, m engineio.Message) bool {
-	if m.Binary || !p.admitted && p.hub.node.opts.Authorize != nil && len(m.Data) > maxUnadmitted {
+	if m.Binary {
 		p.refuse(RuleMalformed)
 		return p.slowDown(ctx, len(m.Data))
 	}

@@ -93,6 +93,12 @@ func prepareStart(opts *Options) (Options, []address, error) {
 	if err == nil {
 		err = o.serveTLS(addrs)
 	}
+	if err == nil && min(o.ConnsPerAddr, o.SessionsPerAddr) < 0 {
+		err = errPerAddr
+	}
+	if err == nil {
+		o.proxies, err = parseProxies(o.TrustedProxies)
+	}
 	return o, addrs, err
 }
 

@@ -52,6 +52,12 @@ type Stats struct {
 	// that came on such sessions afterwards, at this hub or at another one, and were dropped.
 	Superseded, Late uint64
 
+	// TooEarly counts peers that sent more than 64 KB before the hub admitted them.
+	TooEarly uint64
+	// RejectedConnections counts connections, and requests through Options.TrustedProxies, beyond Options.ConnsPerAddr.
+	// RejectedSessions counts sessions beyond Options.SessionsPerAddr.
+	RejectedConnections, RejectedSessions uint64
+
 	// CallbackQueue is what waits for this node's callbacks or is in them, in bytes; Options.CallbackLimit bounds it.
 	CallbackQueue int
 	// FanOut is the time, at a hub, from the read of an event until it stands in the queues of all peers that want it.
@@ -68,6 +74,8 @@ type counters struct {
 	undecodable                                  atomic.Uint64
 	refusals, slowPeers, connections             atomic.Uint64
 	superseded, late                             atomic.Uint64
+	tooEarly                                     atomic.Uint64
+	rejectedConnections, rejectedSessions        atomic.Uint64
 	hubsIn, hubsOut, hubsDropped                 atomic.Uint64
 	hubsBytesIn, hubsBytesOut, missed            atomic.Uint64
 	peers, muted, hubs                           atomic.Int64
@@ -105,6 +113,11 @@ func (c *counters) read() Stats {
 		Connections:  c.connections.Load(),
 		Superseded:   c.superseded.Load(),
 		Late:         c.late.Load(),
-		FanOut:       c.fanOut.read(),
+		TooEarly:     c.tooEarly.Load(),
+
+		RejectedConnections: c.rejectedConnections.Load(),
+		RejectedSessions:    c.rejectedSessions.Load(),
+
+		FanOut: c.fanOut.read(),
 	}
 }

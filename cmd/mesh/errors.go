@@ -121,6 +121,8 @@ func explainCause(err error, opts *mesh.Options) error {
 		return fmt.Errorf("the hub at %s speaks TLS: give its address as https://", addr)
 	case errors.As(err, &handshake) && handshake.Code < 0 && strings.HasPrefix(handshake.Message, "a redirect to "):
 		return fmt.Errorf("%s is %s: give --addr that address if the hub is there", addr, handshake.Message)
+	case errors.As(err, &handshake) && handshake.Status == http.StatusServiceUnavailable:
+		return fmt.Errorf("the hub at %s accepts no client now: %s", addr, handshake.Message)
 	case errors.As(err, &handshake) && handshake.Code < 0:
 		return fmt.Errorf("what answers at %s is no hub (%s): check --addr, its path too if it is a URL", addr, handshake.Message)
 	case errors.As(err, &dns) && dns.IsNotFound:
@@ -209,6 +211,8 @@ func unreached(err error, addr string) string {
 		return "its certificate is not from one that this machine trusts: give --ca FILE"
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return "it speaks no TLS"
+	case errors.As(err, &handshake) && handshake.Status == http.StatusServiceUnavailable:
+		return "it accepts no client now: " + handshake.Message
 	case errors.As(err, &handshake) && handshake.Code < 0:
 		return "what answers is no hub: " + handshake.Message
 	case errors.As(err, &request):
@@ -224,6 +228,8 @@ func renamed(err error) error {
 		"mesh: CertFile, KeyFile":                       "--cert, --key",
 		"mesh: CAFile":                                  "--ca",
 		"mesh: AllowedOrigins":                          "--allow-origin",
+		"mesh: TrustedProxies":                          "--trusted-proxy",
+		"mesh: ConnsPerAddr and SessionsPerAddr":        "--connections-per-address and --sessions-per-address",
 		"mesh: Token":                                   "the token",
 	} {
 		if rest, ok := strings.CutPrefix(err.Error(), ours); ok {

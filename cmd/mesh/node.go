@@ -38,6 +38,8 @@ type nodeFlags struct {
 	certFile, keyFile string
 	origins           []string
 	forwardedHost     bool
+	proxies           []string
+	conns, sessions   int
 }
 
 func (f *nodeFlags) register(set *pflag.FlagSet) {
@@ -56,6 +58,9 @@ func (f *nodeFlags) registerHub(set *pflag.FlagSet) {
 	set.StringVar(&f.keyFile, "key", "", "`FILE` with the key that goes with --cert")
 	set.StringSliceVar(&f.origins, "allow-origin", nil, "admit the pages of `ORIGIN` too, such as https://example.com, https://*.example.com, or null for those in files; may be repeated")
 	set.BoolVar(&f.forwardedHost, "trust-forwarded-host", false, "take the hub's own host from X-Forwarded-Host, which a proxy in front must set")
+	set.StringSliceVar(&f.proxies, "trusted-proxy", nil, "limit by the address that a proxy at `ADDRESS` reports in X-Forwarded-For; an IP address or a network such as 10.0.0.0/8; may be repeated")
+	set.IntVar(&f.conns, "connections-per-address", mesh.DefaultConnsPerAddr, "serve `N` connections of one address that serve no admitted peer; loopback does not count")
+	set.IntVar(&f.sessions, "sessions-per-address", mesh.DefaultSessionsPerAddr, "serve `N` sessions of one address that wait for admission; loopback does not count")
 }
 
 // options checks the flags and turns them into what a node of either role needs.
@@ -73,7 +78,8 @@ func (f *nodeFlags) options(logs *logFlags) (*mesh.Options, error) {
 			return nil, err
 		}
 	}
-	o := &mesh.Options{Addr: strings.Join(addrs, ","), Name: f.name, Logger: logs.logger(), CAFile: f.caFile, CertFile: f.certFile, KeyFile: f.keyFile, AllowedOrigins: f.origins, TrustForwardedHost: f.forwardedHost}
+	o := &mesh.Options{Addr: strings.Join(addrs, ","), Name: f.name, Logger: logs.logger(), CAFile: f.caFile, CertFile: f.certFile, KeyFile: f.keyFile, AllowedOrigins: f.origins, TrustForwardedHost: f.forwardedHost,
+		TrustedProxies: f.proxies, ConnsPerAddr: f.conns, SessionsPerAddr: f.sessions}
 	password, err := secret(o.Logger, "--password-file", f.passwordFile, passwordVariable)
 	if err != nil {
 		return nil, err

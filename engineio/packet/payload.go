@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"strconv"
+	"unicode/utf8"
 )
 
 const (
@@ -141,6 +142,44 @@ func ParsePayload(rev Revision, enc Encoding, b []byte) ([]Packet, error) {
 		offset += n
 	}
 	return ps, nil
+}
+
+// Whole returns the packets that the beginning of a payload holds in full, as a payload of its own, and the bytes after
+// them. Bytes that are no packet count as incomplete. Parse whole and rest with ParsePayload when rest is complete.
+func Whole(rev Revision, enc Encoding, beginning []byte) (whole, rest []byte) {
+	if rev != Revision3 {
+		i := bytes.LastIndexByte(beginning, separator)
+		if i < 0 {
+			return nil, beginning
+		}
+		return beginning[:i:i], beginning[i+1:]
+	}
+	next, b := nextBinaryFramed, beginning
+	if enc != Binary {
+		next, b = nextFramed, fullRunes(beginning)
+	}
+	end := 0
+	for end < len(b) {
+		_, n, err := next(enc, b[end:])
+		if err != nil {
+			break
+		}
+		end += n
+	}
+	return beginning[:end:end], beginning[end:]
+}
+
+// fullRunes returns b without the bytes of a character that b cuts.
+func fullRunes(b []byte) []byte {
+	for i := len(b) - 1; i >= max(0, len(b)-utf8.UTFMax); i-- {
+		if utf8.RuneStart(b[i]) {
+			if !utf8.FullRune(b[i:]) {
+				return b[:i]
+			}
+			break
+		}
+	}
+	return b
 }
 
 // nextSeparated parses the first packet of b, a payload of revision 4, and returns how many bytes it and its separator

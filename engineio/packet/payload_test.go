@@ -1,6 +1,7 @@
 package packet_test
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -270,5 +271,39 @@ func TestEncodedLenIsExact(t *testing.T) {
 			sum--
 		}
 		require.Len(t, packet.AppendPayload(nil, form.rev, form.enc, ps...), sum, form.name)
+	}
+}
+
+// Whole cuts no packet, wherever a payload is cut, and finds every packet that the beginning holds in full.
+func TestWhole(t *testing.T) {
+	packets := []packet.Packet{
+		{Type: packet.Message, Data: []byte("plain")},
+		{Type: packet.Ping, Data: []byte("x")},
+		{Type: packet.Message, Data: []byte("Zürich €😀")},
+		{Type: packet.Message, Data: []byte{0, 1, 0xFF, 58}, Binary: true},
+		{Type: packet.Message, Data: []byte("é")},
+	}
+	for _, c := range []struct {
+		rev packet.Revision
+		enc packet.Encoding
+	}{{packet.Revision4, packet.Text}, {packet.Revision3, packet.Text}, {packet.Revision3, packet.Binary}} {
+		payload := packet.AppendPayload(nil, c.rev, c.enc, packets...)
+		for cut := range payload {
+			whole, rest := packet.Whole(c.rev, c.enc, payload[:cut])
+			var got []packet.Packet
+			if len(whole) > 0 {
+				var err error
+				got, err = packet.ParsePayload(c.rev, c.enc, whole)
+				require.NoError(t, err, "revision %d, cut at %d", c.rev, cut)
+			}
+			full := packet.AppendPayload(nil, c.rev, c.enc, packets[:len(got)+1]...)
+			if c.rev == packet.Revision4 {
+				full = append(full, 0x1E)
+			}
+			require.Less(t, cut, len(full), "revision %d: the next packet is whole too", c.rev)
+			more, err := packet.ParsePayload(c.rev, c.enc, append(bytes.Clone(rest), payload[cut:]...))
+			require.NoError(t, err)
+			require.Empty(t, cmp.Diff(packets, append(got, more...)))
+		}
 	}
 }

@@ -53,6 +53,8 @@ var counters = []struct {
 	{describe("superseded_sessions_total", "Sessions that ended because their node was back on a newer connection."), func(s *mesh.Stats) uint64 { return s.Superseded }},
 	{describe("bad_tables_total", "Event tables that were refused."), func(s *mesh.Stats) uint64 { return s.BadTables }},
 	{describe("undecodable_payloads_total", "Payloads that did not fit the type of a listener."), func(s *mesh.Stats) uint64 { return s.Undecodable }},
+	{describe("rejected_connections_total", "Connections, and requests through trusted proxies, beyond the limit of one address."), func(s *mesh.Stats) uint64 { return s.RejectedConnections }},
+	{describe("rejected_sessions_total", "Sessions beyond the limit of one address before admission."), func(s *mesh.Stats) uint64 { return s.RejectedSessions }},
 }
 
 // reasons are the values of the label of events_dropped_total.
@@ -65,6 +67,7 @@ var reasons = []struct {
 	{"unauthorized", func(s *mesh.Stats) uint64 { return s.Unauthorized }},
 	{"not_permitted", func(s *mesh.Stats) uint64 { return s.NotPermitted }},
 	{"withheld", func(s *mesh.Stats) uint64 { return s.Withheld }},
+	{"too_early", func(s *mesh.Stats) uint64 { return s.TooEarly }},
 	{"rate_limited", func(s *mesh.Stats) uint64 { return s.RateLimited }},
 	{"refused", func(s *mesh.Stats) uint64 { return s.Refused }},
 	{"queue_full", func(s *mesh.Stats) uint64 { return s.Overflowed }},

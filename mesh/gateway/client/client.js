@@ -145,9 +145,10 @@ function client () {
 			table['mesh::' + name] = { remote: true }
 			if (parts.length === 2) table[name] = { remote: true } // where the original's hub looks for it
 		}
-		const large = Object.keys(table).length > 4096 || ascii(table).length > 262144 // for our hub: it is asked for all
-		const eventTable = !large || (hub && hub.node) ? table : hub ? { 'mesh::**': {} } : {}
-		stale = large && !hub
+		const size = ascii(table).length
+		const large = Object.keys(table).length > 4096 || size > 262144 // for our hub: the page asks for all events
+		stale = !hub && (large || size > 32768) // our hub reads little of a node that it has not admitted: the table follows
+		const eventTable = stale ? {} : large && !hub.node ? { 'mesh::**': {} } : table
 		return '4' + ascii({ event: 'handshake', payload: {}, eventTable, headers: { auth, mesh } })
 	}
 

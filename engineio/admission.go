@@ -1,0 +1,253 @@
+package engineio
+
+import (
+	"errors"
+	"io"
+	"math"
+	"net/http"
+	"net/netip"
+
+	"github.com/bigcompany/mesh/engineio/packet"
+)
+
+// Defaults of Admission.
+const (
+	DefaultUnadmittedReceiveLimit = 2 << 20 // bytes
+	DefaultSessionsPerAddr        = 4096
+)
+
+// Admission limits the sessions of peers that the server's handler has not admitted yet. Such a session begins
+// unadmitted, and Socket.SetAdmitted ends that.
+//
+// The server reads at most 64 KB of an unadmitted session, headers of frames included. It does not read more until the
+// handler admits the peer. Stock clients may post their first packet and later ones in one body: of a longer body, the
+// server hands the packets within the first 64 KB to the handler, and reads the rest when the handler has admitted the
+// peer. If the handler calls Read instead, Read returns ErrUnadmitted once. The POST then waits for the end of the session,
+// and gets status 413.
+//
+// The zero value of each field means its default.
+type Admission struct {
+	// ReceiveLimit is ServerOptions.ReceiveLimit for the messages and POSTs of unadmitted sessions. They use this budget
+	// only, and cannot hold up the messages of admitted sessions. Default: 2 MiB.
+	ReceiveLimit int
+	// SessionsPerAddr limits the unadmitted sessions of one address. A request that would open one more gets status 503,
+	// with a text and Retry-After. Default: 4096.
+	SessionsPerAddr int
+	// Addr returns the address for which the sessions that r opens count. A session for which it returns the zero Addr is
+	// not limited. The server calls it when a session opens, and again when it ends or is admitted, with the result of
+	// Socket.Request: it must return the same address then. Default: ConnAddr.
+	Addr func(r *http.Request) netip.Addr
+}
+
+// admission is the state of a session at a server with Admission.
+type admission uint8
+
+const (
+	admitted   admission = iota // always, without Admission
+	unadmitted                  // the handler has not admitted the peer
+	stalled                     // nor will the server read more: Read has returned ErrUnadmitted
+)
+
+// maxAllowance is how much a server reads of an unadmitted session, in bytes. Socket has room for no larger number.
+const maxAllowance = math.MaxUint16
+
+// retryAfter is the header Retry-After of status 503, in seconds. Most sessions are admitted within that time.
+const retryAfter = "5"
+
+var errCrowded = errors.New("too many sessions from this address wait to be admitted; try again in " + retryAfter + " s")
+
+func (a *Admission) withDefaults() *Admission {
+	if a == nil {
+		return nil
+	}
+	c := *a
+	c.ReceiveLimit = orElse(c.ReceiveLimit, DefaultUnadmittedReceiveLimit)
+	c.SessionsPerAddr = orElse(c.SessionsPerAddr, DefaultSessionsPerAddr)
+	if c.Addr == nil {
+		c.Addr = ConnAddr
+	}
+	return &c
+}
+
+// ConnAddr returns the address that r came from, as limits by address count it: the network of 64 bits of an IPv6
+// address, since a client has as many addresses there as it likes. It returns the zero Addr for loopback, which programs
+// of this machine and a proxy share, and if r has no IP address.
+func ConnAddr(r *http.Request) netip.Addr {
+	remote, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || remote.Addr().Unmap().IsLoopback() {
+		return netip.Addr{}
+	}
+	return AddrKey(remote.Addr())
+}
+
+// AddrKey returns addr as limits by address count it, see ConnAddr. It does not look for loopback.
+func AddrKey(addr netip.Addr) netip.Addr {
+	addr = addr.Unmap().WithZone("")
+	if addr.Is6() {
+		if p, err := addr.Prefix(64); err == nil {
+			return p.Addr()
+		}
+	}
+	return addr
+}
+
+// SetAdmitted admits the peer of a session, or takes that back. The limits of ServerOptions.Admission hold for
+// unadmitted sessions; without that option SetAdmitted does nothing. It belongs to the goroutine that calls Read.
+func (s *Socket) SetAdmitted(is bool) {
+	srv := s.conf.server
+	if srv == nil || srv.opts.Admission == nil || (s.admission == admitted) == is {
+		return
+	}
+	to, n := admitted, -1
+	if !is {
+		to, n = unadmitted, 1
+	}
+	addr := srv.countedAddr(s.Request())
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if srv.sessions[s.id] == s {
+		srv.count(addr, n)
+	}
+	s.admission, s.allowance = to, maxAllowance
+	s.cond.Broadcast() // the rest of a POST may be read now
+}
+
+// countedAddr returns the address for which the session that r opens, or has opened, counts until it is admitted.
+func (srv *Server) countedAddr(r *http.Request) netip.Addr {
+	if srv.opts.Admission == nil {
+		return netip.Addr{}
+	}
+	return srv.opts.Admission.Addr(r)
+}
+
+// crowded tells whether an address has as many unadmitted sessions as it may. The caller holds srv.mu.
+func (srv *Server) crowded(addr netip.Addr) bool {
+	if !addr.IsValid() || srv.waiting[addr] < srv.opts.Admission.SessionsPerAddr {
+		return false
+	}
+	if times := srv.refused.crowded.note(); times > 0 {
+		srv.opts.Logger.Warn("engineio: rejected sessions: too many of their address wait to be admitted",
+			"addr", addr.String(), "limit", srv.opts.Admission.SessionsPerAddr, "times", times)
+	}
+	return true
+}
+
+// count counts unadmitted sessions of an address. The caller holds srv.mu.
+func (srv *Server) count(addr netip.Addr, n int) {
+	if !addr.IsValid() {
+		return
+	}
+	if srv.waiting[addr] += n; srv.waiting[addr] == 0 {
+		delete(srv.waiting, addr)
+	}
+}
+
+// receiving returns the budget of the messages that the session receives now.
+func (s *Socket) receiving() *receiveLimit {
+	if s.admission == admitted {
+		return s.conf.receiving
+	}
+	return s.conf.unadmitted
+}
+
+// spend counts n bytes that an unadmitted peer is about to send. Once they are too many, nothing more is read.
+func (c *stream) spend(n int) error {
+	if c.owner == nil || c.owner.admission == admitted {
+		return nil
+	}
+	if n > int(c.owner.allowance) {
+		c.owner.allowance = 0
+		c.buf, c.err = nil, ErrUnadmitted
+		return c.err
+	}
+	c.owner.allowance -= uint16(n) //nolint:gosec // at most allowance
+	return nil
+}
+
+// pausedBy tells whether the stream's failure leaves the session open. Once Read has returned ErrUnadmitted, pausedBy waits
+// for the end of the session.
+func (s *Socket) pausedBy(failure error) bool {
+	if !errors.Is(failure, ErrUnadmitted) {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.admission == stalled && s.state == stateOpen {
+		s.cond.Wait()
+	}
+	return s.state == stateOpen
+}
+
+// exhausted tells whether the peer has sent all that is read before its admission, and Read has returned all of it. The
+// caller holds s.mu.
+func (s *Socket) exhausted() bool {
+	return s.admission == unadmitted && s.allowance == 0 && s.state == stateOpen && len(s.inbox) == 0
+}
+
+// readEarly reads the body of an unadmitted peer's POST, or as much of it as the server may read. In the latter case it
+// delivers the packets that it has in full, and waits until the peer is admitted. It returns the bytes that it has not
+// delivered, and whether they are the whole body.
+func (s *Socket) readEarly(body io.Reader, size int, isBinary bool) (early []byte, whole bool, err error) {
+	s.mu.Lock()
+	allowance, free := int(s.allowance), s.admission == admitted
+	s.mu.Unlock()
+	if free {
+		return nil, false, nil
+	}
+	var in *incoming
+	defer func() {
+		if in.end() {
+			err = errGaveWay
+		}
+	}()
+	early, err = readBody(io.LimitReader(body, int64(allowance)+1), min(size, allowance+1), s.counted(s.conf.unadmitted, &in))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.allowance -= uint16(min(len(early), allowance)) //nolint:gosec // at most allowance
+	if err != nil || len(early) <= allowance {
+		return early, true, err
+	}
+	s.mu.Unlock()
+	early, err = s.deliverEarly(early, isBinary)
+	s.mu.Lock()
+	s.cond.Broadcast() // Read may have all that it gets
+	for err == nil && s.admission != admitted && s.state == stateOpen && !in.gaveWay() {
+		s.cond.Wait()
+	}
+	if err == nil && s.admission != admitted {
+		err = ErrUnadmitted
+	}
+	return early, false, err
+}
+
+// deliverEarly hands the packets to the reader that the beginning of a body has in full. It returns the other bytes.
+func (s *Socket) deliverEarly(early []byte, isBinary bool) (rest []byte, err error) {
+	if s.jsonp {
+		return early, nil // a form is read as a whole
+	}
+	enc := packet.Text
+	if isBinary {
+		enc = packet.Binary
+	}
+	early, rest = packet.Whole(s.rev, enc, early)
+	if len(early) == 0 {
+		return rest, nil
+	}
+	packets, err := s.parsePayload(early, isBinary)
+	if err != nil {
+		return nil, err
+	}
+	if failure := s.deliver(packets); failure != nil {
+		return nil, failure
+	}
+	return rest, nil
+}
+
+// awaitsAdmission tells whether the handler has not admitted the peer.
+func (s *Socket) awaitsAdmission() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.admission != admitted
+}

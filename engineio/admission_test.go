@@ -1,0 +1,271 @@
+package engineio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio/packet"
+)
+
+// gatekeeper admits a peer whose first message begins with "let me in", after a time, and reads until the session ends.
+type gatekeeper struct {
+	messages chan string
+	errs     chan error
+	takes    time.Duration
+}
+
+func newGatekeeper() *gatekeeper {
+	return &gatekeeper{messages: make(chan string, 100_000), errs: make(chan error, 1000), takes: time.Second}
+}
+
+func (g *gatekeeper) ServeSocket(ctx context.Context, s *Socket) {
+	for first := true; ; first = false {
+		m, err := s.Read(ctx)
+		if err != nil {
+			g.errs <- err
+			if errors.Is(err, ErrUnadmitted) {
+				continue
+			}
+			return
+		}
+		if first && strings.HasPrefix(string(m.Data), "let me in") {
+			time.Sleep(g.takes)
+			s.SetAdmitted(true)
+		}
+		g.messages <- string(m.Data)
+	}
+}
+
+func admitting() *ServerOptions {
+	return &ServerOptions{Revisions: []Revision{Revision3, Revision4}, Admission: &Admission{}}
+}
+
+// payloads are the forms in which clients post packets.
+var payloads = []struct {
+	name        string
+	rev         Revision
+	enc         packet.Encoding
+	contentType string
+}{
+	{"revision 3", Revision3, packet.Text, "text/plain;charset=UTF-8"},
+	{"revision 3 binary", Revision3, packet.Binary, typeBinary},
+	{"revision 4", Revision4, packet.Text, "text/plain;charset=UTF-8"},
+}
+
+// A client may post its first packet and many others in one body. If the first one admits it, none is lost.
+func TestFirstBodyOfAnAdmittedPeer(t *testing.T) {
+	for _, c := range payloads {
+		for _, size := range []int{20, 3_000, maxAllowance - 9, maxAllowance, 500_000} {
+			t.Run(fmt.Sprint(c.name, " ", size), func(t *testing.T) {
+				g := newGatekeeper()
+				inSite(t, g, admitting(), func(t *testing.T, w *site) {
+					want := []string{"let me in"}
+					packets := []packet.Packet{{Type: packet.Message, Data: []byte(want[0])}}
+					for n := 0; n < max(size, 150_000); n += size {
+						text := fmt.Sprint(n, strings.Repeat("é", size/2))
+						want = append(want, text)
+						packets = append(packets, packet.Packet{Type: packet.Message, Data: []byte(text)})
+					}
+					v := w.open(c.rev)
+					body := packet.AppendPayload(nil, c.rev, c.enc, packets...)
+					posted := v.post(string(body), "Content-Type", c.contentType)
+					require.Equal(t, "200 ok", posted.brief())
+					for _, text := range want {
+						require.Equal(t, text, <-g.messages)
+					}
+					require.Equal(t, "200 ok", v.post(string(packet.AppendPayload(nil, c.rev, packet.Text, packet.Packet{Type: packet.Message, Data: []byte("after")}))).brief())
+					require.Equal(t, "after", <-g.messages)
+					require.Empty(t, g.errs)
+				})
+			})
+		}
+	}
+}
+
+// A server reads 64 KB of a peer that it does not admit, and the rest waits until the session ends.
+func TestFirstBodyOfAnUnadmittedPeer(t *testing.T) {
+	for _, c := range payloads {
+		for _, first := range []int{10, 100_000} { // a first packet that is too large never arrives
+			t.Run(fmt.Sprint(c.name, " ", first), func(t *testing.T) {
+				g := newGatekeeper()
+				inSite(t, g, admitting(), func(t *testing.T, w *site) {
+					packets := []packet.Packet{{Type: packet.Message, Data: []byte(strings.Repeat("x", first))}}
+					for range 300 {
+						packets = append(packets, packet.Packet{Type: packet.Message, Data: []byte(strings.Repeat("y", 1000))})
+					}
+					v := w.open(c.rev)
+					posted := later(func() answer {
+						return v.post(string(packet.AppendPayload(nil, c.rev, c.enc, packets...)), "Content-Type", c.contentType)
+					})
+					require.ErrorIs(t, <-g.errs, ErrUnadmitted)
+					received := 0
+					for len(g.messages) > 0 {
+						received += len(<-g.messages)
+					}
+					require.Less(t, received, 64<<10)
+					if first < 1000 {
+						require.Greater(t, received, 60<<10, "the packets before the limit arrive")
+					}
+					synctest.Wait()
+					select {
+					case a := <-posted:
+						require.Fail(t, "the POST got an answer before the session ended", a.brief())
+					default:
+					}
+					w.srv.Sockets()[0].Abort(nil)
+					if a := <-posted; a.err == nil { // net/http may see the end of the connection first
+						require.Equal(t, "413 "+ErrUnadmitted.Error()+"\n", a.brief())
+					}
+					require.ErrorContains(t, <-g.errs, ReasonForcedClose)
+				})
+			})
+		}
+	}
+}
+
+// The limit holds for a WebSocket too. Read reports it once, and notices the end of the session.
+func TestUnadmittedWebSocket(t *testing.T) {
+	g := newGatekeeper()
+	g.takes = 0
+	w := newSite(t, g, admitting())
+	text := func(first byte, n int) string { return "4" + string(first) + strings.Repeat("x", n) }
+
+	l, _ := w.session(Revision4)
+	l.write(ws.Header{Fin: true, OpCode: ws.OpText}, text('a', 40_000))
+	require.Len(t, <-g.messages, 40_001)
+	l.write(ws.Header{Fin: true, OpCode: ws.OpText}, text('b', 40_000))
+	require.ErrorIs(t, <-g.errs, ErrUnadmitted)
+	require.Empty(t, g.messages)
+	w.srv.Sockets()[0].Abort(nil)
+	require.ErrorContains(t, <-g.errs, ReasonForcedClose)
+
+	l, _ = w.session(Revision4) // many small frames, and fragments
+	for i := range 100 {
+		if l.tryWrite(ws.Header{Fin: i%2 == 1, OpCode: []ws.OpCode{ws.OpText, ws.OpContinuation}[i%2]}, []string{text('c', 990), "x"}[i%2]) != nil {
+			break
+		}
+		_ = l.tryWrite(ws.Header{Fin: true, OpCode: ws.OpPing}, strings.Repeat("p", 125))
+		_ = l.tryWrite(ws.Header{Fin: true, OpCode: ws.OpPing}, strings.Repeat("p", 125))
+		_ = l.tryWrite(ws.Header{Fin: true, OpCode: ws.OpPing}, strings.Repeat("p", 125))
+	}
+	require.ErrorIs(t, <-g.errs, ErrUnadmitted)
+	received := 0
+	for len(g.messages) > 0 {
+		received += len(<-g.messages)
+	}
+	require.Less(t, received, 50_000, "control frames count too")
+	require.NoError(t, w.srv.Close()) // does not wait for the peer
+	require.ErrorContains(t, <-g.errs, ReasonForcedClose)
+}
+
+func TestAdmittedWebSocket(t *testing.T) {
+	g := newGatekeeper()
+	w := newSite(t, g, admitting())
+	l, _ := w.session(Revision4)
+	l.say("4let me in")
+	l.write(ws.Header{Fin: true, OpCode: ws.OpText}, "4"+strings.Repeat("x", 500_000))
+	require.Equal(t, "let me in", <-g.messages)
+	require.Len(t, <-g.messages, 500_000)
+	require.Empty(t, g.errs)
+}
+
+// Unfinished messages of unadmitted peers do not hold up those of admitted ones.
+func TestUnadmittedPeersHaveTheirOwnBudget(t *testing.T) {
+	g := newGatekeeper()
+	g.takes = 0
+	opts := admitting()
+	opts.ReceiveLimit, opts.Admission.ReceiveLimit = 100_000, 100_000
+	w := newSite(t, g, opts)
+	member, _ := w.session(Revision4)
+	member.say("4let me in")
+	require.Equal(t, "let me in", <-g.messages)
+	for range 20 {
+		l, _ := w.session(Revision4)
+		l.write(ws.Header{Fin: false, OpCode: ws.OpText}, "4"+strings.Repeat("x", 40_000))
+		_, err := fmt.Fprintf(w.connect(), "POST /engine.io/?%s HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n4%s", w.open(Revision4).query, strings.Repeat("x", 50_000))
+		require.NoError(t, err)
+	}
+	require.Eventually(t, func() bool { return w.srv.conf.unadmitted.inUse() > 30_000 }, 10*time.Second, time.Millisecond)
+	require.Zero(t, w.srv.conf.receiving.inUse())
+	start := time.Now()
+	for range 10 {
+		member.write(ws.Header{Fin: true, OpCode: ws.OpText}, "4"+strings.Repeat("m", 60_000))
+		require.Len(t, <-g.messages, 60_000)
+	}
+	require.Less(t, time.Since(start), patience/2, "of the time after which a message gives way")
+}
+
+// A session counts for its address until it is admitted or ends.
+func TestSessionsOfOneAddress(t *testing.T) {
+	g := newGatekeeper()
+	g.takes = 0
+	opts := admitting()
+	reasons := make(chan string, 100)
+	opts.OnConnectionError = func(e *ConnectionError) { reasons <- e.Reason }
+	opts.Admission.SessionsPerAddr = 2
+	opts.Admission.Addr = func(r *http.Request) netip.Addr {
+		addr, _ := netip.ParseAddr(r.Header.Get("Test-Addr"))
+		return addr
+	}
+	w := newSite(t, g, opts)
+	open := func(addr string) answer { return w.ask(http.MethodGet, polling4, nil, "Test-Addr", addr) }
+	sid := func(a answer) string {
+		require.Equal(t, http.StatusOK, a.status, a.body)
+		_, rest, _ := strings.Cut(a.body, `"sid":"`)
+		id, _, _ := strings.Cut(rest, `"`)
+		return id
+	}
+	one, two := sid(open("192.0.2.1")), sid(open("192.0.2.1"))
+	for range 2 {
+		a := open("192.0.2.1")
+		require.Equal(t, "503 "+errCrowded.Error()+"\n", a.brief())
+		require.Equal(t, "5", a.header.Get("Retry-After"))
+		require.Equal(t, ReasonTooManySessions, <-reasons)
+	}
+	a, _ := w.shake("EIO=4&transport=websocket", "Test-Addr", "192.0.2.1")
+	require.Equal(t, http.StatusServiceUnavailable, a.status)
+	sid(open("192.0.2.2"))
+	for range 5 {
+		sid(open(""))
+	}
+
+	// One is admitted, the other one ends: each makes room.
+	require.Equal(t, "200 ok", w.ask(http.MethodPost, polling4+"&sid="+one, strings.NewReader("4let me in")).brief())
+	require.Equal(t, "let me in", <-g.messages)
+	sid(open("192.0.2.1"))
+	require.Equal(t, http.StatusServiceUnavailable, open("192.0.2.1").status)
+	require.Equal(t, "200 ok", w.ask(http.MethodPost, polling4+"&sid="+two, strings.NewReader("1")).brief())
+	<-g.errs
+	sid(open("192.0.2.1"))
+	require.Equal(t, http.StatusServiceUnavailable, open("192.0.2.1").status)
+
+	require.NoError(t, w.srv.Close())
+	require.Empty(t, w.srv.waiting, "addresses are forgotten")
+}
+
+func TestAddressesThatCount(t *testing.T) {
+	for remote, want := range map[string]string{
+		"192.0.2.1:1234":            "192.0.2.1",
+		"[::ffff:192.0.2.1]:1234":   "192.0.2.1",
+		"[2001:db8:1:2:3:4:5:6]:80": "2001:db8:1:2::",
+		"[fe80::1%eth0]:80":         "fe80::",
+		"127.0.0.1:80":              "invalid IP",
+		"127.8.9.1:80":              "invalid IP",
+		"[::1]:80":                  "invalid IP",
+		"[::ffff:127.0.0.1]:80":     "invalid IP",
+		"pipe":                      "invalid IP",
+		"":                          "invalid IP",
+	} {
+		require.Equal(t, want, ConnAddr(&http.Request{RemoteAddr: remote}).String(), remote)
+	}
+}

@@ -1,0 +1,92 @@
+package mesh_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh"
+)
+
+// A client whose event table has 100 KB knows its hub again after the hub was away, and gets its events.
+func TestLargeTableAfterARestart(t *testing.T) {
+	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p"), Addr: "127.0.0.1:0"})
+	p := startProxy(t, hub.Addr())
+	n := connectTo(t, mesh.Options{Addr: p.addr(), User: "u", Password: "p", Transports: overWebSocket})
+	const names = 1500
+	name := func(i int) string { return fmt.Sprintf("%04d-%s", i, strings.Repeat("x", 60)) }
+	var all []string
+	for i := range names {
+		all = append(all, name(i))
+	}
+	heard := listenTo(t, n, all...)
+
+	next := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p"), Addr: "127.0.0.1:0"})
+	p.mu.Lock()
+	p.target = next.Addr()
+	p.mu.Unlock()
+	p.cut(false)
+	eventually(t, "the client is back", func() bool { return next.Stats().Peers == 1 })
+	flush(t, n)
+	info, ok := n.Hub()
+	require.True(t, ok)
+	require.False(t, info.Node, "the client takes the hub for the original's")
+	require.Equal(t, next.ID(), info.ID)
+	require.NoError(t, next.Emit(name(names-1), "x"))
+	require.Equal(t, name(names-1), heard.next().Name)
+	require.Zero(t, next.Stats().TooEarly)
+}
+
+// A client of the original's posts its handshake and its first events in one body. The hub reads 64 KB of it before it
+// asks Authorize, and loses none of them.
+func TestFirstEventsInTheBodyOfTheHandshake(t *testing.T) {
+	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p")})
+	heard := listenTo(t, hub, "e")
+	credentials := `"eventTable":{},"headers":{"auth":{"user":"u","password":"p"}}}`
+	packets := []string{`{"event":"handshake","payload":{},` + credentials}
+	const events = 150
+	for i := range events {
+		packets = append(packets, fmt.Sprintf(`{"event":"e","payload":{"n":%d,"pad":"%s"},%s`, i, strings.Repeat("x", 3000), credentials))
+	}
+	var body strings.Builder
+	for _, p := range packets {
+		_, _ = fmt.Fprintf(&body, "%d:4%s", 1+len(p), p)
+	}
+	post := func(body string) int {
+		status, opened, _ := through(t, hub, pollingHandshake+"&b64=1&t=1395794813200-0")
+		require.Equal(t, 200, status)
+		_, rest, _ := strings.Cut(opened, `"sid":"`)
+		sid, _, _ := strings.Cut(rest, `"`)
+		resp, err := http.Post("http://"+hub.Addr()+pollingHandshake+"&b64=1&sid="+sid, "text/plain;charset=UTF-8", strings.NewReader(body)) //nolint:noctx // bounded by the test's own time
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		return resp.StatusCode
+	}
+	require.Equal(t, 200, post(body.String()))
+	for i := range events {
+		var e struct{ N int }
+		require.NoError(t, heard.next().Decode(&e))
+		require.Equal(t, i, e.N)
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
+// A peer that is not admitted sends 64 KB at most, is not heard, and keeps its connection for MuteTimeout.
+func TestUnadmittedPeerSendsTooMuch(t *testing.T) {
+	logs := new(logBuffer)
+	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p"), Logger: logs.logger()})
+	heard := listenTo(t, hub, "**")
+	large := `{"event":"e","payload":"` + strings.Repeat("x", 70_000) + `"`
+	w := dialWire(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: overWebSocket})
+	w.send(large+`,"headers":{"auth":{"user":"u","password":"p"}}}`, `{"event":"later"}`)
+	eventually(t, "the hub reads no more", func() bool { return hub.Stats().TooEarly == 1 })
+	require.Equal(t, 1, hub.Stats().Muted)
+	require.Contains(t, logs.String(), "rule=too-early")
+	require.NoError(t, hub.Emit("end", nil))
+	heard.silentUntil("end")
+	w.sock.Abort(nil)
+}

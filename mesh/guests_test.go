@@ -1,0 +1,234 @@
+package mesh_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh"
+)
+
+// through returns what a hub answers to a request that a proxy on this machine forwards.
+func through(t testing.TB, hub *mesh.Node, path string, forwarded ...string) (status int, body string, header http.Header) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(testContext(t), http.MethodGet, "http://"+hub.Addr()+path, nil)
+	require.NoError(t, err)
+	req.Header["X-Forwarded-For"] = forwarded
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return resp.StatusCode, string(text), resp.Header
+}
+
+const pollingHandshake = "/engine.io/?EIO=3&transport=polling"
+
+// A session counts for the client of a trusted proxy, and for nobody without one, until the hub admits it.
+func TestSessionsOfOneAddressAreLimited(t *testing.T) {
+	logs := new(logBuffer)
+	hub := listen(t, mesh.Options{
+		Authorize: mesh.Pair("u", "p"), SessionsPerAddr: 2, TrustedProxies: []string{"127.0.0.0/8", "::1", "10.0.0.0/8"}, Logger: logs.logger(),
+	})
+	open := func(forwarded ...string) int {
+		status, _, _ := through(t, hub, pollingHandshake, forwarded...)
+		return status
+	}
+	for _, client := range []string{"192.0.2.1", "2001:db8::1"} {
+		require.Equal(t, 200, open(client))
+		require.Equal(t, 200, open(client))
+		status, body, header := through(t, hub, pollingHandshake, client)
+		require.Equal(t, 503, status)
+		require.Equal(t, "5", header.Get("Retry-After"))
+		require.Contains(t, body, "too many sessions from this address")
+	}
+	for _, same := range [][]string{
+		{"198.51.100.7, 192.0.2.1"}, // the client can send the first one itself
+		{"198.51.100.7", "192.0.2.1, 10.1.2.3"},
+		{"192.0.2.1:4711"},
+		{"2001:db8::ffff"}, // of the same network of 64 bits
+		{"[2001:db8::2]:4711, 127.0.0.1"},
+	} {
+		require.Equal(t, 503, open(same...), same)
+	}
+	for _, other := range [][]string{{"192.0.2.2"}, {"192.0.2.1, 198.51.100.7"}, {"2001:db8:0:1::1"}, {}, {}, {}, {"10.1.2.3"}, {"10.1.2.3"}, {"10.1.2.3"}, {"192.0.2.1, unknown"}} {
+		require.Equal(t, 200, open(other...), other)
+	}
+	require.EqualValues(t, 7, hub.Stats().RejectedSessions)
+	require.Contains(t, logs.String(), "addr=192.0.2.1")
+
+	// A member does not count.
+	header := http.Header{"X-Forwarded-For": {"192.0.2.3"}}
+	for range 5 {
+		w := dialWire(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: overWebSocket, Header: header})
+		w.send(`{"event":"handshake","payload":{},"eventTable":{},"headers":{"auth":{"user":"u","password":"p"}}}`)
+		w.barrier()
+	}
+	require.Equal(t, 5, hub.Stats().Peers)
+}
+
+func TestForwardedAddressesOfStrangersDoNotMatter(t *testing.T) {
+	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p"), SessionsPerAddr: 1, TrustedProxies: []string{"10.0.0.0/8"}})
+	for range 3 {
+		status, _, _ := through(t, hub, pollingHandshake, "192.0.2.1")
+		require.Equal(t, 200, status)
+	}
+}
+
+// Requests in progress count for the client of a trusted proxy, unless they serve an admitted peer.
+func TestRequestsThroughAProxyAreLimited(t *testing.T) {
+	begun, end := make(chan struct{}), make(chan struct{})
+	hub := listen(t, mesh.Options{
+		ConnsPerAddr: 3, TrustedProxies: []string{"127.0.0.1", "::1"},
+		Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			begun <- struct{}{}
+			<-end
+		}),
+	})
+	forwarded := "192.0.2.1"
+	members := func(n int) (wires []*wire) {
+		for range n {
+			w := dialWire(t, hub.URL(), &engineio.DialOptions{
+				Revision: engineio.Revision3, Transports: []engineio.Transport{engineio.Polling}, Header: http.Header{"X-Forwarded-For": {forwarded}},
+			})
+			w.send(`{"event":"handshake"}`)
+			w.barrier()
+			wires = append(wires, w)
+		}
+		return wires
+	}
+	members(8) // each has a poll that waits
+	slow := make(chan int, 3)
+	for range 3 {
+		go func() {
+			status, _, _ := through(t, hub, "/slow", forwarded)
+			slow <- status
+		}()
+		<-begun
+	}
+	status, body, header := through(t, hub, "/healthz", forwarded)
+	require.Equal(t, 503, status)
+	require.Equal(t, "5", header.Get("Retry-After"))
+	require.Contains(t, body, "too many connections from this address")
+	status, _, _ = through(t, hub, "/", "192.0.2.2")
+	require.Equal(t, 200, status)
+	require.EqualValues(t, 1, hub.Stats().RejectedConnections)
+	close(end)
+	for range 3 {
+		require.Equal(t, 200, <-slow)
+	}
+	status, _, _ = through(t, hub, "/", forwarded)
+	require.Equal(t, 200, status)
+}
+
+// from is a listener whose connections come from one address.
+type from struct {
+	net.Listener
+	addr string
+}
+
+type connFrom struct {
+	net.Conn
+	addr net.Addr
+}
+
+func (c connFrom) RemoteAddr() net.Addr { return c.addr }
+
+func (l from) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return connFrom{conn, &net.TCPAddr{IP: net.ParseIP(l.addr), Port: 4711}}, nil
+}
+
+// Connections of one address to the hub's own listener are limited, until they serve an admitted peer or end.
+func TestConnectionsOfOneAddressAreLimited(t *testing.T) {
+	hub, err := mesh.NewHub(&mesh.Options{Authorize: mesh.Pair("u", "p"), ConnsPerAddr: 4})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, hub.Close()) })
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	mesh.ServeOn(hub, from{tcp, "192.0.2.1"})
+	url := "http://" + tcp.Addr().String()
+
+	dial := func() net.Conn {
+		var d net.Dialer
+		conn, err := d.DialContext(testContext(t), "tcp", tcp.Addr().String())
+		require.NoError(t, err)
+		require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+		t.Cleanup(func() { _ = conn.Close() })
+		return conn
+	}
+	get := func(conn net.Conn) string {
+		if _, err := fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", tcp.Addr()); err != nil {
+			return ""
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			return ""
+		}
+		defer resp.Body.Close()
+		_, _ = io.Copy(io.Discard, resp.Body)
+		return resp.Status
+	}
+	const ok, crowded = "200 OK", "503 Service Unavailable"
+
+	// Members do not count: by WebSocket, and by polling once they have polled again.
+	for _, transport := range []engineio.Transport{engineio.WebSocket, engineio.Polling} {
+		for range 4 {
+			w := dialWire(t, url, &engineio.DialOptions{Revision: engineio.Revision3, Transports: []engineio.Transport{transport}})
+			w.send(`{"event":"handshake","payload":{},"eventTable":{},"headers":{"auth":{"user":"u","password":"p"}}}`)
+			w.barrier()
+			w.barrier()
+		}
+	}
+	require.Equal(t, 8, hub.Stats().Peers)
+
+	var idle []net.Conn
+	eventually(t, "the members' connections do not count", func() bool {
+		for range 4 {
+			conn := dial()
+			idle = append(idle, conn)
+			if get(conn) != ok {
+				for _, conn := range idle {
+					_ = conn.Close()
+				}
+				idle = nil
+				return false
+			}
+		}
+		return true
+	})
+	require.Equal(t, crowded, get(dial()))
+	require.Equal(t, ok, get(idle[0]), "a connection that is there may go on")
+	require.NoError(t, idle[0].Close())
+	eventually(t, "a connection that has ended makes room", func() bool {
+		conn := dial()
+		defer func() { _ = conn.Close() }()
+		return get(conn) == ok
+	})
+	require.NotZero(t, hub.Stats().RejectedConnections)
+
+	// Very many are closed at once.
+	for range 4 {
+		_ = dial()
+	}
+	_, err = io.ReadAll(dial())
+	require.NoError(t, err)
+}
+
+func TestTrustedProxiesAreChecked(t *testing.T) {
+	for _, bad := range []string{"", "proxy", "10.0.0.0/33", "10.0.0", "localhost"} {
+		_, err := mesh.Listen(context.Background(), &mesh.Options{Addr: "localhost:0", TrustedProxies: []string{"10.0.0.1", bad}})
+		require.ErrorContains(t, err, "mesh: TrustedProxies: ", bad)
+	}
+}
