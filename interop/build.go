@@ -39,6 +39,9 @@ func build(pkg string) (exe string, err error) {
 // BuildMesh builds the command mesh, and returns where it is until RemoveBuilds.
 func BuildMesh() (exe string, err error) { return build("./cmd/mesh") }
 
+// BuildNATS builds nats-server from its module, and returns where it is until RemoveBuilds.
+func BuildNATS() (exe string, err error) { return build("github.com/nats-io/nats-server/v2") }
+
 // RemoveBuilds removes the programs that were built for this process.
 func RemoveBuilds() {
 	builds.Lock()

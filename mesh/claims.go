@@ -39,6 +39,7 @@ func (c *cluster) claim(ctx context.Context, id string, conn uint64) {
 	if c == nil || c.alone() {
 		return
 	}
+	c.attend(ctx)
 	c.mu.Lock()
 	c.claims.add(id, claim{conn: conn, tries: claimTries})
 	c.version++

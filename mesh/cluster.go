@@ -25,6 +25,7 @@ type cluster struct {
 
 	events []routed // of receive
 	fences fences
+	doze   doze
 
 	mu       sync.Mutex
 	closed   bool
@@ -133,6 +134,7 @@ func (h *hub) joinOthers(ctx context.Context) error {
 		quiet:  make(chan struct{}),
 		stop:   make(chan struct{}),
 	}
+	c.doze.born = time.Now()
 	var err error
 	if c.member, err = backplane.Join(h.node.id, c.receive); err != nil {
 		return err
@@ -161,6 +163,7 @@ func (c *cluster) live() {
 	for {
 		select {
 		case <-tick.C:
+			c.rouse()
 			c.say(nameHubs, &control{Kind: sayHere, Count: c.hub.roster.count()}, nil)
 			c.expire(time.Now())
 			c.fences.expire(time.Now())

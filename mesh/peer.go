@@ -227,6 +227,7 @@ func (p *peer) takeEvent(packet *protocol.Packet, size int) {
 func (p *peer) request(e routed, rid string) {
 	e.Payload = bytes.Clone(e.Payload) // dispatch gives its memory away
 	p.dispatch(false)
+	p.hub.cluster.attend(p.sock.Context())
 	_, taken := p.hub.route([]routed{e}, source{peer: p, unheard: func() {
 		if p.negotiated {
 			p.reply(protocol.NameUnheard, unheard{RID: rid})

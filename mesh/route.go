@@ -265,6 +265,7 @@ func (p *peer) dispatch(more bool) {
 	}
 	p.gathered = nil
 	// Relayed first, so that nobody gets a listener's answer to an event before the event.
+	p.hub.cluster.attend(p.sock.Context())
 	if steps, ok := p.hub.route(g.events, source{peer: p}); ok {
 		p.hub.node.counters.searchSteps.Add(uint64(steps))
 		if !g.began.IsZero() {

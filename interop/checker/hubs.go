@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// hub is a process of the command mesh, or a nats-server.
+type hub struct {
+	addr string
+	cmd  *exec.Cmd
+	log  string // a file
+}
+
+// startHubs starts the hubs of a mesh. Their logs are in dir.
+func startHubs(ctx context.Context, mode, exe, nats, dir string) (hubs []*hub, stop func(), err error) {
+	var all []*hub
+	stop = func() {
+		for _, h := range all {
+			_ = h.cmd.Process.Kill()
+			_ = h.cmd.Wait()
+		}
+	}
+	defer func() {
+		if err != nil {
+			stop()
+		}
+	}()
+	start := func(name, addr, health string, args ...string) (*hub, error) {
+		h := &hub{addr: addr, log: filepath.Join(dir, name+".log")}
+		log, err := os.Create(h.log)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = log.Close() }()
+		h.cmd = exec.Command(args[0], args[1:]...) //nolint:gosec // the caller chooses the program
+		h.cmd.Stdout, h.cmd.Stderr = log, log
+		if err := h.cmd.Start(); err != nil {
+			return nil, err
+		}
+		all = append(all, h)
+		return h, h.await(ctx, health)
+	}
+	count := 3
+	if mode == one {
+		count = 1
+	}
+	addrs, err := freeAddrs(2*count + 2)
+	if err != nil {
+		return nil, stop, err
+	}
+	var join func(i int) []string
+	switch mode {
+	case cluster:
+		join = func(i int) []string {
+			others := append([]string{addrs[count+i]}, addrs[count:count+i]...)
+			return []string{"--cluster", strings.Join(append(others, addrs[count+i+1:2*count]...), ",")}
+		}
+	case throughNATS:
+		server, monitor := addrs[2*count], addrs[2*count+1]
+		host, port, _ := net.SplitHostPort(server)
+		_, page, _ := net.SplitHostPort(monitor)
+		if _, err := start("nats", server, "http://"+monitor+"/healthz", nats, "-a", host, "-p", port, "-m", page); err != nil {
+			return nil, stop, err
+		}
+		join = func(int) []string { return []string{"--nats", "nats://" + server} }
+	default:
+		join = func(int) []string { return nil }
+	}
+	for i := range count {
+		args := append([]string{exe, "listen", "--addr", addrs[i], "--log-level", "debug"}, join(i)...)
+		h, err := start(fmt.Sprint("hub", i), addrs[i], "http://"+addrs[i]+"/healthz", args...)
+		if err != nil {
+			return nil, stop, err
+		}
+		hubs = append(hubs, h)
+	}
+	for _, h := range hubs {
+		if err := h.await(ctx, "http://"+h.addr+"/readyz"); err != nil {
+			return nil, stop, err
+		}
+	}
+	return hubs, stop, nil
+}
+
+// await waits until a URL answers with 200.
+func (h *hub) await(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	for {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		answer, err := http.DefaultClient.Do(r)
+		if err == nil {
+			_ = answer.Body.Close()
+			if answer.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			log, _ := os.ReadFile(h.log)
+			return fmt.Errorf("%s does not answer 200: %w\n%s", url, context.Cause(ctx), log)
+		}
+	}
+}
+
+// freeAddrs returns addresses that no process uses.
+func freeAddrs(n int) (addrs []string, err error) {
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = l.Close() }()
+		addrs = append(addrs, l.Addr().String())
+	}
+	return addrs, nil
+}
