@@ -40,6 +40,7 @@ type Proxied struct {
 	TLS        bool // in front, with HTTP/2 for those who can
 	NoUpgrade  bool // what a WebSocket needs is not passed on
 	Unbuffered bool // bodies of requests are passed on as they come
+	KeepAlive  bool // requests of all clients share connections to the backend
 
 	// Filled in.
 	Listen   string
@@ -78,6 +79,12 @@ http {
 		default upgrade;
 		"" "";
 	}
+	{{if .KeepAlive}}
+	upstream backend {
+		server {{index .Backends 0}};
+		keepalive 32;
+	}
+	{{end}}
 	server {
 		listen {{.Listen}}{{if .TLS}} ssl http2{{end}};
 		{{if .TLS}}
@@ -85,13 +92,15 @@ http {
 		ssl_certificate_key {{.PEM}};
 		{{end}}
 		location / {
-			proxy_pass http://{{index .Backends 0}};
+			proxy_pass http://{{if .KeepAlive}}backend{{else}}{{index .Backends 0}}{{end}};
 			proxy_http_version 1.1;
 			proxy_set_header Host $http_host;
 			proxy_set_header X-Front $server_protocol;
 			{{if not .NoUpgrade}}
 			proxy_set_header Upgrade $http_upgrade;
 			proxy_set_header Connection $connection_upgrade;
+			{{else if .KeepAlive}}
+			proxy_set_header Connection "";
 			{{end}}
 			{{if .Unbuffered}}proxy_request_buffering off;{{end}}
 		}
@@ -134,6 +143,9 @@ func (k proxyKind) String() string {
 	}
 	if k.NoUpgrade {
 		name += " without upgrades"
+	}
+	if k.KeepAlive {
+		name += " with shared connections"
 	}
 	if k.Unbuffered {
 		name += " without buffers"

@@ -109,8 +109,10 @@ func (c *racer) say(conn *racerConn, method, query, body string) {
 	require.NoError(c.t, err)
 }
 
-func (c *racer) get(conn *racerConn)               { c.say(conn, "GET", c.query("polling"), "") }
-func (c *racer) post(conn *racerConn, text string) { c.say(conn, "POST", c.query("polling"), c.payload(text)) }
+func (c *racer) get(conn *racerConn) { c.say(conn, "GET", c.query("polling"), "") }
+func (c *racer) post(conn *racerConn, text string) {
+	c.say(conn, "POST", c.query("polling"), c.payload(text))
+}
 
 // payload frames one packet.
 func (c *racer) payload(text string) string {
