@@ -14,7 +14,6 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -342,9 +341,9 @@ func interests(i mesh.NodeInfo) string {
 	return b.String()
 }
 
-// printable quotes what could play tricks on a terminal: nodes choose their names.
+// printable quotes a name that a terminal does not show as it is, or that looks like a quoted one: nodes choose their names.
 func printable(s string) string {
-	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || r == ' ' }) {
+	if strings.ContainsFunc(s, hidden) || strings.ContainsAny(s, " \n\t\"\\") {
 		return strconv.Quote(s)
 	}
 	return s
