@@ -143,8 +143,8 @@ func TestAdvisory_CVE_2016_10542_limitByDefault(t *testing.T) {
 			}()
 			require.Equal(t, "close 1009", l.ending())
 		}
-		require.Equal(t, "413 ", upgrading.post(large).brief())
 		upgrading.requireEcho("untouched")
+		require.Equal(t, "413 ", upgrading.post(large).brief())
 		require.Equal(t, "413 ", w.openJSONP(rev, "0", "0").visit.post("d="+large).brief())
 	}
 }

@@ -43,6 +43,8 @@ var (
 	errPollAborted = errors.New("engineio: poll connection closed prematurely")
 	errPostAborted = errors.New("engineio: data request connection closed prematurely")
 	errPostType    = errors.New("engineio: invalid content")
+	errPostSize    = errors.New("engineio: payload too large")
+	errPostTime    = errors.New("engineio: http request timeout")
 )
 
 func (srv *Server) openPolling(w http.ResponseWriter, r *http.Request, q url.Values, rev Revision) {
@@ -342,11 +344,12 @@ func (s *Socket) receive(w http.ResponseWriter, r *http.Request) ([]packet.Packe
 		leaveBody(w, r)
 		return nil, http.StatusBadRequest, nil
 	}
-	s.body = rc                                   // for cutBody
-	_ = rc.SetReadDeadline(s.conf.bodyDeadline()) // not every ResponseWriter can
+	deadline := time.Now().Add(bodyTimeout)
+	s.body = rc                      // for cutBody
+	_ = rc.SetReadDeadline(deadline) // not every ResponseWriter can
 	s.mu.Unlock()
 
-	body, status, failure := s.readPost(w, r, isBinary)
+	body, status, failure := s.readPost(w, r, isBinary, deadline)
 
 	s.mu.Lock()
 	cut := s.body == nil
@@ -378,13 +381,19 @@ func (s *Socket) cutBody() {
 	}
 }
 
-// readPost reads the body of a POST. It returns what receive does.
-func (s *Socket) readPost(w http.ResponseWriter, r *http.Request, isBinary bool) ([]byte, int, *CloseError) {
+// bodyTimeout bounds the time that the body of a POST takes.
+const bodyTimeout = 30 * time.Second
+
+// readPost reads the body of a POST. It returns the same as receive.
+func (s *Socket) readPost(w http.ResponseWriter, r *http.Request, isBinary bool, deadline time.Time) ([]byte, int, *CloseError) {
+	refuse := func(status int, err error) ([]byte, int, *CloseError) {
+		return nil, status, &CloseError{Reason: ReasonTransportError, Remote: true, Err: err}
+	}
 	if isBinary && s.rev == Revision4 {
-		return nil, http.StatusBadRequest, &CloseError{Reason: ReasonTransportError, Remote: true, Err: errPostType}
+		return refuse(http.StatusBadRequest, errPostType)
 	}
 	if r.ContentLength > int64(s.conf.maxPayload) {
-		return nil, http.StatusRequestEntityTooLarge, nil
+		return refuse(http.StatusRequestEntityTooLarge, errPostSize)
 	}
 	size := s.conf.maxPayload
 	if r.ContentLength >= 0 {
@@ -399,16 +408,20 @@ func (s *Socket) readPost(w http.ResponseWriter, r *http.Request, isBinary bool)
 	var failure *CloseError
 	var syntax *packet.SyntaxError
 	switch {
-	case errors.As(err, &tooLarge), errors.Is(err, ErrUnadmitted):
+	case errors.As(err, &tooLarge):
+		return refuse(http.StatusRequestEntityTooLarge, errPostSize)
+	case errors.Is(err, ErrUnadmitted):
 		return nil, http.StatusRequestEntityTooLarge, nil
 	case errors.As(err, &failure):
 		return nil, http.StatusOK, failure
 	case errors.As(err, &syntax):
 		return nil, http.StatusBadRequest, &CloseError{Reason: ReasonParseError, Remote: true, Err: err}
 	case errors.Is(err, errGaveWay):
-		return nil, http.StatusServiceUnavailable, &CloseError{Reason: ReasonTransportError, Remote: true, Err: errGaveWay}
+		return refuse(http.StatusServiceUnavailable, errGaveWay)
+	case err != nil && !time.Now().Before(deadline):
+		return refuse(http.StatusRequestTimeout, errPostTime)
 	case err != nil:
-		return nil, http.StatusBadRequest, &CloseError{Reason: ReasonTransportError, Remote: true, Err: errPostAborted}
+		return refuse(http.StatusBadRequest, errPostAborted)
 	}
 	return body, http.StatusOK, nil
 }

@@ -421,6 +421,3 @@ func lists(h http.Header, name, member string) bool {
 	}
 	return false
 }
-
-// bodyDeadline bounds how long the body of a POST may take.
-func (c *config) bodyDeadline() time.Time { return time.Now().Add(c.pingInterval + c.pingTimeout) }
