@@ -1,6 +1,8 @@
 package engineio
 
 import (
+	"bufio"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -46,6 +48,25 @@ func TestAdvisory_CVE_2020_36048_payloadOfTinyPackets(t *testing.T) {
 	if a.err == nil {
 		require.Equal(t, "413 ", a.brief())
 	}
+}
+
+// A body in very many chunks costs no more than its bytes.
+func TestAdvisory_engineio_6_6_13_manyChunks(t *testing.T) {
+	w := newSite(t, echo, nil)
+	v := w.open(Revision4)
+	conn := w.connect()
+	const chunks = 50_000
+	_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n4\r\n", v.query)
+	require.NoError(t, err)
+	before := allocated()
+	_, err = io.WriteString(conn, strings.Repeat("1\r\nx\r\n", chunks)+"0\r\n\r\n")
+	require.NoError(t, err)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	require.Less(t, allocated()-before, uint64(4<<20), "bytes allocated for it, the test's own too")
+	require.Equal(t, "200 4"+strings.Repeat("x", chunks), v.poll().brief())
+	require.NoError(t, conn.Close())
 }
 
 // allocated is what was ever allocated, in bytes.

@@ -18,7 +18,7 @@ func TestBase64Dial(t *testing.T) {
 		revision engineio.Revision
 		server   string
 	}{
-		{engineio.Revision3, "3.6.2"}, {engineio.Revision4, "6.6.12"},
+		{engineio.Revision3, "3.6.2"}, {engineio.Revision4, "6.6.13"},
 	} {
 		t.Run(fmt.Sprintf("revision %d to %s", tt.revision, tt.server), func(t *testing.T) {
 			t.Parallel()

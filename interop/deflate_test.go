@@ -26,7 +26,7 @@ func TestDeflate(t *testing.T) {
 			})
 		})
 	}
-	for revision, version := range map[engineio.Revision]string{engineio.Revision3: "3.6.2", engineio.Revision4: "6.6.12"} {
+	for revision, version := range map[engineio.Revision]string{engineio.Revision3: "3.6.2", engineio.Revision4: "6.6.13"} {
 		t.Run("server "+version, func(t *testing.T) {
 			t.Parallel()
 			server := startServer(t, version, map[string]any{"perMessageDeflate": true})

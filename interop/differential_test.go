@@ -37,7 +37,7 @@ func allScripts() []script {
 	return slices.Concat(handshakeScripts(), pollingScripts(), websocketScripts(), upgradeScripts(), featureScripts())
 }
 
-// TestDifferential holds the same conversations with engine.io 6.6.12 and with our server, byte by byte, and compares all
+// TestDifferential holds the same conversations with engine.io 6.6.13 and with our server, byte by byte, and compares all
 // that they answer: equal, or listed in Differences.
 func TestDifferential(t *testing.T) {
 	t.Parallel()

@@ -38,14 +38,14 @@ var ourPairs = []pair{
 	{client: ourEnd, server: "1.8.5", revision: engineio.Revision3},
 	{client: ourEnd, server: "2.1.1", revision: engineio.Revision3},
 	{client: ourEnd, server: "3.6.2", revision: engineio.Revision3},
-	{client: ourEnd, server: "6.6.12", revision: engineio.Revision3, options: allowEIO3},
-	{client: ourEnd, server: "6.6.12", revision: engineio.Revision4},
+	{client: ourEnd, server: "6.6.13", revision: engineio.Revision3, options: allowEIO3},
+	{client: ourEnd, server: "6.6.13", revision: engineio.Revision4},
 	{client: ourEnd, server: Googollee, revision: engineio.Revision3},
 
 	{client: "6.6.8", server: ourEnd, revision: engineio.Revision4, webtransport: true},
 	{client: ourEnd, server: ourEnd, revision: engineio.Revision4, webtransport: true},
 	{
-		client: ourEnd, server: "6.6.12", revision: engineio.Revision4, webtransport: true,
+		client: ourEnd, server: "6.6.13", revision: engineio.Revision4, webtransport: true,
 		unavailable: "its WebTransport comes with a package apart, @fails-components/webtransport, of which npm does not have " +
 			"the native part",
 	},
@@ -58,13 +58,13 @@ var references = []pair{
 	{client: "1.8.5", server: "1.8.5", revision: engineio.Revision3},
 	{client: "2.1.1", server: "2.1.1", revision: engineio.Revision3},
 	{client: "3.5.4", server: "3.6.2", revision: engineio.Revision3},
-	{client: "6.6.8", server: "6.6.12", revision: engineio.Revision4},
+	{client: "6.6.8", server: "6.6.13", revision: engineio.Revision4},
 	{client: Googollee, server: Googollee, revision: engineio.Revision3},
 	{client: "3.5.4", server: Googollee, revision: engineio.Revision3},
 	{client: Googollee, server: "3.6.2", revision: engineio.Revision3},
 	{client: Googollee, server: "1.4.1", revision: engineio.Revision3},
-	{client: "3.5.4", server: "6.6.12", revision: engineio.Revision3, options: allowEIO3},
-	{client: "1.4.1", server: "6.6.12", revision: engineio.Revision3, options: allowEIO3},
+	{client: "3.5.4", server: "6.6.13", revision: engineio.Revision3, options: allowEIO3},
+	{client: "1.4.1", server: "6.6.13", revision: engineio.Revision3, options: allowEIO3},
 }
 
 func (p pair) String() string {

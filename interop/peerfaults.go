@@ -80,14 +80,14 @@ var peerFaults = []fault{
 		reason:   "The same parser on the other side, towards a client that asks for base64. Other clients get the bytes.",
 	},
 	{
-		client: "1.4.1", server: "6.6.12", mode: polling,
+		client: "1.4.1", server: "6.6.13", mode: polling,
 		cells:    []string{"unicode"},
 		symptoms: []string{`got "Ã`},
 		reason: "Parser 1.x encodes text in UTF-8 twice in polling payloads, parser 2.x and its successors once, and a " +
 			"session does not tell which.",
 	},
 	{
-		client: "1.4.1", server: "6.6.12", mode: upgrade,
+		client: "1.4.1", server: "6.6.13", mode: upgrade,
 		cells:    []string{"unicode"},
 		symptoms: []string{`got "Ã`},
 		unsteady: true,
@@ -151,9 +151,9 @@ var peerFaults = []fault{
 		reason:   "The same, of a ping.",
 	},
 	{
-		server: "6.6.12", revision: engineio.Revision3, mode: upgrade,
+		server: "6.6.13", revision: engineio.Revision3, mode: upgrade,
 		cells:    []string{"client silent"},
-		symptoms: []string{"eio-server.js [6.6.12]: no event [closed]"},
+		symptoms: []string{"eio-server.js [6.6.13]: no event [closed]"},
 		silent:   true,
 		reason: "In revision 3 an upgrade discards the server's ping timer, and nothing makes a new one: a session that " +
 			"has upgraded never times out.",

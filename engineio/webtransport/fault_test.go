@@ -402,13 +402,24 @@ func TestAdvisory_CVE_2026_21438_StreamsAreFew(t *testing.T) {
 // could be held up (CVE-2026-21435).
 func TestAdvisory_CVE_2026_57497_VersionIsPinned(t *testing.T) {
 	t.Parallel()
+	requirePinned(t, "quic-go/webtransport-go", 12)
+}
+
+// Field sections of HTTP/3, headers and trailers, that are large after they were decompressed.
+func TestAdvisory_CVE_2025_64702_CVE_2026_40898_VersionIsPinned(t *testing.T) {
+	t.Parallel()
+	requirePinned(t, "quic-go/quic-go", 60)
+}
+
+func requirePinned(t *testing.T, module string, least int) {
+	t.Helper()
 	mod, err := os.ReadFile("../../go.mod")
 	require.NoError(t, err)
-	found := regexp.MustCompile(`quic-go/webtransport-go v0\.(\d+)\.(\d+)\n`).FindSubmatch(mod)
+	found := regexp.MustCompile(module + ` v0\.(\d+)\.(\d+)\n`).FindSubmatch(mod)
 	require.NotNil(t, found)
 	minor, err := strconv.Atoi(string(found[1]))
 	require.NoError(t, err)
-	require.GreaterOrEqual(t, minor, 12)
+	require.GreaterOrEqual(t, minor, least)
 }
 
 func TestMaxSessions(t *testing.T) {

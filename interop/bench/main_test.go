@@ -118,7 +118,7 @@ func TestAPeerThatIsAbsentIsNamed(t *testing.T) {
 	status := run(bound(t), []string{"--quick", "--runs", "2", "--only", "fanout"}, strings.NewReader(""), &stdout, &stderr)
 	t.Log(stderr.String())
 	require.Zero(t, status)
-	require.Regexp(t, `(?m)^  engine.io 6.6.12 +did not run: node is not on the PATH$`, stdout.String())
+	require.Regexp(t, `(?m)^  engine.io 6.6.13 +did not run: node is not on the PATH$`, stdout.String())
 	require.Regexp(t, `(?m)^  this project +2,000 `, stdout.String())
 	require.Regexp(t, `(?m)^  googollee 1.4.2 +2,000 `, stdout.String())
 	require.Contains(t, stdout.String(), "as many a second as googollee")

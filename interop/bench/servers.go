@@ -36,7 +36,7 @@ var (
 	ours      = &server{name: "this project", ours: true, revision: 4, command: itself("")}
 	ourHub    = &server{name: "this project", ours: true, revision: 3, command: itself("")}
 	googollee = &server{name: "googollee 1.4.2", revision: 3, command: itself("googollee-")}
-	nodeEIO   = &server{name: "engine.io 6.6.12", revision: 4, command: nodeEngine}
+	nodeEIO   = &server{name: "engine.io 6.6.13", revision: 4, command: nodeEngine}
 	nodeHub   = &server{name: "resource-mesh 0.5.1", revision: 3, command: nodeMesh}
 )
 

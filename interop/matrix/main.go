@@ -63,7 +63,7 @@ its row is not run; with INTEROP=require in the environment that is a failure. T
 go to standard output, progress to standard error. The exit status is not zero if there is
 a ✗.`,
 		Example: `  go run ./interop/matrix
-  go run ./interop/matrix --only 6.6.8,6.6.12
+  go run ./interop/matrix --only 6.6.8,6.6.13
   go run ./interop/matrix --json > matrix.json`,
 		Args:              cobra.NoArgs,
 		SilenceErrors:     true,

@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestStatusTellsOfFailures(t *testing.T) {
 	t.Parallel()
 	x := new(interop.Matrix)
-	const row = `{"rows": [{"peer": "engine.io 6.6.12", "revision": 4, "cells": [
+	const row = `{"rows": [{"peer": "engine.io 6.6.13", "revision": 4, "cells": [
 		{"exchange": "text", "mode": "polling", "verdict": %q, "error": "lost"}]}]}`
 	for verdict, want := range map[string]error{"works": nil, "peer's fault": nil, "fails": errOurs} {
 		require.NoError(t, json.Unmarshal(fmt.Appendf(nil, row, verdict), x))

@@ -12,7 +12,7 @@ const http = require('http')
 const { report, serve, outgoing, incoming, unpooled, burst } = require('./lines')
 
 const engine = require({
-  '1.4.1': 'engine.io', '1.8.5': 'engine.io-1.8', '2.1.1': 'engine.io-2', '3.6.2': 'engine.io-3', '6.6.12': 'engine.io-6'
+  '1.4.1': 'engine.io', '1.8.5': 'engine.io-1.8', '2.1.1': 'engine.io-2', '3.6.2': 'engine.io-3', '6.6.13': 'engine.io-6'
 }[process.argv[2]])
 
 const servers = new Map()
