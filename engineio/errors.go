@@ -64,7 +64,9 @@ func (e *CloseError) Error() string {
 }
 
 // failed reports whether the session ended because its connection did not work any more.
-func (e *CloseError) failed() bool { return e.Reason == ReasonTransportError || e.Reason == ReasonPingTimeout }
+func (e *CloseError) failed() bool {
+	return e.Reason == ReasonTransportError || e.Reason == ReasonPingTimeout
+}
 
 // Unwrap gives the cause.
 func (e *CloseError) Unwrap() error { return e.Err }

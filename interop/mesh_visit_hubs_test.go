@@ -3,7 +3,6 @@ package interop
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http/httptest"
 	"testing"
 
@@ -187,32 +186,6 @@ func testPageReturnsToAHubThatWasReplaced(t *testing.T, v visitor) {
 	}
 	beta.emit(t, "again", "1")
 	page.see(t, "#stream li", "again from beta")
-}
-
-// testPageOfLargeHubs keeps pictures of three hubs with 50 clients each.
-func testPageOfLargeHubs(t *testing.T, v visitor) {
-	hubs, _ := startHubs(t, "alpha.example.com", "a hub with a name that is as long as that of a hub should not be at all", "")
-	for i := range 150 {
-		c := startGoClient(t, hubs[i%3].port(t), mesh.Options{Name: fmt.Sprintf("worker %d", i/3)})
-		c.on(t, fmt.Sprintf("job::%d", i%5))
-	}
-	for _, theme := range []string{"light", "dark"} {
-		for width, shown := range map[int]int{360: 24, 1280: 63} {
-			page := v.visit(t, "http://"+hubs[0].Addr(), map[string]any{
-				"viewport": map[string]int{"width": width, "height": 800}, "colorScheme": theme, "reducedMotion": "reduce",
-			})
-			page.see(t, "#list-title", "154 nodes")
-			page.see(t, "#state", "Connected, websocket")
-			page.see(t, "#legend", fmt.Sprintf("%d more are in the list only", 151-shown))
-			require.JSONEq(t, fmt.Sprint(shown), string(page.run(t, "return page.locator('#star .edge').count()")))
-			require.Contains(t, page.label(t), "alpha.example.com with 51 nodes")
-			hubs[1].emit(t, "job::1", "1")
-			page.see(t, "#stream-text", "of 1 heard")
-			page.keep(t, fmt.Sprintf("150 nodes at 3 hubs, %s, %d", theme, width))
-			page.requireFits(t, width)
-			page.run(t, "await page.context().close()")
-		}
-	}
 }
 
 // testPageFollowsNodesFromHubToHub gives the page what a hub may tell, in the order in which it may come.

@@ -115,6 +115,7 @@ func TestPage(t *testing.T) {
 		"of another name":             testPageOfAnotherName,
 		"of a hub with many watchers": testPageAmongManyWatchers,
 		"of several hubs":             testPageOfSeveralHubs, "of a hub that is replaced": testPageReturnsToAHubThatWasReplaced,
+		"of a crowd":    testPageOfACrowd,
 		"of large hubs": testPageOfLargeHubs, "of hubs that come and go": testPageFollowsNodesFromHubToHub,
 		"of a hub with permissions": testPageSaysWhatItMayNot,
 		"that is left":              testPageIsLeft,

@@ -81,7 +81,7 @@ func testPageByKeyboard(t *testing.T, v visitor) {
 		}
 		return order`), &order))
 	require.Equal(t, []string{
-		"sign-in-open", "other-open", "list-title", "filter", "pause", "clear", "stream", "emit-name", "emit-payload", "Emit",
+		"sign-in-open", "other-open", "find", "list-title", "filter", "pause", "clear", "stream", "emit-name", "emit-payload", "Emit",
 		"explain-to", "explain-event", "explain-from", "Ask the hub", "Go", "node, err := mesh.Co", "Copy", "Node", "Browser",
 	}, order)
 	// Everything that can be used has a name.

@@ -90,6 +90,9 @@ type control struct {
 	Limit int               `json:"limit,omitempty"`
 	Nodes []json.RawMessage `json:"nodes,omitempty"`
 	Next  int               `json:"next,omitempty"`
+	nodeFilter
+
+	Groups []nodeGroup `json:"groups,omitempty"` // of groups: the answer, where Count is the number of nodes in none
 
 	// Of explain and emitter: the question, what is known of the emitter already, and the answer.
 	From    string       `json:"from,omitempty"`
@@ -111,6 +114,7 @@ const (
 	sayBye     = "bye"     // I am going
 	askSync    = "sync"    // have you dealt with all that I said before?
 	askNodes   = "nodes"   // which nodes do you have?
+	askGroups  = "groups"  // which groups of nodes do you have?
 	askExplain = "explain" // would your node To get Event of From?
 	askEmitter = "emitter" // may your node From emit Event?
 	sayJoin    = "join"    // a node has come to me
@@ -349,7 +353,7 @@ func (c *cluster) receiveControl(from string, m *control) {
 		c.lose(from, "closed")
 	case sayClaims:
 		c.receiveClaims(from, m.Conns)
-	case askSync, askNodes, askExplain, askEmitter:
+	case askSync, askNodes, askGroups, askExplain, askEmitter:
 		if len(m.Conns) > 0 {
 			c.receiveClaims(from, m.Conns)
 			c.answerClaims(from, m.RID)

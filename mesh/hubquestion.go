@@ -77,8 +77,10 @@ func (c *cluster) answer(q *control) *control {
 		h.roster.mu.Lock()
 		defer h.roster.mu.Unlock()
 		var page nodesAnswer
-		a.Next = h.page(max(0, q.After), max(1, min(q.Limit, maxPage)), page.take())
+		a.Next = h.page(max(0, q.After), max(1, min(q.Limit, maxPage)), q.lower(), page.take())
 		a.Nodes = page.Nodes
+	case askGroups:
+		a.Groups, a.Count = h.groups()
 	case askExplain:
 		if p, err := h.lookup(q.To); err == nil {
 			rule, match := h.decide(q.From, q.Rule, p, q.Event)

@@ -37,6 +37,9 @@ type (
 		After int64           `json:"after,omitempty"`
 		Limit int             `json:"limit,omitempty"`
 		Watch *bool           `json:"watch,omitempty"`
+		nodeFilter
+		// Groups asks for groups in place of nodes, of one hub in each answer.
+		Groups bool `json:"groups,omitempty"`
 	}
 	nodesAnswer struct {
 		RID   json.RawMessage   `json:"rid,omitempty"`
@@ -45,6 +48,9 @@ type (
 		Nodes []json.RawMessage `json:"nodes"`
 		Hubs  []NodeInfo        `json:"hubs,omitempty"` // the other ones, on the first page
 		Next  int64             `json:"next,omitempty"`
+
+		Groups    []nodeGroup `json:"groups,omitempty"`
+		Ungrouped int         `json:"ungrouped,omitempty"` // clients in none of the groups
 	}
 )
 
@@ -53,9 +59,14 @@ func (p *peer) answerNodes(ctx context.Context, payload json.RawMessage) {
 	if !p.asked(ctx, protocol.NameNodes, payload, &q, &q.RID) {
 		return
 	}
+	if len(q.Find) > protocol.MaxName {
+		p.refuseQuestion(protocol.NameNodes, q.RID)
+		return
+	}
 	if q.Limit <= 0 {
 		q.Limit = maxPage
 	}
+	find := q.lower()
 	q.After, q.Limit = max(0, q.After), min(q.Limit, maxPage)
 	h, r := p.hub, &p.hub.roster
 	a := nodesAnswer{RID: q.RID, You: p.id, Nodes: []json.RawMessage{}}
@@ -66,20 +77,29 @@ func (p *peer) answerNodes(ctx context.Context, payload json.RawMessage) {
 		return
 	}
 	a.Total = len(r.ids) + 1 + h.cluster.total()
-	if number, slot := cut(q.After); number > 0 {
+	number, slot := cut(q.After)
+	if q.Groups {
 		r.mu.Unlock()
-		p.answerNodesOf(a, number, slot, q.Limit)
+		p.answerGroups(a, number)
 		return
 	}
-	if q.After == 0 {
+	if number > 0 {
+		r.mu.Unlock()
+		p.answerNodesOf(a, number, control{Kind: askNodes, After: slot, Limit: q.Limit, nodeFilter: find})
+		return
+	}
+	if q.After == 0 && find.Find == "" {
 		a.Hubs = h.cluster.infos()
 	}
-	next := h.page(int(q.After), q.Limit, a.take())
+	next := h.page(int(q.After), q.Limit, find, a.take())
 	a.Next = int64(next)
 	if next == 0 {
 		a.Next = h.cluster.firstPage(1)
 	}
 	p.charge(len(a.Nodes) / questionNodes)
+	if find.Find != "" && r.ids[find.Find] == nil {
+		p.charge(min(maxScan, len(r.slots)) / questionScan)
+	}
 	// Written with the roster locked, as tell does.
 	ok := p.offer([]engineio.Message{reserved(protocol.NameNodes, a)})
 	r.mu.Unlock()
@@ -90,7 +110,7 @@ func (p *peer) answerNodes(ctx context.Context, payload json.RawMessage) {
 
 // answerNodesOf answers with nodes of another hub: of that with the number, or of the next one if it is gone. Behind the
 // last one there is nothing more to tell.
-func (p *peer) answerNodesOf(a nodesAnswer, number, slot, limit int) {
+func (p *peer) answerNodesOf(a nodesAnswer, number int, q control) {
 	c := p.hub.cluster
 	id, found := c.after(number)
 	if found == 0 {
@@ -98,11 +118,11 @@ func (p *peer) answerNodesOf(a nodesAnswer, number, slot, limit int) {
 		return
 	}
 	if found != number {
-		slot = 0
+		q.After = 0
 	}
 	answered := make(chan struct{})
 	// Written by the goroutine that gets what the other hub says, as it then tells who comes and goes there.
-	c.ask(id, control{Kind: askNodes, After: slot, Limit: limit}, func(page *control) {
+	c.ask(id, q, func(page *control) {
 		defer close(answered)
 		a.Next = c.firstPage(found + 1)
 		if page != nil {
@@ -114,7 +134,7 @@ func (p *peer) answerNodesOf(a nodesAnswer, number, slot, limit int) {
 		p.reply(protocol.NameNodes, a)
 	})
 	<-answered
-	p.charge(limit / questionNodes)
+	p.charge(q.Limit / questionNodes)
 }
 
 // take returns what page calls with each node.
@@ -145,7 +165,7 @@ func (h *hub) nodes(ctx context.Context) ([]NodeInfo, error) {
 	var all []NodeInfo
 	for next, first := 0, true; first || next > 0; first = false {
 		h.roster.mu.Lock() // for a page at a time
-		next = h.page(next, maxPage, func(info NodeInfo) bool {
+		next = h.page(next, maxPage, nodeFilter{}, func(info NodeInfo) bool {
 			all = append(all, info)
 			return true
 		})

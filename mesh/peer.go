@@ -24,6 +24,7 @@ type peer struct {
 	idHead     uint64 // of id: routing looks at each peer, and id is in memory that it need not load otherwise
 	name       string
 	negotiated bool   // it speaks the extensions
+	browser    bool   // its User-Agent is a browser's
 	moves      bool   // it goes to another hub when it is told to
 	conn       uint64 // the number of this connection among the node's; 0 if the node does not count them
 

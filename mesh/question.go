@@ -21,6 +21,7 @@ const (
 	questionRate  = 50
 	questionNodes = 32
 	questionBytes = 16 << 10
+	questionScan  = 4096 // nodes that a search or a grouping looks at
 )
 
 // failure is the answer to a question that has none.

@@ -62,6 +62,9 @@ type roster struct {
 
 // add lists a peer, which has its ID now.
 func (r *roster) add(p *peer) {
+	if q := p.sock.Request(); q != nil {
+		p.browser = strings.HasPrefix(q.UserAgent(), "Mozilla/")
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ids == nil {
@@ -187,7 +190,7 @@ func (p *peer) noteInterests(interests []string) {
 func (h *hub) describe(p *peer) NodeInfo {
 	info := NodeInfo{
 		ID: p.id, Name: p.name, Role: Client, Hub: h.node.id, Negotiated: p.negotiated, Muted: !p.admitted,
-		Transport: p.sock.Transport(), Revision: p.sock.Revision(),
+		Browser: p.browser, Transport: p.sock.Transport(), Revision: p.sock.Revision(),
 		Since: stamp(p.since), LastSeen: stamp(p.sock.LastHeartbeat()),
 	}
 	if seen := time.Unix(0, p.seen.Load()); seen.After(info.LastSeen) {
@@ -195,7 +198,6 @@ func (h *hub) describe(p *peer) NodeInfo {
 	}
 	if q := p.sock.Request(); q != nil {
 		info.Addr = q.RemoteAddr
-		info.Browser = strings.HasPrefix(q.UserAgent(), "Mozilla/")
 	}
 	info.show(p.interests)
 	return info
@@ -245,18 +247,31 @@ func encodeInfo(info NodeInfo) json.RawMessage {
 	return raw
 }
 
-// page gives nodes to take, the hub first, then its peers from the slot after on, until take wants no more or so many
-// were given. It returns where the next page starts; 0 if there is none. The caller holds h.roster.mu.
-func (h *hub) page(after, limit int, take func(NodeInfo) (goesOn bool)) (next int) {
+// lists tells whether a peer in a slot is to be listed: it is not if a later connection has its ID. The caller holds r.mu.
+func (r *roster) lists(p *peer) bool {
+	return p != nil && r.ids[p.id] == p
+}
+
+// page calls take with nodes that find selects, the hub first, then its peers from the slot after on. It ends when take
+// returns false, after limit peers, or after maxScan slots of a search. It returns where the next page starts; 0 if this was
+// the last. The caller holds h.roster.mu.
+func (h *hub) page(after, limit int, find nodeFilter, take func(NodeInfo) (goesOn bool)) (next int) {
 	r := &h.roster
-	if after == 0 {
+	if after == 0 && find.selects(h.node.id, h.name) {
 		take(h.describeSelf()) // a page of the hub alone would have no next
+	}
+	if p := r.ids[find.Find]; p != nil && find.Exact {
+		take(h.describe(p))
+		return 0
 	}
 	given := 0
 	for i := after; i < len(r.slots); i++ {
 		p := r.slots[i]
-		if p == nil || r.ids[p.id] != p {
-			continue // the other one with this ID is the one that lives
+		if find.Find != "" && i == after+maxScan {
+			return i
+		}
+		if !r.lists(p) || !find.selects(p.id, p.name) {
+			continue
 		}
 		if given == limit {
 			return i

@@ -18,6 +18,14 @@ export function startExplain (client, nodes) {
   able(client.state)
   client.on('$mesh.explain', a => a && a.rid === rid && answer(a))
 
+  // The returned function chooses a node, which may be one that the page did not know before.
+  const explain = node => {
+    choose()
+    if (![...to.options].some(o => o.value === node.id)) for (const select of [to, from]) select.append(option(node))
+    to.value = node.id
+    $('explain-event').focus()
+  }
+
   $('explain').addEventListener('submit', e => {
     e.preventDefault()
     try {
@@ -29,6 +37,8 @@ export function startExplain (client, nodes) {
       tell('Not connected: there is no hub to ask.')
     }
   })
+
+  return explain
 
   function answer (a) {
     clearTimeout(deadline)
@@ -56,6 +66,10 @@ export function startExplain (client, nodes) {
     button.dataset.node = hub && hub.node ? '1' : ''
   }
 
+  function option (n) {
+    return new Option(visible([nodes.title(n.id), kind(n), nodes.at(n), n.id.slice(0, 8)].filter(Boolean).join(', '), 80), n.id)
+  }
+
   // choose keeps the choices those that there are, and moves none that stays.
   function choose () {
     for (const [select, first] of [[to, null], [from, 'anybody']]) {
@@ -63,12 +77,12 @@ export function startExplain (client, nodes) {
       if (first && !old.has('')) select.append(new Option(first, ''))
       for (const n of nodes.shown) {
         if (!n.id) continue
-        const text = visible([nodes.title(n.id), kind(n), nodes.at(n), n.id.slice(0, 8)].filter(Boolean).join(', '), 80)
-        const option = old.get(n.id)
-        if (!option) select.append(new Option(text, n.id))
-        else if (option.text !== text) option.text = text
+        const is = option(n)
+        const was = old.get(n.id)
+        if (!was) select.append(is)
+        else if (was.text !== is.text) was.text = is.text
       }
-      for (const [id, option] of old) if (id && !nodes.get(id)) option.remove()
+      for (const [id, was] of old) if (id && !nodes.get(id)) was.remove()
     }
   }
 }

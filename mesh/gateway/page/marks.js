@@ -16,6 +16,7 @@ export function markNodes (nodes) {
           ? make('circle', { cx: x, cy: y, r: 7, class: 'dot ' + what })
           : make('path', { d: `M${x} ${y - 8}L${x + 8} ${y}L${x} ${y + 8}L${x - 8} ${y}Z`, class: 'dot ' + what })
     const title = make('title', {})
+    shape.dataset.id = n.id
     title.textContent = visible(`${nodes.title(n.id)}: ${[kind(n), session(n)].filter(Boolean).join(', ')}`, 200)
     shape.append(title)
     return shape
@@ -28,7 +29,7 @@ export function markNodes (nodes) {
     const at = { x: x + (right ? 14 : -14), 'text-anchor': right ? 'start' : 'end' }
     const name = visible(nodes.title(n.id), 100)
     const how = n.transport ? (wide ? short(n) + ', ' : '') + `${n.transport} ${n.revision}` : n.heard ? 'heard from' : ''
-    const g = make('g', { class: 'label' })
+    const g = make('g', { class: 'label', 'data-id': n.id })
     if (twoLines) {
       g.append(text(fit(name, room / 7.6), { ...at, y: y - 2 }), text(fit(how, room / 6.4), { ...at, y: y + 12, class: 'how' }))
     } else {
@@ -46,7 +47,7 @@ export function markNodes (nodes) {
 
   // caption writes a hub's name in the middle of a line, so many pixels long.
   function caption (n, x, y, room) {
-    return text(fit(visible(nodes.title(n.id), 100), room / 8), { x, y, 'text-anchor': 'middle', class: 'caption' })
+    return text(fit(visible(nodes.title(n.id), 100), room / 8), { x, y, 'text-anchor': 'middle', class: 'caption', 'data-id': n.id })
   }
 }
 

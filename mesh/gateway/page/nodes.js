@@ -1,10 +1,14 @@
 // Who is in the mesh, as the hub tells. A hub of the original mesh tells nothing: there it is who was heard.
 
+import { asker } from './ask.js'
 import { $, paced, say, visible } from './dom.js'
 
 const MOST = 256 // nodes that the page knows
 const AGAIN = 5000 // milliseconds: transports and interests change without a word
 const PATIENCE = 5000 // milliseconds for an answer
+const DRAWN = 64 // clients of which each has a place in the picture
+const KNOWN = 1000 // further nodes that were looked up
+const ROUNDS = 64 // answers of one search
 
 export function followNodes (client) {
   const watchers = []
@@ -21,6 +25,10 @@ export function followNodes (client) {
   let again, deadline, hub
   let home = {} // the last hub
   let several = false // hubs
+  const question = asker(client)
+  const known = new Map() // nodes that were looked up, by ID
+  let groups = [] // of nodes that are alike, at all hubs
+  let grouping // the time for the next question about groups
 
   const self = {
     onChange: fn => watchers.push(fn),
@@ -41,18 +49,23 @@ export function followNodes (client) {
     // shown are the same nodes in a row.
     get shown () { return self.stars.flatMap(({ hub, clients }) => [hub, ...clients]) },
     get total () { return Math.max(total, all.size) },
-    get: id => all.get(id),
+    // large tells whether there are more nodes than the picture has places for. It then has the groups.
+    get large () { return self.total - self.stars.length > DRAWN },
+    get groups () { return groups },
+    get: id => all.get(id) || known.get(id),
+    find,
+    lookUp,
     isSelf: id => id === client.id,
     // hubOf returns the ID of the hub that a node is at; a hub is at itself.
     hubOf (id) {
-      const n = all.get(id)
+      const n = self.get(id)
       return n && (n.role === 'hub' ? id : n.hub)
     },
     // at says which hub a client is at, if there are several.
     at: n => several && n.role !== 'hub' ? 'at ' + self.title(n.hub) : '',
     // title is what people know a node by.
     title (id) {
-      const n = all.get(id)
+      const n = self.get(id)
       if (id === client.id) return 'this page'
       if (n && n.name) return n.name
       if (!id || id === home.id) return String(home.name || '') || 'the hub'
@@ -60,7 +73,7 @@ export function followNodes (client) {
     },
     // mark tells nodes of one name apart, and those whose name is another's: names are their own choice.
     mark (id) {
-      const n = all.get(id)
+      const n = self.get(id)
       return n && n.name && n.role !== 'hub' && id !== client.id ? ' ' + visible(id.slice(0, 8)) : ''
     },
     // heard is told of each event's sender.
@@ -72,8 +85,12 @@ export function followNodes (client) {
   }
 
   client.on('$mesh.nodes', answer)
-  client.on('$mesh.join', node => take(node) && change(join, node))
-  client.on('$mesh.leave', node => take(node) && change(leave, node))
+  client.on('$mesh.join', node => valid(node) && change(join, node))
+  client.on('$mesh.leave', node => {
+    if (!valid(node)) return
+    known.delete(node.id)
+    change(leave, node)
+  })
   client.onState(state => {
     if (!hub && !state.hub) return
     if (hub === state.hub) { // the page's own transport is another
@@ -129,15 +146,82 @@ export function followNodes (client) {
     if (a.error) return fail(String(a.message))
     if (!fresh) fresh = new Map()
     // Who has moved is told first by the hub that it has joined. A hub is told of first by others, and then by itself.
-    for (const node of list(a.nodes)) if (take(node) && (node.role === 'hub' || !fresh.has(node.id))) fresh.set(node.id, node)
-    for (const node of list(a.hubs).slice(0, MOST)) if (take(node)) fresh.set(node.id, node)
+    for (const node of list(a.nodes)) if (valid(node) && (node.role === 'hub' || !fresh.has(node.id))) fresh.set(node.id, node)
+    for (const node of list(a.hubs).slice(0, MOST)) if (valid(node)) fresh.set(node.id, node)
     if (a.next > asked && fresh.size < MOST) return ask(a.next)
     all = fresh
     fresh = null
     total = a.next ? Number(a.total) || 0 : all.size
     say($('nodes-text'), watch ? '' : 'Too many nodes watch this hub already: the page asks it from time to time.')
     changed()
+    group()
     soon(AGAIN)
+  }
+
+  // find resolves to the nodes whose name contains a text or whose ID begins with it, an equal name or ID first.
+  async function find (text, most) {
+    const wanted = text.toLowerCase()
+    const fits = n => n.id.startsWith(wanted) || n.name.toLowerCase().includes(wanted) || self.title(n.id).toLowerCase().includes(wanted)
+    const equal = new Map()
+    const found = new Map()
+    if (wanted && hub && hub.node) for (const n of self.shown) if (fits(n)) found.set(n.id, n)
+    if (!wanted || (hub && hub.node)) return [...found.values()]
+    await Promise.all([search(text, true, most, n => fits(n) && equal.set(n.id, n)), search(text, undefined, most, n => fits(n) && found.set(n.id, n))])
+    return [...new Map([...equal, ...found]).values()]
+  }
+
+  // search calls take with the nodes that the hubs find, until it has returned most of them.
+  async function search (text, exact, most, take) {
+    let after = 0
+    for (let i = 0, got = 0; i < ROUNDS && got < most; i++) {
+      const a = await question({ find: text, exact, limit: most, after: after || undefined })
+      for (const n of list(a.nodes)) if (valid(n) && take(n)) {
+        got++
+        remember(n)
+      }
+      if (!(a.next > after)) break
+      after = a.next
+    }
+  }
+
+  // lookUp asks the hub about nodes that the page does not know.
+  async function lookUp (ids) {
+    for (const id of ids) {
+      if (!hub || hub.node || self.get(id)) continue
+      known.set(id, { id, name: '', role: 'client', hub: '', interests: [] }) // asked once
+      try {
+        await search(id, true, 1, n => n.id === id)
+      } catch (error) {
+        known.delete(id)
+        return
+      }
+    }
+    changed()
+  }
+
+  function remember (node) {
+    known.delete(node.id)
+    known.set(node.id, node)
+    if (known.size > KNOWN) known.delete(known.keys().next().value)
+    return node
+  }
+
+  // group asks each hub for its groups, while there are too many nodes to show each.
+  async function group () {
+    if (!self.large || grouping || !hub || hub.node) return
+    grouping = setTimeout(() => { grouping = null }, 2 * AGAIN)
+    try {
+      const all = []
+      for (let after = 0, i = 0; i < ROUNDS; i++) {
+        const a = await question({ groups: true, limit: 1, after: after || undefined })
+        for (const g of list(a.groups)) if (g && typeof g.id === 'string' && g.count > 0) all.push({ ...valid({ ...g }), count: Number(g.count) })
+        if (a.ungrouped > 0) all.push({ id: '', hub: '', name: '', interests: [], count: Number(a.ungrouped), rest: true })
+        if (!(a.next > after)) break
+        after = a.next
+      }
+      groups = all
+      changed()
+    } catch (error) {} // the next question may have an answer
   }
 
   function fail (why) {
@@ -159,8 +243,8 @@ export function followNodes (client) {
     soon(1000) // by then it has found its transport
   }
 
-  // take returns a node if it is one.
-  function take (node) {
+  // valid returns a node if it is one.
+  function valid (node) {
     if (!node || typeof node.id !== 'string') return null
     if (!Array.isArray(node.interests)) node.interests = []
     if (typeof node.name !== 'string') node.name = ''

@@ -6,8 +6,11 @@ import { $ } from './dom.js'
 import { followState } from './state.js'
 import { followNodes } from './nodes.js'
 import { drawStar } from './star.js'
+import { drawCrowd } from './crowd.js'
+import { countRates } from './rates.js'
+import { findNodes } from './find.js'
 import { showList } from './list.js'
-import { showStream } from './stream.js'
+import { filter, showStream } from './stream.js'
 import { startEmit } from './emit.js'
 import { startExplain } from './explain.js'
 import { showCode } from './code.js'
@@ -20,10 +23,13 @@ if (hub.error) {
   const client = connect({ url: hub.url.href, name: 'page' })
   followState(client)
   const nodes = followNodes(client)
-  const star = drawStar(nodes)
+  const star = drawStar(nodes, filter)
+  const rates = countRates()
+  drawCrowd(nodes, rates, filter)
   showList(nodes)
-  showStream(client, nodes, star)
+  showStream(client, nodes, star, rates)
   startEmit(client)
-  startExplain(client, nodes)
+  const explain = startExplain(client, nodes)
+  findNodes(nodes, { explain, filter })
   showCode(client)
 }

@@ -10,7 +10,7 @@ const GLOW = 700 // milliseconds for which a line is lit
 const BATCH = 50 // events of different kinds that are looked at between two pictures
 const LOOK = 5 // milliseconds for that
 
-export function drawStar (nodes) {
+export function drawStar (nodes, filter) {
   const svg = $('star').querySelector('svg')
   const mark = markNodes(nodes)
   const edges = new Map() // by client: its line, and when the light goes out
@@ -36,8 +36,14 @@ export function drawStar (nodes) {
     }
   }
 
+  svg.addEventListener('click', ({ target }) => {
+    const mark = target.closest('[data-id]')
+    if (mark && mark.dataset.id) filter('from:' + mark.dataset.id)
+  })
+
   function draw () {
-    if (!width) return
+    $('star').hidden = $('legend').hidden = nodes.large // see crowd.js
+    if (!width || nodes.large) return
     const all = nodes.stars
     const wide = width >= 480
     const stars = share(all.slice(0, wide ? 12 : 6), wide ? 64 : 24)

@@ -1,18 +1,26 @@
 // The stream of events: the last ones, the newest first.
 
 import { $, element, isolated, paced, say, visible } from './dom.js'
+import { matches as fits } from './names.js'
 
 const MOST = 500 // events that are kept
 const LONGEST = 400 // characters of a payload that are kept
 const NAMES = 200 // that are proposed
 
-export function showStream (client, nodes, star) {
+// filter has the stream show only events that fit: from:ID those of a node, event:NAME those of a name or pattern, and any
+// other text those that contain it. The same filter again shows all events.
+export function filter (text) {
+  $('filter').value = $('filter').value === text ? '' : text
+  $('filter').dispatchEvent(new Event('input'))
+}
+
+export function showStream (client, nodes, star, rates) {
   let rows = [] // the newest last
   let fresh = [] // not shown yet; all of them while paused
   let paused = false
   let missed = 0 // while paused
   let heard = 0
-  let wanted = ''
+  let wanted = parse('')
   const names = new Set()
   const later = paced(show)
 
@@ -20,6 +28,7 @@ export function showStream (client, nodes, star) {
     heard++
     nodes.heard(from)
     star.pass(event, from)
+    rates.heard(from, event)
     const json = payload === undefined ? '' : JSON.stringify(payload)
     const row = { time: new Date(), event, from, json: json.slice(0, LONGEST), more: json.length - LONGEST }
     row.text = `${event}\n${nodes.title(from)}\n${from}\n${row.json}`.toLowerCase()
@@ -31,7 +40,7 @@ export function showStream (client, nodes, star) {
   })
 
   $('filter').addEventListener('input', () => {
-    wanted = $('filter').value.toLowerCase()
+    wanted = parse($('filter').value)
     for (const row of rows) if (row.element) row.element.hidden = !matches(row)
     later()
   })
@@ -53,7 +62,11 @@ export function showStream (client, nodes, star) {
   later()
 
   function matches (row) {
-    return row.text.includes(wanted)
+    switch (wanted.what) {
+      case 'from': return row.from.startsWith(wanted.text) || nodes.title(row.from).toLowerCase() === wanted.text
+      case 'event': return fits(wanted.name, row.event)
+      default: return row.text.includes(wanted.text)
+    }
   }
 
   function show () {
@@ -67,7 +80,9 @@ export function showStream (client, nodes, star) {
     }
     const shown = rows.filter(matches).length
     let text = heard === 0 ? 'Nothing was heard yet.' : `${shown} shown of ${heard} heard.`
-    if (heard > MOST) text += wanted ? ` The last ${MOST} that match are kept.` : ` The last ${MOST} are kept.`
+    if (heard > MOST) text += wanted.text ? ` The last ${MOST} that match are kept.` : ` The last ${MOST} are kept.`
+    if (wanted.what === 'from') text = `Only events from ${visible(nodes.title(wanted.text), 60)}: ` + text
+    if (wanted.what === 'event') text = `Only events ${visible(wanted.name, 60)}: ` + text
     if (paused) text = `Paused; ${missed} since then. ` + text
     say($('stream-text'), text)
   }
@@ -89,6 +104,12 @@ export function showStream (client, nodes, star) {
     names.add(name)
     $('names').append(element('option', { value: name }))
   }
+}
+
+// parse reads a filter.
+function parse (value) {
+  const [, what, name] = /^(from|event):(.+)$/.exec(value.trim()) || []
+  return { what, name, text: (name || value).toLowerCase() }
 }
 
 const clock = t => t.toTimeString().slice(0, 8) + '.' + String(t.getMilliseconds()).padStart(3, '0')

@@ -1,0 +1,211 @@
+package mesh
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/protocol"
+)
+
+// maxScan bounds the peers that one answer looks at while the hub searches for nodes.
+const maxScan = 8192
+
+// nodeFilter selects the nodes whose name contains a text, or whose ID begins with it. If it is exact, the whole name or ID
+// must be the text. Capital letters count as small ones. An empty text selects all nodes.
+type nodeFilter struct {
+	Find  string `json:"find,omitempty"`
+	Exact bool   `json:"exact,omitempty"`
+}
+
+func (f nodeFilter) lower() nodeFilter { return nodeFilter{strings.ToLower(f.Find), f.Exact} }
+
+// selects needs a filter in small letters.
+func (f nodeFilter) selects(id, name string) bool {
+	switch {
+	case f.Find == "":
+		return true
+	case f.Exact:
+		return f.Find == id || strings.ToLower(name) == f.Find
+	}
+	return strings.HasPrefix(id, f.Find) || strings.Contains(strings.ToLower(name), f.Find)
+}
+
+// nodeGroup describes clients of one hub that are alike: of the same kind, and with the same interests except for numbers
+// and IDs in the names.
+type nodeGroup struct {
+	Count int    `json:"count"`
+	Hub   string `json:"hub"`
+	ID    string `json:"id"` // of one of them
+	// Name is the common beginning of their names.
+	Name       string            `json:"name,omitempty"`
+	Revision   engineio.Revision `json:"revision"`
+	Negotiated bool              `json:"negotiated"`
+	Browser    bool              `json:"browser,omitempty"`
+	Muted      bool              `json:"muted,omitempty"`
+	// Interests have # in place of numbers and IDs. See NodeInfo for their limits, and for More.
+	Interests []string `json:"interests"`
+	More      int      `json:"more,omitempty"`
+}
+
+// maxGroups bounds the groups of an answer. The nodes of smaller groups are counted together.
+const maxGroups = 48
+
+// groups returns the groups of this hub's clients, the largest first, and the number of clients in none of them.
+func (h *hub) groups() (groups []nodeGroup, ungrouped int) {
+	r := &h.roster
+	byKey := make(map[string]*nodeGroup)
+	shapes := make(map[string]string) // of interests; most nodes have the same
+	members := make([]peerSummary, 0, maxScan)
+	for next := 0; next >= 0; {
+		next, members = r.summarize(next, members[:0])
+		for i := range members {
+			members[i].join(byKey, shapes, h.node.id)
+		}
+	}
+	for _, g := range byKey {
+		groups = append(groups, *g)
+	}
+	slices.SortFunc(groups, func(a, b nodeGroup) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
+	for len(groups) > maxGroups {
+		ungrouped += groups[len(groups)-1].Count
+		groups = groups[:len(groups)-1]
+	}
+	return groups, ungrouped
+}
+
+// peerSummary is a copy of the fields by which peers are grouped.
+type peerSummary struct {
+	id, name                   string
+	interests                  []string
+	revision                   engineio.Revision
+	negotiated, browser, muted bool
+}
+
+// summarize appends the peers from a slot on, at most maxScan. It returns the next slot; -1 if there is none. The roster
+// is locked for so many peers at a time.
+func (r *roster) summarize(from int, all []peerSummary) (next int, _ []peerSummary) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	end := min(from+maxScan, len(r.slots))
+	for _, p := range r.slots[min(from, end):end] {
+		if r.lists(p) {
+			all = append(all, peerSummary{p.id, p.name, p.interests, p.sock.Revision(), p.negotiated, p.browser, !p.admitted})
+		}
+	}
+	if end == len(r.slots) {
+		return -1, all
+	}
+	return end, all
+}
+
+// join adds a peer to its group.
+func (p *peerSummary) join(groups map[string]*nodeGroup, shapes map[string]string, hub string) {
+	var info NodeInfo
+	info.show(p.interests)
+	for i, name := range info.Interests {
+		shape, ok := shapes[name]
+		if !ok {
+			shape = shapeOf(name)
+			shapes[name] = shape
+		}
+		info.Interests[i] = shape
+	}
+	slices.Sort(info.Interests)
+	info.Interests = slices.Compact(info.Interests)
+	kind := []byte{byte(p.revision), bit(p.negotiated), bit(p.browser), bit(p.muted), bit(info.More > 0)}
+	key := string(kind) + strings.Join(info.Interests, "\x00")
+	g := groups[key]
+	if g == nil {
+		g = &nodeGroup{
+			Hub: hub, ID: p.id, Name: p.name, Revision: p.revision, Negotiated: p.negotiated, Browser: p.browser, Muted: p.muted,
+			Interests: info.Interests, More: info.More,
+		}
+		groups[key] = g
+	}
+	g.Count++
+	g.Name = g.Name[:commonPrefix(g.Name, p.name)]
+}
+
+func bit(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// commonPrefix returns the length of the common beginning of two texts, in whole characters.
+func commonPrefix(a, b string) int {
+	for i, c := range a {
+		if !strings.HasPrefix(b[min(i, len(b)):], string(c)) {
+			return i
+		}
+	}
+	return len(a)
+}
+
+// shapeOf returns a name with # in place of each number, and of each run of at least 8 hexadecimal digits and hyphens
+// with a number in it, such as an ID.
+func shapeOf(name string) string {
+	var b strings.Builder
+	for i := 0; i < len(name); {
+		end := i
+		digits := false
+		for end < len(name) && isHexOrHyphen(name[end]) && name[i] != '-' {
+			digits = digits || isDigit(name[end])
+			end++
+		}
+		switch {
+		case digits && end-i >= 8:
+			b.WriteByte('#')
+			i = end
+		case isDigit(name[i]):
+			for i < len(name) && isDigit(name[i]) {
+				i++
+			}
+			b.WriteByte('#')
+		default:
+			b.WriteByte(name[i])
+			i++
+		}
+	}
+	return b.String()
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+func isHexOrHyphen(c byte) bool {
+	return isDigit(c) || c == '-' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+}
+
+// answerGroups answers a question for groups: those of this hub, or of another one with the number, or of the next one if
+// that has gone.
+func (p *peer) answerGroups(a nodesAnswer, number int) {
+	c := p.hub.cluster
+	if number == 0 {
+		a.Groups, a.Ungrouped = p.hub.groups()
+		a.Next = c.firstPage(1)
+		p.charge(a.Total / questionScan)
+		p.reply(protocol.NameNodes, a)
+		return
+	}
+	id, found := c.after(number)
+	if found == 0 {
+		p.reply(protocol.NameNodes, a)
+		return
+	}
+	answered := make(chan struct{})
+	c.ask(id, control{Kind: askGroups}, func(page *control) {
+		defer close(answered)
+		a.Next = c.firstPage(found + 1)
+		if page != nil {
+			a.Groups, a.Ungrouped = page.Groups, page.Count
+		}
+		p.reply(protocol.NameNodes, a)
+	})
+	<-answered
+	p.charge(a.Total / questionScan)
+}
