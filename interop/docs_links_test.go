@@ -21,7 +21,7 @@ var (
 // TestDocumentationLinksToWhatIsThere follows each link from one of our pages to another, or to a heading.
 func TestDocumentationLinksToWhatIsThere(t *testing.T) {
 	t.Parallel()
-	pages := []string{"../README.md", "../CHANGELOG.md", "../examples/README.md"}
+	pages := []string{"../README.md", "../CHANGELOG.md", "../examples/README.md", "../.github/CONTRIBUTING.md", "../.github/SECURITY.md"}
 	docs, err := filepath.Glob("../docs/*.md")
 	require.NoError(t, err)
 	require.NotEmpty(t, docs)
