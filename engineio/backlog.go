@@ -1,6 +1,9 @@
 package engineio
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // backlog is what a socket has while much is queued. A small queue, which most sockets have at most, costs nothing beyond
 // itself: it neither asks the server's budget nor looks at the clock.
@@ -13,13 +16,20 @@ type backlog struct {
 }
 
 const (
-	// freeAllowance bounds a queue that is no backlog, in bytes. A queue with a small QueueLimit is one from half of that.
+	// freeAllowance bounds a queue that is no backlog, in bytes. A queue with a small QueueLimit is a backlog from a quarter of that.
 	freeAllowance = 16 << 10
 	// budgetStep is the least that a backlog takes from the budget at once, in bytes.
 	budgetStep = 16 << 10
 )
 
-// Stalled returns how long the peer has taken nothing of what is queued for it. It returns 0 if at most 16 KiB, or half of
+// WaitBelow waits until at most limit bytes are queued. It returns an error if ctx or the session ends first.
+func (s *Socket) WaitBelow(ctx context.Context, limit int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.waitFor(ctx, func() bool { return s.state == stateOpen && s.queued <= limit })
+}
+
+// Stalled returns how long the peer has taken nothing of what is queued for it. It returns 0 if at most 16 KiB, or a quarter of
 // QueueLimit, are queued. On Linux a peer also counts as reading while the kernel's own queue of the connection shrinks:
 // that holds some megabytes, and lets nothing more in before a third of it is free.
 func (s *Socket) Stalled() time.Duration {
@@ -47,7 +57,7 @@ func (s *Socket) lookAtKernel() (changed bool) {
 
 // reserve asks the budget for what the queue needs to hold n more bytes. The caller holds s.mu.
 func (s *Socket) reserve(n int) bool {
-	need := s.queued + n - min(freeAllowance, s.conf.queueLimit/2)
+	need := s.queued + n - min(freeAllowance, s.conf.queueLimit/4)
 	if need <= 0 {
 		return true
 	}

@@ -141,7 +141,7 @@ func TestWritersWithALowerLimitLeaveTheRestToOthers(t *testing.T) {
 		}
 		require.ErrorIs(t, s.TryWriteBelow(1<<30, m), ErrQueueFull, "QueueLimit is the highest")
 		wrote := make(chan error, 1)
-		go func() { wrote <- s.WriteBelow(t.Context(), 5000, Text("later")) }()
+		go func() { wrote <- s.WaitBelow(t.Context(), 5000) }()
 		synctest.Wait()
 		require.Empty(t, wrote)
 		v.poll()
@@ -149,7 +149,9 @@ func TestWritersWithALowerLimitLeaveTheRestToOthers(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		require.NoError(t, s.TryWrite(Text(strings.Repeat("x", 9000))))
-		require.ErrorIs(t, s.WriteBelow(ctx, 5000, m), context.DeadlineExceeded)
+		require.ErrorIs(t, s.WaitBelow(ctx, 5000), context.DeadlineExceeded)
+		s.Abort(io.ErrClosedPipe)
+		require.ErrorIs(t, s.WaitBelow(t.Context(), 5000), io.ErrClosedPipe)
 	})
 }
 
@@ -370,4 +372,3 @@ func TestWriteAboveTheServersMaxPayload(t *testing.T) {
 		}
 	})
 }
-

@@ -21,11 +21,6 @@ import (
 // before it and the kernel takes it; everything else is queued and leaves on another goroutine, together with what else
 // is queued by then.
 func (s *Socket) Write(ctx context.Context, m Message) error {
-	return s.WriteBelow(ctx, s.conf.queueLimit, m)
-}
-
-// WriteBelow is Write with a lower limit than QueueLimit, in bytes: it leaves the rest of the queue to other writers.
-func (s *Socket) WriteBelow(ctx context.Context, limit int, m Message) error {
 	if err := check(m); err != nil {
 		return err
 	}
@@ -40,9 +35,8 @@ func (s *Socket) WriteBelow(ctx context.Context, limit int, m Message) error {
 		}
 		return s.writeNow(m)
 	}
-	limit = min(limit, s.conf.queueLimit)
 	for {
-		if err := s.waitFor(ctx, func() bool { return s.state != stateOpen || s.fits(m.size(), limit) }); err != nil {
+		if err := s.waitFor(ctx, func() bool { return s.state != stateOpen || s.fits(m.size(), s.conf.queueLimit) }); err != nil {
 			return err
 		}
 		if err := s.push(m); !errors.Is(err, errRetry) {

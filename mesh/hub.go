@@ -35,7 +35,8 @@ type hub struct {
 	routings sync.Pool // of *routing
 	numbers  numbers
 	guests   *guests
-	busy     lock // read by those who are routing
+	busy     lock       // read by those who are routing
+	dear     sync.Mutex // held while events are routed that take many steps
 
 	emitting sync.Mutex // held while an event of the hub's own gets its number and is routed
 

@@ -57,6 +57,8 @@ type peer struct {
 	beside    bool      // it is claimed with its first event
 	questions bucket    // how many more it may ask
 	pace      *pace     // nil if there is no limit
+	share     *bucket   // what it has emitted into queues that are half full; nil if nothing
+	dear      bool      // the last event that it emitted took many steps to route
 	told      time.Time // when it was last told of events that were refused
 	untold    int       // those refused since
 
@@ -228,8 +230,7 @@ func (p *peer) takeEvent(packet *protocol.Packet, size int) {
 func (p *peer) request(e routed, rid string) {
 	e.Payload = bytes.Clone(e.Payload) // dispatch gives its memory away
 	p.dispatch(false)
-	p.hub.cluster.attend(p.sock.Context())
-	_, taken := p.hub.route([]routed{e}, source{peer: p, unheard: func() {
+	taken := p.relay([]routed{e}, eventSize(e.Name, e.Payload), source{peer: p, unheard: func() {
 		if p.negotiated {
 			p.reply(protocol.NameUnheard, unheard{RID: rid})
 		}
@@ -303,12 +304,15 @@ func reserved(event string, payload any) engineio.Message {
 	return engineio.Message{Data: protocol.AppendPacket(nil, &protocol.Packet{Event: event, Payload: raw}, true)}
 }
 
-// overflow closes a peer that does not take its events. Any goroutine may call it.
-func (p *peer) overflow() {
+// overflow closes a peer whose queue is full. Any goroutine may call it.
+func (p *peer) overflow() { p.close("mesh: peer closed: it is too slow, its queue is full") }
+
+// close closes a slow peer. Any goroutine may call it.
+func (p *peer) close(why string) {
 	if p.slow.Swap(true) {
 		return
 	}
 	p.hub.node.counters.slowPeers.Add(1)
-	p.log().Warn("mesh: peer closed: it is too slow, its queue is full", "limit", p.hub.node.opts.QueueLimit)
+	p.log().Warn(why, "queued", p.sock.Queued(), "limit", p.hub.node.opts.QueueLimit)
 	p.sock.Abort(ErrSlowPeer)
 }

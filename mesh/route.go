@@ -26,6 +26,7 @@ type routing struct {
 	// The events that are being delivered, for peers that speak the extensions and for the others. They are encoded
 	// when somebody is found to get them.
 	native, foreign []engineio.Message
+	held            held // of the row that is being routed
 }
 
 // source is where events come from that are routed together: they are all of one emitter.
@@ -41,17 +42,17 @@ type source struct {
 
 // route sends events to every peer that wants them, except those of the node that emitted them, and to the other hubs. However
 // many get an event, it is encoded at most twice: for peers that speak the extensions, and for the others. It returns the
-// steps of the searches for the peers.
+// steps of the searches for the peers, and the events that sendHeld has to send.
 //
 // Events of a peer that is superseded are not routed, and counted: ok is false.
-func (h *hub) route(events []routed, from source) (steps int, ok bool) {
+func (h *hub) route(events []routed, from source) (steps int, row held, ok bool) {
 	r := h.routings.Get().(*routing)
 	defer h.recycle(r)
 	r.busy.RLock()
 	defer r.busy.RUnlock()
 	if from.peer != nil && from.peer.superseded.Load() { // and once it is, retire waits for those who have not seen it
 		h.node.counters.late.Add(uint64(len(events)))
-		return 0, false
+		return 0, nil, false
 	}
 	for len(events) > 0 {
 		alike := 1
@@ -65,7 +66,8 @@ func (h *hub) route(events []routed, from source) (steps int, ok bool) {
 		}
 		events = events[alike:]
 	}
-	return steps, true
+	row, r.held = r.held, nil
+	return steps, row, true
 }
 
 // deliver sends events of one name. Those who get them get all of them at once, because what a delivery costs is nearly
@@ -102,7 +104,7 @@ func (h *hub) deliver(r *routing, events []routed, from source) {
 					*messages = append(*messages, r.encode(&events[i], named, p.negotiated))
 				}
 			}
-			n := p.send(*messages)
+			n := r.give(p, *messages, from)
 			sent += n
 			for i := range n {
 				size += len((*messages)[i].Data)
@@ -128,18 +130,7 @@ func headOf(id string) uint64 {
 
 // send queues messages for a peer, and closes it if its queue has no room for them. It returns how many it queued.
 func (p *peer) send(messages []engineio.Message) (sent int) {
-	err := p.sock.TryWrite(messages...)
-	if err == nil {
-		return len(messages)
-	}
-	if errors.Is(err, engineio.ErrQueueFull) && len(messages) > 1 { // there may be room for some
-		for i := range messages {
-			if err = p.sock.TryWrite(messages[i]); err != nil {
-				break
-			}
-			sent++
-		}
-	}
+	sent, err := p.sendBelow(p.hub.node.opts.QueueLimit, messages)
 	if errors.Is(err, engineio.ErrQueueFull) {
 		p.hub.node.counters.overflowed.Add(uint64(len(messages) - sent))
 		p.overflow()
@@ -256,6 +247,26 @@ func (p *peer) keep(packet []byte) {
 	}
 }
 
+// relay routes a row of events of size bytes. Rows whose events take many steps are routed one at a time: however many peers
+// emit such events, the hub reads from them more slowly, and the other cores serve the other peers.
+//
+// It returns false if the peer is superseded.
+func (p *peer) relay(events []routed, size int, from source) bool {
+	h := p.hub
+	h.cluster.attend(p.sock.Context())
+	if p.dear {
+		h.dear.Lock()
+	}
+	steps, row, ok := h.route(events, from)
+	if p.dear {
+		h.dear.Unlock()
+	}
+	p.dear = steps > dearSteps*len(events)
+	h.node.counters.searchSteps.Add(uint64(steps))
+	p.sendHeld(row, size)
+	return ok
+}
+
 // dispatch deals with what was gathered, unless more is to come at once. It gives the memory away in which the packet stands
 // that was read last, if others were before it in the row.
 func (p *peer) dispatch(more bool) {
@@ -265,9 +276,7 @@ func (p *peer) dispatch(more bool) {
 	}
 	p.gathered = nil
 	// Relayed first, so that nobody gets a listener's answer to an event before the event.
-	p.hub.cluster.attend(p.sock.Context())
-	if steps, ok := p.hub.route(g.events, source{peer: p}); ok {
-		p.hub.node.counters.searchSteps.Add(uint64(steps))
+	if p.relay(g.events, g.size, source{peer: p}) {
 		if !g.began.IsZero() {
 			p.hub.node.counters.fanOut.add(time.Since(g.began))
 		}

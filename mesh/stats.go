@@ -46,6 +46,8 @@ type Stats struct {
 	Undecodable uint64 // events whose payload did not fit a listener of On, the function; counted once a listener
 	Refusals    uint64 // of Authorize, and its timeouts
 	SlowPeers   uint64 // closed because their queue was full, or because BufferLimit was spent
+	// Pauses counts rows of events whose emitter the hub did not read from until a listener's queue had room.
+	Pauses      uint64
 	Connections uint64 // of a client to hubs, and of peers to a hub
 
 	// Superseded are sessions that a hub has ended because their node was back on a newer connection. Late are the events
@@ -76,6 +78,7 @@ type counters struct {
 	superseded, late                             atomic.Uint64
 	tooEarly                                     atomic.Uint64
 	rejectedConnections, rejectedSessions        atomic.Uint64
+	pauses                                       atomic.Uint64
 	hubsIn, hubsOut, hubsDropped                 atomic.Uint64
 	hubsBytesIn, hubsBytesOut, missed            atomic.Uint64
 	peers, muted, hubs                           atomic.Int64
@@ -110,6 +113,7 @@ func (c *counters) read() Stats {
 		Undecodable:  c.undecodable.Load(),
 		Refusals:     c.refusals.Load(),
 		SlowPeers:    c.slowPeers.Load(),
+		Pauses:       c.pauses.Load(),
 		Connections:  c.connections.Load(),
 		Superseded:   c.superseded.Load(),
 		Late:         c.late.Load(),

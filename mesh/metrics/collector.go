@@ -51,6 +51,7 @@ var counters = []struct {
 	{describe("auth_failures_total", "Peers refused by Authorize, its timeouts included."), func(s *mesh.Stats) uint64 { return s.Refusals }},
 	{describe("slow_peers_total", "Peers closed because their queue was full, or because BufferLimit was spent."), func(s *mesh.Stats) uint64 { return s.SlowPeers }},
 	{describe("superseded_sessions_total", "Sessions that ended because their node was back on a newer connection."), func(s *mesh.Stats) uint64 { return s.Superseded }},
+	{describe("pauses_total", "Rows of events whose emitter the hub did not read from until a listener's queue had room."), func(s *mesh.Stats) uint64 { return s.Pauses }},
 	{describe("bad_tables_total", "Event tables that were refused."), func(s *mesh.Stats) uint64 { return s.BadTables }},
 	{describe("undecodable_payloads_total", "Payloads that did not fit the type of a listener."), func(s *mesh.Stats) uint64 { return s.Undecodable }},
 	{describe("rejected_connections_total", "Connections, and requests through trusted proxies, beyond the limit of one address."), func(s *mesh.Stats) uint64 { return s.RejectedConnections }},

@@ -1,0 +1,200 @@
+package mesh_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/mesh"
+)
+
+// flood writes n events of size bytes as fast as the hub reads them.
+func flood(t testing.TB, conn net.Conn, event string, n, size int) (wrote chan error) {
+	t.Helper()
+	wrote = make(chan error, 1)
+	pad := strings.Repeat("x", size)
+	go func() {
+		w := bufio.NewWriterSize(conn, 64<<10)
+		for i := range n {
+			if err := writeFrame(w, fmt.Sprintf(`4{"event":%q,"payload":{"n":%d,"pad":"%s"}}`, event, i, pad)); err != nil {
+				wrote <- err
+				return
+			}
+		}
+		wrote <- w.Flush()
+	}()
+	return wrote
+}
+
+// slowReader reads at a bounded rate until slow is closed, and then as fast as it can.
+type slowReader struct {
+	conn net.Conn
+	rate int // bytes a second
+	slow chan struct{}
+}
+
+func (r *slowReader) Read(b []byte) (int, error) {
+	select {
+	case <-r.slow:
+	default:
+		b = b[:min(len(b), r.rate/50)]
+		time.Sleep(time.Second * time.Duration(len(b)) / time.Duration(r.rate))
+	}
+	return r.conn.Read(b)
+}
+
+// afterPause returns a channel that is closed when the hub has slowed down a peer.
+func afterPause(t testing.TB, hub *mesh.Node) chan struct{} {
+	paused := make(chan struct{})
+	go func() {
+		defer close(paused)
+		for hub.Stats().Pauses == 0 && t.Context().Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	return paused
+}
+
+func (r *slowReader) requireEvents(t testing.TB, n int) {
+	t.Helper()
+	in := bufio.NewReaderSize(r, 16<<10)
+	for i := range n {
+		text := readFrame(t, in)
+		require.True(t, strings.HasPrefix(text, "4"), text)
+		var p struct{ Payload struct{ N int } }
+		require.NoError(t, json.Unmarshal([]byte(text[1:]), &p))
+		require.Equal(t, i, p.Payload.N, "the order stays, and nothing is lost")
+	}
+}
+
+// A peer that emits faster than a listener reads waits for the listener.
+func TestFloodSlowsTheFloodingPeer(t *testing.T) {
+	for name, size := range map[string]int{"small events": 100, "large events": 500_000} {
+		t.Run(name, func(t *testing.T) {
+			const total = 8 << 20 // the kernel's buffers and the queue hold less
+			n := total / (size + 100)
+			var logs logBuffer
+			hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Logger: logs.logger()})
+			listener := bareWebSocket(t, hub.Addr(), table("mesh::e"))
+			require.NoError(t, listener.(*net.TCPConn).SetReadBuffer(64<<10))
+			emitter := bareWebSocket(t, hub.Addr())
+			wrote := flood(t, emitter, "e", n, size)
+			(&slowReader{conn: listener, rate: 512 << 10, slow: afterPause(t, hub)}).requireEvents(t, n)
+			require.NoError(t, <-wrote)
+			stats := hub.Stats()
+			require.Zero(t, stats.SlowPeers)
+			require.NotZero(t, stats.Pauses)
+			require.EqualValues(t, n, stats.Sent)
+			require.Contains(t, logs.String(), "reads from it more slowly")
+		})
+	}
+}
+
+// A listener that takes nothing is closed after a second, so that an honest emitter does not wait for it, and the listeners
+// that read lose nothing.
+func TestListenerThatReadsNothingHoldsNobodyUp(t *testing.T) {
+	const size, n = 1000, 8 << 10
+	var logs logBuffer
+	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Logger: logs.logger()})
+	for range 3 {
+		bareWebSocket(t, hub.Addr(), table("mesh::e"))
+	}
+	neverPolls(t, hub, table("mesh::e"))
+	listener := bareWebSocket(t, hub.Addr(), table("mesh::e"))
+	start := time.Now()
+	wrote := flood(t, bareWebSocket(t, hub.Addr()), "e", n, size)
+	(&slowReader{conn: listener, rate: 100 << 20, slow: afterPause(t, hub)}).requireEvents(t, n)
+	require.NoError(t, <-wrote)
+	require.Less(t, time.Since(start), patience, "each of them has a second, at the same time")
+	eventually(t, "they are gone", func() bool { return hub.Stats().SlowPeers == 4 })
+	require.Contains(t, logs.String(), "read nothing for a second", "the message names the cause")
+}
+
+// Peers that write and do not read while they write hold each other up for a second, and the hub not at all.
+func TestPeersThatFloodEachOther(t *testing.T) {
+	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
+	a, b := bareWebSocket(t, hub.Addr(), table("mesh::e")), bareWebSocket(t, hub.Addr(), table("mesh::e"))
+	for _, end := range []chan error{flood(t, a, "e", 40_000, 1000), flood(t, b, "e", 40_000, 1000)} {
+		select {
+		case <-end:
+		case <-time.After(patience):
+			t.Fatal("a peer waits for ever")
+		}
+	}
+	c := connect(t, hub, mesh.Options{})
+	heard := listenTo(t, c, "after")
+	require.NoError(t, connect(t, hub, mesh.Options{}).Emit("after", 1))
+	heard.next()
+}
+
+// A peer that emits little does not wait behind a flood, neither itself nor what it emits to others.
+func TestModestPeerDoesNotWaitBehindAFlood(t *testing.T) {
+	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
+	listener := bareWebSocket(t, hub.Addr(), table("mesh::e", "mesh::modest"))
+	flooder := bareWebSocket(t, hub.Addr())
+	wrote := flood(t, flooder, "e", 1<<20, 1000) // until the test ends
+	read := make(chan struct{})
+	go func() { // it takes what a flooding peer sends at once in a quarter of a second
+		defer close(read)
+		_, _ = io.Copy(io.Discard, &slowReader{conn: listener, rate: 256 << 10})
+	}()
+	c := connect(t, hub, mesh.Options{Transports: overWebSocket})
+	heard := listenTo(t, connect(t, hub, mesh.Options{Transports: overWebSocket}), "modest")
+	<-afterPause(t, hub)
+	var took time.Duration
+	const emitted = 30
+	for i := range emitted {
+		time.Sleep(50 * time.Millisecond) // between two events
+		start := time.Now()
+		require.NoError(t, c.Emit("modest", i))
+		heard.next()
+		took += time.Since(start)
+	}
+	require.Less(t, took, emitted*125*time.Millisecond, "half of what it takes to wait for the listener each time")
+	require.Zero(t, hub.Stats().SlowPeers)
+	require.Empty(t, wrote, "the flood goes on")
+	require.NoError(t, flooder.Close())
+	require.Error(t, <-wrote)
+	require.NoError(t, listener.Close())
+	<-read
+}
+
+// Events that take many steps to route are routed one row at a time, and the others do not wait for them.
+func TestDearEventsWaitForEachOtherOnly(t *testing.T) {
+	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
+	parts := make([]string, 16)
+	for i := range 40 {
+		var keys []string
+		for k := range 20 {
+			parts[0] = "**"
+			for j := 1; j < len(parts); j++ {
+				parts[j] = []string{"a", "*"}[(i*20+k)>>(j%12)&1]
+			}
+			keys = append(keys, strings.Join(parts, "::"))
+		}
+		bareWebSocket(t, hub.Addr(), table(keys...))
+	}
+	dear, cheap := connect(t, hub, mesh.Options{Transports: overWebSocket}), connect(t, hub, mesh.Options{Transports: overWebSocket})
+	heard := listenTo(t, connect(t, hub, mesh.Options{Transports: overWebSocket}), "cheap", "first")
+	event := strings.Repeat("a::", 31) + "b"
+	require.NoError(t, dear.Emit(event, nil))
+	flush(t, dear)
+	require.Greater(t, hub.Stats().SearchSteps, uint64(mesh.DearSteps), "the table is what the test needs")
+
+	release := mesh.HoldDear(hub)
+	require.NoError(t, dear.Emit(event, nil))
+	require.NoError(t, dear.Emit("first", nil))
+	require.NoError(t, cheap.Emit("cheap", nil))
+	require.Equal(t, "cheap", heard.next().Name)
+	release()
+	require.Equal(t, "first", heard.next().Name)
+	assert.Zero(t, hub.Stats().SlowPeers)
+}
