@@ -82,16 +82,16 @@ func (c *cluster) askAll(hubs []string) {
 	defer cancel()
 	answers := make(chan bool, 1)
 	for _, id := range hubs {
+	asking:
 		for c.has(id) {
 			c.ask(id, control{Kind: askSync}, func(a *control) { answers <- a != nil })
-			answered := false
 			select {
-			case answered = <-answers:
+			case answered := <-answers:
+				if answered || !pause(ctx, rousePause) {
+					break asking
+				}
 			case <-ctx.Done():
 				return
-			}
-			if answered || !pause(ctx, rousePause) {
-				break
 			}
 		}
 		if ctx.Err() != nil {

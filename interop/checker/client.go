@@ -129,7 +129,7 @@ func (c *client) live(ctx, emitting context.Context, s session) error {
 	defer func() {
 		s.close()
 		if !ended {
-			<-broken
+			<-broken //nolint:errcheck // the reason does not matter
 		}
 	}()
 	patience := time.Second + mrand.N(2*time.Second)

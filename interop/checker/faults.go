@@ -49,7 +49,7 @@ func (c *check) run(ctx context.Context) (*ledger, error) {
 	for i := range c.clients {
 		own := make([]*proxy, 0, len(hubs))
 		for _, h := range hubs {
-			p, err := newProxy(h.addr)
+			p, err := newProxy(ctx, h.addr)
 			if err != nil {
 				return nil, err
 			}

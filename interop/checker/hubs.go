@@ -40,7 +40,7 @@ func startHubs(ctx context.Context, mode, exe, nats, dir string) (hubs []*hub, s
 			return nil, err
 		}
 		defer func() { _ = log.Close() }()
-		h.cmd = exec.Command(args[0], args[1:]...) //nolint:gosec // the caller chooses the program
+		h.cmd = exec.CommandContext(context.WithoutCancel(ctx), args[0], args[1:]...) //nolint:gosec // the caller chooses the program
 		h.cmd.Stdout, h.cmd.Stderr = log, log
 		if err := h.cmd.Start(); err != nil {
 			return nil, err
@@ -52,7 +52,7 @@ func startHubs(ctx context.Context, mode, exe, nats, dir string) (hubs []*hub, s
 	if mode == one {
 		count = 1
 	}
-	addrs, err := freeAddrs(2*count + 2)
+	addrs, err := freeAddrs(ctx, 2*count+2)
 	if err != nil {
 		return nil, stop, err
 	}
@@ -116,9 +116,9 @@ func (h *hub) await(ctx context.Context, url string) error {
 }
 
 // freeAddrs returns addresses that no process uses.
-func freeAddrs(n int) (addrs []string, err error) {
+func freeAddrs(ctx context.Context, n int) (addrs []string, err error) {
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, err
 		}

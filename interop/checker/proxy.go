@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net"
 	"sync"
 	"time"
@@ -27,25 +28,26 @@ type pair struct {
 	tail   []byte // kept
 }
 
-func newProxy(target string) (*proxy, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func newProxy(ctx context.Context, target string) (*proxy, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
 	p := &proxy{listener: l, target: target, pairs: make(map[*pair]struct{})}
-	p.running.Go(p.accept)
+	p.running.Go(func() { p.accept(context.WithoutCancel(ctx)) })
 	return p, nil
 }
 
 func (p *proxy) addr() string { return p.listener.Addr().String() }
 
-func (p *proxy) accept() {
+func (p *proxy) accept(ctx context.Context) {
+	dialer := net.Dialer{Timeout: time.Second}
 	for {
 		in, err := p.listener.Accept()
 		if err != nil {
 			return
 		}
-		out, err := net.DialTimeout("tcp", p.target, time.Second)
+		out, err := dialer.DialContext(ctx, "tcp", p.target)
 		if err != nil {
 			_ = in.Close()
 			continue
