@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -234,4 +235,38 @@ func TestOriginalUpgradesBehindAProxyOnPort80(t *testing.T) {
 	original := startNodeMember(t)
 	original.Must(t, Command{Do: "connect", Host: "127.0.0.80", Port: 80}, "connected")
 	original.MustAwait(t, "upgrade")
+}
+
+// Apache takes a worker for each WebSocket: clients beyond MaxRequestWorkers wait until another one leaves.
+func TestApacheHasAWorkerForEachClient(t *testing.T) {
+	t.Parallel()
+	needProxy(t, "apache2")
+	const workers = 5
+	hub := checked(t, "")
+	d := deployedProxies[0]
+	d.before += fmt.Sprintf("ServerLimit 1\nThreadsPerChild %d\nMaxRequestWorkers %[1]d\n", workers)
+	p, err := d.kind(t, false).start(t, hub.Addr())
+	require.NoError(t, err)
+	dial := func(patience time.Duration) (*engineio.Socket, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		s, err := engineio.Dial(ctx, p.url, &engineio.DialOptions{
+			Transports: []engineio.Transport{engineio.WebSocket}, HTTPClient: &http.Client{Transport: newTransport(t)},
+		})
+		if err == nil {
+			s.Discard()
+			t.Cleanup(func() { s.Abort(nil) })
+		}
+		return s, err
+	}
+	var first *engineio.Socket
+	for range workers {
+		first, err = dial(AwaitTimeout)
+		require.NoError(t, err)
+	}
+	_, err = dial(time.Second)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.NoError(t, first.Close())
+	_, err = dial(AwaitTimeout)
+	require.NoError(t, err)
 }
