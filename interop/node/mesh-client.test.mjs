@@ -4,6 +4,8 @@
 
 import test from 'node:test'
 import assert from 'node:assert'
+import http from 'node:http'
+import { once } from 'node:events'
 import { connect } from './mesh.mjs'
 
 const { HUB, DEAD, SILENT } = process.env
@@ -42,6 +44,25 @@ test('a WebSocket is used where there is one', async () => {
   const node = connect({ url: HUB })
   await reach(node, state => state.transport === 'websocket')
   node.close()
+})
+
+test('a redirect is followed to the same host, and named otherwise', async () => {
+  const server = http.createServer((q, r) => r.writeHead(301, { location: to + q.url }).end()).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const url = 'http://127.0.0.1:' + server.address().port
+  let to = HUB
+  assert.equal(await exchange({ url, transports: ['polling'] }), 'polling')
+  if (native) {
+    const node = connect({ url })
+    await reach(node, state => state.transport === 'websocket')
+    node.close()
+  }
+  to = HUB.replace('127.0.0.1', 'localhost')
+  const node = connect({ url })
+  const { error } = await reach(node, state => state.error)
+  assert.equal(error.message, 'mesh: the hub redirects to ' + to + '/engine.io/')
+  node.close()
+  server.close()
 })
 
 test('IDs differ', async () => {

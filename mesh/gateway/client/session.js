@@ -57,7 +57,9 @@ function session (url, { transports, token }, owner) {
 		try {
 			for (let body; !ended && !ready && (body = next()) !== '';) {
 				const headers = token && !hello ? { Authorization: 'Bearer ' + token } : {}
-				const answer = await fetch(at('polling'), { method, body, headers, cache: 'no-store', signal: abort.signal })
+				const redirect = hello ? 'error' : 'follow'
+				const answer = await fetch(at('polling'), { method, body, headers, redirect, cache: 'no-store', signal: abort.signal })
+				if (answer.redirected) follow(answer.url)
 				if (!answer.ok) throw fail('the hub answered ' + answer.status)
 				const bytes = await answer.arrayBuffer()
 				if (!body) unpack(new Uint8Array(bytes)).forEach(receive)
@@ -67,6 +69,14 @@ function session (url, { transports, token }, owner) {
 		}
 		busy[method] = false
 		move()
+	}
+
+	// follow uses the address that the first request was redirected to. Credentials stay with the host that the user named.
+	function follow (to) {
+		const [from, next] = [new URL(url), new URL(to)]
+		const address = next.origin + next.pathname
+		if (next.hostname !== from.hostname || next.protocol < from.protocol) throw fail('the hub redirects to ' + address)
+		url = address
 	}
 
 	function poll () {
