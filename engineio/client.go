@@ -30,6 +30,7 @@ type client struct {
 
 	sid        string // fixed once open
 	maxPayload int    // of the server: bytes of one POST; 0: not told
+	maxPackets int    // of the server: packets of one POST
 	requests   atomic.Uint64
 	twice      atomic.Bool // with Base64: the server's text is in UTF-8 twice (parser 1.x)
 	wg         sync.WaitGroup

@@ -1,6 +1,7 @@
 package engineio
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -224,6 +225,10 @@ func (c *client) open(p packet.Packet, t Transport) (*Socket, []Transport, error
 		return nil, nil, bad("the open packet lacks sid, pingInterval or pingTimeout")
 	}
 	c.sid, c.maxPayload = h.SID, max(0, h.MaxPayload)
+	c.maxPackets = packet.MaxPackets
+	if bytes.Index(p.Data, []byte(`"pingTimeout"`)) < bytes.Index(p.Data, []byte(`"pingInterval"`)) {
+		c.maxPackets = pythonMaxPackets // all others write them in the other order
+	}
 	c.conf.pingInterval = milliseconds(h.PingInterval)
 	c.conf.pingTimeout = milliseconds(h.PingTimeout)
 	s := newSocket(context.Background(), h.SID, c.opts.Revision, t, c.conf)

@@ -67,7 +67,7 @@ func (c *client) fitting(out []*outgoing) ([]packet.Packet, packet.Encoding) {
 	for _, o := range out {
 		p := o.packet()
 		size += packet.EncodedLen(c.opts.Revision, enc, p)
-		if len(packets) > 0 && (size > limit || len(packets) == packet.MaxPackets) {
+		if len(packets) > 0 && (size > limit || len(packets) == c.maxPackets) {
 			break
 		}
 		packets = append(packets, p)

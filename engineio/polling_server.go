@@ -20,7 +20,10 @@ const (
 )
 
 // poll is a GET that waits for packets.
-type poll struct{ wake chan struct{} }
+type poll struct {
+	wake chan struct{}
+	most int // packets that the client reads in one payload
+}
 
 // release makes the poll look whether it has something to answer.
 func (p *poll) release() {
@@ -29,6 +32,11 @@ func (p *poll) release() {
 	default: // it is about to look
 	}
 }
+
+// pythonMaxPackets is the number of packets that python-engineio accepts in a payload. Its client ignores a longer
+// payload, and its server answers 400, but the session goes on without these packets. The client's name is that of the
+// HTTP library: "python-requests/2.28.1" or "Python/3.11 aiohttp/3.8.4".
+const pythonMaxPackets = 16
 
 // The polls that an upgrade may find waiting are answered at once, so that the client is not held up. A client that polls
 // on and on while its upgrade makes no progress is slowed down after so many.
@@ -89,7 +97,10 @@ func (s *Socket) servePoll(w http.ResponseWriter, r *http.Request) {
 		_ = s.conf.server.respond(w, http.StatusBadRequest, nil) // a broken connection ends by itself
 		return
 	}
-	p := &poll{wake: make(chan struct{}, 1)}
+	p := &poll{wake: make(chan struct{}, 1), most: packet.MaxPackets}
+	if strings.Contains(strings.ToLower(r.UserAgent()), "python") {
+		p.most = pythonMaxPackets
+	}
 	s.poll = p
 	if s.posting {
 		s.cond.Broadcast() // its close packet may wait for a poll
@@ -155,7 +166,7 @@ func (s *Socket) takeForPoll(ctx context.Context, p *poll) (out []*outgoing, pac
 			return nil, []packet.Packet{{Type: packet.Noop}}, true
 		case len(s.queue) > 0:
 			out, s.queue = s.queue, nil
-			if most := packet.MaxPackets - 1; len(out) > most { // more than our own parser takes, with a close packet
+			if most := p.most - 1; len(out) > most { // a close packet may follow
 				out, s.queue = out[:most:most], slices.Clone(out[most:])
 			}
 			for _, o := range out {

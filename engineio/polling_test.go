@@ -335,3 +335,24 @@ func TestPacketsOfOnePayload(t *testing.T) {
 	require.Equal(t, "400 ", v.post("4x"+strings.Repeat("\x1e4x", packet.MaxPackets)).brief())
 	require.Equal(t, packet.MaxPackets, <-done)
 }
+
+// python-engineio ignores payloads of more than 16 packets.
+func TestPayloadsForPython(t *testing.T) {
+	for client, most := range map[string]int{
+		"Python/3.11 aiohttp/3.8.4": pythonMaxPackets, "python-requests/2.28.1": pythonMaxPackets, "node-XMLHttpRequest": 40,
+	} {
+		inSite(t, echo, nil, func(t *testing.T, w *site) {
+			v := w.open(Revision4)
+			require.Equal(t, "200 ok", v.post("4x"+strings.Repeat("\x1e4x", 39)).brief())
+			synctest.Wait()
+			for got := 0; got < 40; {
+				answer := w.ask("GET", v.query, nil, "User-Agent", client)
+				n := len(answer.packets(t, Revision4))
+				require.LessOrEqual(t, n, most, client)
+				if got += n; most == 40 {
+					require.Equal(t, 40, n, client)
+				}
+			}
+		})
+	}
+}

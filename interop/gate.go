@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"strings"
@@ -8,16 +9,22 @@ import (
 )
 
 // Need skips t unless every one of the programs is on the PATH. With INTEROP=require in the environment t fails
-// instead. It is the only place where a test of this package may be skipped.
+// instead. It and needs are the only places where a test of this package may be skipped.
 func Need(t testing.TB, programs ...string) {
 	t.Helper()
-	err := find(programs...)
+	needs(t, find(programs...))
+}
+
+// needs is Need where err, if it is not nil, says which program is missing.
+func needs(t testing.TB, err error) {
+	t.Helper()
+	missing, ok := errors.AsType[missingError](err)
 	switch {
-	case err == nil:
+	case !ok: // an error of another kind is for the caller
 	case required():
-		t.Fatal(err)
+		t.Fatal(missing)
 	default:
-		t.Skip(err)
+		t.Skip(missing)
 	}
 }
 
