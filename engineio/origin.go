@@ -29,7 +29,7 @@ func (srv *Server) originAllowed(r *http.Request, jsonp bool) (code int, reason 
 	if err != nil {
 		return CodeBadRequest, "INVALID_ORIGIN: " + origin, false
 	}
-	if isHost(u, host) || srv.origins.has(origin) {
+	if isHost(u, host) && srv.mayServe(u.Scheme, r) || srv.origins.has(origin) {
 		return 0, "", true
 	}
 	option, refused := "AllowedOrigins", &srv.refused.origin
@@ -41,6 +41,13 @@ func (srv *Server) originAllowed(r *http.Request, jsonp bool) (code int, reason 
 			"option", option, "origin", cut(origin), "host", cut(host), "times", times)
 	}
 	return CodeForbidden, "FORBIDDEN: origin " + origin, false
+}
+
+// mayServe reports whether a page of the server's own host may have this scheme. TLS may end at a proxy, and then pages have
+// https although the proxy's requests do not. So the server does not compare schemes, except where it ends TLS itself and
+// no option says that there is a proxy: an attacker on the way to the browser made a page of http.
+func (srv *Server) mayServe(scheme string, r *http.Request) bool {
+	return scheme != "http" || r.TLS == nil || srv.opts.TrustForwardedHost
 }
 
 // AllowsOrigin reports whether AllowedOrigins admits pages of this origin, in the form of the Origin header.

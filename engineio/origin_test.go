@@ -1,6 +1,7 @@
 package engineio
 
 import (
+	"crypto/tls"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -105,6 +106,34 @@ func TestOrigin(t *testing.T) {
 			require.Empty(t, a.header.Values("Access-Control-Allow-Credentials"), "never with every page")
 		}
 	})
+}
+
+// TLS may end at a proxy: a page of https may use a server without TLS. A server that ends TLS itself has no pages of http.
+func TestSchemesOfOrigins(t *testing.T) {
+	for _, c := range []struct {
+		tls     bool
+		origin  string
+		opts    ServerOptions
+		allowed bool
+	}{
+		{false, "http://a.example", ServerOptions{}, true},
+		{false, "https://a.example", ServerOptions{}, true},
+		{true, "https://a.example", ServerOptions{}, true},
+		{true, "http://a.example", ServerOptions{}, false},
+		{true, "HTTP://a.example:80", ServerOptions{}, false},
+		{true, "http://a.example", ServerOptions{TrustForwardedHost: true}, true},
+		{true, "http://a.example", ServerOptions{AllowedOrigins: []string{"http://a.example"}}, true},
+	} {
+		srv := NewServer(echo, &c.opts)
+		r := httptest.NewRequest(http.MethodGet, "http://a.example/engine.io/?EIO=4&transport=polling", nil)
+		r.Header.Set("Origin", c.origin)
+		if c.tls {
+			r.TLS = new(tls.ConnectionState)
+		}
+		_, _, ok := srv.originAllowed(r, false)
+		require.Equal(t, c.allowed, ok, c)
+		require.NoError(t, srv.Close())
+	}
 }
 
 func TestTrustForwardedHost(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strings"
 	"testing"
@@ -194,7 +195,8 @@ func TestPagesCannotReachAHubByANameOfTheirOwn(t *testing.T) {
 		ok           bool
 	}{
 		{own, "evil.example:8888", "http://evil.example:8888", false}, {own, "evil.example", "http://evil.example", false},
-		{own, "evil.example.", "http://evil.example.", false}, {own, "127.0.0.1.evil.example", "http://127.0.0.1.evil.example", false},
+		{own, "evil.example.", "http://evil.example.", false}, {own, "evil.", "http://evil.", false}, {own, "evil.:8888", "http://evil.:8888", false},
+		{own, "localhost.", "http://localhost.", true}, {own, "127.0.0.1.evil.example", "http://127.0.0.1.evil.example", false},
 		{own, "mesh.example.com", "", true}, // a Go client, through a proxy
 		{own, "localhost:1", "http://localhost:1", true}, {own, "LocalHost", "http://LocalHost", true}, {own, "a.localhost", "http://a.localhost", true},
 		{own, "thishost:8888", "http://thishost:8888", true}, {own, "[::1]:1", "http://[::1]:1", true}, {own, own.Addr(), "http://" + own.Addr(), true},
@@ -215,6 +217,35 @@ func TestPagesCannotReachAHubByANameOfTheirOwn(t *testing.T) {
 		}
 	}
 	require.Contains(t, log.String(), "AllowedOrigins admits it")
+
+	// The page, and a handler of data that is not for pages, go by Host: browsers send no Origin with a GET.
+	for _, c := range []struct {
+		hub  *mesh.Node
+		host string
+		want int
+	}{
+		{own, "evil.example:8888", 403}, {own, "evil.", 403}, {own, "evil.localhost.example", 403}, {own, "localhost:1", 200}, {own, own.Addr(), 200},
+		{own, "a-machine", 200}, {proxied, "mesh.example.com", 200}, {proxied, "evil.example", 403},
+	} {
+		for _, path := range []string{"/", "/mesh.mjs"} {
+			require.Equal(t, c.want, getAs(t, "http://"+c.hub.Addr()+path, c.host), "%s%s", c.host, path)
+		}
+		private := httptest.NewServer(c.hub.RejectRebound(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
+		require.Equal(t, c.want, getAs(t, private.URL, c.host), c.host)
+		private.Close()
+	}
+}
+
+// getAs returns the status of a GET with a header Host.
+func getAs(t *testing.T, url, host string) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(testContext(t), http.MethodGet, url, nil)
+	require.NoError(t, err)
+	req.Host = host
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	return resp.StatusCode
 }
 
 func TestAdvisory_secnote_2026_27_PathsOfWhatIsNotThereAre404(t *testing.T) {

@@ -29,9 +29,10 @@ const (
 
 // The rules by which a hub refuses what a peer sent, besides RuleReserved, RuleMuted, RuleMayNotEmit and RuleBadTable.
 const (
-	RuleMalformed Rule = "malformed"    // it is no packet, or a question that makes no sense
-	RuleRate      Rule = "rate-limited" // the peer sends more than Options.Rate lets it
-	RuleTooEarly  Rule = "too-early"    // the peer sent more than 64 KB before the hub admitted it
+	RuleMalformed Rule = "malformed"         // it is no packet, or a question that makes no sense
+	RuleRate      Rule = "rate-limited"      // the peer sends more than Options.Rate lets it
+	RuleWatchers  Rule = "too-many-watchers" // 256 peers, or 64 of the same user, watch who comes and goes
+	RuleTooEarly  Rule = "too-early"         // the peer sent more than 64 KB before the hub admitted it
 )
 
 // String returns the rule in a sentence.

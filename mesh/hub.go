@@ -154,8 +154,9 @@ func (h *hub) serveOwn(w http.ResponseWriter, r *http.Request) {
 	defer leave()
 	rest, ok := strings.CutPrefix(r.URL.Path, h.path)
 	switch {
-	case ok && (rest == "" || rest[0] == '/') && h.rebound(r):
-		http.Error(w, "Forbidden", http.StatusForbidden)
+	case ok && (rest == "" || rest[0] == '/') && r.Header.Get("Origin") != "" && h.node.rebound(r), // programs send no Origin
+		h.browsers.has(r.URL.Path) && h.node.rebound(r):
+		rejectRebound(w, r)
 	case ok && (rest == "" || rest[0] == '/'):
 		h.server.ServeHTTP(w, r)
 	case h.browsers.has(r.URL.Path):

@@ -164,6 +164,8 @@ func (p *peer) refuse(rule Rule, attrs ...any) {
 		c.notPermitted.Add(1)
 	case RuleRate:
 		c.rateLimited.Add(1)
+	case RuleWatchers:
+		c.rejectedWatchers.Add(1)
 	case RuleTooEarly:
 		c.tooEarly.Add(1)
 	}

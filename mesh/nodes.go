@@ -73,7 +73,8 @@ func (p *peer) answerNodes(ctx context.Context, payload json.RawMessage) {
 	r.mu.Lock()
 	if q.Watch != nil && !h.watchFor(p, *q.Watch) {
 		r.mu.Unlock()
-		p.reply(protocol.NameNodes, failure{q.RID, codeTooMany, "too many nodes watch already"})
+		p.refuse(RuleWatchers)
+		p.reply(protocol.NameNodes, failure{q.RID, codeTooMany, "too many nodes watch already, in all or of this user"})
 		return
 	}
 	a.Total = len(r.ids) + 1 + h.cluster.total()

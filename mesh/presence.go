@@ -3,6 +3,7 @@ package mesh
 import (
 	"encoding/json"
 	"errors"
+	"strconv"
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/protocol"
@@ -17,7 +18,7 @@ type Presence struct {
 // OnPresence calls fn when another node has joined the mesh or left it; a node whose connection broke and that is back
 // before the hub noticed joins twice. It is not called with those that are there already: call Nodes after OnPresence,
 // and nobody is missed. A client hears nothing while it has no hub, see OnState, and nothing at all from a Node hub, or
-// from a hub that is watched by 256 others. See On for off. It panics if fn is nil.
+// from a hub that is watched by 256 others, or by 64 of the same user. See On for off. It panics if fn is nil.
 //
 // Of several hubs, one that is lost leaves, and with it all nodes whose NodeInfo.Hub is its ID, for which fn is not called.
 // Nor is it when that hub is back: it joins, and may have nodes already. Call Nodes again when a node joins whose Role is Hub.
@@ -50,8 +51,11 @@ func (n *Node) noticeOf(event string, info json.RawMessage) (t task, ok bool) {
 	return task{event: Event{Name: event, Payload: info}, listeners: listeners, size: eventSize(event, info)}, true
 }
 
-// maxWatchers bounds the peers that are told who comes and goes.
-const maxWatchers = 256
+// maxWatchers limits the peers to which a hub reports who comes and goes, and maxWatchersOfMember those of one member.
+const (
+	maxWatchers         = 256
+	maxWatchersOfMember = 64
+)
 
 // appear tells those who watch that a peer has joined.
 func (p *peer) appear() {
@@ -182,14 +186,39 @@ func (r *roster) watch(p *peer, on bool) bool {
 		delete(r.watchers, p)
 		return true
 	}
-	if _, is := r.watchers[p]; !is && len(r.watchers) == maxWatchers {
+	if _, is := r.watchers[p]; is {
+		return true
+	}
+	member, same := p.member(), 0
+	for _, other := range r.watchers {
+		if member != "" && other == member {
+			same++
+		}
+	}
+	if len(r.watchers) == maxWatchers || same == maxWatchersOfMember {
 		return false
 	}
 	if r.watchers == nil {
-		r.watchers = make(map[*peer]struct{})
+		r.watchers = make(map[*peer]string)
 	}
-	r.watchers[p] = struct{}{}
+	r.watchers[p] = member
 	return true
+}
+
+// member returns the member of the mesh that a peer belongs to: the same for all peers with its credentials or, where the
+// hub asks for none, with its address. It is empty for a peer without credentials whose address does not count, see
+// Options.ConnsPerAddr.
+func (p *peer) member() string {
+	c := p.credentials()
+	if p.user != "" || c.Token != "" {
+		return "credentials " + strconv.Quote(p.user) + c.Token
+	}
+	if r := p.sock.Request(); r != nil {
+		if addr := p.hub.guests.addr(r); addr.IsValid() {
+			return addr.String()
+		}
+	}
+	return ""
 }
 
 // listenForOthers has the other hubs tell who comes and goes there, if somebody here wants to know. The caller holds

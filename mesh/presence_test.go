@@ -457,3 +457,19 @@ func TestANodeHubIsNotAsked(t *testing.T) {
 		require.NotContains(t, p, "$mesh")
 	}
 }
+
+// One user's clients cannot use up the places of all that watch who comes and goes.
+func TestWatchersOfOneUserAreBounded(t *testing.T) {
+	hub := listen(t, mesh.Options{Authorize: func(context.Context, mesh.Credentials) error { return nil }})
+	watch := func(user string) string {
+		w := dialWire(t, hub.URL(), nil)
+		w.send(fmt.Sprintf(`{"event":"$mesh.nodes","payload":{"limit":1,"watch":true},"headers":{"auth":{"user":%q}}}`, user))
+		return w.next()
+	}
+	for range 64 {
+		require.NotContains(t, watch("ann"), "error")
+	}
+	require.Contains(t, watch("ann"), `"too-many-watchers"`)
+	require.NotContains(t, watch("bob"), "error")
+	require.EqualValues(t, 1, hub.Stats().RejectedWatchers)
+}

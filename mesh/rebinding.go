@@ -4,34 +4,81 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
+	"sync"
 )
 
-// rebound tells whether a request is that of a page which reaches this machine by a name that is no name of it. Whoever
-// runs a site can have its name stand for 127.0.0.1 once the page is loaded: to the browser, and by Host, the hub is then
-// the page's own server. Behind a proxy on this machine such a name is right, and AllowedOrigins says so.
-func (h *hub) rebound(r *http.Request) bool {
-	origin := r.Header.Get("Origin") // browsers send it with each POST and WebSocket; without one of them nobody joins a mesh
+// DNS rebinding: a site can change the address of its name to 127.0.0.1 after a browser has loaded its page. To the
+// browser, and by the header Host, the hub is then the page's own server. Behind a proxy on this machine such a name can be
+// right, and AllowedOrigins says so.
+
+// RejectRebound returns a handler that answers status 403 to requests which reach this machine's loopback under a name
+// that is not this machine's and that AllowedOrigins does not allow, and that calls h for all others. It is for data that
+// pages of foreign sites must not read. Requests to the hub's own page and sessions need no such handler.
+func (n *Node) RejectRebound(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if n.rebound(r) {
+			rejectRebound(w, r)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+func rejectRebound(w http.ResponseWriter, r *http.Request) {
+	http.Error(w, "Forbidden: this machine does not know the name "+cutText(r.Host)+
+		". If a proxy on this machine serves that name, add its origin to AllowedOrigins (--allow-origin).", http.StatusForbidden)
+}
+
+// rebound reports whether a request may be that of a rebound page.
+func (n *Node) rebound(r *http.Request) bool {
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
-	if origin == "" || local == nil || !local.IP.IsLoopback() || ofThisMachine(r.Host) || h.server.AllowsOrigin(origin) {
+	if local == nil || !local.IP.IsLoopback() || ofThisMachine(r.Host) {
 		return false
 	}
-	if times := h.rebounds.note(); times > 0 {
-		h.node.opts.Logger.Warn("mesh: refused a page that has this machine under another name; AllowedOrigins admits it",
-			"origin", cutText(origin), "host", cutText(r.Host), "times", times)
+	origins := []string{r.Header.Get("Origin")}
+	if origins[0] == "" { // browsers send none with a GET of the page's own server
+		origins = []string{"https://" + r.Host, "http://" + r.Host}
+	}
+	if h := n.hub.Load(); h != nil {
+		for _, origin := range origins {
+			if h.server.AllowsOrigin(origin) {
+				return false
+			}
+		}
+		if times := h.rebounds.note(); times > 0 {
+			n.opts.Logger.Warn("mesh: rejected a page that reaches this machine under another name; AllowedOrigins admits it",
+				"origin", cutText(origins[0]), "host", cutText(r.Host), "times", times)
+		}
 	}
 	return true
 }
 
-// ofThisMachine tells whether a host can only mean this machine, when it is this machine that it led to: an address, and
-// names that no site can have, localhost and those without a dot.
+// ofThisMachine reports whether a host can only mean this machine, given that it led to this machine: an IP address,
+// localhost, the machine's own name, and a name that no site can have. A name of one part is such a name, since resolvers
+// look for it in the local network. With a final dot it is a top-level domain, and some of these have addresses.
 func ofThisMachine(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
-	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+	host, absolute := strings.CutSuffix(strings.ToLower(strings.Trim(host, "[]")), ".")
 	if _, err := netip.ParseAddr(host); err == nil {
 		return true
 	}
-	return !strings.Contains(host, ".") || strings.HasSuffix(host, ".localhost")
+	switch {
+	case host == "localhost", strings.HasSuffix(host, ".localhost"), strings.EqualFold(host, machineName()):
+		return true
+	default:
+		return !absolute && !strings.Contains(host, ".")
+	}
 }
+
+// machineName returns the name of this machine.
+var machineName = sync.OnceValue(func() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return name
+})

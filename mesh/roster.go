@@ -57,7 +57,7 @@ type roster struct {
 	// ids has the latest peer with each ID, and behind it the others: a client may be back before its old connection is
 	// known to be dead.
 	ids      map[string]*peer
-	watchers map[*peer]struct{}
+	watchers map[*peer]string // and the member that each belongs to, see peer.member
 }
 
 // add lists a peer, which has its ID now.

@@ -58,7 +58,8 @@ type Stats struct {
 	TooEarly uint64
 	// RejectedConnections counts connections, and requests through Options.TrustedProxies, beyond Options.ConnsPerAddr.
 	// RejectedSessions counts sessions beyond Options.SessionsPerAddr.
-	RejectedConnections, RejectedSessions uint64
+	// RejectedWatchers counts questions to watch who comes and goes, beyond 256 peers or 64 of one user.
+	RejectedConnections, RejectedSessions, RejectedWatchers uint64
 
 	// CallbackQueue is what waits for this node's callbacks or is in them, in bytes; Options.CallbackLimit bounds it.
 	CallbackQueue int
@@ -79,6 +80,7 @@ type counters struct {
 	tooEarly                                     atomic.Uint64
 	rejectedConnections, rejectedSessions        atomic.Uint64
 	pauses                                       atomic.Uint64
+	rejectedWatchers                             atomic.Uint64
 	hubsIn, hubsOut, hubsDropped                 atomic.Uint64
 	hubsBytesIn, hubsBytesOut, missed            atomic.Uint64
 	peers, muted, hubs                           atomic.Int64
@@ -121,6 +123,7 @@ func (c *counters) read() Stats {
 
 		RejectedConnections: c.rejectedConnections.Load(),
 		RejectedSessions:    c.rejectedSessions.Load(),
+		RejectedWatchers:    c.rejectedWatchers.Load(),
 
 		FanOut: c.fanOut.read(),
 	}

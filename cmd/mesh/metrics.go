@@ -151,7 +151,7 @@ func (f *insideFlags) show(ctx context.Context, node *mesh.Node, opts *mesh.Opti
 	if c, ok := opts.Backplane.(prometheus.Collector); ok {
 		registry.MustRegister(c)
 	}
-	handler := guard(opts, whole(promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: metricsAtOnce})))
+	handler := node.RejectRebound(guard(opts, whole(promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: metricsAtOnce}))))
 	if f.own == nil {
 		f.mux.Handle("GET "+f.path, handler)
 		if node.Role() == mesh.Hub {

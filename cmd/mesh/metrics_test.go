@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -32,6 +33,29 @@ func get(t *testing.T, method, url, user, password string) (status int, body str
 	text, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
 	return resp.StatusCode, string(text)
+}
+
+// A page of a site that gave its name to this machine reads no metrics. A health check may use any name.
+func TestMetricsAreNotForPagesOfOtherNames(t *testing.T) {
+	for _, args := range [][]string{{"--metrics", "/metrics"}, {"--metrics-addr", anyPort}} {
+		hub := spawn(t, nil, append([]string{"listen", "--addr", anyPort, "--allow-origin", "https://app.example"}, args...)...)
+		base := strings.TrimSuffix(hub.is().url, "/engine.io/")
+		metrics := regexp.MustCompile(`metrics at (http:\S+)`).FindStringSubmatch(hub.says("metrics at "))[1]
+		for host, want := range map[string]int{"": 200, "localhost": 200, "app.example": 200, "site.example": 403, "site.": 403} {
+			status := func(url string) int {
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+				require.NoError(t, err)
+				req.Host = host
+				resp, err := (&http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+				require.NoError(t, err)
+				require.NoError(t, resp.Body.Close())
+				return resp.StatusCode
+			}
+			require.Equal(t, want, status(metrics), "%s as %q", metrics, host)
+			require.Equal(t, 200, status(base+"/healthz"))
+		}
+		hub.interrupt(os.Interrupt)
+	}
 }
 
 func TestAHubTellsItsHealthAndMetrics(t *testing.T) {
