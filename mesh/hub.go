@@ -122,7 +122,7 @@ func (h *hub) serve(listeners []net.Listener) {
 		MaxHeaderBytes:    maxHeaderBytes,
 		HTTP2:             &http.HTTP2Config{WriteByteTimeout: writeTimeout},
 		ErrorLog:          slog.NewLogLogger(h.node.opts.Logger.Handler(), slog.LevelDebug),
-		ConnContext:       h.guests.connected,
+		ConnContext:       h.connected,
 		ConnState:         h.guests.changed,
 	}
 	for _, l := range listeners {
@@ -144,6 +144,9 @@ func (h *hub) serve(listeners []net.Listener) {
 
 // serveOwn serves the hub's own listener.
 func (h *hub) serveOwn(w http.ResponseWriter, r *http.Request) {
+	if !awaitReader(r) {
+		panic(http.ErrAbortHandler) // closes the connection
+	}
 	if r.ContentLength != 0 { // net/http reads a body before it answers
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readHeaderTimeout)) // a broken connection fails by itself
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -168,4 +169,24 @@ func TestMetricsAtAnAddressOfTheirOwn(t *testing.T) {
 	second := spawn(t, nil, "listen", "--addr", anyPort)
 	url := second.is().url
 	spawn(t, nil, "start", "--addr", url, "--metrics", "/metrics").says("no metrics, because this node is no hub")
+}
+
+// Clients that request metrics and read none of them must not keep others from reading metrics.
+func TestMetricsBesideClientsThatDoNotRead(t *testing.T) {
+	hub := spawn(t, nil, "listen", "--addr", anyPort, "--metrics", "/metrics")
+	base := strings.TrimSuffix(hub.is().url, "/engine.io/")
+	request := strings.Repeat("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", 1000)
+	for range metricsAtOnce {
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(base, "http://"))
+		require.NoError(t, err)
+		defer conn.Close()
+		require.NoError(t, conn.(*net.TCPConn).SetReadBuffer(4<<10))
+		for err == nil { // until the hub, which waits for the client to read, reads no more requests
+			require.NoError(t, conn.SetWriteDeadline(time.Now().Add(500*time.Millisecond)))
+			_, err = io.WriteString(conn, request)
+		}
+	}
+	status, body := get(t, http.MethodGet, base+"/metrics", "", "")
+	require.Equal(t, http.StatusOK, status, body)
+	hub.interrupt(os.Interrupt)
 }

@@ -1,0 +1,48 @@
+package mesh
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"time"
+)
+
+// A client of the hub's own listener that sends another request may leave this many bytes of earlier responses unread. If
+// more are unread, the hub responds when the client has read them, or disconnects it after unreadTimeout.
+const (
+	maxUnread     = 64 << 10
+	unreadTimeout = 5 * time.Second
+)
+
+// connKey is the key of a request's net.Conn in its context.
+type connKey struct{}
+
+// connected is http.Server.ConnContext of the hub's own listener.
+func (h *hub) connected(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(h.guests.connected(ctx, conn), connKey{}, conn)
+}
+
+// awaitReader waits until the client of a request has read the responses to earlier ones, and returns false if it does not.
+// The kernel would otherwise hold some megabytes of responses until the deadline of one of them passes. No browser and no
+// proxy sends a request before it has read the response to the last one. HTTP/2 has a bound of its own.
+func awaitReader(r *http.Request) bool {
+	conn, ok := r.Context().Value(connKey{}).(net.Conn)
+	if !ok || r.ProtoMajor != 1 {
+		return true
+	}
+	if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = secure.NetConn()
+	}
+	pause, end := time.Millisecond, time.Now().Add(unreadTimeout)
+	for unreadBytes(conn) > maxUnread { // the kernel reports no event for it
+		if time.Now().After(end) {
+			if tcp, ok := conn.(interface{ SetLinger(sec int) error }); ok {
+				_ = tcp.SetLinger(0) // frees what the kernel holds when the connection is closed
+			}
+			return false
+		}
+		time.Sleep(pause)
+		pause = min(2*pause, 100*time.Millisecond)
+	}
+	return true
+}
