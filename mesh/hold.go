@@ -82,6 +82,9 @@ func (p *peer) sendHeld(row held, size int) {
 	}
 	end := time.Now().Add(hold)
 	waited, bytes, late := false, 0, 0
+	for to := range row {
+		to.sock.Stalled() // the first look at the kernel's queue; the next one shows whether that shrinks
+	}
 	for to, messages := range row {
 		sent := 0
 		for sent < len(messages) && !p.superseded.Load() && p.sendTo(to, messages[sent], limit, end, &waited) {
@@ -119,7 +122,6 @@ func (p *peer) sendTo(to *peer, m engineio.Message, limit int, end time.Time, wa
 		return err == nil
 	}
 	*waited = true
-	to.sock.Stalled() // the first look at the kernel's queue; the next one shows whether that shrinks
 	for errors.Is(err, engineio.ErrQueueFull) {
 		if !time.Now().Before(end) {
 			if err = p.tryHeld(to, m, p.hub.node.opts.QueueLimit); errors.Is(err, engineio.ErrQueueFull) {
@@ -127,16 +129,14 @@ func (p *peer) sendTo(to *peer, m engineio.Message, limit int, end time.Time, wa
 			}
 			break
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), min(floodPatience, time.Until(end)))
-		err = to.sock.WaitBelow(ctx, max(0, limit-len(m.Data)-messageOverhead))
-		cancel()
-		switch {
-		case to.sock.Context().Err() != nil:
-			return false
-		case err != nil && to.sock.Stalled() >= floodPatience:
+		patience := floodPatience - to.sock.Stalled()
+		if patience <= 0 {
 			to.close("mesh: peer closed: it has read nothing for a second while its queue held up other peers")
 			return false
 		}
+		ctx, cancel := context.WithTimeout(context.Background(), min(patience, time.Until(end)))
+		_ = to.sock.WaitBelow(ctx, max(0, limit-len(m.Data)-messageOverhead)) // tryHeld has the error
+		cancel()
 		err = p.tryHeld(to, m, limit)
 	}
 	return err == nil

@@ -22,6 +22,8 @@ type attack struct {
 // attacks are all attacks, in the order of the table.
 var attacks = []attack{
 	unread,
+	bufferBudget,
+	flood,
 }
 
 // target is the argument of an attack.

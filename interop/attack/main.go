@@ -61,6 +61,7 @@ Attacks:
 The exit status is 1 if a bystander lost an event or its connection.`,
 		Example: `  go run ./interop/attack
   go run ./interop/attack --hub ./old-mesh --runs 5 flood`,
+		Args:              cobra.ArbitraryArgs, // the names of attacks
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
