@@ -44,11 +44,16 @@ func (c *plain) write(packets ...string) error {
 // answer answers pings, which keep the session alive, and drops everything else.
 func (c *plain) answer() {
 	for {
-		f, err := ws.ReadFrame(c.conn)
+		h, err := ws.ReadHeader(c.conn)
 		if err != nil {
 			return
 		}
-		if string(f.Payload) == "2" {
+		body := make([]byte, 1)
+		n := min(h.Length, 1)
+		if _, err = io.ReadFull(c.conn, body[:n]); err == nil {
+			_, err = io.CopyN(io.Discard, c.conn, h.Length-n)
+		}
+		if err == nil && h.Length == 1 && body[0] == '2' {
 			err = c.write("3")
 		}
 		if err != nil {
