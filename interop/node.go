@@ -98,12 +98,19 @@ const installTimeout = 5 * time.Minute
 // that are no tests may call it too.
 func InstallNode() (dir string, err error) { return install() }
 
-var install = sync.OnceValues(func() (string, error) {
+var install = sync.OnceValues(func() (string, error) { return installPackages("node") })
+
+// installVersions installs old and new versions of Node.js, for Linux on x86-64, and returns the folder that has them in
+// node_modules/node-VERSION/bin.
+var installVersions = sync.OnceValues(func() (string, error) { return installPackages("node", "versions") })
+
+// installPackages makes node_modules of a folder below interop equal to its lock file.
+func installPackages(folder ...string) (string, error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(root, "interop", "node")
+	dir := filepath.Join(append([]string{root, "interop"}, folder...)...)
 	lock, err := os.ReadFile(filepath.Join(dir, "package-lock.json"))
 	if err != nil {
 		return "", fmt.Errorf("interop: %w", err)
@@ -133,7 +140,7 @@ var install = sync.OnceValues(func() (string, error) {
 		return "", fmt.Errorf("interop: %w", err)
 	}
 	return dir, nil
-})
+}
 
 // moduleRoot is the folder with go.mod above the working directory, which in tests is the package's own.
 func moduleRoot() (string, error) {

@@ -1,0 +1,18 @@
+'use strict'
+
+// A client of the mesh that survives its hub, in ES5: it prints each ping that it hears, and emits a number now and then.
+
+var Mesh = require('resource-mesh/lib/Mesh')
+
+var mesh = require('./reconnect')(new Mesh(), 100)
+var n = 0
+
+mesh.connect({ host: '127.0.0.1', port: Number(process.env.PORT) }, function (error) {
+  if (error) throw error
+  setInterval(function () {
+    mesh.emitter.emit('number', { n: ++n })
+  }, process.env.INTERVAL)
+})
+mesh.emitter.on('ping', function (payload) {
+  console.log(JSON.stringify({ event: 'ping', payload: payload }))
+})
