@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -97,20 +96,9 @@ func (f *flags) options() (*engineio.ServerOptions, error) {
 		o.Transports = append(o.Transports, engineio.WebTransport)
 	}
 	for _, origin := range f.cors {
-		if err := checkOrigin(origin); err != nil {
-			return nil, err
+		if err := engineio.CheckOrigin(origin); err != nil {
+			return nil, fmt.Errorf("--cors: %s", strings.TrimPrefix(err.Error(), "engineio: AllowedOrigins: "))
 		}
 	}
 	return o, nil
-}
-
-func checkOrigin(origin string) error {
-	if origin == "*" {
-		return nil
-	}
-	u, err := url.Parse(origin)
-	if err != nil || u.Scheme == "" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
-		return fmt.Errorf("--cors %s: an origin is a scheme and a host, as in https://example.com or http://localhost:8080; * admits all", origin)
-	}
-	return nil
 }

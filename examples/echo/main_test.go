@@ -252,7 +252,7 @@ func TestRefusesBadFlags(t *testing.T) {
 		"negative":         {[]string{"--ping-timeout", "-5s"}, "echo: --ping-timeout -5s: it must be at least 1ms\n"},
 		"payload":          {[]string{"--max-payload", "0"}, "echo: --max-payload 0: it must be at least 1\n"},
 		"path":             {[]string{"--path", "engine.io"}, `echo: --path "engine.io": it must start with a slash and name something, as /engine.io does` + "\n"},
-		"origin":           {[]string{"--cors", "example.com"}, "echo: --cors example.com: an origin is a scheme and a host, as in https://example.com or http://localhost:8080; * admits all\n"},
+		"origin":           {[]string{"--cors", "example.com"}, "echo: --cors: \"example.com\": an origin is a scheme and a host, such as https://example.com; * admits every page, null those in files\n"},
 		"cert alone":       {[]string{"--cert", "cert.pem"}, "echo: --cert and --key go together\n"},
 		"no cert there":    {[]string{"--cert", "no.pem", "--key", "no.pem"}, "echo: --cert no.pem --key no.pem: open no.pem: no such file or directory\n"},
 		"cookie":           {[]string{"--cookie", "a b"}, `echo: --cookie "a b": no cookie can have this name` + "\n"},
