@@ -24,9 +24,13 @@ type reader struct {
 	changed *strings.Replacer // what is different here: the ports
 
 	root, dir string // the clone, and a folder of the reader's own
-	program   string // hello/main.go as it stands
+	program   string // hello/main.go so far
+	runs      int    // of the program
 	desk      *desk
 	setup     string // of a shell
+
+	// The first two terminals have the nodes of the beginning, the third has the commands, and the fourth the program.
+	first, second, third, fourth terminal
 }
 
 // next returns the next block, which has to be of this language.
@@ -44,32 +48,38 @@ func (r *reader) open() terminal {
 	return r.desk.open(r.t, r.setup)
 }
 
-// shell runs the next block in a terminal of its own.
-func (r *reader) shell() terminal {
+// shell runs the next block in the third terminal.
+func (r *reader) shell() {
 	r.t.Helper()
-	w := r.open()
-	w.runs(r.t, r.next("sh"))
-	return w
+	r.third.runs(r.t, r.next("sh"))
+	r.third.shows(r.t, "^code 0$")
 }
 
-// goRun runs hello/main.go with more lines before the last one of main, as the page says, and returns when its node is a
-// client whose listeners are known.
-func (r *reader) goRun(lines string) terminal {
+// add adds lines to hello/main.go before the last one of main, with the imports that they need.
+func (r *reader) add(lines string) {
 	r.t.Helper()
-	const last = "\n\t<-node.Done()\n"
-	require.Equal(r.t, 1, strings.Count(r.program, last))
-	known := "\nif err := node.Flush(ctx); err != nil { log.Fatal(err) }\nlog.Print(\"at work\")\n" // added here
-	source := strings.Replace(r.program, last, lines+known+last, 1)
+	require.Equal(r.t, 1, strings.Count(r.program, lastLine))
+	r.program = strings.Replace(r.program, lastLine, lines+lastLine, 1)
 	for _, path := range []string{"errors", "net/http", "strings", "time"} {
-		if used := regexp.MustCompile(`\b` + filepath.Base(path) + `\.`); used.MatchString(source) && !strings.Contains(source, `"`+path+`"`) {
-			source = strings.Replace(source, "import (\n", fmt.Sprintf("import (\n\t%q\n", path), 1)
+		if used := regexp.MustCompile(`\b` + filepath.Base(path) + `\.`); used.MatchString(lines) && !strings.Contains(r.program, `"`+path+`"`) {
+			r.program = strings.Replace(r.program, "import (\n", fmt.Sprintf("import (\n\t%q\n", path), 1)
 		}
 	}
+}
+
+const lastLine = "\n\t<-node.Done()\n"
+
+// goRun ends the program if it runs, runs hello/main.go in the fourth terminal, and returns when its listeners are known.
+func (r *reader) goRun() {
+	r.t.Helper()
+	if r.runs++; r.runs > 1 {
+		r.end(r.fourth)
+	}
+	known := fmt.Sprintf("\nif err := node.Flush(ctx); err != nil { log.Fatal(err) }\nlog.Print(\"at work %d\")\n", r.runs) // added here
+	source := strings.Replace(r.program, lastLine, known+lastLine, 1)
 	require.NoError(r.t, os.WriteFile(filepath.Join(r.dir, "main.go"), []byte(source), 0o600))
-	w := r.open()
-	w.types(r.t, "go run ./hello")
-	w.shows(r.t, "at work$")
-	return w
+	r.fourth.types(r.t, "clear; go run ./hello")
+	r.fourth.shows(r.t, fmt.Sprintf("at work %d$", r.runs))
 }
 
 // end ends what runs in a terminal, as a person does.
@@ -97,19 +107,22 @@ func nodeFolder(t *testing.T) string {
 	return dir
 }
 
-// TestGuide does what docs/guide.md says, in terminals, in a folder hello of the clone and in a browser.
+// TestGuide follows docs/guide.md in one sitting: in four terminals, in a folder hello of the clone and in a browser. Nothing
+// is started again or removed that the page does not name.
 func TestGuide(t *testing.T) {
 	t.Parallel()
 	Need(t, "go", "node", "npm", "tmux")
 	v := startVisitor(t)
 	root, err := moduleRoot()
 	require.NoError(t, err)
+	_, err = meshCommand() // go install then finds the packages compiled
+	require.NoError(t, err)
 	port, other, inside := stablePort(t), stablePort(t), stablePort(t)
 	at := fmt.Sprintf("localhost:%d", port)
 	r := &reader{t: t, blocks: blocksOf(t, "../docs/guide.md"), root: root, dir: t.TempDir(), changed: strings.NewReplacer(
 		"localhost:8888", at, "port: 8888", fmt.Sprintf("port: %d", port),
 		"&mesh.Options{Name:", fmt.Sprintf("&mesh.Options{Addr: %q, Name:", at),
-		"localhost:7777", fmt.Sprintf("localhost:%d", other), "localhost:9100", fmt.Sprintf("localhost:%d", inside),
+		"localhost:7777", fmt.Sprintf("localhost:%d", other), "localhost:7778", fmt.Sprintf("localhost:%d", stablePort(t)), "localhost:9100", fmt.Sprintf("localhost:%d", inside),
 	)}
 	// The folder hello is in the clone for the go command alone.
 	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{
@@ -121,123 +134,127 @@ func TestGuide(t *testing.T) {
 	r.desk = newDesk(t, root, pathWith(bin), "GOBIN="+bin, "GOFLAGS=-overlay="+filepath.Join(r.dir, "overlay"), "MESH_PASSWORD=")
 	r.setup = meshAt(at)
 
-	r.shell().shows(t, "^code 0$") // go install
+	r.third = r.open()
+	r.shell() // go install
 
 	// Terminals.
-	first := r.open()
+	r.first = r.open()
 	start := r.next("sh")
-	first.types(t, strings.TrimSpace(start))
-	first.prints(t, r.next("text"))
-	second := r.open()
-	second.types(t, strings.TrimSpace(start))
-	second.prints(t, r.next("text"))
-	first.types(t, strings.TrimSpace(r.next("text")))
-	first.types(t, "events")
-	first.shows(t, "^printed: greeting$")
-	second.types(t, strings.TrimSpace(r.next("text")))
-	first.prints(t, r.next("text"))
-	r.shell().shows(t, "^code 0$")
-	first.shows(t, "hello from a script")
+	r.first.types(t, strings.TrimSpace(start))
+	r.first.prints(t, r.next("text"))
+	r.second = r.open()
+	r.second.types(t, strings.TrimSpace(start))
+	r.second.prints(t, r.next("text"))
+	r.first.types(t, strings.TrimSpace(r.next("text")))
+	r.first.types(t, "events")
+	r.first.shows(t, "^printed: greeting$")
+	r.second.types(t, strings.TrimSpace(r.next("text")))
+	r.first.prints(t, r.next("text"))
+	r.shell()
+	r.first.shows(t, "hello from a script")
 
 	// A Go program.
 	r.program = r.next("go")
 	require.Equal(t, "go run ./hello\n", r.next("sh"))
-	hello := r.goRun("")
-	hello.prints(t, r.next("text"))
-	first.shows(t, "hello from Go")
-	r.end(hello)
+	r.fourth = r.open()
+	r.goRun()
+	r.fourth.prints(t, r.next("text"))
+	r.first.shows(t, "hello from Go")
 
 	for _, section := range []string{"Listening", "Types", "Resources"} {
-		hello := r.goRun(r.next("go"))
-		r.shell().shows(t, "^code 0$")
-		hello.prints(t, r.next("text"))
-		if section == "Types" {
-			hello.shows(t, "WARN .* event=order")
+		r.add(r.next("go"))
+		r.goRun()
+		r.shell()
+		r.fourth.prints(t, r.next("text"))
+		switch section {
+		case "Listening":
+			require.NotContains(t, r.fourth.screen(t), "attic")
+		case "Types":
+			r.fourth.shows(t, "WARN .* event=order")
 		}
-		r.end(hello)
 	}
 
 	// Questions and answers.
-	hello = r.goRun(r.next("go"))
-	hello.prints(t, r.next("text"))
-	r.end(hello)
+	r.add(r.next("go"))
+	r.goRun()
+	r.fourth.prints(t, r.next("text"))
 
 	// Node.js.
 	folder := nodeFolder(t)
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "hello.js"), []byte(r.next("js")), 0o600))
-	original := r.open()
-	original.types(t, "cd "+folder+" && "+strings.TrimSpace(r.next("sh"))) // typed ahead, it would mix with the prompt
-	original.prints(t, r.next("text"))
-	first.shows(t, "hello from Node.js")
-	r.end(original)
+	r.third.runs(t, "cd "+folder)
+	r.third.types(t, strings.TrimSpace(r.next("sh")))
+	r.third.prints(t, r.next("text"))
+	r.first.shows(t, "hello from Node.js")
+	r.end(r.third)
+	r.third.runs(t, "cd "+root)
 
 	// Pages.
 	mine := v.visit(t, "http://"+at, nil)
 	mine.see(t, "#state", "Connected")
-	hello = r.goRun(strings.Replace(r.next("go"), `http.Dir("hello")`, fmt.Sprintf("http.Dir(%q)", r.dir), 1))
+	r.add(strings.Replace(r.next("go"), `http.Dir("hello")`, fmt.Sprintf("http.Dir(%q)", r.dir), 1))
+	r.goRun()
 	require.NoError(t, os.WriteFile(filepath.Join(r.dir, "page.html"), []byte(r.next("html")), 0o600))
 	yours := v.visit(t, fmt.Sprintf("http://localhost:%d/page.html", other), nil)
 	yours.click(t, "Click me")
-	greet := strings.TrimSpace(r.next("sh"))
-	hello.prints(t, r.next("text"))
-	r.open().runs(t, greet) // the click has come behind the page's table
+	greet := r.next("sh")
+	r.fourth.prints(t, r.next("text"))
+	r.third.runs(t, greet) // the click has come behind the page's table
 	yours.see(t, "body", "hello, page")
-	r.end(hello)
 
 	// Who may do what.
-	hello = r.goRun(r.next("go"))
+	r.add(r.next("go"))
+	r.goRun()
 	tries := strings.SplitAfter(strings.TrimSpace(r.next("sh")), "\n")
 	admitted, said := r.next("text"), strings.SplitAfter(r.next("text"), "\n")
-	asking := r.open()
-	asking.runs(t, tries[0])
-	asking.prints(t, said[0])
-	asking.shows(t, "^code 1$")
-	asking.runs(t, tries[1])
-	asking.shows(t, "^code 0$")
-	asking.runs(t, tries[2])
-	asking.prints(t, said[1])
-	asking.shows(t, "^code 0$")
-	hello.prints(t, admitted)
-	require.NotContains(t, hello.screen(t), "admitted: admin")
-	r.end(hello)
+	r.third.runs(t, tries[0])
+	r.third.prints(t, said[0])
+	r.third.shows(t, "^code 1$")
+	r.third.runs(t, tries[1])
+	r.third.shows(t, "^code 0$")
+	r.third.runs(t, tries[2])
+	r.third.prints(t, said[1])
+	r.third.shows(t, "^code 0$")
+	r.fourth.prints(t, admitted)
+	require.NotContains(t, r.fourth.screen(t), "admitted: admin")
 
-	// Seeing inside.
-	hello = r.goRun("")
-	questions, differs := strings.SplitAfter(r.next("sh"), "\n"), regexp.MustCompile(`\b[0-9a-f]{8}\b|127\.0\.0\.1:\d+|\d+s| +`)
-	asking.runs(t, questions[0])
+	// Seeing inside. The program is still running.
+	questions, differs := strings.SplitAfter(r.next("sh"), "\n"), regexp.MustCompile(`\b[0-9a-f]{8}\b|127\.0\.0\.1:\d+|(\d+[hms])+| +`)
+	r.third.runs(t, questions[0])
 	for line := range strings.Lines(r.next("text")) { // the nodes in any order
-		asking.prints(t, differs.ReplaceAllString(line, "…"))
+		r.third.prints(t, differs.ReplaceAllString(line, "…"))
 	}
 	answers := strings.SplitAfter(differs.ReplaceAllString(r.next("text"), "…"), "\n")
-	asking.runs(t, questions[1])
-	asking.prints(t, answers[0]+answers[1])
-	asking.runs(t, questions[2])
-	asking.prints(t, answers[2]+answers[3])
-	third := r.open()
-	third.types(t, strings.TrimSpace(r.next("sh")))
-	third.shows(t, "metrics at")
+	r.third.runs(t, questions[1])
+	r.third.prints(t, answers[0]+answers[1])
+	r.third.runs(t, questions[2])
+	r.third.prints(t, answers[2]+answers[3])
+	r.third.types(t, strings.TrimSpace(r.next("sh")))
+	r.third.shows(t, "metrics at")
 	response, err := (&http.Client{Transport: newTransport(t)}).Get(fmt.Sprintf("http://localhost:%d/metrics", inside))
 	require.NoError(t, err)
 	metrics, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
 	require.Contains(t, string(metrics), "\nmesh_peers{")
-	r.end(third)
-	r.end(hello)
+	r.end(r.third)
 
 	// What arrives.
-	hello = r.goRun(r.next("go"))
-	hello.prints(t, r.next("text"))
-	r.end(hello)
+	r.add(r.next("go"))
+	r.goRun()
+	r.fourth.prints(t, r.next("text"))
 
 	// When things fail.
-	first.interrupt(t)
+	r.end(r.fourth)
+	r.runs = 0
+	r.first.interrupt(t)
 	for line := range strings.Lines(r.next("text")) { // those of the log come when they come
-		second.prints(t, line)
+		r.second.prints(t, line)
 	}
-	hello = r.goRun(r.next("go"))
-	second.interrupt(t)
-	hello.prints(t, r.next("text"))
+	r.add(r.next("go"))
+	r.goRun()
+	r.second.interrupt(t)
+	r.fourth.prints(t, r.next("text"))
 
 	require.Empty(t, r.blocks)
 }

@@ -375,7 +375,11 @@ func (c *client) noteRefused(payload json.RawMessage) {
 	}
 	c.node.counters.refused.Add(uint64(r.Count))
 	if c.refused.note() > 0 { // a hub says it at most once a second
-		c.node.opts.Logger.Warn("mesh: the hub refuses events of this node", "rule", cutText(string(r.Rule)), "event", cutText(r.Event), "message", cutText(r.Message), "times", r.Count)
+		log := c.node.opts.Logger
+		if r.Message != "" {
+			log = log.With("message", cutText(r.Message))
+		}
+		log.Warn("mesh: the hub refuses events of this node", "rule", cutText(string(r.Rule)), "event", cutText(r.Event), "times", r.Count)
 	}
 }
 
