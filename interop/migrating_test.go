@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"context"
 	"encoding/json"
 	"go/ast"
 	"go/parser"
@@ -264,4 +265,46 @@ func TestTheHubIsReplacedAndPutBack(t *testing.T) {
 	again := startNodeMember(t)
 	again.listen(t, Command{Port: s.port})
 	replaced(again, func() {})
+}
+
+// TestTheHubOfStep4MutesNoFleet starts the hub with the commands of docs/migrating.md, for a fleet without passwords and for
+// one with them.
+func TestTheHubOfStep4MutesNoFleet(t *testing.T) {
+	t.Parallel()
+	Need(t, "node", "npm")
+	exe, err := meshCommand()
+	require.NoError(t, err)
+	commands := blocks(t, migrating, "sh")
+	for i, tc := range []struct{ user, password string }{{"", ""}, {"ann", "secret"}} {
+		t.Run("user "+tc.user, func(t *testing.T) {
+			t.Parallel()
+			port := stablePort(t)
+			args := strings.Fields(commands[i])
+			require.Equal(t, []string{"mesh", "listen", "--addr", "0.0.0.0:8888"}, args[:4])
+			args[3] = localAddr(port)
+			cmd := exec.CommandContext(t.Context(), exe, args[1:]...)
+			cmd.Dir = t.TempDir()
+			require.NoError(t, os.WriteFile(filepath.Join(cmd.Dir, "password.txt"), []byte("secret\n"), 0o600))
+			var said lockedText
+			cmd.Stderr = &said
+			require.NoError(t, cmd.Start())
+			t.Cleanup(func() {
+				_ = cmd.Process.Kill()
+				_ = cmd.Wait()
+			})
+			require.Eventually(t, func() bool { return healthy(t, localAddr(port), "/healthz") }, AwaitTimeout, 5*time.Millisecond, "%s", &said)
+			a, b := startNodeMember(t), startNodeMember(t)
+			for _, m := range []nodeMember{a, b} {
+				m.connect(t, Command{Port: port, User: tc.user, Password: tc.password})
+				m.on(t, "ping")
+			}
+			require.Eventually(t, func() bool { // the other's table may be behind the first event
+				a.emit(t, "ping", `{"n":1}`)
+				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+				defer cancel()
+				_, err := b.heard().Await(ctx, "heard")
+				return err == nil
+			}, AwaitTimeout, time.Millisecond)
+		})
+	}
 }
