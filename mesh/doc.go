@@ -111,8 +111,16 @@
 //
 // # Slow peers
 //
-// A hub never waits for a peer. Each has a queue, bounded in bytes, and all of them together have a bound too. A peer
-// whose queue is full is closed, with ErrSlowPeer, and counted.
+// Each peer of a hub has a queue, bounded in bytes (Options.QueueLimit), and all queues together have a bound too
+// (Options.BufferLimit). The hub closes a peer whose queue is full, with ErrSlowPeer, and counts it in Stats.SlowPeers.
+//
+// A peer that emits faster than a listener reads is slowed down: when half of the listener's queue is full, the hub does not
+// read from the emitter until there is room, and counts it in Stats.Pauses. The other half of the queue is for peers that emit
+// less than 1/32 of QueueLimit a second (32 KiB), which do not wait. The hub waits at most 5 s for the listeners of the events
+// that it has read at once, and closes a listener that takes nothing for 1 s. Emit and events from other hubs never wait, so
+// that hubs do not hold each other up; a listener at another hub is closed when its queue is full.
+//
+// When BufferLimit is reached, the hub closes the peers with the fullest queues that have waited the longest.
 //
 // # Who is admitted
 //

@@ -83,7 +83,7 @@ var (
 	// ErrNoListener is Request's answer when it is known that nobody listens to the event.
 	ErrNoListener = errors.New("mesh: nobody listens")
 	// ErrSlowPeer is why a hub closed a peer that did not take its events fast enough.
-	ErrSlowPeer = errors.New("mesh: peer too slow, its queue is full")
+	ErrSlowPeer = errors.New("mesh: peer too slow: its queue was full, or it read nothing while other peers waited for it")
 	// ErrSuperseded is why a hub closed a session: its node is back on a newer connection.
 	ErrSuperseded = errors.New("mesh: the node is back on a newer connection")
 	// ErrNodeHub says that a question was not asked because the hub is a Node hub, which answers none.

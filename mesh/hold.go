@@ -11,11 +11,13 @@ import (
 
 // A hub slows down a peer that emits faster than its listeners read: it does not read from the peer while the peer's events
 // wait for room in a listener's queue. Half of each queue is for peers that emit little, so that a flood does not hold them
-// up. A listener that takes nothing holds nobody up for longer than a second, because the hub closes it.
+// up. A listener that takes nothing holds no peer up for longer than a second, because the hub closes it.
 const (
 	// shareOfQueue says what a peer may emit in a second into queues that are half full before it has to wait, as a part of
 	// Options.QueueLimit: 32 KiB by default.
 	shareOfQueue = 32
+	// maxDebt bounds how long a peer that has emitted more than its share counts as such afterwards, in seconds.
+	maxDebt = 10
 	// floodPatience is how long a peer that emits more than its share waits for a listener that takes nothing, and maxHold how
 	// long for all listeners of one row of events.
 	floodPatience = time.Second
@@ -80,6 +82,7 @@ func (p *peer) sendHeld(row held, size int) {
 	if p.share.borrow(size, share, share) == 0 {
 		limit, hold = h.node.opts.QueueLimit, burstHold
 	}
+	p.share.spent = min(p.share.spent, maxDebt*float64(share)) // a flood that is over is soon forgotten
 	end := time.Now().Add(hold)
 	waited, bytes, late := false, 0, 0
 	for to := range row {
