@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A client of the hub's own listener that sends another request may leave this many bytes of earlier responses unread. If
-// more are unread, the hub responds when the client has read them, or disconnects it after unreadTimeout.
+// A client of the hub's own listener may send another request while it has maxUnread bytes of earlier responses to read. If it
+// has more, the hub first waits until the client reads, and disconnects it after unreadTimeout.
 const (
 	maxUnread     = 64 << 10
 	unreadTimeout = 5 * time.Second
@@ -22,7 +22,7 @@ func (h *hub) connected(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(h.guests.connected(ctx, conn), connKey{}, conn)
 }
 
-// awaitReader waits until the client of a request has read the responses to earlier ones, and returns false if it does not.
+// awaitReader waits until the client of a request has read its earlier responses, and returns false if the client does not.
 // The kernel would otherwise hold some megabytes of responses until the deadline of one of them passes. No browser and no
 // proxy sends a request before it has read the response to the last one. HTTP/2 has a bound of its own.
 func awaitReader(r *http.Request) bool {
