@@ -24,7 +24,7 @@ func (h *hub) connected(ctx context.Context, conn net.Conn) context.Context {
 
 // awaitReader waits until the client of a request has read its earlier responses, and returns false if the client does not.
 // The kernel would otherwise hold some megabytes of responses until the deadline of one of them passes. No browser and no
-// proxy sends a request before it has read the response to the last one. HTTP/2 has a bound of its own.
+// proxy sends a request before it has read the response to the last one. HTTP/2 limits it by flow control.
 func awaitReader(r *http.Request) bool {
 	conn, ok := r.Context().Value(connKey{}).(net.Conn)
 	if !ok || r.ProtoMajor != 1 {
@@ -37,7 +37,7 @@ func awaitReader(r *http.Request) bool {
 	for unreadBytes(conn) > maxUnread { // the kernel reports no event for it
 		if time.Now().After(end) {
 			if tcp, ok := conn.(interface{ SetLinger(sec int) error }); ok {
-				_ = tcp.SetLinger(0) // frees what the kernel holds when the connection is closed
+				_ = tcp.SetLinger(0) // frees the kernel's memory when the connection is closed
 			}
 			return false
 		}
