@@ -139,6 +139,7 @@ func (c *cluster) answerClaims(from string, rid uint64) {
 type fences struct {
 	mu    sync.Mutex // held while events of another hub are routed
 	nodes map[string]*fence
+	hubs  map[string]time.Time // those that claim nodes, and when they last said so. From other hubs, all events pass
 }
 
 // fence says where a node emits.
@@ -159,6 +160,8 @@ func (f *fences) passes(id, hub string) bool {
 	fence := f.nodes[id]
 	switch {
 	case fence == nil || id == hub: // a node that became a hub emits there
+		return true
+	case f.hubs[hub].IsZero(): // of an earlier version: the node may have come back there
 		return true
 	case fence.pass(hub):
 		return true
@@ -188,6 +191,16 @@ func (f *fences) expect(id string, next holder) {
 	if !known {
 		fence.next = slices.Insert(fence.next, i, next)
 	}
+}
+
+// know notes that a hub claims the nodes that come back to it.
+func (f *fences) know(hub string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.hubs == nil {
+		f.hubs = make(map[string]time.Time)
+	}
+	f.hubs[hub] = time.Now()
 }
 
 // set notes where a node emits from now on.
@@ -238,4 +251,5 @@ func (f *fences) expire(now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	maps.DeleteFunc(f.nodes, func(_ string, fence *fence) bool { return now.Sub(fence.set) >= fenceTime })
+	maps.DeleteFunc(f.hubs, func(_ string, said time.Time) bool { return now.Sub(said) >= fenceTime })
 }

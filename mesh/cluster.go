@@ -84,6 +84,8 @@ type control struct {
 
 	Hub   *NodeInfo `json:"hub,omitempty"`   // of hello and here: who says so
 	Count int       `json:"count,omitempty"` // the nodes of who says so
+	// Claims is true if the hub that says so claims nodes.
+	Claims bool `json:"claims,omitempty"`
 
 	// Of nodes: from where on, how many, and the answer.
 	After int               `json:"after,omitempty"`
@@ -149,7 +151,7 @@ func (h *hub) joinOthers(ctx context.Context) error {
 	c.wg.Go(c.live)
 	alone := sync.OnceFunc(func() { close(c.quiet) })
 	self := h.describeSelf()
-	c.say(nameHubs, &control{Kind: sayHello, Hub: &self}, alone)
+	c.say(nameHubs, &control{Kind: sayHello, Hub: &self, Claims: true}, alone)
 	settled := time.NewTimer(settleTimeout)
 	defer settled.Stop()
 	select {
@@ -168,7 +170,7 @@ func (c *cluster) live() {
 		select {
 		case <-tick.C:
 			c.rouse()
-			c.say(nameHubs, &control{Kind: sayHere, Count: c.hub.roster.count()}, nil)
+			c.say(nameHubs, &control{Kind: sayHere, Count: c.hub.roster.count(), Claims: true}, nil)
 			c.expire(time.Now())
 			c.fences.expire(time.Now())
 			c.repeat()
@@ -347,7 +349,7 @@ func (c *cluster) receiveControl(from string, m *control) {
 	switch m.Kind {
 	case sayHello:
 		self := c.hub.describeSelf()
-		c.say(nameHub+from, &control{Kind: sayHere, Hub: &self, Count: c.hub.roster.count()}, nil)
+		c.say(nameHub+from, &control{Kind: sayHere, Hub: &self, Count: c.hub.roster.count(), Claims: true}, nil)
 	case sayHere: // meet has done it
 	case sayBye:
 		c.lose(from, "closed")

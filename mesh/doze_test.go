@@ -41,6 +41,9 @@ func TestAHubThatDidNotRunAsksTheOthersFirst(t *testing.T) {
 
 func TestFencesLetEventsPassFromWhereANodeEmits(t *testing.T) {
 	var f fences
+	for _, hub := range []string{"a", "b", "c"} {
+		f.know(hub)
+	}
 	require.True(t, f.passes("n", "a"), "nothing is known")
 	f.expect("n", holder{"b", 2})
 	require.True(t, f.passes("n", "a"), "its events of before are on the way")
@@ -61,8 +64,10 @@ func TestFencesLetEventsPassFromWhereANodeEmits(t *testing.T) {
 	require.True(t, f.passes("n", "b"), "not newer")
 	f.set("n", holder{"a", 5})
 	require.False(t, f.passes("n", "b"))
+	require.True(t, f.passes("n", "old"), "a hub that claims no nodes")
 	f.expire(time.Now().Add(fenceTime))
 	require.Empty(t, f.nodes)
+	require.Empty(t, f.hubs)
 }
 
 func TestFencesAreBounded(t *testing.T) {

@@ -51,7 +51,10 @@ func (c *cluster) meet(id string, said *control) {
 	c.mu.Unlock()
 	if stranger && (said == nil || said.Kind != sayHello && said.Hub == nil) {
 		self := c.hub.describeSelf()
-		c.say(nameHub+id, &control{Kind: sayHello, Hub: &self}, nil)
+		c.say(nameHub+id, &control{Kind: sayHello, Hub: &self, Claims: true}, nil)
+	}
+	if said != nil && said.Claims {
+		c.fences.know(id)
 	}
 	if stranger {
 		c.tellClaims(id)

@@ -52,6 +52,7 @@ func startHubs(ctx context.Context, mode, exe, nats, dir string) (hubs []*hub, s
 	if mode == one {
 		count = 1
 	}
+	exes := strings.Split(exe, ",")
 	addrs, err := freeAddrs(ctx, 2*count+2)
 	if err != nil {
 		return nil, stop, err
@@ -75,7 +76,7 @@ func startHubs(ctx context.Context, mode, exe, nats, dir string) (hubs []*hub, s
 		join = func(int) []string { return nil }
 	}
 	for i := range count {
-		args := append([]string{exe, "listen", "--addr", addrs[i], "--log-level", "debug"}, join(i)...)
+		args := append([]string{exes[i%len(exes)], "listen", "--addr", addrs[i], "--log-level", "debug"}, join(i)...)
 		h, err := start(fmt.Sprint("hub", i), addrs[i], "http://"+addrs[i]+"/healthz", args...)
 		if err != nil {
 			return nil, stop, err

@@ -94,7 +94,7 @@ The exit status is 1 if a promise is broken.`,
 			return c.all(cmd.Context(), chosen, stdout)
 		},
 	}
-	cmd.Flags().StringVar(&c.hub, "hub", "", "check hubs of the command mesh in `FILE` (default: the command of this source tree)")
+	cmd.Flags().StringVar(&c.hub, "hub", "", "check hubs of the command mesh in `FILE`; of several, separated by commas, each hub takes the next (default: the command of this source tree)")
 	cmd.Flags().IntVar(&c.clients, "clients", c.clients, "connect `N` clients")
 	cmd.Flags().IntVar(&c.faults, "faults", c.faults, "cause `N` faults")
 	cmd.Flags().DurationVar(&c.pause, "pause", c.pause, "begin a fault each `TIME`")
