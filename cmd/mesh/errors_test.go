@@ -184,7 +184,7 @@ func TestErrorsSayWhatWhereAndWhatToDo(t *testing.T) {
 		{name: "no URL in --nats", args: []string{"listen", "--nats", "localhost:4222"}, want: "--nats: give a URL such as nats://nats.example.com:4222, or tls:// for TLS"},
 		{name: "no URL in MESH_NATS", env: []string{"MESH_NATS=nats://ann:s3c%zzret@localhost"}, args: []string{"listen"},
 			want: "MESH_NATS: give a URL such as nats://nats.example.com:4222, or tls:// for TLS"},
-		{name: "other scheme in --nats", args: []string{"listen", "--nats", "http://localhost"}, want: `--nats: the scheme of a URL is nats, tls, ws or wss, not "http"`},
+		{name: "other scheme in --nats", args: []string{"listen", "--nats", "http://localhost"}, want: "--nats: the scheme of a URL must be nats, tls, ws or wss"},
 		{name: "no credentials", args: []string{"listen", "--nats", "nats://localhost", "--nats-creds", empty + "0"},
 			want: "--nats-creds: stat " + empty + "0: no such file or directory"},
 		{name: "credentials for nothing", args: []string{"listen", "--nats-creds", empty}, want: "--nats-creds is for --nats: give the URL of the NATS server too"},
