@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// allowedOrigins is ServerOptions.AllowedOrigins, parsed. The check of a request and the CORS headers both ask it, so that
-// a preflight never permits what the request is then refused.
+// allowedOrigins is ServerOptions.AllowedOrigins, parsed. The check of a request and the CORS headers both use it, so that
+// the server never permits a preflight and then refuses its request.
 type allowedOrigins struct {
 	all    bool
 	exact  []string // in the form of canonicalOrigin
@@ -80,7 +80,7 @@ func (a allowedOrigins) has(s string) bool {
 
 func (o origin) String() string { return o.scheme + "://" + o.host }
 
-// parseAllowedOrigin parses what an operator wrote. It is stricter than a browser's own parser: an entry that no browser
+// parseAllowedOrigin parses an entry that an operator wrote. It is stricter than a browser's own parser: an entry that no browser
 // would ever send must not be accepted in silence.
 func parseAllowedOrigin(s string) (origin, error) {
 	u, err := url.Parse(strings.TrimSuffix(s, "/"))

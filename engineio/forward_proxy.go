@@ -40,7 +40,7 @@ func (e *ProxyError) via() string {
 
 var errProxyURL = errors.New("the value is no URL of a proxy")
 
-// proxyOf returns what is known of the proxy through which the HTTP client sends r; nil if it uses none.
+// proxyOf describes the proxy through which the HTTP client sends r. It returns nil if the client uses no proxy.
 func (c *client) proxyOf(r *http.Request) *ProxyError {
 	t, ok := c.http.Transport.(*http.Transport)
 	if c.http.Transport == nil {

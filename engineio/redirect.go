@@ -62,8 +62,8 @@ func (c *client) settle(resp *http.Response) {
 	c.url = &u
 }
 
-// redirectOf returns the URL that a response redirects to, without the query, which may hold the session ID; "" if there
-// is none.
+// redirectOf returns the URL that a response redirects to, without the query, which may hold the session ID. It
+// returns "" if the response is no redirect.
 func redirectOf(resp *http.Response) string {
 	u, err := resp.Location()
 	if err != nil || resp.StatusCode/100 != 3 {

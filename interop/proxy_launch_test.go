@@ -35,7 +35,7 @@ var launches = map[string]launch{
 type deployedProxy struct {
 	program  string
 	language string   // of its blocks on the page
-	names    []string // pairs of what the page has, and of what a test has instead
+	names    []string // pairs of a text of the page and the text of a test in its place
 	plain    []string // more such pairs, for a proxy without TLS
 	tls      []bool   // whether it can end TLS, and can do without
 	before   string   // the lines of Debian's own configuration that the page relies on
@@ -84,7 +84,7 @@ server.bind = "{{.Dir}}/socket"
 		before: "daemon = off\nworkers = 1\n{{if .Root}}user = \"nobody\"\n{{end}}"},
 }
 
-// Modules are those that Apache loads, beside the ones that Debian builds in.
+// Modules lists the modules that Apache loads, beside the ones that Debian builds in.
 func (p Proxied) Modules() []string {
 	modules := []string{"mpm_event", "authz_core", "proxy", "proxy_http"}
 	if p.TLS {

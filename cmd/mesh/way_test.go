@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What stands between a command and its hub: forward proxies, which the environment names, and redirects.
+// These tests have a forward proxy, which the environment names, or a redirect between a command and its hub.
 
 func TestForwardProxyIsNamed(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
