@@ -133,13 +133,14 @@ func FuzzFoldTwice(f *testing.F) {
 			require.False(t, witness)
 			return
 		}
+		require.False(t, packet.WitnessOnce(b))
 		require.Less(t, len(folded), len(b))
 		require.True(t, utf8.Valid(folded))
 		var c1 bool
 		for _, r := range string(b) {
 			c1 = c1 || 0x80 <= r && r <= 0x9f
 		}
-		require.Equal(t, c1, witness)
+		require.True(t, witness || !c1)
 
 		// Encoding the folded text twice brings back what was folded.
 		var twice []rune
