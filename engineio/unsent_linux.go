@@ -4,31 +4,29 @@ import (
 	"io"
 	"net"
 	"syscall"
-	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
-// unsent returns how many bytes the kernel holds of what was written to a connection, because the peer has not confirmed
-// them. It returns -1 if that is unknown.
+// unsent returns how many bytes the kernel holds of the data that was written to a connection, because the peer has not
+// confirmed them. It returns -1 if that is unknown.
 func unsent(conn io.ReadWriteCloser) int {
 	if tls, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		conn = tls.NetConn()
 	}
-	c, ok := conn.(syscall.Conn)
+	socket, ok := conn.(syscall.Conn)
 	if !ok {
 		return -1
 	}
-	raw, err := c.SyscallConn()
+	raw, err := socket.SyscallConn()
 	if err != nil {
 		return -1
 	}
-	n := int32(-1)
-	err = raw.Control(func(fd uintptr) {
-		if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, fd, syscall.TIOCOUTQ, uintptr(unsafe.Pointer(&n))); errno != 0 {
-			n = -1
+	n := -1
+	_ = raw.Control(func(fd uintptr) { // it is not called for a closed connection
+		if held, err := unix.IoctlGetInt(int(fd), unix.TIOCOUTQ); err == nil {
+			n = held
 		}
 	})
-	if err != nil {
-		return -1
-	}
-	return int(n)
+	return n
 }
