@@ -30,8 +30,10 @@ func (s *Socket) Write(ctx context.Context, m Message) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.inline && !s.writing && !s.pending() && len(m.Data) <= freeAllowance {
-		if err := s.carries(&m); err != nil {
-			return err
+		if s.client != nil {
+			if err := s.carries(&m); err != nil {
+				return err
+			}
 		}
 		return s.writeNow(m)
 	}
@@ -39,7 +41,7 @@ func (s *Socket) Write(ctx context.Context, m Message) error {
 		if err := s.waitFor(ctx, func() bool { return s.state != stateOpen || s.fits(m.size(), s.conf.queueLimit) }); err != nil {
 			return err
 		}
-		if err := s.push(m); !errors.Is(err, errRetry) {
+		if err := s.push(m); err == nil || !errors.Is(err, errRetry) {
 			return err
 		}
 	}
@@ -71,7 +73,7 @@ func (s *Socket) TryWriteBelow(limit int, messages ...Message) error {
 		if s.state == stateOpen && (!s.fits(size, limit) || len(messages) > 1 && s.queued+size > limit) {
 			return ErrQueueFull
 		}
-		if err := s.push(messages...); !errors.Is(err, errRetry) {
+		if err := s.push(messages...); err == nil || !errors.Is(err, errRetry) {
 			return err
 		}
 	}
@@ -94,9 +96,9 @@ func check(m Message) error {
 }
 
 // carries says whether the server accepts m, as far as a client can know: what is larger than the server's maxPayload would
-// end the session. The caller holds s.mu.
+// end the session. The socket is a client's, and the caller holds s.mu.
 func (s *Socket) carries(m *Message) error {
-	if s.client == nil || s.client.maxPayload == 0 || 2*len(m.Data)+16 < s.client.maxPayload {
+	if s.client.maxPayload == 0 || 2*len(m.Data)+16 < s.client.maxPayload {
 		return nil // no form of a message has more than twice its bytes and a header
 	}
 	if n := s.client.lengthOnTheWay(m, s.stream); n > s.client.maxPayload {
@@ -120,8 +122,10 @@ func (s *Socket) push(messages ...Message) error {
 	size := 0
 	for i := range messages {
 		m := &messages[i]
-		if err := s.carries(m); err != nil {
-			return err
+		if s.client != nil {
+			if err := s.carries(m); err != nil {
+				return err
+			}
 		}
 		switch {
 		case m.Binary:
