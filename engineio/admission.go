@@ -37,6 +37,9 @@ type Admission struct {
 	// not limited. The server calls it when a session opens, and again when it ends or is admitted, with the result of
 	// Socket.Request: it must return the same address then. Default: ConnAddr.
 	Addr func(r *http.Request) netip.Addr
+	// OnLargeBody is called before the server reads the body of an unadmitted session's POST that may have more than the
+	// server reads before admission. r must not be kept. Default: none.
+	OnLargeBody func(r *http.Request)
 }
 
 // admission is the state of a session at a server with Admission.
@@ -160,6 +163,9 @@ func (c *stream) spend(n int) error {
 	if n > int(c.owner.allowance) {
 		c.owner.allowance = 0
 		c.buf, c.err = nil, ErrUnadmitted
+		if t, ok := c.conn.(interface{ SetReadBuffer(bytes int) error }); ok {
+			_ = t.SetReadBuffer(borrowedBuffer) // the kernel is not to hold more for a connection that the server does not read
+		}
 		return c.err
 	}
 	c.owner.allowance -= uint16(n) //nolint:gosec // at most allowance
@@ -189,12 +195,15 @@ func (s *Socket) exhausted() bool {
 // readEarly reads the body of an unadmitted peer's POST, or as much of it as the server may read. In the latter case it
 // delivers the packets that it has in full, and waits until the peer is admitted. It returns the bytes that it has not
 // delivered, and whether they are the whole body.
-func (s *Socket) readEarly(body io.Reader, size int, isBinary bool) (early []byte, whole bool, err error) {
+func (s *Socket) readEarly(r *http.Request, body io.Reader, size int, isBinary bool) (early []byte, whole bool, err error) {
 	s.mu.Lock()
 	allowance, free := int(s.allowance), s.admission == admitted
 	s.mu.Unlock()
 	if free {
 		return nil, false, nil
+	}
+	if f := s.conf.server.opts.Admission.OnLargeBody; f != nil && size > allowance {
+		f(r)
 	}
 	var in *incoming
 	defer func() {

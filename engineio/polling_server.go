@@ -411,7 +411,7 @@ func (s *Socket) readPost(w http.ResponseWriter, r *http.Request, isBinary bool,
 		size = int(r.ContentLength)
 	}
 	all := http.MaxBytesReader(w, r.Body, int64(s.conf.maxPayload))
-	body, whole, err := s.readEarly(all, size, isBinary)
+	body, whole, err := s.readEarly(r, all, size, isBinary)
 	if !whole && err == nil {
 		body, err = s.readRest(body, all, size)
 	}

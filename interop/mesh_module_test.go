@@ -148,7 +148,7 @@ func (s *silencer) copy(ctx context.Context, to, from net.Conn) {
 			return
 		}
 		if s.isSilent() {
-			_, _ = io.Copy(io.Discard, from) // for good: it may still end
+			_, _ = io.Copy(io.Discard, from) // for good: it may end, but says nothing more
 			<-ctx.Done()
 			return
 		}

@@ -191,6 +191,20 @@ func (g *guests) reject(addr netip.Addr) {
 	}
 }
 
+// narrow is engineio.Admission.OnLargeBody: the kernel holds less of a body that the hub may never read.
+func narrow(r *http.Request) {
+	conn, _ := r.Context().Value(connKey{}).(net.Conn)
+	if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = secure.NetConn()
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetReadBuffer(narrowBuffer) // without it, the connection costs more
+	}
+}
+
+// narrowBuffer is the size of the kernel's buffer for such a body, in bytes.
+const narrowBuffer = 16 << 10
+
 // retryAfter is the header Retry-After of status 503, in seconds.
 const retryAfter = "5"
 

@@ -52,7 +52,7 @@ const (
 	readHeaderTimeout = 5 * time.Second
 	writeTimeout      = 30 * time.Second
 	idleTimeout       = 2 * time.Minute
-	maxHeaderBytes    = 64 << 10
+	maxHeaderBytes    = 32 << 10
 )
 
 // NewHub returns a hub that has no listener of its own, to be mounted in a server that exists: see Node.ServeHTTP.
@@ -106,7 +106,7 @@ func hubOf(n *Node, path string) *hub {
 		OnConnectionError: h.countRejected,
 	}
 	if o.Authorize != nil {
-		serve.Admission = &engineio.Admission{SessionsPerAddr: o.SessionsPerAddr, Addr: h.guests.addr}
+		serve.Admission = &engineio.Admission{SessionsPerAddr: o.SessionsPerAddr, Addr: h.guests.addr, OnLargeBody: narrow}
 	}
 	h.server = engineio.NewServer(h, serve)
 	return h

@@ -10,7 +10,7 @@ import (
 // A client of the hub's own listener may send another request while it has maxUnread bytes of earlier responses to read. If it
 // has more, the hub first waits until the client reads, and disconnects it after unreadTimeout.
 const (
-	maxUnread     = 64 << 10
+	maxUnread     = 32 << 10
 	unreadTimeout = 5 * time.Second
 )
 

@@ -9,6 +9,8 @@ type attack struct {
 
 	// hub are further arguments of `mesh listen`, and env further variables of its environment.
 	hub, env []string
+	// hubIfKnown are flags of `mesh listen`, each as --name=value, for builds that have them.
+	hubIfKnown []string
 	// user and password are the bystanders' credentials, if the hub has any.
 	user, password string
 	// large has bystanders emit an event of 40 KB now and then, which a hub reads with the memory for large messages.
@@ -21,11 +23,11 @@ type attack struct {
 
 // attacks are all attacks, in the order of the table.
 var attacks = []attack{
+	unadmitted,
+	sessions,
 	unread,
 	bufferBudget,
 	flood,
-	patterns,
-	patternsAtLimit,
 }
 
 // target is the argument of an attack.

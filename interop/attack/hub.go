@@ -30,7 +30,20 @@ type hub struct {
 }
 
 func startHub(ctx context.Context, exe string, a attack) (*hub, error) {
-	cmd := exec.CommandContext(ctx, exe, append([]string{"listen", "--addr", "127.0.0.1:0"}, a.hub...)...)
+	args := append([]string{"listen", "--addr", "127.0.0.1:0"}, a.hub...)
+	if len(a.hubIfKnown) > 0 {
+		help, err := exec.CommandContext(ctx, exe, "listen", "--help").Output()
+		if err != nil {
+			return nil, fmt.Errorf("%s listen --help: %w", exe, err)
+		}
+		for _, flag := range a.hubIfKnown {
+			name, _, _ := strings.Cut(flag, "=")
+			if strings.Contains(string(help), name+" ") {
+				args = append(args, flag)
+			}
+		}
+	}
+	cmd := exec.CommandContext(ctx, exe, args...)
 	cmd.Env = append(os.Environ(), a.env...)
 	h := &hub{cmd: cmd}
 	stderr, err := cmd.StderrPipe()
@@ -47,7 +60,7 @@ func startHub(ctx context.Context, exe string, a attack) (*hub, error) {
 			return nil, errors.Join(errors.New("the hub ended before it listened"), cmd.Wait())
 		}
 		for word := range strings.FieldsSeq(line) {
-			if u, err := url.Parse(word); err == nil && u.Scheme == "http" {
+			if u, err := url.Parse(word); err == nil && (u.Scheme == "http" || u.Scheme == "https") {
 				h.addr = u.Host
 			}
 		}

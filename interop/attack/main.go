@@ -78,7 +78,7 @@ The exit status is 1 if a bystander lost an event or its connection.`,
 	cmd.Flags().DurationVar(&f.time, "time", 10*time.Second, "measure each phase for `TIME`")
 	cmd.Flags().IntVar(&f.runs, "runs", 1, "run all phases `N` times and print medians")
 	cmd.SetHelpCommand(&cobra.Command{Hidden: true})
-	cmd.AddCommand(actCommand(stdin, stdout))
+	cmd.AddCommand(actCommand(stdin, stdout), costCommand(stdout))
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/interop"
+)
+
+// TestCosts compares the cost of a connection without credentials with the limits: of two kinds, and of all if
+// INTEROP=full.
+func TestCosts(t *testing.T) {
+	exe, err := interop.BuildMesh()
+	require.NoError(t, err)
+	if interop.Full() {
+		costs, err := measureCosts(t.Context(), exe, 400, idleTime+2*timeSlack)
+		require.NoError(t, err)
+		for _, c := range costs {
+			require.True(t, c.ended, c.kind.name)
+			require.False(t, c.tooMuch(), "%s: %d and %d bytes, %v", c.kind.name, c.resident, c.kernel, c.held)
+		}
+		return
+	}
+	for _, k := range kinds {
+		if k.name != "unread responses" && k.name != "large WebSocket frame" {
+			continue
+		}
+		c, err := k.measure(t.Context(), exe, 100, time.Millisecond)
+		require.NoError(t, err)
+		require.Less(t, c.kernel, int64(mostCost), k.name)
+		require.False(t, c.tooMuch(), "%s: %d and %d bytes", c.kind.name, c.resident, c.kernel)
+	}
+}
