@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,6 +16,8 @@ const (
 	// drainTime is how long nothing may come before the run ends.
 	drainTime = time.Second
 	maxDrain  = 30 * time.Second
+	// rejoinPause is the time between two looks whether the hubs know each other again.
+	rejoinPause = 100 * time.Millisecond
 )
 
 // run starts the mesh and the clients, causes the faults, and waits until everything that was emitted has come.
@@ -89,7 +92,10 @@ func (c *check) fault(i int, l *ledger, hubs []*hub, victims []*proxy, stopping 
 		}
 		from := time.Now()
 		hubs[rand.IntN(len(hubs))].pause(d)
-		if d > briefStop {
+		if d > briefStop || !allMet(hubs) { // on a busy machine a brief stop may be long enough
+			for began := time.Now(); time.Since(began) < maxDrain && !allMet(hubs); {
+				time.Sleep(rejoinPause)
+			}
 			l.stopped(from, time.Now())
 		}
 	case i%3 == 0:
@@ -104,6 +110,11 @@ func (c *check) fault(i int, l *ledger, hubs []*hub, victims []*proxy, stopping 
 		}
 		all.Wait()
 	}
+}
+
+// allMet tells whether every hub knows all others.
+func allMet(hubs []*hub) bool {
+	return !slices.ContainsFunc(hubs, func(h *hub) bool { return !h.knowsOthers(context.Background(), len(hubs)-1) })
 }
 
 func sleep(ctx context.Context, d time.Duration) {

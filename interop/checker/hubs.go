@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -76,7 +77,7 @@ func startHubs(ctx context.Context, mode, exe, nats, dir string) (hubs []*hub, s
 		join = func(int) []string { return nil }
 	}
 	for i := range count {
-		args := append([]string{exes[i%len(exes)], "listen", "--addr", addrs[i], "--log-level", "debug"}, join(i)...)
+		args := append([]string{exes[i%len(exes)], "listen", "--addr", addrs[i], "--log-level", "debug", "--metrics", "/metrics"}, join(i)...)
 		h, err := start(fmt.Sprint("hub", i), addrs[i], "http://"+addrs[i]+"/healthz", args...)
 		if err != nil {
 			return nil, stop, err
@@ -114,6 +115,23 @@ func (h *hub) await(ctx context.Context, url string) error {
 			return fmt.Errorf("%s does not answer 200: %w\n%s", url, context.Cause(ctx), log)
 		}
 	}
+}
+
+// knowsOthers tells whether the hub knows so many others.
+func (h *hub) knowsOthers(ctx context.Context, n int) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+h.addr+"/metrics", nil)
+	if err != nil {
+		return false
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = answer.Body.Close() }()
+	body, err := io.ReadAll(answer.Body)
+	return err == nil && strings.Contains(string(body), fmt.Sprintf("\nmesh_hubs %d\n", n))
 }
 
 // freeAddrs returns addresses that no process uses.

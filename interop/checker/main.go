@@ -74,7 +74,8 @@ It prints the events that a listener got out of order, from itself, or twice, an
 ones: a barrier (Flush) had confirmed them, and a listener whose session lasted did not get
 them. It prints two more figures that break no promise: unconfirmed events that were lost
 with the emitter's connection, and events between two hubs, confirmed or not, from 1 s
-before until 3 s after a hub was stopped for so long that the others gave it up.
+before a hub was stopped for so long that the others gave it up, until 3 s after all hubs
+knew each other again.
 
 The exit status is 1 if a promise is broken.`,
 		Example: `  go run ./interop/checker
