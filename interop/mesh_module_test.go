@@ -31,10 +31,11 @@ func TestModuleOutsideBrowsers(t *testing.T) {
 		versions = versions[:1]
 	}
 	hub := startGoHub(t, mesh.Options{})
-	way := newSilencer(t, hub.Addr())
+	behind := startGoHub(t, mesh.Options{}) // it keeps sessions whose connections are silent
+	way := newSilencer(t, behind.Addr())
 	control := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { way.silence(true) }))
 	t.Cleanup(control.Close)
-	silent := newSilencer(t, hub.Addr())
+	silent := newSilencer(t, behind.Addr())
 	silent.silence(true)
 
 	dir := t.TempDir()
@@ -105,8 +106,8 @@ func newSilencer(t *testing.T, target string) *silencer {
 				stop := context.AfterFunc(ctx, func() { _ = c.Close(); _ = server.Close() })
 				defer stop()
 				var ways sync.WaitGroup
-				ways.Go(func() { s.copy(ctx, server, c) })
-				ways.Go(func() { s.copy(ctx, c, server) })
+				ways.Go(func() { s.copy(server, c) })
+				ways.Go(func() { s.copy(c, server) })
 				ways.Wait()
 			})
 		}
@@ -139,7 +140,7 @@ func (s *silencer) hasSilenced() bool {
 	return s.silenced > 0
 }
 
-func (s *silencer) copy(ctx context.Context, to, from net.Conn) {
+func (s *silencer) copy(to, from net.Conn) {
 	defer func() { _ = to.Close() }()
 	buf := make([]byte, 32<<10)
 	for {
@@ -148,8 +149,7 @@ func (s *silencer) copy(ctx context.Context, to, from net.Conn) {
 			return
 		}
 		if s.isSilent() {
-			_, _ = io.Copy(io.Discard, from) // for good: it may end, but says nothing more
-			<-ctx.Done()
+			_, _ = io.Copy(io.Discard, from) // until this side ends it
 			return
 		}
 		if _, err := to.Write(buf[:n]); err != nil {
