@@ -107,8 +107,8 @@ func nodeFolder(t *testing.T) string {
 	return dir
 }
 
-// TestGuide follows docs/guide.md in one sitting: in four terminals, in a folder hello of the clone and in a browser. Nothing
-// is started again or removed that the page does not name.
+// TestGuide follows docs/guide.md in one sitting: in four terminals, in a folder hello of the clone and in a browser. It restarts
+// and removes only the programs and lines that the page names.
 func TestGuide(t *testing.T) {
 	t.Parallel()
 	Need(t, "go", "node", "npm", "tmux")

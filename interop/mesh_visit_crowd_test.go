@@ -147,7 +147,7 @@ func (p visit) requireFrames(t *testing.T) {
 	require.NoError(t, json.Unmarshal(p.run(t, `
 		const browser = page.context().browser()
 		await browser.startTracing(page, { categories: ['toplevel', 'devtools.timeline'] })
-		await page.waitForTimeout(3000) // a time to measure in
+		await page.waitForTimeout(`+map[bool]string{true: "10000", false: "1000"}[Full()]+`) // the time to measure in
 		const { traceEvents } = JSON.parse((await browser.stopTracing()).toString())
 		const main = traceEvents.filter(e => e.name === 'thread_name' && e.args.name === 'CrRendererMain')
 			.find(m => traceEvents.some(e => e.pid === m.pid && e.tid === m.tid && e.name === 'FireAnimationFrame'))

@@ -85,7 +85,7 @@ type peerSummary struct {
 	negotiated, browser, muted bool
 }
 
-// summarize appends the peers from a slot on, at most maxScan. It returns the next slot; -1 if there is none. The roster
+// summarize appends the peers from a slot on, at most maxScan. It returns the next slot, or -1 at the end. The roster
 // is locked for so many peers at a time.
 func (r *roster) summarize(from int, all []peerSummary) (next int, _ []peerSummary) {
 	r.mu.Lock()

@@ -113,7 +113,7 @@ func TestNodesAreGrouped(t *testing.T) {
 	require.Equal(t, "worker ", first.Name)
 	require.True(t, first.Negotiated)
 	require.Equal(t, []string{"job::*", "reply-#"}, first.Interests)
-	require.Equal(t, 1+20+60, func() (n int) { // the one that asks, too
+	require.Equal(t, 1+20+60, func() (n int) { // and the peer that asks
 		for _, g := range got.Groups {
 			n += g.Count
 		}

@@ -119,9 +119,14 @@ func (x *index[T]) forkAll(on uint32, before uint64, s *search[T]) {
 	p := &s.parts
 	p.group(x.seed)
 	if int(x.stems[on].literals) <= bits.OnesCount64(before) {
+		first := bits.TrailingZeros64(before)
 		for n := x.stems[on].first; n != 0; n = x.stems[n].after {
 			s.steps++
-			if equal := p.equalTo(x.stems[n].part, x.seed) & before; equal != 0 {
+			equal := p.equal[first] // often, and known without a hash
+			if !x.isPart(n, p.text[first]) {
+				equal = p.equalTo(x.stems[n].part, x.seed)
+			}
+			if equal &= before; equal != 0 {
 				s.visits = append(s.visits, visit{n, equal << 1})
 			}
 		}

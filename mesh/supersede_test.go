@@ -402,3 +402,23 @@ func TestAHubsOwnEventsComeInTheOrderOfTheirNumbers(t *testing.T) {
 		}
 	}
 }
+
+// A client counts its connections over all hubs, and says which one is beside another.
+func TestAClientNumbersItsConnections(t *testing.T) {
+	onStage(t, "ab", func(t *testing.T, s *stage) {
+		n, first := s.connect(mesh.Options{})
+		require.Contains(t, first.hello, `"conn":1}`)
+		first.say(move)
+		second := s.hubs["b"].arrival()
+		require.Contains(t, second.hello, `"conn":2,"beside":true}`)
+		second.sync()
+		require.Equal(t, leaving, first.next())
+		first.say(left)
+		require.True(t, first.ended())
+		s.hubs["b"].down.Store(true)
+		second.sock.Abort(nil)
+		third := s.hubs["a"].arrival()
+		require.Contains(t, third.hello, `"conn":3}`)
+		require.NoError(t, n.Close())
+	})
+}

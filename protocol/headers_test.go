@@ -31,6 +31,8 @@ func TestHeadersOfAnyShape(t *testing.T) {
 		{"offer", `{"mesh":{"v":1,"key":"k","name":"n","more":[1]}}`, Headers{Mesh: &Hello{V: 1, Key: "k", Name: "n"}}},
 		{"offer to move", `{"mesh":{"v":1,"key":"k","moves":true}}`, Headers{Mesh: &Hello{V: 1, Key: "k", Moves: true}}},
 		{"offers to move that are none", `{"mesh":{"v":1,"moves":true,"moves":"true"}}`, Headers{Mesh: &Hello{V: 1}}},
+		{"numbered connection", `{"mesh":{"v":1,"key":"k","conn":9007199254740991,"beside":true}}`, Headers{Mesh: &Hello{V: 1, Key: "k", Conn: 1<<53 - 1, Beside: true}}},
+		{"connections without a number", `{"mesh":{"v":1,"conn":"2","conn":9007199254740992,"beside":1}}`, Headers{Mesh: &Hello{V: 1}}},
 		{"later version", `{"mesh":{"v":20}}`, Headers{Mesh: &Hello{V: 20}}},
 		{"version of the wrong type", `{"mesh":{"v":"1","key":1,"name":{}}}`, Headers{Mesh: &Hello{}}},
 		{"version with a fraction", `{"mesh":{"v":1.0}}`, Headers{Mesh: &Hello{}}},

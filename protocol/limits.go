@@ -36,7 +36,7 @@ const (
 	MaxTableBytes = 256 << 10
 
 	// MaxTableSteps bounds EventTable.Steps.
-	MaxTableSteps = 512
+	MaxTableSteps = 256
 )
 
 // maxRemembered bounds the headers that a Parser remembers, in bytes as written.

@@ -28,6 +28,8 @@ var attacks = []attack{
 	unread,
 	bufferBudget,
 	flood,
+	patterns,
+	patternsAtLimit,
 }
 
 // target is the argument of an attack.
