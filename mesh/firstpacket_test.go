@@ -61,7 +61,7 @@ func TestFirstEventsInTheBodyOfTheHandshake(t *testing.T) {
 		require.Equal(t, 200, status)
 		_, rest, _ := strings.Cut(opened, `"sid":"`)
 		sid, _, _ := strings.Cut(rest, `"`)
-		resp, err := http.Post("http://"+hub.Addr()+pollingHandshake+"&b64=1&sid="+sid, "text/plain;charset=UTF-8", strings.NewReader(body)) //nolint:noctx // bounded by the test's own time
+		resp, err := http.Post("http://"+hub.Addr()+pollingHandshake+"&b64=1&sid="+sid, "text/plain;charset=UTF-8", strings.NewReader(body))
 		require.NoError(t, err)
 		require.NoError(t, resp.Body.Close())
 		return resp.StatusCode

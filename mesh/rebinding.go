@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -42,10 +43,8 @@ func (n *Node) rebound(r *http.Request) bool {
 		origins = []string{"https://" + r.Host, "http://" + r.Host}
 	}
 	if h := n.hub.Load(); h != nil {
-		for _, origin := range origins {
-			if h.server.AllowsOrigin(origin) {
-				return false
-			}
+		if slices.ContainsFunc(origins, h.server.AllowsOrigin) {
+			return false
 		}
 		if times := h.rebounds.note(); times > 0 {
 			n.opts.Logger.Warn("mesh: rejected a page that reaches this machine under another name; AllowedOrigins admits it",
