@@ -155,7 +155,7 @@ func (s *Socket) receiving() *receiveLimit {
 	return s.conf.unadmitted
 }
 
-// spend counts n bytes that an unadmitted peer is about to send. Once they are too many, nothing more is read.
+// spend counts n bytes that an unadmitted peer is about to send. When they are too many, the server stops reading.
 func (c *stream) spend(n int) error {
 	if c.owner == nil || c.owner.admission == admitted {
 		return nil
@@ -222,11 +222,15 @@ func (s *Socket) readEarly(r *http.Request, body io.Reader, size int, isBinary b
 	early, err = s.deliverEarly(early, isBinary)
 	s.mu.Lock()
 	s.cond.Broadcast() // Read may have all that it gets
-	for err == nil && s.admission != admitted && s.state == stateOpen && !in.gaveWay() {
+	for err == nil && s.admission == unadmitted && s.state == stateOpen && !in.gaveWay() {
 		s.cond.Wait()
 	}
 	if err == nil && s.admission != admitted {
 		err = ErrUnadmitted
+		early = nil // the handler has not admitted the peer, so the wait below needs no memory
+		for s.admission == stalled && s.state == stateOpen && !in.gaveWay() {
+			s.cond.Wait()
+		}
 	}
 	return early, false, err
 }

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// backlog is what a socket has while much is queued. A small queue, which most sockets have at most, costs nothing beyond
-// itself: it neither asks the server's budget nor looks at the clock.
+// backlog is the state of a socket with a large queue. A small queue, as most sockets have, needs no such state: it neither
+// asks the server's budget nor reads the clock.
 type backlog struct {
 	reserved int         // bytes taken from the budget
 	out      []*outgoing // being written
@@ -29,9 +29,9 @@ func (s *Socket) WaitBelow(ctx context.Context, limit int) error {
 	return s.waitFor(ctx, func() bool { return s.state == stateOpen && s.queued <= limit })
 }
 
-// Stalled returns how long the peer has taken nothing of what is queued for it. It returns 0 if at most 16 KiB, or a quarter of
+// Stalled returns the time for which the peer has taken nothing from its queue. It returns 0 if at most 16 KiB, or a quarter of
 // QueueLimit, are queued. On Linux a peer also counts as reading while the kernel's own queue of the connection shrinks:
-// that holds some megabytes, and lets nothing more in before a third of it is free.
+// it holds some megabytes, and accepts no more bytes before a third of it is free.
 func (s *Socket) Stalled() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,7 +55,7 @@ func (s *Socket) lookAtKernel() (changed bool) {
 	return true
 }
 
-// reserve asks the budget for what the queue needs to hold n more bytes. The caller holds s.mu.
+// reserve asks the budget for room for n more bytes in the queue. The caller holds s.mu.
 func (s *Socket) reserve(n int) bool {
 	need := s.queued + n - min(freeAllowance, s.conf.queueLimit/4)
 	if need <= 0 {
@@ -80,14 +80,14 @@ func (s *Socket) reserve(n int) bool {
 	return true
 }
 
-// holds notes what was taken from the queue and is being written. The caller holds s.mu.
+// holds notes the messages that left the queue and are being written. The caller holds s.mu.
 func (s *Socket) holds(out []*outgoing) {
 	if s.backlog != nil {
 		s.backlog.out = out
 	}
 }
 
-// endBacklog gives back what the queue took from the budget. The caller holds s.mu.
+// endBacklog returns the queue's bytes to the budget. The caller holds s.mu.
 func (s *Socket) endBacklog() {
 	b := s.backlog
 	if b == nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// When the budget is spent, those who do not read pay for it, those who have waited the longest first, and those who read
+// When the budget is spent, the server ends sessions of peers that do not read, the longest-waiting first. Peers that read
 // lose nothing.
 func TestBufferLimitEndsThePeersThatDoNotRead(t *testing.T) {
 	const limit = 1_000_000
@@ -37,7 +37,7 @@ func TestBufferLimitEndsThePeersThatDoNotRead(t *testing.T) {
 			time.Sleep(time.Second)
 			require.NoError(t, sockets[i].Context().Err())
 		}
-		for round := range 10 { // 700 KB each time, and what the others hold
+		for round := range 10 { // 700 KB each time, beside the other queues
 			for _, v := range reading {
 				write(v, 7)
 				require.LessOrEqual(t, w.srv.conf.budget.used.Load(), int64(limit))
@@ -85,8 +85,8 @@ func TestSharedMessagesCountOnce(t *testing.T) {
 		publish(messages) // 10 MB counted, 200 KB real
 		require.Greater(t, w.srv.conf.budget.used.Load(), int64(5_000_000))
 
-		// What was counted more than once is not forgotten when some of it leaves: bytes of one session's own still find no
-		// more room than there is.
+		// The count of shared bytes stays right when some of them leave: the unshared bytes of one session get no more room
+		// than the budget has.
 		for _, v := range visits[1:] {
 			require.Equal(t, messages*size, strings.Count(v.poll().body, "x"))
 		}
@@ -155,7 +155,7 @@ func TestWritersWithALowerLimitLeaveTheRestToOthers(t *testing.T) {
 	})
 }
 
-// Stalled tells a peer that reads slowly from one that does not read.
+// Stalled distinguishes a peer that reads slowly from a peer that does not read.
 func TestStalled(t *testing.T) {
 	inSite(t, idle, nil, func(t *testing.T, w *site) {
 		l, sid := w.session(Revision4)
@@ -185,7 +185,7 @@ func TestStalled(t *testing.T) {
 	})
 }
 
-// What the kernel did not take of a frame waits like all else, and counts like all else.
+// The part of a frame that the kernel did not take waits in the queue and counts in it.
 func TestQueuedCountsThePartlyWrittenFrame(t *testing.T) {
 	const limit = 100_000
 	reply := Text(strings.Repeat("x", freeAllowance))
@@ -206,7 +206,7 @@ func TestQueuedCountsThePartlyWrittenFrame(t *testing.T) {
 	}), &ServerOptions{QueueLimit: limit})
 	l, _ := w.session(Revision4)
 	defer func() { require.NoError(t, l.conn.Close()) }()
-	for range 10_000 { // more than the kernel holds, if nobody reads
+	for range 10_000 { // more than the kernel holds for a peer that does not read
 		l.say("4x")
 		if state := <-replied; state[0] > 0 {
 			require.Equal(t, state[0], state[1], "what is queued is the rest of the frame")
@@ -314,7 +314,7 @@ func TestCloseWaitsForAPollingClientThatPolls(t *testing.T) {
 	})
 }
 
-// WriteTimeout is for a peer that takes nothing, not for one that takes a large message slowly.
+// WriteTimeout ends a peer that takes nothing. A peer that takes a large message slowly keeps its session.
 func TestLargeMessageToASlowPeer(t *testing.T) {
 	inSite(t, idle, nil, func(t *testing.T, w *site) {
 		l, sid := w.session(Revision4)
@@ -327,7 +327,7 @@ func TestLargeMessageToASlowPeer(t *testing.T) {
 	})
 }
 
-// What the server would end the session for is an error, wherever the session stands.
+// A message for which the server would end the session is an error, in each state of the session.
 func TestWriteAboveTheServersMaxPayload(t *testing.T) {
 	const limit = 1000
 	onEveryWay(t, &ServerOptions{MaxPayload: limit}, func() (Handler, func(*testing.T, *Server, *Socket)) {

@@ -137,6 +137,7 @@ func (s *Socket) advance(conn *stream, m *Message, err *error) (next *stream, do
 	}
 	if s.exhausted() {
 		s.admission, s.reading = stalled, false
+		s.cond.Broadcast() // a POST that waits for the admission
 		*err = ErrUnadmitted
 		return nil, true
 	}

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// A node may come back at another hub. That hub claims the node: it tells the others the number of the connection, and waits
-// until they have superseded older ones and have dealt with what each of them had published for the node. A hub that does not
-// answer may be stopped, or out of reach, and publish old events when it is back. So all hubs remember where a node that came
-// back emits, and drop its events from elsewhere: the number of the connection is a fencing token.
+// A node may return at another hub. That hub claims the node: it sends the number of the connection to the other hubs, and
+// waits until they have superseded older connections and have routed all events of the node that they had published. A hub that
+// does not answer may be stopped or out of reach, and may publish old events later. So all hubs remember the hub of a returned
+// node, and drop its events from other hubs. The number of the connection is a fencing token.
 //
 // docs/cluster.md describes the messages. Hubs that do not know them answer as they answer any sync.
 
@@ -33,8 +33,8 @@ type claim struct {
 	tries int
 }
 
-// claim tells the other hubs that a node emits here, on its connection with this number. It returns when they have dealt with
-// everything that the node had emitted before, except those that have not answered in time.
+// claim tells the other hubs that a node emits here, on its connection with this number. It returns when they have routed
+// all earlier events of the node, or have not answered in time.
 func (c *cluster) claim(ctx context.Context, id string, conn uint64) {
 	if c == nil || c.alone() {
 		return
@@ -51,7 +51,7 @@ func (c *cluster) claim(ctx context.Context, id string, conn uint64) {
 	}
 }
 
-// claims are those that the other hubs have to learn of, by the node's ID.
+// claims are the claims that the other hubs have to receive, by the node's ID.
 type claims map[string]claim
 
 func (c *claims) add(id string, next claim) {
@@ -94,7 +94,7 @@ func (c *cluster) tellClaims(hub string) {
 // receiveClaims supersedes the connections that nodes had here before they came to another hub.
 func (c *cluster) receiveClaims(from string, conns map[string]uint64) {
 	var older []*peer
-	var newer claims // of those that have come here since
+	var newer claims // of nodes that have connected here since
 	for id, conn := range conns {
 		gone, newest := c.hub.roster.supersedeAt(id, conn)
 		older = append(older, gone...)
@@ -113,7 +113,7 @@ func (c *cluster) receiveClaims(from string, conns map[string]uint64) {
 // answerClaims answers a hub that asked with claims, when the third hubs have dealt with everything that this one has
 // published.
 func (c *cluster) answerClaims(from string, rid uint64) {
-	c.hub.busy.wait() // what is being routed is published then
+	c.hub.busy.wait() // then the events in routing are published
 	hubs := slices.DeleteFunc(c.hubs(), func(id string) bool { return id == from })
 	answer := func() { c.say(nameHub+from, &control{Kind: sayAnswer, RID: rid}, nil) }
 	if len(hubs) == 0 {
@@ -139,7 +139,7 @@ func (c *cluster) answerClaims(from string, rid uint64) {
 type fences struct {
 	mu    sync.Mutex // held while events of another hub are routed
 	nodes map[string]*fence
-	hubs  map[string]time.Time // those that claim nodes, and when they last said so. From other hubs, all events pass
+	hubs  map[string]time.Time // hubs that claim nodes, and the time of their last message about it. Events of other hubs pass
 }
 
 // fence says where a node emits.
@@ -214,7 +214,7 @@ func (f *fences) set(id string, at holder) {
 	}
 }
 
-// get returns the fence of a node, which it makes if there is none. The caller holds f.mu.
+// get returns the fence of a node, and makes a missing one. The caller holds f.mu.
 func (f *fences) get(id string) *fence {
 	found := f.nodes[id]
 	if found == nil {
@@ -246,7 +246,7 @@ func (f *fences) own(hub string) (own claims) {
 	return own
 }
 
-// expire forgets what is older than fenceTime.
+// expire removes fences that are older than fenceTime.
 func (f *fences) expire(now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -16,7 +16,7 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// through returns what a hub answers to a request that a proxy on this machine forwards.
+// through returns a hub's response to a request that a proxy on this machine forwards.
 func through(t testing.TB, hub *mesh.Node, path string, forwarded ...string) (status int, body string, header http.Header) {
 	t.Helper()
 	status, body, header, err := tryThrough(testContext(t), hub, path, forwarded...)
@@ -42,7 +42,7 @@ func tryThrough(ctx context.Context, hub *mesh.Node, path string, forwarded ...s
 
 const pollingHandshake = "/engine.io/?EIO=3&transport=polling"
 
-// A session counts for the client of a trusted proxy, and for nobody without one, until the hub admits it.
+// Until the hub admits it, a session counts for the client of a trusted proxy. Without such a proxy it does not count.
 func TestSessionsOfOneAddressAreLimited(t *testing.T) {
 	logs := new(logBuffer)
 	hub := listen(t, mesh.Options{

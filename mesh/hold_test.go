@@ -98,8 +98,8 @@ func TestFloodSlowsTheFloodingPeer(t *testing.T) {
 	}
 }
 
-// A listener that takes nothing is closed after a second, so that an honest emitter does not wait for it, and the listeners
-// that read lose nothing.
+// The hub closes a listener that takes nothing for a second. An honest emitter does not wait for it, and the listeners that
+// read lose nothing.
 func TestListenerThatReadsNothingHoldsNobodyUp(t *testing.T) {
 	const size, n = 1000, 8 << 10
 	var logs logBuffer
@@ -133,14 +133,14 @@ func TestPeersThatFloodEachOther(t *testing.T) {
 	heard.next()
 }
 
-// A peer that emits little does not wait behind a flood, neither itself nor what it emits to others.
+// A peer that emits little does not wait behind a flood, and its events to other peers do not either.
 func TestModestPeerDoesNotWaitBehindAFlood(t *testing.T) {
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
 	listener := bareWebSocket(t, hub.Addr(), table("mesh::e", "mesh::modest"))
 	flooder := bareWebSocket(t, hub.Addr())
 	wrote := flood(t, flooder, "e", 1<<20, 1000) // until the test ends
 	read := make(chan struct{})
-	go func() { // it takes what a flooding peer sends at once in a quarter of a second
+	go func() { // it takes a quarter of a second for the events that a flooding peer sends at once
 		defer close(read)
 		_, _ = io.Copy(io.Discard, &slowReader{conn: listener, rate: 256 << 10})
 	}()

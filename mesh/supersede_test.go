@@ -16,7 +16,7 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// onConn is what the offer of a connection with a number has.
+// onConn returns the fields of an offer that number the connection.
 func onConn(n int) string { return fmt.Sprintf(`,"moves":true,"conn":%d`, n) }
 
 // arrive connects a node to a hub, and waits for the hub's answer.
@@ -37,7 +37,7 @@ func (w *wire) numbers(from, to int) {
 	}
 }
 
-// payloads returns the payloads of the events that came until one that the test has emitted last.
+// payloads returns the payloads of the events up to the given one, which the test emitted last.
 func (e *ears) payloads(last string) (all []string) {
 	e.t.Helper()
 	for {
@@ -81,7 +81,7 @@ func TestEventsBehindQuestionsDoNotComeAfterThoseOfANewerConnection(t *testing.T
 			back := arrive(t, hub.URL(), "node", onConn(2))
 			back.numbers(4, 6)
 			back.barrier()
-			if reset { // what it carried may be gone with it
+			if reset { // the reset may lose its bytes
 				eventually(t, "the old session ends", func() bool { return len(hub.Sessions()) == 2 })
 			} else {
 				late(t, 3, hub)
@@ -119,7 +119,7 @@ func TestBytesOfAnOlderConnectionAreDropped(t *testing.T) {
 	}
 }
 
-// The hub reads a superseded session for a while, to count what it drops, and then closes it.
+// The hub reads a superseded session for a while to count the dropped events, and then closes it.
 func TestASupersededSessionEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := serveInMemory(t, mesh.Options{})
@@ -205,7 +205,7 @@ func TestAConnectionBesideAnotherSupersedesItWithItsFirstEvent(t *testing.T) {
 	late(t, 1, hub)
 }
 
-// One that ends before its first event leaves the other as it was.
+// If the new connection ends before its first event, the old one is unchanged.
 func TestAConnectionBesideAnotherEndsWithoutIt(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	came := make(chan mesh.Presence, 10)
@@ -228,7 +228,7 @@ func TestAConnectionBesideAnotherEndsWithoutIt(t *testing.T) {
 	require.Empty(t, came, "it left once")
 }
 
-// A node that has come back elsewhere leaves its old hub at once, also one that polls, whose end no hub sees.
+// A node that has returned at another hub leaves its old hub at once, even if it polls: no hub sees the end of polling.
 func TestANodeThatWentToAnotherHubLeavesTheOldOne(t *testing.T) {
 	hubs := cluster(t, 3, mesh.Options{})
 	var heard []*ears
@@ -270,7 +270,7 @@ func TestANodeThatWentToAnotherHubLeavesTheOldOne(t *testing.T) {
 	require.ElementsMatch(t, []string{"true true", "false true", "true false"}, story)
 }
 
-// gatedBackplane keeps what is for one hub, as if that were stopped, until it is opened. What that hub publishes passes.
+// gatedBackplane keeps the messages for one hub until it is opened, as if the hub were stopped. Messages of that hub pass.
 type gatedBackplane struct {
 	mesh.LocalBackplane
 	hub string
@@ -309,8 +309,8 @@ func (b *gatedBackplane) open() {
 	b.kept, b.closed = nil, false
 }
 
-// A hub that was stopped, or could not hear the others, reads old bytes of a node that is elsewhere by now. Other hubs drop
-// what it publishes of them, and it gets the newer events behind.
+// A hub that was stopped, or cut off from the others, reads old bytes of a node that is at another hub now. Other hubs drop
+// the old events that it publishes, and it receives the newer events afterwards.
 func TestAHubThatDoesNotKnowWhereANodeIsBringsNoEventsOutOfOrder(t *testing.T) {
 	b := new(gatedBackplane)
 	hubs := make([]*mesh.Node, 3)
@@ -346,8 +346,8 @@ func TestAHubThatDoesNotKnowWhereANodeIsBringsNoEventsOutOfOrder(t *testing.T) {
 	require.Empty(t, back.heard(), "no event returns to its emitter")
 }
 
-// What a Flush has confirmed is not lost by the return at another hub, however long hubs take to hear each other, and comes
-// before what the node emits there.
+// Events that a Flush has confirmed survive the node's return at another hub, however slow the hubs are, and arrive before
+// the node's later events.
 func TestAReturnAtAnotherHubLosesNothingThatWasConfirmed(t *testing.T) {
 	b := &laggingBackplane{every: 3, most: 20 * time.Millisecond}
 	hubs := make([]*mesh.Node, 3)
@@ -372,7 +372,7 @@ func TestAReturnAtAnotherHubLosesNothingThatWasConfirmed(t *testing.T) {
 	late(t, 0, hubs...)
 }
 
-// What a hub emits on several goroutines at once comes in the order of its numbers.
+// Events that a hub emits on several goroutines arrive in the order of their numbers.
 func TestAHubsOwnEventsComeInTheOrderOfTheirNumbers(t *testing.T) {
 	hubs := cluster(t, 2, mesh.Options{})
 	var ears []*wire

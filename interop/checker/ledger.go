@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// ledger has what each client emitted and received, and judges it.
+// ledger records the events that each client emitted and received, and judges them.
 type ledger struct {
 	mu      sync.Mutex
 	emitted [][]event // by client; event number n is at n-1
@@ -18,21 +18,21 @@ type ledger struct {
 	samples []string // of violations
 }
 
-// event is one that a client emitted.
+// event is an event of a client.
 type event struct {
 	at        time.Time
 	hub       int
 	confirmed bool // a barrier behind it was passed
 }
 
-// hearing is what one client received.
+// hearing records the events that one client received.
 type hearing struct {
 	last     []int          // by emitter: the highest number
 	got      []map[int]bool // by emitter
 	sessions []listening
 }
 
-// listening is one session, from when the hub knew what the client listens to.
+// listening is one session, from the moment when the hub knew the client's listeners.
 type listening struct {
 	from  time.Time
 	hub   int
@@ -152,8 +152,8 @@ func (l *ledger) violation(count *int, format string, args ...any) {
 	}
 }
 
-// judge counts the events that did not come. A listener is owed an event that was emitted after the hub knew what the listener
-// wants, if a later event of the same emitter came on the same session, or the session lasted to the end of the run.
+// judge counts the events that did not arrive. A listener is owed an event that was emitted after the hub knew the listener, if
+// a later event of the same emitter arrived on the same session, or the session lasted to the end of the run.
 func (l *ledger) judge() result {
 	l.mu.Lock()
 	defer l.mu.Unlock()

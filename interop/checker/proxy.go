@@ -23,7 +23,7 @@ type pair struct {
 	client, hub *net.TCPConn
 
 	mu     sync.Mutex
-	hold   bool   // what comes from the client is kept
+	hold   bool   // the client's bytes are kept
 	broken bool   // the client's side is closed
 	tail   []byte // kept
 }
@@ -107,7 +107,7 @@ func (c *pair) downstream() {
 	}
 }
 
-// reset ends both sides, and loses what is on the way.
+// reset ends both sides, and loses the bytes in transit.
 func (c *pair) reset() {
 	for _, side := range []*net.TCPConn{c.client, c.hub} {
 		_ = side.SetLinger(0)

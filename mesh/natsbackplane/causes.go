@@ -63,7 +63,7 @@ func (l *link) blame(err error) {
 	l.causes.add(err)
 }
 
-// denials are what NATS does not permit, by subject.
+// denials are the subjects that NATS denies.
 type denials map[string]*denial
 
 type denial struct {
@@ -123,8 +123,8 @@ func (d denials) report() (news []error) {
 	return news
 }
 
-// answer notes that NATS has answered. It returns the denied subjects to be subscribed to again: the server gives them back
-// to nobody by itself when it permits them. What it permits now is no longer denied.
+// answer notes that NATS has answered. It returns the denied subjects to subscribe to again, because the server does not
+// restore a subscription when it permits the subject. A permitted subject is no longer denied.
 func (l *link) answer() (again []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -147,7 +147,7 @@ func (l *link) answer() (again []string) {
 	return again
 }
 
-// noteMaxPayload notes how much NATS carries in a message. The log shows it if that is less than what hubs may publish.
+// noteMaxPayload notes the largest message of NATS, in bytes. It logs a limit below the hub's largest message.
 func (l *link) noteMaxPayload(most int64) {
 	before := l.maxPayload.Swap(most)
 	need := int64(headerSize + l.backplane.opts.MaxMessage)
