@@ -79,9 +79,15 @@ func (v *visit) awaitPoll() {
 
 // leave ends the session as stock clients do: with a close packet while a poll waits.
 func (v *visit) leave() {
-	poll := later(v.poll)
+	polls := later(func() answer { // a client polls until there is no session, and the close packet waits for such a poll
+		a := v.poll()
+		for a.status == http.StatusOK {
+			a = v.poll()
+		}
+		return a
+	})
 	_ = v.post(v.framed("1"))
-	<-poll
+	<-polls
 }
 
 func leaves(transport string, rev Revision) []leave {
