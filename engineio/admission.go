@@ -214,13 +214,14 @@ func (s *Socket) readEarly(r *http.Request, body io.Reader, size int, isBinary b
 	early, err = readBody(io.LimitReader(body, int64(allowance)+1), min(size, allowance+1), s.counted(s.conf.unadmitted, &in))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.allowance -= uint16(min(len(early), allowance)) //nolint:gosec // at most allowance
 	if err != nil || len(early) <= allowance {
+		s.allowance -= uint16(max(0, min(len(early), allowance-1))) //nolint:gosec // at most allowance; Read waits for the packets while it is not 0
 		return early, true, err
 	}
 	s.mu.Unlock()
 	early, err = s.deliverEarly(early, isBinary)
 	s.mu.Lock()
+	s.allowance = 0    // not before the packets are delivered: Read returns ErrUnadmitted when none is left
 	s.cond.Broadcast() // Read may have all that it gets
 	for err == nil && s.admission == unadmitted && s.state == stateOpen && !in.gaveWay() {
 		s.cond.Wait()

@@ -172,6 +172,7 @@ func TestAdmittedWebSocket(t *testing.T) {
 	g := newGatekeeper()
 	w := newSite(t, g, admitting())
 	l, _ := w.session(Revision4)
+	defer func() { _ = l.conn.Close() }() // not before: a connection without references is closed
 	l.say("4let me in")
 	l.write(ws.Header{Fin: true, OpCode: ws.OpText}, "4"+strings.Repeat("x", 500_000))
 	require.Equal(t, "let me in", <-g.messages)

@@ -307,6 +307,7 @@ func TestUpgradeMemory(t *testing.T) {
 		}
 		closeIt := func(s *Socket) {
 			require.NoError(t, s.Close())
+			time.Sleep(lastPollTimeout) // the server waits for a last poll
 			synctest.Wait()
 		}
 		s := dial()

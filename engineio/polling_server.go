@@ -292,12 +292,12 @@ func (s *Socket) servePost(w http.ResponseWriter, r *http.Request) {
 	}
 	closed := s.state == stateClosed
 	s.mu.Unlock()
-	status := http.StatusBadRequest
+	status, leaves := http.StatusBadRequest, false
 	if !closed {
-		status = s.takePost(w, r)
+		status, leaves = s.takePost(w, r)
 	}
 	s.mu.Lock()
-	s.posting = false  // before the response, which the client's next POST may follow at once
+	s.posting = leaves // before the response, which the client's next POST may follow at once; none follows a close packet
 	s.cond.Broadcast() // an upgrade may wait for it
 	s.mu.Unlock()
 	if closed {
@@ -317,22 +317,34 @@ func (s *Socket) servePost(w http.ResponseWriter, r *http.Request) {
 	_ = srv.respond(w, http.StatusOK, []byte("ok")) // a broken connection ends by itself
 }
 
-// takePost receives a payload and hands it to the reader. It returns the status to answer.
-func (s *Socket) takePost(w http.ResponseWriter, r *http.Request) int {
+// takePost receives a payload and hands it to the reader. It returns the status to answer, and whether the session ends when
+// its last poll has come.
+func (s *Socket) takePost(w http.ResponseWriter, r *http.Request) (status int, leaves bool) {
 	packets, status, failure := s.receive(w, r)
 	if len(packets) > 0 {
-		if failure = s.deliver(packets); failure != nil {
-			s.awaitLastPoll()
+		if failure = s.deliver(packets); failure != nil && s.expectsPoll() {
+			s.conf.wg.Go(func() {
+				s.awaitLastPoll()
+				s.finish(failure, nil)
+			})
+			return status, true
 		}
 	}
 	if failure != nil {
 		s.finish(failure, nil)
 	}
-	return status
+	return status, false
 }
 
 // lastPollTimeout is how long a close packet waits for a poll.
 const lastPollTimeout = 250 * time.Millisecond
+
+// expectsPoll reports whether a poll may come that takes the end of the session. A client that upgrades has stopped polling.
+func (s *Socket) expectsPoll() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.poll == nil && !s.upgrading && s.state == stateOpen
+}
 
 // awaitLastPoll waits until a poll is there that can take the end of the session, but not for long. A client sends a
 // close packet right after a poll, on another connection, and the packet may overtake the poll. The poll would find no
@@ -340,9 +352,7 @@ const lastPollTimeout = 250 * time.Millisecond
 func (s *Socket) awaitLastPoll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.poll == nil && !s.upgrading { // a client that upgrades has stopped polling
-		s.waitAtMost(lastPollTimeout, func() bool { return s.poll != nil })
-	}
+	s.waitAtMost(lastPollTimeout, func() bool { return s.poll != nil })
 }
 
 // receive reads and parses the body of a POST. It returns the status to answer, and why the session must end, if so.
@@ -370,7 +380,7 @@ func (s *Socket) receive(w http.ResponseWriter, r *http.Request) ([]packet.Packe
 	if cut {
 		giveUpConnection(w, r)
 	}
-	if status != http.StatusOK {
+	if status != http.StatusOK || failure != nil { // the session may have ended while the body waited for memory
 		leaveBody(w, r)
 	}
 	if status != http.StatusOK || body == nil {

@@ -210,6 +210,7 @@ func TestClientUpgradeTimeoutWhileTheLastPacketIsSent(t *testing.T) {
 	inScript(t, line, &DialOptions{UpgradeTimeout: 3 * time.Second}, func(t *testing.T, sc *script, s *Socket, got <-chan string) {
 		poll := <-sc.polls
 		require.Equal(t, "2probe", <-sc.said)
+		synctest.Wait() // the client has read the 3probe, so it does not poll again
 		poll <- "6"
 		require.Equal(t, "5", <-sc.said)
 		require.Equal(t, "over websocket", <-got)
