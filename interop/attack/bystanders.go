@@ -18,7 +18,7 @@ const (
 	emitEvery      = 50 * time.Millisecond // each bystander
 	largeEvery     = 20                    // one event in so many is large, if any is
 	largeSize      = 40 << 10              // bytes
-	settleTimeout  = 10 * time.Second      // for the last events to arrive
+	settleTimeout  = 30 * time.Second      // for the last events to arrive
 )
 
 // bystanders are honest nodes. Each emits an event of its name every 50 ms and listens to the events of all others.

@@ -137,12 +137,12 @@ func (s scene) phase(ctx context.Context, p phase) (r row, err error) {
 	}
 	stop()
 	<-emitted
-	lost := b.settle(ctx)
-	if a != nil {
+	if a != nil { // before the count: an event that is late is not lost
 		if err := a.end(); err != nil {
 			return row{}, fmt.Errorf("the attacker: %w", err)
 		}
 	}
+	lost := b.settle(ctx)
 	return row{
 		Phase:       p,
 		P50:         b.percentile(50),
