@@ -80,13 +80,23 @@ func (s *Socket) sayGoodbye() {
 	conn, closed := s.stream, s.closeErr
 	if conn == nil && !s.getting {
 		// A server may hold the close packet up until a poll is there that it can answer.
-		s.conf.wg.Go(func() { _, _ = s.client.get() })
+		s.getting = true
+		s.conf.wg.Go(func() {
+			_, _ = s.client.get()
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.getting = false
+			s.cond.Broadcast()
+		})
 	}
 	s.mu.Unlock()
 	var err error
 	if conn != nil {
 		err = conn.sayGoodbye()
 	} else if _, err = s.client.post([]*outgoing{{typ: packet.Close}}); err == nil {
+		s.mu.Lock()
+		s.waitAtMost(lastPollTimeout, func() bool { return !s.getting }) // the poll takes the end of the session
+		s.mu.Unlock()
 		s.finish(closed, nil)
 	}
 	if err != nil {

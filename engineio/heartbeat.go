@@ -13,7 +13,7 @@ func (s *Socket) receivesPings() bool { return (s.conf.server != nil) == (s.rev 
 func (s *Socket) startHeartbeat() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state == stateClosed {
+	if s.state != stateOpen { // the session ends already, and has set the alarm for it
 		return
 	}
 	first := s.conf.pingInterval
@@ -38,6 +38,11 @@ func (s *Socket) tick() {
 	s.mu.Lock()
 	switch left := time.Until(s.deadline); {
 	case s.state == stateClosed:
+	case s.state == stateLeaving: // whatever the deadline: a pong that is read late moves it
+		e := s.closeErr
+		s.mu.Unlock()
+		s.finish(e, nil)
+		return
 	case left > 0: // the deadline has moved
 		if s.awaitingPong {
 			left = min(left, s.conf.pingInterval) // the pong will move it, maybe ahead

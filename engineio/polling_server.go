@@ -102,9 +102,6 @@ func (s *Socket) servePoll(w http.ResponseWriter, r *http.Request) {
 		p.most = pythonMaxPackets
 	}
 	s.poll = p
-	if s.posting {
-		s.cond.Broadcast() // its close packet may wait for a poll
-	}
 	for s.writing && s.state != stateClosed { // the answer to the last poll is still on its way out
 		s.cond.Wait()
 	}
@@ -123,7 +120,7 @@ func (s *Socket) servePoll(w http.ResponseWriter, r *http.Request) {
 	}
 	s.writing = s.writing || len(out) > 0
 	s.holds(out)
-	closing := s.state == stateClosing && packets[len(packets)-1].Type == packet.Close
+	ends := s.state == stateLeaving || s.state == stateClosing && packets[len(packets)-1].Type == packet.Close
 	closed := s.closeErr
 	s.mu.Unlock()
 
@@ -142,7 +139,7 @@ func (s *Socket) servePoll(w http.ResponseWriter, r *http.Request) {
 		s.cond.Broadcast()
 		s.mu.Unlock()
 	}
-	if closing {
+	if ends {
 		s.finish(closed, nil)
 	}
 }
@@ -176,6 +173,8 @@ func (s *Socket) takeForPoll(ctx context.Context, p *poll) (out []*outgoing, pac
 				packets = append(packets, packet.Packet{Type: packet.Close})
 			}
 			return out, packets, true
+		case s.state == stateLeaving:
+			return nil, []packet.Packet{{Type: packet.Noop}}, true
 		case s.state == stateClosing && !s.upgrading:
 			// The noop stands there in the reference too, if the poll came after the close.
 			packets = []packet.Packet{{Type: packet.Noop}, {Type: packet.Close}}
@@ -290,14 +289,14 @@ func (s *Socket) servePost(w http.ResponseWriter, r *http.Request) {
 	for len(s.inbox) > 0 && s.state == stateOpen {
 		s.cond.Wait()
 	}
-	closed := s.state == stateClosed
+	closed := s.state == stateClosed || s.state == stateLeaving
 	s.mu.Unlock()
-	status, leaves := http.StatusBadRequest, false
+	status := http.StatusBadRequest
 	if !closed {
-		status, leaves = s.takePost(w, r)
+		status = s.takePost(w, r)
 	}
 	s.mu.Lock()
-	s.posting = leaves // before the response, which the client's next POST may follow at once; none follows a close packet
+	s.posting = false  // before the response, which the client's next POST may follow at once
 	s.cond.Broadcast() // an upgrade may wait for it
 	s.mu.Unlock()
 	if closed {
@@ -317,42 +316,34 @@ func (s *Socket) servePost(w http.ResponseWriter, r *http.Request) {
 	_ = srv.respond(w, http.StatusOK, []byte("ok")) // a broken connection ends by itself
 }
 
-// takePost receives a payload and hands it to the reader. It returns the status to answer, and whether the session ends when
-// its last poll has come.
-func (s *Socket) takePost(w http.ResponseWriter, r *http.Request) (status int, leaves bool) {
+// takePost receives a payload and hands it to the reader. It returns the status to answer.
+func (s *Socket) takePost(w http.ResponseWriter, r *http.Request) int {
 	packets, status, failure := s.receive(w, r)
 	if len(packets) > 0 {
-		if failure = s.deliver(packets); failure != nil && s.expectsPoll() {
-			s.conf.wg.Go(func() {
-				s.awaitLastPoll()
-				s.finish(failure, nil)
-			})
-			return status, true
-		}
+		failure = s.deliver(packets)
 	}
-	if failure != nil {
+	if failure != nil && !s.awaitLastPoll(failure) {
 		s.finish(failure, nil)
 	}
-	return status, false
+	return status
 }
 
 // lastPollTimeout is how long a close packet waits for a poll.
 const lastPollTimeout = 250 * time.Millisecond
 
-// expectsPoll reports whether a poll may come that takes the end of the session. A client that upgrades has stopped polling.
-func (s *Socket) expectsPoll() bool {
+// awaitLastPoll keeps the session for a moment after a close packet, and returns whether it does. A client sends the packet
+// right after a poll, on another connection. The packet may overtake the poll, which would find no session. A client that
+// upgrades has stopped polling.
+func (s *Socket) awaitLastPoll(e *CloseError) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.poll == nil && !s.upgrading && s.state == stateOpen
-}
-
-// awaitLastPoll waits until a poll is there that can take the end of the session, but not for long. A client sends a
-// close packet right after a poll, on another connection, and the packet may overtake the poll. The poll would find no
-// session.
-func (s *Socket) awaitLastPoll() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.waitAtMost(lastPollTimeout, func() bool { return s.poll != nil })
+	if e.Reason != ReasonTransportClose || s.poll != nil || s.upgrading || s.state != stateOpen {
+		return false
+	}
+	s.state, s.closeErr = stateLeaving, e
+	s.conf.alarms.after(s, lastPollTimeout)
+	s.cond.Broadcast()
+	return true
 }
 
 // receive reads and parses the body of a POST. It returns the status to answer, and why the session must end, if so.

@@ -77,6 +77,7 @@ type state uint8
 
 const (
 	stateOpen    state = iota
+	stateLeaving       // server: the client has sent a close packet, and its last poll is awaited
 	stateClosing       // this side closes: flushing, saying goodbye
 	stateClosed
 )

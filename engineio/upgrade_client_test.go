@@ -17,6 +17,7 @@ import (
 type script struct {
 	polls  chan chan string // each poll waits here for its answer
 	polled chan struct{}    // the first poll has come
+	left   chan struct{}    // the client has sent a close packet
 	once   sync.Once
 	mu     sync.Mutex
 	posts  []string
@@ -61,6 +62,9 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		s.posts = append(s.posts, string(b))
 		s.mu.Unlock()
+		if string(b) == "1" || strings.HasSuffix(string(b), "\x1e1") {
+			close(s.left)
+		}
 		_, _ = io.WriteString(w, "ok")
 	default:
 		s.once.Do(func() { close(s.polled) })
@@ -73,6 +77,8 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		select {
 		case text := <-c:
 			_, _ = io.WriteString(w, text)
+		case <-s.left:
+			_, _ = io.WriteString(w, "6") // as engine.io does
 		case <-r.Context().Done():
 		}
 	}
@@ -88,7 +94,7 @@ func (s *script) posted() string {
 func inScript(t *testing.T, line func(sc *script, l *serverLine), opts *DialOptions, f func(t *testing.T, sc *script, s *Socket, got <-chan string)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		sc := &script{polls: make(chan chan string), said: make(chan string, 10), step: make(chan struct{}), polled: make(chan struct{}), line: line}
+		sc := &script{polls: make(chan chan string), said: make(chan string, 10), step: make(chan struct{}), polled: make(chan struct{}), left: make(chan struct{}), line: line}
 		l := newPipeListener()
 		web := &http.Server{Handler: sc}
 		served := make(chan error, 1)
