@@ -55,12 +55,9 @@ func (s *Socket) lookAtKernel() (changed bool) {
 	return true
 }
 
-// reserve asks the budget for room for n more bytes in the queue. The caller holds s.mu.
+// reserve asks the budget for room for n more bytes in the queue, which is no small queue with them. The caller holds s.mu.
 func (s *Socket) reserve(n int) bool {
-	need := s.queued + n - min(freeAllowance, s.conf.queueLimit/4)
-	if need <= 0 {
-		return true
-	}
+	need := s.queued + n - s.conf.smallQueue
 	b, reserved := s.backlog, 0
 	if b != nil {
 		reserved = b.reserved

@@ -49,6 +49,7 @@ func newClient(u *url.URL, o *DialOptions) *client {
 		maxPayload:     o.MaxPayload,
 		compressFrom:   DefaultCompressionThreshold,
 		queueLimit:     o.QueueLimit,
+		smallQueue:     min(freeAllowance, o.QueueLimit/4),
 		log:            o.Logger,
 		alarms:         new(alarms),
 		wg:             &c.wg,

@@ -65,6 +65,7 @@ func NewServer(h Handler, opts *ServerOptions) *Server {
 		maxPayload:     o.MaxPayload,
 		compressFrom:   o.CompressionThreshold,
 		queueLimit:     o.QueueLimit,
+		smallQueue:     min(freeAllowance, o.QueueLimit/4),
 		budget:         &budget{limit: o.BufferLimit, sockets: srv.Sockets, log: o.Logger},
 		receiving:      &receiveLimit{limit: o.ReceiveLimit},
 		log:            o.Logger,

@@ -3,7 +3,6 @@ package engineio
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -29,19 +28,17 @@ func (s *Socket) Write(ctx context.Context, m Message) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.inline && !s.writing && !s.pending() && len(m.Data) <= freeAllowance {
-		if s.client != nil {
-			if err := s.carries(&m); err != nil {
+	if s.inline && s.client == nil && !s.writing && !s.pending() && len(m.Data) <= freeAllowance {
+		return s.writeNow(m)
+	}
+	room := func() bool { return s.state != stateOpen || s.fits(m.size(), s.conf.queueLimit) }
+	for {
+		if !room() {
+			if err := s.waitFor(ctx, room); err != nil {
 				return err
 			}
 		}
-		return s.writeNow(m)
-	}
-	for {
-		if err := s.waitFor(ctx, func() bool { return s.state != stateOpen || s.fits(m.size(), s.conf.queueLimit) }); err != nil {
-			return err
-		}
-		if err := s.push(m); err == nil || !errors.Is(err, errRetry) {
+		if again, err := s.push(m); !again {
 			return err
 		}
 	}
@@ -73,7 +70,7 @@ func (s *Socket) TryWriteBelow(limit int, messages ...Message) error {
 		if s.state == stateOpen && (!s.fits(size, limit) || len(messages) > 1 && s.queued+size > limit) {
 			return ErrQueueFull
 		}
-		if err := s.push(messages...); err == nil || !errors.Is(err, errRetry) {
+		if again, err := s.push(messages...); !again {
 			return err
 		}
 	}
@@ -95,14 +92,17 @@ func check(m Message) error {
 	return nil
 }
 
-// carries says whether the server accepts m, as far as a client can know: what is larger than the server's maxPayload would
-// end the session. The socket is a client's, and the caller holds s.mu.
-func (s *Socket) carries(m *Message) error {
-	if s.client.maxPayload == 0 || 2*len(m.Data)+16 < s.client.maxPayload {
-		return nil // no form of a message has more than twice its bytes and a header
-	}
-	if n := s.client.lengthOnTheWay(m, s.stream); n > s.client.maxPayload {
-		return fmt.Errorf("%w: it takes %d bytes on the way, and this server accepts %d; send it in parts", ErrTooLarge, n, s.client.maxPayload)
+// carries returns an error if the server does not accept one of the messages, as far as a client knows: a message above the
+// server's maxPayload would end the session. The socket is a client's, and the caller holds s.mu.
+func (s *Socket) carries(messages []Message) error {
+	for i := range messages {
+		m := &messages[i]
+		if s.client.maxPayload == 0 || 2*len(m.Data)+16 < s.client.maxPayload {
+			continue // no form of a message has more than twice its bytes and a header
+		}
+		if n := s.client.lengthOnTheWay(m, s.stream); n > s.client.maxPayload {
+			return fmt.Errorf("%w: it takes %d bytes on the way, and this server accepts %d; send it in parts", ErrTooLarge, n, s.client.maxPayload)
+		}
 	}
 	return nil
 }
@@ -110,47 +110,44 @@ func (s *Socket) carries(m *Message) error {
 // fits says whether n more bytes may be queued. The caller holds s.mu.
 func (s *Socket) fits(n, limit int) bool { return s.queued == 0 || s.queued+n <= limit }
 
-// errRetry says that s.mu was free for a moment, so that the caller must look again.
-var errRetry = errors.New("engineio: look again")
-
-// push queues messages and sees to it that they leave: all of them, or none. The caller holds s.mu and has asked fits. If
-// the server's budget was spent, push has made room in it and returns errRetry.
-func (s *Socket) push(messages ...Message) error {
+// push queues all messages, or none, and makes sure that they are sent. The caller holds s.mu and has asked fits. If the
+// server's budget was spent, push releases s.mu while it makes room in the budget. The caller must then ask fits again.
+func (s *Socket) push(messages ...Message) (again bool, err error) {
 	if s.state != stateOpen {
-		return s.closedError()
+		return false, s.closedError()
+	}
+	if s.client != nil {
+		if err := s.carries(messages); err != nil {
+			return false, err
+		}
 	}
 	size := 0
 	for i := range messages {
 		m := &messages[i]
-		if s.client != nil {
-			if err := s.carries(m); err != nil {
-				return err
-			}
-		}
 		switch {
 		case m.Binary:
 			if len(m.Data) == 0 && (s.stream.carriesLengths() || s.probe.carriesLengths()) {
-				return ErrEmptyBinary
+				return false, ErrEmptyBinary
 			}
 		case s.rev == Revision4 && s.stream == nil && bytes.IndexByte(m.Data, separator) >= 0:
-			return ErrSeparator
+			return false, ErrSeparator
 		}
 		size += m.size()
 	}
-	if !s.reserve(size) {
+	if s.queued+size > s.conf.smallQueue && !s.reserve(size) {
 		s.mu.Unlock()
 		ok := s.conf.budget.relieve(budgetStep + size)
 		s.mu.Lock()
 		if !ok {
-			return ErrQueueFull
+			return false, ErrQueueFull
 		}
-		return errRetry
+		return true, nil
 	}
 	for i := range messages {
 		s.enqueue(messages[i].outgoing())
 	}
 	s.kick()
-	return nil
+	return false, nil
 }
 
 // separator stands between the packets of a polling payload in revision 4, which has no way to escape it.
