@@ -102,25 +102,28 @@ func connectWebSocket(ctx context.Context, t Target) error {
 	return errors.Join(err, conn.Close())
 }
 
-// connectPolling opens sessions and ends them, one after the other and all on one connection, as the HTTP client of a page
-// would.
+// connectPolling opens sessions and ends them, one after the other, on two connections that are kept, as a browser does. A
+// poll is under way when a session ends.
 func connectPolling(ctx context.Context, t Target) (connect func() error, end func()) {
-	var p *poller
+	var polls, posts *poller
 	connect = func() (err error) {
-		if p == nil {
-			p, err = openPoller(ctx, t, false)
-		} else {
-			_ = p.conn.SetDeadline(time.Now().Add(dialTimeout)) // a broken connection fails by itself
-			err = p.handshake()
+		if polls != nil {
+			deadline := time.Now().Add(dialTimeout)
+			_, _ = polls.conn.SetDeadline(deadline), posts.conn.SetDeadline(deadline) // a broken connection fails by itself
+			err = polls.handshake()
+		} else if polls, err = openPoller(ctx, t, false); err == nil {
+			posts, err = dialPoller(ctx, t, false)
 		}
 		if err != nil {
 			return err
 		}
-		return p.end()
+		return polls.endBeside(posts)
 	}
 	end = func() {
-		if p != nil {
-			_ = p.conn.Close()
+		for _, p := range []*poller{polls, posts} {
+			if p != nil {
+				_ = p.conn.Close()
+			}
 		}
 	}
 	return connect, end

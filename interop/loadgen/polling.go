@@ -24,18 +24,26 @@ type poller struct {
 	hello
 }
 
-// openPoller makes a handshake. There is a deadline on the connection.
+// openPoller opens a connection and a session.
 func openPoller(ctx context.Context, t Target, text bool) (*poller, error) {
+	p, err := dialPoller(ctx, t, text)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.handshake(); err != nil {
+		_ = p.conn.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// dialPoller opens the connection, on which there is a deadline.
+func dialPoller(ctx context.Context, t Target, text bool) (*poller, error) {
 	conn, err := t.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	p := &poller{t: t, text: text, conn: conn, in: bufio.NewReader(conn)}
-	if err := p.handshake(); err != nil {
-		_ = conn.Close()
-		return nil, err
-	}
-	return p, nil
+	return &poller{t: t, text: text, conn: conn, in: bufio.NewReader(conn)}, nil
 }
 
 // handshake opens a session, the next one if there was one before.
@@ -66,6 +74,18 @@ func (p *poller) post(packet string) error {
 }
 
 func (p *poller) do(method, body string) ([]byte, error) {
+	if err := p.request(method, body); err != nil {
+		return nil, err
+	}
+	status, answer, err := p.response()
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("%s %s: %d %s: %.80q", method, p.t.uri("polling", ""), status, http.StatusText(status), answer)
+	}
+	return answer, err
+}
+
+// request writes a request. A call of response follows.
+func (p *poller) request(method, body string) error {
 	uri := p.t.uri("polling", p.SID)
 	if p.text {
 		uri += "&b64=1"
@@ -74,30 +94,40 @@ func (p *poller) do(method, body string) ([]byte, error) {
 	if method == http.MethodPost {
 		b = fmt.Appendf(b, "Content-Type: text/plain; charset=UTF-8\r\nContent-Length: %d\r\n", len(body))
 	}
-	b = append(append(b, "\r\n"...), body...)
-	if _, err := p.conn.Write(b); err != nil {
-		return nil, err
-	}
+	_, err := p.conn.Write(append(append(b, "\r\n"...), body...))
+	return err
+}
+
+// response reads the response to the last request.
+func (p *poller) response() (status int, body []byte, err error) {
 	resp, err := http.ReadResponse(p.in, nil)
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxFrame+1))
-	switch {
-	case err != nil:
-		return nil, err
-	case len(answer) > maxFrame:
-		return nil, errEndless
+	body, err = io.ReadAll(io.LimitReader(resp.Body, maxFrame+1))
+	if len(body) > maxFrame {
+		err = errEndless
 	}
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s %s: %s: %.80q", method, p.t.uri("polling", ""), resp.Status, answer)
-	}
-	return answer, nil
+	return resp.StatusCode, body, err
 }
 
 // end closes the session and leaves the connection for the next one.
 func (p *poller) end() error { return p.post("1") }
+
+// endBeside closes the session as browsers' clients do: a poll is under way while other, a second connection, sends the
+// close packet. It leaves both connections for the next session.
+func (p *poller) endBeside(other *poller) error {
+	if err := p.request(http.MethodGet, ""); err != nil {
+		return err
+	}
+	other.hello = p.hello
+	if err := other.end(); err != nil {
+		return err
+	}
+	_, _, err := p.response() // 400 if the close packet has overtaken the poll
+	return err
+}
 
 // EchoPolling opens sessions by long-polling and keeps one message under way on each: a POST that takes it there, and a GET,
 // or several, until it is back.
