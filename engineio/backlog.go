@@ -5,20 +5,21 @@ import (
 	"time"
 )
 
-// backlog is the state of a socket with a large queue. A small queue, as most sockets have, needs no such state: it neither
-// asks the server's budget nor reads the clock.
+// backlog is the state of a socket with a large queue. Most sockets have a small queue and no such state: they neither
+// use the server's budget nor read the clock.
 type backlog struct {
-	reserved int         // bytes taken from the budget
-	out      []*outgoing // being written
-	shrank   time.Time   // when the queue last shrank, or began to be a backlog
-	unsent   int         // bytes that the kernel held at the last look
+	reserved int         // bytes reserved in the budget
+	out      []*outgoing // packets being written
+	shrank   time.Time   // when the queue last shrank, or when the backlog began
+	unsent   int         // bytes that the kernel held at the last check
 	closeBy  time.Time   // when the session ends at the latest; zero unless it is closing
 }
 
 const (
-	// freeAllowance bounds a queue that is no backlog, in bytes. A queue with a small QueueLimit is a backlog from a quarter of that.
+	// freeAllowance is the largest queue that is not a backlog, in bytes. If QueueLimit is small, the bound is a
+	// quarter of QueueLimit.
 	freeAllowance = 16 << 10
-	// budgetStep is the least that a backlog takes from the budget at once, in bytes.
+	// budgetStep is the least that a backlog reserves in the budget at once, in bytes.
 	budgetStep = 16 << 10
 )
 
@@ -29,9 +30,9 @@ func (s *Socket) WaitBelow(ctx context.Context, limit int) error {
 	return s.waitFor(ctx, func() bool { return s.state == stateOpen && s.queued <= limit })
 }
 
-// Stalled returns the time for which the peer has taken nothing from its queue. It returns 0 if at most 16 KiB, or a quarter of
-// QueueLimit, are queued. On Linux a peer also counts as reading while the kernel's own queue of the connection shrinks:
-// it holds some megabytes, and accepts no more bytes before a third of it is free.
+// Stalled returns how long the peer has accepted nothing from its queue. It returns 0 if at most 16 KiB, or at most a
+// quarter of QueueLimit, are queued. On Linux a peer also counts as reading while the kernel's own queue of the
+// connection changes: that queue holds some megabytes, and accepts no more bytes until a third of it is free.
 func (s *Socket) Stalled() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -42,7 +43,8 @@ func (s *Socket) Stalled() time.Duration {
 	return time.Since(s.backlog.shrank)
 }
 
-// lookAtKernel notes whether the kernel's queue has changed since the last look. The caller holds s.mu and has a backlog.
+// lookAtKernel records whether the kernel's queue has changed since the last check. The caller holds s.mu and has a
+// backlog.
 func (s *Socket) lookAtKernel() (changed bool) {
 	if s.stream == nil {
 		return false
@@ -55,7 +57,8 @@ func (s *Socket) lookAtKernel() (changed bool) {
 	return true
 }
 
-// reserve asks the budget for room for n more bytes in the queue, which is no small queue with them. The caller holds s.mu.
+// reserve reserves room in the budget for n more bytes in the queue, which exceeds smallQueue with them. The caller holds
+// s.mu.
 func (s *Socket) reserve(n int) bool {
 	need := s.queued + n - s.conf.smallQueue
 	b, reserved := s.backlog, 0
@@ -77,7 +80,7 @@ func (s *Socket) reserve(n int) bool {
 	return true
 }
 
-// holds notes the messages that left the queue and are being written. The caller holds s.mu.
+// holds records the packets that have left the queue and are being written. The caller holds s.mu.
 func (s *Socket) holds(out []*outgoing) {
 	if s.backlog != nil {
 		s.backlog.out = out
@@ -96,7 +99,7 @@ func (s *Socket) endBacklog() {
 	}
 }
 
-// progress notes that the peer has taken something. A session that is closing has more time then. The caller holds s.mu.
+// progress records that the peer has accepted data. A closing session then gets more time. The caller holds s.mu.
 func (s *Socket) progress() {
 	b := s.backlog
 	if b == nil {
@@ -108,7 +111,7 @@ func (s *Socket) progress() {
 	}
 }
 
-// tookPiece notes that the peer has taken a piece of a large packet.
+// tookPiece records that the peer has accepted a piece of a large packet.
 func (s *Socket) tookPiece() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

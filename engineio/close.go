@@ -6,16 +6,16 @@ import (
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
-// Close ends the session in good order: what was queued is sent, the peer is told, and Close returns when the peer has
-// confirmed it. A peer that takes nothing of it for 5 s, or a polling client that does not poll for 30 s, is not waited for
-// any longer; nor is any peer after 2 minutes. An upgrade under way is finished first. Messages that were received and not yet read are dropped. Close may be called
-// more than once and from within ServeSocket; it returns nil.
+// Close ends the session in good order: it sends the queued messages and a close frame or packet, and returns when the
+// peer has confirmed the close. Close gives up a peer that accepts no data for 5 s, a polling client that does not poll
+// for 30 s, and any peer after 2 minutes. If an upgrade is in progress, Close finishes it first. Close drops messages
+// that were received and not yet read. Close may be called more than once, and from within ServeSocket. It returns nil.
 func (s *Socket) Close() error {
 	s.beginClose(nil)
 	s.mu.Lock()
 	for s.state != stateClosed {
 		if s.stream != nil && !s.reading {
-			// Nobody is there to see the peer's goodbye.
+			// No goroutine reads, so Close itself reads until the peer's close.
 			s.mu.Unlock()
 			_, _ = s.Read(s.Context())
 			s.mu.Lock()
@@ -30,13 +30,13 @@ func (s *Socket) Close() error {
 	return nil
 }
 
-// Abort ends the session at once: nothing is flushed, and Abort does not wait for anything. The session's CloseError
-// has the reason "forced close" and wraps cause, which may be nil.
+// Abort ends the session at once: it does not send queued messages and does not wait. The session's CloseError has the
+// reason "forced close" and wraps cause, which may be nil.
 func (s *Socket) Abort(cause error) {
 	s.finish(&CloseError{Reason: ReasonForcedClose, Err: cause}, nil)
 }
 
-// beginClose starts what Close waits for.
+// beginClose starts the close without waiting for its end.
 func (s *Socket) beginClose(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -58,13 +58,14 @@ func (s *Socket) beginClose(cause error) {
 	s.kick()
 }
 
-// closeDeadline returns when a session that is closing ends, if the peer takes nothing more after now. The caller holds s.mu.
+// closeDeadline returns the time at which a closing session ends if the peer accepts no more data after now. The caller
+// holds s.mu.
 func (s *Socket) closeDeadline(now time.Time) time.Time {
 	timeout := closeTimeout
 	switch {
 	case s.stream == nil && s.conf.server != nil:
 		timeout = pollCloseTimeout
-	case s.upgrading: // it ends by then, and what is queued leaves one way or the other
+	case s.upgrading: // the upgrade has ended by then, and the queue leaves on one of the two transports
 		timeout += s.conf.upgradeTimeout
 	}
 	if end := now.Add(timeout); end.Before(s.backlog.closeBy) {
@@ -73,13 +74,13 @@ func (s *Socket) closeDeadline(now time.Time) time.Time {
 	return s.backlog.closeBy
 }
 
-// sayGoodbye sends the close frame, or at a polling client the close packet. A polling server says it in the answer to a
-// poll. The caller holds s.mu, which is released while sending, and owns s.writing.
+// sayGoodbye sends the close frame, or the close packet at a polling client. A polling server sends the close packet in
+// the response to a poll instead. The caller holds s.mu, which is released while sending, and owns s.writing.
 func (s *Socket) sayGoodbye() {
 	s.goodbye = true
 	conn, closed := s.stream, s.closeErr
 	if conn == nil && !s.getting {
-		// A server may hold the close packet up until a poll is there that it can answer.
+		// A server may not respond to the close packet until it has a poll to respond to.
 		s.getting = true
 		s.conf.wg.Go(func() {
 			_, _ = s.client.get()
@@ -95,7 +96,7 @@ func (s *Socket) sayGoodbye() {
 		err = conn.sayGoodbye()
 	} else if _, err = s.client.post([]*outgoing{{typ: packet.Close}}); err == nil {
 		s.mu.Lock()
-		s.waitAtMost(lastPollTimeout, func() bool { return !s.getting }) // the poll takes the end of the session
+		s.waitAtMost(lastPollTimeout, func() bool { return !s.getting }) // the poll returns the end of the session
 		s.mu.Unlock()
 		s.finish(closed, nil)
 	}
@@ -104,6 +105,6 @@ func (s *Socket) sayGoodbye() {
 	}
 	s.mu.Lock()
 	if conn != nil && s.state == stateClosing {
-		s.expireIn(closeTimeout) // the peer's turn
+		s.expireIn(closeTimeout) // now the peer must confirm
 	}
 }

@@ -1,11 +1,11 @@
-// Package engineio opens and serves Engine.IO sessions: streams of text and binary messages between programs, and pages
-// in browsers, that survive proxies. A session starts with HTTP long-polling, which goes through everything, and moves
-// to a WebSocket if that goes through too; or it starts with a WebSocket. WebTransport is the transport of package
-// [github.com/bigcompany/mesh/engineio/webtransport].
+// Package engineio opens and serves Engine.IO sessions. A session is a stream of text and binary messages between two
+// programs, or between a page in a browser and a server, and it works through proxies. A session either starts with
+// HTTP long-polling, which works on every network, and moves to a WebSocket if the network allows one, or it starts
+// with a WebSocket. Package [github.com/bigcompany/mesh/engineio/webtransport] adds the WebTransport transport.
 //
-// [Server] is an http.Handler, [Dial] opens a session, and [Socket] is the session at either end. Protocol revisions 3
-// and 4 are spoken by both. What the messages of revision 3 and 4 look like on the wire is in package
-// [github.com/bigcompany/mesh/engineio/packet].
+// [Server] is an http.Handler, [Dial] opens a session, and [Socket] is either end of a session. Server and client both
+// speak protocol revisions 3 and 4. Package [github.com/bigcompany/mesh/engineio/packet] describes the wire format of
+// both revisions.
 //
 //	srv := engineio.NewServer(engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 //		for {
@@ -26,39 +26,40 @@
 //
 // # Order and delivery
 //
-// What one end writes, the other reads in that order, across an upgrade too, each message once. Delivery is at most
-// once: when a session ends, what its queue held is lost, unless it was ended by Close, which flushes first. Nothing
-// reconnects a session; that is for the layer above.
+// Each end reads the other end's messages in the order in which they were written, each message once. This also holds
+// during an upgrade. Delivery is at most once: when a session ends, the messages in its queue are lost. Only
+// [Socket.Close] sends the queue first. This package does not reconnect sessions; the layer above does that.
 //
 // # Reading
 //
-// Exactly one goroutine stays in [Socket.Read]. It answers heartbeats, follows the upgrade and, at a client, polls.
-// Cancelling its context ends the session. A revision 3 ping is answered only when all earlier messages were returned
-// and Read is called again, which is what makes [Socket.Ping] a barrier. Those who only write call [Socket.Discard].
-// While nobody reads, a server takes in one polling payload, or what the kernel buffers of a WebSocket, and the peer
-// waits; a peer that waits longer than a heartbeat may, loses the session.
+// Exactly one goroutine stays in [Socket.Read]. Read also replies to heartbeats, follows the upgrade and, at a client,
+// polls. The session ends when Read's context ends. Read replies to a revision 3 ping only when it has returned all
+// earlier messages and is called again; this makes [Socket.Ping] a barrier. A program that only writes calls
+// [Socket.Discard]. While no goroutine reads, a server accepts one polling payload, or as much of a WebSocket as the
+// kernel buffers, and the peer then waits. The session ends if the peer waits longer than the heartbeat allows.
 //
 // # Writing
 //
-// Each socket has a queue, of 1 MiB unless QueueLimit says otherwise. [Socket.Write] waits for room in it,
-// [Socket.TryWrite] fails with [ErrQueueFull]; neither waits for the peer. All that is queued leaves together, in as
-// few system calls as 64 KiB a call allow. A write that the peer does not take within WriteTimeout ends the session.
-// [Prepare] encodes what goes to many once.
+// Each socket has a queue. Its limit is QueueLimit, 1 MiB by default. [Socket.Write] waits for room in the queue, and
+// [Socket.TryWrite] fails with [ErrQueueFull] if the queue is full; neither waits until the peer has received the
+// message. The socket sends all queued messages together, with up to 64 KiB in one system call. The session ends if the
+// peer does not accept a write within WriteTimeout. [Prepare] encodes a message once for many sockets.
 //
 // # Goroutines and memory
 //
-// An idle session costs one goroutine: the handler's at a server, the caller's at a client. Heartbeats are timers,
-// writers start when there is something to write and end when it is written, and ServeHTTP does not outlive a
+// An idle session costs one goroutine: the handler's at a server, the caller's at a client. Heartbeats are timers. A
+// writer goroutine starts when a message is queued and ends when the queue is empty. ServeHTTP returns after the
 // handshake. [Server.Shutdown], [Server.Close] and a client's [Socket.Close] wait for every goroutine.
 //
-// A server holds for each session at most its queue (QueueLimit and one message), 32 KiB of a message being received,
-// and one payload or message waiting for the reader (MaxPayload). What is received beyond these 32 KiB is bounded for
-// all sessions together by ReceiveLimit, and what is queued beyond 16 KiB each by BufferLimit.
+// A server holds at most the following memory for each session: its queue (QueueLimit and one message), 32 KiB of a
+// message that it is receiving, and one payload or message that waits for the reader (MaxPayload). ReceiveLimit bounds
+// the received bytes beyond these 32 KiB, and BufferLimit bounds the queued bytes beyond 16 KiB a session; both count
+// all sessions together.
 //
 // # Safety
 //
-// Session IDs are 144 random bits and never logged. Pages of other origins are refused on each transport unless
-// AllowedOrigins admits them. Whatever a peer sends ends at most its own session, with the status, body and close
-// reason of the reference implementation (npm engine.io); docs/engineio.md lists what is supported and where this
-// package differs.
+// Session IDs are 144 random bits and are never logged. On each transport the server rejects pages of other origins
+// unless AllowedOrigins admits them. Invalid input from a peer ends at most the peer's own session, with the status,
+// body and close reason of the reference implementation (npm engine.io). docs/engineio.md lists the supported features
+// and the differences of this package.
 package engineio

@@ -6,14 +6,15 @@ import (
 	"time"
 )
 
-// In revision 4 the server pings, in revision 3 the client.
+// receivesPings reports whether the peer sends the pings. In revision 4 the server sends them, in revision 3 the
+// client.
 func (s *Socket) receivesPings() bool { return (s.conf.server != nil) == (s.rev == Revision3) }
 
-// startHeartbeat sets the alarm, at the handshake and not at the first poll.
+// startHeartbeat sets the first alarm at the handshake, not at the first poll.
 func (s *Socket) startHeartbeat() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state != stateOpen { // the session ends already, and has set the alarm for it
+	if s.state != stateOpen { // the session is ending and has set its own alarm
 		return
 	}
 	first := s.conf.pingInterval
@@ -25,7 +26,7 @@ func (s *Socket) startHeartbeat() {
 	s.conf.alarms.after(s, first)
 }
 
-// expireIn lets the alarm act after d. The caller holds s.mu.
+// expireIn makes the alarm act after d. The caller holds s.mu.
 func (s *Socket) expireIn(d time.Duration) {
 	s.deadline = time.Now().Add(d)
 	if s.beating {
@@ -33,19 +34,19 @@ func (s *Socket) expireIn(d time.Duration) {
 	}
 }
 
-// tick acts when the alarm rings.
+// tick runs when the alarm rings.
 func (s *Socket) tick() {
 	s.mu.Lock()
 	switch left := time.Until(s.deadline); {
 	case s.state == stateClosed:
-	case s.state == stateLeaving: // whatever the deadline: a pong that is read late moves it
+	case s.state == stateLeaving: // even before the deadline, which a late pong moves
 		e := s.closeErr
 		s.mu.Unlock()
 		s.finish(e, nil)
 		return
 	case left > 0: // the deadline has moved
 		if s.awaitingPong {
-			left = min(left, s.conf.pingInterval) // the pong will move it, maybe ahead
+			left = min(left, s.conf.pingInterval) // the pong will move the deadline, possibly to an earlier time
 		}
 		s.conf.alarms.after(s, left)
 	case s.state == stateClosing && s.lookAtKernel() && time.Now().Before(s.backlog.closeBy):
@@ -73,17 +74,17 @@ func (s *Socket) tick() {
 	s.mu.Unlock()
 }
 
-// wake ends a client's session whose time is over by the wall clock. While a machine sleeps, so do its timers: for them
-// the peer was silent for less than it was, and a write to a connection that is long gone would seem to succeed.
+// wake ends a client's session whose deadline has passed by the wall clock. Timers stop while a machine sleeps: they do
+// not count all of the peer's silence, and a write to a dead connection would seem to succeed.
 //
 //go:noinline // Read's frame must stay small
 func (s *Socket) wake() {
 	s.mu.Lock()
 	end := s.deadline
-	if !s.receivesPings() && !s.awaitingPong { // the deadline is when to ping, which no server waits for any longer
+	if !s.receivesPings() && !s.awaitingPong { // the deadline is the time to ping; a server waits for that ping only for PingTimeout longer
 		end = end.Add(s.conf.pingTimeout)
 	}
-	over := s.state == stateOpen && time.Now().Round(0).After(end.Round(0)) // Round strips the monotonic clock
+	over := s.state == stateOpen && time.Now().Round(0).After(end.Round(0)) // Round(0) removes the monotonic clock reading
 	s.mu.Unlock()
 	if over {
 		s.finish(&CloseError{Reason: ReasonPingTimeout, Remote: true}, nil)
@@ -99,8 +100,8 @@ func (s *Socket) ping() *CloseError {
 	return e
 }
 
-// pinged moves the deadline of a side that waits for pings. The alarm is not touched: when it rings, it sees that there
-// is time left. The caller holds s.mu.
+// pinged moves the deadline of a side that receives pings. It does not change the alarm: when the alarm rings, it sees
+// the new deadline. The caller holds s.mu.
 func (s *Socket) pinged() { s.deadline = time.Now().Add(s.conf.pingInterval + s.conf.pingTimeout) }
 
 // ponged starts the next interval of a side that sends pings. The caller holds s.mu.
@@ -113,12 +114,12 @@ func (s *Socket) ponged() {
 	s.cond.Broadcast()
 }
 
-// LastHeartbeat returns when the peer's last ping or pong came, or when the session began if none has. It means nothing
-// once the session is closing.
+// LastHeartbeat returns when the peer's last ping or pong came, or when the session began if none has come. Its result
+// is meaningless once the session is closing.
 func (s *Socket) LastHeartbeat() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ahead := s.conf.pingInterval // of the heartbeat that the deadline was set by
+	ahead := s.conf.pingInterval // how far the last heartbeat set the deadline ahead
 	switch {
 	case s.awaitingPong && s.graced:
 		ahead = s.conf.pingTimeout
@@ -128,8 +129,8 @@ func (s *Socket) LastHeartbeat() time.Time {
 	return s.deadline.Add(-ahead)
 }
 
-// heardFrom gives a peer that owes a pong, but is sending something else, one more timeout: the pong may stand behind
-// much data. engine.io does so since 6.6.12. The caller holds s.mu.
+// heardFrom gives a peer one more timeout if it owes a pong but sends other packets: the pong may be queued after much
+// data. engine.io does so since 6.6.12. The caller holds s.mu.
 func (s *Socket) heardFrom() {
 	if s.awaitingPong && !s.graced {
 		s.graced = true
@@ -139,9 +140,9 @@ func (s *Socket) heardFrom() {
 
 var errNotRevision3Client = errors.New("engineio: Ping is for clients of revision 3")
 
-// Ping sends a ping behind everything that was queued and returns when its answer has come, which means that the
-// server has received, and a server of this package has dealt with, all that was written before. Only a client of
-// revision 3 may send pings; for others Ping returns an error. Somebody must be in Read.
+// Ping sends a ping after all queued messages and returns when the reply has come. The reply means that the server has
+// received all earlier messages, and that a server of this package has processed them. Only a client of revision 3 may
+// send pings; for other sockets Ping returns an error. A goroutine must be in Read.
 func (s *Socket) Ping(ctx context.Context) error {
 	if s.client == nil || s.rev != Revision3 {
 		return errNotRevision3Client

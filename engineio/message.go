@@ -12,32 +12,34 @@ import (
 // Revision is an Engine.IO protocol revision.
 type Revision = packet.Revision
 
-// The revisions spoken here.
+// The protocol revisions that this package speaks.
 const (
 	Revision3 = packet.Revision3
 	Revision4 = packet.Revision4
 )
 
-// Transport names a transport as it stands in requests.
+// Transport is the name of a transport, as it appears in requests.
 type Transport string
 
 // The transports.
 const (
 	Polling   Transport = "polling"
 	WebSocket Transport = "websocket"
-	// WebTransport is for revision 4 only, and takes package [github.com/bigcompany/mesh/engineio/webtransport] at both ends.
+	// WebTransport works with revision 4 only. It needs package [github.com/bigcompany/mesh/engineio/webtransport] at
+	// both ends.
 	WebTransport Transport = "webtransport"
 )
 
-// Message is what a session carries: UTF-8 text, or bytes.
+// Message is one message of a session: UTF-8 text or bytes.
 type Message struct {
 	// Binary is true for bytes, false for text.
 	Binary bool
-	// NoCompression keeps the message from being compressed where the transport would. It is for what is compressed
-	// already, and for secrets that travel beside what others may choose: the size of the whole tells of them.
+	// NoCompression excludes the message from compression. It is for data that is already compressed, and for messages
+	// that mix secrets with data that an attacker can choose: the compressed size reveals information about the secrets
+	// (see CRIME).
 	NoCompression bool
-	// Data is the content. A message that Read returned belongs to the caller. Write and TryWrite copy what they
-	// keep, so that the caller may use Data again when they return.
+	// Data is the content. The caller owns the Data of a message that Read returned. Write and TryWrite copy the bytes
+	// that they queue, so the caller may reuse Data when they return.
 	Data []byte
 
 	shared *outgoing // set by Prepare
@@ -49,9 +51,9 @@ func Text(s string) Message { return Message{Data: []byte(s)} }
 // Binary returns b as a binary message.
 func Binary(b []byte) Message { return Message{Binary: true, Data: b} }
 
-// Prepare returns a message that is encoded once for all the sockets that it will be written to. It copies Data.
-// Use it for what goes to many; the result may be used by any number of goroutines. Text that is not valid UTF-8 is found
-// out here, once, and refused by Write.
+// Prepare returns a message that is encoded once for all sockets that send it. It copies Data. Use it for messages to
+// many sockets. Any number of goroutines may use the result. Prepare checks text for valid UTF-8 once; Write rejects
+// invalid text with ErrInvalidText.
 func Prepare(m Message) Message {
 	if m.shared == nil {
 		o := newOutgoing(m)
@@ -61,7 +63,7 @@ func Prepare(m Message) Message {
 	return m
 }
 
-// size is what m counts in a queue, in bytes.
+// size returns the size of m in a queue, in bytes.
 func (m *Message) size() int {
 	if m.shared != nil {
 		return m.shared.size()
@@ -69,7 +71,7 @@ func (m *Message) size() int {
 	return len(m.Data) + overhead
 }
 
-// outgoing returns m as it stands in a queue.
+// outgoing returns m in the form in which a queue holds it.
 func (m *Message) outgoing() *outgoing {
 	if m.shared != nil {
 		return m.shared
@@ -77,32 +79,33 @@ func (m *Message) outgoing() *outgoing {
 	return newOutgoing(*m)
 }
 
-// outgoing is a packet on its way out. It is never changed after it was made, so that many sockets can share it.
+// outgoing is a queued packet. It is immutable, so many sockets can share it.
 type outgoing struct {
 	typ    packet.Type
 	binary bool
 	asIs   bool // NoCompression
-	shared bool // goes to many, perhaps
+	shared bool // made by Prepare or for InitialMessage, so many sockets may hold it
 	broken bool // text that is not valid UTF-8, which must not be sent
-	// control is the WebSocket opcode of a control frame whose body is the data, or 0.
+	// control is the opcode of a WebSocket control frame whose body is the data, or 0.
 	control ws.OpCode
-	// header is how many bytes stand before the data in frame: 0 if nothing does, and it is no frame.
+	// header is the number of bytes before the data in frame. If it is 0, frame is the data alone.
 	header uint8
-	// frame is what a server writes to a WebSocket, ready made: a frame's header and body, the latter ending in the
-	// data. It serves text in both revisions and binary in revision 4. Clients cannot share frames: each is masked with
-	// a key of its own.
+	// frame is the frame that a server writes to a WebSocket: its header and its body, which ends with the data. It
+	// serves text in both revisions, and binary messages in revision 4. Clients cannot share frames, because each
+	// client masks each frame with a new key.
 	frame []byte
-	// counted is the number of a count of the budget, and in how many queues that has seen the message; see budget.
+	// counted holds the number of a count by the budget and the number of queues in which that count found the message;
+	// see budget.
 	counted atomic.Uint64
-	// others are the frames that few need.
+	// others holds the frames that few peers need.
 	others atomic.Pointer[otherFrames]
 }
 
-// otherFrames are what takes the place of a message's frame for some peers, each made when it is first asked for.
+// otherFrames holds the frames that replace outgoing.frame for some peers. Each is made at its first use.
 type otherFrames struct {
 	mu      sync.Mutex
 	binary3 atomic.Pointer[[]byte] // binary frames of revision 3 have one byte more
-	// Where messages are compressed; the second one for binary messages in revision 3.
+	// Compressed frames. The second is for binary messages in revision 3.
 	deflated [2]atomic.Pointer[[]byte]
 }
 
@@ -114,13 +117,13 @@ func (o *outgoing) otherFrames() *otherFrames {
 	return o.others.Load()
 }
 
-// The packets of the heartbeat.
+// The heartbeat's packets.
 var (
 	pingPacket = newOutgoingPacket(packet.Packet{Type: packet.Ping})
 	pongPacket = newOutgoingPacket(packet.Packet{Type: packet.Pong})
 )
 
-// overhead is what a queued message costs beyond its data, in bytes, roughly.
+// overhead is the approximate cost of a queued message beyond its data, in bytes.
 const overhead = 64
 
 func (o *outgoing) size() int { return len(o.data()) + overhead }
@@ -142,7 +145,7 @@ func newOutgoingPacket(p packet.Packet) *outgoing {
 	return &outgoing{typ: p.Type, binary: p.Binary, frame: frame, header: uint8(len(frame) - len(p.Data))}
 }
 
-// newInitial makes a packet of a message that goes to each session. See checkInitial.
+// newInitial makes the packet of ServerOptions.InitialMessage, which all sessions share. See checkInitial.
 func newInitial(m Message) *outgoing {
 	m.shared = nil
 	o := newOutgoing(m)
@@ -150,7 +153,7 @@ func newInitial(m Message) *outgoing {
 	return o
 }
 
-// wsFrame returns the frame that carries o from a server in revision rev, or nil if it has to be made.
+// wsFrame returns the frame in which a server sends o in revision rev.
 func (o *outgoing) wsFrame(rev Revision) []byte {
 	if !o.binary || rev == Revision4 {
 		return o.frame
@@ -166,13 +169,13 @@ func (o *outgoing) wsFrame(rev Revision) []byte {
 
 func compileFrame(rev Revision, p packet.Packet) []byte {
 	op, n := frameShape(rev, p)
-	b := newBatch() // for the header, which would be allocated elsewhere
+	b := newBatch() // for its header array, which would otherwise be allocated
 	defer b.release()
 	_ = ws.WriteHeaderBuffer(b, ws.Header{Fin: true, OpCode: op, Length: int64(n)}, b.header[:]) // a bytes.Buffer does not fail
 	return appendFrameBody(append(make([]byte, 0, b.Len()+n), b.Bytes()...), rev, p)
 }
 
-// frameShape returns the opcode and the body's length of the frame that carries p.
+// frameShape returns the opcode and the body length of the frame that carries p.
 func frameShape(rev Revision, p packet.Packet) (ws.OpCode, int) {
 	switch {
 	case !p.Binary:

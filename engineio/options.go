@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Defaults and fixed bounds. Those of the protocol are the reference implementation's.
+// Default values. The defaults of the protocol's settings are those of the reference implementation.
 const (
 	DefaultPath           = "/engine.io"
 	DefaultPingInterval   = 25 * time.Second
@@ -22,129 +22,134 @@ const (
 	DefaultQueueLimit     = 1 << 20   // bytes
 	DefaultBufferLimit    = 512 << 20 // bytes
 	DefaultReceiveLimit   = 8 << 20   // bytes
-	// DefaultCompressionThreshold is the size from which on compression is tried, in bytes.
+	// DefaultCompressionThreshold is the smallest message that is compressed, in bytes.
 	DefaultCompressionThreshold = 1024
-	// DefaultDialMaxPayload bounds what a client accepts in one message or poll, in bytes. It is larger than the
-	// servers' limit for one message because a poll may bring many.
+	// DefaultDialMaxPayload bounds one message, or the response to one poll, at a client, in bytes. It is larger than
+	// the servers' limit for one message because a response to a poll may carry many messages.
 	DefaultDialMaxPayload = 16 << 20
 )
 
-// closeTimeout bounds how long Close waits for a peer that takes nothing, or for its goodbye, on a WebSocket;
-// pollCloseTimeout how long a closed polling session waits for the next poll (30 s in the reference); and closeLimit how long
-// Close takes in all.
+// These constants bound Socket.Close. On a WebSocket, closeTimeout bounds the wait for a peer that accepts no data, and
+// the wait for its close frame. pollCloseTimeout bounds the wait of a closed polling session for the next poll (30 s in
+// the reference). closeLimit bounds Close as a whole.
 const (
 	closeTimeout     = 5 * time.Second
 	pollCloseTimeout = 30 * time.Second
 	closeLimit       = 2 * time.Minute
 )
 
-// ServerOptions are the options of NewServer, which copies them. The zero value of each field means its default. See Check
-// for the values that no server can have.
+// ServerOptions are the options of NewServer, which copies them. The zero value of each field means its default. Check
+// lists the invalid values.
 type ServerOptions struct {
-	// Path is where the server answers, with and without a slash behind it. Default: /engine.io. Requests for
-	// another path get 404.
+	// Path is the URL path at which the server responds, with or without a trailing slash; it also responds below that
+	// path. Requests for another path get status 404. Default: /engine.io.
 	Path string
 	// Revisions are the protocol revisions to serve. Default: revision 4 only.
 	Revisions []Revision
-	// Transports are the transports to serve. Default: Polling and WebSocket. WebTransport also takes a Server of package
-	// [github.com/bigcompany/mesh/engineio/webtransport].
+	// Transports are the transports to serve. WebTransport also needs a Server or a Handler of package
+	// [github.com/bigcompany/mesh/engineio/webtransport]. Default: Polling and WebSocket.
 	Transports []Transport
-	// NoUpgrade keeps sessions on the transport that they started with.
+	// NoUpgrade keeps each session on its first transport.
 	NoUpgrade bool
 
 	// PingInterval is the time from one heartbeat to the next. Default: 25 s.
 	PingInterval time.Duration
-	// PingTimeout is the time after which a peer that missed a heartbeat is given up. Default: 20 s.
+	// PingTimeout is how long the server waits for a late heartbeat before it ends the session. Default: 20 s.
 	PingTimeout time.Duration
-	// UpgradeTimeout is how long an upgrade may take until the client has its 3probe. Stock clients stop polling then, and
-	// would be stranded if the upgrade was given up: it goes on until they say 5, or the heartbeat ends the session, or they
-	// turn out to poll on when another UpgradeTimeout is over. Default: 10 s.
+	// UpgradeTimeout bounds an upgrade until the client has received the reply to its probe ("3probe"). Stock clients
+	// stop polling then and would be stranded if the server abandoned the upgrade. So the server waits longer, until
+	// the client completes the upgrade ("5") or the heartbeat ends the session. It abandons the upgrade if it finds,
+	// after another UpgradeTimeout, that the client still polls. Default: 10 s.
 	UpgradeTimeout time.Duration
-	// WriteTimeout bounds one write of at most 128 KiB to a connection; the server ends the session of a peer that takes
-	// longer. Default: 10 s.
+	// WriteTimeout bounds each write of at most 128 KiB to a WebSocket or a WebTransport stream, and each HTTP response
+	// as a whole. The server ends the session of a peer that takes longer. Default: 10 s.
 	WriteTimeout time.Duration
 
-	// MaxPayload is the largest message, and the largest body of a POST, that is accepted, in bytes.
-	// Default: 1,000,000.
+	// MaxPayload is the largest message, and the largest body of a POST, that the server accepts, in bytes. Default:
+	// 1,000,000.
 	MaxPayload int
-	// QueueLimit bounds what waits to be sent on one socket, in bytes. One message larger than that is accepted
-	// when nothing waits. Default: 1 MiB.
+	// QueueLimit bounds the unsent messages of one socket, in bytes. An empty queue accepts one message that is larger
+	// than QueueLimit. Default: 1 MiB.
 	QueueLimit int
-	// BufferLimit bounds what waits to be sent on all sockets of the server together, in bytes. A message of Prepare counts
-	// once, and the first 16 KiB of a queue do not count. When the limit is reached, the server ends the sessions whose
-	// queues are the fullest and have waited the longest, with ErrBufferLimit, until an eighth is free. Default: 512 MiB.
+	// BufferLimit bounds the unsent messages of all sockets of the server together, in bytes. A message made by Prepare
+	// counts once, and the first 16 KiB of a queue do not count. When the limit is reached, the server ends sessions
+	// with ErrBufferLimit until an eighth of the limit is free. It ends the sessions with the fullest queues that have
+	// waited longest first. Default: 512 MiB.
 	BufferLimit int64
-	// ReceiveLimit bounds what messages and POSTs of more than 32 KiB hold together while they are received, in
-	// bytes, and twice MaxPayload beyond it at most. When it is reached, they wait, and their senders with them,
-	// until the one that began first is complete; if that takes longer than 5 s, its session is ended.
-	// Default: 8 MiB.
+	// ReceiveLimit bounds the memory of all messages and POST bodies of more than 32 KiB that the server is receiving,
+	// in bytes. The server may exceed it by up to twice MaxPayload. When the limit is reached, these messages and their
+	// senders wait until the message that began first is complete. If that takes longer than 5 s, the server ends the
+	// session of that message. Default: 8 MiB.
 	ReceiveLimit int
 
-	// CompressionThreshold is the size, in bytes, from which on messages and the answers to polls are compressed, where
-	// they are. Default: 1024.
+	// CompressionThreshold is the smallest message, or response to a poll, that the server compresses, in bytes. It
+	// matters only where compression is on. Default: 1024.
 	CompressionThreshold int
-	// NoHTTPCompression sends the answers to polls as they are. Otherwise those of CompressionThreshold bytes and more
-	// are compressed by gzip or deflate, if the client accepts that and one message at least is not marked
-	// NoCompression.
+	// NoHTTPCompression disables the compression of responses to polls. By default the server compresses a response of
+	// at least CompressionThreshold bytes with gzip or deflate if the client accepts that and at least one of the
+	// messages is not marked NoCompression.
 	NoHTTPCompression bool
 
-	// PerMessageDeflate lets clients compress messages on a WebSocket that offer it (RFC 7692), and does so with messages
-	// of CompressionThreshold bytes and more that are not marked NoCompression. Nothing is remembered from one message to
-	// the next, so that it costs idle sessions no memory and a message made by Prepare is compressed once for all.
-	// Compressing takes 3 to 6 µs a KB. Inflating a KB received takes up to 1.3 ms, and leaves up to 0.9 MB of garbage, if a
-	// client means harm: it sends one table of codes after another (see BenchmarkInflate). So a client that sends 1 MB/s
-	// can occupy a core. Default: off, as in the reference.
+	// PerMessageDeflate lets clients that offer it (RFC 7692) compress messages on a WebSocket. The server then
+	// compresses messages of at least CompressionThreshold bytes that are not marked NoCompression. Each message is
+	// compressed on its own, so an idle session needs no memory for it, and a message made by Prepare is compressed
+	// once for all sockets. Compressing takes 3 to 6 µs per KB. A malicious client can make the server spend up to 1.3
+	// ms, and leave up to 0.9 MB of garbage, for each KB that it sends: it sends one code table after another (see
+	// BenchmarkInflate). So a client that sends 1 MB/s can occupy a core. Default: off, as in the reference.
 	PerMessageDeflate bool
 
-	// AllowedOrigins are the origins whose pages may open sessions, besides those of the server's own host. An entry is
-	// "https://example.com", with a port if the browser's address shows one; "https://*.example.com", which admits every
-	// name that ends in ".example.com"; "null" for pages in files; or "*", which admits every page. CheckOrigin rejects
-	// all other forms. Default: none. Requests without an Origin header, which come from programs and not from pages,
-	// are not concerned.
+	// AllowedOrigins are the origins whose pages may open sessions. Pages of the server's own host always may. An entry
+	// is "https://example.com", with a port if the browser's address bar shows one; "https://*.example.com", which
+	// admits every host name that ends in ".example.com"; "null" for pages in files; or "*", which admits every page.
+	// CheckOrigin rejects all other forms. The server does not check requests without an Origin header, because they
+	// come from programs and not from pages. Default: no other origins.
 	AllowedOrigins []string
-	// TrustForwardedHost lets X-Forwarded-Host, where it is there, say what the server's own host is. It is for servers
-	// behind a proxy that rewrites Host and sets that header itself.
+	// TrustForwardedHost takes the server's own host from the header X-Forwarded-Host if a request has that header. It
+	// is for servers behind a proxy that rewrites Host and sets that header itself.
 	TrustForwardedHost bool
-	// JSONP serves browsers so old that they can ask a server of another origin by script tags only. Pages of other
-	// origins still need AllowedOrigins, and are told by the headers Sec-Fetch-Site and Referer, since script tags
-	// send no Origin; who sends none of them is refused unless AllowedOrigins has "*".
+	// JSONP serves old browsers, which can send requests to a server of another origin by script tags only. Pages of
+	// other origins still need AllowedOrigins. Script tags send no Origin, so the server finds the page's origin in the
+	// headers Sec-Fetch-Site and Referer. It rejects a request with neither header unless AllowedOrigins has "*" or
+	// "null".
 	JSONP bool
 
-	// AllowRequest decides whether a request may open a session, on any transport, after all checks of the server's own
-	// but that of the revision. If it returns an error, the client gets its text with code 4: "Forbidden" if it is
-	// empty; by WebTransport, the stream is closed. r must not be kept. Requests of sessions that are open are not
-	// asked for. Default: all may.
+	// AllowRequest decides whether r may open a session, on any transport. The server calls it after its own checks of r,
+	// except that it checks the revision of an HTTP request later. If AllowRequest returns an error, the client gets
+	// the error's text, or "Forbidden" if the text is empty, with code 4; on WebTransport, the server closes the
+	// stream. AllowRequest must not keep r. The server does not call it for requests of open sessions. Default: all
+	// requests may open sessions.
 	AllowRequest func(r *http.Request) error
-	// GenerateID returns the ID of the session that r opens. An ID is made of A to Z, a to z, 0 to 9, _ and -, and must
-	// not be guessed: whoever knows it owns the session. If it returns an error, or an ID that is none or that another
-	// session has, the request is refused with code 3. Default: 144 random bits.
+	// GenerateID returns the ID of the session that r opens. An ID consists of A to Z, a to z, 0 to 9, _ and -. It must
+	// be hard to guess, because a client that knows it controls the session. If GenerateID returns an error, an invalid
+	// ID, or the ID of an open session, the server rejects the request with code 3. Default: 144 random bits.
 	GenerateID func(r *http.Request) (string, error)
-	// InitialMessage is sent to each new session right behind the open packet, in the same payload. As it must go over
-	// each transport, text must be valid UTF-8 without U+001E, and a binary message not empty. Default: none.
+	// InitialMessage is sent to each new session immediately after the open packet, in the same payload. Every
+	// transport must be able to carry it: text must be valid UTF-8 without U+001E, and a binary message must not be
+	// empty. Default: none.
 	InitialMessage *Message
-	// Cookie is set in the answer that opens a session. Its value is replaced by the session's ID, and it is always
-	// HttpOnly. An empty Name is "io", an empty Path "/", and a SameSite of zero is Lax
-	// (http.SameSiteDefaultMode leaves it out). The server never reads it: it is for proxies that keep a session at
-	// one server. Default: none.
+	// Cookie is set in the HTTP response that opens a session by polling or by WebSocket. The server replaces its value
+	// with the session's ID and makes it HttpOnly. An empty Name means "io", an empty Path means "/", and a SameSite of
+	// zero means Lax (http.SameSiteDefaultMode omits the attribute). The server never reads the cookie: it is for
+	// proxies that route all requests of a session to one server. Default: none.
 	Cookie *http.Cookie
-	// OnConnectionError is told of each request that is refused, once, on the request's goroutine and mostly before
-	// the answer. Default: nobody is.
+	// OnConnectionError is called once for each request that the server rejects, on the request's goroutine and usually
+	// before the response is sent. Default: not called.
 	OnConnectionError func(e *ConnectionError)
 
-	// Admission limits sessions that the handler has not admitted with Socket.SetAdmitted. Default: nil, the server admits
-	// each session when it opens.
+	// Admission limits the sessions that the handler has not admitted with Socket.SetAdmitted. Default: nil, and the
+	// server admits each session when it opens.
 	Admission *Admission
-	// OnAdmitted is called for each request of an admitted session, before the server answers it. r must not be kept.
-	// Default: none.
+	// OnAdmitted is called for each request of an admitted session, before the server responds to it. It must not keep
+	// r. Default: none.
 	OnAdmitted func(r *http.Request)
 
-	// SessionContext returns the context that a session's descends from. When it is done, the session is ended, as by
-	// Abort. r is the request that opens the session; what middleware put into its context is passed on with
-	// context.WithoutCancel(r.Context()), at the price of keeping what that refers to for the session's life; without
+	// SessionContext returns the parent of a session's context. When it is done, the server ends the session, as Abort
+	// does. r is the request that opens the session. To pass on the values that middleware put into the request's
+	// context, return context.WithoutCancel(r.Context()); the session then holds these values until it ends. Without
 	// WithoutCancel, the session would end with the request. Default: context.Background.
 	SessionContext func(r *http.Request) context.Context
 
-	// Logger receives what a server's operator wants to know. Default: silence. Session IDs are never logged.
+	// Logger receives messages for the server's operator. Session IDs are never logged. Default: no log.
 	Logger *slog.Logger
 }
 
@@ -182,63 +187,66 @@ func (o *ServerOptions) withDefaults() ServerOptions {
 type DialOptions struct {
 	// Revision is the protocol revision to speak. Default: Revision4.
 	Revision Revision
-	// Transports are the transports to use. The first one opens the session; a session that starts with Polling
-	// moves to WebTransport or WebSocket if those are among them and the server offers them. Where both are,
-	// WebTransport has a head start of 200 ms. Default: Polling, WebSocket, and WebTransport with the option of that name.
+	// Transports are the transports to use. The first one opens the session. A session that starts with Polling moves
+	// to WebTransport or WebSocket if the list has them and the server offers them. If it has both, WebTransport gets a
+	// head start of 200 ms. Default: Polling, WebSocket and, if the option WebTransport is set, WebTransport.
 	Transports []Transport
-	// TryAllTransports opens the session with the next transport where one fails. One that failed is not used for an
-	// upgrade either. Each attempt but the last has UpgradeTimeout.
+	// TryAllTransports tries the next transport if one fails to open the session. A transport that failed is not used
+	// for an upgrade either. UpgradeTimeout bounds each attempt but the last.
 	TryAllTransports bool
-	// WebTransport opens the streams of the transport of that name: it is the Dial of a Dialer of package
-	// [github.com/bigcompany/mesh/engineio/webtransport]. r is what to ask for, over HTTP/3; ctx bounds the opening only. If
-	// the server refuses, the error comes with its response. Default: none, so that this transport is not used.
+	// WebTransport opens the streams of the transport WebTransport. It is usually the method Dial of a Dialer of
+	// package [github.com/bigcompany/mesh/engineio/webtransport]. r is the request to send over HTTP/3. ctx bounds only
+	// the opening. If the server rejects the request, the function returns its response with the error. Default: none,
+	// and the transport is not used.
 	WebTransport func(ctx context.Context, r *http.Request) (Stream, *http.Response, error)
 	// NoUpgrade keeps the session on its first transport.
 	NoUpgrade bool
-	// Remember lets a session start with a WebSocket, if that is among Transports, where an earlier one that shared
-	// the memory had one. Default: no memory.
+	// Remember makes a session start with a WebSocket, if Transports has it, when an earlier session that shared this
+	// memory used one. Default: no memory.
 	Remember *UpgradeMemory
 
-	// HTTPClient has the settings for all requests, the WebSocket handshake included: its transport decides on proxies
-	// and TLS, and its jar on cookies. It must not have a Timeout, which would end every poll.
+	// HTTPClient has the settings of all requests, and of the WebSocket handshake: its transport decides on proxies and
+	// TLS, and its jar on cookies. It must not have a Timeout, which would end every poll.
 	//
-	// If its transport is nil or an *http.Transport, each session uses a copy (Transport.Clone) and so has connections
-	// that no other session uses. Another http.RoundTripper is used as it is. After a session that ended because its
-	// connection failed, that RoundTripper is asked to close its idle connections (http.Client.CloseIdleConnections). For
-	// HTTP/2 set http.Transport.HTTP2.SendPingTimeout there as well: otherwise further sessions may get a connection that
-	// has gone silent. Default: the settings of http.DefaultTransport, and a cookie jar for the session.
+	// If its transport is nil or an *http.Transport, each session uses a copy (Transport.Clone), so no two sessions
+	// share a connection. Sessions share any other http.RoundTripper. If a session ends because its connection failed,
+	// the session asks that RoundTripper to close its idle connections (http.Client.CloseIdleConnections). For HTTP/2
+	// also set http.Transport.HTTP2.SendPingTimeout in such a RoundTripper: otherwise later sessions may get a dead
+	// connection. Default: the settings of http.DefaultTransport, and a cookie jar for the session.
 	//
-	// A redirect of the request that opens the session is followed if it leads to the same host, not from https to http,
-	// and CheckRedirect of the client permits it: the session then uses that address. Every other redirect is an error
-	// that names it. No request has a Referer.
+	// The client follows a redirect of the request that opens the session if the redirect leads to the same host, does
+	// not lead from https to http, and CheckRedirect of the HTTP client permits it. The session then uses the new
+	// address. Every other redirect is an error that names it. No request has a Referer header.
 	HTTPClient *http.Client
 	// Header is added to each request.
 	Header http.Header
-	// Query is added to the query of each request, and replaces values of the same name in the URL. The protocol's
-	// own parameters (EIO, transport, sid, t, b64) cannot be set.
+	// Query is added to the query of each request. It replaces values of the same name in the URL. It cannot set the
+	// protocol's own parameters (EIO, transport, sid, t, b64).
 	Query url.Values
-	// Subprotocols are offered in WebSocket handshakes, the preferred one first. Default: none.
+	// Subprotocols are offered in WebSocket handshakes, in order of preference. Default: none.
 	Subprotocols []string
-	// PerMessageDeflate offers the server to compress messages on a WebSocket (RFC 7692), in both directions. Those of
-	// less than 1024 bytes, and those marked NoCompression, are sent as they are. Default: no offer.
+	// PerMessageDeflate offers the server the compression of messages on a WebSocket, in both directions (RFC 7692).
+	// The client does not compress messages of less than 1024 bytes, or messages that are marked NoCompression.
+	// Default: no offer.
 	PerMessageDeflate bool
-	// Base64 carries binary messages as text in both directions (b64=1), for what stands between and damages bytes.
+	// Base64 carries binary messages as text in both directions (b64=1). It is for intermediaries that corrupt binary
+	// data.
 	Base64 bool
 
-	// UpgradeTimeout bounds an upgrade until the client stops polling for it. The last packet, with which the server moves
-	// too, has WriteTimeout. Default: 10 s.
+	// UpgradeTimeout bounds an upgrade until the client has stopped polling. WriteTimeout then bounds the upgrade
+	// packet, with which the server moves too. Default: 10 s.
 	UpgradeTimeout time.Duration
-	// WriteTimeout bounds one write to a WebSocket. A POST has as long as the session lives, since a server may
-	// hold it up until its reader is ready. Default: 10 s.
+	// WriteTimeout bounds each write of at most 128 KiB to a WebSocket or a WebTransport stream. It does not bound a
+	// POST, because a server may delay the response until its reader is ready. Default: 10 s.
 	WriteTimeout time.Duration
-	// MaxPayload is the largest message, and the largest answer to a poll, that is accepted, in bytes.
+	// MaxPayload is the largest message, and the largest response to a poll, that the client accepts, in bytes.
 	// Default: 16 MiB.
 	MaxPayload int
-	// QueueLimit bounds what waits to be sent, in bytes. One message larger than that is accepted when nothing
-	// waits. Default: 1 MiB.
+	// QueueLimit bounds the unsent messages, in bytes. An empty queue accepts one message that is larger than
+	// QueueLimit. Default: 1 MiB.
 	QueueLimit int
 
-	// Logger receives what an operator wants to know. Default: silence.
+	// Logger receives messages for the client's operator. Default: no log.
 	Logger *slog.Logger
 }
 

@@ -8,25 +8,25 @@ import (
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
-// Read returns the next message. Messages come in the order in which the peer sent them, also across an upgrade.
+// Read returns the next message. It returns messages in the order in which the peer sent them, also during an upgrade.
 //
-// Exactly one goroutine must stay in Read, or come back to it soon: Read also answers heartbeats, notices the peer's
-// goodbye, moves to the new transport at an upgrade and, at a client, polls. A ping of a revision 3 client is answered
-// only when all messages before it were returned and Read is called again, so that the answer means that they were
-// dealt with. Those who only write call Discard instead.
+// Exactly one goroutine must stay in Read, or return to it soon: Read also replies to heartbeats, handles the peer's
+// close, moves to the new transport during an upgrade and, at a client, polls. The server replies to a ping of a
+// revision 3 client only when Read has returned all messages before it and is called again. So the reply means that the
+// handler has processed these messages. A program that only writes calls Discard instead.
 //
-// Read returns ErrUnadmitted once, and the session stays open, when an unadmitted peer has sent all that the server reads
-// of it: see Admission. The next Read waits for the end of the session.
+// When an unadmitted peer has sent all that the server reads before admission, Read returns ErrUnadmitted once, and the
+// session stays open: see Admission. The next Read waits for the end of the session.
 //
-// When the session has ended and everything that came before its end was returned, the error is a *CloseError. When ctx
-// ends, Read ends the session.
+// After the session has ended, Read first returns the messages that came before a remote end, and then a *CloseError.
+// When ctx ends, Read ends the session.
 func (s *Socket) Read(ctx context.Context) (Message, error) { return s.ReadInto(ctx, nil) }
 
-// ReadInto is Read, for those who deal with a message before they read the next: the message may stand in buf, whatever
-// buf holds, if its capacity is enough. Data then is a slice of it.
+// ReadInto is like Read, for callers that process a message before they read the next one. It may store the message in
+// buf, and it overwrites the contents of buf, if the capacity of buf is large enough. Data is then a slice of buf.
 func (s *Socket) ReadInto(ctx context.Context, buf []byte) (m Message, err error) {
-	// An idle session on a stream waits in await. The calls down to it are few and their frames small, because the
-	// size of the goroutine's stack, and so of an idle session, depends on them: 2 KB or 4.
+	// An idle session on a stream waits in await. The calls down to await are few and their frames are small, because
+	// they decide whether the stack of the goroutine, and so an idle session, needs 2 KB or 4 KB.
 	if ctx != s.Context() && ctx.Done() != nil {
 		return s.readUntil(ctx, buf)
 	}
@@ -52,8 +52,9 @@ func (s *Socket) readUntil(ctx context.Context, buf []byte) (Message, error) {
 	return s.ReadInto(s.Context(), buf)
 }
 
-// Ready tells whether Read would return a message without waiting. It may say no although there is one. It belongs to the
-// goroutine that calls Read, which may gather what it has to send to others, until Ready says no, and send it together.
+// Ready reports whether Read would return a message without waiting. It may return false although there is a message.
+// Only the goroutine that calls Read may call it. That goroutine may collect messages for other peers until Ready
+// returns false, and then send them together.
 func (s *Socket) Ready() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,7 +68,7 @@ func (s *Socket) Ready() bool {
 	}
 }
 
-// beginRead makes the caller the one who reads. It returns where from.
+// beginRead makes the caller the reader. It returns the stream to read from, or nil.
 func (s *Socket) beginRead() (*stream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,8 +85,8 @@ func (s *Socket) beginRead() (*stream, error) {
 	return s.source(), nil
 }
 
-// source returns the stream that the next packet is to come from; nil if it is to come from elsewhere. The caller
-// holds s.mu.
+// source returns the stream from which the next packet must come, or nil if the packet does not come from a stream. The
+// caller holds s.mu.
 func (s *Socket) source() *stream {
 	if len(s.inbox) > 0 && s.state != stateClosing || s.state == stateClosed {
 		return nil
@@ -93,8 +94,8 @@ func (s *Socket) source() *stream {
 	return s.stream
 }
 
-// advance takes one packet and deals with it. It is done, and nobody is reading any more, when m or err is to be
-// returned; otherwise it returns the next source. What m.Data has at first is memory for a short message.
+// advance takes one packet and handles it. If the caller must return m or err, done is true and the caller is no longer
+// the reader. Otherwise advance returns the next source. m.Data is initially memory for a short message.
 func (s *Socket) advance(conn *stream, m *Message, err *error) (next *stream, done bool) {
 	var p packet.Packet
 	var failure error
@@ -137,15 +138,15 @@ func (s *Socket) advance(conn *stream, m *Message, err *error) (next *stream, do
 	}
 	if s.exhausted() {
 		s.admission, s.reading = stalled, false
-		s.cond.Broadcast() // a POST that waits for the admission
+		s.cond.Broadcast() // for a POST that waits for the admission
 		*err = ErrUnadmitted
 		return nil, true
 	}
 	return s.source(), false
 }
 
-// endIfConfirmed ends the session if the packet that came while closing is the answer to the ping with which a server
-// takes its leave by WebTransport. The caller holds s.mu, which is released meanwhile.
+// endIfConfirmed ends the session if the packet that came while closing is the reply to the last ping of a server that
+// closes a WebTransport session. The caller holds s.mu, which is released meanwhile.
 //
 //go:noinline // its variables must not be in the frame of advance, see Socket.Read
 func (s *Socket) endIfConfirmed(t packet.Type) {
@@ -153,7 +154,7 @@ func (s *Socket) endIfConfirmed(t packet.Type) {
 		return
 	}
 	if s.awaitingPong {
-		s.awaitingPong = false // that of the heartbeat comes before
+		s.awaitingPong = false // the heartbeat's pong comes first
 		return
 	}
 	if e := s.closeErr; s.goodbye {
@@ -163,8 +164,9 @@ func (s *Socket) endIfConfirmed(t packet.Type) {
 	}
 }
 
-// takePolled returns the next packet that came by polling, waiting for it; a client polls for it. When the session has
-// moved to a stream or has ended, there is none. The caller holds s.mu, which is released while waiting.
+// takePolled waits for the next packet that comes by polling, and returns it; a client polls for it. It returns false
+// when the session has moved to a stream, has ended, or has no allowance left. The caller holds s.mu, which is released
+// while waiting.
 func (s *Socket) takePolled() (packet.Packet, bool) {
 	for {
 		switch {
@@ -172,7 +174,7 @@ func (s *Socket) takePolled() (packet.Packet, bool) {
 			p := s.inbox[0]
 			if s.inbox = s.inbox[1:]; len(s.inbox) == 0 {
 				s.inbox = nil
-				s.cond.Broadcast() // the next POST may come in
+				s.cond.Broadcast() // the next POST may proceed
 			}
 			return p, true
 		case s.state == stateClosed, s.stream != nil, s.exhausted():
@@ -182,7 +184,7 @@ func (s *Socket) takePolled() (packet.Packet, bool) {
 			s.mu.Unlock()
 			packets, err := s.client.get()
 			s.mu.Lock()
-			if err != nil && s.state == stateOpen { // while closing, a server may have forgotten the session already
+			if err != nil && s.state == stateOpen { // while this side closes, the server may have removed the session already
 				s.mu.Unlock()
 				s.finish(&CloseError{Reason: ReasonTransportError, Remote: true, Err: err}, nil)
 				s.mu.Lock()
@@ -196,8 +198,7 @@ func (s *Socket) takePolled() (packet.Packet, bool) {
 	}
 }
 
-// Discard reads and drops all that comes, on a goroutine of the socket's own. It returns at once. Read must not be
-// called after it.
+// Discard reads and drops all messages on a separate goroutine. It returns at once. Do not call Read after Discard.
 func (s *Socket) Discard() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -221,13 +222,13 @@ func (s *Socket) streamEnded(err error) {
 	if !closing {
 		e = closeReason(err)
 	} else if goodbye {
-		err = nil // nothing may follow our close frame
+		err = nil // no frame may follow our close frame
 	}
 	s.finish(e, err)
 }
 
-// handle deals with one packet, other than to pass a message on. It says why the session must end, if it must. The caller
-// holds s.mu.
+// handle handles one packet, except that it does not pass on messages. It returns the reason to end the session, or
+// nil. The caller holds s.mu.
 func (s *Socket) handle(p packet.Packet) (ended *CloseError) {
 	s.heardFrom()
 	switch p.Type {
@@ -245,7 +246,7 @@ func (s *Socket) handle(p packet.Packet) (ended *CloseError) {
 	case packet.Close:
 		return &CloseError{Reason: ReasonTransportClose, Remote: true}
 	case packet.Message, packet.Open, packet.Upgrade, packet.Noop:
-		// Nothing to do; the reference ignores all but messages too.
+		// Nothing to do; the reference also ignores all packets but messages.
 	}
 	return nil
 }

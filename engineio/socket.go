@@ -10,13 +10,13 @@ import (
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
-// Socket is one session, at either end. It outlives its transport: a session that starts with long-polling may move
-// to a WebSocket or to WebTransport, and neither side's messages are lost, doubled or reordered by it.
+// Socket is one end of a session. A session outlives its transport: a session that starts with long-polling may move to
+// a WebSocket or to WebTransport, without loss, duplication or reordering of messages in either direction.
 //
-// Read belongs to one goroutine; all other methods may be called by any number of them.
+// Only one goroutine may call Read. Any number of goroutines may call the other methods.
 //
-// An idle session is to be small: flags lie side by side, where they leave no gaps. With 320 bytes, a size class of the
-// allocator, a session begins at a cache line. The fields that Write uses lie together.
+// An idle session must be small, so flags of the same size are adjacent and leave no gaps. The size of 320 bytes is a size
+// class of the allocator and makes each session begin at a cache line. The fields that Write uses are adjacent.
 type Socket struct {
 	// Fixed at creation.
 	id      string
@@ -28,69 +28,69 @@ type Socket struct {
 	ctx     sessionContext
 
 	mu   sync.Mutex
-	cond sync.Cond // signals every change of what follows
+	cond sync.Cond // signals every change of the fields below
 
-	closeErr  *CloseError // once closed; while this side is closing, what it is to be
-	stream    *stream     // the transport, once that is no longer polling
-	probe     *stream     // that of an upgrade under way; at a client, from when polling is paused for it
+	closeErr  *CloseError // set when the session is closed; while this side closes the session, the error that it will end with
+	stream    *stream     // the transport, unless that is polling
+	probe     *stream     // the stream of the current upgrade; at a client, only while polling is paused for it
 	state     state
-	polling   bool // the transport is long-polling; otherwise a stream, or about to be one
-	upgrading bool // an upgrade is under way; at a client: polling is paused for it
-	quiet     bool // server: the goroutine of the upgrade has dealt with all that it has read; see awaitProbe
+	polling   bool // the transport is long-polling; if false, the transport is a stream or the session is about to get one
+	upgrading bool // an upgrade is in progress; at a client: polling is paused for it
+	quiet     bool // server: the goroutine of the upgrade has processed all the input that it has read; see awaitProbe
 
-	// Outgoing. Whoever sets writing owns the transport's sending side until it clears it.
+	// Outgoing. The goroutine that sets writing owns the transport's sending side until it clears writing.
 	writing   bool
-	scheduled bool // a flusher was started and has not looked yet
+	scheduled bool // a flusher was started and does not own writing yet
 	goodbye   bool // the close frame or packet was sent
-	inline    bool // the reader is outside of Read and has no further input: write its replies at once
+	inline    bool // the reader is outside of Read and no further input is buffered, so its replies are written at once
 	queue     []*outgoing
-	queued    int      // bytes in queue and being written
-	backlog   *backlog // nil unless much is queued
-	enqueued  uint32   // packets, ever
-	flushed   uint32   // packets, ever
+	queued    int      // bytes in queue and bytes being written
+	backlog   *backlog // nil unless the queue is large
+	enqueued  uint32   // packets in total
+	flushed   uint32   // packets in total
 
 	// Incoming.
 	inbox   []packet.Packet          // received by polling, not yet read
-	poll    *poll                    // server: the poll that waits
-	body    *http.ResponseController // server: of the POST whose body is being read
-	reading bool                     // a goroutine is in Read, or drains on behalf of Close
-	getting bool                     // client: a poll is under way
+	poll    *poll                    // server: the waiting poll
+	body    *http.ResponseController // server: the POST whose body is being read
+	reading bool                     // a goroutine is in Read, or Close is draining the stream
+	getting bool                     // client: a poll is in progress
 	posting bool                     // server: a POST is being received
-	probed  bool                     // server: the probe of the upgrade under way was answered
-	noops   int8                     // server: polls released in the upgrade under way, up to promptNoops
-	base64  bool                     // the client asked for text only (b64 in the query); fixed
+	probed  bool                     // server: the server has replied to the probe of the current upgrade
+	noops   int8                     // server: polls released in the current upgrade, up to promptNoops
+	base64  bool                     // the client asked for text only (b64 in the query); never changes
 	dialect dialect                  // server: how this client writes text in revision 3
 
 	// Admission, see admission.go.
 	admission admission // server
-	allowance uint16    // bytes that the server still reads of an unadmitted peer
+	allowance uint16    // bytes that the server will still read from an unadmitted peer
 
 	// Heartbeat.
 	awaitingPong bool
-	graced       bool          // the timeout for the pong was extended
+	graced       bool          // the deadline for the pong was extended
 	beating      bool          // the heartbeat has started
-	alarmPlace   int32         // in the queue of alarms, from 1; 0 if none is set
+	alarmPlace   int32         // position in the queue of alarms, from 1; 0 if no alarm is set
 	alarmAt      time.Duration // see alarms
-	deadline     time.Time     // when the alarm is to act; it may ring earlier
+	deadline     time.Time     // when the alarm acts; it may ring earlier
 }
 
 type state uint8
 
 const (
 	stateOpen    state = iota
-	stateLeaving       // server: the client has sent a close packet, and its last poll is awaited
-	stateClosing       // this side closes: flushing, saying goodbye
+	stateLeaving       // server: the client has sent a close packet, and the server waits for its last poll
+	stateClosing       // this side is closing the session: it flushes and sends the close frame or packet
 	stateClosed
 )
 
-// config is what the sockets of one server, or one client socket, share.
+// config holds the settings that all sockets of a server share. At a client it belongs to one socket.
 type config struct {
 	pingInterval   time.Duration
 	pingTimeout    time.Duration
 	upgradeTimeout time.Duration
 	writeTimeout   time.Duration
 	maxPayload     int
-	compressFrom   int // bytes from which on messages are compressed on a WebSocket
+	compressFrom   int // the smallest message that is compressed on a WebSocket, in bytes
 	queueLimit     int
 	smallQueue     int // bytes up to which a queue is no backlog
 	budget         *budget
@@ -99,7 +99,7 @@ type config struct {
 	log            *slog.Logger
 	server         *Server // nil at a client
 	alarms         *alarms
-	wg             *sync.WaitGroup // every goroutine of these sockets
+	wg             *sync.WaitGroup // counts every goroutine of these sockets
 }
 
 func newSocket(ctx context.Context, id string, rev Revision, transport Transport, conf *config) *Socket {
@@ -109,13 +109,14 @@ func newSocket(ctx context.Context, id string, rev Revision, transport Transport
 	return s
 }
 
-// ID returns the session's ID. It is a secret: whoever knows it owns the session, so do not show it to other peers.
+// ID returns the session's ID. It is a secret: a peer that knows it controls the session, so do not show it to other
+// peers.
 func (s *Socket) ID() string { return s.id }
 
 // Revision returns the protocol revision that the session speaks.
 func (s *Socket) Revision() Revision { return s.rev }
 
-// Transport returns the transport that the session stands on now.
+// Transport returns the session's current transport.
 func (s *Socket) Transport() Transport {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -129,15 +130,17 @@ func (s *Socket) Transport() Transport {
 	}
 }
 
-// Queued returns how many bytes wait to be written, or are being written. What a message costs beyond its content counts.
+// Queued returns the number of bytes that wait to be written or are being written. It includes the overhead of each
+// message.
 func (s *Socket) Queued() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.queued
 }
 
-// Request returns what remains of the request that opened the session: method, URL, host, remote address, TLS state
-// and the header fields that do not concern the connection. Each call makes it anew. It is nil at a client.
+// Request returns a copy of the request that opened the session, without its body: method, URL, host, remote address,
+// TLS state and the header fields that do not concern the connection. Each call makes a new copy. At a client, Request
+// returns nil.
 func (s *Socket) Request() *http.Request {
 	if s.opening == nil {
 		return nil
@@ -145,21 +148,22 @@ func (s *Socket) Request() *http.Request {
 	return s.opening.request()
 }
 
-// Context is done when the session has ended; context.Cause then gives the *CloseError. At a server it descends from
-// what ServerOptions.SessionContext returned.
+// Context returns a context that is done when the session has ended; context.Cause then returns the *CloseError. At a
+// server its parent is the context that ServerOptions.SessionContext returned.
 func (s *Socket) Context() context.Context { return &s.ctx }
 
-// adopt makes a stream the session's transport. The caller holds s.mu, or is the only one to know s.
+// adopt makes a stream the session's transport. The caller holds s.mu, or no other goroutine has s yet.
 func (s *Socket) adopt(c *stream) {
 	c.owner = s
 	c.twice = s.dialect == oldestDialect
 	s.stream, s.polling = c, false
 }
 
-// finish ends the session at once, if it has not ended yet. connErr is what the stream failed with, if it did.
+// finish ends the session at once, if it has not ended yet. connErr is the error of the stream, or nil if it did not
+// fail.
 func (s *Socket) finish(e *CloseError, connErr error) {
 	if s.conf.server != nil {
-		s.conf.server.remove(s) // first: a session that is seen to have ended is not found any more
+		s.conf.server.remove(s) // first, so that session no longer finds a session that has ended
 	}
 	s.mu.Lock()
 	if s.state == stateClosed {
@@ -170,7 +174,7 @@ func (s *Socket) finish(e *CloseError, connErr error) {
 	s.closeErr = e
 	s.inline = false
 	if !e.Remote {
-		s.inbox = nil // whoever closes does not want more
+		s.inbox = nil // this side does not read any more
 	}
 	s.conf.alarms.stop(s)
 	s.queue, s.queued = nil, 0
@@ -183,11 +187,11 @@ func (s *Socket) finish(e *CloseError, connErr error) {
 	if s.client != nil && conn != nil && e.failed() {
 		s.client.remember(false)
 	}
-	s.ctx.end(e) // under the lock: who is told of the end finds the context done
+	s.ctx.end(e) // under the lock, so that the context is done for every goroutine that sees the end
 	s.cond.Broadcast()
-	if _, owed := conn.owes(connErr); owed { // a close frame follows, which must not cut another in two
+	if _, owed := conn.owes(connErr); owed { // a close frame follows, which must not be written into the middle of another frame
 		s.awaitWriter(conn)
-		s.writing = true // for good
+		s.writing = true // never cleared
 	}
 	s.mu.Unlock()
 
@@ -204,8 +208,9 @@ func (s *Socket) finish(e *CloseError, connErr error) {
 	s.conf.log.Debug("engineio: session ended", "reason", e.Reason, "remote", e.Remote, "error", e.Err)
 }
 
-// awaitWriter waits until nobody writes to conn, which is closed if that takes too long. There is no timer where nobody
-// does: a machine that stands still for a second would close a connection on which all is well. The caller holds s.mu.
+// awaitWriter waits until no goroutine writes to conn. It closes conn if the writer takes longer than goodbyeTimeout.
+// If no goroutine writes, it starts no timer: if the machine paused for a second, the timer would close a working
+// connection. The caller holds s.mu.
 func (s *Socket) awaitWriter(conn *stream) {
 	if !s.writing {
 		return
@@ -216,10 +221,10 @@ func (s *Socket) awaitWriter(conn *stream) {
 	}
 }
 
-// closedError is what calls on a session return that is closing or has ended. The caller holds s.mu.
+// closedError returns the error for calls on a session that is closing or has ended. The caller holds s.mu.
 func (s *Socket) closedError() error { return s.closeErr }
 
-// waitFor waits until done says so, the context ends, or the session does. The caller holds s.mu.
+// waitFor waits until done returns true, the context ends, or the session ends. The caller holds s.mu.
 func (s *Socket) waitFor(ctx context.Context, done func() bool) error {
 	if done() {
 		return nil

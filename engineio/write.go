@@ -13,12 +13,12 @@ import (
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
-// Write sends m. It waits while the socket's queue is full; a nil error means that m was queued or sent, not that it
-// has arrived. Text must be valid UTF-8 (ErrInvalidText). If ctx ends while Write waits, m was not sent.
+// Write sends m. It waits while the socket's queue is full. A nil error means that m was queued or sent, not that the
+// peer has received it. Text must be valid UTF-8 (ErrInvalidText). If ctx ends while Write waits, m was not sent.
 //
-// A reply of up to 16 KiB that is written between two calls of Read leaves on a WebSocket at once if nothing waits
-// before it and the kernel takes it; everything else is queued and leaves on another goroutine, together with what else
-// is queued by then.
+// A server writes a reply of up to 16 KiB at once if all of this is true: the handler calls Write between two calls of
+// Read, the session is on a WebSocket without TLS, no input and no output is pending, and the kernel accepts the reply.
+// All other messages are queued. Another goroutine sends all queued messages together.
 func (s *Socket) Write(ctx context.Context, m Message) error {
 	if err := check(m); err != nil {
 		return err
@@ -44,14 +44,15 @@ func (s *Socket) Write(ctx context.Context, m Message) error {
 	}
 }
 
-// TryWrite sends messages, in their order, for those who must not wait: it returns ErrQueueFull if there is no room for all
-// of them, and then sends none; several that are larger than QueueLimit together never fit. It never blocks on the peer. Several
-// messages in one call cost little more than one.
+// TryWrite sends messages in the given order and never waits for the peer. It returns ErrQueueFull if the queue has no
+// room for all of them, and then sends none of them. Several messages that are larger than QueueLimit together never
+// fit. Several messages in one call cost little more than one message.
 func (s *Socket) TryWrite(messages ...Message) error {
 	return s.TryWriteBelow(s.conf.queueLimit, messages...)
 }
 
-// TryWriteBelow is TryWrite with a lower limit than QueueLimit, in bytes: it leaves the rest of the queue to other writers.
+// TryWriteBelow is like TryWrite with a limit below QueueLimit, in bytes. It leaves the rest of the queue to other
+// writers.
 func (s *Socket) TryWriteBelow(limit int, messages ...Message) error {
 	size := 0
 	for i := range messages {
@@ -76,13 +77,13 @@ func (s *Socket) TryWriteBelow(limit int, messages ...Message) error {
 	}
 }
 
-// Flush waits until all that was queued before the call was handed to the operating system or, by polling, to the
-// HTTP response or request that carries it.
+// Flush waits until all messages that were queued before the call have been handed to the operating system or, by
+// polling, to the HTTP response or request that carries them.
 func (s *Socket) Flush(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	until := s.enqueued
-	return s.waitFor(ctx, func() bool { return int32(s.flushed-until) >= 0 }) // both may have wrapped around
+	return s.waitFor(ctx, func() bool { return int32(s.flushed-until) >= 0 }) // both counters may have wrapped around
 }
 
 func check(m Message) error {
@@ -92,13 +93,13 @@ func check(m Message) error {
 	return nil
 }
 
-// carries returns an error if the server does not accept one of the messages, as far as a client knows: a message above the
-// server's maxPayload would end the session. The socket is a client's, and the caller holds s.mu.
+// carries returns an error if one of the messages is larger than the server's maxPayload, as far as a client knows it,
+// because such a message would end the session. The socket is a client's, and the caller holds s.mu.
 func (s *Socket) carries(messages []Message) error {
 	for i := range messages {
 		m := &messages[i]
 		if s.client.maxPayload == 0 || 2*len(m.Data)+16 < s.client.maxPayload {
-			continue // no form of a message has more than twice its bytes and a header
+			continue // every encoding of a message is at most twice its size plus a header
 		}
 		if n := s.client.lengthOnTheWay(m, s.stream); n > s.client.maxPayload {
 			return fmt.Errorf("%w: it takes %d bytes on the way, and this server accepts %d; send it in parts", ErrTooLarge, n, s.client.maxPayload)
@@ -107,11 +108,11 @@ func (s *Socket) carries(messages []Message) error {
 	return nil
 }
 
-// fits says whether n more bytes may be queued. The caller holds s.mu.
+// fits reports whether n more bytes may be queued. The caller holds s.mu.
 func (s *Socket) fits(n, limit int) bool { return s.queued == 0 || s.queued+n <= limit }
 
-// push queues all messages, or none, and makes sure that they are sent. The caller holds s.mu and has asked fits. If the
-// server's budget was spent, push releases s.mu while it makes room in the budget. The caller must then ask fits again.
+// push queues all messages or none, and makes sure that they are sent. The caller holds s.mu and has called fits. If the
+// server's budget was spent, push unlocks s.mu while it makes room in the budget, and the caller must call fits again.
 func (s *Socket) push(messages ...Message) (again bool, err error) {
 	if s.state != stateOpen {
 		return false, s.closedError()
@@ -150,11 +151,11 @@ func (s *Socket) push(messages ...Message) (again bool, err error) {
 	return false, nil
 }
 
-// separator stands between the packets of a polling payload in revision 4, which has no way to escape it.
+// separator separates the packets of a polling payload in revision 4, which has no way to escape it.
 const separator = 0x1e
 
-// pushControl queues a packet of the protocol's own. Neither the queue's limit nor the server's budget holds it up, but a
-// peer that makes more of them than it takes away is ended. The caller holds s.mu.
+// pushControl queues a packet of the protocol itself. It ignores the queue's limit and the server's budget. It returns
+// a CloseError for a peer that causes more of these packets than it takes. The caller holds s.mu.
 func (s *Socket) pushControl(o *outgoing) *CloseError {
 	if s.state == stateClosed {
 		return nil
@@ -167,10 +168,10 @@ func (s *Socket) pushControl(o *outgoing) *CloseError {
 	return nil
 }
 
-// controlAllowance is what heartbeats may take beyond the queue's limit, in bytes.
+// controlAllowance is the room for control packets beyond the queue's limit, in bytes.
 const controlAllowance = 16 << 10
 
-// enqueue appends to the queue. The caller holds s.mu and has reserved the room.
+// enqueue appends a packet to the queue. The caller holds s.mu and has reserved the room.
 func (s *Socket) enqueue(o *outgoing) {
 	if s.queue == nil {
 		s.queue = (*queues.Get().(*[]*outgoing))[:0]
@@ -180,10 +181,10 @@ func (s *Socket) enqueue(o *outgoing) {
 	s.enqueued++
 }
 
-// queues holds the slices that queues are made of, so that an idle socket has none.
+// queues is a pool of slices for queues, so that an idle socket holds none.
 var queues = sync.Pool{New: func() any { q := make([]*outgoing, 0, 16); return &q }}
 
-// maxPooledQueue bounds the queues that are kept for reuse, in packets.
+// maxPooledQueue is the capacity of the largest slice that the pool keeps, in packets.
 const maxPooledQueue = 4096
 
 func recycle(q []*outgoing) {
@@ -192,7 +193,7 @@ func recycle(q []*outgoing) {
 	}
 }
 
-// kick sees to it that what is queued leaves. The caller holds s.mu.
+// kick makes sure that the queued packets are sent. The caller holds s.mu.
 func (s *Socket) kick() {
 	switch {
 	case s.writing || s.scheduled || s.state == stateClosed:
@@ -204,7 +205,7 @@ func (s *Socket) kick() {
 	}
 }
 
-// flusher is the goroutine that writes what is queued and ends.
+// flusher is the goroutine that writes the queued packets and then ends.
 func (s *Socket) flusher() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -212,8 +213,8 @@ func (s *Socket) flusher() {
 	s.drain(true)
 }
 
-// flushBeforeBlock runs on the reader's goroutine when it has dealt with all that one read had brought: the answers
-// leave together. What the kernel does not take at once is left to a flusher.
+// flushBeforeBlock runs on the reader's goroutine when it has handled all input of one read, so that the replies leave
+// together. A flusher writes the bytes that the kernel does not accept at once.
 func (s *Socket) flushBeforeBlock() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -222,11 +223,11 @@ func (s *Socket) flushBeforeBlock() {
 	}
 }
 
-// drain writes until nothing is queued, and says goodbye if the session is closing. Without wait it writes what leaves at
-// once. The caller holds s.mu, which is released while writing.
+// drain writes until the queue is empty, and sends the close frame or packet if the session is closing. Without wait,
+// it writes only the bytes that the kernel accepts at once. The caller holds s.mu, which is released while writing.
 func (s *Socket) drain(wait bool) {
 	if s.writing {
-		return // whoever writes will see what is queued
+		return // the goroutine that owns writing will see the queue
 	}
 	s.writing = true
 	for s.pending() && s.canSend() && (wait || s.stream.rest == nil) {
@@ -242,8 +243,9 @@ func (s *Socket) drain(wait bool) {
 	s.cond.Broadcast()
 }
 
-// writeQueue writes what is queued now, batch by batch, so that the queue is seen to shrink. It puts back what it did not
-// write. The caller holds s.mu, which is released while writing, and owns s.writing.
+// writeQueue writes the packets that are queued now, batch by batch, so that other goroutines see the queue shrink. It
+// puts back the packets that it did not write. The caller holds s.mu, which is released while writing, and owns
+// s.writing.
 func (s *Socket) writeQueue(wait bool) {
 	conn, taken := s.stream, s.queue
 	s.queue = nil
@@ -276,19 +278,19 @@ func (s *Socket) writeQueue(wait bool) {
 	recycle(taken)
 }
 
-// pending says whether something waits to be written. The caller holds s.mu and owns s.writing.
+// pending reports whether data waits to be written. The caller holds s.mu and owns s.writing.
 func (s *Socket) pending() bool {
 	return len(s.queue) > 0 || s.stream != nil && s.stream.rest != nil
 }
 
-// canSend says whether packets can be sent now on this side's own initiative: a polling server waits for a poll, and a
-// client pauses polling for an upgrade. The caller holds s.mu.
+// canSend reports whether this side can send packets now without a request from the peer. A polling server needs a
+// poll, and a client sends nothing while it pauses polling for an upgrade. The caller holds s.mu.
 func (s *Socket) canSend() bool {
 	return s.state != stateClosed && (s.stream != nil || s.client != nil && !s.upgrading)
 }
 
-// sent accounts for packets that were written. rest is how many bytes of an earlier packet were still to be written
-// before. The caller holds s.mu and owns s.writing.
+// sent accounts for packets that were written. rest is the number of bytes of an earlier packet that were still
+// unwritten before. The caller holds s.mu and owns s.writing.
 func (s *Socket) sent(out []*outgoing, rest int) {
 	if s.state == stateClosed {
 		return
@@ -301,10 +303,10 @@ func (s *Socket) sent(out []*outgoing, rest int) {
 	s.queued += left - rest
 	s.flushed += uint32(len(out))
 	if rest > 0 {
-		s.flushed++ // the packet whose end it was
+		s.flushed++ // the packet whose last bytes were written
 	}
 	if left > 0 {
-		s.flushed-- // the last one has not left as a whole
+		s.flushed-- // the last packet is not completely written
 	}
 	if s.queued < before {
 		s.progress()
@@ -315,8 +317,8 @@ func (s *Socket) sent(out []*outgoing, rest int) {
 	s.cond.Broadcast()
 }
 
-// writeNow writes m without queueing it; what the kernel does not take at once is left to a flusher. The caller holds
-// s.mu, which is released while writing.
+// writeNow writes m without queueing it. A flusher writes the bytes that the kernel does not accept at once. The caller
+// holds s.mu, which is released while writing.
 func (s *Socket) writeNow(m Message) error {
 	conn := s.stream
 	s.writing = true
@@ -355,7 +357,7 @@ func (s *Socket) sendFailed(err error) {
 	s.finish(&CloseError{Reason: ReasonTransportError, Remote: true, Err: err}, nil)
 }
 
-// pongFrame answers a ping of the WebSocket protocol. It runs on the reader's goroutine.
+// pongFrame replies to a ping of the WebSocket protocol. It runs on the reader's goroutine.
 func (s *Socket) pongFrame(body []byte) {
 	s.mu.Lock()
 	e := s.pushControl(&outgoing{control: ws.OpPong, frame: body})
