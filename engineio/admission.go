@@ -16,29 +16,29 @@ const (
 	DefaultSessionsPerAddr        = 4096
 )
 
-// Admission limits the sessions of peers that the server's handler has not admitted yet. Such a session begins
-// unadmitted, and Socket.SetAdmitted ends that.
+// Admission limits the sessions of peers that the server's handler has not admitted yet. A session begins unadmitted,
+// and the handler admits its peer with Socket.SetAdmitted.
 //
-// The server reads at most 64 KB of an unadmitted session, headers of frames included. It does not read more until the
-// handler admits the peer. Stock clients may post their first packet and later ones in one body: of a longer body, the
-// server hands the packets within the first 64 KB to the handler, and reads the rest when the handler has admitted the
-// peer. If the handler calls Read instead, Read returns ErrUnadmitted once. The POST then waits for the end of the session,
-// and gets status 413.
+// The server reads at most 64 KB of an unadmitted session, frame headers included. It reads more only when the handler
+// has admitted the peer. A stock client may post its first packet and later packets in one body. If such a body is
+// longer, the server passes the packets within the first 64 KB to the handler, and reads the rest when the handler has
+// admitted the peer. If the handler calls Read again without admitting the peer, Read returns ErrUnadmitted once. The
+// POST then waits for the end of the session and gets status 413.
 //
 // The zero value of each field means its default.
 type Admission struct {
-	// ReceiveLimit is ServerOptions.ReceiveLimit for the messages and POSTs of unadmitted sessions. They use this budget
-	// only, and cannot hold up the messages of admitted sessions. Default: 2 MiB.
+	// ReceiveLimit replaces ServerOptions.ReceiveLimit for the messages and POSTs of unadmitted sessions, in bytes.
+	// They have a separate budget, so they cannot delay the messages of admitted sessions. Default: 2 MiB.
 	ReceiveLimit int
-	// SessionsPerAddr limits the unadmitted sessions of one address. A request that would open one more gets status 503,
-	// with a text and Retry-After. Default: 4096.
+	// SessionsPerAddr limits the unadmitted sessions of one address. A request that would open one more gets status
+	// 503, with a text and the header Retry-After. Default: 4096.
 	SessionsPerAddr int
-	// Addr returns the address for which the sessions that r opens count. A session for which it returns the zero Addr is
-	// not limited. The server calls it when a session opens, and again when it ends or is admitted, with the result of
-	// Socket.Request: it must return the same address then. Default: ConnAddr.
+	// Addr returns the address to which the server counts the session that r opens. If it returns the zero Addr, the
+	// session is not limited. The server calls Addr when a session opens, and again, with the result of Socket.Request,
+	// when the session ends or is admitted. Addr must return the same address both times. Default: ConnAddr.
 	Addr func(r *http.Request) netip.Addr
-	// OnLargeBody is called before the server reads the body of an unadmitted session's POST that may have more than the
-	// server reads before admission. r must not be kept. Default: none.
+	// OnLargeBody is called before the server reads the body of an unadmitted session's POST, if the body may be larger
+	// than the part that the server reads before admission. It must not keep r. Default: none.
 	OnLargeBody func(r *http.Request)
 }
 
@@ -46,15 +46,17 @@ type Admission struct {
 type admission uint8
 
 const (
-	admitted   admission = iota // always, without Admission
+	admitted   admission = iota // the only state without Admission
 	unadmitted                  // the handler has not admitted the peer
-	stalled                     // nor will the server read more: Read has returned ErrUnadmitted
+	stalled                     // Read has returned ErrUnadmitted, and the server reads no more
 )
 
-// maxAllowance is how much a server reads of an unadmitted session, in bytes. Socket has room for no larger number.
+// maxAllowance is how much a server reads of an unadmitted session, in bytes. It is the largest value of
+// Socket.allowance.
 const maxAllowance = math.MaxUint16
 
-// retryAfter is the header Retry-After of status 503, in seconds. Most sessions are admitted within that time.
+// retryAfter is the value of the header Retry-After of status 503, in seconds. Most sessions are admitted within that
+// time.
 const retryAfter = "5"
 
 var errCrowded = errors.New("too many sessions from this address wait to be admitted; try again in " + retryAfter + " s")
@@ -72,9 +74,9 @@ func (a *Admission) withDefaults() *Admission {
 	return &c
 }
 
-// ConnAddr returns the address that r came from, as limits by address count it: the network of 64 bits of an IPv6
-// address, since a client has as many addresses there as it likes. It returns the zero Addr for loopback, which programs
-// of this machine and a proxy share, and if r has no IP address.
+// ConnAddr returns the address that r came from, in the form in which limits by address count it. For IPv6 that is the
+// network of 64 bits, since a client can use any number of addresses in its network. ConnAddr returns the zero Addr for
+// loopback, which local programs and a local proxy share, and if r has no IP address.
 func ConnAddr(r *http.Request) netip.Addr {
 	remote, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil || remote.Addr().Unmap().IsLoopback() {
@@ -83,7 +85,8 @@ func ConnAddr(r *http.Request) netip.Addr {
 	return AddrKey(remote.Addr())
 }
 
-// AddrKey returns addr as limits by address count it, see ConnAddr. It does not look for loopback.
+// AddrKey returns addr in the form in which limits by address count it, see ConnAddr. It does not treat loopback
+// specially.
 func AddrKey(addr netip.Addr) netip.Addr {
 	addr = addr.Unmap().WithZone("")
 	if addr.Is6() {
@@ -94,8 +97,8 @@ func AddrKey(addr netip.Addr) netip.Addr {
 	return addr
 }
 
-// SetAdmitted admits the peer of a session, or takes that back. The limits of ServerOptions.Admission hold for
-// unadmitted sessions; without that option SetAdmitted does nothing. It belongs to the goroutine that calls Read.
+// SetAdmitted admits the peer of a session, or revokes the admission. The limits of ServerOptions.Admission apply to
+// unadmitted sessions; without that option SetAdmitted does nothing. Only the goroutine that calls Read may call it.
 func (s *Socket) SetAdmitted(is bool) {
 	srv := s.conf.server
 	if srv == nil || srv.opts.Admission == nil || (s.admission == admitted) == is {
@@ -114,10 +117,10 @@ func (s *Socket) SetAdmitted(is bool) {
 		srv.count(addr, n)
 	}
 	s.admission, s.allowance = to, maxAllowance
-	s.cond.Broadcast() // the rest of a POST may be read now
+	s.cond.Broadcast() // a POST may continue to read its body
 }
 
-// countedAddr returns the address for which the session that r opens, or has opened, counts until it is admitted.
+// countedAddr returns the address to which the session of r counts until it is admitted.
 func (srv *Server) countedAddr(r *http.Request) netip.Addr {
 	if srv.opts.Admission == nil {
 		return netip.Addr{}
@@ -125,7 +128,7 @@ func (srv *Server) countedAddr(r *http.Request) netip.Addr {
 	return srv.opts.Admission.Addr(r)
 }
 
-// crowded tells whether an address has as many unadmitted sessions as it may. The caller holds srv.mu.
+// crowded reports whether an address has reached the limit of unadmitted sessions. The caller holds srv.mu.
 func (srv *Server) crowded(addr netip.Addr) bool {
 	if !addr.IsValid() || srv.waiting[addr] < srv.opts.Admission.SessionsPerAddr {
 		return false
@@ -137,7 +140,7 @@ func (srv *Server) crowded(addr netip.Addr) bool {
 	return true
 }
 
-// count counts unadmitted sessions of an address. The caller holds srv.mu.
+// count adds n to the unadmitted sessions of an address. The caller holds srv.mu.
 func (srv *Server) count(addr netip.Addr, n int) {
 	if !addr.IsValid() {
 		return
@@ -147,7 +150,7 @@ func (srv *Server) count(addr netip.Addr, n int) {
 	}
 }
 
-// receiving returns the budget of the messages that the session receives now.
+// receiving returns the limit for the messages that the session receives now.
 func (s *Socket) receiving() *receiveLimit {
 	if s.admission == admitted {
 		return s.conf.receiving
@@ -155,7 +158,8 @@ func (s *Socket) receiving() *receiveLimit {
 	return s.conf.unadmitted
 }
 
-// spend counts n bytes that an unadmitted peer is about to send. When they are too many, the server stops reading.
+// spend subtracts n bytes, which an unadmitted peer is about to send, from its allowance. If the allowance is too
+// small, the server stops reading.
 func (c *stream) spend(n int) error {
 	if c.owner == nil || c.owner.admission == admitted {
 		return nil
@@ -164,7 +168,7 @@ func (c *stream) spend(n int) error {
 		c.owner.allowance = 0
 		c.buf, c.err = nil, ErrUnadmitted
 		if t, ok := c.conn.(interface{ SetReadBuffer(bytes int) error }); ok {
-			_ = t.SetReadBuffer(borrowedBuffer) // the kernel is not to hold more for a connection that the server does not read
+			_ = t.SetReadBuffer(borrowedBuffer) // the kernel must not hold more for a connection that the server does not read
 		}
 		return c.err
 	}
@@ -172,8 +176,8 @@ func (c *stream) spend(n int) error {
 	return nil
 }
 
-// pausedBy tells whether the stream's failure leaves the session open. Once Read has returned ErrUnadmitted, pausedBy waits
-// for the end of the session.
+// pausedBy reports whether the session stays open although the stream failed. If Read has returned ErrUnadmitted,
+// pausedBy first waits for the end of the session.
 func (s *Socket) pausedBy(failure error) bool {
 	if !errors.Is(failure, ErrUnadmitted) {
 		return false
@@ -186,15 +190,15 @@ func (s *Socket) pausedBy(failure error) bool {
 	return s.state == stateOpen
 }
 
-// exhausted tells whether the peer has sent all that is read before its admission, and Read has returned all of it. The
-// caller holds s.mu.
+// exhausted reports whether the peer has sent all that the server reads before admission, and Read has returned all of
+// it. The caller holds s.mu.
 func (s *Socket) exhausted() bool {
 	return s.admission == unadmitted && s.allowance == 0 && s.state == stateOpen && len(s.inbox) == 0
 }
 
-// readEarly reads the body of an unadmitted peer's POST, or as much of it as the server may read. In the latter case it
-// delivers the packets that it has in full, and waits until the peer is admitted. It returns the bytes that it has not
-// delivered, and whether they are the whole body.
+// readEarly reads the body of an unadmitted peer's POST, up to the peer's allowance. If the body is longer, readEarly
+// delivers the complete packets of the part that it has read, and waits until the peer is admitted. It returns the
+// bytes that it has not delivered, and whether they are the whole body.
 func (s *Socket) readEarly(r *http.Request, body io.Reader, size int, isBinary bool) (early []byte, whole bool, err error) {
 	s.mu.Lock()
 	allowance, free := int(s.allowance), s.admission == admitted
@@ -222,7 +226,7 @@ func (s *Socket) readEarly(r *http.Request, body io.Reader, size int, isBinary b
 	early, err = s.deliverEarly(early, isBinary)
 	s.mu.Lock()
 	s.allowance = 0    // not before the packets are delivered: Read returns ErrUnadmitted when none is left
-	s.cond.Broadcast() // Read may have all that it gets
+	s.cond.Broadcast() // Read may have returned all packets
 	for err == nil && s.admission == unadmitted && s.state == stateOpen && !in.gaveWay() {
 		s.cond.Wait()
 	}
@@ -236,10 +240,10 @@ func (s *Socket) readEarly(r *http.Request, body io.Reader, size int, isBinary b
 	return early, false, err
 }
 
-// deliverEarly hands the packets to the reader that the beginning of a body has in full. It returns the other bytes.
+// deliverEarly passes the complete packets at the beginning of a body to the reader. It returns the remaining bytes.
 func (s *Socket) deliverEarly(early []byte, isBinary bool) (rest []byte, err error) {
 	if s.jsonp {
-		return early, nil // a form is read as a whole
+		return early, nil // a form is parsed as a whole
 	}
 	enc := packet.Text
 	if isBinary {
@@ -259,7 +263,7 @@ func (s *Socket) deliverEarly(early []byte, isBinary bool) (rest []byte, err err
 	return rest, nil
 }
 
-// awaitsAdmission tells whether the handler has not admitted the peer.
+// awaitsAdmission reports whether the handler has not admitted the peer yet.
 func (s *Socket) awaitsAdmission() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

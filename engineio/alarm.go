@@ -6,18 +6,18 @@ import (
 	"time"
 )
 
-// alarms rings for the sockets of one server, or for one client socket. A timer of package time for each would cost an idle
-// session 140 bytes; here it is a place in a heap, and one timer for all of them.
+// alarms holds the alarms of all sockets of one server, or of one client socket. One timer serves all alarms, and each
+// alarm is an entry in a heap: a separate time.Timer would cost an idle session 140 bytes.
 type alarms struct {
 	mu    sync.Mutex
-	began time.Time // when the first was set
+	began time.Time // when the first alarm was set
 	queue alarmQueue
 	timer *time.Timer
-	next  time.Duration // when the timer rings, after began, if it is set
+	next  time.Duration // when the timer rings, as time since began; valid if set
 	set   bool
 }
 
-// after sets a socket's alarm: tick is called after d, on a goroutine of its own. It replaces an alarm that is set.
+// after sets the alarm of s: after d, a new goroutine calls s.tick. It replaces an earlier alarm of s.
 func (a *alarms) after(s *Socket, d time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -33,7 +33,7 @@ func (a *alarms) after(s *Socket, d time.Duration) {
 	a.wind()
 }
 
-// stop takes a socket's alarm back. It may be ringing at this moment.
+// stop removes the alarm of s. The alarm may be ringing at this moment.
 func (a *alarms) stop(s *Socket) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -46,18 +46,18 @@ func (a *alarms) stop(s *Socket) {
 	}
 }
 
-// ring calls those whose time has come.
+// ring calls tick for the sockets whose alarms are due.
 func (a *alarms) ring() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.set = false
 	for now := time.Since(a.began); len(a.queue) > 0 && a.queue[0].alarmAt <= now; {
-		go heap.Pop(&a.queue).(*Socket).tick() // it may end the session, and closing a connection can take time
+		go heap.Pop(&a.queue).(*Socket).tick() // on a new goroutine, because tick may close a connection, which can take time
 	}
 	a.wind()
 }
 
-// wind sets the timer for the first alarm. A timer that is set for earlier is left alone: most alarms are moved to a
+// wind sets the timer for the first alarm. It does not change a timer that rings earlier: most alarms are moved to a
 // later time before they ring.
 func (a *alarms) wind() {
 	if len(a.queue) == 0 {
@@ -76,7 +76,7 @@ func (a *alarms) wind() {
 	}
 }
 
-// alarmQueue implements heap.Interface, the next alarm in front.
+// alarmQueue implements heap.Interface, with the next alarm in front.
 type alarmQueue []*Socket
 
 func (q alarmQueue) Len() int           { return len(q) }

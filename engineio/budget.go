@@ -9,20 +9,20 @@ import (
 	"time"
 )
 
-// budget bounds the bytes that all sockets of a server hold in their queues. The nil budget is without bound.
+// budget bounds the bytes that all sockets of a server hold in their queues. A nil budget has no bound.
 //
-// Each backlog counts in used what it holds. A message that Prepare made stands in many queues and exists once, but to
-// count it once as it comes and goes would cost each delivery two atomic operations. So the budget looks at the queues only
-// when it seems spent, and notes then how much of used was counted more than once.
+// Each backlog adds its bytes to used. A message made by Prepare is in many queues but exists once. Counting it once at
+// each change would cost each delivery two atomic operations. So the budget inspects the queues only when it seems
+// spent, and then records how many bytes of used were counted more than once.
 type budget struct {
 	limit   int64
 	sockets func() []*Socket
 	log     *slog.Logger
-	used    atomic.Int64 // bytes that backlogs have taken
-	shared  atomic.Int64 // of those, bytes that were counted more than once, at least
-	given   atomic.Int64 // bytes given back, ever
+	used    atomic.Int64 // bytes reserved by backlogs
+	shared  atomic.Int64 // of used, the bytes that were certainly counted more than once
+	given   atomic.Int64 // bytes given back, in total
 
-	relief sync.Mutex // for relieve
+	relief sync.Mutex // serializes relieve
 	ended  tally      // sessions that relieve has ended
 }
 
@@ -37,7 +37,7 @@ func (b *budget) take(n int) bool {
 	return true
 }
 
-// give takes n bytes back. Any of them may be among those that were counted more than once.
+// give returns n bytes to the budget. Any of them may be bytes that were counted more than once.
 func (b *budget) give(n int) {
 	if b == nil || n == 0 {
 		return
@@ -52,10 +52,10 @@ func (b *budget) give(n int) {
 	b.used.Add(-int64(n))
 }
 
-// relieve makes room for n bytes when the budget is spent, and reports whether there is some. It counts messages that stand
-// in several queues once. If that is not enough, it ends sessions until an eighth of the budget is free: first those with
-// the most bytes and seconds in their queues, which are those of peers that do not read. The caller must not hold the lock of a
-// socket.
+// relieve makes room for n bytes when the budget is spent, and reports whether there is room. It counts a message that
+// is in several queues once. If that is not enough, it ends sessions until an eighth of the budget is free. It first
+// ends the sessions with the largest product of queued bytes and waiting time, because their peers do not read. The
+// caller must not hold the lock of a socket.
 func (b *budget) relieve(n int) bool {
 	if b == nil || int64(n) > b.limit {
 		return false
@@ -63,33 +63,33 @@ func (b *budget) relieve(n int) bool {
 	b.relief.Lock()
 	defer b.relief.Unlock()
 	if b.used.Load()-b.shared.Load()+int64(n) <= b.limit {
-		return true // another call made it
+		return true // another call made the room
 	}
 	c := b.count()
 	for len(c.queues) > 0 && b.used.Load()-c.shared+int64(n) > b.limit-b.limit/8 {
 		b.end(c.queues[0], &c)
 		c.queues = c.queues[1:]
 	}
-	// What was given back during the count may have been counted more than once.
+	// The bytes that were given back during the count may have been counted more than once.
 	b.shared.Store(max(0, c.shared-(b.given.Load()-c.given)))
 	return b.used.Load()-b.shared.Load()+int64(n) <= b.limit
 }
 
-// count is a look at all backlogs.
+// count is the result of one inspection of all backlogs.
 type count struct {
 	number uint32
-	given  int64          // of the budget when it began
-	shared int64          // bytes that are counted more than once
-	queues []countedQueue // the one to end first in front
+	given  int64          // the budget's given when the count began
+	shared int64          // bytes that were counted more than once
+	queues []countedQueue // the queue to end first is in front
 }
 
 type countedQueue struct {
 	socket *Socket
 	queued int
-	waited time.Duration // since it last shrank
+	waited time.Duration // since the queue last shrank
 }
 
-// counts numbers the counts of all servers, which may share messages.
+// counts numbers the counts of all servers, because servers may share messages.
 var counts atomic.Uint32
 
 func (b *budget) count() count {
@@ -112,13 +112,13 @@ func (b *budget) count() count {
 	return c
 }
 
-// weight is how much a queue holds, and for how long.
+// weight returns the product of a queue's bytes and its waiting time in seconds.
 func (q countedQueue) weight() float64 {
 	return float64(q.queued) * max(q.waited, time.Millisecond).Seconds()
 }
 
-// end ends the session of a queue, on another goroutine because closing a connection can take time. The budget has its bytes
-// at once.
+// end ends the session of a queue on another goroutine, because closing a connection can take time. The budget gets the
+// queue's bytes back at once.
 func (b *budget) end(q countedQueue, c *count) {
 	s := q.socket
 	s.mu.Lock()
@@ -140,7 +140,7 @@ func (b *budget) end(q countedQueue, c *count) {
 	}
 }
 
-// eachShared calls f with each message of the queue that Prepare made. The caller holds s.mu and has a backlog.
+// eachShared calls f with each shared message of the queue. The caller holds s.mu and has a backlog.
 func (s *Socket) eachShared(f func(*outgoing)) {
 	for _, queue := range [][]*outgoing{s.backlog.out, s.queue} {
 		for _, o := range queue {
@@ -151,8 +151,9 @@ func (s *Socket) eachShared(f func(*outgoing)) {
 	}
 }
 
-// countIn notes that one more queue holds o, and returns how many that count has seen. Two servers that share messages may
-// count at once, and then count more than is there.
+// countIn records that one more queue holds o, and returns the number of such queues in this count. If two servers that
+// share messages count at the same time, the result may be too low, and the budget then counts a message more than
+// once.
 func (o *outgoing) countIn(number uint32) (queues uint32) {
 	queues = 1
 	if seen := o.counted.Load(); uint32(seen>>32) == number {
@@ -162,7 +163,7 @@ func (o *outgoing) countIn(number uint32) (queues uint32) {
 	return queues
 }
 
-// countOut notes that one queue less holds o, and returns how many still do.
+// countOut records that one less queue holds o, and returns the number of queues that still do.
 func (o *outgoing) countOut(number uint32) (queues uint32) {
 	seen := o.counted.Load()
 	if uint32(seen>>32) != number || uint32(seen) == 0 {

@@ -17,25 +17,25 @@ import (
 	"time"
 )
 
-// client is what a client's Socket has beyond a server's.
+// client is the part of a Socket that only a client has.
 type client struct {
-	url    *url.URL // fixed once open
+	url    *url.URL // constant once open
 	opts   *DialOptions
-	conf   *config // its times of pings are fixed once open
+	conf   *config // its heartbeat times are constant once open
 	http   http.Client
-	own    *http.Transport // of this session alone; nil if requests go through another kind of http.RoundTripper
-	failed []Transport     // those that opened no session
-	ctx    context.Context // of all requests of the session
+	own    *http.Transport // used by this session only; nil if requests go through another kind of http.RoundTripper
+	failed []Transport     // the transports that failed to open the session
+	ctx    context.Context // parent of the contexts of all requests
 	cancel context.CancelFunc
 
-	sid        string // fixed once open
-	maxPayload int    // of the server: bytes of one POST; 0: not told
+	sid        string // constant once open
+	maxPayload int    // of the server: bytes of one POST; 0 if unknown
 	maxPackets int    // of the server: packets of one POST
 	requests   atomic.Uint64
-	twice      atomic.Bool // with Base64: the server's text is in UTF-8 twice (parser 1.x)
+	twice      atomic.Bool // with Base64: the server encodes text in UTF-8 twice (parser 1.x)
 	wg         sync.WaitGroup
 
-	pings, pongs uint64 // ever sent and received; guarded by the Socket's lock
+	pings, pongs uint64 // total numbers of sent pings and received pongs; guarded by the Socket's lock
 }
 
 func newClient(u *url.URL, o *DialOptions) *client {
@@ -57,10 +57,9 @@ func newClient(u *url.URL, o *DialOptions) *client {
 	return c
 }
 
-// sessionClient returns the HTTP client of one session, with the settings of the given one, which may be nil. No session
-// uses the connections of another: net/http gives a connection that has gone silent to further requests, in HTTP/2 for as
-// long as the system does not give it up. So each session has a copy of the transport, unless that is of a type that
-// net/http does not know.
+// sessionClient returns the HTTP client of one session, with the settings of given, which may be nil. No session uses
+// the connections of another: net/http reuses a dead connection for further requests, with HTTP/2 until the system
+// gives the connection up. So each session has a copy of the transport, unless the transport is not an *http.Transport.
 func sessionClient(given *http.Client) (http.Client, *http.Transport) {
 	var c http.Client
 	if given == nil {
@@ -91,18 +90,18 @@ func sessionClient(given *http.Client) (http.Client, *http.Transport) {
 	return c, own
 }
 
-// silenceTimeout is the silence after which an HTTP/2 connection is tested. One that a session has left behind would
-// otherwise last until the system gives it up.
+// silenceTimeout is the silence after which net/http tests an HTTP/2 connection. Otherwise a dead connection of an
+// ended session would last until the system gives it up.
 const silenceTimeout = 30 * time.Second
 
-// remember notes whether a WebSocket worked. What fails because the session has ended says nothing.
+// remember records whether a WebSocket worked. It ignores a failure that the end of the session caused.
 func (c *client) remember(works bool) {
 	if works || c.ctx.Err() == nil {
 		c.opts.Remember.set(works)
 	}
 }
 
-// release frees the session's resources at its end. If the connection failed, further sessions must not use it.
+// release frees the session's resources at its end. If the connection failed, later sessions must not use it.
 func (c *client) release(failed bool) {
 	c.cancel()
 	if c.own != nil || failed {
@@ -110,10 +109,10 @@ func (c *client) release(failed bool) {
 	}
 }
 
-// wait waits for the session's goroutines. The one in Read is not among them.
+// wait waits for the session's goroutines. The goroutine in Read is not one of them.
 func (c *client) wait() { c.wg.Wait() }
 
-// request makes a request of the session, or of its handshake.
+// request makes a request for the session or for its handshake.
 func (c *client) request(ctx context.Context, method string, t Transport, body io.Reader) (*http.Request, error) {
 	u := *c.url
 	q := u.Query()
@@ -129,7 +128,7 @@ func (c *client) request(ctx context.Context, method string, t Transport, body i
 	} else {
 		q.Del("b64")
 	}
-	if t == Polling { // keeps caches from answering; not of the form that old clients are known by
+	if t == Polling { // prevents cached responses; old clients are recognized by another form of t
 		q.Set("t", strconv.FormatInt(time.Now().UnixMilli(), 36)+strconv.FormatUint(c.requests.Add(1), 36))
 	}
 	u.RawQuery = q.Encode()
@@ -140,14 +139,14 @@ func (c *client) request(ctx context.Context, method string, t Transport, body i
 	for k, v := range c.opts.Header {
 		r.Header[k] = slices.Clone(v)
 	}
-	if host := r.Header.Get("Host"); host != "" { // net/http wants it elsewhere
+	if host := r.Header.Get("Host"); host != "" { // net/http takes it from the field Host
 		r.Host = host
 	}
 	return r, nil
 }
 
-// do makes a request. Its error does not show the query, which holds the session ID and perhaps a secret of the user. It
-// names the proxy and the redirect on the way.
+// do sends a request. Its error does not show the query, which holds the session ID and perhaps a secret of the user.
+// The error names the proxy and the redirect, if any.
 func (c *client) do(r *http.Request) (*http.Response, error) {
 	resp, err := c.http.Do(r)
 	if failed, ok := errors.AsType[*url.Error](err); ok {
@@ -161,7 +160,7 @@ func (c *client) do(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// status reads a response that is no 200, nor a 101.
+// status reads a response whose status is neither 200 nor 101.
 func (c *client) status(resp *http.Response) *statusError {
 	e := readStatus(resp)
 	if p := c.proxyOf(resp.Request); p != nil && e.code < 0 {

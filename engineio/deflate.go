@@ -18,14 +18,16 @@ import (
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
-// This file holds permessage-deflate (RFC 7692). Both ends forget what they have compressed after each message ("no context
-// takeover"): a context would cost each session 32 KB at one end and a megabyte at the other, and a message to many
-// could not be compressed once for all of them.
+// This file implements permessage-deflate (RFC 7692). Both ends reset their compression context after each message ("no
+// context takeover"): a context would cost each session 32 KB at one end and a megabyte at the other, and a message to
+// many sockets could not be compressed once for all of them.
 
-// deflateOffer is what a client offers. It does not offer client_max_window_bits, since compress/flate has one window only.
+// deflateOffer is the client's offer. It does not include client_max_window_bits, since compress/flate supports one
+// window size only.
 const deflateOffer = wsflate.ExtensionName + "; server_no_context_takeover; client_no_context_takeover"
 
-// deflateChosen says whether the server chose the client's offer; ok is false if it chose what was not offered.
+// deflateChosen reports whether the server chose the client's offer. ok is false if the server chose an extension that
+// the client did not offer.
 func deflateChosen(answer http.Header, offered bool) (chosen, ok bool) {
 	header := strings.Join(answer.Values("Sec-WebSocket-Extensions"), ",")
 	if header == "" {
@@ -38,10 +40,10 @@ func deflateChosen(answer http.Header, offered bool) (chosen, ok bool) {
 	return ok, ok
 }
 
-// deflateOffers are what a client offers to a server, which accepts the first one that it can keep to.
+// deflateOffers processes the offers of a client. The server accepts the first offer that it supports.
 type deflateOffers struct{ accepted bool }
 
-// negotiate is for ws.HTTPUpgrader.
+// negotiate is the Negotiate of ws.HTTPUpgrader.
 func (o *deflateOffers) negotiate(offer httphead.Option) (answer httphead.Option, err error) {
 	ours := wsflate.Extension{Parameters: wsflate.DefaultParameters}
 	if o.accepted {
@@ -57,10 +59,11 @@ func (o *deflateOffers) negotiate(offer httphead.Option) (answer httphead.Option
 // deflateTail ends each compressed message. It is not sent (RFC 7692, section 7.2.1).
 const deflateTail = "\x00\x00\xff\xff"
 
-// rsv1 marks the first frame of a compressed message, in a ws.Header and in the first byte of a frame.
+// rsv1 marks the first frame of a compressed message in a ws.Header, and rsv1Bit in the first byte of a frame.
 const rsv1, rsv1Bit = 4, 0x40
 
-// deflaters are compressors, which take a megabyte each: they are used again, and no more of them work at a time than can.
+// deflaters is a pool of compressors, which need a megabyte each. deflating limits how many work at once to the number
+// of processors.
 var (
 	deflaters = sync.Pool{New: func() any {
 		z, _ := flate.NewWriter(nil, flate.BestSpeed) // fails for unknown levels only
@@ -69,7 +72,7 @@ var (
 	deflating = make(chan struct{}, runtime.GOMAXPROCS(0))
 )
 
-// deflate compresses body to the end of b. If that does not make it smaller, it says no and leaves b as it was.
+// deflate appends body to b in compressed form. If that is not smaller, it returns false and leaves b unchanged.
 func deflate(b *bytes.Buffer, body []byte) bool {
 	start := b.Len()
 	deflating <- struct{}{}
@@ -87,12 +90,13 @@ func deflate(b *bytes.Buffer, body []byte) bool {
 	return false
 }
 
-// deflates says whether a message with a body of n bytes is to be compressed.
+// deflates reports whether a message with a body of n bytes must be compressed.
 func (c *stream) deflates(n int, asIs bool) bool {
 	return c.deflate && !asIs && n >= c.conf.compressFrom
 }
 
-// appendDeflated appends a frame that carries p compressed, unless that would be no smaller.
+// appendDeflated appends a frame that carries p compressed, and returns true. If that is not smaller, it appends
+// nothing.
 func (c *stream) appendDeflated(b *batch, op ws.OpCode, p packet.Packet) bool {
 	plain, z := newBatch(), newBatch()
 	defer plain.release()
@@ -111,8 +115,8 @@ func (c *stream) appendDeflated(b *batch, op ws.OpCode, p packet.Packet) bool {
 	return true
 }
 
-// deflatedFrame returns the frame that carries o compressed, or not if that would be no smaller, from a server in
-// revision rev.
+// deflatedFrame returns the frame in which a server sends o in revision rev: compressed, or as it is if compression
+// does not make it smaller.
 func (o *outgoing) deflatedFrame(rev Revision) []byte {
 	others := o.otherFrames()
 	made := &others.deflated[0]
@@ -143,9 +147,9 @@ func (o *outgoing) deflatedFrame(rev Revision) []byte {
 	return f
 }
 
-// inflater decompresses. It takes 40 KB, so that it is used again.
+// inflater decompresses messages. It needs 40 KB and is therefore pooled.
 type inflater struct {
-	io.Reader // of compress/flate
+	io.Reader // made by compress/flate
 	source    deflated
 }
 
@@ -155,7 +159,8 @@ var inflaters = sync.Pool{New: func() any {
 	return z
 }}
 
-// deflated reads a compressed message and what was cut off behind it, and a last block, which ends it for the inflater.
+// deflated reads a compressed message, then the tail that the sender removed, and then a last block, which ends the
+// input for the inflater.
 type deflated struct {
 	body []byte
 	rest string
@@ -187,8 +192,8 @@ func (d *deflated) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// inflate returns what is compressed in body, the message that was just read. What it takes is bounded and counted as if
-// it had been received so.
+// inflate returns the decompressed body of the message that was just read. The result is bounded and counted as if it
+// had been received without compression.
 //
 //go:noinline // the frame of readPacket must stay small, see Socket.Read
 func (c *stream) inflate(body []byte) (inflated []byte, err error) {
@@ -197,7 +202,7 @@ func (c *stream) inflate(body []byte) (inflated []byte, err error) {
 	_ = z.Reader.(flate.Resetter).Reset(&z.source, nil) // never fails
 	for err == nil {
 		if len(inflated) == cap(inflated) {
-			if inflated, err = enlarge(inflated, c.conf.maxPayload+1, c.ask); err != nil { // one more, to see the end
+			if inflated, err = enlarge(inflated, c.conf.maxPayload+1, c.ask); err != nil { // one more byte, to detect the end
 				break
 			}
 		}
@@ -214,7 +219,7 @@ func (c *stream) inflate(body []byte) (inflated []byte, err error) {
 	}
 	c.inPlace = false
 	if errors.Is(err, io.EOF) {
-		return slices.Clip(inflated), nil // a kept buffer may hold other bytes behind
+		return slices.Clip(inflated), nil // a reused buffer may hold other bytes after the message
 	}
 	inputs.put(inflated)
 	if _, corrupt := errors.AsType[flate.CorruptInputError](err); corrupt || errors.Is(err, io.ErrUnexpectedEOF) {

@@ -15,12 +15,12 @@ import (
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
-// Dial opens a session with the server at rawURL: an http, https, ws or wss URL, whose path says where Engine.IO answers
-// (none means /engine.io/) and whose query is sent along with each request. ctx bounds the opening only; the session
-// lives until it is closed.
+// Dial opens a session with the server at rawURL, an http, https, ws or wss URL. The URL's path is the path of the
+// Engine.IO server (an empty path means /engine.io/), and its query is sent with each request. ctx bounds only the
+// opening; the session lives until it is closed.
 //
-// An answer that opens no session gives a *HandshakeError; no answer gives the error of the HTTP client. If several
-// transports were tried, the error holds that of each.
+// If a response opens no session, the error is a *HandshakeError. If there is no response, it is the error of the HTTP
+// client. If Dial tried several transports, the error joins the error of each.
 func Dial(ctx context.Context, rawURL string, opts *DialOptions) (*Socket, error) {
 	o := opts.withDefaults()
 	if o.Revision != Revision3 && o.Revision != Revision4 {
@@ -56,7 +56,7 @@ func Dial(ctx context.Context, rawURL string, opts *DialOptions) (*Socket, error
 	return s, nil
 }
 
-// dial opens the session with the first transport that does.
+// dial opens the session with the first transport that works.
 func (c *client) dial(ctx context.Context) (*Socket, error) {
 	order := c.opts.order()
 	var failures []error
@@ -80,14 +80,14 @@ func (c *client) dial(ctx context.Context) (*Socket, error) {
 	return nil, errors.Join(failures...)
 }
 
-// order returns the transports with which to try to open a session, one after the other.
+// order returns the transports to try, in this order.
 func (o *DialOptions) order() []Transport {
 	order := o.Transports
 	if !o.TryAllTransports {
 		order = order[:1]
 	}
 	if slices.Contains(o.Transports, WebSocket) && o.Remember.remembers() {
-		// It may have ceased to work since: then as if it were not remembered.
+		// If the WebSocket has stopped working since, the session opens as without the memory.
 		rest := slices.DeleteFunc(slices.Clone(order), func(t Transport) bool { return t == WebSocket })
 		order = append([]Transport{WebSocket}, rest...)
 	}
@@ -113,7 +113,7 @@ func (c *client) attempt(ctx context.Context, t Transport, last bool) (*Socket, 
 func parseURL(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
-		return nil, errors.New("engineio: the URL cannot be parsed") // what url.Parse says may quote a password
+		return nil, errors.New("engineio: the URL cannot be parsed") // the error of url.Parse may quote a password
 	}
 	switch u.Scheme {
 	case "ws":
@@ -127,7 +127,7 @@ func parseURL(raw string) (*url.URL, error) {
 	if u.Host == "" {
 		return nil, errors.New("engineio: the URL names no host")
 	}
-	// Stock servers answer with the slash only.
+	// Stock servers respond only to the path with the trailing slash.
 	u.Path = strings.TrimSuffix(u.Path, "/") + "/"
 	if u.Path == "/" {
 		u.Path = DefaultPath + "/"
@@ -175,7 +175,7 @@ func (c *client) mayUpgrade(t Transport) bool {
 	return !c.opts.NoUpgrade && slices.Contains(c.opts.Transports, t) && !slices.Contains(c.failed, t)
 }
 
-// dialStream opens a stream for the session by a transport that is none of polls.
+// dialStream opens a stream for the session by a transport other than polling.
 func (c *client) dialStream(ctx context.Context, t Transport) (*stream, error) {
 	if t == WebTransport {
 		return c.dialWebTransport(ctx)
@@ -227,7 +227,7 @@ func (c *client) open(p packet.Packet, t Transport) (*Socket, []Transport, error
 	c.sid, c.maxPayload = h.SID, max(0, h.MaxPayload)
 	c.maxPackets = packet.MaxPackets
 	if bytes.Index(p.Data, []byte(`"pingTimeout"`)) < bytes.Index(p.Data, []byte(`"pingInterval"`)) {
-		c.maxPackets = pythonMaxPackets // all others write them in the other order
+		c.maxPackets = pythonMaxPackets // only python-engineio writes them in this order
 	}
 	c.conf.pingInterval = milliseconds(h.PingInterval)
 	c.conf.pingTimeout = milliseconds(h.PingTimeout)
@@ -236,12 +236,12 @@ func (c *client) open(p packet.Packet, t Transport) (*Socket, []Transport, error
 	return s, h.Upgrades, nil
 }
 
-// milliseconds bounds what a server may ask for, so that sums do not overflow.
+// milliseconds converts a time that a server announces. It limits the time to a day, so that sums do not overflow.
 func milliseconds(n int64) time.Duration {
 	return time.Duration(min(n, int64(24*time.Hour/time.Millisecond))) * time.Millisecond
 }
 
 func (c *client) start(s *Socket) {
-	c.wg.Add(1) // given back by finish
+	c.wg.Add(1) // finish calls Done
 	s.startHeartbeat()
 }

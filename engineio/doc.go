@@ -28,7 +28,8 @@
 //
 // Each end reads the other end's messages in the order in which they were written, each message once. This also holds
 // during an upgrade. Delivery is at most once: when a session ends, the messages in its queue are lost. Only
-// [Socket.Close] sends the queue first. This package does not reconnect sessions; the layer above does that.
+// [Socket.Close] and [Server.Shutdown] send the queue first. This package does not reconnect sessions; the layer above
+// does that.
 //
 // # Reading
 //

@@ -10,7 +10,7 @@ import (
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
-// get polls once, on the reader's goroutine.
+// get polls once. It runs on the reader's goroutine.
 func (c *client) get() ([]packet.Packet, error) {
 	r, err := c.request(c.ctx, http.MethodGet, Polling, nil)
 	if err != nil {
@@ -19,7 +19,7 @@ func (c *client) get() ([]packet.Packet, error) {
 	return c.roundTrip(r)
 }
 
-// post sends as many of out as fit into one POST, at least one, and says how many those were.
+// post sends as many packets of out as fit into one POST, at least one, and returns their number.
 func (c *client) post(out []*outgoing) (int, error) {
 	packets, enc := c.fitting(out)
 	contentType := "text/plain;charset=UTF-8"
@@ -40,12 +40,12 @@ func (c *client) post(out []*outgoing) (int, error) {
 	if resp.StatusCode != http.StatusOK {
 		return 0, c.status(resp)
 	}
-	_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, errorBodyLimit)) // "ok"; read, the connection can be used again
+	_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, errorBodyLimit)) // the body is "ok"; a connection whose response was read can be reused
 	return len(packets), err
 }
 
-// fitting returns the packets of the next POST, and the form to write them in. Where the server did not tell its limit,
-// it is what any server takes in one message.
+// fitting returns the packets of the next POST, and their encoding. If the server's limit is unknown, fitting uses the
+// limit that every server accepts for one message.
 func (c *client) fitting(out []*outgoing) ([]packet.Packet, packet.Encoding) {
 	limit := c.maxPayload
 	if limit == 0 {
@@ -62,7 +62,7 @@ func (c *client) fitting(out []*outgoing) ([]packet.Packet, packet.Encoding) {
 	var packets []packet.Packet
 	size := 0
 	if c.opts.Revision == Revision4 {
-		size = -1 // there is one separator less than packets
+		size = -1 // a payload has one separator less than packets
 	}
 	for _, o := range out {
 		p := o.packet()
@@ -75,8 +75,8 @@ func (c *client) fitting(out []*outgoing) ([]packet.Packet, packet.Encoding) {
 	return packets, enc
 }
 
-// lengthOnTheWay returns how many bytes m takes in a frame of c, or alone in a POST if there is no stream. An upgrade that is
-// under way may still fail, and m then leaves in a POST.
+// lengthOnTheWay returns how many bytes m needs in a frame on stream, or alone in a POST if stream is nil. During an
+// upgrade stream is nil, because the upgrade may fail and m then leaves in a POST.
 func (c *client) lengthOnTheWay(m *Message, stream *stream) int {
 	p := packet.Packet{Type: packet.Message, Binary: m.Binary, Data: m.Data}
 	rev := c.opts.Revision
@@ -87,17 +87,17 @@ func (c *client) lengthOnTheWay(m *Message, stream *stream) int {
 		_, n := frameShape(rev, p)
 		return n
 	case rev == Revision4:
-		return packet.EncodedLen(rev, packet.Text, p) - 1 // no separator
+		return packet.EncodedLen(rev, packet.Text, p) - 1 // without a separator
 	case c.opts.Base64 && c.twice.Load():
 		return packet.EncodedLen(rev, packet.TextTwice, p)
 	case c.opts.Base64:
 		return packet.EncodedLen(rev, packet.Text, p)
-	default: // what else is in the POST decides on its form
+	default: // the other packets of the POST decide on its encoding
 		return max(packet.EncodedLen(rev, packet.Text, p), packet.EncodedLen(rev, packet.Binary, p))
 	}
 }
 
-// roundTrip makes a poll.
+// roundTrip sends a poll and returns the packets of its response.
 func (c *client) roundTrip(r *http.Request) ([]packet.Packet, error) {
 	resp, err := c.do(r)
 	if err != nil {

@@ -19,27 +19,28 @@ const (
 	typeBinary = "application/octet-stream"
 )
 
-// poll is a GET that waits for packets.
+// poll is a waiting GET.
 type poll struct {
 	wake chan struct{}
-	most int // packets that the client reads in one payload
+	most int // packets that the client accepts in one payload
 }
 
-// release makes the poll look whether it has something to answer.
+// release makes the poll check whether it has something to send.
 func (p *poll) release() {
 	select {
 	case p.wake <- struct{}{}:
-	default: // it is about to look
+	default: // it will check soon anyway
 	}
 }
 
 // pythonMaxPackets is the number of packets that python-engineio accepts in a payload. Its client ignores a longer
-// payload, and its server answers 400, but the session goes on without these packets. The client's name is that of the
-// HTTP library: "python-requests/2.28.1" or "Python/3.11 aiohttp/3.8.4".
+// payload. Its server responds to one with status 400, drops the packets, and continues the session. The client is
+// recognized by the name of its HTTP library: "python-requests/2.28.1" or "Python/3.11 aiohttp/3.8.4".
 const pythonMaxPackets = 16
 
-// The polls that an upgrade may find waiting are answered at once, so that the client is not held up. A client that polls
-// on and on while its upgrade makes no progress is slowed down after so many.
+// A server responds to the polls that wait during an upgrade at once, so that the upgrade does not wait. It responds to
+// the first promptNoops polls at once. If the client still polls and its upgrade makes no progress, each later poll
+// waits noopInterval.
 const (
 	promptNoops  = 8
 	noopInterval = 100 * time.Millisecond
@@ -73,7 +74,7 @@ func (srv *Server) openPolling(w http.ResponseWriter, r *http.Request, q url.Val
 	srv.run(s)
 }
 
-// servePoll answers a GET with what is queued, waiting until there is something.
+// servePoll responds to a GET with the queued packets. It waits until there are some.
 func (s *Socket) servePoll(w http.ResponseWriter, r *http.Request) {
 	if r.Context().Err() != nil {
 		abandonRequest(w, r)
@@ -102,11 +103,11 @@ func (s *Socket) servePoll(w http.ResponseWriter, r *http.Request) {
 		p.most = pythonMaxPackets
 	}
 	s.poll = p
-	for s.writing && s.state != stateClosed { // the answer to the last poll is still on its way out
+	for s.writing && s.state != stateClosed { // the response to the last poll is still being written
 		s.cond.Wait()
 	}
 	out, packets, ok := s.takeForPoll(r.Context(), p)
-	mine := s.poll == p // else the session has moved to a WebSocket, and what becomes of this poll does not matter
+	mine := s.poll == p // if false, the session has moved to a stream, and the result of this poll does not matter
 	if mine {
 		s.poll = nil
 	}
@@ -144,8 +145,8 @@ func (s *Socket) servePoll(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// takeForPoll waits until there is something to answer a poll with, and takes it from the queue. It returns false if
-// the client gave the poll up. The caller holds s.mu, which is released while waiting.
+// takeForPoll waits until there is something to send in the response to a poll, and takes it from the queue. It returns
+// false if the client ended the poll. The caller holds s.mu, which is released while waiting.
 func (s *Socket) takeForPoll(ctx context.Context, p *poll) (out []*outgoing, packets []packet.Packet, ok bool) {
 	var pace <-chan time.Time
 	waited, paced := false, false
@@ -156,14 +157,14 @@ func (s *Socket) takeForPoll(ctx context.Context, p *poll) (out []*outgoing, pac
 		case s.state == stateClosed:
 			end := packet.Close
 			if s.closeErr.Reason == ReasonTransportClose {
-				end = packet.Noop // it was the client who said goodbye
+				end = packet.Noop // the client closed the session itself
 			}
 			return nil, []packet.Packet{{Type: end}}, true
 		case !s.polling:
 			return nil, []packet.Packet{{Type: packet.Noop}}, true
 		case len(s.queue) > 0:
 			out, s.queue = s.queue, nil
-			if most := p.most - 1; len(out) > most { // a close packet may follow
+			if most := p.most - 1; len(out) > most { // leave room for a close packet
 				out, s.queue = out[:most:most], slices.Clone(out[most:])
 			}
 			for _, o := range out {
@@ -176,7 +177,7 @@ func (s *Socket) takeForPoll(ctx context.Context, p *poll) (out []*outgoing, pac
 		case s.state == stateLeaving:
 			return nil, []packet.Packet{{Type: packet.Noop}}, true
 		case s.state == stateClosing && !s.upgrading:
-			// The noop stands there in the reference too, if the poll came after the close.
+			// The reference also sends the noop if the poll came after the close.
 			packets = []packet.Packet{{Type: packet.Noop}, {Type: packet.Close}}
 			if waited {
 				packets = packets[1:]
@@ -206,7 +207,8 @@ func (s *Socket) takeForPoll(ctx context.Context, p *poll) (out []*outgoing, pac
 	}
 }
 
-// answer writes packets as the body of a poll's answer, compressed if they may be and the client of r accepts it.
+// answer writes packets as the body of the response to a poll. It compresses them if compress is set and the client of
+// r accepts it.
 func (s *Socket) answer(w http.ResponseWriter, r *http.Request, packets []packet.Packet, compress bool) error {
 	enc, contentType := s.payloadEncoding(packets), typeText
 	if enc == packet.Binary {
@@ -229,7 +231,8 @@ func (s *Socket) answer(w http.ResponseWriter, r *http.Request, packets []packet
 	return s.conf.server.respond(w, http.StatusOK, body)
 }
 
-// setPollingHeaders sets what all answers of a session have. Internet Explorer took them for an attack.
+// setPollingHeaders sets the headers of all responses by polling. Internet Explorer mistook such responses for an
+// attack.
 func setPollingHeaders(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	if ua := r.UserAgent(); strings.Contains(ua, ";MSIE") || strings.Contains(ua, "Trident/") {
@@ -237,8 +240,9 @@ func setPollingHeaders(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// payloadEncoding chooses the form of a payload. All parsers of revision 3 read the binary form alike, and clients up to
-// 1.5 read nothing else in a browser. Later ones read ASCII in the text form too, which the reference uses for it.
+// payloadEncoding chooses the form of a payload. All parsers of revision 3 read the binary form in the same way, and in
+// browsers clients up to 1.5 read only that form. Later clients read ASCII in the text form too, and the reference uses
+// the text form for ASCII.
 func (s *Socket) payloadEncoding(packets []packet.Packet) packet.Encoding {
 	if s.rev == Revision4 {
 		return packet.Text
@@ -282,10 +286,12 @@ func (s *Socket) servePost(w http.ResponseWriter, r *http.Request) {
 	}
 	s.posting = true
 	if len(s.inbox) > 0 {
-		// A deadline that passes meanwhile would end an HTTP/2 stream for good. receive sets one for the body.
+		// A deadline that passes during the wait would end an HTTP/2 stream for good. receive sets a deadline for the
+		// body.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	}
-	// The reader sets the pace: one payload waits for it, the next one waits in the connection.
+	// The reader limits the rate: one payload waits for the reader in the inbox, and the next one waits in the
+	// connection.
 	for len(s.inbox) > 0 && s.state == stateOpen {
 		s.cond.Wait()
 	}
@@ -296,8 +302,8 @@ func (s *Socket) servePost(w http.ResponseWriter, r *http.Request) {
 		status = s.takePost(w, r)
 	}
 	s.mu.Lock()
-	s.posting = false  // before the response, which the client's next POST may follow at once
-	s.cond.Broadcast() // an upgrade may wait for it
+	s.posting = false  // before the response, because the client's next POST may follow it at once
+	s.cond.Broadcast() // an upgrade may wait for the POST
 	s.mu.Unlock()
 	if closed {
 		srv.refuseUnknown(w, r)
@@ -316,7 +322,7 @@ func (s *Socket) servePost(w http.ResponseWriter, r *http.Request) {
 	_ = srv.respond(w, http.StatusOK, []byte("ok")) // a broken connection ends by itself
 }
 
-// takePost receives a payload and hands it to the reader. It returns the status to answer.
+// takePost receives a payload and passes it to the reader. It returns the status of the response.
 func (s *Socket) takePost(w http.ResponseWriter, r *http.Request) int {
 	packets, status, failure := s.receive(w, r)
 	if len(packets) > 0 {
@@ -328,12 +334,12 @@ func (s *Socket) takePost(w http.ResponseWriter, r *http.Request) int {
 	return status
 }
 
-// lastPollTimeout is how long a close packet waits for a poll.
+// lastPollTimeout is how long a session waits for a poll after the client's close packet.
 const lastPollTimeout = 250 * time.Millisecond
 
-// awaitLastPoll keeps the session for a moment after a close packet, and returns whether it does. A client sends the packet
-// right after a poll, on another connection. The packet may overtake the poll, which would find no session. A client that
-// upgrades has stopped polling.
+// awaitLastPoll reports whether the session waits a moment for a last poll after a close packet. A client sends the
+// close packet right after a poll, on another connection. The packet may overtake the poll, which would then find no
+// session. A client that upgrades has stopped polling.
 func (s *Socket) awaitLastPoll(e *CloseError) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -346,7 +352,8 @@ func (s *Socket) awaitLastPoll(e *CloseError) bool {
 	return true
 }
 
-// receive reads and parses the body of a POST. It returns the status to answer, and why the session must end, if so.
+// receive reads and parses the body of a POST. It returns the packets, the status of the response, and the reason to
+// end the session, or nil.
 func (s *Socket) receive(w http.ResponseWriter, r *http.Request) ([]packet.Packet, int, *CloseError) {
 	isBinary := r.Header.Get("Content-Type") == typeBinary
 	rc := http.NewResponseController(w)
@@ -384,8 +391,8 @@ func (s *Socket) receive(w http.ResponseWriter, r *http.Request) ([]packet.Packe
 	return packets, http.StatusOK, nil
 }
 
-// cutBody makes the reading of the POST that is being received fail. That may disturb net/http where it watches the
-// connection, so receive gives the connection up. The caller holds s.mu.
+// cutBody makes the current read of a POST's body fail. That may confuse net/http while it watches the connection, so
+// receive closes the connection afterwards. The caller holds s.mu.
 func (s *Socket) cutBody() {
 	if s.body != nil {
 		_ = s.body.SetReadDeadline(time.Unix(1, 0)) // a broken connection fails in Read
@@ -393,10 +400,11 @@ func (s *Socket) cutBody() {
 	}
 }
 
-// bodyTimeout bounds the time that the body of a POST takes.
+// bodyTimeout is the time limit for reading the body of a POST.
 const bodyTimeout = 30 * time.Second
 
-// readPost reads the body of a POST. It returns the same as receive.
+// readPost reads the body of a POST. It returns the body, the status of the response, and the reason to end the
+// session, or nil.
 func (s *Socket) readPost(w http.ResponseWriter, r *http.Request, isBinary bool, deadline time.Time) ([]byte, int, *CloseError) {
 	refuse := func(status int, err error) ([]byte, int, *CloseError) {
 		return nil, status, &CloseError{Reason: ReasonTransportError, Remote: true, Err: err}
@@ -443,10 +451,11 @@ func (s *Socket) cutPost() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cutBody()
-	s.cond.Broadcast() // it may wait for the peer's admission
+	s.cond.Broadcast() // the POST may wait for the peer's admission
 }
 
-// readRest reads a body to its end. It returns early and what it has read, or nil if the body ended with early's packets.
+// readRest reads a body to its end. It returns early and the bytes after it. It returns nil if readEarly delivered
+// packets and no bytes remain.
 func (s *Socket) readRest(early []byte, body io.Reader, size int) (_ []byte, err error) {
 	delivered := early != nil
 	if len(early) > 0 {
@@ -465,7 +474,8 @@ func (s *Socket) readRest(early []byte, body io.Reader, size int) (_ []byte, err
 	return rest, err
 }
 
-// counted returns what readBody asks before a POST takes memory of a budget. It sets in when it counts the POST.
+// counted returns the ask function with which readBody reserves memory of a budget. It sets in when it first counts the
+// POST.
 func (s *Socket) counted(budget *receiveLimit, in **incoming) func(n int) error {
 	return func(n int) error {
 		if *in == nil {
@@ -503,11 +513,13 @@ func (s *Socket) parsePayload(body []byte, isBinary bool) ([]packet.Packet, erro
 	return packets, nil
 }
 
-// deliver hands packets to the reader. It returns why the session must end, if they say so.
+// deliver passes packets to the reader. If they contain a close packet, it passes on only the packets before it and
+// returns the reason to end the session.
 func (s *Socket) deliver(packets []packet.Packet) *CloseError {
 	var failure *CloseError
 	if i := slices.IndexFunc(packets, func(p packet.Packet) bool { return p.Type == packet.Close }); i >= 0 {
-		// Told to the waiting poll at once, whatever the reader is doing; it still gets what came before.
+		// The waiting poll returns the close at once, even if the reader is busy. The reader still gets the packets
+		// before it.
 		packets = packets[:i]
 		failure = &CloseError{Reason: ReasonTransportClose, Remote: true}
 	}

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// plainSocket is for systems whose descriptors can be read and written without waiting; elsewhere there is none.
+// plainSocket returns nil, because only Unix systems read and write a descriptor without waiting here.
 func plainSocket(io.ReadWriteCloser) syscall.RawConn { return nil }
 
 func writeNoWait(syscall.RawConn, []byte) (int, error) { return 0, nil }

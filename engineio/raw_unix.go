@@ -11,10 +11,10 @@ import (
 	"syscall"
 )
 
-// plainSocket returns the descriptor under a connection. It lets a connection wait for input without a buffer in its hand,
-// and the goroutine in Read write replies itself without ever waiting: a reader that waited for its peer to read could
-// wait for ever, if the peer's reader does the same. It returns nil if conn is not a plain socket: what lies over one (TLS,
-// a test's wrapper) wants its Write called.
+// plainSocket returns the raw connection of a plain socket. With it a connection waits for input without a buffer, and
+// the goroutine in Read can write replies itself without waiting. If that goroutine waited for its peer to read, it
+// could wait for ever, because the peer's reader may do the same. plainSocket returns nil if conn is not a plain
+// socket: a connection on top of a socket (TLS, a test's wrapper) needs calls of its Write.
 func plainSocket(conn io.ReadWriteCloser) syscall.RawConn {
 	var sc syscall.Conn
 	switch c := conn.(type) {
@@ -32,7 +32,7 @@ func plainSocket(conn io.ReadWriteCloser) syscall.RawConn {
 	return rc
 }
 
-// writeNoWait writes what the kernel takes of p now, and says how much that was.
+// writeNoWait writes the bytes of p that the kernel accepts now, and returns their number.
 func writeNoWait(rc syscall.RawConn, p []byte) (int, error) {
 	a := attempts.Get().(*attempt)
 	a.p, a.n, a.err = p, 0, nil
@@ -46,7 +46,7 @@ func writeNoWait(rc syscall.RawConn, p []byte) (int, error) {
 	return n, err
 }
 
-// attempt is one try. It is pooled because the function that RawConn.Write takes would be allocated each time.
+// attempt is one write attempt. It is pooled because the function for RawConn.Write would be allocated for each write.
 type attempt struct {
 	p   []byte
 	n   int
@@ -75,7 +75,7 @@ func (a *attempt) run(fd uintptr) bool {
 	}
 }
 
-// pullRaw reads what there is into a borrowed buffer. It returns false if there is nothing yet.
+// pullRaw reads the available input into a borrowed buffer. It returns false if there is no input yet.
 func (r *reader) pullRaw(fd uintptr) bool {
 	b := readBuffers.Get().(*[borrowedBuffer]byte)
 	for {
@@ -100,10 +100,10 @@ func (r *reader) pullRaw(fd uintptr) bool {
 	}
 }
 
-// hasInput tells whether a socket has something that was not read yet, its end included.
+// hasInput reports whether a socket has unread input, or has reached its end.
 func hasInput(rc syscall.RawConn) bool {
 	has := false
-	_ = rc.Control(func(fd uintptr) { // a closed socket has none
+	_ = rc.Control(func(fd uintptr) { // f is not called for a closed socket, which has no input
 		var b [1]byte
 		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK)
 		has = err == nil

@@ -10,8 +10,8 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// The sizes of read buffers, in bytes: what a plain socket borrows while it has something to read, and what other
-// connections keep.
+// The sizes of read buffers, in bytes. A plain socket borrows its buffer while it has input; every other connection
+// owns one.
 const (
 	borrowedBuffer = 16 << 10
 	ownBuffer      = 4 << 10
@@ -19,33 +19,33 @@ const (
 
 var readBuffers = sync.Pool{New: func() any { return new([borrowedBuffer]byte) }}
 
-// reader buffers what comes from a connection. A plain socket is read with a borrowed buffer, which it has only while
-// there is something to read: idle ones are what a server is full of.
+// reader buffers the input of a connection. For a plain socket it borrows a buffer, and only while there is input,
+// because most connections of a server are idle.
 type reader struct {
 	conn io.ReadWriteCloser
-	// owner is the session whose transport conn is, once it is one. It gets the chance to flush before each read, which
-	// may block.
+	// owner is the session that uses conn as its transport, or nil before that. The reader lets it flush before each
+	// read, because a read may block.
 	owner    *Socket
-	raw      syscall.RawConn       // nil if conn is no plain socket
-	pull     func(fd uintptr) bool // reads from raw; made once, since each would be allocated
+	raw      syscall.RawConn       // nil if conn is not a plain socket
+	pull     func(fd uintptr) bool // reads from raw; made once, since each call would allocate it
 	borrowed *[borrowedBuffer]byte
 	own      *[ownBuffer]byte
-	buf      []byte    // what was read and not yet consumed
-	err      error     // what conn failed with
-	incoming *incoming // the account of the message that is being received, if that is large
+	buf      []byte    // bytes that were read and not yet consumed
+	err      error     // the error of conn
+	incoming *incoming // counts the current message if it is large
 }
 
-// preload hands the reader bytes that were read already. They are kept as they are.
+// preload gives the reader bytes that were already read. It does not copy them.
 func (r *reader) preload(b []byte) { r.buf = b }
 
-// await waits until something is buffered, or reading has failed.
+// await waits until input is buffered, or until reading has failed.
 func (r *reader) await() {
 	if len(r.buf) == 0 {
 		_ = r.fill() // the next Read returns the error
 	}
 }
 
-// next takes n bytes that are buffered. They are valid until the next read.
+// next consumes n buffered bytes. They are valid until the next read.
 func (r *reader) next(n int) []byte {
 	b := r.buf[:n:n]
 	r.buf = r.buf[n:]
@@ -99,8 +99,8 @@ func (r *reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// appendN appends the next n bytes to dst, which will have most bytes in the end at most. Memory grows with what
-// arrives, and beyond freeInput is counted.
+// appendN appends the next n bytes to dst, whose final length is at most most. The buffer grows only as bytes arrive,
+// and memory beyond freeInput is counted.
 func (r *reader) appendN(dst []byte, n, most int) ([]byte, error) {
 	if dst == nil {
 		dst = make([]byte, 0, min(n, freeInput))
@@ -118,7 +118,7 @@ func (r *reader) appendN(dst []byte, n, most int) ([]byte, error) {
 		case len(r.buf) > 0:
 			m = copy(space, r.buf)
 			r.buf = r.buf[m:]
-		case len(space) >= borrowedBuffer: // read it straight to where it belongs
+		case len(space) >= borrowedBuffer: // read directly into dst
 			if r.owner != nil {
 				r.owner.flushBeforeBlock()
 			}
@@ -137,9 +137,9 @@ func (r *reader) appendN(dst []byte, n, most int) ([]byte, error) {
 	return dst, nil
 }
 
-// ask is asked before a message takes n bytes that are counted.
+// ask is called before a message uses n more counted bytes.
 func (r *reader) ask(n int) error {
-	if r.owner == nil { // only an upgrade's probe may come before the session has moved
+	if r.owner == nil { // before the session has moved, only the probe of an upgrade is permitted
 		return &frameError{ws.StatusMessageTooBig, ReasonTransportError, ErrTooLarge}
 	}
 	if r.incoming == nil {
@@ -152,7 +152,7 @@ func (r *reader) ask(n int) error {
 	return r.incoming.grow(r.owner.Context(), n)
 }
 
-// received ends the account of a message. It returns err, or why the message was not received in truth.
+// received stops counting a message. It returns err, or the error of a message that was evicted.
 func (r *reader) received(err error) error {
 	if in := r.incoming; in != nil {
 		r.incoming = nil

@@ -12,40 +12,40 @@ import (
 )
 
 const (
-	// freeInput is what a message, or the body of a POST, may take while it is received without being counted, in
-	// bytes.
+	// freeInput is the memory that a message, or the body of a POST, may use without being counted while it is
+	// received, in bytes.
 	freeInput = 32 << 10
-	// patience is how long a sender may take for a large message while others wait for the room that it takes.
+	// patience is how long the sender of a large message may take while other messages wait for memory.
 	patience = 5 * time.Second
 )
 
-// errGaveWay is why a session ends whose message was unfinished for too long.
+// errGaveWay is the error of a session that ended because its message was unfinished for too long.
 var errGaveWay = errors.New("engineio: ReceiveLimit is reached, and this message was unfinished for longest")
 
-// receiveLimit bounds what large messages hold together while they are being received. When it is reached, those that
-// want to grow wait, all but the one that began first: so that one is always finished, and after it the next. If it is
-// not finished within patience, its session gives way. The bound is thereby limit and one message more. The nil limit
-// is without bound.
+// receiveLimit bounds the memory of large messages while they are received. When the limit is reached, all messages
+// that must grow wait, except the message that began first. So that message is always finished, and then the next one.
+// If the first message is not finished within patience, its session ends. Total memory is therefore bounded by limit
+// and one message. A nil receiveLimit has no bound.
 type receiveLimit struct {
 	limit int
 
 	mu      sync.Mutex
 	used    int
-	all     list.List     // of *incoming, the one that began first in front
-	changed chan struct{} // closed at the next change; nil if nobody waits for it
+	all     list.List     // of *incoming; the message that began first is in front
+	changed chan struct{} // closed at the next change; nil if no goroutine waits for it
 }
 
 // incoming is a large message that is being received.
 type incoming struct {
 	of     *receiveLimit
-	began  time.Time     // moved on by the time for which it had to wait
-	paused time.Time     // since when it waits; zero if it does not
-	size   int           // what is counted of it, in bytes
-	evict  func()        // makes its reading fail at once
-	place  *list.Element // nil once it has ended or given way
+	began  time.Time     // when the message began, plus the time for which it had to wait
+	paused time.Time     // when the current wait began; zero if it does not wait
+	size   int           // counted bytes
+	evict  func()        // makes the reading of the message fail at once
+	place  *list.Element // nil once the message is complete or evicted
 }
 
-// begin counts a message. evict is called, by another goroutine, if it must give way; it must not block.
+// begin starts to count a message. If the message is evicted, another goroutine calls evict, which must not block.
 func (l *receiveLimit) begin(evict func()) *incoming {
 	if l == nil {
 		return nil
@@ -57,7 +57,7 @@ func (l *receiveLimit) begin(evict func()) *incoming {
 	return in
 }
 
-// grow counts n more bytes, when there is room for them.
+// grow counts n more bytes. It waits until there is room for them.
 func (in *incoming) grow(ctx context.Context, n int) error {
 	if in == nil {
 		return nil
@@ -92,7 +92,7 @@ func (in *incoming) grow(ctx context.Context, n int) error {
 	}
 }
 
-// age is how long its sender has taken so far. The caller holds the limit's lock.
+// age returns how long the sender has taken so far, without waits. The caller holds the limit's lock.
 func (in *incoming) age() time.Duration {
 	if !in.paused.IsZero() {
 		return in.paused.Sub(in.began)
@@ -100,7 +100,7 @@ func (in *incoming) age() time.Duration {
 	return time.Since(in.began)
 }
 
-// wait waits for a change, but no longer than d. The caller holds l.mu, which is released while waiting.
+// wait waits for a change, but at most for d. The caller holds l.mu, which is released while waiting.
 func (l *receiveLimit) wait(ctx context.Context, d time.Duration) error {
 	if l.changed == nil {
 		l.changed = make(chan struct{})
@@ -118,7 +118,7 @@ func (l *receiveLimit) wait(ctx context.Context, d time.Duration) error {
 	return nil
 }
 
-// end stops counting the message. It says whether that had to give way.
+// end stops counting the message. It reports whether the message was evicted.
 func (in *incoming) end() (gaveWay bool) {
 	if in == nil {
 		return false
@@ -132,7 +132,7 @@ func (in *incoming) end() (gaveWay bool) {
 	return false
 }
 
-// gaveWay tells whether the message had to give way.
+// gaveWay reports whether the message was evicted.
 func (in *incoming) gaveWay() bool {
 	if in == nil {
 		return false
@@ -142,7 +142,7 @@ func (in *incoming) gaveWay() bool {
 	return in.place == nil
 }
 
-// leave takes the message off the account. The caller holds the limit's lock.
+// leave removes the message and its bytes from the limit. The caller holds the limit's lock.
 func (in *incoming) leave() {
 	l := in.of
 	l.all.Remove(in.place)
@@ -154,15 +154,15 @@ func (in *incoming) leave() {
 	}
 }
 
-// enlarge returns b with more room: twice what it had, but no more than for most bytes in all. Before b becomes larger
-// than freeInput, and each time from then on, ask is called with the number of bytes.
+// enlarge returns b with twice the capacity, but with no more than most bytes. Before the capacity exceeds freeInput,
+// and before each later growth, enlarge calls ask with the number of added bytes.
 func enlarge(b []byte, most int, ask func(n int) error) ([]byte, error) {
 	size := min(most, max(512, 2*cap(b)))
 	if size <= freeInput {
 		return append(make([]byte, 0, size), b...), nil
 	}
 	if size > 1<<(bits.Len(uint(size))-1) {
-		size = 1 << bits.Len(uint(size)) // what the pool has
+		size = 1 << bits.Len(uint(size)) // the pool's size
 	}
 	if err := ask(size - cap(b)); err != nil {
 		return b, err
@@ -172,14 +172,14 @@ func enlarge(b []byte, most int, ask func(n int) error) ([]byte, error) {
 	return larger, nil
 }
 
-// inputs keeps the buffers of messages that outgrew them or were never finished. A hub that is sent many of those would
-// otherwise stand several times above what ReceiveLimit allows, until the garbage collector comes.
+// inputs is a pool of buffers of messages that outgrew them or were never finished. Without the pool, many such
+// messages could use several times the memory that ReceiveLimit allows, until the garbage collector runs.
 var inputs inputPool
 
 // inputPool has a pool for each power of two.
 type inputPool [maxInputClass + 1]sync.Pool
 
-// maxInputClass is the class of the largest buffers that are kept, 2 MiB.
+// maxInputClass is the class of the largest pooled buffers, 2 MiB.
 const maxInputClass = 21
 
 // get returns an empty buffer with room for size bytes, a power of two.
@@ -192,7 +192,8 @@ func (p *inputPool) get(size int) []byte {
 	return make([]byte, 0, size)
 }
 
-// put takes a buffer that nobody has any more. Small ones, and those not made by get, it leaves to the garbage collector.
+// put takes a buffer that is no longer used. It leaves small buffers, and buffers that get did not make, to the garbage
+// collector.
 func (p *inputPool) put(b []byte) {
 	class := bits.Len(uint(cap(b))) - 1
 	if cap(b) <= freeInput || class > maxInputClass || cap(b) != 1<<class {
@@ -202,13 +203,13 @@ func (p *inputPool) put(b []byte) {
 	p[class].Put(&b)
 }
 
-// readBody reads all of r, which has n bytes at most, or fails. See enlarge for ask.
+// readBody reads all of r, which has at most n bytes, or fails. See enlarge for ask.
 func readBody(r io.Reader, n int, ask func(n int) error) ([]byte, error) {
 	var body []byte
 	for {
 		if len(body) == cap(body) {
 			var err error
-			if body, err = enlarge(body, max(n, len(body))+1, ask); err != nil { // one more, to see the end
+			if body, err = enlarge(body, max(n, len(body))+1, ask); err != nil { // one more byte, to detect the end
 				inputs.put(body)
 				return nil, err
 			}
@@ -216,7 +217,7 @@ func readBody(r io.Reader, n int, ask func(n int) error) ([]byte, error) {
 		m, err := r.Read(body[len(body):cap(body)])
 		body = body[:len(body)+m]
 		if err == io.EOF {
-			return slices.Clip(body), nil // a kept buffer may hold other bytes behind
+			return slices.Clip(body), nil // a reused buffer may hold other bytes after the message
 		}
 		if err != nil {
 			inputs.put(body)

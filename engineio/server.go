@@ -17,10 +17,10 @@ import (
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
-// Handler serves sessions, as an http.Handler serves requests.
+// Handler serves sessions, as http.Handler serves requests.
 type Handler interface {
-	// ServeSocket is called once a session, on a goroutine of its own. The session is closed when it returns. ctx is
-	// s.Context(): it is done when the session has ended.
+	// ServeSocket is called once for each session, on a new goroutine. The server closes the session when ServeSocket
+	// returns. ctx is s.Context(): it is done when the session has ended.
 	ServeSocket(ctx context.Context, s *Socket)
 }
 
@@ -30,27 +30,27 @@ type HandlerFunc func(ctx context.Context, s *Socket)
 // ServeSocket calls f.
 func (f HandlerFunc) ServeSocket(ctx context.Context, s *Socket) { f(ctx, s) }
 
-// Server is an http.Handler that serves Engine.IO sessions. Make one with NewServer; its methods may be called by any
-// number of goroutines.
+// Server is an http.Handler that serves Engine.IO sessions. NewServer makes one. Any number of goroutines may call its
+// methods.
 type Server struct {
 	handler Handler
 	opts    ServerOptions
 	conf    *config
-	http    http.Handler // serve, behind CORS if that is on
+	http    http.Handler // serve, wrapped in CORS if AllowedOrigins is set
 	origins allowedOrigins
-	refused struct{ jsonp, origin, proxied, crowded tally } // requests, by the option that would admit them
-	initial []*outgoing                                     // what follows the open packet: InitialMessage, if there is one
+	refused struct{ jsonp, origin, proxied, crowded tally } // rejected requests, by the option that would admit them
+	initial []*outgoing                                     // the packets after the open packet: InitialMessage, if it is set
 
-	wg       sync.WaitGroup // the goroutines of all sessions
+	wg       sync.WaitGroup // counts the goroutines of all sessions
 	mu       sync.Mutex
 	sessions map[string]*Socket
 	waiting  map[netip.Addr]int // unadmitted sessions by address
 	closed   bool
 }
 
-// NewServer returns a server whose sessions are served by h. It copies opts; nil means all defaults. Mount it in an
-// http.Server at opts.Path; it must be closed with Shutdown or Close, because http.Server's own do not know its
-// sessions. It panics if opts.Check returns an error.
+// NewServer returns a server that serves sessions with h. It copies opts; nil means all defaults. Mount the server in
+// an http.Server at opts.Path. Close it with Shutdown or Close, because the methods of http.Server do not know its
+// sessions. NewServer panics if opts.Check returns an error.
 func NewServer(h Handler, opts *ServerOptions) *Server {
 	if err := opts.Check(); err != nil {
 		panic(err)
@@ -81,7 +81,7 @@ func NewServer(h Handler, opts *ServerOptions) *Server {
 		srv.initial = []*outgoing{newInitial(*o.InitialMessage)}
 	}
 	srv.http = http.HandlerFunc(srv.serve)
-	srv.origins, _ = parseAllowedOrigins(o.AllowedOrigins) // Check has accepted them
+	srv.origins, _ = parseAllowedOrigins(o.AllowedOrigins) // opts.Check has accepted them
 	if len(o.AllowedOrigins) > 0 {
 		c := cors.Options{
 			AllowedMethods: []string{http.MethodGet, http.MethodPost},
@@ -97,17 +97,17 @@ func NewServer(h Handler, opts *ServerOptions) *Server {
 	return srv
 }
 
-// ServeHTTP serves one request of a session, or opens one.
+// ServeHTTP serves a request that belongs to a session or that opens one.
 func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
-		// net/http reads a body before it answers, also where none is wanted, and it may never come. A POST
-		// that is received gets a deadline of its own.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(srv.opts.WriteTimeout)) // not every ResponseWriter can
+		// net/http reads a body before it responds, even if the request needs no body, and the body may never come.
+		// servePost sets another deadline for the body of a POST.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(srv.opts.WriteTimeout)) // some ResponseWriters do not support it
 	}
 	switch {
 	case !srv.answersAt(r.URL.Path):
 		srv.respondText(w, http.StatusNotFound, "404 page not found")
-	case r.Method == http.MethodOptions: // CORS may respond to it
+	case r.Method == http.MethodOptions: // the CORS handler may respond to it
 		srv.bounded(srv.http).ServeHTTP(w, r)
 	default:
 		srv.http.ServeHTTP(w, r)
@@ -119,11 +119,11 @@ func (srv *Server) answersAt(path string) bool {
 	return ok && (rest == "" || rest[0] == '/')
 }
 
-// serve checks a request in the order of the reference, so that a request with several faults gets the same answer.
+// serve checks a request in the order of the reference, so that a request with several faults gets the same response.
 func (srv *Server) serve(w http.ResponseWriter, r *http.Request) {
 	q := query(r.URL.RawQuery)
 	transport := Transport(q.Get("transport"))
-	if transport == WebTransport || !slices.Contains(srv.opts.Transports, transport) { // for that, see ServeWebTransport
+	if transport == WebTransport || !slices.Contains(srv.opts.Transports, transport) { // ServeWebTransport serves WebTransport
 		srv.refuse(w, r, CodeUnknownTransport, "UNKNOWN_TRANSPORT: "+string(transport))
 		return
 	}
@@ -205,7 +205,7 @@ func (srv *Server) serveHandshake(w http.ResponseWriter, r *http.Request, q url.
 	}
 }
 
-// allowed asks AllowRequest, and answers for it if it refuses.
+// allowed calls AllowRequest and, if that rejects r, sends the response.
 func (srv *Server) allowed(w http.ResponseWriter, r *http.Request) bool {
 	message, ok := srv.asked(r)
 	if !ok {
@@ -214,7 +214,7 @@ func (srv *Server) allowed(w http.ResponseWriter, r *http.Request) bool {
 	return ok
 }
 
-// asked asks AllowRequest, and returns what to tell the client if it refuses.
+// asked calls AllowRequest. If that rejects r, asked returns the message for the client.
 func (srv *Server) asked(r *http.Request) (message string, ok bool) {
 	if srv.opts.AllowRequest == nil {
 		return "", true
@@ -225,7 +225,7 @@ func (srv *Server) asked(r *http.Request) (message string, ok bool) {
 	return "", true
 }
 
-// open makes a session. If it makes none, refuseSession knows what to answer. The caller starts it with run.
+// open makes a session. If it fails, refuseSession responds to the error. The caller starts the session with run.
 func (srv *Server) open(r *http.Request, q url.Values, rev Revision, transport Transport) (*Socket, error) {
 	id, err := srv.newID(r)
 	if err != nil {
@@ -254,7 +254,7 @@ func (srv *Server) open(r *http.Request, q url.Values, rev Revision, transport T
 	return s, nil
 }
 
-// add makes s one of the server's sessions. Until it is admitted, it counts for an address.
+// add adds s to the server's sessions. An unadmitted session counts for addr.
 func (srv *Server) add(s *Socket, addr netip.Addr) error {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
@@ -269,12 +269,12 @@ func (srv *Server) add(s *Socket, addr netip.Addr) error {
 	srv.count(addr, 1)
 	srv.wg.Add(1)
 	srv.sessions[s.id] = s
-	s.startHeartbeat() // under the lock: whoever finds the session finds its timer too
+	s.startHeartbeat() // under the lock, so that a goroutine that finds the session finds its timer too
 	s.ctx.follow(&srv.wg, s.Abort)
 	return nil
 }
 
-// run serves a session that open made, on the one goroutine that it costs.
+// run serves a session that open made. It starts the only goroutine that the session needs.
 func (srv *Server) run(s *Socket) {
 	go func() {
 		defer srv.wg.Done()
@@ -283,7 +283,7 @@ func (srv *Server) run(s *Socket) {
 	}()
 }
 
-// abandon ends a session that open made and that will not run.
+// abandon ends a session that open made and that the server will not run.
 func (srv *Server) abandon(s *Socket, err error) {
 	s.finish(&CloseError{Reason: ReasonTransportError, Remote: true, Err: err}, nil)
 	srv.wg.Done()
@@ -292,7 +292,7 @@ func (srv *Server) abandon(s *Socket, err error) {
 func (srv *Server) remove(s *Socket) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	if srv.sessions[s.id] == s { // GenerateID may give an ID again, and a session is removed more than once
+	if srv.sessions[s.id] == s { // GenerateID may return an ID again, and remove may be called twice for a session
 		delete(srv.sessions, s.id)
 		if s.awaitsAdmission() {
 			srv.count(srv.countedAddr(s.Request()), -1)
@@ -300,7 +300,7 @@ func (srv *Server) remove(s *Socket) {
 	}
 }
 
-// Sockets returns the sessions that are open now, in no order.
+// Sockets returns the sessions that are open now, in no particular order.
 func (srv *Server) Sockets() []*Socket {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
@@ -311,12 +311,12 @@ func (srv *Server) Sockets() []*Socket {
 	return all
 }
 
-// Drain refuses new sessions (503) from now on. Those that there are go on, until Shutdown or Close.
+// Drain rejects new sessions with status 503 from now on. Existing sessions continue until Shutdown or Close.
 func (srv *Server) Drain() { srv.refuseNew() }
 
-// Shutdown refuses new sessions (503), closes all there are in good order, as Socket.Close does, and returns when the
-// last handler has returned. If ctx ends first, it ends the rest at once, as Close does but without waiting, and
-// returns the context's error.
+// Shutdown rejects new sessions with status 503, closes all sessions in good order, as Socket.Close does, and returns
+// when the last handler has returned. If ctx ends first, Shutdown ends the remaining sessions at once, does not wait
+// for them, and returns the context's error.
 func (srv *Server) Shutdown(ctx context.Context) error {
 	srv.refuseNew()
 	for _, s := range srv.Sockets() {
@@ -336,7 +336,8 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	}
 }
 
-// Close refuses new sessions, ends all there are at once and returns when the last handler has returned. It returns nil.
+// Close rejects new sessions, ends all sessions at once, and returns when the last handler has returned. It returns
+// nil.
 func (srv *Server) Close() error {
 	srv.refuseNew()
 	srv.abortAll()
@@ -356,9 +357,9 @@ func (srv *Server) abortAll() {
 	}
 }
 
-// openPacket is the first packet of a session.
+// openPacket returns the first packet of a session.
 func (srv *Server) openPacket(s *Socket, transport Transport) packet.Packet {
-	upgrades := []Transport{} // null would break clients
+	upgrades := []Transport{} // an empty list, because null would break clients
 	if transport == Polling && !srv.opts.NoUpgrade {
 		for _, t := range []Transport{WebSocket, WebTransport} {
 			if slices.Contains(srv.opts.Transports, t) && (t == WebSocket || s.rev == Revision4) {
@@ -374,7 +375,7 @@ func (srv *Server) openPacket(s *Socket, transport Transport) packet.Packet {
 		MaxPayload:   srv.opts.MaxPayload,
 	})
 	if err != nil {
-		panic("engineio: open packet: " + err.Error()) // a struct of strings and numbers
+		panic("engineio: open packet: " + err.Error()) // cannot happen for a struct of strings and numbers
 	}
 	return packet.Packet{Type: packet.Open, Data: data}
 }
@@ -388,7 +389,7 @@ type handshake struct {
 	MaxPayload   int         `json:"maxPayload"`
 }
 
-// query parses a query string as the reference does: what cannot be read is left out, and the last value of a key wins.
+// query parses a query string as the reference does: it skips invalid parts, and the last value of a key counts.
 func query(raw string) url.Values {
 	q, _ := url.ParseQuery(raw)
 	for k, v := range q {
@@ -397,7 +398,7 @@ func query(raw string) url.Values {
 	return q
 }
 
-// requestRevision is revision 3 for whatever does not ask for 4, as in the reference.
+// requestRevision returns revision 4 if the request asks for it, and otherwise revision 3, as in the reference.
 func requestRevision(q url.Values) Revision {
 	if q.Get("EIO") == "4" {
 		return Revision4
@@ -405,13 +406,13 @@ func requestRevision(q url.Values) Revision {
 	return Revision3
 }
 
-// isUpgrade tells whether a request is to become a WebSocket. It is not without Connection, which a proxy that knows no
-// WebSocket takes out.
+// isUpgrade reports whether a request asks for a WebSocket. It requires the Connection header, which proxies without
+// WebSocket support remove.
 func isUpgrade(r *http.Request) bool {
 	return lists(r.Header, "Upgrade", "websocket") && lists(r.Header, "Connection", "upgrade")
 }
 
-// lists tells whether a header field that is a list has a member, in any of its lines (RFC 9110, section 5.3).
+// lists reports whether a header field that is a list has a member, in any of its lines (RFC 9110, section 5.3).
 func lists(h http.Header, name, member string) bool {
 	for _, line := range h[name] {
 		for m := range strings.SplitSeq(line, ",") {

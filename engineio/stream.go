@@ -14,37 +14,38 @@ import (
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
-// framing is how a stream's packets are told apart.
+// framing is the way in which a stream separates its packets.
 type framing uint8
 
 const (
-	webSocketFrames framing = iota // websocket.go
-	lengthFrames                   // webtransport.go
+	webSocketFrames framing = iota // see websocket.go
+	lengthFrames                   // see webtransport.go
 )
 
-// stream carries packets over a WebSocket or a WebTransport stream, for both roles. Reading belongs to one goroutine at a
-// time: the upgrade's until the session moves over, then the one in Socket.Read. Writing belongs to whoever holds
-// Socket.writing (or, before the session has moved over, to the upgrade).
+// stream carries packets over a WebSocket or a WebTransport stream, for client and server. One goroutine at a time may
+// read: the goroutine of the upgrade until the session has moved, and then the goroutine in Socket.Read. The goroutine
+// that owns Socket.writing may write; before the session has moved, the goroutine of the upgrade may.
 type stream struct {
 	reader
 	conf *config
 	rev  Revision
 
-	rest     []byte // what an attempt to write without waiting left over; it goes before all else
-	fragment []byte // what has come of an unfinished message
+	rest     []byte // unsent bytes of an earlier write without waiting; they go before all other data
+	fragment []byte // the received part of an unfinished message
 
 	fragOp  ws.OpCode // the unfinished message's opcode
-	inPlace bool      // the last packet's data stands in the read buffer
+	inPlace bool      // the last packet's data is in the read buffer
 	base64  bool      // the client asked for text frames only (b64 in the query)
-	twice   bool      // the peer has text in UTF-8 twice in frames too (oldestDialect)
+	twice   bool      // the peer encodes text in UTF-8 twice in frames too (oldestDialect)
 	deflate bool      // both sides may compress messages (deflate.go)
-	packed  bool      // the message that is being read is compressed
+	packed  bool      // the current message is compressed
 	framing framing
 	state   ws.State
-	header  [ws.MaxHeaderSize]byte // of the frame that is being read
+	header  [ws.MaxHeaderSize]byte // of the current frame
 }
 
-// frameError is what a stream ends with whose peer is owed a close frame: a violation, or a close frame of its own.
+// frameError is the error of a stream whose peer must get a close frame: after a protocol violation, or after the
+// peer's close frame.
 type frameError struct {
 	code   ws.StatusCode // 0: a close frame without a code
 	reason string        // the session's close reason
@@ -63,9 +64,9 @@ func newStream(conn io.ReadWriteCloser, rev Revision, state ws.State, conf *conf
 	return c
 }
 
-// readPacket returns the next packet. Control frames are dealt with on the way. The packet's data is valid until the
-// next call; a short message stands in the read buffer. What an idle session needs for its heartbeat is kept out of the
-// way of what others need, and allocates nothing, so that its stack stays small, see Socket.Read.
+// readPacket returns the next packet. It handles control frames itself. The packet's data is valid until the next call;
+// a short message is in the read buffer. The path of an idle session's heartbeat allocates nothing and avoids the large
+// frames of the other paths, so that its stack stays small, see Socket.Read.
 func (c *stream) readPacket() (packet.Packet, error) {
 	var op ws.OpCode
 	var body []byte
@@ -101,7 +102,7 @@ func (c *stream) readPacket() (packet.Packet, error) {
 	return p, nil
 }
 
-// unreadable is what a message ends the session with that is no packet.
+// unreadable returns the error that ends a session whose peer sent a message that is not a packet.
 func (c *stream) unreadable(op ws.OpCode, body []byte, err error) error {
 	if op == ws.OpText && !utf8.Valid(body) {
 		return &frameError{ws.StatusInvalidFramePayloadData, ReasonTransportError, ErrInvalidText}
@@ -109,7 +110,7 @@ func (c *stream) unreadable(op ws.OpCode, body []byte, err error) error {
 	return &frameError{reason: ReasonParseError, err: err}
 }
 
-// batch is a buffer in which frames are joined, so that they leave in one system call.
+// batch is a buffer that joins frames, so that they leave in one system call.
 type batch struct {
 	bytes.Buffer
 	header [ws.MaxHeaderSize]byte
@@ -124,7 +125,7 @@ func newBatch() *batch { return batches.Get().(*batch) }
 
 func (b *batch) release() {
 	b.Reset()
-	if b.Cap() <= 2*batchSize { // one huge message must not stay in the pool for ever
+	if b.Cap() <= 2*batchSize { // the pool must not keep one huge message for ever
 		batches.Put(b)
 	}
 }
@@ -141,8 +142,9 @@ func (c *stream) writeAll(out []*outgoing) error {
 	return nil
 }
 
-// writeSome writes what an earlier attempt left over, or else one batch: packets joined up to batchSize, or one large
-// packet. It returns how many packets of out it took. Without wait it keeps in c.rest what the kernel does not take at once.
+// writeSome writes the rest of an earlier write or, if there is none, one batch: packets joined up to batchSize, or one
+// large packet. It returns how many packets of out it took. Without wait, it stores the bytes that the kernel does not
+// accept at once in c.rest.
 func (c *stream) writeSome(out []*outgoing, wait bool) (n int, err error) {
 	if len(c.rest) > 0 {
 		if err := c.send(c.rest, c.conf.writeTimeout); err != nil {
@@ -154,7 +156,7 @@ func (c *stream) writeSome(out []*outgoing, wait bool) (n int, err error) {
 	b := newBatch()
 	defer b.release()
 	p := c.readyFrame(out[0])
-	if len(p) >= batchSize { // large and perhaps shared by many: written from where it stands
+	if len(p) >= batchSize { // it is large, and many sockets may share it, so it is written without a copy
 		n = 1
 	} else {
 		p, n = c.join(b, out)
@@ -165,7 +167,7 @@ func (c *stream) writeSome(out []*outgoing, wait bool) (n int, err error) {
 	return n, c.trySend(p)
 }
 
-// leftOver returns how many bytes an earlier attempt to write left over.
+// leftOver returns the number of unsent bytes of an earlier write.
 func (c *stream) leftOver() int {
 	if c == nil {
 		return 0
@@ -173,7 +175,7 @@ func (c *stream) leftOver() int {
 	return len(c.rest)
 }
 
-// join fills b with frames of out, up to batchSize, and returns them and how many there are.
+// join fills b with frames of out, up to batchSize. It returns the bytes and the number of frames.
 func (c *stream) join(b *batch, out []*outgoing) (p []byte, n int) {
 	for n < len(out) && b.Len() < batchSize && (n == 0 || len(c.readyFrame(out[n])) < batchSize) {
 		c.appendOutgoing(b, out[n])
@@ -182,7 +184,7 @@ func (c *stream) join(b *batch, out []*outgoing) (p []byte, n int) {
 	return b.Bytes(), n
 }
 
-// readyFrame returns the frame that carries o, if it need not be made.
+// readyFrame returns the frame that carries o, or nil if it must be made.
 func (c *stream) readyFrame(o *outgoing) []byte {
 	if c.framing == lengthFrames {
 		return readyLengthFrame(o)
@@ -197,11 +199,12 @@ func (c *stream) readyFrame(o *outgoing) []byte {
 	case o.shared:
 		return o.deflatedFrame(c.rev)
 	default:
-		return nil // it is compressed into the batch
+		return nil // appendDeflated compresses it into the batch
 	}
 }
 
-// trySend writes what the kernel takes at once and keeps the rest in c.rest. The connection must have a raw side.
+// trySend writes the bytes that the kernel accepts at once and stores the rest in c.rest. The connection must have a
+// raw side.
 func (c *stream) trySend(p []byte) error {
 	n, err := writeNoWait(c.raw, p)
 	if n < len(p) {
@@ -210,8 +213,8 @@ func (c *stream) trySend(p []byte) error {
 	return err
 }
 
-// send writes all of p, in one system call where the kernel takes it. The timeout bounds each piece of a large p, so that
-// it does not end a peer that reads slowly.
+// send writes all of p, in one system call if the kernel accepts it. The timeout bounds each piece of a large p, so
+// that a peer that reads slowly does not exceed it.
 func (c *stream) send(p []byte, timeout time.Duration) error {
 	if c.raw != nil {
 		n, err := writeNoWait(c.raw, p)
@@ -255,7 +258,7 @@ func (c *stream) appendOutgoing(b *batch, o *outgoing) {
 	}
 }
 
-// appendPacket appends a frame that carries p, compressed if it may be.
+// appendPacket appends a frame that carries p. It compresses p if that is permitted.
 func (c *stream) appendPacket(b *batch, p packet.Packet, asIs bool) {
 	if c.twice && !p.Binary {
 		p.Data = packet.AppendTwice(nil, p.Data)
@@ -301,10 +304,10 @@ func (c *stream) writePacket(p packet.Packet) error {
 	return c.send(b.Bytes(), c.conf.writeTimeout)
 }
 
-// goodbyeTimeout bounds the write of a close frame to a peer that is being given up.
+// goodbyeTimeout bounds the write of a close frame to a peer whose session this side ends at once.
 const goodbyeTimeout = time.Second
 
-// end closes the connection. Where the peer is owed a close frame for err, it gets one before.
+// end closes the connection. Before that, it sends a close frame if err requires one.
 func (c *stream) end(err error) {
 	if code, owed := c.owes(err); owed {
 		_ = c.writeClose(code, goodbyeTimeout)
@@ -312,7 +315,7 @@ func (c *stream) end(err error) {
 	_ = c.conn.Close()
 }
 
-// owes says whether the peer is owed a close frame for err, and with what code.
+// owes reports whether err requires a close frame, and with which code.
 func (c *stream) owes(err error) (code ws.StatusCode, owed bool) {
 	if c == nil || c.framing != webSocketFrames {
 		return 0, false
@@ -320,7 +323,7 @@ func (c *stream) owes(err error) (code ws.StatusCode, owed bool) {
 	return closeCode(err)
 }
 
-// sayGoodbye tells the peer that nothing follows.
+// sayGoodbye announces the end of the stream to the peer.
 func (c *stream) sayGoodbye() error {
 	if c.framing == lengthFrames {
 		return c.writeEnd()
@@ -328,7 +331,7 @@ func (c *stream) sayGoodbye() error {
 	return c.writeClose(0, c.conf.writeTimeout)
 }
 
-// closeReason translates what ended a stream into what ended the session.
+// closeReason translates the error of a stream to the error of its session.
 func closeReason(err error) *CloseError {
 	var fe *frameError
 	switch {

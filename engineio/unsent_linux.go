@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unsent returns how many bytes the kernel holds of the data that was written to a connection, because the peer has not
-// confirmed them. It returns -1 if that is unknown.
+// unsent returns how many written bytes of a connection the kernel holds because the peer has not acknowledged them. It
+// returns -1 if the number is unknown.
 func unsent(conn io.ReadWriteCloser) int {
 	if tls, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		conn = tls.NetConn()
@@ -23,7 +23,7 @@ func unsent(conn io.ReadWriteCloser) int {
 		return -1
 	}
 	n := -1
-	_ = raw.Control(func(fd uintptr) { // it is not called for a closed connection
+	_ = raw.Control(func(fd uintptr) { // f is not called for a closed connection
 		if held, err := unix.IoctlGetInt(int(fd), unix.TIOCOUTQ); err == nil {
 			n = held
 		}

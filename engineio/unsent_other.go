@@ -4,5 +4,5 @@ package engineio
 
 import "io"
 
-// unsent is for Linux; elsewhere the kernel's queue is unknown.
+// unsent returns -1, because the size of the kernel's queue is known on Linux only.
 func unsent(io.ReadWriteCloser) int { return -1 }

@@ -12,14 +12,14 @@ import (
 
 var errProbe = errors.New("engineio: unexpected packet in an upgrade")
 
-// headStart is for how long WebTransport is tried before a WebSocket is tried too, as in the reference.
+// headStart is how long the client tries WebTransport before it also tries a WebSocket, as in the reference.
 const headStart = 200 * time.Millisecond
 
-// errUpgraded says that another upgrade was faster.
+// errUpgraded means that another upgrade was faster.
 var errUpgraded = errors.New("engineio: the session moves to another transport")
 
-// upgrade moves a client's session from polling to the first of the transports that works, on a goroutine of its own. If
-// none does, the session stays on polling.
+// upgrade moves a client's session from polling to the first transport that works. It runs on its own goroutine. If no
+// transport works, the session stays on polling.
 func (s *Socket) upgrade(transports []Transport) {
 	ctx, cancel := context.WithTimeout(s.client.ctx, s.conf.upgradeTimeout)
 	defer cancel()
@@ -29,7 +29,7 @@ func (s *Socket) upgrade(transports []Transport) {
 		failed := make(chan struct{})
 		attempts.Go(func() {
 			if failures[i] = s.upgradeTo(ctx, t); failures[i] == nil {
-				cancel() // the others
+				cancel() // end the other attempts
 				return
 			}
 			close(failed)
@@ -115,9 +115,10 @@ func (s *Socket) moveTo(ctx context.Context, conn *stream, inTime func() bool) e
 	return err
 }
 
-// leavePolling pauses polling, which ends when the server releases the poll that is under way, and tells the server. Then
-// there is no way back, because the server has moved. So inTime disarms the timeout of the upgrade before, and returns
-// false if that has struck. The caller holds s.mu.
+// leavePolling pauses polling and sends the upgrade packet. The pause begins when the server has released the current
+// poll. After the packet there is no way back, because the server has moved. So leavePolling calls inTime before the
+// packet: inTime stops the timeout of the upgrade and returns false if the timeout has already fired. The caller holds
+// s.mu.
 func (s *Socket) leavePolling(ctx context.Context, conn *stream, inTime func() bool) error {
 	if err := s.waitFor(ctx, func() bool { return !s.getting && !s.writing }); err != nil {
 		return err
@@ -130,7 +131,7 @@ func (s *Socket) leavePolling(ctx context.Context, conn *stream, inTime func() b
 	case !inTime():
 		return context.Cause(ctx)
 	}
-	s.writing = true // nothing may overtake the upgrade packet
+	s.writing = true // no packet may overtake the upgrade packet
 	s.mu.Unlock()
 	err := conn.writePacket(packet.Packet{Type: packet.Upgrade})
 	s.mu.Lock()

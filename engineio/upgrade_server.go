@@ -7,7 +7,7 @@ import (
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
-// upgradeOn moves a session whose upgrade has begun to c, unless that takes too long.
+// upgradeOn moves a session whose upgrade has begun to c. It abandons the upgrade if that takes too long.
 func (s *Socket) upgradeOn(c *stream) {
 	defer s.conf.server.wg.Done()
 	if !s.attachProbe(c) {
@@ -25,7 +25,7 @@ func (s *Socket) upgradeOn(c *stream) {
 			timeout.Reset(s.conf.upgradeTimeout)
 		default:
 			late = true
-			defer func() { _ = c.conn.Close() }() // without the lock: it can take time
+			defer func() { _ = c.conn.Close() }() // without the lock, because Close can take time
 		}
 		s.mu.Unlock()
 	})
@@ -43,16 +43,16 @@ func (s *Socket) upgradeOn(c *stream) {
 	s.completeUpgrade(c)
 }
 
-// awaitsUpgrade tells whether the client has no way back: once stock clients have their 3probe they stop polling, and if the
-// probing stream ends before they have said 5 they neither poll nor send nor report anything. They may be slow, or wait
-// for a POST that waits for the reader. The heartbeat ends a session whose client is gone. A client that polls on and on has
-// not stopped. The caller holds s.mu.
+// awaitsUpgrade reports whether the client can only complete the upgrade. Stock clients stop polling when they have
+// received 3probe. If the probing stream then ends before they have sent 5, they never poll, send or report anything
+// again. They may be slow, or they may wait for a POST that waits for the reader. If the client is gone, the heartbeat
+// ends its session. A client that keeps polling has not reached this point. The caller holds s.mu.
 func (s *Socket) awaitsUpgrade() bool {
 	pollsOn := s.poll != nil && s.noops >= promptNoops
 	return s.state == stateOpen && s.probed && !pollsOn
 }
 
-// beginUpgrade begins an upgrade whose stream is yet to come. It returns false if the session cannot be upgraded now. The
+// beginUpgrade begins an upgrade before its stream exists. It returns false if the session cannot be upgraded now. The
 // caller ends the upgrade with upgradeOn or cancelUpgrade.
 func (s *Socket) beginUpgrade() bool {
 	s.mu.Lock()
@@ -60,7 +60,7 @@ func (s *Socket) beginUpgrade() bool {
 	if s.state != stateOpen || !s.polling || s.upgrading || s.conf.server.opts.NoUpgrade {
 		return false
 	}
-	s.conf.server.wg.Add(1) // the session's own goroutine keeps the count above zero
+	s.conf.server.wg.Add(1) // the session's goroutine keeps the counter above zero meanwhile
 	s.upgrading, s.quiet, s.noops = true, false, 0
 	return true
 }
@@ -73,17 +73,17 @@ func (s *Socket) cancelUpgrade() {
 	s.conf.server.wg.Done()
 }
 
-// endUpgrade leaves the session on the transport that it has. The caller holds s.mu.
+// endUpgrade ends an upgrade and leaves the session on its transport. The caller holds s.mu.
 func (s *Socket) endUpgrade() {
 	s.upgrading, s.probe, s.probed = false, nil, false
 	s.cond.Broadcast()
 	if s.poll != nil {
-		s.poll.release() // it may have a close to report
+		s.poll.release() // it may have to return a close
 	}
 	s.kick()
 }
 
-// attachProbe makes c the stream of the upgrade under way. It returns false if the session cannot move to c.
+// attachProbe makes c the stream of the current upgrade. It returns false if the session cannot move to c.
 func (s *Socket) attachProbe(c *stream) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,16 +106,17 @@ func (s *Socket) attachProbe(c *stream) bool {
 	return true
 }
 
-// probeGrace is how long a poll that may have overtaken the client's 5 waits on TLS, which hides whether there is input.
+// probeGrace is how long a poll that may have overtaken the client's 5 waits on TLS, where the server cannot see
+// whether there is input.
 const probeGrace = 10 * time.Millisecond
 
-// awaitProbe waits until the server has dealt with all that the client sent on the probing stream before it sent a poll.
-// After the client's 5 the poll must be rejected, but it comes on another connection, and so may be seen before the 5. The
-// caller holds s.mu, which is released while waiting.
+// awaitProbe waits until the server has handled all input that the client sent on the probing stream before it sent a
+// poll. After the client's 5 the server must reject polls. But a poll comes on another connection, so the server may
+// see it before the 5. The caller holds s.mu, which is released while waiting.
 func (s *Socket) awaitProbe() {
 	for s.upgrading && s.state != stateClosed {
 		switch c := s.probe; {
-		case c == nil: // its handshake is under way
+		case c == nil: // its handshake is in progress
 		case c.raw == nil:
 			if _, secure := c.conn.(*tls.Conn); secure && s.probed {
 				s.waitAtMost(probeGrace, func() bool { return !s.upgrading })
@@ -128,7 +129,7 @@ func (s *Socket) awaitProbe() {
 	}
 }
 
-// waitAtMost waits until done returns true or the session ends, but no longer than d. The caller holds s.mu, which is
+// waitAtMost waits until done returns true or the session ends, but at most for d. The caller holds s.mu, which is
 // released while waiting.
 func (s *Socket) waitAtMost(d time.Duration, done func() bool) {
 	late := false // guarded by s.mu
@@ -143,7 +144,8 @@ func (s *Socket) waitAtMost(d time.Duration, done func() bool) {
 	}
 }
 
-// answerProbe returns when the client has said 5. Only the probe and 5 may come before the session has moved.
+// answerProbe replies to the probe and returns when the client has sent 5. The client may send nothing else on c before
+// that.
 func (s *Socket) answerProbe(c *stream) error {
 	for {
 		p, err := c.readPacket()
@@ -154,7 +156,8 @@ func (s *Socket) answerProbe(c *stream) error {
 			if err := c.writePacket(packet.Packet{Type: packet.Pong, Data: p.Data}); err != nil {
 				return err
 			}
-			// Only now may a waiting poll go: a client that gets its end before the answer would poll again.
+			// Release a waiting poll only after the reply to the probe. A client whose poll ended before the reply
+			// would poll again.
 			s.mu.Lock()
 			s.probed = true
 			if s.poll != nil {
@@ -179,7 +182,7 @@ func (s *Socket) abandonUpgrade(c *stream, err error) {
 
 func (s *Socket) completeUpgrade(c *stream) {
 	s.mu.Lock()
-	// What the client posted comes before what it sends here.
+	// The packets that the client posted come before its packets on c.
 	for (s.posting || s.writing) && s.state != stateClosed {
 		s.cond.Wait()
 	}
@@ -199,7 +202,7 @@ func (s *Socket) completeUpgrade(c *stream) {
 	if s.state == stateClosing {
 		s.expireIn(closeTimeout)
 	}
-	s.poll = nil // answered with a noop by its own goroutine
+	s.poll = nil // its own goroutine responds with a noop
 	s.kick()
 	s.cond.Broadcast()
 	s.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
-// errPeerClosed says that the peer closed the WebSocket in good order.
+// errPeerClosed means that the peer closed the WebSocket in good order.
 var errPeerClosed = errors.New("engineio: the peer closed the WebSocket")
 
 // readMessage returns the next message and whether it is text or binary.
@@ -41,7 +41,7 @@ func (c *stream) readMessage() (op ws.OpCode, body []byte, err error) {
 			if err = c.readFragment(h); err == nil && h.Fin {
 				op, body = c.fragOp, c.fragment
 				if !c.packed {
-					body = slices.Clip(body) // a kept buffer may hold other bytes behind
+					body = slices.Clip(body) // a reused buffer may hold other bytes after the message
 				}
 				c.fragOp, c.fragment, c.inPlace = 0, nil, false
 				return op, body, nil
@@ -53,7 +53,7 @@ func (c *stream) readMessage() (op ws.OpCode, body []byte, err error) {
 	}
 }
 
-// holdsMessage tells whether the buffer begins with a frame that is a text message as a whole.
+// holdsMessage reports whether the buffer begins with a complete frame that is a text message.
 func (c *stream) holdsMessage() bool {
 	if c.framing == lengthFrames {
 		return c.holdsLengthFrame()
@@ -91,7 +91,7 @@ func headerError(err error) error {
 	return err
 }
 
-// check refuses a frame that must not come now, by its header.
+// check rejects a frame whose header is invalid or not permitted now.
 func (c *stream) check(h ws.Header) error {
 	state := c.state
 	if c.fragOp != 0 {
@@ -114,10 +114,10 @@ func (c *stream) check(h ws.Header) error {
 	return c.spend(ws.HeaderSize(h) + int(h.Length))
 }
 
-// readFragment reads a frame that is part of a message, or is not buffered as a whole.
+// readFragment reads a frame that is part of a message, or that is not completely buffered.
 func (c *stream) readFragment(h ws.Header) (err error) {
 	start := len(c.fragment)
-	most := c.conf.maxPayload // nobody knows what is to come
+	most := c.conf.maxPayload // the length of the whole message is unknown
 	if h.Fin {
 		most = start + int(h.Length)
 	}
@@ -154,8 +154,8 @@ func (c *stream) readControl(h ws.Header) error {
 	return nil
 }
 
-// closedByPeer is what a WebSocket ends with whose peer sent a close frame with the given body. It is answered with the
-// code that it has.
+// closedByPeer returns the error of a WebSocket whose peer sent a close frame with the given body. The reply has the
+// code of that frame.
 func closedByPeer(body []byte) error {
 	if len(body) == 0 {
 		return &frameError{reason: ReasonTransportClose, err: errPeerClosed}
@@ -172,7 +172,7 @@ func closedByPeer(body []byte) error {
 	return &frameError{code, ReasonTransportClose, errPeerClosed}
 }
 
-// writeClose writes a close frame. A code of 0 leaves the frame without one, as the reference does.
+// writeClose writes a close frame. If code is 0, the frame has no code, as in the reference.
 func (c *stream) writeClose(code ws.StatusCode, timeout time.Duration) error {
 	b := newBatch()
 	defer b.release()
@@ -186,7 +186,7 @@ func (c *stream) writeClose(code ws.StatusCode, timeout time.Duration) error {
 	return c.send(b.Bytes(), timeout)
 }
 
-// closeCode says whether the peer of a WebSocket is owed a close frame for err, and with what code.
+// closeCode reports whether err requires a close frame on a WebSocket, and with which code.
 func closeCode(err error) (code ws.StatusCode, owed bool) {
 	if fe, ok := errors.AsType[*frameError](err); ok {
 		return fe.code, true

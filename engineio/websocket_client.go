@@ -14,7 +14,7 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// dialWebSocket makes a WebSocket handshake through the HTTP client, and so through its proxy, TLS and cookies.
+// dialWebSocket makes a WebSocket handshake through the HTTP client, and so with its proxy, TLS settings and cookies.
 func (c *client) dialWebSocket(ctx context.Context) (*stream, error) {
 	r, err := c.request(ctx, http.MethodGet, WebSocket, nil)
 	if err != nil {
@@ -53,7 +53,7 @@ func (c *client) dialWebSocket(ctx context.Context) (*stream, error) {
 	return wc, nil
 }
 
-// fits says whether h answers the handshake with this key.
+// fits reports whether h is a valid response to the handshake with this key.
 func (c *client) fits(h http.Header, key string) bool {
 	if !strings.EqualFold(h.Get("Upgrade"), "websocket") || h.Get("Sec-WebSocket-Accept") != acceptKey(key) {
 		return false
@@ -62,7 +62,7 @@ func (c *client) fits(h http.Header, key string) bool {
 	return len(chosen) == 0 || len(chosen) == 1 && slices.Contains(c.opts.Subprotocols, chosen[0])
 }
 
-// acceptKey is what a server must answer to a WebSocket handshake (RFC 6455, section 4.2.2).
+// acceptKey returns the value with which a server must respond to a WebSocket handshake (RFC 6455, section 4.2.2).
 func acceptKey(key string) string {
 	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	return base64.StdEncoding.EncodeToString(sum[:])

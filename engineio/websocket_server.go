@@ -13,9 +13,10 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// accept answers a WebSocket handshake. It picks the first subprotocol that the client offers, as the reference does.
+// accept responds to a WebSocket handshake. It chooses the first subprotocol that the client offers, as the reference
+// does.
 func (srv *Server) accept(w http.ResponseWriter, r *http.Request, rev Revision, base64 bool) (*stream, error) {
-	// No timeout of the library's: a deadline costs the connection memory for good.
+	// u has no timeout, because a deadline costs the connection memory for good. hijacker has a timer instead.
 	u := ws.HTTPUpgrader{
 		Header:   handshakeHeader(w.Header()),
 		Protocol: func(string) bool { return true },
@@ -42,13 +43,14 @@ func (srv *Server) accept(w http.ResponseWriter, r *http.Request, rev Revision, 
 	c.base64 = base64
 	c.deflate = offers.accepted
 	if n := rw.Reader.Buffered(); n > 0 {
-		early, _ := rw.Peek(n) // what is buffered can be peeked
+		early, _ := rw.Peek(n) // cannot fail for buffered bytes
 		c.preload(bytes.Clone(early))
 	}
 	return c, nil
 }
 
-// asUpgrade returns a request that isUpgrade accepts as the library expects it, which reads only the first line of a list.
+// asUpgrade returns r in the form that the library expects: the library reads only the first line of a header field
+// that is a list. r is a request that isUpgrade accepts, or any other request, which it returns unchanged.
 func asUpgrade(r *http.Request) *http.Request {
 	if !isUpgrade(r) || len(r.Header["Connection"]) == 1 && len(r.Header["Upgrade"]) == 1 && !strings.Contains(r.Header["Upgrade"][0], ",") {
 		return r
@@ -60,8 +62,8 @@ func asUpgrade(r *http.Request) *http.Request {
 	return &plain
 }
 
-// handshakeHeader returns what of h, where handlers around this one may have set something, goes into the answer to a
-// handshake: all but what the handshake itself decides, and what a 101 must not have.
+// handshakeHeader returns the fields of h, set by handlers around this one, that may go into the response to a
+// handshake. It leaves out the fields that the handshake itself sets, and fields that a 101 response must not have.
 func handshakeHeader(h http.Header) http.Header {
 	h = h.Clone()
 	for k := range h {
@@ -77,8 +79,8 @@ func handshakeHeader(h http.Header) http.Header {
 	return h
 }
 
-// hijacker closes the connection that it takes over after a time, unless its timer is stopped: the answer to a handshake
-// must not wait for ever for a client that takes nothing.
+// hijacker closes the hijacked connection after a timeout unless its timer is stopped: the response to a handshake must
+// not wait for ever for a client that does not read.
 type hijacker struct {
 	http.ResponseWriter
 	timeout time.Duration
@@ -94,7 +96,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, rw, err
 }
 
-// acceptAndClose is what the reference does with a WebSocket that it has no use for.
+// acceptAndClose accepts a WebSocket that the server cannot use, and closes it, as the reference does.
 func (srv *Server) acceptAndClose(w http.ResponseWriter, r *http.Request) {
 	if c, err := srv.accept(w, r, Revision4, false); err == nil {
 		c.end(&frameError{reason: ReasonForcedClose})
@@ -138,9 +140,9 @@ func (srv *Server) begin(s *Socket, c *stream, transport Transport) {
 }
 
 // serveUpgrade moves a session from polling to the WebSocket that r opens, on the goroutine of the request. The client
-// probes with 2probe, is answered 3probe, and says 5 when it has stopped polling.
+// sends the probe 2probe, the server replies 3probe, and the client sends 5 when it has stopped polling.
 func (srv *Server) serveUpgrade(w http.ResponseWriter, r *http.Request, s *Socket, q url.Values) {
-	begun := s.beginUpgrade() // before the client sees the 101, so that a poll after it waits for the probe
+	begun := s.beginUpgrade() // before the client sees the 101, so that a later poll waits for the probe
 	c, err := srv.accept(w, r, s.rev, q.Get("b64") != "")
 	switch {
 	case begun && err == nil:
