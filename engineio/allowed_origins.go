@@ -10,18 +10,19 @@ import (
 	"strings"
 )
 
-// allowedOrigins is ServerOptions.AllowedOrigins, parsed. The check of a request and the CORS headers both use it, so that
-// the server never permits a preflight and then refuses its request.
+// allowedOrigins is the parsed form of ServerOptions.AllowedOrigins. The check of a request and the CORS headers both
+// use it, so the server never permits a preflight and then rejects its request.
 type allowedOrigins struct {
 	all    bool
-	exact  []string // in the form of canonicalOrigin
-	suffix []origin // of entries with a wildcard: the host begins with the dot
+	exact  []string // in the form of origin.String, or "null" or "file://"
+	suffix []origin // the entries with a wildcard; the host begins with the dot
 }
 
-// origin is scheme, host and port, in lower case and without the port that the scheme implies.
+// origin is a scheme and a host with port, in lower case and without the scheme's default port.
 type origin struct{ scheme, host string }
 
-// CheckOrigin reports why s cannot be an entry of ServerOptions.AllowedOrigins, or nil if it can.
+// CheckOrigin returns an error that explains why s cannot be an entry of ServerOptions.AllowedOrigins, or nil if it
+// can.
 func CheckOrigin(s string) error {
 	_, err := new(allowedOrigins).with(s)
 	return err
@@ -38,7 +39,7 @@ func parseAllowedOrigins(entries []string) (allowedOrigins, error) {
 	return a, nil
 }
 
-// with returns a with one more entry.
+// with returns a copy of a with one more entry.
 func (a allowedOrigins) with(entry string) (allowedOrigins, error) {
 	switch entry {
 	case "*":
@@ -51,7 +52,7 @@ func (a allowedOrigins) with(entry string) (allowedOrigins, error) {
 	o, err := parseAllowedOrigin(entry)
 	if err != nil {
 		if at := strings.LastIndex(entry, "@"); at >= 0 {
-			entry = "…" + entry[at:] // a password may stand before it
+			entry = "…" + entry[at:] // a password may precede the @
 		}
 		return a, fmt.Errorf("engineio: AllowedOrigins: %q: %w", entry, err)
 	}
@@ -80,8 +81,8 @@ func (a allowedOrigins) has(s string) bool {
 
 func (o origin) String() string { return o.scheme + "://" + o.host }
 
-// parseAllowedOrigin parses an entry that an operator wrote. It is stricter than a browser's own parser: an entry that no browser
-// would ever send must not be accepted in silence.
+// parseAllowedOrigin parses an entry of an operator. It is stricter than a browser's parser: it must not silently
+// accept an entry that no browser ever sends.
 func parseAllowedOrigin(s string) (origin, error) {
 	u, err := url.Parse(strings.TrimSuffix(s, "/"))
 	switch {

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// maxSilence bounds PingInterval and PingTimeout together. Stock clients wait for both in one timer of JavaScript, which
-// ends at once if it is longer.
+// maxSilence bounds the sum of PingInterval and PingTimeout. Stock clients wait for both with one JavaScript timer, and
+// a longer timer ends at once.
 const maxSilence = (1<<31 - 1) * time.Millisecond
 
-// Check returns an error if an option has a value that no server can serve with: an unknown revision or transport, a
-// negative limit or time, heartbeat times below 1 ms (the protocol counts in milliseconds) or above 24 days together, an
-// InitialMessage that a transport cannot carry, an invalid Cookie, or an entry of AllowedOrigins that CheckOrigin rejects.
-// NewServer panics with this error, so a program that takes options from its users calls Check first.
+// Check returns an error if an option is invalid: an unknown revision or transport, a negative limit or time, a
+// heartbeat time below 1 ms (the protocol counts in milliseconds), heartbeat times above 24 days together, an
+// InitialMessage that a transport cannot carry, an invalid Cookie, or an entry of AllowedOrigins that CheckOrigin
+// rejects. NewServer panics with this error, so a program that takes options from its users should call Check first.
 func (o *ServerOptions) Check() error {
 	if o == nil {
 		return nil
@@ -63,7 +63,7 @@ func (o *ServerOptions) Check() error {
 	return err
 }
 
-// check returns an error if an option has a value that no client can use.
+// check returns an error if an option is invalid.
 func (o *DialOptions) check() error {
 	return notNegative("DialOptions", []numberOption{{"MaxPayload", int64(o.MaxPayload)}, {"QueueLimit", int64(o.QueueLimit)}},
 		[]timeOption{{"UpgradeTimeout", o.UpgradeTimeout}, {"WriteTimeout", o.WriteTimeout}})

@@ -11,12 +11,12 @@ import (
 	"sync"
 )
 
-// httpCoding is a way of compressing the answer to a poll, as it is called in HTTP. Compressors take a megabyte each, so
-// that they are used again, and no more of them at once than there are processors; none is held while the answer is being
-// sent.
+// httpCoding is a content coding of HTTP that compresses the response to a poll. A compressor needs a megabyte, so
+// compressors are reused, and at most one for each processor works at a time. A response does not hold a compressor
+// while it is sent.
 type httpCoding struct {
 	name        string
-	compressors sync.Pool // of compressor
+	compressors sync.Pool // holds values of type compressor
 }
 
 type compressor interface {
@@ -24,14 +24,14 @@ type compressor interface {
 	Reset(w io.Writer)
 }
 
-// httpCodings stand in the order of preference where the client has none. The level is the fastest: a third of the
-// default one's time, for a tenth more bytes.
+// httpCodings are in the server's order of preference, which applies if the client has no preference. The compression
+// level is the fastest: it needs a third of the default level's time and produces a tenth more bytes.
 var httpCodings = [...]*httpCoding{
 	{name: "gzip", compressors: sync.Pool{New: func() any {
 		c, _ := gzip.NewWriterLevel(nil, flate.BestSpeed) // fails for unknown levels only
 		return c
 	}}},
-	{name: "deflate", compressors: sync.Pool{New: func() any { // which is zlib's format, whatever its name
+	{name: "deflate", compressors: sync.Pool{New: func() any { // this is the zlib format, despite its name
 		c, _ := zlib.NewWriterLevel(nil, flate.BestSpeed)
 		return c
 	}}},
@@ -50,8 +50,9 @@ func (c *httpCoding) compress(body []byte) []byte {
 	return b.Bytes()
 }
 
-// acceptedCoding chooses a coding by an Accept-Encoding header: by quality, then what it names itself before what it
-// means by "*", then in its order. It returns nil if the client accepts none.
+// acceptedCoding chooses a coding by an Accept-Encoding header. The highest quality comes first, then a coding that the
+// header names before a coding that only "*" includes, then the order of the header. acceptedCoding returns nil if the
+// client accepts no coding.
 func acceptedCoding(header string) *httpCoding {
 	type acceptance struct {
 		quality float64
@@ -89,12 +90,12 @@ func acceptedCoding(header string) *httpCoding {
 	}
 }
 
-// quality returns the q-value among parameters, which is 1 if there is none, and 0 if it cannot be read.
+// quality returns the q-value in parameters. It returns 1 if there is no q-value, and 0 if the value is invalid.
 func quality(parameters string) float64 {
 	for p := range strings.SplitSeq(parameters, ";") {
 		if name, value, ok := strings.Cut(strings.TrimSpace(p), "="); ok && strings.EqualFold(name, "q") {
 			q, err := strconv.ParseFloat(value, 64)
-			if err != nil || !(q > 0) { // NaN is neither
+			if err != nil || !(q > 0) { // also true for NaN
 				return 0
 			}
 			return q

@@ -7,18 +7,18 @@ import (
 	"net/http"
 )
 
-// ConnectionError is a request that a server refused: one that was to open a session, or to reach one.
+// ConnectionError describes a request that a server rejected. The request was for a new session or for an existing one.
 type ConnectionError struct {
-	// Request is the request. It must not be kept.
+	// Request is the request. Do not keep it.
 	Request *http.Request
-	// Code is the Engine.IO error code that was answered (one of the Code… constants), or -1 if the answer held none,
-	// because the server is closed or the request too large.
+	// Code is the Engine.IO error code of the response (one of the Code… constants). It is -1 if the response had no
+	// code, because the server is closed, the request is too large, or its address has too many unadmitted sessions.
 	Code int
-	// Message is what the client was told.
+	// Message is the message of the response.
 	Message string
-	// Reason is what the client was not told: what the reference implementation calls it, such as UNKNOWN_TRANSPORT,
-	// TRANSPORT_MISMATCH, INVALID_ORIGIN or ID_GENERATION_ERROR, and mostly a colon and what was wrong. It never
-	// holds a session ID.
+	// Reason is not part of the response. It is the reference implementation's name of the error, such as
+	// UNKNOWN_TRANSPORT, TRANSPORT_MISMATCH, INVALID_ORIGIN or ID_GENERATION_ERROR, usually followed by a colon and
+	// details. It never contains a session ID.
 	Reason string
 }
 
@@ -26,10 +26,10 @@ func (e *ConnectionError) Error() string {
 	return fmt.Sprintf("engineio: request refused: %s (code %d): %s", e.Message, e.Code, e.Reason)
 }
 
-// Reasons that are given in more than one place.
+// Reasons that are used in more than one place.
 const (
-	// ReasonTooManySessions is ConnectionError.Reason if the client's address had Admission.SessionsPerAddr unadmitted
-	// sessions. The client got status 503 with the header Retry-After.
+	// ReasonTooManySessions is the Reason of a ConnectionError if the client's address had Admission.SessionsPerAddr
+	// unadmitted sessions. The client got status 503 with the header Retry-After.
 	ReasonTooManySessions = "TOO_MANY_SESSIONS"
 
 	reasonUnknownSID = "UNKNOWN_SID"
@@ -45,7 +45,7 @@ var codeMessages = [...]string{
 	CodeUnsupportedRevision: "Unsupported protocol version",
 }
 
-// refuse answers with an error of the protocol: JSON to a poll, plain text to a WebSocket handshake.
+// refuse responds with an error of the protocol: JSON for polling, plain text for a WebSocket handshake.
 func (srv *Server) refuse(w http.ResponseWriter, r *http.Request, code int, reason string) {
 	srv.refuseWith(w, r, code, codeMessages[code], reason)
 }
@@ -67,7 +67,7 @@ func (srv *Server) refuseWith(w http.ResponseWriter, r *http.Request, code int, 
 		Message string `json:"message"`
 	}{code, message})
 	if err != nil {
-		panic("engineio: error body: " + err.Error()) // a struct of a string and a number
+		panic("engineio: error body: " + err.Error()) // cannot happen for a struct of a string and a number
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = srv.respond(w, status, body) // a broken connection ends by itself
@@ -75,7 +75,7 @@ func (srv *Server) refuseWith(w http.ResponseWriter, r *http.Request, code int, 
 
 var errOpening = errors.New("too much to keep of this request")
 
-// refuseSession answers a request for which open made no session.
+// refuseSession responds to a request for which open made no session.
 func (srv *Server) refuseSession(w http.ResponseWriter, r *http.Request, err error) {
 	e := notOpened(err)
 	if e.Code >= 0 {
@@ -94,7 +94,7 @@ func (srv *Server) refuseSession(w http.ResponseWriter, r *http.Request, err err
 	srv.respondText(w, status, e.Message)
 }
 
-// notOpened translates an error of open.
+// notOpened converts an error of open to a ConnectionError without its request.
 func notOpened(err error) ConnectionError {
 	switch {
 	case errors.Is(err, ErrServerClosed):
@@ -108,7 +108,7 @@ func notOpened(err error) ConnectionError {
 	}
 }
 
-// report tells OnConnectionError of a request that is refused.
+// report calls OnConnectionError for a rejected request.
 func (srv *Server) report(r *http.Request, code int, message, reason string) {
 	if f := srv.opts.OnConnectionError; f != nil {
 		f(&ConnectionError{Request: r, Code: code, Message: message, Reason: reason})

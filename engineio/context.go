@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// sessionContext is the context of a session. One of package context's costs an idle session 100 bytes, so that is made
-// when it is asked for something: who hands the context to Read and Write only never does.
+// sessionContext is the context of a session. A context of package context costs an idle session 100 bytes, so made
+// creates it at the first use of a method. A program that only passes the context to Read and Write never needs it.
 type sessionContext struct {
 	mu     sync.Mutex
-	ctx    context.Context // what it descends from, until cancel is set
+	ctx    context.Context // the parent, until cancel is set
 	cancel context.CancelCauseFunc
 }
 
-// made returns the context proper, making it if need be.
+// made returns the real context. It creates the context at the first call.
 func (c *sessionContext) made() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -24,8 +24,8 @@ func (c *sessionContext) made() context.Context {
 	return c.ctx
 }
 
-// follow has the session ended when the context is done that it descends from: end is called then, on a goroutine that wg
-// counts. The session's own is done when that has happened, with the session's error.
+// follow ends the session when the parent context is done: it then calls end on a goroutine that wg counts. The
+// session's own context is done after that, with the session's error.
 func (c *sessionContext) follow(wg *sync.WaitGroup, end func(cause error)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -47,7 +47,7 @@ func (c *sessionContext) follow(wg *sync.WaitGroup, end func(cause error)) {
 	}
 }
 
-// end makes it done.
+// end cancels the context with the given cause.
 func (c *sessionContext) end(cause error) {
 	c.made()
 	c.cancel(cause)

@@ -12,7 +12,7 @@ func cookieTemplate(c http.Cookie) *http.Cookie {
 	return &c
 }
 
-// setCookie adds the session's cookie to the answer that opens it.
+// setCookie adds the session's cookie to the response that opens it.
 func (srv *Server) setCookie(w http.ResponseWriter, s *Socket) {
 	if srv.opts.Cookie != nil {
 		c := *srv.opts.Cookie

@@ -8,8 +8,8 @@ import (
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
-// dialect is how a client of revision 3 writes text. Clients do not name their dialect. See "Text in revision 3" in
-// docs/engineio.md.
+// dialect is the way in which a client of revision 3 encodes text. Clients do not send the name of their dialect. See
+// "Text in revision 3" in docs/engineio.md.
 type dialect uint8
 
 const (
@@ -19,8 +19,8 @@ const (
 	oldestDialect          // parser 1.0, so engine.io-client 1.2 and 1.3: WebSocket frames too
 )
 
-// dialectOf returns the dialect that the query of a handshake shows. Clients before 1.4 have EIO=2. By polling, clients from 1.2 to
-// 1.5 send a timestamp such as "1395794813200-0", as t or under a name that their user chose.
+// dialectOf returns the dialect that the query of a handshake reveals. Clients before 1.4 send EIO=2. By polling,
+// clients from 1.2 to 1.5 send a timestamp such as "1395794813200-0", as t or under a name that their user chose.
 func dialectOf(q url.Values, transport Transport) dialect {
 	old := isTimestampOfOldClient(q.Get("t"))
 	if !q.Has("t") {
@@ -37,7 +37,7 @@ func dialectOf(q url.Values, transport Transport) dialect {
 	return unknownDialect
 }
 
-// isTimestampOfOldClient reports whether t is digits, a dash, and digits.
+// isTimestampOfOldClient reports whether t consists of digits, a dash, and digits.
 func isTimestampOfOldClient(t string) bool {
 	a, b, ok := strings.Cut(t, "-")
 	digits := func(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
@@ -59,7 +59,7 @@ func (d dialect) learn(packets []packet.Packet) dialect {
 	return d
 }
 
-// foldTwice decodes the text of p once more, if that makes sense.
+// foldTwice decodes the text of p a second time, if the result is valid.
 func foldTwice(p *packet.Packet) {
 	if text, ok := packet.FoldTwice(p.Data); ok && !p.Binary {
 		p.Data = text

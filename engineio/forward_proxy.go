@@ -10,14 +10,15 @@ import (
 	"strings"
 )
 
-// ProxyError reports that a request failed which the HTTP client sent through a forward proxy. The fault may be the
-// proxy's or the server's: Unreachable says which.
+// ProxyError reports that a request failed that the HTTP client sent through a forward proxy. Unreachable reports
+// whether the proxy or the server caused the failure.
 type ProxyError struct {
-	// Proxy is the proxy's scheme, host and port; empty if the variable holds no URL.
+	// Proxy is the proxy's scheme, host and port. It is empty if the variable does not hold a URL.
 	Proxy string
-	// Variable is the environment variable that names the proxy; empty if the HTTP client's own transport does.
+	// Variable is the environment variable that names the proxy. It is empty if the HTTP client's transport names the
+	// proxy.
 	Variable string
-	// Unreachable reports that there was no connection to the proxy.
+	// Unreachable is true if there was no connection to the proxy.
 	Unreachable bool
 	// Err is the cause.
 	Err error
@@ -40,7 +41,7 @@ func (e *ProxyError) via() string {
 
 var errProxyURL = errors.New("the value is no URL of a proxy")
 
-// proxyOf describes the proxy through which the HTTP client sends r. It returns nil if the client uses no proxy.
+// proxyOf describes the proxy through which the HTTP client sends r. It returns nil if the client uses no proxy for r.
 func (c *client) proxyOf(r *http.Request) *ProxyError {
 	t, ok := c.http.Transport.(*http.Transport)
 	if c.http.Transport == nil {
@@ -50,7 +51,7 @@ func (c *client) proxyOf(r *http.Request) *ProxyError {
 		return nil
 	}
 	u, err := t.Proxy(r)
-	if err != nil { // its text may hold a password
+	if err != nil { // the error's text may contain a password
 		return &ProxyError{Variable: proxyVariable(r.URL.Scheme, ""), Unreachable: true, Err: errProxyURL}
 	}
 	if u == nil {
@@ -59,7 +60,8 @@ func (c *client) proxyOf(r *http.Request) *ProxyError {
 	return &ProxyError{Proxy: (&url.URL{Scheme: u.Scheme, Host: u.Host}).String(), Variable: proxyVariable(r.URL.Scheme, u.Host)}
 }
 
-// proxyVariable returns the variable that http.ProxyFromEnvironment reads for a scheme, if its value holds the host.
+// proxyVariable returns the variable from which http.ProxyFromEnvironment takes the proxy of a scheme, if its value
+// contains the host.
 func proxyVariable(scheme, host string) string {
 	upper := strings.ToUpper(scheme) + "_PROXY"
 	for _, name := range []string{upper, strings.ToLower(upper)} {

@@ -7,18 +7,19 @@ import (
 	"strings"
 )
 
-// JSONP is long-polling by browsers that can ask another origin by script tags and forms only. A poll is answered with a
-// script that calls ___eio[N] with the payload as a string; a POST has the payload in the field d of a form. Binary is
-// always base64.
+// JSONP is long-polling for browsers that can send requests to another origin only by script tags and forms. The
+// response to a poll is a script that calls ___eio[N] with the payload as a string. A POST has the payload in the field
+// d of a form. Binary messages are always base64.
 
-// typeScript is what the answer to a poll is. Beside nosniff, no browser takes it for a page, whatever peers put into it.
+// typeScript is the content type of the response to a poll. Together with nosniff it keeps browsers from reading the
+// response as a page, whatever data peers put into it.
 const typeScript = "text/javascript; charset=UTF-8"
 
-// asksJSONP tells whether a request is to be served by JSONP.
+// asksJSONP reports whether a request asks for JSONP.
 func asksJSONP(transport Transport, q url.Values) bool { return transport == Polling && q.Has("j") }
 
-// script returns the answer to a poll that carries payload. The number of the function is that of the handshake, whatever
-// later requests say, and nothing but its digits, since it is put into the script as it is.
+// script returns the response to a poll that carries payload. The function's number comes from the handshake, not from
+// later requests. Only its digits are used, because script writes it into the script without escaping.
 func (s *Socket) script(payload []byte) []byte {
 	digits := strings.Map(func(r rune) rune {
 		if '0' <= r && r <= '9' {
@@ -26,18 +27,19 @@ func (s *Socket) script(payload []byte) []byte {
 		}
 		return -1
 	}, s.opening.query().Get("j"))
-	literal, err := json.Marshal(string(payload)) // escapes what ends a script, or a line in old ones: <, U+2028, U+2029
+	literal, err := json.Marshal(string(payload)) // escapes <, U+2028 and U+2029, which end a script or, in old browsers, a line
 	if err != nil {
-		panic("engineio: script: " + err.Error()) // a string
+		panic("engineio: script: " + err.Error()) // cannot happen for a string
 	}
 	return append(append([]byte("___eio["+digits+"]("), literal...), ");"...)
 }
 
-// newlines undoes what clients do to the newlines of a payload, which a browser would change in a form: a newline comes
-// as a backslash and an n, and these two come with one backslash more.
+// newlines reverses the escaping of newlines by clients. Browsers would change a newline in a form, so clients send a
+// newline as \n in two characters, and these two characters with one more backslash.
 var newlines = strings.NewReplacer(`\\n`, `\n`, `\n`, "\n")
 
-// formPayload returns the payload in a form's field d. ok is false, as in the reference, if there is not exactly one.
+// formPayload returns the payload in a form's field d. As in the reference, ok is false unless there is exactly one
+// such field.
 func formPayload(form []byte) (payload []byte, ok bool, err error) {
 	var value string
 	n := 0

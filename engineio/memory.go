@@ -2,10 +2,10 @@ package engineio
 
 import "sync/atomic"
 
-// UpgradeMemory remembers whether a server was reached with a WebSocket, so that the next session with it can start there
-// and save the round trips of an upgrade. A session that opened on a WebSocket or moved to one is remembered; one that
-// failed there makes it forget. The zero value remembers nothing. Sessions with one server share one memory; its use by
-// many at once is safe.
+// UpgradeMemory remembers whether a WebSocket to a server works, so that the next session with that server can start on
+// a WebSocket and save the round trips of an upgrade. A session that opens on a WebSocket, or moves to one, sets the
+// memory. A session that fails on a WebSocket clears it. The zero value is empty. Use one memory for each server. Any
+// number of goroutines and sessions may use it at once.
 type UpgradeMemory struct{ webSocket atomic.Bool }
 
 func (m *UpgradeMemory) remembers() bool { return m != nil && m.webSocket.Load() }

@@ -7,15 +7,16 @@ import (
 	"net/url"
 )
 
-// opening is what is kept of the request that opened a session. An *http.Request would cost an idle session 2 KB more,
-// even a trimmed one 400 bytes, and its strings 16 to 32 bytes each beyond their text; so all text is in one.
+// opening holds the data of the request that opened a session. An *http.Request would cost an idle session 2 KB more,
+// and a trimmed one 400 bytes more. Separate strings would cost 16 to 32 bytes each beyond their text. So one string
+// holds all text.
 type opening struct {
 	tls  *tls.ConnectionState
-	text string // path, query, protocol, host, remote address, then names and values of header fields in turn
+	text string // path, query, protocol, host, remote address, then each header field's name and value; each after its length
 }
 
-// maxOpening bounds what a session keeps of the request that opened it, in bytes. It is four times what Node.js takes as
-// header; net/http takes a megabyte.
+// maxOpening bounds the text that a session holds of the request that opened it, in bytes. It is four times the limit
+// of Node.js for a header; the limit of net/http is a megabyte.
 const maxOpening = 64 << 10
 
 func newOpening(r *http.Request) *opening {
@@ -25,7 +26,7 @@ func newOpening(r *http.Request) *opening {
 		switch k {
 		case "Connection", "Upgrade", "Sec-Websocket-Key", "Sec-Websocket-Version", "Sec-Websocket-Extensions",
 			"Accept-Encoding", "Content-Type", "Content-Length", "Accept", "Pragma", "Cache-Control":
-			continue // they concern the connection or the one answer
+			continue // these fields concern the connection or this response only
 		}
 		for _, v := range values {
 			text = appendText(text, k, v)
@@ -34,7 +35,7 @@ func newOpening(r *http.Request) *opening {
 	return &opening{tls: r.TLS, text: string(text)}
 }
 
-// appendText appends strings, each behind its length.
+// appendText appends strings, each after its length.
 func appendText(dst []byte, all ...string) []byte {
 	for _, s := range all {
 		dst = append(binary.AppendUvarint(dst, uint64(len(s))), s...)
@@ -42,7 +43,7 @@ func appendText(dst []byte, all ...string) []byte {
 	return dst
 }
 
-// cutText returns the first of the strings that appendText has appended, and the rest.
+// cutText returns the first of the strings that appendText appended, and the remaining text.
 func cutText(text string) (first, rest string) {
 	n, size := binary.Uvarint([]byte(text[:min(len(text), binary.MaxVarintLen64)]))
 	end := size + int(n)
@@ -56,7 +57,7 @@ func (o *opening) query() url.Values {
 	return query(raw)
 }
 
-// request makes the request anew: a GET, or the CONNECT of a WebTransport session.
+// request makes a new copy of the request: a GET, or the CONNECT of a WebTransport session.
 func (o *opening) request() *http.Request {
 	rest := o.text
 	next := func() (s string) {
@@ -69,7 +70,7 @@ func (o *opening) request() *http.Request {
 	}
 	var ok bool
 	if r.ProtoMajor, r.ProtoMinor, ok = http.ParseHTTPVersion(r.Proto); !ok {
-		r.Method = http.MethodConnect // Proto is webtransport
+		r.Method = http.MethodConnect // Proto is then "webtransport"
 	}
 	for rest != "" {
 		r.Header.Add(next(), next())

@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// originAllowed reports whether a page of this origin may use the server. It decides by the Origin header, which browsers
-// send and pages cannot forge, on every transport: CORS headers alone do not keep a foreign page from opening a WebSocket.
-// A script tag, which JSONP uses, sends no Origin: other headers show its page. If the answer is no, code and reason say
-// how to refuse the request.
+// originAllowed reports whether a page of this origin may use the server. On every transport it checks the Origin
+// header, which browsers send and pages cannot forge: CORS headers alone do not keep a foreign page from opening a
+// WebSocket. A script tag, which JSONP uses, sends no Origin; other headers then show the page's origin. If ok is
+// false, code and reason describe the rejection.
 func (srv *Server) originAllowed(r *http.Request, jsonp bool) (code int, reason string, ok bool) {
 	origin := r.Header.Get("Origin")
 	if origin == "" && jsonp {
@@ -34,7 +34,7 @@ func (srv *Server) originAllowed(r *http.Request, jsonp bool) (code int, reason 
 	}
 	option, refused := "AllowedOrigins", &srv.refused.origin
 	if isHost(u, forwarded) {
-		option, refused = "TrustForwardedHost", &srv.refused.proxied // a proxy says that it is our own page
+		option, refused = "TrustForwardedHost", &srv.refused.proxied // a proxy reports that the page is our own
 	}
 	if times := refused.note(); times > 0 {
 		srv.opts.Logger.Warn("engineio: refused a page of another origin; the option named here admits it",
@@ -43,21 +43,22 @@ func (srv *Server) originAllowed(r *http.Request, jsonp bool) (code int, reason 
 	return CodeForbidden, "FORBIDDEN: origin " + origin, false
 }
 
-// mayServe reports whether a page of the server's own host may have this scheme. TLS may end at a proxy, and then pages have
-// https although the proxy's requests do not. So the server does not compare schemes, except where it ends TLS itself and
-// no option says that there is a proxy: an attacker on the way to the browser made a page of http.
+// mayServe reports whether a page of the server's own host may have this scheme. If TLS ends at a proxy, pages have
+// https although the proxy's requests do not. So the server does not compare schemes, with one exception: if the server
+// itself ends TLS and TrustForwardedHost is off, it rejects a page with http, because an attacker on the network made
+// that page.
 func (srv *Server) mayServe(scheme string, r *http.Request) bool {
 	return scheme != "http" || r.TLS == nil || srv.opts.TrustForwardedHost
 }
 
-// AllowsOrigin reports whether AllowedOrigins admits pages of this origin, in the form of the Origin header.
+// AllowsOrigin reports whether AllowedOrigins admits pages of this origin, which has the form of the Origin header.
 func (srv *Server) AllowsOrigin(origin string) bool { return srv.origins.has(origin) }
 
-// cut is what the log shows of a header.
+// cut returns the part of a header that the log shows.
 func cut(s string) string { return s[:min(len(s), 200)] }
 
-// programOrigin reports whether s has the form that the WebSocket of engine.io-client 1.x sends in Node.js: the server's
-// host, or host:port, without a scheme. A browser sends a scheme and "://", or null.
+// programOrigin reports whether s has the form that the WebSocket of engine.io-client 1.x sends in Node.js: the
+// server's host, or host:port, without a scheme. A browser sends a scheme and "://", or null.
 func programOrigin(s string) bool {
 	if s == "null" {
 		return false
@@ -75,8 +76,9 @@ func programOrigin(s string) bool {
 	return err == nil || isHostName(host)
 }
 
-// isHost reports whether a page of u comes from the host that a request names, in Host or X-Forwarded-Host. Neither of
-// these has a scheme, so that both default ports may stand there: a proxy may end TLS at port 443 and pass on port 80.
+// isHost reports whether a page of u comes from the host that a request names in Host or X-Forwarded-Host. These
+// headers have no scheme, so isHost ignores both default ports there: a proxy may end TLS at port 443 and pass on port
+// 80.
 func isHost(u *url.URL, host string) bool {
 	if u.Host == "" || strings.EqualFold(u.Host, host) {
 		return u.Host != ""
@@ -91,18 +93,18 @@ func isHost(u *url.URL, host string) bool {
 	return originOf(u).host == host
 }
 
-// forwardedHost is the host that the client asked for, as the first of the proxies before this server says.
+// forwardedHost returns the host that the client requested, according to the first proxy.
 func forwardedHost(r *http.Request) string {
 	host, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Host"), ",")
 	return strings.TrimSpace(host)
 }
 
-// originOfScript is where the page comes from whose script tag, or old browser's form, makes a request. It is empty for
-// a page of this server. Who shows no sign of it, since a page can keep its browser from sending one, is of an
-// origin that only "*" admits.
+// originOfScript returns the origin of the page whose script tag, or form in an old browser, makes a request. It is
+// empty for a page of this server. It is "null" if the request has neither header, because a page can keep its browser
+// from sending them.
 func originOfScript(r *http.Request) string {
 	switch r.Header.Get("Sec-Fetch-Site") {
-	case "same-origin", "none": // the latter is the user's own doing
+	case "same-origin", "none": // "none" means that the user made the request
 		return ""
 	}
 	u, err := url.Parse(r.Referer())

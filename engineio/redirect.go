@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// maxRedirects bounds how often the request that opens a session is redirected, as in net/http.
+// maxRedirects bounds the redirects of the request that opens a session. net/http has the same limit.
 const maxRedirects = 10
 
-// RedirectError reports that the request that opens a session failed after the server had redirected it.
+// RedirectError reports that the request that opens a session failed after a redirect by the server.
 type RedirectError struct {
-	// To is the URL that the last redirect named, without its query.
+	// To is the URL of the last redirect, without its query.
 	To string
 	// Err is the cause.
 	Err error
@@ -24,11 +24,12 @@ func (e *RedirectError) Error() string { return fmt.Sprintf("after a redirect to
 func (e *RedirectError) Unwrap() error { return e.Err }
 
 // checkRedirect is the CheckRedirect of the session's HTTP client. It follows a redirect of the request that opens the
-// session to the same host, for instance from http to https: the rest of the session then uses that address, so that no
-// POST is redirected. The client presents its credentials only to the host that the user named, and never by http after
-// https. A response that is not followed becomes an error that names the redirect.
+// session if the redirect leads to the same host, for instance from http to https. All later requests of the session
+// then use the new address, so no POST is redirected. The client sends its credentials only to the host in the user's
+// URL, and never over http after https. If the client does not follow a redirect, the response becomes an error that
+// names the redirect.
 func (c *client) checkRedirect(r *http.Request, via []*http.Request) error {
-	r.Header.Del("Referer") // it would hold the query, and so the session ID
+	r.Header.Del("Referer") // it would contain the query, and so the session ID
 	if ask := c.opts.HTTPClient; ask != nil && ask.CheckRedirect != nil {
 		if err := ask.CheckRedirect(r, via); err != nil {
 			return err
@@ -39,7 +40,7 @@ func (c *client) checkRedirect(r *http.Request, via []*http.Request) error {
 		!strings.EqualFold(r.URL.Hostname(), last.Hostname()) || last.Scheme == "https" && r.URL.Scheme != "https" {
 		return http.ErrUseLastResponse
 	}
-	q := r.URL.Query() // a redirect often drops it
+	q := r.URL.Query() // redirects often drop it
 	for k, v := range via[0].URL.Query() {
 		if !q.Has(k) {
 			q[k] = v
@@ -49,7 +50,7 @@ func (c *client) checkRedirect(r *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// settle gives all requests of the session the address to which the request that opened it was redirected.
+// settle makes the session use the address to which the request that opened it was redirected.
 func (c *client) settle(resp *http.Response) {
 	if c.sid != "" || resp.Request == nil || resp.Request.Response == nil {
 		return
@@ -62,8 +63,8 @@ func (c *client) settle(resp *http.Response) {
 	c.url = &u
 }
 
-// redirectOf returns the URL that a response redirects to, without the query, which may hold the session ID. It
-// returns "" if the response is no redirect.
+// redirectOf returns the URL to which a response redirects, without the query, which may contain the session ID. It
+// returns "" if the response is not a redirect.
 func redirectOf(resp *http.Response) string {
 	u, err := resp.Location()
 	if err != nil || resp.StatusCode/100 != 3 {

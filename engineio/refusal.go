@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// statusError is an answer that is no 200.
+// statusError is a response with an unexpected status.
 type statusError struct {
 	status  int
-	code    int // of Engine.IO, or -1
+	code    int // the Engine.IO code, or -1
 	message string
 }
 
@@ -24,12 +24,12 @@ func (e *statusError) handshakeError() *HandshakeError {
 	return &HandshakeError{Status: e.status, Code: e.code, Message: e.message}
 }
 
-// errorBodyLimit bounds what is read of an error's body, in bytes.
+// errorBodyLimit bounds how much is read of an error's body, in bytes.
 const errorBodyLimit = 4 << 10
 
 func readStatus(resp *http.Response) *statusError {
 	e := &statusError{status: resp.StatusCode, code: -1}
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, errorBodyLimit)) // what came is what there is to say
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, errorBodyLimit)) // a part of the body is better than nothing
 	var refusal struct {
 		Code    *int
 		Message string
@@ -43,11 +43,11 @@ func readStatus(resp *http.Response) *statusError {
 		return e
 	}
 	e.message = oneLine(string(body))
-	if strings.HasPrefix(e.message, "<") { // a page helps nobody in an error
+	if strings.HasPrefix(e.message, "<") { // an HTML page is not helpful in an error
 		e.message = http.StatusText(resp.StatusCode) + " (a page of HTML)"
 	}
 	if code := slices.Index(codeMessages[:], e.message); code >= 0 {
-		e.code = code // the answer to a WebSocket handshake is plain text
+		e.code = code // the response to a WebSocket handshake is plain text
 	}
 	if e.message == "" {
 		e.message = http.StatusText(resp.StatusCode)
@@ -58,7 +58,7 @@ func readStatus(resp *http.Response) *statusError {
 	return e
 }
 
-// oneLine is what an error shows of what a server says.
+// oneLine returns the part of a server's text that an error shows: one line of at most 200 bytes and an ellipsis.
 func oneLine(s string) string {
 	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "\ufffd")), " ")
 	if len(s) > 200 {

@@ -25,14 +25,14 @@ func (srv *Server) newID(r *http.Request) (string, error) {
 	return id, err
 }
 
-// newSID returns 144 random bits: a session ID must not be guessed, since it is all that a request has to show.
+// newSID returns 144 random bits. A session ID must be hard to guess, since it is a request's only credential.
 func newSID() string {
 	var b [18]byte
 	_, _ = rand.Read(b[:]) // never fails
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-// validID says whether id may stand in a URL, in a cookie and in JSON as it is.
+// validID reports whether id may appear unescaped in a URL, in a cookie and in JSON.
 func validID(id string) bool {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 	return id != "" && strings.Trim(id, alphabet) == ""

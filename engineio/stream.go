@@ -142,7 +142,7 @@ func (c *stream) writeAll(out []*outgoing) error {
 	return nil
 }
 
-// writeSome writes the rest of an earlier write or, if there is none, one batch: packets joined up to batchSize, or one
+// writeSome writes the rest of an earlier write or else one batch: packets joined up to batchSize, or one
 // large packet. It returns how many packets of out it took. Without wait, it stores the bytes that the kernel does not
 // accept at once in c.rest.
 func (c *stream) writeSome(out []*outgoing, wait bool) (n int, err error) {

@@ -12,24 +12,25 @@ import (
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
-// Stream is what a session stands on by [WebTransport]: one bidirectional stream and the connection under it. Package
+// Stream is the transport of a session by [WebTransport]: one bidirectional stream and its connection. Package
 // [github.com/bigcompany/mesh/engineio/webtransport] has the only implementation that most programs need.
 type Stream interface {
-	// Read returns io.EOF when the peer has closed its side of the stream, or the connection in good order.
+	// Read returns io.EOF when the peer has closed its side of the stream, or has closed the connection in good order.
 	io.Reader
 	io.Writer
-	// Close closes the connection at once, in both directions; what was written shortly before may be lost. It must not
-	// wait for the peer.
+	// Close closes the connection at once, in both directions. Data that was written shortly before may be lost. Close
+	// must not wait for the peer.
 	io.Closer
-	// CloseWrite closes this side of the stream: the peer reads all that was written, then io.EOF.
+	// CloseWrite closes this side of the stream: the peer reads all written data, then io.EOF.
 	CloseWrite() error
 	SetReadDeadline(t time.Time) error
 	SetWriteDeadline(t time.Time) error
 }
 
-// A WebTransport stream carries frames of a length and a packet. A short length is one byte, whose highest bit says that
-// the packet is binary; in place of a length above 125, 126 says that it follows in two bytes, 127 in eight. This is the
-// header of a WebSocket's unmasked frame without its first byte, apart from the bit of binary packets.
+// A WebTransport stream carries frames. A frame is a length and a packet. The length is one byte, whose highest bit
+// means that the packet is binary. If the length is above 125, the byte is 126 and the length follows in two bytes, or
+// it is 127 and the length follows in eight bytes. Apart from the bit of binary packets, this is the header of an
+// unmasked WebSocket frame without its first byte.
 const (
 	binaryBit = 0x80
 	length16  = 126
@@ -90,7 +91,7 @@ func (c *stream) readLength(marker uint64) (uint64, error) {
 	return binary.BigEndian.Uint64(b), nil
 }
 
-// unexpected is err where the end must not be.
+// unexpected returns err, but io.ErrUnexpectedEOF in place of io.EOF.
 func unexpected(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
@@ -98,7 +99,7 @@ func unexpected(err error) error {
 	return err
 }
 
-// holdsLengthFrame tells whether the buffer begins with a frame that is a text message as a whole.
+// holdsLengthFrame reports whether the buffer begins with a complete frame that is a text message.
 func (c *stream) holdsLengthFrame() bool {
 	b := c.buf
 	if len(b) == 0 || b[0]&binaryBit != 0 {
@@ -117,7 +118,8 @@ func (c *stream) holdsLengthFrame() bool {
 	return length > 0 && len(b) >= header+length && b[header] == '0'+byte(packet.Message)
 }
 
-// readyLengthFrame returns the frame that carries o, if it need not be made: it is the tail of the WebSocket's.
+// readyLengthFrame returns the frame that carries o, or nil if it must be made. It is the WebSocket frame without its
+// first byte.
 func readyLengthFrame(o *outgoing) []byte {
 	if o.header == 0 || o.binary {
 		return nil
@@ -141,19 +143,20 @@ func appendLengthHeader(dst []byte, op ws.OpCode, n int) []byte {
 	}
 }
 
-// carriesLengths says whether c is a stream by WebTransport, which has no frame for an empty binary message.
+// carriesLengths reports whether c is a WebTransport stream, which has no frame for an empty binary message.
 func (c *stream) carriesLengths() bool { return c != nil && c.framing == lengthFrames }
 
-// mayMoveTo says whether c can carry all that is queued. The caller holds s.mu, and must set s.probe before it lets go of
-// it, so that nothing comes in that c cannot carry.
+// mayMoveTo reports whether c can carry all queued packets. The caller holds s.mu, and must set s.probe before it
+// unlocks s.mu, so that push rejects packets that c cannot carry.
 func (s *Socket) mayMoveTo(c *stream) bool {
 	isEmpty := func(o *outgoing) bool { return o.binary && len(o.data()) == 0 }
 	return !c.carriesLengths() || !slices.ContainsFunc(s.queue, isEmpty)
 }
 
-// writeEnd tells the peer that nothing follows. There is no close frame, and closing the connection would overtake what
-// is still on its way. The client closes its side of the stream, which the server reads to its end. The clients of others
-// take no notice of that, so the server sends a last ping: who answers it has received all that came before.
+// writeEnd announces the end of the session to the peer. WebTransport has no close frame, and closing the connection
+// could overtake data that is still in transit. A client closes its side of the stream, and the server reads to its
+// end. Other implementations' clients ignore the closing of a side, so the server sends a last ping: the client's reply
+// means that it has received all earlier data.
 func (c *stream) writeEnd() error {
 	if c.state.ClientSide() {
 		return c.conn.(Stream).CloseWrite()

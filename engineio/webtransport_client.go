@@ -11,14 +11,14 @@ import (
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
-// dialWebTransport opens a stream for a new session, or for the one that there is.
+// dialWebTransport opens a stream for a new session, or for the existing session.
 func (c *client) dialWebTransport(ctx context.Context) (*stream, error) {
 	r, err := c.request(ctx, http.MethodConnect, WebTransport, nil)
 	if err != nil {
 		return nil, err
 	}
 	if r.URL.Scheme == "http" && r.URL.Port() == "" {
-		r.URL.Host += ":80" // stock clients take one port number for all transports
+		r.URL.Host += ":80" // stock clients use one port number for all transports
 	}
 	r.URL.Scheme = "https"
 	conn, resp, err := c.opts.WebTransport(ctx, r)
@@ -34,7 +34,7 @@ func (c *client) dialWebTransport(ctx context.Context) (*stream, error) {
 	open := packet.Packet{Type: packet.Open}
 	if c.sid != "" {
 		if open.Data, err = json.Marshal(map[string]string{"sid": c.sid}); err != nil {
-			panic("engineio: open packet: " + err.Error()) // a string
+			panic("engineio: open packet: " + err.Error()) // cannot happen for a string
 		}
 	}
 	if err := s.writePacket(open); err != nil {

@@ -15,15 +15,19 @@ import (
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
-// ServeWebTransport serves the request by which a client opens a WebTransport session: it checks r as ServeHTTP would,
-// answers it if it is refused, has accept answer it otherwise, and opens an Engine.IO session on the stream that accept
-// returns, or moves one there. It returns when that is done or has failed. Until the stream's first packet it takes UpgradeTimeout at
-// most, which ends accept's context too. The stream is closed in the end; an error of accept is for accept to answer.
+// ServeWebTransport serves the request by which a client opens a WebTransport session. It checks r as ServeHTTP does.
+// If it rejects r, it sends the response; otherwise it calls accept, which must send the response. It then opens an
+// Engine.IO session on the stream that accept returns, or moves a session there. It returns when that has succeeded or
+// failed. Until the stream's first packet has come, UpgradeTimeout bounds the call and accept's context. The server
+// closes the stream: at once if it does not use the stream, and otherwise at the end of the session. If accept returns
+// an error, accept must also send the response.
 //
-// The request of stock clients has neither query nor cookies, and the stream's first packet says whether a session is to
-// be opened or moved. So AllowRequest is asked behind that, and refuses by closing the stream.
+// The request of stock clients has neither query nor cookies, and only the stream's first packet shows whether the
+// client opens or moves a session. So the server calls AllowRequest after that packet, and rejects the session by
+// closing the stream.
 //
-// Programs use the Server or Handler of package [github.com/bigcompany/mesh/engineio/webtransport], which call it.
+// Programs use the Server or Handler of package [github.com/bigcompany/mesh/engineio/webtransport], which call this
+// method.
 func (srv *Server) ServeWebTransport(w http.ResponseWriter, r *http.Request, accept func(context.Context) (Stream, error)) {
 	q := query(r.URL.RawQuery)
 	switch code, reason, ok := srv.originAllowed(r, false); {
@@ -65,8 +69,8 @@ func (srv *Server) ServeWebTransport(w http.ResponseWriter, r *http.Request, acc
 
 var errNoOpen = errors.New("engineio: the first packet does not open a session")
 
-// readOpen reads the first packet: an open packet that is empty for a new session, or has the ID of the session that is
-// to move here.
+// readOpen reads the first packet, an open packet. The packet is empty for a new session, or it has the ID of the
+// session that moves to this stream.
 func readOpen(c *stream) (sid string, err error) {
 	p, err := c.readPacket()
 	switch {
@@ -79,7 +83,7 @@ func readOpen(c *stream) (sid string, err error) {
 	}
 	var open struct{ SID string }
 	if err := json.Unmarshal(p.Data, &open); err != nil || open.SID == "" {
-		return "", errNoOpen // what it holds may be an ID
+		return "", errNoOpen // the error does not show the data, which may be an ID
 	}
 	return open.SID, nil
 }
@@ -105,7 +109,7 @@ func (srv *Server) openWebTransport(c *stream, r *http.Request, q url.Values, in
 	srv.begin(s, c, WebTransport)
 }
 
-// upgradeTo moves a session from polling to c.
+// upgradeTo moves the session with this ID from polling to c.
 func (srv *Server) upgradeTo(c *stream, r *http.Request, sid string, inTime func() bool) {
 	s := srv.session(sid)
 	if s == nil {

@@ -1,8 +1,8 @@
 // Package engineiotest serves Engine.IO sessions in memory, for tests of programs that use package engineio.
 //
-// Its connections are pipes, for which a bubble of testing/synctest can wait: heartbeats, timeouts and upgrades happen in
-// virtual time, and a test of an hour's silence takes none. Make everything inside the bubble, and close it there: a bubble
-// ends only when its goroutines have.
+// The connections are pipes, for which a bubble of testing/synctest can wait. So heartbeats, timeouts and upgrades
+// happen in virtual time, and a test of an hour's silence takes no real time. Create and close everything inside the
+// bubble: a bubble ends only when its goroutines have ended.
 //
 //	synctest.Test(t, func(t *testing.T) {
 //		srv := engineiotest.NewServer(handler, nil)
@@ -13,11 +13,11 @@
 //		synctest.Wait()       // until everybody waits
 //	})
 //
-// [NewServer] serves a Handler, [Pipe] is a session of which the test holds both ends, and [Listener] is for those who
-// serve with an http.Server of their own.
+// [NewServer] serves a Handler. [Pipe] returns both ends of a session. [Listener] is for tests that run an http.Server
+// themselves.
 //
-// A pipe holds nothing: what one side writes, the other must be reading. That is stricter than a network, whose buffers
-// let a writer go on, and shows what would block sooner or later.
+// A pipe has no buffer: a write waits until the other side reads. That is stricter than a network, whose buffers accept
+// some data, and it reveals code that would block sooner or later.
 package engineiotest
 
 import (
@@ -26,22 +26,22 @@ import (
 	"sync"
 )
 
-// Listener is a net.Listener without a network. Each connection is a pipe whose other end DialContext returned. Its
-// methods may be called by any number of goroutines.
+// Listener is a net.Listener without a network. Each connection is one end of a pipe; DialContext returns the other
+// end. Any number of goroutines may call its methods.
 type Listener struct {
 	conns  chan net.Conn
 	closed chan struct{}
 	close  func()
 }
 
-// NewListener returns a listener. It holds nothing but memory; Close makes Accept and DialContext fail.
+// NewListener returns a listener. A listener uses only memory. Close makes its Accept and DialContext fail.
 func NewListener() *Listener {
 	l := &Listener{conns: make(chan net.Conn), closed: make(chan struct{})}
 	l.close = sync.OnceFunc(func() { close(l.closed) })
 	return l
 }
 
-// Accept returns a connection that somebody dials. After Close the error is net.ErrClosed.
+// Accept waits for a call of DialContext and returns the connection. After Close the error is net.ErrClosed.
 func (l *Listener) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.conns:
@@ -51,8 +51,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// DialContext waits until Accept takes the connection. Network and address do not matter, so that it fits
-// http.Transport. After Close the error is net.ErrClosed; if ctx ends before, it is the context's.
+// DialContext waits until Accept takes the connection. It ignores network and address, so that it fits http.Transport.
+// After Close the error is net.ErrClosed. If ctx ends first, the error is the cause of its end.
 func (l *Listener) DialContext(ctx context.Context, _, _ string) (net.Conn, error) {
 	near, far := net.Pipe()
 	select {
@@ -65,13 +65,13 @@ func (l *Listener) DialContext(ctx context.Context, _, _ string) (net.Conn, erro
 	}
 }
 
-// Close ends the listener, not its connections. It returns nil, and may be called again.
+// Close closes the listener, but not its connections. It returns nil, and may be called more than once.
 func (l *Listener) Close() error {
 	l.close()
 	return nil
 }
 
-// Addr returns an address that says no more than "pipe".
+// Addr returns an address whose network and text are "pipe".
 func (l *Listener) Addr() net.Addr { return pipeAddr{} }
 
 type pipeAddr struct{}

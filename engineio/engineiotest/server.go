@@ -14,19 +14,19 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// Server is an engineio.Server that is served in memory.
+// Server is an engineio.Server that serves in memory.
 type Server struct {
 	*engineio.Server
-	// URL is where the server answers, for engineio.Dial and for requests of the test's own, by Client.
+	// URL is the server's URL, for engineio.Dial and for the test's requests with Client.
 	URL string
 
 	transport *http.Transport
 	web       *http.Server
-	serving   sync.WaitGroup // Serve, and each connection that is still net/http's
+	serving   sync.WaitGroup // counts Serve, and each connection that net/http still has
 }
 
-// NewServer starts a server whose sessions are served by h. opts are engineio's; nil means all defaults. The test must
-// call Close.
+// NewServer starts a server that serves sessions with h. opts are the options of engineio.NewServer; nil means all
+// defaults. The test must call Close.
 func NewServer(h engineio.Handler, opts *engineio.ServerOptions) *Server {
 	path := engineio.DefaultPath
 	if opts != nil && opts.Path != "" {
@@ -47,8 +47,8 @@ func NewServer(h engineio.Handler, opts *engineio.ServerOptions) *Server {
 	return srv
 }
 
-// count keeps account of the connections: after an answer to what it did not read, net/http waits half a second with the
-// end of the connection, which nobody sees but a bubble.
+// count counts the connections. After a response to a request whose body it did not read, net/http waits half a second
+// before it closes the connection. Only a bubble notices this wait.
 func (srv *Server) count(_ net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
@@ -58,11 +58,11 @@ func (srv *Server) count(_ net.Conn, state http.ConnState) {
 	}
 }
 
-// Client returns a new HTTP client that reaches the server, and nothing else, whatever the URL. It has no cookie jar.
+// Client returns a new HTTP client that sends every request to the server, whatever the URL. It has no cookie jar.
 func (srv *Server) Client() *http.Client { return &http.Client{Transport: srv.transport} }
 
-// Dial opens a session. opts are engineio's; nil means all defaults. Without an HTTPClient the session has one of its
-// own that reaches the server, with a cookie jar.
+// Dial opens a session. opts are the options of engineio.Dial; nil means all defaults. If opts has no HTTPClient, the
+// session gets one that reaches the server and has a cookie jar.
 func (srv *Server) Dial(ctx context.Context, opts *engineio.DialOptions) (*engineio.Socket, error) {
 	var o engineio.DialOptions
 	if opts != nil {
@@ -79,8 +79,8 @@ func (srv *Server) Dial(ctx context.Context, opts *engineio.DialOptions) (*engin
 	return engineio.Dial(ctx, srv.URL, &o)
 }
 
-// Close ends all sessions and connections at once, as engineio.Server does, and returns when the last handler has
-// returned. It returns nil. A client's own end of a session is its owner's to close.
+// Close ends all sessions and connections at once, as engineio.Server.Close does, and returns when the last handler has
+// returned. It returns nil. The test must close the clients' ends of the sessions.
 func (srv *Server) Close() error {
 	err := srv.Server.Close()
 	srv.transport.CloseIdleConnections()
@@ -89,8 +89,8 @@ func (srv *Server) Close() error {
 	return err
 }
 
-// Pipe returns both ends of a new session, which end with t, in its bubble if it has one. The session stands on a
-// WebSocket, unless opts has Transports. Each end wants a goroutine in Read, as always, or Discard.
+// Pipe returns both ends of a new session. They end with t, and belong to its bubble if it has one. The session is on a
+// WebSocket, unless opts has Transports. Each end needs a goroutine in Read, or a call of Discard.
 func Pipe(t testing.TB, opts *engineio.DialOptions) (client, server *engineio.Socket) {
 	t.Helper()
 	var o engineio.DialOptions

@@ -1,7 +1,7 @@
 package packet
 
-// AppendBinary appends p, which must be a binary message, in the form of a WebSocket binary frame: the bytes as they
-// are in revision 4, after a byte 04 in revision 3.
+// AppendBinary appends p, which must be a binary message, in the form of a WebSocket binary frame: in revision 4 the
+// bytes of Data, in revision 3 a byte 04 and these bytes.
 func AppendBinary(dst []byte, rev Revision, p Packet) []byte {
 	if rev == Revision3 {
 		dst = append(dst, byte(Message))

@@ -2,17 +2,17 @@ package packet
 
 import "fmt"
 
-// Revision is an Engine.IO protocol revision, the number that clients send as EIO.
+// Revision is an Engine.IO protocol revision. Clients send it as the parameter EIO.
 type Revision uint8
 
-// The revisions that this package speaks. Revision 3 is that of engine.io 1.x to 3.x (Socket.IO 1 and 2 and the
-// original mesh), revision 4 that of engine.io 4 and later.
+// The revisions that this package supports. engine.io 1.x to 3.x use revision 3 (so do Socket.IO 1 and 2, and the
+// original mesh). engine.io 4 and later use revision 4.
 const (
 	Revision3 Revision = 3
 	Revision4 Revision = 4
 )
 
-// Type is the type of a packet. Its value is the digit that stands for it on the wire.
+// Type is the type of a packet. On the wire it is the ASCII digit of its value.
 type Type byte
 
 // The packet types, in the order of their digits.
@@ -29,18 +29,18 @@ const (
 // Packet is one Engine.IO packet.
 type Packet struct {
 	Type Type
-	// Binary tells a binary message from a text one. Only a Message may be binary.
+	// Binary is true for a binary message. Only a Message may be binary.
 	Binary bool
-	// Data is what follows the type: UTF-8 text, or any bytes if Binary.
+	// Data is the content after the type: UTF-8 text, or any bytes if Binary is true.
 	Data []byte
 }
 
-// Encoding is the form in which a polling payload is written.
+// Encoding is the form of a polling payload.
 type Encoding uint8
 
 const (
-	// Text is the form of revision 4 (packets joined by 0x1e), and of revision 3 the length-prefixed text
-	// form with text in UTF-8 once, as parser 2.x writes it. Binary packets stand in it as base64.
+	// Text is the form of revision 4 (packets separated by 0x1e). In revision 3 it is the length-prefixed text form
+	// with text in UTF-8 once, as parser 2.x writes it. It carries binary packets as base64.
 	Text Encoding = iota
 	// TextTwice is the length-prefixed text form of revision 3 with text in UTF-8 twice, as parser 1.x writes it.
 	TextTwice
@@ -48,13 +48,13 @@ const (
 	Binary
 )
 
-// MaxPackets bounds the packets that ParsePayload accepts in one payload. Stock clients send bursts of thousands.
+// MaxPackets bounds the packets of one payload in ParsePayload. Stock clients send bursts of thousands.
 const MaxPackets = 10_000
 
-// SyntaxError says what is wrong with bytes that a peer sent, and where.
+// SyntaxError reports a fault in the bytes of a peer, and its place.
 type SyntaxError struct {
-	Offset int   // in bytes, from the start of what was parsed
-	Err    error // one of the Err… of this package
+	Offset int   // in bytes, from the start of the parsed bytes
+	Err    error // one of the Err… values of this package
 }
 
 func (e *SyntaxError) Error() string {

@@ -8,20 +8,20 @@ import (
 )
 
 const (
-	separator = 0x1E // between the packets of a revision 4 payload
+	separator = 0x1E // between two packets of a revision 4 payload
 
 	// The markers and the end of the length in a Binary payload.
 	textMarker   = 0x00
 	binaryMarker = 0x01
 	lengthEnd    = 0xFF
 
-	// maxLengthDigits bounds a length prefix, so that an endless one is refused at once and none overflows: it is
-	// beyond any payload, and within an int64.
+	// maxLengthDigits bounds a length prefix, so that the parser rejects an endless prefix at once and no length
+	// overflows. The largest such number is larger than any payload and fits into an int64.
 	maxLengthDigits = 15
 )
 
-// AppendPayload appends ps as the body of a polling request or answer. It does not separate them from what dst holds
-// already. Nothing is appended for no packets: a payload has one at least.
+// AppendPayload appends ps as the body of a polling request or response. It writes no separator after the contents of
+// dst. It appends nothing if ps is empty: a payload has at least one packet.
 func AppendPayload(dst []byte, rev Revision, enc Encoding, ps ...Packet) []byte {
 	for i, p := range ps {
 		if rev == Revision3 {
@@ -36,7 +36,7 @@ func AppendPayload(dst []byte, rev Revision, enc Encoding, ps ...Packet) []byte 
 	return dst
 }
 
-// appendFramed appends p and its length in the forms of revision 3.
+// appendFramed appends the length of p and p, in the forms of revision 3.
 func appendFramed(dst []byte, enc Encoding, p Packet) []byte {
 	n := frameLen(enc, p)
 	if enc == Binary {
@@ -68,21 +68,20 @@ func appendBinaryFramed(dst []byte, n int, p Packet) []byte {
 	return AppendText(dst, Revision3, p)
 }
 
-// frameLen returns the length of p as revision 3 writes it before the packet: in bytes in Binary, else in UTF-16 code
-// units.
+// frameLen returns the length that revision 3 writes before p: in bytes for Binary, otherwise in UTF-16 code units.
 func frameLen(enc Encoding, p Packet) int {
 	switch {
 	case p.Binary && enc != Binary:
 		return len("b4") + base64.StdEncoding.EncodedLen(len(p.Data))
-	case enc == Binary, enc == TextTwice: // which has one code point a byte
+	case enc == Binary, enc == TextTwice: // in TextTwice each byte is one code point
 		return 1 + len(p.Data)
 	default:
 		return 1 + utf16Len(p.Data)
 	}
 }
 
-// EncodedLen returns exactly how many bytes p adds to a payload, with its length or separator. As revision 4 has one
-// separator less than packets, a payload there is one byte shorter than the sum.
+// EncodedLen returns exactly how many bytes p adds to a payload, with its length or separator. Revision 4 has one
+// separator less than packets, so a payload there is one byte shorter than the sum.
 func EncodedLen(rev Revision, enc Encoding, p Packet) int {
 	if rev != Revision3 {
 		if p.Binary {
@@ -112,8 +111,8 @@ func decimalLen(n int) int {
 	return digits
 }
 
-// ParsePayload is the reverse of AppendPayload. It returns at least one packet and at most MaxPackets, or none and a
-// *SyntaxError. Data aliases b, except where it had to be decoded.
+// ParsePayload is the reverse of AppendPayload. It returns between one and MaxPackets packets, or no packets and a
+// *SyntaxError. Data aliases b, unless it had to be decoded.
 func ParsePayload(rev Revision, enc Encoding, b []byte) ([]Packet, error) {
 	if len(b) == 0 {
 		return nil, &SyntaxError{0, ErrEmpty}
@@ -144,8 +143,8 @@ func ParsePayload(rev Revision, enc Encoding, b []byte) ([]Packet, error) {
 	return ps, nil
 }
 
-// Whole returns the packets that the beginning of a payload holds in full, as a payload of its own, and the bytes after
-// them. Bytes that are no packet count as incomplete. Parse whole and rest with ParsePayload when rest is complete.
+// Whole returns the complete packets at the beginning of a payload, as a payload, and the bytes after them. Invalid
+// bytes count as incomplete. When rest is complete, parse whole and rest with ParsePayload, each separately.
 func Whole(rev Revision, enc Encoding, beginning []byte) (whole, rest []byte) {
 	if rev != Revision3 {
 		i := bytes.LastIndexByte(beginning, separator)
@@ -169,7 +168,7 @@ func Whole(rev Revision, enc Encoding, beginning []byte) (whole, rest []byte) {
 	return beginning[:end:end], beginning[end:]
 }
 
-// fullRunes returns b without the bytes of a character that b cuts.
+// fullRunes returns b without an incomplete character at its end.
 func fullRunes(b []byte) []byte {
 	for i := len(b) - 1; i >= max(0, len(b)-utf8.UTFMax); i-- {
 		if utf8.RuneStart(b[i]) {
@@ -182,8 +181,8 @@ func fullRunes(b []byte) []byte {
 	return b
 }
 
-// nextSeparated parses the first packet of b, a payload of revision 4, and returns how many bytes it and its separator
-// take.
+// nextSeparated parses the first packet of b, a payload of revision 4, and returns the number of bytes of the packet
+// and its separator.
 func nextSeparated(_ Encoding, b []byte) (Packet, int, *SyntaxError) {
 	end := bytes.IndexByte(b, separator)
 	if end < 0 {
@@ -192,13 +191,14 @@ func nextSeparated(_ Encoding, b []byte) (Packet, int, *SyntaxError) {
 	}
 	p, err := parseText(Revision4, b[:end:end], false)
 	if err == nil && end+1 == len(b) {
-		// A separator promises a packet, and the caller sees only that nothing is left.
+		// A packet must follow a separator, but the caller would only see that b has ended.
 		err = &SyntaxError{end + 1, ErrEmpty}
 	}
 	return p, end + 1, err
 }
 
-// nextFramed parses the first packet of b, a Text or TextTwice payload of revision 3, and returns how many bytes it takes.
+// nextFramed parses the first packet of b, a Text or TextTwice payload of revision 3, and returns the packet's number
+// of bytes.
 func nextFramed(enc Encoding, b []byte) (Packet, int, *SyntaxError) {
 	units, start, err := parseLength(b, '0', ':')
 	if err != nil {
@@ -215,7 +215,7 @@ func nextFramed(enc Encoding, b []byte) (Packet, int, *SyntaxError) {
 	return p, start + size, err
 }
 
-// nextBinaryFramed parses the first packet of b, a Binary payload, and returns how many bytes it takes.
+// nextBinaryFramed parses the first packet of b, a Binary payload, and returns the packet's number of bytes.
 func nextBinaryFramed(_ Encoding, b []byte) (Packet, int, *SyntaxError) {
 	marker := b[0]
 	if marker > binaryMarker {
@@ -244,8 +244,9 @@ func nextBinaryFramed(_ Encoding, b []byte) (Packet, int, *SyntaxError) {
 	return p, end, err
 }
 
-// parseLength parses the decimal length that b starts with, whose digits count from zero and which ends with the byte
-// end. It returns the length and the bytes read, end included. A length that no slice can have is an error.
+// parseLength parses the decimal length at the start of b. zero is the byte of the digit 0, and the length ends with
+// the byte end. It returns the length and the number of bytes read, with end. A length that is too large for an int is
+// an error.
 func parseLength(b []byte, zero, end byte) (length, size int, err *SyntaxError) {
 	var n int64
 	for i, c := range b {

@@ -7,11 +7,11 @@ import (
 	"unicode/utf8"
 )
 
-// base64Mark is the first byte of a binary packet that is written as text. Digits never collide with it.
+// base64Mark is the first byte of a binary packet in text form. No packet type has this byte.
 const base64Mark = 'b'
 
-// AppendText appends p in the form of a WebSocket text frame: the digit of its type and the text, or for a binary
-// message base64 after "b" (revision 4) or "b4" (revision 3).
+// AppendText appends p in the form of a WebSocket text frame: the digit of its type and its text. A binary message is
+// "b" (revision 4) or "b4" (revision 3) and base64.
 func AppendText(dst []byte, rev Revision, p Packet) []byte {
 	if !p.Binary {
 		dst = append(dst, p.Type.digit())
@@ -34,7 +34,7 @@ func ParseText(rev Revision, b []byte) (Packet, error) {
 	return p, nil
 }
 
-// parseText parses one packet in its text form; twice says that its text is that of TextTwice.
+// parseText parses one packet in its text form. If twice is true, its text is encoded as in TextTwice.
 func parseText(rev Revision, b []byte, twice bool) (Packet, *SyntaxError) {
 	if len(b) == 0 {
 		return Packet{}, &SyntaxError{0, ErrEmpty}
@@ -62,7 +62,7 @@ func parseText(rev Revision, b []byte, twice bool) (Packet, *SyntaxError) {
 // parseBase64 parses a packet that starts with base64Mark.
 func parseBase64(rev Revision, b []byte) (Packet, *SyntaxError) {
 	start := 1
-	// In revision 4 a '4' here is base64 already. In revision 3 it is the type, and must be there.
+	// In revision 4 a '4' here belongs to the base64. In revision 3 it is the type, which is required.
 	if rev == Revision3 {
 		if len(b) < 2 || b[1] != Message.digit() {
 			return Packet{}, &SyntaxError{1, ErrType}
@@ -76,7 +76,7 @@ func parseBase64(rev Revision, b []byte) (Packet, *SyntaxError) {
 	return Packet{Type: Message, Binary: true, Data: data}, nil
 }
 
-// decodeBase64 returns what src stands for, and the offset of what is wrong with it or -1.
+// decodeBase64 decodes src. bad is the offset of the first fault, or -1.
 func decodeBase64(src []byte) (data []byte, bad int) {
 	if len(src) == 0 {
 		return nil, -1
@@ -85,13 +85,13 @@ func decodeBase64(src []byte) (data []byte, bad int) {
 	if src[len(src)-1] == '=' {
 		enc = base64.StdEncoding
 	}
-	if i := bytes.IndexAny(src, "\r\n"); i >= 0 { // encoding/base64 skips them
+	if i := bytes.IndexAny(src, "\r\n"); i >= 0 { // encoding/base64 ignores line breaks
 		return nil, i
 	}
 	data = make([]byte, enc.DecodedLen(len(src)))
 	n, err := enc.Decode(data, src)
 	if err != nil {
-		var corrupt base64.CorruptInputError // the only error there is
+		var corrupt base64.CorruptInputError // Decode returns no other error
 		errors.As(err, &corrupt)
 		return nil, int(corrupt)
 	}
@@ -100,12 +100,12 @@ func decodeBase64(src []byte) (data []byte, bad int) {
 
 func (t Type) digit() byte { return '0' + byte(t) }
 
-// typeOf returns the type that an ASCII digit stands for.
+// typeOf returns the type of an ASCII digit.
 func typeOf(digit byte) (t Type, ok bool) {
 	return Type(digit - '0'), '0' <= digit && digit <= Noop.digit()
 }
 
-// rest returns b[from:] with no room to append into what follows b, and nil for nothing.
+// rest returns b[from:], with a capacity that ends with b, or nil if it is empty.
 func rest(b []byte, from int) []byte {
 	if from == len(b) {
 		return nil

@@ -6,9 +6,10 @@ import (
 	"unicode/utf8"
 )
 
-// FoldTwice reads text, decoded as if it were in UTF-8 once, as that of [TextTwice]: its code points are the bytes of
-// the real text. It returns the real text and true if that makes sense: every code point is at most 0xFF, at least one
-// is 0x80 or more, and the bytes are valid UTF-8. Text in ASCII is the same in both dialects, so ok is false.
+// FoldTwice decodes text a second time. text was decoded from UTF-8 once and may come from a peer that writes
+// [TextTwice]; its code points are then the bytes of the real text. FoldTwice returns the real text and true if every
+// code point is at most 0xFF, at least one is 0x80 or more, and the bytes are valid UTF-8. ASCII text is the same in
+// both dialects, so ok is false for it.
 func FoldTwice(text []byte) (folded []byte, ok bool) {
 	size, _, bad := scanTwice(text)
 	if bad >= 0 || size == len(text) {
@@ -17,27 +18,27 @@ func FoldTwice(text []byte) (folded []byte, ok bool) {
 	return appendFolded(make([]byte, 0, size), text), true
 }
 
-// WitnessTwice reports whether text, decoded as if it were in UTF-8 once, shows that its sender writes [TextTwice].
-// It does when FoldTwice accepts it and people do not write such text: it contains control characters of U+0080
-// to U+009F ("â\u0082¬" for "€"), or letters with symbols where real text has none ("ZÃ¼rich" for "Zürich"). "100 Å³"
-// shows nothing, although it folds to "100 ų".
+// WitnessTwice reports whether text, which was decoded from UTF-8 once, shows that its sender writes [TextTwice]. It
+// does if FoldTwice accepts it and people do not write such text: it contains control characters from U+0080 to U+009F
+// ("â\u0082¬" for "€"), or combinations of letters and symbols that real text does not have ("ZÃ¼rich" for "Zürich").
+// "100 Å³" shows nothing, although it folds to "100 ų".
 func WitnessTwice(text []byte) bool {
 	size, c1, bad := scanTwice(text)
 	return bad < 0 && size < len(text) && (c1 || !readsAsWritten(text))
 }
 
-// WitnessOnce reports whether text, decoded as if it were in UTF-8 once, shows that its sender writes [Text]: it is not
+// WitnessOnce reports whether text, which was decoded from UTF-8 once, shows that its sender writes [Text]: text is not
 // ASCII and does not fold.
 func WitnessOnce(text []byte) bool {
 	_, c1, bad := scanTwice(text)
 	return bad >= 0 && !c1 // parser 1.x writes unpaired surrogates, which do not fold and may contain control characters
 }
 
-// readsAsWritten reports whether text, which folds and has no control characters, may be as its sender meant it. It is
-// when it folds to a single character, which has no context, or when people write its letters before its symbols: at
-// the end of a word ("QUALITÉ\u00a0:", "MÜ®"), not twice in a row, and no capital after a lower-case letter. Â and Ã are
-// excluded: nearly all text with these letters and a symbol is a twice encoded symbol or letter of a western European
-// language.
+// readsAsWritten reports whether text, which folds and has no control characters, may be the text that its sender
+// meant. This is so if it folds to a single character, which has no context. It is also so if all letters and symbols
+// have the order of real text: symbols only at the end of a word ("QUALITÉ\u00a0:", "MÜ®"), not twice in a row, and no
+// capital after a lower-case letter. Â and Ã are excluded: nearly all text with one of these letters and a symbol is a
+// twice encoded symbol or letter of a western European language.
 func readsAsWritten(text []byte) bool {
 	if isOneCharacter(text) {
 		return true
@@ -67,7 +68,7 @@ func readsAsWritten(text []byte) bool {
 // isOneCharacter reports whether text folds to one character that is not ASCII.
 func isOneCharacter(text []byte) bool {
 	_, size := utf8.DecodeRune(text)
-	another := func(r rune) bool { return r < utf8.RuneSelf || r >= 'À' } // ASCII, or the first of its bytes
+	another := func(r rune) bool { return r < utf8.RuneSelf || r >= 'À' } // ASCII, or the first byte of another character
 	return text[0] >= utf8.RuneSelf && !bytes.ContainsFunc(text[size:], another)
 }
 
@@ -76,8 +77,9 @@ const wordEnds = "\u00a0ª«®°±²³´·¹º»"
 
 func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
 
-// scanTwice reads text as TextTwice. It returns the bytes that it folds to, whether it contains C1 control characters,
-// and the offset of the first character that does not fold, or -1. The other results mean nothing then.
+// scanTwice reads text as TextTwice. It returns the number of bytes of the folded text, whether text contains C1
+// control characters, and the offset of the first character that does not fold, or -1. If there is such a character,
+// the other results are meaningless.
 func scanTwice(text []byte) (size int, c1 bool, bad int) {
 	for i := 0; ; {
 		n := asciiPrefix(text[i:])
@@ -89,7 +91,7 @@ func scanTwice(text []byte) (size int, c1 bool, bad int) {
 		var seq [utf8.UTFMax]byte // one character of the real text
 		for n = 0; !utf8.FullRune(seq[:n]); n++ {
 			r, width := utf8.DecodeRune(text[i:])
-			if r > 0xFF { // as is the error rune, at the end of text and on invalid UTF-8
+			if r > 0xFF { // also true for the error rune, at the end of text and for invalid UTF-8
 				return size, c1, start
 			}
 			c1 = c1 || 0x80 <= r && r <= 0x9F
@@ -103,8 +105,8 @@ func scanTwice(text []byte) (size int, c1 bool, bad int) {
 	}
 }
 
-// foldText returns the real text of TextTwice: text itself if that is ASCII. Otherwise bad is the offset of the first
-// character that does not fold. It is -1 if there is none.
+// foldText returns the real text of TextTwice, which is text itself if that is ASCII. bad is the offset of the first
+// character that does not fold, or -1.
 func foldText(text []byte) (folded []byte, bad int) {
 	size, _, bad := scanTwice(text)
 	if bad >= 0 || size == len(text) {
@@ -113,11 +115,11 @@ func foldText(text []byte) (folded []byte, bad int) {
 	return appendFolded(make([]byte, 0, size), text), -1
 }
 
-// appendFolded appends the bytes that the code points of text stand for; scanTwice has accepted it.
+// appendFolded appends the bytes that the code points of text encode. scanTwice must have accepted text.
 func appendFolded(dst, text []byte) []byte {
 	for i := 0; i < len(text); i++ {
 		c := text[i]
-		if c >= utf8.RuneSelf { // C2 or C3, whose low bits are the upper ones of the byte
+		if c >= utf8.RuneSelf { // the byte is C2 or C3, whose low bits are the upper bits of the real byte
 			i++
 			c = c<<6 | text[i]&0x3F
 		}
@@ -126,7 +128,7 @@ func appendFolded(dst, text []byte) []byte {
 	return dst
 }
 
-// AppendTwice appends text in UTF-8 twice: each byte as one code point.
+// AppendTwice appends text encoded in UTF-8 twice: it encodes each byte as one code point.
 func AppendTwice(dst, text []byte) []byte {
 	for _, c := range text {
 		if c < utf8.RuneSelf {
@@ -138,7 +140,7 @@ func AppendTwice(dst, text []byte) []byte {
 	return dst
 }
 
-// twiceLen returns the bytes that AppendTwice appends.
+// twiceLen returns the number of bytes that AppendTwice appends.
 func twiceLen(text []byte) int {
 	i := asciiPrefix(text)
 	n := len(text)

@@ -6,13 +6,13 @@ import (
 	"unicode/utf8"
 )
 
-// utf16Len returns the UTF-16 code units of text, which is valid UTF-8.
+// utf16Len returns the number of UTF-16 code units of text, which must be valid UTF-8.
 func utf16Len(text []byte) int {
 	i := asciiPrefix(text)
 	n := i
 	for _, c := range text[i:] {
 		switch {
-		case c >= 0xF0: // four bytes are a surrogate pair
+		case c >= 0xF0: // the first byte of four, which are a surrogate pair
 			n += 2
 		case c < 0x80 || c >= 0xC0: // continuation bytes add nothing
 			n++
@@ -21,11 +21,12 @@ func utf16Len(text []byte) int {
 	return n
 }
 
-// utf16Prefix returns the bytes at the start of b that make up units UTF-16 code units, and false if b has fewer or a
-// surrogate pair would be cut. An invalid byte counts one unit; whoever parses the text refuses it. It reads no further
-// than it has to, so that walking through a payload packet by packet takes linear time.
+// utf16Prefix returns how many bytes at the start of b make up the given number of UTF-16 code units. ok is false if b
+// has fewer units or if the prefix would end inside a surrogate pair. An invalid byte counts as one unit; the parser of
+// the text rejects it later. utf16Prefix reads no further than necessary, so that parsing a payload packet by packet
+// takes linear time.
 func utf16Prefix(b []byte, units int) (size int, ok bool) {
-	if units > len(b) { // a character has no more units than bytes
+	if units > len(b) { // a character never has more units than bytes
 		return 0, false
 	}
 	for units > 0 {
@@ -43,7 +44,7 @@ func utf16Prefix(b []byte, units int) (size int, ok bool) {
 	return size, true
 }
 
-// asciiPrefix returns the number of bytes before the first that is not ASCII.
+// asciiPrefix returns the number of bytes before the first byte that is not ASCII.
 func asciiPrefix(b []byte) int {
 	i := 0
 	for len(b)-i >= 8 && binary.NativeEndian.Uint64(b[i:])&0x8080808080808080 == 0 {

@@ -12,18 +12,18 @@ import (
 	"time"
 )
 
-// selfSignedLife is as long as browsers allow.
+// selfSignedLife is the longest validity that browsers accept.
 const selfSignedLife = 14*24*time.Hour - time.Minute
 
-// SelfSigned makes a certificate for tests and development. A page opens WebTransport sessions with a server that shows
-// it if it passes hash in the option serverCertificateHashes, with the algorithm sha-256. It is valid for hosts (names and
-// IP addresses) from now on for 14 days, the longest time that browsers allow for this.
+// SelfSigned makes a certificate for tests and development. A page can open WebTransport sessions with a server that
+// uses it if the page passes hash in the option serverCertificateHashes, with the algorithm sha-256. The certificate is
+// valid for hosts (names and IP addresses), from now on for 14 days, the longest time that browsers accept for this.
 func SelfSigned(hosts ...string) (certificate tls.Certificate, hash [sha256.Size]byte, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return certificate, hash, err
 	}
-	begin := time.Now().Add(-time.Second) // clocks differ, if only in what they round
+	begin := time.Now().Add(-time.Second) // clocks differ slightly
 	template := x509.Certificate{
 		SerialNumber: big.NewInt(begin.UnixNano()),
 		NotBefore:    begin,

@@ -16,16 +16,16 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// Dialer opens WebTransport sessions for clients. Its method Dial is what engineio.DialOptions asks for as WebTransport.
-// The zero value is ready for use, and one Dialer serves any number of sessions.
+// Dialer opens WebTransport sessions for clients. Set engineio.DialOptions.WebTransport to its method Dial. The zero
+// value is ready for use, and one Dialer serves any number of sessions.
 type Dialer struct {
 	// TLSConfig configures TLS. The settings of engineio.DialOptions.HTTPClient do not apply to WebTransport.
 	// Default: the certificates that the system trusts.
 	TLSConfig *tls.Config
 }
 
-// Dial opens a session, with a QUIC connection of its own, and a stream in it. If the server refuses the session, the
-// error comes with its response.
+// Dial opens a session on a new QUIC connection, and a stream in the session. If the server rejects the session, Dial
+// returns the response with the error.
 func (d *Dialer) Dial(ctx context.Context, r *http.Request) (engineio.Stream, *http.Response, error) {
 	u := *r.URL
 	if u.Port() == "" {
@@ -41,9 +41,9 @@ func (d *Dialer) Dial(ctx context.Context, r *http.Request) (engineio.Stream, *h
 		return nil, nil, err
 	}
 	end := func() { _ = conn.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeNoError), "") }
-	stop := context.AfterFunc(ctx, end) // not everything below looks at ctx
+	stop := context.AfterFunc(ctx, end) // some of the functions below do not watch ctx
 	s, resp, err := open(ctx, conn, &u, r.Header)
-	if !stop() { // whatever the end of the connection has led to
+	if !stop() { // even if the end of the connection has caused another error
 		err = context.Cause(ctx)
 	}
 	if err != nil {
@@ -72,15 +72,15 @@ func open(ctx context.Context, conn *quic.Conn, u *url.URL, header http.Header) 
 	return &stream{Stream: first, session: session}, nil, nil
 }
 
-// maxRefusal bounds what is read of a response that refuses a session, in bytes.
+// maxRefusal bounds how much is read of a response that rejects a session, in bytes.
 const maxRefusal = 4 << 10
 
-// readAll reads the body of resp, which may be nil, while there still is a connection.
+// readAll reads the body of resp, which may be nil, while the connection is still open.
 func readAll(resp *http.Response) *http.Response {
 	if resp == nil || resp.Body == nil {
 		return nil
 	}
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // what came is what there is to say
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // a part of the body is better than nothing
 	_ = resp.Body.Close()
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	return resp

@@ -1,6 +1,6 @@
-// Package webtransport carries Engine.IO sessions over WebTransport, that is HTTP/3 on UDP: sessions that start with it,
-// and sessions that move to it from long-polling. It is apart from package engineio so that only programs that use it
-// contain QUIC. WebTransport is for revision 4 of the protocol.
+// Package webtransport carries Engine.IO sessions over WebTransport, that is, over HTTP/3 on UDP. Sessions start with
+// WebTransport, or move to it from long-polling. This package is separate from package engineio so that only programs
+// that use it contain QUIC. WebTransport needs revision 4 of the protocol.
 //
 // A server listens on UDP beside the HTTP server, usually on the same port number, since stock clients take one URL for
 // both. The engineio.Server must list the transport:
@@ -15,13 +15,13 @@
 //	go srv.ListenAndServe(":443")
 //	defer srv.Close() // after engine.Shutdown, which closes the sessions
 //
-// The checks of the engineio.Server apply: path, origin, AllowRequest, revision. A page that is served on another port
-// number than the WebTransport server's, or over another scheme than HTTPS, is of another origin.
+// The engineio.Server applies its checks: path, origin, AllowRequest, revision. A page has another origin if it was
+// served on another port number than the WebTransport server's, or over another scheme than HTTPS.
 //
-// Browsers ask for a certificate that they trust, or for one whose SHA-256 the page passes as serverCertificateHashes:
-// that must have an ECDSA key and be valid for 14 days at most.
+// Browsers require a certificate that they trust, or a certificate whose SHA-256 hash the page passes as
+// serverCertificateHashes. The latter must have an ECDSA key and be valid for at most 14 days.
 //
-// A client gets the transport as an option of engineio.Dial:
+// A client uses the transport by an option of engineio.Dial:
 //
 //	s, err := engineio.Dial(ctx, "https://example.com", &engineio.DialOptions{
 //		WebTransport: new(webtransport.Dialer).Dial,
@@ -29,10 +29,10 @@
 //
 // # Limits
 //
-// A [Server] takes MaxSessions connections, each of which carries one session on one stream; other streams stay unread.
-// A connection without a session is closed after 10 s. Beyond what package engineio allows a session, a connection buffers
-// at most 1 MiB of what the peer sent and the reader has not taken.
+// A [Server] accepts MaxSessions connections. Each carries one session on one stream; the server does not read other
+// streams. It closes a connection without a session after 10 s. In addition to the memory of a session in package
+// engineio, a connection buffers at most 1 MiB of received data that the reader has not read.
 //
-// An idle session costs some 110 KB at a server, nearly all of it QUIC's: fifteen times what one on a WebSocket does.
-// Where WebSockets get through and packets are seldom lost, WebTransport gains nothing.
+// An idle session costs about 110 KB at a server, nearly all of it in QUIC: fifteen times the cost of a session on a
+// WebSocket. WebTransport has no advantage in networks that permit WebSockets and seldom lose packets.
 package webtransport

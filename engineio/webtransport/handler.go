@@ -10,9 +10,9 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// Handler returns a handler that opens sessions of engine over the WebTransport sessions that wt accepts, for programs
-// that have an HTTP/3 server already: mount it in wt.H3 at the path of engine, which also gets all requests that open
-// no WebTransport session. Limits are then wt's own. wt.CheckOrigin must let in what the options of engine admit.
+// Handler returns a handler that opens sessions of engine over the WebTransport sessions that wt accepts. It is for
+// programs that already have an HTTP/3 server: mount it in wt.H3 at the path of engine. It passes all other requests to
+// engine. The limits of wt apply. wt.CheckOrigin must admit the origins that engine's options admit.
 func Handler(wt *webtransport.Server, engine *engineio.Server) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodConnect {

@@ -18,43 +18,44 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// DefaultMaxSessions is how many sessions a Server takes by default.
+// DefaultMaxSessions is the default of ServerOptions.MaxSessions.
 const DefaultMaxSessions = 10_000
 
 const (
 	// idleConnection is how long a connection may stay without a session.
 	idleConnection = 10 * time.Second
-	// maxHeader bounds the header of a request, in bytes; it is what an engineio.Server keeps of one.
+	// maxHeader bounds the header of a request, in bytes. It is as large as the part of a header that an
+	// engineio.Server stores.
 	maxHeader = 64 << 10
-	// maxStreams is how many streams of a kind a peer may have open. HTTP/3 has three of its own in one direction, and
-	// clients may open some that mean nothing.
+	// maxStreams is the number of streams of each kind that a peer may have open. HTTP/3 itself needs three in one
+	// direction, and clients may open some streams without a purpose.
 	maxStreams = 8
 )
 
 // ServerOptions are the options of NewServer, which copies them. The zero value of each field but TLSConfig means its
 // default.
 type ServerOptions struct {
-	// TLSConfig has the server's certificate. The protocol (h3) and TLS 1.3 are set by the server.
+	// TLSConfig has the server's certificate. The server itself sets the protocol (h3) and TLS 1.3.
 	TLSConfig *tls.Config
-	// MaxSessions bounds the QUIC connections that are open at a time, each of which carries one session. A connection
-	// beyond is refused. A client can have each hold 192 KiB that nobody reads, on streams that mean nothing.
-	// Default: DefaultMaxSessions.
+	// MaxSessions bounds the open QUIC connections, each of which carries one session. The server rejects further
+	// connections. A client can make the server hold 192 KiB for each connection that it does not read, on streams
+	// without a purpose. Default: DefaultMaxSessions.
 	MaxSessions int
-	// Logger receives what a server's operator wants to know. Default: silence.
+	// Logger receives messages for the server's operator. Default: no log.
 	Logger *slog.Logger
 }
 
-// Server listens for WebTransport sessions on UDP, and for nothing else: other HTTP/3 requests get 404. Programs that
-// have an HTTP/3 server already mount a Handler there instead.
+// Server listens on UDP for WebTransport sessions only: other HTTP/3 requests get 404. Programs that already have an
+// HTTP/3 server mount a Handler there instead.
 type Server struct {
 	opts    ServerOptions
 	wt      *webtransport.Server
 	handler http.Handler
-	ctx     context.Context // ends with Close
+	ctx     context.Context // done after Close
 	cancel  context.CancelFunc
-	idle    time.Duration  // how long a connection may stay without a session
-	open    atomic.Int64   // connections
-	wg      sync.WaitGroup // Serve and the connections
+	idle    time.Duration  // how long a connection may remain without a session
+	open    atomic.Int64   // number of connections
+	wg      sync.WaitGroup // counts Serve and the connections
 
 	mu     sync.Mutex
 	closed bool
@@ -78,18 +79,18 @@ func NewServer(engine *engineio.Server, opts *ServerOptions) *Server {
 			Handler:        http.HandlerFunc(srv.serveRequest),
 			MaxHeaderBytes: maxHeader,
 			ConnContext:    srv.withIdleTimer,
-			// No Logger: it would log URLs, in which session IDs stand.
+			// No Logger: it would log URLs, which contain session IDs.
 		},
-		CheckOrigin: func(*http.Request) bool { return true }, // the engineio.Server does
+		CheckOrigin: func(*http.Request) bool { return true }, // the engineio.Server checks the origin
 	}
 	srv.handler = Handler(srv.wt, engine)
 	return srv
 }
 
-// quicConfig bounds what a connection may hold.
+// quicConfig returns the limits of a connection.
 func quicConfig() *quic.Config {
 	return &quic.Config{
-		EnableDatagrams:                  true, // WebTransport asks for both
+		EnableDatagrams:                  true, // WebTransport requires both
 		EnableStreamResetPartialDelivery: true,
 		MaxIncomingStreams:               maxStreams,
 		MaxIncomingUniStreams:            maxStreams,
@@ -97,7 +98,7 @@ func quicConfig() *quic.Config {
 		MaxStreamReceiveWindow:           768 << 10,
 		InitialConnectionReceiveWindow:   192 << 10,
 		MaxConnectionReceiveWindow:       1 << 20,
-		// Heartbeats may be further apart than an idle connection lives.
+		// Heartbeats may be further apart than MaxIdleTimeout.
 		KeepAlivePeriod: 15 * time.Second,
 		MaxIdleTimeout:  30 * time.Second,
 	}
@@ -114,7 +115,8 @@ func (srv *Server) ListenAndServe(addr string) error {
 	return srv.Serve(conn)
 }
 
-// Serve serves on conn until Close, and does not close conn. Its error is never nil; after Close it is http.ErrServerClosed.
+// Serve serves on conn until Close. It does not close conn. Its error is never nil; after Close it is
+// http.ErrServerClosed.
 func (srv *Server) Serve(conn net.PacketConn) error {
 	if !srv.enter() {
 		return http.ErrServerClosed
@@ -125,7 +127,7 @@ func (srv *Server) Serve(conn net.PacketConn) error {
 	}
 	transport := &quic.Transport{
 		Conn:                conn,
-		VerifySourceAddress: func(net.Addr) bool { return srv.crowded(2) }, // addresses may be forged
+		VerifySourceAddress: func(net.Addr) bool { return srv.crowded(2) }, // because addresses may be forged
 	}
 	defer func() { _ = transport.Close() }()
 	listener, err := transport.ListenEarly(http3.ConfigureTLSConfig(srv.opts.TLSConfig), quicConfig())
@@ -148,7 +150,7 @@ func (srv *Server) Serve(conn net.PacketConn) error {
 	}
 }
 
-// enter counts a goroutine that Close is to wait for.
+// enter counts a goroutine for which Close waits. It returns false after Close.
 func (srv *Server) enter() bool {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
@@ -159,7 +161,7 @@ func (srv *Server) enter() bool {
 	return true
 }
 
-// serveConn serves a connection, or refuses it.
+// serveConn serves a connection, or rejects it.
 func (srv *Server) serveConn(conn *quic.Conn) {
 	if !srv.enter() {
 		_ = conn.CloseWithError(0, "")
@@ -182,7 +184,7 @@ func (srv *Server) serveConn(conn *quic.Conn) {
 	}()
 }
 
-// crowded says whether one nth of MaxSessions are open.
+// crowded reports whether at least MaxSessions/n connections are open.
 func (srv *Server) crowded(n int64) bool { return srv.open.Load() >= int64(srv.opts.MaxSessions)/n }
 
 // serveRequest serves the request that opens a session.
@@ -194,8 +196,8 @@ func (srv *Server) serveRequest(w http.ResponseWriter, r *http.Request) {
 	srv.handler.ServeHTTP(w, r)
 }
 
-// Close ends all connections, and the sessions on them, at once and waits until Serve has returned. The engineio.Server
-// should be shut down before. It returns nil.
+// Close ends all connections and their sessions at once, and waits until Serve has returned. Shut down the
+// engineio.Server first. Close returns nil.
 func (srv *Server) Close() error {
 	srv.mu.Lock()
 	srv.closed = true
@@ -208,7 +210,7 @@ func (srv *Server) Close() error {
 
 type idleKey struct{}
 
-// idleTimer closes a connection that has no session for too long.
+// idleTimer closes a connection that is without a session for too long.
 type idleTimer struct {
 	*time.Timer
 	after time.Duration
@@ -222,7 +224,7 @@ func (srv *Server) withIdleTimer(ctx context.Context, conn *quic.Conn) context.C
 	return context.WithValue(ctx, idleKey{}, idle)
 }
 
-// holdOpen keeps the connection of r open until the session has ended, if it is a Server's.
+// holdOpen keeps the connection of r open until the session has ended, if a Server serves the connection.
 func holdOpen(r *http.Request, session *webtransport.Session) {
 	if idle, ok := r.Context().Value(idleKey{}).(idleTimer); ok {
 		idle.Stop()
