@@ -225,7 +225,7 @@ func (s *Socket) readEarly(r *http.Request, body io.Reader, size int, isBinary b
 	s.mu.Unlock()
 	early, err = s.deliverEarly(early, isBinary)
 	s.mu.Lock()
-	s.allowance = 0    // not before the packets are delivered: Read returns ErrUnadmitted when none is left
+	s.allowance = 0    // only after the delivery: Read returns ErrUnadmitted when no packet is left
 	s.cond.Broadcast() // Read may have returned all packets
 	for err == nil && s.admission == unadmitted && s.state == stateOpen && !in.gaveWay() {
 		s.cond.Wait()

@@ -129,7 +129,7 @@ func originOf(u *url.URL) origin {
 	return origin{scheme, strings.TrimSuffix(strings.ToLower(u.Host), defaultPort[scheme])}
 }
 
-// defaultPort has the port that a scheme implies, as it ends an address.
+// defaultPort has each scheme's default port, as a suffix of a host.
 var defaultPort = map[string]string{"http": ":80", "https": ":443"}
 
 // isHostName reports whether s can be a host name or an IPv4 address.

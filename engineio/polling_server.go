@@ -365,7 +365,7 @@ func (s *Socket) receive(w http.ResponseWriter, r *http.Request) ([]packet.Packe
 	}
 	deadline := time.Now().Add(bodyTimeout)
 	s.body = rc                      // for cutBody
-	_ = rc.SetReadDeadline(deadline) // not every ResponseWriter can
+	_ = rc.SetReadDeadline(deadline) // some ResponseWriters do not support it
 	s.mu.Unlock()
 
 	body, status, failure := s.readPost(w, r, isBinary, deadline)

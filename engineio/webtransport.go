@@ -70,7 +70,7 @@ func (c *stream) readLengthFrame() (op ws.OpCode, body []byte, err error) {
 	if c.fragment, err = c.appendN(c.fragment, int(n), int(n)); err != nil {
 		return 0, nil, err
 	}
-	body = slices.Clip(c.fragment) // a kept buffer may hold other bytes behind
+	body = slices.Clip(c.fragment) // a reused buffer may hold other bytes after the packet
 	c.fragment, c.inPlace = nil, false
 	return op, body, nil
 }

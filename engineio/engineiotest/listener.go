@@ -10,7 +10,7 @@
 //		s, err := srv.Dial(t.Context(), nil)
 //		…
 //		time.Sleep(time.Hour) // heartbeats go to and fro
-//		synctest.Wait()       // until everybody waits
+//		synctest.Wait()       // until every goroutine is blocked
 //	})
 //
 // [NewServer] serves a Handler. [Pipe] returns both ends of a session. [Listener] is for tests that run an http.Server

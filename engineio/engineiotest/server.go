@@ -62,7 +62,7 @@ func (srv *Server) count(_ net.Conn, state http.ConnState) {
 func (srv *Server) Client() *http.Client { return &http.Client{Transport: srv.transport} }
 
 // Dial opens a session. opts are the options of engineio.Dial; nil means all defaults. If opts has no HTTPClient, the
-// session gets one that reaches the server and has a cookie jar.
+// session gets an HTTP client that reaches the server and has a cookie jar.
 func (srv *Server) Dial(ctx context.Context, opts *engineio.DialOptions) (*engineio.Socket, error) {
 	var o engineio.DialOptions
 	if opts != nil {
@@ -112,7 +112,7 @@ func Pipe(t testing.TB, opts *engineio.DialOptions) (client, server *engineio.So
 	}
 	t.Cleanup(func() {
 		client.Abort(nil)
-		_ = client.Close() // waits for what is left of it
+		_ = client.Close() // waits for its goroutines
 	})
 	return client, <-opened
 }
