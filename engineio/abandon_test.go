@@ -12,22 +12,22 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// abandonments are the states in which a client may fall silent. Each opens a session and returns the connection that
-// stands there then, if one does.
+// abandonments are the states in which a client may fall silent. Each function opens a session, brings it into one
+// state, and returns the session's connection, or nil if it has no connection.
 func abandonments(rev Revision) []func(w *site) net.Conn {
 	all := []func(w *site) net.Conn{
 		func(w *site) net.Conn { w.open(rev); return nil }, // never polls
 		func(w *site) net.Conn { v := w.open(rev); v.requireEcho("x"); return nil },
-		func(w *site) net.Conn { v := w.open(rev); v.post(v.framed("4x")); return nil }, // the echo is never fetched
+		func(w *site) net.Conn { v := w.open(rev); v.post(v.framed("4x")); return nil }, // the client never fetches the echo
 		func(w *site) net.Conn { return w.head("GET", w.open(rev).query, "\r\n") },
 		func(w *site) net.Conn { l, _ := w.session(rev); return l.conn },
 		func(w *site) net.Conn { l, _ := w.session(rev); l.requireEcho("x"); return l.conn },
-		func(w *site) net.Conn { // a message that was begun, and a frame
+		func(w *site) net.Conn { // an unfinished message and an unfinished frame
 			l, _ := w.session(rev)
 			_, _ = io.WriteString(l.conn, masked(0x01, "4half")+masked(0x81, "4")[:3])
 			return l.conn
 		},
-		func(w *site) net.Conn { // echoes that nobody takes
+		func(w *site) net.Conn { // the client does not read the echoes
 			l, _ := w.session(rev)
 			_, _ = io.WriteString(l.conn, strings.Repeat(masked(0x82, "\x04"+strings.Repeat("x", 1000)), 20))
 			return l.conn
@@ -54,8 +54,8 @@ func abandonments(rev Revision) []func(w *site) net.Conn {
 	return all
 }
 
-// Ten thousand sessions, opened in batches and abandoned in every state, half of them with their connection and half
-// without, leave as many goroutines as before, and the heap as it was.
+// Ten thousand sessions are opened in batches and abandoned in every state, half of them with their connection and half
+// without. They leave no goroutine and no memory behind.
 func TestTenThousandAbandonedSessionsLeaveNothing(t *testing.T) {
 	const batches, size = 20, 500
 	ways := append(abandonments(Revision3), abandonments(Revision4)...)
@@ -88,7 +88,7 @@ func TestTenThousandAbandonedSessionsLeaveNothing(t *testing.T) {
 			runtime.ReadMemStats(&m)
 			return runtime.NumGoroutine(), int64(m.HeapAlloc)
 		}
-		batch() // what is made once is made
+		batch() // the first batch makes the objects that are made only once
 		goroutines, heap := count()
 		for range batches {
 			batch()

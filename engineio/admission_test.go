@@ -17,7 +17,8 @@ import (
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
-// gatekeeper admits a peer whose first message begins with "let me in", after a time, and reads until the session ends.
+// gatekeeper admits a peer whose first message begins with "let me in". It does so after a delay, and then reads until
+// the session ends.
 type gatekeeper struct {
 	messages chan string
 	errs     chan error
@@ -62,7 +63,8 @@ var payloads = []struct {
 	{"revision 4", Revision4, packet.Text, "text/plain;charset=UTF-8"},
 }
 
-// A client may post its first packet and many others in one body. If the first one admits it, none is lost.
+// A client may post its first packet and many others in one body. If the handler admits the client because of the first
+// packet, no packet is lost.
 func TestFirstBodyOfAnAdmittedPeer(t *testing.T) {
 	for _, c := range payloads {
 		for _, size := range []int{20, 3_000, maxAllowance - 9, maxAllowance, 500_000} {
@@ -92,7 +94,7 @@ func TestFirstBodyOfAnAdmittedPeer(t *testing.T) {
 	}
 }
 
-// A server reads 64 KB of a peer that it does not admit, and the rest waits until the session ends.
+// A server reads 64 KB of a peer that it does not admit. The remaining bytes wait until the session ends.
 func TestFirstBodyOfAnUnadmittedPeer(t *testing.T) {
 	for _, c := range payloads {
 		for _, first := range []int{10, 100_000} { // a first packet that is too large never arrives
@@ -133,7 +135,7 @@ func TestFirstBodyOfAnUnadmittedPeer(t *testing.T) {
 	}
 }
 
-// The limit holds for a WebSocket too. Read reports it once, and notices the end of the session.
+// The limit also applies to a WebSocket. Read reports it once, and later reports the end of the session.
 func TestUnadmittedWebSocket(t *testing.T) {
 	g := newGatekeeper()
 	g.takes = 0
@@ -172,7 +174,7 @@ func TestAdmittedWebSocket(t *testing.T) {
 	g := newGatekeeper()
 	w := newSite(t, g, admitting())
 	l, _ := w.session(Revision4)
-	defer func() { _ = l.conn.Close() }() // not before: a connection without references is closed
+	defer func() { _ = l.conn.Close() }() // not earlier: a connection without references is closed
 	l.say("4let me in")
 	l.write(ws.Header{Fin: true, OpCode: ws.OpText}, "4"+strings.Repeat("x", 500_000))
 	require.Equal(t, "let me in", <-g.messages)
@@ -180,7 +182,7 @@ func TestAdmittedWebSocket(t *testing.T) {
 	require.Empty(t, g.errs)
 }
 
-// Unfinished messages of unadmitted peers do not hold up those of admitted ones.
+// Unfinished messages of unadmitted peers do not delay the messages of admitted peers.
 func TestUnadmittedPeersHaveTheirOwnBudget(t *testing.T) {
 	g := newGatekeeper()
 	g.takes = 0
@@ -240,7 +242,7 @@ func TestSessionsOfOneAddress(t *testing.T) {
 		sid(open(""))
 	}
 
-	// One is admitted, the other one ends: each makes room.
+	// One session is admitted and the other one ends: each makes room.
 	require.Equal(t, "200 ok", w.ask(http.MethodPost, polling4+"&sid="+one, strings.NewReader("4let me in")).brief())
 	require.Equal(t, "let me in", <-g.messages)
 	sid(open("192.0.2.1"))

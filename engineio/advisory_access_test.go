@@ -18,10 +18,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tests of this file are named by published faults of other implementations; docs/security.md lists them all. These are
-// about who may open a session, and what is shown to whom.
+// The tests of this file are named after published faults of other implementations; docs/security.md lists them all.
+// These tests check who may open a session, and which information the server reveals to whom.
 
-// The origin is checked on every transport, and on every request of a session; what fails leaves nothing.
+// The server checks the origin on every transport and on every request of a session. A rejected request leaves no
+// session behind.
 func TestAdvisory_engineio_6_6_7_checksOnEveryTransport(t *testing.T) {
 	w := newSite(t, echo, bothRevisions())
 	v := w.open(Revision4)
@@ -44,7 +45,7 @@ func TestAdvisory_engineio_6_6_7_checksOnEveryTransport(t *testing.T) {
 	}
 }
 
-// AllowRequest is asked on every transport, before anything of a session exists.
+// The server calls AllowRequest on every transport, before it creates any part of a session.
 func TestAdvisory_engineio_6_6_7_allowRequestOnEveryTransport(t *testing.T) {
 	opts := jsonpOptions()
 	opts.AllowRequest = func(*http.Request) error { return errors.New("no ticket") }
@@ -70,8 +71,8 @@ func TestAdvisory_engineio_6_6_7_allowRequestOnEveryTransport(t *testing.T) {
 	}
 }
 
-// An ID that another session has is not given twice, and one that would break out of the open packet, the cookie or a
-// log line not at all.
+// The server rejects an ID that another session has, and an ID that would break the syntax of the open packet, the
+// cookie or a log line.
 func TestAdvisory_CVE_2017_16031_generatedIDsTakeNoSessionOver(t *testing.T) {
 	id := "first"
 	w := newSite(t, echo, &ServerOptions{GenerateID: func(*http.Request) (string, error) { return id, nil }, Cookie: &http.Cookie{}})
@@ -104,7 +105,7 @@ func TestAdvisory_CVE_2017_16031_sidsAreRandom(t *testing.T) {
 			}
 		}
 	}
-	for i, k := range ones { // nothing of it is constant or a counter; 8 standard deviations
+	for i, k := range ones { // no bit is constant or a counter; the bound is 8 standard deviations
 		require.InDelta(t, n/2, k, 8*71, "bit %d", i)
 	}
 }
@@ -163,7 +164,8 @@ func TestAdvisory_CVE_2016_10536_clientsVerifyTLS(t *testing.T) {
 	}
 }
 
-// engine.io reflected the number of a JSONP function as it came, in versions before it took the digits only.
+// Old versions of engine.io copied the number of a JSONP function unchanged into the response; newer versions take only
+// its digits.
 func TestAdvisory_engineio_JSONP_callbackInjection(t *testing.T) {
 	w := newSite(t, echo, jsonpOptions())
 	for _, j := range []string{"](0)%3Balert(1)%3B//", "%5D%28%29%3Balert%281%29%2F%2F", "%3Cscript%3E", "%E2%80%A8alert(1)", "0%0Aalert(1)", "0%00", "window.top"} {
@@ -195,7 +197,7 @@ func TestAdvisory_CVE_2019_13611_crossSiteJSONP(t *testing.T) {
 	require.Empty(t, w.srv.Sockets())
 }
 
-// Whoever knows a sid owns the session: none stands in a log, an error or an answer to another.
+// A client that knows a sid controls the session. So no log, no error and no response to another client contains a sid.
 func TestAdvisory_CVE_2026_33247_sidsAreNotShown(t *testing.T) {
 	logged := new(lockedBuffer)
 	h := newWitness()
@@ -237,7 +239,7 @@ func TestAdvisory_CVE_2026_33247_sidsAreNotShown(t *testing.T) {
 	}
 }
 
-// A transport that is switched off is not reached by any way.
+// A transport that is switched off cannot be reached in any way.
 func TestAdvisory_secnote_2026_27_disabledTransports(t *testing.T) {
 	w := newSite(t, echo, &ServerOptions{Transports: []Transport{Polling}})
 	v := w.open(Revision4)

@@ -17,8 +17,8 @@ import (
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
-// The tests of this file are named by published faults of other implementations; docs/security.md lists them all. These are
-// about what a peer sends on a WebSocket.
+// The tests of this file are named after published faults of other implementations; docs/security.md lists them all.
+// These tests check the frames that a peer sends on a WebSocket.
 
 func TestAdvisory_CVE_2022_21676_reservedBits(t *testing.T) {
 	h := newWitness()
@@ -27,7 +27,7 @@ func TestAdvisory_CVE_2022_21676_reservedBits(t *testing.T) {
 	for _, rev := range []Revision{Revision3, Revision4} {
 		v := w.open(rev)
 		for _, first := range []byte{0xa1, 0x91, 0xb1, 0xc1, 0xf1, 0xa0, 0xaa, 0xa9} {
-			l := w.line(strings.Replace(v.query, "polling", "websocket", 1)) // an upgrade: the session stays on polling
+			l := w.line(strings.Replace(v.query, "polling", "websocket", 1)) // an upgrade; the session stays on polling
 			_, err := io.WriteString(l.conn, masked(first, "4x"))
 			require.NoError(t, err)
 			require.Equal(t, "close 1002", l.ending())
@@ -45,7 +45,7 @@ func TestAdvisory_CVE_2022_21676_reservedBits(t *testing.T) {
 	}
 }
 
-// Pongs and pings cost no goroutine and no timer each, whatever their number.
+// Pongs and pings cost no goroutine and no timer each, even in large numbers.
 func TestAdvisory_CVE_2026_48802_pongFlood(t *testing.T) {
 	w := newSite(t, echo, bothRevisions())
 	before := runtime.NumGoroutine()
@@ -93,7 +93,7 @@ func (a *alarms) count() int {
 	return len(a.queue)
 }
 
-// What one peer sent never comes out at another: buffers are pooled.
+// One peer's data never reaches another peer, although buffers are pooled.
 func TestAdvisory_CVE_2016_10518_CVE_2026_45736_noStaleBytes(t *testing.T) {
 	w := newSite(t, echo, bothRevisions())
 	const canary = "CANARY"
@@ -127,7 +127,8 @@ func TestAdvisory_CVE_2016_10518_CVE_2026_45736_noStaleBytes(t *testing.T) {
 		for _, n := range []int{0, 1, 300, 5000, 20_000} {
 			l.requireEcho(strings.Repeat("m", n))
 		}
-		// The shortest close frames, a broken one, and a frame that is cut off: the whole of what comes back is known.
+		// These are the shortest close frames, a broken one, and a frame that is cut off. The test knows every byte of
+		// the responses.
 		end := []string{masked(0x88, ""), masked(0x88, "\x03\xe8"), masked(0x88, "\x03"), masked(0x81, "x"), "\x81\xfe\xff"}
 		_, err := io.WriteString(l.conn, end[i%len(end)])
 		require.NoError(t, err)
@@ -174,7 +175,7 @@ func TestAdvisory_CVE_2020_27813_CVE_2026_27889_lengthOverflow(t *testing.T) {
 	}
 }
 
-// A server that opens the session again and again changes nothing at a client.
+// A server that sends the open packet again and again changes nothing at a client.
 func TestAdvisory_CVE_2026_29785_repeatedOpenPacket(t *testing.T) {
 	_, url := fakeServer(t, func(conn net.Conn, r *http.Request) {
 		open := `0{"sid":"%s","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}`

@@ -17,8 +17,8 @@ import (
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
-// The tests of this file are named by published faults of other implementations; docs/security.md lists them all. These are
-// about what a peer makes a server hold.
+// The tests of this file are named after published faults of other implementations; docs/security.md lists them all.
+// These tests check how much memory a peer can make a server use.
 
 func TestAdvisory_CVE_2020_36048_payloadOfTinyPackets(t *testing.T) {
 	w := newSite(t, idle, bothRevisions())
@@ -50,7 +50,7 @@ func TestAdvisory_CVE_2020_36048_payloadOfTinyPackets(t *testing.T) {
 	}
 }
 
-// A body in very many chunks costs no more than its bytes.
+// A body in many chunks costs no more than its bytes.
 func TestAdvisory_engineio_6_6_13_manyChunks(t *testing.T) {
 	w := newSite(t, echo, nil)
 	v := w.open(Revision4)
@@ -69,7 +69,7 @@ func TestAdvisory_engineio_6_6_13_manyChunks(t *testing.T) {
 	require.NoError(t, conn.Close())
 }
 
-// allocated is what was ever allocated, in bytes.
+// allocated returns the number of bytes that were allocated since the program started.
 func allocated() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
@@ -84,7 +84,7 @@ func (w *site) bystandersOf(n int) int {
 	return n
 }
 
-// What a length claims is not allocated before it has come.
+// The server does not allocate memory for a claimed length before the bytes arrive.
 func TestAdvisory_CVE_2020_36049_nothingIsAllocatedByAClaim(t *testing.T) {
 	w := newSite(t, echo, bothRevisions())
 	v := w.open(Revision4)
@@ -98,7 +98,7 @@ func TestAdvisory_CVE_2020_36049_nothingIsAllocatedByAClaim(t *testing.T) {
 		}
 	}
 	before := heapInUse()
-	claim := masked(0x81, "4"+strings.Repeat("x", 999_998))[:15] // 999,999 bytes claimed, one sent
+	claim := masked(0x81, "4"+strings.Repeat("x", 999_998))[:15] // the length is 999,999 bytes; one byte is sent
 	for _, l := range lines {
 		_, err := io.WriteString(l.conn, claim)
 		require.NoError(t, err)
@@ -112,7 +112,8 @@ func TestAdvisory_CVE_2020_36049_nothingIsAllocatedByAClaim(t *testing.T) {
 	}
 }
 
-// A thousand to one: what a message inflates to is bounded and counted like what is received.
+// A compressed message may inflate to a thousand times its size. The inflated bytes are bounded and counted like
+// received bytes.
 func TestAdvisory_CVE_2026_27571_inflatingStopsAtTheLimit(t *testing.T) {
 	const bombs = 20
 	megabyte := packed(t, strings.Repeat("x", 1<<20)) + deflateTail
@@ -120,7 +121,7 @@ func TestAdvisory_CVE_2026_27571_inflatingStopsAtTheLimit(t *testing.T) {
 	require.Less(t, len(bomb), 50_000)
 	w := newSite(t, echo, &ServerOptions{
 		Revisions: []Revision{3, 4}, PerMessageDeflate: true, MaxPayload: 1 << 20, ReceiveLimit: 1 << 20,
-		UpgradeTimeout: time.Minute, // an upgrade that is given up gets no close frame
+		UpgradeTimeout: time.Minute, // an abandoned upgrade gets no close frame
 	})
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -132,7 +133,7 @@ func TestAdvisory_CVE_2026_27571_inflatingStopsAtTheLimit(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(bombs*4<<20), "of 32 MB each")
 
-	// On a WebSocket that is not the session's yet, less is taken: only a probe may come.
+	// Before the session has moved to a WebSocket, the limit is lower, because only a probe may come.
 	for _, rev := range []Revision{Revision3, Revision4} {
 		v := w.open(rev)
 		a, l := w.shake(strings.Replace(v.query, "polling", "websocket", 1), "Sec-WebSocket-Extensions", "permessage-deflate")
@@ -170,7 +171,7 @@ func TestAdvisory_CVE_2016_10542_limitByDefault(t *testing.T) {
 	}
 }
 
-// Messages of 1-byte fragments that are never finished, on many connections.
+// The test opens many connections and sends messages of 1-byte fragments that it never finishes.
 func TestAdvisory_CVE_2026_48779_unfinishedFragments(t *testing.T) {
 	w := newSite(t, echo, bothRevisions())
 	const conns, fragments = 20, 10_000
@@ -192,7 +193,7 @@ func TestAdvisory_CVE_2026_48779_unfinishedFragments(t *testing.T) {
 		require.NoError(t, l.conn.Close())
 	}
 
-	// Before a WebSocket is the session's there is less room: a probe is short.
+	// Before the session has moved to a WebSocket, the limit is lower, because a probe is short.
 	for _, rev := range []Revision{Revision3, Revision4} {
 		v := w.open(rev)
 		l := w.line(strings.Replace(v.query, "polling", "websocket", 1))
@@ -204,7 +205,7 @@ func TestAdvisory_CVE_2026_48779_unfinishedFragments(t *testing.T) {
 	}
 }
 
-// Without the extension a compressed message is a protocol error; nothing is inflated.
+// Without the extension a compressed message is a protocol error, and the server does not inflate it.
 func TestAdvisory_CVE_2026_27571_deflateIsNotNegotiated(t *testing.T) {
 	w := newSite(t, newWitness(), nil)
 	a, l := w.shake("EIO=4&transport=websocket", "Sec-WebSocket-Extensions", "permessage-deflate; server_no_context_takeover")
@@ -215,7 +216,7 @@ func TestAdvisory_CVE_2026_27571_deflateIsNotNegotiated(t *testing.T) {
 	require.Equal(t, "close 1002", l.ending())
 }
 
-// The body of a POST is never inflated, whatever it says of itself: there is nothing for a bomb to go off in.
+// The server never inflates the body of a POST, whatever its headers claim. So a compressed body cannot exhaust memory.
 func TestAdvisory_CVE_2026_27571_requestsAreNotInflated(t *testing.T) {
 	h := newWitness()
 	w := newSite(t, h, jsonpOptions())
@@ -232,7 +233,7 @@ func TestAdvisory_CVE_2026_27571_requestsAreNotInflated(t *testing.T) {
 	}
 }
 
-// The answer to a client's poll is inflated up to its limit, whatever it would become.
+// A client inflates the response to a poll only up to its limit.
 func TestAdvisory_CVE_2026_27571_pollsAreInflatedUpToTheLimit(t *testing.T) {
 	bomb := httpCodings[0].compress([]byte("4" + strings.Repeat("x", 64<<20)))
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -254,7 +255,7 @@ func TestAdvisory_CVE_2026_27571_pollsAreInflatedUpToTheLimit(t *testing.T) {
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(2<<20))
 }
 
-// A session keeps at most 64 KB of the request that opened it.
+// A session holds at most 64 KB of the request that opened it.
 func TestAdvisory_CVE_2026_33219_littleIsKeptOfAHandshake(t *testing.T) {
 	w := newSite(t, echo, nil)
 	for _, header := range [][]string{
@@ -272,8 +273,9 @@ func TestAdvisory_CVE_2026_33219_littleIsKeptOfAHandshake(t *testing.T) {
 	require.Len(t, w.srv.Sockets()[0].Request().Header.Get("Cookie"), 30_000)
 }
 
-// A message that is never finished has an end: its bytes are bounded, the number of its parts costs nothing, and as the
-// session's heartbeat cannot come through before its end, neither does its time last, whatever the peer drips.
+// A message that is never finished ends with its session: its bytes are bounded, and the number of its fragments costs
+// nothing. The session's heartbeat cannot come through before the message ends, so the message's time is bounded too,
+// however slowly the peer sends.
 func TestAdvisory_CVE_2026_33151_CVE_2026_69185_CVE_2026_48804_GHSA_55mf_unfinishedMessages(t *testing.T) {
 	for _, rev := range []Revision{Revision3, Revision4} {
 		h := newWitness()
@@ -293,7 +295,7 @@ func TestAdvisory_CVE_2026_33151_CVE_2026_69185_CVE_2026_48804_GHSA_55mf_unfinis
 			require.NoError(t, l.conn.Close())
 			requireNothingLeft(t, w.srv)
 
-			// A POST that drips has as long.
+			// A POST that sends slowly has the same time.
 			start = time.Now()
 			v := w.open(rev)
 			conn := w.head("POST", v.query, "Content-Length: 100000\r\n\r\n")

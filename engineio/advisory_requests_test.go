@@ -16,10 +16,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tests of this file are named by published faults of other implementations; docs/security.md lists them all. These are
-// about HTTP requests.
+// The tests of this file are named after published faults of other implementations; docs/security.md lists them all.
+// These tests send HTTP requests.
 
-// A reset at every byte of the handshake, also of one that is refused: no panic, no session, no file descriptor.
+// A reset at any byte of a handshake, or of a rejected handshake, causes no panic and leaves no session and no file
+// descriptor.
 func TestAdvisory_CVE_2022_41940_resetDuringTheHandshake(t *testing.T) {
 	w := newSite(t, echo, &ServerOptions{Revisions: []Revision{3, 4}, PerMessageDeflate: true})
 	others := w.bystanders()
@@ -47,7 +48,7 @@ func TestAdvisory_CVE_2022_41940_resetDuringTheHandshake(t *testing.T) {
 			reset(conn)
 		}
 	}
-	// The sessions that were opened after all are of the last byte only.
+	// Only a reset after the last byte may leave an open session.
 	for _, s := range w.srv.Sockets() {
 		if s.ID() != v.sid && s.ID() != v3.sid && s.ID() != others.v.sid && s.Transport() == Polling {
 			s.Abort(nil)
@@ -65,12 +66,12 @@ func TestAdvisory_CVE_2022_41940_resetDuringTheHandshake(t *testing.T) {
 			return
 		}
 		runtime.Gosched()
-		_ = w.ask("GET", "", nil) // the server closes what it finds reset
+		_ = w.ask("GET", "", nil) // the server closes the connections that it finds reset
 	}
 	require.LessOrEqual(t, openFiles(t), fds+2)
 }
 
-// awaitSockets waits until n sessions are left.
+// awaitSockets waits until the server has n sessions.
 func (w *site) awaitSockets(n int) {
 	w.t.Helper()
 	ctx := testContext(w.t)
@@ -84,7 +85,7 @@ func openFiles(t *testing.T) int {
 	t.Helper()
 	all, err := os.ReadDir("/proc/self/fd")
 	if runtime.GOOS != "linux" {
-		return 0 // nobody counts there
+		return 0 // this system does not count them
 	}
 	require.NoError(t, err)
 	return len(all)
@@ -108,7 +109,7 @@ func TestAdvisory_CVE_2023_31125_hostileParameters(t *testing.T) {
 				}
 				a := w.ask("GET", strings.Join(all, "&"), nil)
 				require.NoError(t, a.err)
-				served := name == "EIO" || name == "sid" && value == "" // EIO is 4 or else 3
+				served := name == "EIO" || name == "sid" && value == "" // EIO is 4, and otherwise 3
 				if !served {
 					require.Equal(t, 400, a.status, "%s=%.20q", name, value)
 					require.Contains(t, a.body, `{"code":`)
@@ -121,7 +122,7 @@ func TestAdvisory_CVE_2023_31125_hostileParameters(t *testing.T) {
 			}
 		}
 	}
-	strict := newSite(t, echo, nil) // revision 4 only: what is no 4 is refused
+	strict := newSite(t, echo, nil) // revision 4 only, so every other EIO is rejected
 	for _, value := range append(hostile, "3", "5", "4.0", "04", "4e0", "+4", "4 ", "0x4") {
 		query := "transport=polling&EIO=" + strings.ReplaceAll(value, "+", "%2B")
 		require.Equal(t, "400 "+badRevision, strict.ask("GET", strings.ReplaceAll(query, " ", "%20"), nil).brief(), "%.20q", value)
@@ -134,7 +135,8 @@ func TestAdvisory_CVE_2023_31125_hostileParameters(t *testing.T) {
 	}
 }
 
-// A POST that is refused is answered at the same instant, whatever has come of its body, and its connection does not stay.
+// The server responds to a rejected POST at once, even if only a part of its body has come, and it closes the
+// connection unless the body has come.
 func TestAdvisory_CVE_2026_59725_binaryPostOnRevision4(t *testing.T) {
 	const binary = "Content-Type: application/octet-stream\r\n"
 	for name, rest := range map[string]string{
@@ -160,7 +162,7 @@ func TestAdvisory_CVE_2026_59725_binaryPostOnRevision4(t *testing.T) {
 					require.Equal(t, http.StatusBadRequest, resp.StatusCode)
 				}
 				require.Equal(t, remoteError, h.end(v.sid))
-				if name != "whole" { // what is missing can be no next request
+				if name != "whole" { // the missing bytes cannot be the next request
 					_, err = io.Copy(io.Discard, conn)
 					require.NoError(t, err)
 					require.LessOrEqual(t, time.Since(start), time.Second, "closed")
@@ -171,7 +173,7 @@ func TestAdvisory_CVE_2026_59725_binaryPostOnRevision4(t *testing.T) {
 	}
 }
 
-// Any other type is read as text, as in the reference.
+// The server reads any other content type as text, as the reference does.
 func TestAdvisory_CVE_2026_59725_otherTypesAreText(t *testing.T) {
 	w := newSite(t, echo, bothRevisions())
 	for _, rev := range []Revision{Revision3, Revision4} {
@@ -181,12 +183,12 @@ func TestAdvisory_CVE_2026_59725_otherTypesAreText(t *testing.T) {
 			require.Equal(t, "200 "+v.framed("4text"), v.poll().brief())
 		}
 	}
-	v := w.open(Revision3) // where the type is one
+	v := w.open(Revision3) // revision 3, where the type is valid
 	require.Equal(t, "200 ok", v.post("\x00\x02\xff4x", "Content-Type", "application/octet-stream").brief())
 	require.Equal(t, "200 "+v.framed("4x"), v.poll().brief())
 }
 
-// The second of two POSTs at once is refused in the same way.
+// The second of two simultaneous POSTs is rejected in the same way.
 func TestAdvisory_CVE_2026_59725_overlappingPost(t *testing.T) {
 	h := newWitness()
 	inSite(t, h, nil, func(t *testing.T, w *site) {
@@ -248,7 +250,7 @@ func TestAdvisory_GHSA_5v72_xg48_5rpm_CVE_2021_32640_CVE_2024_37890_hostileHands
 	}
 }
 
-// Ten times as much costs ten times as long, not a hundred times.
+// Ten times the input takes ten times as long, not a hundred times.
 func TestAdvisory_CVE_2021_32640_handshakeHeadersInLinearTime(t *testing.T) {
 	w := newSite(t, echo, &ServerOptions{PerMessageDeflate: true})
 	for _, unit := range []string{" ", ",", ";", "a;", "a,", ";a=b", "permessage-deflate;", `"`, `\`, `a="\`, "permessage-deflate,", "permessage-deflate; x=\""} {
@@ -264,7 +266,7 @@ func TestAdvisory_CVE_2021_32640_handshakeHeadersInLinearTime(t *testing.T) {
 				}
 				return least
 			}
-			const noise = 100 * time.Millisecond // of a loaded machine; a quadratic parser takes many seconds
+			const noise = 100 * time.Millisecond // of a busy machine; a quadratic parser takes many seconds
 			require.Less(t, best(200_000), 30*max(best(20_000), noise), "%s: %q", name, unit)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Each of many sessions is pinged in its own time, to the instant, whatever the others do.
+// Each of many sessions is pinged exactly at its own time, independently of the other sessions.
 func TestHeartbeatsOfManySessions(t *testing.T) {
 	const interval = time.Second
 	inSite(t, echo, &ServerOptions{PingInterval: interval, PingTimeout: interval}, func(t *testing.T, w *site) {
@@ -29,7 +29,7 @@ func TestHeartbeatsOfManySessions(t *testing.T) {
 					}
 					if string(f.Payload) == "2" {
 						pinged <- time.Since(opened)
-						return // it does not answer
+						return // it does not reply
 					}
 				}
 			}()
@@ -55,7 +55,7 @@ func TestHeartbeatsOfManySessions(t *testing.T) {
 	})
 }
 
-// The queue of alarms does what a sorted list does.
+// The queue of alarms behaves like a sorted list.
 func TestAlarmsStayInOrder(t *testing.T) {
 	var a alarms
 	rnd := rand.New(rand.NewPCG(1, 2))

@@ -8,21 +8,22 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// requireAllocs bounds what f allocates, on all goroutines, in the mean of many calls.
+// requireAllocs bounds the mean number of allocations by f, on all goroutines, over many calls.
 func requireAllocs(t *testing.T, most float64, f func()) {
 	t.Helper()
 	f() // fills the pools
 	got := testing.AllocsPerRun(100, f)
-	if !raceDetector { // which drops what is pooled, at random
+	if !raceDetector { // it drops some pooled objects at random
 		require.LessOrEqual(t, got, most)
 	}
 }
 
-// What is queued for a session that is being written to costs nothing but, now and then, a longer queue.
+// Queuing a message for a session that is being written to allocates nothing, apart from the occasional growth of the
+// queue.
 func TestTryWriteToBusySessionAllocatesNothing(t *testing.T) {
 	w := serveBare(t, idle, &ServerOptions{QueueLimit: 64 << 20, BufferLimit: 128 << 20})
 	_, s := w.open(Revision4)
-	for range 400 { // nobody reads, and no kernel takes so much
+	for range 400 { // more than the kernel accepts for a peer that does not read
 		require.NoError(t, s.TryWrite(Binary(make([]byte, 64<<10))))
 	}
 	m := Prepare(Text(text128))
@@ -33,7 +34,7 @@ func TestTryWriteToBusySessionAllocatesNothing(t *testing.T) {
 	})
 }
 
-// A flush costs a goroutine, however much it takes along.
+// A flush costs one goroutine, however many messages it writes.
 func TestFlushAllocatesNothingByMessage(t *testing.T) {
 	w := serveBare(t, idle, nil)
 	conn, s := w.open(Revision4)
@@ -52,7 +53,7 @@ func TestFlushAllocatesNothingByMessage(t *testing.T) {
 	})
 }
 
-// Heartbeats are all that most sessions of a server ever send.
+// Most sessions of a server send only heartbeats.
 func TestReadingHeartbeatsAllocatesNothing(t *testing.T) {
 	const beats = 100
 	for _, tt := range []struct {
@@ -62,7 +63,7 @@ func TestReadingHeartbeatsAllocatesNothing(t *testing.T) {
 	}{{Revision4, "3", false}, {Revision3, "2", true}} {
 		w := serveBare(t, echo, bothRevisions())
 		conn, _ := w.open(tt.rev)
-		request := append(frames(beats, tt.heart), frames(1, "4x")...) // the echo tells that all were read
+		request := append(frames(beats, tt.heart), frames(1, "4x")...) // the echo shows that all heartbeats were read
 		answer := make([]byte, frameSize("x"))
 		if tt.answered {
 			answer = make([]byte, beats*frameSize("")+frameSize("x"))
@@ -71,7 +72,7 @@ func TestReadingHeartbeatsAllocatesNothing(t *testing.T) {
 	}
 }
 
-// An answer that leaves at once costs nothing beyond the message, which belongs to the handler.
+// A reply that leaves at once allocates only the message, which belongs to the handler.
 func TestEchoAllocatesOnlyTheMessage(t *testing.T) {
 	w := serveBare(t, echo, bothRevisions())
 	conn, _ := w.open(Revision4)
@@ -88,7 +89,7 @@ func exchange(t *testing.T, conn net.Conn, request, answer []byte) {
 	}
 }
 
-// A message to many is encoded once, and what it costs each of them is what waking its writer does.
+// A message to many sockets is encoded once. Each recipient costs only as much as the start of its writer.
 func TestBroadcastAllocatesNothingByDelivery(t *testing.T) {
 	const sessions, messages = 20, 64
 	w := serveBare(t, idle, nil)

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A browser leaves the default port out, and a proxy may write it: nginx with "Host $host:$server_port" does.
+// A browser omits the default port, and a proxy may add it: nginx does so with "Host $host:$server_port".
 func TestDefaultPortsAreNoDifference(t *testing.T) {
 	for _, c := range []struct {
 		origin, host string
@@ -45,7 +45,7 @@ func TestDefaultPortsAreNoDifference(t *testing.T) {
 	}
 }
 
-// What an entry admits, it admits in the preflight and in the request, by polling and by WebSocket.
+// An entry admits the same origins in the preflight and in the request, by polling and by WebSocket.
 func TestAllowedOriginsWorkAsWritten(t *testing.T) {
 	for _, c := range []struct{ entry, origin, other string }{
 		{"https://app.example:443", "https://app.example", "http://app.example"},

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// When the budget is spent, the server ends sessions of peers that do not read, the longest-waiting first. Peers that read
-// lose nothing.
+// When the budget is spent, the server ends sessions of peers that do not read, the longest-waiting first. Peers that
+// read lose no messages.
 func TestBufferLimitEndsThePeersThatDoNotRead(t *testing.T) {
 	const limit = 1_000_000
 	inSite(t, idle, &ServerOptions{BufferLimit: limit}, func(t *testing.T, w *site) {
@@ -66,7 +66,7 @@ func TestBufferLimitEndsThePeersThatDoNotRead(t *testing.T) {
 	})
 }
 
-// A message that many sockets queue exists once, and counts once.
+// A message in the queues of many sockets exists once, and counts once.
 func TestSharedMessagesCountOnce(t *testing.T) {
 	const sessions, messages, size = 50, 40, 5_000
 	inSite(t, idle, &ServerOptions{BufferLimit: 3 * messages * size}, func(t *testing.T, w *site) {
@@ -111,7 +111,7 @@ func TestSharedMessagesCountOnce(t *testing.T) {
 	})
 }
 
-// ended tells whether the server has forgotten the session.
+// ended reports whether the server has forgotten the session.
 func (v *visit) ended() bool { return v.w.srv.session(v.sid) == nil }
 
 func TestMessageLargerThanBufferLimit(t *testing.T) {
@@ -185,7 +185,7 @@ func TestStalled(t *testing.T) {
 	})
 }
 
-// The part of a frame that the kernel did not take waits in the queue and counts in it.
+// The part of a frame that the kernel did not accept waits in the queue and counts in it.
 func TestQueuedCountsThePartlyWrittenFrame(t *testing.T) {
 	const limit = 100_000
 	reply := Text(strings.Repeat("x", freeAllowance))
@@ -216,7 +216,7 @@ func TestQueuedCountsThePartlyWrittenFrame(t *testing.T) {
 	t.Fatal("the kernel took everything")
 }
 
-// slowly reads n bytes at a steady rate, a bit each time.
+// slowly reads n bytes at a steady rate, in small parts.
 func slowly(conn net.Conn, n int, rate int) (got int, err error) {
 	b := make([]byte, rate/20)
 	for got < n && err == nil {
@@ -228,7 +228,8 @@ func slowly(conn net.Conn, n int, rate int) (got int, err error) {
 	return got, err
 }
 
-// A peer that reads slowly gets all that was queued before Close, also where one frame takes longer than all timeouts.
+// A peer that reads slowly gets all messages that were queued before Close, even if one frame takes longer than all
+// timeouts.
 func TestCloseWaitsForAPeerThatReads(t *testing.T) {
 	for name, sizes := range map[string][]int{"one large message": {900_000}, "many": {90_000, 90_000, 90_000, 90_000, 90_000, 90_000, 90_000, 90_000, 90_000, 90_000}} {
 		t.Run(name, func(t *testing.T) {
@@ -256,7 +257,7 @@ func TestCloseWaitsForAPeerThatReads(t *testing.T) {
 	}
 }
 
-// A peer that stops reading is not waited for any longer, and none is for ever.
+// Close does not wait longer for a peer that stops reading, and never waits for ever.
 func TestCloseIsBounded(t *testing.T) {
 	closing := func(t *testing.T, read func(conn net.Conn)) time.Duration {
 		var took time.Duration
@@ -293,7 +294,7 @@ func TestCloseIsBounded(t *testing.T) {
 	require.LessOrEqual(t, took, closeLimit)
 }
 
-// A closed polling session whose queue takes several polls has the time for them.
+// A closed polling session whose queue needs several polls gets the time for them.
 func TestCloseWaitsForAPollingClientThatPolls(t *testing.T) {
 	inSite(t, idle, &ServerOptions{QueueLimit: 1 << 30}, func(t *testing.T, w *site) {
 		v := w.open(Revision4)
@@ -314,7 +315,8 @@ func TestCloseWaitsForAPollingClientThatPolls(t *testing.T) {
 	})
 }
 
-// WriteTimeout ends a peer that takes nothing. A peer that takes a large message slowly keeps its session.
+// WriteTimeout ends the session of a peer that accepts no data. A peer that accepts a large message slowly keeps its
+// session.
 func TestLargeMessageToASlowPeer(t *testing.T) {
 	inSite(t, idle, nil, func(t *testing.T, w *site) {
 		l, sid := w.session(Revision4)
@@ -343,7 +345,7 @@ func TestWriteAboveTheServersMaxPayload(t *testing.T) {
 		})
 		return h, func(t *testing.T, _ *Server, s *Socket) {
 			s.Discard()
-			synctest.Wait() // an upgrade is over
+			synctest.Wait() // the upgrade has ended
 			var want []int
 			for _, form := range []func(n int) Message{
 				func(n int) Message { return Text(strings.Repeat("x", n)) },

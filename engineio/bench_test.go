@@ -19,10 +19,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// These benchmarks and guards run against real connections on loopback. The other end is bare: it knows the wire and
-// nothing of this package, and what it costs is in the figures.
+// These benchmarks and guards use real connections on loopback. The other end does not use this package: it only reads
+// and writes bytes, and the figures include its cost.
 
-// bareSite is a server of which a benchmark holds the sessions.
+// bareSite is a server that gives a benchmark the server's side of its sessions.
 type bareSite struct {
 	t       testing.TB
 	host    string
@@ -46,7 +46,8 @@ func serveBare(t testing.TB, h HandlerFunc, opts *ServerOptions) *bareSite {
 	return w
 }
 
-// open opens a session over a WebSocket and returns both ends. Everything that the server has sent until then was read.
+// open opens a session over a WebSocket and returns both ends. The caller's end has read everything that the server has
+// sent.
 func (w *bareSite) open(rev Revision) (net.Conn, *Socket) {
 	conn, err := net.Dial("tcp", w.host)
 	require.NoError(w.t, err)
@@ -64,12 +65,13 @@ func (w *bareSite) open(rev Revision) (net.Conn, *Socket) {
 	return conn, <-w.sockets
 }
 
-// frames returns the same text frame so many times, as a client sends it.
+// frames returns n copies of a text frame, as a client sends them.
 func frames(n int, text string) []byte {
 	return bytes.Repeat(maskedFrame(ws.Header{Fin: true, OpCode: ws.OpText}, text), n)
 }
 
-// frameSize is what a short text packet from a server takes on the wire: a header of 2 or 4 bytes, and the packet's type.
+// frameSize returns the size of a short text packet from a server on the wire, with a header of 2 or 4 bytes and the
+// packet's type.
 func frameSize(text string) int {
 	if len(text)+1 < 126 {
 		return 2 + 1 + len(text)
@@ -77,15 +79,15 @@ func frameSize(text string) int {
 	return 4 + 1 + len(text)
 }
 
-// arrivals counts the bytes that come in on many connections.
+// arrivals counts the bytes that arrive on many connections.
 type arrivals struct {
 	bytes, wanted atomic.Int64
-	reached       chan struct{} // has one when there are as many bytes as wanted
+	reached       chan struct{} // holds a value when as many bytes as wanted have arrived
 }
 
 func newArrivals() *arrivals { return &arrivals{reached: make(chan struct{}, 1)} }
 
-// drain counts what comes in until the connection ends.
+// drain counts the bytes that arrive until the connection ends.
 func (a *arrivals) drain(conn net.Conn) {
 	buf := make([]byte, 64<<10)
 	for {
@@ -93,7 +95,7 @@ func (a *arrivals) drain(conn net.Conn) {
 		if a.bytes.Add(int64(n)) >= a.wanted.Load() {
 			select {
 			case a.reached <- struct{}{}:
-			default: // it is known
+			default: // reached already holds a value
 			}
 		}
 		if err != nil {
@@ -102,7 +104,7 @@ func (a *arrivals) drain(conn net.Conn) {
 	}
 }
 
-// await waits until so many bytes have come.
+// await waits until size bytes have arrived.
 func (a *arrivals) await(t testing.TB, size int) {
 	t.Helper()
 	a.wanted.Store(int64(size))
@@ -110,7 +112,7 @@ func (a *arrivals) await(t testing.TB, size int) {
 	defer late.Stop()
 	for a.bytes.Load() < int64(size) {
 		select {
-		case <-a.reached: // or fewer, which were wanted before
+		case <-a.reached: // possibly from an earlier call, which wanted fewer bytes
 		case <-late.C:
 			t.Fatalf("%d of %d bytes came", a.bytes.Load(), size)
 		}
@@ -159,7 +161,7 @@ func BenchmarkBroadcast(b *testing.B) {
 	}
 }
 
-// BenchmarkQueueAndFlush queues messages for one session and waits until they were written.
+// BenchmarkQueueAndFlush queues messages for one session and waits until they are written.
 func BenchmarkQueueAndFlush(b *testing.B) {
 	for _, messages := range []int{1, 16, 256} {
 		b.Run(fmt.Sprintf("messages=%d", messages), func(b *testing.B) {
@@ -185,7 +187,7 @@ func BenchmarkQueueAndFlush(b *testing.B) {
 	}
 }
 
-// BenchmarkEcho sends so many messages at once and waits for all answers.
+// BenchmarkEcho sends window messages at once and waits for all echoes.
 func BenchmarkEcho(b *testing.B) {
 	for _, window := range []int{1, 16} {
 		b.Run(fmt.Sprintf("window=%d", window), func(b *testing.B) {
@@ -209,8 +211,8 @@ func BenchmarkEcho(b *testing.B) {
 	}
 }
 
-// BenchmarkReadFromIdle brings a message to one idle session after another: each gets what a busy session has, and gives
-// it back.
+// BenchmarkReadFromIdle sends a message to one idle session after another. Each session gets the buffers of a busy
+// session and returns them.
 func BenchmarkReadFromIdle(b *testing.B) {
 	const sessions = 200
 	came := make(chan struct{})

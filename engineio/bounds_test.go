@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// net/http reads the body of a request before it answers, and the body may never come.
+// net/http reads the body of a request before it responds, and the body may never come.
 func TestRequestsWhoseBodyNeverComesHoldNothingUp(t *testing.T) {
 	inSite(t, echo, bothRevisions(), func(t *testing.T, w *site) {
 		v := w.open(Revision4)
@@ -33,7 +33,7 @@ func TestRequestsWhoseBodyNeverComesHoldNothingUp(t *testing.T) {
 	})
 }
 
-// A reply that its peer does not take counts as what waits, however it was written.
+// A reply that its peer does not accept counts as queued, however it was written.
 func TestRepliesCountAgainstTheBufferLimit(t *testing.T) {
 	result := make(chan error, 1)
 	h := HandlerFunc(func(ctx context.Context, s *Socket) {

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// One message to many sessions is encoded once: what a recipient costs does not depend on the message's size.
+// A message to many sessions is encoded once: the cost of a recipient does not depend on the message's size.
 func TestBroadcastIsEncodedOnce(t *testing.T) {
 	const most = 500
 	var mu sync.Mutex
@@ -30,7 +30,7 @@ func TestBroadcastIsEncodedOnce(t *testing.T) {
 		for _, rev := range []Revision{Revision3, Revision4} {
 			recipients := most
 			if raceDetector && (binary || rev == Revision3) {
-				recipients /= 10 // slow
+				recipients /= 10 // large messages are slow
 			}
 			w := newSite(t, h, bothRevisions())
 			mu.Lock()

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Close of a client sends what is queued by whatever way there is at that moment.
+// Close of a client sends the queue by the transport that is available at that moment.
 func TestClientsCloseDuringAnUpgrade(t *testing.T) {
 	queue := func(t *testing.T, s *Socket) chan error {
 		require.NoError(t, s.Write(t.Context(), Text("queued")))
@@ -116,7 +116,7 @@ func TestClientsCloseDuringAnUpgrade(t *testing.T) {
 	})
 }
 
-// Dial that is given up leaves nothing behind, however far it came.
+// A canceled Dial leaves nothing behind, at whatever step it was canceled.
 func TestDialGivenUp(t *testing.T) {
 	silent := func(http.ResponseWriter, *http.Request) io.Closer { return nil }
 	accept := func(then ...byte) func(http.ResponseWriter, *http.Request) io.Closer {

@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// upgradeEnd waits until a client's attempt to upgrade has ended. Somebody must be in Read.
+// upgradeEnd returns a function that waits until the client has given up its upgrade. A goroutine must be in Read.
 func upgradeEnd(t *testing.T, o *DialOptions) func() {
 	t.Helper()
 	ended := make(chan struct{}, 1)
@@ -40,7 +40,7 @@ func upgradeEnd(t *testing.T, o *DialOptions) func() {
 	}
 }
 
-// eventHandler is a slog.Handler that is told each message.
+// eventHandler is a slog.Handler that is called with each message.
 type eventHandler func(message string)
 
 func (eventHandler) Enabled(context.Context, slog.Level) bool { return true }
@@ -51,7 +51,8 @@ func (h eventHandler) Handle(_ context.Context, r slog.Record) error {
 func (h eventHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
 func (h eventHandler) WithGroup(string) slog.Handler      { return h }
 
-// A load balancer finds its server by a cookie: a session's own client keeps it, and shares it with no other session.
+// A load balancer chooses a server by a cookie. The session's own HTTP client stores the cookie and shares it with no
+// other session.
 func TestCookiesAreKept(t *testing.T) {
 	var mu sync.Mutex
 	var sessions int
@@ -109,7 +110,7 @@ func TestTimeoutOfTheHTTPClientIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, "Timeout")
 }
 
-// over says how requests reached a server.
+// over counts the requests that reach a server.
 type over struct {
 	mu    sync.Mutex
 	kinds map[string]int // by transport and HTTP version
@@ -124,7 +125,7 @@ func (o *over) wrap(h http.Handler) http.Handler {
 	})
 }
 
-// requireUpgrade opens a session by polling and sees it through its upgrade.
+// requireUpgrade opens a session by polling and waits for its upgrade.
 func requireUpgrade(t *testing.T, url string, client *http.Client) {
 	t.Helper()
 	s, err := Dial(testContext(t), url, &DialOptions{HTTPClient: client})
@@ -137,7 +138,8 @@ func requireUpgrade(t *testing.T, url string, client *http.Client) {
 	require.NoError(t, s.Close())
 }
 
-// Polls share one HTTP/2 connection; the WebSocket has one of its own, with HTTP/1.1, which the same client opens.
+// Polls share one HTTP/2 connection. The WebSocket has a separate connection with HTTP/1.1, which the same client
+// opens.
 func TestClientOverTLSAndHTTP2(t *testing.T) {
 	srv := NewServer(echo, nil)
 	o := over{kinds: make(map[string]int)}
@@ -152,8 +154,8 @@ func TestClientOverTLSAndHTTP2(t *testing.T) {
 	require.Equal(t, 1, o.kinds["websocket HTTP/1.1"])
 }
 
-// The timeouts of a program's own server are for requests that do not wait: neither a poll nor a POST that waits for the
-// reader is ended by them.
+// The timeouts of a program's http.Server are for requests that do not wait: they end neither a poll nor a POST that
+// waits for the reader.
 func TestRequestsOutlastTimeoutsOfTheServer(t *testing.T) {
 	const timeout = 200 * time.Millisecond
 	for _, proto := range []int{1, 2} {
@@ -233,7 +235,7 @@ func TestClientThroughAnHTTPProxy(t *testing.T) {
 	}
 }
 
-// tunnel answers CONNECT.
+// tunnel responds to CONNECT.
 func tunnel(w http.ResponseWriter, r *http.Request) {
 	far, err := new(net.Dialer).DialContext(r.Context(), "tcp", r.Host)
 	if err != nil {
@@ -250,7 +252,7 @@ func tunnel(w http.ResponseWriter, r *http.Request) {
 	join(near, rw.Reader, far)
 }
 
-// join copies both ways until either end closes.
+// join copies in both directions until either end closes.
 func join(near net.Conn, early io.Reader, far net.Conn) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -262,8 +264,8 @@ func join(near net.Conn, early io.Reader, far net.Conn) {
 	wg.Wait()
 }
 
-// brokenProxy stands between a client and a server, passes polling on and breaks WebSockets in the way of its function,
-// which gets the handshake, the client's connection and one to the server.
+// brokenProxy is a proxy between a client and a server. It forwards polling and passes each WebSocket to the given
+// function, with the handshake, the client's connection and a connection to the server.
 func brokenProxy(t *testing.T, server string, webSocket func(r *http.Request, near, far net.Conn)) (url string) {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -329,13 +331,13 @@ func brokenProxy(t *testing.T, server string, webSocket func(r *http.Request, ne
 	return "http://" + l.Addr().String()
 }
 
-// A WebSocket that a proxy does not let through costs a session nothing: it stays on polling, and all messages that are
-// under way meanwhile arrive, once and in their order.
+// A WebSocket that a proxy blocks does no harm to a session: it stays on polling, and all messages that are sent
+// meanwhile arrive once and in order.
 func TestProxiesThatBreakWebSockets(t *testing.T) {
 	answer := func(text string) func(*http.Request, net.Conn, net.Conn) {
 		return func(_ *http.Request, near, _ net.Conn) { _, _ = io.WriteString(near, text) }
 	}
-	// relay passes the handshake on, and its answer.
+	// relay forwards the handshake and its response.
 	relay := func(r *http.Request, near, far net.Conn) *bufio.Reader {
 		_ = r.Write(far)
 		answers := bufio.NewReader(far)
@@ -366,7 +368,7 @@ func TestProxiesThatBreakWebSockets(t *testing.T) {
 			relay(r, near, far)
 			_, _ = near.Read(make([]byte, 1))
 			reset(near)
-			until(far) // the server hears nothing
+			until(far) // the server gets no bytes
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -382,7 +384,7 @@ func TestProxiesThatBreakWebSockets(t *testing.T) {
 					}
 				}
 			}
-			// Each message comes twice: from the server of its own accord, and as the echo of the client's.
+			// Each message comes twice: from the server itself, and as the echo of the client's message.
 			h := HandlerFunc(func(ctx context.Context, s *Socket) {
 				wg.Go(func() { numbers(ctx, s) })
 				for i := 0; ; i++ {

@@ -18,7 +18,7 @@ import (
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
-// requestLog notes the requests that a server gets.
+// requestLog records the requests that a server gets.
 type requestLog struct {
 	mu  sync.Mutex
 	all []*http.Request
@@ -33,7 +33,7 @@ func (l *requestLog) wrap(h http.Handler) http.Handler {
 	})
 }
 
-// kinds says how often each kind of request came: GET, POST and websocket.
+// kinds returns how often each kind of request came: GET, POST and websocket.
 func (l *requestLog) kinds() map[string]int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -48,7 +48,7 @@ func (l *requestLog) kinds() map[string]int {
 	return kinds
 }
 
-// requireEcho sends a message and expects it back.
+// requireEcho sends a message and expects its echo.
 func requireEcho(t *testing.T, s *Socket, m Message) {
 	t.Helper()
 	require.NoError(t, s.Write(t.Context(), m))
@@ -147,7 +147,7 @@ func TestBase64KeepsBytesOffTheWire(t *testing.T) {
 	}
 }
 
-// A server with parser 1.x encodes text for clients with b64 twice, and expects it so.
+// A server with parser 1.x encodes text twice for clients with b64, and expects text that is encoded twice.
 func TestBase64WithAServerThatEncodesTextTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const twice = "\u00c3\u00a9\u00c2\u0080" // é and U+0080, in UTF-8 twice
@@ -189,7 +189,7 @@ func TestBase64WithAServerThatEncodesTextTwice(t *testing.T) {
 	})
 }
 
-// noWebSocket refuses WebSockets in front of a server that offers them.
+// noWebSocket rejects WebSockets in front of a server that offers them.
 func noWebSocket(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if isUpgrade(r) {
@@ -285,7 +285,7 @@ func TestTryAllTransports(t *testing.T) {
 
 func TestUpgradeMemory(t *testing.T) {
 	var broken bool
-	var opened Transport // with what the last session opened, or tried to
+	var opened Transport // the transport with which the last session opened, or tried to open
 	wrap := func(h http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if q := r.URL.Query(); !q.Has("sid") {
@@ -334,14 +334,14 @@ func TestUpgradeMemory(t *testing.T) {
 		s = dial()
 		require.Equal(t, Polling, opened, "forgotten")
 		closeIt(s)
-		memory.set(false) // it may have been upgraded
+		memory.set(false) // the session may have been upgraded
 		s = dial(WebSocket)
 		closeIt(s)
 		s = dial()
 		require.Equal(t, WebSocket, opened, "a session that began with a WebSocket is remembered")
 		go func() { _, _ = s.Read(t.Context()) }()
 		synctest.Wait()
-		require.NoError(t, srv.Sockets()[0].stream.writePacket(packet.Packet{Type: packet.Pong})) // not the server's to send
+		require.NoError(t, srv.Sockets()[0].stream.writePacket(packet.Packet{Type: packet.Pong})) // a server must not send a pong
 		<-s.Context().Done()
 		require.False(t, memory.remembers(), "an error of the WebSocket forgets")
 		closeIt(s)
@@ -392,15 +392,16 @@ func TestPostsFitTheServersLimit(t *testing.T) {
 		require.NoError(t, err)
 		write := func(m Message) { require.NoError(t, s.Write(t.Context(), m)) }
 		write(Text("first"))
-		synctest.Wait() // it is under way; what follows waits
-		// 49 bytes with the type, a separator, and 50: as much as goes.
+		synctest.Wait() // the POST is in progress; the messages below wait
+		// 49 bytes with the type, a separator, and 50 bytes: exactly the limit.
 		write(Text(strings.Repeat("a", 48)))
 		write(Text(strings.Repeat("b", 49)))
-		// One byte more in all, so that it does not go with the next: "b" and 48 of base64, a separator, 51.
+		// One byte more in total, so the two messages do not fit into one POST: "b" and 48 bytes of base64, a
+		// separator, 51 bytes.
 		write(Binary(make([]byte, 36)))
 		write(Text(strings.Repeat("c", 50)))
 		write(Text("d"))
-		// Bytes count, not characters: 1+3*33 is the limit by itself.
+		// The limit counts bytes, not characters: 1+3*33 alone is the limit.
 		write(Text(strings.Repeat("€", 33)))
 		write(Text("e"))
 		close(release)
@@ -415,7 +416,7 @@ func TestPostsFitTheServersLimit(t *testing.T) {
 		}, posts)
 		require.Len(t, posts[1], limit)
 
-		// A message that no POST can carry is an error, and the session lives on.
+		// A message that no POST can carry is an error, and the session continues.
 		mu.Lock()
 		posts = nil
 		mu.Unlock()
@@ -433,8 +434,8 @@ func TestPostsFitTheServersLimit(t *testing.T) {
 	})
 }
 
-// A machine that slept finds its timers where they stood. All that can be seen of the sleep is the wall clock, which is
-// what is moved here, seen from the deadline.
+// Timers stop while a machine sleeps; only the wall clock shows the sleep. The test moves the deadline instead of the
+// wall clock.
 func TestClientNoticesThatItSlept(t *testing.T) {
 	for name, call := range map[string]func(t *testing.T, s *Socket) error{
 		"Write":    func(t *testing.T, s *Socket) error { return s.Write(t.Context(), Text("x")) },

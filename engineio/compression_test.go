@@ -33,11 +33,11 @@ func TestAcceptedCoding(t *testing.T) {
 		"gzip;q=0.001":                        "gzip",
 		"*":                                   "gzip",
 		"*;q=0":                               "",
-		"*;q=0.1, deflate;q=0.1":              "deflate", // named
+		"*;q=0.1, deflate;q=0.1":              "deflate", // because it is named
 		"*, gzip;q=0":                         "deflate",
 		"gzip;q=0, *":                         "deflate",
 		"*;q=0.2, gzip;q=0.1":                 "deflate",
-		"identity;q=1, gzip;q=0.2":            "gzip", // as the reference
+		"identity;q=1, gzip;q=0.2":            "gzip", // as in the reference
 		"gzip;q=NaN":                          "",
 		"gzip;q=x":                            "",
 		"gzip;q=-1":                           "",
@@ -56,7 +56,7 @@ func TestAcceptedCoding(t *testing.T) {
 	}
 }
 
-// unpack undoes the compression that an answer says it has.
+// unpack decompresses a response by its Content-Encoding.
 func unpack(t *testing.T, a answer) string {
 	t.Helper()
 	var r io.Reader
@@ -66,7 +66,7 @@ func unpack(t *testing.T, a answer) string {
 		return a.body
 	case "gzip":
 		r, err = gzip.NewReader(strings.NewReader(a.body))
-	case "deflate": // zlib's format
+	case "deflate": // the zlib format
 		r, err = zlib.NewReader(strings.NewReader(a.body))
 	default:
 		require.Fail(t, "unknown coding", coding)
@@ -113,7 +113,7 @@ func TestAnswersToPollsAreCompressed(t *testing.T) {
 				opts := c.opts
 				opts.Revisions = bothRevisions().Revisions
 				w := newSite(t, say(c.messages...), &opts)
-				w.client.Transport.(*http.Transport).DisableCompression = true // which net/http does by itself
+				w.client.Transport.(*http.Transport).DisableCompression = true // net/http would decompress by itself
 				v := w.open(rev)
 				var header []string
 				if c.accept != "" {
@@ -145,7 +145,7 @@ func TestAnswersToPollsAreCompressed(t *testing.T) {
 	}
 }
 
-// A compressor that was used before holds nothing of it.
+// A reused compressor holds no data of its earlier use.
 func TestCompressorsAreUsedAgain(t *testing.T) {
 	for _, c := range httpCodings {
 		for i := range 3 {

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// complaints collects what OnConnectionError is told.
+// complaints collects the calls of OnConnectionError.
 type complaints struct {
 	mu  sync.Mutex
 	all []*ConnectionError
@@ -22,7 +22,7 @@ func (c *complaints) add(e *ConnectionError) {
 	c.all = append(c.all, e)
 }
 
-// take returns what came since the last call.
+// take returns the errors since the last call.
 func (c *complaints) take() []*ConnectionError {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -85,7 +85,7 @@ func TestEachRefusalIsReportedOnceWithItsReason(t *testing.T) {
 					raw = strings.Replace(raw, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", "", 1)
 				}
 				_, l := w.send(raw)
-				_, err := l.r.ReadByte() // the end of the connection comes after the report
+				_, err := l.r.ReadByte() // the connection ends after the report
 				require.Error(t, err)
 				require.NoError(t, l.conn.Close())
 			} else {
@@ -129,7 +129,7 @@ func TestEachRefusalIsReportedOnceWithItsReason(t *testing.T) {
 	require.Equal(t, "SERVER_CLOSED", got[0].Reason)
 }
 
-// What is no refusal is not reported: requests of sessions, and errors that end one.
+// Only rejections are reported: no requests of sessions, and no errors that end a session.
 func TestWhatEndsASessionIsNoConnectionError(t *testing.T) {
 	var told complaints
 	w := newSite(t, echo, &ServerOptions{OnConnectionError: told.add, MaxPayload: 10})

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A session ends when the context does that it descends from, on each transport, and whoever waits in Read or Write with
-// the session's context learns why. A context that is done already lets no session live.
+// A session ends when its parent context ends, on each transport. Read and Write with the session's context then return
+// the cause. If the parent context has already ended, no session opens.
 func TestSessionsEndWithTheContextThatTheyDescendFrom(t *testing.T) {
 	errEnough := errors.New("enough")
 	for _, transport := range []Transport{Polling, WebSocket} {
@@ -34,7 +34,7 @@ func TestSessionsEndWithTheContextThatTheyDescendFrom(t *testing.T) {
 				_, l := w.shake("EIO=4&transport=websocket")
 				defer func() { _ = l.conn.Close() }()
 			}
-			if early && transport == WebSocket { // whose handler may not run any more
+			if early && transport == WebSocket { // its handler may not run at all
 				w.awaitSockets(0)
 				continue
 			}
@@ -54,7 +54,7 @@ func TestSessionsEndWithTheContextThatTheyDescendFrom(t *testing.T) {
 	}
 }
 
-// A long-lived context keeps nothing of the sessions that have ended.
+// A long-lived context holds no reference to sessions that have ended.
 func TestNothingRemainsInTheContextOfSessionsThatEnded(t *testing.T) {
 	parent := &countedContext{Context: t.Context(), done: make(chan struct{})}
 	w := newSite(t, echo, &ServerOptions{SessionContext: func(*http.Request) context.Context { return parent }})
@@ -64,12 +64,12 @@ func TestNothingRemainsInTheContextOfSessionsThatEnded(t *testing.T) {
 		require.EqualValues(t, 1, parent.listeners.Load())
 		require.NoError(t, l.conn.Close())
 		w.awaitSockets(0)
-		w.srv.wg.Wait() // it has left the table before its context is done
+		w.srv.wg.Wait() // the session leaves the table before its context is done
 		require.Zero(t, parent.listeners.Load())
 	}
 }
 
-// countedContext counts who waits for its end, which package context tells a context that wants to know.
+// countedContext counts the contexts that wait for its end. Package context registers them with AfterFunc.
 type countedContext struct {
 	context.Context
 	done      chan struct{}
@@ -78,7 +78,7 @@ type countedContext struct {
 
 func (c *countedContext) Done() <-chan struct{} { return c.done }
 
-// AfterFunc is what package context looks for.
+// AfterFunc is the method that package context looks for.
 func (c *countedContext) AfterFunc(func()) (stop func() bool) {
 	c.listeners.Add(1)
 	return func() bool {

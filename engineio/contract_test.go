@@ -17,7 +17,7 @@ import (
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
-// everyWay is each way to open a session.
+// everyWay is every way to open a session.
 var everyWay = map[string]DialOptions{
 	"revision 3 polling":   {Revision: Revision3, Transports: []Transport{Polling}},
 	"revision 3 websocket": {Revision: Revision3, Transports: []Transport{WebSocket}},
@@ -27,16 +27,15 @@ var everyWay = map[string]DialOptions{
 	"revision 4 upgrade":   {Revision: Revision4},
 }
 
-// both is what a test does at both ends of a session: what the server's handler does, and what is then done with the
-// client's side.
+// both returns the handler of the server and the function that a test runs with the client's side.
 type both func() (Handler, func(t *testing.T, srv *Server, s *Socket))
 
-// with makes a both of a handler that has nothing to share with the test.
+// with makes a both from a handler that shares no data with the test.
 func with(h Handler, f func(t *testing.T, srv *Server, s *Socket)) both {
 	return func() (Handler, func(*testing.T, *Server, *Socket)) { return h, f }
 }
 
-// onEveryWay calls b in a bubble for each way.
+// onEveryWay calls b in a bubble for every way to open a session.
 func onEveryWay(t *testing.T, opts *ServerOptions, b both) {
 	t.Helper()
 	if opts == nil {
@@ -45,7 +44,7 @@ func onEveryWay(t *testing.T, opts *ServerOptions, b both) {
 	opts.Revisions = []Revision{Revision3, Revision4}
 	for name, o := range everyWay {
 		t.Run(name, func(t *testing.T) {
-			var h Handler // made in the bubble, with its channels
+			var h Handler // made inside the bubble, with its channels
 			outer := HandlerFunc(func(ctx context.Context, s *Socket) { h.ServeSocket(ctx, s) })
 			inBubble(t, outer, opts, func(t *testing.T, srv *Server, client *http.Client) {
 				var f func(t *testing.T, srv *Server, s *Socket)
@@ -118,9 +117,9 @@ func TestConcurrentRead(t *testing.T) {
 	}))
 }
 
-// Whatever was queued before Close arrives before the end, however much it is.
+// All messages that were queued before Close arrive before the end, however many there are.
 func TestCloseSendsWhatIsQueued(t *testing.T) {
-	const n = packet.MaxPackets + 2000 // more than one poll may bring
+	const n = packet.MaxPackets + 2000 // more than one poll can carry
 	onEveryWay(t, nil, func() (Handler, func(*testing.T, *Server, *Socket)) {
 		closing := make(chan error, 1)
 		h := HandlerFunc(func(ctx context.Context, s *Socket) {
@@ -182,7 +181,7 @@ func TestShutdown(t *testing.T) {
 		h := HandlerFunc(func(ctx context.Context, s *Socket) {
 			_ = s.TryWrite(Text("last"))
 			_, err := s.Read(ctx)
-			time.Sleep(time.Second) // it has more to do
+			time.Sleep(time.Second) // the handler has more work
 			over <- context.Cause(s.Context()).Error()
 			require.ErrorIs(t, err, ErrServerClosed)
 		})
@@ -206,7 +205,7 @@ func TestShutdown(t *testing.T) {
 	})
 }
 
-// Shutdown waits no longer than its context lives, and Close for handlers only.
+// Shutdown waits no longer than its context lives. Close waits only for handlers.
 func TestShutdownOfWhatHangs(t *testing.T) {
 	var leave chan struct{}
 	h := HandlerFunc(func(context.Context, *Socket) { <-leave })
@@ -270,7 +269,7 @@ func TestFlush(t *testing.T) {
 	})
 }
 
-// A ping of revision 3 is a barrier: it is answered when all that came before was returned and Read is called again.
+// A ping of revision 3 is a barrier: the reply comes when all earlier messages were returned and Read is called again.
 func TestPingIsABarrier(t *testing.T) {
 	onEveryWay(t, nil, func() (Handler, func(*testing.T, *Server, *Socket)) {
 		step := make(chan struct{})
@@ -315,7 +314,7 @@ func TestPingIsABarrier(t *testing.T) {
 	})
 }
 
-// A ping that finds no room is not waited for by those after it.
+// A ping that finds no room does not delay later pings.
 func TestPingThatFindsNoRoom(t *testing.T) {
 	var read chan struct{}
 	h := HandlerFunc(func(ctx context.Context, s *Socket) {
@@ -366,7 +365,7 @@ func TestDiscard(t *testing.T) {
 	})
 }
 
-// Each reason, from the situation that it names, at both ends.
+// Each close reason, in the situation that it names, at both ends.
 func TestCloseReasons(t *testing.T) {
 	type end struct {
 		Reason string
@@ -391,7 +390,7 @@ func TestCloseReasons(t *testing.T) {
 			defer client.mu.Unlock()
 			require.Nil(t, client.pushControl(&outgoing{typ: 9}))
 		}, end{ReasonParseError, true}, end{ReasonTransportClose, true}},
-		{"the server falls silent", func(_ *testing.T, srv, _ *Socket) { // as if its machine were gone
+		{"the server falls silent", func(_ *testing.T, srv, _ *Socket) { // as if its machine had vanished
 			srv.mu.Lock()
 			defer srv.mu.Unlock()
 			srv.conf.alarms.stop(srv)
@@ -423,7 +422,8 @@ func TestCloseReasons(t *testing.T) {
 						var closed *CloseError
 						require.ErrorAs(t, got, &closed)
 						if strings.HasSuffix(c.name, "nonsense") && s.Transport() == Polling {
-							// Nobody says goodbye: a client learns of it by its next request, a server by its poll's end or silence.
+							// Neither end announces the close. A client notices it at its next request, and a server at
+							// the end of its poll or by silence.
 							require.Contains(t, []string{want.Reason, ReasonTransportError, ReasonPingTimeout}, closed.Reason)
 							return
 						}
@@ -444,7 +444,7 @@ func TestCloseReasons(t *testing.T) {
 	}
 }
 
-// The answer to a handshake does not wait for ever for a client that takes nothing.
+// The response to a handshake does not wait for ever for a client that does not read.
 func TestHandshakeWithAClientThatTakesNothing(t *testing.T) {
 	inSite(t, newWitness(), nil, func(t *testing.T, w *site) {
 		for _, query := range []string{"EIO=4&transport=websocket", polling4, w.open(Revision4).query} {

@@ -13,12 +13,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// silentWay is a way to a server whose connections can be made silent: they pass no bytes any more, and do not end.
+// silentWay is a way to a server whose connections can be made silent: they then pass no bytes, and they do not end.
 type silentWay struct {
 	net.Listener
 	mu    sync.Mutex
 	conns []net.Conn
-	lost  *atomic.Bool // of the connections since the last call of silence
+	lost  *atomic.Bool // whether the connections since the last call of silence are silent
 }
 
 func (w *silentWay) silence() {
@@ -83,12 +83,13 @@ func newSilentWay(t *testing.T, target string) *silentWay {
 	return w
 }
 
-// wrapped is a RoundTripper whose type says nothing about its connections.
+// wrapped is a RoundTripper whose type does not reveal its transport.
 type wrapped struct{ *http.Transport }
 
 func (w wrapped) RoundTrip(r *http.Request) (*http.Response, error) { return w.Transport.RoundTrip(r) }
 
-// The connections of a session that ended by silence are not used again, whoever's HTTP client it was.
+// The connections of a session that ended by silence are not used again, whether the HTTP client is the session's or
+// the user's.
 func TestNextSessionAvoidsADeadConnection(t *testing.T) {
 	for _, tc := range []struct {
 		name   string

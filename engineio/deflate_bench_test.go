@@ -9,8 +9,9 @@ import (
 	"testing"
 )
 
-// BenchmarkInflate measures the time for a KB received, of messages that cost much: zeros, which inflate to a thousand times
-// their size, and blocks of which each has only a table of codes. The documentation of PerMessageDeflate has the worst.
+// BenchmarkInflate measures the time to inflate one KB of expensive messages: zeros, which inflate to a thousand times
+// their size, and blocks that consist of a code table only. The documentation of PerMessageDeflate states the worst
+// result.
 func BenchmarkInflate(b *testing.B) {
 	var zeros bytes.Buffer
 	w, _ := flate.NewWriter(&zeros, flate.BestCompression)
@@ -38,18 +39,18 @@ func BenchmarkInflate(b *testing.B) {
 	}
 }
 
-// tables returns blocks that hold a table of codes and the end of the block each, of a number of bytes in all.
+// tables returns about size bytes of blocks. Each block has a code table and the end of the block.
 func tables(size int, lengths, distances []int) []byte {
 	var w bitWriter
 	for len(w.out) < size-100 {
 		w.block(lengths, distances)
 	}
-	w.write(0, 3) // an empty stored block, whose last four bytes are cut off
+	w.write(0, 3) // an empty stored block, without its last four bytes
 	return w.out
 }
 
-// longCodes returns the lengths of a complete set of codes that makes a decoder build most tables: long pairs of 10 bits, a few up
-// to 15 bits, and the codes of the given lengths, which take the rest.
+// longCodes returns the lengths of a complete code that makes a decoder build the largest number of tables: pairs of
+// codes with 10 bits, a few codes of up to 15 bits, and codes of the given lengths, which complete the code.
 func longCodes(pairs int, rest ...int) []int {
 	l := []int{10, 11, 12, 13, 14, 15, 15}
 	for range 2 * pairs {
@@ -58,7 +59,7 @@ func longCodes(pairs int, rest ...int) []int {
 	return append(l, rest...)
 }
 
-// bitWriter writes from the lowest bit on.
+// bitWriter writes bits from the lowest bit on.
 type bitWriter struct {
 	out  []byte
 	free int
@@ -75,17 +76,18 @@ func (w *bitWriter) write(v, n int) {
 	}
 }
 
-// code writes a code, which begins with its highest bit.
+// code writes a code, beginning with its highest bit.
 func (w *bitWriter) code(v, n int) {
 	for n--; n >= 0; n-- {
 		w.write(v>>n, 1)
 	}
 }
 
-// block writes a block of a table and its end. The lengths are those of all 286 symbols.
+// block writes a block with a code table and its end. lengths has the code lengths of literals and of block ends,
+// distances those of distances.
 func (w *bitWriter) block(lengths, distances []int) {
-	const repeat = 16 // the length before, 3 to 6 times
-	var run [][2]int  // lengths, and what follows a repeat
+	const repeat = 16 // repeats the last length 3 to 6 times
+	var run [][2]int  // each length, or repeat and its count minus 3
 	all := slices.Concat(lengths, distances)
 	for i := 0; i < len(all); {
 		n := 1
@@ -99,16 +101,16 @@ func (w *bitWriter) block(lengths, distances []int) {
 			i, n = i+times, n-times
 		}
 	}
-	size := map[int]int{repeat: 1} // of the codes of lengths: a repeat has one bit, and all others five
+	size := map[int]int{repeat: 1} // code lengths of the length alphabet: repeat has one bit, all others have five
 	for _, r := range run {
 		if r[0] != repeat {
 			size[r[0]] = 5
 		}
 	}
-	for l := 0; len(size) < 17; l++ { // complete
+	for l := 0; len(size) < 17; l++ { // fills the code
 		size[l] = 5
 	}
-	w.write(0, 1) // not the last one
+	w.write(0, 1) // not the last block
 	w.write(2, 2)
 	w.write(len(lengths)-257, 5)
 	w.write(len(distances)-1, 5)
@@ -131,7 +133,7 @@ func (w *bitWriter) block(lengths, distances []int) {
 	w.code(canonicalCodes(ends)[256], lengths[256])
 }
 
-// canonicalCodes returns the codes of symbols by their lengths.
+// canonicalCodes returns the code of each symbol, computed from the lengths.
 func canonicalCodes(size map[int]int) map[int]int {
 	codes, next := map[int]int{}, 0
 	for l := 1; l <= 15; l++ {

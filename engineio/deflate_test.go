@@ -21,7 +21,7 @@ import (
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
-// packed compresses a message as RFC 7692 says.
+// packed compresses a message as RFC 7692 specifies.
 func packed(t testing.TB, text string) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -33,14 +33,14 @@ func packed(t testing.TB, text string) string {
 	return strings.TrimSuffix(b.String(), deflateTail)
 }
 
-// unpacked is the reverse.
+// unpacked is the reverse of packed.
 func unpacked(body string) (string, error) {
 	z := flate.NewReader(strings.NewReader(body + deflateTail + "\x01" + deflateTail))
 	b, err := io.ReadAll(z)
 	return string(b), err
 }
 
-// deflateLine opens a session with compression on both ends.
+// deflateLine opens a session with compression at both ends.
 func (w *site) deflateLine(rev Revision, extra ...string) *line {
 	w.t.Helper()
 	query := strings.Join(append([]string{fmt.Sprintf("EIO=%d&transport=websocket", rev)}, extra...), "&")
@@ -63,7 +63,7 @@ func TestDeflateNegotiation(t *testing.T) {
 			"x-webkit-deflate-frame, permessage-deflate":                                 agreed,
 			"permessage-deflate, permessage-deflate; client_max_window_bits":             agreed,
 			"permessage-deflate; server_max_window_bits=10, permessage-deflate":          agreed,
-			"permessage-deflate; server_max_window_bits=10":                              "", // a smaller window than ours
+			"permessage-deflate; server_max_window_bits=10":                              "", // our window is larger
 			"x-webkit-deflate-frame":                                                     "",
 			"permessage-deflate; server_max_window_bits=16":                              "",
 			"permessage-deflate; server_max_window_bits":                                 "",
@@ -98,7 +98,7 @@ func TestDeflateAnswersToAClient(t *testing.T) {
 		"permessage-deflate; server_no_context_takeover":                                {"compressed", "refused"},
 		"permessage-deflate; server_no_context_takeover; client_no_context_takeover":    {"compressed", "refused"},
 		"permessage-deflate; server_no_context_takeover; server_max_window_bits=\"12\"": {"compressed", "refused"},
-		"permessage-deflate": {"refused", "refused"}, // it would remember, and we would have to
+		"permessage-deflate": {"refused", "refused"}, // the server would keep its context, so the client would need one too
 		"permessage-deflate; server_no_context_takeover; client_max_window_bits=10": {"refused", "refused"},
 		"permessage-deflate; server_no_context_takeover; other":                     {"refused", "refused"},
 		"permessage-deflate; server_no_context_takeover, permessage-deflate":        {"refused", "refused"},
@@ -156,7 +156,7 @@ func TestWhatIsCompressed(t *testing.T) {
 		}{
 			"long text":            {Text(long), true},
 			"long binary":          {Binary([]byte(long)), true},
-			"at the threshold":     {Text(long[:1023]), true}, // and its type
+			"at the threshold":     {Text(long[:1023]), true}, // 1024 bytes with the type
 			"below the threshold":  {Text(long[:1022]), false},
 			"short binary":         {Binary([]byte(long[:1022])), false},
 			"empty":                {Text(""), false},
@@ -235,13 +235,13 @@ func TestDeflateBothEnds(t *testing.T) {
 			require.NoError(t, s.Close())
 		}
 	}
-	// An upgrade brings compression too.
+	// An upgrade enables compression too.
 	s, err := Dial(testContext(t), web.URL, &DialOptions{PerMessageDeflate: true})
 	require.NoError(t, err)
 	for i := 0; s.Transport() != WebSocket; i++ {
 		requireEcho(t, s, Text(fmt.Sprint(i)))
 	}
-	requireEcho(t, s, Text(strings.Repeat("x", 5000))) // comes by WebSocket, so that the server has moved there too
+	requireEcho(t, s, Text(strings.Repeat("x", 5000))) // it comes by WebSocket, so the server has moved there too
 	for _, end := range []*Socket{s, srv.Sockets()[0]} {
 		end.mu.Lock()
 		require.True(t, end.stream.deflate)
@@ -250,7 +250,7 @@ func TestDeflateBothEnds(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
-// meteredListener meters its connections. They are no plain sockets any more.
+// meteredListener counts the bytes of its connections. These connections are not plain sockets.
 type meteredListener struct {
 	net.Listener
 	received, sent *atomic.Int64
@@ -309,10 +309,10 @@ func TestCompressedFramesThatAreAccepted(t *testing.T) {
 	l.write(ws.Header{Fin: true, OpCode: ws.OpContinuation}, "ain")
 	expect(ws.OpText, "4plain")
 
-	l.write(first(ws.OpBinary, true), "\x00") // nothing, as RFC 7692, 7.2.3.6, has it
+	l.write(first(ws.OpBinary, true), "\x00") // an empty message, in the form of RFC 7692, 7.2.3.6
 	expect(ws.OpBinary, "")
 
-	// A last block in the middle, and one that ends the message as RFC 7692, 7.2.3.4, has it.
+	// A final block in the middle, and a final block that ends the message as in RFC 7692, 7.2.3.4.
 	var b bytes.Buffer
 	final, err := flate.NewWriter(&b, 1)
 	require.NoError(t, err)
@@ -322,7 +322,7 @@ func TestCompressedFramesThatAreAccepted(t *testing.T) {
 	expect(ws.OpText, text)
 	l.write(first(ws.OpText, true), b.String())
 	expect(ws.OpText, text)
-	l.write(first(ws.OpText, true), "\x00\x07\x00\xf8\xff4stored\x00") // a block that is not compressed
+	l.write(first(ws.OpText, true), "\x00\x07\x00\xf8\xff4stored\x00") // a stored block
 	expect(ws.OpText, "4stored")
 
 	largest := "4" + strings.Repeat("x", limit-1)
@@ -335,7 +335,7 @@ func TestCompressedFramesThatAreRefused(t *testing.T) {
 	const limit = 100_000
 	good := packed(t, "4hello")
 	for name, tt := range map[string]struct {
-		plain bool // without the extension
+		plain bool // the extension is off
 		send  func(l *line)
 		want  string
 	}{
@@ -403,8 +403,8 @@ func TestBroadcastIsCompressedOnce(t *testing.T) {
 	}
 }
 
-// FuzzInflate hands a stream what claims to be a compressed message. What comes out is what compress/flate makes of it, and
-// never more than the limit.
+// FuzzInflate passes any bytes to a stream as a compressed message. The result is the same as from compress/flate, and
+// never larger than the limit.
 func FuzzInflate(f *testing.F) {
 	const limit = 1 << 16
 	for _, text := range []string{"", "4hello", strings.Repeat("x", limit), strings.Repeat("x", limit+1)} {
@@ -430,7 +430,7 @@ func FuzzInflate(f *testing.F) {
 			require.NoError(t, err)
 			require.Equal(t, string(want), string(got))
 		}
-		// What one message left behind does not show in another.
+		// The data of one message does not appear in another.
 		var b bytes.Buffer
 		if deflate(&b, body) {
 			back, err := c.inflate(b.Bytes())

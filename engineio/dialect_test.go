@@ -22,7 +22,7 @@ func textPayload(enc packet.Encoding, texts ...string) string {
 	return string(packet.AppendPayload(nil, Revision3, enc, ps...))
 }
 
-// In a browser, engine.io-client up to 1.5 takes every answer for "ok" that is not in the binary form.
+// In a browser, engine.io-client up to 1.5 reads every response as "ok" if it is not in the binary form.
 func TestFormOfAnswers(t *testing.T) {
 	const old = "1395794813200-0"
 	for _, tt := range []struct {
@@ -72,7 +72,7 @@ var twiceTexts = []string{
 	"Здравствуй", "είναι", "日本語", "😀", "é€😀", `["chat","Zürich"]`, `{"name":"José"}`,
 }
 
-// onceTexts are texts of clients that write text once.
+// onceTexts are texts of clients that encode text once.
 var onceTexts = []string{
 	"Zürich", "é", "日本語", "😀", "100 Å³", "QUALITÉ\u00a0: 5", "MÜ® 1", "le café\u00a0»", "Ã©", "«\u00a0Ã©\u00a0»",
 }
@@ -112,7 +112,7 @@ func TestDialectOfText(t *testing.T) {
 	}
 }
 
-// parser 1.0, which engine.io-client 1.2 and 1.3 have, encodes text twice in WebSocket frames too.
+// parser 1.0, which engine.io-client 1.2 and 1.3 use, encodes text twice in WebSocket frames too.
 func TestTextOfTheOldestDialectInFrames(t *testing.T) {
 	const text, twice = "Zürich €", "ZÃ¼rich â\u0082¬"
 	shared := Prepare(Text(text))

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// page is the documentation for users, and security the page on what it withstands.
+// page returns the page for users. security returns the page on threats.
 func page(t *testing.T) string { return doc(t, "engineio.md") }
 
 func security(t *testing.T) string { return doc(t, "security.md") }
@@ -22,7 +22,7 @@ func doc(t *testing.T, name string) string {
 	return string(text)
 }
 
-// files returns what the files of a kind hold, one behind the other.
+// files returns the concatenated contents of the files that match the patterns.
 func files(t *testing.T, patterns ...string) string {
 	t.Helper()
 	var all strings.Builder
@@ -39,7 +39,7 @@ func files(t *testing.T, patterns ...string) string {
 	return all.String()
 }
 
-// Each piece of a program on the page stands, letter for letter, in one that is compiled.
+// Each code block of the page is a literal part of a compiled file.
 func TestDocumentationShowsWhatIsCompiled(t *testing.T) {
 	of := map[string]string{
 		"go":   files(t, "example_*_test.go", "../examples/quickstart/*/main.go"),
@@ -52,7 +52,7 @@ func TestDocumentationShowsWhatIsCompiled(t *testing.T) {
 	}
 }
 
-// proofs are the names of the tests, fuzz targets, benchmarks and examples of all packages.
+// proofs returns the names of the tests, fuzz targets, benchmarks and examples of all packages.
 func proofs(t *testing.T) map[string]bool {
 	t.Helper()
 	exists := make(map[string]bool)
@@ -75,7 +75,7 @@ func proofs(t *testing.T) map[string]bool {
 	return exists
 }
 
-// What the pages name as proof is there.
+// Each test that the pages name exists.
 func TestDocumentationNamesTestsThatExist(t *testing.T) {
 	exists := proofs(t)
 	for name, text := range map[string]string{"docs/engineio.md": page(t), "docs/security.md": security(t)} {
@@ -87,7 +87,7 @@ func TestDocumentationNamesTestsThatExist(t *testing.T) {
 	}
 }
 
-// Each published fault names a proof, or says why it does not apply, and each test that is named after one stands there.
+// Each published fault names a test, or states why it does not apply. The table names each TestAdvisory_ test.
 func TestDocumentationCoversPublishedFaults(t *testing.T) {
 	_, table, found := strings.Cut(security(t), "\n## Published faults\n")
 	require.True(t, found)
@@ -109,7 +109,7 @@ func TestDocumentationCoversPublishedFaults(t *testing.T) {
 	}
 }
 
-// Each row of the coverage names a proof, or says that there is nothing to prove.
+// Each row of the coverage table names a test, or states that the feature is not built.
 func TestDocumentationCoversTheReference(t *testing.T) {
 	_, coverage, found := strings.Cut(page(t), "\n## Coverage\n")
 	require.True(t, found)

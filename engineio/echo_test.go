@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// echo sends back whatever comes.
+// echo sends back every message.
 var echo = HandlerFunc(func(ctx context.Context, s *Socket) {
 	for {
 		m, err := s.Read(ctx)

@@ -10,7 +10,7 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// echo sends back what comes.
+// echo sends back every message.
 func echo(ctx context.Context, s *engineio.Socket) {
 	for {
 		m, err := s.Read(ctx)
@@ -28,7 +28,7 @@ func ExampleNewServer() {
 	defer srv.Close()
 	mux := http.NewServeMux()
 	mux.Handle("/engine.io/", srv)
-	web := httptest.NewServer(mux) // in earnest: http.ListenAndServe
+	web := httptest.NewServer(mux) // a program calls http.ListenAndServe
 	defer web.Close()
 
 	ctx := context.Background()
@@ -44,8 +44,8 @@ func ExampleNewServer() {
 	// Output: hello
 }
 
-// A Server is an http.Handler: what is to happen around it is a handler around it. It sees each request of every session,
-// and what it sets in the header stands in each answer, that to a WebSocket handshake included.
+// A Server is an http.Handler, so a handler around it can process each request of every session. Header fields that the
+// outer handler sets are part of each response, also of the response to a WebSocket handshake.
 func ExampleServer_ServeHTTP() {
 	srv := engineio.NewServer(engineio.HandlerFunc(echo), nil)
 	defer srv.Close()
@@ -80,7 +80,7 @@ func ExampleServer_ServeHTTP() {
 	// 101 max-age=31536000 region=eu
 }
 
-// AllowRequest decides who may open a session, and OnConnectionError hears of those who may not.
+// AllowRequest decides who may open a session, and OnConnectionError is called for rejected requests.
 func ExampleServerOptions() {
 	srv := engineio.NewServer(engineio.HandlerFunc(echo), &engineio.ServerOptions{
 		AllowRequest: func(r *http.Request) error {

@@ -15,7 +15,7 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// listen serves each session by f, and returns the server's URL and what ends it.
+// listen serves each session with f. It returns the server's URL and a function that closes the server.
 func listen(f engineio.HandlerFunc, opts *engineio.ServerOptions) (url string, stop func()) {
 	srv := engineio.NewServer(f, opts)
 	web := httptest.NewServer(srv)
@@ -25,12 +25,12 @@ func listen(f engineio.HandlerFunc, opts *engineio.ServerOptions) (url string, s
 	}
 }
 
-// shout answers each message in capitals.
+// shout replies to each message with the message in capitals.
 func shout(ctx context.Context, s *engineio.Socket) {
 	for {
 		m, err := s.Read(ctx)
 		if err != nil {
-			return // the session has ended, and err says why
+			return // the session has ended, and err has the reason
 		}
 		_ = s.Write(ctx, engineio.Text(strings.ToUpper(string(m.Data))))
 	}
@@ -44,7 +44,7 @@ func ExampleDial() {
 	defer cancel()
 	s, err := engineio.Dial(ctx, url, &engineio.DialOptions{
 		Transports:       []engineio.Transport{engineio.WebSocket, engineio.Polling},
-		TryAllTransports: true, // where a WebSocket does not get through, long-polling does
+		TryAllTransports: true, // use long-polling in networks that block WebSockets
 		Header:           http.Header{"Authorization": {"Bearer secret"}},
 	})
 	if err != nil {
@@ -65,11 +65,11 @@ func ExampleDial() {
 	// Output: HELLO, by websocket
 }
 
-// A message to many is encoded once. TryWrite waits for nobody: who does not take what comes is given up, and the
-// others are not held up.
+// Prepare encodes a message once for many sockets. TryWrite never waits: this server ends the session of a client whose
+// queue is full, so that one slow client does not delay the others.
 func ExamplePrepare() {
 	srv := engineio.NewServer(engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
-		s.Discard() // these sessions only listen
+		s.Discard() // this server only writes
 		<-ctx.Done()
 	}), nil)
 	web := httptest.NewServer(srv)
@@ -105,8 +105,8 @@ func ExamplePrepare() {
 	// it rains
 }
 
-// Context ends with the session, and its cause says how. Those who only write call Discard, so that heartbeats are
-// answered and the end is noticed.
+// Context ends with the session, and its cause is the reason. A program that only writes calls Discard, so that the
+// socket replies to heartbeats and notices the end.
 func ExampleSocket_Context() {
 	ended := make(chan error, 1)
 	url, stop := listen(func(ctx context.Context, s *engineio.Socket) {
@@ -134,7 +134,7 @@ func ExampleSocket_Context() {
 	// server: transport close
 }
 
-// Close sends what is queued before it says goodbye.
+// Close first sends the queued messages.
 func ExampleSocket_Close() {
 	served := make(chan struct{})
 	url, stop := listen(func(ctx context.Context, s *engineio.Socket) {
@@ -164,11 +164,11 @@ func ExampleSocket_Close() {
 	// reason "transport close", by the peer: true
 }
 
-// Flush tells when messages have left.
+// Flush returns when the queued messages have been sent.
 func ExampleSocket_Flush() {
 	left := make(chan struct{})
 	url, stop := listen(func(ctx context.Context, s *engineio.Socket) {
-		_ = s.TryWrite(engineio.Text("one"), engineio.Text("two")) // both or none, and without waiting
+		_ = s.TryWrite(engineio.Text("one"), engineio.Text("two")) // both messages or none, without waiting
 		if err := s.Flush(ctx); err == nil {
 			close(left)
 		}
@@ -192,7 +192,7 @@ func ExampleSocket_Flush() {
 	// two
 }
 
-// In revision 3 it is the client that pings. The answer comes when the server has dealt with all that was sent before.
+// In revision 3 the client sends the pings. The reply comes when the server has processed all earlier messages.
 func ExampleSocket_Ping() {
 	var done atomic.Int32
 	url, stop := listen(func(ctx context.Context, s *engineio.Socket) {
@@ -212,7 +212,7 @@ func ExampleSocket_Ping() {
 		return
 	}
 	defer s.Close()
-	s.Discard() // somebody must be in Read
+	s.Discard() // a goroutine must be in Read
 	for range 100 {
 		_ = s.Write(ctx, engineio.Text("work"))
 	}
@@ -220,7 +220,7 @@ func ExampleSocket_Ping() {
 	// Output: <nil> 100
 }
 
-// The first session upgrades; the next one starts where that one arrived.
+// The first session starts with polling and moves to a WebSocket; the next session starts with a WebSocket.
 func ExampleUpgradeMemory() {
 	url, stop := listen(shout, nil)
 	defer stop()
@@ -245,8 +245,8 @@ func ExampleUpgradeMemory() {
 	// starts with websocket
 }
 
-// Sessions are shut down first: a poll that waits would hold up Shutdown of http.Server, which knows nothing of
-// WebSockets, and a client that polls needs the listener to learn of the end.
+// The program shuts the sessions down first. A waiting poll would delay Shutdown of http.Server, which does not know
+// WebSocket sessions, and a polling client needs the listener to receive the end of its session.
 func ExampleServer_Shutdown() {
 	engine := engineio.NewServer(engineio.HandlerFunc(shout), nil)
 	web := &http.Server{Handler: engine, ReadHeaderTimeout: 10 * time.Second}
@@ -286,7 +286,7 @@ func ExampleServer_Shutdown() {
 	// http: Server closed
 }
 
-// A proxy finds the server of a session by what its ID begins with. The rest cannot be guessed.
+// A proxy can route requests by the beginning of a session's ID. The remaining part must be hard to guess.
 func ExampleServerOptions_generateID() {
 	url, stop := listen(shout, &engineio.ServerOptions{
 		GenerateID: func(*http.Request) (string, error) { return "a-" + rand.Text(), nil },
@@ -323,7 +323,7 @@ func ExampleServerOptions_cookie() {
 
 type userKey struct{}
 
-// What a handler around the server knows of a request reaches the session by its context.
+// A handler around the server passes data of a request to the session by the request's context.
 func ExampleServerOptions_sessionContext() {
 	engine := engineio.NewServer(engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 		_ = s.Write(ctx, engineio.Text("hello "+ctx.Value(userKey{}).(string)))
@@ -332,7 +332,7 @@ func ExampleServerOptions_sessionContext() {
 	})
 	defer engine.Close()
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		user, _, _ := r.BasicAuth() // of the request that opens the session, and of each later one
+		user, _, _ := r.BasicAuth() // the user of the request, which opens a session or belongs to one
 		engine.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), userKey{}, user)))
 	}))
 	defer web.Close()

@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Pings of the WebSocket protocol are answered; a peer that does not take the answers is given up at the queue's limit.
+// The server replies to pings of the WebSocket protocol. It ends the session of a peer that does not read the replies
+// when the queue's limit is reached.
 func TestPingFlood(t *testing.T) {
 	h := newWitness()
 	w := newSite(t, h, nil)
@@ -50,7 +51,7 @@ func TestPingFlood(t *testing.T) {
 	})
 }
 
-// A peer that does not take its messages is given up after the write timeout.
+// The server ends the session of a peer that does not read its messages after the write timeout.
 func TestPeerThatTakesNothing(t *testing.T) {
 	var ended chan error
 	h := HandlerFunc(func(ctx context.Context, s *Socket) {

@@ -47,7 +47,7 @@ func TestErrorNamesTheForwardProxy(t *testing.T) {
 		}
 	}
 
-	// A proxy that answers by itself.
+	// This proxy responds itself.
 	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "no way out", http.StatusForbidden)
 	}))
@@ -59,7 +59,7 @@ func TestErrorNamesTheForwardProxy(t *testing.T) {
 	_, err = dialThrough(t, refusing.URL, "http://hub.example")
 	require.ErrorContains(t, err, "no way out (through the proxy "+refusing.URL)
 
-	// One that says nothing.
+	// This proxy does not respond.
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { require.NoError(t, silent.Close()) }()
@@ -82,10 +82,10 @@ func TestErrorNamesTheForwardProxy(t *testing.T) {
 	require.ErrorContains(t, err, "through the proxy http://"+silent.Addr().String())
 }
 
-// An answer of the server's own is not the proxy's.
+// The error of a server's response does not name the proxy.
 func TestAnswerOfTheServerDoesNotNameTheProxy(t *testing.T) {
 	srv := NewServer(echo, &ServerOptions{AllowRequest: func(*http.Request) error { return errors.New("not you") }})
-	proxy := httptest.NewServer(srv) // it serves whatever host is asked for
+	proxy := httptest.NewServer(srv) // it serves every host
 	defer proxy.Close()
 	defer func() { require.NoError(t, srv.Close()) }()
 	_, err := dialThrough(t, proxy.URL, "http://hub.example")

@@ -20,8 +20,8 @@ import (
 	"time"
 )
 
-// FuzzHTTP gives the server a request of any shape, once without a session and once with. It must answer with a status
-// that it knows, keep nothing, and not panic.
+// FuzzHTTP sends the server a request of any shape, once without a session and once for each session. The server must
+// respond with an expected status, must hold no memory, and must not panic.
 func FuzzHTTP(f *testing.F) {
 	for _, query := range []string{
 		polling4, "EIO=3&transport=polling&b64=1", "EIO=4&transport=polling&sid=SID", "EIO=3&transport=polling&sid=SID", "EIO=4&transport=websocket",
@@ -46,7 +46,7 @@ func FuzzHTTP(f *testing.F) {
 			srv.ServeHTTP(httptest.NewRecorder(), request(context.Background(), "GET", open, nil))
 		}
 		ctx, cancel := context.WithCancel(context.Background())
-		cancel() // no poll waits
+		cancel() // so that no poll waits
 		for _, s := range srv.Sockets() {
 			r := request(ctx, method, strings.ReplaceAll(query, "SID", s.ID()), body)
 			for name, value := range map[string]string{"Content-Type": contentType, "Origin": origin, "Upgrade": upgrade} {
@@ -76,15 +76,15 @@ func request(ctx context.Context, method, query string, body []byte) *http.Reque
 	return r.WithContext(ctx)
 }
 
-// FuzzWSFrame writes any bytes behind a WebSocket handshake, in pieces, over a pipe, which holds nothing back: as a
-// session's transport and as an upgrade, with compression and without. The server must come to an end of them and keep nothing.
+// FuzzWSFrame writes any bytes after a WebSocket handshake, in pieces, over a pipe, which has no buffer. It does so for
+// a new session and for an upgrade, with compression and without. The server must end the session and hold no memory.
 func FuzzWSFrame(f *testing.F) {
 	for _, s := range []string{
 		"", masked(0x81, "4x"), masked(0x82, "\x04x"), masked(0x01, "4x") + masked(0x80, "y"), masked(0x81, "2probe") + masked(0x81, "5") + masked(0x81, "4x"),
 		masked(0x89, "p") + masked(0x88, "\x03\xe8"), masked(0x81, "nonsense"), "\x81\xff\x80\x00\x00\x00\x00\x00\x00\x00mask", masked(0x82, strings.Repeat("x", 2000)),
 		masked(0x81, "2"), masked(0x81, "3"), masked(0x81, "1"), masked(0x81, "0{}"), masked(0x81, "b4AAAA"), masked(0xc1, "4x"), masked(0x01, "") + masked(0x00, ""),
 	} {
-		for mode := range uint8(8) { // see anyQuery; and mode&4 for compression
+		for mode := range uint8(8) { // see anyQuery; mode&4 means compression
 			f.Add([]byte(s), mode, uint8(3))
 		}
 	}
@@ -125,7 +125,7 @@ func FuzzWSFrame(f *testing.F) {
 		writePieces(conn, data, int(piece)+1)
 		_ = conn.Close()
 		<-drained
-		if mode&2 == 0 { // the session of an upgrade may live on with polling
+		if mode&2 == 0 { // after an upgrade the session may continue with polling
 			for start := time.Now(); len(w.srv.Sockets()) > 0; runtime.Gosched() {
 				if time.Since(start) > 10*time.Second {
 					t.Fatal("the session does not end")
@@ -141,7 +141,8 @@ func FuzzWSFrame(f *testing.F) {
 	})
 }
 
-// pipeSite serves h over a pipe, in both revisions and with compression. stop ends it; nothing may remain then.
+// pipeSite serves h over a pipe, in both revisions and with compression. stop closes the server and checks that nothing
+// remains.
 func pipeSite(t *testing.T, h Handler) (w *site, stop func()) {
 	srv := NewServer(h, &ServerOptions{Revisions: []Revision{3, 4}, MaxPayload: 1000, BufferLimit: 1 << 20, PerMessageDeflate: true})
 	l := newPipeListener()
@@ -159,7 +160,8 @@ func pipeSite(t *testing.T, h Handler) (w *site, stop func()) {
 	}
 }
 
-// anyQuery is that of a WebSocket handshake: mode&1 for revision 3, and mode&2 for the upgrade of a session.
+// anyQuery returns the query of a WebSocket handshake: mode&1 means revision 3, and mode&2 means the upgrade of a
+// session.
 func (w *site) anyQuery(mode uint8) string {
 	rev := Revision4 - Revision(mode&1)
 	if mode&2 != 0 {
@@ -168,8 +170,8 @@ func (w *site) anyQuery(mode uint8) string {
 	return fmt.Sprintf("EIO=%d&transport=websocket", rev)
 }
 
-// FuzzUpgradeHeaders puts any bytes among the header of a WebSocket handshake, of a session and of an upgrade. It must be
-// answered soon, with a status that is known and a header that holds nothing but what belongs there.
+// FuzzUpgradeHeaders adds any bytes to the header of a WebSocket handshake, for a new session and for an upgrade. The
+// server must respond soon, with an expected status and with expected header fields only.
 func FuzzUpgradeHeaders(f *testing.F) {
 	for _, s := range []string{
 		"", "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits", "Sec-WebSocket-Extensions: ,;=,;=\r\nSec-WebSocket-Extensions: constructor",
@@ -228,7 +230,7 @@ func writePieces(conn net.Conn, data []byte, size int) {
 	for len(data) > 0 {
 		n, err := conn.Write(data[:min(size, len(data))])
 		if err != nil {
-			return // the server has heard enough
+			return // the server has closed the connection
 		}
 		data = data[n:]
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAdvisory_googollee_182_170_393_hammer calls every public method from many goroutines at once, on sessions of each kind
-// that come and go, for a second. What it looks for is what the race detector reports, a panic or a hang.
+// TestAdvisory_googollee_182_170_393_hammer calls every public method from many goroutines at once, on many short
+// sessions of each kind, for a second. It looks for data races, panics and hangs.
 func TestAdvisory_googollee_182_170_393_hammer(t *testing.T) {
 	opts := bothRevisions()
 	opts.QueueLimit = 4 << 10
@@ -24,8 +24,8 @@ func TestAdvisory_googollee_182_170_393_hammer(t *testing.T) {
 			t.Errorf("unexpected: %v", err)
 		}
 	}
-	var closers sync.WaitGroup // a polling session whose client is gone is closed in 30 s, or with the server
-	// poke does one thing to a socket.
+	var closers sync.WaitGroup // Close of a polling session without a client takes 30 s, or ends with the server
+	// poke calls one random method of a socket.
 	poke := func(s *Socket) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 		defer cancel()
@@ -94,7 +94,7 @@ func TestAdvisory_googollee_182_170_393_hammer(t *testing.T) {
 				s, err := Dial(ctx, url, &o)
 				cancel()
 				if err != nil {
-					continue // the server's side was ended while it was opened
+					continue // the server's side ended while the session opened
 				}
 				var mine sync.WaitGroup
 				mine.Go(func() {
@@ -112,7 +112,7 @@ func TestAdvisory_googollee_182_170_393_hammer(t *testing.T) {
 						}
 					})
 				}
-				mine.Go(func() { // a second reader is told so
+				mine.Go(func() { // a second reader gets an error
 					if _, err := s.Read(s.Context()); !errors.Is(err, ErrConcurrentRead) && err != nil {
 						known(err)
 					}
@@ -125,7 +125,7 @@ func TestAdvisory_googollee_182_170_393_hammer(t *testing.T) {
 	}
 	wg.Wait()
 
-	// Shutdown and Close in the middle of it.
+	// Shutdown and Close run while sessions open.
 	for range 20 {
 		wg.Go(func() {
 			s, err := Dial(context.Background(), url, &DialOptions{Transports: []Transport{Transport([]string{"polling", "websocket"}[rand.IntN(2)])}})

@@ -34,7 +34,7 @@ func TestHeartbeatOnTheWire(t *testing.T) {
 		require.Equal(t, "200 ok", v.post("3").brief())
 		require.Equal(t, "200 2", v.poll().brief())
 		require.Equal(t, 60*time.Second, time.Since(start))
-		// What is no pong gives one more timeout, once.
+		// Any packet but a pong gives one more timeout, once.
 		time.Sleep(19 * time.Second)
 		require.Equal(t, "200 ok", v.post("4x").brief())
 		require.Equal(t, "200 4x", v.poll().brief())
@@ -70,7 +70,7 @@ func TestHeartbeatOnTheWire(t *testing.T) {
 	})
 }
 
-// An interval that is shorter than the timeout counts from the pong too, however late that comes.
+// An interval that is shorter than the timeout also starts at the pong, even if the pong is late.
 func TestPingFollowsALatePongByAnInterval(t *testing.T) {
 	inSite(t, echo, &ServerOptions{PingInterval: time.Second, PingTimeout: 10 * time.Second}, func(t *testing.T, w *site) {
 		l, _ := w.session(Revision4)

@@ -39,7 +39,7 @@ func TestAllowRequest(t *testing.T) {
 		a, l := w.shake(strings.Replace(query, "polling", "websocket", 1), "X-Ticket", "no")
 		require.Equal(t, "400 the message", a.brief(), "before 101")
 		require.NoError(t, l.conn.Close())
-		a, l = w.shake(query, "X-Ticket", "no") // polling with the headers of an upgrade
+		a, l = w.shake(query, "X-Ticket", "no") // polling with an upgrade's header fields
 		require.Equal(t, "400 the message", a.brief())
 		require.NoError(t, l.conn.Close())
 		require.Len(t, w.srv.Sockets(), i, "those of the turn before")
@@ -60,7 +60,7 @@ func TestAllowRequest(t *testing.T) {
 	}
 }
 
-// The order of the checks shows in what is answered to a request with several faults.
+// The order of the checks determines the response to a request with several faults.
 func TestAllowRequestIsAskedBehindTheServersOwnChecks(t *testing.T) {
 	no := func(*http.Request) error { return errors.New("no") }
 	w := newSite(t, echo, &ServerOptions{AllowRequest: no, GenerateID: func(*http.Request) (string, error) {
@@ -132,7 +132,7 @@ func TestInitialMessageFollowsTheOpenPacket(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		message Message
-		text    map[Revision]string // in a text payload
+		text    map[Revision]string // expected in a text payload
 		frame   map[Revision]string
 	}{
 		{"text", Text("init"), map[Revision]string{3: "4init", 4: "4init"}, map[Revision]string{3: "4init", 4: "4init"}},
@@ -171,7 +171,7 @@ func TestCookie(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		template *http.Cookie
-		want     string // with SID for the session's ID
+		want     string // SID is replaced with the session's ID
 	}{
 		{"none", nil, ""},
 		{"default", &http.Cookie{}, "io=SID; Path=/; HttpOnly; SameSite=Lax"},
@@ -209,7 +209,8 @@ func TestCookie(t *testing.T) {
 	require.Panics(t, func() { NewServer(echo, &ServerOptions{Cookie: &http.Cookie{Name: "a b"}}) })
 }
 
-// What a handler around the server sets in the header goes into every answer, that to a WebSocket handshake included.
+// The header fields that a handler around the server sets are part of every response, also of the response to a
+// WebSocket handshake.
 func TestHeadersOfAHandlerAround(t *testing.T) {
 	srv := NewServer(echo, &ServerOptions{AllowedOrigins: []string{"https://good.example"}, Cookie: &http.Cookie{}})
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -218,7 +219,7 @@ func TestHeadersOfAHandlerAround(t *testing.T) {
 		h.Add("Set-Cookie", "a=1")
 		h.Add("Set-Cookie", "b=2")
 		h["x-raw"] = []string{"as it is\r\nInjected: 1"}
-		if r.Header.Get("Upgrade") != "" { // what the handshake itself decides
+		if r.Header.Get("Upgrade") != "" { // fields that the handshake itself sets
 			h.Set("Connection", "close")
 			h.Set("Upgrade", "h2c")
 			h.Set("Content-Length", "7")

@@ -16,12 +16,13 @@ import (
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
-// jsonpOptions serve JSONP to everybody who says where it comes from, or does not.
+// jsonpOptions returns options that serve JSONP to every origin, and to requests that show no origin.
 func jsonpOptions() *ServerOptions {
 	return &ServerOptions{Revisions: []Revision{Revision3, Revision4}, JSONP: true, AllowedOrigins: []string{"*"}}
 }
 
-// unwrap runs the script that answers a poll: it must call ___eio[number] with one string, which is returned.
+// unwrap parses the script that a poll returns. The script must call ___eio[number] with one string, which unwrap
+// returns.
 func unwrap(t *testing.T, number string, a answer) string {
 	t.Helper()
 	require.NoError(t, a.err)
@@ -54,7 +55,8 @@ func (w *site) openJSONP(rev Revision, j, number string, extra ...string) script
 
 func (v scripted) poll() string { return unwrap(v.w.t, v.number, v.visit.poll()) }
 
-// post sends a payload as a browser's form does: what engine.io-client does to newlines, then what a form does to the rest.
+// post sends a payload as a browser's form does: it escapes newlines as engine.io-client does, and then escapes the
+// payload as a form does.
 func (v scripted) post(payload string) answer {
 	payload = strings.ReplaceAll(payload, `\n`, "\\\n")
 	payload = strings.ReplaceAll(payload, "\n", `\n`)
@@ -96,11 +98,11 @@ func TestJSONP(t *testing.T) {
 				require.Equal(t, "2", a.header.Get("Content-Length"))
 				require.Equal(t, v.lengthened("4"+text), v.poll(), "%q", text)
 			}
-			// Binary is base64, although the client did not ask for it by b64.
+			// Binary messages are base64, although the client did not ask for it with b64.
 			b64 := map[Revision]string{3: "b4AQID+w==", 4: "bAQID+w=="}[rev]
 			require.Equal(t, "200 ok", v.post(v.lengthened(b64, "4text")).brief())
 			got := v.poll()
-			if got == v.lengthened(b64) { // the echo was faster than the poll
+			if got == v.lengthened(b64) { // the echo came before the text
 				require.Equal(t, v.lengthened("4text"), v.poll())
 			} else {
 				require.Equal(t, v.lengthened(b64, "4text"), got)
@@ -109,7 +111,7 @@ func TestJSONP(t *testing.T) {
 	}
 }
 
-// The answer is a script of another origin's page: nothing that a peer sends may be anything but a part of its one string.
+// The response is a script in a page of another origin: all data of a peer must be inside the script's one string.
 func TestJSONPAnswersHoldNothingThatEndsAScript(t *testing.T) {
 	w := newSite(t, echo, jsonpOptions())
 	v := w.openJSONP(Revision4, "0", "0")
@@ -127,7 +129,7 @@ func TestJSONPCallbackIsTheHandshakesDigits(t *testing.T) {
 	w := newSite(t, echo, jsonpOptions())
 	for j, number := range map[string]string{
 		"0": "0", "12": "12", "": "", "a1b2": "12", "]alert(1)//": "1", "%3C/script%3E": "", "-1": "1", "1.5": "15",
-		"%D9%A1": "", // a digit, but no ASCII one
+		"%D9%A1": "", // a digit that is not ASCII
 	} {
 		w.openJSONP(Revision4, j, number)
 	}
@@ -161,7 +163,7 @@ func TestJSONPForms(t *testing.T) {
 		require.Equal(t, "200 ok", v.form(body).brief(), "%q", body)
 		require.Equal(t, want, v.poll(), "%q", body)
 	}
-	// What is no payload ends the session, as on any other.
+	// An invalid payload ends the session, as in any other session.
 	for _, body := range []string{"d=", "d=abc", "d=%zz", "d=7x", "d=4x%1e"} {
 		v := w.openJSONP(Revision4, "0", "0")
 		require.Equal(t, "400 ", v.form(body).brief(), "%q", body)
@@ -172,7 +174,7 @@ func TestJSONPForms(t *testing.T) {
 	require.Equal(t, remoteError, h.end(binary.sid))
 }
 
-// A form counts as it comes, escapes and all.
+// The limit counts the bytes of the form, with its escapes.
 func TestJSONPLimit(t *testing.T) {
 	opts := jsonpOptions()
 	opts.MaxPayload = 100
@@ -185,7 +187,8 @@ func TestJSONPLimit(t *testing.T) {
 	require.Equal(t, "413 ", v.form("d=4"+strings.Repeat("%41", 33)).brief())
 }
 
-// Both dialects of text in revision 3: that of clients with parser 1.x, known by its timestamps, has UTF-8 twice.
+// Revision 3 has two dialects of text. Clients with parser 1.x, recognized by their timestamps, encode text in UTF-8
+// twice.
 func TestJSONPInBothDialects(t *testing.T) {
 	twice := func(text string) string {
 		return string(packet.AppendPayload(nil, Revision3, packet.TextTwice, packet.Packet{Type: packet.Message, Data: []byte(text)}))
@@ -200,7 +203,7 @@ func TestJSONPInBothDialects(t *testing.T) {
 			require.Equal(t, "200 ok", old.post(twice(text)).brief())
 			require.Equal(t, twice(text), old.poll())
 
-			witness := w.openJSONP(Revision3, "0", "0") // text that makes sense only when it is decoded twice
+			witness := w.openJSONP(Revision3, "0", "0") // text that is meaningful only when it is decoded twice
 			require.Equal(t, "200 ok", witness.post(twice(text)).brief())
 			require.Equal(t, twice(text), witness.poll())
 
@@ -293,7 +296,7 @@ func TestJSONPIsCompressed(t *testing.T) {
 	require.Equal(t, "4"+strings.Repeat("hello ", 500), unwrap(t, "0", a))
 }
 
-// Without the option a request by JSONP is refused, so that the client tries something else at once.
+// Without the option the server rejects a JSONP request, so that the client tries another transport at once.
 func TestJSONPIsOffByDefault(t *testing.T) {
 	w := newSite(t, echo, nil)
 	for _, query := range []string{polling4 + "&j=0", polling4 + "&j="} {
@@ -304,7 +307,7 @@ func TestJSONPIsOffByDefault(t *testing.T) {
 	require.NoError(t, l.conn.Close())
 }
 
-// A script tag sends no Origin header, so that other headers tell where it stands; and a page can suppress these.
+// A script tag sends no Origin header, so other headers must show the page's origin. A page can suppress these headers.
 func TestJSONPOfOtherOriginsNeedsAllowedOrigins(t *testing.T) {
 	opts := jsonpOptions()
 	opts.AllowedOrigins = []string{"https://good.example"}

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// keptConnection is a client's side of a connection that net/http keeps between requests.
+// keptConnection is a client's side of a connection that net/http reuses for several requests.
 type keptConnection struct {
 	net.Conn
 	t *testing.T
@@ -42,7 +42,7 @@ func (c *keptConnection) hear() answer {
 	return answer{resp.StatusCode, resp.Header, string(body), err}
 }
 
-// A proxy sends the requests of several clients on one connection to the server. A request of one of them must not
+// A proxy may send the requests of several clients on one connection to the server. A request of one client must not
 // disturb the next request on the connection.
 func TestRejectedRequestsDoNotDisturbTheConnection(t *testing.T) {
 	rejected := map[string]func(t *testing.T, w *site, c *keptConnection){
@@ -53,7 +53,7 @@ func TestRejectedRequestsDoNotDisturbTheConnection(t *testing.T) {
 		"a POST without a body beside another POST": func(t *testing.T, w *site, c *keptConnection) {
 			v := w.open(Revision4)
 			other := w.head("POST", v.query, halfPosts["declared"])
-			for s := v.socket(); ; { // until the other one is received
+			for s := v.socket(); ; { // until the server receives the other POST
 				s.mu.Lock()
 				posting := s.posting
 				s.mu.Unlock()
@@ -119,11 +119,11 @@ func TestRejectedRequestsDoNotDisturbTheConnection(t *testing.T) {
 	}
 }
 
-// A connection whose context is done before a poll of some session comes on it does not end that session.
+// If a connection's context is done before a session's poll comes on it, the session does not end.
 func TestPollOnACanceledConnection(t *testing.T) {
 	w := newSite(t, echo, nil)
 	srv := w.srv
-	// Something else in the process, such as a handler of its own, leaves the connection in this state.
+	// Other code in the process, such as another handler, may leave the connection in this state.
 	web := newLoopback(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Has("cancel") {
 			_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
@@ -144,7 +144,7 @@ func TestPollOnACanceledConnection(t *testing.T) {
 	v.requireEcho("the session lives on")
 }
 
-// A session that ends while a POST is received cuts the POST short by a deadline, and then net/http must not keep the
+// A session that ends while a POST is received cuts the POST short with a deadline. net/http must then close the
 // connection.
 func TestAPostThatIsCutClosesItsConnection(t *testing.T) {
 	w := newSite(t, echo, nil)
@@ -165,13 +165,13 @@ func TestAPostThatIsCutClosesItsConnection(t *testing.T) {
 	require.NoError(t, c.Close())
 }
 
-// A client that does not read holds no response for longer than WriteTimeout, and the deadline ends with the response.
+// A response to a client that does not read ends after WriteTimeout, and the deadline ends with the response.
 func TestResponsesHaveAWriteDeadline(t *testing.T) {
 	const timeout = 3 * time.Second
 	opts := func() *ServerOptions {
 		return &ServerOptions{WriteTimeout: timeout, AllowedOrigins: []string{"http://other.example"}}
 	}
-	// With a session's query behind it, where one is wanted.
+	// SESSION is replaced with a session's query.
 	for name, request := range map[string]string{
 		"another path":    "GET /other HTTP/1.1\r\nHost: pipe\r\n\r\n",
 		"no session":      "GET /engine.io/?EIO=4&transport=polling&sid=none HTTP/1.1\r\nHost: pipe\r\n\r\n",
@@ -193,7 +193,7 @@ func TestResponsesHaveAWriteDeadline(t *testing.T) {
 			_, _ = s.Read(ctx)
 		})
 		t.Run(name, func(t *testing.T) {
-			var served chan time.Duration // of the bubble
+			var served chan time.Duration // made inside the bubble
 			slow := func(h http.Handler) http.Handler {
 				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					if r.URL.Path == "/slow" {
@@ -235,7 +235,7 @@ func TestResponsesHaveAWriteDeadline(t *testing.T) {
 					require.Equal(t, http.StatusOK, resp.StatusCode)
 				}
 				require.NoError(t, conn.Close())
-				time.Sleep(time.Second) // net/http lingers after a body that it did not read
+				time.Sleep(time.Second) // net/http waits before it closes a connection whose body it did not read
 			})
 		})
 	}

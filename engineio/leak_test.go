@@ -18,8 +18,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// census counts the sessions that the garbage collector has not taken: what a timer, a goroutine or a table still refers
-// to stays alive.
+// census counts the sessions that the garbage collector has not freed. A session stays alive while a timer, a goroutine
+// or a table refers to it.
 type census struct{ born, alive atomic.Int64 }
 
 func (c *census) handler(h Handler) Handler {
@@ -36,12 +36,12 @@ func (c *census) requireExtinct(t *testing.T, born int) {
 	require.EqualValues(t, born, c.born.Load())
 	for end := time.Now().Add(10 * time.Second); c.alive.Load() > 0 && time.Now().Before(end); {
 		runtime.GC()
-		runtime.Gosched() // cleanups run on a goroutine of the runtime's, which has to wait for its turn
+		runtime.Gosched() // cleanups run on a goroutine of the runtime, which must be scheduled first
 	}
 	require.Zero(t, c.alive.Load(), "sessions that something still refers to")
 }
 
-// leave is a way to begin something and to vanish in the middle of it, as TCP sees it.
+// leave is a way in which a client begins an action and vanishes in the middle of it, with a FIN or a RST.
 type leave struct {
 	name string
 	f    func(w *site)
@@ -62,7 +62,7 @@ func (w *site) head(method, query, rest string) net.Conn {
 	return conn
 }
 
-// awaitPoll returns when the server holds a poll of the session.
+// awaitPoll waits until the server holds a poll of the session.
 func (v *visit) awaitPoll() {
 	s := v.socket()
 	require.NotNil(v.w.t, s)
@@ -79,7 +79,7 @@ func (v *visit) awaitPoll() {
 
 // leave ends the session as stock clients do: with a close packet while a poll waits.
 func (v *visit) leave() {
-	polls := later(func() answer { // a client polls until there is no session, and the close packet waits for such a poll
+	polls := later(func() answer { // a client polls until the session is gone, and the close packet waits for such a poll
 		a := v.poll()
 		for a.status == http.StatusOK {
 			a = v.poll()
@@ -152,7 +152,7 @@ func leaves(transport string, rev Revision) []leave {
 						}
 						vanish(l.conn, how)
 					}
-					v.leave() // the session lives on with polling; it need not be silence that ends it
+					v.leave() // the session continues with polling; end it now, so that the test need not wait for its timeout
 				})
 			}
 		}
@@ -160,8 +160,8 @@ func leaves(transport string, rev Revision) []leave {
 	return all
 }
 
-// Ten thousand sessions, on each transport and in both revisions, that end in every way but silence leave nothing: no
-// goroutine, and a heap as large as after the first of them, also while the server goes on.
+// Ten thousand sessions, on each transport and in both revisions, end in every way but silence. They leave no goroutine
+// behind, and the heap is as large as after the first batch, even while the server still runs.
 func TestNothingRemainsOfTenThousandSessions(t *testing.T) {
 	const batches, batch, allowance = 20, 500, 5 << 20
 	before := goleak.IgnoreCurrent()
@@ -193,14 +193,14 @@ func TestNothingRemainsOfTenThousandSessions(t *testing.T) {
 	web.close()
 	requireNothingLeft(t, srv)
 	goleak.VerifyNone(t, before)
-	// Some vanish before there is a session.
+	// Some clients vanish before the session exists.
 	require.LessOrEqual(t, c.born.Load(), int64(batches*batch))
 	require.Greater(t, c.born.Load(), int64(batches*batch*8/10))
 	c.requireExtinct(t, int(c.born.Load()))
 }
 
-// settledHeap returns the number of goroutines and the heap's size in bytes, after two collections. It waits for the
-// goroutines to be no more than most; if that is 0, until no more of them end.
+// settledHeap returns the number of goroutines and the heap's size in bytes, after two collections. It first waits
+// until at most most goroutines are left. If most is 0, it waits until no more goroutines end.
 func settledHeap(t *testing.T, most int) (goroutines, heap int) {
 	const patience, steady = 10 * time.Second, 100 * time.Millisecond
 	goroutines = runtime.NumGoroutine()
@@ -218,7 +218,7 @@ func settledHeap(t *testing.T, most int) (goroutines, heap int) {
 	return goroutines, int(m.HeapAlloc)
 }
 
-// loopback is an HTTP server and a client of its own.
+// loopback is an HTTP server with its own client.
 type loopback struct {
 	url    string
 	client *http.Client
@@ -240,8 +240,8 @@ func newLoopback(t *testing.T, h http.Handler) *loopback {
 	}}
 }
 
-// Sessions that fall silent, upgrades among them, are gone when their time is over, in every state. That no goroutine is
-// left is what the end of the bubble checks.
+// Sessions that fall silent, also during upgrades, are gone after their timeout, in every state. The end of the bubble
+// checks that no goroutine is left.
 func TestNothingRemainsOfSilentSessions(t *testing.T) {
 	var c census
 	inSite(t, c.handler(echo), &ServerOptions{Revisions: []Revision{3, 4}, UpgradeTimeout: 3 * time.Second}, func(t *testing.T, w *site) {
@@ -249,7 +249,7 @@ func TestNothingRemainsOfSilentSessions(t *testing.T) {
 		const rounds = 40
 		for i := range rounds {
 			rev := Revision3 + Revision(i%2)
-			w.open(rev) // never polls
+			w.open(rev) // the client never polls
 			conns = append(conns, w.head("GET", w.open(rev).query, "\r\n"))
 			for _, half := range halfPosts {
 				conns = append(conns, w.head("POST", w.open(rev).query, half))
@@ -285,7 +285,7 @@ func TestNothingRemainsOfSilentSessions(t *testing.T) {
 	c.requireExtinct(t, 400)
 }
 
-// The client's side leaves nothing either, however its server vanishes.
+// The client's side also leaves nothing behind, however its server vanishes.
 func TestNothingRemainsOfClients(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	srv := NewServer(echo, bothRevisions())

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// masked is a client's frame with the given first byte.
+// masked returns a client's frame with the given first byte.
 func masked(first byte, body string) string {
 	h := ws.Header{Fin: first&0x80 != 0, Rsv: first >> 4 & 7, OpCode: ws.OpCode(first & 15), Length: int64(len(body)), Masked: true, Mask: [4]byte{9, 8, 7, 6}}
 	var b bytes.Buffer
@@ -25,7 +25,7 @@ func masked(first byte, body string) string {
 	return b.String()
 }
 
-// bystanders are sessions that must not notice what others do.
+// bystanders are sessions that other sessions must not affect.
 type bystanders struct {
 	v *visit
 	l *line
@@ -149,7 +149,7 @@ func TestMalformedFrames(t *testing.T) {
 	})
 }
 
-// What ends in the middle, by the end of the connection, ends the session alone.
+// A frame that is cut off by the end of its connection ends only its own session.
 func TestHalfFrames(t *testing.T) {
 	h := newWitness()
 	w := newSite(t, h, nil)
@@ -172,7 +172,7 @@ func TestHalfFrames(t *testing.T) {
 	}
 }
 
-// reset ends a connection with a RST.
+// reset closes a connection with a RST.
 func reset(conn net.Conn) {
 	_ = conn.(*net.TCPConn).SetLinger(0)
 	_ = conn.Close()
@@ -203,18 +203,18 @@ func TestValidButUnusualFrames(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, ws.OpBinary, f.Header.OpCode)
 	require.Empty(t, f.Payload)
-	raw("\x81\xfe\x00\x02\x00\x00\x00\x004x") // lengths longer than needed
+	raw("\x81\xfe\x00\x02\x00\x00\x00\x004x") // lengths in a longer form than necessary
 	require.Equal(t, "4x", l.text())
 	raw("\x81\xff\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x004y")
 	require.Equal(t, "4y", l.text())
 	raw(masked(0x81, "4"+strings.Repeat("x", 999_999)))
 	require.Len(t, l.text(), 1_000_000, "the limit is inclusive")
-	// ignored packets
+	// packets that the server ignores
 	raw(masked(0x81, "0{}") + masked(0x81, "5") + masked(0x81, "6") + masked(0x81, "3") + masked(0x81, "4z"))
 	require.Equal(t, "4z", l.text())
 }
 
-// Garbage at the HTTP level is net/http's to refuse; the sessions do not notice.
+// net/http rejects garbage at the HTTP level; it does not affect the sessions.
 func TestGarbageRequests(t *testing.T) {
 	w := newSite(t, newWitness(), nil)
 	others := w.bystanders()
@@ -238,7 +238,7 @@ func TestGarbageRequests(t *testing.T) {
 	}
 }
 
-// A client's side meets the same from a server.
+// A client's side gets the same frames from a server.
 func TestClientAgainstMalformedFrames(t *testing.T) {
 	const open = `0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}`
 	frame := func(first byte, body string) string {
@@ -283,13 +283,13 @@ func TestClientAgainstMalformedFrames(t *testing.T) {
 	}
 }
 
-// switching is the answer that accepts the WebSocket handshake r.
+// switching returns the response that accepts the WebSocket handshake r.
 func switching(r *http.Request) string {
 	return "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
 		acceptKey(r.Header.Get("Sec-WebSocket-Key")) + "\r\n\r\n"
 }
 
-// fakeServer answers each request with what f writes to the connection, which is then closed.
+// fakeServer responds to each request with the bytes that f writes to the connection, and then closes the connection.
 func fakeServer(t *testing.T, f func(conn net.Conn, r *http.Request)) (net.Listener, string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

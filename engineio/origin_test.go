@@ -43,7 +43,7 @@ func TestOrigin(t *testing.T) {
 		require.Equal(t, "403 "+forbidden, ask(w, "http://evil.example").brief())
 		require.Equal(t, "400 "+badRequest, ask(w, "http://[::1").brief(), "what is no URL")
 
-		// A session that is open already is no way around it.
+		// An open session does not bypass the check.
 		v := w.open(Revision4)
 		require.Equal(t, "403 "+forbidden, w.ask("GET", v.query, nil, "Origin", "http://evil.example").brief())
 		require.Equal(t, "403 "+forbidden, w.ask("POST", v.query, strings.NewReader("4x"), "Origin", "http://evil.example").brief())
@@ -108,7 +108,8 @@ func TestOrigin(t *testing.T) {
 	})
 }
 
-// TLS may end at a proxy: a page of https may use a server without TLS. A server that ends TLS itself has no pages of http.
+// TLS may end at a proxy, so a page with https may use a server without TLS. A server that ends TLS itself has no pages
+// with http.
 func TestSchemesOfOrigins(t *testing.T) {
 	for _, c := range []struct {
 		tls     bool

@@ -25,7 +25,7 @@ import (
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
-// site is a server as a client that follows no rules sees it: every byte of every request is the test's own.
+// site is a server with a client that need not follow the protocol: the test chooses every byte of every request.
 type site struct {
 	t      *testing.T
 	base   string
@@ -38,12 +38,12 @@ func inSite(t *testing.T, h Handler, opts *ServerOptions, f func(t *testing.T, w
 	t.Helper()
 	inBubble(t, h, opts, func(t *testing.T, srv *Server, client *http.Client) {
 		f(t, &site{t: t, base: "http://pipe/engine.io/", client: client, srv: srv})
-		time.Sleep(time.Second) // after a body that it did not read, net/http lingers for half of that
+		time.Sleep(time.Second) // net/http waits half a second before it closes a connection whose body it did not read
 	})
 }
 
-// newSite serves h on loopback. At the end of the test nothing may remain of any session, and the HTTP server may
-// have had nothing to complain about (it logs the panics of handlers).
+// newSite serves h on loopback. At the end of the test it checks that no session has left anything behind, and that the
+// HTTP server has logged nothing (it logs the panics of handlers).
 func newSite(t *testing.T, h Handler, opts *ServerOptions) *site {
 	t.Helper()
 	srv := NewServer(h, opts)
@@ -62,7 +62,7 @@ func newSite(t *testing.T, h Handler, opts *ServerOptions) *site {
 	return &site{t: t, base: web.URL + srv.opts.Path + "/", client: &http.Client{Transport: transport}, srv: srv}
 }
 
-// requireNothingLeft fails if the server still knows a session or has bytes on its account.
+// requireNothingLeft fails if the server still has a session or counted bytes.
 func requireNothingLeft(t *testing.T, srv *Server) {
 	t.Helper()
 	require.Empty(t, srv.Sockets())
@@ -87,7 +87,7 @@ func (b *lockedBuffer) String() string {
 	return b.b.String()
 }
 
-// answer is an HTTP answer, read to its end.
+// answer is an HTTP response, read to its end.
 type answer struct {
 	status int
 	header http.Header
@@ -95,7 +95,7 @@ type answer struct {
 	err    error
 }
 
-// brief is an answer's status and body, for comparing.
+// brief returns the response's status and body, for comparisons.
 func (a answer) brief() string {
 	if a.err != nil {
 		return "error: " + a.err.Error()
@@ -103,7 +103,7 @@ func (a answer) brief() string {
 	return fmt.Sprintf("%d %s", a.status, a.body)
 }
 
-// packets parses the answer to a poll.
+// packets parses the response to a poll.
 func (a answer) packets(t *testing.T, rev Revision) []packet.Packet {
 	t.Helper()
 	enc := packet.Text
@@ -115,7 +115,7 @@ func (a answer) packets(t *testing.T, rev Revision) []packet.Packet {
 	return ps
 }
 
-// ask makes a request with the given query. Header fields come in pairs.
+// ask sends a request with the given query. Header fields come in pairs.
 func (w *site) ask(method, query string, body io.Reader, header ...string) answer {
 	return w.askFor(context.Background(), method, w.base+"?"+query, body, header...)
 }
@@ -140,7 +140,7 @@ func (w *site) askFor(ctx context.Context, method, url string, body io.Reader, h
 	return answer{resp.StatusCode, resp.Header, string(b), err}
 }
 
-// later runs f on a goroutine of its own.
+// later runs f on a new goroutine.
 func later(f func() answer) <-chan answer {
 	c := make(chan answer, 1)
 	go func() { c <- f() }()
@@ -202,7 +202,7 @@ func (v *visit) socket() *Socket {
 	return nil
 }
 
-// requireEcho shows that the session works: a message there and back.
+// requireEcho checks that the session works: the server must echo a message.
 func (v *visit) requireEcho(text string) {
 	v.w.t.Helper()
 	require.Equal(v.w.t, "200 ok", v.post(v.framed("4"+text)).brief())
@@ -223,14 +223,14 @@ func (w *site) connect() net.Conn {
 	return conn
 }
 
-// line is a WebSocket of which the test sees and makes every frame.
+// line is a WebSocket whose frames the test writes and reads itself.
 type line struct {
 	t    *testing.T
 	conn net.Conn
 	r    *bufio.Reader
 }
 
-// handshakeText is a WebSocket handshake.
+// handshakeText returns the text of a WebSocket handshake.
 func (w *site) handshakeText(query string, header ...string) string {
 	u, err := url.Parse(w.base)
 	require.NoError(w.t, err)
@@ -244,13 +244,14 @@ func (w *site) handshakeText(query string, header ...string) string {
 	return b.String()
 }
 
-// shake makes a WebSocket handshake and returns the answer, whose body has been read if it is no 101, and the connection.
+// shake makes a WebSocket handshake. It returns the response and the connection. If the status is not 101, the body has
+// been read.
 func (w *site) shake(query string, header ...string) (answer, *line) {
 	w.t.Helper()
 	return w.send(w.handshakeText(query, header...))
 }
 
-// send sends raw bytes and reads the answer.
+// send sends raw bytes and reads the response.
 func (w *site) send(raw string) (answer, *line) {
 	w.t.Helper()
 	conn := w.connect()
@@ -262,7 +263,7 @@ func (w *site) send(raw string) (answer, *line) {
 		return answer{err: err}, l
 	}
 	a := answer{status: resp.StatusCode, header: resp.Header}
-	if resp.Close { // net/http takes it out of the header
+	if resp.Close { // net/http removes the header field
 		a.header.Set("Connection", "close")
 	}
 	if resp.StatusCode != http.StatusSwitchingProtocols {
@@ -280,7 +281,7 @@ func (w *site) line(query string, header ...string) *line {
 	return l
 }
 
-// session opens a session on a WebSocket and returns its sid.
+// session opens a session on a WebSocket and returns its WebSocket and sid.
 func (w *site) session(rev Revision) (*line, string) {
 	w.t.Helper()
 	l := w.line(fmt.Sprintf("EIO=%d&transport=websocket", rev))
@@ -327,15 +328,15 @@ func (l *line) text() string {
 	return string(f.Payload)
 }
 
-// requireEcho shows that the session works: a message there and back.
+// requireEcho checks that the session works: the server must echo a message.
 func (l *line) requireEcho(text string) {
 	l.t.Helper()
 	l.say("4" + text)
 	require.Equal(l.t, "4"+text, l.text())
 }
 
-// ending reads the rest and says how the server ended it: "close", with code and reason if the close frame had them, or
-// what came instead.
+// ending reads to the end and returns how the server ended the WebSocket: "close", with code and reason if the close
+// frame has them, or a description of the other end.
 func (l *line) ending() string {
 	l.t.Helper()
 	defer func() { _ = l.conn.Close() }()
@@ -361,7 +362,7 @@ func (l *line) ending() string {
 
 func isReset(err error) bool { return strings.Contains(err.Error(), "reset") }
 
-// witness is an echo that tells how its sessions ended.
+// witness is an echo handler that reports how its sessions ended.
 type witness struct {
 	mu    sync.Mutex
 	ended map[string]chan *CloseError // by sid
@@ -385,7 +386,7 @@ func (h *witness) of(sid string) chan *CloseError {
 	return h.ended[sid]
 }
 
-// end waits for a session's end and says how it came.
+// end waits for a session's end and returns its side and reason.
 func (h *witness) end(sid string) string {
 	e := <-h.of(sid)
 	side := "local"

@@ -14,7 +14,8 @@ import (
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
-// A binary message goes out as base64 in revision 4, and in revision 3 as a binary payload unless the client asked for text.
+// A binary message is sent as base64 in revision 4. In revision 3 it is sent as a binary payload, unless the client
+// asked for text.
 func TestBinaryOverPolling(t *testing.T) {
 	w := newSite(t, echo, bothRevisions())
 
@@ -70,7 +71,7 @@ func TestSecondPostEndsTheSession(t *testing.T) {
 				require.NoError(t, err)
 				synctest.Wait()
 				require.Equal(t, "400 ", v.post("4x").brief())
-				first, err := io.ReadAll(conn) // the first one ends at once too
+				first, err := io.ReadAll(conn) // the first poll also ends at once
 				require.NoError(t, err)
 				require.NotContains(t, string(first), "200 OK")
 				require.Zero(t, time.Since(start))
@@ -84,13 +85,13 @@ func TestSecondPostEndsTheSession(t *testing.T) {
 	}
 }
 
-// halfPosts are the rest of a POST's head and the begin of its body.
+// halfPosts are the remaining header fields of a POST and the beginning of its body.
 var halfPosts = map[string]string{
 	"declared": "Content-Length: 10\r\n\r\n4ha",
 	"chunked":  "Transfer-Encoding: chunked\r\n\r\n3\r\n4ha\r\n",
 }
 
-// A body has 30 s in total, however often a part of it comes.
+// A body has 30 s in total, even if parts of it keep coming.
 func TestSlowBody(t *testing.T) {
 	for name, head := range halfPosts {
 		t.Run(name, func(t *testing.T) {
@@ -166,7 +167,7 @@ func TestAbortedPostEndsTheSession(t *testing.T) {
 	}
 }
 
-// The limit is of bytes and inclusive, for both kinds of bodies, and what is above it is not delivered in part.
+// The limit counts bytes and is inclusive, for both kinds of bodies. No part of a larger body is delivered.
 func TestPostLimit(t *testing.T) {
 	for _, rev := range []Revision{Revision3, Revision4} {
 		for _, chunked := range []bool{false, true} {
@@ -182,7 +183,7 @@ func TestPostLimit(t *testing.T) {
 					}
 					var body io.Reader = strings.NewReader(payload)
 					if chunked {
-						body = io.MultiReader(body) // of no length that net/http would know
+						body = io.MultiReader(body) // hides the length from net/http
 					}
 					return w.ask("POST", v.query, body)
 				}
@@ -239,7 +240,7 @@ func TestPostsThatAreNoPayload(t *testing.T) {
 	}
 }
 
-// Packets that mean nothing to a server are ignored.
+// The server ignores packets that have no meaning for it.
 func TestIgnoredPackets(t *testing.T) {
 	for _, rev := range []Revision{Revision3, Revision4} {
 		w := newSite(t, echo, bothRevisions())
@@ -264,7 +265,7 @@ func TestClosePacketOverPolling(t *testing.T) {
 	}
 }
 
-// What a client posts before its goodbye still reaches the handler.
+// Messages that a client posts before its close packet still reach the handler.
 func TestMessagesBeforeAClosePacketArrive(t *testing.T) {
 	got := make(chan string, 10)
 	h := collect(got)
@@ -302,7 +303,7 @@ func TestServerClosesAPollingSession(t *testing.T) {
 	}
 }
 
-// collect hands the text of all messages and then "end" to got.
+// collect sends the text of each message, and then "end", to got.
 func collect(got chan<- string) Handler {
 	return HandlerFunc(func(ctx context.Context, s *Socket) {
 		for {
@@ -316,7 +317,7 @@ func collect(got chan<- string) Handler {
 	})
 }
 
-// A burst of as many packets as a payload may have arrives; one more is refused.
+// A burst with as many packets as a payload may have arrives; with one more packet the payload is rejected.
 func TestPacketsOfOnePayload(t *testing.T) {
 	var read int
 	done := make(chan int, 1)

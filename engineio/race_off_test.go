@@ -2,5 +2,5 @@
 
 package engineio
 
-// raceDetector says whether the tests run under the race detector.
+// raceDetector reports whether the tests run under the race detector.
 const raceDetector = false

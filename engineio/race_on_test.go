@@ -2,5 +2,5 @@
 
 package engineio
 
-// raceDetector says that the tests run under the race detector, where pools lose a part of what is put into them.
+// raceDetector reports that the tests run under the race detector. Under it, pools lose some of their objects.
 const raceDetector = true

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// maskedFrame is a frame as a client sends it.
+// maskedFrame returns a frame as a client sends it.
 func maskedFrame(h ws.Header, body string) []byte {
 	h.Length = int64(len(body))
 	h.Masked, h.Mask = true, [4]byte{1, 2, 3, 4}
@@ -24,7 +24,7 @@ func maskedFrame(h ws.Header, body string) []byte {
 	return b.Bytes()
 }
 
-// What follows a message comes with the same write, and so with the same read.
+// The frame after a message comes with the same write, and so with the same read.
 func TestReadyKnowsWhetherReadWouldWait(t *testing.T) {
 	text := func(body string) []byte { return maskedFrame(ws.Header{Fin: true, OpCode: ws.OpText}, body) }
 	long := strings.Repeat("x", 300)
@@ -115,7 +115,8 @@ func TestTryWriteTakesAllOrNone(t *testing.T) {
 	})
 }
 
-// What one read brings stands in the caller's memory where there is enough of it, and nowhere else.
+// ReadInto stores a message that came by one read in the caller's memory if the message fits. It stores all other
+// messages elsewhere.
 func TestReadIntoUsesWhatFits(t *testing.T) {
 	long := strings.Repeat("x", 100)
 	for _, rev := range []Revision{Revision3, Revision4} {

@@ -14,14 +14,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// An endless body stops at the limit, ends its session, and leaves all others alone.
+// An endless body stops at the limit and ends its session. It does not affect other sessions.
 func TestEndlessBodies(t *testing.T) {
 	h := newWitness()
 	w := newSite(t, h, nil)
 	others := w.bystanders()
 	v := w.open(Revision4)
 
-	// Chunks that go on until the server stops listening.
+	// The client sends chunks until the server stops reading.
 	conn := w.connect()
 	_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", v.query)
 	require.NoError(t, err)
@@ -38,7 +38,7 @@ func TestEndlessBodies(t *testing.T) {
 	require.NoError(t, conn.Close())
 	<-h.of(v.sid)
 
-	// The client gets an answer, if it reads.
+	// The client gets a response if it reads.
 	v = w.open(Revision4)
 	a := w.ask("POST", v.query, io.LimitReader(endless{}, 10<<20))
 	if a.err == nil { // net/http may see the end of the connection first
@@ -47,7 +47,7 @@ func TestEndlessBodies(t *testing.T) {
 	<-h.of(v.sid)
 	v = w.open(Revision4)
 
-	// 100 MB declared: refused before a byte of it has come.
+	// A body with a declared length of 100 MB is rejected before its first byte has come.
 	conn = w.connect()
 	_, err = fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n", v.query)
 	require.NoError(t, err)
@@ -70,7 +70,8 @@ func (endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Fragments of one byte cost what they carry. A session that ends with a message unfinished gives its bytes back.
+// Fragments of one byte cost only their bytes. A session that ends with an unfinished message returns the message's
+// bytes.
 func TestUnfinishedMessages(t *testing.T) {
 	h := newWitness()
 	w := newSite(t, h, nil)
@@ -99,7 +100,7 @@ func TestUnfinishedMessages(t *testing.T) {
 	runtime.KeepAlive(burst)
 }
 
-// heap is what is allocated and alive, in bytes.
+// heap returns the size of the live heap, in bytes.
 func heapInUse() int64 {
 	runtime.GC()
 	var m runtime.MemStats
@@ -107,8 +108,8 @@ func heapInUse() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// When ReceiveLimit is reached, large messages wait, on both transports; small ones are not held up. A message that is not
-// finished while others wait gives way.
+// When ReceiveLimit is reached, large messages wait, on both transports; small messages do not. A message that is not
+// finished while others wait is evicted.
 func TestLargeMessagesWaitForTheFirst(t *testing.T) {
 	large := strings.Repeat("x", 240_000)
 	h := newWitness()
@@ -144,7 +145,7 @@ func TestLargeMessagesWaitForTheFirst(t *testing.T) {
 	})
 }
 
-// A burst of large messages beyond the limit costs nobody anything: one after the other is finished.
+// A burst of large messages beyond the limit ends no session: the server finishes one message after the other.
 func TestBurstOfLargeMessagesIsReceivedWhole(t *testing.T) {
 	const peers = 20
 	large := strings.Repeat("x", 200_000)
@@ -168,7 +169,7 @@ func TestBurstOfLargeMessagesIsReceivedWhole(t *testing.T) {
 	})
 }
 
-// Peers that begin large messages and do not end them must not cost others theirs.
+// Peers that begin large messages and do not finish them must not end the sessions of other peers.
 func TestHogsDoNotCostOthersTheirMessages(t *testing.T) {
 	inSite(t, echo, nil, func(t *testing.T, w *site) {
 		var hogs []*line

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// redirecting is a server in front of another one, whose answers redirect there as to says.
+// redirecting returns a server that redirects each request to the URL that the function to returns.
 func redirecting(t *testing.T, status int, to func(r *http.Request) string) *httptest.Server {
 	t.Helper()
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -22,7 +22,7 @@ func redirecting(t *testing.T, status int, to func(r *http.Request) string) *htt
 	return front
 }
 
-// observed is a server that echoes, and the requests that it got.
+// observed is an echo server that records its requests.
 type observed struct {
 	*httptest.Server
 	mu       sync.Mutex
@@ -65,8 +65,8 @@ func requireEchoed(t *testing.T, s *Socket) {
 	}
 }
 
-// A server that redirects the request which opens a session redirects a whole site: the POSTs of the session must not
-// become GETs, and no Referer may show a session ID.
+// A server that redirects the request that opens a session usually redirects its whole site. The POSTs of the session
+// must not become GETs, and no Referer may show a session ID.
 func TestRedirectedSessionWorksAtItsNewAddress(t *testing.T) {
 	t.Parallel()
 	forms := map[string]func(base string, r *http.Request) string{
@@ -103,7 +103,8 @@ func TestRedirectedSessionWorksAtItsNewAddress(t *testing.T) {
 	}
 }
 
-// A client does not take its credentials to a host that its user did not name: the error says where the redirect leads.
+// A client does not send its credentials to a host that its user did not name. The error shows the target of the
+// redirect.
 func TestRedirectThatIsNotFollowedIsNamed(t *testing.T) {
 	back := observe(t)
 	elsewhere := strings.Replace(back.URL, "127.0.0.1", "localhost", 1)
@@ -158,7 +159,7 @@ func TestErrorBehindARedirectNamesIt(t *testing.T) {
 	require.ErrorContains(t, err, "certificate")
 }
 
-// A session that is open is never redirected: its ID is for its server only.
+// A request of an open session is never redirected, because the session's ID is only for its own server.
 func TestRedirectInASessionEndsItAndIsNamed(t *testing.T) {
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		t.Run(method, func(t *testing.T) {
@@ -186,7 +187,7 @@ func TestRedirectInASessionEndsItAndIsNamed(t *testing.T) {
 	}
 }
 
-// The CheckRedirect of a user's client decides too.
+// The CheckRedirect of the user's client can also reject a redirect.
 func TestOwnCheckRedirectIsAsked(t *testing.T) {
 	back := observe(t)
 	front := redirecting(t, http.StatusFound, func(r *http.Request) string { return back.URL + r.URL.RequestURI() })

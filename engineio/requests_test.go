@@ -22,7 +22,7 @@ const (
 	badRevision      = `{"code":5,"message":"Unsupported protocol version"}`
 )
 
-// polling4 is what a handshake over polling has in its query.
+// polling4 is the query of a handshake by polling.
 const polling4 = "EIO=4&transport=polling"
 
 func TestRefusedRequests(t *testing.T) {
@@ -122,7 +122,7 @@ func TestRefusedWebSocketHandshakes(t *testing.T) {
 	}
 }
 
-// A handshake that is none by RFC 6455 is refused before 101 too, and opens no session.
+// A handshake that violates RFC 6455 is also rejected before the 101, and opens no session.
 func TestBrokenWebSocketHandshakes(t *testing.T) {
 	good := (&site{t: t, base: "http://pipe/engine.io/"}).handshakeText("EIO=4&transport=websocket")
 	for name, raw := range map[string]string{
@@ -149,7 +149,8 @@ func TestBrokenWebSocketHandshakes(t *testing.T) {
 	}
 }
 
-// Upgrade without Connection is no upgrade, but a request like others. Both are lists, which a proxy may send in several lines.
+// A request with Upgrade but without Connection is an ordinary request. Both header fields are lists, which a proxy may
+// send in several lines.
 func TestUpgradeIsNamedByConnection(t *testing.T) {
 	w := newSite(t, echo, nil)
 	const upgrade = "Upgrade: websocket\r\n"
@@ -257,7 +258,7 @@ func TestOpenPacket(t *testing.T) {
 			before, rest, _ := strings.Cut(got, `"sid":"`)
 			sid, rest, _ := strings.Cut(rest, `"`)
 			want := c.want
-			if c.rev == Revision3 && c.transport == Polling { // the length counts the sid
+			if c.rev == Revision3 && c.transport == Polling { // the length prefix counts the sid
 				want = fmt.Sprintf("%d:%s", len(c.want)-len("SID")+len(sid), c.want)
 			}
 			require.Equal(t, want, before+`"sid":"SID"`+rest)
@@ -286,7 +287,7 @@ func TestPostAndPollHeaders(t *testing.T) {
 				}
 				got += a.body
 			}
-			// Any content type is text, but for exactly one.
+			// Every content type but one means text.
 			for _, ct := range []string{"", "application/json", "application/x-www-form-urlencoded", "application/octet-stream; charset=UTF-8"} {
 				require.Equal(t, "200 ok", v.post(v.framed("4x"), "Content-Type", ct).brief())
 				require.Equal(t, "200 "+v.framed("4x"), v.poll().brief())
@@ -305,7 +306,7 @@ func TestTheLastValueOfAQueryCounts(t *testing.T) {
 	v.requireEcho("x")
 }
 
-// What a request with a sid can get wrong about it leaves the session alone.
+// A faulty request with a sid does not affect the session.
 func TestRequestsThatDoNotFitTheSession(t *testing.T) {
 	inSite(t, echo, bothRevisions(), func(t *testing.T, w *site) {
 		v := w.open(Revision4)
@@ -348,7 +349,7 @@ func TestWebSocketHandshakeDetails(t *testing.T) {
 	require.Empty(t, a.header.Values("Sec-WebSocket-Protocol"))
 	require.NoError(t, l.conn.Close())
 
-	// polling with the headers of an upgrade: accepted and closed, as by the reference
+	// Polling with an upgrade's header fields is accepted and closed, as in the reference.
 	l = w.line(polling4)
 	require.Equal(t, "close", l.ending())
 	v := w.open(Revision4)
@@ -356,7 +357,7 @@ func TestWebSocketHandshakeDetails(t *testing.T) {
 	v.requireEcho("alive")
 }
 
-// Frames that come behind the handshake in one write are not lost.
+// Frames that come in the same write as the handshake are not lost.
 func TestFramesBehindTheHandshake(t *testing.T) {
 	w := newSite(t, echo, nil)
 	a, l := w.send(w.handshakeText("EIO=4&transport=websocket") + "\x81\x82\x00\x00\x00\x004x")
@@ -377,7 +378,7 @@ func TestBase64OverWebSocket(t *testing.T) {
 	}
 }
 
-// A closed server says so, and nobody slips in.
+// A closed server rejects new sessions with status 503, and its old sessions are unknown.
 func TestClosedServerRefuses(t *testing.T) {
 	w := newSite(t, echo, nil)
 	v := w.open(Revision4)
@@ -411,7 +412,7 @@ func TestDrainRefusesNewSessionsOnly(t *testing.T) {
 	})
 }
 
-// An error body is a payload's size and no more, whatever was asked for.
+// An error response contains no part of the request.
 func TestErrorsDoNotReflectTheRequest(t *testing.T) {
 	w := newSite(t, echo, nil)
 	for _, query := range []string{"EIO=4&transport=%3Cscript%3E", polling4 + "&sid=%3Cscript%3E", "EIO=%3Cscript%3E&transport=polling"} {

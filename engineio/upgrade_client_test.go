@@ -13,17 +13,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// script is a server that does what a test says, for sid "s" of revision 4.
+// script is a server whose test scripts its responses, for the sid "s" in revision 4.
 type script struct {
-	polls  chan chan string // each poll waits here for its answer
+	polls  chan chan string // each poll waits here for its response
 	polled chan struct{}    // the first poll has come
 	left   chan struct{}    // the client has sent a close packet
 	once   sync.Once
 	mu     sync.Mutex
 	posts  []string
-	said   chan string                     // what the client said on the WebSocket
-	step   chan struct{}                   // lets the WebSocket go on
-	line   func(sc *script, l *serverLine) // what happens on the WebSocket; nil: it is refused
+	said   chan string                     // the client's frames on the WebSocket
+	step   chan struct{}                   // lets the WebSocket continue
+	line   func(sc *script, l *serverLine) // the server's side of the WebSocket; if nil, the server rejects it
 }
 
 // serverLine is a WebSocket's server side.
@@ -48,7 +48,7 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case q.Get("transport") == "websocket" && s.line == nil:
 		http.Error(w, "no", http.StatusBadRequest)
 	case q.Get("transport") == "websocket":
-		<-s.polled // the upgrade finds a poll under way
+		<-s.polled // a poll is in progress when the upgrade begins
 		conn, _, _, err := ws.UpgradeHTTP(r, w)
 		if err != nil {
 			return
@@ -90,7 +90,7 @@ func (s *script) posted() string {
 	return strings.Join(s.posts, "|")
 }
 
-// inScript calls f in a bubble with a session of ours at a scripted server. Its messages come out of got.
+// inScript calls f in a bubble with a client's session at a scripted server. The session's messages arrive in got.
 func inScript(t *testing.T, line func(sc *script, l *serverLine), opts *DialOptions, f func(t *testing.T, sc *script, s *Socket, got <-chan string)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -185,7 +185,7 @@ func TestClientUpgradeWithoutANoop(t *testing.T) {
 	line := func(sc *script, l *serverLine) {
 		sc.said <- l.read()
 		_ = l.say("3probe")
-		sc.said <- l.read() // the client gives it up
+		sc.said <- l.read() // the client abandons the upgrade
 	}
 	inScript(t, line, &DialOptions{UpgradeTimeout: 3 * time.Second}, func(t *testing.T, sc *script, s *Socket, got <-chan string) {
 		start := time.Now()
@@ -203,12 +203,13 @@ func TestClientUpgradeWithoutANoop(t *testing.T) {
 	})
 }
 
-// The server moves when it reads the 5, so the timeout of the upgrade must not close the WebSocket while the 5 is on its way.
+// The server moves when it reads the 5, so the timeout of the upgrade must not close the WebSocket while the 5 is in
+// transit.
 func TestClientUpgradeTimeoutWhileTheLastPacketIsSent(t *testing.T) {
 	line := func(sc *script, l *serverLine) {
 		sc.said <- l.read()
 		_ = l.say("3probe")
-		time.Sleep(4 * time.Second) // the network holds the 5 up
+		time.Sleep(4 * time.Second) // the network delays the 5
 		sc.said <- l.read()
 		_ = l.say("4over websocket")
 		sc.said <- l.read()
@@ -226,7 +227,7 @@ func TestClientUpgradeTimeoutWhileTheLastPacketIsSent(t *testing.T) {
 	})
 }
 
-// Whatever goes wrong with the WebSocket of an upgrade, the session stays on polling.
+// If the WebSocket of an upgrade fails in any way, the session stays on polling.
 func TestClientUpgradeThatFails(t *testing.T) {
 	for name, line := range map[string]func(sc *script, l *serverLine){
 		"closed at once":        func(*script, *serverLine) {},
@@ -248,7 +249,7 @@ func TestClientUpgradeThatFails(t *testing.T) {
 				poll = <-sc.polls
 				synctest.Wait()
 				if name == "closed at the upgrade" && s.Transport() == WebSocket {
-					return // it learns of the end after its 5, too late to go back
+					return // the client notices the end after its 5, too late to return to polling
 				}
 				require.Equal(t, "4b", sc.posted())
 				poll <- "4c"

@@ -9,10 +9,11 @@ import (
 	"time"
 )
 
-// A hundred clients upgrade at once over loopback, while both sides send without pause: before, during and after.
+// A hundred clients upgrade at the same time over loopback, while both sides send continuously before, during and after
+// the upgrade.
 func TestManyUpgradesAtOnceLoseNothing(t *testing.T) {
 	const clients = 100
-	const patience = time.Minute // an upgrade that a loaded machine is too slow for is given up, and the session stays on polling
+	const patience = time.Minute // if a busy machine needs longer for an upgrade, the upgrade is abandoned and the session stays on polling
 	for _, rev := range []Revision{Revision3, Revision4} {
 		t.Run(fmt.Sprintf("revision %d", rev), func(t *testing.T) {
 			w := newSite(t, HandlerFunc(func(ctx context.Context, s *Socket) {
@@ -45,8 +46,8 @@ func TestManyUpgradesAtOnceLoseNothing(t *testing.T) {
 	}
 }
 
-// talk sends numbered messages, and wants those of the other side in their order: hundreds while the session is polling,
-// and hundreds behind the upgrade. The last one is sent by WebSocket.
+// talk sends numbered messages, and expects the other side's messages in order: hundreds while the session is polling,
+// and hundreds after the upgrade. At the end the session must be on a WebSocket.
 func talk(ctx context.Context, s *Socket, mine, theirs string) error {
 	const before, after = 200, 200
 	failed := make(chan error, 1)

@@ -14,15 +14,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// upgrade begins an upgrade of v: the WebSocket is open, nothing was said yet.
+// upgrade begins an upgrade of v: the WebSocket is open, and no packet has been sent on it.
 func (v *visit) upgrade() *line {
 	v.w.t.Helper()
 	l := v.w.line(strings.Replace(v.query, "polling", "websocket", 1))
-	synctest.Wait() // the 101 goes out before the upgrade has begun
+	synctest.Wait() // the 101 is sent before the upgrade has begun
 	return l
 }
 
-// pending says whether an answer has not come yet.
+// pending reports whether a response has not come yet.
 func pending(c <-chan answer) bool {
 	synctest.Wait()
 	return len(c) == 0
@@ -54,7 +54,7 @@ func TestNoopComesAfterTheProbesAnswer(t *testing.T) {
 	}
 }
 
-// However often a client polls while it upgrades, it gets a noop each time, soon, and not in a hot loop.
+// However often a client polls while it upgrades, each poll soon gets a noop, but not in a hot loop.
 func TestManyPollsWhileUpgrading(t *testing.T) {
 	inSite(t, echo, nil, func(t *testing.T, w *site) {
 		v := w.open(Revision4)
@@ -76,7 +76,7 @@ func TestManyPollsWhileUpgrading(t *testing.T) {
 	})
 }
 
-// What is sent while upgrading goes by polling or waits for the new transport, but it arrives once and in order.
+// Messages that are sent during an upgrade go by polling or wait for the new transport. They arrive once and in order.
 func TestMessagesWhileUpgrading(t *testing.T) {
 	inSite(t, echo, nil, func(t *testing.T, w *site) {
 		v := w.open(Revision4)
@@ -98,7 +98,8 @@ func TestMessagesWhileUpgrading(t *testing.T) {
 	})
 }
 
-// A poll that still waits when the client says 5 gets a noop, never a message: those belong to the WebSocket from then on.
+// A poll that still waits when the client sends 5 gets a noop, never a message: from then on messages go by the
+// WebSocket.
 func TestPollThatWaitsAtTheEndOfAnUpgrade(t *testing.T) {
 	for range 20 {
 		inSite(t, echo, nil, func(t *testing.T, w *site) {
@@ -110,7 +111,7 @@ func TestPollThatWaitsAtTheEndOfAnUpgrade(t *testing.T) {
 			l.say("5")
 			require.NoError(t, s.TryWrite(Text("a")))
 			got := <-poll
-			if got.brief() == "200 4a" { // it was written before the 5 arrived
+			if got.brief() == "200 4a" { // the message was written before the 5 arrived
 				require.NoError(t, s.TryWrite(Text("b")))
 				require.Equal(t, "4b", l.text())
 			} else {
@@ -123,15 +124,15 @@ func TestPollThatWaitsAtTheEndOfAnUpgrade(t *testing.T) {
 	}
 }
 
-// A client may drop its poll when it has said 5. The poll's goroutine then finds both the client gone and the session
-// moved, which is in good health.
+// A client may drop its poll when it has sent 5. The poll's goroutine then finds that the client has gone and that the
+// session has moved. It must not end the session.
 func TestPollDroppedAfterTheUpgradeDoesNotEndTheSession(t *testing.T) {
 	inSite(t, echo, nil, func(t *testing.T, w *site) {
 		v := w.open(Revision4)
 		s := v.socket()
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		for range 20 { // the order in which a select looks at its cases is random
+		for range 20 { // the order in which a select checks its cases is random
 			r, err := http.NewRequestWithContext(ctx, http.MethodGet, w.base+"?"+v.query, nil)
 			require.NoError(t, err)
 			done := make(chan struct{})
@@ -265,7 +266,7 @@ func TestShutdownFinishesUpgradesFirst(t *testing.T) {
 	})
 }
 
-// A close that meets an upgrade that never ends is told by polling when the upgrade is given up.
+// If an upgrade never ends, a close is sent by polling when the upgrade is abandoned.
 func TestCloseWithAnUpgradeThatNeverEnds(t *testing.T) {
 	h := newWitness()
 	inSite(t, h, nil, func(t *testing.T, w *site) {
@@ -284,7 +285,7 @@ func TestCloseWithAnUpgradeThatNeverEnds(t *testing.T) {
 	})
 }
 
-// It is given up also if the client has stopped polling: the session ends either way.
+// The upgrade is also abandoned if the client has stopped polling, and then the session ends.
 func TestCloseWithAClientThatHasStoppedPolling(t *testing.T) {
 	h := newWitness()
 	inSite(t, h, nil, func(t *testing.T, w *site) {
@@ -310,7 +311,7 @@ func TestUpgradeThatNeverEnds(t *testing.T) {
 				for range 3 {
 					start := time.Now()
 					var l *line
-					if far == "nothing" { // the pipe holds the answer to the handshake until somebody reads it
+					if far == "nothing" { // the pipe holds the response to the handshake until the client reads it
 						conn := w.connect()
 						_, err := io.WriteString(conn, w.handshakeText(strings.Replace(v.query, "polling", "websocket", 1)))
 						require.NoError(t, err)
@@ -344,7 +345,7 @@ func TestUpgradeThatNeverEnds(t *testing.T) {
 					v.requireEcho("and then")
 					require.NoError(t, l.conn.Close())
 				}
-				// The next one works.
+				// The next upgrade works.
 				l := v.upgrade()
 				l.say("2probe")
 				require.Equal(t, "3probe", l.text())
@@ -356,7 +357,8 @@ func TestUpgradeThatNeverEnds(t *testing.T) {
 	}
 }
 
-// A stock client that has its 3probe has stopped polling, and has no way back: the upgrade is not given up.
+// A stock client that has received its 3probe has stopped polling and cannot go back. The server does not abandon its
+// upgrade.
 func TestUpgradeOfASlowClientIsWaitedFor(t *testing.T) {
 	const timeout = 3 * time.Second
 	h := newWitness()
@@ -375,7 +377,7 @@ func TestUpgradeOfASlowClientIsWaitedFor(t *testing.T) {
 		require.NoError(t, l.conn.Close())
 		h.end(v.sid)
 
-		// One that is gone is noticed by the heartbeat.
+		// The heartbeat detects a client that is gone.
 		v = w.open(Revision4)
 		start := time.Now()
 		l = v.upgrade()
@@ -391,7 +393,7 @@ func TestUpgradeOfASlowClientIsWaitedFor(t *testing.T) {
 	})
 }
 
-// A client that polls on and on has not stopped.
+// A client that continues to poll has not reached this point: the server abandons its upgrade.
 func TestUpgradeOfAClientThatPollsOnIsGivenUp(t *testing.T) {
 	const timeout = 3 * time.Second
 	inSite(t, echo, &ServerOptions{UpgradeTimeout: timeout, PingInterval: time.Hour}, func(t *testing.T, w *site) {
@@ -440,7 +442,7 @@ func TestSecondUpgradeIsRefused(t *testing.T) {
 	})
 }
 
-// A ping that falls into an upgrade neither holds it up nor ends the session later.
+// A ping during an upgrade neither delays the upgrade nor ends the session later.
 func TestHeartbeatDuringAnUpgrade(t *testing.T) {
 	h := newWitness()
 	opts := &ServerOptions{PingInterval: 2 * time.Second, PingTimeout: 4 * time.Second, UpgradeTimeout: 30 * time.Second}
@@ -457,7 +459,7 @@ func TestHeartbeatDuringAnUpgrade(t *testing.T) {
 		l.say("5")
 		require.Equal(t, 2*time.Second, time.Since(start))
 		time.Sleep(4*time.Second - 1)
-		l.say("3") // the answer comes on the new transport
+		l.say("3") // the reply comes on the new transport
 		require.Equal(t, "2", l.text(), "the next one, an interval later")
 		require.Equal(t, 8*time.Second-1, time.Since(start))
 		l.say("3")

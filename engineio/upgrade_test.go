@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// pipeListener is a net.Listener whose connections are in-memory pipes, which a synctest bubble can wait for.
+// pipeListener is a net.Listener whose connections are in-memory pipes, for which a synctest bubble can wait.
 type pipeListener struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -60,7 +60,7 @@ func inBubble(t *testing.T, h Handler, opts *ServerOptions, f func(t *testing.T,
 	inBubbleBehind(t, func(h http.Handler) http.Handler { return h }, h, opts, f)
 }
 
-// inBubbleBehind is inBubble with a handler of the test's in front of the server.
+// inBubbleBehind is like inBubble, with a handler of the test in front of the server.
 func inBubbleBehind(t *testing.T, wrap func(http.Handler) http.Handler, h Handler, opts *ServerOptions, f func(t *testing.T, srv *Server, client *http.Client)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -159,7 +159,7 @@ func TestServerGivesUpASilentPeer(t *testing.T) {
 	for _, rev := range []Revision{Revision3, Revision4} {
 		for _, transport := range []Transport{Polling, WebSocket} {
 			t.Run(fmt.Sprintf("revision %d %s", rev, transport), func(t *testing.T) {
-				var ended chan error // made in the bubble
+				var ended chan error // made inside the bubble
 				h := HandlerFunc(func(ctx context.Context, s *Socket) {
 					_, err := s.Read(ctx)
 					ended <- err
@@ -169,11 +169,12 @@ func TestServerGivesUpASilentPeer(t *testing.T) {
 					ended = make(chan error, 1)
 					s, err := Dial(t.Context(), "http://pipe", &DialOptions{Revision: rev, Transports: []Transport{transport}, HTTPClient: client})
 					require.NoError(t, err)
-					// Nobody reads, so nobody answers pings; and the client's own heartbeat is stopped.
+					// No goroutine reads, so the client does not reply to pings; and the client's own heartbeat is
+					// stopped.
 					s.mu.Lock()
 					s.conf.alarms.stop(s)
 					s.mu.Unlock()
-					if transport == WebSocket { // a pipe holds nothing: take what comes, and be silent
+					if transport == WebSocket { // a pipe has no buffer: read all data, and send nothing
 						go func() { _, _ = io.Copy(io.Discard, s.stream.conn) }()
 					}
 					var closed *CloseError

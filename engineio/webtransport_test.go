@@ -15,7 +15,7 @@ import (
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
-// tape is a connection whose input is there already and whose output is kept.
+// tape is a connection with a fixed input that records its output.
 type tape struct {
 	io.Reader
 	bytes.Buffer
@@ -32,7 +32,7 @@ func lengthStream(role ws.State, in io.Reader, maxPayload int) (*stream, *tape) 
 	return c, t
 }
 
-// lengthFrame makes a frame as the protocol says, in another way than the package does.
+// lengthFrame makes a frame according to the protocol, with different code than the package.
 func lengthFrame(body []byte, isBinary bool) []byte {
 	var head bytes.Buffer
 	var err error
@@ -53,8 +53,8 @@ func lengthFrame(body []byte, isBinary bool) []byte {
 	return append(head.Bytes(), body...)
 }
 
-// Packets of each length that has another header leave as the protocol says, whether their frames are ready made or not,
-// and come back as they were, whatever pieces they arrive in.
+// Packets of lengths with different headers are encoded as the protocol specifies, with ready and with new frames. They
+// are decoded unchanged, in pieces of any size.
 func TestLengthFrames(t *testing.T) {
 	t.Parallel()
 	var messages []Message
@@ -105,7 +105,7 @@ func TestLengthFrames(t *testing.T) {
 	}
 }
 
-// holdsMessage, which Socket.Ready asks, sees a text message only if all of it is there.
+// holdsMessage, which Socket.Ready calls, returns true for a text message only if the buffer holds all of it.
 func TestLengthFramesThatAreThere(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{"4", "4abc", "4" + strings.Repeat("x", 124), "4" + strings.Repeat("x", 125), "4" + strings.Repeat("x", 1000)} {
@@ -126,8 +126,8 @@ func TestLengthFramesThatAreThere(t *testing.T) {
 	}
 }
 
-// FuzzLengthFrames reads any bytes, in pieces of any size, and compares what comes with what a reader of whole inputs
-// sees in them.
+// FuzzLengthFrames reads any bytes, in pieces of any size, and compares the packets with the packets of a reader that
+// gets the whole input at once.
 func FuzzLengthFrames(f *testing.F) {
 	for _, seed := range []string{
 		"", "\x010", "\x024x\x82\x04\x00", "\x00", "\x80", "\x7e\x00\x024x", "\x7e\x03\xe84",
@@ -162,7 +162,7 @@ func FuzzLengthFrames(f *testing.F) {
 	})
 }
 
-// pieces is a reader that returns size bytes at most.
+// pieces is a reader that returns at most size bytes in one Read.
 type pieces struct {
 	rest []byte
 	size int
@@ -177,7 +177,7 @@ func (p *pieces) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// cutLengthFrame returns the first frame's body, or nil if there is none.
+// cutLengthFrame returns the first frame's body, or nil if b does not begin with a valid frame.
 func cutLengthFrame(b []byte, limit int) (body []byte, isBinary bool, rest []byte) {
 	if len(b) == 0 {
 		return nil, false, nil

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The limit of a queue is exact. Nothing leaves a polling session that is not polled.
+// The limit of a queue is exact. A polling session without a poll sends nothing.
 func TestQueueLimit(t *testing.T) {
 	inSite(t, echo, &ServerOptions{QueueLimit: 1000}, func(t *testing.T, w *site) {
 		v := w.open(Revision4)
@@ -50,7 +50,7 @@ func TestQueueLimit(t *testing.T) {
 		require.Len(t, v.poll().body, 5001)
 		synctest.Wait()
 
-		// A writer that waits is told of the end.
+		// A waiting writer gets the error of the session's end.
 		require.NoError(t, s.TryWrite(Text(strings.Repeat("y", 5000))))
 		go func() { wrote <- s.Write(t.Context(), Text("never")) }()
 		synctest.Wait()
@@ -59,7 +59,7 @@ func TestQueueLimit(t *testing.T) {
 	})
 }
 
-// countingConn counts what a socket writes, in calls.
+// countingConn counts the calls of Write.
 type countingConn struct {
 	net.Conn
 	writes *atomic.Int32
@@ -70,7 +70,7 @@ func (c countingConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// Messages that are queued while a write is under way leave in one, up to batchSize.
+// Messages that are queued during a write leave together in the next write, up to batchSize.
 func TestQueuedMessagesLeaveInOneWrite(t *testing.T) {
 	for _, server := range []bool{true, false} {
 		t.Run(fmt.Sprint("server ", server), func(t *testing.T) {
@@ -94,7 +94,7 @@ func TestQueuedMessagesLeaveInOneWrite(t *testing.T) {
 				from.mu.Unlock()
 				const n = 500
 				require.NoError(t, from.TryWrite(Text("first")))
-				synctest.Wait() // its write is under way: nobody reads
+				synctest.Wait() // its write is in progress, because the other end does not read
 				for i := range n {
 					require.NoError(t, from.TryWrite(Text(fmt.Sprint(i))))
 				}
@@ -114,7 +114,7 @@ func TestQueuedMessagesLeaveInOneWrite(t *testing.T) {
 	}
 }
 
-// writeCounter counts what is written through it, in calls.
+// writeCounter counts the calls of Write.
 type writeCounter struct {
 	io.ReadWriteCloser
 	writes *atomic.Int32
@@ -132,7 +132,7 @@ func (c writeCounter) Write(p []byte) (int, error) {
 	return c.ReadWriteCloser.Write(p)
 }
 
-// The frames that answer one read leave together as well.
+// The replies to the frames of one read leave together as well.
 func TestRepliesToOneReadLeaveTogether(t *testing.T) {
 	w := newSite(t, echo, nil)
 	l, sid := w.session(Revision4)
@@ -155,7 +155,7 @@ func (s *Socket) enqueuedNow() uint32 {
 	return s.enqueued
 }
 
-// A close frame never cuts another frame in two.
+// A close frame is never written into the middle of another frame.
 func TestCloseFrameStandsBehindWholeFrames(t *testing.T) {
 	t.Run("what the kernel took in part", func(t *testing.T) {
 		w := newSite(t, echo, nil)

@@ -9,14 +9,14 @@ import (
 	"github.com/bigcompany/mesh/engineio/engineiotest"
 )
 
-// greet is what is to be tested.
+// greet is the handler under test.
 var greet = engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 	for {
 		m, err := s.Read(ctx)
 		if err != nil {
 			return // the session has ended
 		}
-		_ = s.Write(ctx, engineio.Text("hello "+string(m.Data))) // an error ends in Read too
+		_ = s.Write(ctx, engineio.Text("hello "+string(m.Data))) // after an error, Read fails too
 	}
 })
 
@@ -37,7 +37,7 @@ func ExampleNewServer() {
 	// Output: hello world <nil>
 }
 
-// A server with middleware of its own, in memory.
+// A server with its own middleware serves in memory.
 func ExampleListener() {
 	engine := engineio.NewServer(greet, nil)
 	defer engine.Close()

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var both = &engineio.ServerOptions{Revisions: []engineio.Revision{engineio.Revision3, engineio.Revision4}}
 
-// everyWay runs f in a bubble for each revision and way of using the transports.
+// everyWay runs f in a bubble for each revision and each set of transports.
 func everyWay(t *testing.T, f func(t *testing.T, opts *engineio.DialOptions)) {
 	for _, revision := range both.Revisions {
 		for _, transports := range [][]engineio.Transport{{engineio.Polling}, {engineio.WebSocket}, {engineio.Polling, engineio.WebSocket}} {
@@ -55,13 +55,13 @@ func TestSessionsInABubble(t *testing.T) {
 		require.NoError(t, s.Context().Err(), "an hour of heartbeats")
 		require.Len(t, srv.Sockets(), 1)
 		require.NoError(t, s.Close())
-		time.Sleep(time.Second) // by polling, the server waits a moment for the poll that its close packet may have overtaken
+		time.Sleep(time.Second) // by polling, the server waits a moment for the poll that the close packet may have overtaken
 		synctest.Wait()
 		require.Empty(t, srv.Sockets())
 	})
 }
 
-// What ends a session is seen at the other end, at its time.
+// The other end notices the end of a session at the right time.
 func TestCloseOfTheServerEndsTheClient(t *testing.T) {
 	everyWay(t, func(t *testing.T, opts *engineio.DialOptions) {
 		srv := engineiotest.NewServer(greet, both)
@@ -115,7 +115,7 @@ func TestPipeEndsWithItsTest(t *testing.T) {
 	require.Error(t, server.Context().Err())
 }
 
-// handshake opens a session by polling, and does no more for it.
+// handshake opens a session by polling, and sends no other request for it.
 func handshake(t *testing.T, srv *engineiotest.Server) (sid string) {
 	t.Helper()
 	resp, err := srv.Client().Get(srv.URL + "?EIO=4&transport=polling")
@@ -128,7 +128,7 @@ func handshake(t *testing.T, srv *engineiotest.Server) (sid string) {
 	return sid
 }
 
-// A silent peer is given up when its time is over, and not before.
+// The session of a silent peer ends after its timeout, and not earlier.
 func TestSilenceTakesNoTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := engineiotest.NewServer(greet, nil)
@@ -160,12 +160,13 @@ func TestPathAndClient(t *testing.T) {
 	})
 }
 
-// net/http lingers after a body that it did not read; Close waits for that too, or the bubble would not end.
+// net/http waits before it closes a connection whose body it did not read. Close waits for that too, or the bubble
+// would not end.
 func TestCloseWaitsForConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := engineiotest.NewServer(greet, &engineio.ServerOptions{MaxPayload: 10})
 		resp, err := srv.Client().Post(srv.URL+"?EIO=4&transport=polling&sid="+handshake(t, srv), "text/plain", strings.NewReader(strings.Repeat("x", 1<<20)))
-		if err == nil { // net/http may see the end of the connection before the answer
+		if err == nil { // net/http may notice the end of the connection before the response
 			require.Equal(t, http.StatusRequestEntityTooLarge, resp.StatusCode)
 			require.NoError(t, resp.Body.Close())
 		}

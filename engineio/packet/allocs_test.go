@@ -68,7 +68,7 @@ func parsing(parse func(packet.Revision, []byte) (packet.Packet, error), rev pac
 	return func() { sink, _ = parse(rev, b) }
 }
 
-// allocated returns the bytes that fn allocates, and whatever else goes on meanwhile.
+// allocated returns the number of bytes that fn allocates. It includes the allocations of other goroutines.
 func allocated(fn func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -96,8 +96,8 @@ func TestAdvisory_CVE_2020_36049_ClaimedLengthAllocatesNothing(t *testing.T) {
 	}
 }
 
-// A body full of tiny packets, which took engine.io to its knees: it is refused at the first packet too many, before
-// the rest is looked at.
+// A body with very many tiny packets made engine.io slow. The parser rejects it at the first packet beyond MaxPackets,
+// before it reads the remaining bytes.
 func TestAdvisory_CVE_2020_36048_TinyPacketsAreBounded(t *testing.T) {
 	const size = 1_000_000
 	for _, form := range forms {
@@ -112,8 +112,8 @@ func TestAdvisory_CVE_2020_36048_TinyPacketsAreBounded(t *testing.T) {
 	}
 }
 
-// Ten times as many packets take ten times as long, not a hundred times. Large ones do not show it: so many tiny ones were
-// what cost engine.io its time.
+// Ten times as many packets take ten times as long, not a hundred times. The packets must be tiny, because the large
+// number of packets made engine.io slow.
 func TestAdvisory_CVE_2020_36048_DecodeIsLinear(t *testing.T) {
 	for _, form := range forms {
 		one := packet.AppendPayload(nil, form.rev, form.enc, text("é"), binary(1))
@@ -139,7 +139,7 @@ func TestAdvisory_CVE_2020_36048_DecodeIsLinear(t *testing.T) {
 	}
 }
 
-// The offset shows that the parser stops at the first digit that no honest peer sends.
+// The offset shows that the parser stops at the first digit that no correct peer sends.
 func TestAdvisory_CVE_2020_36048_EndlessLengthIsRefusedEarly(t *testing.T) {
 	for _, digit := range []string{"0", "1", "9"} {
 		_, err := packet.ParsePayload(rev3, packet.Text, []byte(strings.Repeat(digit, 1_000_000)))

@@ -37,7 +37,7 @@ func BenchmarkParsePayload(b *testing.B) {
 	}
 }
 
-// BenchmarkPacket encodes and parses what most frames of a WebSocket carry.
+// BenchmarkPacket encodes and parses the content of most WebSocket frames.
 func BenchmarkPacket(b *testing.B) {
 	p := text(strings.Repeat("x", 128))
 	wire := packet.AppendText(nil, rev4, p)

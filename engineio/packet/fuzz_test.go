@@ -17,7 +17,7 @@ func revision(three bool) packet.Revision {
 	return rev4
 }
 
-// checkError checks that err is what the parsers promise about input of n bytes.
+// checkError checks that err is an error that the parsers may return for an input of n bytes.
 func checkError(t *testing.T, err error, n int) {
 	t.Helper()
 	var syntax *packet.SyntaxError
@@ -30,7 +30,7 @@ func checkError(t *testing.T, err error, n int) {
 	require.LessOrEqual(t, syntax.Offset, n)
 }
 
-// checkPacket checks that p is a packet that can exist, found in n bytes.
+// checkPacket checks that p, which was found in n bytes, is a valid packet.
 func checkPacket(t *testing.T, p packet.Packet, n int) {
 	t.Helper()
 	require.LessOrEqual(t, p.Type, packet.Noop)
@@ -111,7 +111,7 @@ func FuzzParsePayload(f *testing.F) {
 		if form.rev == rev4 {
 			encoded--
 		}
-		require.LessOrEqual(t, data+len(ps), len(b)) // each packet has a type at least
+		require.LessOrEqual(t, data+len(ps), len(b)) // each packet has at least a type
 
 		wire := packet.AppendPayload(nil, form.rev, form.enc, ps...)
 		require.Len(t, wire, encoded)
@@ -142,7 +142,7 @@ func FuzzFoldTwice(f *testing.F) {
 		}
 		require.True(t, witness || !c1)
 
-		// Encoding the folded text twice brings back what was folded.
+		// Encoding the folded text twice restores the original text.
 		var twice []rune
 		for _, c := range folded {
 			twice = append(twice, rune(c))

@@ -185,7 +185,7 @@ func TestEveryCutOfAPayloadIsAnErrorOrWholePackets(t *testing.T) {
 				require.Empty(t, got)
 				continue
 			}
-			// Revision 4 has no lengths: what is cut shows only if it breaks a character or a group of base64.
+			// Revision 4 has no lengths, so a parser notices a cut only if it breaks a character or a group of base64.
 			if form.rev == rev3 {
 				require.Empty(t, cmp.Diff(ps[:len(got)], got), "%s cut at %d", form.name, end)
 			}
@@ -193,7 +193,7 @@ func TestEveryCutOfAPayloadIsAnErrorOrWholePackets(t *testing.T) {
 	}
 }
 
-// forms are all the forms of a payload.
+// forms has every form of a payload.
 var forms = []struct {
 	name string
 	rev  packet.Revision
@@ -274,7 +274,7 @@ func TestEncodedLenIsExact(t *testing.T) {
 	}
 }
 
-// Whole cuts no packet, wherever a payload is cut, and finds every packet that the beginning holds in full.
+// Whole splits no packet, at whatever byte a payload is cut, and it finds all complete packets at the beginning.
 func TestWhole(t *testing.T) {
 	packets := []packet.Packet{
 		{Type: packet.Message, Data: []byte("plain")},

@@ -63,7 +63,7 @@ func TestTwiceEncodedText(t *testing.T) {
 	}
 }
 
-// A server reads a payload as Text, finds a witness, and repairs what it has read.
+// A server reads a payload as Text, finds that it is encoded twice, and decodes the text again.
 func TestFoldingWhatWasReadAsText(t *testing.T) {
 	wire := packet.AppendPayload(nil, rev3, packet.TextTwice, text("é€😀"))
 	ps, err := packet.ParsePayload(rev3, packet.Text, wire)
@@ -76,7 +76,7 @@ func TestFoldingWhatWasReadAsText(t *testing.T) {
 
 func TestEveryCodePointTwice(t *testing.T) {
 	for r := rune(0); r <= utf8.MaxRune; r++ {
-		if !utf8.ValidRune(r) || (r > 0x3000 && r%7 != 0) { // a sample of the many that take the same path
+		if !utf8.ValidRune(r) || (r > 0x3000 && r%7 != 0) { // a sample of the many code points with the same code path
 			continue
 		}
 		want := string([]rune{'a', r})

@@ -15,10 +15,10 @@ import (
 	"github.com/bigcompany/mesh/engineio/webtransport"
 )
 
-// A session that stands on WebTransport from the start. An HTTP server for the other transports would be at the same
+// This session uses WebTransport from the start. An HTTP server for the other transports would listen at the same
 // address on TCP.
 func ExampleNewServer() {
-	certificate, _, err := webtransport.SelfSigned("127.0.0.1") // in earnest: one that browsers trust
+	certificate, _, err := webtransport.SelfSigned("127.0.0.1") // a program uses a certificate that browsers trust
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -38,7 +38,7 @@ func ExampleNewServer() {
 	}
 	defer conn.Close()
 	go func() { _ = srv.Serve(conn) }() // until Close
-	defer srv.Close()                   // the connections, after the sessions
+	defer srv.Close()                   // closes the connections after the sessions
 	defer engine.Close()
 
 	trusted := x509.NewCertPool()
@@ -59,7 +59,7 @@ func ExampleNewServer() {
 	// Output: hello, by webtransport
 }
 
-// A program that has an HTTP/3 server serves all transports there.
+// A program that has an HTTP/3 server serves all transports with it.
 func ExampleHandler() {
 	engine := engineio.NewServer(engineio.HandlerFunc(func(context.Context, *engineio.Socket) {}), &engineio.ServerOptions{
 		Transports: []engineio.Transport{engineio.Polling, engineio.WebTransport},
@@ -68,10 +68,10 @@ func ExampleHandler() {
 	mux := http.NewServeMux()
 	own := &quicwt.Server{
 		H3:          &http3.Server{Addr: ":443", Handler: mux},
-		CheckOrigin: func(*http.Request) bool { return true }, // engine does
+		CheckOrigin: func(*http.Request) bool { return true }, // engine checks the origin
 	}
 	mux.Handle("/engine.io/", webtransport.Handler(own, engine))
 	quicwt.ConfigureHTTP3Server(own.H3)
-	fmt.Println(own.H3.Addr) // and own.ListenAndServeTLS("cert.pem", "key.pem")
+	fmt.Println(own.H3.Addr) // a program then calls own.ListenAndServeTLS("cert.pem", "key.pem")
 	// Output: :443
 }

@@ -24,16 +24,16 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// open4 is the frame of the packet that opens a session.
+// open4 is the frame with the packet that opens a session.
 const open4 = "\x010"
 
-// frame is the frame of a short text packet.
+// frame returns the frame of a short text packet.
 func frame(packet string) string { return string(rune(len(packet))) + packet }
 
-// move is the frame of the packet with which a session moves.
+// move returns the frame of the packet with which a session moves.
 func move(s *engineio.Socket) string { return frame(`0{"sid":"` + s.ID() + `"}`) }
 
-// What is no frame, or no packet, ends the session that it came in, and is the peer's fault.
+// An invalid frame or an invalid packet ends its session, and the close reason blames the peer.
 func TestBrokenFramesEndTheSession(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ sent, reason string }{
@@ -73,7 +73,7 @@ func TestBrokenFramesEndTheSession(t *testing.T) {
 	}
 }
 
-// A first packet that opens no session opens none, and the stream is closed.
+// A first packet that is not a valid open packet opens no session, and the server closes the stream.
 func TestFirstPacketsThatOpenNothing(t *testing.T) {
 	t.Parallel()
 	w := newSite(t, engineio.HandlerFunc(func(context.Context, *engineio.Socket) { t.Error("a session") }), engineio.ServerOptions{})
@@ -100,12 +100,12 @@ func TestFirstPacketsThatOpenNothing(t *testing.T) {
 	require.Empty(t, w.engine.Sockets())
 }
 
-// gracious is how long a server waits for a client that is to be given up, but only behind what the test has it do first,
-// which may take a while on a busy machine.
+// gracious is how long a server waits for a silent client. It is long enough for the test's earlier steps on a busy
+// machine.
 const gracious = 2 * time.Second
 
-// However a client leaves, and at whatever point, nothing of it remains: neither a session, nor a connection, nor the
-// streams and datagrams that nobody asked for.
+// However and whenever a client leaves, nothing of it remains: no session, no connection, and none of the superfluous
+// streams and datagrams.
 func TestNothingRemainsOfClientsThatLeave(t *testing.T) {
 	t.Parallel()
 	beginnings := []string{
@@ -132,7 +132,7 @@ func TestNothingRemainsOfClientsThatLeave(t *testing.T) {
 			r := w.connect("/engine.io/")
 			s, err := r.session.OpenStreamSync(t.Context())
 			require.NoError(t, err)
-			_, _ = s.Write([]byte(begin)) // which the server may have refused in the middle
+			_, _ = s.Write([]byte(begin)) // the server may have rejected it in the middle
 			leave(r, s)
 		}
 	}
@@ -141,7 +141,7 @@ func TestNothingRemainsOfClientsThatLeave(t *testing.T) {
 	}, 10*time.Second, 10*time.Millisecond)
 }
 
-// junk sends what a session of Engine.IO has no use for.
+// junk sends streams and datagrams that an Engine.IO session does not use.
 func (r *raw) junk() {
 	for range maxStreams {
 		if s, err := r.session.OpenStream(); err == nil {
@@ -154,7 +154,7 @@ func (r *raw) junk() {
 	}
 }
 
-// Whoever stays silent, at whatever point, is given up, and nothing of it remains.
+// The server ends clients that are silent at any point, and nothing of them remains.
 func TestSilentClientsAreGivenUp(t *testing.T) {
 	t.Parallel()
 	ends := make(chan struct{}, 1)
@@ -164,19 +164,19 @@ func TestSilentClientsAreGivenUp(t *testing.T) {
 		ends <- struct{}{}
 	}), engineio.ServerOptions{UpgradeTimeout: gracious}, func(srv *Server) { srv.idle = gracious })
 
-	nothing := w.connect("/engine.io/") // no stream
+	nothing := w.connect("/engine.io/") // opens no stream
 	header := w.connect("/engine.io/")
-	header.stream("") // a stream's header only
+	header.stream("") // sends only a stream's header
 	half := w.connect("/engine.io/")
 	half.stream("\x0f0{\"si")
 	poll := w.mustDial(engineio.Polling)
 	probing := w.connect("/engine.io/")
-	probing.stream(move(poll)) // and no probe
+	probing.stream(move(poll)) // sends no probe
 
 	for _, r := range []*raw{nothing, header, half, probing} {
 		r.ended()
 		select {
-		case <-r.conn.Context().Done(): // the connection ends too, which has no session any more
+		case <-r.conn.Context().Done(): // the connection also ends, because it has no session
 		case <-time.After(10 * time.Second):
 			require.Fail(t, "the server leaves the connection open")
 		}
@@ -187,7 +187,7 @@ func TestSilentClientsAreGivenUp(t *testing.T) {
 	<-ends
 }
 
-// A connection without any request does not stay.
+// The server closes a connection without a request.
 func TestIdleConnectionsAreClosed(t *testing.T) {
 	t.Parallel()
 	w := newSite(t, echo, engineio.ServerOptions{}, func(srv *Server) { srv.idle = 100 * time.Millisecond })
@@ -202,7 +202,7 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 	}
 }
 
-// A second stream is none of the session's, and does it no harm.
+// A second stream is not part of the session, and does not affect it.
 func TestOnlyTheFirstStreamCounts(t *testing.T) {
 	t.Parallel()
 	w := newSite(t, echo, engineio.ServerOptions{})
@@ -236,7 +236,7 @@ func TestOnlyTheFirstStreamCounts(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 }
 
-// The stream of a second upgrade is closed, and the session untouched.
+// The server closes the stream of a second upgrade. The session is unaffected.
 func TestOneUpgradeAtATime(t *testing.T) {
 	t.Parallel()
 	w := newSite(t, echo, engineio.ServerOptions{})
@@ -250,7 +250,7 @@ func TestOneUpgradeAtATime(t *testing.T) {
 	require.Equal(t, "still here", string(m.Data))
 }
 
-// The checks of an Engine.IO request apply.
+// The server checks the request as it checks any Engine.IO request.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	reasons := make(chan string, 1)
@@ -295,7 +295,8 @@ func TestAServerThatDoesNotListTheTransport(t *testing.T) {
 	require.Equal(t, engineio.WebSocket, upgraded(t, s))
 }
 
-// The reference let WebTransport sessions pass by its middlewares, up to engine.io 6.6.6, and asks allowRequest about none.
+// In the reference up to engine.io 6.6.6, WebTransport sessions bypassed the middlewares, and no version calls
+// allowRequest for them.
 func TestAdvisory_EngineIO667_AllowRequestIsAsked(t *testing.T) {
 	t.Parallel()
 	reported := make(chan engineio.ConnectionError, 1)
@@ -323,12 +324,13 @@ func TestAdvisory_EngineIO667_AllowRequestIsAsked(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, s.Close())
 
-	s = w.mustDial(engineio.Polling, engineio.WebTransport) // a session that was let in may move
+	s = w.mustDial(engineio.Polling, engineio.WebTransport) // an admitted session may move
 	s.Discard()
 	require.Equal(t, engineio.WebTransport, upgraded(t, s))
 }
 
-// A page of another origin gets no session by WebTransport either, neither a new one nor one that it knows.
+// A page of another origin gets no session by WebTransport, neither a new session nor an existing session whose ID it
+// knows.
 func TestAdvisory_EngineIO667_OriginIsChecked(t *testing.T) {
 	t.Parallel()
 	w := newSite(t, echo, engineio.ServerOptions{AllowedOrigins: []string{"https://good.example"}})
@@ -345,7 +347,7 @@ func TestAdvisory_EngineIO667_OriginIsChecked(t *testing.T) {
 	require.Eventually(t, func() bool { return len(w.engine.Sockets()) == 2 }, 10*time.Second, time.Millisecond)
 }
 
-// A peer that takes nothing cannot hold up the end of its session, nor that of the server.
+// A peer that reads nothing cannot delay the end of its session, or of the server.
 func TestAdvisory_CVE_2026_21435_CloseIsNotHeldUp(t *testing.T) {
 	t.Parallel()
 	full := make(chan *engineio.Socket, 1)
@@ -364,7 +366,7 @@ func TestAdvisory_CVE_2026_21435_CloseIsNotHeldUp(t *testing.T) {
 	require.Less(t, time.Since(start), 5*time.Second)
 }
 
-// The handshake of a client that vanishes leaves nothing: engine.io up to 6.6.7 kept it.
+// The handshake of a client that vanishes leaves nothing behind: engine.io up to 6.6.7 kept a part of it.
 func TestAdvisory_EngineIO668_FailedHandshakesLeaveNothing(t *testing.T) {
 	t.Parallel()
 	w := newSite(t, echo, engineio.ServerOptions{})
@@ -379,7 +381,7 @@ func TestAdvisory_EngineIO668_FailedHandshakesLeaveNothing(t *testing.T) {
 	require.NoError(t, poll.TryWrite(engineio.Text("still here")))
 }
 
-// A peer may open and close streams for ever: closed ones are not kept, and open ones are few.
+// A peer may open and close streams for ever: closed streams are freed, and the number of open streams is small.
 func TestAdvisory_CVE_2026_21438_StreamsAreFew(t *testing.T) {
 	t.Parallel()
 	w := newSite(t, echo, engineio.ServerOptions{})
@@ -397,15 +399,15 @@ func TestAdvisory_CVE_2026_21438_StreamsAreFew(t *testing.T) {
 	require.Less(t, n, maxStreams, "streams that nobody reads")
 }
 
-// The library is held at a version in which the faults known of it are mended: capsules of any size were kept up to
-// v0.11.0 (CVE-2026-57497), close reasons of any size and streams up to v0.9.0 (CVE-2026-21434, -21438), and a close
-// could be held up (CVE-2026-21435).
+// go.mod must require a version of the library without the known faults. Up to v0.11.0 the library stored capsules of
+// any size (CVE-2026-57497), and up to v0.9.0 close reasons of any size and closed streams (CVE-2026-21434, -21438);
+// and a peer could delay a close (CVE-2026-21435).
 func TestAdvisory_CVE_2026_57497_VersionIsPinned(t *testing.T) {
 	t.Parallel()
 	requirePinned(t, "quic-go/webtransport-go", 12)
 }
 
-// Field sections of HTTP/3, headers and trailers, that are large after they were decompressed.
+// The known faults are in field sections of HTTP/3, headers and trailers, that are large after decompression.
 func TestAdvisory_CVE_2025_64702_CVE_2026_40898_VersionIsPinned(t *testing.T) {
 	t.Parallel()
 	requirePinned(t, "quic-go/quic-go", 60)
@@ -440,7 +442,7 @@ func TestMaxSessions(t *testing.T) {
 	}, 10*time.Second, 10*time.Millisecond)
 }
 
-// A server that the client does not trust gets nothing.
+// A client rejects a server whose certificate it does not trust.
 func TestCertificatesAreVerified(t *testing.T) {
 	t.Parallel()
 	w := newSite(t, echo, engineio.ServerOptions{})
@@ -450,7 +452,7 @@ func TestCertificatesAreVerified(t *testing.T) {
 	require.ErrorContains(t, err, "certificate")
 }
 
-// Dial ends with its context, wherever it is.
+// Dial ends with its context, at every step.
 func TestDialEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	block := make(chan struct{})
@@ -466,7 +468,7 @@ func TestDialEndsWithItsContext(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
 
-// Handler serves polls too, on an HTTP/3 server of the program's own.
+// Handler also serves polls, on the program's HTTP/3 server.
 func TestHandlerServesAllTransports(t *testing.T) {
 	t.Parallel()
 	w := newSite(t, echo, engineio.ServerOptions{})
@@ -475,7 +477,8 @@ func TestHandlerServesAllTransports(t *testing.T) {
 	require.Contains(t, recorder.Body.String(), `"upgrades":["websocket","webtransport"]`)
 }
 
-// A server that says nothing once it has taken the connection holds up no Dial, which fails for no other reason.
+// A silent server that has accepted the connection cannot delay Dial beyond its context, and the error is the
+// context's.
 func TestDialOfASilentServerEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	certificate, _, err := SelfSigned("127.0.0.1")

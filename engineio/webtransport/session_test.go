@@ -17,7 +17,7 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// upgraded waits until s stands on a transport other than polling. Somebody must be in Read.
+// upgraded waits until the transport of s is not polling. A goroutine must be in Read.
 func upgraded(t *testing.T, s *engineio.Socket) engineio.Transport {
 	t.Helper()
 	for range 1000 {
@@ -59,7 +59,7 @@ func TestMessagesOverWebTransport(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
-// The frame of an empty binary message is one without a length, which the reference refuses too: it ends the session.
+// The frame of an empty binary message has the length 0, which the reference rejects too: it ends the session.
 func TestAnEmptyBinaryMessageCannotCross(t *testing.T) {
 	t.Parallel()
 	w := newSite(t, echo, engineio.ServerOptions{})
@@ -69,8 +69,8 @@ func TestAnEmptyBinaryMessageCannotCross(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
-// Nor does a session move here that has one queued: with it, the session would be lost. While a session is moving, none is
-// queued.
+// A session with such a message in its queue does not move to WebTransport, because the message would end the session.
+// A moving session rejects such messages.
 func TestAnEmptyBinaryMessageKeepsASessionOnPolling(t *testing.T) {
 	t.Parallel()
 	sockets := make(chan *engineio.Socket)
@@ -112,7 +112,7 @@ func TestAnEmptyBinaryMessageKeepsASessionOnPolling(t *testing.T) {
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 }
 
-// The same at a client, which goes on writing them while it is to move.
+// The same applies to a client that writes such messages before and during its upgrade.
 func TestAClientWithEmptyBinaryMessagesIsNotLost(t *testing.T) {
 	t.Parallel()
 	const last = "last"
@@ -138,7 +138,7 @@ func TestAClientWithEmptyBinaryMessagesIsNotLost(t *testing.T) {
 	require.Equal(t, last, string(m.Data))
 }
 
-// What either end writes arrives in order, before, during and after an upgrade.
+// The messages of either end arrive in order, before, during and after an upgrade.
 func TestUpgradeToWebTransport(t *testing.T) {
 	t.Parallel()
 	const n = 300
@@ -186,7 +186,7 @@ func TestUpgradeToWebTransport(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
-// beginnings is an http.RoundTripper that notes when a WebSocket handshake begins.
+// beginnings is an http.RoundTripper that records when a WebSocket handshake begins.
 type beginnings struct{ webSocket chan time.Time }
 
 func (b beginnings) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -211,14 +211,14 @@ func TestWebTransportHasAHeadStart(t *testing.T) {
 	})
 	require.NoError(t, err)
 	s.Discard()
-	if upgraded(t, s) == engineio.WebSocket { // a slow machine
+	if upgraded(t, s) == engineio.WebSocket { // on a slow machine
 		require.GreaterOrEqual(t, (<-b.webSocket).Sub(<-began), 200*time.Millisecond)
 	}
 	require.NoError(t, s.Close())
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 }
 
-// A network that swallows UDP costs an upgrade 200 ms.
+// If a network drops UDP, an upgrade takes 200 ms longer.
 func TestWhereUDPIsSwallowedTheWebSocketIsTaken(t *testing.T) {
 	t.Parallel()
 	w := newSite(t, echo, engineio.ServerOptions{})
@@ -238,7 +238,7 @@ func TestWhereUDPIsSwallowedTheWebSocketIsTaken(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
-// Who closes has sent all that was written before.
+// Close first sends all messages that were written before.
 func TestCloseDeliversFirst(t *testing.T) {
 	t.Parallel()
 	const n = 300
@@ -250,7 +250,7 @@ func TestCloseDeliversFirst(t *testing.T) {
 		}
 		return s.Close()
 	}
-	// count reads to the end, which must be the peer's close.
+	// count reads to the end. The end must be the peer's close, after n messages.
 	count := func(s *engineio.Socket) error {
 		for i := 0; ; i++ {
 			_, err := s.Read(s.Context())

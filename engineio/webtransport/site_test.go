@@ -18,19 +18,19 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// site is a server on one port number of TCP and UDP.
+// site is a server with one port number on TCP and UDP.
 type site struct {
 	t      *testing.T
 	url    string
 	engine *engineio.Server
 	quic   *Server
-	tls    *tls.Config // a client's
+	tls    *tls.Config // the client's configuration
 }
 
-// everything are the transports of a site unless its options say otherwise.
+// everything has the transports of a site whose options have no Transports.
 var everything = []engineio.Transport{engineio.Polling, engineio.WebSocket, engineio.WebTransport}
 
-// newSite serves h on loopback until the end of the test, when nothing may remain of any session.
+// newSite serves h on loopback until the end of the test, and then checks that no session has left anything behind.
 func newSite(t *testing.T, h engineio.Handler, opts engineio.ServerOptions, changes ...func(*Server)) *site {
 	t.Helper()
 	if opts.Transports == nil {
@@ -63,7 +63,7 @@ func newSite(t *testing.T, h engineio.Handler, opts engineio.ServerOptions, chan
 	return w
 }
 
-// dial opens a session with this package's Dialer. Transports nil means all.
+// dial opens a session with this package's Dialer. If Transports is nil, it uses all transports.
 func (w *site) dial(opts engineio.DialOptions) (*engineio.Socket, error) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
@@ -80,7 +80,7 @@ func (w *site) mustDial(transports ...engineio.Transport) *engineio.Socket {
 	return s
 }
 
-// raw is a WebTransport session that follows no rules of Engine.IO.
+// raw is a WebTransport session that need not follow the rules of Engine.IO.
 type raw struct {
 	t       *testing.T
 	conn    *quic.Conn
@@ -88,7 +88,7 @@ type raw struct {
 	status  int
 }
 
-// connect opens a WebTransport session, or finds out why not.
+// connect opens a WebTransport session, or records the status of the server's rejection.
 func (w *site) connect(query string, header ...string) *raw {
 	w.t.Helper()
 	ctx := w.t.Context()
@@ -110,7 +110,8 @@ func (w *site) connect(query string, header ...string) *raw {
 	return &raw{t: w.t, conn: conn, session: session, status: resp.StatusCode}
 }
 
-// stream opens a stream and writes bytes. It fails only where the server cannot have closed the session before.
+// stream opens a stream and writes bytes. It ignores a write error for large inputs, because the server may close the
+// session in between.
 func (r *raw) stream(bytes string) *webtransport.Stream {
 	r.t.Helper()
 	require.Equal(r.t, http.StatusOK, r.status)
@@ -132,7 +133,7 @@ func (r *raw) ended() {
 	}
 }
 
-// echo returns each message as it came.
+// echo sends back every message.
 var echo = engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 	for {
 		m, err := s.Read(ctx)
