@@ -246,7 +246,7 @@ func ExampleUpgradeMemory() {
 }
 
 // The program shuts the sessions down first. A waiting poll would delay Shutdown of http.Server, which does not know
-// WebSocket sessions, and a polling client needs the listener to receive the end of its session.
+// WebSocket sessions, and a polling client can learn of the end only while the listener is open.
 func ExampleServer_Shutdown() {
 	engine := engineio.NewServer(engineio.HandlerFunc(shout), nil)
 	web := &http.Server{Handler: engine, ReadHeaderTimeout: 10 * time.Second}

@@ -98,11 +98,11 @@ type ServerOptions struct {
 	// BenchmarkInflate). So a client that sends 1 MB/s can occupy a core. Default: off, as in the reference.
 	PerMessageDeflate bool
 
-	// AllowedOrigins are the origins whose pages may open sessions. Pages of the server's own host always may. An entry
-	// is "https://example.com", with a port if the browser's address bar shows one; "https://*.example.com", which
-	// admits every host name that ends in ".example.com"; "null" for pages in files; or "*", which admits every page.
-	// CheckOrigin rejects all other forms. The server does not check requests without an Origin header, because they
-	// come from programs and not from pages. Default: no other origins.
+	// AllowedOrigins are the origins whose pages may open sessions. Pages of the server's own host need no entry. An
+	// entry is "https://example.com", with a port if the browser's address bar shows one; "https://*.example.com",
+	// which admits every host name that ends in ".example.com"; "null" for pages in files; or "*", which admits every
+	// page. CheckOrigin rejects all other forms. The server does not check requests without an Origin header, because
+	// they come from programs and not from pages. Default: no other origins.
 	AllowedOrigins []string
 	// TrustForwardedHost takes the server's own host from the header X-Forwarded-Host if a request has that header. It
 	// is for servers behind a proxy that rewrites Host and sets that header itself.
@@ -113,8 +113,8 @@ type ServerOptions struct {
 	// "null".
 	JSONP bool
 
-	// AllowRequest decides whether r may open a session, on any transport. The server calls it after its own checks of r,
-	// except that it checks the revision of an HTTP request later. If AllowRequest returns an error, the client gets
+	// AllowRequest decides whether r may open a session, on any transport. The server calls it after its own checks of
+	// r, except that it checks the revision of an HTTP request later. If AllowRequest returns an error, the client gets
 	// the error's text, or "Forbidden" if the text is empty, with code 4; on WebTransport, the server closes the
 	// stream. AllowRequest must not keep r. The server does not call it for requests of open sessions. Default: all
 	// requests may open sessions.

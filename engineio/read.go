@@ -18,8 +18,8 @@ import (
 // When an unadmitted peer has sent all that the server reads before admission, Read returns ErrUnadmitted once, and the
 // session stays open: see Admission. The next Read waits for the end of the session.
 //
-// After the session has ended, Read first returns the messages that came before a remote end, and then a *CloseError.
-// When ctx ends, Read ends the session.
+// If the peer ends the session, Read first returns the messages that came before the end. After them, or after an end
+// by this side, Read returns a *CloseError. When ctx ends, Read ends the session.
 func (s *Socket) Read(ctx context.Context) (Message, error) { return s.ReadInto(ctx, nil) }
 
 // ReadInto is like Read, for callers that process a message before they read the next one. It may store the message in

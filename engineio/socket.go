@@ -13,7 +13,7 @@ import (
 // Socket is one end of a session. A session outlives its transport: a session that starts with long-polling may move to
 // a WebSocket or to WebTransport, without loss, duplication or reordering of messages in either direction.
 //
-// Only one goroutine may call Read. Any number of goroutines may call the other methods.
+// Read, ReadInto, Ready and SetAdmitted belong to one goroutine. Any number of goroutines may call the other methods.
 //
 // An idle session must be small, so flags of the same size are adjacent and leave no gaps. The size of 320 bytes is a size
 // class of the allocator and makes each session begin at a cache line. The fields that Write uses are adjacent.

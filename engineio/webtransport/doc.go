@@ -2,8 +2,8 @@
 // WebTransport, or move to it from long-polling. This package is separate from package engineio so that only programs
 // that use it contain QUIC. WebTransport needs revision 4 of the protocol.
 //
-// A server listens on UDP beside the HTTP server, usually on the same port number, since stock clients take one URL for
-// both. The engineio.Server must list the transport:
+// A server listens on UDP in addition to the HTTP server, usually on the same port number, since stock clients take one
+// URL for both. The engineio.Server must list the transport:
 //
 //	engine := engineio.NewServer(handler, &engineio.ServerOptions{
 //		Transports: []engineio.Transport{engineio.Polling, engineio.WebSocket, engineio.WebTransport},
