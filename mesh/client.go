@@ -17,58 +17,63 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// client is the link of a node that is connected to a hub, or looking for it. It stays the node's link when the node
-// becomes the hub itself, and then hands everything on; see heal.go.
+// client is the link of a node that is connected to a hub, or looks for one. When the node becomes the hub itself, the
+// client remains its link and forwards every call to the hub; see heal.go.
 //
-// Its one lasting goroutine, live, reads the connection and makes the next one. Two more come and go: one introduces
-// the node to a hub, while live reads the answer, and pump writes what Emit and On could not write themselves.
+// The client has one permanent goroutine, live, which reads the connection and makes the next one. Two more goroutines
+// run when they are needed. One introduces the node to a hub while live reads the reply. The other, pump, writes the
+// events and tables that Emit and On could not write directly.
 type client struct {
 	node   *Node
 	key    string        // secret; the node's ID is made from it
 	dialed atomic.Uint64 // connections that were introduced to a hub, or are about to be
-	home   *address      // where the node may become the hub; nil if nowhere
+	home   *address      // where the node may become the hub; nil if it may not
 
-	transport *http.Transport // of all its requests; nil if each session has its own
+	transport *http.Transport // for all requests of the client; nil if each session has a separate one
 
-	// Of connect, then of live: where hubs may be, in the order in which they are tried, and how often one was. The slice is
-	// replaced with mu held, and never changed.
+	// Used by connect, and later by live: the addresses of hubs, in the order of the attempts, and the number of
+	// attempts. The slice is replaced with mu held. Its elements never change.
 	addrs []address
-	local address // that of home among them
+	local address // the entry of addrs for home
 	tries int
 
 	life   context.Context // ends with the node
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	refused tally // what the hub says that it has refused
+	// limits the log lines about events that the hub has rejected
+	refused tally
 
-	heir atomic.Pointer[hub] // of this node, when what waited is with it; nil while this node is no hub
+	// The hub of this node, set once it has the queued events; nil while the node is not a hub.
+	heir atomic.Pointer[hub]
 
 	mu      sync.Mutex
-	conn    *conn // nil while there is none that a hub has answered
-	hub     *hub  // of this node, from when it serves; nil while this node is none
-	closing bool  // nothing more is accepted; what is queued still leaves
+	conn    *conn // nil until a hub has replied, and after the connection has ended
+	hub     *hub  // the hub of this node, set when it starts to serve; nil until then
+	closing bool  // new events are rejected; queued events are still sent
 	pumping bool
 	out     outbox
-	packet  []byte        // scratch
-	asking  bool          // a goroutine is telling the hub whether to tell who comes and goes
-	news    chan struct{} // closed at the next change that somebody may wait for; nil if nobody does
-	brief   int           // connections in a row, the last that has ended among them, that did not last for steadyTime
+	packet  []byte        // a buffer for encoding
+	asking  bool          // a goroutine asks the hub to start or stop presence reports
+	news    chan struct{} // closed at the next change; nil if no goroutine waits for one
+	// The number of consecutive connections, up to the last that ended, that ended before steadyTime.
+	brief int
 
-	// For Flush, in events ever. What was accepted is written or in out. What was written and not confirmed when its
-	// connection broke may be lost: lost is the number of the last of those, told that of the last that a Flush has
-	// reported.
+	// For Flush: numbers of events since the start of the client. Accepted events are written or in out. Events that
+	// were written but not confirmed when their connection broke may be lost. lost is the number of the last such
+	// event. told is the value of lost that a Flush has reported last.
 	accepted, written, confirmed, lost, told uint64
 }
 
-// Connect connects to a hub and returns when that has answered; ctx bounds this only. An attempt that fails is an error
-// at once: *AuthError if the hub refuses the node, otherwise one that wraps what engineio.Dial returned. Once connected,
-// the node reconnects for as long as it lives, with pauses that grow to 5 s. They grow with each attempt that fails, and with
-// each connection that is lost, or that the hub tells the node to give up, within 1 s. It never becomes a hub.
+// Connect connects to a hub and returns when the hub has replied. ctx bounds only this start. Connect does not retry a
+// failed attempt. The error is an *AuthError if the hub rejects the node, otherwise it wraps the error of
+// engineio.Dial. Once connected, the node reconnects until it is closed. The pauses between attempts grow to 5 s. They
+// grow with each attempt that fails, and with each connection that ends within 1 s or whose hub asks the node to move
+// within 1 s. The node never becomes a hub.
 //
-// Of several addresses one is picked at random, and the next one if no hub answers there. When the hub is lost, the node
-// moves to one of the others in the same way; to the one that it lost it comes back last. A hub that is about to close
-// tells it to, before anything is lost: see Node.Shutdown.
+// Of several addresses Connect picks one at random. If no hub answers there, it tries the next one. When the hub is
+// lost, the node reconnects to one of the other addresses in the same way, and tries the address of the lost hub last.
+// A hub that is about to close asks the node to move before anything is lost: see Node.Shutdown.
 func Connect(ctx context.Context, opts *Options) (*Node, error) {
 	o, addrs, err := prepare(opts)
 	if err != nil {
@@ -78,8 +83,8 @@ func Connect(ctx context.Context, opts *Options) (*Node, error) {
 	return connect(ctx, o, addrs, nil)
 }
 
-// connect makes a client of a hub at the first of the addresses where one answers. It may become the hub at home, unless
-// that is nil: the first address is then that one.
+// connect makes a client of a hub at the first of the addresses where a hub answers. If home is not nil, the node may
+// become the hub there, and the first address leads there.
 func connect(ctx context.Context, o Options, addrs []address, home *address) (*Node, error) {
 	key := randomHex()
 	n := newNode(o, protocol.ID(key), addrs[0])
@@ -135,8 +140,8 @@ const (
 	maxGreeting     = 60 // bytes
 )
 
-// greeting returns what is said to those who connect and say nothing, when that can explain why connecting failed: mail,
-// SSH and database servers speak first, and net/http then has no error that one could understand.
+// greeting returns the first bytes that the server at addr sends by itself, when they can explain why connecting
+// failed. Mail, SSH and database servers speak first, and the error of net/http is then hard to understand.
 func greeting(ctx context.Context, o *Options, addr address, failure error) string {
 	var answered *engineio.HandshakeError
 	var refused *AuthError
@@ -154,11 +159,11 @@ func greeting(ctx context.Context, o *Options, addr address, failure error) stri
 	defer func() { _ = conn.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Now()) })()
 	said := make([]byte, maxGreeting)
-	n, _ := conn.Read(said) // what came is what there is to say
+	n, _ := conn.Read(said) // the bytes that have arrived are the greeting
 	return strings.TrimSpace(string(said[:n]))
 }
 
-// emit writes an event if nothing is in the way, and queues it otherwise.
+// emit writes an event if the connection accepts it at once, and queues it otherwise.
 func (c *client) emit(event string, payload json.RawMessage, rid string) error {
 	if h := c.heir.Load(); h != nil {
 		return h.emit(event, payload, rid)
@@ -168,7 +173,7 @@ func (c *client) emit(event string, payload json.RawMessage, rid string) error {
 	if c.closing {
 		return ErrClosed
 	}
-	if h := c.heir.Load(); h != nil { // since a moment ago
+	if h := c.heir.Load(); h != nil { // set after the check above
 		return h.emit(event, payload, rid)
 	}
 	if conn := c.conn; conn != nil && !c.pumping && c.out.empty() && !c.stale(conn) && conn.successor == nil {
@@ -194,7 +199,7 @@ func (c *client) emit(event string, payload json.RawMessage, rid string) error {
 	return nil
 }
 
-// wrote counts an event of so many bytes. The caller holds c.mu.
+// wrote counts an event of size bytes. The caller holds c.mu.
 func (c *client) wrote(size int) {
 	c.written++
 	c.node.counters.sent.Add(1)
@@ -211,10 +216,10 @@ func (c *client) announce() {
 	}
 }
 
-// stale tells whether the hub has yet to learn what the node wants. The caller holds c.mu.
+// stale reports whether the hub does not have the node's latest table yet. The caller holds c.mu.
 func (c *client) stale(conn *conn) bool { return conn.announced < c.node.emitter.version.Load() }
 
-// startPump sees to it that what waits leaves. The caller holds c.mu.
+// startPump starts pump if there is something to write. The caller holds c.mu.
 func (c *client) startPump() {
 	if c.pumping || c.closing || !c.writable() {
 		return
@@ -223,13 +228,14 @@ func (c *client) startPump() {
 	c.wg.Go(c.pump)
 }
 
-// writable tells whether something waits to be written, and can be. The caller holds c.mu.
+// writable reports whether a table or an event is queued and a connection can take it. The caller holds c.mu.
 func (c *client) writable() bool {
 	return c.conn != nil && c.conn.successor == nil && (c.stale(c.conn) || !c.out.empty())
 }
 
-// pump writes what waits, the table first: an answer to an event must find the listener that was added before it. It
-// waits for room in the connection's queue, and ends when nothing is left to write or there is nowhere to write to.
+// pump writes the table and the queued events, the table first: the reply to an event must find the listener that was
+// added before the event. pump waits for room in the connection's queue. It ends when the queue is empty or there is
+// no connection.
 func (c *client) pump() {
 	var packet []byte
 	c.mu.Lock()
@@ -254,7 +260,7 @@ func (c *client) pump() {
 		default:
 			c.out.pop()
 			c.wrote(len(packet))
-			if c.conn != conn { // lost meanwhile, and this with it
+			if c.conn != conn { // the connection broke during the write, and this event may be lost with it
 				c.lost, c.confirmed = c.written, c.written
 			}
 		}
@@ -264,9 +270,9 @@ func (c *client) pump() {
 	c.tell()
 }
 
-// skip goes on behind what is larger than the hub accepts: a table, if it has a version, or else the event in front of the
-// queue. That event was accepted when the node had no hub, or another one, so the next Flush reports its loss. The caller holds
-// c.mu.
+// skip drops an item that is larger than the hub accepts: the table if version is not 0, otherwise the event at the
+// front of the queue. The node accepted that event when it had no hub, or another one, so the next Flush reports its
+// loss. The caller holds c.mu.
 func (c *client) skip(conn *conn, version uint64, err error) {
 	if version > 0 {
 		conn.announced = version
@@ -286,13 +292,14 @@ func (c *client) skip(conn *conn, version uint64, err error) {
 	}
 }
 
-// maxFirstTable bounds the table that a client sends before the hub's hello, in bytes. A hub of this package reads at most
-// 64 KB of a peer that it has not admitted, and the first packet has credentials too.
+// maxFirstTable bounds the table that a client sends before the hub's hello, in bytes. A hub of this package reads at
+// most 64 KB from a peer that it has not admitted, and the first packet also contains credentials.
 const maxFirstTable = 32 << 10
 
-// handshake appends the packet that announces to conn's hub what the node wants, and returns the version of that. A larger
-// table follows the hub's hello: the first packet is then behind the version. A hub of this package rejects a table beyond
-// the protocol's limits. Such a client asks it for all events, and picks those that it wants.
+// handshake appends the packet that announces the node's subscriptions to conn's hub, and returns the version of the
+// announced table. If the table is too large for the first packet, that packet has an empty one and version 0,
+// and the full table follows after the hub's hello. A hub of this package rejects a table beyond the protocol's limits. A
+// client with such a table subscribes to all events, and delivers only the matching ones to its listeners.
 func (c *client) handshake(dst []byte, conn *conn, offer *protocol.Hello) ([]byte, uint64) {
 	table, version := c.node.emitter.table()
 	raw := table.AppendTo(nil)
@@ -311,14 +318,15 @@ func (c *client) handshake(dst []byte, conn *conn, offer *protocol.Hello) ([]byt
 	}, true), version
 }
 
-// credentials are there in every handshake, and at a Node hub in every packet: without the object that hub would die.
+// credentials returns the auth object of a packet. Every handshake has it, and at a Node.js hub every packet: that hub
+// crashes if the object is missing.
 func (c *client) credentials() *protocol.Auth {
 	return &protocol.Auth{User: c.node.opts.User, Password: c.node.opts.Password}
 }
 
 var emptyObject = json.RawMessage("{}")
 
-// encode appends the packet that carries an event to a hub. A Node hub would die of a payload that is null or absent.
+// encode appends the packet that carries an event to a hub. A Node.js hub crashes if the payload is null or absent.
 func (c *client) encode(dst []byte, conn *conn, e pending) []byte {
 	p := protocol.Packet{Event: e.event, Payload: e.payload, RID: e.rid, N: c.written + 1}
 	if !conn.native {
@@ -331,12 +339,12 @@ func (c *client) encode(dst []byte, conn *conn, e pending) []byte {
 	return protocol.AppendPacket(dst, &p, !conn.native)
 }
 
-// lose takes note that a connection has ended, or is of no more use. The caller holds c.mu.
+// lose records that a connection has ended or is of no more use. The caller holds c.mu.
 func (c *client) lose(conn *conn) {
 	if c.conn != conn {
 		return
 	}
-	conn.sock.Abort(nil) // if it has not ended by itself
+	conn.sock.Abort(nil) // if it has not ended yet
 	c.conn = nil
 	c.node.counters.peers.Store(0)
 	conn.lostBefore = c.lost
@@ -347,7 +355,7 @@ func (c *client) lose(conn *conn) {
 	c.tell()
 }
 
-// tell wakes those who wait for a change. The caller holds c.mu.
+// tell wakes the goroutines that wait for a change. The caller holds c.mu.
 func (c *client) tell() {
 	if c.news != nil {
 		close(c.news)
@@ -355,7 +363,7 @@ func (c *client) tell() {
 	}
 }
 
-// wait waits for the next change, or until ctx ends. The caller holds c.mu, which is free meanwhile.
+// wait waits for the next change, or until ctx ends. The caller holds c.mu, and wait releases it while it waits.
 func (c *client) wait(ctx context.Context) {
 	if c.news == nil {
 		c.news = make(chan struct{})
@@ -369,7 +377,7 @@ func (c *client) wait(ctx context.Context) {
 	}
 }
 
-// await waits until done says so, or ctx ends. The caller holds c.mu.
+// await waits until done returns true or ctx ends. The caller holds c.mu.
 func (c *client) await(ctx context.Context, done func() bool) {
 	for !done() && ctx.Err() == nil {
 		c.wait(ctx)
@@ -384,7 +392,7 @@ func (c *client) flush(ctx context.Context) error {
 		if c.closing {
 			return ErrClosed
 		}
-		if h := c.heir.Load(); h != nil { // which has dealt with everything
+		if h := c.heir.Load(); h != nil { // the hub has every accepted event
 			c.mu.Unlock()
 			err := h.flush(ctx)
 			c.mu.Lock()
@@ -423,17 +431,17 @@ func (c *client) flush(ctx context.Context) error {
 	}
 }
 
-// confirm takes note that the hub has processed all that was written until then. The caller holds c.mu.
+// confirm records that the hub has processed the first until events. The caller holds c.mu.
 func (c *client) confirm(conn *conn, until, told uint64) error {
 	c.confirmed = max(c.confirmed, until)
 	if c.conn != conn && c.lost <= until {
-		c.lost = conn.lostBefore // the connection broke after the answer: nothing was lost
+		c.lost = conn.lostBefore // the connection broke after the reply: no event was lost
 	}
 	return c.confess(told)
 }
 
-// confess returns ErrUnconfirmed if events may be lost that no Flush had told of when this one began. The caller holds
-// c.mu.
+// confess returns ErrUnconfirmed if events may be lost that no Flush had reported when the calling Flush began. told is
+// the value of c.told at that time. The caller holds c.mu.
 func (c *client) confess(told uint64) error {
 	if c.lost > told {
 		c.told = max(c.told, c.lost)
@@ -458,7 +466,7 @@ func (c *client) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	c.mu.Lock()
-	c.await(ctx, func() bool { return c.conn == nil || c.conn.successor == nil }) // a move is soon over
+	c.await(ctx, func() bool { return c.conn == nil || c.conn.successor == nil }) // a move ends soon
 	c.closing = true
 	c.tell()
 	conn := c.conn
@@ -468,7 +476,7 @@ func (c *client) close() {
 		_ = conn.sock.Close()
 	}
 	c.cancel()
-	c.wg.Wait() // from here on c.hub does not change
+	c.wg.Wait() // c.hub does not change after this
 	if c.hub != nil {
 		c.hub.close()
 	}

@@ -10,38 +10,38 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// cluster is a hub's way to the other hubs of its mesh, and what it knows of them. A hub without Options.Backplane has
-// none: nil, whose methods do nothing.
+// cluster connects a hub to the other hubs of its mesh, and holds their state. A hub without Options.Backplane has a
+// nil cluster. Methods that such a hub may call do nothing on nil; callers check for nil before they call the others.
 //
-// What hubs say to each other stands in docs/cluster.md. It comes on one goroutine, receive, in the order in which each
-// of them has said it.
+// docs/cluster.md describes the messages between hubs. The goroutine that runs receive processes them one at a time.
+// The messages of each hub arrive in the order in which it sent them.
 type cluster struct {
 	hub    *hub
 	member BackplaneMember // fixed once the hub has joined
-	met    atomic.Bool     // there was another hub, ever
+	met    atomic.Bool     // whether there ever was another hub
 
 	own       sync.Mutex
-	interests []string // of this hub's own listeners, sorted; guarded by own
+	interests []string // subscriptions of this hub's own listeners, sorted; guarded by own
 
-	events []routed // of receive
+	events []routed // used by receive only
 	fences fences
 	doze   doze
 
 	mu       sync.Mutex
 	closed   bool
 	wanted   map[string]want
-	version  uint64               // counts what was subscribed and what wants to be known by all
-	known    uint64               // the version that all others know, or have been given up for
-	sure     uint64               // the version that all others know
-	round    *round               // that is under way; nil if none is
+	version  uint64               // counts the changes of subscriptions and claims that all hubs must know
+	known    uint64               // the last version that all others know, apart from hubs that were given up
+	sure     uint64               // the last version that all others know without exception
+	round    *round               // the current round; nil between rounds
 	others   map[string]*otherHub // by ID
-	numbered int                  // the last number that was given to one of them
-	silent   map[string]time.Time // others that were given up, by ID, and when
-	claims   claims               // that the next round tells
-	asked    map[uint64]*question // by rid
-	rid      uint64               // the last one
-	watching bool                 // it hears who comes and goes at the others
-	quiet    chan struct{}        // closed when it is known that there are no others; nil if nobody waits for that
+	numbered int                  // the last number given to another hub
+	silent   map[string]time.Time // other hubs that were given up, by ID, with the time of that
+	claims   claims               // for the next round to publish
+	asked    map[uint64]*question // open questions, by rid
+	rid      uint64               // of the last question
+	watching bool                 // subscribed to joins and leaves at other hubs
+	quiet    chan struct{}        // closed when it is known that there are no other hubs; nil if no goroutine waits for that
 
 	stop chan struct{}
 	wg   sync.WaitGroup
@@ -49,54 +49,54 @@ type cluster struct {
 
 // want is a name or pattern that this hub has subscribed to.
 type want struct {
-	count   int    // of those here who want it
-	version uint64 // since which it is subscribed
+	count   int    // peers and listeners of this hub that want it
+	version uint64 // the version that added the subscription
 }
 
-// The names that hubs use among themselves.
+// The names under which hubs publish to each other.
 const (
-	nameHubs     = "$hubs"     // to all
-	nameHub      = "$hub-"     // and an ID: to one
-	namePresence = "$presence" // to those who watch who comes and goes
+	nameHubs     = "$hubs"     // to all hubs
+	nameHub      = "$hub-"     // with an ID appended: to one hub
+	namePresence = "$presence" // to the hubs that watch joins and leaves
 )
 
 const (
-	// hubPause is the time between two signs of life, hubTimeout the silence after which a hub is taken for gone.
+	// hubPause is the time between two heartbeats. After hubTimeout without a message a hub counts as gone.
 	hubPause   = time.Second
 	hubTimeout = 3 * time.Second
-	// settleTimeout bounds how long a hub that joins others waits for them to introduce themselves.
+	// settleTimeout bounds how long a joining hub waits for the other hubs to introduce themselves.
 	settleTimeout = 250 * time.Millisecond
-	// maxAsked bounds the questions that wait for answers.
+	// maxAsked bounds the open questions to other hubs.
 	maxAsked = 4096
 )
 
-// What a message is, by its first byte.
+// The kinds of messages between hubs. The first byte of a message is its kind.
 const (
-	kindEvents  = 'e' // a frame
-	kindControl = 'c' // JSON, a control
+	kindEvents  = 'e' // a frame of events
+	kindControl = 'c' // a control, as JSON
 )
 
-// control is what hubs say to each other besides events. Members that it does not have are ignored, so that versions can
-// be mixed.
+// control is every message between hubs other than events. A hub ignores JSON members that it does not know, so that
+// hubs of different versions can share a mesh.
 type control struct {
 	Kind string `json:"kind"`
 	RID  uint64 `json:"rid,omitempty"`
 
-	Hub   *NodeInfo `json:"hub,omitempty"`   // of hello and here: who says so
-	Count int       `json:"count,omitempty"` // the nodes of who says so
-	// Claims is true if the hub that says so claims nodes.
+	Hub   *NodeInfo `json:"hub,omitempty"`   // of hello and here: the sender
+	Count int       `json:"count,omitempty"` // the number of nodes at the sender
+	// Claims is true if the sender claims nodes.
 	Claims bool `json:"claims,omitempty"`
 
-	// Of nodes: from where on, how many, and the answer.
+	// Of nodes: the start, the limit and the reply.
 	After int               `json:"after,omitempty"`
 	Limit int               `json:"limit,omitempty"`
 	Nodes []json.RawMessage `json:"nodes,omitempty"`
 	Next  int               `json:"next,omitempty"`
 	nodeFilter
 
-	Groups []nodeGroup `json:"groups,omitempty"` // of groups: the answer, where Count is the number of nodes in none
+	Groups []nodeGroup `json:"groups,omitempty"` // of groups: the reply, where Count is the number of ungrouped nodes
 
-	// Of explain and emitter: the question, what is known of the emitter already, and the answer.
+	// Of explain and emitter: the question, the rule that is already known to stop the emitter, and the reply.
 	From    string       `json:"from,omitempty"`
 	To      string       `json:"to,omitempty"`
 	Event   string       `json:"event,omitempty"`
@@ -105,27 +105,28 @@ type control struct {
 
 	Node json.RawMessage `json:"node,omitempty"` // of join and leave: a NodeInfo
 
-	// Of claims and sync: nodes that are back, with the numbers of their connections. See claims.go.
+	// Of claims and sync: nodes that have reconnected, with the numbers of their connections. See claims.go.
 	Conns map[string]uint64 `json:"conns,omitempty"`
 }
 
-// The kinds of control. An answer has its question's rid.
+// The kinds of control. An answer has the rid of its question.
 const (
-	sayHello   = "hello"   // I have come: who are you?
-	sayHere    = "here"    // I am there
-	sayBye     = "bye"     // I am going
-	askSync    = "sync"    // have you dealt with all that I said before?
+	sayHello   = "hello"   // the sender has joined; the receivers introduce themselves
+	sayHere    = "here"    // the sender is alive
+	sayBye     = "bye"     // the sender leaves
+	askSync    = "sync"    // have you processed all my earlier messages?
 	askNodes   = "nodes"   // which nodes do you have?
 	askGroups  = "groups"  // which groups of nodes do you have?
-	askExplain = "explain" // would your node To get Event of From?
+	askExplain = "explain" // does your node To receive Event from From?
 	askEmitter = "emitter" // may your node From emit Event?
-	sayJoin    = "join"    // a node has come to me
-	sayLeave   = "leave"   // a node has left me
-	sayClaims  = "claims"  // these nodes are back, and emit at me
+	sayJoin    = "join"    // a node has joined at the sender
+	sayLeave   = "leave"   // a node has left the sender
+	sayClaims  = "claims"  // these nodes have reconnected, and emit at the sender
 	sayAnswer  = "answer"
 )
 
-// joinOthers makes a hub part of a mesh of several, if its options say so. It returns when the others know it.
+// joinOthers joins a hub to a mesh of several hubs, if its options have a Backplane. It returns when the other hubs
+// know it, after settleTimeout, or when ctx ends.
 func (h *hub) joinOthers(ctx context.Context) error {
 	backplane := h.node.opts.Backplane
 	if backplane == nil {
@@ -162,7 +163,7 @@ func (h *hub) joinOthers(ctx context.Context) error {
 	return nil
 }
 
-// live says that this hub lives, and notices who does not.
+// live publishes heartbeats, and gives up hubs that are silent.
 func (c *cluster) live() {
 	tick := time.NewTicker(hubPause)
 	defer tick.Stop()
@@ -180,7 +181,7 @@ func (c *cluster) live() {
 	}
 }
 
-// close leaves the other hubs.
+// close leaves the mesh of hubs.
 func (c *cluster) close() {
 	if c == nil {
 		return
@@ -199,21 +200,21 @@ func (c *cluster) close() {
 	close(c.stop)
 	c.wg.Wait()
 	c.say(nameHubs, &control{Kind: sayBye}, nil)
-	_ = c.member.Close() // what it could not send is lost with it
+	_ = c.member.Close() // messages that are still unsent are lost
 }
 
-// say publishes a control. What cannot be sent is as good as lost on the way, which each question reckons with.
+// say publishes a control. A control that cannot be sent counts as lost on the way, and every question allows for that.
 func (c *cluster) say(name string, m *control, unheard func()) {
 	body, err := json.Marshal(m)
 	if err != nil {
-		panic(err) // strings, numbers and times, and JSON that was checked
+		panic(err) // it holds only strings, numbers, times and checked JSON
 	}
 	if err := c.member.Publish(name, append([]byte{kindControl}, body...), unheard); err != nil {
 		c.hub.node.counters.hubsDropped.Add(1)
 	}
 }
 
-// receive gets what another hub has published. It is the backplane's to call.
+// receive processes a message of another hub. The backplane calls it.
 func (c *cluster) receive(from string, data []byte) {
 	if len(data) == 0 || len(from) > protocol.MaxID {
 		c.hub.node.counters.malformed.Add(1)
@@ -234,12 +235,12 @@ func (c *cluster) receive(from string, data []byte) {
 		}
 		c.receiveControl(from, &m)
 	default:
-		c.hub.node.counters.malformed.Add(1) // of a later version, perhaps
+		c.hub.node.counters.malformed.Add(1) // perhaps from a later version
 	}
 }
 
-// receiveEvents routes events of one emitter at another hub. Who may do what was decided there, or is decided here, by this
-// hub's own knowledge.
+// receiveEvents routes events of one emitter at another hub. That hub has checked that the emitter may emit
+// them. This hub checks that its peers may receive them.
 func (c *cluster) receiveEvents(from string, frame []byte) {
 	count := &c.hub.node.counters
 	events, malformed := readFrame(c.events[:0], frame)
@@ -263,13 +264,14 @@ func (c *cluster) receiveEvents(from string, frame []byte) {
 	count.hubsBytesIn.Add(uint64(len(frame)))
 }
 
-// alone tells whether there is nobody to publish to: no other hub was there, ever, and one that is would be in reach.
+// alone reports whether there is no hub to publish to: there never was another hub, and the backplane is connected, so
+// another hub would be known.
 func (c *cluster) alone() bool { return !c.met.Load() && c.member.Err() == nil }
 
-// ruleMissed is what bundles the lines of the log about what came from other hubs while the queue for callbacks was full.
+// ruleMissed groups the log lines about events and notices of other hubs that found the queue for callbacks full.
 const ruleMissed Rule = "missed"
 
-// missed counts what came from other hubs and this hub's own listeners do not hear.
+// missed counts n events or notices of other hubs that this hub's own listeners do not receive.
 func (h *hub) missed(n int, event string) {
 	h.node.counters.missed.Add(uint64(n))
 	if times := h.refusals.note(ruleMissed); times > 0 {
@@ -278,7 +280,7 @@ func (h *hub) missed(n int, event string) {
 	}
 }
 
-// publish sends events of one name and emitter to the other hubs that want them.
+// publish sends events of one name and emitter to the other hubs that subscribe to them.
 func (c *cluster) publish(events []routed, from source) {
 	if c.alone() {
 		if from.unheard != nil {
@@ -306,10 +308,11 @@ func (c *cluster) publish(events []routed, from source) {
 	}
 }
 
-// ruleUnshared is what bundles the lines of the log about events that did not get to other hubs.
+// ruleUnshared groups the log lines about events that did not reach other hubs.
 const ruleUnshared Rule = "unshared"
 
-// want notes that somebody here wants more, or less, than before. What it returns is for await.
+// want counts names and patterns that peers or listeners of this hub subscribe to or unsubscribe from. The result is
+// the argument for await.
 func (c *cluster) want(add, remove []string) (version uint64) {
 	if c == nil {
 		return 0
@@ -350,7 +353,7 @@ func (c *cluster) receiveControl(from string, m *control) {
 	case sayHello:
 		self := c.hub.describeSelf()
 		c.say(nameHub+from, &control{Kind: sayHere, Hub: &self, Count: c.hub.roster.count(), Claims: true}, nil)
-	case sayHere: // meet has done it
+	case sayHere: // meet has processed it
 	case sayBye:
 		c.lose(from, "closed")
 	case sayClaims:
@@ -378,6 +381,6 @@ func (c *cluster) receiveControl(from string, m *control) {
 			event = protocol.NameLeave
 		}
 		c.hub.pass(event, encodeInfo(info))
-	default: // of a later version, perhaps
+	default: // perhaps from a later version
 	}
 }

@@ -19,38 +19,38 @@ import (
 type conn struct {
 	addr   address
 	sock   *engineio.Socket
-	parser protocol.Parser // of the reader's
+	parser protocol.Parser // used by the reader only
 
-	questions questions // whose answers come here, and not from another hub
+	questions questions // questions asked on this connection; another hub does not reply to them
 
-	// What the hub says before it answers the first ping, written by the reader until then.
-	native  bool // it speaks the extensions
+	// The reader sets these fields until the hub replies to the first ping.
+	native  bool // the hub speaks the extensions
 	hub     HubInfo
-	settled atomic.Bool // it has answered
+	settled atomic.Bool // the hub has replied
 	refused atomic.Pointer[AuthError]
 
-	// Of the reader, while the client moves: see move.go.
-	told bool // to move
-	left bool // the hub sends nothing more
-	open bool // keeper keeps nothing any more
+	// Used by the reader while the client moves: see move.go.
+	told bool // the hub has asked the client to move
+	left bool // the hub sends no more packets
+	open bool // keeper stores no more events
 
-	keeper *keeper               // nil unless the connection was made to move; fixed
-	heard  atomic.Pointer[heard] // what comes here is noted in it; nil if it need not be
-	echoes atomic.Pointer[heard] // what came on the connection before this one; nil if that does not matter any more
+	keeper *keeper               // nil unless the connection was made for a move; fixed
+	heard  atomic.Pointer[heard] // records the events that arrive here; nil if no record is needed
+	echoes atomic.Pointer[heard] // the record of the connection before this one; nil once it is not needed
 
-	read       chan struct{} // closed when the reader has read all
+	read       chan struct{} // closed when the reader has read everything
 	introduced chan struct{} // closed when introduce is done
-	failure    error         // of introduce; valid once introduced is closed
+	failure    error         // the error of introduce; valid once introduced is closed
 
-	// Guarded by client.mu once the connection is the client's.
+	// Guarded by client.mu once this is the client's connection.
 	announced  uint64      // version of the table that the hub has
-	watched    bool        // the hub tells who comes and goes
+	watched    bool        // the hub reports which nodes join and leave
 	lostBefore uint64      // client.lost before this connection broke
-	successor  *conn       // nothing is written here any more, and this is the client's next connection; nil if there is none
-	over       bool        // the reader has nothing more to hand on
-	since      time.Time   // when it became the client's
+	successor  *conn       // after a move begins, the next connection, which takes all new writes; otherwise nil
+	over       bool        // the reader has no more events to deliver
+	since      time.Time   // when this became the client's connection
 	brief      bool        // it is counted in client.brief
-	forget     *time.Timer // of echoes; nil if there are none
+	forget     *time.Timer // clears echoes later; nil without echoes
 }
 
 func (c *client) dial(ctx context.Context, addr address) (*conn, error) {
@@ -75,8 +75,8 @@ func (c *client) dial(ctx context.Context, addr address) (*conn, error) {
 	return &conn{addr: addr, sock: sock, read: make(chan struct{}), introduced: make(chan struct{})}, nil
 }
 
-// introduce tells a hub who this node is and what it wants, and makes the connection the client's when the hub has
-// dealt with that. Somebody must be reading meanwhile.
+// introduce sends a hub the node's handshake. When the hub has processed it, introduce makes conn the client's
+// connection. The caller must have a goroutine that reads conn meanwhile.
 func (c *client) introduce(ctx context.Context, conn *conn) error {
 	defer close(conn.introduced)
 	first, version := c.handshake(nil, conn, c.offer(false))
@@ -90,7 +90,7 @@ func (c *client) introduce(ctx context.Context, conn *conn) error {
 	}
 	if err != nil {
 		conn.sock.Abort(nil)
-		<-conn.read // the refusal may be the last that it reads
+		<-conn.read // the rejection may be the last packet that the reader gets
 		if refused := conn.refused.Load(); refused != nil {
 			err = refused
 		}
@@ -101,18 +101,18 @@ func (c *client) introduce(ctx context.Context, conn *conn) error {
 	return nil
 }
 
-// offer is what the node says of itself on its next connection. A connection beside another one ends that one only when the
-// node emits on it.
+// offer returns the Hello for the node's next connection. With beside, an older connection continues, and the hub ends
+// it only when the node emits on the new one.
 func (c *client) offer(beside bool) *protocol.Hello {
 	return &protocol.Hello{
 		V: protocol.Version, Key: c.key, Name: c.node.opts.Name, Moves: true, Conn: c.dialed.Add(1), Beside: beside,
 	}
 }
 
-// settle makes a connection whose hub has answered the client's.
+// settle makes conn the client's connection after its hub has replied.
 func (c *client) settle(conn *conn) error {
 	c.mu.Lock()
-	conn.settled.Store(true) // from here on meet changes nothing
+	conn.settled.Store(true) // meet changes nothing after this
 	c.mu.Unlock()
 	if refused := conn.refused.Load(); refused != nil {
 		return refused
@@ -132,7 +132,7 @@ func (c *client) settle(conn *conn) error {
 	return nil
 }
 
-// adopt makes a connection the client's. The caller holds c.mu.
+// adopt makes conn the client's connection. The caller holds c.mu.
 func (c *client) adopt(conn *conn) {
 	c.node.counters.connections.Add(1)
 	c.node.counters.peers.Store(1)
@@ -161,12 +161,12 @@ func (c *client) report(s State) {
 	c.node.report(s)
 }
 
-// live reads a connection until it ends, and then makes the next one, until the client is closed or this node is the hub.
-// The first one is introduced by connect or move, and if that fails there is no other. If there is another connection
-// already, the goroutine that reads that goes on in place of this one.
+// live reads a connection until it ends, and then makes the next one, until the client is closed or this node is the
+// hub. connect or move introduces the first connection. If that fails, live ends. If conn has a successor, the
+// goroutine that reads the successor continues in place of this one.
 func (c *client) live(conn *conn) {
 	failed := 0 // attempts since the last connection
-	brief := 0  // connections in a row before that, which did not last, if it has not lasted either
+	brief := 0  // consecutive brief connections before that one, if it was brief too
 	for first := true; ; first = false {
 		cause := c.readAll(conn)
 		if to := c.succeed(conn); to != nil {
@@ -175,7 +175,7 @@ func (c *client) live(conn *conn) {
 			close(conn.read)
 			return
 		}
-		_ = conn.sock.Close() // ended already; this waits for its goroutines
+		_ = conn.sock.Close() // it has ended already; Close waits for its goroutines
 		close(conn.read)
 		<-conn.introduced
 		switch refused := conn.refused.Load(); {
@@ -200,8 +200,8 @@ func (c *client) live(conn *conn) {
 	}
 }
 
-// endured returns after how many connections in a row that did not last this one has not lasted either: 0 if it has. It is
-// called when the connection has ended, or is going to.
+// endured returns the number of consecutive brief connections before conn if conn was brief too, otherwise 0.A
+// brief connection ends before steadyTime. The caller calls endured when conn has ended or is about to end.
 func (c *client) endured(conn *conn) (brief int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -217,8 +217,9 @@ func (c *client) endured(conn *conn) (brief int) {
 }
 
 // redial makes the next connection, and introduces this node on another goroutine. It returns nil if the client is
-// closed, or this node the hub, and how many attempts have failed by now. The pauses grow with those, and with the brief
-// connections before: a hub that admits its clients and closes them at once is not to be called without end.
+// closed or this node is the hub. It also returns the number of failed attempts. The pauses grow with that number, and
+// with the number of brief connections before: the client must not flood a hub that admits its clients and disconnects
+// them at once.
 func (c *client) redial(cause error, failed, brief int) (*conn, int) {
 	for !c.ending() {
 		if c.takeOver(cause, failed) {
@@ -241,7 +242,7 @@ func (c *client) redial(cause error, failed, brief int) (*conn, int) {
 		if err == nil {
 			c.wg.Go(func() {
 				defer cancel()
-				_ = c.introduce(ctx, conn) // it is in conn.failure
+				_ = c.introduce(ctx, conn) // the error is in conn.failure
 			})
 			return conn, failed
 		}
@@ -252,14 +253,14 @@ func (c *client) redial(cause error, failed, brief int) (*conn, int) {
 	return nil, failed
 }
 
-// ending says whether the client is being closed: the end of a connection is no loss then.
+// ending reports whether the client is being closed. The end of a connection is then not a loss.
 func (c *client) ending() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.closing || c.life.Err() != nil
 }
 
-// shuffle puts the addresses into a random order, the one where a hub was just lost at the end.
+// shuffle puts the addresses into a random order, with the address of the lost hub at the end.
 func (c *client) shuffle(lost address) {
 	c.setAddrs(c.shuffled(lost))
 	c.tries = 0
@@ -271,7 +272,7 @@ func (c *client) setAddrs(addrs []address) {
 	c.addrs = addrs
 }
 
-// shuffled returns the addresses in such an order.
+// shuffled returns a copy of the addresses in a random order, with lost at the end.
 func (c *client) shuffled(lost address) []address {
 	c.mu.Lock()
 	addrs := slices.Clone(c.addrs)
@@ -283,14 +284,14 @@ func (c *client) shuffled(lost address) []address {
 	return addrs
 }
 
-// next returns the address to try.
+// next returns the address of the next attempt.
 func (c *client) next() address {
 	c.tries++
 	return c.addrs[(c.tries-1)%len(c.addrs)]
 }
 
-// backoff is the pause before the next attempt after so many that failed, or that came to little. It is random by half, so
-// that the clients of a hub that died do not all come back in the same moment.
+// backoff returns the pause before the next attempt, from the number of failed attempts and brief connections. Half of
+// the pause is random, so that the clients of a hub that died do not all reconnect at the same moment.
 func backoff(failed int) time.Duration {
 	d := maxBackoff
 	if failed < 10 {
@@ -299,10 +300,10 @@ func backoff(failed int) time.Duration {
 	return d/2 + rand.N(d/2)
 }
 
-// readAll reads a connection until it ends and returns why, or until the hub has nothing more to say.
+// readAll reads a connection until it ends and returns the error, or until the hub sends no more packets.
 func (c *client) readAll(conn *conn) error {
 	for !conn.left {
-		m, err := conn.sock.Read(context.Background()) // ended by Close or Abort
+		m, err := conn.sock.Read(context.Background()) // Close or Abort ends it
 		if err != nil {
 			return err
 		}
@@ -311,7 +312,7 @@ func (c *client) readAll(conn *conn) error {
 	return nil
 }
 
-// receive deals with one message from the hub.
+// receive processes one message from the hub.
 func (c *client) receive(conn *conn, m engineio.Message) {
 	count := &c.node.counters
 	count.bytesIn.Add(uint64(len(m.Data)))
@@ -329,7 +330,7 @@ func (c *client) receive(conn *conn, m engineio.Message) {
 	case protocol.Relayed(p.Event):
 		e := Event{Name: p.Event, Payload: p.Payload, From: p.From}
 		if !conn.native {
-			// A Node hub passes on whatever its clients write there.
+			// A Node.js hub relays any sender that a client puts in the packet, so From comes from the payload.
 			e.From = protocol.PayloadID(p.Payload)
 		}
 		c.hear(conn, kept{Event: e, n: p.N})
@@ -337,7 +338,7 @@ func (c *client) receive(conn *conn, m engineio.Message) {
 		c.meet(conn, p.Payload)
 	case p.Event == protocol.NameUnauthorized && (conn.native || !conn.settled.Load()):
 		var r refusal
-		_ = json.Unmarshal(p.Payload, &r) // without a message it is a refusal too
+		_ = json.Unmarshal(p.Payload, &r) // a rejection without a message is valid
 		conn.refused.Store(&AuthError{Message: r.Message[:min(len(r.Message), maxRefusal)]})
 	case !conn.native:
 		count.reserved.Add(1)
@@ -366,7 +367,7 @@ func (c *client) receive(conn *conn, m engineio.Message) {
 	}
 }
 
-// noteRefused takes note of events that the hub has not taken.
+// noteRefused counts and logs events that the hub has rejected.
 func (c *client) noteRefused(payload json.RawMessage) {
 	var r refused
 	if json.Unmarshal(payload, &r) != nil || r.Count < 1 {
@@ -374,7 +375,7 @@ func (c *client) noteRefused(payload json.RawMessage) {
 		return
 	}
 	c.node.counters.refused.Add(uint64(r.Count))
-	if c.refused.note() > 0 { // a hub says it at most once a second
+	if c.refused.note() > 0 { // a hub reports at most once a second
 		log := c.node.opts.Logger
 		if r.Message != "" {
 			log = log.With("message", cutText(r.Message))
@@ -383,10 +384,10 @@ func (c *client) noteRefused(payload json.RawMessage) {
 	}
 }
 
-// maxRefusal bounds what is kept of a refusal's message, in bytes.
+// maxRefusal bounds the stored message of a rejection, in bytes.
 const maxRefusal = 200
 
-// meet takes note of a hub that speaks the extensions. It must know this node's ID, which it made from the key.
+// meet records a hub that speaks the extensions. The hub must have derived this node's ID from its key.
 func (c *client) meet(conn *conn, payload json.RawMessage) {
 	var h hello
 	if json.Unmarshal(payload, &h) != nil || h.V < protocol.Version || h.ID != c.node.id {

@@ -1,5 +1,6 @@
-// Package mesh is a distributed event emitter: what one node emits, every node that listens to it hears. It joins the
-// original Node.js mesh, resource-mesh 0.5.1, as its hub or as its client.
+// Package mesh is a distributed event emitter: a node emits an event, and every node that subscribes to the event
+// receives it. A node of this package can be the hub or a client in a mesh of the original Node.js program,
+// resource-mesh 0.5.1.
 //
 //	node, err := mesh.Start(ctx, nil) // the hub of localhost:8888, or a client of it
 //	node.On("greeting", func(e mesh.Event) { fmt.Println(e.From, string(e.Payload)) })
@@ -7,145 +8,162 @@
 //
 // # Shape
 //
-// A mesh is a star. One node is its hub, see Listen and NewHub; the others are its clients, see Connect. Start is what
-// most programs want: the first one on a machine becomes the hub, and when that dies, one of the others does.
+// A mesh is a star. One node is the hub, see Listen and NewHub. The other nodes are its clients, see Connect. Most
+// programs use Start: the first node on a machine becomes the hub, and when the hub dies, one of the other nodes takes
+// over.
 //
 // # More than one hub
 //
-// With Options.Backplane several hubs are one mesh: their clients hear each other, answer each other's requests, and see each
-// other in Nodes. An event crosses to a hub only if somebody listens there. Flush then covers all hubs: when it has
-// returned to a client, all know what that listens to. A hub that ends by Shutdown has its clients move to another one,
-// which loses and doubles nothing between nodes of this package. See docs/cluster.md.
+// With Options.Backplane several hubs form one mesh. Their clients receive each other's events, reply to each other's
+// requests, and see each other in Nodes. An event crosses to another hub only if a node at that hub subscribes to it.
+// Flush covers all hubs: when Flush returns at a client, every hub knows the client's subscriptions. Shutdown of a hub
+// moves the hub's clients to another hub. Between nodes of this package the move loses no event and delivers no event
+// twice. See docs/cluster.md.
 //
 // # Order
 //
-// What one node emits, another receives in that order, also while a connection moves from long-polling to WebSocket, and
-// after a connection broke: what the hub then reads of the old one, late, is dropped and counted in Stats.Late. A client of
-// the original has a new ID on each connection, so that its late events are delivered.
-// There is no order between different emitters, except that nobody gets an answer that was given by a hub's own
-// listener before the event that it answers.
+// A node receives the events of one emitter in the order in which the emitter emitted them. This also holds while the
+// emitter's connection upgrades from long-polling to WebSocket, and after the emitter has reconnected: the hub drops
+// the events that it reads from the old connection after that, and counts them in Stats.Late. A client of the original
+// has a new ID on each connection, so the hub delivers its late events.
+//
+// There is no order between different emitters, with one exception: a node never receives the reply of a hub's own
+// listener before the event that the reply belongs to.
 //
 // # Delivery
 //
-// At most once. While a client has no hub, its events wait in a bounded queue and go out, oldest first and before newer
-// ones, after the next handshake; what does not fit is an error to the caller of Emit, never silence. What was written
-// to a connection that then broke is not sent again. Flush tells whether all that was emitted has reached the hub.
+// Delivery is at most once. While a client has no hub, it stores its events in a bounded queue. After the next
+// handshake it sends the queued events, the oldest first, and then newer events. If the queue has no room for an event,
+// Emit returns an error: the node never drops the event silently. If a connection breaks, the client does not send
+// again the events that it has written to that connection. Flush reports whether the hub has processed all emitted
+// events.
 //
-// When a hub dies and another node takes its place, an event reaches those who have found the new hub when it is dealt
-// with there. Whoever is still looking does not get it, and nobody keeps it.
+// After a hub has died and another node has taken over, the new hub delivers an event to the nodes that are connected
+// when it routes the event. Nodes that are still reconnecting do not receive the event, and no node stores it for them.
 //
-// A client of the original sends each event k+1 times after it reconnected k times. A hub cannot tell the copies from
-// events, and relays them.
+// A client of the original that has reconnected k times sends each event k+1 times. A hub cannot distinguish the copies
+// from separate events, and relays all of them.
 //
 // # Interest
 //
-// From a client to its hub every event crosses. From the hub to a client an event crosses only if the client listens
-// to it; `**` asks for everything. A client announces what it listens to when it connects, and whenever that changes.
+// A client sends every event to its hub. The hub sends an event to a client only if the client subscribes to it; the
+// pattern `**` matches every event. A client announces its subscriptions when it connects, and again when they change.
 //
 // # No echo
 //
-// An event never returns to the node that emitted it, on whichever connection: the hub knows its peers of this package by
-// their ID, and all others by their connection. A node's own listeners hear its events without the hub.
-// A Node hub returns to their sender events whose payload is a string, a number or a boolean; this node then hears them
-// twice.
+// An event never returns to the node that emitted it, on any connection. The hub recognizes peers of this package by
+// their ID, and all other peers by their connection. A node delivers its events to its own listeners without the hub. A
+// Node.js hub returns an event to its sender if the payload is a string, a number or a boolean; the node's own
+// listeners then receive the event twice.
 //
-// # Who sent it
+// # The sender
 //
-// A hub sets Event.From from the connection, whatever the client wrote. To peers that are not of this package it writes
-// the sender into payloads that are objects, as their member id, as the original does. Behind a Node hub From is that
-// member, which that hub sets too.
+// A hub sets Event.From from the connection, and ignores any sender in the client's packet. For peers that are not of
+// this package, the hub writes the sender into the member id of payloads that are objects, as the original does. At a
+// client of a Node.js hub, From is that member, which the Node.js hub sets too.
 //
 // # Names
 //
-// The parts of a name are separated by `::`. Names that start with `$` and have one part, names whose first part is
-// mesh, handshake and newListener are reserved: they cannot be emitted or listened to, and a hub does not relay them.
-// See package protocol.
+// The separator `::` divides a name into parts. Four kinds of names are reserved: names of one part that start with
+// `$`, names whose first part is mesh, and the names handshake and newListener. A node cannot emit or subscribe to a
+// reserved name, and a hub does not relay one. See package protocol.
 //
 // # Callbacks
 //
-// The callbacks of one node run one after another, in the order in which their events came, on a goroutine that starts
-// when there is something to call and ends when there is nothing more. No lock is held, and Emit, On, the off of a
-// listener and Close may be called. A panic is not recovered: it ends the process.
+// A node runs its callbacks one after another, in the order in which their events arrived. They run on a goroutine that
+// exists only while callbacks are queued. The node holds no lock during a callback, so a callback may call Emit, On,
+// Close and the off function of a listener. The node does not recover from a panic in a callback: the panic ends the
+// process.
 //
-// Events that wait for a callback are bounded in bytes. When the queue is full, the connection that brings more of them
-// waits, which is logged after a second, and Emit returns ErrQueueFull for events that the node itself listens to. What a
-// hub gets from other hubs waits for nothing: the hub's own listeners then miss it, see Stats.Missed, and its peers do not.
+// The queue of events for callbacks is bounded in bytes. When it is full, the node stops reading from the connection
+// that brings more of these events, and logs this after a second. Emit returns ErrQueueFull for an event that the node
+// itself subscribes to. Events from other hubs never wait: the hub's own listeners miss them, see Stats.Missed, and its
+// peers still receive them.
 //
-// After the off of a listener has returned, its callback is not running and is not called again, unless off was called
-// in that very callback. After Close has returned the same holds for all of them.
+// After the off function of a listener has returned, the listener's callback is not running and is not called again,
+// unless that callback itself called off. After Close has returned, the same holds for all callbacks.
 //
 // # Resources
 //
-// A resource, see Node.Resource, has methods under one name: the event `creature::talk` of any other node runs the
-// method talk of this node's resource creature, once, while the resource is remote. It is not at first. A node's own
-// Emit of that name does not run it, Resource.Call does, remote or not, and sends nothing. A hub that has the resource
-// passes the event on as well, which a Node hub does not.
+// A resource, see Node.Resource, groups methods under one name. While the resource creature is remote, the event
+// `creature::talk` of any other node runs the method talk once. A new resource is not remote. The node's own Emit of
+// that name does not run the method. Resource.Call runs the method whether or not the resource is remote, and sends
+// nothing. A hub that has the resource still relays the event; a Node.js hub does not.
 //
-// An event table cannot say that an event is for a listener and not for the method of the same name. So a node that
-// wants both asks for the event, and keeps it from the method itself.
+// An event table cannot distinguish a listener from a method of the same name. So a node that has both subscribes to
+// the event, and does not run the method while the resource is not remote.
 //
 // # Request and reply
 //
-// Node.Request emits an event that asks, and returns the first answer of those who listen with Node.Reply. Both are
-// ordinary events, see docs/packet-format.md, which any hub relays, and which OnAny and patterns hear as they are on the
-// wire. Nothing is sent twice: when ctx ends, the request may have been dealt with or not. Answers do not wait for
-// callbacks, so that a callback may make requests, while the node's other callbacks wait for it. Whoever listens to
-// everything hears all answers. Where a hub has Options.Permit, it has to let the others emit `reply-ID`, with the ID of
-// the node that asks, and that node hear it.
+// Node.Request emits a request event and returns the first reply. Node.Reply registers a function that replies.
+// Requests and replies are ordinary events, see docs/packet-format.md. Any hub relays them, and OnAny and patterns
+// receive them as they are on the wire. A node sends each request and each reply once: when ctx ends, the request may
+// or may not have been processed. Replies bypass the callback queue, so a callback may call Request; the node's other
+// callbacks wait for it. A node that subscribes to `**` receives all replies. With Options.Permit, the hub must permit
+// the other nodes to emit `reply-ID`, where ID is the ID of the requesting node, and must permit the requesting node to
+// subscribe to it.
 //
 // # Types
 //
-// The functions On and Emit take payloads of one type. What does not fit is logged and counted in Stats.Undecodable.
+// The functions On and Emit take payloads of one Go type. If a payload does not fit the type, On logs it and counts it
+// in Stats.Undecodable.
 //
 // # Moving
 //
-// A hub that is shut down with Shutdown, and has others in its mesh, asks its clients of this package to move. A client that
-// has the addresses of others, or one that leads to another hub, then has two connections for a moment: it loses no event,
-// hears none twice, the order stays, and OnState reports Connected with the new hub and nothing else. What it emits
-// meanwhile waits in the bounded queue, some milliseconds as a rule. What the new hub sends meanwhile is kept, up to
-// Options.CallbackLimit.
+// A hub that ends by Shutdown, and has other hubs in its mesh, asks its clients of this package to move. A client moves
+// if it has the address of another hub, or an address that leads to another hub. It then has two connections for a
+// moment. The move loses no event, delivers no event twice, and keeps the order. OnState reports only that the client
+// is Connected to the new hub. Meanwhile the events that the client emits wait in the bounded queue, usually for some
+// milliseconds. The client stores the events from the new hub, up to Options.CallbackLimit.
 //
-// If no other hub can be reached, it stays and tries again until its hub closes, and then loses what anybody loses whose
-// hub has closed. Events of clients that are not of this package may come twice if they are not numbered: see
+// If a client reaches no other hub, it stays and tries again until its hub closes. It then loses events as any client
+// does when its hub closes. Events of clients that are not of this package may arrive twice if they have no number: see
 // docs/packet-format.md.
 //
 // # Slow peers
 //
-// Each peer of a hub has a queue, bounded in bytes (Options.QueueLimit), and all queues together have a bound too
-// (Options.BufferLimit). The hub closes a peer whose queue is full, with ErrSlowPeer, and counts it in Stats.SlowPeers.
+// A hub has a queue for each peer, bounded in bytes (Options.QueueLimit). All queues together have a bound too
+// (Options.BufferLimit). When a peer's queue is full, the hub disconnects the peer with ErrSlowPeer and counts it in
+// Stats.SlowPeers.
 //
-// A peer that emits faster than a listener reads is slowed down: when half of the listener's queue is full, the hub does not
-// read from the emitter until there is room, and counts it in Stats.Pauses. The other half of the queue is for peers that emit
-// less than 1/32 of QueueLimit a second (32 KiB), which do not wait. The hub waits at most 5 s for the listeners of the events
-// that it has read at once, and closes a listener that takes nothing for 1 s. Emit and events from other hubs never wait, so
-// that hubs do not hold each other up; a listener at another hub is closed when its queue is full.
+// The hub slows down a peer that emits faster than a subscriber reads. When half of the subscriber's queue is full, the
+// hub stops reading from the emitter until there is room, and counts this in Stats.Pauses. The other half of the queue
+// is for peers that emit less than 1/32 of QueueLimit a second (32 KiB by default). Such a peer waits only when the
+// whole queue is full, and for at most 250 ms. The hub waits at most 5 s for the subscribers of the events that it has
+// read together. It disconnects a subscriber that reads nothing for 1 s. The hub's own Emit and events from other hubs
+// never wait, so hubs do not block each other. A hub disconnects a subscriber whose queue is full when it routes such
+// an event.
 //
-// When BufferLimit is reached, the hub closes the peers with the fullest queues that have waited the longest.
+// When the queues reach BufferLimit, the hub disconnects the peers with the fullest queues that have waited the
+// longest.
 //
-// # Who is admitted
+// # Admission
 //
-// With Options.Authorize a hub asks for each peer, and again when the peer presents other credentials. Until it is
-// admitted, a peer hears nothing and what it sends is dropped. A client of this package that is refused gets an
-// *AuthError and is closed. Any other stays connected, muted, and is closed after Options.MuteTimeout: a client of the
-// original's would be back in the same moment.
+// With Options.Authorize a hub decides whether to admit each peer, and decides again when the peer presents other
+// credentials. Until a peer is admitted, the hub sends it no events and drops its messages. A rejected client of this
+// package receives an *AuthError, and the hub disconnects it. Any other rejected peer stays connected and muted, and
+// the hub disconnects it after Options.MuteTimeout. The hub does not disconnect it earlier, because a client of the
+// original would reconnect at once.
 //
-// # What a peer may do
+// # Permissions
 //
-// With Options.Permit a hub asks, for each peer and event, whether the peer may emit it and whether it may hear it, and
-// remembers the answers. Options.Rate bounds how much a peer may send. Events that are refused are dropped: Flush says
-// that the hub has dealt with them, not that it took them. A client of this package is told, which it logs and counts in
-// Stats.Refused.
+// With Options.Permit a hub decides, for each peer and event, whether the peer may emit the event and whether it may
+// receive it. The hub caches the decisions. Options.Rate limits how much a peer may send. The hub drops events that it
+// rejects. Flush confirms that the hub has processed such events, not that it has accepted them. The hub reports
+// rejected events to a client of this package, which logs the report and counts the events in Stats.Refused.
 //
-// # Who is there
+// # Presence
 //
-// Nodes and OnPresence tell who is in the mesh, Explain why a node gets an event or does not. Every peer that a hub has
-// admitted may ask, pages included. What the answers show of a node is in NodeInfo: no credentials, keys or session IDs,
-// but its address and what it listens to. Behind a Node hub all this is ErrNodeHub.
+// Nodes and OnPresence report the nodes of the mesh. Explain reports why a node receives an event or does not. Every
+// peer that a hub has admitted may ask, web pages included, unless Options.Permit rejects it. NodeInfo defines what the
+// replies contain: the address and the subscriptions of a node, but no credentials, keys or session IDs. At a client of
+// a Node.js hub, Nodes and Explain return ErrNodeHub, except that Explain works for the client itself. OnPresence reports
+// nothing there.
 //
-// # What a hub withstands
+// # Invalid input
 //
-// What makes no sense, or breaks a rule, is refused and counted; the connection and the hub live on. Each kind of refusal
-// has a Rule, a counter in Stats and a line in the log, of which there is at most one a second. Sizes, depths and numbers are
-// bounded by Options and by the constants of packages protocol and engineio. Credentials, keys and session IDs appear in
-// no log and no error.
+// A hub rejects and counts a packet that is malformed or breaks a rule. The connection and the hub continue. Each kind
+// of rejection has a Rule, a counter in Stats and a line in the log; the hub logs each kind at most once a second.
+// Options and the constants of packages protocol and engineio bound sizes, depths and counts. Credentials, keys and
+// session IDs appear in no log and no error.
 package mesh

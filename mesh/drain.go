@@ -10,15 +10,16 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// Shutdown ends the node as Close does, once nothing is lost by it, and returns the cause of ctx if that did not come
-// about in time. The node is closed all the same.
+// Shutdown ends the node without loss: it waits until no event can be lost, and then closes the node as Close does. If
+// ctx ends first, Shutdown closes the node all the same and returns the cause of ctx.
 //
-// A hub that has others in its mesh, see Options.Backplane, first tells its peers of this package to move: they go to
-// another hub and lose nothing. From then on it refuses new peers, and Ready returns an error; those that it has are served
-// until they have moved. A client with one address dials that again, where a load balancer may lead to another hub. All
-// other peers are closed at the end, as by Close. A hub that is alone has nowhere to send them, and closes at once.
+// A hub with other hubs in its mesh, see Options.Backplane, first asks its peers of this package to move to another hub
+// without loss. From then on the hub rejects new peers, and Ready returns an error. It serves each existing peer until
+// that peer has moved. A client with only one address dials it again, where a load balancer may lead to another hub. At
+// the end the hub closes all other peers, as Close does. A hub that is alone closes at once, because its peers have no
+// other hub.
 //
-// A client that is shut down waits as Flush does, whose errors it returns.
+// Shutdown of a client waits as Flush does, and returns the errors of Flush.
 func (n *Node) Shutdown(ctx context.Context) error {
 	var err error
 	if !n.closed.Load() {
@@ -28,7 +29,7 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// drain has the peers move that can, and returns when they are gone.
+// drain asks the peers to move, and returns when all that can move are gone.
 func (h *hub) drain(ctx context.Context) error {
 	h.server.Drain()
 	if len(h.cluster.hubs()) == 0 {
@@ -51,12 +52,12 @@ func (h *hub) drain(ctx context.Context) error {
 func (c *client) drain(ctx context.Context) error {
 	err := c.flush(ctx)
 	if h := c.node.hub.Load(); h != nil {
-		return cmp.Or(h.drain(ctx), err) // of what was lost with the hub before, its clients know nothing
+		return cmp.Or(h.drain(ctx), err) // the hub's clients are not affected by an earlier loss
 	}
 	return err
 }
 
-// sendAway tells the peers to move, those too that come later, and returns how many there are.
+// sendAway asks present and future peers to move, and returns the number of the present ones.
 func (h *hub) sendAway() (told int) {
 	h.roster.mu.Lock()
 	defer h.roster.mu.Unlock()
@@ -70,7 +71,7 @@ func (h *hub) sendAway() (told int) {
 	return told
 }
 
-// staying returns how many peers are still to move.
+// staying returns the number of peers that have not moved yet.
 func (h *hub) staying() (n int) {
 	h.roster.mu.Lock()
 	defer h.roster.mu.Unlock()
@@ -90,31 +91,31 @@ func (h *hub) isDraining() bool {
 	return h.draining
 }
 
-// willMove tells whether the peer moves when it is told to. The caller holds the roster's lock.
+// willMove reports whether the peer moves when the hub asks it. The caller holds the roster's lock.
 func (p *peer) willMove() bool { return p.moves && p.admitted }
 
-// sendAway tells the peer to move. One whose queue is full is about to be closed anyway.
+// sendAway asks the peer to move. If the peer's queue is full, the hub is about to close the peer anyway.
 func (p *peer) sendAway() {
 	_ = p.sock.TryWrite(reserved(protocol.NameMove, struct{}{}))
 }
 
-// departed notes that a peer is gone, for drain.
+// departed signals drain that a peer is gone.
 func (h *hub) departed() {
 	select {
 	case h.departures <- struct{}{}:
-	default: // it will look anyway
+	default: // drain will check again anyway
 	}
 }
 
-// syncQuestion is the payload of $mesh.sync, and of the answer.
+// syncQuestion is the payload of $mesh.sync and of its reply.
 type syncQuestion struct {
 	RID json.RawMessage `json:"rid,omitempty"`
 }
 
-// answerSync answers when all hubs have dealt with what was sent to them before.
+// answerSync replies when all hubs have processed everything that was sent to them before.
 func (p *peer) answerSync(ctx context.Context, payload json.RawMessage) {
 	var q syncQuestion
-	if json.Unmarshal(payload, &q) != nil || len(q.RID) > maxRID { // copies: settle gives the payload's memory away
+	if json.Unmarshal(payload, &q) != nil || len(q.RID) > maxRID { // Unmarshal copies: settle releases the payload's memory
 		p.refuseQuestion(protocol.NameSync, nil)
 		return
 	}
@@ -127,10 +128,11 @@ func (p *peer) answerSync(ctx context.Context, payload json.RawMessage) {
 	}
 }
 
-// departTries is how often other hubs are asked for a peer that wants to leave, until all answer. It fits into leaveTimeout.
+// departTries is the number of attempts to get replies from all other hubs before a peer leaves. All attempts fit into
+// leaveTimeout.
 const departTries = 2
 
-// depart lets a peer go that has moved to another hub: what comes behind the answer is of no use to it.
+// depart releases a peer that has moved to another hub. The peer ignores everything that would follow the reply.
 func (p *peer) depart(ctx context.Context) {
 	for range departTries {
 		sure, ok := p.settle(ctx)
@@ -147,9 +149,10 @@ func (p *peer) depart(ctx context.Context) {
 	p.reply(protocol.NameLeft, struct{}{})
 }
 
-// settle returns when the other hubs have dealt with everything that this one had published, and this one with everything
-// that they had; and when whatever this one was routing has got to where it was on its way to, which was perhaps looked
-// up before the peer's last table. It is not sure if one of the hubs does not answer, and not ok if the session has ended.
+// settle returns when three conditions hold. The other hubs have processed everything that this hub had published. This
+// hub has processed everything that the other hubs had published. Every event that this hub was routing is in the
+// queues of its receivers, which the hub may have looked up before it had the peer's last table. sure is false if one
+// of the hubs does not reply. ok is false if the session has ended.
 func (p *peer) settle(ctx context.Context) (sure, ok bool) {
 	p.dispatch(false)
 	if !pause(ctx, p.questions.borrow(1, questionRate, questionBurst)) {

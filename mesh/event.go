@@ -9,19 +9,20 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// Event is an event as a listener gets it.
+// Event is an event as a listener receives it.
 type Event struct {
-	// Name is the name it was emitted under.
+	// Name is the name under which the event was emitted.
 	Name string
-	// Payload is one JSON value, byte for byte as the emitter wrote it where all between the two are nodes of this
-	// package. It is nil if the emitter gave none. It is shared by all listeners, which must not change it.
+	// Payload is one JSON value. It is byte for byte the emitter's payload if every node on the way is of this package.
+	// It is nil if the emitter gave none. All listeners share it and must not change it.
 	Payload json.RawMessage
-	// From is the ID of the emitting node, set by the hub from the connection that brought the event. Behind a Node
-	// hub it is the payload's id, which that hub writes into objects only: empty for every other payload.
+	// From is the ID of the emitting node. The hub sets it from the connection on which the event arrived. At a client
+	// of a Node.js hub, From is the payload's member id. A Node.js hub writes that member into objects only, so From is
+	// empty for every other payload.
 	From string
 }
 
-// Decode stores the payload in what v points to, as json.Unmarshal does. An absent payload decodes as null.
+// Decode stores the payload in the value that v points to, as json.Unmarshal does. An absent payload decodes as null.
 func (e Event) Decode(v any) error {
 	payload := e.Payload
 	if len(payload) == 0 {
@@ -35,12 +36,12 @@ func (e Event) Decode(v any) error {
 
 var null = json.RawMessage("null")
 
-// eventOverhead is what a queued event costs beyond its name and payload, in bytes, roughly.
+// eventOverhead is the approximate cost of a queued event beyond its name and payload, in bytes.
 const eventOverhead = 128
 
 func eventSize(name string, payload []byte) int { return len(name) + len(payload) + eventOverhead }
 
-// encodePayload turns what Emit was given into JSON of its own.
+// encodePayload encodes the payload of Emit as JSON. The result does not share memory with the payload.
 func encodePayload(event string, payload any) (json.RawMessage, error) {
 	var raw []byte
 	switch v := payload.(type) {
@@ -53,7 +54,7 @@ func encodePayload(event string, payload any) (json.RawMessage, error) {
 	default:
 		var b bytes.Buffer
 		enc := json.NewEncoder(&b)
-		enc.SetEscapeHTML(false) // it is not going into a page
+		enc.SetEscapeHTML(false) // the payload is not part of an HTML page
 		if err := enc.Encode(v); err != nil {
 			return nil, fmt.Errorf("mesh: payload of %q: %w", event, err)
 		}
@@ -70,37 +71,39 @@ func encodePayload(event string, payload any) (json.RawMessage, error) {
 
 // Errors of this package. They may come wrapped; compare with errors.Is.
 var (
-	// ErrClosed says that the node was closed.
+	// ErrClosed reports that the node was closed.
 	ErrClosed = errors.New("mesh: node closed")
-	// ErrQueueFull says that an event was not sent because a queue of the node is full: that of its callbacks, or
-	// that of what waits to be written to the hub. Nobody gets the event.
+	// ErrQueueFull reports that an event was not sent because a queue of the node is full: the queue for callbacks, or
+	// the queue of events for the hub. No node receives the event.
 	ErrQueueFull = errors.New("mesh: queue full")
-	// ErrTooLarge says that an event was not sent because it is larger than Options.MaxMessage, of this node or of its hub.
+	// ErrTooLarge reports that an event was not sent because it is larger than Options.MaxMessage of this node or of
+	// its hub.
 	ErrTooLarge = errors.New("mesh: event larger than MaxMessage")
-	// ErrUnconfirmed is Flush's answer when the connection broke between an Emit and the hub's confirmation: some of
-	// the events emitted before may be lost. It is given once for each break.
+	// ErrUnconfirmed is the error of Flush when the connection broke between an Emit and the hub's confirmation. Some
+	// of the events emitted before may be lost. Flush returns it once for each break.
 	ErrUnconfirmed = errors.New("mesh: the connection broke before the hub confirmed all events")
-	// ErrNoListener is Request's answer when it is known that nobody listens to the event.
+	// ErrNoListener is the error of Request when it is known that no node subscribes to the event.
 	ErrNoListener = errors.New("mesh: nobody listens")
-	// ErrSlowPeer is why a hub closed a peer that did not take its events fast enough.
+	// ErrSlowPeer is the reason why a hub closed a peer that did not read its events fast enough.
 	ErrSlowPeer = errors.New("mesh: peer too slow: its queue was full, or it read nothing while other peers waited for it")
-	// ErrSuperseded is why a hub closed a session: its node is back on a newer connection.
+	// ErrSuperseded is the reason why a hub closed a session whose node has reconnected.
 	ErrSuperseded = errors.New("mesh: the node is back on a newer connection")
-	// ErrNodeHub says that a question was not asked because the hub is a Node hub, which answers none.
+	// ErrNodeHub reports that a question was not asked: the hub is a Node.js hub and would not reply.
 	ErrNodeHub = errors.New("mesh: the hub is a Node hub, which answers no questions about its mesh")
-	// ErrUnknownNode says that no hub that answers has a node with this ID.
+	// ErrUnknownNode reports that no hub that replied has a node with this ID.
 	ErrUnknownNode = errors.New("mesh: no such node")
-	// ErrNotPermitted says that the hub does not let this node ask, or not about this event.
+	// ErrNotPermitted reports that the hub does not permit this node's question, or does not permit it about this
+	// event.
 	ErrNotPermitted = errors.New("mesh: not permitted")
-	// ErrTooManyWatchers says that so many nodes are told who comes and goes that the hub takes no more of them.
+	// ErrTooManyWatchers reports that the hub accepts no more nodes that watch joins and leaves.
 	ErrTooManyWatchers = errors.New("mesh: too many nodes watch who comes and goes")
-	// ErrUnauthorized is why a hub closed a peer that it did not admit.
+	// ErrUnauthorized is the reason why a hub closed a peer that it did not admit.
 	ErrUnauthorized = errors.New("mesh: peer not authorized")
 )
 
-// AuthError is Connect's answer when the hub refused the node. Trying again with the same credentials is of no use.
+// AuthError is the error of Connect when the hub rejects the node. Another attempt with the same credentials fails too.
 type AuthError struct {
-	// Message is what the hub said, cut to 200 bytes. It may be anything.
+	// Message is the hub's message, cut to 200 bytes. A hub may send any text.
 	Message string
 }
 

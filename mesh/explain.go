@@ -8,34 +8,34 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// Rule is the rule by which a hub sends an event to a node, keeps it from it, or refuses what a peer sent.
+// Rule is the rule by which a hub sends an event to a node, withholds it from the node, or rejects a message of a peer.
 type Rule string
 
-// The rules. Of those that keep an event from a node, the first that holds, in this order, is the one that is told.
+// The rules. If several rules withhold an event from a node, Explain reports the first of them in this order.
 const (
-	RuleReserved     Rule = "reserved-name"  // the name is not for events: nobody may emit it, and no hub relays it
-	RuleMuted        Rule = "muted"          // the hub has not admitted the node, or not the emitter
+	RuleReserved     Rule = "reserved-name"  // the name is not for events: no node may emit it, and no hub relays it
+	RuleMuted        Rule = "muted"          // the hub has not admitted the node or the emitter
 	RuleSender       Rule = "sender"         // the node emitted the event itself
-	RuleMayNotEmit   Rule = "may-not-emit"   // Options.Permit keeps the emitter from emitting it
+	RuleMayNotEmit   Rule = "may-not-emit"   // Options.Permit does not let the emitter emit it
 	RuleNotRemote    Rule = "not-remote"     // the node's table says remote:false
 	RuleBadTable     Rule = "bad-table"      // the hub rejected the node's event table, which is invalid or beyond a limit
-	RuleNoListener   Rule = "no-listener"    // the node does not listen to it
-	RuleNodeHub      Rule = "node-hub"       // the node listens by a pattern only, and the hub is a Node hub
-	RuleErrorName    Rule = "error-name"     // the name is error, which would end a node of the original's
-	RuleMayNotListen Rule = "may-not-listen" // Options.Permit keeps the node from hearing it
-	RuleSlow         Rule = "slow"           // the node's queue was full, and it is being closed
-	RuleListens      Rule = "listens"        // the node gets the event, because it listens to it
+	RuleNoListener   Rule = "no-listener"    // the node does not subscribe to it
+	RuleNodeHub      Rule = "node-hub"       // the node subscribes by a pattern only, and the hub is a Node.js hub
+	RuleErrorName    Rule = "error-name"     // the name is error, which would crash a node of the original
+	RuleMayNotListen Rule = "may-not-listen" // Options.Permit does not let the node receive it
+	RuleSlow         Rule = "slow"           // the node's queue was full, and the hub is closing the node
+	RuleListens      Rule = "listens"        // the node receives the event, because it subscribes to it
 )
 
-// The rules by which a hub refuses what a peer sent, besides RuleReserved, RuleMuted, RuleMayNotEmit and RuleBadTable.
+// The rules by which a hub rejects messages of peers, besides RuleReserved, RuleMuted, RuleMayNotEmit and RuleBadTable.
 const (
-	RuleMalformed Rule = "malformed"         // it is no packet, or a question that makes no sense
-	RuleRate      Rule = "rate-limited"      // the peer sends more than Options.Rate lets it
-	RuleWatchers  Rule = "too-many-watchers" // 256 peers, or 64 of the same user, watch who comes and goes
+	RuleMalformed Rule = "malformed"         // the message is not a valid packet, or the question is invalid
+	RuleRate      Rule = "rate-limited"      // the peer sends more than Options.Rate permits
+	RuleWatchers  Rule = "too-many-watchers" // 256 peers, or 64 of the same user, already watch joins and leaves
 	RuleTooEarly  Rule = "too-early"         // the peer sent more than 64 KB before the hub admitted it
 )
 
-// String returns the rule in a sentence.
+// String returns a sentence that describes the rule.
 func (r Rule) String() string {
 	if s := ruleTexts[r]; s != "" {
 		return s
@@ -61,11 +61,11 @@ var ruleTexts = map[Rule]string{
 	RuleRate:      "The peer sends more than the hub lets it send in that time.",
 }
 
-// Explanation says whether a node would get an event, and which rule decides that.
+// Explanation reports whether a node would receive an event, and which rule decides that.
 type Explanation struct {
-	Delivered bool `json:"delivered"` // the rule is RuleListens
+	Delivered bool `json:"delivered"` // true if Rule is RuleListens
 	Rule      Rule `json:"rule"`
-	// Match is the name or pattern by which the node listens to the event, if it does.
+	// Match is the name or pattern by which the node subscribes to the event, if it does.
 	Match string `json:"match,omitempty"`
 }
 
@@ -87,15 +87,15 @@ type (
 	}
 )
 
-// Explain says whether the node with the ID to would get an event that somebody else emits, and by which rule. A client
-// asks its hub, as by Nodes. It returns ErrUnknownNode if no hub that answers has such a node, and ErrNotPermitted if this
-// node may not ask, or neither emit nor hear the event itself. Behind a Node hub a node can only ask about itself:
-// ErrNodeHub.
+// Explain reports whether the node with the ID to would receive an event that some other node emits, and by which rule.
+// A client asks its hub, as for Nodes. The error is ErrUnknownNode if no hub that replies has such a node, and
+// ErrNotPermitted if this node may not ask, or may neither emit nor receive the event itself. A client of a Node.js hub
+// can only ask about itself; otherwise the error is ErrNodeHub.
 func (n *Node) Explain(ctx context.Context, to, event string) (Explanation, error) {
 	return n.ExplainFrom(ctx, "", to, event)
 }
 
-// ExplainFrom is Explain for an event that the node with the ID from emits.
+// ExplainFrom is like Explain, for an event that the node with the ID from emits.
 func (n *Node) ExplainFrom(ctx context.Context, from, to, event string) (Explanation, error) {
 	if n.closed.Load() {
 		return Explanation{}, ErrClosed
@@ -104,7 +104,7 @@ func (n *Node) ExplainFrom(ctx context.Context, from, to, event string) (Explana
 }
 
 func (h *hub) explain(ctx context.Context, from, to, event string) (Explanation, error) {
-	var refused Rule // what keeps the emitter from emitting
+	var refused Rule // the rule that stops the emitter
 	if from != "" {
 		if emitter, err := h.lookup(from); err == nil {
 			refused = h.mayEmit(emitter, event)
@@ -125,7 +125,7 @@ func (h *hub) explain(ctx context.Context, from, to, event string) (Explanation,
 	return Explanation{}, err
 }
 
-// mayEmit returns the rule that keeps a peer from emitting an event; "" if none does. nil is the hub itself.
+// mayEmit returns the rule that stops a peer from emitting an event, or "". A nil p is the hub itself.
 func (h *hub) mayEmit(p *peer, event string) Rule {
 	switch {
 	case p == nil:
@@ -138,7 +138,7 @@ func (h *hub) mayEmit(p *peer, event string) Rule {
 	return ""
 }
 
-// lookup returns the peer with an ID; nil if that is the hub's own.
+// lookup returns the peer with an ID, or nil for the hub's own ID.
 func (h *hub) lookup(id string) (*peer, error) {
 	if id == h.node.id {
 		return nil, nil
@@ -151,8 +151,8 @@ func (h *hub) lookup(id string) (*peer, error) {
 	return nil, ErrUnknownNode
 }
 
-// decide goes through the rules for an event to p, or to the hub itself if that is nil. Without from it is anybody's;
-// refused is what mayEmit says about from.
+// decide applies the rules to an event for p, or for the hub itself if p is nil. An empty from is an unknown emitter.
+// refused is the result of mayEmit for from.
 func (h *hub) decide(from string, refused Rule, p *peer, event string) (rule Rule, match string) {
 	if !protocol.Relayed(event) {
 		return RuleReserved, ""
@@ -201,7 +201,7 @@ func (h *hub) admits(p *peer) bool {
 	return p.admitted
 }
 
-// matching returns which of the names and patterns matches an event, the name itself first; "" if none does.
+// matching returns the name or pattern that matches an event, preferably the name itself; "" if there is no match.
 func matching(interests []string, event string) string {
 	match := ""
 	for _, i := range interests {
@@ -215,11 +215,11 @@ func matching(interests []string, event string) string {
 	return match
 }
 
-// keepsFrom tells whether a table says that an event must not be sent.
+// keepsFrom reports whether a table says that an event must not be sent.
 func keepsFrom(raw []byte, event string) bool {
 	table, err := protocol.ParseEventTable(raw)
 	if err != nil {
-		return false // it is not in force
+		return false // a table with an error is not in force
 	}
 	for _, key := range []string{event, tablePrefix + event} {
 		if remote, ok := table[key]; ok && !remote {
@@ -271,7 +271,7 @@ func (c *client) explain(ctx context.Context, from, to, event string) (e Explana
 	return e, nil
 }
 
-// explainSelf goes through the rules of a Node hub for an event to this node.
+// explainSelf applies the rules of a Node.js hub to an event for this node.
 func (c *client) explainSelf(event string) Explanation {
 	match := matching(c.node.interests(), event)
 	rule := RuleListens

@@ -17,37 +17,39 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// hub connects the clients of a mesh. What a client sends is dealt with on the goroutine that reads its session, all
-// the way into the queues of those who get it: there is no central loop, and hub has no lock but those of its index and
-// of the numbers of its peers.
+// hub connects the clients of a mesh. The goroutine that reads a client's session also processes the client's messages,
+// and puts them into the queues of their receivers. There is no central loop. Goroutines that route share no exclusive
+// lock, except for events that take many steps: see dear.
 type hub struct {
 	node     *Node
 	name     string
-	path     string // of Engine.IO
+	path     string // the path of Engine.IO
 	server   *engineio.Server
 	browsers forBrowsers
 	interest index[*peer]
 	roster   roster
 	refusals refusals
-	cluster  *cluster  // nil without other hubs; fixed before the hub serves
-	guesses  tally     // credentials that were refused
-	rebounds tally     // pages that were refused; see rebound
+	cluster  *cluster  // nil without Options.Backplane; fixed before the hub serves
+	guesses  tally     // limits the log lines about rejected credentials
+	rebounds tally     // limits the log lines about rejected pages; see rebound
 	routings sync.Pool // of *routing
 	numbers  numbers
 	guests   *guests
-	busy     lock       // read by those who are routing
-	dear     sync.Mutex // held while events are routed that take many steps
+	busy     lock       // goroutines hold it for reading while they route
+	dear     sync.Mutex // held while a goroutine routes events that take many steps
 
-	emitting sync.Mutex // held while an event of the hub's own gets its number and is routed
+	// Held while an event of the hub itself gets its number and is routed.
+	emitting sync.Mutex
 
-	draining   bool          // peers are told to move; guarded by roster.mu
-	departures chan struct{} // a peer is gone
+	draining   bool          // the hub asks peers to move; guarded by roster.mu
+	departures chan struct{} // receives a value after a peer has left
 
-	web     *http.Server // nil without a listener of its own
+	web     *http.Server // nil if the hub has no listener
 	serving sync.WaitGroup
 }
 
-// Bounds of the hub's own web server. engineio replaces writeTimeout for its own responses, some of which have to wait.
+// Bounds of the hub's own web server. engineio replaces writeTimeout for its responses, because some of them wait
+// longer.
 const (
 	readHeaderTimeout = 5 * time.Second
 	writeTimeout      = 30 * time.Second
@@ -55,8 +57,8 @@ const (
 	maxHeaderBytes    = 32 << 10
 )
 
-// NewHub returns a hub that has no listener of its own, to be mounted in a server that exists: see Node.ServeHTTP.
-// Options.Addr matters only for the path of Engine.IO, if it is a URL.
+// NewHub returns a hub without a listener, to mount in an existing server: see Node.ServeHTTP. If Options.Addr is a
+// URL, its path is the path of Engine.IO. The rest of Options.Addr is not used.
 func NewHub(opts *Options) (*Node, error) {
 	o, addr, err := prepareHub(opts)
 	if err != nil {
@@ -77,7 +79,7 @@ func newHub(o Options, addr address) *hub {
 	return h
 }
 
-// hubOf makes the hub that a node is, or becomes.
+// hubOf returns a hub for a node that is, or becomes, a hub.
 func hubOf(n *Node, path string) *hub {
 	o := &n.opts
 	if o.Authorize == nil && (o.User != "" || o.Token != "") {
@@ -112,7 +114,7 @@ func hubOf(n *Node, path string) *hub {
 	return h
 }
 
-// serve answers on listeners until close.
+// serve accepts connections on listeners until close.
 func (h *hub) serve(listeners []net.Listener) {
 	h.web = &http.Server{
 		Handler:           http.HandlerFunc(h.serveOwn),
@@ -142,13 +144,13 @@ func (h *hub) serve(listeners []net.Listener) {
 	}
 }
 
-// serveOwn serves the hub's own listener.
+// serveOwn handles requests to the hub's own listener.
 func (h *hub) serveOwn(w http.ResponseWriter, r *http.Request) {
 	if !awaitReader(r) {
 		panic(http.ErrAbortHandler) // closes the connection
 	}
-	if r.ContentLength != 0 { // net/http reads a body before it answers
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readHeaderTimeout)) // a broken connection fails by itself
+	if r.ContentLength != 0 { // net/http reads the body before it responds
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readHeaderTimeout)) // the error of a broken connection comes later
 	}
 	r, leave, ok := h.enter(w, r)
 	if !ok {
@@ -172,17 +174,19 @@ func (h *hub) serveOwn(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// ServeSocket serves one peer. It is engineio's, and is exported for that alone.
+// ServeSocket serves one peer. It is exported because engineio calls it.
 func (h *hub) ServeSocket(ctx context.Context, s *engineio.Socket) {
 	p := h.join(s)
 	defer h.leave(p)
 	for {
 		m, err := s.ReadInto(ctx, p.room())
 		if err != nil {
-			p.dispatch(false) // Ready may have promised more than came
+			p.dispatch(false) // Ready may report a message that never comes whole
 			if errors.Is(err, engineio.ErrUnadmitted) {
 				p.refuse(RuleTooEarly)
-				continue // to wait for the end: a client of the original's that is disconnected returns at once
+				// The hub waits for the end of the session: a client of the original would reconnect at once after a
+				// disconnect.
+				continue
 			}
 			p.left(err)
 			return
@@ -220,7 +224,8 @@ func (h *hub) emit(event string, payload json.RawMessage, rid string) error {
 	return nil
 }
 
-// announce tells the other hubs. What the hub itself wants of its peers it finds in its own index.
+// announce sends changed subscriptions of the hub itself to the other hubs. For its own peers the hub needs only its
+// index.
 func (h *hub) announce() {
 	if h.cluster == nil {
 		return
@@ -233,7 +238,8 @@ func (h *hub) announce() {
 	h.cluster.want(add, remove)
 }
 
-// flush has the other hubs deal with what was emitted. The hub's own peers have it in their queues.
+// flush waits until the other hubs have processed the emitted events. The events for the hub's own peers are in their
+// queues.
 func (h *hub) flush(ctx context.Context) error {
 	h.cluster.sync(ctx)
 	if h.cluster != nil && ctx.Err() != nil {
@@ -247,16 +253,16 @@ func (h *hub) hubInfo() (HubInfo, bool) { return HubInfo{ID: h.node.id, Name: h.
 func (h *hub) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	_ = h.server.Shutdown(ctx) // the sessions that outlast it are ended by Close
+	_ = h.server.Shutdown(ctx) // Close ends the remaining sessions
 	if h.web != nil {
-		_ = h.web.Close() // before the sessions: a request that never comes whole may hold one up
+		_ = h.web.Close() // before the sessions: an incomplete request may block one
 		h.serving.Wait()
 	}
 	_ = h.server.Close()
 	h.cluster.close()
 }
 
-// numbers gives small numbers to peers, so that a set of peers can be a few words of bits.
+// numbers gives peers small numbers, so that a bit set of a few words can hold a set of peers.
 type numbers struct {
 	mu    sync.Mutex
 	spare []int
