@@ -6,8 +6,9 @@ import (
 	"sync/atomic"
 )
 
-// reporting is a listener of a hub. net/http tries again after errors such as "too many open files", and says so to its own
-// log only. The hub's log gets the first error since a connection was accepted, at most one a second.
+// reporting wraps a listener of a hub. After an error such as "too many open files", net/http retries and writes only
+// to its own log. reporting writes the first such error after each accepted connection to the hub's log, at most once a
+// second.
 type reporting struct {
 	net.Listener
 	hub    *hub
@@ -16,7 +17,7 @@ type reporting struct {
 
 func (h *hub) reporting(l net.Listener) net.Listener { return reporting{l, h, new(atomic.Bool)} }
 
-// ruleAccept bundles the lines of the log about connections that cannot be accepted.
+// ruleAccept groups the log lines about connections that cannot be accepted.
 const ruleAccept Rule = "accept"
 
 func (l reporting) Accept() (net.Conn, error) {

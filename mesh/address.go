@@ -10,13 +10,13 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// address is where a hub is.
+// address is the address of a hub.
 type address struct {
 	scheme string // http or https
 	host   string // not empty, without brackets
 	port   string
-	path   string // of Engine.IO, without a slash at its end
-	bare   bool   // no scheme was given
+	path   string // the path of Engine.IO, without a slash at the end
+	bare   bool   // Options.Addr had no scheme
 }
 
 var (
@@ -31,7 +31,7 @@ var (
 func parseAddrs(s string) ([]address, error) {
 	parts := strings.Split(s, ",")
 	if len(parts) > 1 && strings.Contains(s, "@") {
-		return nil, fmt.Errorf("mesh: Addr: %w", errUserinfo) // a password may have commas
+		return nil, fmt.Errorf("mesh: Addr: %w", errUserinfo) // a password may contain commas
 	}
 	addrs := make([]address, len(parts))
 	for i, part := range parts {
@@ -47,7 +47,7 @@ func parseAddrs(s string) ([]address, error) {
 	return addrs, nil
 }
 
-// parseAddr parses one address. Its errors do not quote what could be a password.
+// parseAddr parses one address. Its errors do not quote text that could be a password.
 func parseAddr(s string) (address, error) {
 	a := address{scheme: "http", path: engineio.DefaultPath}
 	hostport := s
@@ -56,7 +56,7 @@ func parseAddr(s string) (address, error) {
 		switch {
 		case err != nil:
 			if ue, ok := errors.AsType[*url.Error](err); ok {
-				err = ue.Err // the rest is the URL
+				err = ue.Err // without the URL, which may contain a password
 			}
 			return a, fmt.Errorf("mesh: Addr: %w", err)
 		case u.User != nil:
@@ -82,7 +82,7 @@ func parseAddr(s string) (address, error) {
 	} else {
 		host, port, err := net.SplitHostPort(hostport)
 		if err != nil {
-			// A name alone, or a literal address without a port.
+			// The address is a host name or an IP address without a port.
 			host, port = strings.Trim(hostport, "[]"), ""
 			if strings.ContainsAny(host, "/@? ") || strings.Contains(host, ":") && net.ParseIP(host) == nil {
 				return a, errors.New("mesh: Addr is neither host:port nor a URL")
@@ -108,7 +108,7 @@ func (a address) at(host string) address {
 
 func (a address) String() string { return net.JoinHostPort(a.host, a.port) }
 
-// url is what a client dials.
+// url returns the URL that a client dials.
 func (a address) url() string {
 	u := url.URL{Scheme: a.scheme, Host: a.String(), Path: a.path + "/"}
 	return u.String()

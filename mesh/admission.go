@@ -8,15 +8,15 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// What a peer that is refused is told.
+// The messages that a hub sends to a rejected peer.
 var (
 	errRefused     = errors.New("user, password or token refused")
 	errAuthTimeout = errors.New("authorization took too long")
 	errRefusedOft  = errors.New("too many refusals")
 )
 
-// authorize says why a packet must not be dealt with; nil if the peer is admitted. A verdict stands until the peer
-// presents other credentials. A packet without any, if it is the first, presents empty ones.
+// authorize returns nil if the peer is admitted, and otherwise the reason why the hub must drop the packet. A decision
+// is valid until the peer presents other credentials. If the first packet has no credentials, they count as empty.
 func (p *peer) authorize(ctx context.Context, auth *protocol.Auth) error {
 	opts := &p.hub.node.opts
 	if opts.Authorize == nil {
@@ -54,7 +54,7 @@ func (p *peer) authorize(ctx context.Context, auth *protocol.Auth) error {
 	return why
 }
 
-// ask calls Authorize. Nothing of its error is passed on: it may hold what was presented.
+// ask calls Authorize. It does not pass on the error of Authorize, which may contain the credentials.
 func (p *peer) ask(ctx context.Context) error {
 	opts := &p.hub.node.opts
 	ctx, cancel := context.WithTimeout(ctx, opts.AuthTimeout)
@@ -69,7 +69,7 @@ func (p *peer) ask(ctx context.Context) error {
 	return nil
 }
 
-// credentials are what the peer presents, if anybody asks for them.
+// credentials returns the peer's credentials. Token is empty without Options.Authorize.
 func (p *peer) credentials() Credentials {
 	c := Credentials{User: p.user, Password: p.password, Name: p.name}
 	if r := p.sock.Request(); r != nil {
@@ -81,7 +81,7 @@ func (p *peer) credentials() Credentials {
 	return c
 }
 
-// admit lets a peer hear and be heard.
+// admit marks the peer as admitted: the hub then accepts its messages and sends it events.
 func (p *peer) admit() {
 	if p.admitted {
 		return
@@ -97,7 +97,8 @@ func (p *peer) admit() {
 	p.log().Info("mesh: peer admitted", "negotiated", p.negotiated, "transport", p.sock.Transport(), "revision", p.sock.Revision())
 }
 
-// banish makes a peer mute and deaf. It is not closed at once, because a client of the original's comes back at once.
+// banish stops all events from and to a peer. It does not disconnect the peer at once, because a client of the original
+// would reconnect at once.
 func (p *peer) banish() {
 	p.vanish()
 	p.setInterests(nil, nil)

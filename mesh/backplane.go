@@ -2,57 +2,59 @@ package mesh
 
 import "errors"
 
-// Backplane joins hubs into one mesh: it carries what one of them publishes to those that have subscribed to it. What is
-// carried is the hubs' own affair, see docs/cluster.md: to a backplane it is bytes.
+// Backplane joins hubs into one mesh: it carries the messages of each hub to the hubs that have subscribed to them. For
+// a backplane, messages are bytes. docs/cluster.md describes their format.
 //
-// LocalBackplane joins the hubs of one process, package natsbackplane those of many machines. Package backplanetest has
-// the tests that each implementation must pass.
+// LocalBackplane joins the hubs of one process, and package natsbackplane joins the hubs of many machines. Package
+// backplanetest has the tests that every implementation must pass.
 type Backplane interface {
-	// Join makes a hub a member. Its ID has 32 hexadecimal digits, and no two members have the same.
+	// Join makes a hub a member. hub is its ID, 32 hexadecimal digits, which is unique among the members.
 	//
-	// receive gets what other members publish under names that this one has subscribed to, and from which member. It is
-	// called by one goroutine at a time, maybe before Join has returned, and must not block for long. data is its own.
+	// receive is called with each message that another member publishes under a name that this member has subscribed
+	// to, and with the ID of the publishing member. The backplane calls receive from one goroutine at a time, possibly
+	// before Join has returned. receive must not block for long. It owns data.
 	Join(hub string, receive func(from string, data []byte)) (BackplaneMember, error)
 }
 
-// BackplaneMember is a hub's membership. Its methods may be called by any number of goroutines. None but Close waits for
-// anything.
+// BackplaneMember is a hub's membership. Any number of goroutines may call its methods. Only Close may block.
 //
-// Messages may be lost, and then are counted or logged by the backplane. None comes back to its publisher, and none comes
-// twice, however many subscriptions match its name. What one member publishes, under whatever names, another receives in
-// that order.
+// A backplane may lose messages, and then counts or logs them. A message never returns to its publisher. A member
+// receives a message only once, even if several of its subscriptions match the name. A member receives the messages of
+// one publisher in the order of publishing, under all names.
 //
-// If a member subscribes and then publishes, whoever has received that and then publishes under a name of that
-// subscription is heard by the member.
+// Subscribe takes effect before a later Publish of the same member: another member that has received the published
+// message, and then publishes under a name of the subscription, reaches the subscriber.
 type BackplaneMember interface {
-	// Subscribe has the member receive what is published under these names and patterns, of which it has none already.
-	// They are those of events, with parts between "::": in a pattern "*" is one part and "**" any number of parts, also
-	// none, and never two "**" in a row. And names of the hubs' own, which have one part that starts with "$" and are
-	// matched by no pattern. A backplane that cannot tell a pattern's names exactly may let the member receive more.
+	// Subscribe adds subscriptions to names and patterns. The member has no subscription to any of them yet. They have
+	// the form of event names, with "::" between the parts. In a pattern "*" matches one part, and "**" matches any
+	// number of parts, including none; a pattern never has two "**" in a row. Hubs also use private names, which have
+	// one part that starts with "$" and which no pattern matches. A backplane that cannot match a pattern exactly may
+	// let the member receive more.
 	Subscribe(patterns ...string)
-	// Unsubscribe undoes Subscribe. What was published before may still be received.
+	// Unsubscribe undoes Subscribe. The member may still receive messages that were published before.
 	Unsubscribe(patterns ...string)
 
-	// Publish sends data to the other members that have subscribed to the name: 1 to protocol.MaxName bytes of valid
-	// UTF-8 in at most protocol.MaxParts parts, any characters. data belongs to the backplane from then on.
+	// Publish sends data to the other members that have subscribed to name. The name is valid UTF-8 of 1 to
+	// protocol.MaxName bytes and at most protocol.MaxParts parts, with any characters. The backplane owns data after
+	// the call.
 	//
-	// unheard, unless nil, is called at most once, on any goroutine, also before Publish returns, if it becomes known that
-	// no other member has subscribed to the name.
+	// If unheard is not nil and it becomes known that no other member has subscribed to name, the backplane calls
+	// unheard. It calls unheard at most once, on any goroutine, possibly before Publish returns.
 	//
-	// It returns ErrBackplaneFull if too much waits to be sent, and ErrTooLarge if the backplane cannot carry so much at
-	// once. Nobody receives it then.
+	// The error is ErrBackplaneFull if too many messages are queued, and ErrTooLarge if the backplane cannot carry a
+	// message of this size. No member receives the message then.
 	Publish(name string, data []byte, unheard func()) error
 
-	// Err says why other members cannot be reached, and is nil when they can.
+	// Err returns the reason why other members cannot be reached, or nil.
 	Err() error
-	// Close ends the membership. What was published before is sent first, within 1 s. Once it has returned, receive is
-	// not running and is not called again. It must not be called by receive.
+	// Close ends the membership. It first sends the messages that were published before, within 1 s. After Close has
+	// returned, receive is not running and is not called again. receive must not call Close.
 	Close() error
 }
 
-// ErrBackplaneClosed says that the other hubs cannot be reached until the hub starts again: its backplane has been closed by
-// its owner, or has ended. BackplaneMember.Err, and so Node.Ready, wraps it then.
+// ErrBackplaneClosed reports that the other hubs cannot be reached until the hub starts again: the owner has closed its
+// backplane, or the backplane has ended. The errors of BackplaneMember.Err and Node.Ready then wrap it.
 var ErrBackplaneClosed = errors.New("mesh: the backplane is closed")
 
-// ErrBackplaneFull says that what waits to be sent to other hubs has reached its bound.
+// ErrBackplaneFull reports that the queue of messages for other hubs is full.
 var ErrBackplaneFull = errors.New("mesh: too much waits to be sent to other hubs")

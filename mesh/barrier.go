@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// round asks all other hubs whether they have dealt with everything that came before.
+// round asks all other hubs whether they have processed every earlier message.
 type round struct {
 	rid     uint64
 	version uint64
-	claims  claims // that it tells
+	claims  claims // that the round publishes
 	began   time.Time
 	waiting map[string]struct{} // the hubs that have not answered
-	doubt   bool                // one of them was given up, and may be there
+	doubt   bool                // a hub was given up during the round, and may still be alive
 	done    chan struct{}
 }
 
-// sync returns when all other hubs have dealt with everything that this one has published or subscribed to, and this one
-// with everything that they had published by then. Hubs that are gone are not waited for. It returns false if one of them is
-// there, but has not answered in time.
+// sync returns when all other hubs have processed everything that this hub has published or subscribed to, and this hub
+// has processed everything that they had published by then. It does not wait for hubs that are gone. It returns false
+// if a hub that may be alive has not replied in time.
 func (c *cluster) sync(ctx context.Context) (sure bool) {
 	if c == nil {
 		return true
@@ -57,8 +57,9 @@ func (c *cluster) await(ctx context.Context, version uint64) {
 	}
 }
 
-// begin asks the other hubs, each by itself: one that died has nobody who listens to its name, and is not waited for. The
-// caller holds c.mu, which is free meanwhile.
+// begin asks each of the other hubs separately, under the hub's name. When a hub has died, the backplane reports that
+// no member subscribes to its name, and the round does not wait for it. The caller holds c.mu, and begin releases it
+// while it publishes.
 func (c *cluster) begin() {
 	c.rid++
 	r := &round{rid: c.rid, version: c.version, claims: c.claims, began: time.Now(), waiting: make(map[string]struct{}), done: make(chan struct{})}
@@ -75,7 +76,7 @@ func (c *cluster) begin() {
 	c.mu.Unlock()
 	defer c.mu.Lock()
 	for _, part := range parts {
-		for _, id := range silent { // one that is only stopped gets it before the nodes' events
+		for _, id := range silent { // a hub that is only stopped gets the claims before the nodes' events
 			c.say(nameHub+id, &control{Kind: sayClaims, Conns: part}, nil)
 		}
 	}
@@ -96,7 +97,7 @@ func (c *cluster) begin() {
 	}
 }
 
-// repeat begins a round for claims that some hub has not answered, unless one is under way.
+// repeat begins a round for claims that a hub has not confirmed, unless a round is in progress.
 func (c *cluster) repeat() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -117,7 +118,7 @@ func (c *cluster) finish() {
 	c.round = nil
 }
 
-// answered takes note of a hub's answer to the round, or of its end. The caller holds c.mu.
+// answered records that a hub has replied to the round or is gone. The caller holds c.mu.
 func (c *cluster) answered(hub string) {
 	if c.round == nil {
 		return

@@ -7,14 +7,14 @@ import (
 	"github.com/bigcompany/mesh/mesh/gateway"
 )
 
-// forBrowsers is what a hub serves besides Engine.IO: the client for browsers, and the page unless it is not wanted. It
-// answers 404 to paths that it does not have.
+// forBrowsers serves a hub's files for browsers: the client for browsers, and the page unless Options.NoPage is set. It
+// responds with 404 to paths that it does not have.
 type forBrowsers struct {
 	http.Handler
 	page bool
 }
 
-// newForBrowsers returns what a hub serves whose Engine.IO is at a path.
+// newForBrowsers returns the files for a hub whose Engine.IO is at path.
 func newForBrowsers(path string, page bool) forBrowsers {
 	return forBrowsers{gateway.HandlerFor(path, page), page}
 }
@@ -23,7 +23,7 @@ func (b forBrowsers) has(path string) bool {
 	return gateway.ServesClient(path) || b.page && gateway.Serves(path)
 }
 
-// serveMounted serves the hub in somebody else's server. What comes before the paths that it knows does not matter.
+// serveMounted serves a hub that is mounted in another server. It ignores any prefix of the paths that it knows.
 func (h *hub) serveMounted(w http.ResponseWriter, r *http.Request) {
 	r, leave, ok := h.enter(w, r)
 	if !ok {
@@ -42,7 +42,7 @@ func (h *hub) serveMounted(w http.ResponseWriter, r *http.Request) {
 	h.browsers.ServeHTTP(w, from(r, last))
 }
 
-// from returns the request without what comes before a place in its path.
+// from returns a copy of the request whose path begins at index i.
 func from(r *http.Request, i int) *http.Request {
 	if i <= 0 {
 		return r

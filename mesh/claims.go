@@ -9,32 +9,33 @@ import (
 	"time"
 )
 
-// A node may return at another hub. That hub claims the node: it sends the number of the connection to the other hubs, and
-// waits until they have superseded older connections and have routed all events of the node that they had published. A hub that
-// does not answer may be stopped or out of reach, and may publish old events later. So all hubs remember the hub of a returned
-// node, and drop its events from other hubs. The number of the connection is a fencing token.
+// A node may reconnect at another hub. That hub then claims the node: it sends the number of the connection to the
+// other hubs. It waits until they have superseded the node's older connections and have routed all events of the node
+// that they had published. A hub that does not reply may be stopped or out of reach, and may publish old events later.
+// So all hubs remember the hub of a node that has reconnected, and drop the node's events from other hubs. The number
+// of the connection is a fencing token.
 //
-// docs/cluster.md describes the messages. Hubs that do not know them answer as they answer any sync.
+// docs/cluster.md describes the messages. A hub of an earlier version replies to a claim as to any sync.
 
 const (
-	// fenceTime is how long a hub remembers where a node emits, after it has learned that.
+	// fenceTime is how long a hub remembers where a node emits.
 	fenceTime = 5 * time.Minute
-	// maxFences bounds the nodes for which it does.
+	// maxFences bounds the nodes that a hub remembers.
 	maxFences = 1 << 16
 	// maxClaims bounds the claims in one message.
 	maxClaims = 4096
-	// claimTries is how often a claim is repeated while a hub does not answer.
+	// claimTries is the number of times that a hub sends a claim while another hub does not reply.
 	claimTries = 3
 )
 
-// claim is a connection that the other hubs are to learn of.
+// claim is a connection that the other hubs must know.
 type claim struct {
 	conn  uint64
 	tries int
 }
 
-// claim tells the other hubs that a node emits here, on its connection with this number. It returns when they have routed
-// all earlier events of the node, or have not answered in time.
+// claim reports to the other hubs that a node emits here, on its connection with this number. It returns when they have
+// routed all earlier events of the node, or have not replied in time.
 func (c *cluster) claim(ctx context.Context, id string, conn uint64) {
 	if c == nil || c.alone() {
 		return
@@ -51,7 +52,7 @@ func (c *cluster) claim(ctx context.Context, id string, conn uint64) {
 	}
 }
 
-// claims are the claims that the other hubs have to receive, by the node's ID.
+// claims holds the claims that the other hubs must receive, by the node's ID.
 type claims map[string]claim
 
 func (c *claims) add(id string, next claim) {
@@ -75,7 +76,7 @@ func (c claims) conns() (parts []map[string]uint64) {
 	return parts
 }
 
-// retry has the claims of a round repeated that some hub has not answered. The caller holds c.mu.
+// retry repeats the claims of a round that a hub has not confirmed. The caller holds c.mu.
 func (c *cluster) retry(r *round) {
 	for id, again := range r.claims {
 		if again.tries--; again.tries > 0 {
@@ -84,14 +85,14 @@ func (c *cluster) retry(r *round) {
 	}
 }
 
-// tellClaims tells a hub that was met where the nodes emit that came back to this one.
+// tellClaims sends a newly met hub the claims for the nodes that have reconnected to this hub.
 func (c *cluster) tellClaims(hub string) {
 	for _, part := range c.fences.own(c.hub.node.id).conns() {
 		c.say(nameHub+hub, &control{Kind: sayClaims, Conns: part}, nil)
 	}
 }
 
-// receiveClaims supersedes the connections that nodes had here before they came to another hub.
+// receiveClaims supersedes the connections that nodes had here before they connected to another hub.
 func (c *cluster) receiveClaims(from string, conns map[string]uint64) {
 	var older []*peer
 	var newer claims // of nodes that have connected here since
@@ -110,10 +111,10 @@ func (c *cluster) receiveClaims(from string, conns map[string]uint64) {
 	}
 }
 
-// answerClaims answers a hub that asked with claims, when the third hubs have dealt with everything that this one has
-// published.
+// answerClaims replies to a hub that has asked with claims. It replies when all hubs other than that one have processed
+// everything that this hub has published.
 func (c *cluster) answerClaims(from string, rid uint64) {
-	c.hub.busy.wait() // then the events in routing are published
+	c.hub.busy.wait() // after this, events that were being routed are published
 	hubs := slices.DeleteFunc(c.hubs(), func(id string) bool { return id == from })
 	answer := func() { c.say(nameHub+from, &control{Kind: sayAnswer, RID: rid}, nil) }
 	if len(hubs) == 0 {
@@ -135,17 +136,20 @@ func (c *cluster) answerClaims(from string, rid uint64) {
 	}
 }
 
-// fences are the nodes that came back, and where they emit.
+// fences records the nodes that have reconnected, and where they emit.
 type fences struct {
 	mu    sync.Mutex // held while events of another hub are routed
 	nodes map[string]*fence
-	hubs  map[string]time.Time // hubs that claim nodes, and the time of their last message about it. Events of other hubs pass
+	// The hubs that claim nodes, with the time of their last message about that. Events of all other hubs pass.
+	hubs map[string]time.Time
 }
 
-// fence says where a node emits.
+// fence records where a node emits.
 type fence struct {
-	at   holder   // events from other hubs are dropped; the zero value lets all pass
-	next []holder // hubs that have claimed the node since, in the order of their connections, and whose events have not come
+	at holder // the hub whose events pass; with the zero value all events pass
+	// The hubs that have claimed the node since, in the order of their connections. None of them has published an event
+	// of the node yet.
+	next []holder
 	set  time.Time
 }
 
@@ -155,13 +159,13 @@ type holder struct {
 	conn uint64
 }
 
-// passes tells whether events of a node that another hub has published are to be routed. The caller holds f.mu.
+// passes reports whether the hub routes events of a node that another hub has published. The caller holds f.mu.
 func (f *fences) passes(id, hub string) bool {
 	fence := f.nodes[id]
 	switch {
-	case fence == nil || id == hub: // a node that became a hub emits there
+	case fence == nil || id == hub: // a node that has become a hub emits there
 		return true
-	case f.hubs[hub].IsZero(): // of an earlier version: the node may have come back there
+	case f.hubs[hub].IsZero(): // of an earlier version: the node may have reconnected there
 		return true
 	case fence.pass(hub):
 		return true
@@ -169,7 +173,7 @@ func (f *fences) passes(id, hub string) bool {
 	return fence.at.hub == "" || fence.at.hub == hub
 }
 
-// pass makes a hub that has claimed the node the one where it emits.
+// pass records the first event of a node at a hub that has claimed the node. It returns false if hub has no such claim.
 func (f *fence) pass(hub string) bool {
 	i := slices.IndexFunc(f.next, func(h holder) bool { return h.hub == hub })
 	if i < 0 {
@@ -179,7 +183,8 @@ func (f *fence) pass(hub string) bool {
 	return true
 }
 
-// expect notes that another hub has claimed a node. Until events come from there, those from elsewhere pass.
+// expect records that another hub has claimed a node. Until that hub publishes an event of the node, events from other
+// hubs still pass.
 func (f *fences) expect(id string, next holder) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -193,7 +198,7 @@ func (f *fences) expect(id string, next holder) {
 	}
 }
 
-// know notes that a hub claims the nodes that come back to it.
+// know records that a hub claims the nodes that reconnect to it.
 func (f *fences) know(hub string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -203,7 +208,7 @@ func (f *fences) know(hub string) {
 	f.hubs[hub] = time.Now()
 }
 
-// set notes where a node emits from now on.
+// set records where a node emits from now on.
 func (f *fences) set(id string, at holder) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

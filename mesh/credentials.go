@@ -12,17 +12,18 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// Credentials are what a peer presents to a hub. They print and log without user, password and token.
+// Credentials are the data by which a peer identifies itself to a hub. They print and log without user, password and token.
 type Credentials struct {
 	User, Password string // empty if the peer gave none
-	// Token is what the request that opened the session had in its header Authorization, as Bearer, or else in its query
-	// as token, which is for browsers: they cannot set that header for a WebSocket, but servers like to log queries.
+	// Token is the Bearer token of the header Authorization in the request that opened the session. Without that
+	// header, it is the query parameter token of the request. The parameter is for browsers, which cannot set the
+	// header for a WebSocket, but many servers log queries.
 	Token      string
 	Name       string // the peer's Options.Name; empty for peers that are not of this package
-	RemoteAddr string // the address that it connected from, or that of a proxy in front of the hub
+	RemoteAddr string // the address of the peer, or of a proxy in front of the hub
 }
 
-// String leaves out user, password and token.
+// String omits user, password and token.
 func (c Credentials) String() string {
 	return fmt.Sprintf("{name: %q, remote: %s}", c.Name, c.RemoteAddr)
 }
@@ -30,16 +31,16 @@ func (c Credentials) String() string {
 // GoString returns String.
 func (c Credentials) GoString() string { return c.String() }
 
-// Format writes String, whatever the verb.
+// Format writes String for every verb.
 func (c Credentials) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte(c.String())) }
 
 // LogValue returns String.
 func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// MarshalText returns String, so that encoders of all kinds stay silent too.
+// MarshalText returns String, so that encoders also omit user, password and token.
 func (c Credentials) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
-// Bearer returns an Authorize that admits who presents this token. It compares in constant time.
+// Bearer returns an Authorize function that admits peers with this token. It compares in constant time.
 func Bearer(token string) func(context.Context, Credentials) error {
 	want := sha256.Sum256([]byte(token))
 	return func(_ context.Context, c Credentials) error {
@@ -60,7 +61,7 @@ func checkToken(token string) error {
 	return nil
 }
 
-// header returns what goes along with each request of a client; nil for nothing.
+// header returns the header of each request of a client, or nil.
 func (o *Options) header() http.Header {
 	if o.Token == "" {
 		return nil
@@ -68,7 +69,7 @@ func (o *Options) header() http.Header {
 	return http.Header{"Authorization": {"Bearer " + o.Token}}
 }
 
-// tokenOf returns the token that came with a request.
+// tokenOf returns the token of a request, or "".
 func tokenOf(r *http.Request) string {
 	const scheme = "bearer "
 	var token string
@@ -83,9 +84,9 @@ func tokenOf(r *http.Request) string {
 	return token
 }
 
-// Pair returns an Authorize that admits who presents this user and password. It compares in constant time.
+// Pair returns an Authorize function that admits peers with this user and password. It compares in constant time.
 func Pair(user, password string) func(context.Context, Credentials) error {
-	// Digests are of one length: comparing the strings themselves would give away theirs.
+	// Digests have equal lengths. A comparison of the strings would reveal their lengths.
 	wantUser, wantPassword := sha256.Sum256([]byte(user)), sha256.Sum256([]byte(password))
 	return func(_ context.Context, c Credentials) error {
 		gotUser, gotPassword := sha256.Sum256([]byte(c.User)), sha256.Sum256([]byte(c.Password))

@@ -6,28 +6,31 @@ import (
 	"time"
 )
 
-// A hub that did not run for some seconds, because its process or its machine was stopped, may have been given up by the
-// others. It does not know which of its nodes are elsewhere by now, and must not route the bytes that it still has of them. So it
-// asks the other hubs first. As each of them tells a hub that it meets again which nodes it has, before it answers, the hub
-// then knows. Until then its sessions wait.
+// A hub may not run for some seconds, because its process or its machine was stopped. The other hubs may then have
+// given it up, and nodes of this hub may have reconnected to them. The hub does not know these nodes, and must not
+// route bytes that it still has of them. So the hub first asks the other hubs. Each hub that meets this hub again
+// reports the nodes that it has, and replies to the question after that. Until all hubs have replied, the sessions of
+// this hub wait.
 
 const (
-	// dozeTime is how long a hub may have said nothing before it asks. It is less than hubTimeout by more than a message takes.
+	// dozeTime is the longest silence of a hub before it asks the others. The gap to hubTimeout leaves time for a
+	// message.
 	dozeTime = hubTimeout - hubPause/2
-	// rouseTimeout bounds how long it asks.
+	// rouseTimeout bounds the time for the questions.
 	rouseTimeout = 2 * hubTimeout
-	// rousePause is the time between two attempts to ask a hub that is not in reach yet.
+	// rousePause is the time between two attempts to ask a hub that cannot be reached yet.
 	rousePause = 100 * time.Millisecond
 )
 
-// doze is when a hub has last said that it lives, and whether it is asking the others after it has not.
+// doze records when the hub last published a heartbeat, and whether it is asking the other hubs after a silence.
 type doze struct {
 	born    time.Time
-	said    atomic.Int64                  // since born
-	rousing atomic.Pointer[chan struct{}] // closed when all others were asked; nil unless that is under way
+	said    atomic.Int64                  // time of the last heartbeat, since born
+	rousing atomic.Pointer[chan struct{}] // closed when all other hubs have been asked; nil at other times
 }
 
-// attend returns at once if this hub has run lately. Otherwise it returns when the hub has asked the others, or ctx ends.
+// attend returns at once if this hub has run lately. Otherwise it returns when the hub has asked the others, or ctx
+// ends.
 func (c *cluster) attend(ctx context.Context) {
 	if c == nil || c.alone() {
 		return
@@ -43,7 +46,7 @@ func (c *cluster) attend(ctx context.Context) {
 	}
 }
 
-// rouse notes that the hub runs. If it has not for some time, it asks the others.
+// rouse records that the hub runs. If the hub has not run for some time, rouse asks the other hubs.
 func (c *cluster) rouse() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -60,10 +63,11 @@ func (c *cluster) rouse() {
 			c.askAll(c.hubs())
 		})
 	}
-	c.doze.said.Store(int64(now)) // last, as attend looks at it first
+	c.doze.said.Store(int64(now)) // last, because attend looks at it first
 }
 
-// excuse has the time in which this hub did not run not count as silence of the others. The caller holds c.mu.
+// excuse makes sure that a gap in which this hub did not run does not count as silence of the others. The caller holds
+// c.mu.
 func (c *cluster) excuse(gap time.Duration) {
 	for _, other := range c.others {
 		other.seen = other.seen.Add(gap)
@@ -76,7 +80,7 @@ func (c *cluster) excuse(gap time.Duration) {
 	}
 }
 
-// askAll returns when these hubs have answered, or are gone, or rouseTimeout has passed.
+// askAll returns when these hubs have replied or are gone, or after rouseTimeout.
 func (c *cluster) askAll(hubs []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), rouseTimeout)
 	defer cancel()
@@ -100,7 +104,7 @@ func (c *cluster) askAll(hubs []string) {
 	}
 }
 
-// has tells whether another hub is known, and this hub is not closed.
+// has reports whether another hub is known and this hub is not closed.
 func (c *cluster) has(id string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

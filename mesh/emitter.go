@@ -17,10 +17,10 @@ type emitter struct {
 
 	mu        sync.Mutex
 	seq       uint64
-	wanted    map[string]int // listeners of each name and pattern, but for those of resources
+	wanted    map[string]int // listeners of each name and pattern, except listeners of resources
 	resources map[string]*Resource
 
-	version atomic.Uint64               // counts the changes of what table returns
+	version atomic.Uint64               // counts the changes of the result of table
 	any     atomic.Pointer[[]*listener] // copied on write
 	state   atomic.Pointer[[]*listener] // copied on write
 
@@ -36,7 +36,7 @@ func newEmitter() *emitter {
 	return e
 }
 
-// add adds a listener of a pattern. It tells whether the node now wants what it did not want before.
+// add adds a listener of a pattern. It reports whether the node now has a new subscription.
 func (e *emitter) add(l *listener) (changed bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -51,7 +51,7 @@ func (e *emitter) add(l *listener) (changed bool) {
 	return true
 }
 
-// want adds a name for which there is no listener.
+// want adds a subscription to a name without a listener.
 func (e *emitter) want(name string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -59,7 +59,7 @@ func (e *emitter) want(name string) {
 	e.version.Add(1)
 }
 
-// countOf returns where listeners such as l are counted.
+// countOf returns the map that counts listeners such as l.
 func (e *emitter) countOf(l *listener) map[string]int {
 	if l.resource != nil {
 		return l.resource.wanted
@@ -67,7 +67,7 @@ func (e *emitter) countOf(l *listener) map[string]int {
 	return e.wanted
 }
 
-// remove undoes add, once. It tells whether the node now no longer wants what it wanted before.
+// remove undoes add, once. It reports whether a subscription of the node has ended.
 func (e *emitter) remove(l *listener) (changed bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -85,7 +85,7 @@ func (e *emitter) remove(l *listener) (changed bool) {
 	return true
 }
 
-// setRemote tells whether the node now wants more or less than before.
+// setRemote makes a resource remote or not. It reports whether that changes the node's subscriptions.
 func (e *emitter) setRemote(r *Resource, remote bool) (changed bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -96,10 +96,11 @@ func (e *emitter) setRemote(r *Resource, remote bool) (changed bool) {
 	return true
 }
 
-// table returns what the node wants, as it announces it, and the version of that. A name of two parts stands there in
-// both forms, since a Node hub looks such a name up as itself and any other behind "mesh::". The events of a resource
-// stand there alone, which is how a Node node announces them. A resource that is not remote keeps nothing from the
-// node's other listeners: hubs take "remote" for the event, whoever on the node wants it.
+// table returns the node's subscriptions as the node announces them, and the version of the table. A name of two parts
+// is in the table in both forms, because a Node.js hub looks up the plain form of such a name, and the form with the
+// prefix "mesh::" of every other name. Events of a resource are in the table in the plain form only, as a Node.js node
+// announces them. An event of a resource that is not remote stays true in the table if another listener of the node
+// subscribes to it: hubs apply "remote" to the event, for all listeners of the node.
 func (e *emitter) table() (protocol.EventTable, uint64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -118,7 +119,7 @@ func (e *emitter) table() (protocol.EventTable, uint64) {
 	return t, e.version.Load()
 }
 
-// wantedByPattern tells whether a pattern among what the node wants matches a name. The caller holds e.mu.
+// wantedByPattern reports whether a pattern among the node's subscriptions matches a name. The caller holds e.mu.
 func (e *emitter) wantedByPattern(name string) bool {
 	for pattern := range e.wanted {
 		if protocol.IsPattern(pattern) && protocol.Match(pattern, name) {
@@ -128,7 +129,7 @@ func (e *emitter) wantedByPattern(name string) bool {
 	return false
 }
 
-// patterns returns the patterns among what the node wants.
+// patterns returns the patterns among the node's subscriptions, sorted.
 func (e *emitter) patterns() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -142,7 +143,8 @@ func (e *emitter) patterns() []string {
 	return found
 }
 
-// hearers returns the listeners of an event, in the order in which they were added. The list must not be changed.
+// hearers returns the listeners of an event, in the order in which they were added. The caller must not change the
+// list.
 func (e *emitter) hearers(event string) []*listener {
 	s := e.searches.Get().(*search[*listener])
 	defer e.searches.Put(s)
@@ -164,7 +166,7 @@ func (e *emitter) hearers(event string) []*listener {
 	return all
 }
 
-// watch adds a listener to those of OnAny or OnState.
+// watch adds a listener to the list for OnAny, OnState or OnPresence.
 func (e *emitter) watch(of *atomic.Pointer[[]*listener], l *listener) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -179,7 +181,7 @@ func (e *emitter) unwatch(of *atomic.Pointer[[]*listener], l *listener) {
 	of.Store(&rest)
 }
 
-// tablePrefix stands before the names in an event table, except those of resources.
+// tablePrefix precedes the names in an event table, except the names of resources.
 const tablePrefix = "mesh" + separator
 
 func twoParts(name string) bool { return strings.Count(name, separator) == 1 }

@@ -7,31 +7,31 @@ import (
 	"time"
 )
 
-// slowWarning is how long a reader waits for room before the wait is logged.
+// slowWarning is how long a reader waits for room before the executor logs the wait.
 const slowWarning = time.Second
 
-// listener is one callback, and what is known of it.
+// listener is a callback and its state.
 type listener struct {
-	pattern  string // as the index keeps it; "" for OnAny and OnState
+	pattern  string // as the index stores it; "" for OnAny, OnState and OnPresence
 	resource *Resource
 	event    func(Event)
 	state    func(State)
 	seq      uint64 // listeners of one event are called in the order in which they were added
 
 	// Guarded by the executor's mu.
-	left int  // calls to go; 0 means no bound
-	off  bool // not to be called again
+	left int  // remaining calls; 0 means no limit
+	off  bool // no further calls
 }
 
-// task is what a node's callbacks have to be called with.
+// task holds the arguments of callbacks, and the listeners to call.
 type task struct {
 	event     Event
 	origin    origin      // of event
 	state     *State      // instead of event
-	any       []*listener // called first, as those of OnAny are in the original
+	any       []*listener // called first, as the original calls the listeners of OnAny
 	listeners []*listener
 	next      int // the listener to call next
-	size      int // what it counts in the queue, in bytes
+	size      int // its share of the queue, in bytes
 }
 
 func (t *task) listener(i int) *listener {
@@ -41,26 +41,26 @@ func (t *task) listener(i int) *listener {
 	return t.listeners[i-len(t.any)]
 }
 
-// executor calls a node's callbacks, one after another, in the order in which their tasks came. Its goroutine starts
-// when there is something to call and ends when there is nothing more. No lock is held during a call.
+// executor calls a node's callbacks one after another, in the order in which their tasks arrived. Its goroutine exists
+// only while tasks are queued. The executor holds no lock during a call.
 type executor struct {
 	limit  int // bytes
 	logger *slog.Logger
-	// spent is told of a listener that is about to get its last call. Set before the first task.
+	// spent is called for a listener before its last call. It is set before the first task.
 	spent func(*listener)
 
 	mu     sync.Mutex
 	news   sync.Cond // a call ended, room was made, the goroutine ended, or halt was called
 	tasks  []task
-	bytes  int // queued, running, or reserved
+	bytes  int // queued, running or reserved
 	active bool
 	stop   bool
 
-	// Of the goroutine.
+	// Used by the goroutine.
 	id      uint64 // while it is active
 	batch   []task
-	at      int       // the task in batch that it is at
-	current *listener // being called
+	at      int       // index in batch of the current task
+	current *listener // the listener whose callback is running
 }
 
 func newExecutor(limit int, logger *slog.Logger) *executor {
@@ -69,11 +69,11 @@ func newExecutor(limit int, logger *slog.Logger) *executor {
 	return x
 }
 
-// push queues a task. While the queue is full it waits, which is how a node slows down the peer that brings more than
-// its callbacks can take. It returns false if the executor was stopped.
+// push queues a task. It waits while the queue is full. In this way a node slows down a peer that sends more than the
+// node's callbacks can process. It returns false if the executor was stopped.
 func (x *executor) push(t task) bool { return x.pushFor(t, nil) }
 
-// pushFor is push, and also returns false if void is set before there is room; void may be nil.
+// pushFor is like push. It also returns false if void is set before there is room. void may be nil.
 func (x *executor) pushFor(t task, void *atomic.Bool) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -95,7 +95,8 @@ func (x *executor) pushFor(t task, void *atomic.Bool) bool {
 	return true
 }
 
-// pass returns when no push that began before can queue a task although its void was set by then.
+// pass waits for pushes in progress. After it has returned, no push that began earlier queues a task if its void was
+// set before the call.
 func (x *executor) pass() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -110,7 +111,8 @@ func (x *executor) offer(t task) error {
 	return err
 }
 
-// reserve takes room for a task, which commit then queues, or cancel gives back. It does not wait.
+// reserve reserves room for a task. A later commit queues the task, or a later cancel releases the room. reserve does
+// not wait.
 func (x *executor) reserve(size int) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -139,10 +141,10 @@ func (x *executor) cancel(size int) {
 	x.news.Broadcast()
 }
 
-// fits tells whether there is room. What is larger than the whole queue fits when nothing else is there.
+// fits reports whether there is room. A task that is larger than the whole queue fits if the queue is empty.
 func (x *executor) fits(size int) bool { return x.bytes == 0 || x.bytes+size <= x.limit }
 
-// size returns what is queued, running or reserved, in bytes.
+// size returns the bytes that are queued, running or reserved.
 func (x *executor) size() int {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -157,7 +159,8 @@ func (x *executor) enqueue(t task) {
 	}
 }
 
-// run is the goroutine: it takes all tasks there are, makes their calls, and comes back for more.
+// run is the executor's goroutine. It takes all queued tasks, makes their calls, and repeats this until no task is
+// left.
 func (x *executor) run() {
 	id := goroutineID()
 	ended := false
@@ -184,13 +187,13 @@ func (x *executor) run() {
 	ended = true
 }
 
-// more makes sure that there is a task at x.at, and returns false if there is none or none is wanted.
+// more makes sure that there is a task at x.at. It returns false if no task is left or the executor was stopped.
 func (x *executor) more() bool {
 	if x.stop {
 		return false
 	}
 	if x.at == len(x.batch) {
-		x.batch, x.tasks, x.at = x.tasks, x.batch[:0], 0 // the buffers take turns
+		x.batch, x.tasks, x.at = x.tasks, x.batch[:0], 0 // the two buffers swap their roles
 	}
 	return len(x.batch) > 0
 }
@@ -198,8 +201,8 @@ func (x *executor) more() bool {
 // maxSpareTasks bounds the buffers for tasks that an idle executor keeps.
 const maxSpareTasks = 1024
 
-// call makes a task's next call. The lock is released during it. It is not released by a defer, which would hide a
-// callback's panic behind one of its own.
+// call makes the next call of a task. It releases the lock during the call. It does not use defer to lock again,
+// because a second panic in the deferred function would hide the panic of the callback.
 func (x *executor) call(t *task) {
 	l := t.listener(t.next)
 	t.next++
@@ -228,7 +231,7 @@ func (x *executor) call(t *task) {
 	x.news.Broadcast()
 }
 
-// finish gives back the room of a task that has been dealt with.
+// finish releases the room of a finished task.
 func (x *executor) finish(t *task) {
 	x.bytes -= t.size
 	*t = task{}
@@ -237,7 +240,7 @@ func (x *executor) finish(t *task) {
 }
 
 // abandoned runs when a callback ended the goroutine with runtime.Goexit, as t.FailNow does, or with a panic, which
-// goes on and ends the process. The calls that are left are for another goroutine.
+// continues and ends the process. Another goroutine makes the remaining calls.
 func (x *executor) abandoned() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -248,14 +251,14 @@ func (x *executor) abandoned() {
 	x.news.Broadcast()
 }
 
-// retire sees to it that l is not called again. The call that is under way is waited for by settle.
+// retire makes sure that l is not called again. settle waits for a call in progress.
 func (x *executor) retire(l *listener) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	l.off = true
 }
 
-// settle waits for the call of l that is under way, unless it was called by it.
+// settle waits until a call of l in progress has ended, unless the caller runs inside a callback.
 func (x *executor) settle(l *listener) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -267,23 +270,23 @@ func (x *executor) settle(l *listener) {
 	}
 }
 
-// inside tells whether it was called by a callback.
+// inside reports whether the caller runs inside a callback.
 func (x *executor) inside() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.active && x.id == goroutineID()
 }
 
-// halt drops what is queued, and lets nothing in any more. Those who wait for room go away.
+// halt drops the queued tasks and rejects new ones. It wakes the goroutines that wait for room.
 func (x *executor) halt() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.stop = true
-	x.tasks = nil // and what is in batch is left where it is
+	x.tasks = nil // run leaves the tasks in batch unused
 	x.news.Broadcast()
 }
 
-// wait waits for the goroutine to end, after halt, unless it was called by a callback.
+// wait waits for the goroutine to end after halt, unless the caller runs inside a callback.
 func (x *executor) wait() {
 	x.mu.Lock()
 	defer x.mu.Unlock()

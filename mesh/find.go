@@ -9,11 +9,11 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// maxScan bounds the peers that one answer looks at while the hub searches for nodes.
+// maxScan bounds the peers that a hub examines for one answer to a search.
 const maxScan = 8192
 
-// nodeFilter selects the nodes whose name contains a text, or whose ID begins with it. If it is exact, the whole name or ID
-// must be the text. Capital letters count as small ones. An empty text selects all nodes.
+// nodeFilter selects the nodes whose name contains a text or whose ID begins with it. If Exact is set, the whole name
+// or ID must be the text. The comparison ignores case. An empty text selects all nodes.
 type nodeFilter struct {
 	Find  string `json:"find,omitempty"`
 	Exact bool   `json:"exact,omitempty"`
@@ -21,7 +21,7 @@ type nodeFilter struct {
 
 func (f nodeFilter) lower() nodeFilter { return nodeFilter{strings.ToLower(f.Find), f.Exact} }
 
-// selects needs a filter in small letters.
+// selects reports whether the filter selects a node. The text of the filter must be in lower case.
 func (f nodeFilter) selects(id, name string) bool {
 	switch {
 	case f.Find == "":
@@ -32,19 +32,19 @@ func (f nodeFilter) selects(id, name string) bool {
 	return strings.HasPrefix(id, f.Find) || strings.Contains(strings.ToLower(name), f.Find)
 }
 
-// nodeGroup describes clients of one hub that are alike: of the same kind, and with the same interests except for numbers
-// and IDs in the names.
+// nodeGroup describes clients of one hub that are alike: they are of the same kind, and have the same subscriptions
+// apart from numbers and IDs in the names.
 type nodeGroup struct {
 	Count int    `json:"count"`
 	Hub   string `json:"hub"`
-	ID    string `json:"id"` // of one of them
-	// Name is the common beginning of their names.
+	ID    string `json:"id"` // of one of the clients
+	// Name is the common prefix of their names.
 	Name       string            `json:"name,omitempty"`
 	Revision   engineio.Revision `json:"revision"`
 	Negotiated bool              `json:"negotiated"`
 	Browser    bool              `json:"browser,omitempty"`
 	Muted      bool              `json:"muted,omitempty"`
-	// Interests have # in place of numbers and IDs. See NodeInfo for their limits, and for More.
+	// Interests has # in place of numbers and IDs. NodeInfo describes its limits and More.
 	Interests []string `json:"interests"`
 	More      int      `json:"more,omitempty"`
 }
@@ -52,11 +52,11 @@ type nodeGroup struct {
 // maxGroups bounds the groups of an answer. The nodes of smaller groups are counted together.
 const maxGroups = 48
 
-// groups returns the groups of this hub's clients, the largest first, and the number of clients in none of them.
+// groups returns the groups of this hub's clients, the largest first, and the number of clients outside these groups.
 func (h *hub) groups() (groups []nodeGroup, ungrouped int) {
 	r := &h.roster
 	byKey := make(map[string]*nodeGroup)
-	shapes := make(map[string]string) // of interests; most nodes have the same
+	shapes := make(map[string]string) // of each name and pattern; most nodes have the same ones
 	members := make([]peerSummary, 0, maxScan)
 	for next := 0; next >= 0; {
 		next, members = r.summarize(next, members[:0])
@@ -77,7 +77,7 @@ func (h *hub) groups() (groups []nodeGroup, ungrouped int) {
 	return groups, ungrouped
 }
 
-// peerSummary is a copy of the fields by which peers are grouped.
+// peerSummary is a copy of a peer's fields that decide about its group.
 type peerSummary struct {
 	id, name                   string
 	interests                  []string
@@ -85,8 +85,8 @@ type peerSummary struct {
 	negotiated, browser, muted bool
 }
 
-// summarize appends the peers from a slot on, at most maxScan. It returns the next slot, or -1 at the end. The roster
-// is locked for so many peers at a time.
+// summarize appends the peers in at most maxScan slots, from the slot with the index from. It returns the next slot, or
+// -1 at the end. It holds the roster's lock for one such range at a time.
 func (r *roster) summarize(from int, all []peerSummary) (next int, _ []peerSummary) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -137,7 +137,7 @@ func bit(b bool) byte {
 	return 0
 }
 
-// commonPrefix returns the length of the common beginning of two texts, in whole characters.
+// commonPrefix returns the length of the common prefix of two texts, in bytes of whole characters.
 func commonPrefix(a, b string) int {
 	for i, c := range a {
 		if !strings.HasPrefix(b[min(i, len(b)):], string(c)) {
@@ -148,7 +148,7 @@ func commonPrefix(a, b string) int {
 }
 
 // shapeOf returns a name with # in place of each number, and of each run of at least 8 hexadecimal digits and hyphens
-// with a number in it, such as an ID.
+// that contains a digit, such as an ID.
 func shapeOf(name string) string {
 	var b strings.Builder
 	for i := 0; i < len(name); {
@@ -181,8 +181,8 @@ func isHexOrHyphen(c byte) bool {
 	return isDigit(c) || c == '-' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
-// answerGroups answers a question for groups: those of this hub, or of another one with the number, or of the next one if
-// that has gone.
+// answerGroups answers a question for groups. With number 0 it returns the groups of this hub. Otherwise it returns the
+// groups of the other hub with that number, or of the next one if that hub is gone.
 func (p *peer) answerGroups(a nodesAnswer, number int) {
 	c := p.hub.cluster
 	if number == 0 {

@@ -2,18 +2,18 @@ package mesh
 
 import "math/bits"
 
-// forks is a hash table that leads from a branch of an index and a literal part to the next branch. It holds keys, which
-// are hashes of both, and leaves it to the caller to see whether a branch is the right one.
+// forks is a hash table that maps a branch of an index and a literal part to the next branch. The keys are hashes of
+// both, so the caller must check that a result is the right branch.
 //
-// A search looks at the tags first, a byte each: nearly all of what is not there is not there by its tag, and those of
-// a hundred thousand parts fit where the processor gets at them fast. With a map of Go's in every branch a search among
-// that many patterns took nearly twice as long.
+// A search first compares tags of one byte each. The tags alone show nearly every absent part, and the tags of a
+// hundred thousand parts fit into the processor's caches. With a Go map in every branch, a search among that many
+// patterns took nearly twice as long.
 type forks struct {
 	tags     []uint8  // 0 for a free slot
 	branches []uint32 // by number
 	keys     []uint32
 	count    int
-	shift    int // from a key to its home
+	shift    int // shift from a key to its home slot
 }
 
 // forkKey mixes a branch's number into the hash of a part.
@@ -22,13 +22,14 @@ func forkKey(branch uint32, hash uint64) uint32 {
 	return uint32((hi ^ lo) >> 32)
 }
 
-// tag is made of the lower bits of a key, since home is made of the upper ones.
+// tag uses the lower bits of a key, because home uses the upper bits.
 func tag(key uint32) uint8 { return uint8(key) | 1 }
 
-// home returns the slot at which the search for a key starts. It goes on, around the end, until at says that it is over.
+// home returns the slot where the search for a key starts. The search continues, around the end of the table, until at
+// returns more = false.
 func (f *forks) home(key uint32) int { return int(key >> f.shift) }
 
-// at returns the branch in a slot, or 0 if that cannot be the one that is looked for. There is no more behind a free slot.
+// at returns the branch in a slot, or 0 if the slot has another key. The search ends at a free slot.
 func (f *forks) at(slot int, key uint32) (branch uint32, more bool) {
 	slot &= len(f.tags) - 1
 	switch f.tags[slot] {
@@ -71,7 +72,8 @@ func (f *forks) set(slot int, tag uint8, key, branch uint32) {
 	f.tags[slot], f.keys[slot], f.branches[slot] = tag, key, branch
 }
 
-// remove takes out a branch that is in the table. What stands behind it moves up, so that no search ends before it.
+// remove removes a branch that is in the table. It moves later entries into the free slot, so that no search ends too
+// early.
 func (f *forks) remove(key, branch uint32) {
 	mask := len(f.tags) - 1
 	free := f.home(key)

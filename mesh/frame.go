@@ -7,19 +7,20 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// A frame carries events of one name and one emitter from hub to hub, in fewer bytes than their packets have and with less to
-// be parsed: its kind, the name and the emitter's ID, each behind its length, and for each event its number and its payload,
-// behind its length. Lengths and numbers are uvarints.
+// A frame carries events of one name and one emitter from hub to hub. It has fewer bytes than the packets of the
+// events, and needs less parsing. It contains its kind, the length and bytes of the name, and the length and bytes of
+// the emitter's ID. For each event follow its number, and the length and bytes of its payload. Lengths and numbers are
+// uvarints.
 
 const (
-	// maxFrame bounds the events of a frame as eventSize counts them, in bytes, if they are more than one: no more than
-	// what a hub gathers of one of its own peers.
+	// maxFrame bounds the events of a frame with more than one event, in bytes as counted by eventSize. It is the bound
+	// for a batch of events of one of the hub's own peers.
 	maxFrame = maxGathered
-	// maxFrameEvents bounds their number.
+	// maxFrameEvents bounds the number of events in a frame.
 	maxFrameEvents = maxFrame / eventOverhead
 )
 
-// newFrame returns a frame of the first of these events, which are alike, and how many they are.
+// newFrame returns a frame of the first n of these events, which have the same name and emitter.
 func newFrame(events []routed) (frame []byte, n int) {
 	name, from := events[0].Name, events[0].From
 	size, taken := 1+len(name)+len(from)+2*binary.MaxVarintLen16, 0
@@ -40,8 +41,8 @@ func newFrame(events []routed) (frame []byte, n int) {
 	return frame, n
 }
 
-// readFrame appends the events of what stands behind a frame's kind, which they alias. What is malformed is left out, and
-// counted.
+// readFrame appends the events of a frame without its kind. The events share memory with the frame. It omits and counts
+// malformed events.
 func readFrame(dst []routed, frame []byte) (events []routed, malformed int) {
 	rawName, frame, ok := cutField(frame)
 	rawFrom, frame, fine := cutField(frame)
@@ -67,7 +68,8 @@ func readFrame(dst []routed, frame []byte) (events []routed, malformed int) {
 	return dst, malformed
 }
 
-// cutField cuts what stands behind its length at the beginning of b, which is not changed. ok is false if b is too short.
+// cutField cuts a field after its length from the beginning of b. It does not change the bytes. ok is false if b is too
+// short.
 func cutField(b []byte) (field, rest []byte, ok bool) {
 	n, head := binary.Uvarint(b)
 	if head <= 0 || n > uint64(len(b)-head) {

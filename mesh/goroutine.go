@@ -2,9 +2,10 @@ package mesh
 
 import "runtime"
 
-// goroutineID returns the number of the calling goroutine, as it stands at the head of its stack trace ("goroutine 12
-// [running]:"). The two questions that need it have no other answer: whether Close, or the off of a listener, was
-// called by the very callback that it would otherwise wait for. It costs about a microsecond.
+// goroutineID returns the number of the calling goroutine, from the first line of its stack trace ("goroutine 12
+// [running]:"). Close, and the off function of a listener, need it: they must know whether the callback that they would
+// wait for has called them. Node.Request needs it to know whether it runs in a callback. The Go runtime offers no other
+// way. The call takes about a microsecond.
 func goroutineID() uint64 {
 	var buf [40]byte
 	head := buf[:runtime.Stack(buf[:], false)]

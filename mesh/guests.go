@@ -14,7 +14,7 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// guests limits connections by address as long as they serve no admitted peer.
+// guests limits the connections of each address that serve no admitted peer.
 type guests struct {
 	node  *Node
 	limit int
@@ -22,14 +22,14 @@ type guests struct {
 
 	mu     sync.Mutex
 	counts map[netip.Addr]int
-	conns  map[net.Conn]*guest // of the hub's own listener
+	conns  map[net.Conn]*guest // connections of the hub's own listener
 }
 
-// guest is a connection of a client, or a request in progress where a proxy or another server owns the connection.
+// guest is a connection of a client, or a request in progress if a proxy or another server owns the connection.
 type guest struct {
 	addr   netip.Addr
-	beyond bool // the address has as many guests as it may; fixed
-	over   bool // the guest does not count any more; guarded by guests.mu
+	beyond bool // the guest is above the limit of its address; fixed
+	over   bool // the guest no longer counts; guarded by guests.mu
 }
 
 // guestKey is the key of a request's *guest in its context.
@@ -64,9 +64,9 @@ func (g *guests) trusts(addr netip.Addr) bool {
 	return slices.ContainsFunc(g.node.opts.proxies, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-// addr returns the address for which a request counts; the zero Addr if it does not count. Each trusted proxy appends the
-// address of its client to X-Forwarded-For. The client itself may have sent anything before that, so the last address
-// counts that is no proxy's.
+// addr returns the address for which a request counts, or the zero Addr if it does not count. Each trusted proxy
+// appends the address of its client to X-Forwarded-For. The client itself may have sent any text before that. So the
+// last address that is not a trusted proxy counts.
 func (g *guests) addr(r *http.Request) netip.Addr {
 	remote, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil || !g.trusts(remote.Addr().Unmap()) {
@@ -85,7 +85,7 @@ func (g *guests) addr(r *http.Request) netip.Addr {
 	return engineio.ConnAddr(r)
 }
 
-// parseForwarded parses one address of X-Forwarded-For. Some proxies write the port as well.
+// parseForwarded parses one address of X-Forwarded-For. Some proxies add the port.
 func parseForwarded(s string) (netip.Addr, bool) {
 	if addr, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
 		return addr.Unmap(), true
@@ -94,7 +94,7 @@ func parseForwarded(s string) (netip.Addr, bool) {
 	return addr.Addr().Unmap(), err == nil
 }
 
-// begin counts a guest of an address, and returns how many it has now.
+// begin counts a guest of an address, and returns the number of guests that the address has now.
 func (g *guests) begin(addr netip.Addr) (*guest, int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -116,8 +116,8 @@ func (g *guests) end(guest *guest) {
 	}
 }
 
-// connected is http.Server.ConnContext of the hub's own listener. A proxy's connection serves many clients, so that its
-// requests count instead.
+// connected is the http.Server.ConnContext of the hub's own listener. A proxy's connection serves many clients, so the
+// requests count instead of the connection.
 func (g *guests) connected(ctx context.Context, conn net.Conn) context.Context {
 	addr := g.addr(&http.Request{RemoteAddr: conn.RemoteAddr().String()})
 	remote, err := netip.ParseAddrPort(conn.RemoteAddr().String())
@@ -126,7 +126,7 @@ func (g *guests) connected(ctx context.Context, conn net.Conn) context.Context {
 	}
 	guest, n := g.begin(addr)
 	if n > g.limit+g.limit/4+1 {
-		_ = conn.Close() // there is no answer for so many
+		_ = conn.Close() // too many to send each a response
 		g.reject(addr)
 	}
 	g.mu.Lock()
@@ -135,7 +135,8 @@ func (g *guests) connected(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(ctx, guestKey{}, guest)
 }
 
-// changed is http.Server.ConnState of the hub's own listener. A hijacked connection is a session's, which counts by itself.
+// changed is the http.Server.ConnState of the hub's own listener. A hijacked connection belongs to a session, which is
+// counted separately.
 func (g *guests) changed(conn net.Conn, state http.ConnState) {
 	if state != http.StateClosed && state != http.StateHijacked {
 		return
@@ -149,15 +150,15 @@ func (g *guests) changed(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// admit is engineio.ServerOptions.OnAdmitted: the connection serves an admitted peer, and does not count any more.
+// admit is the engineio.ServerOptions.OnAdmitted: the connection serves an admitted peer, and no longer counts.
 func (g *guests) admit(r *http.Request) {
 	if guest, ok := r.Context().Value(guestKey{}).(*guest); ok {
 		g.end(guest)
 	}
 }
 
-// enter counts a request, unless its connection counts. If its address has too many, enter answers it, and ok is false.
-// Otherwise the caller calls leave when it has answered.
+// enter counts a request, unless its connection is counted. If the address has too many guests, enter responds to the
+// request, and ok is false. Otherwise the caller calls leave after the response.
 func (h *hub) enter(w http.ResponseWriter, r *http.Request) (_ *http.Request, leave func(), ok bool) {
 	g := h.guests
 	its, counted := r.Context().Value(guestKey{}).(*guest)
@@ -182,7 +183,7 @@ func (h *hub) enter(w http.ResponseWriter, r *http.Request) (_ *http.Request, le
 	return r, leave, false
 }
 
-// reject counts and logs a connection that is one too many.
+// reject counts and logs a rejected connection.
 func (g *guests) reject(addr netip.Addr) {
 	g.node.counters.rejectedConnections.Add(1)
 	if times := g.tally.note(); times > 0 {
@@ -191,24 +192,25 @@ func (g *guests) reject(addr netip.Addr) {
 	}
 }
 
-// narrow is engineio.Admission.OnLargeBody: the kernel holds less of a body that the hub may never read.
+// narrow is the engineio.Admission.OnLargeBody. It limits how much of a body the kernel stores, because the hub may
+// never read it.
 func narrow(r *http.Request) {
 	conn, _ := r.Context().Value(connKey{}).(net.Conn)
 	if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		conn = secure.NetConn()
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetReadBuffer(narrowBuffer) // without it, the connection costs more
+		_ = tcp.SetReadBuffer(narrowBuffer) // if this fails, the connection only uses more memory
 	}
 }
 
 // narrowBuffer is the size of the kernel's buffer for such a body, in bytes.
 const narrowBuffer = 16 << 10
 
-// retryAfter is the header Retry-After of status 503, in seconds.
+// retryAfter is the value of the header Retry-After for status 503, in seconds.
 const retryAfter = "5"
 
-// countRejected is engineio.ServerOptions.OnConnectionError.
+// countRejected is the engineio.ServerOptions.OnConnectionError.
 func (h *hub) countRejected(e *engineio.ConnectionError) {
 	if e.Reason == engineio.ReasonTooManySessions {
 		h.node.counters.rejectedSessions.Add(1)

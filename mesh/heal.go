@@ -8,12 +8,13 @@ import (
 	"time"
 )
 
-// healGrace is how long a client that has become the hub holds back what it emits: the others have lost their hub in the
-// same moment, and who is not back yet does not get it.
+// healGrace is how long a client that has become the hub delays the events that it emits. The other nodes lost their
+// hub at the same moment, and a node that has not reconnected yet does not receive the events.
 const healGrace = 250 * time.Millisecond
 
-// takeOver makes this node the hub if it may become one and the address is free. Nobody has to agree on who does: the
-// system gives an address to one process only, and to none while the hub holds it, whatever became of the connection.
+// takeOver makes this node the hub if it may become the hub and the address is free. The nodes need no agreement on the
+// next hub: the system gives an address to one process only. While a live hub holds the address, no node can take it,
+// even if connections to the hub broke.
 func (c *client) takeOver(cause error, failed int) bool {
 	if c.home == nil || failed < c.elsewhere() {
 		return false
@@ -45,7 +46,7 @@ func (c *client) takeOver(cause error, failed int) bool {
 	c.mu.Unlock()
 	h.serve(listeners)
 	c.wg.Go(func() { c.handOver(h) })
-	// Last, because it waits while the callbacks' queue is full.
+	// This comes last, because report waits while the queue for callbacks is full.
 	c.report(State{Status: Disconnected, Role: Client, Err: cause, Attempt: failed})
 	info, _ := h.hubInfo()
 	c.report(State{Status: Connected, Role: Hub, Hub: info})
@@ -58,19 +59,19 @@ func closeAll(listeners []net.Listener) {
 	}
 }
 
-// giveWay takes note of why this node does not become the hub.
+// giveWay records why this node does not become the hub.
 func (c *client) giveWay(err error) {
 	var be *bindError
 	switch {
 	case errors.As(err, &be) && be.taken:
-		c.local = c.replace(c.local, c.home.at(be.host)) // of the addresses that a name has, the new hub may have another one
+		c.local = c.replace(c.local, c.home.at(be.host)) // the new hub may have another of the addresses of the host name
 	case errors.As(err, &be) && be.foreign:
 	default:
 		c.node.opts.Logger.Debug("mesh: this node cannot take over from the hub", "addr", c.home.String(), "error", err)
 	}
 }
 
-// elsewhere returns after how many attempts all hubs were tried that have another address than home.
+// elsewhere returns the number of attempts that try every hub at an address other than home.
 func (c *client) elsewhere() (attempts int) {
 	for i, addr := range c.addrs {
 		if addr != c.local {
@@ -80,7 +81,7 @@ func (c *client) elsewhere() (attempts int) {
 	return attempts
 }
 
-// replace puts an address in the place of another one.
+// replace replaces an address in the list by another one, and returns the new one.
 func (c *client) replace(old, with address) address {
 	addrs := slices.Clone(c.addrs)
 	if i := slices.Index(addrs, old); i >= 0 {
@@ -90,7 +91,8 @@ func (c *client) replace(old, with address) address {
 	return with
 }
 
-// handOver gives the hub what waits, once the others had time to come back, and all that is emitted from then on.
+// handOver passes the queued events to the hub after healGrace. The hub then also gets the events that the node emits
+// later.
 func (c *client) handOver(h *hub) {
 	grace := time.NewTimer(healGrace)
 	defer grace.Stop()
@@ -100,11 +102,11 @@ func (c *client) handOver(h *hub) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.await(context.Background(), func() bool { return !c.pumping }) // its connection has ended
-	c.node.numbered.Store(c.written)                                 // it goes on counting
+	c.await(context.Background(), func() bool { return !c.pumping }) // the pump's connection has ended
+	c.node.numbered.Store(c.written)                                 // the hub continues the numbers of the client
 	for ; !c.out.empty(); c.out.pop() {
 		next := c.out.front()
-		if err := h.emit(next.event, next.payload, next.rid); err != nil { // as if it had been emitted just now
+		if err := h.emit(next.event, next.payload, next.rid); err != nil { // as if it was emitted just now
 			c.node.inbox.fail(next.rid, err)
 		}
 		c.written++

@@ -5,14 +5,14 @@ import (
 	"sync"
 )
 
-// kept is an event, or a note of who has come or gone.
+// kept is an event, or a notice that a node has joined or left.
 type kept struct {
 	Event
 	n      uint64
 	notice bool
 }
 
-// key is what tells one event from another; the notes of one hub are those of all.
+// key returns the key that distinguishes an event from others. A notice has the same key at every hub.
 func (k *kept) key() (heardKey, bool) {
 	if !k.notice {
 		return heardKey{k.From, k.n}, k.n != 0
@@ -24,13 +24,14 @@ func (k *kept) key() (heardKey, bool) {
 	return heardKey{k.Name + " " + who.ID + " " + who.Since, 0}, true
 }
 
-// hear takes what a hub sends on a connection: it is kept if the connection is not the client's yet.
+// hear processes an event or notice that a hub sends on a connection. The keeper stores it if the connection is not the
+// client's yet.
 func (c *client) hear(conn *conn, k kept) {
 	if conn.keeper != nil && !conn.open {
 		if conn.keeper.keep(k) {
 			return
 		}
-		conn.open = true // once it does not keep, it never does
+		conn.open = true // the keeper never stores again after this
 	}
 	if heard := conn.heard.Load(); heard != nil {
 		if key, ok := k.key(); ok {
@@ -40,7 +41,7 @@ func (c *client) hear(conn *conn, k kept) {
 	c.deliver(conn, k)
 }
 
-// deliver hands something to the node, unless it came on the old connection.
+// deliver passes an event or notice to the node, unless it also arrived on the old connection.
 func (c *client) deliver(conn *conn, k kept) {
 	if echoes := conn.echoes.Load(); echoes != nil {
 		if key, ok := k.key(); ok && echoes.take(key) {
@@ -57,14 +58,14 @@ func (c *client) deliver(conn *conn, k kept) {
 	c.node.hear(k.Event)
 }
 
-// maxHeard bounds the events of the old hub that are remembered.
+// maxHeard bounds the events of the old hub that a client remembers.
 const maxHeard = 1 << 16
 
-// heard are the events that came on a connection which is going to be given up, the last ones of them.
+// heard records the latest events that arrived on a connection that the client is about to leave.
 type heard struct {
 	set  map[heardKey]struct{}
 	ring []heardKey
-	next int // of the ring, when it is full
+	next int // the oldest entry of a full ring
 }
 
 type heardKey struct {
@@ -86,14 +87,15 @@ func (h *heard) note(key heardKey) {
 	h.set[key] = struct{}{}
 }
 
-// take tells whether an event was noted, and forgets it: no hub sends it more than once.
+// take reports whether an event is recorded, and removes it: no hub sends an event twice.
 func (h *heard) take(key heardKey) bool {
 	_, is := h.set[key]
 	delete(h.set, key)
 	return is
 }
 
-// keeper keeps what comes on a connection that is not the client's yet. When it is full, the connection's reader waits.
+// keeper stores the events and notices of a connection that is not the client's yet. When it is full, the connection's
+// reader waits.
 type keeper struct {
 	limit int // bytes
 
@@ -101,8 +103,8 @@ type keeper struct {
 	news  sync.Cond
 	bytes int
 	kept  []kept
-	begun bool // what comes now is kept; before, it is dropped
-	open  bool // nothing is kept any more
+	begun bool // keep stores events; before, it drops them
+	open  bool // keep stores and drops nothing any more
 }
 
 func newKeeper(limit int) *keeper {
@@ -111,7 +113,8 @@ func newKeeper(limit int) *keeper {
 	return k
 }
 
-// stop has everything dropped from now on: what the connection's reader is looking for stands behind it.
+// stop makes keep drop everything from now on. The reader of the connection is looking for a reply that follows those
+// events.
 func (k *keeper) stop() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -119,14 +122,14 @@ func (k *keeper) stop() {
 	k.news.Broadcast()
 }
 
-// begin has everything kept from now on, and forgets what was kept before.
+// begin makes keep store everything from now on, and discards the events stored before.
 func (k *keeper) begin() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.kept, k.bytes, k.begun = nil, 0, true
 }
 
-// keep returns false if nothing is kept any more.
+// keep stores or drops e. It returns false, and does neither, after release.
 func (k *keeper) keep(e kept) bool {
 	size := eventSize(e.Name, e.Payload)
 	k.mu.Lock()
@@ -141,7 +144,8 @@ func (k *keeper) keep(e kept) bool {
 	return !k.open
 }
 
-// release hands on what was kept. The reader of the connection waits meanwhile, as it has to behind that.
+// release passes the stored events to take. The reader of the connection waits meanwhile, because its next event
+// follows them.
 func (k *keeper) release(take func(kept)) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -9,36 +9,38 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// A hub slows down a peer that emits faster than its listeners read: it does not read from the peer while the peer's events
-// wait for room in a listener's queue. Half of each queue is for peers that emit little, so that a flood does not hold them
-// up. A listener that takes nothing holds no peer up for longer than a second, because the hub closes it.
+// A hub slows down a peer that emits faster than its subscribers read. It does not read from the peer while the peer's
+// events wait for room in a subscriber's queue. Half of each queue is for peers that emit little, so that a flood does
+// not delay them. A subscriber that reads nothing delays a peer for at most one second, because the hub then
+// disconnects the subscriber.
 const (
-	// shareOfQueue says what a peer may emit in a second into queues that are half full before it has to wait, as a part of
-	// Options.QueueLimit: 32 KiB by default.
+	// shareOfQueue defines the share of a peer: Options.QueueLimit/shareOfQueue bytes a second, 32 KiB by default. A
+	// peer that emits less into queues that are half full need not wait for room in that half.
 	shareOfQueue = 32
-	// maxDebt bounds how long a peer that has emitted more than its share counts as such afterwards, in seconds.
+	// maxDebt bounds how long a peer counts as above its share after it has emitted more, in seconds.
 	maxDebt = 10
-	// floodPatience is how long a peer that emits more than its share waits for a listener that takes nothing, and maxHold how
-	// long for all listeners of one row of events.
+	// floodPatience is how long a peer above its share waits for a subscriber that reads nothing. maxHold is how long
+	// it waits for all subscribers of one batch of events.
 	floodPatience = time.Second
 	maxHold       = 5 * time.Second
-	// burstHold is how long a peer that emits less than its share waits for a listener whose queue is full. Many such peers may
-	// emit at the same moment.
+	// burstHold is how long a peer below its share waits for a subscriber whose queue is full. Many such peers may emit
+	// at the same moment.
 	burstHold = 250 * time.Millisecond
-	// dearSteps is the number of search steps for one event from which on the hub routes one row of such events at a time.
+	// dearSteps is a number of search steps for one event. Above it, the hub routes only one batch of such events at a
+	// time.
 	dearSteps = 2048
 )
 
-// held are the events of a row that wait for room in the queues of listeners.
+// held holds the events of a batch that wait for room in the queues of subscribers.
 type held map[*peer][]engineio.Message
 
-// give sends messages to a peer. If the peer's queue has no room and they come from a peer of this hub, they are held.
-// It returns how many it sent.
+// give sends messages to a peer. If they come from a peer of this hub, and the queue of the receiver has no room, give
+// holds them. It returns the number of sent messages.
 func (r *routing) give(to *peer, messages []engineio.Message, from source) (sent int) {
 	if from.peer == nil {
 		return to.send(messages)
 	}
-	if before := r.held[to]; len(before) > 0 { // the order stays
+	if before := r.held[to]; len(before) > 0 { // this keeps the order
 		r.held[to] = append(before, messages...)
 		return 0
 	}
@@ -52,7 +54,7 @@ func (r *routing) give(to *peer, messages []engineio.Message, from source) (sent
 	return sent
 }
 
-// sendBelow queues messages for a peer until its queue has limit bytes. It returns how many it queued.
+// sendBelow queues messages for a peer until its queue has limit bytes. It returns the number of queued messages.
 func (p *peer) sendBelow(limit int, messages []engineio.Message) (sent int, err error) {
 	if err = p.sock.TryWriteBelow(limit, messages...); err == nil {
 		return len(messages), nil
@@ -60,7 +62,7 @@ func (p *peer) sendBelow(limit int, messages []engineio.Message) (sent int, err 
 	if !errors.Is(err, engineio.ErrQueueFull) || len(messages) == 1 {
 		return 0, err
 	}
-	for i := range messages { // there may be room for some
+	for i := range messages { // there may be room for some of them
 		if err = p.sock.TryWriteBelow(limit, messages[i]); err != nil {
 			return i, err
 		}
@@ -68,7 +70,7 @@ func (p *peer) sendBelow(limit int, messages []engineio.Message) (sent int, err 
 	return len(messages), nil
 }
 
-// sendHeld sends the events of a row of size bytes that are held. The hub does not read from p meanwhile.
+// sendHeld sends the held events of a batch of size bytes. The hub does not read from p meanwhile.
 func (p *peer) sendHeld(row held, size int) {
 	if len(row) == 0 {
 		return
@@ -82,11 +84,11 @@ func (p *peer) sendHeld(row held, size int) {
 	if p.share.borrow(size, share, share) == 0 {
 		limit, hold = h.node.opts.QueueLimit, burstHold
 	}
-	p.share.spent = min(p.share.spent, maxDebt*float64(share)) // a flood that is over is soon forgotten
+	p.share.spent = min(p.share.spent, maxDebt*float64(share)) // this limits how long a past flood counts
 	end := time.Now().Add(hold)
 	waited, bytes, late := false, 0, 0
 	for to := range row {
-		to.sock.Stalled() // the first look at the kernel's queue; the next one shows whether that shrinks
+		to.sock.Stalled() // the first look at the kernel's queue; the next look shows whether the queue shrinks
 	}
 	for to, messages := range row {
 		sent := 0
@@ -113,12 +115,12 @@ func (p *peer) sendHeld(row held, size int) {
 	}
 }
 
-// rulePause groups the lines of the log about peers that the hub reads from more slowly.
+// rulePause groups the log lines about peers that the hub reads from more slowly.
 const rulePause Rule = "pause"
 
-// sendTo queues a held message of p for another peer when less than limit bytes wait for that, and waits for it until end at
-// most. It closes a peer that takes nothing, and at the end one whose queue is full. It returns false if the message was not
-// queued.
+// sendTo queues a held message of p for the peer to when fewer than limit bytes are queued there. It waits for that
+// until end at most. It disconnects the peer if the peer reads nothing, or if the queue is full at the end. It returns
+// false if the message was not queued.
 func (p *peer) sendTo(to *peer, m engineio.Message, limit int, end time.Time, waited *bool) bool {
 	err := p.tryHeld(to, m, limit)
 	if !errors.Is(err, engineio.ErrQueueFull) {
@@ -138,14 +140,14 @@ func (p *peer) sendTo(to *peer, m engineio.Message, limit int, end time.Time, wa
 			return false
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), min(patience, time.Until(end)))
-		_ = to.sock.WaitBelow(ctx, max(0, limit-len(m.Data)-messageOverhead)) // tryHeld has the error
+		_ = to.sock.WaitBelow(ctx, max(0, limit-len(m.Data)-messageOverhead)) // tryHeld returns the error
 		cancel()
 		err = p.tryHeld(to, m, limit)
 	}
 	return err == nil
 }
 
-// messageOverhead is more than a queued message costs beyond its data, in bytes.
+// messageOverhead is an upper bound of the cost of a queued message beyond its data, in bytes.
 const messageOverhead = 256
 
 // tryHeld queues a message of p, unless p is superseded: see route.

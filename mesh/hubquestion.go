@@ -5,16 +5,17 @@ import (
 	"time"
 )
 
-// question is one that another hub was asked.
+// question is an open question to another hub.
 type question struct {
 	hub   string
 	asked time.Time
-	// answer is called once, without a lock, with nil if there is no answer.
+	// answer is called once, without a lock. Its argument is nil if no reply arrives.
 	answer func(*control)
 }
 
-// ask asks another hub. answer is called once, by the goroutine that receives, so that nothing of what the hub says later
-// is dealt with before: with nil, maybe by another goroutine, if no answer comes in time.
+// ask sends a question to another hub and calls answer once. If a reply arrives, the goroutine of receive calls answer
+// before it processes the hub's later messages. If no reply arrives in time, answer gets nil, possibly on another
+// goroutine.
 func (c *cluster) ask(hub string, q control, answer func(*control)) {
 	c.mu.Lock()
 	if c.closed || len(c.asked) >= maxAsked || c.others[hub] == nil {
@@ -33,7 +34,7 @@ func (c *cluster) ask(hub string, q control, answer func(*control)) {
 	})
 }
 
-// take returns the question that a hub was asked, once.
+// take removes and returns an open question to a hub, or returns nil.
 func (c *cluster) take(rid uint64, hub string) *question {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -45,7 +46,7 @@ func (c *cluster) take(rid uint64, hub string) *question {
 	return q
 }
 
-// verdict asks all other hubs about a node, and returns what the one says that has it, as soon as it does; nil if none has.
+// verdict asks all other hubs about a node. It returns the first reply of a hub that has the node, or nil.
 func (c *cluster) verdict(ctx context.Context, q control) *Explanation {
 	hubs := c.hubs()
 	answers := make(chan *control, len(hubs))
@@ -65,13 +66,14 @@ func (c *cluster) verdict(ctx context.Context, q control) *Explanation {
 	return nil
 }
 
-// answer answers another hub's question.
+// answer returns the reply to another hub's question.
 func (c *cluster) answer(q *control) *control {
 	h, a := c.hub, new(control)
 	switch q.Kind {
 	case askSync:
-		// What a peer of this hub has got already must have been published before the answer is: it may be on its way from
-		// the hub that asks to this one, and have dropped what it is to get from there.
+		// Events that a peer of this hub has received must be published before the reply. The peer may be moving from
+		// the asking hub to this one. Then it has dropped those events on its new connection, and must still receive
+		// them from the asking hub.
 		h.busy.wait()
 	case askNodes:
 		h.roster.mu.Lock()
