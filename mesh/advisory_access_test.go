@@ -19,8 +19,9 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// The tests of this file are named by published faults of other implementations; docs/security.md lists them all. Those of
-// the transports are in package engineio, those of the parser in package protocol. These are about who is admitted.
+// The tests in this file have the names of published vulnerabilities in other implementations. docs/security.md lists
+// them all. Tests of the transports are in package engineio, tests of the parser in package protocol. The tests in this
+// file are about admission.
 
 func TestAdvisory_CVE_2026_33219_LittleIsKeptOfAPeerThatIsNotAdmitted(t *testing.T) {
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Authorize: mesh.Pair("u", "p")})
@@ -53,19 +54,19 @@ func TestAdvisory_CVE_2026_33219_LittleIsKeptOfAPeerThatIsNotAdmitted(t *testing
 	require.Less(t, int64(after)-int64(before), int64(peers*64<<10))
 	require.EqualValues(t, 2*peers, hub.Stats().Unauthorized, "the hub parses no packet beyond 64 KB")
 	for _, w := range wires {
-		w.sock.Abort(nil) // a hub that does not read does not say goodbye
+		w.sock.Abort(nil) // the hub does not read from this peer, so a normal close would get no reply
 	}
 }
 
-// TestAdvisory_CVE_2026_33219_secnote_2026_25_NothingBeforeAdmissionLasts: neither an HTTP request that does not end nor a
-// callback that does not return is waited for longer than 5 s.
+// TestAdvisory_CVE_2026_33219_secnote_2026_25_NothingBeforeAdmissionLasts checks that the hub waits at most 5 s for an
+// HTTP request that does not end and for a callback that does not return.
 func TestAdvisory_CVE_2026_33219_secnote_2026_25_NothingBeforeAdmissionLasts(t *testing.T) {
 	const limit, slack = 5 * time.Second, 3 * time.Second
 	started := make(chan struct{}, 1)
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Authorize: func(ctx context.Context, _ mesh.Credentials) error {
 		started <- struct{}{}
 		<-ctx.Done()
-		return nil // too late
+		return nil // after the timeout
 	}})
 	heard := listenTo(t, hub, "e")
 	start := time.Now()
@@ -91,7 +92,7 @@ func TestAdvisory_CVE_2026_33219_secnote_2026_25_NothingBeforeAdmissionLasts(t *
 	require.Empty(t, heard.in)
 }
 
-// A hub negotiates no compression, so that nothing is inflated before admission, or after it.
+// A hub negotiates no compression, so it inflates nothing before or after admission.
 func TestAdvisory_CVE_2026_27571_NothingIsInflated(t *testing.T) {
 	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p")})
 	for _, user := range []string{"u", "x"} {
@@ -118,9 +119,9 @@ type roundTrip func(r *http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// TestAdvisory_CVE_2026_29785_33218_AnyPacketsBeforeAdmission sends sequences at random, and expects nothing but that
-// the hub lives, tells nothing and hears nothing. The same covers secnotes 2026-16 and 2026-24: no packet, in no order,
-// finds a way around the check.
+// TestAdvisory_CVE_2026_29785_33218_AnyPacketsBeforeAdmission sends random sequences of packets. The hub must survive,
+// and must neither deliver events to the peer nor accept events from it. The test also covers secnotes 2026-16 and
+// 2026-24: no packet, in any order, bypasses the check.
 func TestAdvisory_CVE_2026_29785_33218_AnyPacketsBeforeAdmission(t *testing.T) {
 	pair := mesh.Pair("u", "p")
 	hub := listen(t, mesh.Options{Authorize: pair})
@@ -183,8 +184,8 @@ func TestAdvisory_CVE_2019_13611_PagesOfOtherOriginsAreRefused(t *testing.T) {
 	}
 }
 
-// TestPagesCannotReachAHubByANameOfTheirOwn: a site can have its name stand for 127.0.0.1 once its page is loaded, and the
-// hub is then the page's own server.
+// TestPagesCannotReachAHubByANameOfTheirOwn checks DNS rebinding: a site can resolve its name to 127.0.0.1 after its
+// page is loaded. For the browser, the hub is then the page's origin server.
 func TestPagesCannotReachAHubByANameOfTheirOwn(t *testing.T) {
 	var log logBuffer
 	own := listen(t, mesh.Options{Addr: "127.0.0.1:0", Logger: log.logger()})
@@ -218,7 +219,8 @@ func TestPagesCannotReachAHubByANameOfTheirOwn(t *testing.T) {
 	}
 	require.Contains(t, log.String(), "AllowedOrigins admits it")
 
-	// The page, and a handler of data that is not for pages, go by Host: browsers send no Origin with a GET.
+	// Requests for the page, and for a handler with private data, are checked by Host: browsers send no Origin with a
+	// GET.
 	for _, c := range []struct {
 		hub  *mesh.Node
 		host string
@@ -236,7 +238,7 @@ func TestPagesCannotReachAHubByANameOfTheirOwn(t *testing.T) {
 	}
 }
 
-// getAs returns the status of a GET with a header Host.
+// getAs returns the status of a GET with the given Host header.
 func getAs(t *testing.T, url, host string) int {
 	t.Helper()
 	req, err := http.NewRequestWithContext(testContext(t), http.MethodGet, url, nil)

@@ -13,10 +13,11 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// The tests of this file are named by published faults of other implementations; docs/security.md lists them all. Those of
-// the transports are in package engineio, those of the parser in package protocol. These are about what peers send.
+// The tests in this file have the names of published vulnerabilities in other implementations. docs/security.md lists
+// them all. Tests of the transports are in package engineio, tests of the parser in package protocol. The tests in this
+// file are about the messages of peers.
 
-// everyWay runs a test on each transport and revision, with a peer that a hub has admitted and one that it has not.
+// everyWay runs a test on each transport and revision, with an admitted peer and with a peer that is not admitted.
 func everyWay(t *testing.T, test func(t *testing.T, hub *mesh.Node, w *wire, admitted bool)) {
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		for name, transports := range map[string][]engineio.Transport{
@@ -74,7 +75,7 @@ func TestAdvisory_CVE_2022_2421_EventsThatAreNoStringsAreRefused(t *testing.T) {
 	})
 }
 
-// hostileNames are names with characters that mean something elsewhere, no two of them the same.
+// hostileNames are distinct names with characters that have a special meaning in other contexts.
 var hostileNames = []string{
 	"a\r\nb", "a b", "a\tb", "a\x00b", "a>b", "a.b", "a.>", "_", "a\u2028b", "é", "e\u0301", "A", "a", `a"b`, `a\b`, "a::::b", "::", "$x::y", "💥",
 }
@@ -91,7 +92,7 @@ func TestAdvisory_secnote_2026_22_NamesArriveUnchanged(t *testing.T) {
 		require.NoError(t, e.Decode(&payload))
 		require.Equal(t, name, payload)
 
-		// Whoever listens to exactly this hears it, and nobody who listens to another.
+		// A subscriber to exactly this name receives the event. Subscribers to other names do not.
 		w := dialWire(t, hub.URL(), nil)
 		key, err := json.Marshal("mesh::" + name)
 		require.NoError(t, err)
@@ -103,7 +104,7 @@ func TestAdvisory_secnote_2026_22_NamesArriveUnchanged(t *testing.T) {
 		require.Equal(t, sent+1, hub.Stats().Sent)
 		require.Len(t, w.heard(), 1)
 		require.NoError(t, w.sock.Close())
-		heard.next() // its own
+		heard.next() // the event of the client itself
 	}
 }
 
@@ -144,7 +145,8 @@ func TestAdvisory_TablesAreBounded(t *testing.T) {
 	w.send(`{"event":"handshake","eventTable":{"mesh::kept":{},"mesh::` + strings.Repeat("z", protocol.MaxName+1) + `":{}}}`)
 	w.barrier()
 	require.EqualValues(t, 2, hub.Stats().BadTables)
-	// Patterns that share little and match everything in many ways: with 250 KB of them, one event took the hub 75 ms.
+	// These patterns share few parts and match an event in many ways. With 250 KB of them, the hub took 75 ms for one
+	// event.
 	var slow []string
 	for i := range 512 {
 		p := "mesh::**"

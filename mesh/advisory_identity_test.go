@@ -18,9 +18,9 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// The tests of this file are named by published faults of other implementations; docs/security.md lists them all. Those of
-// the transports are in package engineio, those of the parser in package protocol. These are about who somebody is,
-// and what nobody may see of others.
+// The tests in this file have the names of published vulnerabilities in other implementations. docs/security.md lists
+// them all. Tests of the transports are in package engineio, tests of the parser in package protocol. The tests in this
+// file are about identities, and about data that peers must not see of each other.
 
 func TestAdvisory_CVE_2026_33246_33223_IdentityCannotBeForged(t *testing.T) {
 	hub := listen(t, mesh.Options{})
@@ -53,7 +53,7 @@ func TestAdvisory_CVE_2026_33246_33223_IdentityCannotBeForged(t *testing.T) {
 	}
 }
 
-// Nor across hubs: what a peer says of itself ends at its own hub, in whatever packet.
+// A peer cannot forge an identity across hubs either: its own hub discards the claims in its packets.
 func TestAdvisory_CVE_2026_33246_33223_IdentityCannotBeForgedAcrossHubs(t *testing.T) {
 	hubs := cluster(t, 2, mesh.Options{})
 	victim := connect(t, hubs[1], mesh.Options{})
@@ -86,7 +86,8 @@ func TestAdvisory_CVE_2026_33246_33223_IdentityCannotBeForgedAcrossHubs(t *testi
 	}
 }
 
-// What hubs say to each other goes under names that are no event's: no peer says or hears any of it, nor takes it from the hubs.
+// Hubs publish to each other under names that no event can have. No peer can emit or receive these messages, or take
+// them away from the hubs.
 func TestAdvisory_CVE_2026_33223_PeersCannotSpeakForHubs(t *testing.T) {
 	b := &watchedBackplane{subscribed: make(map[string]int)}
 	hubs := []*mesh.Node{listen(t, mesh.Options{Backplane: b}), listen(t, mesh.Options{Backplane: b})}
@@ -113,7 +114,7 @@ func TestAdvisory_CVE_2026_33223_PeersCannotSpeakForHubs(t *testing.T) {
 			}
 			require.Contains(t, p, `{"event":"$mesh.`)
 		}
-		w.send(table()) // nor do the hubs lose what such a peer no longer listens to
+		w.send(table()) // the hubs keep their subscriptions when such a peer unsubscribes
 		w.barrier()
 		require.NoError(t, w.sock.Close())
 		for _, h := range hubs {
@@ -140,7 +141,7 @@ func TestAdvisory_CVE_2026_33223_PeersCannotSpeakForHubs(t *testing.T) {
 	}
 }
 
-// watchedBackplane counts what its members subscribe to.
+// watchedBackplane counts the subscriptions of its members.
 type watchedBackplane struct {
 	mesh.LocalBackplane
 	mu         sync.Mutex
@@ -180,8 +181,8 @@ func TestAdvisory_CVE_2017_16031_IDsCannotBeGuessed(t *testing.T) {
 	}
 }
 
-// TestAdvisory_CVE_2026_33247_33216_NoSecretInLogsOrErrors leads secrets through everything that can go wrong and looks
-// for them in all that a program gets to see.
+// TestAdvisory_CVE_2026_33247_33216_NoSecretInLogsOrErrors sends secrets through every kind of failure, and searches
+// for them in all output that a program can see.
 func TestAdvisory_CVE_2026_33247_33216_NoSecretInLogsOrErrors(t *testing.T) {
 	const user, password, key = "tainted-user-1", "tainted-password-2", "tainted-key-0123456789abcdef"
 	var logs logBuffer
@@ -214,7 +215,7 @@ func TestAdvisory_CVE_2026_33247_33216_NoSecretInLogsOrErrors(t *testing.T) {
 		changes := states(c)
 		p.cut(true)
 		require.NoError(t, c.Emit("e", nil))
-		// A poll that is cut may be made again unnoticed, and fails then, as nobody can be reached.
+		// The client may repeat a poll that was cut. The repeated poll fails, because the hub cannot be reached.
 		see(awaitStatus(t, changes, mesh.Disconnected).Err)
 		short, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 		see(c.Flush(short), c.Stats())

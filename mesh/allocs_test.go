@@ -9,7 +9,7 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// routing returns what a hub allocates for an event of a bare client, which sends many in a row, to so many peers.
+// routing returns the hub's allocations for each event of a bare client that sends batches to this number of peers.
 func routing(t *testing.T, peers int) float64 {
 	const row = 64
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
@@ -28,7 +28,7 @@ func routing(t *testing.T, peers int) float64 {
 		settled(t, sender)
 		a.await(n, routedFrame)
 	}
-	route() // fills the pools
+	route() // this fills the pools
 	allocs := testing.AllocsPerRun(50, route) / row
 	require.EqualValues(t, n*peers, hub.Stats().Sent)
 	require.EqualValues(t, n*peers*routedFrame, a.received.Load())
@@ -38,7 +38,7 @@ func routing(t *testing.T, peers int) float64 {
 func TestRoutingAllocates(t *testing.T) {
 	for _, tt := range []struct {
 		peers int
-		most  float64 // for an event
+		most  float64 // allocations for each event
 		what  string
 	}{
 		{0, 1.5, "the message and what passes it on, and what the test itself allocates"},
@@ -48,7 +48,7 @@ func TestRoutingAllocates(t *testing.T) {
 		t.Run(fmt.Sprintf("peers=%d", tt.peers), func(t *testing.T) {
 			got := routing(t, tt.peers)
 			t.Logf("%.2f allocations an event", got)
-			if !raceDetector { // which drops what is pooled, at random
+			if !raceDetector { // the race detector drops pooled objects at random
 				require.LessOrEqual(t, got, tt.most, tt.what)
 			}
 		})

@@ -61,7 +61,7 @@ func TestAuthSeesCredentialsAndPeer(t *testing.T) {
 	connect(t, hub, mesh.Options{User: "é", Password: "pässword", Name: "client"})
 	c := <-seen
 	require.NotEmpty(t, c.RemoteAddr)
-	require.Equal(t, []string{"é", "pässword", "client"}, []string{c.User, c.Password, c.Name}) // it prints without them
+	require.Equal(t, []string{"é", "pässword", "client"}, []string{c.User, c.Password, c.Name}) // Credentials do not print these fields
 
 	w := dialWire(t, hub.URL(), nil)
 	w.send(`{"event":"x"}`, `{"event":"x"}`)
@@ -132,7 +132,7 @@ func TestAuthLaterPacketsWait(t *testing.T) {
 	require.Equal(t, "2", string(heard.next().Payload))
 }
 
-// inMemory connects raw peers and nodes to a hub in a synctest bubble.
+// inMemory runs a test with a hub and an HTTP client for it in a synctest bubble.
 func inMemory(t *testing.T, opts mesh.Options, test func(t *testing.T, hub *mesh.Node, client *http.Client)) {
 	synctest.Test(t, func(t *testing.T) {
 		m := serveInMemory(t, opts)
@@ -197,11 +197,11 @@ func TestAuthAdmittedPeerIsNotClosedAfter30s(t *testing.T) {
 	inMemory(t, mesh.Options{Authorize: mesh.Pair("u", "p")}, func(t *testing.T, hub *mesh.Node, client *http.Client) {
 		w := dialWire(t, "http://mesh", rawOver(client))
 		w.send(fmt.Sprintf(authPacket, "u", "p"))
-		for range 100 { // longer than the heartbeat allows for a peer that says nothing
+		for range 100 { // longer than the heartbeat permits a silent peer
 			time.Sleep(time.Second)
 			w.barrier()
 		}
-		// Credentials that are refused later start the time anew.
+		// Rejected credentials start MuteTimeout again.
 		w.send(fmt.Sprintf(authPacket, "u", "wrong"))
 		w.barrier()
 		start := time.Now()
@@ -253,6 +253,6 @@ func TestAuthEstablishedClientKeepsTryingWhenRefused(t *testing.T) {
 func TestAuthOverANodeHubIsSentInEveryPacket(t *testing.T) {
 	h := startNodeHub(t, true)
 	c := connectTo(t, mesh.Options{Addr: h.url})
-	require.NoError(t, c.Emit("e", nil)) // nodeHub fails the test otherwise
+	require.NoError(t, c.Emit("e", nil)) // otherwise nodeHub fails the test
 	flush(t, c)
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A hub says that it has dealt with everything only when what it is routing has gone to the other hubs too.
+// A hub replies to a sync only after the events that it is routing have gone to the other hubs too.
 func TestHubAnswersOthersBehindWhatItIsRouting(t *testing.T) {
 	b := new(LocalBackplane)
 	var hubs [2]*Node

@@ -16,7 +16,7 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// audience is peers that take what a hub sends them and look at none of it. What reading costs is in the figures.
+// audience is a set of peers that read frames and do not parse them. The benchmark results include the cost of reading.
 type audience struct {
 	t        testing.TB
 	hub      *mesh.Node
@@ -42,7 +42,7 @@ func gather(t testing.TB, hub *mesh.Node, peers int, interest string) *audience 
 	return a
 }
 
-// await waits until all peers together have got so many frames of each size.
+// await waits until each peer has received the given number of frames of this size.
 func (a *audience) await(events, frame int) {
 	want := int64(events * frame * a.peers)
 	for deadline := time.Now().Add(patience); a.received.Load() < want; {
@@ -52,14 +52,16 @@ func (a *audience) await(events, frame int) {
 	}
 }
 
-// routed is an event on its way from one client of the original's to others, and the frame that each of these gets.
+// routed is an event from one client of the original to others. routedFrame is the size of the frame that each of these
+// receives.
 const (
 	routed      = `{"event":"bench::event","payload":{"x":"` + text64 + text64 + `"}}`
 	routedFrame = 4 + len(`4{"event":"bench::event","payload":{"id":"","x":"`+text64+text64+`"}}`) + 32
 	text64      = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 )
 
-// settled returns when the hub has dealt with all that came on a connection which gets nothing but the answer.
+// settled returns when the hub has processed everything that came on a connection. The connection must receive nothing
+// but the reply.
 func settled(t testing.TB, conn net.Conn) {
 	var answer [3]byte
 	require.NoError(t, writeFrame(conn, "2"))
@@ -68,8 +70,8 @@ func settled(t testing.TB, conn net.Conn) {
 	require.Equal(t, "3", string(answer[2:]))
 }
 
-// BenchmarkRoute sends packets of a bare client, 16 in a row, through a hub to those who want them: parsed, looked up,
-// encoded, queued, written and read.
+// BenchmarkRoute sends packets of a bare client, 16 in a batch, through a hub to its subscribers. The time includes
+// parsing, lookup, encoding, queueing, writing and reading.
 func BenchmarkRoute(b *testing.B) {
 	const row, window = 16, 1008
 	for _, peers := range []int{0, 1, 50, 500} {
@@ -102,7 +104,7 @@ func BenchmarkRoute(b *testing.B) {
 	}
 }
 
-// BenchmarkRouteParallel has a client on each core, whose events nobody wants.
+// BenchmarkRouteParallel has a client on each core. Their events have no subscribers.
 func BenchmarkRouteParallel(b *testing.B) {
 	const row = 64
 	hub := listen(b, mesh.Options{Addr: "127.0.0.1:0"})
@@ -126,8 +128,8 @@ func BenchmarkRouteParallel(b *testing.B) {
 	})
 }
 
-// BenchmarkFanOut emits a hub's own events to its peers, at most 1,000 ahead of the slowest, which could otherwise fall
-// behind by more than its queue holds.
+// BenchmarkFanOut emits a hub's own events to its peers. The hub is at most 1,000 events ahead of the slowest peer,
+// whose queue could otherwise overflow.
 func BenchmarkFanOut(b *testing.B) {
 	const window = 1000
 	payload := json.RawMessage(`{"x":"` + strings.Repeat("x", 100) + `"}`)

@@ -42,7 +42,7 @@ func TestAHubServesNoPageIfItIsNotWanted(t *testing.T) {
 	}
 }
 
-// TestWhatAHubServesLooksForItAtItsOwnPath: the client would look at /engine.io/.
+// TestWhatAHubServesLooksForItAtItsOwnPath checks the path in the served files. The default path is /engine.io/.
 func TestWhatAHubServesLooksForItAtItsOwnPath(t *testing.T) {
 	for addr, want := range map[string]string{
 		"http://localhost:0/a/b/": `"./a/b/"`, "http://localhost:0/c:d/%22'%3F<": `"./c:d/%22%27%3F%3C/"`, "localhost:0": `"./engine.io/"`,
@@ -74,7 +74,7 @@ func TestPresenceTellsBrowsers(t *testing.T) {
 	require.True(t, nodes[2].Browser)
 }
 
-// asBrowser sends requests as if it were a browser.
+// asBrowser sends requests with the User-Agent of a browser.
 type asBrowser struct{}
 
 func (asBrowser) RoundTrip(r *http.Request) (*http.Response, error) {

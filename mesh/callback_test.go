@@ -13,7 +13,7 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// roles runs a test at a hub and at a client; other is the far end.
+// roles runs a test with a hub and with a client as n. other is the node at the other end of the connection.
 func roles(t *testing.T, opts mesh.Options, test func(t *testing.T, n, other *mesh.Node)) {
 	t.Run("hub", func(t *testing.T) {
 		hub := listen(t, opts)
@@ -27,7 +27,7 @@ func roles(t *testing.T, opts mesh.Options, test func(t *testing.T, n, other *me
 
 func TestCallbacksRunOneAfterAnotherInTheOrderOfEvents(t *testing.T) {
 	roles(t, mesh.Options{}, func(t *testing.T, n, other *mesh.Node) {
-		var order []byte // no lock: the race detector watches
+		var order []byte // no lock: the race detector reports concurrent calls
 		done := make(chan struct{})
 		n.On("e", func(mesh.Event) { order = append(order, '1') })
 		n.On("*", func(mesh.Event) { order = append(order, '2') })
@@ -78,7 +78,7 @@ func TestCallbackMayCloseItsNode(t *testing.T) {
 		require.NoError(t, <-closed)
 		<-n.Done()
 		require.ErrorIs(t, n.Err(), mesh.ErrClosed)
-		require.NoError(t, n.Close()) // waits for the callback
+		require.NoError(t, n.Close()) // this waits for the callback
 		require.Equal(t, 1, calls, "what was queued is dropped")
 	})
 }
@@ -86,7 +86,7 @@ func TestCallbackMayCloseItsNode(t *testing.T) {
 func TestCloseWaitsForTheCallbackThatIsRunning(t *testing.T) {
 	roles(t, mesh.Options{}, func(t *testing.T, n, other *mesh.Node) {
 		started, release := make(chan struct{}), make(chan struct{})
-		over := false // no lock: the race detector watches
+		over := false // no lock: the race detector reports concurrent access
 		n.On("e", func(mesh.Event) {
 			close(started)
 			<-release
@@ -100,7 +100,7 @@ func TestCloseWaitsForTheCallbackThatIsRunning(t *testing.T) {
 			_ = n.Close()
 			close(closed)
 		}()
-		<-n.Done() // everything but the callback has ended
+		<-n.Done() // only the callback is still running
 		select {
 		case <-closed:
 			require.Fail(t, "Close returned while a callback was running")
@@ -115,7 +115,7 @@ func TestCloseWaitsForTheCallbackThatIsRunning(t *testing.T) {
 func TestOffIsTheEndOfCalls(t *testing.T) {
 	roles(t, mesh.Options{}, func(t *testing.T, n, other *mesh.Node) {
 		for range 50 {
-			over := false // no lock: the race detector watches
+			over := false // no lock: the race detector reports concurrent access
 			off := n.On("e", func(mesh.Event) {
 				if over {
 					t.Error("called after off")
@@ -208,12 +208,12 @@ func TestCallbacksOfAClosedNodeAreNotCalled(t *testing.T) {
 	})
 }
 
-// TestPanicOfACallbackIsNotRecovered runs itself in another process, which must die of the panic.
+// TestPanicOfACallbackIsNotRecovered runs itself in another process, which the panic must end.
 func TestPanicOfACallbackIsNotRecovered(t *testing.T) {
 	if os.Getenv("MESH_TEST_PANIC") != "" {
 		hub, err := mesh.Listen(testContext(t), &mesh.Options{Addr: "localhost:0"})
 		if err != nil {
-			return // no exit code of a panic
+			return // this ends without the exit code of a panic
 		}
 		hub.On("e", func(mesh.Event) { panic("the callback's own panic") })
 		_ = hub.Emit("e", nil)

@@ -15,7 +15,8 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// scriptedHub answers the first packet with a script, before the ping behind it, and then what is sent to say.
+// scriptedHub sends the messages of a script after it has read the first packet and before it reads the ping that
+// follows. It then sends the messages from say.
 func scriptedHub(t *testing.T, script ...engineio.Message) (url string, say chan<- engineio.Message) {
 	further := make(chan engineio.Message)
 	server := engineio.NewServer(engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
@@ -56,7 +57,7 @@ func TestClientWithstandsAHubThatSendsGarbage(t *testing.T) {
 	require.True(t, ok)
 	require.True(t, info.Node, "a hub that does not know this node's ID has not introduced itself")
 	heard := listenTo(t, c, "e")
-	// What a hub may say only at first.
+	// A hub may send these packets only before its first reply.
 	say <- engineio.Text(`{"event":"$mesh.hello","payload":{"v":1,"id":"` + c.ID() + `","hub":"h"}}`)
 	say <- engineio.Text(`{"event":"$mesh.unauthorized","payload":{"message":"x"}}`)
 	say <- engineio.Text(`{"event":"e","from":"forged","payload":{"id":"a"}}`)

@@ -12,7 +12,7 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// awayBackplane reaches nobody, and may be full.
+// awayBackplane reaches no other hub, and may be full.
 type awayBackplane struct {
 	mesh.LocalBackplane
 	full atomic.Bool
@@ -39,7 +39,7 @@ func (m awayMember) Publish(string, []byte, func()) error {
 	return nil
 }
 
-// TestAHubOutOfReachPublishesBeforeItHasMetAnybody: whether somebody listens elsewhere is not known.
+// TestAHubOutOfReachPublishesBeforeItHasMetAnybody covers a hub that does not know whether other hubs have subscribers.
 func TestAHubOutOfReachPublishesBeforeItHasMetAnybody(t *testing.T) {
 	b := new(awayBackplane)
 	hub := listen(t, mesh.Options{Backplane: b})

@@ -12,7 +12,8 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// TestAHubsSlowCallbackHoldsUpNobodyElse of those who hear what other hubs send.
+// TestAHubsSlowCallbackHoldsUpNobodyElse checks that other receivers of events from other hubs do not wait for the
+// callback.
 func TestAHubsSlowCallbackHoldsUpNobodyElse(t *testing.T) {
 	const events = 100
 	var logs logBuffer

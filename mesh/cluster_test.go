@@ -19,7 +19,7 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// cluster starts hubs that are joined.
+// cluster starts n hubs of one mesh.
 func cluster(t *testing.T, n int, opts mesh.Options) []*mesh.Node {
 	t.Helper()
 	opts.Backplane = new(mesh.LocalBackplane)
@@ -38,7 +38,7 @@ func TestEventsReachEveryHubOfAClusterOnce(t *testing.T) {
 		for range 2 {
 			c := connect(t, h, mesh.Options{})
 			clients = append(clients, c)
-			heard = append(heard, listenTo(t, c, "n::*", "n::**", "**")) // each event three times, once a listener
+			heard = append(heard, listenTo(t, c, "n::*", "n::**", "**")) // each event arrives three times, once for each listener
 		}
 	}
 	nodes := append(slices.Clone(hubs), clients...)
@@ -78,7 +78,7 @@ func TestEventsReachEveryHubOfAClusterOnce(t *testing.T) {
 	}
 }
 
-// What nobody at another hub listens to does not go there.
+// An event crosses only to a hub that has a subscriber.
 func TestEventsCrossOnlyToHubsThatWantThem(t *testing.T) {
 	hubs := cluster(t, 2, mesh.Options{})
 	a, b := connect(t, hubs[0], mesh.Options{}), connect(t, hubs[1], mesh.Options{})
@@ -96,8 +96,8 @@ func TestEventsCrossOnlyToHubsThatWantThem(t *testing.T) {
 	require.EqualValues(t, 2, hubs[1].Stats().HubsIn)
 }
 
-// When Flush has returned, the listener is known at all hubs; when an emitter's Flush at a hub has returned, all have
-// routed its events.
+// When a client's Flush has returned, all hubs know the client's listener. When a hub's Flush has returned, all hubs
+// have routed the hub's events.
 func TestFlushCoversTheOtherHubs(t *testing.T) {
 	hubs := cluster(t, 3, mesh.Options{})
 	listener, emitter := connect(t, hubs[1], mesh.Options{}), connect(t, hubs[2], mesh.Options{})
@@ -118,7 +118,7 @@ func TestFlushCoversTheOtherHubs(t *testing.T) {
 	flush(t, hubs[0])
 }
 
-// Peers that are not of this package see no difference, and are numbered by their hub.
+// Peers that are not of this package see no difference, and their hub numbers their events.
 func TestOtherPeersAcrossHubs(t *testing.T) {
 	hubs := cluster(t, 2, mesh.Options{})
 	here, there, native := dialWire(t, hubs[0].URL(), nil), dialWire(t, hubs[1].URL(), nil), dialWire(t, hubs[1].URL(), nil)
@@ -138,7 +138,7 @@ func TestOtherPeersAcrossHubs(t *testing.T) {
 	require.Equal(t, `{"event":"e","payload":"s"}`, there.next())
 	require.Equal(t, `{"event":"e","payload":"s","from":"`+id+`","n":2}`, native.next())
 
-	// A hub's own events have no sender in the payload, elsewhere as at home.
+	// In a hub's own events the payload has no sender, at another hub as at the hub itself.
 	require.NoError(t, hubs[0].Emit("e", map[string]int{"a": 1}))
 	require.Equal(t, `{"event":"e","payload":{"a":1}}`, there.next())
 	require.Equal(t, `{"event":"e","payload":{"a":1},"from":"`+hubs[0].ID()+`","n":1}`, native.next())
@@ -169,7 +169,7 @@ func TestRequestsAcrossHubs(t *testing.T) {
 
 func TestNodesOfAllHubs(t *testing.T) {
 	hubs := cluster(t, 3, mesh.Options{Name: "hub"})
-	const each = 300 // more than an answer holds
+	const each = 300 // more than one page holds
 	want := make(map[string]string)
 	for _, h := range hubs {
 		want[h.ID()] = ""
@@ -199,7 +199,7 @@ func TestNodesOfAllHubs(t *testing.T) {
 		hub, _ := n.Hub()
 		require.Equal(t, hub.ID, all[0].ID, "its own hub first")
 	}
-	// Small pages, as another client might ask for.
+	// Small pages, as another client may request them.
 	w := dialWire(t, hubs[2].URL(), nil)
 	w.send(offer(testKey, ""))
 	require.Contains(t, w.next(), "$mesh.hello")
@@ -238,14 +238,14 @@ func TestNodesOfAllHubs(t *testing.T) {
 	require.Equal(t, want, got)
 }
 
-// A list of nodes ends where the hub is gone that its next page was to tell of, and where none has ever been.
+// A list of nodes ends if the hub of the next page is gone or never existed.
 func TestNodesOfAHubThatIsGone(t *testing.T) {
 	hubs := []*mesh.Node{listen(t, mesh.Options{}), cluster(t, 1, mesh.Options{})[0], cluster(t, 3, mesh.Options{})[0]}
 	for _, hub := range hubs {
 		w := dialWire(t, hub.URL(), nil)
 		w.send(offer(testKey, ""))
 		require.Contains(t, w.next(), "$mesh.hello")
-		for after := int64(3) << 32; after < 1<<52; after <<= 1 { // behind all of them
+		for after := int64(3) << 32; after < 1<<52; after <<= 1 { // beyond all hubs
 			w.send(fmt.Sprintf(`{"event":"$mesh.nodes","payload":{"rid":1,"after":%d}}`, after))
 			var a struct{ Payload map[string]any }
 			require.NoError(t, json.Unmarshal([]byte(w.next()), &a))
@@ -261,12 +261,12 @@ func TestPresenceAcrossHubs(t *testing.T) {
 	for _, n := range []*mesh.Node{watcher, hubs[0]} {
 		seen := make(chan mesh.Presence, 100)
 		off := n.OnPresence(func(p mesh.Presence) { seen <- p })
-		_, err := n.Nodes(testContext(t)) // the hub watches for this node, and the other hub knows it
+		_, err := n.Nodes(testContext(t)) // after this, the hub watches for this node, and the other hub knows it
 		require.NoError(t, err)
 		c := connect(t, hubs[1], mesh.Options{Name: "c"})
 		p := <-seen
 		if !p.Joined {
-			p = <-seen // that the client before has left, the hub tells itself last
+			p = <-seen // the hub may report last that the previous client has left
 		}
 		require.True(t, p.Joined)
 		require.Equal(t, [3]string{c.ID(), "c", hubs[1].ID()}, [3]string{p.Node.ID, p.Node.Name, p.Node.Hub})
@@ -276,7 +276,7 @@ func TestPresenceAcrossHubs(t *testing.T) {
 		require.Equal(t, c.ID(), p.Node.ID)
 		off()
 	}
-	// Hubs come and go too.
+	// The watcher also gets presence reports about hubs.
 	seen := make(chan mesh.Presence, 100)
 	watcher.OnPresence(func(p mesh.Presence) { seen <- p })
 	_, err := watcher.Nodes(testContext(t))
@@ -324,7 +324,7 @@ func TestExplainAcrossHubs(t *testing.T) {
 	}
 }
 
-// Permissions are decided where the peer is.
+// The hub of a peer decides the peer's permissions.
 func TestPermissionsAcrossHubs(t *testing.T) {
 	hubs := cluster(t, 2, mesh.Options{Permit: func(p mesh.PeerInfo, a mesh.Action, event string) bool {
 		return event != "may::not::"+a.String()
@@ -339,7 +339,7 @@ func TestPermissionsAcrossHubs(t *testing.T) {
 	require.EqualValues(t, 1, hubs[1].Stats().Withheld)
 }
 
-// fakeHub is a member of a backplane that says what no hub would.
+// fakeHub is a member of a backplane that publishes messages that no real hub publishes.
 type fakeHub struct {
 	mesh.BackplaneMember
 	id  string
@@ -385,7 +385,7 @@ func TestAdvisory_CVE_2025_61765_WhatHubsSayIsDataOnly(t *testing.T) {
 		say("$hubs", garbage)
 		say("e", garbage)
 	}
-	// One bad event takes no other with it.
+	// A malformed event does not affect the other events of its frame.
 	say("e", events("e", "someone", "\x01", field("{"), "\x02", field("1")))
 	e := heard.next()
 	require.Equal(t, mesh.Event{Name: "e", Payload: json.RawMessage("1"), From: "someone"}, e)
@@ -397,7 +397,7 @@ func TestAdvisory_CVE_2025_61765_WhatHubsSayIsDataOnly(t *testing.T) {
 	require.Equal(t, hub.ID(), nodes[0].ID, "nobody speaks for another hub")
 }
 
-// A hub that is silent is given up: what waits for it goes on.
+// The other hubs give up a silent hub and continue.
 func TestSilentHubIsGivenUp(t *testing.T) {
 	b := new(mesh.LocalBackplane)
 	hub := listen(t, mesh.Options{Backplane: b})
@@ -410,7 +410,7 @@ func TestSilentHubIsGivenUp(t *testing.T) {
 			gone <- p
 		}
 	})
-	listenTo(t, c, "e") // waits for the fake hub's answer, and then no more
+	listenTo(t, c, "e") // this waits until the hub gives up the fake hub, and never again
 	require.Zero(t, hub.Stats().Hubs)
 	nodes, err := c.Nodes(testContext(t))
 	require.NoError(t, err)
@@ -418,7 +418,7 @@ func TestSilentHubIsGivenUp(t *testing.T) {
 	require.NoError(t, hub.Ready())
 }
 
-// One that died is not waited for at all: nobody listens to its name any more.
+// The hubs do not wait for a hub that has died: no member subscribes to its name any more.
 func TestDeadHubIsNotWaitedFor(t *testing.T) {
 	b := new(mesh.LocalBackplane)
 	hub := listen(t, mesh.Options{Backplane: b})
@@ -427,7 +427,7 @@ func TestDeadHubIsNotWaitedFor(t *testing.T) {
 		f := joinFake(t, b, fmt.Sprint("fake", i))
 		require.NoError(t, f.Publish("$hubs", []byte(`c{"kind":"hello","hub":{"name":"fake"}}`), nil))
 		require.Contains(t, <-f.got, "here")
-		require.NoError(t, f.Close()) // without a word
+		require.NoError(t, f.Close()) // the fake hub does not say goodbye
 	}
 	listenTo(t, c, "e")
 	flush(t, hub)
@@ -439,7 +439,7 @@ func TestDeadHubIsNotWaitedFor(t *testing.T) {
 	require.Equal(t, 3, hub.Stats().Hubs, "they were given up, and that was waited for")
 }
 
-// Nor is one that is silent, when another has answered.
+// The hubs do not wait for a silent hub after another hub has replied.
 func TestOneAnswerExplains(t *testing.T) {
 	b := new(mesh.LocalBackplane)
 	hub, there := listen(t, mesh.Options{Backplane: b}), listen(t, mesh.Options{Backplane: b})
@@ -466,7 +466,7 @@ type refusing struct{ err error }
 
 func (r refusing) Join(string, func(string, []byte)) (mesh.BackplaneMember, error) { return nil, r.err }
 
-// Rows of events are cut so that a backplane need not carry more at once than the largest event.
+// Hubs split batches of events, so that the backplane need not carry a message larger than the largest event.
 func TestLargeEventsAcrossHubs(t *testing.T) {
 	hubs := cluster(t, 2, mesh.Options{})
 	a, b := connect(t, hubs[0], mesh.Options{Transports: []engineio.Transport{engineio.WebSocket}}), connect(t, hubs[1], mesh.Options{})
@@ -481,7 +481,7 @@ func TestLargeEventsAcrossHubs(t *testing.T) {
 	}
 }
 
-// A node that takes a hub's place joins the others with it.
+// A node that takes over from a hub joins the other hubs.
 func TestHealedHubJoinsTheOthers(t *testing.T) {
 	b := new(mesh.LocalBackplane)
 	other := listen(t, mesh.Options{Backplane: b})

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A hub that did not run has given nobody up, and asks the others before it routes events of its peers.
+// A hub that did not run gives up no other hub. It asks the others before it routes events of its peers.
 func TestAHubThatDidNotRunAsksTheOthersFirst(t *testing.T) {
 	b := new(LocalBackplane)
 	var hubs []*hub
@@ -22,7 +22,7 @@ func TestAHubThatDidNotRunAsksTheOthersFirst(t *testing.T) {
 	const id = "3eb1bd439947eb762998e566ccc2e099"
 	other.fences.set(id, holder{hub: hubs[1].node.id, conn: 7})
 	c.mu.Lock()
-	stopped := int64(time.Since(c.doze.born) - time.Minute) // as if nothing had run for a minute
+	stopped := int64(time.Since(c.doze.born) - time.Minute) // as if the hub had not run for a minute
 	c.doze.said.Store(stopped)
 	for _, o := range c.others {
 		o.seen = o.seen.Add(-time.Minute)

@@ -17,7 +17,7 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// offerOf is the first packet of a client that introduces itself, with a key that begins with a name.
+// offerOf returns the first packet of a client that introduces itself. Its key begins with a name.
 func offerOf(name, more string, keys ...string) string {
 	offer := fmt.Sprintf(`"headers":{"mesh":{"v":1,"key":"%s"%s},`, keyOf(name), more)
 	return strings.Replace(table(keys...), `"headers":{`, offer, 1)
@@ -27,7 +27,7 @@ func keyOf(name string) string { return name + strings.Repeat("-", 32-len(name))
 
 const moves = `,"moves":true`
 
-// shutDown shuts a node down, and returns where the error comes.
+// shutDown starts the Shutdown of a node. It returns the channel for the error.
 func shutDown(ctx context.Context, n *mesh.Node) <-chan error {
 	done := make(chan error, 1)
 	go func() { done <- n.Shutdown(ctx) }()
@@ -61,11 +61,11 @@ func TestShutdownLetsClientsMove(t *testing.T) {
 	_, err := mesh.Connect(testContext(t), &mesh.Options{Addr: hub.URL()})
 	require.ErrorContains(t, err, "shutting down")
 
-	// It serves those who are there, and tells those to move who introduce themselves only now.
+	// The hub serves existing peers, and asks peers that introduce themselves now to move.
 	silent.send(offerOf("silent", moves, "mesh::e"))
 	require.Contains(t, silent.next(), "$mesh.hello")
 	require.Equal(t, move, silent.next())
-	silent.barrier() // it is greeted before it is listened for
+	silent.barrier() // the hub sends its hello before it adds the subscriptions
 	require.NoError(t, other.Emit("e", 1))
 	for _, w := range []*wire{mover, stayer, original, silent} {
 		require.Contains(t, w.next(), `"payload":1`)
@@ -77,14 +77,14 @@ func TestShutdownLetsClientsMove(t *testing.T) {
 	require.NoError(t, other.Emit("e", 2))
 	require.Contains(t, stayer.next(), `"payload":2`)
 	require.Empty(t, mover.heard(), "it listens to nothing any more")
-	mover.send(table("mesh::e")) // or does it?
+	mover.send(table("mesh::e")) // the peer subscribes again
 	mover.barrier()
 	require.NoError(t, other.Emit("e", 3))
 	require.Contains(t, mover.next(), `"payload":3`)
 	require.NoError(t, mover.sock.Close())
 	require.Contains(t, silent.next(), `"payload":2`)
 	require.Empty(t, done)
-	silent.sock.Abort(nil) // is gone too
+	silent.sock.Abort(nil) // this ends the last session
 	require.NoError(t, <-done)
 	stayer.ended()
 	original.ended()
@@ -122,7 +122,7 @@ func TestShutdownEndsWhenTheHubIsClosed(t *testing.T) {
 	require.NoError(t, <-done)
 }
 
-// Those who were not admitted are not waited for, nor told.
+// Shutdown does not wait for peers that are not admitted, and does not ask them to move.
 func TestShutdownDoesNotWaitForTheMuted(t *testing.T) {
 	hub := cluster(t, 2, mesh.Options{Authorize: func(_ context.Context, c mesh.Credentials) error {
 		if c.User != "u" {
@@ -173,10 +173,11 @@ func TestShutdownOfAClientFlushes(t *testing.T) {
 	require.ErrorIs(t, lost.Err(), mesh.ErrClosed)
 }
 
-// laggingBackplane now and then holds up what a hub gets, so that what two hubs get in the same moment is not the same.
+// laggingBackplane sometimes delays the messages for a hub, so that hubs receive the same message at different times.
 type laggingBackplane struct {
 	mesh.LocalBackplane
-	every int // so many messages, on average
+	// one message in so many is delayed, on average
+	every int
 	most  time.Duration
 }
 
@@ -189,7 +190,7 @@ func (b *laggingBackplane) Join(hub string, receive func(from string, data []byt
 	})
 }
 
-// The answer to $mesh.sync stands behind all that was published before, by whatever hub.
+// The reply to $mesh.sync comes after everything that any hub had published before.
 func TestSyncIsABarrierThroughAllHubs(t *testing.T) {
 	var hubs []*mesh.Node
 	for b := (&laggingBackplane{every: 10, most: 2 * time.Millisecond}); len(hubs) < 3; {
@@ -224,7 +225,8 @@ func TestSyncIsABarrierThroughAllHubs(t *testing.T) {
 	require.Contains(t, stranger.next(), `"event":"e"`, "nothing was forgotten")
 }
 
-// Clients that have their ID everywhere and do not count are counted so that no number comes twice.
+// The hub numbers the events of clients that have the same ID at every hub and do not number their events. No number
+// occurs twice.
 func TestNumbersOfThoseWhoDoNotCount(t *testing.T) {
 	hubs := cluster(t, 2, mesh.Options{})
 	listener := dialWire(t, hubs[0].URL(), nil)
@@ -247,7 +249,7 @@ func TestNumbersOfThoseWhoDoNotCount(t *testing.T) {
 	}
 }
 
-// Who asks without end, or says goodbye without end, waits for itself alone, also while the hub is about to close.
+// A peer that floods the hub with sync or leaving packets delays only itself, also while the hub is about to close.
 func TestAFloodOfGoodbyesHoldsUpNobodyElse(t *testing.T) {
 	for name, packet := range map[string]string{"sync": `{"event":"$mesh.sync","payload":{"rid":1}}`, "leaving": leaving} {
 		t.Run(name, func(t *testing.T) {
@@ -282,7 +284,7 @@ func TestAFloodOfGoodbyesHoldsUpNobodyElse(t *testing.T) {
 	}
 }
 
-// A peer that says goodbye and stays has what it asks for anew, and goodbye again.
+// A peer that stays after it has sent leaving gets new subscriptions, and may send leaving again.
 func TestPeersMayStayAfterAGoodbye(t *testing.T) {
 	hubs := cluster(t, 2, mesh.Options{})
 	w := dialWire(t, hubs[0].URL(), nil)
@@ -299,14 +301,14 @@ func TestPeersMayStayAfterAGoodbye(t *testing.T) {
 	require.Contains(t, w.next(), `"payload":2`)
 }
 
-// A node that has become the hub lets its clients move also if events of its own may have been lost with the hub before.
+// A node that has become the hub lets its clients move even if its own events may have been lost with the previous hub.
 func TestShutdownOfANodeThatTookOverAndHasLostEvents(t *testing.T) {
 	backplane := new(mesh.LocalBackplane)
 	listen(t, mesh.Options{Backplane: backplane})
 	opts := mesh.Options{Addr: stableAddr(t), Backplane: backplane}
 	first, n := start(t, opts), start(t, opts)
 	changes := states(n)
-	require.NoError(t, n.Emit("e", 1)) // without Flush nobody knows
+	require.NoError(t, n.Emit("e", 1)) // without Flush, the loss of the event is unknown
 	require.NoError(t, first.Close())
 	require.Equal(t, mesh.Hub, awaitStatus(t, changes, mesh.Connected).Role)
 	mover := dialWire(t, n.URL(), nil)

@@ -22,7 +22,7 @@ func exampleMesh(ctx context.Context) (hub, client *mesh.Node) {
 	return hub, client
 }
 
-// A resource's methods run at the events of other nodes, those of the original too.
+// The events of other nodes run a resource's methods. These nodes may be of the original too.
 func ExampleNode_Resource() {
 	ctx := context.Background()
 	hub, client := exampleMesh(ctx)
@@ -36,7 +36,7 @@ func ExampleNode_Resource() {
 		close(done)
 	})
 	creature.SetRemote(true)
-	if err := client.Flush(ctx); err != nil { // the hub knows of it
+	if err := client.Flush(ctx); err != nil { // the hub then knows the resource
 		panic(err)
 	}
 	if err := hub.Emit("creature::talk", "hi"); err != nil {
@@ -46,7 +46,7 @@ func ExampleNode_Resource() {
 	// Output: the creature says "hi"
 }
 
-// Call runs a method on this node alone, whether or not the resource is remote.
+// Call runs a method on this node only, whether or not the resource is remote.
 func ExampleResource_Call() {
 	hub, err := mesh.Listen(context.Background(), &mesh.Options{Addr: "localhost:0"})
 	if err != nil {
@@ -67,7 +67,7 @@ func ExampleResource_Call() {
 	// Output: the creature says "psst"
 }
 
-// With a type of its own an event needs no decoding, and what does not fit is reported.
+// A typed listener decodes its payloads, and reports payloads that do not fit.
 func ExampleOn() {
 	type order struct {
 		Item  string `json:"item"`
@@ -90,7 +90,7 @@ func ExampleOn() {
 	// Output: 3 pears for this client: true
 }
 
-// A request is answered by whoever replies first, also by a node of the original.
+// Request returns the first reply. The replying node may also be one of the original.
 func ExampleNode_Request() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// syncBuffer is a buffer for logs.
+// syncBuffer is a buffer for logs, safe for concurrent use.
 type syncBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -52,7 +52,7 @@ func taskFor(size int, fns ...func(Event)) task {
 func TestExecutorRunsOneCallAtATimeInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := testExecutor(1<<20, nil)
-		var order []int // no lock: the race detector watches
+		var order []int // no lock: the race detector reports concurrent calls
 		for i := range 100 {
 			x.push(taskFor(1, func(Event) { order = append(order, 2*i) }, func(Event) { order = append(order, 2*i+1) }))
 		}
@@ -71,7 +71,7 @@ func TestExecutorHasNoGoroutineWhileIdle(t *testing.T) {
 		synctest.Wait()
 		require.False(t, x.active)
 		require.Zero(t, x.bytes)
-	}) // fails if a goroutine is left
+	}) // synctest.Test fails if a goroutine is left
 }
 
 func TestExecutorHoldsNoLockDuringACall(t *testing.T) {
@@ -172,7 +172,7 @@ func TestExecutorSettleWaitsForTheCallButNotInIt(t *testing.T) {
 		l := &listener{}
 		l.event = func(Event) {
 			x.retire(l)
-			x.settle(l) // returns at once
+			x.settle(l) // this returns at once
 			<-release
 		}
 		x.push(task{listeners: []*listener{l}, size: 1})
@@ -187,11 +187,11 @@ func TestExecutorSettleWaitsForTheCallButNotInIt(t *testing.T) {
 	})
 }
 
-// TestExecutorNeverCallsAfterSettle races calls with their end.
+// TestExecutorNeverCallsAfterSettle calls listeners and settles them at the same time.
 func TestExecutorNeverCallsAfterSettle(t *testing.T) {
 	x := testExecutor(1<<20, nil)
 	for range 2000 {
-		over := false // no lock: the race detector watches
+		over := false // no lock: the race detector reports concurrent access
 		l := &listener{event: func(Event) {
 			if over {
 				t.Error("called after settle")

@@ -89,7 +89,7 @@ func TestExplainSaysWhichRuleDecides(t *testing.T) {
 	}
 }
 
-// What Explain says is what happens.
+// Explain predicts the delivery of events.
 func TestExplainKeepsItsWord(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	w := dialWire(t, hub.URL(), nil)
@@ -106,8 +106,8 @@ func TestExplainKeepsItsWord(t *testing.T) {
 	}
 }
 
-// TestExplainSaysThatANodeIsTooSlow: a peer is closed as soon as its queue is full, so one is held up in Authorize, where its
-// session cannot end yet.
+// TestExplainSaysThatANodeIsTooSlow delays a peer in Authorize. A hub closes a peer as soon as its queue is full, but
+// the session of this peer cannot end yet.
 func TestExplainSaysThatANodeIsTooSlow(t *testing.T) {
 	held, release := make(chan struct{}), make(chan struct{})
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Authorize: func(_ context.Context, c mesh.Credentials) error {

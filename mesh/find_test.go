@@ -12,7 +12,7 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// found is the answer to a question for nodes or groups.
+// found is the reply to a question for nodes or groups.
 type found struct {
 	RID   int
 	Next  int64
@@ -27,7 +27,7 @@ type found struct {
 	}
 }
 
-// ask asks $mesh.nodes, and turns all pages.
+// ask sends a $mesh.nodes question and requests all pages of the reply.
 func (w *wire) ask(question string) (all found) {
 	w.t.Helper()
 	for after := int64(0); ; {
@@ -48,7 +48,7 @@ func (w *wire) ask(question string) (all found) {
 	}
 }
 
-// named is a first packet with a name.
+// named returns a first packet with a name.
 func named(key, name string) string {
 	return strings.Replace(offer(key, ""), `"wire"`, `"`+name+`"`, 1)
 }
@@ -66,7 +66,7 @@ func TestNodesAreFound(t *testing.T) {
 	hub := listen(t, mesh.Options{Name: "Hub", Backplane: b})
 	other := listen(t, mesh.Options{Name: "other hub", Backplane: b})
 	lamp := connect(t, hub, mesh.Options{Name: "My-Lamp", Transports: overWebSocket})
-	for i := range 300 { // more than a page
+	for i := range 300 { // more than one page holds
 		bareWebSocket(t, hub.Addr(), named(fmt.Sprintf("%032d", i), fmt.Sprintf("worker %d", i)))
 	}
 	far := connect(t, other, mesh.Options{Name: "far lamp", Transports: overWebSocket})
@@ -100,7 +100,7 @@ func TestNodesAreGrouped(t *testing.T) {
 	for i := range 20 {
 		bareWebSocket(t, hub.Addr(), named(fmt.Sprintf("%032d", i), fmt.Sprintf("worker %d", i)), table("mesh::job::*", fmt.Sprintf("mesh::reply-%032x", i+1)))
 	}
-	for i := range 60 { // each one alone
+	for i := range 60 { // each peer has a group by itself
 		name := strings.Repeat("x", i+1)
 		bareWebSocket(t, other.Addr(), table("mesh::"+name))
 	}
@@ -113,7 +113,7 @@ func TestNodesAreGrouped(t *testing.T) {
 	require.Equal(t, "worker ", first.Name)
 	require.True(t, first.Negotiated)
 	require.Equal(t, []string{"job::*", "reply-#"}, first.Interests)
-	require.Equal(t, 1+20+60, func() (n int) { // and the peer that asks
+	require.Equal(t, 1+20+60, func() (n int) { // 1 for the peer that asks
 		for _, g := range got.Groups {
 			n += g.Count
 		}

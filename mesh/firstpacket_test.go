@@ -12,7 +12,7 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// A client whose event table has 100 KB knows its hub again after the hub was away, and gets its events.
+// A client with an event table of 100 KB reconnects after its hub was away, and receives its events.
 func TestLargeTableAfterARestart(t *testing.T) {
 	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p"), Addr: "127.0.0.1:0"})
 	p := startProxy(t, hub.Addr())
@@ -41,8 +41,8 @@ func TestLargeTableAfterARestart(t *testing.T) {
 	require.Zero(t, next.Stats().TooEarly)
 }
 
-// A client of the original's posts its handshake and its first events in one body. The hub reads 64 KB of it before it
-// asks Authorize, and loses none of them.
+// A client of the original posts its handshake and its first events in one body. The hub reads 64 KB of the body before
+// it calls Authorize, and loses none of the events.
 func TestFirstEventsInTheBodyOfTheHandshake(t *testing.T) {
 	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p")})
 	heard := listenTo(t, hub, "e")
@@ -75,7 +75,8 @@ func TestFirstEventsInTheBodyOfTheHandshake(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 }
 
-// A peer that is not admitted sends 64 KB at most, is not heard, and keeps its connection for MuteTimeout.
+// The hub reads at most 64 KB from a peer that is not admitted, and delivers none of its events. The connection lasts
+// for MuteTimeout.
 func TestUnadmittedPeerSendsTooMuch(t *testing.T) {
 	logs := new(logBuffer)
 	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p"), Logger: logs.logger()})

@@ -18,7 +18,7 @@ func alike(name, from string, payloads ...string) (events []routed) {
 	return events
 }
 
-// Events are the same at the other hub, however many frames they take.
+// The events are the same at the other hub, in any number of frames.
 func TestFramesCarryEvents(t *testing.T) {
 	many, tiny := make([]string, 5000), make([]string, 5000)
 	for i := range many {
@@ -54,10 +54,10 @@ func TestFramesCarryEvents(t *testing.T) {
 	}
 }
 
-// What claims to be more than it is costs no more than it is.
+// A frame with too many events costs no more than a frame with the maximum.
 func TestFrameOfTooMany(t *testing.T) {
 	frame, _ := newFrame(alike("e", "sender", "1"))
-	frame = append(frame[1:], make([]byte, 1<<20)...) // each two bytes are an event without a payload
+	frame = append(frame[1:], make([]byte, 1<<20)...) // every two bytes are an event without a payload
 	events, malformed := readFrame(nil, frame)
 	require.Len(t, events, maxFrameEvents)
 	require.Equal(t, 1, malformed)
@@ -83,7 +83,7 @@ func FuzzReadFrame(f *testing.F) {
 				require.NoError(t, protocol.CheckPayload(events[i].Payload))
 			}
 		}
-		if len(events) > 0 { // what was read can be said again
+		if len(events) > 0 { // a new frame can carry the events
 			again, n := newFrame(events)
 			back, bad := readFrame(nil, again[1:])
 			require.Zero(t, bad)

@@ -19,7 +19,8 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// inARow writes packets with one system call, so that the hub reads them together.
+// inARow returns the frames of several packets. The test writes them with one system call, so that the hub reads them
+// together.
 func inARow(packets ...string) []byte {
 	var b bytes.Buffer
 	for _, p := range packets {
@@ -94,7 +95,8 @@ func TestEventsInARowKeepTheirOrder(t *testing.T) {
 	require.Equal(t, n/len(names), answered)
 }
 
-// A row that has to be dealt with before its next packet gives its memory away, in which that packet stands.
+// Some packets make the hub dispatch a batch early. The hub then reuses the batch's memory, which also contains that
+// packet. The packet must keep its payload.
 func TestPacketsThatEndARowKeepTheirPayloads(t *testing.T) {
 	const rows = 300
 	for name, last := range map[string]func(i int, payload string) string{
@@ -107,7 +109,7 @@ func TestPacketsThatEndARowKeepTheirPayloads(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			hubs := cluster(t, 2, mesh.Options{})
-			all := listenTo(t, connect(t, hubs[1], mesh.Options{}), "e") // elsewhere, so that a request goes there
+			all := listenTo(t, connect(t, hubs[1], mesh.Options{}), "e") // at the other hub, so that a request crosses
 			const senders = 3
 			var wg sync.WaitGroup
 			for s := range senders {
@@ -138,14 +140,14 @@ func TestPacketsThatEndARowKeepTheirPayloads(t *testing.T) {
 	}
 }
 
-// A peer whose queue has room for some of the events that come in a row gets those, as if they had come one by one: a peer
-// that emits so much may fill half of it.
+// If a peer's queue has room for only some events of a batch, the peer receives these, as if they had arrived one by
+// one. The events of such an emitter may fill half of the queue.
 func TestEventsInARowFillHalfAQueue(t *testing.T) {
 	const limit, size = 10 << 10, 900
 	sent := func(send func(t *testing.T, conn net.Conn, packets []string)) uint64 {
 		hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", QueueLimit: limit})
 		neverPolls(t, hub, table("mesh::e"))
-		eventually(t, "the table is known", func() bool { // a POST is answered when it is there, not when it was read
+		eventually(t, "the table is known", func() bool { // the hub responds to a POST when the body has arrived, before it has read the packets
 			nodes, err := hub.Nodes(testContext(t))
 			return assert.NoError(t, err) && slices.ContainsFunc(nodes, func(n mesh.NodeInfo) bool { return slices.Contains(n.Interests, "e") })
 		})
@@ -155,7 +157,7 @@ func TestEventsInARowFillHalfAQueue(t *testing.T) {
 		send(t, sender, append(packets, `{"event":"last","payload":1}`))
 		heard.silentUntil("last")
 		eventually(t, "the peer that does not poll is closed", func() bool { return hub.Stats().SlowPeers == 1 })
-		eventually(t, "all is counted", func() bool { return hub.Stats().Received == uint64(len(packets)+1) }) // behind what was sent
+		eventually(t, "all is counted", func() bool { return hub.Stats().Received == uint64(len(packets)+1) }) // the hub counts events after it has sent them
 		return hub.Stats().Sent - 1
 	}
 	together := sent(func(t *testing.T, conn net.Conn, packets []string) {
@@ -172,7 +174,7 @@ func TestEventsInARowFillHalfAQueue(t *testing.T) {
 	require.InDelta(t, limit/2/size, alone, 2)
 }
 
-// neverPolls opens a session by long-polling that posts packets and does not ask for any.
+// neverPolls opens a session by long-polling that posts packets and never polls.
 func neverPolls(t *testing.T, hub *mesh.Node, packets ...string) {
 	t.Helper()
 	ask := func(method, query, body string) string {
@@ -196,14 +198,15 @@ func neverPolls(t *testing.T, hub *mesh.Node, packets ...string) {
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 }
 
-// TestWhatStandsBeforeNonsenseIsHeard although both came at once, and the session ends with the latter.
+// TestWhatStandsBeforeNonsenseIsHeard sends an event and invalid data together. The hub delivers the event, and the
+// invalid data ends the session.
 func TestWhatStandsBeforeNonsenseIsHeard(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	heard := listenTo(t, connect(t, hub, mesh.Options{}), "e")
 	conn := bareWebSocket(t, hub.Addr(), table())
 	var row bytes.Buffer
 	require.NoError(t, writeFrame(&row, `4{"event":"e","payload":1}`))
-	require.NoError(t, writeFrame(&row, "4\xff")) // no UTF-8
+	require.NoError(t, writeFrame(&row, "4\xff")) // invalid UTF-8
 	_, err := row.WriteTo(conn)
 	require.NoError(t, err)
 	require.Equal(t, "1", string(heard.next().Payload))

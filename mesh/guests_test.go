@@ -24,7 +24,7 @@ func through(t testing.TB, hub *mesh.Node, path string, forwarded ...string) (st
 	return status, body, header
 }
 
-// tryThrough is through for other goroutines than the test's.
+// tryThrough is like through, for goroutines other than the goroutine of the test.
 func tryThrough(ctx context.Context, hub *mesh.Node, path string, forwarded ...string) (status int, body string, header http.Header, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+hub.Addr()+path, nil)
 	if err != nil {
@@ -42,7 +42,8 @@ func tryThrough(ctx context.Context, hub *mesh.Node, path string, forwarded ...s
 
 const pollingHandshake = "/engine.io/?EIO=3&transport=polling"
 
-// Until the hub admits it, a session counts for the client of a trusted proxy. Without such a proxy it does not count.
+// Until the hub admits a session, the session counts for the client of a trusted proxy. Without such a proxy, a session
+// from loopback does not count.
 func TestSessionsOfOneAddressAreLimited(t *testing.T) {
 	logs := new(logBuffer)
 	hub := listen(t, mesh.Options{
@@ -61,10 +62,10 @@ func TestSessionsOfOneAddressAreLimited(t *testing.T) {
 		require.Contains(t, body, "too many sessions from this address")
 	}
 	for _, same := range [][]string{
-		{"198.51.100.7, 192.0.2.1"}, // the client can send the first one itself
+		{"198.51.100.7, 192.0.2.1"}, // the client itself can send the first address
 		{"198.51.100.7", "192.0.2.1, 10.1.2.3"},
 		{"192.0.2.1:4711"},
-		{"2001:db8::ffff"}, // of the same network of 64 bits
+		{"2001:db8::ffff"}, // in the same 64-bit network
 		{"[2001:db8::2]:4711, 127.0.0.1"},
 	} {
 		require.Equal(t, 503, open(same...), same)
@@ -75,7 +76,7 @@ func TestSessionsOfOneAddressAreLimited(t *testing.T) {
 	require.EqualValues(t, 7, hub.Stats().RejectedSessions)
 	require.Contains(t, logs.String(), "addr=192.0.2.1")
 
-	// A member does not count.
+	// An admitted peer does not count.
 	header := http.Header{"X-Forwarded-For": {"192.0.2.3"}}
 	for range 5 {
 		w := dialWire(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: overWebSocket, Header: header})
@@ -115,11 +116,11 @@ func TestRequestsThroughAProxyAreLimited(t *testing.T) {
 		}
 		return wires
 	}
-	members(8) // each has a poll that waits
+	members(8) // each has a pending poll
 	slow := make(chan int, 3)
 	for range 3 {
 		go func() {
-			status, _, _, _ := tryThrough(testContext(t), hub, "/slow", forwarded) // a failure has the status 0
+			status, _, _, _ := tryThrough(testContext(t), hub, "/slow", forwarded) // on an error the status is 0
 			slow <- status
 		}()
 		<-begun
@@ -139,7 +140,7 @@ func TestRequestsThroughAProxyAreLimited(t *testing.T) {
 	require.Equal(t, 200, status)
 }
 
-// from is a listener whose connections come from one address.
+// from is a listener that reports one address for all its connections.
 type from struct {
 	net.Listener
 	addr string
@@ -160,7 +161,7 @@ func (l from) Accept() (net.Conn, error) {
 	return connFrom{conn, &net.TCPAddr{IP: net.ParseIP(l.addr), Port: 4711}}, nil
 }
 
-// Connections of one address to the hub's own listener are limited, until they serve an admitted peer or end.
+// The hub limits the connections of one address to its own listener, until they serve an admitted peer or end.
 func TestConnectionsOfOneAddressAreLimited(t *testing.T) {
 	hub, err := mesh.NewHub(&mesh.Options{Authorize: mesh.Pair("u", "p"), ConnsPerAddr: 4})
 	require.NoError(t, err)
@@ -192,7 +193,7 @@ func TestConnectionsOfOneAddressAreLimited(t *testing.T) {
 	}
 	const ok, crowded = "200 OK", "503 Service Unavailable"
 
-	// Members do not count: by WebSocket, and by polling once they have polled again.
+	// Admitted peers do not count. With polling, this holds from their next poll.
 	for _, transport := range []engineio.Transport{engineio.WebSocket, engineio.Polling} {
 		for range 4 {
 			w := dialWire(t, url, &engineio.DialOptions{Revision: engineio.Revision3, Transports: []engineio.Transport{transport}})
@@ -228,7 +229,7 @@ func TestConnectionsOfOneAddressAreLimited(t *testing.T) {
 	})
 	require.NotZero(t, hub.Stats().RejectedConnections)
 
-	// Very many are closed at once.
+	// The hub closes connections without a response if there are very many.
 	for range 4 {
 		_ = dial()
 	}

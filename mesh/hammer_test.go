@@ -13,8 +13,8 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// TestAdvisory_googollee_182_170_393_EveryPublicMethodAtOnce calls everything on a hub and its clients while the
-// connections break, and closes all in the middle of it. The race detector watches.
+// TestAdvisory_googollee_182_170_393_EveryPublicMethodAtOnce calls every method on a hub and its clients while
+// connections break, and closes all nodes in the middle of that. The race detector reports unsynchronized access.
 func TestAdvisory_googollee_182_170_393_EveryPublicMethodAtOnce(t *testing.T) {
 	hub := listen(t, mesh.Options{CallbackLimit: 10_000, Authorize: mesh.Pair("u", "p")})
 	p := startProxy(t, hub.Addr())
@@ -82,14 +82,14 @@ func TestAdvisory_googollee_182_170_393_EveryPublicMethodAtOnce(t *testing.T) {
 			}
 		}
 	})
-	wg.Go(func() { // a second of it, or until a busy machine has come to the callbacks
+	wg.Go(func() { // for one second, or on a busy machine until callbacks run
 		time.Sleep(time.Second)
 		for calls.Load() == 0 && ctx.Err() == nil {
 			time.Sleep(time.Millisecond)
 		}
 		cancel()
 	})
-	// Half of them are closed under load, twice at once.
+	// The test closes half of the clients under load, each twice at the same time.
 	for _, n := range []*mesh.Node{nodes[1], nodes[2]} {
 		for range 2 {
 			wg.Go(func() {

@@ -21,7 +21,7 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// patience is how long a test waits for what must come.
+// patience is how long a test waits for an expected result.
 const patience = 10 * time.Second
 
 func testContext(t testing.TB) context.Context {
@@ -56,7 +56,7 @@ func connectTo(t testing.TB, opts mesh.Options) *mesh.Node {
 	return n
 }
 
-// overWebSocket is for clients whose connection is going to be cut: a poll would be made again, unnoticed.
+// overWebSocket is for clients whose connection a test cuts: a polling client would repeat a poll without a report.
 var overWebSocket = []engineio.Transport{engineio.WebSocket}
 
 func flush(t testing.TB, n *mesh.Node) {
@@ -64,13 +64,13 @@ func flush(t testing.TB, n *mesh.Node) {
 	require.NoError(t, n.Flush(testContext(t)))
 }
 
-// ears collects the events of some listeners.
+// ears collects the events of listeners.
 type ears struct {
 	t  testing.TB
 	in chan mesh.Event
 }
 
-// listenTo adds listeners to a node and waits until its hub knows them.
+// listenTo adds listeners to a node and waits until the node's hub knows them.
 func listenTo(t testing.TB, n *mesh.Node, patterns ...string) *ears {
 	t.Helper()
 	e := &ears{t: t, in: make(chan mesh.Event, 100_000)}
@@ -92,7 +92,7 @@ func (e *ears) next() mesh.Event {
 	}
 }
 
-// silentUntil asserts that nothing came before an event which the test emits last.
+// silentUntil asserts that the next event is the one with this name, which the test emits last.
 func (e *ears) silentUntil(name string) {
 	e.t.Helper()
 	require.Equal(e.t, name, e.next().Name)
@@ -106,7 +106,7 @@ type wire struct {
 	done chan struct{}
 }
 
-// dialWire connects in revision 3 over a WebSocket, unless opts say otherwise.
+// dialWire connects with revision 3 over a WebSocket, unless opts differ.
 func dialWire(t testing.TB, url string, opts *engineio.DialOptions) *wire {
 	t.Helper()
 	if opts == nil {
@@ -126,7 +126,7 @@ func dialWire(t testing.TB, url string, opts *engineio.DialOptions) *wire {
 		}
 	}()
 	t.Cleanup(func() {
-		_ = sock.Close() // in good order: a hub waits for a poller that vanished
+		_ = sock.Close() // a normal close: a hub waits for a poller that vanished
 		<-w.done
 	})
 	return w
@@ -139,7 +139,7 @@ func (w *wire) send(packets ...string) {
 	}
 }
 
-// barrier returns when the hub has dealt with all that was sent, and everything that it sent before that has come.
+// barrier returns when the hub has processed everything that was sent, and every earlier packet of the hub has arrived.
 func (w *wire) barrier() {
 	w.t.Helper()
 	require.NoError(w.t, w.sock.Ping(testContext(w.t)))
@@ -156,7 +156,7 @@ func (w *wire) next() string {
 	}
 }
 
-// heard returns all packets that came and were not taken yet.
+// heard returns all packets that have arrived and that the test has not taken yet.
 func (w *wire) heard() []string {
 	w.t.Helper()
 	w.barrier()
@@ -181,7 +181,7 @@ func (w *wire) ended() {
 	}
 }
 
-// table writes a packet that announces listeners, as the original's client does.
+// table returns a packet that announces listeners, as a client of the original does.
 func table(keys ...string) string {
 	t := map[string]map[string]bool{}
 	for _, k := range keys {
@@ -196,13 +196,13 @@ func table(keys ...string) string {
 	return string(b)
 }
 
-// eventually waits for a condition that no event announces.
+// eventually waits until a condition holds that no event announces.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	require.Eventually(t, ok, patience, time.Millisecond, what)
 }
 
-// logBuffer collects logs, and their levels.
+// logBuffer collects logs at all levels.
 type logBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -224,7 +224,7 @@ func (b *logBuffer) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-// proxy forwards TCP connections, and can cut them all, refuse new ones, or hold back what flows.
+// proxy forwards TCP connections. It can cut all connections and reject new ones.
 type proxy struct {
 	t testing.TB
 	l net.Listener
@@ -290,7 +290,7 @@ func (p *proxy) admit(conns ...net.Conn) bool {
 	return true
 }
 
-// cut ends all connections, and refuses new ones until open.
+// cut ends all connections. With refuse, the proxy rejects new ones until open.
 func (p *proxy) cut(refuse bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -308,11 +308,11 @@ func (p *proxy) open() {
 	p.refuse = false
 }
 
-// memoryHub is a hub behind a network in memory, for tests in a synctest bubble.
+// memoryHub is a hub with an in-memory network, for tests in a synctest bubble.
 type memoryHub struct {
 	*mesh.Node
-	client *http.Client // for those who connect to it, at http://mesh
-	down   atomic.Bool  // nobody can connect
+	client *http.Client // for clients of the hub, at http://mesh
+	down   atomic.Bool  // connections fail
 
 	network *engineiotest.Listener
 	web     http.Server

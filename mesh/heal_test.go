@@ -15,7 +15,7 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// stableAddr returns an address of localhost that is free, and that the system does not give away by itself meanwhile.
+// stableAddr returns a free address of localhost. The system does not assign its port to other sockets.
 func stableAddr(t testing.TB) string {
 	t.Helper()
 	for range 100 {
@@ -114,7 +114,7 @@ func TestAutohealIsForThoseWhoStartedOnly(t *testing.T) {
 	nodes := []*mesh.Node{
 		connectTo(t, mesh.Options{Addr: addr}),
 		start(t, mesh.Options{Addr: addr, NoAutoheal: true}),
-		start(t, mesh.Options{Addr: "192.0.2.1:8888", HTTPClient: &http.Client{Transport: transport}}), // on another machine
+		start(t, mesh.Options{Addr: "192.0.2.1:8888", HTTPClient: &http.Client{Transport: transport}}), // a hub on another machine
 	}
 	var changes []<-chan mesh.State
 	for _, n := range nodes {
@@ -146,10 +146,10 @@ func TestAutohealNeedsMoreThanALostConnection(t *testing.T) {
 	}
 }
 
-// TestAutohealSendsWhatWaited: what the new hub emitted while there was none reaches those who are back in time, in
-// order, and before what it emits later.
+// TestAutohealSendsWhatWaited checks the events that the new hub emitted while there was no hub. They reach the nodes
+// that reconnect in time, in order, and before the events that the hub emits later.
 func TestAutohealSendsWhatWaited(t *testing.T) {
-	for range 5 { // a machine that is busy may not be in time
+	for range 5 { // on a busy machine, the other node may reconnect too late
 		addr := stableAddr(t)
 		first := start(t, mesh.Options{Addr: addr})
 		heir := start(t, mesh.Options{Addr: addr})
@@ -170,7 +170,7 @@ func TestAutohealSendsWhatWaited(t *testing.T) {
 			require.NoError(t, <-emitted)
 		}
 		flush(t, heir)
-		inTime := false // it has found the new hub by now, at whatever attempt
+		inTime := false // the other node has reconnected to the new hub by now, at any attempt
 		for len(back) > 0 {
 			inTime = (<-back).Status == mesh.Connected
 		}
@@ -199,7 +199,7 @@ func TestAutohealFlushTellsOnceThatEventsMayBeLost(t *testing.T) {
 	heir := start(t, mesh.Options{Addr: addr})
 	require.NoError(t, heir.Emit("e", nil))
 	flush(t, heir)
-	require.NoError(t, heir.Emit("e", nil)) // not confirmed
+	require.NoError(t, heir.Emit("e", nil)) // never confirmed
 	changes := states(heir)
 	require.NoError(t, first.Close())
 	awaitStatus(t, changes, mesh.Connected)
@@ -211,7 +211,8 @@ func TestAutohealFlushTellsOnceThatEventsMayBeLost(t *testing.T) {
 	}
 }
 
-// TestAutohealWhileEverythingIsCalled closes one hub after the other under load. The race detector watches.
+// TestAutohealWhileEverythingIsCalled closes one hub after another under load. The race detector reports unsynchronized
+// access.
 func TestAutohealWhileEverythingIsCalled(t *testing.T) {
 	addr := stableAddr(t)
 	left := make(map[*mesh.Node]bool)
@@ -249,7 +250,7 @@ func TestAutohealWhileEverythingIsCalled(t *testing.T) {
 			wg.Go(func() {
 				for i := 0; ctx.Err() == nil && n.Err() == nil; i++ {
 					act(n, i)
-					time.Sleep(time.Duration(rand.N(200)) * time.Microsecond) // for those who heal, on a small machine
+					time.Sleep(time.Duration(rand.N(200)) * time.Microsecond) // this leaves time for the takeover on a small machine
 				}
 			})
 		}
@@ -286,7 +287,7 @@ func TestAutohealStopsWhenTheNodeIsClosed(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() { _ = first.Close() })
 		wg.Go(func() {
-			time.Sleep(time.Duration(rand.N(8000)) * time.Microsecond) // before, while and after it becomes the hub
+			time.Sleep(time.Duration(rand.N(8000)) * time.Microsecond) // before, while or after it becomes the hub
 			_ = second.Emit("e", nil)
 			_ = second.Close()
 		})

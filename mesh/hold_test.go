@@ -34,7 +34,7 @@ func flood(t testing.TB, conn net.Conn, event string, n, size int) (wrote chan e
 	return wrote
 }
 
-// slowReader reads at a bounded rate until slow is closed, and then as fast as it can.
+// slowReader reads at a limited rate until slow is closed, and then as fast as it can.
 type slowReader struct {
 	conn net.Conn
 	rate int // bytes a second
@@ -75,11 +75,11 @@ func (r *slowReader) requireEvents(t testing.TB, n int) {
 	}
 }
 
-// A peer that emits faster than a listener reads waits for the listener.
+// A peer that emits faster than a subscriber reads waits for the subscriber.
 func TestFloodSlowsTheFloodingPeer(t *testing.T) {
 	for name, size := range map[string]int{"small events": 100, "large events": 500_000} {
 		t.Run(name, func(t *testing.T) {
-			const total = 8 << 20 // the kernel's buffers and the queue hold less
+			const total = 8 << 20 // more than the kernel's buffers and the queue hold
 			n := total / (size + 100)
 			var logs logBuffer
 			hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Logger: logs.logger()})
@@ -98,8 +98,8 @@ func TestFloodSlowsTheFloodingPeer(t *testing.T) {
 	}
 }
 
-// The hub closes a listener that takes nothing for a second. An honest emitter does not wait for it, and the listeners that
-// read lose nothing.
+// The hub disconnects a subscriber that reads nothing for a second. The emitter is not disconnected, and the other
+// subscribers lose no event.
 func TestListenerThatReadsNothingHoldsNobodyUp(t *testing.T) {
 	const size, n = 1000, 8 << 10
 	var logs logBuffer
@@ -116,7 +116,7 @@ func TestListenerThatReadsNothingHoldsNobodyUp(t *testing.T) {
 	require.Contains(t, logs.String(), "read nothing for a second", "the message names the cause")
 }
 
-// Peers that write and do not read while they write hold each other up for a second, and the hub not at all.
+// Peers that write without reading delay each other for a second, and do not delay the hub.
 func TestPeersThatFloodEachOther(t *testing.T) {
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
 	a, b := bareWebSocket(t, hub.Addr(), table("mesh::e")), bareWebSocket(t, hub.Addr(), table("mesh::e"))
@@ -133,14 +133,14 @@ func TestPeersThatFloodEachOther(t *testing.T) {
 	heard.next()
 }
 
-// A peer that emits little does not wait behind a flood, and its events to other peers do not either.
+// A peer that emits little does not wait for a flood, and neither do its events to other peers.
 func TestModestPeerDoesNotWaitBehindAFlood(t *testing.T) {
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
 	listener := bareWebSocket(t, hub.Addr(), table("mesh::e", "mesh::modest"))
 	flooder := bareWebSocket(t, hub.Addr())
-	wrote := flood(t, flooder, "e", 1<<20, 1000) // until the test ends
+	wrote := flood(t, flooder, "e", 1<<20, 1000) // until the end of the test
 	read := make(chan struct{})
-	go func() { // it takes a quarter of a second for the events that a flooding peer sends at once
+	go func() { // the reader needs a quarter of a second for the events that a flooding peer sends together
 		defer close(read)
 		_, _ = io.Copy(io.Discard, &slowReader{conn: listener, rate: 256 << 10})
 	}()
@@ -165,13 +165,13 @@ func TestModestPeerDoesNotWaitBehindAFlood(t *testing.T) {
 	<-read
 }
 
-// Events that take many steps to route are routed one row at a time, and the others do not wait for them.
+// The hub routes only one batch at a time of events that take many steps. Other events do not wait for them.
 func TestDearEventsWaitForEachOtherOnly(t *testing.T) {
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
 	parts := make([]string, 16)
 	for i := range 100 {
 		var keys []string
-		for k := range 8 { // more would be above the steps that a hub accepts in a table
+		for k := range 8 { // more patterns would exceed the steps that a hub accepts in a table
 			parts[0] = "**"
 			for j := 1; j < len(parts); j++ {
 				parts[j] = []string{"a", "*"}[(i*8+k)>>(j%12)&1]
