@@ -13,7 +13,7 @@ type round struct {
 	version uint64
 	claims  claims // that the round publishes
 	began   time.Time
-	waiting map[string]struct{} // the hubs that have not answered
+	waiting map[string]struct{} // the hubs that have not replied
 	doubt   bool                // a hub was given up during the round, and may still be alive
 	done    chan struct{}
 }

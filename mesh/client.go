@@ -41,7 +41,7 @@ type client struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	// limits the log lines about events that the hub has rejected
+	// Limits the log lines about events that the hub has rejected.
 	refused tally
 
 	// The hub of this node, set once it has the queued events; nil while the node is not a hub.
@@ -71,7 +71,7 @@ type client struct {
 // grow with each attempt that fails, and with each connection that ends within 1 s or whose hub asks the node to move
 // within 1 s. The node never becomes a hub.
 //
-// Of several addresses Connect picks one at random. If no hub answers there, it tries the next one. When the hub is
+// Of several addresses Connect picks one at random. If no hub replies there, it tries the next one. When the hub is
 // lost, the node reconnects to one of the other addresses in the same way, and tries the address of the lost hub last.
 // A hub that is about to close asks the node to move before anything is lost: see Node.Shutdown.
 func Connect(ctx context.Context, opts *Options) (*Node, error) {
@@ -83,7 +83,7 @@ func Connect(ctx context.Context, opts *Options) (*Node, error) {
 	return connect(ctx, o, addrs, nil)
 }
 
-// connect makes a client of a hub at the first of the addresses where a hub answers. If home is not nil, the node may
+// connect makes a client of a hub at the first of the addresses where a hub replies. If home is not nil, the node may
 // become the hub there, and the first address leads there.
 func connect(ctx context.Context, o Options, addrs []address, home *address) (*Node, error) {
 	key := randomHex()
@@ -297,8 +297,8 @@ func (c *client) skip(conn *conn, version uint64, err error) {
 const maxFirstTable = 32 << 10
 
 // handshake appends the packet that announces the node's subscriptions to conn's hub, and returns the version of the
-// announced table. If the table is too large for the first packet, that packet has an empty one and version 0,
-// and the full table follows after the hub's hello. A hub of this package rejects a table beyond the protocol's limits. A
+// announced table. If the table is too large for the first packet, that packet has an empty one and version 0, and the
+// full table follows after the hub's hello. A hub of this package rejects a table beyond the protocol's limits. A
 // client with such a table subscribes to all events, and delivers only the matching ones to its listeners.
 func (c *client) handshake(dst []byte, conn *conn, offer *protocol.Hello) ([]byte, uint64) {
 	table, version := c.node.emitter.table()

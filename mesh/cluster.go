@@ -30,7 +30,7 @@ type cluster struct {
 	mu       sync.Mutex
 	closed   bool
 	wanted   map[string]want
-	version  uint64               // counts the changes of subscriptions and claims that all hubs must know
+	version  uint64               // counts the subscriptions, claims and syncs that all hubs must know
 	known    uint64               // the last version that all others know, apart from hubs that were given up
 	sure     uint64               // the last version that all others know without exception
 	round    *round               // the current round; nil between rounds
@@ -239,8 +239,8 @@ func (c *cluster) receive(from string, data []byte) {
 	}
 }
 
-// receiveEvents routes events of one emitter at another hub. That hub has checked that the emitter may emit
-// them. This hub checks that its peers may receive them.
+// receiveEvents routes events of one emitter at another hub. That hub has checked that the emitter may emit them. This
+// hub checks that its peers may receive them.
 func (c *cluster) receiveEvents(from string, frame []byte) {
 	count := &c.hub.node.counters
 	events, malformed := readFrame(c.events[:0], frame)

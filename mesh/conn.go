@@ -50,7 +50,7 @@ type conn struct {
 	over       bool        // the reader has no more events to deliver
 	since      time.Time   // when this became the client's connection
 	brief      bool        // it is counted in client.brief
-	forget     *time.Timer // clears echoes later; nil without echoes
+	forget     *time.Timer // clears echoes after echoTime; nil if echoes is nil
 }
 
 func (c *client) dial(ctx context.Context, addr address) (*conn, error) {
@@ -200,8 +200,8 @@ func (c *client) live(conn *conn) {
 	}
 }
 
-// endured returns the number of consecutive brief connections before conn if conn was brief too, otherwise 0.A
-// brief connection ends before steadyTime. The caller calls endured when conn has ended or is about to end.
+// endured returns the number of consecutive brief connections before conn if conn was brief too, otherwise 0. A brief
+// connection ends before steadyTime. The caller calls endured when conn has ended or is about to end.
 func (c *client) endured(conn *conn) (brief int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -12,7 +12,8 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// Credentials are the data by which a peer identifies itself to a hub. They print and log without user, password and token.
+// Credentials are the data by which a peer identifies itself to a hub. They print and log without user, password and
+// token.
 type Credentials struct {
 	User, Password string // empty if the peer gave none
 	// Token is the Bearer token of the header Authorization in the request that opened the session. Without that

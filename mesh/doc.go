@@ -85,9 +85,9 @@
 //
 // # Resources
 //
-// A resource, see Node.Resource, groups methods under one name. While the resource creature is remote, the event
-// `creature::talk` of any other node runs the method talk once. A new resource is not remote. The node's own Emit of
-// that name does not run the method. Resource.Call runs the method whether or not the resource is remote, and sends
+// A resource, see Node.Resource, groups methods under one name. While the resource creature is remote, each event
+// `creature::talk` of another node runs the method talk once. A new resource is not remote. The node's own Emit of that
+// name does not run the method. Resource.Call runs the method whether or not the resource is remote, and sends
 // nothing. A hub that has the resource still relays the event; a Node.js hub does not.
 //
 // An event table cannot distinguish a listener from a method of the same name. So a node that has both subscribes to
@@ -140,8 +140,8 @@
 // # Admission
 //
 // With Options.Authorize a hub decides whether to admit each peer, and decides again when the peer presents other
-// credentials. Until a peer is admitted, the hub sends it no events and drops its messages. A rejected client of this
-// package receives an *AuthError, and the hub disconnects it. Any other rejected peer stays connected and muted, and
+// credentials. Until a peer is admitted, the hub sends it no events and drops its messages. The hub disconnects a
+// rejected client of this package, which reports an *AuthError. Any other rejected peer stays connected and muted, and
 // the hub disconnects it after Options.MuteTimeout. The hub does not disconnect it earlier, because a client of the
 // original would reconnect at once.
 //
@@ -157,8 +157,8 @@
 // Nodes and OnPresence report the nodes of the mesh. Explain reports why a node receives an event or does not. Every
 // peer that a hub has admitted may ask, web pages included, unless Options.Permit rejects it. NodeInfo defines what the
 // replies contain: the address and the subscriptions of a node, but no credentials, keys or session IDs. At a client of
-// a Node.js hub, Nodes and Explain return ErrNodeHub, except that Explain works for the client itself. OnPresence reports
-// nothing there.
+// a Node.js hub, Nodes and Explain return ErrNodeHub, except that Explain works for the client itself. OnPresence
+// reports nothing there.
 //
 // # Invalid input
 //

@@ -13,8 +13,8 @@ import (
 // this hub wait.
 
 const (
-	// dozeTime is the longest silence of a hub before it asks the others. The gap to hubTimeout leaves time for a
-	// message.
+	// dozeTime is the longest time without a heartbeat before a hub asks the others. The difference to hubTimeout
+	// leaves time for a message.
 	dozeTime = hubTimeout - hubPause/2
 	// rouseTimeout bounds the time for the questions.
 	rouseTimeout = 2 * hubTimeout

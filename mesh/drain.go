@@ -10,8 +10,8 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// Shutdown ends the node without loss: it waits until no event can be lost, and then closes the node as Close does. If
-// ctx ends first, Shutdown closes the node all the same and returns the cause of ctx.
+// Shutdown waits until the node can end without loss, and then closes the node as Close does. If ctx ends first,
+// Shutdown closes the node all the same and returns the cause of ctx.
 //
 // A hub with other hubs in its mesh, see Options.Backplane, first asks its peers of this package to move to another hub
 // without loss. From then on the hub rejects new peers, and Ready returns an error. It serves each existing peer until

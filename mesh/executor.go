@@ -201,8 +201,8 @@ func (x *executor) more() bool {
 // maxSpareTasks bounds the buffers for tasks that an idle executor keeps.
 const maxSpareTasks = 1024
 
-// call makes the next call of a task. It releases the lock during the call. It does not use defer to lock again,
-// because a second panic in the deferred function would hide the panic of the callback.
+// call makes the next call of a task. It releases the lock during the call. So run does not unlock by a defer: when a
+// callback panics, the lock is free, and the failure of a second Unlock would hide the panic.
 func (x *executor) call(t *task) {
 	l := t.listener(t.next)
 	t.next++

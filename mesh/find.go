@@ -9,7 +9,7 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// maxScan bounds the peers that a hub examines for one answer to a search.
+// maxScan bounds the peers that a hub examines for one reply to a search.
 const maxScan = 8192
 
 // nodeFilter selects the nodes whose name contains a text or whose ID begins with it. If Exact is set, the whole name
@@ -49,7 +49,7 @@ type nodeGroup struct {
 	More      int      `json:"more,omitempty"`
 }
 
-// maxGroups bounds the groups of an answer. The nodes of smaller groups are counted together.
+// maxGroups bounds the groups of a reply. The nodes of smaller groups are counted together.
 const maxGroups = 48
 
 // groups returns the groups of this hub's clients, the largest first, and the number of clients outside these groups.
@@ -181,8 +181,8 @@ func isHexOrHyphen(c byte) bool {
 	return isDigit(c) || c == '-' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
-// answerGroups answers a question for groups. With number 0 it returns the groups of this hub. Otherwise it returns the
-// groups of the other hub with that number, or of the next one if that hub is gone.
+// answerGroups replies to a question for groups. With number 0 the reply has the groups of this hub. Otherwise it has
+// the groups of the other hub with that number, or of the next one if that hub is gone.
 func (p *peer) answerGroups(a nodesAnswer, number int) {
 	c := p.hub.cluster
 	if number == 0 {

@@ -8,9 +8,9 @@ import (
 )
 
 // A frame carries events of one name and one emitter from hub to hub. It has fewer bytes than the packets of the
-// events, and needs less parsing. It contains its kind, the length and bytes of the name, and the length and bytes of
-// the emitter's ID. For each event follow its number, and the length and bytes of its payload. Lengths and numbers are
-// uvarints.
+// events, and needs less parsing. A frame begins with its kind, the length and bytes of the name, and the length and
+// bytes of the emitter's ID. Then it has, for each event, the number, and the length and bytes of the payload. Lengths
+// and numbers are uvarints.
 
 const (
 	// maxFrame bounds the events of a frame with more than one event, in bytes as counted by eventSize. It is the bound

@@ -13,8 +13,8 @@ import (
 const healGrace = 250 * time.Millisecond
 
 // takeOver makes this node the hub if it may become the hub and the address is free. The nodes need no agreement on the
-// next hub: the system gives an address to one process only. While a live hub holds the address, no node can take it,
-// even if connections to the hub broke.
+// next hub: the system gives an address to one process only. While a hub holds the address, no node can take it, even
+// if connections to that hub broke.
 func (c *client) takeOver(cause error, failed int) bool {
 	if c.home == nil || failed < c.elsewhere() {
 		return false

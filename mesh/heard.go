@@ -104,7 +104,7 @@ type keeper struct {
 	bytes int
 	kept  []kept
 	begun bool // keep stores events; before, it drops them
-	open  bool // keep stores and drops nothing any more
+	open  bool // release was called
 }
 
 func newKeeper(limit int) *keeper {
@@ -129,7 +129,7 @@ func (k *keeper) begin() {
 	k.kept, k.bytes, k.begun = nil, 0, true
 }
 
-// keep stores or drops e. It returns false, and does neither, after release.
+// keep stores or drops e. It waits while the keeper is full. After release it returns false, and does not store e.
 func (k *keeper) keep(e kept) bool {
 	size := eventSize(e.Name, e.Payload)
 	k.mu.Lock()

@@ -15,7 +15,7 @@ import (
 // disconnects the subscriber.
 const (
 	// shareOfQueue defines the share of a peer: Options.QueueLimit/shareOfQueue bytes a second, 32 KiB by default. A
-	// peer that emits less into queues that are half full need not wait for room in that half.
+	// peer that emits less than its share into queues that are half full may also fill the other half.
 	shareOfQueue = 32
 	// maxDebt bounds how long a peer counts as above its share after it has emitted more, in seconds.
 	maxDebt = 10

@@ -18,8 +18,8 @@ import (
 )
 
 // hub connects the clients of a mesh. The goroutine that reads a client's session also processes the client's messages,
-// and puts them into the queues of their receivers. There is no central loop. Goroutines that route share no exclusive
-// lock, except for events that take many steps: see dear.
+// and puts them into the queues of their receivers. There is no central loop, and no single lock around routing, except
+// for events that take many steps: see dear.
 type hub struct {
 	node     *Node
 	name     string
@@ -150,7 +150,7 @@ func (h *hub) serveOwn(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler) // closes the connection
 	}
 	if r.ContentLength != 0 { // net/http reads the body before it responds
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readHeaderTimeout)) // the error of a broken connection comes later
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readHeaderTimeout)) // a broken connection fails when the body is read
 	}
 	r, leave, ok := h.enter(w, r)
 	if !ok {
