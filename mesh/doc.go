@@ -155,10 +155,10 @@
 // # Presence
 //
 // Nodes and OnPresence report the nodes of the mesh. Explain reports why a node receives an event or does not. Every
-// peer that a hub has admitted may ask, web pages included, unless Options.Permit rejects it. NodeInfo defines what the
-// replies contain: the address and the subscriptions of a node, but no credentials, keys or session IDs. At a client of
-// a Node.js hub, Nodes and Explain return ErrNodeHub, except that Explain works for the client itself. OnPresence
-// reports nothing there.
+// peer that a hub has admitted may ask, web pages included, unless Options.Permit rejects it. NodeInfo lists the
+// contents of the replies, such as the address and the subscriptions of a node. They include no credentials, keys or
+// session IDs. At a client of a Node.js hub, Nodes and Explain return ErrNodeHub, except that Explain works for the
+// client itself. OnPresence reports nothing there.
 //
 // # Invalid input
 //

@@ -34,8 +34,8 @@ const (
 // held holds the events of a batch that wait for room in the queues of subscribers.
 type held map[*peer][]engineio.Message
 
-// give sends messages to a peer. If they come from a peer of this hub, and the queue of the receiver has no room, give
-// holds them. It returns the number of sent messages.
+// give sends messages to a peer. If they come from a peer of this hub, give fills at most half of the receiver's queue,
+// and holds the rest. It returns the number of sent messages.
 func (r *routing) give(to *peer, messages []engineio.Message, from source) (sent int) {
 	if from.peer == nil {
 		return to.send(messages)
