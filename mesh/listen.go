@@ -6,24 +6,26 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// On calls fn with each event whose name matches pattern, whoever emitted it, this node included. In a pattern `*`
-// stands for one part of a name and `**` for any number of parts, also none; parts are separated by `::`. See the
-// package's comment on callbacks.
+// On calls fn with each event whose name matches pattern, from every node, including this node. In a pattern `*`
+// matches one part of a name, and `**` matches any number of parts, including zero. The parts are separated by `::`.
+// The package documentation describes how callbacks run.
 //
-// off takes the listener off. After it has returned, fn is not running, and it is not called again; only when off is
-// called by fn itself, or by what fn waits for, that call goes on. off may be called more than once. In a callback of
-// the same node it never waits; elsewhere, do not call it with a lock held that fn wants.
+// off removes the listener. After off has returned, fn is not running and is not called again. There is one exception:
+// if fn itself calls off, or waits for a goroutine that does, that call of fn continues. off may be called more than
+// once. In a callback of the same node off never waits. Elsewhere, do not call off while you hold a lock that fn
+// acquires.
 //
-// On panics if fn is nil or the pattern is none that can be heard: a pattern that comes from outside is to be checked
-// with protocol.CheckListen first. On a closed node it does nothing.
+// On panics if fn is nil or if the pattern is not valid. Check a pattern from an external source with
+// protocol.CheckListen first. On a closed node, On does nothing.
 //
-// A Node hub knows no patterns: the listener then hears what this node emits, and nothing else, which is logged.
+// A Node.js hub does not support patterns. A listener with a pattern then receives only the events that this node
+// emits, and the node logs a warning.
 func (n *Node) On(pattern string, fn func(Event)) (off func()) { return n.listen(pattern, 0, fn) }
 
-// Once is On for the first event.
+// Once is like On, but the listener receives only the first event.
 func (n *Node) Once(pattern string, fn func(Event)) (off func()) { return n.listen(pattern, 1, fn) }
 
-// Many is On for the first times events. It panics if times is less than 1.
+// Many is like On, but the listener receives only the first times events. It panics if times is less than 1.
 func (n *Node) Many(pattern string, times int, fn func(Event)) (off func()) {
 	if times < 1 {
 		panic("mesh: Many: times must be positive")
@@ -41,7 +43,6 @@ func (n *Node) listen(pattern string, times int, fn func(Event)) (off func()) {
 	return n.add(&listener{pattern: canonical(pattern), event: fn, left: times})
 }
 
-// add adds a listener.
 func (n *Node) add(l *listener) (off func()) {
 	if n.closed.Load() {
 		return func() {}
@@ -59,7 +60,7 @@ func (n *Node) add(l *listener) (off func()) {
 	}
 }
 
-// forget takes a listener out of the index.
+// forget removes a listener from the index.
 func (n *Node) forget(l *listener) {
 	if l.pattern != "" && n.emitter.remove(l) && !n.closed.Load() {
 		n.link.announce()
@@ -70,7 +71,8 @@ func (n *Node) warnOfPattern(pattern string) {
 	n.opts.Logger.Warn("mesh: the hub is a Node hub, which knows no patterns: only events of this node are heard", "pattern", pattern)
 }
 
-// OnAny calls fn with each event that this node itself emits, and with no other. See On for off. It panics if fn is nil.
+// OnAny calls fn with each event that this node itself emits, and with no other event. See On for off. OnAny panics if
+// fn is nil.
 func (n *Node) OnAny(fn func(Event)) (off func()) {
 	if fn == nil {
 		panic("mesh: nil callback")
@@ -84,9 +86,9 @@ func (n *Node) OnAny(fn func(Event)) (off func()) {
 	}
 }
 
-// OnState calls fn when a client loses its hub, fails to reach it again, has reached it, or has become the hub itself,
-// after which there is nothing more to tell. It is not called with the state at the time of the call. See On for off. It
-// panics if fn is nil.
+// OnState calls fn when a client loses its hub, when an attempt to reconnect fails, when the client is connected, and
+// when the node has become the hub itself. The last is final: no further call follows it. OnState does not call fn with
+// the current state. See On for off. It panics if fn is nil.
 func (n *Node) OnState(fn func(State)) (off func()) {
 	if fn == nil {
 		panic("mesh: nil callback")
@@ -100,7 +102,7 @@ func (n *Node) OnState(fn func(State)) (off func()) {
 	}
 }
 
-// report hands a state to OnState's listeners.
+// report queues a state for OnState's listeners.
 func (n *Node) report(s State) {
 	s.Retry = s.Retry.Round(time.Millisecond)
 	if listeners := *n.emitter.state.Load(); len(listeners) > 0 {

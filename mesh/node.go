@@ -16,19 +16,19 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// Role is what a node is in its mesh.
+// Role is the role of a node in its mesh: Hub or Client.
 type Role string
 
-// The roles.
+// The roles of a node.
 const (
 	Hub    Role = "hub"
 	Client Role = "client"
 )
 
-// Node is a member of a mesh: its hub, or a client of that. Make one with Start, Listen, Connect or NewHub, and Close it.
-// All methods may be called by any number of goroutines at once, and in callbacks.
+// Node is a member of a mesh: its hub, or a client of its hub. Make a node with Start, Listen, Connect or NewHub, and
+// call Close at the end. Any number of goroutines may call the methods at once, and callbacks may call them.
 type Node struct {
-	// Fixed at creation.
+	// Set at creation and never changed.
 	opts     Options
 	id       string
 	emitter  *emitter
@@ -41,31 +41,31 @@ type Node struct {
 	addr atomic.Pointer[address] // never nil
 
 	counters counters
-	numbered atomic.Uint64 // the number of the last event that the node has emitted as the hub
+	numbered atomic.Uint64 // the sequence number of the last event that the node has emitted as the hub
 	closed   atomic.Bool
 
 	mu  sync.Mutex
 	err error
 }
 
-// link is a node's way to the others.
+// link connects a node to the other nodes of the mesh.
 type link interface {
-	// emit sends an event of this node's own. It does not block. For a request whose rid is given, the node wants to
-	// know if nobody listens.
+	// emit sends an event of this node to the other nodes. It does not block. For a request, rid is not empty: the node
+	// must then learn if no node subscribes to the event.
 	emit(event string, payload json.RawMessage, rid string) error
-	// announce is called when what the node wants to hear has changed.
+	// announce is called when the node's subscriptions have changed.
 	announce()
 	flush(ctx context.Context) error
-	// drain returns when the node can be closed and nothing is lost by that.
+	// drain returns when closing the node loses nothing.
 	drain(ctx context.Context) error
 	sockets() []*engineio.Socket
-	// hubInfo says where the link leads.
+	// hubInfo returns the hub that the link leads to; false if there is no hub.
 	hubInfo() (HubInfo, bool)
 	nodes(ctx context.Context) ([]NodeInfo, error)
 	explain(ctx context.Context, from, to, event string) (Explanation, error)
-	// watch is called when OnPresence has got its first listener, or lost its last.
+	// watch is called when OnPresence has got its first listener, or lost its last listener.
 	watch()
-	// close ends it in good order and waits for its goroutines, but not for callbacks.
+	// close closes the link in good order and waits for its goroutines, but not for callbacks.
 	close()
 }
 
@@ -83,15 +83,15 @@ func newNode(o Options, id string, addr address) *Node {
 	return n
 }
 
-// randomHex returns 128 random bits: the ID of a hub or of a peer that offers no key, or a key.
+// randomHex returns 128 random bits in hexadecimal: the ID of a hub, the ID of a peer that offers no key, or a key.
 func randomHex() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails
 	return hex.EncodeToString(b[:])
 }
 
-// Role returns what the node is. It changes at most once: a client that was made by Start becomes the hub if the hub has
-// died and it is the first on its machine to take over the address. OnState tells.
+// Role returns the role of the node. It changes at most once: a client that Start made becomes the hub if the hub has
+// died and this client is the first on its machine to take over the address. OnState reports the change.
 func (n *Node) Role() Role {
 	if n.hub.Load() != nil {
 		return Hub
@@ -99,15 +99,15 @@ func (n *Node) Role() Role {
 	return Client
 }
 
-// ID returns the node's ID, 32 hexadecimal digits. A client has the same at every hub of this package. To the peers of
-// a Node hub a client has the ID that this hub gave it, which the client does not know.
+// ID returns the node's ID, 32 hexadecimal digits. A client has the same ID at every hub of this package. The peers of
+// a Node.js hub know a client by an ID that the hub chose. The client does not know that ID.
 func (n *Node) ID() string { return n.id }
 
 // Name returns Options.Name.
 func (n *Node) Name() string { return n.opts.Name }
 
-// Addr returns host:port: what a hub is bound to, with the port that the system chose if it was to choose one, or what a
-// client is connected to, or was last. It is empty at a hub without a listener of its own.
+// Addr returns host:port. For a hub it is the address of its listener, with the port that the system chose for port 0.
+// For a client it is the address of its hub, or of its last hub. It is empty for a hub without its own listener.
 func (n *Node) Addr() string {
 	addr := n.addr.Load()
 	if addr.host == "" {
@@ -116,8 +116,8 @@ func (n *Node) Addr() string {
 	return addr.String()
 }
 
-// URL returns the URL that clients connect to, as Options.Addr takes it. It is empty at a hub without a listener of its
-// own.
+// URL returns the URL that clients connect to, in the form that Options.Addr accepts. It is empty for a hub without its
+// own listener.
 func (n *Node) URL() string {
 	addr := n.addr.Load()
 	if addr.host == "" {
@@ -126,7 +126,8 @@ func (n *Node) URL() string {
 	return addr.url()
 }
 
-// Hub says which hub a client is connected to; false if it is not connected. A hub gives itself.
+// Hub returns the hub that a client is connected to. It returns false if the client is not connected. At a hub, it
+// returns that hub.
 func (n *Node) Hub() (HubInfo, bool) { return n.link.hubInfo() }
 
 // Stats returns the node's counters.
@@ -139,10 +140,10 @@ func (n *Node) Stats() Stats {
 	return s
 }
 
-// Done is closed when the node has ended: after Close, or when a hub's listener failed.
+// Done returns a channel that is closed when the node has ended: after Close, or when a hub's listener failed.
 func (n *Node) Done() <-chan struct{} { return n.done }
 
-// Err returns nil until Done is closed, then why the node ended: ErrClosed after Close.
+// Err returns nil until Done is closed, and afterwards the reason for the node's end: ErrClosed after Close.
 func (n *Node) Err() error {
 	select {
 	case <-n.done:
@@ -154,17 +155,17 @@ func (n *Node) Err() error {
 	}
 }
 
-// Close ends the node in good order: what was emitted is written, within 3 s, and peers are told. A client drops what
-// waits for a hub to come back. Events that wait for a callback are dropped; Close waits for the callback that is
-// running, unless it was called by it. After that no callback is called. It must not be called in Authorize. Close may
-// be called more than once; it returns nil.
+// Close ends the node in good order: it writes the queued messages, for at most 3 s, and closes the sessions of its
+// peers. A client that has no hub drops its queued events. Close drops the events that wait for a callback. It waits
+// for the callback that is running, unless that callback called Close. No callback is called after Close. Authorize
+// must not call Close. Close may be called more than once; it returns nil.
 func (n *Node) Close() error {
 	n.end(ErrClosed)
 	n.executor.wait()
 	return nil
 }
 
-// end is Close, but it does not wait for the callback that is running.
+// end is like Close, but it does not wait for the callback that is running. cause becomes the result of Err.
 func (n *Node) end(cause error) {
 	if !n.closed.CompareAndSwap(false, true) {
 		<-n.done
@@ -179,19 +180,20 @@ func (n *Node) end(cause error) {
 	close(n.done)
 }
 
-// Emit sends an event to every node that listens to it, this one included. It never blocks and may be called in
-// callbacks. What one goroutine emits, each receiver gets in that order.
+// Emit sends an event to every node that subscribes to it, including this node. It never blocks, and callbacks may call
+// it. Each receiver gets the events of one goroutine in the order in which that goroutine emitted them.
 //
-// The payload is encoded as JSON by encoding/json, except that a json.RawMessage or []byte is taken as JSON already,
-// checked, and sent byte for byte without the space around it. nil, or no bytes, means no payload.
+// Emit encodes the payload as JSON with encoding/json. A json.RawMessage or []byte must already be JSON: Emit checks it
+// and sends it byte for byte, without the surrounding space. nil, or an empty slice, means no payload.
 //
-// A nil error means that the event is on its way: a hub has handed it to its peers' queues, a client to its connection
-// or, while it has none, to the queue that goes out after the next handshake. Otherwise the event reaches nobody:
-// ErrQueueFull if a queue of this node is full, ErrTooLarge, ErrClosed, an error of package protocol for a name that may
-// not be emitted, or one of encoding/json.
+// A nil error means that the event is on its way. A hub has put it into its peers' queues. A client has passed it to
+// its connection or, while it has none, to the queue that it sends after the next handshake. With any other error the
+// event reaches no node: ErrQueueFull if a queue of this node is full, ErrTooLarge, ErrClosed, an error of package
+// protocol for a name that must not be emitted, or an error of encoding/json.
 //
-// At one of several hubs that holds for the hub's own peers. What the backplane does not take for the other hubs is logged,
-// and counted in Stats.HubsDropped: with ErrBackplaneFull, or with ErrTooLarge if it carries less than Options.MaxMessage.
+// At one of several hubs, a nil error covers only the hub's own peers. If the backplane does not accept the event for
+// the other hubs, the hub logs that with ErrBackplaneFull, or with ErrTooLarge if the backplane carries less than
+// Options.MaxMessage, and counts the event in Stats.HubsDropped.
 func (n *Node) Emit(event string, payload any) error {
 	if !protocol.Relayed(event) {
 		return fmt.Errorf("mesh: %w", protocol.CheckEmit(event))
@@ -208,10 +210,10 @@ func (n *Node) Emit(event string, payload any) error {
 	}, "")
 }
 
-// send sends an event of this node's own to the others, and to those of its listeners that t has.
+// send sends an event of this node to the other nodes and to the listeners in t.
 func (n *Node) send(t task, rid string) error {
 	event, raw := t.event.Name, t.event.Payload
-	// As encoded, the worst case for the name included.
+	// The limit holds for the encoded packet. An encoded name is at most six times as long.
 	if len(raw)+6*len(event)+packetOverhead > n.opts.MaxMessage {
 		return ErrTooLarge
 	}
@@ -221,7 +223,7 @@ func (n *Node) send(t task, rid string) error {
 	if len(t.any) == 0 && len(t.listeners) == 0 {
 		return n.link.emit(event, raw, rid)
 	}
-	// The room is taken first: an event that this node cannot hear must not be heard by others.
+	// Reserve room first: if this node cannot deliver the event to its own listeners, other nodes must not get it.
 	t.size = eventSize(event, raw)
 	if err := n.executor.reserve(t.size); err != nil {
 		return err
@@ -234,19 +236,20 @@ func (n *Node) send(t task, rid string) error {
 	return nil
 }
 
-// packetOverhead is what a packet has beyond payload and name: field names, the sender's ID, a frame.
+// packetOverhead is the size of a packet without payload and name, in bytes: field names, the sender's ID, and a frame.
 const packetOverhead = 256
 
-// hear hands an event that a hub has sent to this client's listeners. While their queue is full it waits.
+// hear queues an event from a hub for this client's listeners. It waits while their queue is full.
 func (n *Node) hear(e Event) {
 	if t, ok := n.taskOf(&e, n.emitter.hearers(e.Name)); ok {
 		n.executor.push(t)
 	}
 }
 
-// hearRow hands events that have come together to this hub's own listeners. From a peer, it waits while their queue is full,
-// and the memory of the payloads is used again when it returns. From another hub, it never waits: with it would wait all that
-// this hub's peers hear from others: from is nil then. It returns how many were not queued.
+// hearRow queues a batch of events for this hub's own listeners. For a batch from a peer, it waits while their queue is
+// full, and the caller reuses the memory of the payloads after the return. For a batch from another hub, from is nil
+// and hearRow never waits, because all other deliveries to this hub's peers would wait with it. It returns the number
+// of events that it did not queue.
 func (n *Node) hearRow(events []routed, from *peer) (missed int) {
 	var listeners []*listener
 	for i := range events {
@@ -268,8 +271,8 @@ func (n *Node) hearRow(events []routed, from *peer) (missed int) {
 	return missed
 }
 
-// taskOf returns what an event is for this node's listeners, if there are any. An answer to a request of this node does not
-// go their way.
+// taskOf returns the task that delivers an event to this node's listeners; false if this node has no listener for it. It first passes a
+// reply to a request of this node to the inbox.
 func (n *Node) taskOf(e *Event, listeners []*listener) (t task, ok bool) {
 	if e.Name == n.inbox.name {
 		n.inbox.receive(*e)
@@ -280,17 +283,18 @@ func (n *Node) taskOf(e *Event, listeners []*listener) (t task, ok bool) {
 	return task{event: *e, listeners: listeners, size: eventSize(e.Name, e.Payload)}, true
 }
 
-// Flush returns nil when the hub has processed all that this node emitted and announced before the call: it has handed
-// it to the queues of those who listen, and to its backplane if it has other hubs, all of which know by then what this
-// node listens to, except those that have not answered for 3 s. That does not mean that they got it, or were allowed to.
+// Flush returns nil when the hub has processed everything that this node emitted and announced before the call. The hub
+// has then put every event into the queues of its subscribers and passed it to its backplane, if there are other hubs.
+// All other hubs then know the subscriptions of this node. Flush skips hubs that do not respond for 3 s. It does not
+// confirm that a subscriber received an event or was permitted to.
 //
-// While there is no connection, Flush waits for the next one, until ctx ends; its error is then the cause of that. If
-// the connection broke after events were written to it and before a Flush confirmed them, they may be lost: the next
-// Flush returns ErrUnconfirmed, once, when everything else is processed. At a hub that is alone Flush returns at once, at
-// one of several when the others have dealt with what it emitted, or have not answered for 3 s.
+// While there is no connection, Flush waits for the next one until ctx ends; its error then wraps the cause of that. If
+// the connection broke after events were written to it and before a Flush confirmed them, the events may be lost. The
+// next Flush then returns ErrUnconfirmed, once, when all other events are processed. At a single hub Flush returns at
+// once. At one of several hubs it returns when the other hubs have processed the events, or have not responded for 3 s.
 //
-// In a callback Flush can only succeed while there is room in the queue for callbacks, which the answer may stand
-// behind.
+// In a callback, Flush may block until ctx ends if the callback queue is full, because the response can be queued after
+// the waiting events.
 func (n *Node) Flush(ctx context.Context) error {
 	if n.closed.Load() {
 		return ErrClosed
@@ -300,15 +304,14 @@ func (n *Node) Flush(ctx context.Context) error {
 
 var errNoHub = errors.New("mesh: this node is no hub")
 
-// ServeHTTP serves the hub's Engine.IO, for those who mount a hub in a server of their own, under any prefix: what comes
-// before the path of Engine.IO does not matter. Nor does it before /mesh.js and /mesh.mjs, the client for browsers, which
-// finds its hub under the prefix that it was loaded from, nor before the page: it is at every path that ends with a slash,
-// unless there is Options.NoPage. The server must not end before the hub is closed; with
-// http.Server:
+// ServeHTTP serves the hub's Engine.IO. Use it to mount a hub in another server, under any prefix: the path before the
+// Engine.IO path does not matter. It also serves the client for browsers, at /mesh.js and /mesh.mjs under any prefix,
+// and the client finds its hub under the prefix that it was loaded from. Unless Options.NoPage is set, it serves the
+// page at every path that ends with a slash. The server must not end before the hub is closed. With http.Server:
 //
 //	srv.RegisterOnShutdown(func() { hub.Close() })
 //
-// Other paths, and nodes that are no hub, get 404.
+// For other paths, and at a node that is not a hub, ServeHTTP responds with status 404.
 func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := n.hub.Load()
 	if h == nil {

@@ -28,164 +28,172 @@ const (
 	DefaultSessionsPerAddr = engineio.DefaultSessionsPerAddr
 )
 
-// A hub's heartbeat is the original's, and so are its revisions: 3 for the original and for this package's own clients,
-// 4 for today's stock Engine.IO clients.
+// A hub uses the heartbeat and the revisions of the original hub, resource-mesh. Clients of the original and of this
+// package use revision 3. Current stock Engine.IO clients use revision 4.
 const (
 	pingInterval = 25 * time.Second
 	pingTimeout  = 60 * time.Second
 )
 
 const (
-	// closeTimeout bounds how long Close waits for what is queued to be written, and for peers to say goodbye.
+	// closeTimeout bounds how long Close waits until queued messages are written and until peers confirm the close.
 	closeTimeout = 3 * time.Second
-	// connectTimeout bounds one attempt to reconnect, moveTimeout that to connect to one of several addresses.
+	// connectTimeout bounds one attempt to reconnect. moveTimeout bounds an attempt to connect to one of several
+	// addresses.
 	connectTimeout = 15 * time.Second
 	moveTimeout    = 3 * time.Second
-	// The pauses between attempts to reconnect double from the one to the other; half of each is random.
+	// The pause between attempts to reconnect doubles from minBackoff to maxBackoff. Half of each pause is random.
 	minBackoff = 50 * time.Millisecond
 	maxBackoff = 5 * time.Second
-	// steadyTime is how long a connection has to last for the pauses to begin anew. It bounds how often a hub is called that
-	// greets and closes; and the next hub of a mesh whose hub is killed again and again is to be found at once.
+	// After a connection that lasted for steadyTime, the pauses start again at minBackoff. steadyTime limits how often
+	// a client calls a hub that accepts and closes each connection. It is short because a client must find the next hub
+	// at once in a mesh whose hubs are killed repeatedly.
 	steadyTime = time.Second
 )
 
-// Options are the options of a node. They are copied. The zero value of each field means its default, and nil means all
-// defaults.
+// Options are the options of a node. The node copies them. The zero value of a field selects its default. A nil
+// *Options selects all defaults.
 type Options struct {
-	// Addr is where the hub is, or is to be: host:port or a URL. Default: localhost:8888, which also fills in for a
-	// host or a port that is missing.
+	// Addr is the address of the hub: host:port or a URL. Default: localhost:8888, which also supplies a missing host
+	// or port.
 	//
-	// A URL (http, https, ws, wss) has the path at which the hub serves Engine.IO; default: /engine.io/. A URL
-	// without a port means the port of its scheme.
+	// The path of a URL (http, https, ws, wss) is the path at which the hub serves Engine.IO; default: /engine.io/. A
+	// URL without a port uses the default port of its scheme.
 	//
-	// To listen on all interfaces, give 0.0.0.0 or [::] as host: a hub without Authorize admits whoever can reach
-	// it. Port 0 lets the system choose one, see Node.Addr.
+	// To listen on all interfaces, use 0.0.0.0 or [::] as the host. A hub without Authorize then admits every client
+	// that can reach it. With port 0 the system chooses a port, see Node.Addr.
 	//
-	// Connect also takes several, separated by commas: it uses one where a hub answers. So does Start, at the first of
-	// which the node itself may be the hub. A comma in a path is %2C.
+	// Connect and Start accept several addresses, separated by commas. Connect uses any address at which a hub
+	// responds. Start can make the node the hub at the first address. Write a comma in a path as %2C.
 	Addr string
-	// Name is shown to peers of this package; at most 512 bytes. Default: none.
+	// Name is shown to peers of this package. It is UTF-8 of at most 512 bytes. Default: no name.
 	Name string
 
-	// User and Password are what a client presents. Default: none.
+	// User and Password are the credentials that a client sends to its hub. Default: none.
 	User, Password string
-	// Token is what a client presents, or presents as well: it goes along in the header Authorization of each HTTP request,
-	// as Bearer, which hubs of this package read. Characters that one can see, at most 8 KiB. Default: none.
+	// Token is a further credential of a client, alone or in addition to User and Password. The client sends it in each
+	// HTTP request as `Authorization: Bearer <token>`, which hubs of this package read. It consists of visible ASCII
+	// characters, at most 8 KiB. Default: none.
 	Token string
-	// Authorize decides whom a hub admits: nil from it admits. It runs on the connection's reader, so that it may be
-	// called for several peers at once, and what it returns after AuthTimeout counts as a refusal. It must return
-	// when ctx is done. It is called with the first packet of each peer, and again when a peer presents other
-	// credentials. Its error goes nowhere. Default: everybody is admitted. See Pair and Bearer.
+	// Authorize decides whether a hub admits a peer: it admits the peer by returning nil. The hub calls it with the
+	// first packet of each peer, and again when a peer sends other credentials. It runs on the goroutine that reads the
+	// connection, so the hub can call it for several peers at once. It must return when ctx is done. A result after
+	// AuthTimeout counts as a rejection. The error is neither logged nor sent to the peer. Default: the hub admits
+	// every peer. See Pair and Bearer.
 	Authorize func(ctx context.Context, c Credentials) error
 
-	// NoAutoheal keeps a node that Start made a client from becoming the hub when the hub has died. See Start.
+	// NoAutoheal prevents a client that Start made from becoming the hub after the hub has died. See Start.
 	NoAutoheal bool
 
-	// Backplane joins a hub with others into one mesh: LocalBackplane, or package natsbackplane. Their peers are then those
-	// of one mesh. A client does not use it, unless it becomes the hub. Default: none, the hub is the only one.
+	// Backplane joins a hub with other hubs into one mesh: LocalBackplane, or package natsbackplane. A client uses it
+	// only when it becomes the hub. Default: none, the hub is the only hub of its mesh.
 	Backplane Backplane
 
-	// Permit decides what a peer of a hub may do: with MayEmit whether the hub takes an event from it, with MayListen
-	// whether it sends one to it, however the peer came to listen: a pattern is narrowed to what is permitted. It is
-	// asked with MayEmit for the questions $mesh.nodes and $mesh.explain, too. It is not asked about the hub itself.
+	// Permit decides whether a peer of a hub may take an action. With MayEmit, it decides whether the hub accepts an
+	// event from the peer. With MayListen, it decides whether the hub sends an event to the peer. A pattern delivers
+	// only the permitted events among its matches. The hub also calls Permit with MayEmit for the queries $mesh.nodes
+	// and $mesh.explain. The hub does not call it for its own events and listeners.
 	//
-	// Answers to Node.Request are events named `reply-ID`, with the ID of the node that asked: who answers must be
-	// permitted to emit that name, and who asks to hear it, or the request waits until its context ends.
+	// Replies to Node.Request are events named `reply-ID`, with the ID of the requesting node. The replying peer must
+	// be permitted to emit that name, and the requesting peer must be permitted to listen to it. Otherwise the request
+	// waits until its context ends.
 	//
-	// Its decisions are remembered, some 500 names a peer, until the peer presents other credentials or ForgetPermits is
-	// called. It may be called by any goroutine, several at once, and must not block or call methods of the node. What
-	// it refuses is dropped and counted. Default: everything is permitted.
+	// The hub remembers about 500 decisions for each peer, until the peer sends other credentials or until
+	// ForgetPermits is called. Several goroutines may call Permit at once. Permit must not block and must not call
+	// methods of the node. The hub drops and counts the events that Permit rejects. Default: everything is permitted.
 	Permit func(p PeerInfo, a Action, event string) bool
 
-	// Transports are those that a client uses, and that a hub serves. Default: long-polling and WebSocket; a client
-	// starts with the first and moves to WebSocket if it can.
+	// Transports are the transports that a client uses and that a hub serves. Default: long-polling and WebSocket. A
+	// client starts with the first transport and upgrades to WebSocket if it can.
 	Transports []engineio.Transport
-	// HTTPClient makes a client's requests; see engineio.DialOptions. Default: one of the node's own.
+	// HTTPClient makes a client's HTTP requests; see engineio.DialOptions. Default: the node makes a client for itself.
 	HTTPClient *http.Client
-	// AllowedOrigins are the origins whose pages may connect to a hub, besides the hub's own: "https://example.com",
-	// "https://*.example.com" for every name that ends in ".example.com", "null" for pages in files, "*" for all pages.
-	// engineio.CheckOrigin rejects all other forms, and so does the start. The hub's own listener also needs the origin of
-	// its own pages where a proxy on the same machine passes on a Host with a dot: a foreign site could give its name to
-	// this machine. Default: none.
+	// AllowedOrigins are the origins whose pages may connect to a hub, in addition to the hub's own origin. Forms:
+	// "https://example.com", "https://*.example.com" for every name that ends in ".example.com", "null" for pages in
+	// files, and "*" for all pages. The node does not start with an origin that engineio.CheckOrigin rejects. A hub's
+	// own listener needs the origin of the hub's pages here if a proxy on the same machine forwards a Host with a dot,
+	// because a foreign site could give its name to this machine. Default: none.
 	AllowedOrigins []string
-	// TrustForwardedHost makes a hub take its own host from X-Forwarded-Host, where a request has this header. It is for
-	// a hub behind a proxy that rewrites Host and sets X-Forwarded-Host itself, as Apache does. Default: the hub uses Host.
+	// TrustForwardedHost makes a hub read its own host from X-Forwarded-Host in requests that have this header. Set it
+	// for a hub behind a proxy that rewrites Host and sets X-Forwarded-Host itself, as Apache does. Default: the hub
+	// uses Host.
 	TrustForwardedHost bool
 
-	// CertFile and KeyFile are the certificate and the key, in PEM, with which a hub's own listener speaks TLS. They are
-	// read anew when they have changed. Addr then means https, also where it has no scheme, for Start's clients too.
-	// Default: no TLS.
+	// CertFile and KeyFile name the PEM files of the certificate and the key with which a hub's own listener serves
+	// TLS. The hub reads the files again when they have changed. An Addr without a scheme then means https, also for
+	// clients that Start makes. Default: no TLS.
 	CertFile, KeyFile string
-	// CAFile has the certificates of the authorities, in PEM, that a client trusts instead of the system's. It excludes
-	// HTTPClient. Default: the system's.
+	// CAFile names a PEM file of the certificate authorities that a client trusts instead of the system's authorities.
+	// It cannot be combined with HTTPClient. Default: the system's authorities.
 	CAFile string
 
-	// NoPage keeps a hub from serving its page, at / of its own listener or of the prefix that it is mounted under. The
-	// page shows who is in the mesh and what is emitted to whomever the hub admits, by no other means than those of any
-	// client. Default: it is served.
+	// NoPage turns off the hub's web page, which the hub otherwise serves at / of its listener or of the prefix
+	// that it is mounted under. The page shows the nodes and the events of the mesh to every user whom the hub admits.
+	// The page is an ordinary client and has no further rights. Default: the hub serves the page.
 	NoPage bool
-	// Handler answers the requests to a hub's own listener that are not for the hub: other paths than that of its
-	// Engine.IO, and than those that the hub serves itself. A request's body must come within 5 s. The response must be
-	// written, and read by the client, within 30 s of the request; a Handler that needs longer, because it streams, sets
-	// another deadline by http.ResponseController.SetWriteDeadline. Without a deadline, a client that does not read holds
-	// the response's memory and goroutine forever. Close breaks its connections and does not wait for it. Default: 404 for
-	// all of them.
+	// Handler serves the requests to a hub's own listener whose paths the hub does not serve itself. The hub serves its
+	// Engine.IO path, its client for browsers and its page. A request's body must arrive within 5 s. The response must
+	// be written, and read by the client, within 30 s of the request. A Handler that streams for longer sets another
+	// deadline with http.ResponseController.SetWriteDeadline. Without a deadline, a client that does not read holds the
+	// response's memory and goroutine forever. Close breaks the connections of Handler and does not wait for it.
+	// Default: status 404.
 	Handler http.Handler
 
-	// MaxMessage bounds an event: what a node emits, and what a hub accepts from a peer, in bytes as encoded.
-	// All nodes of a mesh should have the same, and a Backplane has to carry as much: max_payload of NATS. Default: 1,000,000.
+	// MaxMessage limits an event in bytes, as encoded: the events that a node emits, and the events that a hub accepts
+	// from a peer. Use the same value at all nodes of a mesh. A Backplane must carry messages of this size; in NATS the
+	// limit is max_payload. Default: 1,000,000.
 	MaxMessage int
-	// QueueLimit bounds what waits to be written to one peer, in bytes. A hub closes a peer whose queue is full.
+	// QueueLimit limits the bytes that wait to be written to one peer. A hub disconnects a peer whose queue is full.
 	// Default: 1 MiB.
 	QueueLimit int
-	// BufferLimit bounds what waits to be written to all peers of a hub together, in bytes. An event counts once, however many
-	// peers it waits for. When the limit is reached, the hub closes the peers whose queues are the fullest and have waited the
-	// longest, until an eighth is free: see engineio.ServerOptions. Default: 512 MiB.
+	// BufferLimit limits the bytes that wait to be written to all peers of a hub together. An event counts once,
+	// however many peers it waits for. When the limit is reached, the hub disconnects the peers whose queues are the
+	// fullest and have waited the longest, until an eighth is free: see engineio.ServerOptions. Default: 512 MiB.
 	BufferLimit int64
-	// OfflineLimit bounds what a client keeps while it has no hub, moves to another, or its connection is full, in bytes.
-	// Default: 1 MiB.
+	// OfflineLimit limits the bytes of the events that a client queues while it has no hub, while it moves to another
+	// hub, and while the queue of its connection is full. Default: 1 MiB.
 	OfflineLimit int
-	// CallbackLimit bounds the events that wait for the node's callbacks, in bytes, and once more those that a client
-	// keeps while it moves to another hub. What a peer sends waits while they are so many; what comes from other hubs is
-	// dropped for the hub's own callbacks, see Stats.Missed. Default: 4 MiB.
+	// CallbackLimit limits the bytes of the events that wait for the node's callbacks. A client that moves to another
+	// hub holds up to the same number of bytes again. When the queue is full, the node stops reading from the peer that
+	// sends more. A hub drops events from other hubs for its own callbacks instead, see Stats.Missed. Default: 4 MiB.
 	CallbackLimit int
 
-	// Rate bounds what each peer may send to a hub. Default: no bounds.
+	// Rate limits the messages that each peer may send to a hub. Default: no limits.
 	Rate Rate
 
-	// AuthTimeout bounds a call of Authorize. Default: 5 s.
+	// AuthTimeout limits the duration of a call of Authorize. Default: 5 s.
 	AuthTimeout time.Duration
-	// MuteTimeout is how long a hub keeps a peer that it has not admitted. Such a peer hears nothing and what it
-	// emits is dropped. Default: 30 s.
+	// MuteTimeout is the time after which a hub disconnects a peer that it has not admitted. The hub delivers no events
+	// to such a peer and drops the events that it emits. Default: 30 s.
 	MuteTimeout time.Duration
 
-	// ConnsPerAddr limits the connections of one address to a hub's own listener, as long as they serve no peer that the hub
-	// has admitted. The hub answers status 503 with a text and Retry-After on one more connection, and closes it. When
-	// there are a quarter more than that, it closes further ones without an answer. The 64-bit network of an IPv6 address
-	// counts as one address. Connections from loopback do not count, unless TrustedProxies tells which client they serve.
-	// The limit then holds for the client's requests in progress, and so it does for a hub in a server of yours.
-	// Default: 4096.
+	// ConnsPerAddr limits the connections from one address to a hub's own listener. A connection counts until it serves
+	// a peer that the hub has admitted. The hub rejects a further connection: it responds with status 503, a text and
+	// Retry-After, and closes it. More than a quarter above the limit, the hub closes connections without a response.
+	// The 64-bit network of an IPv6 address counts as one address. Connections from loopback count only if
+	// TrustedProxies identifies the client that they serve. In that case, and for a hub that is mounted in another
+	// server, the limit applies to the client's requests in progress. Default: 4096.
 	ConnsPerAddr int
-	// SessionsPerAddr limits the sessions of one address that a hub with Authorize has not admitted. The hub answers status
-	// 503 with a text and Retry-After to one more. Addresses count as for ConnsPerAddr. Default: 4096.
+	// SessionsPerAddr limits the sessions of one address that a hub with Authorize has not admitted. The hub responds
+	// to a further one with status 503, a text and Retry-After. Addresses count as for ConnsPerAddr. Default: 4096.
 	SessionsPerAddr int
-	// TrustedProxies are the addresses and networks (CIDR: 10.0.0.0/8) of proxies that set X-Forwarded-For. For a request
-	// from one of them, ConnsPerAddr and SessionsPerAddr use the last address of that header that is not one of them.
-	// Default: none, and the hub ignores the header.
+	// TrustedProxies are the addresses and networks (CIDR: 10.0.0.0/8) of proxies that set X-Forwarded-For. In a
+	// request from such a proxy, ConnsPerAddr and SessionsPerAddr count the last address of that header that is not a
+	// trusted proxy. Default: none, and the hub ignores the header.
 	TrustedProxies []string
 
-	// Logger receives what a node's operator wants to know. Credentials, keys and session IDs are never logged.
-	// Default: silence.
+	// Logger receives messages for the operator of the node. The node never logs credentials, keys or session IDs.
+	// Default: the node logs nothing.
 	Logger *slog.Logger
 
-	// What the files hold.
+	// The contents of CertFile and KeyFile, and of CAFile.
 	tls   *tls.Config
 	roots *x509.CertPool
-	// What TrustedProxies says.
+	// The parsed TrustedProxies.
 	proxies []netip.Prefix
 }
 
-// withDefaults returns a copy in which every field has its value.
+// withDefaults returns a copy in which each field without a value has its default.
 func (o *Options) withDefaults() Options {
 	var c Options
 	if o != nil {

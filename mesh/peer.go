@@ -13,66 +13,67 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// peer is what a hub knows of one client. Fields without a comment belong to the goroutine that reads its session.
+// peer is a hub's state of one client. Fields without a comment belong to the goroutine that reads the session.
 type peer struct {
 	hub    *hub
 	sock   *engineio.Socket
-	number int // fixed at creation
+	number int // the peer's slot; fixed at creation
 
-	// Set with the peer's first packet, and fixed from when the index has the peer.
+	// Set with the peer's first packet. They do not change after the peer is in the index.
 	id         string
-	idHead     uint64 // of id: routing looks at each peer, and id is in memory that it need not load otherwise
+	idHead     uint64 // the head of id: routing compares it for each peer, without loading the memory of id
 	name       string
-	negotiated bool   // it speaks the extensions
-	browser    bool   // its User-Agent is a browser's
-	moves      bool   // it goes to another hub when it is told to
-	conn       uint64 // the number of this connection among the node's; 0 if the node does not count them
+	negotiated bool   // it negotiated the extensions
+	browser    bool   // its User-Agent is that of a browser
+	moves      bool   // it moves to another hub on request
+	conn       uint64 // the number of this connection among the connections of the node; 0 if the node does not count them
 
-	// silent holds the names that the peer's table keeps from it although a pattern of it wants them. Nearly always
-	// nil. Read by all routing goroutines.
+	// silent holds the names that the peer's table excludes although one of its patterns matches them. It is nil in
+	// nearly all cases. All routing goroutines read it.
 	silent  atomic.Pointer[map[string]struct{}]
-	permits *permits    // nil if everything is permitted; fixed at creation
-	slow    atomic.Bool // its queue was full; set by any goroutine
-	// superseded is set, with the roster locked, when the node is back on a newer connection. Nothing of this one is routed
-	// from then on.
+	permits *permits    // nil without Options.Permit; fixed at creation
+	slow    atomic.Bool // the hub disconnects it as too slow; set by any goroutine
+	// superseded is set, with the roster locked, when the node is back on a newer connection. The hub then routes no
+	// more events of this connection.
 	superseded atomic.Bool
 	since      time.Time    // fixed at creation
-	seen       atomic.Int64 // when its last packet was dealt with, in Unix nanoseconds
+	seen       atomic.Int64 // when its last packet was processed, in Unix nanoseconds
 
-	// Written by the peer's goroutine, with the roster locked; others read them with the roster locked.
-	table     []byte   // the last one, as it came
-	interests []string // what the index has, sorted
+	// The peer's goroutine writes these fields with the roster locked. Other goroutines read them with the roster
+	// locked.
+	table     []byte   // the last table, as received
+	interests []string // the patterns that the index holds for the peer, sorted
 	admitted  bool
-	badTable  bool  // the last table was rejected, and the one before is in force
-	claimed   bool  // the node emits here: its older connections are superseded
-	present   bool  // others were told that it has joined
-	other     *peer // the next of the roster's list of the peers with this ID
+	badTable  bool  // the last table was rejected, and the previous one applies
+	claimed   bool  // the node emits here, and its older connections are superseded
+	present   bool  // its join was reported to other nodes
+	other     *peer // the next in the roster's list of the peers with this ID
 
-	indexing sync.Mutex // held while the index gets other interests of the peer
+	indexing sync.Mutex // held while the peer's patterns in the index change
 
 	parser    protocol.Parser
-	numbered  uint64     // the number of its last event, if the hub numbers them
-	gathered  *gathering // nil if nothing is
+	numbered  uint64     // the sequence number of its last event, if the hub numbers the events
+	gathered  *gathering // nil if there is no batch
 	met       bool
-	beside    bool      // it is claimed with its first event
-	questions bucket    // how many more it may ask
-	pace      *pace     // nil if there is no limit
-	share     *bucket   // what it has emitted into queues that are half full; nil if nothing
-	dear      bool      // the last event that it emitted took many steps to route
-	told      time.Time // when it was last told of events that were refused
-	untold    int       // those refused since
+	beside    bool      // it is claimed with its first event, not with its first packet
+	questions bucket    // limits its queries
+	pace      *pace     // nil without Options.Rate
+	share     *bucket   // the bytes that it emitted into half-full queues; nil for zero bytes
+	dear      bool      // the last events that it emitted took many steps to route
+	told      time.Time // when the last report of rejected events was sent to it
+	untold    int       // the number of rejected events since that report
 
-	// Authorization.
-	judged         bool // user and password were shown to Authorize
+	// State of the authorization.
+	judged         bool // Authorize was called for user and password
 	user, password string
 	refusals       int
-	mute           *time.Timer // ends a peer that is not admitted; nil if it is, or if all are
+	mute           *time.Timer // disconnects a peer that is not admitted; nil for an admitted peer and without Options.Authorize
 }
 
 const (
-	// maxRefusals bounds how many credentials one peer may try.
+	// maxRefusals limits the number of rejected credentials of a peer. Authorize is not called for further ones.
 	maxRefusals = 8
-	// minKey bounds from below the keys from which IDs are made, in bytes: 128 bits in hex have 32.
+	// minKey is the minimum length of the key from which an ID is made, in bytes: 128 bits in hexadecimal have 32.
 	minKey = 16
 )
 
@@ -92,7 +93,7 @@ func (h *hub) join(s *engineio.Socket) *peer {
 func (h *hub) leave(p *peer) {
 	h.roster.remove(p)
 	p.setInterests(nil, nil)
-	h.numbers.give(p.number) // only now: the index does not have it any more
+	h.numbers.give(p.number) // after the peer has left the index
 	if p.mute != nil {
 		p.mute.Stop()
 	}
@@ -107,16 +108,16 @@ func (p *peer) log() *slog.Logger {
 	return p.hub.node.opts.Logger.With("peer", p.id, "name", p.name, "remote", remote)
 }
 
-// Control packets begin like this, whoever writes them.
+// Nearly all clients write the packets of these events with these prefixes. The prefixes only select the goroutine.
 var (
 	handshakePrefix   = []byte(`{"event":"` + protocol.NameHandshake + `"`)
 	newListenerPrefix = []byte(`{"event":"` + protocol.NameNewListener + `"`)
 	questionPrefix    = []byte(`{"event":"$mesh.`)
 )
 
-// take is receive, for control packets on a goroutine that it waits for: Authorize and a table need more stack than an
-// idle reader has, and what that once got it would keep. A hub's peers are mostly those who announce their table and
-// then listen, and this is 2 KB for each.
+// take is like receive, but processes control packets on a goroutine that it waits for. Authorize and a table need more
+// stack than an idle reader has, and the reader would keep a stack that has grown. Most peers of a hub send a table and
+// then only listen, so this saves 2 KB for each of them.
 func (p *peer) take(ctx context.Context, m engineio.Message) (goesOn bool) {
 	if bytes.HasPrefix(m.Data, handshakePrefix) || bytes.HasPrefix(m.Data, newListenerPrefix) || bytes.HasPrefix(m.Data, questionPrefix) {
 		return p.receiveElsewhere(ctx, m)
@@ -134,11 +135,11 @@ func (p *peer) receiveElsewhere(ctx context.Context, m engineio.Message) (goesOn
 	return goesOn
 }
 
-// left is no part of its caller, whose stack an idle peer keeps.
+// left logs the end of a peer. It is not inlined, because the stack of its caller must stay small.
 //
 //go:noinline
 func (p *peer) left(err error) {
-	level := slog.LevelDebug // whoever was never admitted is nobody's peer: a scanner of ports, perhaps
+	level := slog.LevelDebug // a peer that was never admitted may be a port scanner
 	if p.admitted {
 		level = slog.LevelInfo
 	}
@@ -148,7 +149,7 @@ func (p *peer) left(err error) {
 	p.log().Log(context.Background(), level, "mesh: peer left", "error", err)
 }
 
-// receive deals with one message. It returns false if the session is to end.
+// receive processes one message. It returns false if the session must end.
 func (p *peer) receive(ctx context.Context, m engineio.Message) bool {
 	if m.Binary {
 		p.refuse(RuleMalformed)
@@ -167,7 +168,7 @@ func (p *peer) receive(ctx context.Context, m engineio.Message) bool {
 		if !p.negotiated {
 			return p.slowDown(ctx, len(m.Data))
 		}
-		// The answer to ServeSocket's return is that this is flushed and the session closed.
+		// When ServeSocket returns, the session writes this and closes.
 		_ = p.sock.TryWrite(reserved(protocol.NameUnauthorized, refusal{Message: why.Error()}))
 		return false
 	}
@@ -176,7 +177,7 @@ func (p *peer) receive(ctx context.Context, m engineio.Message) bool {
 	}
 	if len(packet.EventTable) > 0 {
 		if version := p.readTable(packet.EventTable); version > 0 {
-			packet.Payload = bytes.Clone(packet.Payload) // dispatch gives its memory away
+			packet.Payload = bytes.Clone(packet.Payload) // dispatch frees the memory of the payload
 			p.dispatch(false)
 			p.hub.cluster.await(ctx, version)
 		}
@@ -203,7 +204,7 @@ func (p *peer) receive(ctx context.Context, m engineio.Message) bool {
 	return p.slowDown(ctx, len(m.Data))
 }
 
-// takeEvent takes an event, or refuses it.
+// takeEvent adds an event to the batch, or rejects it.
 func (p *peer) takeEvent(packet *protocol.Packet, size int) {
 	switch {
 	case p.pace != nil && !p.pace.event(size):
@@ -226,9 +227,10 @@ func (p *peer) takeEvent(packet *protocol.Packet, size int) {
 	}
 }
 
-// request sends an event that nobody listens to here to the other hubs, and tells the peer if nobody does there either.
+// request sends an event without a subscriber at this hub to the other hubs. It reports to the peer if no other hub has
+// a subscriber either.
 func (p *peer) request(e routed, rid string) {
-	e.Payload = bytes.Clone(e.Payload) // dispatch gives its memory away
+	e.Payload = bytes.Clone(e.Payload) // dispatch frees the memory of the payload
 	p.dispatch(false)
 	taken := p.relay([]routed{e}, eventSize(e.Name, e.Payload), source{peer: p, unheard: func() {
 		if p.negotiated {
@@ -240,8 +242,9 @@ func (p *peer) request(e routed, rid string) {
 	}
 }
 
-// numberOf returns the number of an event, which is the peer's own if it counts: it goes on counting at the next hub. The
-// others are counted from the time on, in microseconds, if they have the same ID there: no number comes twice.
+// numberOf returns the sequence number of an event. A peer that counts its events keeps its own numbers, also at the
+// next hub. The hub numbers the events of other peers. If such a peer has the same ID at every hub, its numbers begin
+// with the current time in microseconds, so that no number occurs twice.
 func (p *peer) numberOf(own uint64) uint64 {
 	if p.negotiated && (own != 0 || p.hub.cluster == nil) {
 		return own
@@ -253,8 +256,8 @@ func (p *peer) numberOf(own uint64) uint64 {
 	return p.numbered
 }
 
-// slowDown has a peer wait that sends more than it may, once what it sent before was dealt with. It returns false if the
-// session has ended.
+// slowDown makes a peer wait that sends more than its rate, after the hub has processed the earlier messages. It
+// returns false if the session has ended.
 func (p *peer) slowDown(ctx context.Context, size int) bool {
 	if p.pace == nil {
 		return true
@@ -266,8 +269,8 @@ func (p *peer) slowDown(ctx context.Context, size int) bool {
 	return pause(ctx, wait)
 }
 
-// meet notes what the first packet says about the peer. A later offer would come too late: the peer may have been sent
-// packets in the other form already.
+// meet reads the first packet's offer. The hub ignores a later offer, because it may have sent the peer packets in the
+// other form already.
 func (p *peer) meet(offer *protocol.Hello) {
 	p.met = true
 	if offer != nil && offer.V >= protocol.Version && len(offer.Key) >= minKey {
@@ -280,7 +283,7 @@ func (p *peer) meet(offer *protocol.Hello) {
 	p.hub.roster.add(p)
 }
 
-// hello and refusal are the payloads of the reserved packets.
+// hello and refusal are payloads of reserved packets.
 type hello struct {
 	V    int    `json:"v"`
 	ID   string `json:"id"`
@@ -299,15 +302,15 @@ type unheard struct {
 func reserved(event string, payload any) engineio.Message {
 	raw, err := encodePayload(event, payload)
 	if err != nil {
-		panic(err) // a struct of strings and numbers
+		panic(err) // payload is a struct of strings and numbers, so this cannot happen
 	}
 	return engineio.Message{Data: protocol.AppendPacket(nil, &protocol.Packet{Event: event, Payload: raw}, true)}
 }
 
-// overflow closes a peer whose queue is full. Any goroutine may call it.
+// overflow disconnects a peer whose queue is full. Any goroutine may call it.
 func (p *peer) overflow() { p.close("mesh: peer closed: it is too slow, its queue is full") }
 
-// close closes a slow peer. Any goroutine may call it.
+// close disconnects a slow peer. Any goroutine may call it.
 func (p *peer) close(why string) {
 	if p.slow.Swap(true) {
 		return

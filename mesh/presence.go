@@ -9,19 +9,21 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// Presence says that a node has joined the mesh or left it.
+// Presence reports that a node has joined the mesh or left it.
 type Presence struct {
-	Joined bool // otherwise it left
+	Joined bool // false if the node left
 	Node   NodeInfo
 }
 
-// OnPresence calls fn when another node has joined the mesh or left it; a node whose connection broke and that is back
-// before the hub noticed joins twice. It is not called with those that are there already: call Nodes after OnPresence,
-// and nobody is missed. A client hears nothing while it has no hub, see OnState, and nothing at all from a Node hub, or
-// from a hub that is watched by 256 others, or by 64 of the same user. See On for off. It panics if fn is nil.
+// OnPresence calls fn when another node has joined the mesh or left it. A node joins twice if its connection broke and
+// it is back before the hub noticed that. OnPresence does not report the nodes that are already there. To miss no node,
+// call Nodes after OnPresence. A client receives no reports while it has no hub, see OnState. It receives none at all
+// from a Node.js hub, or from a hub with 256 other watching peers, or with 64 of the same user. See On for off.
+// OnPresence panics if fn is nil.
 //
-// Of several hubs, one that is lost leaves, and with it all nodes whose NodeInfo.Hub is its ID, for which fn is not called.
-// Nor is it when that hub is back: it joins, and may have nodes already. Call Nodes again when a node joins whose Role is Hub.
+// When one of several hubs is lost, fn is called for that hub, and not for the nodes whose NodeInfo.Hub is its ID: they
+// have left with it. When that hub is back, fn is called for the hub, which may have nodes already, and not for those
+// nodes. Call Nodes again when a node joins whose Role is Hub.
 func (n *Node) OnPresence(fn func(Presence)) (off func()) {
 	if fn == nil {
 		panic("mesh: nil callback")
@@ -42,7 +44,7 @@ func (n *Node) OnPresence(fn func(Presence)) (off func()) {
 	}
 }
 
-// noticeOf returns what a join or leave is for OnPresence's listeners, if there are any.
+// noticeOf returns the task that reports a join or leave to OnPresence's listeners; false if there is no listener.
 func (n *Node) noticeOf(event string, info json.RawMessage) (t task, ok bool) {
 	listeners := *n.emitter.presence.Load()
 	if len(listeners) == 0 {
@@ -51,13 +53,14 @@ func (n *Node) noticeOf(event string, info json.RawMessage) (t task, ok bool) {
 	return task{event: Event{Name: event, Payload: info}, listeners: listeners, size: eventSize(event, info)}, true
 }
 
-// maxWatchers limits the peers to which a hub reports who comes and goes, and maxWatchersOfMember those of one member.
+// maxWatchers limits the peers that watch presence at a hub. maxWatchersOfMember limits the watching peers of one
+// member.
 const (
 	maxWatchers         = 256
 	maxWatchersOfMember = 64
 )
 
-// appear tells those who watch that a peer has joined.
+// appear reports to the watching peers that a peer has joined.
 func (p *peer) appear() {
 	r := &p.hub.roster
 	r.mu.Lock()
@@ -73,7 +76,7 @@ func (p *peer) appear() {
 	}
 }
 
-// vanish tells those who watch that a peer has left, unless it is back already.
+// vanish reports to the watching peers that a peer has left, unless its node is back already.
 func (p *peer) vanish() {
 	r := &p.hub.roster
 	r.mu.Lock()
@@ -90,7 +93,8 @@ func (p *peer) vanish() {
 	}
 }
 
-// vanished is vanish for a peer that was superseded, unless its node is back at this hub. It does not wait for callbacks.
+// vanished is like vanish, for a superseded peer. It reports nothing if the node is back at this hub. It does not wait
+// for callbacks.
 func (h *hub) vanished(p *peer) {
 	r := &h.roster
 	r.mu.Lock()
@@ -105,7 +109,8 @@ func (h *hub) vanished(p *peer) {
 	}
 }
 
-// notice is what is left to do, without a lock, when those who watch were told of a peer.
+// notice holds the work that remains, without a lock, after a presence change was reported to the watching peers: the
+// peers whose queues were full, and a task.
 type notice struct {
 	slow []*peer
 	task task // for the hub's own listeners, if own
@@ -118,7 +123,7 @@ func (n *notice) finish() {
 	}
 }
 
-// tell tells those who watch about a peer. The caller holds h.roster.mu.
+// tell reports a presence change of a peer to the watching peers and to the other hubs. The caller holds h.roster.mu.
 func (h *hub) tell(event string, about *peer) (told notice) {
 	own := *h.node.emitter.presence.Load()
 	r := &h.roster
@@ -132,7 +137,8 @@ func (h *hub) tell(event string, about *peer) (told notice) {
 	return told
 }
 
-// pass tells those who watch about a node of another hub, or about that hub. It does not wait for callbacks.
+// pass reports a presence change of another hub, or of a node of another hub, to the watching peers. It does not wait
+// for callbacks.
 func (h *hub) pass(event string, info json.RawMessage) {
 	h.roster.mu.Lock()
 	slow := h.roster.notify(event, info, nil)
@@ -145,15 +151,16 @@ func (h *hub) pass(event string, info json.RawMessage) {
 	}
 }
 
-// notify tells peers about another one, or about a node of another hub, and returns those whose queue is full. The caller
-// holds r.mu: nobody may be told that a node is there after having been told that it has left.
+// notify sends a presence change to the watching peers except about, and returns the peers whose queue is full. about
+// is nil for a change at another hub. The caller holds r.mu, so that no peer receives a join after the leave that
+// followed it.
 func (r *roster) notify(event string, info json.RawMessage, about *peer) (slow []*peer) {
 	if len(r.watchers) == 0 {
 		return nil
 	}
 	m := []engineio.Message{engineio.Prepare(reserved(event, info))}
 	for p := range r.watchers {
-		// Permissions may be others by now than when it asked to be told.
+		// The permissions may have changed since the peer subscribed to presence.
 		if p != about && p.may(MayEmit, protocol.NameNodes) && !p.offer(m) {
 			slow = append(slow, p)
 		}
@@ -167,7 +174,8 @@ func (h *hub) watch() {
 	h.listenForOthers()
 }
 
-// watchFor has a peer told who comes and goes, or no more. The caller holds h.roster.mu.
+// watchFor turns the presence reports to a peer on or off. It returns false if the hub has too many watching peers. The
+// caller holds h.roster.mu.
 func (h *hub) watchFor(p *peer, on bool) bool {
 	ok := h.roster.watch(p, on)
 	h.listenForOthers()
@@ -180,7 +188,8 @@ func (p *peer) stopWatching() {
 	_ = p.hub.watchFor(p, false)
 }
 
-// watch has a peer told who comes and goes, or no more. The caller holds r.mu.
+// watch turns the presence reports to a peer on or off. It returns false if there are too many watching peers. The
+// caller holds r.mu.
 func (r *roster) watch(p *peer, on bool) bool {
 	if !on {
 		delete(r.watchers, p)
@@ -205,9 +214,9 @@ func (r *roster) watch(p *peer, on bool) bool {
 	return true
 }
 
-// member returns the member of the mesh that a peer belongs to: the same for all peers with its credentials or, where the
-// hub asks for none, with its address. It is empty for a peer without credentials whose address does not count, see
-// Options.ConnsPerAddr.
+// member returns the member of the mesh that a peer belongs to. All peers with the same credentials are one member. At
+// a hub without Authorize, all peers with the same address are one member. The result is empty for a peer without
+// credentials whose address does not count, see Options.ConnsPerAddr.
 func (p *peer) member() string {
 	c := p.credentials()
 	if p.user != "" || c.Token != "" {
@@ -221,13 +230,13 @@ func (p *peer) member() string {
 	return ""
 }
 
-// listenForOthers has the other hubs tell who comes and goes there, if somebody here wants to know. The caller holds
-// h.roster.mu.
+// listenForOthers subscribes to the presence changes of the other hubs while a peer or a listener of this hub watches
+// presence. The caller holds h.roster.mu.
 func (h *hub) listenForOthers() {
 	h.cluster.watch(len(h.roster.watchers) > 0 || len(*h.node.emitter.presence.Load()) > 0)
 }
 
-// watches returns whether the hub is to tell who comes and goes.
+// watches returns whether the hub must report presence changes to this node.
 func (c *client) watches() *bool {
 	watches := len(*c.node.emitter.presence.Load()) > 0
 	return &watches
@@ -243,7 +252,8 @@ func (c *client) watch() {
 	}
 }
 
-// startWatch sees to it that the hub knows whether to tell who comes and goes. The caller holds c.mu.
+// startWatch starts a goroutine that turns the hub's presence reports on or off, if they are not as the node needs
+// them. The caller holds c.mu.
 func (c *client) startWatch() {
 	if c.asking || c.closing || c.conn == nil || !c.conn.native || c.conn.watched == *c.watches() {
 		return

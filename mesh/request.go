@@ -12,23 +12,24 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// Request emits an event and returns the first answer to it, from a node that listens with Reply or from another program
-// that answers as docs/packet-format.md says. The result has the event's name, what was answered as its payload, and the
-// sender of that. Later answers are dropped.
+// Request emits an event and returns the first reply to it. The reply comes from a node that subscribed with Reply, or
+// from another program that replies as docs/packet-format.md says. The result has the name of the requested event, and
+// the payload and the sender of the reply. The node drops later replies.
 //
-// The error is a *RemoteError if that is what was answered, and ErrNoListener, at once, if nobody listens to the event: a
-// hub knows, and a client of one of this package is told, also if the hub refuses the event; behind a Node hub the request
-// waits. A listener of any kind counts, also a pattern. One whom Options.Permit keeps from hearing the event does not count at
-// the hub of who asks; at another hub it does, and the request waits. When ctx ends, the error wraps its cause. The others
-// are those of Emit, and at one of several hubs, if nobody listens at it, what kept the request from the other hubs.
+// The error is a *RemoteError if the reply is an error. It is ErrNoListener, at once, if no node listens to the event.
+// A hub of this package knows that and reports it to a client, also if the hub rejects the event. Behind a Node.js hub
+// the request waits instead. A listener of any kind counts, also one with a pattern. Subscribers that Options.Permit
+// blocks do not count at the requester's hub. At another hub they count, and the request then waits. When ctx ends, the
+// error wraps its cause. Other errors are those of Emit. At one of several hubs without a listener, they include the
+// reason why the request did not reach the other hubs.
 //
-// A request is sent at most once. While there is no connection it waits to be sent, as all events do. If the connection
-// breaks later, the request or its answer may be lost with it, or the answer may come when the node is back: Request goes
-// on waiting. So ctx should have an end.
+// The node sends a request at most once. While there is no connection the request waits in the queue, like any event.
+// If the connection breaks later, the request or its reply may be lost, or the reply may arrive when the node is
+// connected again: Request continues to wait. So set a deadline on ctx.
 //
-// In a callback Request blocks the other callbacks of the node, its own Reply included: the request then goes to other
-// nodes only. Their answers are not held up, unless the queue for callbacks is full and something that is for it comes
-// before them.
+// In a callback, Request blocks the other callbacks of the node, including the node's own Reply: the request then goes
+// only to other nodes. Their replies arrive in spite of that, unless the callback queue is full and an event for it
+// comes before them.
 func (n *Node) Request(ctx context.Context, event string, payload any) (Event, error) {
 	if !protocol.Relayed(event) {
 		return Event{}, fmt.Errorf("mesh: %w", protocol.CheckEmit(event))
@@ -41,7 +42,7 @@ func (n *Node) Request(ctx context.Context, event string, payload any) (Event, e
 		return Event{}, err
 	}
 	rid := randomHex()
-	raw, err = encodePayload(event, appendRequest(nil, rid, n.inbox.name, raw)) // checked again: it nests deeper
+	raw, err = encodePayload(event, appendRequest(nil, rid, n.inbox.name, raw)) // checked again, because the request nests deeper
 	if err != nil {
 		return Event{}, err
 	}
@@ -68,14 +69,14 @@ func noAnswer(ctx context.Context, event string) error {
 	return fmt.Errorf("mesh: request %q: %w", event, context.Cause(ctx))
 }
 
-// ask emits a request.
+// ask emits a request. In a callback, it skips this node's own listeners.
 func (n *Node) ask(event string, raw json.RawMessage, rid string) error {
 	t := task{event: Event{Name: event, Payload: raw, From: n.id}, origin: emitted, any: *n.emitter.any.Load()}
 	if !n.executor.inside() {
 		t.listeners = n.emitter.hearers(event)
 	}
 	if anyHears(t.listeners, emitted) {
-		rid = "" // somebody listens, whoever else does
+		rid = "" // a listener exists, so the hub need not report
 	}
 	return n.send(t, rid)
 }
@@ -84,7 +85,8 @@ func anyHears(listeners []*listener, from origin) bool {
 	return slices.ContainsFunc(listeners, func(l *listener) bool { return l.hears(from) })
 }
 
-// heard tells whether anybody gets an event: another peer than the sender, or the hub itself if there is a sender.
+// heard reports whether any node here gets an event: a peer other than the sender, or the hub itself if there is a
+// sender.
 func (h *hub) heard(event string, sender *peer) bool {
 	if sender != nil && anyHears(h.node.emitter.hearers(event), received) {
 		return true
@@ -107,13 +109,13 @@ func (h *hub) heard(event string, sender *peer) bool {
 	return false
 }
 
-// Reply answers the requests for an event: fn gets each with the payload that was given to Request, and what it returns
-// is sent to the node that asked, as an event for that alone. The answer is encoded as Emit encodes a payload. An error
-// is sent as its text, at most 1,000 bytes of it, and is a *RemoteError there. If the answer cannot be sent, that is
-// logged at Warn, at most once a second, and the node that asked gets an error if it can be told.
+// Reply replies to the requests for an event. It calls fn with each request; the payload is the payload that was given
+// to Request. The result of fn goes only to the requesting node. Reply encodes it as Emit encodes a payload. It sends
+// an error as text, at most 1,000 bytes of it; Request returns it as a *RemoteError. If a reply cannot be sent, the
+// node logs that at Warn, at most once a second, and sends an error to the requesting node if it can.
 //
-// fn runs as the callbacks of On do, so that it can make requests of its own, and off is that of On. An event of this name
-// that is no request is left to other listeners. Reply panics as On does.
+// fn runs like the callbacks of On, so it can make requests. off is as for On. Reply leaves an event of this name that
+// is not a request to other listeners. Reply panics as On does.
 func (n *Node) Reply(event string, fn func(Event) (any, error)) (off func()) {
 	if fn == nil {
 		panic("mesh: nil callback")
@@ -127,7 +129,7 @@ func (n *Node) Reply(event string, fn func(Event) (any, error)) (off func()) {
 	})
 }
 
-// answer sends the answer to a request.
+// answer sends the reply to a request: the result of the callback, or its error.
 func (n *Node) answer(event string, r request, answer any, failure error, unsent *tally) {
 	if failure == nil {
 		raw, err := encodePayload(event, answer)
@@ -159,15 +161,15 @@ var errAnswer = errors.New("the answer cannot be sent")
 
 func (n *Node) emitAnswer(r request, payload json.RawMessage) error {
 	if r.reply == n.inbox.name {
-		n.inbox.receive(Event{Payload: payload, From: n.id}) // from this node, to it
+		n.inbox.receive(Event{Payload: payload, From: n.id}) // the request came from this node
 		return nil
 	}
 	return n.Emit(r.reply, payload)
 }
 
-// RemoteError is Request's answer when another node answered with an error.
+// RemoteError is the error of Request when another node replied with an error.
 type RemoteError struct {
-	// Message is what that node said, cut to 1,000 bytes. It may be anything.
+	// Message is the text of the error, cut to 1,000 bytes. The other node chooses it, so do not trust its content.
 	Message string
 }
 
@@ -180,18 +182,18 @@ const maxRemoteError = 1000
 
 func cutText(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxRemoteError)], "") }
 
-// replyPrefix begins the names of inboxes. A node answers under such a name only: else whoever asks could have it emit
-// any event.
+// replyPrefix begins the names of inboxes. A node replies only under such a name. Otherwise a requester could make it
+// emit any event.
 const replyPrefix = "reply-"
 
-// request is what the payload of a request says.
+// request is the content of a request's payload.
 type request struct {
-	rid   json.RawMessage // whatever it is, it is returned as it came
+	rid   json.RawMessage // returned byte for byte, whatever its value
 	reply string
 	data  json.RawMessage
 }
 
-// parseRequest returns false for a payload that is no request. The result has memory of its own.
+// parseRequest returns false for a payload that is not a request. The result does not share memory with payload.
 func parseRequest(payload json.RawMessage) (r request, ok bool) {
 	o, ok := parseObject(payload)
 	if !ok || o["rid"] == nil || json.Unmarshal(o["reply"], &r.reply) != nil {
@@ -201,12 +203,13 @@ func parseRequest(payload json.RawMessage) (r request, ok bool) {
 	return r, strings.HasPrefix(r.reply, replyPrefix) && !strings.Contains(r.reply, separator) && protocol.Relayed(r.reply)
 }
 
-// parseObject takes an object apart. Upper and lower case differ, which they do not for fields of a struct.
+// parseObject decodes a JSON object into its members. Names are case-sensitive here, unlike the fields of a struct.
 func parseObject(raw json.RawMessage) (o map[string]json.RawMessage, ok bool) {
 	return o, bytes.HasPrefix(raw, []byte("{")) && json.Unmarshal(raw, &o) == nil
 }
 
-// appendRequest and appendAnswer write data byte for byte.
+// appendRequest appends the payload of a request, and appendAnswer the payload of a reply. Both append the data byte
+// for byte.
 func appendRequest(dst []byte, rid, inbox string, data []byte) json.RawMessage {
 	dst = append(dst, `{"rid":"`+rid+`","reply":"`+inbox+`"`...)
 	return appendMember(dst, "data", data)
@@ -217,7 +220,7 @@ func appendAnswer(dst []byte, rid json.RawMessage, key string, value []byte) jso
 	return appendMember(dst, key, value)
 }
 
-// appendMember appends the last member of an object, unless it has no value.
+// appendMember appends the last member of an object, unless the value is empty, and closes the object.
 func appendMember(dst []byte, key string, value []byte) json.RawMessage {
 	if len(value) > 0 {
 		dst = append(append(dst, `,"`+key+`":`...), value...)

@@ -10,47 +10,47 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// routed is an event on its way to peers.
+// routed is an event that the hub routes to peers.
 type routed struct {
 	Event
-	n uint64 // its number among those of its emitter; 0 if it has none
+	n uint64 // its sequence number among the events of its emitter; 0 if it has no number
 }
 
-// routing is the memory of one route, so that it can be used again.
+// routing is the memory of one call of route. The hub reuses it.
 type routing struct {
-	busy   *sync.RWMutex // one of the hub's; fixed
+	busy   *sync.RWMutex // one shard of hub.busy; fixed
 	search search[*peer]
-	served []uint64 // a set of peers, by number
+	served []uint64 // the set of the peers that got the events, by peer number
 	packet []byte
 	inner  []byte
-	// The events that are being delivered, for peers that speak the extensions and for the others. They are encoded
-	// when somebody is found to get them.
+	// The events that are being delivered, as packets for peers that negotiated the extensions and for other peers.
+	// They are encoded when the first such peer is found.
 	native, foreign []engineio.Message
-	held            held // of the row that is being routed
+	held            held // of the batch that is being routed
 }
 
-// source is where events come from that are routed together: they are all of one emitter.
+// source describes where events come from. Events that are routed together have the same emitter.
 type source struct {
-	peer   *peer  // of this hub; nil if it is the hub itself, or at another hub
-	remote bool   // they come from another hub
-	hub    string // that one's ID
-	// unheard, unless nil, is called if it becomes known that nobody at another hub listens.
+	peer   *peer  // of this hub; nil for events of the hub itself and of another hub
+	remote bool   // the events come from another hub
+	hub    string // the ID of that hub
+	// unheard, if not nil, is called when it is known that no other hub has a subscriber.
 	unheard func()
-	// unsent, unless nil, is called if they cannot be sent to other hubs.
+	// unsent, if not nil, is called if the events cannot be sent to other hubs.
 	unsent func(error)
 }
 
-// route sends events to every peer that wants them, except those of the node that emitted them, and to the other hubs. However
-// many get an event, it is encoded at most twice: for peers that speak the extensions, and for the others. It returns the
-// steps of the searches for the peers, and the events that sendHeld has to send.
+// route sends events to every subscribed peer, except the peers of the emitting node, and to the other hubs. It encodes
+// an event at most twice, however many peers get it: for peers that negotiated the extensions, and for other peers. It
+// returns the steps of the searches for peers, and the events that sendHeld must send.
 //
-// Events of a peer that is superseded are not routed, and counted: ok is false.
+// route drops and counts the events of a superseded peer. ok is then false.
 func (h *hub) route(events []routed, from source) (steps int, row held, ok bool) {
 	r := h.routings.Get().(*routing)
 	defer h.recycle(r)
 	r.busy.RLock()
 	defer r.busy.RUnlock()
-	if from.peer != nil && from.peer.superseded.Load() { // and once it is, retire waits for those who have not seen it
+	if from.peer != nil && from.peer.superseded.Load() { // retire waits for the calls that have not seen it
 		h.node.counters.late.Add(uint64(len(events)))
 		return 0, nil, false
 	}
@@ -70,28 +70,29 @@ func (h *hub) route(events []routed, from source) (steps int, row held, ok bool)
 	return steps, row, true
 }
 
-// deliver sends events of one name. Those who get them get all of them at once, because what a delivery costs is nearly
-// all in going to the peer: the more there are, the less of it is in the processor's caches.
+// deliver sends events of one name. Each peer gets all of them at once. Nearly all the cost of a delivery is in loading
+// the peer's data, so the next events for the same peer find it in the processor's caches.
 func (h *hub) deliver(r *routing, events []routed, from source) {
 	defer r.reset()
 	name := events[0].Name
 	h.interest.find(name, &r.search)
 	sent, size := 0, 0
-	// In events of a hub's own the sender does not stand in the payload.
+	// The payload of a hub's own event does not contain the sender.
 	named := from.peer != nil || from.remote && events[0].From != from.hub
 	several, head := len(r.search.lists) > 1, headOf(events[0].From)
 	restricted, withheld := h.node.opts.Permit != nil, 0
 	for i, l := range r.search.lists {
 		byPattern := i > 0 || !r.search.exact
 		for p := range l.all() {
-			// By its ID, because the emitter may be back on another connection, or have come here from another hub.
+			// Compare the ID, because the emitter may be back on another connection or have moved here from another
+			// hub.
 			if p.idHead == head && p.id == events[0].From || several && r.serves(p.number) || byPattern && p.keepsSilent(name) {
 				continue
 			}
 			messages := &r.native
 			if !p.negotiated {
 				if name == protocol.NameError {
-					continue // it would end a client of the original's
+					continue // it would make a Node.js client fail
 				}
 				messages = &r.foreign
 			}
@@ -120,7 +121,7 @@ func (h *hub) deliver(r *routing, events []routed, from source) {
 	}
 }
 
-// headOf returns the first bytes of an ID as a number, 0 if it is too short for a peer's.
+// headOf returns the first 8 bytes of an ID as a number, and 0 for a shorter ID.
 func headOf(id string) uint64 {
 	if len(id) < 8 {
 		return 0
@@ -128,7 +129,8 @@ func headOf(id string) uint64 {
 	return binary.LittleEndian.Uint64([]byte(id[:8]))
 }
 
-// send queues messages for a peer, and closes it if its queue has no room for them. It returns how many it queued.
+// send queues messages for a peer, and disconnects the peer if its queue has no room. It returns the number of queued
+// messages.
 func (p *peer) send(messages []engineio.Message) (sent int) {
 	sent, err := p.sendBelow(p.hub.node.opts.QueueLimit, messages)
 	if errors.Is(err, engineio.ErrQueueFull) {
@@ -138,7 +140,7 @@ func (p *peer) send(messages []engineio.Message) (sent int) {
 	return sent
 }
 
-// reset forgets what was delivered.
+// reset clears the routing for the next delivery.
 func (r *routing) reset() {
 	r.search.reset()
 	clear(r.served)
@@ -147,19 +149,20 @@ func (r *routing) reset() {
 	r.native, r.foreign = r.native[:0], r.foreign[:0]
 }
 
-// recycle keeps the memory of a route for the next one, unless it is large.
+// recycle returns a routing to the pool, unless its buffers are large.
 func (h *hub) recycle(r *routing) {
 	if cap(r.packet)+cap(r.inner) <= maxSparePacket {
 		h.routings.Put(r)
 	}
 }
 
-// maxSparePacket bounds the buffers for packets that are kept for the next ones, in bytes.
+// maxSparePacket limits the packet buffers that the hub reuses, in bytes.
 const maxSparePacket = 256 << 10
 
-// encode returns the packet that carries an event, ready to be shared. To a peer that speaks the extensions the payload
-// goes byte for byte, and the sender beside it. Others get what the original's hub sends: the sender in the payload, if
-// named; and ASCII only, which all dialects of Engine.IO agree on.
+// encode returns the packet that carries an event, prepared for several peers. For a peer that negotiated the
+// extensions, the packet holds the payload byte for byte, and the sender in a field beside it. Other peers get a packet
+// like those of the original hub: the payload contains the sender, if named is set. That packet is ASCII only, because
+// all dialects of Engine.IO treat ASCII alike.
 func (r *routing) encode(e *routed, named, native bool) engineio.Message {
 	p := protocol.Packet{Event: e.Name, Payload: e.Payload}
 	if native {
@@ -172,7 +175,7 @@ func (r *routing) encode(e *routed, named, native bool) engineio.Message {
 	return engineio.Prepare(engineio.Message{Data: r.packet})
 }
 
-// serves adds a peer to the set of those that were served, and tells whether it was in there.
+// serves adds a peer to the set of served peers, and reports whether it was in the set already.
 func (r *routing) serves(number int) bool {
 	word, bit := number/64, uint64(1)<<(number%64)
 	if word >= len(r.served) {
@@ -183,32 +186,32 @@ func (r *routing) serves(number int) bool {
 	return was
 }
 
-// gathering holds the events that a peer has sent in a row, and that are still to be routed.
+// gathering is a batch: the consecutive events of a peer that are not routed yet.
 type gathering struct {
 	events []routed
 	size   int    // bytes
 	read   int    // bytes of the packets
-	buf    []byte // what the packets stand in, but for the first; the events' payloads are in there
+	buf    []byte // the memory of the packets after the first one, which the events' payloads share
 
-	began time.Time // when the first event was read, of a row that is measured; else zero
-	rows  int       // ever
+	began time.Time // when the first event of a measured batch was read; otherwise zero
+	rows  int       // the number of batches that used this gathering
 }
 
 const (
-	// maxGathered bounds what is gathered before it is routed, in bytes, and maxSpareGathered what is kept of the
-	// memory for it, in events.
+	// maxGathered limits the events of a batch, in bytes. maxSpareGathered limits the memory for them that the hub
+	// keeps, in events.
 	maxGathered      = 64 << 10
 	maxSpareGathered = 1024
-	// measuredRow says which rows are measured for Stats.FanOut: the first, and then one in so many. Asking for the time
-	// twice takes as long as a tenth of routing one event.
+	// The hub measures one batch in measuredRow for Stats.FanOut, beginning with the first. To read the clock twice
+	// takes as long as a tenth of routing one event.
 	measuredRow = 64
 )
 
 var gatherings = sync.Pool{New: func() any { return new(gathering) }}
 
-// room returns memory for the next packet of a row, so that not each takes its own from the heap: an idle hub's every
-// collection goes through all its peers. Before the first packet, which a peer may wait for as long as it likes, there is
-// none.
+// room returns memory for the next packet of a batch. Without it each packet would take memory from the heap, and each
+// garbage collection of an idle hub visits all its peers. Before the first packet of a batch room returns nil, because
+// a peer can wait for that packet for any time.
 func (p *peer) room() []byte {
 	g := p.gathered
 	if g == nil {
@@ -220,7 +223,7 @@ func (p *peer) room() []byte {
 	return g.buf[len(g.buf):]
 }
 
-// gather notes an event for dispatch.
+// gather adds an event to the batch.
 func (p *peer) gather(e routed) {
 	if p.gathered == nil {
 		g := gatherings.Get().(*gathering)
@@ -234,7 +237,7 @@ func (p *peer) gather(e routed) {
 	p.gathered.size += eventSize(e.Name, e.Payload)
 }
 
-// keep counts a packet, and notes what it may have taken of room.
+// keep counts a packet, and reserves the part of room's memory that holds it.
 func (p *peer) keep(packet []byte) {
 	g := p.gathered
 	if g == nil {
@@ -247,8 +250,9 @@ func (p *peer) keep(packet []byte) {
 	}
 }
 
-// relay routes a row of events of size bytes. Rows whose events take many steps are routed one at a time: however many peers
-// emit such events, the hub reads from them more slowly, and the other cores serve the other peers.
+// relay routes a batch of events of size bytes. After a batch whose events took many steps, the hub routes the peer's
+// next batch only while it routes no other such batch. However many peers emit such events, they occupy one core: the
+// hub reads from them more slowly, and the other cores serve the other peers.
 //
 // It returns false if the peer is superseded.
 func (p *peer) relay(events []routed, size int, from source) bool {
@@ -267,21 +271,21 @@ func (p *peer) relay(events []routed, size int, from source) bool {
 	return ok
 }
 
-// dispatch deals with what was gathered, unless more is to come at once. It gives the memory away in which the packet stands
-// that was read last, if others were before it in the row.
+// dispatch routes the batch, unless more packets follow at once and the batch is below maxGathered. The memory of the
+// batch is then free for reuse, including the memory of the last packet, unless that packet was the first of the batch.
 func (p *peer) dispatch(more bool) {
 	g := p.gathered
 	if g == nil || more && g.size < maxGathered {
 		return
 	}
 	p.gathered = nil
-	// Relayed first, so that nobody gets a listener's answer to an event before the event.
+	// Relay first, so that no peer gets a listener's reply to an event before the event.
 	if p.relay(g.events, g.size, source{peer: p}) {
 		if !g.began.IsZero() {
 			p.hub.node.counters.fanOut.add(time.Since(g.began))
 		}
 		p.hub.node.hearRow(g.events, p)
-		p.hub.node.counters.received.Add(uint64(len(g.events))) // when they were dealt with, so that Stats never runs ahead
+		p.hub.node.counters.received.Add(uint64(len(g.events))) // after the delivery, so that Stats never runs ahead
 	}
 	p.hub.node.counters.bytesIn.Add(uint64(g.read))
 	clear(g.events)

@@ -2,69 +2,72 @@ package mesh
 
 import "sync/atomic"
 
-// Stats are a node's counters, since it started.
+// Stats are a node's counters since its start.
 type Stats struct {
-	// Peers are those connected to a hub that hear and are heard. A client counts its hub.
+	// Peers is the number of admitted peers that are connected to a hub. A client counts its hub.
 	Peers int
-	// Muted are those connected to a hub that were not admitted, or not yet.
+	// Muted is the number of peers that are connected to a hub and are not admitted, or not yet.
 	Muted int
 
-	Received uint64 // events from peers that were taken
-	// SearchSteps is the work of finding the peers that listen to those events, in steps as protocol.EventTable.Steps
-	// counts them. A step takes about 12 ns.
+	Received uint64 // events that the hub accepted from peers, or that a client received
+	// SearchSteps is the work of finding the peers that subscribe to those events, in steps as
+	// protocol.EventTable.Steps counts them. A step takes about 12 ns.
 	SearchSteps uint64
-	Sent        uint64 // events queued to peers, counted once a peer
-	// BytesIn are those of all messages that came from peers, whatever became of them, and BytesOut those of the events
-	// in Sent, as encoded. What transports and heartbeats add is in neither.
+	Sent        uint64 // events queued for peers; an event counts once for each peer
+	// BytesIn counts the bytes of all messages from peers, also of rejected messages. BytesOut counts the bytes of the
+	// events in Sent, as encoded. Neither includes the overhead of transports and heartbeats.
 	BytesIn, BytesOut uint64
-	// Overflowed are events for which a peer's queue had no room. The peer is closed then, and with it goes what its
-	// queue held.
+	// Overflowed counts events for which a peer's queue had no room. The hub then disconnects the peer and drops the
+	// content of its queue.
 	Overflowed uint64
 
-	// Packets refused: those that are no packets, those whose event is not for others to emit, those of peers that
-	// were not admitted. And event tables beyond the limits, whose packets were taken otherwise.
+	// Rejected packets. Malformed counts messages that are not valid packets. Reserved counts packets whose event name
+	// is reserved. Unauthorized counts packets of peers that were not admitted. BadTables counts event tables beyond
+	// the limits; the hub uses the rest of such a packet.
 	Malformed, Reserved, Unauthorized, BadTables uint64
 
-	// NotPermitted are events and questions of peers that Options.Permit has refused, Withheld deliveries that it has, and
-	// RateLimited events beyond Options.Rate. Refused are events of this node that its hub says to have refused, or that
-	// waited for a hub and are larger than it accepts.
+	// NotPermitted counts the events and queries of peers that Options.Permit rejected. Withheld counts the deliveries
+	// to peers that it rejected. RateLimited counts the events beyond Options.Rate. Refused counts events of this node
+	// that its hub reported as rejected, and queued events that are larger than the hub accepts.
 	NotPermitted, Withheld, RateLimited, Refused uint64
 
-	// Hubs are the other hubs that a hub knows, with Options.Backplane. HubsIn are the events that came from them, HubsOut
-	// those that were handed to the backplane for them. HubsDropped are those that it did not take, and messages of the
-	// hubs' own that it did not.
+	// Hubs is the number of other hubs that a hub with Options.Backplane knows. HubsIn counts the events from those
+	// hubs. HubsOut counts the events that the hub passed to the backplane. HubsDropped counts the events and the
+	// control messages of the hub that the backplane did not accept.
 	Hubs                         int
 	HubsIn, HubsOut, HubsDropped uint64
-	// HubsBytesIn and HubsBytesOut are the bytes of those events, as encoded.
+	// HubsBytesIn and HubsBytesOut are the encoded bytes of the events in HubsIn and HubsOut.
 	HubsBytesIn, HubsBytesOut uint64
-	// Apart is true while a hub's backplane cannot reach the others.
+	// Apart is true while a hub's backplane cannot reach the other hubs.
 	Apart bool
-	// Missed are events from other hubs, and notes of who came or went there, that a hub's own listeners did not hear since
-	// CallbackQueue was full. Its peers did.
+	// Missed counts the events and the presence changes from other hubs that a hub dropped for its own listeners
+	// because CallbackQueue was full. The hub's peers still received them.
 	Missed uint64
 
-	Undecodable uint64 // events whose payload did not fit a listener of On, the function; counted once a listener
-	Refusals    uint64 // of Authorize, and its timeouts
-	SlowPeers   uint64 // closed because their queue was full, or because BufferLimit was spent
-	// Pauses counts rows of events whose emitter the hub did not read from until a listener's queue had room.
+	Undecodable uint64 // events whose payload did not decode for a listener of the function On; an event counts once for each listener
+	Refusals    uint64 // rejections and timeouts of Authorize
+	SlowPeers   uint64 // peers disconnected because their queue was full or BufferLimit was reached
+	// Pauses counts the times that the hub stopped reading from a peer that emits, until a listener's queue had room.
 	Pauses      uint64
-	Connections uint64 // of a client to hubs, and of peers to a hub
+	Connections uint64 // connections that a client made to hubs, or that peers made to a hub
 
-	// Superseded are sessions that a hub has ended because their node was back on a newer connection. Late are the events
-	// that came on such sessions afterwards, at this hub or at another one, and were dropped.
+	// Superseded counts sessions that a hub ended because their node was back on a newer connection. Late counts the
+	// events of such sessions that arrived afterwards, at this hub or at another hub, and that the hub dropped.
 	Superseded, Late uint64
 
 	// TooEarly counts peers that sent more than 64 KB before the hub admitted them.
 	TooEarly uint64
-	// RejectedConnections counts connections, and requests through Options.TrustedProxies, beyond Options.ConnsPerAddr.
-	// RejectedSessions counts sessions beyond Options.SessionsPerAddr.
-	// RejectedWatchers counts questions to watch who comes and goes, beyond 256 peers or 64 of one user.
+	// RejectedConnections counts the connections beyond Options.ConnsPerAddr, and the requests from
+	// Options.TrustedProxies beyond it. RejectedSessions counts the sessions beyond Options.SessionsPerAddr.
+	// RejectedWatchers counts requests to watch presence beyond 256 peers of a hub or 64 peers of one user.
 	RejectedConnections, RejectedSessions, RejectedWatchers uint64
 
-	// CallbackQueue is what waits for this node's callbacks or is in them, in bytes; Options.CallbackLimit bounds it.
+	// CallbackQueue is the number of bytes of the events that wait for this node's callbacks or are being processed by
+	// them. Options.CallbackLimit limits it.
 	CallbackQueue int
-	// FanOut is the time, at a hub, from the read of an event until it stands in the queues of all peers that want it.
-	// Peers send events in rows, which are routed together: one row in 64 is measured, from the read of its first event.
+	// FanOut is the time, at a hub, from reading an event until the queues of all subscribed peers hold it. The hub
+	// routes consecutive events of a peer together, as a batch. It measures one batch in 64, from reading its first
+	// event.
 	FanOut Latency
 }
 
