@@ -5,19 +5,19 @@ import (
 	"sync"
 )
 
-// inbox is where the answers to a node's requests come in: one event for all of them.
+// inbox receives the replies to a node's requests. All of them are events of one name.
 type inbox struct {
 	name string
-	once sync.Once // announces it
+	once sync.Once // guards the subscription to name
 
 	mu      sync.Mutex
 	waiting map[string]*waiting // by rid
 }
 
-// waiting is a request that waits for its answer.
+// waiting is a request that waits for its reply.
 type waiting struct {
 	event  string
-	answer chan answer // has room for one
+	answer chan answer // has room for one reply
 }
 
 type answer struct {
@@ -37,10 +37,10 @@ func (b *inbox) open(rid, event string) <-chan answer {
 	return w.answer
 }
 
-// close ends the wait. What comes for the request from now on is dropped.
+// close ends the wait. Later replies to the request are dropped.
 func (b *inbox) close(rid string) { b.take(rid) }
 
-// take returns the request that waits, once; nil if there is none.
+// take removes a waiting request and returns it; nil if it does not wait.
 func (b *inbox) take(rid string) *waiting {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -55,7 +55,8 @@ func (b *inbox) idle() bool {
 	return len(b.waiting) == 0
 }
 
-// receive takes an answer. It does not go the way of other events, so that a callback can wait for it.
+// receive passes a reply to its request. Replies do not go through the callback queue, so that a callback can wait for
+// one.
 func (b *inbox) receive(e Event) {
 	if b.idle() {
 		return
@@ -76,7 +77,7 @@ func (b *inbox) receive(e Event) {
 	w.answer <- answer{event: Event{Name: w.event, Payload: o["data"], From: e.From}}
 }
 
-// messageOf returns the text of an error: a string, or whatever JSON it is.
+// messageOf returns the text of an error: the decoded string, or any other JSON value as it is.
 func messageOf(failure json.RawMessage) (s string) {
 	if json.Unmarshal(failure, &s) != nil {
 		return string(failure)

@@ -6,57 +6,58 @@ import (
 	"strings"
 )
 
-// index finds the values that are interested in an event: the peers of a hub, or the listeners of a node. It is a tree with
-// a branch for each part of the names and patterns.
+// index finds the values that are subscribed to an event: the peers of a hub, or the listeners of a node. It is a tree
+// with a branch for each part of the names and patterns.
 //
-// The lists of values are copy-on-write. The lock is held while they are looked up, never while they are used. The lists
-// are copied, not the whole index, because copying a hundred thousand patterns for each new one would make n of them
-// cost n².
+// The lists of values are copy-on-write. A search holds the lock while it finds the lists, and not while its caller
+// uses them. A change copies only the lists. To copy the whole index for each new pattern would make n patterns cost
+// n².
 //
-// A search among so many mostly waits for memory. So the data that a search reads is small and adjacent: two branches
-// fill a cache line, and one table leads to all literal parts. Data that only some searches and changes need is in stems.
+// A search in a large index mostly waits for memory. So the data that each search reads is small and adjacent: two
+// branches fit into a cache line, and one table leads to all literal parts. The data for changes and for some searches
+// is in stems.
 type index[T comparable] struct {
 	mu       lock
-	branches []branch  // by number; the first is none, the second the root
+	branches []branch  // by number; number 0 is unused, number 1 is the root
 	stems    []stem    // by number
-	spare    []uint32  // the numbers of branches that were cut off
-	lists    []list[T] // by number; the first is none
+	spare    []uint32  // the numbers of removed branches
+	lists    []list[T] // by number; number 0 is unused
 	noLists  []uint32  // the numbers of lists that are empty
 	forks    forks     // the branches of literal parts
 	seed     maphash.Seed
 }
 
-// root is the number of the branch that all others are above.
+// root is the number of the branch at the base of the tree.
 const root = 1
 
-// branch is one part of the names and patterns that begin alike.
+// branch is one part of all names and patterns that are equal up to this part.
 type branch struct {
-	values uint32 // the list of the values whose name or pattern ends here; 0 if there are none
-	one    uint32 // the branch of "*"
-	many   uint32 // the branch of "**"
-	below  uint32 // the branch that it grows on
-	shape  uint8  // the size of the part, and the flags
+	values uint32 // the list of the values whose name or pattern ends here; 0 without a list
+	one    uint32 // the branch of "*" on this one; 0 without one
+	many   uint32 // the branch of "**" on this one; 0 without one
+	below  uint32 // its parent
+	shape  uint8  // the length of the part, and flags
 	head   [15]byte
 }
 
-// The shape of a branch.
+// Flags and the mask of the length in branch.shape.
 const (
 	forked  = 1 << 7 // it has, or had, branches of literal parts
 	tooLong = 1 << 5 // its part does not fit in head
 	size    = 1<<5 - 1
 )
 
-// stem holds the data of a branch that changes need, and searches behind a "**".
+// stem holds the data of a branch that only changes need, and searches after a "**".
 type stem struct {
 	part     string
-	branches int    // that grow on it
-	literals uint32 // of them that have a literal part
-	first    uint32 // the first of these
-	// The branches of literal parts on one branch are a list.
+	branches int    // its children
+	literals uint32 // its children with a literal part
+	first    uint32 // the first of these children
+	// The children of a branch with a literal part are a list.
 	before, after uint32
 }
 
-// fork returns the branch of a literal part on another branch; 0 if there is none.
+// fork returns the child of a branch with a literal part; 0 if there is no such child.
 func (x *index[T]) fork(below uint32, hash uint64, part string) uint32 {
 	key := forkKey(below, hash)
 	for at := x.forks.home(key); ; at++ {
@@ -75,13 +76,13 @@ func (x *index[T]) isPart(n uint32, part string) bool {
 	return string(b.head[:b.shape&size]) == part
 }
 
-// add makes v interested in names and patterns, which are canonical. A value must not be added twice to one of them.
+// add subscribes v to names and patterns, which must be canonical. A value must not be added twice to the same one.
 func (x *index[T]) add(v T, names ...string) { x.update(v, names, nil) }
 
 // remove undoes add.
 func (x *index[T]) remove(v T, names ...string) { x.update(v, nil, names) }
 
-// update does both at once: no find sees the one without the other.
+// update adds and removes in one step: no find sees only one of the two changes.
 func (x *index[T]) update(v T, add, remove []string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -104,7 +105,7 @@ func (x *index[T]) update(v T, add, remove []string) {
 	}
 }
 
-// drop takes a value out of a list, and gives up the list if it is then empty.
+// drop removes a value from a list, and frees the list's number if the list is then empty.
 func (x *index[T]) drop(v T, number *uint32) {
 	if *number == 0 {
 		return
@@ -117,8 +118,8 @@ func (x *index[T]) drop(v T, number *uint32) {
 	}
 }
 
-// follow returns the branch of a name or pattern. Where one is missing on the way there, grow makes it; without grow the
-// result is then 0.
+// follow returns the branch of a name or pattern. It calls grow to make each missing branch on the way. If grow is nil
+// and a branch is missing, it returns 0.
 func (x *index[T]) follow(name string, grow func(below uint32, part string) uint32) uint32 {
 	n := uint32(root)
 	for more := true; more; {
@@ -148,7 +149,7 @@ func (x *index[T]) next(n uint32, part string) uint32 {
 	return x.fork(n, maphash.String(x.seed, part), part)
 }
 
-// grow makes a branch on another.
+// grow adds a child to a branch.
 func (x *index[T]) grow(below uint32, part string) uint32 {
 	n, ok := pop(&x.spare)
 	if !ok {
@@ -175,7 +176,7 @@ func (x *index[T]) grow(below uint32, part string) uint32 {
 	return n
 }
 
-// link adds a branch to the list of the literal ones on another.
+// link adds a branch to the list of its parent's literal children.
 func (x *index[T]) link(below, n uint32) {
 	on := &x.stems[below]
 	on.literals++
@@ -200,7 +201,7 @@ func (x *index[T]) unlink(below, n uint32) {
 	x.stems[below].literals--
 }
 
-// prune cuts off a branch if it is of no use, and those of which the same is then true.
+// prune removes a branch without values and children, and then each parent that is left without values and children.
 func (x *index[T]) prune(n uint32) {
 	for n != root && x.stems[n].branches == 0 && x.branches[n].values == 0 {
 		below := x.branches[n].below
@@ -220,7 +221,7 @@ func (x *index[T]) prune(n uint32) {
 	}
 }
 
-// takeList returns the number of a list that is empty.
+// takeList returns the number of an empty list.
 func (x *index[T]) takeList() uint32 {
 	if n, ok := pop(&x.noLists); ok {
 		return n
@@ -229,7 +230,7 @@ func (x *index[T]) takeList() uint32 {
 	return uint32(len(x.lists) - 1)
 }
 
-// pop takes the last of the numbers that were given back.
+// pop removes and returns the last free number.
 func pop(spare *[]uint32) (n uint32, ok bool) {
 	last := len(*spare) - 1
 	if last < 0 {
@@ -239,7 +240,7 @@ func pop(spare *[]uint32) (n uint32, ok bool) {
 	return n, true
 }
 
-// canonical writes a pattern in the one form in which the index keeps it: "**" in a row mean the same as one.
+// canonical returns the form of a pattern that the index stores: several "**" in succession become one.
 func canonical(pattern string) string {
 	if !strings.Contains(pattern, "**"+separator+"**") {
 		return pattern

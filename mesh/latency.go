@@ -9,16 +9,17 @@ import (
 type Latency struct {
 	Count   uint64
 	Sum     time.Duration
-	Buckets [len(latencyBounds)]LatencyBucket // the narrowest first; what took longer than the last is in Count alone
+	Buckets [len(latencyBounds)]LatencyBucket // the shortest first; a longer duration than the last bucket's counts only in Count
 }
 
-// LatencyBucket says how many durations were at most so long, those of the buckets before it included.
+// LatencyBucket is the number of durations of at most Most, including the durations in the buckets before it.
 type LatencyBucket struct {
 	Most  time.Duration
 	Count uint64
 }
 
-// latencyBounds reach from an event that nobody listens to, on a fast machine, to what people notice.
+// latencyBounds range from the time for an event without a subscriber, on a fast machine, to a delay that a user
+// notices.
 var latencyBounds = [...]time.Duration{
 	time.Microsecond, 2500 * time.Nanosecond, 5 * time.Microsecond,
 	10 * time.Microsecond, 25 * time.Microsecond, 50 * time.Microsecond,
@@ -29,10 +30,10 @@ var latencyBounds = [...]time.Duration{
 	time.Second,
 }
 
-// latencies counts durations. Any goroutine may add to it.
+// latencies counts durations. Any goroutine may call its methods.
 type latencies struct {
 	sum    atomic.Int64
-	counts [len(latencyBounds) + 1]atomic.Uint64 // each duration in one of them
+	counts [len(latencyBounds) + 1]atomic.Uint64 // each duration counts in one of them
 }
 
 func (l *latencies) add(d time.Duration) {

@@ -8,14 +8,15 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// Rate bounds what a peer may send to a hub. Events beyond it are dropped, and counted in Stats.RateLimited; whatever
-// else is beyond it, tables and questions and what is no packet, waits its turn, and what the peer sent behind it waits
-// too.
+// Rate limits the messages that a peer may send to a hub. The hub drops the events beyond it, and counts them in
+// Stats.RateLimited. It delays all other messages beyond it (tables, queries and malformed messages), and with them the
+// messages that the peer sent after them.
 type Rate struct {
-	Events int // events a second. Default: no bound
-	Bytes  int // bytes of packets a second. Default: no bound
-	// EventBurst and ByteBurst are what may come at once, after a pause. Default: what may come in a second, and in
-	// bytes at least Options.MaxMessage. A message that is larger than ByteBurst never passes.
+	Events int // events per second. Default: no limit
+	Bytes  int // bytes of packets per second. Default: no limit
+	// EventBurst and ByteBurst are the events and the bytes that may come at once after a pause. Default: the events
+	// and the bytes of one second, and at least Options.MaxMessage bytes. An event whose packet is larger than
+	// ByteBurst is always dropped.
 	EventBurst, ByteBurst int
 }
 
@@ -29,13 +30,13 @@ func (r Rate) withDefaults(maxMessage int) Rate {
 	return r
 }
 
-// pace is what one peer has used of its Rate. It belongs to the goroutine that reads the peer's session.
+// pace is the part of its Rate that a peer has used. It belongs to the goroutine that reads the peer's session.
 type pace struct {
 	rate          Rate
 	events, bytes bucket
 }
 
-// newPace returns nil if nothing is bounded.
+// newPace returns nil if r has no limit.
 func newPace(r Rate) *pace {
 	if r.Events <= 0 && r.Bytes <= 0 {
 		return nil
@@ -43,7 +44,7 @@ func newPace(r Rate) *pace {
 	return &pace{rate: r}
 }
 
-// event tells whether an event is within the rate.
+// event counts an event of size bytes, and reports whether it is within the rate.
 func (p *pace) event(size int) bool {
 	r, now := &p.rate, time.Now()
 	p.events.fill(now, r.Events)
@@ -56,7 +57,7 @@ func (p *pace) event(size int) bool {
 	return true
 }
 
-// other returns how long something else has to wait.
+// other counts a message that is not an event, and returns the time that it must wait.
 func (p *pace) other(size int) time.Duration {
 	if p.rate.Bytes <= 0 {
 		return 0
@@ -64,19 +65,18 @@ func (p *pace) other(size int) time.Duration {
 	return p.bytes.borrow(size, p.rate.Bytes, p.rate.ByteBurst)
 }
 
-// bucket bounds a rate: it holds tokens, up to a burst of them, and gets more of them each second. The zero value is
-// full.
+// bucket limits a rate. It holds at most burst tokens, and gets rate tokens per second. The zero value is full.
 type bucket struct {
-	spent float64 // tokens that are missing
+	spent float64 // missing tokens
 	at    time.Time
 }
 
-// has tells whether so many tokens are there. Without a rate there are always enough.
+// has reports whether the bucket holds n tokens. Without a rate it always does.
 func (b *bucket) has(n, rate, burst int) bool {
 	return rate <= 0 || b.spent+float64(n) <= float64(burst)
 }
 
-// borrow takes tokens, also those that are not there yet, and returns how long it is until they would be.
+// borrow takes n tokens, even if they are missing, and returns the time until the bucket would hold them.
 func (b *bucket) borrow(n, rate, burst int) time.Duration {
 	b.fill(time.Now(), rate)
 	b.spent += float64(n)
@@ -90,7 +90,7 @@ func (b *bucket) fill(now time.Time, rate int) {
 	b.at = now
 }
 
-// pause waits. It returns false if ctx ended first.
+// pause waits for d. It returns false if ctx ended first.
 func pause(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return true
@@ -105,17 +105,19 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// refusalPause is the time between two lines of the log about refusals by one rule, and between two notes to one peer.
+// refusalPause is the minimum time between two log lines about rejections by one rule, and between two reports of
+// rejections to one peer.
 const refusalPause = time.Second
 
-// tally counts what is not in the log yet. A flood of what is refused must not become a flood of lines.
+// tally counts the cases that are not logged yet. It prevents a log line for each rejection in a flood.
 type tally struct {
 	mu    sync.Mutex
 	count int
-	next  time.Time // when the next line may be written
+	next  time.Time // when the next line may be logged
 }
 
-// note counts one more. It returns how many there were since the last line, 0 if it is too early for the next.
+// note counts a case. It returns the number of cases since the last log line, or 0 if it is too early for the next
+// line.
 func (t *tally) note() (count int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -128,7 +130,7 @@ func (t *tally) note() (count int) {
 	return count
 }
 
-// refusals are what was refused and is not in the log yet, by rule.
+// refusals counts the rejections that are not logged yet, by rule.
 type refusals struct {
 	mu    sync.Mutex
 	rules map[Rule]*tally
@@ -148,7 +150,7 @@ func (r *refusals) note(rule Rule) (count int) {
 	return t.note()
 }
 
-// refuse counts and logs what a peer sent and the hub does not take.
+// refuse counts and logs the rejection of a peer's message.
 func (p *peer) refuse(rule Rule, attrs ...any) {
 	c := &p.hub.node.counters
 	switch rule {
@@ -174,7 +176,8 @@ func (p *peer) refuse(rule Rule, attrs ...any) {
 	}
 }
 
-// refuseEvent refuses an event, and lets the peer know if it speaks the extensions: at once, but not at each event.
+// refuseEvent rejects an event, and reports that to a peer that negotiated the extensions: at once for the first event,
+// then at most once in refusalPause.
 func (p *peer) refuseEvent(rule Rule, event string) {
 	p.refuse(rule, "event", event)
 	if !p.negotiated {
@@ -188,8 +191,8 @@ func (p *peer) refuseEvent(rule Rule, event string) {
 	}
 }
 
-// rejectTable rejects an event table, and lets the peer know if it speaks the extensions: each time, since a peer has to
-// send another table before the next one is rejected.
+// rejectTable rejects an event table, and reports each rejection to a peer that negotiated the extensions. It needs no
+// limit: a peer must send a different table before the next rejection.
 func (p *peer) rejectTable(why error) {
 	p.refuse(RuleBadTable, "error", why)
 	if p.negotiated {
@@ -197,8 +200,8 @@ func (p *peer) rejectTable(why error) {
 	}
 }
 
-// refused is the payload of $mesh.refused: the last event that was refused, and how many were since the last note. The
-// note about an event table has a message instead of an event.
+// refused is the payload of $mesh.refused: the last rejected event, and the number of rejected events since the last
+// report. A report about an event table has a message instead of an event.
 type refused struct {
 	Rule    Rule   `json:"rule"`
 	Event   string `json:"event,omitempty"`

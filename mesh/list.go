@@ -5,13 +5,14 @@ import (
 	"slices"
 )
 
-// list is a copy-on-write list of values, in the order in which they were added. It is cut into chunks so that a change
-// copies one of them: thousands of peers that leave one name at once would otherwise copy all the others each.
+// list is a copy-on-write list of values, in the order in which they were added. It consists of chunks, so that a
+// change copies one chunk. Without chunks, thousands of peers that leave one name at once would each copy all the
+// others.
 //
-// A list and its chunks never change once made, up to their length; a chunk's array is shared with its longer successor.
+// The elements of a list and of its chunks never change. A chunk may share its array with a longer successor.
 type list[T comparable] [][]T
 
-// maxChunk bounds the chunks, in values.
+// maxChunk limits the values in a chunk.
 const maxChunk = 512
 
 func (l list[T]) with(v T) list[T] {
@@ -20,19 +21,19 @@ func (l list[T]) with(v T) list[T] {
 		return append(slices.Clip(l), []T{v})
 	}
 	longer := slices.Clone(l)
-	// Those who hold the chunk see no more than its old length.
+	// Other holders of the chunk see only its old length.
 	longer[last] = append(longer[last], v)
 	return longer
 }
 
-// without returns l if it does not have v.
+// without returns a list without v. It returns l if l does not contain v.
 func (l list[T]) without(v T) list[T] {
 	for i, chunk := range l {
 		at := slices.Index(chunk, v)
 		if at < 0 {
 			continue
 		}
-		// A new array, always: what was cut off at the end would be overwritten by the next append.
+		// Always make a new array: an append to a shortened one would overwrite the values after its end.
 		rest := slices.Concat(chunk[:at], chunk[at+1:])
 		switch {
 		case len(rest) == 0:

@@ -9,8 +9,9 @@ import (
 	"sync"
 )
 
-// LocalBackplane joins hubs of one process: for tests, and for servers that have several. The zero value is ready. At most
-// 64 MiB wait for each hub: what one of them has no room for none gets, and Publish returns ErrBackplaneFull.
+// LocalBackplane joins hubs of one process, for tests and for servers with several hubs. The zero value is ready to
+// use. It queues at most 64 MiB for each hub. If the queue of one hub is full, no hub receives the message and Publish
+// returns ErrBackplaneFull.
 type LocalBackplane struct {
 	mu       sync.Mutex
 	interest index[*localMember]
@@ -18,11 +19,10 @@ type LocalBackplane struct {
 	reached  []*localMember // scratch
 }
 
-// maxLocalQueue bounds what waits for one member of a LocalBackplane, in bytes. Beyond it Publish returns
-// ErrBackplaneFull.
+// maxLocalQueue limits the queue of one member of a LocalBackplane, in bytes.
 const maxLocalQueue = 64 << 20
 
-// localOverhead is what a message costs beyond its data, in bytes, roughly.
+// localOverhead is the approximate memory of a queued message in addition to its data, in bytes.
 const localOverhead = 64
 
 // localMember is a member of a LocalBackplane.
@@ -30,14 +30,14 @@ type localMember struct {
 	backplane *LocalBackplane
 	hub       string
 	receive   func(from string, data []byte)
-	patterns  map[string]struct{} // that it has subscribed to, guarded by the backplane's lock; nil once it is closed
+	patterns  map[string]struct{} // its subscriptions, guarded by the backplane's lock; nil after Close
 
 	mu      sync.Mutex
 	queue   []localMessage
 	size    int  // of the queue, in bytes
-	running bool // a goroutine takes from the queue
+	running bool // a goroutine delivers the queue
 	closed  bool
-	idle    sync.Cond // of mu: the goroutine has ended
+	idle    sync.Cond // on mu: that goroutine has ended
 }
 
 type localMessage struct {
@@ -92,8 +92,8 @@ func (m *localMember) Publish(name string, data []byte, unheard func()) error {
 	return err
 }
 
-// publish queues a message for all that want it, or for none. The caller holds the backplane's lock, so that all receive
-// in the order of publishing.
+// publish queues a message for all subscribed members, or for none if a queue is full. The caller holds the backplane's
+// lock, so that all members receive messages in the order of publishing.
 func (m *localMember) publish(name string, data []byte) error {
 	b := m.backplane
 	if m.patterns == nil {
@@ -102,7 +102,7 @@ func (m *localMember) publish(name string, data []byte) error {
 	b.interest.find(name, &b.search)
 	defer b.search.reset()
 	lists := b.search.lists
-	if ownName(name) { // no pattern's
+	if ownName(name) { // patterns do not match it
 		lists = lists[:min(len(lists), 1)]
 		if !b.search.exact {
 			lists = nil
@@ -125,7 +125,7 @@ func (m *localMember) publish(name string, data []byte) error {
 	return nil
 }
 
-// ownName tells whether a name is one of the hubs' own, which no event has.
+// ownName reports whether a name is reserved for the hubs' own messages. No event has such a name.
 func ownName(name string) bool {
 	return strings.HasPrefix(name, "$") && !strings.Contains(name, separator)
 }
@@ -136,7 +136,7 @@ func (m *localMember) hasRoom(size int) bool {
 	return m.size == 0 || m.size+size+localOverhead <= maxLocalQueue
 }
 
-// push queues a message. Nobody else does, since the backplane is locked.
+// push queues a message. The caller holds the backplane's lock, so only one goroutine pushes.
 func (m *localMember) push(msg localMessage) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -148,7 +148,7 @@ func (m *localMember) push(msg localMessage) {
 	}
 }
 
-// deliver hands on what is queued, and ends when nothing is left.
+// deliver passes the queued messages to receive, and ends when the queue is empty.
 func (m *localMember) deliver() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

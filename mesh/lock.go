@@ -5,17 +5,18 @@ import (
 	"sync/atomic"
 )
 
-// lock is a sync.RWMutex for those who read at every event and write rarely. Each reader has one of several, a writer
-// takes them all: readers on several cores that shared one would spend more time on its counter than on what it guards.
+// lock is a sync.RWMutex for data that is read at every event and rarely written. It consists of several mutexes. Each
+// reader uses one of them, and a writer locks all. If readers on several cores shared one mutex, they would spend more
+// time on its counter than on the guarded data.
 type lock struct {
-	last    atomic.Uint32 // reader that was given out
+	last    atomic.Uint32 // counts the calls of reader
 	readers [8]struct {
 		sync.RWMutex
-		_ [104]byte // so that no two are in one cache line, or in two that are fetched together
+		_ [104]byte // keeps the mutexes in different cache lines, and in different pairs of lines that are fetched together
 	}
 }
 
-// reader gives out the lock of one reader.
+// reader returns the mutex for one reader.
 func (l *lock) reader() *sync.RWMutex {
 	return &l.readers[l.last.Add(1)%uint32(len(l.readers))].RWMutex
 }
@@ -26,7 +27,7 @@ func (l *lock) Lock() {
 	}
 }
 
-// wait returns when all have finished who were reading when it was called. Others may have begun since.
+// wait returns when all read locks that were held at the call have been released. New ones may be held by then.
 func (l *lock) wait() {
 	for i := range l.readers {
 		l.readers[i].Lock()

@@ -10,21 +10,22 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// A client moves when its hub is going to close: it makes a connection to another hub, keeps what comes on that, lets the
-// old hub deal with all that it has for the client and from it, and goes on with the new one, less what it has heard
-// already. All of it stands in docs/packet-format.md, "Moving".
+// A client moves to another hub when its hub is going to close. It connects to the new hub and holds the messages that
+// arrive on that connection. The old hub then processes and sends its remaining messages. After that the client
+// continues on the new connection, and drops the events that it has already received. docs/packet-format.md, "Moving",
+// describes all steps.
 //
-// Each connection has its reader, which lives on as the client's lasting goroutine if the other one's ends. A third
-// goroutine, move, makes the new connection and says goodbye to the old hub. The client's connection is changed by the old
-// one's reader, behind the last that this has read: when the old hub has said that nothing more comes, and also when the
-// connection breaks once the new one is ready.
+// Each connection has a reader goroutine. When one connection ends, the reader of the other one continues as the
+// client's lasting goroutine. A third goroutine, move, makes the new connection and leaves the old hub. The reader of
+// the old connection switches the client to the new connection, after the last message that it read: when the old hub
+// has reported that no more messages follow, or when the old connection breaks after the new one is ready.
 
 const (
-	// arriveTimeout bounds how long a new hub may take to be ready, beyond moveTimeout to be connected to.
+	// arriveTimeout bounds the time in which a new hub must be ready, after the connection within moveTimeout.
 	arriveTimeout = 5 * time.Second
-	// leaveTimeout bounds how long the old hub may take to let a client go. What it emits waits meanwhile.
+	// leaveTimeout bounds the time in which the old hub must release a client. The client queues its events meanwhile.
 	leaveTimeout = 10 * time.Second
-	// echoTime is how long the events of the old hub are remembered.
+	// echoTime is the time for which the client remembers the events of the old hub.
 	echoTime = 30 * time.Second
 )
 
@@ -33,7 +34,7 @@ var (
 	errLostMove = errors.New("mesh: the old connection is gone")
 )
 
-// startMove has the client move, if it is not about to. The reader of the connection calls it.
+// startMove makes the client move, unless it already does. The reader of the connection calls it.
 func (c *client) startMove(old *conn) {
 	if old.told {
 		return
@@ -43,14 +44,14 @@ func (c *client) startMove(old *conn) {
 	c.wg.Go(func() { c.move(old, addrs) })
 }
 
-// move tries the addresses, again and again, until the client has moved or its old connection is gone.
+// move tries the addresses repeatedly, until the client has moved or its old connection has ended.
 func (c *client) move(old *conn, addrs []address) {
 	<-old.introduced
 	if old.failure != nil {
 		return
 	}
 	if brief := c.endured(old); brief > 0 {
-		c.rest(old, brief) // hubs could send it round and round
+		c.rest(old, brief) // otherwise hubs could send it from one to the next without a pause
 	}
 	for failed := 0; ; failed++ {
 		for _, addr := range addrs {
@@ -67,7 +68,7 @@ func (c *client) move(old *conn, addrs []address) {
 	}
 }
 
-// rest makes a pause between two attempts to move.
+// rest pauses between two attempts to move.
 func (c *client) rest(old *conn, failed int) {
 	timer := time.NewTimer(backoff(failed))
 	defer timer.Stop()
@@ -78,7 +79,7 @@ func (c *client) rest(old *conn, failed int) {
 	}
 }
 
-// moveTo moves to the hub at an address. When it returns an error, everything is as it was before.
+// moveTo moves to the hub at an address. When it returns an error, the client still uses the old connection.
 func (c *client) moveTo(old *conn, addr address) (err error) {
 	ctx, cancel := context.WithTimeout(c.life, moveTimeout)
 	defer cancel()
@@ -88,7 +89,7 @@ func (c *client) moveTo(old *conn, addr address) (err error) {
 		return err
 	}
 	to.keeper = newKeeper(c.node.opts.CallbackLimit)
-	old.heard.Store(new(heard)) // before the new hub knows anything
+	old.heard.Store(new(heard)) // before the new hub can send events
 	c.wg.Go(func() { c.live(to) })
 	defer func() {
 		if err != nil {
@@ -108,7 +109,8 @@ func (c *client) moveTo(old *conn, addr address) (err error) {
 	return c.depart(old, to)
 }
 
-// arrive introduces the node to the new hub, and returns when that sends it whatever any hub gets from now on.
+// arrive introduces the node to the new hub. When it returns nil, the new hub sends this node every event that it
+// subscribes to and that any hub receives from then on.
 func (c *client) arrive(ctx context.Context, old, to *conn) error {
 	offer, version := c.handshake(nil, to, c.offer(true))
 	to.announced = version
@@ -120,7 +122,7 @@ func (c *client) arrive(ctx context.Context, old, to *conn) error {
 		return err
 	}
 	c.mu.Lock()
-	to.settled.Store(true) // from here on meet changes nothing
+	to.settled.Store(true) // meet changes nothing after this
 	c.mu.Unlock()
 	switch {
 	case to.refused.Load() != nil:
@@ -136,8 +138,9 @@ func (c *client) arrive(ctx context.Context, old, to *conn) error {
 	return c.update(ctx, to)
 }
 
-// update tells the new hub what it does not know yet, and returns when all hubs know it. What comes before that is dropped:
-// it comes by the old hub as well.
+// update sends the new hub the data that it does not have yet: the event table, and whether the node watches presence.
+// It returns when all hubs have the data. The client drops the messages that arrive before that, because the old hub
+// sends them as well.
 func (c *client) update(ctx context.Context, to *conn) error {
 	c.mu.Lock()
 	stale, watched := c.stale(to), to.watched
@@ -149,7 +152,7 @@ func (c *client) update(ctx context.Context, to *conn) error {
 		}
 		c.mu.Lock()
 		to.announced = version
-		c.startPump() // it is the client's by now, perhaps, and has been told more than that
+		c.startPump() // the connection may be the client's by now, and newer tables may be known
 		c.mu.Unlock()
 	}
 	if watch := c.watches(); *watch != watched {
@@ -159,7 +162,7 @@ func (c *client) update(ctx context.Context, to *conn) error {
 		if err != nil {
 			return err
 		}
-		if readAnswer(answer, new(struct{})) == nil { // else startWatch asks again, and tells
+		if readAnswer(answer, new(struct{})) == nil { // on failure, startWatch asks again and logs
 			c.mu.Lock()
 			to.watched = *watch
 			c.mu.Unlock()
@@ -173,8 +176,8 @@ func (c *client) update(ctx context.Context, to *conn) error {
 	return readAnswer(answer, new(struct{}))
 }
 
-// depart says goodbye to the old hub. From when that is written, there is no way back: the new connection becomes the
-// client's, whatever happens to either of them.
+// depart leaves the old hub. After it has written $mesh.leaving it cannot go back: the new connection becomes the
+// client's, even if one of the two breaks.
 func (c *client) depart(old, to *conn) error {
 	ctx, cancel := context.WithTimeout(c.life, arriveTimeout)
 	defer cancel()
@@ -183,7 +186,7 @@ func (c *client) depart(old, to *conn) error {
 		return err
 	}
 	if stale {
-		// Who was told by Flush that all know what it listens to must not hear less than that.
+		// After a Flush that covered the subscriptions, the node must not miss an event that matches them.
 		if err := c.update(ctx, to); err != nil && c.release(old) {
 			return err
 		}
@@ -195,7 +198,7 @@ func (c *client) depart(old, to *conn) error {
 		old.sock.Abort(nil)
 	}
 	select {
-	case <-old.read: // by then it has been succeeded
+	case <-old.read: // succeed has been called by then
 	case <-ctx.Done():
 		old.sock.Abort(nil)
 		<-old.read
@@ -203,8 +206,8 @@ func (c *client) depart(old, to *conn) error {
 	return nil
 }
 
-// hold stops what is written to the old connection, and makes the new one its successor. It tells whether the new hub has
-// yet to learn what the node wants.
+// hold stops writing to the old connection, and makes the new connection its successor. It reports whether the new hub
+// has an outdated event table.
 func (c *client) hold(ctx context.Context, old, to *conn) (stale bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -219,7 +222,7 @@ func (c *client) hold(ctx context.Context, old, to *conn) (stale bool, err error
 	return c.stale(to), nil
 }
 
-// release undoes hold, and returns false if it is too late for that.
+// release undoes hold. It returns false if it is too late for that.
 func (c *client) release(old *conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -236,8 +239,8 @@ func (c *client) releaseLocked(old *conn) bool {
 	return true
 }
 
-// succeed makes the successor of a connection that is at its end the client's, if there is one, and returns it. It is
-// called by the reader of the old connection.
+// succeed makes the successor of an ended connection the client's connection, and returns it; nil if there is no
+// successor. The reader of the old connection calls it.
 func (c *client) succeed(old *conn) *conn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -253,10 +256,10 @@ func (c *client) succeed(old *conn) *conn {
 	switch {
 	case !old.left:
 		c.lose(old)
-	case c.conn == old: // whose hub has dealt with everything
+	case c.conn == old: // the old hub has processed everything
 		old.lostBefore = c.lost
 		c.confirmed = c.written
-	default: // it broke behind the last word
+	default: // the connection broke after the old hub's last message
 		c.lost, c.confirmed = old.lostBefore, c.written
 	}
 	if c.closing {
@@ -271,7 +274,7 @@ func (c *client) succeed(old *conn) *conn {
 	return to
 }
 
-// farewell takes note that the old hub has nothing more to say.
+// farewell handles the old hub's report that no more messages follow.
 func (c *client) farewell(old *conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -280,7 +283,7 @@ func (c *client) farewell(old *conn) {
 	}
 }
 
-// carryOn hands on what was kept of a connection that is the client's now.
+// carryOn delivers the messages that were held for a connection that is now the client's.
 func (c *client) carryOn(to *conn) {
 	to.keeper.release(func(k kept) { c.deliver(to, k) })
 	if !c.ending() {

@@ -10,13 +10,14 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// Nodes returns the nodes of the mesh: the hub and its peers, and behind them each other hub and its own, if it answers. A
-// client asks its hub, and while it has none waits for it, until ctx ends. In a mesh of thousands that takes several
-// answers: a node that comes or goes meanwhile may be missing. It returns ErrNodeHub behind a Node hub, ErrNotPermitted if
-// the hub's Options.Permit keeps this node from asking, and ErrTooManyWatchers if this node has callbacks of OnPresence that
-// the hub does not serve.
+// Nodes returns the nodes of the mesh: the hub, its peers, and after them each other hub that responds, with its peers.
+// A client asks its hub. While it has no hub, it waits for one until ctx ends. A list of thousands of nodes takes
+// several responses, so it may lack a node that joins or leaves meanwhile. The error is ErrNodeHub behind a Node.js
+// hub, ErrNotPermitted if the hub's Options.Permit rejects the query, and ErrTooManyWatchers if this node has callbacks
+// of OnPresence that the hub does not serve.
 //
-// In a callback it can only succeed while there is room in the queue for callbacks, which the answer may stand behind.
+// In a callback, Nodes may block until ctx ends if the callback queue is full, because the response can be queued after
+// the waiting events.
 func (n *Node) Nodes(ctx context.Context) ([]NodeInfo, error) {
 	if n.closed.Load() {
 		return nil, ErrClosed
@@ -24,13 +25,13 @@ func (n *Node) Nodes(ctx context.Context) ([]NodeInfo, error) {
 	return n.link.nodes(ctx)
 }
 
-// Bounds of an answer to $mesh.nodes.
+// Limits of a response to $mesh.nodes.
 const (
-	maxPage      = 256      // nodes in an answer
-	maxPageBytes = 48 << 10 // after which an answer takes no more nodes
+	maxPage      = 256      // nodes in a response
+	maxPageBytes = 48 << 10 // a response that has this size takes no more nodes
 )
 
-// The payloads of $mesh.nodes: the question, and the answer. Of each other payload a NodeInfo is all.
+// The payloads of $mesh.nodes: the query and the response.
 type (
 	nodesQuestion struct {
 		RID   json.RawMessage `json:"rid,omitempty"`
@@ -38,19 +39,19 @@ type (
 		Limit int             `json:"limit,omitempty"`
 		Watch *bool           `json:"watch,omitempty"`
 		nodeFilter
-		// Groups asks for groups in place of nodes, of one hub in each answer.
+		// Groups asks for groups in place of nodes. A response has the groups of one hub.
 		Groups bool `json:"groups,omitempty"`
 	}
 	nodesAnswer struct {
 		RID   json.RawMessage   `json:"rid,omitempty"`
-		You   string            `json:"you"` // the ID of the peer that asked
+		You   string            `json:"you"` // the ID of the requesting peer
 		Total int               `json:"total"`
 		Nodes []json.RawMessage `json:"nodes"`
-		Hubs  []NodeInfo        `json:"hubs,omitempty"` // the other ones, on the first page
+		Hubs  []NodeInfo        `json:"hubs,omitempty"` // the other hubs, on the first page
 		Next  int64             `json:"next,omitempty"`
 
 		Groups    []nodeGroup `json:"groups,omitempty"`
-		Ungrouped int         `json:"ungrouped,omitempty"` // clients in none of the groups
+		Ungrouped int         `json:"ungrouped,omitempty"` // clients without a group
 	}
 )
 
@@ -101,7 +102,7 @@ func (p *peer) answerNodes(ctx context.Context, payload json.RawMessage) {
 	if find.Find != "" && r.ids[find.Find] == nil {
 		p.charge(min(maxScan, len(r.slots)) / questionScan)
 	}
-	// Written with the roster locked, as tell does.
+	// Written with the roster locked, as tell does, so that no presence change comes between.
 	ok := p.offer([]engineio.Message{reserved(protocol.NameNodes, a)})
 	r.mu.Unlock()
 	if !ok {
@@ -109,8 +110,8 @@ func (p *peer) answerNodes(ctx context.Context, payload json.RawMessage) {
 	}
 }
 
-// answerNodesOf answers with nodes of another hub: of that with the number, or of the next one if it is gone. Behind the
-// last one there is nothing more to tell.
+// answerNodesOf responds with nodes of another hub: of the hub with the number, or of the next hub if that hub is gone.
+// After the last hub, the response has no nodes.
 func (p *peer) answerNodesOf(a nodesAnswer, number int, q control) {
 	c := p.hub.cluster
 	id, found := c.after(number)
@@ -122,7 +123,8 @@ func (p *peer) answerNodesOf(a nodesAnswer, number int, q control) {
 		q.After = 0
 	}
 	answered := make(chan struct{})
-	// Written by the goroutine that gets what the other hub says, as it then tells who comes and goes there.
+	// The goroutine that receives the other hub's messages writes the response, before a later presence change of that
+	// hub.
 	c.ask(id, q, func(page *control) {
 		defer close(answered)
 		a.Next = c.firstPage(found + 1)
@@ -138,25 +140,25 @@ func (p *peer) answerNodesOf(a nodesAnswer, number int, q control) {
 	p.charge(q.Limit / questionNodes)
 }
 
-// take returns what page calls with each node.
+// take returns the function to which page passes each node.
 func (a *nodesAnswer) take() func(NodeInfo) (goesOn bool) {
 	size := 0
 	return func(info NodeInfo) bool {
-		raw := protocol.AppendASCII(nil, encodeInfo(info)) // as long as it will be
+		raw := protocol.AppendASCII(nil, encodeInfo(info)) // the size in the packet
 		a.Nodes = append(a.Nodes, raw)
 		size += len(raw)
 		return size < maxPageBytes
 	}
 }
 
-// A cursor says where a page of nodes starts: the number of another hub and a slot there. This hub's own number is 0.
+// A cursor is the start of a page of nodes: the number of another hub and a slot there. This hub's own number is 0.
 func cursor(number, slot int) int64 { return int64(number)<<32 | int64(slot) }
 
 func cut(cursor int64) (number, slot int) {
 	return int(cursor >> 32 & (1<<20 - 1)), int(cursor & (1<<31 - 1))
 }
 
-// firstPage returns the cursor of the first other hub with at least this number; 0 if there is none.
+// firstPage returns the cursor of the first other hub with at least this number; 0 if there is no such hub.
 func (c *cluster) firstPage(number int) int64 {
 	_, found := c.after(number)
 	return cursor(found, 0)
@@ -165,7 +167,7 @@ func (c *cluster) firstPage(number int) int64 {
 func (h *hub) nodes(ctx context.Context) ([]NodeInfo, error) {
 	var all []NodeInfo
 	for next, first := 0, true; first || next > 0; first = false {
-		h.roster.mu.Lock() // for a page at a time
+		h.roster.mu.Lock() // locked for one page at a time
 		next = h.page(next, maxPage, nodeFilter{}, func(info NodeInfo) bool {
 			all = append(all, info)
 			return true
@@ -181,7 +183,7 @@ func (h *hub) nodes(ctx context.Context) ([]NodeInfo, error) {
 	return all, nil
 }
 
-// nodes returns the nodes of another hub, as far as it answers.
+// nodes returns the nodes of another hub, or a part of them if the hub stops responding.
 func (c *cluster) nodes(ctx context.Context, id string) (all []NodeInfo) {
 	for next, first := 0, true; first || next > 0; first = false {
 		page := make(chan *control, 1)
@@ -205,7 +207,7 @@ func (c *cluster) nodes(ctx context.Context, id string) (all []NodeInfo) {
 	return all
 }
 
-// maxNodesBytes bounds the answers of which a client makes a list of nodes, together: a hub may be anybody's.
+// maxNodesBytes limits the total size of the responses for one list of nodes. A client need not trust its hub.
 const maxNodesBytes = 32 << 20
 
 var errManyNodes = errors.New("mesh: the hub tells of too many nodes")
@@ -216,7 +218,7 @@ func (c *client) nodes(ctx context.Context) ([]NodeInfo, error) {
 
 func (c *client) nodesWithin(ctx context.Context, limit int) ([]NodeInfo, error) {
 	var all []NodeInfo
-	var asked *conn // whose hub numbers the pages
+	var asked *conn // the connection whose hub numbers the pages
 	watch, size := c.watches(), 0
 	for next, first := int64(0), true; first || next > 0; first = false {
 		var a struct {
@@ -227,7 +229,7 @@ func (c *client) nodesWithin(ctx context.Context, limit int) ([]NodeInfo, error)
 			return nodesQuestion{RID: rid, After: next, Watch: watch}
 		}, &a)
 		if err == nil && next > 0 && conn != asked {
-			return c.nodesWithin(ctx, limit) // it is another hub's list by now
+			return c.nodesWithin(ctx, limit) // another hub would continue a different list
 		}
 		asked = conn
 		switch {

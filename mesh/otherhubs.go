@@ -9,15 +9,15 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// otherHub is what a hub knows of another one.
+// otherHub is a hub's state of another hub.
 type otherHub struct {
-	number int       // given by this hub: pages of nodes follow it
-	seen   time.Time // when it last said something
+	number int       // given by this hub; it orders the pages of nodes
+	seen   time.Time // when its last message arrived
 	info   *NodeInfo // nil until it has introduced itself
-	nodes  int       // that it has, itself included
+	nodes  int       // the number of its nodes, including itself
 }
 
-// meet notes that a hub lives, and what it says of itself.
+// meet notes that another hub is alive, and stores its description of itself if said has one.
 func (c *cluster) meet(id string, said *control) {
 	c.mu.Lock()
 	if c.closed {
@@ -38,7 +38,7 @@ func (c *cluster) meet(id string, said *control) {
 	var joined *NodeInfo
 	if said != nil {
 		if said.Hub != nil {
-			said.Hub.ID, said.Hub.Role = id, Hub // it can speak for itself only
+			said.Hub.ID, said.Hub.Role = id, Hub // a hub can describe only itself
 			if other.info == nil {
 				joined = said.Hub
 			}
@@ -65,10 +65,10 @@ func (c *cluster) meet(id string, said *control) {
 	}
 }
 
-// silence is why a hub is given up that may still be there.
+// silence is the reason to lose a hub that may still exist.
 const silence = "silence"
 
-// lose forgets a hub.
+// lose removes another hub.
 func (c *cluster) lose(id string, why string) {
 	c.mu.Lock()
 	other := c.others[id]
@@ -101,7 +101,7 @@ func (c *cluster) lose(id string, why string) {
 	}
 }
 
-// expire gives up hubs that are silent, and answers that do not come.
+// expire removes hubs that are silent, and ends queries without a response.
 func (c *cluster) expire(now time.Time) {
 	var silent []string
 	var unanswered []*question
@@ -119,7 +119,7 @@ func (c *cluster) expire(now time.Time) {
 		}
 	}
 	if c.round != nil && now.Sub(c.round.began) >= hubTimeout {
-		c.finish() // the question or an answer was lost
+		c.finish() // the query or a response was lost
 	}
 	c.mu.Unlock()
 	for _, q := range unanswered {
@@ -130,7 +130,7 @@ func (c *cluster) expire(now time.Time) {
 	}
 }
 
-// hubs returns the IDs of the other hubs, in the order in which this one has met them.
+// hubs returns the IDs of the other hubs, in the order in which this hub met them.
 func (c *cluster) hubs() []string {
 	if c == nil {
 		return nil
@@ -145,8 +145,8 @@ func (c *cluster) hubs() []string {
 	return ids
 }
 
-// infos returns what the other hubs have told of themselves, of at most so many as a page has nodes. What they listen to is
-// left out: it is old.
+// infos returns the descriptions of the other hubs, of at most maxPage. It omits their interests, which may be
+// outdated.
 func (c *cluster) infos() (all []NodeInfo) {
 	hubs := c.hubs()
 	if len(hubs) == 0 {
@@ -164,7 +164,7 @@ func (c *cluster) infos() (all []NodeInfo) {
 	return all
 }
 
-// total returns how many nodes the other hubs have, themselves included.
+// total returns the number of nodes at the other hubs, including these hubs.
 func (c *cluster) total() (n int) {
 	if c == nil {
 		return 0
@@ -177,7 +177,8 @@ func (c *cluster) total() (n int) {
 	return n
 }
 
-// after returns the other hub with the lowest number that is at least n, and its number.
+// after returns the ID and the number of the other hub with the lowest number that is at least n; 0 if there is no such
+// hub.
 func (c *cluster) after(n int) (id string, number int) {
 	if c == nil {
 		return "", 0
@@ -192,7 +193,7 @@ func (c *cluster) after(n int) (id string, number int) {
 	return id, number
 }
 
-// watch has the other hubs tell who comes and goes there, or no more.
+// watch subscribes to the presence changes of the other hubs, or ends that.
 func (c *cluster) watch(on bool) {
 	if c == nil {
 		return
@@ -210,7 +211,7 @@ func (c *cluster) watch(on bool) {
 	c.watching = on
 }
 
-// tell tells the other hubs that watch that a node has come or gone.
+// tell reports a presence change to the other hubs that watch presence.
 func (c *cluster) tell(event string, info json.RawMessage) {
 	if c == nil || !c.met.Load() {
 		return

@@ -2,24 +2,24 @@ package mesh
 
 import "encoding/json"
 
-// outbox is the queue of events that wait to be written, oldest first, bounded in bytes.
+// outbox is the queue of events that wait to be written, oldest first, limited in bytes.
 type outbox struct {
 	limit  int
 	bytes  int
 	events []pending
-	head   int // events before it are gone
+	head   int // the index of the first event; the events before it were removed
 }
 
-// pending is an event as it was emitted: how it is encoded depends on the hub that will get it.
+// pending is an event that is not encoded yet, because the encoding depends on the hub that will receive it.
 type pending struct {
 	event   string
 	payload json.RawMessage
-	rid     string // of a request
+	rid     string // set for a request
 }
 
 func (q *outbox) empty() bool { return q.head == len(q.events) }
 
-// push returns false if there is no room. An event larger than the limit has room if it is alone.
+// push returns false if the queue is full. An event larger than the limit fits into an empty queue.
 func (q *outbox) push(p pending) bool {
 	size := eventSize(p.event, p.payload)
 	if q.bytes > 0 && q.bytes+size > q.limit {

@@ -6,12 +6,12 @@ import (
 	"sync"
 )
 
-// Action is what Options.Permit decides about.
+// Action is an action that Options.Permit permits or rejects.
 type Action uint8
 
 // The actions of a peer.
 const (
-	MayEmit   Action = 1 << iota // the hub takes the event from the peer
+	MayEmit   Action = 1 << iota // the hub accepts the event from the peer
 	MayListen                    // the hub sends the event to the peer
 )
 
@@ -25,10 +25,10 @@ func (a Action) String() string {
 	return fmt.Sprintf("Action(%d)", uint8(a))
 }
 
-// PeerInfo is a peer of a hub, as Options.Permit sees it. It prints and logs without the credentials.
+// PeerInfo describes a peer of a hub for Options.Permit. It prints and logs without the credentials.
 type PeerInfo struct {
 	ID string
-	// User, Password and Token are what Authorize has admitted; without Authorize they are empty.
+	// User, Password and Token are the credentials that Authorize has accepted. Without Authorize they are empty.
 	Credentials
 }
 
@@ -40,34 +40,35 @@ func (p PeerInfo) String() string {
 // GoString returns String.
 func (p PeerInfo) GoString() string { return p.String() }
 
-// Format writes String, whatever the verb.
+// Format writes String for every verb.
 func (p PeerInfo) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte(p.String())) }
 
 // LogValue returns String.
 func (p PeerInfo) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
-// MarshalText returns String, so that encoders of all kinds stay silent too.
+// MarshalText returns String, so that no encoder writes the credentials.
 func (p PeerInfo) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
-// Bounds of the decisions that a hub remembers of one peer. Beyond them some are forgotten, at random, and asked again.
+// Limits of the decisions that a hub remembers for one peer. Beyond them it forgets decisions at random, and calls
+// Permit again when it needs them.
 const (
 	maxDecisions     = 512      // names
-	maxDecisionBytes = 32 << 10 // of these
+	maxDecisionBytes = 32 << 10 // total bytes of the names
 )
 
-// permits are the decisions of Permit about one peer. Any goroutine may ask for them.
+// permits are the decisions of Permit about one peer. Any goroutine may use them.
 type permits struct {
 	mu    sync.RWMutex
 	info  PeerInfo
-	round uint64              // counts the times that all was forgotten
+	round uint64              // the number of calls of forget
 	known map[string]decision // by name
-	bytes int                 // of the names
+	bytes int                 // total bytes of the names
 }
 
-// decision is what Permit has said about one name.
+// decision holds the decisions about one name: for which actions Permit was called, and which it granted.
 type decision struct{ asked, granted Action }
 
-// reset forgets all decisions. info is who they are about from now on.
+// reset forgets all decisions. Later decisions are about info.
 func (c *permits) reset(info PeerInfo) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -81,7 +82,7 @@ func (c *permits) forget() {
 	c.round++
 }
 
-// may tells whether Permit lets a peer do something. It is asked once, and again when its decision was forgotten.
+// may reports whether Permit lets a peer do something. It calls Permit only if it does not remember a decision.
 func (p *peer) may(a Action, event string) bool {
 	c := p.permits
 	if c == nil {
@@ -102,7 +103,7 @@ func (p *peer) may(a Action, event string) bool {
 	return granted
 }
 
-// remember notes a decision. The caller holds c.mu.
+// remember stores a decision. The caller holds c.mu.
 func (c *permits) remember(event string, a Action, granted bool) {
 	d, known := c.known[event]
 	if !known {
@@ -125,15 +126,16 @@ func (c *permits) remember(event string, a Action, granted bool) {
 	c.known[event] = d
 }
 
-// identify tells Permit's decisions whom they are about.
+// identify sets the peer's description for Permit, and forgets the decisions about the earlier one.
 func (p *peer) identify() {
 	if p.permits != nil {
 		p.permits.reset(PeerInfo{ID: p.id, Credentials: p.credentials()})
 	}
 }
 
-// ForgetPermits has a hub ask Options.Permit anew about every peer and event, which it otherwise does only when a peer
-// presents other credentials: for when what Permit decides by has changed. A client does nothing.
+// ForgetPermits makes a hub forget all decisions of Options.Permit. The hub then calls Permit again for each peer and
+// event. Call it when the rules behind Permit have changed. Otherwise a hub forgets the decisions about a peer only
+// when that peer sends other credentials. At a client, ForgetPermits does nothing.
 func (n *Node) ForgetPermits() {
 	h := n.hub.Load()
 	if h == nil {

@@ -11,27 +11,28 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// maxRID bounds the mark by which an answer is known, in bytes.
+// maxRID limits the ID that connects a response to its query, in bytes.
 const maxRID = 64
 
-// A peer may ask so many questions at once, and so many a second; those beyond wait their turn. What is more work
-// counts as more: a question for each so many nodes in an answer, or bytes of the table that an answer is about.
+// Limits of the queries of a peer: a burst, and a rate per second. Queries beyond them wait. A costly query counts as
+// several: one for each questionNodes nodes in a response, for each questionBytes bytes of the event table that a
+// response is about, and for each questionScan nodes that a search or a grouping visits.
 const (
 	questionBurst = 20
 	questionRate  = 50
 	questionNodes = 32
 	questionBytes = 16 << 10
-	questionScan  = 4096 // nodes that a search or a grouping looks at
+	questionScan  = 4096
 )
 
-// failure is the answer to a question that has none.
+// failure is the response to a query that fails.
 type failure struct {
 	RID     json.RawMessage `json:"rid,omitempty"`
 	Error   string          `json:"error"`
 	Message string          `json:"message"`
 }
 
-// Errors, as they cross the wire.
+// Error codes on the wire.
 const (
 	codeBadQuestion  = "bad-question"
 	codeNotPermitted = "not-permitted"
@@ -40,7 +41,7 @@ const (
 	codeUnanswered   = "unanswered"
 )
 
-// err says in Go what a hub's answer says.
+// err returns the Go error for a hub's response.
 func (f *failure) err() error {
 	switch f.Error {
 	case codeUnknownNode:
@@ -59,10 +60,10 @@ var errUnanswered = errors.New("mesh: another hub does not answer")
 
 var errQuestion = errors.New("mesh: the hub did not understand the question")
 
-// asked gets a peer's question: it decodes it, waits until it is the peer's turn, and tells whether there is something to
-// answer. What the peer sent before the question is dealt with first.
+// asked decodes a peer's query, and waits until the rate limit permits it. It returns false if it has rejected the
+// query or the session has ended. The hub first processes the messages that the peer sent before the query.
 func (p *peer) asked(ctx context.Context, event string, payload json.RawMessage, question any, rid *json.RawMessage) bool {
-	err := json.Unmarshal(payload, question) // copies: dispatch gives the payload's memory away
+	err := json.Unmarshal(payload, question) // copies, because dispatch frees the memory of the payload
 	p.dispatch(false)
 	if !pause(ctx, p.questions.borrow(1, questionRate, questionBurst)) {
 		return false
@@ -81,22 +82,22 @@ func (p *peer) asked(ctx context.Context, event string, payload json.RawMessage,
 	return false
 }
 
-// charge counts an answer as so many questions more: the next one waits for them.
+// charge counts the cost of a response as further queries. The next query waits for them.
 func (p *peer) charge(questions int) { p.questions.borrow(questions, questionRate, questionBurst) }
 
-// denyQuestion answers a question that the peer may not ask.
+// denyQuestion responds to a query that Options.Permit rejects.
 func (p *peer) denyQuestion(event string, rid json.RawMessage) {
 	p.refuse(RuleMayNotEmit, "event", event)
 	p.reply(event, failure{rid, codeNotPermitted, "the hub does not permit this question"})
 }
 
-// refuseQuestion answers what is no question.
+// refuseQuestion responds to a payload that is not a valid query.
 func (p *peer) refuseQuestion(event string, rid json.RawMessage) {
 	p.refuse(RuleMalformed, "event", event)
 	p.reply(event, failure{rid, codeBadQuestion, "the payload is none of this question"})
 }
 
-// reply answers a question.
+// reply sends a response.
 func (p *peer) reply(event string, answer any) {
 	if !p.offer([]engineio.Message{reserved(event, answer)}) {
 		p.overflow()
@@ -108,7 +109,7 @@ func (p *peer) offer(m []engineio.Message) bool {
 	return !errors.Is(p.sock.TryWrite(m...), engineio.ErrQueueFull)
 }
 
-// questions are those that a client has asked on a connection and that are not answered yet.
+// questions are the queries that a client has sent on a connection and that have no response yet.
 type questions struct {
 	mu      sync.Mutex
 	last    uint64
@@ -133,7 +134,7 @@ func (q *questions) forget(rid uint64) {
 	delete(q.waiting, rid)
 }
 
-// answer hands an answer to whoever waits for it.
+// answer passes a response to its query.
 func (q *questions) answer(payload json.RawMessage) {
 	var a struct{ RID uint64 }
 	if json.Unmarshal(payload, &a) != nil {
@@ -147,10 +148,10 @@ func (q *questions) answer(payload json.RawMessage) {
 	}
 }
 
-// errIsHub says that this node can answer the question itself, as it has become the hub.
+// errIsHub reports that this node has become the hub, and can process the query itself.
 var errIsHub = errors.New("mesh: this node is the hub")
 
-// ready returns the connection, once there is one whose hub knows what this node wants.
+// ready returns the connection, after its hub has the node's current event table.
 func (c *client) ready(ctx context.Context) (*conn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -173,7 +174,8 @@ func (c *client) ready(ctx context.Context) (*conn, error) {
 	}
 }
 
-// ask asks the hub, and asks again if the connection breaks before the answer. It returns the connection that brought it.
+// ask sends a query to the hub, and sends it again if the connection breaks before the response. It returns the
+// connection of the response.
 func (c *client) ask(ctx context.Context, event string, question func(rid json.RawMessage) any, answer any) (*conn, error) {
 	for {
 		conn, err := c.ready(ctx)
@@ -195,7 +197,7 @@ func (c *client) ask(ctx context.Context, event string, question func(rid json.R
 	}
 }
 
-// askOn asks on one connection.
+// askOn sends a query on one connection and returns the response.
 func (c *client) askOn(ctx context.Context, conn *conn, event string, question func(rid json.RawMessage) any) (json.RawMessage, error) {
 	rid, answered := conn.questions.ask()
 	defer conn.questions.forget(rid)
@@ -215,7 +217,7 @@ func (c *client) askOn(ctx context.Context, conn *conn, event string, question f
 	}
 }
 
-// readAnswer decodes an answer. Its error may be the hub's.
+// readAnswer decodes a response. It returns an error if the response is a failure.
 func readAnswer(raw json.RawMessage, answer any) error {
 	var f failure
 	if err := json.Unmarshal(raw, &f); err != nil {
@@ -227,7 +229,7 @@ func readAnswer(raw json.RawMessage, answer any) error {
 	return json.Unmarshal(raw, answer)
 }
 
-// unanswered adds what is missing to an error of ask.
+// unanswered adds context to an error of ask that lacks it.
 func unanswered(err error) error {
 	if strings.HasPrefix(err.Error(), "mesh: ") {
 		return err

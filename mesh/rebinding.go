@@ -10,13 +10,14 @@ import (
 	"sync"
 )
 
-// DNS rebinding: a site can change the address of its name to 127.0.0.1 after a browser has loaded its page. To the
-// browser, and by the header Host, the hub is then the page's own server. Behind a proxy on this machine such a name can be
-// right, and AllowedOrigins says so.
+// DNS rebinding: a site can change the address of its name to 127.0.0.1 after a browser has loaded its page. The
+// browser then treats the hub as the page's own server, and the header Host agrees with that. Behind a proxy on this
+// machine such a name can be legitimate; AllowedOrigins then lists it.
 
-// RejectRebound returns a handler that answers status 403 to requests which reach this machine's loopback under a name
-// that is not this machine's and that AllowedOrigins does not allow, and that calls h for all others. It is for data that
-// pages of foreign sites must not read. Requests to the hub's own page and sessions need no such handler.
+// RejectRebound returns a handler that rejects requests which reach this machine's loopback under a foreign name: it
+// responds with status 403 if the name is not this machine's and AllowedOrigins does not allow it. It passes all other
+// requests to h. Use it for data that pages of foreign sites must not read. The hub's own page and sessions have this
+// protection already.
 func (n *Node) RejectRebound(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if n.rebound(r) {
@@ -32,14 +33,14 @@ func rejectRebound(w http.ResponseWriter, r *http.Request) {
 		". If a proxy on this machine serves that name, add its origin to AllowedOrigins (--allow-origin).", http.StatusForbidden)
 }
 
-// rebound reports whether a request may be that of a rebound page.
+// rebound reports whether a request may come from a page after DNS rebinding. It logs such requests.
 func (n *Node) rebound(r *http.Request) bool {
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
 	if local == nil || !local.IP.IsLoopback() || ofThisMachine(r.Host) {
 		return false
 	}
 	origins := []string{r.Header.Get("Origin")}
-	if origins[0] == "" { // browsers send none with a GET of the page's own server
+	if origins[0] == "" { // browsers send no Origin with a GET to the page's own server
 		origins = []string{"https://" + r.Host, "http://" + r.Host}
 	}
 	if h := n.hub.Load(); h != nil {
@@ -54,9 +55,9 @@ func (n *Node) rebound(r *http.Request) bool {
 	return true
 }
 
-// ofThisMachine reports whether a host can only mean this machine, given that it led to this machine: an IP address,
-// localhost, the machine's own name, and a name that no site can have. A name of one part is such a name, since resolvers
-// look for it in the local network. With a final dot it is a top-level domain, and some of these have addresses.
+// ofThisMachine reports whether a host that led to this machine can only mean this machine: an IP address, localhost,
+// the machine's own name, or a name that no site can have. A name of one part is such a name, because resolvers look it
+// up in the local network. With a final dot it is a top-level domain, and some of these have addresses.
 func ofThisMachine(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name

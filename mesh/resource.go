@@ -9,25 +9,26 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// Resource is a set of methods under one name, as the original has them: the event `creature::talk` of any other node
-// runs the method talk of the resource creature, if that is remote. See Node.Resource.
+// Resource is a set of methods under one name, as in the original. An event `creature::talk` from another node runs the
+// method talk of the resource creature, if the resource is remote. See Node.Resource.
 type Resource struct {
 	node *Node
 	name string
 
-	remote atomic.Bool    // changed under the emitter's mu
-	wanted map[string]int // listeners and methods of each event; guarded by the emitter's mu
+	remote atomic.Bool    // changed with the emitter's mu locked
+	wanted map[string]int // the number of listeners and methods by event; guarded by the emitter's mu
 
 	mu      sync.Mutex
 	methods map[string]*listener
 }
 
-// ErrNoMethod is Call's answer for a method that the resource does not have.
+// ErrNoMethod is the error of Call for a method that the resource does not have.
 var ErrNoMethod = errors.New("mesh: no such method")
 
-// Resource returns the node's resource of this name, the same one each time. It is not remote at first.
+// Resource returns the node's resource of this name, and the same resource each time. A new resource is not remote.
 //
-// The name is one part of an event's: Resource panics if it is empty, is `mesh`, or has an asterisk or a separator in it.
+// The name is one part of an event's name. Resource panics if it is empty, is `mesh`, or contains an asterisk or a
+// separator.
 func (n *Node) Resource(name string) *Resource {
 	mustBeMethod(name, "method")
 	n.emitter.mu.Lock()
@@ -40,7 +41,7 @@ func (n *Node) Resource(name string) *Resource {
 	return r
 }
 
-// mustBeMethod returns the event of a method. It panics if either name is not one whole part of that.
+// mustBeMethod returns the event of a method. It panics if either name is not exactly one part of the event's name.
 func mustBeMethod(resource, method string) (event string) {
 	event = resource + separator + method
 	if err := protocol.CheckEmit(event); err != nil {
@@ -55,26 +56,27 @@ func mustBeMethod(resource, method string) (event string) {
 // Name returns the resource's name.
 func (r *Resource) Name() string { return r.name }
 
-// Remote tells whether other nodes may run the resource's methods.
+// Remote reports whether other nodes may run the resource's methods.
 func (r *Resource) Remote() bool { return r.remote.Load() }
 
-// SetRemote decides whether the events of other nodes run the resource's methods and call its listeners, and announces
-// it. After SetRemote(false) has returned no event does, whatever the hub still sends; a call that is under way goes on.
+// SetRemote decides whether events of other nodes run the resource's methods and call its listeners, and announces
+// that. After SetRemote(false) has returned, no further event does, even if the hub still sends some. A call that is
+// already running continues.
 func (r *Resource) SetRemote(remote bool) {
 	if r.node.emitter.setRemote(r, remote) && !r.node.closed.Load() {
 		r.node.link.announce()
 	}
-	// Whoever saw the old value with this lock has begun the call when it is free.
+	// The executor reads the value with this lock held. After this, each call that used the old value has begun.
 	r.node.executor.mu.Lock()
 	defer r.node.executor.mu.Unlock()
 }
 
-// Method gives the resource a method: fn is called once for each event `RESOURCE::NAME` that another node emits, while
-// the resource is remote, and for each Call. What this node itself emits under that name does not run it. Nothing is
-// sent because of a call: what fn has to tell the others, it emits.
+// Method adds a method to the resource. The node calls fn once for each event `RESOURCE::NAME` from another node while
+// the resource is remote, and once for each Call. An event that this node itself emits does not run the method. A call
+// sends nothing to other nodes; fn can emit events.
 //
-// fn runs as the callbacks of On do, and off is that of On. Method panics if fn is nil, if the name is not one part of
-// an event's name, or if the resource has such a method already.
+// fn runs like the callbacks of On, and off is as for On. Method panics if fn is nil, if the name is not one part of an
+// event's name, or if the resource already has a method of this name.
 func (r *Resource) Method(name string, fn func(Event)) (off func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -94,9 +96,9 @@ func (r *Resource) Method(name string, fn func(Event)) (off func()) {
 	}
 }
 
-// On calls fn for all that runs the method of this name, whether or not there is such a method: the events of other
-// nodes, while the resource is remote, and each Call. A name may have any number of listeners; they and the method are
-// called in the order in which they were added. Otherwise On is like Method.
+// On calls fn for everything that runs the method of this name, even if there is no such method: the events of other
+// nodes while the resource is remote, and each Call. A name may have any number of listeners. The node calls the
+// listeners and the method in the order in which they were added. Otherwise On is like Method.
 func (r *Resource) On(method string, fn func(Event)) (off func()) {
 	return r.node.add(r.listener(method, fn))
 }
@@ -108,11 +110,11 @@ func (r *Resource) listener(method string, fn func(Event)) *listener {
 	return &listener{pattern: mustBeMethod(r.name, method), event: fn, resource: r}
 }
 
-// Call runs a method of this node's own, remote or not, and calls this node's listeners of `RESOURCE::METHOD`: those of
-// the resource, and those of Node.On. Nothing is sent. It returns when the call is queued with the other callbacks, and
-// may be called in one. The payload is that of Emit.
+// Call runs a method of this node's resource, remote or not. It also calls this node's listeners of `RESOURCE::METHOD`:
+// those of the resource, and those of Node.On. It sends nothing to other nodes. It returns when the call is queued for
+// the callbacks, and a callback may use it. Call encodes the payload as Emit does.
 //
-// The error is ErrNoMethod, ErrQueueFull if the queue of callbacks is full, ErrClosed, or one of encoding/json.
+// The error is ErrNoMethod, ErrQueueFull if the callback queue is full, ErrClosed, or an error of encoding/json.
 func (r *Resource) Call(method string, payload any) error {
 	n := r.node
 	if n.closed.Load() {
@@ -142,7 +144,7 @@ func (r *Resource) Call(method string, payload any) error {
 	return nil
 }
 
-// origin says how an event came to this node.
+// origin is the way on which an event came to this node.
 type origin uint8
 
 const (
@@ -151,7 +153,7 @@ const (
 	called                 // by Call
 )
 
-// hears tells whether a listener is there for events of this origin. All but those of resources are.
+// hears reports whether a listener gets events of this origin. Only the listeners of resources depend on the origin.
 func (l *listener) hears(from origin) bool {
 	return l.resource == nil || from == called || from == received && l.resource.remote.Load()
 }

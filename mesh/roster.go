@@ -11,56 +11,56 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// NodeInfo is what a hub tells about a node: about each of its peers, whether it is of this package or not, and about
-// itself. A page, a Node client and a stock Engine.IO client are nodes too.
+// NodeInfo is a hub's description of a node: of each of its peers, whether it is of this package or not, and of itself.
+// A page, a Node.js client and a stock Engine.IO client are nodes, too.
 type NodeInfo struct {
 	ID   string `json:"id"`
 	Name string `json:"name,omitempty"` // the node's Options.Name
 	Role Role   `json:"role"`
-	// Hub is the ID of the hub that a client is connected to. A client that moves joins at the new one before it leaves
-	// the other.
+	// Hub is the ID of the hub that a client is connected to. A client that moves joins at the new hub before it leaves
+	// the old hub.
 	Hub string `json:"hub,omitempty"`
-	// Addr is the address that a client connected from, or that of a proxy in front of the hub; of a hub where it
-	// listens, empty if it has no listener of its own.
+	// Addr is the address from which a client connected, or the address of a proxy in front of the hub. For a hub it is
+	// the address of its listener, and empty without an own listener.
 	Addr string `json:"addr,omitempty"`
-	// Transport and Revision are those of the client's session with the hub, now. A hub has none.
+	// Transport and Revision are those of the client's current session. They are empty for a hub.
 	Transport engineio.Transport `json:"transport,omitempty"`
 	Revision  engineio.Revision  `json:"revision,omitempty"`
-	// Negotiated is true for nodes of this package, and for all others that introduce themselves as those do.
+	// Negotiated is true for nodes of this package, and for all others that introduce themselves in the same way.
 	Negotiated bool `json:"negotiated"`
-	// Browser is true for what calls itself one in its User-Agent.
+	// Browser is true if the User-Agent of the client is that of a browser.
 	Browser bool `json:"browser,omitempty"`
-	// Muted is true for a peer that the hub has not admitted: it neither hears nor is heard.
+	// Muted is true for a peer that the hub has not admitted: it receives no events, and the hub drops its events.
 	Muted bool `json:"muted,omitempty"`
-	// Since is when a client connected or a hub started, and LastSeen when the last packet or heartbeat of a client came. Both
-	// are by the clock of the hub, which may differ from that of this machine: the LastSeen of the hub itself is the time at
-	// which the hub gave this description.
+	// Since is the time at which a client connected or a hub started. LastSeen is the time of a client's last packet or
+	// heartbeat; for the hub itself it is the time of this description. Both use the clock of the hub, which may differ
+	// from the clock of this machine.
 	Since    time.Time `json:"since"`
 	LastSeen time.Time `json:"lastSeen"`
-	// Interests are the names and patterns that it listens to, sorted: at most 32, and 2 KiB together. More counts
-	// those that were left out.
+	// Interests are the names and patterns that the node subscribes to, sorted: at most 32, of at most 2 KiB in total.
+	// More is the number of omitted ones.
 	Interests []string `json:"interests"`
 	More      int      `json:"more,omitempty"`
 }
 
 const (
-	maxInterests     = 32      // shown of one node
-	maxInterestBytes = 2 << 10 // of these
+	maxInterests     = 32      // shown for one node
+	maxInterestBytes = 2 << 10 // their total size
 )
 
-// roster is what a hub tells of its peers. The fields of peers that say so are guarded by its lock too.
+// roster holds a hub's peers for its descriptions of them. Its lock also guards the fields of peer that say so.
 type roster struct {
 	since time.Time // when the hub started
 
 	mu    sync.Mutex
-	slots []*peer // by number; nil where there is none that has introduced itself
-	// ids has the latest peer with each ID, and behind it the others: a client may be back before its old connection is
-	// known to be dead.
+	slots []*peer // by number; nil for an unused number and a peer that has not introduced itself
+	// ids holds the peer with the newest connection for each ID. The other peers with that ID follow in the list
+	// peer.other: a client may be back before the hub notices that its old connection is dead.
 	ids      map[string]*peer
-	watchers map[*peer]string // and the member that each belongs to, see peer.member
+	watchers map[*peer]string // with the member of each, see peer.member
 }
 
-// add lists a peer, which has its ID now.
+// add lists a peer when its ID is known.
 func (r *roster) add(p *peer) {
 	if q := p.sock.Request(); q != nil {
 		p.browser = strings.HasPrefix(q.UserAgent(), "Mozilla/")
@@ -81,7 +81,7 @@ func (r *roster) add(p *peer) {
 	}
 }
 
-// remove undoes add, and tells that the peer is gone.
+// remove undoes add, and reports that the peer has left.
 func (r *roster) remove(p *peer) {
 	if p.met {
 		p.vanish()
@@ -89,7 +89,7 @@ func (r *roster) remove(p *peer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if p.superseded.Load() {
-		return // it is not listed any more
+		return // mark has removed it already
 	}
 	if p.met {
 		r.unlist(p)
@@ -97,7 +97,7 @@ func (r *roster) remove(p *peer) {
 	p.count(-1)
 }
 
-// unlist undoes what add does to the lists. The caller holds r.mu.
+// unlist removes a peer from the lists. The caller holds r.mu.
 func (r *roster) unlist(p *peer) {
 	r.slots[p.number] = nil
 	delete(r.watchers, p)
@@ -113,7 +113,7 @@ func (r *roster) unlist(p *peer) {
 	p.other = nil
 }
 
-// count adds to the number of peers that are like p.
+// count adds n to the number of admitted peers if p is admitted, otherwise to the number of muted peers.
 func (p *peer) count(n int64) {
 	if p.admitted {
 		p.hub.node.counters.peers.Add(n)
@@ -122,15 +122,16 @@ func (p *peer) count(n int64) {
 	}
 }
 
-// count returns how many nodes there are, the hub included.
+// count returns the number of nodes, including the hub.
 func (r *roster) count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.ids) + 1
 }
 
-// enter makes a peer one of those that are admitted, and greets it if it knows what that means: first of all, as the index
-// does not have it yet. A peer whose node has a newer connection is superseded instead.
+// enter admits a peer. A peer that negotiated the extensions gets the hello packet, as its first packet, because the
+// index does not have the peer yet. If the node has a newer connection, enter marks the peer as superseded instead and
+// returns false.
 func (p *peer) enter() (ok bool) {
 	h := p.hub
 	h.roster.mu.Lock()
@@ -186,7 +187,7 @@ func (p *peer) noteInterests(interests []string) {
 	p.interests = interests
 }
 
-// describe returns what is told of a peer. The caller holds h.roster.mu.
+// describe returns the description of a peer. The caller holds h.roster.mu.
 func (h *hub) describe(p *peer) NodeInfo {
 	info := NodeInfo{
 		ID: p.id, Name: p.name, Role: Client, Hub: h.node.id, Negotiated: p.negotiated, Muted: !p.admitted,
@@ -203,7 +204,7 @@ func (h *hub) describe(p *peer) NodeInfo {
 	return info
 }
 
-// describeSelf returns what the hub tells of itself.
+// describeSelf returns the description of the hub.
 func (h *hub) describeSelf() NodeInfo {
 	info := NodeInfo{
 		ID: h.node.id, Name: h.name, Role: Hub, Addr: h.node.Addr(), Negotiated: true,
@@ -213,7 +214,7 @@ func (h *hub) describeSelf() NodeInfo {
 	return info
 }
 
-// show sets the interests, as many of them as are shown.
+// show sets Interests to as many names and patterns as the limits permit, and More to the number of the others.
 func (i *NodeInfo) show(interests []string) {
 	n, size := 0, 0
 	for n < min(len(interests), maxInterests) && size+len(interests[n]) <= maxInterestBytes {
@@ -223,7 +224,7 @@ func (i *NodeInfo) show(interests []string) {
 	i.Interests, i.More = append([]string{}, interests[:n]...), len(interests)-n
 }
 
-// interests returns what a node listens to, sorted.
+// interests returns the names and patterns that a node subscribes to, sorted.
 func (n *Node) interests() []string {
 	table, _ := n.emitter.table()
 	var names []string
@@ -236,29 +237,30 @@ func (n *Node) interests() []string {
 	return slices.Compact(names)
 }
 
-// stamp writes a time as it is shown: in UTC, to the millisecond.
+// stamp returns a time in the form for descriptions: in UTC, in milliseconds.
 func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
 
 func encodeInfo(info NodeInfo) json.RawMessage {
 	raw, err := json.Marshal(info)
 	if err != nil {
-		panic(err) // strings, numbers and times
+		panic(err) // strings, numbers and times, so this cannot happen
 	}
 	return raw
 }
 
-// lists tells whether a peer in a slot is to be listed: it is not if a later connection has its ID. The caller holds r.mu.
+// lists reports whether to list the peer of a slot. It is not listed if a newer connection has its ID. The caller holds
+// r.mu.
 func (r *roster) lists(p *peer) bool {
 	return p != nil && r.ids[p.id] == p
 }
 
-// page calls take with nodes that find selects, the hub first, then its peers from the slot after on. It ends when take
-// returns false, after limit peers, or after maxScan slots of a search. It returns where the next page starts; 0 if this was
-// the last. The caller holds h.roster.mu.
+// page calls take with the nodes that find selects: the hub if after is 0, then its peers from slot after on. It ends
+// when take returns false, after limit peers, or after maxScan slots of a search. It returns the slot at which the next
+// page starts, or 0 after the last page. The caller holds h.roster.mu.
 func (h *hub) page(after, limit int, find nodeFilter, take func(NodeInfo) (goesOn bool)) (next int) {
 	r := &h.roster
 	if after == 0 && find.selects(h.node.id, h.name) {
-		take(h.describeSelf()) // a page of the hub alone would have no next
+		take(h.describeSelf()) // ignore the result, because a page that has only the hub could not have a next page
 	}
 	if p := r.ids[find.Find]; p != nil && find.Exact {
 		take(h.describe(p))

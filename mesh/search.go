@@ -12,19 +12,19 @@ import (
 // separator separates the parts of an event name.
 const separator = "::"
 
-// search is one find in an index. Its memory can be used again, with the same index.
+// search is one search in an index. It can be reused with the same index.
 //
-// A search visits each branch at most once, with all positions in the name at which the parts up to this branch can end. A
-// set of positions is a word, since a name has at most protocol.MaxParts parts. "*" shifts the set by one, "**" adds all
-// later positions, and a literal part keeps the positions before an equal part of the name. So the number of steps grows
-// with the branches alone, not with their product with the parts. No faster search is known for many patterns with
-// asterisks, if its memory is to be linear in the patterns.
+// A search visits each branch at most once, with all positions in the name at which the parts up to this branch can
+// end. A set of positions is one word, because a name has at most protocol.MaxParts parts. "*" shifts the set by one.
+// "**" adds all later positions. A literal part selects the positions before an equal part of the name. So the number
+// of steps grows with the branches alone, and not with their product with the parts. No faster search is known for many
+// patterns with asterisks, if its memory must be linear in the patterns.
 type search[T comparable] struct {
-	// lists are the result. They are not empty, and no value is twice in one list.
+	// lists are the result. No list is empty, and no value is twice in one list.
 	lists []list[T]
-	// exact is true if the first list is that of the name itself, rather than of a pattern.
+	// exact is true if the first list is the list of the name itself, and not of a pattern.
 	exact bool
-	// steps is the work: the branches visited, and the parts looked up behind a "**".
+	// steps counts the visited branches and the parts looked up after a "**".
 	steps int
 
 	reader *sync.RWMutex
@@ -32,21 +32,21 @@ type search[T comparable] struct {
 	parts  parts
 }
 
-// visit is a branch, and the positions at which the parts up to it can end: bit i is set if they match the first i parts of
-// the name.
+// visit is a branch with the positions at which the parts up to it can end: bit i is set if they match the first i
+// parts of the name.
 type visit struct {
 	branch uint32
 	at     uint64
 }
 
-// reset forgets the result, so that a pooled search keeps nothing alive.
+// reset clears the result, so that a pooled search keeps no values alive.
 func (s *search[T]) reset() {
 	clear(s.lists)
 	s.lists = s.lists[:0]
 }
 
-// find puts the lists of all values that are interested in an event into s. A name of more than protocol.MaxParts parts is
-// not the name of an event, and matches no pattern.
+// find stores the lists of all values that are subscribed to an event in s. A name of more than protocol.MaxParts parts
+// is not the name of an event, and matches no pattern.
 func (x *index[T]) find(name string, s *search[T]) {
 	if s.reader == nil {
 		s.reader = x.mu.reader()
@@ -58,7 +58,7 @@ func (x *index[T]) find(name string, s *search[T]) {
 		return
 	}
 	end := uint64(1) << s.parts.count
-	own := uint32(root) // the last branch of the name itself that was found
+	own := uint32(root) // the last branch on the path of the literal name
 	s.visits = s.visits[:0]
 	for v, more := (visit{root, 1}), true; more; {
 		s.steps++
@@ -98,7 +98,7 @@ func (s *search[T]) next() (v visit, ok bool) {
 	return v, true
 }
 
-// found notes a list. That of the name itself goes first.
+// found adds a list to the result. It puts the list of the name itself first.
 func (s *search[T]) found(l list[T], own bool) {
 	s.lists = append(s.lists, l)
 	if own {
@@ -108,13 +108,13 @@ func (s *search[T]) found(l list[T], own bool) {
 	}
 }
 
-// forkAt returns the branch of a part of the name on another branch, or 0.
+// forkAt returns the branch of part i of the name on another branch, or 0.
 func (x *index[T]) forkAt(on uint32, i int, s *search[T]) uint32 {
 	return x.fork(on, s.parts.hash(i, x.seed), s.parts.text[i])
 }
 
-// forkAll adds visits of the branches of literal parts that grow on a branch, from several positions. It looks the parts of
-// the name up on the branch, or those of the branch in the name, whichever are fewer.
+// forkAll adds visits of the literal branches on a branch, from several positions. It looks up the parts of the name on
+// the branch, or the parts of the branch in the name, whichever are fewer.
 func (x *index[T]) forkAll(on uint32, before uint64, s *search[T]) {
 	p := &s.parts
 	p.group(x.seed)
@@ -122,7 +122,7 @@ func (x *index[T]) forkAll(on uint32, before uint64, s *search[T]) {
 		first := bits.TrailingZeros64(before)
 		for n := x.stems[on].first; n != 0; n = x.stems[n].after {
 			s.steps++
-			equal := p.equal[first] // often, and known without a hash
+			equal := p.equal[first] // correct in many cases, and known without a hash
 			if !x.isPart(n, p.text[first]) {
 				equal = p.equalTo(x.stems[n].part, x.seed)
 			}
@@ -143,16 +143,16 @@ func (x *index[T]) forkAll(on uint32, before uint64, s *search[T]) {
 	}
 }
 
-// parts are those of a name.
+// parts are the parts of a name.
 type parts struct {
 	count  int
 	text   [protocol.MaxParts]string
-	hashed uint64 // a set of those whose hash is known
+	hashed uint64 // the set of the parts whose hash is known
 	hashes [protocol.MaxParts]uint64
 
 	grouped bool
 	equal   [protocol.MaxParts]uint64 // by part: the set of the parts with the same text
-	slots   [64]uint8                 // a hash table: the number of the first part of each group, plus one
+	slots   [64]uint8                 // a hash table: the number of the first part of each group, plus 1
 }
 
 // split returns false if there are too many parts.
@@ -175,7 +175,7 @@ func (p *parts) hash(i int, seed maphash.Seed) uint64 {
 	return p.hashes[i]
 }
 
-// group finds equal parts.
+// group finds the parts that are equal.
 func (p *parts) group(seed maphash.Seed) {
 	if p.grouped {
 		return
@@ -197,7 +197,7 @@ func (p *parts) group(seed maphash.Seed) {
 	}
 }
 
-// equalTo returns the set of the parts that are equal to another.
+// equalTo returns the set of the parts that are equal to a given text.
 func (p *parts) equalTo(part string, seed maphash.Seed) uint64 {
 	if first := p.slots[p.slot(maphash.String(seed, part), part)]; first != 0 {
 		return p.equal[first-1]
@@ -205,7 +205,7 @@ func (p *parts) equalTo(part string, seed maphash.Seed) uint64 {
 	return 0
 }
 
-// slot returns the slot of a part, or the free one where it would be. More than half of the slots are free.
+// slot returns the slot of a part, or the free slot for it. More than half of the slots are free.
 func (p *parts) slot(hash uint64, part string) int {
 	for at := hash; ; at++ {
 		slot := int(at % uint64(len(p.slots)))

@@ -2,15 +2,16 @@ package mesh
 
 import "github.com/bigcompany/mesh/engineio"
 
-// Session is one connection of a node at one moment.
+// Session is the state of a connection of a node at one moment.
 type Session struct {
 	Transport engineio.Transport
 	Revision  engineio.Revision
-	Queued    int // bytes that wait to be written to it
+	Queued    int // bytes that wait to be written
 }
 
-// Sessions returns a hub's connections with its peers, those included that were not admitted, or a client's with its hub,
-// in no order. It looks at each for a moment: ask for it now and then, not for each event.
+// Sessions returns a hub's connections with its peers, including peers that are not admitted, or a client's connection
+// with its hub. The order is undefined. Sessions locks each connection briefly: call it occasionally, not for each
+// event.
 func (n *Node) Sessions() []Session {
 	sockets := n.link.sockets()
 	all := make([]Session, len(sockets))

@@ -19,7 +19,7 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// prepare checks options and fills in what they leave out.
+// prepare checks the options and sets the defaults.
 func prepare(opts *Options) (Options, []address, error) {
 	o := opts.withDefaults()
 	if len(o.Name) > protocol.MaxName || !utf8.ValidString(o.Name) {
@@ -46,7 +46,7 @@ func prepare(opts *Options) (Options, []address, error) {
 	return o, addrs, err
 }
 
-// checkValues returns an error if an option has a value that no node can have.
+// checkValues returns an error if an option has a value that is invalid for every node.
 func (o *Options) checkValues() error {
 	for _, t := range o.Transports {
 		if t != engineio.Polling && t != engineio.WebSocket {
@@ -75,7 +75,7 @@ func (o *Options) checkValues() error {
 	return nil
 }
 
-// prepareHub is prepare for a node that is, or may become, a hub.
+// prepareHub is like prepare, for a node that is or may become a hub.
 func prepareHub(opts *Options) (Options, address, error) {
 	o, addrs, err := prepareStart(opts)
 	if err == nil && len(addrs) > 1 {
@@ -87,7 +87,7 @@ func prepareHub(opts *Options) (Options, address, error) {
 	return o, addrs[0], nil
 }
 
-// prepareStart is prepareHub for a node that becomes a client where there are hubs already.
+// prepareStart is like prepareHub, for a node that becomes a client if there is a hub already.
 func prepareStart(opts *Options) (Options, []address, error) {
 	o, addrs, err := prepare(opts)
 	if err == nil {
@@ -102,8 +102,8 @@ func prepareStart(opts *Options) (Options, []address, error) {
 	return o, addrs, err
 }
 
-// Listen starts a hub at Options.Addr. A name with several addresses, as localhost often has, is bound on all that this
-// machine has. ctx bounds the start only. The error wraps that of net.Listen.
+// Listen starts a hub at Options.Addr. If the host has several addresses, as localhost often does, Listen binds all of
+// them that this machine has. ctx bounds the start only. The error wraps the error of net.Listen.
 func Listen(ctx context.Context, opts *Options) (*Node, error) {
 	o, addr, err := prepareHub(opts)
 	if err != nil {
@@ -134,29 +134,31 @@ func listen(ctx context.Context, o Options, addr address) (*Node, error) {
 }
 
 const (
-	// startPause bounds the pause before Start connects again; half of it is random.
+	// startPause bounds the pause before Start connects again. Half of the pause is random.
 	startPause = 200 * time.Millisecond
-	// maxSilent is how often Start connects to something that takes the connection and then ends it without a word.
+	// maxSilent is the number of attempts of Start at a server that accepts the connection and then ends it without a
+	// response.
 	maxSilent = 10
 )
 
-// Start makes this node the hub if the address is free, and otherwise a client of the hub that has it. ctx bounds the
-// start only.
+// Start makes this node the hub if the address is free, and otherwise a client of the hub at that address. ctx bounds
+// the start only.
 //
-// An address that is taken, but where nobody answers, is tried again until ctx ends: its hub may be starting, or have
-// died a moment ago. One that is not this machine's is only connected to, as by Connect. What answers and is no hub, or
-// refuses the node, is an error.
+// If the address is taken and no hub responds, Start tries again until ctx ends, because the hub may be starting or may
+// have just died. If the address is not an address of this machine, Start only connects, like Connect. Start returns an
+// error if the responding server is not a hub, or if the hub rejects the node.
 //
-// A client made by Start outlives its hub, whether that was closed or killed, and whosever it was: of those on the hub's
-// machine, the first one that finds the address free becomes the hub, at once, and the others connect to it. So all of
-// them should have the same Options, Authorize above all. The node stays what it was otherwise: its ID, its listeners
-// and counters. What it emitted since it lost the hub, and for 250 ms from when it serves, waits until the
-// others had time to come back, and then goes out in order; Flush waits for that. Who comes later does not get it. A hub
-// that hangs but holds its address is not replaced. See Options.NoAutoheal.
+// A client that Start made continues after its hub is closed or killed, whichever program the hub was part of. The
+// first of the clients on the hub's machine that finds the address free becomes the hub, at once, and the others
+// connect to it. So give all of them the same Options, and above all the same Authorize. The new hub keeps its ID,
+// listeners and counters. It queues the events that it emits from the loss of the old hub until 250 ms after it begins
+// to serve. By then the other clients have had time to connect, and it sends the events in order; Flush waits for that.
+// A client that connects later does not receive them. A hub that hangs but holds its address is not replaced. See
+// Options.NoAutoheal.
 //
-// Of several addresses the first is the node's own, and the others are those of other hubs of the same mesh, which share
-// an Options.Backplane. Where the first is taken, the node is a client of the hub there, or of another if that does not
-// answer; and when it has lost its hub, it becomes one itself only if none of the others answers.
+// The first of several addresses is the node's own. The others are the addresses of other hubs of the same mesh, which
+// share an Options.Backplane. If the first address is taken, the node is a client of the hub there, or of another hub
+// if that hub does not respond. After the loss of its hub, the node becomes a hub itself only if no other hub responds.
 func Start(ctx context.Context, opts *Options) (*Node, error) {
 	o, addrs, err := prepareStart(opts)
 	if err != nil {
@@ -182,7 +184,7 @@ func Start(ctx context.Context, opts *Options) (*Node, error) {
 			target = addr.at(be.host)
 		}
 		if round > 0 {
-			// Only before connecting: whoever binds first is to be the hub at once.
+			// Pause only before connecting: the first process that binds must become the hub at once.
 			select {
 			case <-time.After(startPause/2 + rand.N(startPause/2)):
 			case <-ctx.Done():
@@ -204,22 +206,22 @@ func Start(ctx context.Context, opts *Options) (*Node, error) {
 	}
 }
 
-// bindError says why an address could not be bound.
+// bindError is the error of an address that cannot be bound.
 type bindError struct {
-	host    string // which of the name's addresses
+	host    string // one of the addresses of the name
 	taken   bool   // it is in use
-	foreign bool   // none of them is this machine's
+	foreign bool   // no address of the name is an address of this machine
 	err     error
 }
 
 func (e *bindError) Error() string { return e.err.Error() }
 func (e *bindError) Unwrap() error { return e.err }
 
-// maxPortTries is how often the system is asked for a port that is free on all addresses of a name.
+// maxPortTries limits the attempts to get a port from the system that is free on all addresses of a name.
 const maxPortTries = 10
 
-// bind listens on all addresses of a name that this machine has, in sorted order, so that of two nodes which start at
-// once one gets them all. If one of them is taken, none is kept.
+// bind listens on all addresses of a name that this machine has, in sorted order. If two nodes start at once, one of
+// them therefore gets all addresses. If one address is taken, bind closes the listeners of the others.
 func bind(ctx context.Context, addr address) ([]net.Listener, error) {
 	hosts, err := lookup(ctx, addr.host)
 	if err != nil {
@@ -229,7 +231,7 @@ func bind(ctx context.Context, addr address) ([]net.Listener, error) {
 		listeners, err := bindAll(ctx, hosts, addr.port)
 		var be *bindError
 		if err != nil && addr.port == "0" && try < maxPortTries && errors.As(err, &be) && be.taken {
-			continue // the port that the first address got is in use at another
+			continue // the port of the first address is in use at another address
 		}
 		return listeners, err
 	}
@@ -287,7 +289,7 @@ func lookup(ctx context.Context, host string) ([]string, error) {
 	return hosts, nil
 }
 
-// The codes of Windows, which package syscall does not map to those of the other systems.
+// The error codes of Windows, which package syscall does not map to the errors of other systems.
 const (
 	wsaEADDRINUSE    = syscall.Errno(10048)
 	wsaEADDRNOTAVAIL = syscall.Errno(10049)
@@ -299,15 +301,16 @@ func isTaken(err error) bool {
 	return errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, wsaEADDRINUSE)
 }
 
-// isForeign tells whether an address is not this machine's, or of a family that it does not have.
+// isForeign reports whether an address is not one of this machine's, or is of a family that the machine does not
+// support.
 func isForeign(err error) bool {
 	return errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, wsaEADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)
 }
 
-// isEOF tells whether the connection was ended without an answer.
+// isEOF reports whether the server ended the connection without a response.
 func isEOF(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
 
-// isRefused tells whether nobody was there to connect to, or went away.
+// isRefused reports whether no server listened at the address, or the server reset the connection.
 func isRefused(err error) bool {
 	for _, e := range []error{syscall.ECONNREFUSED, syscall.ECONNRESET, wsaECONNREFUSED, wsaECONNRESET} {
 		if errors.Is(err, e) {

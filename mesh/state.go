@@ -5,44 +5,44 @@ import (
 	"time"
 )
 
-// Status tells whether a node has a hub.
+// Status is the connection status of a node.
 type Status string
 
-// The states of a node.
+// The statuses of a node.
 const (
 	Connected    Status = "connected"
 	Disconnected Status = "disconnected"
 )
 
-// State is what OnState reports: a connection made or lost, or an attempt that failed. A client that has moved from one hub
-// to another reports the new connection only.
+// State is a report of OnState: a connection was made or lost, or an attempt failed. A client that has moved from one
+// hub to another reports only the new connection.
 type State struct {
 	Status Status
-	// Role is Hub when this node has become the hub, which is the last state there is; otherwise Client.
+	// Role is Hub when this node has become the hub, which is the last report; otherwise Client.
 	Role Role
-	// Hub says which hub the client is connected to, or this node itself if it is the hub. Only if Connected.
+	// Hub is the hub that the client is connected to, or this node itself if it is the hub. Set only if Connected.
 	Hub HubInfo
-	// Err says why the connection ended, or why the last attempt to make one failed; it wraps an
-	// *engineio.CloseError, *engineio.HandshakeError or *AuthError where there is one. Only if Disconnected.
+	// Err is the reason why the connection ended, or why the last attempt failed. It wraps an *engineio.CloseError,
+	// *engineio.HandshakeError or *AuthError if there is one. Set only if Disconnected.
 	Err error
-	// Attempt counts the attempts to reconnect that failed since the connection was lost. Only if Disconnected.
+	// Attempt is the number of failed attempts to reconnect since the connection was lost. Set only if Disconnected.
 	Attempt int
-	// Retry is how long the client will wait before the next attempt. Only if Disconnected.
+	// Retry is the pause before the next attempt. Set only if Disconnected.
 	Retry time.Duration
 }
 
-// HubInfo says what is known of a hub.
+// HubInfo describes a hub.
 type HubInfo struct {
-	// Node is true for a hub of the original Node.js implementation, or another that does not introduce itself.
+	// Node is true for a hub of the original Node.js implementation, or for another hub that does not introduce itself.
 	// The other fields are then empty.
 	Node bool
 	ID   string
 	Name string
 }
 
-// Ready says whether clients should be sent to this node: nil at a hub that serves, is not shutting down, and reaches the
-// other hubs if there is Options.Backplane. It is for health checks; a hub that is not ready serves the clients that it
-// has. A client is ready while it has a hub.
+// Ready reports whether clients should be sent to this node. It returns nil at a hub that serves, is not shutting down,
+// and reaches the other hubs if Options.Backplane is set. At a client it returns nil while the client is connected. Use
+// it for health checks. A hub that is not ready still serves its connected clients.
 func (n *Node) Ready() error {
 	if n.closed.Load() {
 		return ErrClosed

@@ -8,19 +8,20 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// A node that offers numbers its connections, and emits on one of them at a time. When it is back on a newer connection, the
-// older ones are superseded: bytes that a proxy, a socket or a stopped hub still holds must not be routed after newer events.
-// docs/packet-format.md describes the rules under "Connections"; claims.go extends them to other hubs.
+// A node of this package numbers its connections, and emits on one of them at a time. When it is back on a newer
+// connection, the older ones are superseded: the hub must not route bytes that a proxy, a socket or a stopped hub still
+// holds after newer events. docs/packet-format.md describes the rules under "Connections"; claims.go extends them to
+// other hubs.
 
-// ruleSuperseded bundles the lines of the log about sessions that were superseded.
+// ruleSuperseded groups the log lines about superseded sessions.
 const ruleSuperseded Rule = "superseded"
 
-// supersededTime is how long the hub goes on reading a superseded session, to count the events that it drops.
+// supersededTime is how long the hub continues to read a superseded session, to count the events that it drops.
 const supersededTime = 5 * time.Second
 
-// claim makes the session the one on which its node emits, and ends the older ones, here and at the other hubs. A session
-// beside another one is claimed with its first event. When claim returns, no event of an older session is on its way. It
-// returns false if the session itself is to end.
+// claim makes the session the only one on which its node emits, and ends the older ones, here and at the other hubs. A
+// session that was opened beside another one is claimed with its first event. When claim returns, no event of an older
+// session is being routed. It returns false if the session itself must end.
 func (p *peer) claim(ctx context.Context, event string) (goesOn bool) {
 	if p.superseded.Load() {
 		return false
@@ -39,8 +40,8 @@ func (p *peer) claim(ctx context.Context, event string) (goesOn bool) {
 	return ctx.Err() == nil && !p.superseded.Load()
 }
 
-// retire ends sessions that were superseded. When it returns, their events are in the queues of the listeners, or are
-// dropped. It does not wait for callbacks or peers.
+// retire ends superseded sessions. When it returns, their events are in the queues of the listeners, or are dropped. It
+// does not wait for callbacks or peers.
 func (h *hub) retire(peers []*peer) {
 	if len(peers) == 0 {
 		return
@@ -59,7 +60,7 @@ func (h *hub) retire(peers []*peer) {
 	h.node.executor.pass()
 }
 
-// drop counts a message of a superseded session.
+// drop drops and counts a message of a superseded session.
 func (p *peer) drop(m engineio.Message) {
 	packet, err := p.parser.Parse(m.Data)
 	if err == nil && protocol.Relayed(packet.Event) {
@@ -67,7 +68,7 @@ func (p *peer) drop(m engineio.Message) {
 	}
 }
 
-// claim notes that a peer is the one on which its node emits, and returns the older ones, which are superseded.
+// claim marks a peer as the one on which its node emits, and returns the older peers of the node, which are superseded.
 func (r *roster) claim(p *peer) (older []*peer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -76,15 +77,15 @@ func (r *roster) claim(p *peer) (older []*peer) {
 	return older
 }
 
-// supersedeAt supersedes the peers with an ID whose connections are older than one at another hub. It returns them, and the
-// number of a newer one that is claimed here, or 0.
+// supersedeAt supersedes the peers with an ID whose connections are older than a connection at another hub. It returns
+// them, and the number of the newest claimed connection here if that is newer, or 0.
 func (r *roster) supersedeAt(id string, conn uint64) (older []*peer, newest uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.supersede(id, conn)
 }
 
-// supersede marks the peers with an ID whose connections are older than conn. The caller holds r.mu.
+// supersede supersedes the peers with an ID whose connections are older than conn. The caller holds r.mu.
 func (r *roster) supersede(id string, conn uint64) (older []*peer, newest uint64) {
 	var next *peer
 	for p := r.ids[id]; p != nil; p = next {
@@ -101,14 +102,14 @@ func (r *roster) supersede(id string, conn uint64) (older []*peer, newest uint64
 	return older, newest
 }
 
-// mark supersedes a peer, which is not listed from now on. The caller holds r.mu.
+// mark supersedes a peer and removes it from the lists. The caller holds r.mu.
 func (r *roster) mark(p *peer) {
 	p.superseded.Store(true)
 	r.unlist(p)
 	p.count(-1)
 }
 
-// stale tells whether a newer connection of a peer's node is claimed. The caller holds r.mu.
+// stale reports whether a newer connection of a peer's node is claimed. The caller holds r.mu.
 func (r *roster) stale(p *peer) bool {
 	for q := r.ids[p.id]; q != nil; q = q.other {
 		if p.conn != 0 && q.claimed && q.conn > p.conn {

@@ -8,16 +8,17 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// readTable takes over an event table. The original's clients repeat theirs in every packet, so that most are those of
-// the packet before, byte for byte.
+// readTable applies an event table. Clients of the original send their table in every packet, so that most tables are
+// equal to the table before, byte for byte.
 //
-// What it returns is for cluster.await: the other hubs have to know before the peer's next packet is dealt with.
+// The result is a version for cluster.await: the other hubs must know the change before the hub processes the peer's
+// next packet. It is 0 if the table is unchanged.
 func (p *peer) readTable(raw []byte) (version uint64) {
 	if bytes.Equal(raw, p.table) {
 		return 0
 	}
 	if len(raw) <= protocol.MaxTableBytes {
-		p.setTable(bytes.Clone(raw)) // also if it is faulty: it would be in the next packet again
+		p.setTable(bytes.Clone(raw)) // also if it is invalid, because the next packet would repeat it
 	}
 	t, err := protocol.ParseEventTable(raw)
 	if steps := t.Steps(); steps > protocol.MaxTableSteps {
@@ -36,7 +37,7 @@ func (p *peer) readTable(raw []byte) (version uint64) {
 		name := protocol.TableName(key)
 		pattern := protocol.IsPattern(name)
 		switch {
-		case protocol.CheckListen(name) != nil: // never relayed, so never heard
+		case protocol.CheckListen(name) != nil: // such events are never relayed
 		case remote:
 			wanted = append(wanted, canonical(name))
 			patterns = patterns || pattern
@@ -47,7 +48,7 @@ func (p *peer) readTable(raw []byte) (version uint64) {
 			silent[name] = struct{}{}
 		}
 	}
-	// A name can stand in the table twice, alone and behind "mesh::". Kept from others in one form, it is kept.
+	// A name can be in the table twice, alone and after "mesh::". One entry with remote:false is enough to exclude it.
 	wanted = slices.DeleteFunc(wanted, func(name string) bool { _, kept := silent[name]; return kept })
 	slices.Sort(wanted)
 	if !patterns {
@@ -56,7 +57,7 @@ func (p *peer) readTable(raw []byte) (version uint64) {
 	return p.setInterests(slices.Compact(wanted), silent)
 }
 
-// setInterests brings the index up to date, and the other hubs. A superseded peer has no interests.
+// setInterests updates the index and the other hubs. A superseded peer has no interests.
 func (p *peer) setInterests(wanted []string, silent map[string]struct{}) (version uint64) {
 	p.indexing.Lock()
 	defer p.indexing.Unlock()
@@ -77,7 +78,8 @@ func (p *peer) setInterests(wanted []string, silent map[string]struct{}) (versio
 	return version
 }
 
-// difference returns what is only in b, and what is only in a. Both are sorted and without duplicates.
+// difference returns the elements that are only in b, and the elements that are only in a. Both are sorted and without
+// duplicates.
 func difference(a, b []string) (add, remove []string) {
 	for len(a) > 0 && len(b) > 0 {
 		switch {
@@ -92,7 +94,7 @@ func difference(a, b []string) (add, remove []string) {
 	return append(add, b...), append(remove, a...)
 }
 
-// keepsSilent tells whether the peer's table keeps an event from it that a pattern of it wants.
+// keepsSilent reports whether the peer's table excludes an event that matches one of its patterns.
 func (p *peer) keepsSilent(event string) bool {
 	silent := p.silent.Load()
 	if silent == nil {

@@ -19,7 +19,8 @@ var (
 	errTwoClients = errors.New("mesh: CAFile and HTTPClient exclude each other: the client's transport decides whom it trusts")
 )
 
-// serveTLS readies a node that is, or may become, a hub at the first of the addresses for TLS, if that is asked for.
+// serveTLS sets up TLS for a node that is or may become a hub at the first of the addresses, if CertFile and KeyFile
+// are set.
 func (o *Options) serveTLS(addrs []address) error {
 	switch {
 	case o.CertFile == "" && o.KeyFile == "":
@@ -41,35 +42,35 @@ func (o *Options) serveTLS(addrs []address) error {
 	o.tls = &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.get(), nil },
-		NextProtos:     []string{"http/1.1"}, // a WebSocket opens in no other
+		NextProtos:     []string{"http/1.1"}, // a WebSocket cannot open in HTTP/2
 	}
 	return nil
 }
 
-// certificate is a pair of files that may be replaced while the hub runs, as certificates are that last a few weeks.
+// certificate is a pair of files that may be replaced while the hub runs, as for certificates that last a few weeks.
 type certificate struct {
 	certFile, keyFile string
 	log               *slog.Logger
 
 	mu       sync.Mutex
 	current  *tls.Certificate
-	modified time.Time // the later of the two files
+	modified time.Time // the modification time of the newer file
 }
 
-// get returns the certificate that the files hold by now, or, if they hold none, the last one that they held.
+// get returns the certificate in the files, or the last valid one if they have no valid certificate now.
 func (c *certificate) get() *tls.Certificate {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if modified := c.stat(); !modified.Equal(c.modified) {
 		if err := c.load(); err != nil {
 			c.log.Warn("mesh: the new certificate cannot be used, the hub keeps the old one", "error", err)
-			c.modified = modified // said once
+			c.modified = modified // log it once
 		}
 	}
 	return c.current
 }
 
-// load reads the files. The caller holds c.mu, or is the only one to know c.
+// load reads the files. The caller holds c.mu, or no other goroutine uses c yet.
 func (c *certificate) load() error {
 	modified := c.stat()
 	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
@@ -88,7 +89,7 @@ func (c *certificate) stat() (latest time.Time) {
 	return latest
 }
 
-// trust readies a client to trust the authorities of CAFile, if there is one.
+// trust makes a client trust the authorities of CAFile, if it is set.
 func (o *Options) trust() error {
 	if o.CAFile == "" {
 		return nil
@@ -108,7 +109,7 @@ func (o *Options) trust() error {
 	return nil
 }
 
-// transport returns what a client's requests are to go through; nil if the session is to have one of its own.
+// transport returns the transport for a client's requests; nil if each session makes one for itself.
 func (o *Options) transport() *http.Transport {
 	if o.roots == nil {
 		return nil

@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// On is Node.On for payloads of one type: each is decoded into a new T, as json.Unmarshal does it, which knows nothing of
+// On is like Node.On, for payloads of one type. It decodes each payload into a new T with json.Unmarshal, which ignores
 // members that T does not have. An absent payload decodes as null.
 //
-// For a payload that does not fit, fn is not called. That is logged at Warn with the event, its sender and what is wrong,
-// but without the payload, at most once a second; each is counted in Stats.Undecodable. The event itself goes on to the
-// other listeners.
+// If a payload does not decode, On does not call fn. It logs the event, its sender and the error at Warn, at most once
+// a second and without the payload. It counts each such event in Stats.Undecodable. Other listeners still receive the
+// event.
 func On[T any](n *Node, event string, fn func(T, Event)) (off func()) {
 	if fn == nil {
 		panic("mesh: nil callback")
@@ -31,12 +31,12 @@ func On[T any](n *Node, event string, fn func(T, Event)) (off func()) {
 	})
 }
 
-// Emit is Node.Emit for payloads of one type, so that On with the same type gets back what was given. The payload is
-// always encoded by encoding/json, a []byte too.
+// Emit is like Node.Emit, for payloads of one type: On with the same type receives an equal value. It always encodes
+// the payload with encoding/json, including a []byte.
 func Emit[T any](n *Node, event string, payload T) error { return n.Emit(event, &payload) }
 
-// misfit says what an error of encoding/json is about without what it quotes of the payload. What other errors say, those
-// of a type's own UnmarshalJSON, is not known, and so left out.
+// misfit describes an error of encoding/json without the parts that quote the payload. The text of other errors, such
+// as those of a type's UnmarshalJSON method, may quote it, so misfit returns only their type.
 func misfit(err error) string {
 	var wrong *json.UnmarshalTypeError
 	if !errors.As(err, &wrong) {

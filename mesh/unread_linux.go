@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unreadBytes returns how many bytes that were written to a connection the kernel holds until the peer reads.
+// unreadBytes returns the number of written bytes of a connection that the kernel holds until the peer reads them.
 func unreadBytes(conn net.Conn) int {
 	socket, ok := conn.(syscall.Conn)
 	if !ok {
@@ -18,7 +18,7 @@ func unreadBytes(conn net.Conn) int {
 		return 0
 	}
 	n := 0
-	_ = raw.Control(func(fd uintptr) { // a closed connection holds nothing
+	_ = raw.Control(func(fd uintptr) { // the error is that of a closed connection, for which the result is 0
 		n, _ = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ)
 	})
 	return n

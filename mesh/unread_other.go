@@ -4,5 +4,5 @@ package mesh
 
 import "net"
 
-// unreadBytes is for systems that report it; elsewhere the deadline of the response is the only bound.
+// unreadBytes returns 0 on systems without a way to ask. The deadline of the response is then the only limit.
 func unreadBytes(net.Conn) int { return 0 }
