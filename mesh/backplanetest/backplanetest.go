@@ -1,4 +1,4 @@
-// Package backplanetest has the tests that every mesh.Backplane must pass. They are for those who write one:
+// Package backplanetest has the tests that every mesh.Backplane must pass. Call Run in a test of an implementation:
 //
 //	func TestBackplane(t *testing.T) {
 //		backplanetest.Run(t, func(t *testing.T) func() mesh.Backplane {
@@ -7,10 +7,14 @@
 //		})
 //	}
 //
-// They ask for what the contract in package mesh says, and for a little more: that nothing is lost while no more than 64
-// small messages, or one large one, are on their way; that data of 1,000,100 bytes is carried; that unheard is called if
-// nobody has subscribed to the name, or its publisher alone; that what waits for a member is bounded by some 150 MB. Once a
-// test's cleanup has run, no goroutine may remain. Run them with the race detector.
+// The tests check the contract in package mesh, and a few further requirements:
+//   - The backplane loses nothing while at most 64 small messages, or one large message, are in flight.
+//   - It carries data of 1,000,100 bytes.
+//   - It calls unheard if no member, or only the publisher, has subscribed to the name.
+//   - It limits the messages that wait for a member to about 150 MB.
+//   - No goroutine remains after a test's cleanup.
+//
+// Run the tests with the race detector.
 package backplanetest
 
 import (
@@ -21,9 +25,10 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// Run tests a backplane. For each test it calls open, which starts a mesh without members, to be stopped by t.Cleanup. What
-// open returns is called once for each member, and returns the backplane that this one is to join: always the same, if
-// that can have several members, or one with a connection of its own.
+// Run tests a backplane. For each test it calls open, which starts a mesh without members and stops it in t.Cleanup.
+// Run calls the function that open returns once for each member, to get the backplane that the member joins. The
+// function returns the same backplane each time if one backplane can have several members, and otherwise a new one with
+// its own connection.
 func Run(t *testing.T, open func(t *testing.T) func() mesh.Backplane) {
 	for _, test := range []struct {
 		name string

@@ -10,7 +10,7 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// patterns have their asterisks in every place.
+// patterns have asterisks in all positions.
 var patterns = []string{
 	"a", "a::b", "a::b::c", "$x::y",
 	"*", "a::*", "*::b", "a::*::c", "*::*", "*::*::*",
@@ -18,13 +18,14 @@ var patterns = []string{
 	"::*", "a::", "a::::**", "**::",
 }
 
-// names are matched by some of the patterns, and by none.
+// names contains names that some of the patterns match, and names that no pattern except those with only asterisks
+// matches.
 var names = []string{
 	"a", "b", "ab", "A", "a::b", "a::c", "b::b", "b::a", "a::b::c", "a::x::c", "a::b::b", "a::x::y::c", "x::b", "x::y::b", "a::x::b::c",
 	"x::y", "x::a::y", "a::x::b::y", "d::e::f::g", "$x::y", "$x::z", "::", "::b", "a::", "a::::", "a::::b", "a:b", "a:::b", ":",
 }
 
-// matching returns the names that one of the patterns matches.
+// matching returns the names that at least one of the patterns matches.
 func matching(patterns ...string) []string {
 	out := []string{}
 	for _, name := range names {
@@ -35,13 +36,13 @@ func matching(patterns ...string) []string {
 	return out
 }
 
-// sayNames publishes under each of the names, and returns when all has been received.
+// sayNames publishes a message under each of the names, and returns when all members have received the messages.
 func (w *world) sayNames(m *member) {
 	w.t.Helper()
 	w.sayEach(m, names)
 }
 
-// sayEach publishes each name under itself, and returns when all has been received.
+// sayEach publishes each name as a message under itself, and returns when all members have received the messages.
 func (w *world) sayEach(m *member, all []string) {
 	w.t.Helper()
 	for i, name := range all {
@@ -53,7 +54,8 @@ func (w *world) sayEach(m *member, all []string) {
 	w.settle()
 }
 
-// requireHeard checks what was received, in order and once. A backplane may deliver more than a pattern asks for.
+// requireHeard checks that a member received each matching name once, in order. For a pattern, a backplane may deliver
+// further names.
 func requireHeard(t *testing.T, heard []string, patterns ...string) {
 	t.Helper()
 	want := matching(patterns...)
@@ -83,7 +85,7 @@ func testInterest(t *testing.T, w *world) {
 	require.Empty(t, deaf.texts(), "without a subscription")
 	require.Empty(t, publisher.texts(), "without a subscription")
 
-	// Several at once, and of two members.
+	// Several subscriptions at once, at two members.
 	listener.Subscribe("a::b", "b::b")
 	deaf.Subscribe("a::b")
 	w.settle()
@@ -106,7 +108,7 @@ func testOverlap(t *testing.T, w *world) {
 	w.sayNames(publisher)
 	requireHeard(t, listener.texts(), patterns...)
 
-	// One after the other goes, and the rest is as it was.
+	// Unsubscribe one pattern after another. The others must not change.
 	for left := slices.Clone(patterns); len(left) > 0; {
 		listener.Unsubscribe(left[0])
 		left = left[1:]
@@ -119,7 +121,7 @@ func testOverlap(t *testing.T, w *world) {
 	}
 	require.Empty(t, matching())
 
-	// And they come again.
+	// Subscribe again.
 	listener.Subscribe("a::*", "a::b", "a::**")
 	w.settle()
 	w.sayNames(publisher)
@@ -149,7 +151,7 @@ func testOwnNames(t *testing.T, w *world) {
 	require.Empty(t, insider.texts())
 }
 
-// testNoEcho needs little: every member checks that it does not receive its own.
+// testNoEcho has no check of the senders, because every member checks that it does not receive its own messages.
 func testNoEcho(t *testing.T, w *world) {
 	all := w.join(3)
 	for _, m := range all {

@@ -14,8 +14,8 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// testSlowMember has a member that does not return from receive. Publish goes on, says that there is no room, or loses what is
-// too much. Then the member wakes up.
+// testSlowMember has a member that does not return from receive. Meanwhile Publish must not wait: it succeeds, returns
+// ErrBackplaneFull, or the backplane drops messages. Then the member continues.
 func testSlowMember(t *testing.T, w *world) {
 	all := w.join(2)
 	publisher, quick := all[0], all[1]
@@ -28,7 +28,7 @@ func testSlowMember(t *testing.T, w *world) {
 	quick.Subscribe("load::*")
 	w.settle()
 
-	const size, most = 500_000, 300 // of which not all may be kept
+	const size, most = 500_000, 300 // more than the backplane may queue
 	data := make([]byte, size)
 	accepted := 0
 	watch := StartStopwatch(t)
@@ -42,10 +42,10 @@ func testSlowMember(t *testing.T, w *world) {
 			continue
 		}
 		require.ErrorIs(t, err, mesh.ErrBackplaneFull)
-		time.Sleep(time.Millisecond) // it may be the publisher that is too fast
+		time.Sleep(time.Millisecond) // the publisher may be too fast
 	}
 	wake()
-	// The world's own messages may be lost until there is room.
+	// The messages of world may be lost until there is room.
 	var err error
 	for end := time.Now().Add(patience); time.Now().Before(end); {
 		if err = publisher.Publish("load::end", []byte("end"), nil); err == nil &&
@@ -80,7 +80,7 @@ func testSlowMember(t *testing.T, w *world) {
 	require.Less(t, received, most, "what waits for a member has no bound")
 	t.Logf("%d of %d messages of %d bytes accepted, %d received by the slow member", accepted, most, size, received)
 
-	// Life goes on.
+	// The members still work.
 	publisher.say("load::x", "x")
 	w.settle()
 	require.Equal(t, []string{"x"}, slow.texts())
@@ -107,7 +107,7 @@ func testCloseSends(t *testing.T, w *world) {
 		require.Error(t, leaving.Publish("last::x", nil, nil))
 		require.Error(t, leaving.Err())
 	}
-	// What it subscribed to went with it.
+	// Its subscriptions ended with it.
 	require.Empty(t, listener.texts())
 }
 
@@ -141,10 +141,10 @@ func testCloseReceives(t *testing.T, w *world) {
 		w.leave(m)
 		closed.Store(true)
 		n := len(m.take())
-		// Calls that have no effect any more.
+		// Calls that have no effect after Close.
 		m.Subscribe("e::x")
 		m.Unsubscribe("e")
-		time.Sleep(5 * time.Millisecond) // what would come, comes
+		time.Sleep(5 * time.Millisecond) // time for a message that must not come
 		close(stop)
 		wg.Wait()
 		require.True(t, ok && n > 0)
@@ -152,7 +152,7 @@ func testCloseReceives(t *testing.T, w *world) {
 	}
 }
 
-// testRejoin has a member leave and come back with the same ID.
+// testRejoin makes a member leave and join again with the same ID.
 func testRejoin(t *testing.T, w *world) {
 	listener := w.join(1)[0]
 	listener.Subscribe("e")
@@ -164,7 +164,7 @@ func testRejoin(t *testing.T, w *world) {
 		m.Subscribe("f")
 		w.settle()
 		said := 0
-		for range max(1, 16-8*i) { // less each time: numbers that begin again are no reason to drop anything
+		for range max(1, 16-8*i) { // fewer each time: a member must receive messages whose numbers begin again
 			for range window {
 				m.say("e", "e")
 				said++
@@ -210,7 +210,7 @@ func testEveryMethodAtOnce(t *testing.T, w *world) {
 			})
 		}
 	}
-	// One of them is closed under load, by two at once.
+	// Two goroutines close one of the members under load.
 	for range 2 {
 		wg.Go(func() {
 			time.Sleep(150 * time.Millisecond)
@@ -221,7 +221,7 @@ func testEveryMethodAtOnce(t *testing.T, w *world) {
 	}
 	wg.Wait()
 	w.leave(all[0])
-	w.meet() // what was too much may have been lost
+	w.meet() // messages may have been lost under the load
 	w.settle()
 	require.Positive(t, unheard.Load())
 }

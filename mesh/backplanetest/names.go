@@ -10,7 +10,7 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// oddNames are all different, and valid names of events, or of the hubs' own.
+// oddNames returns different valid names, of events and of hubs.
 func oddNames() []string {
 	longest := protocol.MaxName
 	odd := []string{
@@ -33,7 +33,7 @@ func testAnyName(t *testing.T, w *world) {
 	publisher, listener := all[0], all[1]
 	odd := oddNames()
 
-	// Each by itself: no other comes with it.
+	// Subscribe to one name at a time: the member must receive no other name.
 	for _, name := range odd {
 		listener.Subscribe(name)
 		w.settle()
@@ -42,7 +42,7 @@ func testAnyName(t *testing.T, w *world) {
 		listener.Unsubscribe(name)
 	}
 
-	// All together, and by patterns too.
+	// Subscribe to all of them at once, and to patterns.
 	listener.Subscribe(odd...)
 	listener.Subscribe("**", "*", "a::*", "**::b")
 	w.settle()
@@ -70,7 +70,7 @@ func testAnyData(t *testing.T, w *world) {
 			got := m.take()
 			require.Len(t, got, 1)
 			require.Equal(t, publisher.id, got[0].from)
-			if got[0].data != string(data) { // which is too long to be shown
+			if got[0].data != string(data) { // the data is too long to print
 				require.Fail(t, "data arrived changed", "%d bytes as %d", len(data), len(got[0].data))
 			}
 		}

@@ -9,10 +9,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// window is how many small messages a test has on their way at a time, if nothing of them may be lost.
+// window is the number of small messages that a test has in flight at once when none of them may be lost.
 const window = 64
 
-// testOrder publishes numbers under several names, while its listeners subscribe to more of them and to less.
+// testOrder publishes numbers under several names, while its subscribers subscribe and unsubscribe.
 func testOrder(t *testing.T, w *world) {
 	all := w.join(3)
 	publisher, steady, wavering := all[0], all[1], all[2]
@@ -36,7 +36,7 @@ func testOrder(t *testing.T, w *world) {
 					return
 				default:
 				}
-				// As often as something comes.
+				// Change the subscriptions after each message.
 				m.mu.Lock()
 				changed := m.changed
 				m.mu.Unlock()
@@ -119,7 +119,7 @@ func testFourPublishers(t *testing.T, w *world) {
 	}
 }
 
-// testCausality has a member subscribe and publish, and all others answer at once what they receive.
+// testCausality makes a member subscribe and then publish. All others reply at once to each message.
 func testCausality(t *testing.T, w *world) {
 	const echoing = 3
 	for range echoing {

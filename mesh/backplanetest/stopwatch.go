@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// Stopwatch measures time less what the process stood still meanwhile, as it does on a busy machine: for tests of what must
-// not wait. It is 10 ms exact. Its methods may be called by any goroutine.
+// Stopwatch measures time without the pauses of the process on a busy machine. It is for tests of code that must not
+// wait. Its resolution is 10 ms. Any goroutine may call its methods.
 type Stopwatch struct{ ticks atomic.Int64 }
 
 const tick = 10 * time.Millisecond
 
-// StartStopwatch starts one, which runs until the test ends.
+// StartStopwatch starts a stopwatch, which runs until the test ends.
 func StartStopwatch(t testing.TB) *Stopwatch {
 	w := new(Stopwatch)
 	ticker, done := time.NewTicker(tick), make(chan struct{})
@@ -21,7 +21,7 @@ func StartStopwatch(t testing.TB) *Stopwatch {
 	wg.Go(func() {
 		for {
 			select {
-			case <-ticker.C: // those that nobody took are lost
+			case <-ticker.C: // ticks during a pause of the process are lost
 				w.ticks.Add(1)
 			case <-done:
 				return
@@ -36,5 +36,5 @@ func StartStopwatch(t testing.TB) *Stopwatch {
 	return w
 }
 
-// Now returns the time since it was started.
+// Now returns the time since the start.
 func (w *Stopwatch) Now() time.Duration { return time.Duration(w.ticks.Load()) * tick }

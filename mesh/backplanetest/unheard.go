@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// unheards counts how often it was said of each message that nobody got it.
+// unheards counts the calls of unheard for each message.
 type unheards struct {
 	t     *testing.T
 	calls []*atomic.Int32
@@ -44,8 +44,8 @@ func testUnheard(t *testing.T, w *world) {
 	publisher, listener, other := all[0], all[1], all[2]
 	u := &unheards{t: t, news: make(chan struct{}, 1000)}
 	want := []int32{}
-	// heard and unheard publish, and await that it is known. What becomes of one message is known before that of a later one
-	// to which nobody listens.
+	// heard and unheard publish a message, and wait until the result is known. The result for a message is known before
+	// the result for a later message without a subscriber.
 	unheard := func(name string) {
 		t.Helper()
 		u.await(u.publish(publisher, name))
@@ -78,7 +78,7 @@ func testUnheard(t *testing.T, w *world) {
 		w.settle()
 		if pattern == "e" {
 			heard("e", listener)
-		} else { // which match "nobody" too
+		} else { // these patterns match "nobody", too
 			u.publish(publisher, "e")
 			want = append(want, 0)
 			w.settle()
@@ -101,7 +101,7 @@ func testUnheard(t *testing.T, w *world) {
 	w.settle()
 	heard("a::b", other)
 	w.leave(other)
-	// Who has left says nothing any more, so that it becomes known a little later.
+	// A member that has left sends nothing, so the backplane notices a little later that it has gone.
 	for known := false; !known; {
 		n := u.publish(publisher, "a::b")
 		want = append(want, 0)

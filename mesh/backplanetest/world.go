@@ -15,7 +15,7 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// patience is how long anything may take.
+// patience bounds each wait of a test.
 const patience = 20 * time.Second
 
 // world is a mesh under test.
@@ -26,35 +26,37 @@ type world struct {
 	token   int
 }
 
-// everybody is the name by which the members of a world find and await each other, and marked begins such a message.
+// everybody is the name under which the members of a world find each other and exchange tokens. marked is the prefix of
+// a token message.
 const (
 	everybody = "$everybody"
 	marked    = "\x00token "
 )
 
-// message is what a member has received.
+// message is a message that a member has received.
 type message struct {
 	from string
 	data string
 }
 
-// member is a member of a world, and remembers what it has received.
+// member is a member of a world. It records the messages that it receives.
 type member struct {
 	mesh.BackplaneMember
 	t  *testing.T
 	id string
 
-	// react, if it is set, is called with what comes, other than the world's own messages. It is set before anything can.
+	// react, if not nil, is called with each message, except the token messages of world. It is set before the first
+	// message.
 	react func(from string, data []byte)
 
 	mu      sync.Mutex
 	got     []message
-	tokens  map[string]int // by member, the last of the world's own messages
-	busy    int            // calls of receive that are running
-	changed chan struct{}  // closed when one of these changes
+	tokens  map[string]int // by member, the last token of its messages
+	busy    int            // running calls of receive
+	changed chan struct{}  // closed when one of these fields changes
 }
 
-// join brings in n members, and returns when all hear each other.
+// join adds n members, and returns when all members receive each other's messages.
 func (w *world) join(n int) []*member {
 	w.t.Helper()
 	for range n {
@@ -64,7 +66,7 @@ func (w *world) join(n int) []*member {
 	return w.members[len(w.members)-n:]
 }
 
-// add brings in one member, which the others may not hear yet.
+// add adds one member. The others may not receive its messages yet.
 func (w *world) add(id string, react func(from string, data []byte)) *member {
 	w.t.Helper()
 	m := &member{t: w.t, id: id, react: react, tokens: make(map[string]int), changed: make(chan struct{})}
@@ -79,7 +81,7 @@ func (w *world) add(id string, react func(from string, data []byte)) *member {
 	return m
 }
 
-// meet returns when all members hear each other. Until then messages may be lost.
+// meet returns when all members receive each other's messages. Until then messages may be lost.
 func (w *world) meet() {
 	w.t.Helper()
 	for end := time.Now().Add(patience); ; {
@@ -92,8 +94,8 @@ func (w *world) meet() {
 	}
 }
 
-// settle returns when every member has received what the others have published before, and knows what they have
-// subscribed to.
+// settle returns when every member has received the messages that the others published before, and knows their
+// subscriptions.
 func (w *world) settle() {
 	w.t.Helper()
 	w.token++
@@ -137,7 +139,7 @@ func (w *world) leave(m *member) {
 	}
 }
 
-// receive is what the backplane calls. It changes the data, which is its own: nobody else may notice.
+// receive is the callback of the backplane. It overwrites data, which must not affect other members.
 func (m *member) receive(from string, data []byte) {
 	m.change(func() {
 		m.busy++
@@ -170,7 +172,7 @@ func (m *member) change(f func()) {
 	m.changed = make(chan struct{})
 }
 
-// wait waits until done, which is called with the member's lock held.
+// wait waits until done returns true, or until the time within is over. It calls done with the member's lock held.
 func (m *member) wait(within time.Duration, done func() bool) bool {
 	timeout := time.After(within)
 	for {
@@ -188,14 +190,14 @@ func (m *member) wait(within time.Duration, done func() bool) bool {
 	}
 }
 
-// await waits until so many messages have been received, and takes them.
+// await waits until n messages have been received, and returns them.
 func (m *member) await(n int) []message {
 	m.t.Helper()
 	require.True(m.t, m.wait(patience, func() bool { return len(m.got) >= n }), "messages were lost")
 	return m.take()
 }
 
-// take returns what was received since it was last called.
+// take returns the messages since the last call.
 func (m *member) take() []message {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -204,7 +206,7 @@ func (m *member) take() []message {
 	return got
 }
 
-// texts is take, without the publishers.
+// texts is like take, without the publishers.
 func (m *member) texts() []string { return texts(m.take()) }
 
 func texts(messages []message) []string {
@@ -223,11 +225,11 @@ func (m *member) say(name, text string) {
 
 func newID() string {
 	var id [16]byte
-	_, _ = rand.Read(id[:]) // it never fails
+	_, _ = rand.Read(id[:]) // never fails
 	return hex.EncodeToString(id[:])
 }
 
-// payload makes n bytes of every value, of which no two in a row are alike in two messages.
+// payload returns n bytes that repeat a random ID and some special bytes, so that two payloads differ.
 func payload(n int) []byte {
 	return bytes.Repeat([]byte(newID()+"\x00\r\n\xff"), n/36+1)[:n]
 }

@@ -1,9 +1,9 @@
-// Package gateway is what a hub serves to browsers: a client of the mesh, as a plain script (/mesh.js) and as a module
-// (/mesh.mjs) with its types (/mesh.d.ts), and a page (/) that shows the mesh and uses that module. docs/browser.md says
-// how to use them.
+// Package gateway has the files that a hub serves to browsers: a client of the mesh, as a plain script (/mesh.js) and
+// as a module (/mesh.mjs) with its types (/mesh.d.ts), and a page (/) that shows the mesh and uses that module.
+// docs/browser.md describes their use.
 //
-// Both scripts are made from the same sources, the folder client, when the program starts. Nothing is bundled or
-// minified; only lines that are comments are left out. The page is the folder page as it stands.
+// The program makes both scripts from the sources in the folder client when it starts. It does not bundle or minify
+// them, and only removes comments. The page is the unchanged content of the folder page.
 package gateway
 
 import (
@@ -21,25 +21,25 @@ import (
 //go:embed client page
 var sources embed.FS
 
-// file is one of those that a handler serves.
+// file is a file that a handler serves.
 type file struct {
 	contentType string
 	content     []byte
 	tag         string
 }
 
-// site is the files for hubs whose Engine.IO is at one path, by the path of each file.
+// site holds the files for hubs whose Engine.IO is at one path, by the path of each file.
 type site struct {
-	clients map[string]file // what other pages load too
+	clients map[string]file // other pages load these files, too
 	pages   map[string]file
 }
 
-// usual is the site of most hubs, and that which says what paths there are.
+// usual is the site for the default path. It also defines which paths exist.
 var usual = newSite(usualPath)
 
 const usualPath = "/engine.io/"
 
-// newSite makes the files for hubs whose Engine.IO is at a path, seen from where the files are served.
+// newSite makes the files for hubs whose Engine.IO is at a path, relative to the place where the files are served.
 func newSite(path string) site {
 	return site{
 		clients: map[string]file{
@@ -59,14 +59,15 @@ func newFile(contentType, text string) file {
 func source(name string) string {
 	text, err := sources.ReadFile(name)
 	if err != nil {
-		panic(err) // it is embedded
+		panic(err) // the file is embedded, so this cannot happen
 	}
 	return string(text)
 }
 
 const banner = "// A client of a mesh for browsers. What it offers: mesh.d.ts beside it. Comments: mesh/gateway/client in the source.\n"
 
-// script puts the client into a frame, which says how it finds its own address and what it shows of itself.
+// script inserts the client into a frame: script.js or module.js. The frame finds the address of the script and exports
+// the client's names.
 func script(frame, path string) string {
 	client := source("client/names.js") + "\n" + source("client/session.js") + "\n" + source("client/client.js")
 	text := strings.Replace(source("client/"+frame), "CLIENT\n", locate(client, path), 1)
@@ -81,30 +82,32 @@ func script(frame, path string) string {
 	return b.String()
 }
 
-// locate has a source look for the hub's Engine.IO at a path. The source has the usual one, so that it is good as it stands.
+// locate replaces the path of the hub's Engine.IO in a source. The source itself has the default path, so that it also
+// works unchanged.
 func locate(source, path string) string {
 	u := url.URL{Path: "." + path}
 	quoted, err := json.Marshal(u.EscapedPath())
 	if err != nil {
-		panic(err) // it is a string
+		panic(err) // a string, so this cannot happen
 	}
 	return strings.Replace(source, "'."+usualPath+"'", string(quoted), 1)
 }
 
-// Handler serves the page and the client to GET and HEAD, and answers 404 to every other path.
+// Handler serves the page and the client in response to GET and HEAD. It responds with status 404 to all other paths.
 //
-// Any page may load the client: it holds nothing but what is in this package, and asks for no credentials. Who may then
-// connect is for the hub to say. Browsers keep the files, and ask each time whether they have changed.
+// Any page may load the client: it contains only files of this package, and needs no credentials. The hub then decides
+// which pages may connect. Browsers cache the files, and ask each time whether they have changed.
 //
-// A hub serves the same by itself. Where this is served by another server, the page takes the hub from its address,
-// ?hub=URL, and that hub has to admit pages of this server.
+// A hub serves the same files. If another server serves them, the page takes the hub from its own address, ?hub=URL,
+// and that hub must admit pages of this server.
 func Handler() http.Handler { return usual.handler(true) }
 
-// ClientHandler is Handler without the page.
+// ClientHandler is like Handler, without the page.
 func ClientHandler() http.Handler { return usual.handler(false) }
 
-// HandlerFor is Handler, or without page ClientHandler, for a hub whose Engine.IO is not at /engine.io/ beside the files,
-// but at another path from there, such as /chat/. What it serves looks for the hub there, unless it is told of another one.
+// HandlerFor is like Handler, or like ClientHandler if page is false. It is for a hub whose Engine.IO is not at
+// /engine.io/ beside the files, but at another path such as /chat/. The served client connects to the hub at that path,
+// unless it gets the address of another hub.
 func HandlerFor(path string, page bool) http.Handler {
 	path = "/" + strings.Trim(path, "/") + "/"
 	if path == "//" || path == usualPath {
@@ -113,28 +116,28 @@ func HandlerFor(path string, page bool) http.Handler {
 	return newSite(path).handler(page)
 }
 
-// Serves tells whether Handler has something at a path.
+// Serves reports whether Handler has a file for a path.
 func Serves(path string) bool {
 	_, ok := usual.pages[path]
 	return ok || ServesClient(path)
 }
 
-// ServesClient tells whether ClientHandler has something at a path.
+// ServesClient reports whether ClientHandler has a file for a path.
 func ServesClient(path string) bool {
 	_, ok := usual.clients[path]
 	return ok
 }
 
-// writeTimeout bounds the response to a client that does not read.
+// writeTimeout bounds the time for a response to a client that does not read.
 const writeTimeout = 30 * time.Second
 
 func (s site) handler(page bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
-		_ = rc.SetWriteDeadline(time.Now().Add(writeTimeout)) // not every ResponseWriter can
+		_ = rc.SetWriteDeadline(time.Now().Add(writeTimeout)) // not every ResponseWriter supports it
 		defer func() {
-			_ = rc.Flush()                       // a broken connection ends by itself
-			_ = rc.SetWriteDeadline(time.Time{}) // the connection may go on to another handler
+			_ = rc.Flush()                       // a broken connection ends without it
+			_ = rc.SetWriteDeadline(time.Time{}) // another handler may use the connection next
 		}()
 		if f, ok := s.pages[r.URL.Path]; ok && page {
 			f.servePage(w, r)
@@ -148,11 +151,11 @@ func (s site) handler(page bool) http.Handler {
 
 func (f file) serveClient(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	// A module is fetched under the rules of CORS, and pages that isolate themselves ask for the other header.
+	// Browsers load a module only with the CORS header. Pages with cross-origin isolation require the other header.
 	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 	if r.URL.Path == "/mesh.mjs" {
-		h.Set("X-TypeScript-Types", "./mesh.d.ts") // where Deno looks for them
+		h.Set("X-TypeScript-Types", "./mesh.d.ts") // for Deno
 	}
 	f.serve(w, r)
 }
@@ -175,12 +178,13 @@ func (f file) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	h.Set("Content-Length", strconv.Itoa(len(f.content)))
 	if r.Method == http.MethodGet {
-		// http.ServeContent would copy this through a buffer of 32 KB, and deepen the stack that an idle connection keeps.
-		_, _ = w.Write(f.content) // a broken connection ends by itself
+		// http.ServeContent would copy this through a buffer of 32 KB, and grow the stack that an idle connection
+		// keeps.
+		_, _ = w.Write(f.content) // a broken connection ends without it
 	}
 }
 
-// hasTag reports whether one of the lists of entity tags has the file's.
+// hasTag reports whether one of the lists of entity tags contains the tag of the file.
 func (f file) hasTag(lists []string) bool {
 	for tag := range strings.SplitSeq(strings.Join(lists, ","), ",") {
 		if tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/"); tag == f.tag || tag == "*" {

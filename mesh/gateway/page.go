@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// pageFiles returns the files of the page: / is its document, the others are under /page/.
+// pageFiles returns the files of the page: its document at /, and the other files at /page/.
 func pageFiles(hub string) map[string]file {
 	types := map[string]string{".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 	entries, err := fs.ReadDir(sources, "page")
 	if err != nil {
-		panic(err) // it is embedded
+		panic(err) // the folder is embedded, so this cannot happen
 	}
 	all := make(map[string]file)
 	for _, e := range entries {
@@ -36,8 +36,9 @@ func (f file) servePage(w http.ResponseWriter, r *http.Request) {
 	f.serve(w, r)
 }
 
-// policy is what the page may load, and whom it may talk to: this server, and the hub that its address names. Nobody may
-// put it into a frame, where visitors could be led to emit what they do not see.
+// policy returns the page's Content-Security-Policy. The page may load its own files, and connect to this server and to
+// the hub in its address. No other page may embed it in a frame, because a frame can trick visitors into emitting
+// events.
 func policy(hub string) string {
 	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'" + origins(hub) +
 		"; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -45,8 +46,8 @@ func policy(hub string) string {
 
 var hostOfHub = regexp.MustCompile(`^[A-Za-z0-9._-]+(:[0-9]{1,5})?$`)
 
-// origins returns the sources at which a policy finds a hub, each with a space before it, or nothing if the hub is this
-// server's, or its address is none. hub.js reads addresses in the same way.
+// origins returns the sources in a policy for a hub, each with a space before it. It returns an empty string if the hub
+// is at this server, or if its address is invalid. hub.js parses addresses in the same way.
 func origins(hub string) string {
 	hub = strings.TrimSpace(hub)
 	if hub == "" || strings.HasPrefix(strings.TrimPrefix(hub, "."), "/") {
@@ -64,7 +65,7 @@ func origins(hub string) string {
 		return ""
 	}
 	web, socket := "http", "ws"
-	switch u.Scheme { // in lower case
+	switch u.Scheme { // url.Parse returns it in lower case
 	case "http", "ws":
 	case "https", "wss":
 		web, socket = "https", "wss"

@@ -9,11 +9,11 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// collector reads a node when it is asked to. It keeps nothing.
+// collector reads the counters of a node at each collection. It stores nothing.
 type collector struct{ node *mesh.Node }
 
-// NewCollector returns a collector of a node's metrics. It may be registered before others or long after, as the node
-// counts anyway. For several nodes in one registry, give each a label with prometheus.WrapRegistererWith.
+// NewCollector returns a collector of a node's metrics. Register it at any time: the node counts from its start. For
+// several nodes in one registry, give each a label with prometheus.WrapRegistererWith.
 func NewCollector(node *mesh.Node) prometheus.Collector { return collector{node} }
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
@@ -33,7 +33,7 @@ var (
 	dropped       = describe("events_dropped_total", "Packets and events that were refused or had no room, by reason.", "reason")
 )
 
-// counters are those without labels.
+// counters are the counters without labels.
 var counters = []struct {
 	desc *prometheus.Desc
 	of   func(*mesh.Stats) uint64
@@ -78,7 +78,7 @@ var reasons = []struct {
 	{"callbacks_full", func(s *mesh.Stats) uint64 { return s.Missed }},
 }
 
-// Every combination is shown from the start, with 0: what appears later has no rate at first.
+// The collector shows every combination from the start, with 0. A time series that appears later has no rate at first.
 var (
 	transports = []engineio.Transport{engineio.Polling, engineio.WebSocket, engineio.WebTransport}
 	revisions  = []engineio.Revision{engineio.Revision3, engineio.Revision4}
@@ -140,7 +140,7 @@ func (c collector) collectSessions(gauge func(d *prometheus.Desc, v int, labels 
 	for _, t := range transports {
 		for _, r := range revisions {
 			if t == engineio.WebTransport && r == engineio.Revision3 {
-				continue // there is no such thing
+				continue // WebTransport needs revision 4
 			}
 			gauge(peers, kinds[kind{t, r}], string(t), strconv.Itoa(int(r)))
 		}

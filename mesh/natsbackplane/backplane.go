@@ -19,25 +19,28 @@ const (
 	DefaultReceiveLimit = 64 << 20 // bytes
 )
 
-// overhead is what a message costs beyond its data, in bytes, roughly.
+// overhead is the approximate memory of a message in addition to its data, in bytes.
 const overhead = 64
 
-// Options are the options of a backplane. The zero value of each field means its default, and nil means all defaults.
+// Options are the options of a backplane. The zero value of a field selects its default. A nil *Options selects all
+// defaults.
 type Options struct {
-	// Prefix is what all subjects begin with. Hubs with the same prefix form a mesh, and others at the same NATS another.
-	// It is one or more tokens of letters, digits, "_" and "-", separated by dots, at most 128 bytes. Default: "mesh".
+	// Prefix is the beginning of all subjects. Hubs with the same prefix form a mesh. Hubs with another prefix form
+	// another mesh on the same NATS. It consists of one or more tokens of letters, digits, "_" and "-", separated by
+	// dots, and has at most 128 bytes. Default: "mesh".
 	Prefix string
-	// QueueLimit bounds what waits to be sent, in bytes. Default: 16 MiB.
+	// QueueLimit limits the messages that wait to be sent, in bytes. Default: 16 MiB.
 	QueueLimit int
-	// ReceiveLimit bounds what was received and waits for the hub, in bytes. Default: 64 MiB.
+	// ReceiveLimit limits the received messages that wait for the hub, in bytes. Default: 64 MiB.
 	ReceiveLimit int
-	// MaxMessage is the hub's mesh.Options.MaxMessage, in bytes. The log warns if NATS carries less. Default: mesh.DefaultMaxMessage.
+	// MaxMessage is the hub's mesh.Options.MaxMessage, in bytes. The log warns if NATS carries less. Default:
+	// mesh.DefaultMaxMessage.
 	MaxMessage int
-	// Logger receives what an operator wants to know. Default: silence.
+	// Logger receives messages for the operator. Default: the backplane logs nothing.
 	Logger *slog.Logger
 }
 
-// Backplane joins a hub with others through NATS. It implements mesh.Backplane. Make it with New.
+// Backplane joins a hub with other hubs through NATS. It implements mesh.Backplane. Make it with New.
 type Backplane struct {
 	conn     *nats.Conn
 	opts     Options
@@ -48,16 +51,16 @@ type Backplane struct {
 // Stats are a backplane's counters.
 type Stats struct {
 	Published, Received           uint64 // messages
-	PublishedBytes, ReceivedBytes uint64 // data of these
-	// Duplicates are messages that came more than once because several subscriptions match. Late are those that came after
-	// a later one of the same hub, which was connected to another server by then. Echoes are the hub's own. None of them
-	// is received.
+	PublishedBytes, ReceivedBytes uint64 // bytes of the data of these messages
+	// Messages that the hub does not receive. Duplicates are further copies of a message that several subscriptions
+	// match. Late are messages that arrived after a later message of the same hub, which had moved to another server.
+	// Echoes are the hub's own messages.
 	Duplicates, Late, Echoes uint64
-	// DroppedOut are messages that were refused with mesh.ErrBackplaneFull, or that NATS did not take. DroppedIn are those
-	// that came while too much waited for the hub. It is up to a second late.
+	// DroppedOut are messages that failed with mesh.ErrBackplaneFull, or that NATS did not accept. DroppedIn are
+	// messages that arrived while the queue for the hub was full; it lags by up to a second.
 	DroppedOut, DroppedIn uint64
-	Malformed             uint64 // messages that are no other hub's
-	Disconnects           uint64 // of the connection, while the hub was a member
+	Malformed             uint64 // messages that are not valid messages of another hub
+	Disconnects           uint64 // of the connection while the hub was a member; the same holds for Reconnects
 	Reconnects            uint64
 }
 
@@ -67,8 +70,9 @@ type counters struct {
 	droppedOut, droppedIn, malformed, disconnects, reconns atomic.Uint64
 }
 
-// Settings is a nats.Option that suits the connection of a hub: no echo, reconnecting for ever, soon, and after an authorization error
-// too, a connection that is silent for 6 s or takes nothing for 5 s is given up. What comes behind it goes first:
+// Settings is a nats.Option for the connection of a hub. It sets no echo, and reconnecting soon, forever, and also
+// after an authorization error. It makes the client give up a connection that is silent for 6 s or that accepts no data
+// for 5 s. Options after Settings override it:
 //
 //	nats.Connect(url, natsbackplane.Settings, nats.UserCredentials(file))
 func Settings(o *nats.Options) error {
@@ -82,8 +86,8 @@ func Settings(o *nats.Options) error {
 	return nil
 }
 
-// New returns a backplane on a connection, which stays its owner's, to be closed after the hub. It is for one hub at a
-// time, each has its own.
+// New returns a backplane on a connection. The owner keeps the connection and closes it after the hub. A backplane
+// serves one hub at a time, so each hub needs its own.
 func New(conn *nats.Conn, opts *Options) *Backplane {
 	b := &Backplane{conn: conn}
 	if opts != nil {
@@ -99,7 +103,7 @@ func New(conn *nats.Conn, opts *Options) *Backplane {
 	return b
 }
 
-// Stats returns the counters, since New. It waits for nothing.
+// Stats returns the counters since New. It does not block.
 func (b *Backplane) Stats() Stats {
 	c := &b.counters
 	return Stats{
@@ -113,9 +117,9 @@ func (b *Backplane) Stats() Stats {
 
 var errJoined = errors.New("natsbackplane: a hub has joined by this backplane already, each needs its own")
 
-// Join makes a hub a member. It fails if the connection is closed, if a hub is a member by this backplane already, or if
-// Options.Prefix or the hub's ID is none. While there is no connection yet, or none at the moment, it succeeds:
-// mesh.BackplaneMember's Err tells. Unlike the methods of the member it may wait for the connection, if NATS is stalled.
+// Join makes a hub a member. It fails if the connection is closed, if this backplane already has a member, or if
+// Options.Prefix or the hub's ID is invalid. It succeeds if the connection is not established yet or is interrupted;
+// the member's Err reports that. Unlike the methods of the member, Join may wait for the connection if NATS stalls.
 func (b *Backplane) Join(hub string, receive func(from string, data []byte)) (mesh.BackplaneMember, error) {
 	subjects, err := newSubjects(b.opts.Prefix)
 	if err != nil {

@@ -11,22 +11,24 @@ import (
 )
 
 const (
-	// maxCauses bounds the causes and the denied subjects that are remembered.
+	// maxCauses limits the causes and the denied subjects that are stored.
 	maxCauses = 100
-	// causePause is how long a connection must last before the log shows the same cause again.
+	// causePause is the time that a connection must last before the log shows the same cause again.
 	causePause = 10 * time.Second
-	// denialPause is how long a denied subject must be used without another error before it counts as permitted.
+	// denialPause is the time that a denied subject must be used without another error before it counts as permitted.
 	denialPause = time.Second
 )
 
-// causes are the reasons why there is no connection, by their text. The log shows each once, until a connection lasts.
+// causes are the reasons why there is no connection, by their text. The log shows each reason once, until a connection
+// lasts.
 type causes struct {
 	shown map[string]bool
 	news  []error
-	up    time.Time // since when there is a connection
+	up    time.Time // the start of the connection; zero without a connection
 }
 
-// add notes a cause. Ports differ in each attempt, so that errors of the system count by their number.
+// add stores a cause. System errors count by their number, because their text contains ports, which differ in each
+// attempt.
 func (c *causes) add(err error) {
 	key := err.Error()
 	if number := syscall.Errno(0); errors.As(err, &number) {
@@ -56,14 +58,14 @@ func (c *causes) report(now time.Time, connected bool) (news []error) {
 	return news
 }
 
-// blame notes why there is no connection.
+// blame stores a reason why there is no connection.
 func (l *link) blame(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.causes.add(err)
 }
 
-// denials are the subjects that NATS denies.
+// denials are the denied subjects of NATS.
 type denials map[string]*denial
 
 type denial struct {
@@ -76,7 +78,7 @@ type denial struct {
 
 var deniedSubject = regexp.MustCompile(`(?i)(publish|subscription) to "([^"]+)"`)
 
-// deny notes that NATS does not permit something.
+// deny stores a permission error of NATS.
 func (l *link) deny(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -98,7 +100,7 @@ func (l *link) deny(err error) {
 	d.err, d.sub, d.at = fmt.Errorf("natsbackplane: %w", err), sub, time.Now()
 }
 
-// err returns the first of the denials by time.
+// err returns the oldest of the denials.
 func (d denials) err() error {
 	var last *denial
 	for _, one := range d {
@@ -123,8 +125,8 @@ func (d denials) report() (news []error) {
 	return news
 }
 
-// answer notes that NATS has answered. It returns the denied subjects to subscribe to again, because the server does not
-// restore a subscription when it permits the subject. A permitted subject is no longer denied.
+// answer records a response of NATS. It returns the denied subjects to subscribe to again, because the server does not
+// restore a subscription when it permits the subject. It removes subjects that are permitted by now.
 func (l *link) answer() (again []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -147,7 +149,8 @@ func (l *link) answer() (again []string) {
 	return again
 }
 
-// noteMaxPayload notes the largest message of NATS, in bytes. It logs a limit below the hub's largest message.
+// noteMaxPayload stores the largest message that NATS accepts, in bytes. It logs a limit below the hub's largest
+// message.
 func (l *link) noteMaxPayload(most int64) {
 	before := l.maxPayload.Swap(most)
 	need := int64(headerSize + l.backplane.opts.MaxMessage)
@@ -157,7 +160,7 @@ func (l *link) noteMaxPayload(most int64) {
 	}
 }
 
-// refuses tells whether an error of the connection is about the hub's subjects.
+// refuses reports whether an error of the connection is about the hub's subjects.
 func (m *member) refuses(err error) bool {
 	return errors.Is(err, nats.ErrMaxSubscriptionsExceeded) || errors.Is(err, nats.ErrPermissionViolation) && m.subjects.has(err.Error())
 }

@@ -9,21 +9,21 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// connection is the member's current connection. The first one is its owner's. NATS' client closes a connection for good
-// after some errors of the server, such as a message above max_payload. The member then makes another connection with the
-// same options, and closes that one itself.
+// connection is the member's current connection. The first one belongs to the owner. The NATS client closes a
+// connection for good after some errors of the server, such as a message above max_payload. The member then makes
+// another connection with the same options, and later closes that one itself.
 type connection struct {
 	options nats.Options
-	said    nats.ErrHandler // the owner's
+	said    nats.ErrHandler // the owner's handler
 
 	mu      sync.Mutex
 	current *nats.Conn
-	changed chan struct{} // closed when there is another one
-	final   bool          // there will be no other one
+	changed chan struct{} // closed when current changes, or when final is set
+	final   bool          // current does not change again
 }
 
-// failing has the links of connections that Settings made, to report why an attempt to connect again has failed. NATS'
-// client has no other way to learn that.
+// failing maps connections to their links. Settings uses it to report why an attempt to reconnect failed. The NATS
+// client reports that in no other way.
 var failing sync.Map // of *nats.Conn to *link
 
 func reportFailure(nc *nats.Conn, err error) {
@@ -47,7 +47,7 @@ func (c *connection) set(nc *nats.Conn) {
 	c.current, c.changed = nc, make(chan struct{})
 }
 
-// end says that there will be no other connection.
+// end marks the current connection as the last one.
 func (c *connection) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -57,7 +57,7 @@ func (c *connection) end() {
 	}
 }
 
-// after waits until there is another connection than nc. It returns false if there will be none, or stop is closed.
+// after waits for a connection other than nc. It returns false if there will be no other connection, or stop is closed.
 func (c *connection) after(nc *nats.Conn, stop <-chan struct{}) bool {
 	c.mu.Lock()
 	changed, final := c.changed, c.final
@@ -74,7 +74,7 @@ func (c *connection) after(nc *nats.Conn, stop <-chan struct{}) bool {
 	}
 }
 
-// adopt takes the owner's connection. Its handlers remain, and hear all that they heard before.
+// adopt makes the owner's connection the current one. Its handlers remain, and still get everything.
 func (m *member) adopt(nc *nats.Conn) {
 	c := &m.conn
 	c.options, c.said = nc.Opts, nc.ErrorHandler()
@@ -83,7 +83,7 @@ func (m *member) adopt(nc *nats.Conn) {
 	m.follow(nc)
 }
 
-// hear gets the errors of a connection.
+// hear handles an error of a connection, and passes it to the owner's handler.
 func (m *member) hear(nc *nats.Conn, sub *nats.Subscription, err error) {
 	m.learn(err)
 	if m.conn.said != nil {
@@ -111,7 +111,7 @@ func (m *member) follow(nc *nats.Conn) {
 }
 
 // watch follows the status of the connection, and makes another one when it is closed. It never calls a connection that
-// others use, since that can wait.
+// other goroutines use, because the call could block.
 func (m *member) watch() {
 	for {
 		select {
@@ -132,10 +132,10 @@ func (m *member) watch() {
 	}
 }
 
-// rebuild makes another connection. It returns false if the owner has closed the one before, or the member leaves.
+// rebuild makes another connection. It returns false if the owner has closed the previous one, or if the member leaves.
 func (m *member) rebuild() bool {
 	old := m.conn.get()
-	why := old.LastError() // NATS' client sets it before it closes a connection by itself
+	why := old.LastError() // the NATS client sets it before it closes a connection by itself
 	if why == nil || m.link.drains() {
 		m.link.note(nats.CLOSED)
 		return false
@@ -171,7 +171,7 @@ func (m *member) rebuild() bool {
 	}
 }
 
-// sleep returns false if stop was closed first.
+// sleep waits for d. It returns false if stop was closed first.
 func sleep(d time.Duration, stop <-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -183,7 +183,7 @@ func sleep(d time.Duration, stop <-chan struct{}) bool {
 	}
 }
 
-// learn takes note of an error of the server.
+// learn classifies an error of the server.
 func (m *member) learn(err error) {
 	switch text := strings.ToLower(err.Error()); {
 	case m.refuses(err):

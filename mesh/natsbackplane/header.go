@@ -7,20 +7,21 @@ import (
 	"errors"
 )
 
-// A message is a header and data: the version, the membership that has published it, and the number of the message among
-// those of that membership, from 1.
+// A message is a header and data. The header has the version, the membership that published the message, and the
+// sequence number of the message within that membership, from 1.
 const (
 	version    = 1
 	headerSize = 1 + 16 + 8 + 8
-	// maxNumber bounds the numbers: what is beyond has not been counted to.
+	// maxNumber is the largest valid sequence number. No member can reach it by counting.
 	maxNumber = 1<<63 - 1
 )
 
 // hubID is a hub's ID.
 type hubID [16]byte
 
-// source is a membership of a hub. One that leaves and comes back begins to count again, so each has a random number too.
-// It also keeps those who see no messages from publishing ones that silence a hub, by a number that is higher than its.
+// source is a membership of a hub. Each membership has a random number, because a hub that leaves and returns counts
+// from 1 again. The random number also prevents an attack: a client that cannot see a hub's messages cannot block them
+// with a forged message with a higher sequence number.
 type source struct {
 	hub  hubID
 	life uint64
@@ -42,7 +43,7 @@ func (id hubID) String() string { return hex.EncodeToString(id[:]) }
 
 func newSource(hub hubID) source {
 	var life [8]byte
-	_, _ = rand.Read(life[:]) // it never fails
+	_, _ = rand.Read(life[:]) // never fails
 	return source{hub, binary.BigEndian.Uint64(life[:])}
 }
 
@@ -55,7 +56,8 @@ func appendMessage(b []byte, from source, number uint64, data []byte) []byte {
 	return append(b, data...)
 }
 
-// parseMessage undoes appendMessage; false if it is no message of this version. data aliases body.
+// parseMessage undoes appendMessage. It returns false for data that is not a message of this version. data aliases
+// body.
 func parseMessage(body []byte) (from source, number uint64, data []byte, ok bool) {
 	if len(body) < headerSize || body[0] != version {
 		return from, 0, nil, false

@@ -1,15 +1,16 @@
 package natsbackplane
 
-// maxSources bounds how many memberships a latest knows at a time: twice this.
+// maxSources limits the memberships in each of the two maps of latest.
 const maxSources = 1024
 
-// latest knows the number of the last message of each membership. Those that were silent while very many others spoke are
-// forgotten: their messages would have to be under way all that time to come twice.
+// latest holds the last sequence number of each membership. It forgets memberships that are silent while more than
+// maxSources others send. A duplicate of their messages would have to be in flight during all that time.
 type latest struct{ young, old map[source]uint64 }
 
 func newLatest() *latest { return &latest{young: make(map[source]uint64)} }
 
-// swap notes a number, if it is higher than the last one, which it returns; 0 if there is none.
+// swap stores a number if it is higher than the last number of the membership. It returns the last number, or 0 if
+// there was no message before.
 func (l *latest) swap(from source, number uint64) (before uint64) {
 	before, ok := l.young[from]
 	if !ok {

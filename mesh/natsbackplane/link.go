@@ -13,26 +13,26 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// How the connection of a hub is made by Settings.
+// The values with which Settings makes the connection of a hub.
 const (
 	dialTimeout   = time.Second
-	reconnectWait = 250 * time.Millisecond // and as much again, at random
-	pingInterval  = 2 * time.Second        // two of which may have no answer
+	reconnectWait = 250 * time.Millisecond // plus a random time of the same maximum
+	pingInterval  = 2 * time.Second        // two pings may be unanswered
 	flushTimeout  = 5 * time.Second
 )
 
-// regroupTime is how long a hub that is connected again holds back what it sends: if NATS was away the others try as often as
-// it does, and what they are not there to hear is lost.
+// regroupTime is the time for which a hub that has reconnected holds its messages back. After an outage of NATS, the
+// other hubs retry as often as this hub, and they miss messages that are sent before they are connected.
 const regroupTime = 3 * reconnectWait
 
 const (
-	// probePause is the time between two questions whether NATS answers, and between two lines of the log about the same.
+	// probePause is the time between two checks whether NATS responds, and between two log lines about the same error.
 	probePause = time.Second
-	// answerTimeout is the silence after which others are said to be out of reach.
+	// answerTimeout is the silence of NATS after which Err reports that other hubs cannot be reached.
 	answerTimeout = 3 * time.Second
 )
 
-// What Err returns.
+// The errors that Err returns.
 var (
 	errDisconnected = errors.New("natsbackplane: no connection to NATS")
 	errSilent       = errors.New("natsbackplane: NATS does not answer")
@@ -40,25 +40,25 @@ var (
 	errDraining     = fmt.Errorf("natsbackplane: %w (%w)", nats.ErrConnectionDraining, mesh.ErrBackplaneClosed)
 )
 
-// link is what a member knows of its connection without asking it, which can take long.
+// link holds a member's view of its connection. To ask the connection itself could block for a long time.
 type link struct {
 	backplane  *Backplane
-	maxPayload atomic.Int64 // 0 if it is not known yet
+	maxPayload atomic.Int64 // 0 until it is known
 
 	mu       sync.Mutex
 	status   nats.Status
-	ever     bool          // it was connected once
-	late     bool          // it was not when the hub joined
-	again    time.Time     // when it was connected last, if it was not connected before
-	up       chan struct{} // closed while nothing has to wait for a connection
+	ever     bool          // it has been connected
+	late     bool          // it was not connected when the hub joined
+	again    time.Time     // the time of the last reconnect, or of a first connect after the hub joined
+	up       chan struct{} // closed while messages need not wait for a connection
 	answered time.Time
-	denials  denials // since it is connected
-	causes   causes  // why there is no connection
+	denials  denials // since the last connect
+	causes   causes  // the reasons why there is no connection
 
-	complaints []complaint // since the last report
+	complaints []complaint // errors since the last report
 }
 
-// complaint is an error that happened one or more times.
+// complaint is an error to log, with its number of occurrences.
 type complaint struct {
 	text  string
 	err   error
@@ -70,7 +70,7 @@ func (l *link) init(b *Backplane) {
 	l.up = make(chan struct{})
 }
 
-// begin notes the connection's first status.
+// begin sets the connection's first status.
 func (l *link) begin(s nats.Status) {
 	l.note(s)
 	if s != nats.CONNECTED {
@@ -79,7 +79,8 @@ func (l *link) begin(s nats.Status) {
 	}
 }
 
-// note notes another status of the connection. A log may ask for what the lock guards, so that it is written without it.
+// note sets the status of the connection and logs the change. It logs without the lock, because a log handler may call
+// methods that need the lock.
 func (l *link) note(s nats.Status) {
 	was := l.set(s)
 	log := l.backplane.opts.Logger
@@ -94,12 +95,12 @@ func (l *link) note(s nats.Status) {
 	}
 }
 
-// set sets the status and returns the one before.
+// set sets the status and returns the previous one.
 func (l *link) set(s nats.Status) (was nats.Status) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	was, l.status = l.status, s
-	ready := s != nats.RECONNECTING && s != nats.DISCONNECTED && s != nats.CONNECTING // or it never will be
+	ready := s != nats.RECONNECTING && s != nats.DISCONNECTED && s != nats.CONNECTING // or there will never be a connection again
 	if isUp := isClosed(l.up); ready && !isUp {
 		close(l.up)
 	} else if !ready && isUp {
@@ -131,7 +132,7 @@ func isClosed(ch chan struct{}) bool {
 	}
 }
 
-// await returns when there is a connection, or never will be one, or stop is closed.
+// await returns when there is a connection, when there will never be one again, or when stop is closed.
 func (l *link) await(stop <-chan struct{}) {
 	l.mu.Lock()
 	up := l.up
@@ -142,7 +143,7 @@ func (l *link) await(stop <-chan struct{}) {
 	}
 }
 
-// regroup returns when the other hubs have had time to connect again too, or stop is closed.
+// regroup returns when the other hubs have had time to reconnect, or stop is closed.
 func (l *link) regroup(stop <-chan struct{}) {
 	l.mu.Lock()
 	rest := time.Until(l.again.Add(regroupTime))
@@ -177,7 +178,7 @@ func (l *link) closed() error {
 	return nil
 }
 
-// err says why others cannot be reached.
+// err returns the reason why other hubs cannot be reached.
 func (l *link) err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -194,14 +195,14 @@ func (l *link) err() error {
 	return l.denials.err()
 }
 
-// drains tells whether the owner has begun to end the connection.
+// drains reports whether the owner has begun to drain the connection.
 func (l *link) drains() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.status == nats.DRAINING_SUBS || l.status == nats.DRAINING_PUBS
 }
 
-// complain notes an error for the log.
+// complain counts an error for the log.
 func (l *link) complain(text string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -215,7 +216,7 @@ func (l *link) complain(text string, err error) {
 	l.complaints = append(l.complaints, complaint{text, err, 1})
 }
 
-// probe asks NATS again and again whether it answers, and reports what went wrong.
+// probe checks repeatedly whether NATS responds, and logs errors.
 func (m *member) probe() {
 	tick := time.NewTicker(probePause)
 	defer tick.Stop()
@@ -236,13 +237,13 @@ func (m *member) probe() {
 	}
 }
 
-// ask notes whether NATS answers.
+// ask checks whether NATS responds, and notes a response.
 func (m *member) ask() {
 	ctx, cancel := context.WithTimeout(m.ctx, probePause)
 	defer cancel()
 	nc := m.conn.get()
 	if nc.FlushWithContext(ctx) != nil {
-		return // err will say so
+		return // err reports it
 	}
 	m.link.noteMaxPayload(nc.MaxPayload())
 	if again := m.link.answer(); len(again) > 0 {
@@ -253,7 +254,7 @@ func (m *member) ask() {
 	}
 }
 
-// report writes to the log what was dropped since before.
+// report logs the causes, denials, complaints and dropped messages since before.
 func (m *member) report(before Stats) (now Stats) {
 	l := &m.link
 	log := m.backplane.opts.Logger

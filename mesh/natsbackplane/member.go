@@ -15,40 +15,41 @@ import (
 )
 
 const (
-	// channelSize is how many messages there may be between the connection and the hub's queue. NATS' client drops what
-	// it has no room for, and it is fast: when sort has to wait some 10 ms for a processor, tens of thousands come. Of two
-	// million small messages, published without a pause on two busy processors, a third was lost with 16,384 places, 0.1%
-	// with 65,536, and nothing with these, which take 1 MiB.
+	// channelSize is the number of messages that fit between the connection and the hub's queue. The NATS client drops
+	// further messages, and it is fast: while sort waits some 10 ms for a processor, tens of thousands of messages
+	// arrive. Of two million small messages, published without a pause on two busy processors, a third was lost with a
+	// size of 16,384, 0.1 % with 65,536, and no message with this size, which takes 1 MiB.
 	channelSize = 128 << 10
-	// closeTimeout is how long Close waits for what is to be sent.
+	// closeTimeout bounds the time in which Close waits for the queued messages to be sent.
 	closeTimeout = time.Second
 )
 
 // member is a hub's membership.
 //
-// The methods of the connection can wait: it holds its lock while it writes, up to nats.Options.FlusherTimeout, and while
-// it dials. So only three goroutines call them, watch, pump and probe, for which Close does not wait longer than closeTimeout.
+// The methods of the connection can block: it holds its lock while it writes, up to nats.Options.FlusherTimeout, and
+// while it dials. So only three goroutines call them: watch, pump and probe. Close waits for these for at most
+// closeTimeout.
 type member struct {
 	backplane *Backplane
 	conn      connection
 	subjects  subjects
 	self      source
-	inbox     string // the subjects of answers are this and a number
+	inbox     string // the subject of a reply to this member is inbox and a number
 	link      link
 
 	out      *queue[publication]
 	in       *queue[arrival]
 	requests requests
-	came     chan *nats.Msg   // what all subscriptions bring
-	status   chan nats.Status // of the current connection; watch's
+	came     chan *nats.Msg   // the messages of all subscriptions
+	status   chan nats.Status // of the current connection; only watch uses it
 
-	// Lines to NATS, in bytes: the longest one so far, and the bound.
+	// Length of lines to NATS, in bytes: the longest one so far, and the limit.
 	longest, maxLine atomic.Int64
 
 	ctx       context.Context // ends when Close begins
 	cancel    context.CancelFunc
 	deadline  context.Context // of Close; set before out is closed
-	gone      chan struct{}   // closed when Close has waited for what is to be sent
+	gone      chan struct{}   // closed when Close stops waiting for the queued messages
 	calling   sync.WaitGroup  // watch, pump and probe
 	sorting   sync.WaitGroup  // sort
 	others    sync.WaitGroup  // hand
@@ -58,18 +59,18 @@ type member struct {
 
 	mu      sync.Mutex
 	left    bool
-	number  uint64              // of the last message
-	counts  map[string]int      // patterns that need a subject
-	changed map[string]struct{} // subjects that have to be subscribed to, or no longer
-	retried []string            // subjects that NATS denied, to be subscribed to again
+	number  uint64              // the sequence number of the last message
+	counts  map[string]int      // the number of subscribed patterns by subject
+	changed map[string]struct{} // subjects to subscribe to or to unsubscribe from
+	retried []string            // denied subjects to subscribe to again
 
 	subs     subscriptions
-	scratch  []byte      // pump's
-	slow     atomic.Bool // the channel was full, ever
-	overflow int         // probe's: messages for which it had no room, as counted
+	scratch  []byte      // only pump uses it
+	slow     atomic.Bool // the channel has been full at least once
+	overflow int         // the value of subs.overflow at the last report; only probe uses it
 }
 
-// errLeft says that the membership has ended.
+// errLeft reports that the membership has ended.
 var errLeft = errors.New("natsbackplane: this hub has left")
 
 func newMember(b *Backplane, subjects subjects, id hubID, receive func(from string, data []byte)) *member {
@@ -105,14 +106,14 @@ func newMember(b *Backplane, subjects subjects, id hubID, receive func(from stri
 	return m
 }
 
-// Subscribe is mesh.BackplaneMember's.
+// Subscribe implements mesh.BackplaneMember.
 func (m *member) Subscribe(patterns ...string) { m.count(1, patterns) }
 
-// Unsubscribe is mesh.BackplaneMember's.
+// Unsubscribe implements mesh.BackplaneMember.
 func (m *member) Unsubscribe(patterns ...string) { m.count(-1, patterns) }
 
-// count notes how many patterns need a subject. What waits for NATS is thus no more than what the hub wants or has: a
-// listener that comes and goes while NATS takes nothing leaves nothing behind.
+// count adds n to the number of patterns for each subject. It bounds the changes that wait for NATS by the current and
+// the wanted subscriptions: a subscription that is added and removed while NATS stalls leaves no change.
 func (m *member) count(n int, patterns []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -134,7 +135,8 @@ func (m *member) count(n int, patterns []string) {
 	m.out.wake()
 }
 
-// toggle notes that a subject is to be subscribed to or no longer, unless that takes back what pump has not seen.
+// toggle records that pump must subscribe to a subject or unsubscribe from it. It removes a change that pump has not
+// seen yet.
 func (m *member) toggle(subject string) {
 	if _, ok := m.changed[subject]; ok {
 		delete(m.changed, subject)
@@ -143,7 +145,7 @@ func (m *member) toggle(subject string) {
 	}
 }
 
-// Publish is mesh.BackplaneMember's.
+// Publish implements mesh.BackplaneMember.
 func (m *member) Publish(name string, data []byte, unheard func()) error {
 	if most := m.link.maxPayload.Load(); most > 0 && int64(headerSize+len(data)) > most {
 		return fmt.Errorf("natsbackplane: %d bytes, and this NATS takes %d: %w", headerSize+len(data), most, mesh.ErrTooLarge)
@@ -173,7 +175,7 @@ func (m *member) Publish(name string, data []byte, unheard func()) error {
 	return nil
 }
 
-// Err is mesh.BackplaneMember's.
+// Err implements mesh.BackplaneMember.
 func (m *member) Err() error {
 	if m.ctx.Err() != nil {
 		return errLeft
@@ -181,7 +183,7 @@ func (m *member) Err() error {
 	return m.link.err()
 }
 
-// Close is mesh.BackplaneMember's.
+// Close implements mesh.BackplaneMember.
 func (m *member) Close() error {
 	m.closeOnce.Do(m.leave)
 	return nil
@@ -195,7 +197,7 @@ func (m *member) leave() {
 	m.left = true
 	m.mu.Unlock()
 	m.cancel()
-	m.out.close() // pump ends when it is empty
+	m.out.close() // pump ends when the queue is empty
 	go m.release()
 	select {
 	case <-m.released:
@@ -207,8 +209,8 @@ func (m *member) leave() {
 	m.others.Wait()
 }
 
-// release waits until the connection is no longer used. If it is stalled, that may be after Close: nothing can end a call of
-// a connection that waits for its lock.
+// release waits until the connection is no longer used. If the connection is stalled, this may be after Close, because
+// no other goroutine can end a call that waits for the connection's lock.
 func (m *member) release() {
 	m.calling.Wait()
 	m.giveBack()

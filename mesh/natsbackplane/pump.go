@@ -10,24 +10,24 @@ import (
 // publication is a message that waits to be sent.
 type publication struct {
 	subject string
-	reply   string // where NATS says that nobody listens; empty if nobody wants to know
+	reply   string // the subject for the "no responders" reply of NATS; empty if Publish had no unheard
 	number  uint64
 	data    []byte
 }
 
 func (p *publication) size() int { return len(p.data) + len(p.subject) + overhead }
 
-// maxScratch bounds the memory that pump keeps for the next message, in bytes.
+// maxScratch limits the memory that pump keeps for the next message, in bytes.
 const maxScratch = 128 << 10
 
-// pump gives NATS what is to be subscribed to and sent. NATS may hold it up, and nobody else. While there is no connection
-// it waits, so that what is published meanwhile is bounded by Options.QueueLimit.
+// pump passes subscriptions and messages to NATS. NATS may block it, but no other goroutine. While there is no
+// connection it waits, so that Options.QueueLimit limits the published messages.
 func (m *member) pump() {
 	for {
 		row, more := m.out.take()
 		m.link.await(m.ctx.Done())
 		m.reconnect()
-		// What was subscribed to before one of these was published has changed by now.
+		// A subscription before one of these publications is in m.changed by now, so it goes first.
 		m.subscribe()
 		if len(row) > 0 {
 			m.link.regroup(m.ctx.Done())
@@ -40,14 +40,14 @@ func (m *member) pump() {
 		}
 	}
 	for _, s := range m.subs.all {
-		_ = s.Unsubscribe() // fails if the connection is closed
+		_ = s.Unsubscribe() // it fails if the connection is closed
 	}
 	if m.link.connected() {
-		_ = m.conn.get().FlushWithContext(m.deadline) // it was handed over, at least
+		_ = m.conn.get().FlushWithContext(m.deadline) // the messages are at least written
 	}
 }
 
-// reconnect has the subscriptions made again if there is another connection.
+// reconnect repeats all subscriptions if there is another connection.
 func (m *member) reconnect() {
 	nc := m.conn.get()
 	if nc == m.subs.conn {
@@ -62,7 +62,7 @@ func (m *member) reconnect() {
 	}
 }
 
-// subscribe brings the connection's subscriptions up to date.
+// subscribe updates the connection's subscriptions.
 func (m *member) subscribe() {
 	m.mu.Lock()
 	changed := m.changed
@@ -104,7 +104,7 @@ func (m *member) subscribe() {
 	}
 	for _, subject := range unwanted {
 		s := m.subs.remove(subject)
-		if s == nil { // it had failed
+		if s == nil { // its subscription failed
 			continue
 		}
 		if err := s.Unsubscribe(); err != nil {
@@ -153,12 +153,13 @@ func (m *member) publish(p *publication) error {
 	return m.subs.conn.PublishRequest(p.subject, p.reply, m.scratch)
 }
 
-// maxControlLine is NATS' own bound of a line, by default.
+// maxControlLine is the default limit of a NATS protocol line, in bytes.
 const maxControlLine = 4096
 
 var errLine = errors.New("natsbackplane: the name is too long for a line of this NATS, see max_control_line")
 
-// fits tells whether a line with a subject is short enough for the server, and notes its length.
+// fits reports whether a line with a subject is short enough for the server. It records the length of the longest such
+// line.
 func (m *member) fits(subject string) bool {
 	line := int64(len(subject) + len(m.inbox) + 2*maxDigits + len("PUB   \r\n"))
 	if line > m.maxLine.Load() {
@@ -169,10 +170,10 @@ func (m *member) fits(subject string) bool {
 	return true
 }
 
-// maxDigits bounds the digits of a number in a line.
+// maxDigits is the maximum number of digits of a number in a line.
 const maxDigits = 20
 
-// isGone tells whether Close waits no longer.
+// isGone reports whether Close has stopped waiting.
 func (m *member) isGone() bool {
 	select {
 	case <-m.gone:
@@ -182,16 +183,16 @@ func (m *member) isGone() bool {
 	}
 }
 
-// subscriptions are those of the connection, by subject. pump alone changes them.
+// subscriptions are the subscriptions of the connection, by subject. Only pump changes them.
 type subscriptions struct {
-	conn *nats.Conn // pump's; the one that they are of
+	conn *nats.Conn // the connection of the subscriptions; only pump uses it
 
 	mu      sync.Mutex
 	all     map[string]*nats.Subscription
-	dropped int // by those that are gone
+	dropped int // messages dropped by removed subscriptions
 }
 
-// reset forgets the subscriptions of a connection that is closed.
+// reset removes the subscriptions of a closed connection.
 func (s *subscriptions) reset(nc *nats.Conn) {
 	s.conn = nc
 	s.mu.Lock()
@@ -224,7 +225,7 @@ func (s *subscriptions) remove(subject string) *nats.Subscription {
 	return sub
 }
 
-// overflow counts the messages for which the channel had no room.
+// overflow returns the number of messages for which the channel had no room.
 func (s *subscriptions) overflow() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

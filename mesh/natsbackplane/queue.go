@@ -2,20 +2,20 @@ package natsbackplane
 
 import "sync"
 
-// queue is a queue that is bounded in bytes. One goroutine takes from it.
+// queue is a queue limited in bytes. Only one goroutine calls take.
 type queue[T any] struct {
 	limit int
 
 	mu     sync.Mutex
 	items  []T
-	spare  []T // the row that was taken last
-	size   int // bytes, of what is being dealt with too
+	spare  []T // the items of the last take
+	size   int // bytes, including the items that are being processed
 	woken  bool
 	closed bool
 	news   sync.Cond // of mu
 }
 
-// maxSpare bounds the rows whose memory is kept for the next ones.
+// maxSpare limits the items of a batch whose memory is reused.
 const maxSpare = 4096
 
 func newQueue[T any](limit int) *queue[T] {
@@ -24,7 +24,7 @@ func newQueue[T any](limit int) *queue[T] {
 	return q
 }
 
-// hasRoom tells whether something of a size can be pushed. Something always can when nothing waits.
+// hasRoom reports whether an item of a size fits. Every item fits into an empty queue.
 func (q *queue[T]) hasRoom(size int) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -39,7 +39,7 @@ func (q *queue[T]) push(item T, size int) {
 	q.append(item, size)
 }
 
-// tryPush pushes something if there is room for it.
+// tryPush pushes an item if it fits.
 func (q *queue[T]) tryPush(item T, size int) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -59,7 +59,7 @@ func (q *queue[T]) append(item T, size int) {
 	q.news.Signal()
 }
 
-// wake makes take return, with nothing if there is nothing.
+// wake makes take return, even without items.
 func (q *queue[T]) wake() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -67,13 +67,13 @@ func (q *queue[T]) wake() {
 	q.news.Signal()
 }
 
-// take waits until there is something and returns all of it, for the taker's use until it takes again. more is false
-// when the queue is closed and this is the last of it.
+// take waits for items and returns all of them. The caller may use the slice until it calls take again. more is false
+// when the queue is closed and these are the last items.
 func (q *queue[T]) take() (row []T, more bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	clear(q.spare)
-	if cap(q.spare) > maxSpare { // a flood is over
+	if cap(q.spare) > maxSpare { // after a burst
 		q.spare = nil
 	}
 	for len(q.items) == 0 && !q.closed && !q.woken {
@@ -85,14 +85,14 @@ func (q *queue[T]) take() (row []T, more bool) {
 	return row, !q.closed
 }
 
-// done says that something was dealt with.
+// done releases the room of a processed item.
 func (q *queue[T]) done(size int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.size -= size
 }
 
-// close lets the taker end once it has taken everything. What is pushed from now on is dropped.
+// close makes take return more == false. Later pushes are dropped.
 func (q *queue[T]) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -7,15 +7,16 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// arrival is something for the hub.
+// arrival is a message for the hub, or a call of unheard.
 type arrival struct {
 	from    hubID
 	data    []byte
-	unheard func() // to be called; of no message then
+	unheard func() // to be called; there is no message then
 }
 
-// sort takes what the connection brings, drops what the hub must not get, and queues the rest. It does nothing else, so
-// that the channel stays empty. It outlives Close for as long as the subscriptions do.
+// sort takes the messages of the connection, drops the messages that the hub must not get, and queues the others. It
+// has no other work, so that the channel stays empty. It runs until the subscriptions have ended, which may be after
+// Close.
 func (m *member) sort() {
 	last := newLatest()
 	for {
@@ -36,7 +37,7 @@ func (m *member) admit(msg *nats.Msg, last *latest) {
 	c := &m.backplane.counters
 	from, number, data, ok := parseMessage(msg.Data)
 	if !ok || from.hub == m.self.hub && from != m.self {
-		c.malformed.Add(1) // or of a hub that pretends to be this one
+		c.malformed.Add(1) // also the message of another client that uses this hub's ID
 		return
 	}
 	if from == m.self {
@@ -56,7 +57,7 @@ func (m *member) admit(msg *nats.Msg, last *latest) {
 	}
 }
 
-// answered deals with NATS' answer that nobody listens. The hub hears of it behind what came before.
+// answered handles a "no responders" reply of NATS. It queues the call of unheard after the earlier messages.
 func (m *member) answered(number string, msg *nats.Msg) {
 	n, err := strconv.ParseUint(number, 10, 64)
 	if err != nil || len(msg.Data) != 0 || msg.Header.Get("Status") != "503" {
@@ -68,7 +69,7 @@ func (m *member) answered(number string, msg *nats.Msg) {
 	}
 }
 
-// hand gives the hub what has arrived.
+// hand passes the queued arrivals to the hub.
 func (m *member) hand(receive func(from string, data []byte)) {
 	var last hubID
 	name := last.String()

@@ -2,11 +2,11 @@ package natsbackplane
 
 import "sync"
 
-// maxRequests is how many messages may be under way of which the hub wants to know if nobody listens. NATS says so at
-// once, or never: the oldest are forgotten.
+// maxRequests is the number of messages in flight that are tracked for unheard. NATS reports "no responders" at once or
+// never, so the oldest are forgotten.
 const maxRequests = 1024
 
-// requests are these messages, by a number of their own, modulo maxRequests.
+// requests are these messages, by a separate number, modulo maxRequests.
 type requests struct {
 	mu   sync.Mutex
 	last uint64
@@ -27,7 +27,7 @@ func (r *requests) add(unheard func()) uint64 {
 	return r.last
 }
 
-// take returns what is to be called for a request, once; nil if it is not known, or no longer.
+// take returns the unheard function of a request, once; nil if the request is unknown or forgotten.
 func (r *requests) take(number uint64) (unheard func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -6,11 +6,12 @@ import (
 	"strings"
 )
 
-// separator stands between the parts of an event name.
+// separator separates the parts of an event name.
 const separator = "::"
 
-// maxPrefix bounds Options.Prefix, in bytes. The longest subject, of a name of protocol.MaxName bytes that all need to be
-// escaped, has some 1,700 bytes with it, and the line to publish under it less than 2,000; NATS bounds lines by 4,096.
+// maxPrefix limits Options.Prefix, in bytes. With it, the longest subject has about 1,700 bytes: that of a name of
+// protocol.MaxName bytes that must all be escaped. The line that publishes under it has less than 2,000 bytes. The
+// limit of NATS is 4,096 bytes for a line.
 const maxPrefix = 128
 
 var errPrefix = errors.New("natsbackplane: Prefix must be tokens of letters, digits, _ and -, separated by dots, at most 128 bytes")
@@ -31,9 +32,10 @@ func newSubjects(prefix string) (subjects, error) {
 	return subjects{prefix: prefix + ".", events: prefix + ".e", own: prefix + ".h", inbox: prefix + ".i"}, nil
 }
 
-// apart returns how a prefix stands in subjects. The token after the prefix of a mesh is "e", "h" or "i", and no other prefix
-// has one of these behind its first token: there they are "=e", "=h" and "=i". So no subject of a mesh is one of a mesh
-// whose prefix is longer: that of the event e::a of "prod" is prod.e.e.a, and that of a of "prod.e" is prod.=e.e.a.
+// apart returns the form of a prefix in subjects. The token after the prefix of a mesh is "e", "h" or "i". In other
+// prefixes, these tokens become "=e", "=h" and "=i" after the first token. So no subject of a mesh is a subject of a
+// mesh with a longer prefix: the event e::a of "prod" has the subject prod.e.e.a, and the event a of "prod.e" has
+// prod.=e.e.a.
 func apart(prefix string) string {
 	tokens := strings.Split(prefix, ".")
 	for i, t := range tokens {
@@ -44,7 +46,7 @@ func apart(prefix string) string {
 	return strings.Join(tokens, ".")
 }
 
-// has tells whether an error of NATS is about a subject of this mesh.
+// has reports whether an error of NATS is about a subject of this mesh.
 func (s subjects) has(text string) bool { return strings.Contains(text, `"`+s.prefix) }
 
 // of returns the subject of a name.
@@ -59,8 +61,8 @@ func (s subjects) of(name string) string {
 	return string(b)
 }
 
-// matching returns the subjects that have all names that a pattern matches. They have no others, unless "**" stands before
-// the end of the pattern.
+// matching returns subjects that cover all names that a pattern matches. They cover no other names, unless "**" occurs
+// before the end of the pattern.
 func (s subjects) matching(pattern string) []string {
 	if isOwn(pattern) || !strings.Contains(pattern, "*") {
 		return []string{s.of(pattern)}
@@ -70,7 +72,7 @@ func (s subjects) matching(pattern string) []string {
 		var part string
 		part, rest, more = strings.Cut(rest, separator)
 		switch {
-		case part == "**" && !more && len(b) > len(s.events): // it can be no part at all
+		case part == "**" && !more && len(b) > len(s.events): // "**" also matches zero parts
 			return []string{string(b), string(b) + ".>"}
 		case part == "**":
 			return []string{string(b) + ".>"}
@@ -83,17 +85,17 @@ func (s subjects) matching(pattern string) []string {
 	return []string{string(b)}
 }
 
-// inboxOf returns what the subjects of answers to a member begin with.
+// inboxOf returns the prefix of the subjects of replies to a member.
 func (s subjects) inboxOf(member source) string {
 	return fmt.Sprintf("%s.%s%016x.", s.inbox, member.hub, member.life)
 }
 
-// isOwn tells whether a name is one of the hubs' own, which no event has.
+// isOwn reports whether a name is reserved for the hubs' own messages. No event has such a name.
 func isOwn(name string) bool {
 	return strings.HasPrefix(name, "$") && !strings.Contains(name, separator)
 }
 
-// appendToken appends a part so that NATS takes it for one token, and for no wildcard.
+// appendToken appends a part in a form that NATS treats as one token, and not as a wildcard.
 func appendToken(b []byte, part string) []byte {
 	if part == "" {
 		return append(b, '=')
