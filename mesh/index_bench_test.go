@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// bigIndex has n patterns, a third of each of three kinds, and so many names, each of another value.
+// bigIndex returns an index of n patterns, a third of each of three kinds, and of names names. Each has another value.
 func bigIndex(n, names int) *index[int] {
 	x := new(index[int])
 	for i := range n {
@@ -30,9 +30,10 @@ func bigIndex(n, names int) *index[int] {
 	return x
 }
 
-// manyEvents returns events for bigIndex(n) in random order: of four, three are found by one pattern each, by every kind as
-// often, and one by none. Their texts stand in memory in the order of the list, as that of an event does which has just
-// come in, but what they hit is all over the index. Their number is a power of two.
+// manyEvents returns events for bigIndex(n) in random order. Of four events, three are matched by one pattern each,
+// equally often by each kind of pattern, and one is matched by no pattern. Their texts are in memory in the order of
+// the list, like the text of an event that has just arrived, but their patterns are all over the index. The number of
+// events is a power of two.
 func manyEvents(n int) []string {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	events := make([]string, 1<<18)
@@ -54,8 +55,8 @@ func manyEvents(n int) []string {
 	return events
 }
 
-// BenchmarkIndexFindAmongMany looks for another event each time, so that neither the caches nor the processor's guesses
-// help more than they do a hub.
+// BenchmarkIndexFindAmongMany searches for another event each time, so that caches and branch prediction help no more
+// than in a hub.
 func BenchmarkIndexFindAmongMany(b *testing.B) {
 	const n = 100_000
 	events := manyEvents(n)
@@ -92,7 +93,7 @@ func BenchmarkIndexFindAmongMany(b *testing.B) {
 	}
 }
 
-// BenchmarkIndexFind looks for the same event again and again.
+// BenchmarkIndexFind searches for the same event repeatedly.
 func BenchmarkIndexFind(b *testing.B) {
 	for _, n := range []int{0, 100, 100_000} {
 		x := bigIndex(n, max(n, 100))
@@ -123,7 +124,7 @@ func BenchmarkIndexFindParallel(b *testing.B) {
 	})
 }
 
-// BenchmarkIndexSubscribe adds and removes one of 10,000 subscribers of one name, or a pattern among 100,000.
+// BenchmarkIndexSubscribe adds and removes one of 10,000 subscribers of one name, or one pattern among 100,000.
 func BenchmarkIndexSubscribe(b *testing.B) {
 	b.Run("to a name of 10,000", func(b *testing.B) {
 		var x index[int]
@@ -152,8 +153,8 @@ func BenchmarkIndexSubscribe(b *testing.B) {
 	})
 }
 
-// BenchmarkIndexFindHostile has the patterns of attackers: random ones of 16 parts, as the table of the attack had them, and
-// ones that take as many steps as a table may.
+// BenchmarkIndexFindHostile has hostile patterns: random patterns of 16 parts, and patterns that take the maximum
+// number of steps of a table.
 func BenchmarkIndexFindHostile(b *testing.B) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	name := strings.Repeat("a::", 31) + "a"

@@ -14,7 +14,7 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// found returns what an index finds, flat and sorted, duplicates included.
+// found returns the values that an index finds, as one sorted slice with duplicates.
 func found(x *index[string], name string) []string {
 	var s search[string]
 	x.find(name, &s)
@@ -56,7 +56,7 @@ func TestIndexForgetsAllThatWasRemoved(t *testing.T) {
 	}
 	for v := range 3 {
 		x.remove(v, patterns...)
-		x.remove(v, patterns...) // a second time changes nothing
+		x.remove(v, patterns...) // a second removal changes nothing
 	}
 	require.Equal(t, branch{shape: forked}, x.branches[root])
 	require.Zero(t, x.forks.count)
@@ -66,7 +66,8 @@ func TestIndexForgetsAllThatWasRemoved(t *testing.T) {
 	require.Len(t, x.noLists, len(x.lists)-1, "every list was given back")
 }
 
-// TestIndexAgreesWithMapAmongMany has so many parts, short and long ones that begin alike, that they meet in its table.
+// TestIndexAgreesWithMapAmongMany has very many parts, short ones and long ones with equal beginnings, so that they
+// collide in the index's table.
 func TestIndexAgreesWithMapAmongMany(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(5, 6))
 	name := func() string {
@@ -78,7 +79,7 @@ func TestIndexAgreesWithMapAmongMany(t *testing.T) {
 	for step := range 60_000 {
 		n := name()
 		switch v, there := want[n]; {
-		case !there && rnd.IntN(30_000) > step-20_000: // grows first, then shrinks
+		case !there && rnd.IntN(30_000) > step-20_000: // it first grows, then shrinks
 			x.add(step, n)
 			want[n] = step
 		case there && step > 20_000:
@@ -104,7 +105,7 @@ func TestIndexAgreesWithMapAmongMany(t *testing.T) {
 	require.Zero(t, x.forks.count)
 }
 
-// TestIndexListsNeverChange holds lists while values come and go.
+// TestIndexListsNeverChange holds lists while values are added and removed.
 func TestIndexListsNeverChange(t *testing.T) {
 	var x index[int]
 	for v := range 10 {
@@ -121,7 +122,7 @@ func TestIndexListsNeverChange(t *testing.T) {
 	require.Equal(t, before, slices.Collect(held.all()))
 }
 
-// TestListAgreesWithSlice changes a list and a plain slice alike, and holds on to old lists.
+// TestListAgreesWithSlice changes a list and a plain slice in the same way, and holds old lists.
 func TestListAgreesWithSlice(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 4))
 	var l list[int]
@@ -132,7 +133,7 @@ func TestListAgreesWithSlice(t *testing.T) {
 	}
 	var old []held
 	for step := range 20_000 {
-		// Grows first, then shrinks.
+		// It first grows, then shrinks.
 		if v := rnd.IntN(4); len(plain) == 0 || v > step/8_000 {
 			l, plain = l.with(step), append(plain, step)
 		} else {
@@ -257,8 +258,8 @@ func TestIndexAgreesWithMatchOnRandomInput(t *testing.T) {
 	}
 }
 
-// TestIndexVisitsEachBranchOnce has patterns for which a naive search takes exponential time, and a search by parts the
-// product of the parts and the branches.
+// TestIndexVisitsEachBranchOnce has patterns for which a naive search takes exponential time. For a search by parts the
+// time would grow with the product of the parts and the branches.
 func TestIndexVisitsEachBranchOnce(t *testing.T) {
 	for _, parts := range [][]string{{"a", "*"}, {"a", "b", "*"}, {"**", "a"}, {"**", "a", "*", "b"}} {
 		rnd := rand.New(rand.NewPCG(7, 8))
@@ -276,14 +277,14 @@ func TestIndexVisitsEachBranchOnce(t *testing.T) {
 		for _, word := range []string{"a", "b", "c"} {
 			var s search[int]
 			x.find(strings.Repeat("a::", 16)+strings.Repeat(word+"::", 15)+"a", &s)
-			// A branch costs its visit, and the look-up of its part.
+			// A branch costs one step for its visit, and one for the look-up of its part.
 			require.LessOrEqual(t, s.steps, 2*len(x.branches))
 			require.Less(t, cap(s.visits), 2000, "visits that wait")
 		}
 	}
 }
 
-// TestStepsBoundTheSearch: no event takes more steps than the table that it is searched in says.
+// TestStepsBoundTheSearch checks that no event takes more steps than EventTable.Steps returns for the table.
 func TestStepsBoundTheSearch(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(9, 10))
 	random := func(words []string, max int) string {
@@ -317,8 +318,9 @@ func TestStepsBoundTheSearch(t *testing.T) {
 	require.Greater(t, tight, 0.8, "the bound is reached")
 }
 
-// TestIndexLooksUpTheFewerParts: a branch behind a "**" with one literal part costs one look-up, not one for each part of
-// the name, and one with very many literal parts costs no more than the name has.
+// TestIndexLooksUpTheFewerParts checks the cost of a branch after a "**". With one literal part it costs one look-up,
+// and not one for each part of the name. With very many literal parts it costs at most one look-up for each part of the
+// name.
 func TestIndexLooksUpTheFewerParts(t *testing.T) {
 	var x index[int]
 	var name []string
@@ -329,7 +331,7 @@ func TestIndexLooksUpTheFewerParts(t *testing.T) {
 	var s search[int]
 	x.find(strings.Join(name, separator), &s)
 	require.Empty(t, s.lists)
-	require.Equal(t, 1+2*protocol.MaxParts-1, s.steps) // the root, "**", each "*", and a look-up on each but the last
+	require.Equal(t, 1+2*protocol.MaxParts-1, s.steps) // the root, "**", each "*", and a look-up on each of them except the last
 
 	for v := range 10_000 {
 		x.add(v, fmt.Sprintf("**::x%d", v))

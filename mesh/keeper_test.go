@@ -55,7 +55,7 @@ func TestHeardRemembersTheLast(t *testing.T) {
 	require.True(t, h.take(heardKey{"x", maxHeard + 9}))
 }
 
-// visitor is a client that introduced itself to a hub. It has answers sent to a channel.
+// visitor connects a client to a hub and introduces it. It sends the client's responses to a channel.
 func visitor(t *testing.T, server *engineiotest.Server) (s *engineio.Socket, answers chan string) {
 	s, err := server.Dial(t.Context(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: []engineio.Transport{engineio.WebSocket}})
 	require.NoError(t, err)
@@ -88,8 +88,8 @@ const (
 	leftPacket    = `{"event":"$mesh.left","payload":{}}`
 )
 
-// Those who are routing have looked up who listens, and may publish what they route only later; somebody may have got it
-// already. $mesh.sync waits for them, here and at the other hubs.
+// A goroutine that routes an event has looked up the subscribers, and may publish the event only later. Other
+// subscribers may have received it already. $mesh.sync waits for such goroutines, here and at the other hubs.
 func TestSyncWaitsForThoseWhoAreRouting(t *testing.T) {
 	backplane := new(LocalBackplane)
 	here, server := serveHub(t, &Options{Backplane: backplane})
@@ -100,7 +100,7 @@ func TestSyncWaitsForThoseWhoAreRouting(t *testing.T) {
 			r := h.routings.Get().(*routing)
 			r.busy.RLock()
 			require.NoError(t, s.Write(t.Context(), engineio.Text(packet)))
-			require.Eventually(t, func() bool { // somebody waits for it
+			require.Eventually(t, func() bool { // a goroutine waits for the lock
 				free := r.busy.TryRLock()
 				if free {
 					r.busy.RUnlock()
@@ -120,7 +120,7 @@ func TestSyncWaitsForThoseWhoAreRouting(t *testing.T) {
 	require.NoError(t, there.node.Close())
 }
 
-// Where another hub is there and does not answer, a client is not told that it has.
+// If another hub exists and does not respond, the hub does not report success to a client.
 func TestSyncIsNotAnsweredForAHubThatIsSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		backplane := new(LocalBackplane)
@@ -152,7 +152,7 @@ func TestSyncIsNotAnsweredForAHubThatIsSilent(t *testing.T) {
 		require.InDelta(t, departTries*hubTimeout, time.Since(start), float64(3*time.Second))
 		require.Less(t, time.Since(start), leaveTimeout)
 
-		close(quiet) // it is given up, which is no answer either
+		close(quiet) // the hub loses the silent hub, which is not a response, either
 		require.NoError(t, s.Write(t.Context(), engineio.Text(syncPacket)))
 		require.Contains(t, <-answers, `"error":"unanswered"`)
 		time.Sleep(hubTimeout)

@@ -92,7 +92,7 @@ func TestEachRefusalHasARuleACounterAndALine(t *testing.T) {
 	})
 	w := dialWire(t, hub.URL(), nil)
 	w.send("{", `{"event":"$x"}`, `{"event":"handshake","eventTable":[]}`, `{"event":"denied"}`)
-	for hub.Stats().RateLimited == 0 { // each second brings another one that is not
+	for hub.Stats().RateLimited == 0 { // each second permits one more event
 		w.send(`{"event":"a"}`)
 		w.barrier()
 	}

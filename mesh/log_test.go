@@ -42,8 +42,8 @@ func TestTheLogTellsOnceWhatAnOperatorWantsToKnow(t *testing.T) {
 	require.NotContains(t, logs.String()+own.String(), "level=ERROR")
 }
 
-// TestAHubWithoutAuthorizeSaysSo if it has credentials: who gave it those may think that it asks for them. A client of Start
-// is such a hub once it has taken over.
+// TestAHubWithoutAuthorizeSaysSo checks that a hub without Authorize logs a warning if it has credentials, because its
+// operator may expect the hub to require them. A client that Start made is such a hub after a takeover.
 func TestAHubWithoutAuthorizeSaysSo(t *testing.T) {
 	for said, o := range map[bool]mesh.Options{
 		true:  {User: "ann", Password: "s3cret"},

@@ -11,7 +11,7 @@ import (
 func TestConnectPicksOneOfSeveralAddresses(t *testing.T) {
 	a, b := listen(t, mesh.Options{}), listen(t, mesh.Options{})
 	picked := map[string]int{}
-	for range 40 { // both are picked, but for one chance in 10^12
+	for range 40 { // both are picked, except with a probability of 1 in 10^12
 		n, err := mesh.Connect(testContext(t), &mesh.Options{Addr: a.Addr() + "," + b.Addr()})
 		require.NoError(t, err)
 		info, _ := n.Hub()
@@ -47,7 +47,7 @@ func TestConnectEndsAtTheFirstHubThatRefuses(t *testing.T) {
 		require.ErrorAs(t, err, &refused)
 		refusals++
 	}
-	require.Positive(t, refusals) // but for one chance in a million
+	require.Positive(t, refusals) // except with a probability of one in a million
 }
 
 func TestClientComesBackLastToTheHubThatItLost(t *testing.T) {
@@ -89,7 +89,7 @@ func TestClientMovesToAnotherAddressWhenItsHubIsLost(t *testing.T) {
 	require.NoError(t, to.Emit("e", 1))
 	require.Equal(t, "1", string(heard.next().Payload))
 
-	// And back, where a hub is again.
+	// Then back to a hub at the first address.
 	back := listen(t, mesh.Options{Addr: from.Addr()})
 	require.NoError(t, to.Close())
 	require.Equal(t, back.ID(), awaitStatus(t, changes, mesh.Connected).Hub.ID)

@@ -12,7 +12,7 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// heardNumbers returns the payloads that came so far.
+// heardNumbers returns the payloads that have arrived so far.
 func heardNumbers(e *ears) (all []string) {
 	synctest.Wait()
 	for len(e.in) > 0 {
@@ -30,7 +30,7 @@ func emits(t *testing.T, n *mesh.Node, numbers ...int) {
 
 func ownEvent(i int) string { return fmt.Sprintf(`{"event":"own","payload":%d,"n":%d}`, i, i) }
 
-// The whole of it, step by step.
+// A complete move, step by step.
 func TestClientMovesAndHearsEverythingOnce(t *testing.T) {
 	onStage(t, "ab", func(t *testing.T, s *stage) {
 		n, old := s.connect(mesh.Options{})
@@ -48,7 +48,7 @@ func TestClientMovesAndHearsEverythingOnce(t *testing.T) {
 		synctest.Wait()
 		emits(t, n, 3)
 		require.Equal(t, ownEvent(3), old.next(), "it is still the old hub's")
-		to.tell(1, 2) // they come by the old hub as well
+		to.tell(1, 2) // the old hub sends them as well
 		old.tell(2, 3, 4)
 		to.sync()
 		to.tell(3, 4, 5, 6)
@@ -75,7 +75,7 @@ func TestClientMovesAndHearsEverythingOnce(t *testing.T) {
 		require.Equal(t, ownEvent(4), to.next())
 		require.Equal(t, ownEvent(5), to.next())
 		require.NoError(t, <-flushed)
-		to.tell(7, 8) // the first is late
+		to.tell(7, 8) // the first event is late
 		require.Equal(t, []string{"8"}, heardNumbers(heard))
 		info, _ = n.Hub()
 		require.Equal(t, "b", info.ID)
@@ -88,7 +88,7 @@ func TestClientMovesAndHearsEverythingOnce(t *testing.T) {
 	})
 }
 
-// Until the client says that it leaves, all that goes wrong costs nothing: it stays, and tries again.
+// Until the client sends $mesh.leaving, no failure costs an event: the client stays at the old hub, and tries again.
 func TestClientStaysUntilItCanMove(t *testing.T) {
 	undo := func(h *puppet) { h.down.Store(false); h.refuse.Store(false); h.deaf.Store(false); h.poses.Store(false) }
 	for name, fault := range map[string]func(b *puppet) (then func(*puppetPeer)){
@@ -111,7 +111,7 @@ func TestClientStaysUntilItCanMove(t *testing.T) {
 				changes := states(n)
 				b := s.hubs["b"]
 				then := fault(b)
-				old.say(move, move) // the second says nothing new
+				old.say(move, move) // the second packet has no effect
 				old.tell(1)
 				if then != nil {
 					p := b.arrival()
@@ -129,10 +129,10 @@ func TestClientStaysUntilItCanMove(t *testing.T) {
 
 				undo(b)
 				for len(b.peers) > 0 {
-					<-b.peers // of attempts that failed
+					<-b.peers // of failed attempts
 				}
 				to := b.arrival()
-				for to.ended() { // the last of them
+				for to.ended() { // until the last of the failed attempts
 					to = b.arrival()
 				}
 				to.sync()
@@ -148,8 +148,8 @@ func TestClientStaysUntilItCanMove(t *testing.T) {
 	}
 }
 
-// A client with one address dials that again, which a load balancer may lead elsewhere. Here it leads to the same hub, and
-// the client is there until that closes.
+// A client with one address connects to that address again, which a load balancer may route to another hub. Here it
+// leads to the same hub, and the client stays there until the hub closes.
 func TestClientWithNowhereToGoStays(t *testing.T) {
 	onStage(t, "a", func(t *testing.T, s *stage) {
 		n, old := s.connect(mesh.Options{})
@@ -191,7 +191,7 @@ func TestOldHubDiesBeforeTheNewOneIsReady(t *testing.T) {
 	})
 }
 
-// Once the client has said that it leaves, it goes on with the new hub whatever happens to the old one.
+// After the client has sent $mesh.leaving, it continues at the new hub, whatever the old hub does.
 func TestOldHubDiesBeforeItsLastWord(t *testing.T) {
 	for name, end := range map[string]func(*puppetPeer){
 		"it dies":      func(p *puppetPeer) { p.sock.Abort(nil) },
@@ -256,12 +256,12 @@ func TestNewHubDiesBeforeTheLastWordOfTheOldOne(t *testing.T) {
 		awaitStatus(t, changes, mesh.Disconnected)
 		require.Equal(t, "c", awaitStatus(t, changes, mesh.Connected).Hub.ID)
 		require.Equal(t, ownEvent(2), s.hubs["c"].arrival().next())
-		flush(t, n) // nothing was written to the hub that died, and the old one has dealt with the first
+		flush(t, n) // no event was written to the hub that died, and the old hub has processed the first event
 		require.NoError(t, n.Close())
 	})
 }
 
-// A hub that is told to close while clients come to it tells them too.
+// A hub that must close while clients move to it makes them move on.
 func TestClientMovesOnAtOnce(t *testing.T) {
 	onStage(t, "abc", func(t *testing.T, s *stage) {
 		n, old := s.connect(mesh.Options{})
@@ -296,7 +296,7 @@ func TestClientMovesOnAtOnce(t *testing.T) {
 	})
 }
 
-// What a node listens to, and who wants to know who comes and goes, is known to the new hub before the old one forgets it.
+// The new hub has the node's event table, and knows whether the node watches presence, before the old hub forgets them.
 func TestNewHubKnowsWhatTheOldOneKnew(t *testing.T) {
 	onStage(t, "ab", func(t *testing.T, s *stage) {
 		n, old := s.connect(mesh.Options{})
@@ -308,7 +308,7 @@ func TestNewHubKnowsWhatTheOldOneKnew(t *testing.T) {
 		to.watched()
 		question := to.next()
 		require.Contains(t, question, "$mesh.sync")
-		heard := listenTo(t, n, "e") // late, and confirmed
+		heard := listenTo(t, n, "e") // subscribed late, and confirmed by Flush
 		require.Contains(t, old.next(), `"mesh::e"`)
 		to.say(question)
 		require.Contains(t, to.next(), `"mesh::e"`)
@@ -376,7 +376,7 @@ func TestEchoesAreForgotten(t *testing.T) {
 		require.Equal(t, []string{"1", "2", "0"}, heardNumbers(heard))
 		time.Sleep(29 * time.Second)
 		to.tell(1)
-		to.say(unnumbered) // who can tell?
+		to.say(unnumbered) // it has no number, so the client cannot recognize it
 		require.Equal(t, []string{"0"}, heardNumbers(heard))
 		time.Sleep(2 * time.Second)
 		to.tell(2)
@@ -385,7 +385,7 @@ func TestEchoesAreForgotten(t *testing.T) {
 	})
 }
 
-// What the new hub sends is kept up to a bound; more of it waits on the way.
+// The client holds the new hub's events up to a limit. Further events wait on the connection.
 func TestWhatIsKeptIsBounded(t *testing.T) {
 	onStage(t, "ab", func(t *testing.T, s *stage) {
 		n, old := s.connect(mesh.Options{CallbackLimit: 10_000})
@@ -422,7 +422,7 @@ func TestWordsOfAMoveThatIsNoneAreIgnored(t *testing.T) {
 	})
 }
 
-// Close ends a move at each of its steps, within its time, and writes what can be written.
+// Close ends a move at each of its steps, within its time, and writes the events that can be written.
 func TestCloseEndsAMove(t *testing.T) {
 	steps := []func(s *stage, n *mesh.Node, old *puppetPeer, to **puppetPeer){
 		func(_ *stage, _ *mesh.Node, old *puppetPeer, _ **puppetPeer) { old.say(move) },
@@ -469,7 +469,7 @@ func TestCloseEndsAMove(t *testing.T) {
 	})
 }
 
-// Each hub numbers the pages of nodes by itself.
+// Each hub numbers its pages of nodes separately.
 func TestPagesOfNodesAreThoseOfOneHub(t *testing.T) {
 	onStage(t, "ab", func(t *testing.T, s *stage) {
 		n, old := s.connect(mesh.Options{})
@@ -508,7 +508,7 @@ func TestPagesOfNodesAreThoseOfOneHub(t *testing.T) {
 	})
 }
 
-// Hubs that send their clients away at once, to each other, do not keep them busy.
+// Hubs that at once send their clients to each other do not keep the clients busy.
 func TestClientIsNotSentRoundAndRound(t *testing.T) {
 	onStage(t, "ab", func(t *testing.T, s *stage) {
 		n, at := s.connect(mesh.Options{})
@@ -526,7 +526,7 @@ func TestClientIsNotSentRoundAndRound(t *testing.T) {
 		}
 		require.Greater(t, time.Since(began), 30*time.Second, "for %d moves", moves)
 
-		time.Sleep(time.Second) // that one has lasted
+		time.Sleep(time.Second) // that connection has lasted
 		began = time.Now()
 		at.say(move)
 		s.hubs["b"].arrival()
@@ -535,8 +535,8 @@ func TestClientIsNotSentRoundAndRound(t *testing.T) {
 	})
 }
 
-// A hub that says all of it again and again, but never its last word in time, gets one move, which has its end. Nor does it
-// answer what another hub is asked.
+// A hub that repeats all its packets, but never sends its last packet in time, causes one move, which ends. Its
+// responses to queries to another hub have no effect.
 func TestHubThatRepeatsItselfMovesAClientOnce(t *testing.T) {
 	onStage(t, "ab", func(t *testing.T, s *stage) {
 		n, old := s.connect(mesh.Options{})
@@ -546,7 +546,7 @@ func TestHubThatRepeatsItselfMovesAClientOnce(t *testing.T) {
 			for range 10 {
 				old.say(move, left, sync)
 			}
-			synctest.Wait() // its queue has an end
+			synctest.Wait() // its queue is limited
 		}
 		to := s.hubs["b"].arrival()
 		to.sync()
@@ -557,7 +557,7 @@ func TestHubThatRepeatsItselfMovesAClientOnce(t *testing.T) {
 		}
 		emits(t, n, 1)
 		require.Empty(t, to.in)
-		time.Sleep(10 * time.Second) // which the old hub has
+		time.Sleep(10 * time.Second) // the time that the old hub has
 		require.Equal(t, ownEvent(1), to.next())
 		require.True(t, old.ended())
 		time.Sleep(time.Minute)

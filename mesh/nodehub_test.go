@@ -14,13 +14,14 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// nodeHub behaves as a hub of the original does, as far as its clients can see: exact names, the sender in payload.id,
-// the sender recognised by that. What would kill the original fails the test. It records all packets and requests.
+// nodeHub behaves like a hub of the original, as far as its clients can see: exact names, the sender in payload.id, and
+// recognition of the sender by that ID. A packet that would crash the original fails the test. It records all packets
+// and requests.
 type nodeHub struct {
 	t      testing.TB
 	url    string
 	server *engineio.Server
-	auth   bool // the hub has auth: a packet without headers.auth would kill it
+	auth   bool // the hub has auth: a packet without headers.auth would crash it
 
 	mu      sync.Mutex
 	tables  map[*engineio.Socket]map[string]json.RawMessage
@@ -110,7 +111,8 @@ func (h *nodeHub) receive(s *engineio.Socket, packet string) {
 	h.broadcast(event, payload)
 }
 
-// broadcast leaves out the client whose session the payload's id names. The caller holds h.mu.
+// broadcast sends an event to all clients except the client whose session the payload's id names. The caller holds
+// h.mu.
 func (h *nodeHub) broadcast(event string, payload json.RawMessage) {
 	key := "mesh::" + event
 	if strings.Count(event, "::") == 1 {
@@ -127,14 +129,14 @@ func (h *nodeHub) broadcast(event string, payload json.RawMessage) {
 	}
 }
 
-// emit sends an event of the hub's own.
+// emit sends an event of the hub itself.
 func (h *nodeHub) emit(event, payload string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.broadcast(event, json.RawMessage(payload))
 }
 
-// received returns the packets whose event is this.
+// received returns the packets with this event.
 func (h *nodeHub) received(event string) []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -1,6 +1,6 @@
 package mesh_test
 
-// One test for each thing that the original gets wrong and that this package does otherwise.
+// One test for each fault of the original that this package does not have.
 
 import (
 	"context"
@@ -39,7 +39,7 @@ func TestOriginal_MalformedPacketIsRefusedAndTheHubLives(t *testing.T) {
 			w.barrier()
 			require.EqualValues(t, len(malformed)+1, hub.Stats().Malformed)
 
-			// What killed the original and is well-formed.
+			// Well-formed packets that crashed the original.
 			w.send(`{"event":"x","payload":null}`, `{"event":"x"}`, `{"event":"x","payload":{},"headers":null}`,
 				`{"event":"x","payload":{},"eventTable":{"mesh::y":null}}`, `{"event":"x","eventTable":null}`)
 			w.barrier()
@@ -72,12 +72,12 @@ func TestOriginal_UnauthenticatedPeerNeitherHearsNorEmits(t *testing.T) {
 	require.EqualValues(t, 7, hub.Stats().Unauthorized)
 	require.Equal(t, 1, hub.Stats().Muted)
 
-	// The same peer with the right credentials is heard, and hears.
+	// After the same peer has sent the right credentials, the hub delivers its events, and events to it.
 	bad.send(`{"event":"now","payload":{},"eventTable":{"mesh::news":{"remote":true}},"headers":{"auth":{"user":"u","password":"p"}}}`)
 	bad.barrier()
 	require.NoError(t, hub.Emit("news", 3))
 	require.Equal(t, `{"event":"news","payload":3}`, bad.next())
-	require.Equal(t, "news", atHub.next().Name) // the second
+	require.Equal(t, "news", atHub.next().Name) // the second "news" event
 	require.Equal(t, "now", atHub.next().Name)
 	require.Equal(t, 0, hub.Stats().Muted)
 }
@@ -150,7 +150,7 @@ func TestOriginal_NoPayloadReturnsToItsSender(t *testing.T) {
 		}
 		flush(t, sender)
 		require.NoError(t, hub.Emit("end", nil))
-		for range payloads { // its own, from itself: each listener once
+		for range payloads { // each listener gets each own event once, from the node itself
 			require.Equal(t, "e", heard.next().Name)
 			require.Equal(t, "e", heard.next().Name)
 		}
@@ -256,7 +256,7 @@ func TestOriginal_ClientReturnsHoweverLongTheHubIsAway(t *testing.T) {
 	failed := make(chan mesh.State, 100)
 	c.OnState(func(s mesh.State) { failed <- s })
 	p.cut(true)
-	for attempt := range 4 { // the original would be silent after the first
+	for attempt := range 4 { // the original would report nothing after the first attempt
 		s := <-failed
 		require.Equal(t, mesh.Disconnected, s.Status)
 		require.Equal(t, attempt, s.Attempt)
@@ -331,7 +331,7 @@ func TestOriginal_WithoutAHostOnlyLocalhostIsBound(t *testing.T) {
 	}
 }
 
-// resolves tells whether ip is one of localhost's.
+// resolves reports whether ip is an address of localhost.
 func resolves(t *testing.T, ip net.IP) bool {
 	ips, err := net.LookupIP("localhost")
 	require.NoError(t, err)
@@ -367,7 +367,7 @@ func TestOriginal_AMessageMayHaveOneMegabyte(t *testing.T) {
 	require.NoError(t, ended(err))
 }
 
-// ended returns nil if a connection that was read to its end was reset: its peer did not read everything.
+// ended returns nil for a reset of a connection that was read to its end: the peer had not read everything.
 func ended(err error) error {
 	if errors.Is(err, syscall.ECONNRESET) {
 		return nil
@@ -375,7 +375,7 @@ func ended(err error) error {
 	return err
 }
 
-// A client of a hub with a smaller MaxMessage loses the event that is too large, is told, and loses nothing else.
+// At a hub with a smaller MaxMessage, a client loses only the event that is too large, and Emit returns the error.
 func TestEventLargerThanTheHubAccepts(t *testing.T) {
 	hub := listen(t, mesh.Options{MaxMessage: 10_000})
 	heard := listenTo(t, hub, "e")
@@ -391,7 +391,7 @@ func TestEventLargerThanTheHubAccepts(t *testing.T) {
 	require.Zero(t, c.Stats().Refused)
 }
 
-// An event that waited for a hub and is larger than that accepts does not hold up those behind it.
+// A queued event that is larger than the hub accepts does not hold up the events after it.
 func TestEventThatWaitedIsLargerThanTheHubAccepts(t *testing.T) {
 	hub := listen(t, mesh.Options{MaxMessage: 10_000})
 	heard := listenTo(t, hub, "e")

@@ -58,7 +58,7 @@ type peer struct {
 	beside    bool      // it is claimed with its first event, not with its first packet
 	questions bucket    // limits its queries
 	pace      *pace     // nil without Options.Rate
-	share     *bucket   // the bytes that it emitted into half-full queues; nil for zero bytes
+	share     *bucket   // the bytes that it emitted into half-full queues; nil before the first such event
 	dear      bool      // the last events that it emitted took many steps to route
 	told      time.Time // when the last report of rejected events was sent to it
 	untold    int       // the number of rejected events since that report

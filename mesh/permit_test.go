@@ -76,7 +76,7 @@ func TestPermitSeesWhomAuthorizeHasAdmitted(t *testing.T) {
 	require.Equal(t, "n", p.Name)
 	require.NotEmpty(t, p.RemoteAddr)
 
-	// Without Authorize nobody has checked what a peer says of itself.
+	// Without Authorize, the hub has not checked a peer's credentials.
 	open := listen(t, mesh.Options{Permit: permit})
 	liar := connect(t, open, mesh.Options{User: "ann", Password: "x"})
 	require.NoError(t, liar.Emit("e", 1))
@@ -111,7 +111,7 @@ func TestPermitIsAskedOnceForAName(t *testing.T) {
 		heard.next()
 	}
 	require.EqualValues(t, 200, hub.Stats().NotPermitted)
-	sender.ForgetPermits() // does nothing
+	sender.ForgetPermits() // has no effect at a client
 }
 
 func TestPermitIsAskedAgainForOtherCredentials(t *testing.T) {
@@ -131,7 +131,7 @@ func TestPermitIsAskedAgainForOtherCredentials(t *testing.T) {
 	require.Empty(t, heard.in)
 }
 
-// What a hub remembers of decisions is bounded, whatever names a peer thinks up.
+// The hub remembers a limited number of decisions for a peer, whatever names the peer uses.
 func TestPermitDecisionsAreBounded(t *testing.T) {
 	var asked atomic.Int32
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Permit: func(mesh.PeerInfo, mesh.Action, string) bool {
@@ -159,7 +159,7 @@ func TestPermitDecisionsAreBounded(t *testing.T) {
 	require.Equal(t, uint64(2*names+40), hub.Stats().Received)
 }
 
-// TestAdvisory_CVE_2026_33249_QuestionsArePermitted: nobody learns by a question what the hub does not let him have.
+// TestAdvisory_CVE_2026_33249_QuestionsArePermitted checks that queries reveal nothing that the hub does not permit.
 func TestAdvisory_CVE_2026_33249_QuestionsArePermitted(t *testing.T) {
 	hub := listen(t, mesh.Options{Permit: func(p mesh.PeerInfo, a mesh.Action, event string) bool {
 		switch p.Name {
@@ -220,7 +220,8 @@ func TestPeerInfoShowsNoCredentials(t *testing.T) {
 	require.Equal(t, "emit listen Action(7)", fmt.Sprint(mesh.MayEmit, " ", mesh.MayListen, " ", mesh.Action(7)))
 }
 
-// TestWhoMayNoLongerAskIsNoLongerTold who comes and goes.
+// TestWhoMayNoLongerAskIsNoLongerTold checks that a peer receives no presence reports after it has lost the permission
+// for the query.
 func TestWhoMayNoLongerAskIsNoLongerTold(t *testing.T) {
 	var forbidden atomic.Bool
 	hub := listen(t, mesh.Options{Permit: func(p mesh.PeerInfo, a mesh.Action, event string) bool {

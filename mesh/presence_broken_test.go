@@ -14,8 +14,8 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// holding is a proxy that can break its clients' connections and keep those to the hub, as a network does that loses packets:
-// the hub sees no end.
+// holding is a proxy that can break its clients' connections and keep the connections to the hub, like a network that
+// loses packets: the hub sees no end.
 type holding struct {
 	l      net.Listener
 	target string
@@ -69,7 +69,7 @@ func (p *holding) accept() {
 	}
 }
 
-// breakAll resets the clients' connections, and accepts no more.
+// breakAll resets the clients' connections, and accepts no further ones.
 func (p *holding) breakAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -87,15 +87,15 @@ func (p *holding) open() {
 	p.broken = false
 }
 
-// TestPresenceConvergesAfterBrokenConnections: nodes whose connections broke without the hub noticing are back at another hub,
-// and a third hub lists each once, within 5 s.
+// TestPresenceConvergesAfterBrokenConnections breaks nodes' connections while the hub notices nothing. The nodes
+// connect to another hub. A third hub must list each of them once within 5 s.
 func TestPresenceConvergesAfterBrokenConnections(t *testing.T) {
 	const count = 20
 	hubs := cluster(t, 3, mesh.Options{})
 	p, next := startHolding(t, hubs[0].Addr()), startHolding(t, hubs[1].Addr())
 	next.breakAll()
 	var mu sync.Mutex
-	listed := map[string]map[string]bool{} // hubs, by node, as the third hub is told
+	listed := map[string]map[string]bool{} // the hubs of each node, as reported by the third hub
 	hubs[2].OnPresence(func(c mesh.Presence) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -118,7 +118,7 @@ func TestPresenceConvergesAfterBrokenConnections(t *testing.T) {
 		n := connectTo(t, mesh.Options{Addr: p.l.Addr().String() + "," + next.l.Addr().String(), Name: fmt.Sprint("node-", i), Transports: transports})
 		ids[n.ID()] = true
 	}
-	// where returns the first reason why the nodes are not all listed once, at a hub.
+	// where returns the first reason why not all nodes are listed once, at a hub.
 	where := func(hub *mesh.Node) string {
 		nodes, err := hubs[2].Nodes(testContext(t))
 		require.NoError(t, err)

@@ -17,7 +17,7 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// nodes asks a node who is there, by ID.
+// nodes returns the result of Nodes, by ID.
 func nodes(t testing.TB, n *mesh.Node) map[string]mesh.NodeInfo {
 	t.Helper()
 	all, err := n.Nodes(testContext(t))
@@ -104,7 +104,7 @@ func TestLastSeenMovesWithPacketsAndHeartbeats(t *testing.T) {
 }
 
 func TestManyNodesComeInPages(t *testing.T) {
-	const count = 600 // two full pages and some
+	const count = 600 // more than two full pages
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
 	a := connect(t, hub, mesh.Options{Transports: overWebSocket})
 	for i := range count {
@@ -113,7 +113,7 @@ func TestManyNodesComeInPages(t *testing.T) {
 	require.Len(t, nodes(t, a), count+2)
 	require.Len(t, nodes(t, hub), count+2)
 
-	// The packets are small, whatever is asked for.
+	// The packets are small, whatever limit the query has.
 	w := dialWire(t, hub.URL(), nil)
 	w.send(`{"event":"$mesh.nodes","payload":{"rid":"a","limit":1000000}}`)
 	var answer struct {
@@ -206,8 +206,8 @@ func TestFastQuestionsWaitTheirTurn(t *testing.T) {
 	nodes(t, other)
 }
 
-// TestQuestionsThatAreMuchWorkCountAsSeveral: an answer about 256 nodes takes the hub a millisecond or two, in which nobody
-// else comes or goes.
+// TestQuestionsThatAreMuchWorkCountAsSeveral checks the rate limit of expensive queries. A response with 256 nodes
+// takes the hub one or two milliseconds, in which no other peer can join or leave.
 func TestQuestionsThatAreMuchWorkCountAsSeveral(t *testing.T) {
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
 	for i := range 255 {
@@ -224,7 +224,7 @@ func TestQuestionsThatAreMuchWorkCountAsSeveral(t *testing.T) {
 		question string
 		counts   int
 	}{
-		"many nodes":    {`{"event":"$mesh.nodes","payload":{}}`, 1 + 128/32}, // as many as fit
+		"many nodes":    {`{"event":"$mesh.nodes","payload":{}}`, 1 + 128/32}, // the maximum number of nodes in the size limit
 		"few nodes":     {`{"event":"$mesh.nodes","payload":{"limit":3}}`, 1},
 		"a large table": {`{"event":"$mesh.explain","payload":{"to":"` + protocol.ID(testKey) + `","event":"x"}}`, 1 + len(table(keys...))/(16<<10)},
 		"no table":      {`{"event":"$mesh.explain","payload":{"to":"` + hub.ID() + `","event":"x"}}`, 1},
@@ -238,17 +238,17 @@ func TestQuestionsThatAreMuchWorkCountAsSeveral(t *testing.T) {
 				w.send(c.question)
 				require.NotContains(t, w.next(), `"error"`)
 			}
-			waited := time.Duration((asked-1)*c.counts-20) * time.Second / 50 // the last pays itself later
+			waited := time.Duration((asked-1)*c.counts-20) * time.Second / 50 // the next query would wait for the last one
 			require.GreaterOrEqual(t, time.Since(start), waited-time.Second/50)
 		})
 	}
 }
 
-// watching collects what OnPresence says.
+// watching collects the reports of OnPresence.
 func watching(t *testing.T, n *mesh.Node) chan mesh.Presence {
 	said := make(chan mesh.Presence, 1000)
 	t.Cleanup(n.OnPresence(func(p mesh.Presence) { said <- p }))
-	_, err := n.Nodes(testContext(t)) // from here on nobody is missed
+	_, err := n.Nodes(testContext(t)) // no node is missed after this
 	require.NoError(t, err)
 	return said
 }
@@ -312,7 +312,7 @@ func TestPresenceGoesOnAfterAReconnect(t *testing.T) {
 	awaitStatus(t, changes, mesh.Connected)
 	nodes(t, watcher)
 	for len(said) > 0 {
-		<-said // its own new connection, if the hub noticed the old one late
+		<-said // the node's own new connection, if the hub noticed the old one late
 	}
 	other := connect(t, hub, mesh.Options{})
 	require.Equal(t, other.ID(), nextPresence(t, said).Node.ID)
@@ -368,7 +368,7 @@ func TestNoSecretIsToldOfANode(t *testing.T) {
 	w.send(`{"event":"$mesh.nodes","payload":{"watch":true}}`)
 	w.barrier()
 	connect(t, hub, mesh.Options{User: "user-u", Password: "pass-p"})
-	w.next() // the hello
+	w.next() // the hello packet
 	said := w.next() + w.next()
 	require.Contains(t, said, "$mesh.join")
 	for _, secret := range []string{testKey, "user-u", "pass-p", w.sock.ID()} {
@@ -391,7 +391,7 @@ func TestWatchersAreBounded(t *testing.T) {
 	_, err := c.Nodes(testContext(t))
 	require.ErrorIs(t, err, mesh.ErrTooManyWatchers)
 
-	// Who only asks is answered, and there is room again once one of them has left.
+	// A query without a watch gets a response. After one watcher has left, there is room for another one.
 	require.Len(t, nodes(t, connect(t, hub, mesh.Options{})), 256+4)
 	require.NoError(t, watchers[0].Close())
 	eventually(t, "there is room", func() bool {
@@ -429,7 +429,7 @@ func TestQuestionsWaitForAHubAndEndWithTheNode(t *testing.T) {
 	require.ErrorIs(t, <-done, mesh.ErrClosed)
 }
 
-// A hub of the original's answers no questions, and must not be asked any.
+// A hub of the original does not respond to queries, so the client must not send any.
 func TestANodeHubIsNotAsked(t *testing.T) {
 	hub := startNodeHub(t, false)
 	c := connectTo(t, mesh.Options{Addr: hub.url})
@@ -458,7 +458,7 @@ func TestANodeHubIsNotAsked(t *testing.T) {
 	}
 }
 
-// One user's clients cannot use up the places of all that watch who comes and goes.
+// The clients of one user cannot use up the room for all watchers.
 func TestWatchersOfOneUserAreBounded(t *testing.T) {
 	hub := listen(t, mesh.Options{Authorize: func(context.Context, mesh.Credentials) error { return nil }})
 	watch := func(user string) string {

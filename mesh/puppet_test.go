@@ -22,7 +22,7 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// stage is a network in memory, in a bubble, with hubs that do what the test says: http://a, http://b and so on.
+// stage is an in-memory network, in a bubble, with hubs that the test controls: http://a, http://b and so on.
 type stage struct {
 	t      *testing.T
 	hubs   map[string]*puppet
@@ -53,7 +53,7 @@ func (s *stage) dial(ctx context.Context, network, address string) (net.Conn, er
 	return nil, errors.New("nobody there")
 }
 
-// connect connects a client to hub a, which may also go to the others.
+// connect connects a client to hub a. The client has the addresses of the other hubs, too.
 func (s *stage) connect(opts mesh.Options) (*mesh.Node, *puppetPeer) {
 	s.t.Helper()
 	var addrs []string
@@ -72,7 +72,7 @@ func (s *stage) connect(opts mesh.Options) (*mesh.Node, *puppetPeer) {
 	return n, p
 }
 
-// puppet is a hub of the stage. It greets, answers pings, and does nothing else by itself.
+// puppet is a hub of the stage. It sends the hello packet, responds to pings, and does nothing else by itself.
 type puppet struct {
 	t       *testing.T
 	id      string
@@ -80,14 +80,14 @@ type puppet struct {
 	server  *engineio.Server
 	web     http.Server
 	wg      sync.WaitGroup
-	down    atomic.Bool // nobody can connect
-	deaf    atomic.Bool // it does not read what comes behind the first packet
+	down    atomic.Bool // it accepts no connections
+	deaf    atomic.Bool // it reads nothing after the first packet
 	refuse  atomic.Bool
-	poses   atomic.Bool // it says that it is hub a, and sends events at once
+	poses   atomic.Bool // it introduces itself as hub a, and sends events at once
 	peers   chan *puppetPeer
 }
 
-// puppetPeer is a client at a puppet.
+// puppetPeer is a client's session at a puppet.
 type puppetPeer struct {
 	t     *testing.T
 	sock  *engineio.Socket
@@ -131,7 +131,7 @@ func (h *puppet) ServeSocket(ctx context.Context, s *engineio.Socket) {
 		id = "a"
 	}
 	_ = s.TryWrite(engineio.Text(fmt.Sprintf(`{"event":"$mesh.hello","payload":{"v":1,"id":"%s","hub":"%s"}}`, protocol.ID(packet.Headers.Mesh.Key), id)))
-	if h.poses.Load() { // the client may have gone by now
+	if h.poses.Load() { // the client may have left by now
 		for n := range 3 {
 			_ = s.TryWrite(engineio.Text(foreign(n + 1)))
 		}
@@ -168,12 +168,12 @@ func (p *puppetPeer) say(packets ...string) {
 	}
 }
 
-// foreign is an event of some other node.
+// foreign returns an event of another node.
 func foreign(n int) string {
 	return fmt.Sprintf(`{"event":"e","payload":%d,"from":"other","n":%d}`, n, n)
 }
 
-// tell sends events of some other node.
+// tell sends events of another node.
 func (p *puppetPeer) tell(numbers ...int) {
 	p.t.Helper()
 	for _, n := range numbers {
@@ -192,7 +192,7 @@ func (p *puppetPeer) next() string {
 	}
 }
 
-// sync answers the client's question.
+// sync responds to the client's $mesh.sync.
 func (p *puppetPeer) sync() {
 	p.t.Helper()
 	question := p.next()
@@ -200,7 +200,7 @@ func (p *puppetPeer) sync() {
 	p.say(question)
 }
 
-// watched answers the question of a client that wants to know who comes and goes.
+// watched responds to the query of a client that watches presence.
 func (p *puppetPeer) watched() {
 	p.t.Helper()
 	question := p.next()

@@ -2,5 +2,5 @@
 
 package mesh_test
 
-// raceDetector makes pools forget part of what they are given.
+// raceDetector is true if the race detector is on, which makes pools drop some of their items.
 const raceDetector = true

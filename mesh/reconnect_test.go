@@ -17,7 +17,7 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// states collects what OnState reports.
+// states collects the reports of OnState.
 func states(n *mesh.Node) <-chan mesh.State {
 	ch := make(chan mesh.State, 1000)
 	n.OnState(func(s mesh.State) { ch <- s })
@@ -58,7 +58,7 @@ func TestReconnectAfterTheHubWasKilledAndRestarted(t *testing.T) {
 			_, ok := c.Hub()
 			require.False(t, ok)
 
-			c.On("late::*", func(mesh.Event) {}) // announced by the next handshake
+			c.On("late::*", func(mesh.Event) {}) // the next handshake announces it
 			second := listen(t, mesh.Options{Addr: addr, Name: "second"})
 			back := awaitStatus(t, changes, mesh.Connected)
 			require.Empty(t, cmp.Diff(mesh.HubInfo{ID: second.ID(), Name: "second"}, back.Hub))
@@ -110,7 +110,7 @@ func TestOfflineEventsGoOutInOrderBeforeNewerOnes(t *testing.T) {
 		require.NoError(t, c.Emit("e", i))
 	}
 	p.open()
-	for i := queued; i < 2*queued; i++ { // while it reconnects and drains
+	for i := queued; i < 2*queued; i++ { // while the client reconnects and sends its queue
 		require.NoError(t, c.Emit("e", i))
 	}
 	for i := range 2 * queued {
@@ -168,7 +168,7 @@ func TestOfflineQueueThatWasFullIsSent(t *testing.T) {
 }
 
 func TestOfflineEventsAreWrittenForTheHubThatComes(t *testing.T) {
-	// A Node hub dies of null, so that an event without payload depends on which hub gets it.
+	// A Node.js hub dies of null, so the encoding of an event without payload depends on the hub.
 	h := startNodeHub(t, false)
 	p := startProxy(t, strings.TrimPrefix(h.url, "http://"))
 	c := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
@@ -295,7 +295,7 @@ func TestCloseWritesWhatWasEmitted(t *testing.T) {
 }
 
 func TestEmitNeverBlocksOnASlowHub(t *testing.T) {
-	// A hub that accepts everything and reads nothing.
+	// A hub that accepts everything and then stops reading.
 	stuck := make(chan struct{})
 	server := engineio.NewServer(engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 		_, _ = s.Read(ctx) // the handshake
@@ -303,7 +303,7 @@ func TestEmitNeverBlocksOnASlowHub(t *testing.T) {
 			<-stuck
 			s.Abort(nil)
 		}()
-		_, _ = s.Read(ctx) // answers the ping behind it, and takes one event
+		_, _ = s.Read(ctx) // responds to the ping after it, and takes one event
 		<-stuck
 	}), &engineio.ServerOptions{Revisions: []engineio.Revision{engineio.Revision3}})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -346,7 +346,8 @@ func TestOrderAcrossTheUpgrade(t *testing.T) {
 	}
 }
 
-// Whoever has a hub's address can greet all clients and close them at once, and so does a hub that is in trouble.
+// A program at a hub's address can send hello to all clients and close their connections at once. A hub with a fault
+// may do the same.
 func TestAHubThatGreetsAndClosesIsNotCalledWithoutEnd(t *testing.T) {
 	onStage(t, "a", func(t *testing.T, s *stage) {
 		n, p := s.connect(mesh.Options{})
@@ -355,7 +356,7 @@ func TestAHubThatGreetsAndClosesIsNotCalledWithoutEnd(t *testing.T) {
 		began := time.Now()
 		var pauses []time.Duration
 		for range calls {
-			synctest.Wait() // it is introduced
+			synctest.Wait() // the client is introduced
 			p.sock.Abort(nil)
 			lost := awaitStatus(t, changes, mesh.Disconnected)
 			require.Zero(t, lost.Attempt, "none has failed")
@@ -369,7 +370,7 @@ func TestAHubThatGreetsAndClosesIsNotCalledWithoutEnd(t *testing.T) {
 		}
 		require.Greater(t, time.Since(began), 30*time.Second, "for %d calls", calls)
 
-		time.Sleep(time.Second) // that one has lasted
+		time.Sleep(time.Second) // that connection has lasted
 		p.sock.Abort(nil)
 		for {
 			if s := awaitStatus(t, changes, mesh.Disconnected); s.Retry <= 50*time.Millisecond {

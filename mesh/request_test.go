@@ -17,10 +17,10 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// echo answers each request with its payload.
+// echo replies to each request with its payload.
 func echo(e mesh.Event) (any, error) { return e.Payload, nil }
 
-// replies adds a replier to a node and waits until its hub knows it.
+// replies adds a replier to a node, and waits until its hub knows it.
 func replies(t testing.TB, n *mesh.Node, event string, fn func(mesh.Event) (any, error)) (off func()) {
 	t.Helper()
 	off = n.Reply(event, fn)
@@ -163,7 +163,7 @@ func TestNobodyListeningIsAnErrorAtOnce(t *testing.T) {
 		flush(t, other)
 		nobody("creature::talk")
 
-		// A listener that does not answer is one all the same.
+		// A listener that does not reply counts as a listener.
 		offOrdinary := other.On("sum", func(mesh.Event) {})
 		flush(t, other)
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 20*time.Millisecond, errors.New("enough"))
@@ -199,7 +199,7 @@ func TestRequestsInCallbacks(t *testing.T) {
 		}
 		other.Reply("inner", echo)
 		replies(t, other, "outer", func(mesh.Event) (any, error) {
-			answer, err := other.Request(testContext(t), "back", "again") // n is in its callback, and answers all the same?
+			answer, err := other.Request(testContext(t), "back", "again") // n is in its callback: does it still reply?
 			return answer.Payload, err
 		})
 		n.On("ask", ask("inner"))
@@ -296,8 +296,8 @@ func TestCloseEndsRequests(t *testing.T) {
 	})
 }
 
-// What breaks while a request is open costs it nothing if request and answer travel at other times. A request is not sent
-// again.
+// A broken connection does not harm an open request if the request and the reply are not in flight then. The node does
+// not send a request again.
 func TestRequestsOutlastTheConnection(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	p := startProxy(t, hub.Addr())
@@ -330,7 +330,7 @@ func TestRequestsOutlastTheConnection(t *testing.T) {
 	await(mesh.Disconnected)
 	p.open()
 	await(mesh.Connected)
-	require.ErrorIs(t, c.Flush(testContext(t)), mesh.ErrUnconfirmed) // and the hub knows the inbox again
+	require.ErrorIs(t, c.Flush(testContext(t)), mesh.ErrUnconfirmed) // the hub knows the inbox again
 	release <- struct{}{}
 	require.Equal(t, "1", string((<-answers).Payload))
 
@@ -365,7 +365,8 @@ func TestRequestsOnTheWire(t *testing.T) {
 		`{"event":"unheard","payload":{},"rid":""}`, `{"event":"unheard","payload":{},"rid":5}`, `{"event":"unheard","rid":"`+strings.Repeat("x", 200)+`"}`)
 	require.Equal(t, []string{`{"event":"$mesh.unheard","payload":{"rid":"r2"}}`}, w.heard())
 
-	// Those that do not offer are told nothing, and their table and a sender's own listeners are no audience.
+	// Clients that do not offer the extensions get no report. Their table and a sender's own listeners do not count as
+	// listeners.
 	original := dialWire(t, hub.URL(), nil)
 	original.send(table("mesh::e", "mesh::error"), `{"event":"unheard","payload":{},"rid":"r2"}`)
 	require.Empty(t, original.heard())
@@ -374,8 +375,8 @@ func TestRequestsOnTheWire(t *testing.T) {
 	require.Equal(t, []string{`{"event":"e"}`}, original.heard())
 }
 
-// A node answers under the names of inboxes only, so that nobody can have it emit another event, and only what is a
-// request.
+// A node replies only to valid requests, and only under the names of inboxes, so that no peer can make it emit another
+// event.
 func TestWhatIsNoRequestIsNotAnswered(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	hub.Reply("e", func(mesh.Event) (any, error) {
@@ -399,7 +400,7 @@ func TestWhatIsNoRequestIsNotAnswered(t *testing.T) {
 	end.next()
 }
 
-// The answers of those who are not of this package may be anything.
+// The replies of other programs may have any content.
 func TestAnswersOnTheWire(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	w := dialWire(t, hub.URL(), nil)
@@ -442,7 +443,7 @@ func TestAnswersOnTheWire(t *testing.T) {
 			w.send(`{"event":"` + r.Payload.Reply + `","payload":` + garbage + `}`)
 		}
 		w.send(`{"event":"` + r.Payload.Reply + `","payload":{` + rid + `,` + tt.members + `}}`)
-		for range 3 { // of which none holds up the reader
+		for range 3 { // further replies must not block the reader
 			w.send(`{"event":"` + r.Payload.Reply + `","payload":{` + rid + `,"data":"later"}}`)
 		}
 		<-done
@@ -450,7 +451,7 @@ func TestAnswersOnTheWire(t *testing.T) {
 	}
 }
 
-// One inbox a node is announced, with its first request and before it.
+// A node announces one inbox, with its first request and before it.
 func TestTheInboxIsAnnouncedOnceAndFirst(t *testing.T) {
 	h := startNodeHub(t, false)
 	c := connectTo(t, mesh.Options{Addr: h.url})
@@ -479,7 +480,7 @@ func TestTheInboxIsAnnouncedOnceAndFirst(t *testing.T) {
 	require.Equal(t, []string{handshakes[before], requests[0]}, h.packets[len(h.packets)-4:len(h.packets)-2])
 }
 
-// A request that waits while the hub is dead goes to the next hub, be it this node itself.
+// A request that waits while the hub is dead goes to the next hub, even if that is this node itself.
 func TestRequestsWhileANodeTakesOver(t *testing.T) {
 	addr := stableAddr(t)
 	first := start(t, mesh.Options{Addr: addr})
@@ -511,7 +512,7 @@ func TestRequestsWhileANodeTakesOver(t *testing.T) {
 	}
 }
 
-// Whom the hub keeps from an event is no listener, and an event that it refuses has none.
+// A subscriber that Permit blocks is not a listener. An event that the hub rejects has no listeners.
 func TestPermissionsMakeListenersNone(t *testing.T) {
 	hub := listen(t, mesh.Options{Permit: func(p mesh.PeerInfo, a mesh.Action, event string) bool {
 		return a == mesh.MayEmit && event != "refused" || a == mesh.MayListen && event != "withheld"
@@ -528,7 +529,7 @@ func TestPermissionsMakeListenersNone(t *testing.T) {
 	require.ErrorIs(t, err, mesh.ErrNoListener)
 }
 
-// TestAnAnswerThatIsNotPermittedDoesNotCome: to request takes permissions for the answer, too.
+// TestAnAnswerThatIsNotPermittedDoesNotCome checks that a request needs permissions for its reply, too.
 func TestAnAnswerThatIsNotPermittedDoesNotCome(t *testing.T) {
 	for _, refused := range []mesh.Action{mesh.MayEmit, mesh.MayListen, 0} {
 		hub := listen(t, mesh.Options{Permit: func(_ mesh.PeerInfo, a mesh.Action, event string) bool {
@@ -547,7 +548,7 @@ func TestAnAnswerThatIsNotPermittedDoesNotCome(t *testing.T) {
 				for hub.Stats().NotPermitted+hub.Stats().Withheld == 0 && ctx.Err() == nil {
 					time.Sleep(time.Millisecond)
 				}
-				cancel() // the answer was refused
+				cancel() // the hub has rejected the reply
 			}()
 		}
 		_, err := asking.Request(ctx, "echo", 1)
@@ -560,8 +561,9 @@ func TestAnAnswerThatIsNotPermittedDoesNotCome(t *testing.T) {
 	}
 }
 
-// TestAThiefOfAnswers listens to everything and to another node's inbox, answers what it was not asked, and floods the inbox.
-// Permit keeps an inbox for its node; that a first answer is somebody else's, From tells.
+// TestAThiefOfAnswers has a node that subscribes to everything and to another node's inbox, replies to requests of
+// others, and floods the inbox. Permit can reserve an inbox for its node. From shows that another node sent the first
+// reply.
 func TestAThiefOfAnswers(t *testing.T) {
 	own := func(p mesh.PeerInfo, a mesh.Action, event string) bool {
 		return a != mesh.MayListen || !strings.HasPrefix(event, "reply-") || event == "reply-"+p.ID
@@ -580,7 +582,7 @@ func TestAThiefOfAnswers(t *testing.T) {
 					`{"rid":"x","data":"` + strings.Repeat("x", 100_000) + `"}`,
 				}
 				for i := 0; ctx.Err() == nil; i++ {
-					_ = thief.Emit("reply-"+victim.ID(), json.RawMessage(guesses[i%len(guesses)])) // what has no room is not sent
+					_ = thief.Emit("reply-"+victim.ID(), json.RawMessage(guesses[i%len(guesses)])) // an event without room is not sent
 					_ = thief.Flush(ctx)
 				}
 			})
@@ -601,7 +603,7 @@ func TestAThiefOfAnswers(t *testing.T) {
 			}
 			require.Equal(t, permit == nil, heard > 0, "whoever listens to an inbox, or to everything, hears the answers")
 
-			// Who hears a request can answer it.
+			// A node that receives a request can reply to it.
 			replies(t, thief, "secret", func(mesh.Event) (any, error) { return "forged", nil })
 			server.Close()
 			answer, err := victim.Request(testContext(t), "secret", nil)

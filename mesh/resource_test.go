@@ -10,7 +10,7 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// calls collects what a resource's methods and listeners are called with.
+// calls collects the events with which a resource's methods and listeners are called.
 type calls struct {
 	*ears
 }
@@ -19,7 +19,7 @@ func collectCalls(t testing.TB) calls { return calls{&ears{t: t, in: make(chan m
 
 func (c calls) add(e mesh.Event) { c.in <- e }
 
-// A mark that goes the way of the events shows that nothing is still to come.
+// noneUntil checks that no event is left, by a mark that takes the same way as the events.
 func (c calls) noneUntil(t testing.TB, n, other *mesh.Node) {
 	t.Helper()
 	off := n.On("mark", c.add)
@@ -51,7 +51,7 @@ func TestAMethodOfAResourceThatIsNotRemoteRunsForCallOnly(t *testing.T) {
 		r := n.Resource("creature")
 		r.Method("talk", ran.add)
 		r.On("talk", ran.add)
-		// These have the event delivered: the method does not run for that.
+		// These listeners have the event delivered. The method must not run because of that.
 		n.On("creature::talk", heard.add)
 		n.On("**", everything.add)
 		flush(t, n)
@@ -132,7 +132,7 @@ func TestRemoteIsSwitchedWhileConnected(t *testing.T) {
 	})
 }
 
-// What was on its way when remote was switched off does not run the method either.
+// Events that were queued when remote was switched off do not run the method, either.
 func TestQueuedEventsDoNotRunAMethodThatIsNoLongerRemote(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	c := connect(t, hub, mesh.Options{})
@@ -152,7 +152,7 @@ func TestQueuedEventsDoNotRunAMethodThatIsNoLongerRemote(t *testing.T) {
 		require.NoError(t, hub.Emit("creature::talk", i))
 	}
 	<-started
-	flush(t, c) // the others are queued
+	flush(t, c) // the other events are queued
 	r.SetRemote(false)
 	close(release)
 	require.Equal(t, "0", string(ran.next().Payload))
@@ -184,7 +184,7 @@ func TestWhatAResourceAnnounces(t *testing.T) {
 	announced(local)
 	require.Len(t, h.received("handshake"), before+2, "what changes nothing is not announced")
 
-	// One name, two keys: others on this node want what the resource keeps to itself.
+	// One name, two keys: other listeners on this node subscribe to an event that the resource excludes.
 	offOrdinary := c.On("creature::talk", nothing)
 	announced(remote + `,"mesh::creature::talk":{"remote":true}`)
 	offOrdinary()
@@ -203,8 +203,8 @@ func TestWhatAResourceAnnounces(t *testing.T) {
 	announced(``)
 }
 
-// A resource of a client of the original's that is not remote is kept from it also if the same process listens to the
-// event, because its library runs the method whenever the event arrives.
+// A hub does not deliver the events of a resource to a Node.js client while the resource is not remote, even if the
+// same process also listens to the event. The client's library runs the method whenever the event arrives.
 func TestAHubKeepsEventsFromOriginalResourcesThatAreNotRemote(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	w := dialWire(t, hub.URL(), nil)

@@ -15,9 +15,9 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// rogueHub is whoever took a hub's address: it speaks the extensions, and says what it likes.
+// rogueHub is a program that took a hub's address. It speaks the extensions, and sends any packets.
 type rogueHub struct {
-	// joined is called when a client has introduced itself, and asked with each packet after that.
+	// joined is called when a client has introduced itself. asked is called with each packet after that.
 	joined func(say func(event, payload string))
 	asked  func(p protocol.Packet, say func(event, payload string))
 }

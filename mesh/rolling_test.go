@@ -16,7 +16,7 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// rolling are hubs of one mesh at fixed addresses, each of which can be replaced by a new one.
+// rolling has hubs of one mesh at fixed addresses. A test can replace each of them by a new one.
 type rolling struct {
 	t     *testing.T
 	opts  mesh.Options
@@ -44,7 +44,7 @@ func (r *rolling) start(i int) *mesh.Node {
 	return listen(r.t, opts)
 }
 
-// restart shuts a hub down, and starts another one at its address.
+// restart shuts a hub down, and starts another hub at its address.
 func (r *rolling) restart(i int) {
 	r.t.Helper()
 	require.NoError(r.t, r.hubs[i].Shutdown(testContext(r.t)))
@@ -73,7 +73,7 @@ func TestRollingRestartLosesAndDoublesNothing(t *testing.T) {
 	var wg sync.WaitGroup
 	for i, n := range nodes {
 		wg.Go(func() {
-			for ; ctx.Err() == nil && emitted[i] < 100_000/clients; emitted[i]++ { // there is room for as many in ears
+			for ; ctx.Err() == nil && emitted[i] < 100_000/clients; emitted[i]++ { // ears has room for this many events
 				if err := n.Emit(fmt.Sprintf("n::%d", emitted[i]%5), emitted[i]); err != nil {
 					t.Error(err)
 				}
@@ -114,7 +114,8 @@ func TestRollingRestartLosesAndDoublesNothing(t *testing.T) {
 	}
 }
 
-// A node that was started with several addresses moves, and becomes the hub at its own only when there is no other.
+// A node that was started with several addresses moves to another hub. It becomes the hub at its own address only when
+// there is no other hub.
 func TestStartedNodesMoveInsteadOfBinding(t *testing.T) {
 	r := startRolling(t, 2, mesh.Options{})
 	p := startProxy(t, r.addrs[0])
@@ -157,7 +158,7 @@ func TestStartedNodesTakeTheirOwnAddressFirst(t *testing.T) {
 	require.Equal(t, []mesh.Role{mesh.Hub, mesh.Hub}, []mesh.Role{a.Role(), b.Role()})
 	require.Equal(t, 1, b.Stats().Hubs)
 	p := startProxy(t, two)
-	p.cut(true) // its own address is taken, by what does not answer
+	p.cut(true) // its own address is taken by a program that does not respond
 	c := start(t, mesh.Options{Addr: p.addr() + "," + one})
 	require.Equal(t, one, c.Addr())
 	_, err := mesh.Listen(testContext(t), &mesh.Options{Addr: one + "," + two})
@@ -166,7 +167,7 @@ func TestStartedNodesTakeTheirOwnAddressFirst(t *testing.T) {
 	require.ErrorContains(t, err, "only Start and Connect take several")
 }
 
-// Requests, questions, presence, listeners and Flush go on while hubs are replaced.
+// Requests, queries, presence, listeners and Flush work while hubs are replaced.
 func TestEverythingGoesOnWhileClientsMove(t *testing.T) {
 	r := startRolling(t, 3, mesh.Options{})
 	ctx, stop := context.WithCancel(context.Background())
@@ -197,7 +198,7 @@ func TestEverythingGoesOnWhileClientsMove(t *testing.T) {
 			}
 			return n.Flush(testContext(t))
 		},
-		func(n *mesh.Node, i int) error { // who has flushed, hears
+		func(n *mesh.Node, i int) error { // after its Flush, a node receives the event
 			name, heard := fmt.Sprintf("%s-%d", n.ID(), i), make(chan mesh.Event, 1)
 			defer n.On(name, func(e mesh.Event) { heard <- e })()
 			if err := n.Flush(testContext(t)); err != nil {
@@ -220,7 +221,7 @@ func TestEverythingGoesOnWhileClientsMove(t *testing.T) {
 		},
 		func(n *mesh.Node, _ int) error {
 			_, err := n.Explain(testContext(t), n.ID(), "e")
-			if errors.Is(err, mesh.ErrUnknownNode) { // it has moved between question and answer
+			if errors.Is(err, mesh.ErrUnknownNode) { // the node moved between the query and the response
 				err = nil
 			}
 			return err
@@ -246,7 +247,7 @@ func TestEverythingGoesOnWhileClientsMove(t *testing.T) {
 	wg.Wait()
 }
 
-// Nodes and hubs that are closed in the middle of a move. The race detector watches.
+// Nodes and hubs close during moves. The race detector checks them.
 func TestMovesThatAreCutShort(t *testing.T) {
 	backplane := new(mesh.LocalBackplane)
 	last := listen(t, mesh.Options{Backplane: backplane})

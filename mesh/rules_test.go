@@ -18,7 +18,7 @@ import (
 
 const testKey = "00112233445566778899aabbccddeeff"
 
-// offer writes the first packet of a client that speaks the extensions.
+// offer returns the first packet of a client that offers the extensions.
 func offer(key string, rest string) string {
 	return `{"event":"handshake","payload":{},"headers":{"auth":{},"mesh":{"v":1,"key":"` + key + `","name":"wire"}}` + rest + `}`
 }
@@ -61,7 +61,7 @@ func TestHubIntroducesItselfToThoseWhoOffer(t *testing.T) {
 	require.Equal(t, "$mesh.hello", p.Event)
 	require.Empty(t, cmp.Diff(map[string]any{"v": 1.0, "id": protocol.ID(testKey), "hub": hub.ID(), "name": "the hub"}, p.Payload))
 
-	w.barrier() // it is greeted before it is listened for
+	w.barrier() // the hub sends hello before it delivers events
 	require.NoError(t, hub.Emit("e", "é"))
 	require.Equal(t, `{"event":"e","payload":"é","from":"`+hub.ID()+`","n":1}`, w.next())
 }
@@ -76,7 +76,7 @@ func TestReservedPacketsGoOnlyToThoseWhoOffer(t *testing.T) {
 		`{"event":"handshake","headers":{"mesh":null}}`,
 	} {
 		w := dialWire(t, hub.URL(), nil)
-		w.send(first, offer(testKey, "")) // the second comes too late
+		w.send(first, offer(testKey, "")) // the offer in the second packet comes too late
 		require.Empty(t, w.heard(), first)
 	}
 }
@@ -262,7 +262,7 @@ func TestTablesAreReplacedWhole(t *testing.T) {
 	a, b, c := `{"event":"a"}`, `{"event":"b"}`, `{"event":"c"}`
 	w.send(table("mesh::a", "mesh::b"))
 	require.Equal(t, []string{a, b}, emit())
-	w.send(`{"event":"x","payload":{}}`, `{"event":"x","payload":{},"eventTable":null}`) // a packet without a table leaves it
+	w.send(`{"event":"x","payload":{}}`, `{"event":"x","payload":{},"eventTable":null}`) // a packet without a table does not change the table
 	require.Equal(t, []string{a, b}, emit())
 	w.send(`{"event":"newListener","payload":"c","eventTable":{"b":{},"mesh::c":{}}}`)
 	require.Equal(t, []string{b, c}, emit())
@@ -303,7 +303,7 @@ func TestClientAnnouncesItsTableAndEveryChange(t *testing.T) {
 	require.Equal(t, `{"mesh::a::b::c":{"remote":true}}`, last())
 
 	sent := len(h.received("handshake"))
-	c.On("a::b::c", nothing) // nothing new
+	c.On("a::b::c", nothing) // it changes nothing
 	require.NoError(t, c.Emit("e", nil))
 	flush(t, c)
 	require.Len(t, h.received("handshake"), sent)

@@ -18,7 +18,7 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// bareWebSocket opens a session over a TCP connection that nobody reads unless the test does, and sends packets on it.
+// bareWebSocket opens a session over a TCP connection, and sends packets on it. Only the test reads the connection.
 func bareWebSocket(t testing.TB, addr string, packets ...string) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
@@ -35,7 +35,7 @@ func bareWebSocket(t testing.TB, addr string, packets ...string) net.Conn {
 	for _, p := range packets {
 		require.NoError(t, writeFrame(conn, "4"+p))
 	}
-	// A ping comes back when the hub has dealt with them.
+	// The hub responds to a ping after it has processed the packets.
 	require.NoError(t, writeFrame(conn, "2"))
 	for readFrame(t, r) != "3" {
 	}
@@ -99,7 +99,7 @@ func TestSlowPeerIsClosedAndNobodyElseIsDisturbed(t *testing.T) {
 	}
 }
 
-// When BufferLimit is spent, the hub closes those who do not read, and nobody who reads.
+// When BufferLimit is reached, the hub disconnects only peers that do not read.
 func TestSlowPeersTogetherAreBounded(t *testing.T) {
 	const limit = 4 << 20
 	var logs logBuffer
@@ -122,8 +122,8 @@ func TestSlowPeersTogetherAreBounded(t *testing.T) {
 	require.NotContains(t, logs.String(), "too slow")
 }
 
-// TestManySilentPollersCloseNobodyElse has more polling sessions that never poll than BufferLimit could hold if each event
-// counted once a session.
+// TestManySilentPollersCloseNobodyElse has polling sessions that never poll. BufferLimit could not hold their events if
+// each event counted once for each session.
 func TestManySilentPollersCloseNobodyElse(t *testing.T) {
 	const pollers, events, size = 60, 20, 10_000
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", BufferLimit: pollers * events * size / 10})
@@ -142,8 +142,8 @@ func TestManySilentPollersCloseNobodyElse(t *testing.T) {
 	require.Equal(t, 1+pollers, hub.Stats().Peers)
 }
 
-// TestBroadcastIsEncodedOnce looks at what the hub allocates for one event to 500 peers that take it and read nothing:
-// two encodings, one for each kind of peer, rather than 500.
+// TestBroadcastIsEncodedOnce measures the memory that the hub allocates for one event to 500 peers that read nothing:
+// it must hold two encodings, one for each kind of peer, and not 500.
 func TestBroadcastIsEncodedOnce(t *testing.T) {
 	const peers, size = 500, 32 << 10
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
@@ -163,7 +163,8 @@ func TestBroadcastIsEncodedOnce(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	require.EqualValues(t, 2*peers, hub.Stats().Sent)
 	if !raceDetector {
-		// Emit's copy, the encoder's buffers, two shared packets, and the goroutines and buffers of as many writers as run at once.
+		// Emit's copy, the encoder's buffers, two shared packets, and the goroutines and buffers of the writers that
+		// run at the same time.
 		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(peers*size/4))
 	}
 }

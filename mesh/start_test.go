@@ -86,7 +86,7 @@ func TestStartWhereOneAddressOfTheNameIsTakenDialsThatOne(t *testing.T) {
 			defer n.Close()
 			require.Equal(t, Client, n.Role())
 			require.Equal(t, net.JoinHostPort(host, port), n.Addr())
-			for _, other := range hosts { // what was bound on the way is free again
+			for _, other := range hosts { // the addresses that were bound first are free again
 				if other != host {
 					l, err := net.Listen("tcp", net.JoinHostPort(other, port))
 					require.NoError(t, err)
@@ -187,7 +187,7 @@ func TestStartGivesUpOnWhatNeverSaysAWord(t *testing.T) {
 	require.NotErrorIs(t, err, context.DeadlineExceeded)
 }
 
-// speak listens, says something to whoever comes, and hangs up when the other has said something.
+// speak listens on a port, sends a text on each connection, and closes the connection after it has received something.
 func speak(t *testing.T, what string) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// boundSocket holds an address without listening: binding it fails, and so does connecting.
+// boundSocket binds an address without listening, so that both binding it and connecting to it fail.
 func boundSocket(t *testing.T, port string) (release func()) {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	require.NoError(t, err)

@@ -53,7 +53,7 @@ func TestRequestsToOtherHubsAreCountedOnce(t *testing.T) {
 		require.NoError(t, err)
 		flush(t, from)
 	}
-	ask() // with the first one the node announces where it wants its answers
+	ask() // with its first request the node announces its inbox
 	before, sent := hubs[0].Stats(), from.Stats().BytesOut
 	ask()
 	after := hubs[0].Stats()
@@ -66,7 +66,7 @@ func TestStatsMeasureFanOut(t *testing.T) {
 	require.Zero(t, hub.Stats().FanOut.Count)
 	c := connect(t, hub, mesh.Options{})
 	listenTo(t, hub, "other")
-	// Each is a row of its own. One in 64 is measured of those that share what they are gathered in, of which there are a few.
+	// Each event is a batch. The hub measures one batch in 64 for each gathering, of which there are a few.
 	const events, most = 200, 64 * 20
 	emitted := uint64(0)
 	for ; emitted < events || hub.Stats().FanOut.Count < events/64; emitted++ {
@@ -75,7 +75,7 @@ func TestStatsMeasureFanOut(t *testing.T) {
 		flush(t, c)
 	}
 	got := hub.Stats().FanOut
-	if !raceDetector { // which drops what is pooled, at random
+	if !raceDetector { // the race detector makes pools drop items at random
 		require.Less(t, got.Count, emitted/2)
 	}
 	require.Positive(t, got.Sum)
@@ -105,7 +105,7 @@ func TestOverflowedEventsAreCounted(t *testing.T) {
 	require.Equal(t, emitted-1, hub.Stats().Sent)
 }
 
-// kinds are a node's sessions without what happens to be queued.
+// kinds returns a node's sessions without their queued bytes.
 func kinds(n *mesh.Node) []mesh.Session {
 	all := n.Sessions()
 	for i := range all {
@@ -132,7 +132,7 @@ func TestSessionsShowTransportRevisionAndQueue(t *testing.T) {
 		payload[i] = '1'
 	}
 	queued := 0
-	for range 100 { // until the kernel takes no more of it
+	for range 100 { // until the kernel's buffers are full
 		require.NoError(t, hub.Emit("e", payload))
 		for _, s := range hub.Sessions() {
 			queued = max(queued, s.Queued)

@@ -11,7 +11,8 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// TestTableBeyondTheStepsIsRejected: the peer gets a message, Explain names the rule, and the table before stays in force.
+// TestTableBeyondTheStepsIsRejected checks that the peer gets a message, that Explain names the rule, and that the
+// previous table still applies.
 func TestTableBeyondTheStepsIsRejected(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	w := dialWire(t, hub.URL(), nil)
@@ -42,7 +43,7 @@ func TestTableBeyondTheStepsIsRejected(t *testing.T) {
 	require.Contains(t, heard, "listen to `**`")
 }
 
-// TestManyPatternsOfFewStepsAreAccepted: the limit is not one of the number of patterns.
+// TestManyPatternsOfFewStepsAreAccepted checks that the limit does not apply to the number of patterns.
 func TestManyPatternsOfFewStepsAreAccepted(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	w := dialWire(t, hub.URL(), nil)

@@ -19,7 +19,7 @@ import (
 // onConn returns the fields of an offer that number the connection.
 func onConn(n int) string { return fmt.Sprintf(`,"moves":true,"conn":%d`, n) }
 
-// arrive connects a node to a hub, and waits for the hub's answer.
+// arrive connects a node to a hub, and waits for the hub's response.
 func arrive(t testing.TB, url, name, more string, keys ...string) *wire {
 	t.Helper()
 	w := dialWire(t, url, nil)
@@ -29,7 +29,7 @@ func arrive(t testing.TB, url, name, more string, keys ...string) *wire {
 	return w
 }
 
-// numbers sends events with numbers, which are their payloads as well.
+// numbers sends events whose sequence numbers are also their payloads.
 func (w *wire) numbers(from, to int) {
 	w.t.Helper()
 	for n := from; n <= to; n++ {
@@ -37,7 +37,7 @@ func (w *wire) numbers(from, to int) {
 	}
 }
 
-// payloads returns the payloads of the events up to the given one, which the test emitted last.
+// payloads returns the payloads of the events before the given one, which the test emitted last.
 func (e *ears) payloads(last string) (all []string) {
 	e.t.Helper()
 	for {
@@ -49,7 +49,7 @@ func (e *ears) payloads(last string) (all []string) {
 	}
 }
 
-// late waits until the hubs have dropped so many late events.
+// late waits until the hubs have dropped n late events.
 func late(t testing.TB, n int, hubs ...*mesh.Node) {
 	t.Helper()
 	eventually(t, "late events are counted", func() bool {
@@ -61,7 +61,7 @@ func late(t testing.TB, n int, hubs ...*mesh.Node) {
 	})
 }
 
-// The hub reads a node's events behind its questions, which wait their turn. Meanwhile the node is back.
+// The hub reads a node's events after its queries, which wait for the rate limit. Meanwhile the node reconnects.
 func TestEventsBehindQuestionsDoNotComeAfterThoseOfANewerConnection(t *testing.T) {
 	for name, reset := range map[string]bool{"the old connection is open": false, "the old connection is reset": true} {
 		t.Run(name, func(t *testing.T) {
@@ -81,7 +81,7 @@ func TestEventsBehindQuestionsDoNotComeAfterThoseOfANewerConnection(t *testing.T
 			back := arrive(t, hub.URL(), "node", onConn(2))
 			back.numbers(4, 6)
 			back.barrier()
-			if reset { // the reset may lose its bytes
+			if reset { // the reset may lose the events
 				eventually(t, "the old session ends", func() bool { return len(hub.Sessions()) == 2 })
 			} else {
 				late(t, 3, hub)
@@ -92,7 +92,8 @@ func TestEventsBehindQuestionsDoNotComeAfterThoseOfANewerConnection(t *testing.T
 	}
 }
 
-// A proxy brings the bytes of a connection that has ended for the client, after the client is back.
+// A proxy delivers bytes of an old connection after the client has reconnected. For the client, the old connection has
+// ended.
 func TestBytesOfAnOlderConnectionAreDropped(t *testing.T) {
 	for name, transports := range map[string][]engineio.Transport{"WebSocket": {engineio.WebSocket}, "polling": {engineio.Polling}} {
 		t.Run(name, func(t *testing.T) {
@@ -144,8 +145,8 @@ func TestASupersededSessionEnds(t *testing.T) {
 	})
 }
 
-// A client that does not number its connections may have several: the hub serves all of them, as before. Its events return to
-// none of them, because they all have its ID.
+// A client that does not number its connections may have several, and the hub serves all of them. The client's events
+// return to none of them, because they all have its ID.
 func TestANodeThatDoesNotNumberItsConnectionsHasSeveral(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	heard := listenTo(t, hub, "e", "last")
@@ -162,7 +163,7 @@ func TestANodeThatDoesNotNumberItsConnectionsHasSeveral(t *testing.T) {
 	require.Zero(t, hub.Stats().Superseded)
 }
 
-// A handshake may be late: the number says which connection is newer.
+// A handshake may be late: the number shows which connection is newer.
 func TestALateHandshakeSupersedesNothing(t *testing.T) {
 	for name, opts := range map[string]mesh.Options{"all are admitted": {}, "with Authorize": {Authorize: func(context.Context, mesh.Credentials) error { return nil }}} {
 		t.Run(name, func(t *testing.T) {
@@ -186,7 +187,7 @@ func TestALateHandshakeSupersedesNothing(t *testing.T) {
 	}
 }
 
-// A connection beside the one before supersedes it with its first event.
+// A connection that was opened beside an older one supersedes it with its first event.
 func TestAConnectionBesideAnotherSupersedesItWithItsFirstEvent(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	heard := listenTo(t, hub, "e", "last")
@@ -205,7 +206,7 @@ func TestAConnectionBesideAnotherSupersedesItWithItsFirstEvent(t *testing.T) {
 	late(t, 1, hub)
 }
 
-// If the new connection ends before its first event, the old one is unchanged.
+// If the new connection ends before its first event, the old connection does not change.
 func TestAConnectionBesideAnotherEndsWithoutIt(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	came := make(chan mesh.Presence, 10)
@@ -228,7 +229,7 @@ func TestAConnectionBesideAnotherEndsWithoutIt(t *testing.T) {
 	require.Empty(t, came, "it left once")
 }
 
-// A node that has returned at another hub leaves its old hub at once, even if it polls: no hub sees the end of polling.
+// A node that reconnects to another hub leaves its old hub at once, even if it polls: no hub sees the end of polling.
 func TestANodeThatWentToAnotherHubLeavesTheOldOne(t *testing.T) {
 	hubs := cluster(t, 3, mesh.Options{})
 	var heard []*ears
@@ -270,7 +271,8 @@ func TestANodeThatWentToAnotherHubLeavesTheOldOne(t *testing.T) {
 	require.ElementsMatch(t, []string{"true true", "false true", "true false"}, story)
 }
 
-// gatedBackplane keeps the messages for one hub until it is opened, as if the hub were stopped. Messages of that hub pass.
+// gatedBackplane holds the messages for one hub until it is opened, as if the hub were stopped. Messages from that hub
+// pass.
 type gatedBackplane struct {
 	mesh.LocalBackplane
 	hub string
@@ -309,8 +311,8 @@ func (b *gatedBackplane) open() {
 	b.kept, b.closed = nil, false
 }
 
-// A hub that was stopped, or cut off from the others, reads old bytes of a node that is at another hub now. Other hubs drop
-// the old events that it publishes, and it receives the newer events afterwards.
+// A hub that was stopped, or cut off from the others, reads old bytes of a node that is now at another hub. The other
+// hubs drop the old events that it publishes. It receives the newer events afterwards.
 func TestAHubThatDoesNotKnowWhereANodeIsBringsNoEventsOutOfOrder(t *testing.T) {
 	b := new(gatedBackplane)
 	hubs := make([]*mesh.Node, 3)
@@ -326,7 +328,7 @@ func TestAHubThatDoesNotKnowWhereANodeIsBringsNoEventsOutOfOrder(t *testing.T) {
 	old.barrier()
 	b.close(hubs[0].ID())
 	back := dialWire(t, hubs[1].URL(), nil)
-	back.send(offerOf("node", onConn(2), "mesh::e")) // its events wait for an answer of the hub that is stopped
+	back.send(offerOf("node", onConn(2), "mesh::e")) // its events wait for a response of the stopped hub
 	back.numbers(5, 6)
 	back.barrier()
 	require.Contains(t, back.next(), "$mesh.hello")
@@ -346,8 +348,8 @@ func TestAHubThatDoesNotKnowWhereANodeIsBringsNoEventsOutOfOrder(t *testing.T) {
 	require.Empty(t, back.heard(), "no event returns to its emitter")
 }
 
-// Events that a Flush has confirmed survive the node's return at another hub, however slow the hubs are, and arrive before
-// the node's later events.
+// Events that a Flush has confirmed survive the node's return at another hub, however slow the hubs are. They arrive
+// before the node's later events.
 func TestAReturnAtAnotherHubLosesNothingThatWasConfirmed(t *testing.T) {
 	b := &laggingBackplane{every: 3, most: 20 * time.Millisecond}
 	hubs := make([]*mesh.Node, 3)
@@ -403,7 +405,7 @@ func TestAHubsOwnEventsComeInTheOrderOfTheirNumbers(t *testing.T) {
 	}
 }
 
-// A client counts its connections over all hubs, and says which one is beside another.
+// A client counts its connections over all hubs, and marks a connection that it opens beside another one.
 func TestAClientNumbersItsConnections(t *testing.T) {
 	onStage(t, "ab", func(t *testing.T, s *stage) {
 		n, first := s.connect(mesh.Options{})

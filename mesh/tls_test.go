@@ -28,7 +28,7 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// writeCertificate writes a certificate for this machine, which vouches for itself, and its key into two files.
+// writeCertificate writes a self-signed certificate for this machine and its key into two files.
 func writeCertificate(t testing.TB, dir string, serial int64) (certFile, keyFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -87,7 +87,7 @@ func TestANewCertificateIsTakenOver(t *testing.T) {
 	cert, key := writeCertificate(t, dir, 1)
 	hub := listen(t, mesh.Options{CertFile: cert, KeyFile: key, Logger: logs.logger()})
 	serial := func() string {
-		conn, err := tls.Dial("tcp", hub.Addr(), &tls.Config{InsecureSkipVerify: true}) // it is looked at
+		conn, err := tls.Dial("tcp", hub.Addr(), &tls.Config{InsecureSkipVerify: true}) // the test checks the certificate itself
 		require.NoError(t, err)
 		defer conn.Close()
 		require.Empty(t, conn.ConnectionState().NegotiatedProtocol)
@@ -156,7 +156,8 @@ func TestATokenIsPresentedInHeaderOrQuery(t *testing.T) {
 	require.NotContains(t, fmt.Sprintf("%v %+v %#v", mesh.Credentials{Token: "tainted"}, mesh.Credentials{Token: "tainted"}, mesh.Credentials{Token: "tainted"}), "tainted")
 }
 
-// TestAdvisory_CVE_2026_33247_CVE_2020_26149_NoTokenInLogsOrErrors leads a token through what can go wrong with it.
+// TestAdvisory_CVE_2026_33247_CVE_2020_26149_NoTokenInLogsOrErrors uses a token in all cases in which an error or a log
+// line could show it.
 func TestAdvisory_CVE_2026_33247_CVE_2020_26149_NoTokenInLogsOrErrors(t *testing.T) {
 	const token, wrong, inQuery = "tainted-token-1", "tainted-token-2", "tainted-token-3"
 	var logs logBuffer
@@ -194,7 +195,7 @@ func TestAdvisory_CVE_2026_33247_CVE_2020_26149_NoTokenInLogsOrErrors(t *testing
 	defer transport.CloseIdleConnections()
 	w := dialWire(t, hub.URL()+"?token="+inQuery, &engineio.DialOptions{Revision: engineio.Revision3, Logger: logs.logger(), HTTPClient: &http.Client{Transport: transport}})
 	w.send(table(), `{"event":"x"}`, `{"event":`)
-	w.ended() // muted, then closed
+	w.ended() // the hub mutes the peer, and then disconnects it
 	require.NoError(t, hub.Close())
 	_ = c.Flush(testContext(t))
 	for _, secret := range []string{token, wrong, inQuery} {
@@ -204,7 +205,8 @@ func TestAdvisory_CVE_2026_33247_CVE_2020_26149_NoTokenInLogsOrErrors(t *testing
 	require.Contains(t, logs.String(), "peer refused", "the logs were looked at")
 }
 
-// TestWhoTakesTheAddressOfAHubWithTLSGetsNoCredentials, though its clients come back there.
+// TestWhoTakesTheAddressOfAHubWithTLSGetsNoCredentials checks that clients which reconnect to another program at the
+// hub's address do not send it their credentials.
 func TestWhoTakesTheAddressOfAHubWithTLSGetsNoCredentials(t *testing.T) {
 	cert, key := writeCertificate(t, t.TempDir(), 1)
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", CertFile: cert, KeyFile: key})

@@ -12,7 +12,7 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// returns checks that a typed listener gets what was emitted with the type.
+// returns checks that a typed listener gets the values that were emitted with the type.
 func returns[T any](t *testing.T, n, other *mesh.Node, payloads ...T) {
 	t.Helper()
 	heard := make(chan T, len(payloads))
@@ -49,7 +49,7 @@ func TestTypedEventsArriveAsTheyWereEmitted(t *testing.T) {
 		returns(t, n, other, "", "text")
 		returns(t, n, other, true, false)
 		returns(t, n, other, []string{"a"}, nil)
-		returns(t, n, other, []byte("bytes"), []byte{}) // which Node.Emit takes for JSON
+		returns(t, n, other, []byte("bytes"), []byte{}) // Node.Emit would treat it as JSON
 		returns(t, n, other, json.RawMessage(`{"a":[1]}`))
 		returns[any](t, n, other, "x", 1.5, nil)
 		returns(t, n, other, time.Unix(1000, 0).UTC())
@@ -65,7 +65,7 @@ func TestPayloadsThatDoNotFitAreReported(t *testing.T) {
 	mesh.On(hub, "time", func(time.Time, mesh.Event) { t.Error("it does not fit") })
 	mesh.On(hub, "number", func(int8, mesh.Event) { t.Error("it does not fit") })
 	rest := listenTo(t, hub, "*")
-	heard := func(events int) { // by all listeners: the next event waits for the last of them
+	heard := func(events int) { // rest gets "next" after all listeners have processed the events before it
 		t.Helper()
 		require.NoError(t, c.Emit("next", nil))
 		for range events + 1 {
@@ -75,7 +75,7 @@ func TestPayloadsThatDoNotFitAreReported(t *testing.T) {
 	for _, misfit := range []string{`{"x":"secret"}`, `"secret"`, `[5551234]`, `{"x":5551234.5}`, `{"x":1,"y":{"secret":1}}`, `{"tags":{"secret":"secret"}}`} {
 		off := mesh.On(hub, "point", func(point, mesh.Event) { t.Error("it does not fit") })
 		require.NoError(t, c.Emit("point", json.RawMessage(misfit)))
-		heard(1) // the other listeners hear it too
+		heard(1) // the other listeners also get the event
 		off()
 	}
 	require.NoError(t, c.Emit("time", "secret"))
@@ -96,7 +96,7 @@ func TestPayloadsThatDoNotFitAreReported(t *testing.T) {
 	require.NotContains(t, log.String(), "5551234")
 
 	mesh.On(hub, "point", func(p point, _ mesh.Event) { got <- p })
-	// What is absent or unknown does not matter: that is how types grow, and Node hubs write an id.
+	// Absent and unknown members are allowed. Types can grow in this way, and Node.js hubs add an id.
 	for _, fits := range []string{``, `null`, `{}`, `{"id":"x","z":1}`} {
 		require.NoError(t, c.Emit("point", json.RawMessage(fits)))
 		require.Equal(t, point{}, <-got)

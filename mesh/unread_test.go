@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A client that sends requests and reads no response is disconnected before the kernel holds much for it.
+// A client that sends requests and reads no response is disconnected before the kernel holds much data for it.
 func TestAClientThatDoesNotReadIsDisconnected(t *testing.T) {
 	t.Parallel() // it waits for unreadTimeout
 	if runtime.GOOS != "linux" {

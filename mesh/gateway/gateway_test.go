@@ -69,7 +69,7 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// The limit is the project's: the client is read by people, and loaded by pages that have little else.
+// The limit is the project's own: people read the client, and small pages load it.
 func TestFilesAreSmall(t *testing.T) {
 	for path, f := range usual.clients {
 		require.Less(t, len(f.content), 14<<10, path)
@@ -88,7 +88,8 @@ func TestBothScriptsHaveTheSameClient(t *testing.T) {
 	require.NotContains(t, string(usual.clients["/mesh.js"].content), "CLIENT")
 }
 
-// TestAPathCannotLeaveItsString: whoever starts a hub chooses it, and the files are code.
+// TestAPathCannotLeaveItsString checks that a path cannot end the string that contains it in the scripts: the path
+// comes from the options of a hub, and the scripts are code.
 func TestAPathCannotLeaveItsString(t *testing.T) {
 	for path, want := range map[string]string{
 		"": `"./engine.io/"`, "/": `"./engine.io/"`, "/chat/": `"./chat/"`, "chat": `"./chat/"`, "/a/b": `"./a/b/"`, `/"+alert(1)+"`: `"./%22+alert%281%29+%22/"`, "/\n'`\\": `"./%0A%27%60%5C/"`, "/é?#": `"./%C3%A9%3F%23/"`,

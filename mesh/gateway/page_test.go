@@ -40,14 +40,14 @@ func TestPage(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, request(t, http.MethodGet, "/page/index.html", "").StatusCode)
 }
 
-// TestPageLoadsItsOwnFilesOnly finds each file that the page names, and nothing that it may not load.
+// TestPageLoadsItsOwnFilesOnly checks that each file that the page refers to is a file of the page.
 func TestPageLoadsItsOwnFilesOnly(t *testing.T) {
 	reference := regexp.MustCompile(`(?:src|href)="([^"]*)"|import .* from '([^']*)'|url\(([^)]*)\)`)
 	found := 0
 	for path, f := range usual.pages {
 		text := string(f.content)
 		if path == "/page/code.js" {
-			text, _, _ = strings.Cut(text, "function snippets") // what it shows is for others to load
+			text, _, _ = strings.Cut(text, "function snippets") // other pages load the files in its snippets
 		}
 		for _, m := range reference.FindAllStringSubmatch(text, -1) {
 			at, err := url.Parse("http://hub" + path)

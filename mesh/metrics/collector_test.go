@@ -57,7 +57,7 @@ func register(t *testing.T, n *mesh.Node) *prometheus.Registry {
 	return r
 }
 
-// values gathers what has no histogram, by name and labels.
+// values gathers all metrics by name and labels. The value of a histogram is its count.
 func values(t *testing.T, r prometheus.Gatherer) map[string]float64 {
 	t.Helper()
 	families, err := r.Gather()
@@ -110,7 +110,7 @@ func TestCollectorShowsWhatANodeDoes(t *testing.T) {
 	} {
 		require.Equal(t, want, got[name]-before[name], name)
 	}
-	for n := 0; got["mesh_fan_out_seconds"] == 0; n++ { // not every row is measured
+	for n := 0; got["mesh_fan_out_seconds"] == 0; n++ { // the hub measures only some batches
 		require.Less(t, n, 1000)
 		require.NoError(t, from.Emit("other", nil))
 		require.NoError(t, from.Flush(testContext(t)))
@@ -153,7 +153,7 @@ func TestDroppedAreShownByReason(t *testing.T) {
 	}
 }
 
-// TestNothingOfAPeerIsShown looks for all that a peer may choose.
+// TestNothingOfAPeerIsShown checks that the metrics contain no text that a peer chooses.
 func TestNothingOfAPeerIsShown(t *testing.T) {
 	hub := listen(t, mesh.Options{Authorize: mesh.Pair("secret-user", "secret-password"), Name: "secret-hub"})
 	c := connect(t, hub, mesh.Options{User: "secret-user", Password: "secret-password", Name: "secret-name"})
@@ -168,7 +168,8 @@ func TestNothingOfAPeerIsShown(t *testing.T) {
 	}
 }
 
-// TestMetricsAreThoseOfTheirPage reads docs/metrics.md, and has Prometheus' own linter look at the names.
+// TestMetricsAreThoseOfTheirPage compares the metrics with docs/metrics.md, and checks the names with the linter of
+// Prometheus.
 func TestMetricsAreThoseOfTheirPage(t *testing.T) {
 	families, err := register(t, listen(t, mesh.Options{})).Gather()
 	require.NoError(t, err)

@@ -11,8 +11,8 @@ import (
 	"github.com/bigcompany/mesh/mesh/metrics"
 )
 
-// A hub shows its metrics at its own listener. Whoever reaches the hub can read them: to keep them private, serve them at
-// an address of their own.
+// A hub serves its metrics on its own listener. Every client that can reach the hub can read them. To keep them
+// private, serve them at a separate address.
 func ExampleNewCollector() {
 	mux := http.NewServeMux()
 	node, err := mesh.Listen(context.Background(), &mesh.Options{Addr: "localhost:0", Handler: mux})

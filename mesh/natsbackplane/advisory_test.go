@@ -15,8 +15,8 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// TestAdvisory_secnote_2026_22_NamesNeitherShareASubjectNorInject watches what comes to NATS. That names arrive unchanged is
-// tested by the suite, AnyName.
+// TestAdvisory_secnote_2026_22_NamesNeitherShareASubjectNorInject checks the lines that NATS receives. Test AnyName of
+// package backplanetest checks that names arrive unchanged.
 func TestAdvisory_secnote_2026_22_NamesNeitherShareASubjectNorInject(t *testing.T) {
 	s := runServer(t, &server.Options{})
 	watching, err := nats.Connect(s.ClientURL())
@@ -52,7 +52,7 @@ func TestAdvisory_secnote_2026_22_NamesNeitherShareASubjectNorInject(t *testing.
 		subjects[msg.Subject] = name
 	}
 
-	// As something to listen to, each is itself: "*" is a wildcard only when it is all of a part.
+	// As a subscription, each name matches only itself: "*" is a wildcard only if it is a whole part.
 	for _, name := range hostile {
 		if !protocol.IsPattern(name) {
 			m.Subscribe(name)
@@ -86,7 +86,7 @@ func cid(t *testing.T, nc *nats.Conn) uint64 {
 	return id
 }
 
-// inboxOf returns a subject if it is that of NATS' answers.
+// inboxOf returns a subject if it is one for "no responders" replies.
 func inboxOf(subject string) string {
 	if strings.HasPrefix(subject, "mesh.i.") {
 		return subject
@@ -94,7 +94,7 @@ func inboxOf(subject string) string {
 	return "\x00"
 }
 
-// message is what hubs send each other, made by hand.
+// message returns the data of a message between hubs.
 func message(hub string, life, number uint64, data string) []byte {
 	id, err := hex.DecodeString(hub)
 	if err != nil {
@@ -106,7 +106,7 @@ func message(hub string, life, number uint64, data string) []byte {
 	return append(b, data...)
 }
 
-// TestAdvisory_CVE_2025_61765_HostileBodiesAreDropped puts on the hubs' subjects what no hub would.
+// TestAdvisory_CVE_2025_61765_HostileBodiesAreDropped publishes invalid messages on the hubs' subjects.
 func TestAdvisory_CVE_2025_61765_HostileBodiesAreDropped(t *testing.T) {
 	s := runServer(t, &server.Options{})
 	nc, err := nats.Connect(s.ClientURL())
@@ -136,13 +136,13 @@ func TestAdvisory_CVE_2025_61765_HostileBodiesAreDropped(t *testing.T) {
 	for _, body := range bad {
 		require.NoError(t, nc.Publish("mesh.e.e", body))
 	}
-	// Answers of NATS that NATS has not given.
+	// Forged "no responders" replies, which do not come from NATS.
 	for _, to := range []string{"x", "0", "1", "-1", "18446744073709551616", "1.2"} {
 		require.NoError(t, nc.Publish("mesh.i."+id+"."+to, nil))
 	}
-	// One that knows a hub's ID, but none of its messages, cannot silence it.
+	// A client that knows a hub's ID, but not its messages, cannot block its messages.
 	require.NoError(t, nc.Publish("mesh.e.e", message(friend, 12345, 1<<63-1, "high")))
-	// Nor can very many that are no hubs make it forget what it has received of one.
+	// Messages of many forged hubs do not make the hub forget the received messages of a real one.
 	for life := range uint64(5000) {
 		require.NoError(t, nc.Publish("mesh.e.e", message(newID(), life, 1, "flood")))
 	}
@@ -157,8 +157,8 @@ func TestAdvisory_CVE_2025_61765_HostileBodiesAreDropped(t *testing.T) {
 	require.Less(t, strings.Count(log.String(), "\n"), 10)
 }
 
-// TestAdvisory_CVE_2026_33246_ForgedAnswersAreNotBelieved: whoever does not see a hub's messages cannot tell it that nobody
-// listens.
+// TestAdvisory_CVE_2026_33246_ForgedAnswersAreNotBelieved checks that a client which does not see a hub's messages
+// cannot make the hub call unheard.
 func TestAdvisory_CVE_2026_33246_ForgedAnswersAreNotBelieved(t *testing.T) {
 	s := runServer(t, &server.Options{})
 	nc, err := nats.Connect(s.ClientURL())

@@ -15,7 +15,7 @@ import (
 	"github.com/bigcompany/mesh/mesh/natsbackplane"
 )
 
-// TestWithoutNoEcho has hubs that share a connection, which sends back what they publish.
+// TestWithoutNoEcho has hubs that share a connection, on which NATS sends their own messages back.
 func TestWithoutNoEcho(t *testing.T) {
 	s := runServer(t, &server.Options{})
 	nc, err := nats.Connect(s.ClientURL())
@@ -42,7 +42,8 @@ func TestWithoutNoEcho(t *testing.T) {
 	meet(t, neighbour, "e", &in)
 	require.NotContains(t, in.take(), "e")
 
-	// NATS takes the hub's own subscription for a listener, but not one that is nobody's.
+	// NATS counts the hub's own subscription as a subscriber. For a name without any subscription it sends "no
+	// responders".
 	var own atomic.Bool
 	unheard := make(chan struct{})
 	require.NoError(t, m.Publish("a::b", nil, func() { own.Store(true) }))
@@ -51,7 +52,7 @@ func TestWithoutNoEcho(t *testing.T) {
 	require.False(t, own.Load())
 }
 
-// TestMeshesShareNATS by their prefixes.
+// TestMeshesShareNATS checks that meshes with different prefixes are separate on the same NATS.
 func TestMeshesShareNATS(t *testing.T) {
 	s := runServer(t, &server.Options{})
 	var one, two inbox
@@ -109,7 +110,7 @@ func TestTooLarge(t *testing.T) {
 	require.NoError(t, m.Err())
 }
 
-// TestNothingCrossesThatNobodyWants looks at what NATS has sent.
+// TestNothingCrossesThatNobodyWants counts the messages that NATS has sent.
 func TestNothingCrossesThatNobodyWants(t *testing.T) {
 	s := runServer(t, &server.Options{})
 	nc := connect(t, s)
@@ -140,7 +141,7 @@ func TestNothingCrossesThatNobodyWants(t *testing.T) {
 	require.Zero(t, stats.Received+stats.Duplicates+stats.Echoes+stats.DroppedOut+stats.Malformed)
 }
 
-// TestSlowHub counts and logs what a hub does not take.
+// TestSlowHub checks that the backplane counts and logs the messages that a slow hub loses.
 func TestSlowHub(t *testing.T) {
 	s := runServer(t, &server.Options{})
 	var log journal
@@ -175,11 +176,11 @@ func TestSlowHub(t *testing.T) {
 	meet(t, publisher, "e", &in)
 	stats := b.Stats()
 	require.InDelta(t, 100, stats.Received, 20)
-	require.GreaterOrEqual(t, stats.Duplicates, uint64(300)) // what was dropped, was dropped once
+	require.GreaterOrEqual(t, stats.Duplicates, uint64(300)) // each dropped message was dropped once
 	require.NoError(t, m.Err())
 }
 
-// TestNATSDoesNotPermit has users of which one may not subscribe, another not publish.
+// TestNATSDoesNotPermit has a user that must not subscribe, and a user that must not publish.
 func TestNATSDoesNotPermit(t *testing.T) {
 	user := func(name string, publish, subscribe string) *server.User {
 		return &server.User{Username: name, Password: name, Permissions: &server.Permissions{
@@ -205,7 +206,8 @@ func TestNATSDoesNotPermit(t *testing.T) {
 	require.NoError(t, all.Err())
 }
 
-// TestUnheardIsForgotten: the oldest of very many questions have no answer, and the others still do.
+// TestUnheardIsForgotten checks that the oldest of very many requests are forgotten, and that the later ones get their
+// calls of unheard.
 func TestUnheardIsForgotten(t *testing.T) {
 	s := runServer(t, &server.Options{})
 	m := join(t, connect(t, s), nil, func(string, []byte) {})
@@ -229,7 +231,8 @@ func TestUnheardIsForgotten(t *testing.T) {
 	require.LessOrEqual(t, calls.Load(), int64(n))
 }
 
-// TestOrderGoesBeforeLateMessages, which come from another hub that changed to another server: here they are made by hand.
+// TestOrderGoesBeforeLateMessages sends forged messages in the wrong order, as from a hub that has moved to another
+// server.
 func TestOrderGoesBeforeLateMessages(t *testing.T) {
 	s := runServer(t, &server.Options{})
 	nc, err := nats.Connect(s.ClientURL())

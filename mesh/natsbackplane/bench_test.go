@@ -12,7 +12,8 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// BenchmarkPublishReceive has one member publish to another as fast as it receives, through a server in this process.
+// BenchmarkPublishReceive measures a member that publishes to another member as fast as that receives, through a server
+// in this process.
 func BenchmarkPublishReceive(b *testing.B) {
 	for _, size := range []int{200, 64 << 10} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
@@ -33,7 +34,7 @@ func BenchmarkPublishReceive(b *testing.B) {
 			}
 			received.Store(0)
 			data := make([]byte, size)
-			window := int64(min(8192, (4<<20)/size)) // under way
+			window := int64(min(8192, (4<<20)/size)) // messages in flight
 			b.SetBytes(int64(size))
 			b.ReportAllocs()
 			for sent := int64(0); b.Loop(); sent++ {
@@ -49,7 +50,7 @@ func BenchmarkPublishReceive(b *testing.B) {
 	}
 }
 
-// BenchmarkRoundTrip has two members answer each other: twice the time that one hop adds.
+// BenchmarkRoundTrip measures a message and its reply between two members, which is twice the time of one hop.
 func BenchmarkRoundTrip(b *testing.B) {
 	s := runServer(b, &server.Options{})
 	var answering mesh.BackplaneMember

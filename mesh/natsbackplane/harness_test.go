@@ -65,7 +65,7 @@ func runCluster(t testing.TB) []*server.Server {
 	}
 	eventually(t, func() bool {
 		for _, s := range servers {
-			// Each has several routes to each other one, each of its own for some accounts.
+			// Each server has several routes to each other server, and a separate one for some accounts.
 			if s.NumRoutes() < 2*(server.DEFAULT_ROUTE_POOL_SIZE+1) {
 				return false
 			}
@@ -88,7 +88,7 @@ func connectTo(t testing.TB, url string, opts ...nats.Option) *nats.Conn {
 	return nc
 }
 
-// join makes a member, which leaves before its connection ends.
+// join makes a member, and closes it before its connection.
 func join(t testing.TB, nc *nats.Conn, opts *natsbackplane.Options, receive func(from string, data []byte)) mesh.BackplaneMember {
 	t.Helper()
 	m, err := natsbackplane.New(nc, opts).Join(newID(), receive)
@@ -109,7 +109,7 @@ func newID() string {
 	return fmt.Sprintf("%032x", ids.last)
 }
 
-// inbox keeps what a member receives.
+// inbox records the messages that a member receives.
 type inbox struct {
 	mu  sync.Mutex
 	got []string
@@ -121,7 +121,7 @@ func (in *inbox) receive(_ string, data []byte) {
 	in.got = append(in.got, string(data))
 }
 
-// take returns what has come since it was called last, but for what meet has sent, which may come more than once.
+// take returns the messages since the last call, without the messages of meet, which may arrive more than once.
 func (in *inbox) take() []string {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -136,12 +136,12 @@ func (in *inbox) has(text string) bool {
 	return slices.Contains(in.got, text)
 }
 
-// meet publishes until the others receive it.
+// meet publishes messages until the others receive one.
 func meet(t testing.TB, m mesh.BackplaneMember, name string, others ...*inbox) {
 	t.Helper()
 	text := "meet " + newID()
 	eventually(t, func() bool {
-		_ = m.Publish(name, []byte(text), nil) // it may be full, or not connected
+		_ = m.Publish(name, []byte(text), nil) // the queue may be full, or the connection missing
 		time.Sleep(10 * time.Millisecond)
 		for _, in := range others {
 			if !in.has(text) {
@@ -159,7 +159,7 @@ func eventually(t testing.TB, done func() bool) {
 	}
 }
 
-// journal is a log that can be read while it is written.
+// journal is a log that can be read while others write to it.
 type journal struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -179,7 +179,7 @@ func (j *journal) String() string {
 
 func (j *journal) logger() *slog.Logger { return slog.New(slog.NewTextHandler(j, nil)) }
 
-// proxy stands between a connection and NATS, and can stall: then it reads nothing from either side.
+// proxy is a proxy between a connection and NATS. While it stalls, it reads from neither side.
 type proxy struct {
 	l      net.Listener
 	target string
@@ -253,7 +253,7 @@ func (p *proxy) accept() {
 	}
 }
 
-// stalling reads from a connection, while the proxy does not stall.
+// stalling is a connection whose Read waits while the proxy stalls.
 type stalling struct {
 	p *proxy
 	net.Conn

@@ -36,7 +36,7 @@ func TestSubjects(t *testing.T) {
 	}
 }
 
-// TestLongestSubject fits into a line of NATS, with room: "PUB subject answer size".
+// TestLongestSubject checks that the longest line, "PUB subject answer size", is well below the limit of NATS.
 func TestLongestSubject(t *testing.T) {
 	s, err := newSubjects(strings.Repeat("p", maxPrefix))
 	require.NoError(t, err)
@@ -47,7 +47,7 @@ func TestLongestSubject(t *testing.T) {
 	}
 }
 
-// FuzzSubjects compares with NATS' own matching.
+// FuzzSubjects compares the subjects with the matching of NATS.
 func FuzzSubjects(f *testing.F) {
 	f.Add("a::b", "a::c", "a::*")
 	f.Add("a.b", "a::b", "a::**")
@@ -85,7 +85,7 @@ func FuzzSubjects(f *testing.F) {
 		}
 		require.LessOrEqual(t, matches, 1, "a pattern's subjects overlap: %q", pattern)
 		if at := strings.Index(pattern, "**"); at < 0 || at == len(pattern)-2 {
-			require.Equal(t, wanted, matches > 0, "%q %q", pattern, one) // then NATS can say it
+			require.Equal(t, wanted, matches > 0, "%q %q", pattern, one) // otherwise NATS cannot express the pattern
 		}
 	})
 }

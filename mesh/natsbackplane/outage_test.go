@@ -30,7 +30,7 @@ func TestNATSKilledAndRestarted(t *testing.T) {
 	defer func() { stopServer(s) }()
 	var log journal
 	var in inbox
-	// The publisher is back at once, the listener a moment later.
+	// The publisher reconnects at once, the listener a moment later.
 	var backs [2]chan time.Time
 	again := func(i int, pause time.Duration) nats.Option {
 		backs[i] = make(chan time.Time, 1)
@@ -55,7 +55,7 @@ func TestNATSKilledAndRestarted(t *testing.T) {
 		eventually(t, func() bool { return m.Err() != nil })
 		require.EqualError(t, m.Err(), "natsbackplane: no connection to NATS")
 	}
-	// The hubs go on, and want other things meanwhile.
+	// The hubs continue to work, and change their subscriptions meanwhile.
 	listener.Subscribe("new")
 	listener.Unsubscribe("unwanted")
 	listener.Subscribe("short")
@@ -64,7 +64,7 @@ func TestNATSKilledAndRestarted(t *testing.T) {
 		require.NoError(t, publisher.Publish("n::"+strconv.Itoa(i%5), []byte(strconv.Itoa(i)), nil))
 	}
 	published := publishing.Stats().Published
-	time.Sleep(600 * time.Millisecond) // it tries to reconnect
+	time.Sleep(600 * time.Millisecond) // time for failed attempts to reconnect
 	require.Equal(t, published, publishing.Stats().Published, "sent to nobody")
 
 	s = startServer(t, &server.Options{Port: p})
@@ -77,7 +77,8 @@ func TestNATSKilledAndRestarted(t *testing.T) {
 		require.NoError(t, publisher.Publish(name, []byte(name), nil))
 	}
 	meet(t, publisher, "kept", &in)
-	// What waited has come, never twice, never in another order. Some of it was lost if the listener was back too late.
+	// The queued messages have arrived, each at most once and in order. Some were lost if the listener reconnected too
+	// late.
 	last, n := -1, 0
 	for _, text := range in.take() {
 		require.NotEqual(t, "unwanted", text)
@@ -100,7 +101,7 @@ func TestNATSKilledAndRestarted(t *testing.T) {
 	require.Contains(t, log.String(), "connected to NATS")
 }
 
-// TestOutageIsBounded has nothing at NATS' address, from the start.
+// TestOutageIsBounded starts without a server at NATS' address.
 func TestOutageIsBounded(t *testing.T) {
 	s := startServer(t, &server.Options{})
 	p := port(s)
@@ -136,7 +137,7 @@ func TestOutageIsBounded(t *testing.T) {
 	require.EqualValues(t, 200_000-accepted, b.Stats().DroppedOut)
 	require.Less(t, int64(heap())-int64(before), int64(8<<20), "what waits has no bound")
 
-	// Then it appears, and all is as if it had been there.
+	// After the server has started, everything works as if it had run from the beginning.
 	s = startServer(t, &server.Options{Port: p})
 	defer stopServer(s)
 	m.Subscribe("e")
@@ -145,7 +146,7 @@ func TestOutageIsBounded(t *testing.T) {
 	eventually(t, func() bool { return b.Stats().Published == uint64(accepted) })
 }
 
-// TestConnectedLater has a connection that never was one until then.
+// TestConnectedLater has a connection that is established only after the hub has joined.
 func TestConnectedLater(t *testing.T) {
 	s := startServer(t, &server.Options{})
 	p, address := port(s), s.ClientURL()
@@ -164,7 +165,7 @@ func TestConnectedLater(t *testing.T) {
 	eventually(t, func() bool { return errors.Is(m.Publish("f", make([]byte, 2<<20), nil), mesh.ErrTooLarge) })
 }
 
-// TestStalledNATS has a NATS that takes nothing and says nothing, while the connection stands.
+// TestStalledNATS has a NATS that reads nothing and sends nothing, while the connection remains open.
 func TestStalledNATS(t *testing.T) {
 	s := runServer(t, &server.Options{})
 	p := startProxy(t, s.Addr().String())
@@ -180,7 +181,8 @@ func TestStalledNATS(t *testing.T) {
 
 	p.set(true)
 	watch := backplanetest.StartStopwatch(t)
-	// It takes what the system's buffers take, then the connection writes and holds its lock, then the queue is full.
+	// The messages first fill the buffers of the system. Then the connection blocks in a write and holds its lock. Then
+	// the queue is full.
 	full := false
 	for !full {
 		before := watch.Now()
@@ -200,7 +202,7 @@ func TestStalledNATS(t *testing.T) {
 	require.EqualError(t, m.Err(), "natsbackplane: NATS does not answer")
 	require.Less(t, silent, 6*time.Second)
 
-	// Close does not wait for it either.
+	// Close does not wait for NATS, either.
 	before := watch.Now()
 	require.NoError(t, m.Close())
 	took := watch.Now() - before
@@ -208,7 +210,8 @@ func TestStalledNATS(t *testing.T) {
 	require.EqualError(t, m.Err(), "natsbackplane: this hub has left")
 	t.Logf("silence noticed after %v, closed in %v", silent, took)
 
-	// When the connection lets go, nothing is left of it, and another hub can take it. goleak sees to the rest.
+	// When the connection continues, the member releases everything, and another hub can join. goleak checks the
+	// goroutines.
 	p.set(false)
 	eventually(t, func() bool {
 		m, err := b.Join(newID(), in.receive)
@@ -216,12 +219,12 @@ func TestStalledNATS(t *testing.T) {
 	})
 }
 
-// TestStalledNATSComesBack stalls for some seconds only: nothing is lost that was accepted.
+// TestStalledNATSComesBack stalls for a few seconds only, and checks that no accepted message is lost.
 func TestStalledNATSComesBack(t *testing.T) {
 	s := runServer(t, &server.Options{})
 	p := startProxy(t, s.Addr().String())
 	var other inbox
-	// However long that takes here, it is not given up.
+	// The long timeouts keep the connection even on a slow machine.
 	nc := connectTo(t, p.url(), nats.PingInterval(time.Minute), nats.FlusherTimeout(time.Minute))
 	m := join(t, nc, &natsbackplane.Options{QueueLimit: 2 << 20}, func(string, []byte) {})
 	listener := join(t, connect(t, s), nil, other.receive)
@@ -263,7 +266,7 @@ func TestCloseWithoutNATS(t *testing.T) {
 	require.NoError(t, m.Close())
 }
 
-// TestServerOfThreeIsLost has hubs at three servers, of which one ends: its hub goes to another one.
+// TestServerOfThreeIsLost has hubs at three servers. One server ends, and its hub connects to another one.
 func TestServerOfThreeIsLost(t *testing.T) {
 	servers := runCluster(t)
 	addresses := ""
@@ -288,7 +291,7 @@ func TestServerOfThreeIsLost(t *testing.T) {
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	for i := range members {
-		wg.Go(func() { // numbers, while the server is lost
+		wg.Go(func() { // publish numbers while the server is lost
 			for n := 0; ; n++ {
 				select {
 				case <-stop:
@@ -345,7 +348,7 @@ func TestConnectionClosedByItsOwner(t *testing.T) {
 	require.NoError(t, m.Close())
 }
 
-// TestHandlersOfTheOwnerRemain: what the connection has to say, it says to those who made it.
+// TestHandlersOfTheOwnerRemain checks that the owner's handlers still get the errors and changes of the connection.
 func TestHandlersOfTheOwnerRemain(t *testing.T) {
 	s := startServer(t, &server.Options{})
 	defer func() { stopServer(s) }()
@@ -369,7 +372,7 @@ func TestHandlersOfTheOwnerRemain(t *testing.T) {
 	require.Equal(t, "closed", <-said)
 }
 
-// TestSettingsCanBeOverridden by what comes behind them.
+// TestSettingsCanBeOverridden checks that options after Settings override it.
 func TestSettingsCanBeOverridden(t *testing.T) {
 	s := runServer(t, &server.Options{})
 	nc := connect(t, s, nats.MaxReconnects(3))
@@ -379,7 +382,8 @@ func TestSettingsCanBeOverridden(t *testing.T) {
 	require.Equal(t, -1, nc.Opts.MaxReconnect)
 }
 
-// TestHubsWhoseNATSIsAwayAtTheStart keep what they emit, as they do later.
+// TestHubsWhoseNATSIsAwayAtTheStart checks that hubs queue their events while NATS is missing at the start, as they do
+// later.
 func TestHubsWhoseNATSIsAwayAtTheStart(t *testing.T) {
 	s := startServer(t, &server.Options{})
 	p, address := port(s), s.ClientURL()
@@ -387,7 +391,7 @@ func TestHubsWhoseNATSIsAwayAtTheStart(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	open := func() bool { return true }
-	var first atomic.Int64 // when the one who emits was connected
+	var first atomic.Int64 // when the first hub, which emits, was connected
 	var hubs []*mesh.Node
 	for _, mayDial := range []func() bool{open, func() bool { return first.Load() > 0 && time.Now().UnixMilli() > first.Load()+200 }} {
 		nc := connectTo(t, address, nats.RetryOnFailedConnect(true), nats.ReconnectWait(50*time.Millisecond), nats.ReconnectJitter(0, 0),
@@ -422,7 +426,7 @@ func TestHubsWhoseNATSIsAwayAtTheStart(t *testing.T) {
 	require.NoError(t, <-answer)
 }
 
-// hesitant dials when it may.
+// hesitant is a dialer that fails until may returns true.
 type hesitant struct{ may func() bool }
 
 func (h hesitant) Dial(network, address string) (net.Conn, error) {
@@ -432,7 +436,7 @@ func (h hesitant) Dial(network, address string) (net.Conn, error) {
 	return net.DialTimeout(network, address, time.Second)
 }
 
-// TestALogMayAskForWhatItIsTold about.
+// TestALogMayAskForWhatItIsTold checks that a log handler may call methods of the member.
 func TestALogMayAskForWhatItIsTold(t *testing.T) {
 	s := startServer(t, &server.Options{})
 	p := port(s)
@@ -454,7 +458,7 @@ func TestALogMayAskForWhatItIsTold(t *testing.T) {
 	eventually(t, func() bool { return strings.Count(log.String(), "mesh: connected to NATS") == 2 && m.Err() == nil })
 }
 
-// asking is a log that asks for something.
+// asking is a log handler that calls ask for each record.
 type asking struct {
 	slog.Handler
 	ask func()

@@ -24,10 +24,10 @@ import (
 	"github.com/bigcompany/mesh/mesh/natsbackplane"
 )
 
-// rejoinTime bounds the time from when NATS is willing until a hub has joined the others again.
+// rejoinTime is the maximum time after the end of an outage in which a hub must join the others again.
 const rejoinTime = 5 * time.Second
 
-// reload changes the options of a server that runs.
+// reload changes the options of a running server.
 func reload(t *testing.T, s *server.Server, change func(*server.Options)) {
 	t.Helper()
 	opts := &server.Options{Host: "127.0.0.1", Port: port(s), NoSigs: true, NoLog: true}
@@ -35,7 +35,7 @@ func reload(t *testing.T, s *server.Server, change func(*server.Options)) {
 	require.NoError(t, s.ReloadOptions(opts))
 }
 
-// pairOf joins two hubs, of which the first logs, through a server.
+// pairOf joins two hubs through a server. The first one logs to log.
 func pairOf(t *testing.T, s *server.Server, log *journal, opts ...nats.Option) (b *natsbackplane.Backplane, m, other mesh.BackplaneMember, in, out *inbox) {
 	t.Helper()
 	in, out = new(inbox), new(inbox)
@@ -53,7 +53,7 @@ func pairOf(t *testing.T, s *server.Server, log *journal, opts ...nats.Option) (
 	return b, m, other, in, out
 }
 
-// rejoins waits until both hubs hear each other, and requires that to take no longer than rejoinTime.
+// rejoins waits until both hubs receive each other's messages, and requires that it takes at most rejoinTime.
 func rejoins(t *testing.T, m, other mesh.BackplaneMember, in, out *inbox) {
 	t.Helper()
 	watch := backplanetest.StartStopwatch(t)
@@ -63,7 +63,8 @@ func rejoins(t *testing.T, m, other mesh.BackplaneMember, in, out *inbox) {
 	require.Less(t, watch.Now(), rejoinTime)
 }
 
-// TestNATSClosesTheConnection because of a message that is larger than the server takes since a reload.
+// TestNATSClosesTheConnection sends a message that is larger than the server accepts after a reload, so that NATS
+// closes the connection.
 func TestNATSClosesTheConnection(t *testing.T) {
 	t.Parallel()
 	s := runServer(t, &server.Options{})
@@ -85,7 +86,7 @@ func TestNATSClosesTheConnection(t *testing.T) {
 	require.NotContains(t, log.String(), "closed: other hubs cannot be reached")
 }
 
-// TestNamesTooLongForALine of NATS cost their events, and nothing else.
+// TestNamesTooLongForALine checks that names too long for a protocol line of NATS lose only their own events.
 func TestNamesTooLongForALine(t *testing.T) {
 	t.Parallel()
 	for _, of := range []string{"publish", "subscribe"} {
@@ -111,7 +112,8 @@ func TestNamesTooLongForALine(t *testing.T) {
 	}
 }
 
-// TestNATSRejectsTheHub and takes it again, by a reload, and by a restart.
+// TestNATSRejectsTheHub checks that the hub rejoins after NATS rejected it and then accepts it again, by a reload and
+// by a restart.
 func TestNATSRejectsTheHub(t *testing.T) {
 	t.Parallel()
 	users := func(password string) []*server.User { return []*server.User{{Username: "hub", Password: password}} }
@@ -121,7 +123,7 @@ func TestNATSRejectsTheHub(t *testing.T) {
 	_, m, other, in, out := pairOf(t, s, &log, nats.UserInfo("hub", "right"))
 	reload(t, s, func(o *server.Options) { o.Users = users("another") })
 	eventually(t, func() bool { return m.Err() != nil && strings.Contains(log.String(), "Authorization Violation") })
-	time.Sleep(2 * time.Second) // many attempts fail
+	time.Sleep(2 * time.Second) // time for many failed attempts
 	reload(t, s, func(o *server.Options) { o.Users = users("right") })
 	rejoins(t, m, other, in, out)
 	require.Equal(t, 1, strings.Count(log.String(), "Authorization Violation"), log.String())
@@ -135,7 +137,7 @@ func TestNATSRejectsTheHub(t *testing.T) {
 	require.Equal(t, 1, strings.Count(log.String(), "connection refused"), log.String())
 }
 
-// TestNATSDeniesSubjects by a reload, and permits them again.
+// TestNATSDeniesSubjects denies subjects by a reload, and permits them again.
 func TestNATSDeniesSubjects(t *testing.T) {
 	t.Parallel()
 	users := func(deny ...string) []*server.User {
@@ -156,7 +158,7 @@ func TestNATSDeniesSubjects(t *testing.T) {
 		return strings.Contains(log.String(), "mesh.e.two") && strings.Contains(log.String(), "mesh.e.three")
 	})
 	require.ErrorIs(t, m.Err(), nats.ErrPermissionViolation)
-	time.Sleep(3 * time.Second) // it is denied again and again
+	time.Sleep(3 * time.Second) // time for repeated denials
 	require.ErrorIs(t, m.Err(), nats.ErrPermissionViolation)
 	for _, subject := range []string{"one", "two", "three"} {
 		require.Equal(t, 1, strings.Count(log.String(), "mesh.e."+subject), log.String())
@@ -168,7 +170,7 @@ func TestNATSDeniesSubjects(t *testing.T) {
 	meet(t, m, "three", out)
 }
 
-// TestCredentialsExpire while the hub is connected, and are renewed in their file.
+// TestCredentialsExpire has credentials that expire while the hub is connected, and that are renewed in their file.
 func TestCredentialsExpire(t *testing.T) {
 	t.Parallel()
 	operator, err := nkeys.CreateOperator()
@@ -212,7 +214,7 @@ func TestCredentialsExpire(t *testing.T) {
 	require.Equal(t, 1, strings.Count(log.String(), "level=WARN msg=\"mesh: error of the connection to NATS\" error=\"nats: authentication expired\""), log.String())
 }
 
-// TestCausesOfAnOutage are in the log, once each.
+// TestCausesOfAnOutage checks that the log shows each cause once.
 func TestCausesOfAnOutage(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, &server.Options{})
@@ -248,7 +250,7 @@ type dialing func(network, address string) (net.Conn, error)
 
 func (d dialing) Dial(network, address string) (net.Conn, error) { return d(network, address) }
 
-// TestSmallMaxPayload is reported at the start.
+// TestSmallMaxPayload checks that the log warns of a small max_payload at the start.
 func TestSmallMaxPayload(t *testing.T) {
 	for most, warns := range map[int32]bool{1 << 20: false, 512 << 10: true} {
 		s := runServer(t, &server.Options{MaxPayload: most})
@@ -258,7 +260,8 @@ func TestSmallMaxPayload(t *testing.T) {
 	}
 }
 
-// TestPrefixesDoNotLeak: a prefix that is the beginning of another one, with the tokens that follow prefixes.
+// TestPrefixesDoNotLeak has prefixes that are the beginning of others, with tokens that also follow a prefix in
+// subjects.
 func TestPrefixesDoNotLeak(t *testing.T) {
 	s := runServer(t, &server.Options{})
 	prefixes := []string{"prod", "prod.e", "prod.h", "prod.i", "prod.e.e", "prod.e.h", "prod.x", "e", "e.e", "prod-e"}

@@ -14,7 +14,7 @@ import (
 	"github.com/bigcompany/mesh/mesh/natsbackplane"
 )
 
-// limits are small, so that it takes little to go beyond them.
+// limits are small, so that few messages exceed them.
 var limits = natsbackplane.Options{QueueLimit: 8 << 20, ReceiveLimit: 16 << 20}
 
 func TestBackplane(t *testing.T) {
@@ -24,7 +24,7 @@ func TestBackplane(t *testing.T) {
 	})
 }
 
-// TestBackplaneOfThreeServers has each member at another server than the last one.
+// TestBackplaneOfThreeServers connects each member to another server than the one before.
 func TestBackplaneOfThreeServers(t *testing.T) {
 	backplanetest.Run(t, func(t *testing.T) func() mesh.Backplane {
 		servers := runCluster(t)
@@ -36,8 +36,8 @@ func TestBackplaneOfThreeServers(t *testing.T) {
 	})
 }
 
-// TestCausalityAcrossServers is the suite's test with many more rounds: what a member subscribes to is known at every server
-// before what it publishes then.
+// TestCausalityAcrossServers is like the test of package backplanetest, with many more rounds: every server knows a
+// member's subscription before the messages that the member publishes after it.
 func TestCausalityAcrossServers(t *testing.T) {
 	servers := runCluster(t)
 	const rounds = 1000
@@ -57,7 +57,7 @@ func TestCausalityAcrossServers(t *testing.T) {
 		came <- struct{}{}
 	})
 	asking.Subscribe("ready")
-	eventually(t, func() bool { // all have subscribed to the question
+	eventually(t, func() bool { // all members have subscribed to the question
 		answers.Store(0)
 		require.NoError(t, asking.Publish("question", []byte("ready"), nil))
 		time.Sleep(20 * time.Millisecond)
