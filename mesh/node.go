@@ -271,8 +271,8 @@ func (n *Node) hearRow(events []routed, from *peer) (missed int) {
 	return missed
 }
 
-// taskOf returns the task that delivers an event to this node's listeners; false if this node has no listener for it. It first passes a
-// reply to a request of this node to the inbox.
+// taskOf returns the task that delivers an event to this node's listeners; false if this node has no listener for it.
+// It first passes a reply to a request of this node to the inbox.
 func (n *Node) taskOf(e *Event, listeners []*listener) (t task, ok bool) {
 	if e.Name == n.inbox.name {
 		n.inbox.receive(*e)
@@ -288,10 +288,11 @@ func (n *Node) taskOf(e *Event, listeners []*listener) (t task, ok bool) {
 // All other hubs then know the subscriptions of this node. Flush skips hubs that do not respond for 3 s. It does not
 // confirm that a subscriber received an event or was permitted to.
 //
-// While there is no connection, Flush waits for the next one until ctx ends; its error then wraps the cause of that. If
-// the connection broke after events were written to it and before a Flush confirmed them, the events may be lost. The
-// next Flush then returns ErrUnconfirmed, once, when all other events are processed. At a single hub Flush returns at
-// once. At one of several hubs it returns when the other hubs have processed the events, or have not responded for 3 s.
+// While there is no connection, Flush waits for the next one until ctx ends; its error then wraps the cause of ctx's
+// end. If the connection broke after events were written to it and before a Flush confirmed them, the events may be
+// lost. The next Flush then returns ErrUnconfirmed, once, when all other events are processed. At a single hub Flush
+// returns at once. At one of several hubs it returns when the other hubs have processed the events, or have not
+// responded for 3 s.
 //
 // In a callback, Flush may block until ctx ends if the callback queue is full, because the response can be queued after
 // the waiting events.

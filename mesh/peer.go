@@ -64,7 +64,7 @@ type peer struct {
 	untold    int       // the number of rejected events since that report
 
 	// State of the authorization.
-	judged         bool // Authorize was called for user and password
+	judged         bool // the hub has decided about user and password
 	user, password string
 	refusals       int
 	mute           *time.Timer // disconnects a peer that is not admitted; nil for an admitted peer and without Options.Authorize
