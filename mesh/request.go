@@ -13,8 +13,8 @@ import (
 )
 
 // Request emits an event and returns the first reply to it. The reply comes from a node that subscribed with Reply, or
-// from another program that replies as docs/packet-format.md says. The result has the name of the requested event, and
-// the payload and the sender of the reply. The node drops later replies.
+// from another program that replies as docs/packet-format.md describes. The result has the name of the requested event,
+// and the payload and the sender of the reply. The node drops later replies.
 //
 // The error is a *RemoteError if the reply is an error. It is ErrNoListener, at once, if no node listens to the event.
 // A hub of this package knows that and reports it to a client, also if the hub rejects the event. Behind a Node.js hub

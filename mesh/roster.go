@@ -48,7 +48,8 @@ const (
 	maxInterestBytes = 2 << 10 // their total size
 )
 
-// roster holds a hub's peers for its descriptions of them. Its lock also guards the fields of peer that say so.
+// roster holds a hub's peers for its descriptions of them. Its lock also guards the fields of peer whose comments say
+// so.
 type roster struct {
 	since time.Time // when the hub started
 

@@ -197,8 +197,8 @@ func (m *member) learn(err error) {
 	}
 }
 
-// shorten halves the longest line that the member sends. The server does not say how long a line may be: the longest
-// line so far was too long.
+// shorten halves the longest line that the member sends. The server does not report the maximum length. It is known
+// only that the longest line so far was too long.
 func (m *member) shorten(err error) {
 	longest := m.longest.Load()
 	m.maxLine.Store(longest / 2)
