@@ -14,7 +14,7 @@ var builds struct {
 	dir string
 }
 
-// build builds a program of this module, and returns where it is until RemoveBuilds.
+// build builds the program of a package and returns its path. The program exists until RemoveBuilds.
 func build(pkg string) (exe string, err error) {
 	root, err := moduleRoot()
 	if err != nil {
@@ -27,7 +27,7 @@ func build(pkg string) (exe string, err error) {
 			return "", fmt.Errorf("interop: %w", err)
 		}
 	}
-	exe = filepath.Join(builds.dir, filepath.Base(pkg)+".exe") // the suffix is for Windows, and does no harm elsewhere
+	exe = filepath.Join(builds.dir, filepath.Base(pkg)+".exe") // Windows needs the suffix; other systems ignore it
 	cmd := exec.CommandContext(context.Background(), "go", "build", "-o", exe, pkg)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -36,13 +36,13 @@ func build(pkg string) (exe string, err error) {
 	return exe, nil
 }
 
-// BuildMesh builds the command mesh, and returns where it is until RemoveBuilds.
+// BuildMesh builds the command mesh and returns its path. The program exists until RemoveBuilds.
 func BuildMesh() (exe string, err error) { return build("./cmd/mesh") }
 
-// BuildNATS builds nats-server from its module, and returns where it is until RemoveBuilds.
+// BuildNATS builds nats-server from its module and returns its path. The program exists until RemoveBuilds.
 func BuildNATS() (exe string, err error) { return build("github.com/nats-io/nats-server/v2") }
 
-// RemoveBuilds removes the programs that were built for this process.
+// RemoveBuilds removes the programs that this process has built.
 func RemoveBuilds() {
 	builds.Lock()
 	defer builds.Unlock()

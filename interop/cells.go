@@ -8,21 +8,22 @@ import (
 	"time"
 )
 
-// A cell is one exchange between a client and a server, in one mode. It uses a session and a server of its own.
+// A cell is one exchange between a client and a server: a column of the matrix. Each run uses a new server and a new
+// session.
 type cell struct {
 	name  string
-	title string // what it is, for people
-	later bool   // only in modes with an upgrade
-	idle  bool   // it is spent waiting
+	title string // description for people
+	later bool   // the cell exists only in modes with an upgrade
+	idle  bool   // the exchange mostly waits
 	run   exchange
 }
 
 type exchange func(ctx context.Context, c clientSide, s serverSide, m mode) error
 
-// in tells whether there is such an exchange in a mode.
+// in reports whether the cell exists in a mode.
 func (c cell) in(m mode) bool { return !c.later || m.upgrades() }
 
-// cells is what every pair of peers goes through, in every mode: the columns of the matrix.
+// cells are the exchanges of every pair of peers, in every mode: the columns of the matrix.
 var cells = []cell{
 	{name: "text", title: "to the server and back; during an upgrade and after it", run: echoes(hello)},
 	{name: "unicode", title: "the same with what the dialects of text disagree on", run: echoes(unicode...)},
@@ -48,18 +49,19 @@ var hello = message{data: "hello"}
 
 var large = message{data: strings.Repeat("0123456789", 50_000)}
 
-// The first byte could be taken for a packet type, and the last one for an ASCII digit of one.
+// A parser could mistake the first byte for a packet type, and the last byte for the ASCII digit of a packet type.
 var someBytes = message{binary: true, data: "\x04\x00\x01\x7f\x80\xfe\xff4"}
 
-// The first text makes sense in either dialect of revision 3, and comes before any witness of which it is.
+// The first text is valid in both text dialects of revision 3. It comes before any text that reveals the peer's
+// dialect.
 var unicode = []message{{data: "Ã©"}, {data: "é€😀"}, {data: "\u2028 日本語\n\\n"}}
 
 var mixed = []message{
 	{data: "one"}, someBytes, {data: "two"}, {data: "three"}, someBytes, {binary: true, data: "5"}, {data: "six"}, someBytes,
 }
 
-// echoes sends messages, each when the one before is back, and expects them at the server and back, as soon as the
-// session is open and again, if there is an upgrade, after it.
+// echoes sends messages from the client one at a time. Each message must arrive at the server and come back before the
+// client sends the next one. The exchange runs when the session opens, and again after the upgrade if the mode has one.
 func echoes(messages ...message) exchange {
 	return twice(func(ctx context.Context, client, server party) error {
 		for _, m := range messages {
@@ -71,7 +73,7 @@ func echoes(messages ...message) exchange {
 	})
 }
 
-// together is echoes for messages that do not wait for one another.
+// together is like echoes, but the client sends all messages before it waits for the echoes.
 func together(messages ...message) exchange {
 	return twice(func(ctx context.Context, client, server party) error {
 		for _, m := range messages {
@@ -93,8 +95,8 @@ func together(messages ...message) exchange {
 	})
 }
 
-// twice runs fn with a server that returns what it gets, as soon as the session is open and, if there is an upgrade, after
-// it.
+// twice runs fn with a server that echoes messages: once when the session opens, and again after the upgrade if the
+// mode has one.
 func twice(fn func(ctx context.Context, client, server party) error) exchange {
 	return func(ctx context.Context, c clientSide, s serverSide, mode mode) error {
 		return session(ctx, c, s, setup{mode: mode, echo: true}, func(client, server party) error {
@@ -112,7 +114,7 @@ func twice(fn func(ctx context.Context, client, server party) error) exchange {
 	}
 }
 
-// afterUpgrade sends m, and expects it back, only when both ends are done with the upgrade.
+// afterUpgrade waits until both ends have finished the upgrade. Then it sends m and expects it back.
 func afterUpgrade(m message) exchange {
 	return func(ctx context.Context, c clientSide, s serverSide, mode mode) error {
 		return session(ctx, c, s, setup{mode: mode, echo: true}, func(client, server party) error {
@@ -124,7 +126,7 @@ func afterUpgrade(m message) exchange {
 	}
 }
 
-// toClient sends m from the server alone.
+// toClient sends m from the server to the client. The client sends no message.
 func toClient(m message) exchange {
 	return func(ctx context.Context, c clientSide, s serverSide, mode mode) error {
 		return session(ctx, c, s, setup{mode: mode}, func(client, server party) error {
@@ -152,7 +154,8 @@ func echo(ctx context.Context, m message, client, server party) error {
 	return nil
 }
 
-// inOrder lets both ends send n messages, a third of them while the upgrade is under way if there is one.
+// inOrder makes each end send n messages and checks their order. If the mode has an upgrade, each end sends about a
+// third of its messages while the upgrade is under way.
 func inOrder(n int) exchange {
 	return func(ctx context.Context, c clientSide, s serverSide, mode mode) error {
 		return session(ctx, c, s, setup{mode: mode, burst: n}, func(client, server party) error {
@@ -192,8 +195,8 @@ func serverCloses(ctx context.Context, c clientSide, s serverSide, mode mode) er
 	})
 }
 
-// closes has one end close, and expects either end to hear why, in the words of the reference. An end that has no word
-// for it says nothing.
+// closes makes p close the session and expects both ends to report the reason that the reference reports. An end
+// without reasons reports an empty one.
 func closes(ctx context.Context, p, other party) error {
 	if err := p.close(ctx); err != nil {
 		return err
@@ -215,14 +218,15 @@ func closes(ctx context.Context, p, other party) error {
 	return nil
 }
 
-// The heartbeats of the exchanges about silence leave a loaded machine two seconds. A session in which something comes
-// from the client after lively lives on heartbeats: it would have ended without them.
+// shortBeat is the heartbeat of the exchanges about silence. Its timeout of two seconds is enough for a loaded machine.
+// Without heartbeats a session would end before lively has passed. So if data comes from the client later than lively,
+// the heartbeats keep the session alive.
 var shortBeat = beat{interval: 200 * time.Millisecond, timeout: 2 * time.Second}
 
 const lively = 2500 * time.Millisecond
 
-// silenced cuts the ends off from each other, with no connection closed, and expects the end that is to notice to tell, and
-// not to have told before.
+// silenced stops all traffic between the ends and closes no connection. The end that notices returns must then report
+// the end of the session. It must not report it less than a quarter of the ping timeout after the traffic stops.
 func silenced(notices func(client, server party) party) exchange {
 	return func(ctx context.Context, c clientSide, s serverSide, mode mode) error {
 		set := setup{mode: mode, beat: shortBeat}
@@ -250,7 +254,7 @@ func silenced(notices func(client, server party) party) exchange {
 	}
 }
 
-// session runs fn over a new session with a new server.
+// session starts a server, opens a session with it, and calls fn with both ends.
 func session(ctx context.Context, c clientSide, s serverSide, set setup, fn func(client, server party) error) (err error) {
 	l, err := s.listen(ctx, set)
 	if err != nil {
@@ -260,7 +264,7 @@ func session(ctx context.Context, c clientSide, s serverSide, set setup, fn func
 	return connect(ctx, c, l, l.url(), set, fn)
 }
 
-// relayed is session over a relay.
+// relayed is like session, but the session passes through a relay.
 func relayed(ctx context.Context, c clientSide, s serverSide, set setup, fn func(client, server party, r *relay) error) (err error) {
 	l, err := s.listen(ctx, set)
 	if err != nil {
@@ -298,7 +302,7 @@ func expect(ctx context.Context, p party, want message) error {
 	return nil
 }
 
-// settled waits until both ends are done with the upgrade, if there is one.
+// settled waits until both ends have finished the upgrade, if the mode has one.
 func settled(ctx context.Context, mode mode, client, server party) error {
 	if !mode.upgrades() {
 		return nil

@@ -1,20 +1,20 @@
 package interop
 
-// Difference is something that our server answers otherwise than engine.io 6.6.13.
+// Difference is a response of our server that differs from the response of engine.io 6.6.13.
 type Difference struct {
-	// Where are the places, each "script: step". In all patterns * stands for any text.
+	// Where lists the places, each "script: step". In all patterns of a Difference, * matches any text.
 	Where []string
-	// Field is a header, or status, body, connection (what becomes of it), answer (status, body and connection, where the
-	// status differs), frame, sessions (how many are open) and so on.
+	// Field names the part that differs: a header, or status, body, connection (open or closed), answer (status, body
+	// and connection, if the status differs), frame, sessions (the number of open sessions) and so on.
 	Field string
-	// Ours and Theirs are what the two say; empty where one says nothing.
+	// Ours and Theirs are the values of our server and of engine.io. Empty means that the server sends no value.
 	Ours, Theirs string
-	// Reason says why the difference stands.
+	// Reason explains the difference.
 	Reason string
 }
 
-// Differences lists them all. The differential test fails for one that is not listed, and for one that is listed and
-// does not show.
+// Differences lists all differences. The differential test fails if it finds a difference that is not listed, and if it
+// does not find a listed difference.
 var Differences = []Difference{
 	// Form.
 	{

@@ -1,22 +1,23 @@
-// Package interop runs peers that this project did not write, and holds tests against them: the original Node.js mesh,
-// engine.io and engine.io-client in several generations each, and googollee's Go library. Each peer runs as a process of
-// its own.
+// Package interop runs foreign peers, which this project did not write, and tests this project against them: the
+// original Node.js mesh, engine.io and engine.io-client in several generations, googollee's Go library, and
+// python-engineio. Each peer runs in a separate process.
 //
-// A peer takes commands as JSON lines on its standard input and reports events as JSON lines on its standard output;
-// the scripts in the folder node and the program in the folder googollee say which. [RunNode] and [RunGoogollee] start
-// one, [StartNode] does until a test ends, [Peer.Endpoint] names one server, session or node inside it, [Endpoint.Do]
-// sends a command and [Endpoint.Await] waits for an event. The peer of a test is killed, and waited for, when the test
-// ends; what it wrote to standard error is shown if the test failed.
+// A peer reads commands as JSON lines from its standard input and writes events as JSON lines to its standard output.
+// The scripts in the folders node and python and the program in the folder googollee list their commands and events.
+// [RunNode] and [RunGoogollee] start a peer. [StartNode] starts a peer that ends with a test. [Peer.Endpoint] names a
+// new server, session or node inside the peer, [Endpoint.Do] sends a command, and [Endpoint.Await] waits for an event.
+// When the test ends, the peer is killed and waited for. If the test failed, the peer's standard error is logged.
 //
-// The command in the folder matrix, and its tests, have every Engine.IO peer exchange messages with this project's ends,
-// and with each other.
+// The command in the folder matrix and the tests exchange messages between each Engine.IO peer and this project's
+// client or server, and between pairs of foreign peers.
 //
-// Several hubs are tested as processes, with a real nats-server and with the one in the command, and with what may happen to
-// them: see docs/cluster.md.
+// Other tests run several hubs as processes, with a real nats-server or with the NATS server inside the command mesh,
+// and inject faults into them: see docs/cluster.md.
 //
-// Real proxies, nginx and haproxy, stand between in some tests, each a process before the test's own server.
+// Some tests put a real proxy, such as nginx or haproxy, in front of their server. Each proxy runs in a separate
+// process.
 //
-// The npm packages that the Node peers need are installed by the tests themselves, from the lock file, when they are
-// missing or another lock was installed. Without Node.js, Chromium or a proxy its tests are skipped, and the reason is
-// printed; with INTEROP=require in the environment they fail instead.
+// The tests install the npm packages that the Node.js peers need. They install them from the lock file if the packages
+// are missing or if another lock file was installed. If Node.js, Chromium or a proxy is missing, the tests that need it
+// are skipped, and the reason is printed. With INTEROP=require or INTEROP=full in the environment they fail instead.
 package interop

@@ -8,19 +8,19 @@ import (
 	"testing"
 )
 
-// Need skips t unless every one of the programs is on the PATH. With INTEROP=require in the environment t fails
-// instead. It and needs are the only places where a test of this package may be skipped.
+// Need skips t unless all programs are on the PATH. With INTEROP=require or INTEROP=full in the environment t fails
+// instead. Only Need and needs may skip a test of this package.
 func Need(t testing.TB, programs ...string) {
 	t.Helper()
 	needs(t, find(programs...))
 }
 
-// needs is Need where err, if it is not nil, says which program is missing.
+// needs is like Need, but a missingError in err lists the missing programs. It ignores nil and all other errors.
 func needs(t testing.TB, err error) {
 	t.Helper()
 	missing, ok := errors.AsType[missingError](err)
 	switch {
-	case !ok: // an error of another kind is for the caller
+	case !ok: // the caller handles other errors
 	case required():
 		t.Fatal(missing)
 	default:
@@ -28,7 +28,7 @@ func needs(t testing.TB, err error) {
 	}
 }
 
-// missingError is a list of programs.
+// missingError lists the missing programs.
 type missingError []string
 
 func (e missingError) Error() string {
@@ -39,7 +39,7 @@ func (e missingError) reason() string {
 	return "these programs are not on the PATH: " + strings.Join(e, ", ")
 }
 
-// find returns a missingError unless every one of the programs is on the PATH.
+// find returns a missingError unless all programs are on the PATH.
 func find(programs ...string) error {
 	var missing missingError
 	for _, p := range programs {
@@ -56,6 +56,7 @@ func find(programs ...string) error {
 // required reports whether a missing program is a failure.
 func required() bool { return os.Getenv("INTEROP") == "require" || Full() }
 
-// Full reports whether whole tables and the attackers' figures are to run: INTEROP=full in the environment, as .ci/full
-// sets it. A normal run takes one cell of each table. Full implies that a missing program is a failure.
+// Full reports whether INTEROP=full is in the environment, as .ci/full sets it. A full run tests whole tables and
+// measures the attackers' figures. A normal run tests one cell of each table. In a full run a missing program is a
+// failure.
 func Full() bool { return os.Getenv("INTEROP") == "full" }

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// RunGoogollee runs the program of the folder googollee, until Kill or until ctx ends. It builds it first, once a
-// process, which calls RemoveBuilds in the end.
+// RunGoogollee runs the program of the folder googollee until Kill or until ctx ends. The first call in a process
+// builds the program. The caller must call RemoveBuilds at the end of the process.
 func RunGoogollee(ctx context.Context) (*Peer, error) {
 	exe, err := googollee()
 	if err != nil {

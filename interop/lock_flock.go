@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// lockFile waits for the lock that is named by a file. The lock ends with the process that holds it at the latest.
+// lockFile waits for an exclusive lock on the named file. The lock ends with unlock, or with the process.
 func lockFile(name string) (unlock func(), err error) {
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {

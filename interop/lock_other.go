@@ -2,6 +2,6 @@
 
 package interop
 
-// lockFile has nothing to lock with here: install the npm packages once, by npm ci, before packages are tested at the
+// lockFile does nothing on this system. Install the npm packages with npm ci before you test several packages at the
 // same time.
 func lockFile(string) (unlock func(), err error) { return func() {}, nil }

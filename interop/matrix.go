@@ -12,42 +12,44 @@ import (
 )
 
 const (
-	// quiet is how long a peer is given for what it never does; twice that where it is to wait first.
+	// quiet is the timeout of an exchange whose fault is silent or unsteady. A silent exchange that is idle waits
+	// first, so it gets twice quiet.
 	quiet = 5 * time.Second
-	// tries is how often an unsteady exchange is run until it fails.
+	// tries is the maximum number of runs of an unsteady exchange. The runs stop at the first failure.
 	tries = 10
-	// pairsAtOnce bounds the processes: two a pair.
+	// pairsAtOnce is the number of pairs that run at the same time. A pair has at most two processes.
 	pairsAtOnce = 6
 )
 
-// An outcome is what came of one exchange.
+// An outcome is the result of one exchange.
 type outcome struct {
 	mode  mode
 	cell  cell
-	fault *fault // of the peer; nil if the exchange is to succeed
-	shown bool   // the fault was seen
-	err   error  // what is not as it should be
+	fault *fault // expected fault of the peer; nil if the exchange must succeed
+	shown bool   // the exchange has shown the fault
+	err   error  // the unexpected part of the result; nil if there is none
 }
 
-// results are the outcomes of one pair, in the order of modes and cells.
+// results holds the outcomes of one pair, ordered by mode and then by cell.
 type results struct {
 	pair     pair
-	notRun   string // why there are no outcomes; empty if there are
+	notRun   string // why the pair was not run; empty if it was
 	outcomes []outcome
-	stderr   string // what the peers had to say, if anything failed
+	stderr   string // the peers' standard error, if an exchange failed
 }
 
 // runner runs the exchanges of pairs.
 type runner struct {
-	// skip leaves out exchanges; nil runs all.
+	// skip reports whether to leave out an exchange. If skip is nil, all exchanges run.
 	skip func(p pair, m mode, c cell) bool
-	// done, if there is one, is called with each pair's results as soon as they are there, one at a time.
+	// done, if it is not nil, is called with each pair's results as soon as they are complete. The calls do not
+	// overlap.
 	done func(results)
 
-	busy chan struct{} // holds one element an exchange that keeps a processor busy
+	busy chan struct{} // holds one element for each running exchange that is not idle
 }
 
-// run returns the results of each pair.
+// run runs the pairs and returns the results of each pair, in the order of pairs.
 func (r *runner) run(ctx context.Context, pairs []pair) []results {
 	r.busy = make(chan struct{}, 4*runtime.GOMAXPROCS(0))
 	all := make([]results, len(pairs))
@@ -70,7 +72,7 @@ func (r *runner) run(ctx context.Context, pairs []pair) []results {
 	return all
 }
 
-// outcomes are what there is to find out about a pair.
+// outcomes returns an outcome without a result for each exchange that the runner must run for a pair.
 func (r *runner) outcomes(p pair) []outcome {
 	var list []outcome
 	if p.unavailable != "" {
@@ -103,7 +105,7 @@ func (r *runner) pair(ctx context.Context, p pair) results {
 		return res
 	}
 	var running sync.WaitGroup
-	for _, idle := range []bool{false, true} { // those that wait have the processes for themselves
+	for _, idle := range []bool{false, true} { // the idle exchanges run last and have the processes for themselves
 		for i := range res.outcomes {
 			o := &res.outcomes[i]
 			if o.cell.idle != idle {
@@ -127,7 +129,7 @@ func (r *runner) pair(ctx context.Context, p pair) results {
 	return res
 }
 
-// run runs the exchange, and sets what came of it.
+// run runs the exchange and sets shown and err.
 func (o *outcome) run(ctx context.Context, p pair, c clientSide, s serverSide) {
 	f := o.fault
 	once := func(timeout time.Duration) error {
@@ -161,7 +163,8 @@ func (o *outcome) run(ctx context.Context, p pair, c clientSide, s serverSide) {
 	}
 }
 
-// requireUnsteady makes errors of unsteady faults of references that no exchange has shown.
+// requireUnsteady checks the unsteady faults of a reference pair. If no exchange has shown such a fault, it sets an
+// error.
 func (r *results) requireUnsteady() {
 	shown := make(map[*fault]bool)
 	for _, o := range r.outcomes {
@@ -174,9 +177,10 @@ func (r *results) requireUnsteady() {
 	}
 }
 
-// RunMatrix has our ends exchange messages with each peer whose name or version has one of the strings in it, all if there
-// is none, and finds out which failures other peers show too. It calls progress with a line now and then. The error is
-// that there is no such peer, or the end of ctx; whatever fails is in the matrix. The caller calls RemoveBuilds in the end.
+// RunMatrix exchanges messages between our ends and each peer whose name contains one of the strings in only. A name
+// includes the version. An empty only selects all peers. RunMatrix also finds out which failures occur between foreign
+// peers too. It calls progress with a line for each pair. The calls do not overlap. RunMatrix returns an error if no
+// peer matches or if ctx ends. Failures of exchanges are in the matrix. The caller must call RemoveBuilds at the end.
 func RunMatrix(ctx context.Context, only []string, progress func(string)) (*Matrix, error) {
 	rows := slices.DeleteFunc(slices.Clone(ourPairs), func(p pair) bool {
 		return len(only) > 0 && !slices.ContainsFunc(only, func(s string) bool { return strings.Contains(p.peer(), s) })
@@ -199,12 +203,14 @@ func RunMatrix(ctx context.Context, only []string, progress func(string)) (*Matr
 	return newMatrix(all), nil
 }
 
-// newRunner returns a runner of the rows, and of those exchanges of references that show their faults.
+// newRunner returns a runner for the rows. Of the reference pairs, it runs only the exchanges that show a fault of the
+// rows.
 func newRunner(rows []pair) *runner {
 	return &runner{skip: func(p pair, m mode, c cell) bool { return !p.isOurs() && !excuses(p, m, c, rows) }}
 }
 
-// excuses tells whether an exchange of a reference shows a fault that one of the rows has too.
+// excuses reports whether an exchange of a reference pair must show a fault that one of the rows has in the same
+// exchange.
 func excuses(reference pair, m mode, c cell, rows []pair) bool {
 	f := faultOf(reference, m, c)
 	return f != nil && slices.ContainsFunc(rows, func(p pair) bool { return faultOf(p, m, c) == f })

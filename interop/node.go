@@ -22,14 +22,16 @@ const (
 	MeshNode     = "mesh-node.js"
 )
 
-// browserPeer takes the version of engine.io-client, or meshPage. visitorPeer takes nothing.
+// browserPeer takes a page and a Browser. The page is a version of engine.io-client, meshPage or originalPage.
+// visitorPeer takes no arguments.
 const (
 	browserPeer = "browser.js"
 	meshPage    = "mesh"
 	visitorPeer = "visitor.js"
 )
 
-// RunNode runs a script of the folder node, until Kill or until ctx ends. It installs the npm packages first if need be.
+// RunNode runs a script of the folder node until Kill or until ctx ends. It installs the npm packages first if they are
+// missing.
 func RunNode(ctx context.Context, script string, args ...string) (*Peer, error) {
 	dir, err := InstallNode()
 	if err != nil {
@@ -40,7 +42,7 @@ func RunNode(ctx context.Context, script string, args ...string) (*Peer, error) 
 	return run(ctx, fmt.Sprintf("%s %v", script, args), cmd)
 }
 
-// StartNode is RunNode until t ends.
+// StartNode is like RunNode, but it kills the peer when t ends. It skips t if Node.js or npm is missing.
 func StartNode(t testing.TB, script string, args ...string) *Peer {
 	t.Helper()
 	Need(t, "node", "npm")
@@ -48,7 +50,7 @@ func StartNode(t testing.TB, script string, args ...string) *Peer {
 	return p.during(t, err)
 }
 
-// Browser is a browser that pages of the tests run in.
+// Browser is the name of a browser that runs the tests' pages.
 type Browser string
 
 // The browsers.
@@ -58,18 +60,18 @@ const (
 	WebKit   Browser = "webkit" // WebKitGTK
 )
 
-// programs are the programs that the browser needs.
+// programs returns the programs that the browser needs.
 func (b Browser) programs() []string {
 	return map[Browser][]string{
 		Chromium: {"chromium"}, Firefox: {"firefox-esr"}, WebKit: {"WebKitWebDriver", "Xvfb"},
 	}[b]
 }
 
-// RunBrowser runs a page in headless Chromium, an engine.io-client of a version or meshPage, until Quit. The end of ctx
-// does not kill it before it has cleared the browser's folder.
+// RunBrowser runs a page in headless Chromium until Quit. The page is a version of engine.io-client, meshPage or
+// originalPage. The end of ctx does not kill the process, because the process must remove the browser's folder first.
 func RunBrowser(ctx context.Context, page string) (*Peer, error) { return RunPage(ctx, page, Chromium) }
 
-// RunPage is RunBrowser for any browser.
+// RunPage is like RunBrowser, for any browser.
 func RunPage(ctx context.Context, page string, browser Browser) (*Peer, error) {
 	if err := find(browser.programs()...); err != nil {
 		return nil, err
@@ -77,7 +79,8 @@ func RunPage(ctx context.Context, page string, browser Browser) (*Peer, error) {
 	return RunNode(context.WithoutCancel(ctx), browserPeer, page, string(browser))
 }
 
-// StartBrowser is RunBrowser until t ends.
+// StartBrowser is like RunBrowser, but it ends the browser when t ends. It skips t if Chromium, Node.js or npm is
+// missing.
 func StartBrowser(t testing.TB, page string) *Peer {
 	t.Helper()
 	Need(t, "chromium", "node", "npm")
@@ -91,20 +94,21 @@ func StartBrowser(t testing.TB, page string) *Peer {
 	return p
 }
 
-// installTimeout bounds the installation of the npm packages.
+// installTimeout bounds an installation of npm packages.
 const installTimeout = 5 * time.Minute
 
-// InstallNode makes node_modules what the lock file says, once a process, and returns the folder with the scripts. Programs
-// that are no tests may call it too.
+// InstallNode installs the npm packages of the lock file, once in a process, and returns the folder with the scripts.
+// Programs that are not tests may call it too.
 func InstallNode() (dir string, err error) { return install() }
 
 var install = sync.OnceValues(func() (string, error) { return installPackages("node") })
 
-// installVersions installs old and new versions of Node.js, for Linux on x86-64, and returns the folder that has them in
-// node_modules/node-VERSION/bin.
+// installVersions installs old and new versions of Node.js for Linux on x86-64. It returns a folder with each version
+// in node_modules/node-VERSION/bin.
 var installVersions = sync.OnceValues(func() (string, error) { return installPackages("node", "versions") })
 
-// installPackages makes node_modules of a folder below interop equal to its lock file.
+// installPackages installs the npm packages of the lock file in a folder below interop, and returns the folder. It does
+// nothing if these packages are installed already.
 func installPackages(folder ...string) (string, error) {
 	root, err := moduleRoot()
 	if err != nil {
@@ -118,13 +122,13 @@ func installPackages(folder ...string) (string, error) {
 	sum := sha256.Sum256(lock)
 	want := hex.EncodeToString(sum[:])
 
-	// Tests of several packages run at the same time, as processes of their own.
+	// Tests of several packages run at the same time, in separate processes.
 	unlock, err := lockFile(filepath.Join(dir, ".install.lock"))
 	if err != nil {
 		return "", fmt.Errorf("interop: %w", err)
 	}
 	defer unlock()
-	// The mark holds the sum of the lock that was installed; npm ci removes it with the rest of the folder.
+	// The mark is a file with the checksum of the installed lock file. npm ci removes it with the rest of node_modules.
 	mark := filepath.Join(dir, "node_modules", ".installed")
 	if have, err := os.ReadFile(mark); err == nil && string(have) == want {
 		return dir, nil
@@ -142,7 +146,8 @@ func installPackages(folder ...string) (string, error) {
 	return dir, nil
 }
 
-// moduleRoot is the folder with go.mod above the working directory, which in tests is the package's own.
+// moduleRoot returns the nearest folder with a go.mod, starting from the working directory and going up. The working
+// directory of a test is the folder of its package.
 func moduleRoot() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {

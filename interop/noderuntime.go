@@ -11,15 +11,15 @@ import (
 	"sync"
 )
 
-// npmPlatforms are the names of Node.js platforms in npm, by GOOS/GOARCH: the package node-PLATFORM holds the program.
+// npmPlatforms maps GOOS/GOARCH to the name of the platform in npm. The npm package node-PLATFORM holds the program.
 var npmPlatforms = map[string]string{
 	"linux/amd64": "linux-x64", "linux/arm64": "linux-arm64", "darwin/amd64": "darwin-x64", "darwin/arm64": "darwin-arm64",
 }
 
 var runtimes sync.Mutex
 
-// NodeRuntime returns the path of the node program of a version, such as 18.20.8. It installs the program from npm, once,
-// into the folder node/runtimes.
+// NodeRuntime returns the path of the node program of a version, such as 18.20.8. The first call installs the program
+// from npm into the folder node/runtimes.
 func NodeRuntime(ctx context.Context, version string) (string, error) {
 	platform := npmPlatforms[runtime.GOOS+"/"+runtime.GOARCH]
 	if platform == "" {

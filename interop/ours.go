@@ -17,10 +17,11 @@ import (
 	wt "github.com/bigcompany/mesh/engineio/webtransport"
 )
 
-// ourEnd stands where a version does, for our end. It runs in this process.
+// ourEnd takes the place of a version for our client or server, which runs in this process.
 const ourEnd = "ours"
 
-// ourParty is our end of a session. What arrives is queued as events of an endpoint, as if from another process.
+// ourParty is our end of a session. It queues received messages as events of an endpoint, like the events of another
+// process.
 type ourParty struct {
 	peerParty
 	socket *engineio.Socket
@@ -30,7 +31,8 @@ func newOurParty(s *engineio.Socket) ourParty {
 	return ourParty{peerParty{NewQueue(ourEnd), 1}, s}
 }
 
-// serve is the one reader of the session. The prefix, of a burst, says which end it is.
+// serve is the only reader of the session. It returns when the session ends. prefix is server or client, and begins the
+// messages of a burst.
 func (p ourParty) serve(ctx context.Context, set setup, prefix string) {
 	var bursting sync.WaitGroup
 	defer bursting.Wait()
@@ -63,7 +65,8 @@ func (p ourParty) serve(ctx context.Context, set setup, prefix string) {
 	}
 }
 
-// burst sends in three parts, as the foreign peers do.
+// burst sends the messages in three parts, as the foreign peers do: at once, one each millisecond, and after the
+// upgrade.
 func (p ourParty) burst(set setup, prefix string) {
 	ctx := p.socket.Context()
 	tick := time.NewTicker(time.Millisecond)
@@ -78,7 +81,7 @@ func (p ourParty) burst(set setup, prefix string) {
 			}
 		}
 		if err := p.socket.Write(ctx, engineio.Text(fmt.Sprintf("%s-%d", prefix, i))); err != nil {
-			return // the session has ended: Read says why
+			return // the session has ended: Read returns the reason
 		}
 	}
 }
@@ -87,7 +90,7 @@ func (p ourParty) send(ctx context.Context, m message) error {
 	return p.socket.Write(ctx, engineio.Message{Binary: m.binary, Data: []byte(m.data)})
 }
 
-// upgraded looks at the transport again and again: there is no event to wait for.
+// upgraded checks the transport each millisecond, because there is no event to wait for.
 func (p ourParty) upgraded(ctx context.Context) error {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -113,19 +116,19 @@ func ourTransports(m mode) []engineio.Transport {
 	return transports
 }
 
-// ourServer listens with a server of its own for each exchange.
+// ourServer starts a new server for each exchange.
 type ourServer struct {
 	certificate tls.Certificate // for WebTransport
 	origins     []string        // AllowedOrigins
 	jsonp       bool
-	front       func(http.Handler) http.Handler // nil: nothing stands before the server
-	tls         *tls.Config                     // nil: plain HTTP; otherwise HTTP/2 too
+	front       func(http.Handler) http.Handler // wraps the server; nil: the server is not wrapped
+	tls         *tls.Config                     // nil: plain HTTP; otherwise TLS with HTTP/1.1 and HTTP/2
 }
 
 type ourListening struct {
 	engine   *engineio.Server
 	http     *httptest.Server
-	quic     *wt.Server // of the modes with WebTransport
+	quic     *wt.Server // nil in modes without WebTransport
 	serving  sync.WaitGroup
 	sessions chan ourParty
 }
@@ -134,7 +137,7 @@ func (o *ourServer) listen(ctx context.Context, set setup) (listening, error) {
 	l := &ourListening{sessions: make(chan ourParty, 1)}
 	l.engine = engineio.NewServer(engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 		p := newOurParty(s)
-		l.sessions <- p // one session is dialled, and there is room for it
+		l.sessions <- p // does not block: there is only one session, and the channel has room for it
 		p.serve(ctx, set, "server")
 	}), &engineio.ServerOptions{
 		Revisions:      []engineio.Revision{engineio.Revision3, engineio.Revision4},
@@ -166,7 +169,7 @@ func (o *ourServer) listen(ctx context.Context, set setup) (listening, error) {
 	return l, nil
 }
 
-// serveQUIC serves WebTransport on conn, and closes it.
+// serveQUIC serves WebTransport on conn in a goroutine, which closes conn at the end.
 func (l *ourListening) serveQUIC(conn net.PacketConn, certificate tls.Certificate) {
 	l.quic = wt.NewServer(l.engine, &wt.ServerOptions{
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{certificate}},
@@ -178,7 +181,7 @@ func (l *ourListening) serveQUIC(conn net.PacketConn, certificate tls.Certificat
 }
 
 func (l *ourListening) startTLS(config *tls.Config) {
-	l.http.Config.ErrorLog = log.New(io.Discard, "", 0) // clients dial more connections than they use
+	l.http.Config.ErrorLog = log.New(io.Discard, "", 0) // clients dial more connections than they use, which the server would log
 	l.http.EnableHTTP2 = true
 	l.http.TLS = config
 	l.http.StartTLS()
@@ -205,10 +208,10 @@ func (l *ourListening) close() error {
 	return err
 }
 
-// ourClient dials. Its sessions end when it is stopped.
+// ourClient is our client. stop ends its sessions.
 type ourClient struct {
 	revision engineio.Revision
-	http     *http.Client // nil: the session's own
+	http     *http.Client // nil: the default of engineio.Dial
 	quic     *wt.Dialer   // nil: no WebTransport
 	ctx      context.Context
 	cancel   context.CancelFunc

@@ -17,27 +17,30 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// originalPage is the browser bundle of the original's package, on a page that uses it as the original's page does.
+// originalPage is the browser bundle of the original package, resource-mesh, on a page that uses it as the original's
+// page does.
 const originalPage = "original"
 
-// PageBundles are the browser bundles of revision 3 that PageTable runs: versions of engine.io-client, and the original's.
+// PageBundles are the browser bundles of revision 3 for RunPageTable: versions of engine.io-client, and the bundle of
+// the original package.
 var PageBundles = []string{"1.3.1", "1.4.1", "1.5.1", "1.6.11", "1.8.6", "2.1.1", "3.5.4", originalPage}
 
-// PageBrowsers are the browsers that PageTable runs bundles in.
+// PageBrowsers are the browsers for RunPageTable.
 var PageBrowsers = []Browser{Chromium, Firefox, WebKit}
 
-// pageModes are the ways in which a page uses the transports.
+// pageModes are the modes of a page's sessions.
 var pageModes = []mode{polling, upgrade}
 
-// european has letters of several scripts. In each text, all letters are from one, so that no text helps to decode another.
+// european holds texts in several scripts. All letters of a text are of one script, so that no text helps a parser to
+// decode another text.
 var european = []message{{data: "Zürich"}, {data: "voilà, où ça ?"}, {data: "Привет"}, {data: "x: 日本語"}, {data: "é€😀"}}
 
 // pageColumn is one column of the table.
 type pageColumn struct {
 	title    string
 	modes    []mode
-	engine   exchange                                             // with an echo of Engine.IO; nil if the column is about the hub
-	stock    func(ctx context.Context, h *pageHub, p party) error // at a hub, with engine.io-client
+	engine   exchange                                             // against a server that echoes; nil if the column tests the hub
+	stock    func(ctx context.Context, h *pageHub, p party) error // a page with engine.io-client against a hub
 	original func(ctx context.Context, h *pageHub, e *Endpoint) error
 }
 
@@ -50,14 +53,14 @@ var pageColumns = []pageColumn{
 	{title: "hub", modes: pageModes, stock: stockEvents, original: originalTexts("both ways")},
 }
 
-// pageHub is a hub that answers each ping with a pong of the same payload.
+// pageHub is a hub that replies to each ping event with a pong event of the same payload.
 type pageHub struct {
 	node   *mesh.Node
-	server *httptest.Server // lets no WebSocket pass in the mode polling
+	server *httptest.Server // rejects WebSocket handshakes in the mode polling
 
 	mu    sync.Mutex
-	pings []string      // their payloads
-	more  chan struct{} // closed and replaced when there is one more
+	pings []string      // the texts of the pings
+	more  chan struct{} // closed and replaced at each ping
 }
 
 func startPageHub(origin string, m mode) (*pageHub, error) {
@@ -95,7 +98,7 @@ func (h *pageHub) close() error {
 	return err
 }
 
-// await returns the texts of the first n pings.
+// await waits for n pings and returns the texts of all pings so far.
 func (h *pageHub) await(ctx context.Context, n int) ([]string, error) {
 	for {
 		h.mu.Lock()
@@ -112,7 +115,7 @@ func (h *pageHub) await(ctx context.Context, n int) ([]string, error) {
 	}
 }
 
-// expect expects the texts as pings at the hub, once each.
+// expect waits for as many pings as there are texts. The hub must have received exactly these texts, in this order.
 func (h *pageHub) expect(ctx context.Context, texts ...string) error {
 	pings, err := h.await(ctx, len(texts))
 	if err == nil && !slices.Equal(pings, texts) {
@@ -121,7 +124,7 @@ func (h *pageHub) expect(ctx context.Context, texts ...string) error {
 	return err
 }
 
-// stockEvents sends the packets of the mesh by hand.
+// stockEvents sends packets of the mesh as text, because engine.io-client does not know the mesh.
 func stockEvents(ctx context.Context, h *pageHub, p party) error {
 	table := `"eventTable":{"mesh::pong":{"remote":true}},"headers":{"auth":{}}}`
 	texts := []string{"Zürich", "both ways"}
@@ -146,10 +149,10 @@ func stockEvents(ctx context.Context, h *pageHub, p party) error {
 	return nil
 }
 
-// originalOpens expects one session, which stays.
+// originalOpens expects exactly one session after a second.
 func originalOpens(ctx context.Context, h *pageHub, _ *Endpoint) error {
 	select {
-	case <-time.After(time.Second): // a client that cannot read the answers opens hundreds of sessions in that time
+	case <-time.After(time.Second): // a client that cannot read the responses opens hundreds of sessions in this time
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -217,7 +220,7 @@ type PageResult struct {
 	Bundle  string
 	Browser Browser
 	NotRun  string           // why the row was not run; empty if it was
-	Errors  map[string]error // by column and mode, as in "text polling"
+	Errors  map[string]error // by column and mode, such as "text polling"; also "start" and "end"; nil for success
 }
 
 func (r PageResult) name() string {
@@ -239,11 +242,11 @@ func (r PageResult) Err() error {
 	return errors.Join(all...)
 }
 
-// rowsAtOnce bounds the browsers that run at a time.
+// rowsAtOnce is the maximum number of browsers that run at the same time.
 const rowsAtOnce = 3
 
-// RunPageTable runs each bundle in each browser and returns the rows. It calls done with each row as it is ready, one at
-// a time.
+// RunPageTable runs each bundle in each browser and returns the rows. It calls done with each row as soon as the row is
+// complete. The calls do not overlap.
 func RunPageTable(ctx context.Context, bundles []string, browsers []Browser, done func(PageResult)) []PageResult {
 	rows := make([]PageResult, len(bundles)*len(browsers))
 	slots := make(chan struct{}, rowsAtOnce)
@@ -299,7 +302,7 @@ func runPageRow(ctx context.Context, bundle string, browser Browser) PageResult 
 // pageTimeout bounds one cell.
 const pageTimeout = AwaitTimeout
 
-// openPage runs a bundle in a browser and returns its page's origin.
+// openPage runs a bundle in a browser. It returns the peer and the origin of its page.
 func openPage(ctx context.Context, bundle string, browser Browser) (*Peer, string, error) {
 	page, err := RunPage(ctx, bundle, browser)
 	if err != nil {
@@ -344,7 +347,7 @@ func runPageCell(ctx context.Context, c pageColumn, bundle string, page *Peer, o
 	return c.stock(ctx, h, p)
 }
 
-// original connects a node of the original's page.
+// original connects a node on the original's page to the hub and then calls run.
 func (h *pageHub) original(ctx context.Context, e *Endpoint, run func(context.Context, *pageHub, *Endpoint) error) error {
 	addr := h.server.Listener.Addr().(*net.TCPAddr)
 	if err := e.Do(Command{Do: "connect", Host: addr.IP.String(), Port: addr.Port, Name: "pong"}); err != nil {
@@ -360,7 +363,7 @@ func (h *pageHub) original(ctx context.Context, e *Endpoint, run func(context.Co
 	return run(ctx, h, e)
 }
 
-// WritePageTable writes rows for people: in each cell a mark a mode, polling first.
+// WritePageTable writes the rows as a table for people. A cell has a mark for each mode, polling first.
 func WritePageTable(w io.Writer, rows []PageResult) error {
 	lines := [][]string{{"bundle", "browser"}}
 	for _, c := range pageColumns {

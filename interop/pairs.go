@@ -11,22 +11,22 @@ import (
 	wt "github.com/bigcompany/mesh/engineio/webtransport"
 )
 
-// Googollee stands where a version does: v1.4.2 of Googollee's library, the last one.
+// Googollee takes the place of a version for googollee's library, in v1.4.2, its last version.
 const Googollee = "googollee"
 
-// A pair is a client and a server that meet.
+// A pair is a client and a server that exchange messages.
 type pair struct {
 	client, server string
-	revision       engineio.Revision // that they speak
+	revision       engineio.Revision // of the protocol
 	options        map[string]any    // of the server's library
-	webtransport   bool              // instead of polling and WebSocket; the client, if it is not ours, is in Chromium
-	unavailable    string            // why it cannot be run
+	webtransport   bool              // used instead of polling and WebSocket; a foreign client runs in Chromium
+	unavailable    string            // why the pair cannot be run; empty if it can
 }
 
-// Servers of engine.io 4 and later speak revision 3 if they are told to.
+// allowEIO3 is the option with which servers of engine.io 4 and later also accept revision 3.
 var allowEIO3 = map[string]any{"allowEIO3": true}
 
-// ourPairs are the rows of the table.
+// ourPairs are the pairs with at least one end of ours: the rows of the table.
 var ourPairs = []pair{
 	{client: "1.4.1", server: ourEnd, revision: engineio.Revision3},
 	{client: "2.1.1", server: ourEnd, revision: engineio.Revision3},
@@ -51,8 +51,8 @@ var ourPairs = []pair{
 	},
 }
 
-// references are pairs of which neither is ours. Each peer with its own kind comes first. The others show what remains
-// for a peer whose own kind does not use a feature, or how far peers of different generations get.
+// references are the pairs of two foreign peers. The pairs of one implementation come first. The other pairs show
+// faults of features that the peer's own counterpart does not use, and faults between peers of different generations.
 var references = []pair{
 	{client: "1.4.1", server: "1.4.1", revision: engineio.Revision3},
 	{client: "1.8.5", server: "1.8.5", revision: engineio.Revision3},
@@ -89,10 +89,10 @@ func (p pair) modes() []mode {
 	return modes
 }
 
-// isOurs tells a row of the table from a reference.
+// isOurs reports whether the pair is a row of the table. All other pairs are references.
 func (p pair) isOurs() bool { return p.client == ourEnd || p.server == ourEnd }
 
-// peer names the end that is not ourEnd.
+// peer names the end that is not ours, or our client if both ends are ours.
 func (p pair) peer() string {
 	switch {
 	case p.client == ourEnd && p.server == ourEnd:
@@ -124,7 +124,7 @@ func serverName(version string) string {
 	return "engine.io " + version
 }
 
-// start starts what the two ends run in, and returns what stops it and then returns what the processes had to say.
+// start starts the processes of both ends. stop ends the processes and then returns their standard error.
 func (p pair) start(ctx context.Context) (c clientSide, s serverSide, stop func() (stderr string), err error) {
 	if p.webtransport {
 		return p.startWebTransport(ctx)
@@ -163,8 +163,8 @@ func (p pair) start(ctx context.Context) (c clientSide, s serverSide, stop func(
 	return c, s, stop, nil
 }
 
-// startWebTransport is start for our server with a certificate of its own, which the client trusts: a page, of another
-// origin, by its hash.
+// startWebTransport is like start, for WebTransport to our server. The server has a self-signed certificate, which the
+// client trusts. A page has another origin and trusts the certificate by its hash.
 func (p pair) startWebTransport(ctx context.Context) (c clientSide, s serverSide, stop func() (stderr string), err error) {
 	certificate, hash, err := wt.SelfSigned("127.0.0.1")
 	if err != nil {

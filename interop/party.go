@@ -20,8 +20,8 @@ const (
 	webtransportLater mode = "upgrade to webtransport" // from polling
 )
 
-// modes are those of all peers, and webtransportModes those of browsers and ours. The marks of a row are for the one or the
-// other, in this order.
+// All peers have modes. Only browsers and our ends have webtransportModes. A row has marks for one of the two lists, in
+// the order of the list.
 var (
 	modes             = []mode{polling, websocket, upgrade}
 	webtransportModes = []mode{webtransport, webtransportLater}
@@ -40,10 +40,10 @@ func (m mode) transports() []string {
 
 func (m mode) upgrades() bool { return m == upgrade || m == webtransportLater }
 
-// quic tells whether the mode needs UDP too.
+// quic reports whether the mode needs UDP too.
 func (m mode) quic() bool { return slices.Contains(webtransportModes, m) }
 
-// title says it to people.
+// title returns the name of the mode for people.
 func (m mode) title() string {
 	switch m {
 	case websocket:
@@ -59,7 +59,7 @@ func (m mode) title() string {
 	}
 }
 
-// message is what a session carries.
+// message is one Engine.IO message.
 type message struct {
 	binary bool
 	data   string
@@ -72,35 +72,36 @@ func (m message) String() string {
 	return fmt.Sprintf("%q (binary %t)", m.data, m.binary)
 }
 
-// setup is what both ends of a session are asked for.
+// setup is the configuration of both ends of a session.
 type setup struct {
 	mode  mode
-	echo  bool // the server returns each message as it came
-	burst int  // so many messages, as Burst says, from both ends: client-0 and so on, and server-0 and so on
-	beat  beat // of the server; the zero value is its default
+	echo  bool // the server sends each message back unchanged
+	burst int  // each end sends so many messages, as Burst says: client-0 and so on, and server-0 and so on
+	beat  beat // heartbeat of the server; the zero value means the server's default
 }
 
-// beat says how often heartbeats are sent, and how long a missing one is waited for.
+// beat holds the interval and the timeout of heartbeats.
 type beat struct{ interval, timeout time.Duration }
 
-// party is one end of a session, whatever runs it.
+// party is one end of a session, in this process or in a peer's process.
 type party interface {
 	send(ctx context.Context, m message) error
-	// receive returns the next message. The end of the session is an error. What arrives is kept until it is called.
+	// receive waits for the next message and returns it. It returns an error if the session ends. Messages are queued
+	// until receive is called.
 	receive(ctx context.Context) (message, error)
-	// upgraded waits for the upgrade.
+	// upgraded waits until this end has finished the upgrade.
 	upgraded(ctx context.Context) error
 	close(ctx context.Context) error
 	// closed waits for the end of the session and returns its reason.
 	closed(ctx context.Context) (string, error)
 }
 
-// clientSide opens sessions of one client implementation.
+// clientSide opens sessions with one client implementation.
 type clientSide interface {
 	dial(ctx context.Context, url string, s setup) (party, error)
 }
 
-// serverSide runs servers of one implementation, one a call. A server ends with the context or the test.
+// serverSide starts servers of one implementation, one for each call. The close method of the result ends the server.
 type serverSide interface {
 	listen(ctx context.Context, s setup) (listening, error)
 }
@@ -111,13 +112,13 @@ type listening interface {
 	close() error
 }
 
-// peerClient dials in a peer's process. Options are the library's, but for the transports.
+// peerClient dials in a peer's process. The options are options of the peer's library, without the transports.
 type peerClient struct {
 	peer    *Peer
 	options map[string]any
 }
 
-// peerServer listens in a peer's process. Options are the library's, but for the transports.
+// peerServer listens in a peer's process. The options are options of the peer's library, without the transports.
 type peerServer struct {
 	peer    *Peer
 	options map[string]any
@@ -202,7 +203,7 @@ func (p peerParty) send(_ context.Context, m message) error {
 	return p.endpoint.Do(cmd)
 }
 
-// await waits for an event of the kind. What says that there will be none is an error.
+// await waits for an event of the kind. It returns an error if the session ends or fails first.
 func (p peerParty) await(ctx context.Context, kind string) (Event, error) {
 	ev, err := p.endpoint.Await(ctx, kind, "closed", "error", "upgradeError")
 	if err == nil && ev.Kind != kind {

@@ -16,7 +16,8 @@ import (
 	"time"
 )
 
-// AwaitTimeout bounds the waits of Must. Peers answer within milliseconds; the rest is for a loaded machine.
+// AwaitTimeout is the usual limit of a wait, as in Must. Peers respond within milliseconds; the rest is for a loaded
+// machine.
 const AwaitTimeout = 20 * time.Second
 
 // Command is one line to a peer. The peer's script says which fields a command has.
@@ -26,7 +27,7 @@ type Command struct {
 
 	// Engine.IO peers.
 	URL     string         `json:"url,omitempty"`
-	Options map[string]any `json:"options,omitempty"` // handed to the library as they are
+	Options map[string]any `json:"options,omitempty"` // passed to the library unchanged
 	Echo    bool           `json:"echo,omitempty"`
 	Burst   *Burst         `json:"burst,omitempty"`
 	Upgrade bool           `json:"upgrade,omitempty"` // sessions are expected to upgrade: the burst's last part waits for it
@@ -40,15 +41,15 @@ type Command struct {
 	User     string          `json:"user,omitempty"`
 	Password string          `json:"password,omitempty"`
 	Accept   [][2]string     `json:"accept,omitempty"` // pairs of user and password that a hub admits; nil admits all
-	Retry    int             `json:"retry,omitempty"`  // milliseconds; 0 is the bare client
+	Retry    int             `json:"retry,omitempty"`  // milliseconds, for reconnect.js; 0: the client runs without reconnect.js
 	Name     string          `json:"name,omitempty"`
 	Once     bool            `json:"once,omitempty"`
 	Answer   string          `json:"answer,omitempty"`
-	Payload  json.RawMessage `json:"payload,omitempty"` // nil leaves the argument out
+	Payload  json.RawMessage `json:"payload,omitempty"` // nil omits the argument
 }
 
-// Burst asks for Count messages, PREFIX-0 and so on, sent as soon as a session opens: before, during and after the
-// upgrade if there is one.
+// Burst asks for Count messages, PREFIX-0 and so on. The peer begins to send them when a session opens: before, during
+// and after the upgrade if there is one.
 type Burst struct {
 	Prefix string `json:"prefix"`
 	Count  int    `json:"count"`
@@ -60,17 +61,17 @@ type Event struct {
 	Kind string `json:"event"`
 
 	Port      int     `json:"port"`
-	Session   int     `json:"session"` // a server's sessions, and a client's only one, are numbered from 1
+	Session   int     `json:"session"` // a server numbers its sessions from 1; a client has only session 1
 	Transport string  `json:"transport"`
 	Text      *string `json:"text"`
 	Base64    []byte  `json:"base64"`
-	Sent      int     `json:"sent"` // messages of the burst that had been sent at this moment
+	Sent      int     `json:"sent"` // messages of the burst that were sent before this event
 	Reason    string  `json:"reason"`
 	Error     string  `json:"error"`
 
 	Name    string          `json:"name"`
-	Payload json.RawMessage `json:"payload"` // nil where none arrived
-	From    string          `json:"from"`    // of events at our nodes and at pages
+	Payload json.RawMessage `json:"payload"` // nil if the event had none
+	From    string          `json:"from"`    // only at our nodes and at pages
 	Result  json.RawMessage `json:"result"`
 }
 
@@ -78,7 +79,7 @@ type Event struct {
 type Peer struct {
 	name   string
 	cmd    *exec.Cmd
-	exited chan struct{} // closed when the process has ended and everything it wrote was read
+	exited chan struct{} // closed when the process has ended and all its output has been read
 
 	inMu sync.Mutex // one line at a time
 	in   io.WriteCloser
@@ -86,14 +87,14 @@ type Peer struct {
 	mu        sync.Mutex
 	stderr    bytes.Buffer
 	endpoints map[string]*Endpoint
-	last      int   // the number of the last endpoint that was named
+	last      int   // number of the newest endpoint
 	err       error // why the process ended; set before exited is closed
 }
 
-// startTimeout bounds the start of a process, which loads its packages cold at worst.
+// startTimeout bounds the start of a process. In the worst case the process loads its packages from a cold disk.
 const startTimeout = time.Minute
 
-// run starts cmd as a peer, and returns when it takes commands.
+// run starts cmd as a peer and returns when the peer is ready for commands.
 func run(ctx context.Context, name string, cmd *exec.Cmd) (*Peer, error) {
 	p, err := runProgram(name, cmd)
 	if err != nil {
@@ -108,7 +109,8 @@ func run(ctx context.Context, name string, cmd *exec.Cmd) (*Peer, error) {
 	return p, nil
 }
 
-// runProgram is run for a program that takes no commands. It must print JSON lines, each with an event.
+// runProgram is like run, for a program that takes no commands: it does not wait. The program must print JSON lines,
+// each with an event.
 func runProgram(name string, cmd *exec.Cmd) (*Peer, error) {
 	p := newPeer(name)
 	p.cmd = cmd
@@ -129,14 +131,15 @@ func runProgram(name string, cmd *exec.Cmd) (*Peer, error) {
 	return p, nil
 }
 
-// startProgram is runProgram until t ends.
+// startProgram is like runProgram, but it kills the peer when t ends.
 func startProgram(t testing.TB, name string, cmd *exec.Cmd) *Peer {
 	t.Helper()
 	p, err := runProgram(name, cmd)
 	return p.during(t, err)
 }
 
-// during kills a peer, unless it could not be started because of err, when t ends.
+// during fails t if err is not nil. Otherwise it kills the peer when t ends, and logs the peer's standard error if t
+// failed.
 func (p *Peer) during(t testing.TB, err error) *Peer {
 	t.Helper()
 	if err != nil {
@@ -155,14 +158,14 @@ func newPeer(name string) *Peer {
 	return &Peer{name: name, exited: make(chan struct{}), endpoints: make(map[string]*Endpoint)}
 }
 
-// NewQueue returns an endpoint of no process, for events of this one. It takes no commands.
+// NewQueue returns an endpoint without a process. It holds events of this process and takes no commands.
 func NewQueue(name string) *Endpoint { return newPeer(name).Endpoint() }
 
-// run hands the lines of out to the endpoints until the process ends. Kill waits for it.
+// run passes the lines of out to the endpoints until the process ends. Kill waits for run.
 func (p *Peer) run(out io.Reader) {
 	err := p.read(out)
 	if err != nil {
-		_ = p.cmd.Process.Kill() // so that nobody waits for what nobody reads
+		_ = p.cmd.Process.Kill() // a process blocks if its output is not read
 	}
 	if exit := p.cmd.Wait(); err == nil && exit != nil {
 		err = exit
@@ -193,14 +196,14 @@ func (p *Peer) read(out io.Reader) error {
 	}
 }
 
-// Kill kills the process and waits until it is gone. It may be called again.
+// Kill kills the process and waits until it has ended. Kill may be called again.
 func (p *Peer) Kill() {
-	_ = p.cmd.Process.Kill() // fails only if it has ended already
+	_ = p.cmd.Process.Kill() // fails only if the process has ended already
 	<-p.exited
 }
 
-// Quit closes the process's input, at which it is to end, and waits until it is gone. One that stays is killed, and that is
-// the error.
+// Quit closes the standard input of the process, which must then end, and waits for its end. If the process has not
+// ended after AwaitTimeout, Quit kills it and returns an error.
 func (p *Peer) Quit() error {
 	_ = p.in.Close()
 	select {
@@ -212,7 +215,7 @@ func (p *Peer) Quit() error {
 	}
 }
 
-// Stderr returns what the process wrote to its standard error so far.
+// Stderr returns the standard error of the process so far.
 func (p *Peer) Stderr() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -227,7 +230,7 @@ func (w stderrOf) Write(b []byte) (int, error) {
 	return w.p.stderr.Write(b)
 }
 
-// Endpoint names a new server or session in the process.
+// Endpoint returns an endpoint with a new ID, for a new server, session or node in the process.
 func (p *Peer) Endpoint() *Endpoint {
 	p.mu.Lock()
 	p.last++
@@ -236,7 +239,7 @@ func (p *Peer) Endpoint() *Endpoint {
 	return p.endpoint(id)
 }
 
-// Node returns the endpoint of a process that holds only one.
+// Node returns the endpoint of a process that has only one.
 func (p *Peer) Node() *Endpoint { return p.endpoint("") }
 
 func (p *Peer) endpoint(id string) *Endpoint {
@@ -269,7 +272,7 @@ func (e *Endpoint) Push(ev Event) {
 	e.pushed = make(chan struct{})
 }
 
-// Do sends a command.
+// Do sends a command. It does not wait for a response.
 func (e *Endpoint) Do(c Command) error {
 	c.ID = e.id
 	line, err := json.Marshal(c)
@@ -284,14 +287,14 @@ func (e *Endpoint) Do(c Command) error {
 	return nil
 }
 
-// Await returns the first event that is of one of the kinds, waiting for it if need be. Events of other kinds stay
-// where they are, to be awaited later.
+// Await waits for the first event of one of the kinds, removes it from the queue and returns it. Events of other kinds
+// stay in the queue. Await returns an error if ctx ends or if the process ends without such an event.
 func (e *Endpoint) Await(ctx context.Context, kinds ...string) (Event, error) {
 	for {
 		ended := false
 		select {
 		case <-e.peer.exited:
-			ended = true // and all its events are queued
+			ended = true // all its events are queued
 		default:
 		}
 		e.mu.Lock()
@@ -326,7 +329,7 @@ func (e *Endpoint) kinds() []string {
 	return kinds
 }
 
-// Must sends a command and returns the first event of the kind. It fails t if there is none.
+// Must sends a command and returns the first event of the kind. It fails t if no event comes within AwaitTimeout.
 func (e *Endpoint) Must(t testing.TB, c Command, kind string) Event {
 	t.Helper()
 	if err := e.Do(c); err != nil {

@@ -10,34 +10,35 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// A fault is something that does not work between peers we did not write, and so is no fault of ours. Each is shown by
-// references: their exchange is run, and is to fail in this way.
+// A fault is a failure between foreign peers, so it is not a fault of this project. Reference pairs show each fault:
+// their exchange is run and must fail in the described way.
 type fault struct {
-	// client and server are versions; an empty one means all: the fault is then the other side's own, and happens
-	// with our end too, where it is run as well.
+	// client and server are versions. An empty version means all versions: the fault is then a fault of the other side
+	// alone. It also occurs with our end, and the exchange runs there too.
 	client, server string
-	// except is a client with which it does not show.
+	// except is a client that does not show the fault.
 	except string
-	// revision is one of the two; 0 means both.
+	// revision is 3 or 4; 0 means both.
 	revision engineio.Revision
 	// mode is one of modes; empty means all.
 	mode mode
 	// cells are the names of exchanges; nil means all.
 	cells []string
-	// symptoms are parts of the error that the exchange ends in, of which one must be there.
+	// symptoms are parts of the exchange's error. The error must contain at least one of them.
 	symptoms []string
-	// silent tells that something never comes.
+	// silent means that the exchange fails by timeout, because an event never comes.
 	silent bool
-	// unsteady tells that the exchanges sometimes succeed. With our end they are not run, and among references each
-	// is repeated until it fails; one of them must.
+	// unsteady means that the exchanges sometimes succeed. They are not run with our end. A reference pair repeats each
+	// of them until it fails, and at least one of its exchanges must fail.
 	unsteady bool
-	// rare tells that the exchanges nearly always succeed. They count as ones that do, among references only.
+	// rare means that the exchanges nearly always succeed. They must succeed, but those of a reference pair may also
+	// fail in the described way.
 	rare bool
-	// reason is what the peer does wrong. It is a note below the table.
+	// reason describes the mistake of the peer. It is a note below the table.
 	reason string
 }
 
-// faultOf returns the fault that an exchange is to show, or nil.
+// faultOf returns the fault that an exchange must show, or nil. Rare faults are left out.
 func faultOf(p pair, m mode, c cell) *fault { return findFault(p, m, c, false) }
 
 func findFault(p pair, m mode, c cell, rare bool) *fault {
@@ -51,7 +52,7 @@ func findFault(p pair, m mode, c cell, rare bool) *fault {
 	return nil
 }
 
-// shownBy returns nil if an exchange ended as the fault says.
+// shownBy returns nil if err, the result of an exchange, matches the fault.
 func (f *fault) shownBy(err error) error {
 	switch {
 	case err == nil:
@@ -64,7 +65,7 @@ func (f *fault) shownBy(err error) error {
 	return nil
 }
 
-// peerFaults lists every exchange that is the peers' own failure.
+// peerFaults lists all exchanges that fail because of the peers.
 var peerFaults = []fault{
 	{
 		client:   "1.4.1",

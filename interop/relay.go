@@ -9,23 +9,24 @@ import (
 	"time"
 )
 
-// relay carries the connections between a client and a server, and if need be UDP packets on the same port, until it is
-// told to be silent. From then on each end finds its connections as open as before, and new ones are accepted, but nothing
-// arrives any more, as if the other end were stopped or its cable cut.
+// relay forwards the connections between clients and a server, and UDP packets on the same port if required, until
+// silence is called. After that all connections stay open, and the relay still accepts new connections, but it forwards
+// no data, as if the other end had stopped or its cable were cut.
 type relay struct {
 	target   url.URL
 	listener net.Listener
 	packets  *net.UDPConn  // nil without UDP
 	silent   chan struct{} // closed by silence
-	passed   chan struct{} // holds an element if something came from the client since it was last looked at
+	passed   chan struct{} // holds an element if a client has sent data since the last receive
 	running  sync.WaitGroup
 
 	mu     sync.Mutex
-	conns  []net.Conn // to both ends, but for packets, which has all clients
+	conns  []net.Conn // to both ends; packets is not among them
 	closed bool
 }
 
-// newRelay relays to the server at a URL, and with udp packets too. It ends with close, and dials while ctx lasts.
+// newRelay starts a relay to the server at a URL, with UDP packets too if udp is true. The relay ends with close. When
+// ctx has ended, it dials no more connections.
 func newRelay(ctx context.Context, target string, udp bool) (*relay, error) {
 	u, err := url.Parse(target)
 	if err != nil {
@@ -53,7 +54,7 @@ func (r *relay) url() string {
 	return u.String()
 }
 
-// trafficAfter waits until something has come from the client later than d from now.
+// trafficAfter waits until a client sends data later than d from now.
 func (r *relay) trafficAfter(ctx context.Context, d time.Duration) error {
 	for start := time.Now(); ; {
 		select {
@@ -67,13 +68,13 @@ func (r *relay) trafficAfter(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// silence is called once.
+// silence stops all forwarding. It must be called only once.
 func (r *relay) silence() {
 	close(r.silent)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, c := range r.conns {
-		_ = c.SetReadDeadline(time.Unix(1, 0)) // so that the pumps look at r.silent
+		_ = c.SetReadDeadline(time.Unix(1, 0)) // wakes the pumps, so that they check r.silent
 	}
 }
 
@@ -91,7 +92,7 @@ func (r *relay) close() {
 	r.running.Wait()
 }
 
-// keep has close close c, and reports false if that has happened already.
+// keep registers c for close. If the relay is closed already, keep closes c and returns false.
 func (r *relay) keep(c net.Conn) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -124,7 +125,7 @@ func (r *relay) accept(ctx context.Context) {
 	}
 }
 
-// pass notes that something came from the client.
+// pass records that a client has sent data.
 func (r *relay) pass() {
 	select {
 	case r.passed <- struct{}{}:
@@ -132,7 +133,7 @@ func (r *relay) pass() {
 	}
 }
 
-// pump copies until there is silence, in which not even the end of a connection is passed on.
+// pump copies data until silence is called. After that it does not forward the end of a connection either.
 func (r *relay) pump(from, to net.Conn, pass func()) {
 	buf := make([]byte, 32<<10)
 	for {

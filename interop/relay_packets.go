@@ -8,8 +8,8 @@ import (
 	"net/netip"
 )
 
-// listenBoth listens on a port of the loopback interface, on TCP and on UDP. What is free on TCP may be a client's on UDP:
-// then it is another port's turn.
+// listenBoth listens on one port of the loopback interface for both TCP and UDP. A port that is free for TCP may be in
+// use for UDP. Then listenBoth tries another port, up to ten times.
 func listenBoth(ctx context.Context) (tcp net.Listener, udp *net.UDPConn, err error) {
 	for range 10 {
 		tcp, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
@@ -25,10 +25,10 @@ func listenBoth(ctx context.Context) (tcp net.Listener, udp *net.UDPConn, err er
 	return nil, nil, fmt.Errorf("interop: no port that is free on TCP and UDP: %w", err)
 }
 
-// maxPacket is as long as a UDP packet may be.
+// maxPacket is the maximum length of a UDP packet, in bytes.
 const maxPacket = 64 << 10
 
-// carryPackets carries what clients send until close. The server sees each of them as an address of its own.
+// carryPackets forwards the clients' packets until close. The server sees a different address for each client.
 func (r *relay) carryPackets(ctx context.Context) {
 	flows := make(map[netip.AddrPort]net.Conn)
 	buf := make([]byte, maxPacket)
@@ -43,7 +43,7 @@ func (r *relay) carryPackets(ctx context.Context) {
 		server := flows[client]
 		if server == nil {
 			if server, err = new(net.Dialer).DialContext(ctx, "udp", r.target.Host); err != nil {
-				continue // lost, as packets may be
+				continue // the packet is lost, as UDP allows
 			}
 			if !r.keep(server) {
 				return
@@ -56,7 +56,7 @@ func (r *relay) carryPackets(ctx context.Context) {
 	}
 }
 
-// carryAnswers carries what the server sends to one client until close or silence.
+// carryAnswers forwards the server's packets to one client until close or silence.
 func (r *relay) carryAnswers(server net.Conn, client netip.AddrPort) {
 	buf := make([]byte, maxPacket)
 	for {
@@ -64,7 +64,7 @@ func (r *relay) carryAnswers(server net.Conn, client netip.AddrPort) {
 		if r.isSilent() || errors.Is(err, net.ErrClosed) {
 			return
 		}
-		if err == nil { // nobody listens there, otherwise
+		if err == nil { // otherwise no server listens on the port
 			_, _ = r.packets.WriteToUDPAddrPort(buf[:n], client)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// verdict is what a mark in the table says.
+// verdict is the meaning of a mark in the table.
 type verdict string
 
 const (
@@ -23,35 +23,35 @@ const (
 	notRun      verdict = "not run"
 )
 
-// Matrix says what works with what: the results of our pairs, each with what the references say about it.
+// Matrix holds the results of our pairs. The results of the references decide which failures are the peers' faults.
 type Matrix struct {
 	Rows  []row  `json:"rows"`
 	Notes []note `json:"notes"` // the peers' faults
 }
 
-// row is one peer in one role and revision, against ours.
+// row holds the results of one peer, in one role and revision, with our end.
 type row struct {
 	Peer     string            `json:"peer"`
 	Revision engineio.Revision `json:"revision"`
-	Cells    []mark            `json:"cells"`            // by exchange, and for each by mode
-	NotRun   string            `json:"notRun,omitempty"` // why it was not run; only what goes over WebTransport may not be
+	Cells    []mark            `json:"cells"`            // ordered by exchange and then by mode
+	NotRun   string            `json:"notRun,omitempty"` // why the row was not run; only rows over WebTransport may be left out
 }
 
 type mark struct {
 	Exchange string  `json:"exchange"`
 	Mode     mode    `json:"mode"`
 	Verdict  verdict `json:"verdict"`
-	Note     int     `json:"note,omitempty"` // its number, from 1
+	Note     int     `json:"note,omitempty"` // number of the note, from 1
 	Error    string  `json:"error,omitempty"`
 }
 
 // note is a fault of a peer.
 type note struct {
 	Reason  string   `json:"reason"`
-	ShownBy []string `json:"shownBy"` // pairs of peers, without ours, that fail in the same way
+	ShownBy []string `json:"shownBy"` // pairs of foreign peers that fail in the same way
 }
 
-// newMatrix makes a matrix of all pairs' results. A fault that no reference has shown is no excuse.
+// newMatrix makes a matrix from the results of all pairs. A fault that no reference has shown counts as a failure.
 func newMatrix(all []results) *Matrix {
 	shownBy := make(map[*fault][]string)
 	for _, res := range all {
@@ -100,7 +100,7 @@ func newMatrix(all []results) *Matrix {
 	return x
 }
 
-// Failures describes what fails because of us, one a line.
+// Failures returns a line for each exchange that fails because of this project.
 func (x *Matrix) Failures() []string {
 	var lines []string
 	for _, r := range x.Rows {
@@ -113,15 +113,15 @@ func (x *Matrix) Failures() []string {
 	return lines
 }
 
-// WriteJSON writes all there is to know.
+// WriteJSON writes the whole matrix as indented JSON.
 func (x *Matrix) WriteJSON(w io.Writer) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(x)
 }
 
-// WriteMarkdown writes tables for people, in columns that stand below each other in a terminal too: one for WebTransport,
-// the other for all else.
+// WriteMarkdown writes tables for people: one for WebTransport, and one for the other transports. The columns are
+// aligned, so that the tables can be read in a terminal too.
 func (x *Matrix) WriteMarkdown(w io.Writer) error {
 	var b strings.Builder
 	var most, over []row
@@ -183,7 +183,7 @@ func writeTable(b *strings.Builder, rows []row, modes []mode) {
 	writeLines(b, lines)
 }
 
-// writeLines writes a table whose first line is its head.
+// writeLines writes a table. The first line is the header.
 func writeLines(b *strings.Builder, lines [][]string) {
 	widths := make([]int, len(lines[0]))
 	for _, line := range lines {
@@ -227,7 +227,7 @@ func superscript(n int) string {
 	return b.String()
 }
 
-// wrap breaks text into lines of at most width characters. Those after the first are indented.
+// wrap breaks text into lines of at most width characters. It indents all lines except the first.
 func wrap(text string, width int, indent string) string {
 	var b strings.Builder
 	used := 0
@@ -248,7 +248,7 @@ func wrap(text string, width int, indent string) string {
 	return b.String() + "\n"
 }
 
-// Legends name what the marks of a column stand for, in each of the two tables.
+// Legends returns the meaning of the marks in a cell, in order, for each of the two tables.
 func Legends() (most, webTransport string) { return legend(modes), legend(webtransportModes) }
 
 func legend(modes []mode) string {
@@ -259,7 +259,7 @@ func legend(modes []mode) string {
 	return strings.Join(names, ", ")
 }
 
-// DescribeColumns says what the columns are, one a line.
+// DescribeColumns returns a description of each column, one on a line.
 func DescribeColumns() string {
 	var b strings.Builder
 	for _, c := range cells {
