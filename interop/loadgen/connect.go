@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// How a session comes about.
+// The ways to open a session.
 const (
 	ByWebSocket = "websocket"
 	ByPolling   = "polling"
@@ -22,18 +22,19 @@ const (
 type ConnectOptions struct {
 	// How is ByWebSocket, ByPolling or ByUpgrade.
 	How string
-	// Parallel is how many are under way at a time. Default: 8.
+	// Parallel is the number of sessions that are opened at the same time. Default: 8.
 	Parallel int
-	// Duration is for how long. At least Parallel sessions are opened, however long that takes.
+	// Duration is the duration of the load. Connect opens at least Parallel sessions, even if that takes longer.
 	Duration time.Duration
-	// Most ends the load too, since each connection leaves a port that is not free again for a while. Default: 20,000.
+	// Most is the maximum number of sessions. It also ends the load, because each closed connection occupies a port for
+	// a while. Default: 20,000.
 	Most int
 }
 
 const defaultMost = 20_000
 
-// Connect opens sessions and ends them in good order. A session counts when it is open and, ByUpgrade, has moved to the
-// WebSocket; the server must send messages back for that to be seen.
+// Connect opens sessions and closes them properly. A session counts when it is open and, with ByUpgrade, has moved to
+// the WebSocket. With ByUpgrade the server must echo messages, because an echo on the WebSocket shows the move.
 func Connect(ctx context.Context, t Target, o ConnectOptions) (Rate, error) {
 	if connect, _ := o.connector(ctx, t); connect == nil {
 		return Rate{}, fmt.Errorf("loadgen: no such way to connect: %q", o.How)
@@ -53,7 +54,7 @@ func Connect(ctx context.Context, t Target, o ConnectOptions) (Rate, error) {
 	var wg sync.WaitGroup
 	for range o.Parallel {
 		wg.Go(func() {
-			connect, end := o.connector(context.WithoutCancel(ctx), t) // a connect that has begun is finished
+			connect, end := o.connector(context.WithoutCancel(ctx), t) // Connect finishes a connect that has begun
 			defer end()
 			for first := true; (first || ctx.Err() == nil) && failed.Load() == nil && tickets.Add(1) <= int64(o.Most); first = false {
 				start := time.Now()
@@ -78,8 +79,8 @@ func Connect(ctx context.Context, t Target, o ConnectOptions) (Rate, error) {
 	return Rate{Count: int(count.Load()), Elapsed: elapsed, P50: times.quantile(0.50), P99: times.quantile(0.99)}, nil
 }
 
-// connector returns a function that makes one connect after the other, and one for the end. The first is nil if there is
-// no such way to connect.
+// connector returns two functions. Each call of connect opens and ends one session. end releases the connection. Both
+// are nil if o.How is unknown.
 func (o ConnectOptions) connector(ctx context.Context, t Target) (connect func() error, end func()) {
 	switch o.How {
 	case ByWebSocket:
@@ -102,8 +103,8 @@ func connectWebSocket(ctx context.Context, t Target) error {
 	return errors.Join(err, conn.Close())
 }
 
-// connectPolling opens sessions and ends them, one after the other, on two connections that are kept, as a browser does. A
-// poll is under way when a session ends.
+// connectPolling returns functions for connector. The sessions follow one another on two connections, as in a browser. A poll
+// is in progress when a session ends.
 func connectPolling(ctx context.Context, t Target) (connect func() error, end func()) {
 	var polls, posts *poller
 	connect = func() (err error) {
@@ -129,7 +130,8 @@ func connectPolling(ctx context.Context, t Target) (connect func() error, end fu
 	return connect, end
 }
 
-// connectUpgrade moves a session from polling to a WebSocket, and makes sure of it by a message that must come back there.
+// connectUpgrade moves a session from polling to a WebSocket. It expects the echo of a message on the WebSocket, which
+// shows that the session has moved.
 func connectUpgrade(ctx context.Context, t Target) error {
 	p, err := openPoller(ctx, t, false)
 	if err != nil {
@@ -152,7 +154,7 @@ func connectUpgrade(ctx context.Context, t Target) error {
 	return err
 }
 
-// exchange sends frames, and wants the next frame that comes to have a certain body.
+// exchange sends frames. The next frame that comes must have the body want.
 func exchange(conn net.Conn, in *bufio.Reader, frames []byte, want string) error {
 	if _, err := conn.Write(frames); err != nil {
 		return err

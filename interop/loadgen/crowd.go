@@ -17,32 +17,33 @@ import (
 
 // Options are the options of Open.
 type Options struct {
-	// Connections is how many sessions to open.
+	// Connections is the number of sessions to open.
 	Connections int
-	// Parallel is how many handshakes are under way at a time. Default: 8.
+	// Parallel is the number of handshakes at the same time. Default: 8.
 	Parallel int
-	// Also are further servers, of the same kind as Open's target: the sessions go to that and to these in turn.
+	// Also lists further servers of the same kind as Open's target. The sessions go to the target and to these servers
+	// in turn.
 	Also []Target
 	// First returns the text messages that connection i, from 0, sends first. Default: none.
 	First func(i int) []string
 }
 
-// Crowd is a number of sessions on WebSockets. They answer heartbeats, or send them in revision 3, until Close. Its methods
-// are for one goroutine, but for Pings.
+// Crowd is a set of sessions on WebSockets. Until Close they respond to heartbeats or, in revision 3, send heartbeats.
+// Only one goroutine at a time may call the methods, but any goroutine may call Pings and Err.
 type Crowd struct {
 	conns   []*conn
 	pings   atomic.Int64
 	load    atomic.Pointer[load]
-	failure atomic.Pointer[error] // the first connection that broke
-	broken  chan struct{}         // closed then
+	failure atomic.Pointer[error] // of the first connection that broke
+	broken  chan struct{}         // closed when failure is set
 	closing atomic.Bool
 	stop    chan struct{} // ends the heartbeats of revision 3
 	wg      sync.WaitGroup
 }
 
-// load is what a crowd is busy with.
+// load is the current load of a crowd.
 type load struct {
-	// received is told what one read brought, on the connection's own goroutine.
+	// received handles the messages of one read. It runs in the goroutine that reads the connection.
 	received func(c *conn, t tally)
 }
 
@@ -53,13 +54,13 @@ type conn struct {
 	socket net.Conn
 	in     puller
 	scan   scanner
-	// interval is between the pings that a client of revision 3 sends; 0 if the server pings.
+	// interval is the time between the pings of a client of revision 3. It is 0 if the server sends the pings.
 	interval time.Duration
-	got      atomic.Int64 // messages, ever
+	got      atomic.Int64 // messages since the session opened
 	echoing  echoing
 }
 
-// Open opens sessions. It fails if one of them cannot be opened.
+// Open opens the sessions. If a session cannot be opened, Open closes the others and returns an error.
 func Open(ctx context.Context, t Target, o Options) (*Crowd, error) {
 	if err := needFiles(o.Connections); err != nil {
 		return nil, err
@@ -105,7 +106,7 @@ func (c *Crowd) join(ctx context.Context, t Target, i int, first func(int) []str
 	if _, err := socket.Write(b); err != nil {
 		return err
 	}
-	_ = socket.SetDeadline(time.Time{}) // a broken connection fails by itself
+	_ = socket.SetDeadline(time.Time{}) // on a broken connection the next read or write fails
 	c.wg.Go(func() { co.run(rest) })
 	return nil
 }
@@ -118,8 +119,8 @@ type hello struct {
 
 func (h hello) interval() time.Duration { return time.Duration(h.PingInterval) * time.Millisecond }
 
-// openWebSocket opens a WebSocket. For a new session sid is empty, and the open packet is awaited. rest is what came
-// behind that. There is a deadline on the connection.
+// openWebSocket opens a WebSocket. If sid is empty, it opens a new session and waits for the open packet. rest holds
+// the bytes that came after that. The connection has a deadline.
 func openWebSocket(ctx context.Context, t Target, sid string) (conn net.Conn, h hello, rest []byte, err error) {
 	c, err := t.dial(ctx)
 	if err != nil {
@@ -140,7 +141,7 @@ func openWebSocket(ctx context.Context, t Target, sid string) (conn net.Conn, h 
 		return nil, h, nil, fmt.Errorf("WebSocket handshake: %w", err)
 	}
 	if resp.StatusCode != http.StatusSwitchingProtocols {
-		body, _ := io.ReadAll(io.LimitReader(resp.Body, 200)) // the status is what matters
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, 200)) // ignored: the status says enough
 		_ = resp.Body.Close()
 		return nil, h, nil, fmt.Errorf("WebSocket handshake: %s: %s", resp.Status, strings.TrimSpace(string(body)))
 	}
@@ -153,7 +154,7 @@ func openWebSocket(ctx context.Context, t Target, sid string) (conn net.Conn, h 
 			return nil, h, nil, err
 		}
 	}
-	rest, _ = in.Peek(in.Buffered()) // what is buffered can be peeked
+	rest, _ = in.Peek(in.Buffered()) // cannot fail: the bytes are buffered
 	return c, h, rest, nil
 }
 
@@ -188,10 +189,11 @@ func readFrame(in *bufio.Reader) ([]byte, error) {
 // Len returns the number of sessions.
 func (c *Crowd) Len() int { return len(c.conns) }
 
-// Pings returns how many heartbeats all sessions together have been through. Any goroutine may call it.
+// Pings returns the number of heartbeats of all sessions together: the pings or pongs of the server. Any goroutine may
+// call it.
 func (c *Crowd) Pings() int64 { return c.pings.Load() }
 
-// Err returns why a session ended before Close, or nil. Any goroutine may call it.
+// Err returns the error of the first session that ended before Close, or nil. Any goroutine may call it.
 func (c *Crowd) Err() error {
 	if err := c.failure.Load(); err != nil {
 		return *err
@@ -199,7 +201,7 @@ func (c *Crowd) Err() error {
 	return nil
 }
 
-// startPings sends the heartbeats of revision 3. The sessions' turns are spread over the interval.
+// startPings sends the heartbeats of revision 3. It spreads the pings of the sessions over the interval.
 func (c *Crowd) startPings() {
 	if len(c.conns) == 0 || c.conns[0].interval <= 0 {
 		return
@@ -216,7 +218,7 @@ func (c *Crowd) startPings() {
 			case <-tick.C:
 			}
 			for i := turn; i < len(c.conns); i += turns {
-				_, _ = c.conns[i].socket.Write(ping) // the reader notices what is wrong
+				_, _ = c.conns[i].socket.Write(ping) // the reader reports a broken connection
 			}
 		}
 	})
@@ -241,7 +243,7 @@ func (c *conn) run(b []byte) {
 	}
 }
 
-// take deals with what one read brought.
+// take handles the bytes of one read. It responds to pings, and passes the counts of messages to the load.
 func (c *conn) take(b []byte) error {
 	t, err := c.scan.scan(b)
 	for range t.pings {
@@ -261,7 +263,7 @@ func (c *conn) take(b []byte) error {
 	return err
 }
 
-// wait waits until done is closed, and says why it was not: the context's end, the time, or a session that broke.
+// wait waits until done is closed. It returns an error if ctx ends, timeout passes, or a session breaks first.
 func (c *Crowd) wait(ctx context.Context, done <-chan struct{}, timeout time.Duration) error {
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()

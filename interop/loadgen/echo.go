@@ -11,39 +11,39 @@ import (
 
 // EchoOptions are the options of Echo and EchoPolling.
 type EchoOptions struct {
-	// Connections is for EchoPolling: how many sessions to open.
+	// Connections is the number of sessions to open. Only EchoPolling uses it.
 	Connections int
-	// Window is how many messages each session has under way. EchoPolling has one. Default: 1.
+	// Window is the number of messages under way in each session. EchoPolling always has one. Default: 1.
 	Window int
 	// Size is the size of a message, in bytes.
 	Size int
-	// Duration is for how long.
+	// Duration is the duration of the load.
 	Duration time.Duration
 }
 
 // echo is one run of Echo.
 type echo struct {
 	size  int
-	frame []byte // as many messages as the window holds
+	frame []byte // all messages of a window
 	start time.Time
-	end   time.Duration // from start on, answers do not count
+	end   time.Duration // echoes that come later than this after start do not count
 	count atomic.Int64
 	times histogram
-	left  atomic.Int64 // sessions that still wait for answers
+	left  atomic.Int64 // number of sessions that still wait for echoes
 	done  chan struct{}
 	once  sync.Once
 	wrong atomic.Pointer[error]
 }
 
-// echoing is a session's part in that. It belongs to the session's reader while the load is on.
+// echoing is the state of a session during Echo. Only the session's reader uses it while the load runs.
 type echoing struct {
-	sent []time.Duration // of the messages under way, a ring
-	next int             // the oldest of them
-	out  int             // how many
+	sent []time.Duration // send times of the messages under way, a ring
+	next int             // index of the oldest message
+	out  int             // number of messages under way
 }
 
-// Echo keeps messages under way on every session: as many new ones are sent, in one write, as answers came with one read.
-// Each answer must be as long as its message.
+// Echo keeps a window of messages under way in every session. If a read returns some echoes, the session sends as many
+// new messages in one write. Each echo must be as long as its message.
 func (c *Crowd) Echo(ctx context.Context, o EchoOptions) (Rate, error) {
 	window := max(o.Window, 1)
 	e := &echo{size: o.Size, end: o.Duration, done: make(chan struct{})}
@@ -92,7 +92,7 @@ func (e *echo) received(c *conn, t tally) {
 	}
 	if !over {
 		e.count.Add(int64(t.messages))
-		_, _ = c.socket.Write(e.frame[:t.messages*len(e.frame)/len(s.sent)]) // the reader notices what is wrong
+		_, _ = c.socket.Write(e.frame[:t.messages*len(e.frame)/len(s.sent)]) // the reader reports a broken connection
 		return
 	}
 	if s.out -= t.messages; s.out == 0 && e.left.Add(-1) == 0 {

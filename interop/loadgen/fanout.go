@@ -10,19 +10,20 @@ import (
 
 // FanOutOptions are the options of FanOut.
 type FanOutOptions struct {
-	// Message returns the n-th message to publish, from 0; the first few are for the warming-up. They should be
-	// of one length.
+	// Message returns message n to publish, from 0. The first few messages are for the warm-up. All messages should
+	// have the same length.
 	Message func(n int) string
-	// Receivers is how many sessions get each message: those behind the first, which publishes. The others must get
-	// none.
+	// Receivers is the number of sessions that must get each message. They follow the first session, which publishes.
+	// All other sessions must get no message.
 	Receivers int
-	// Deliveries is how many, to all receivers together, end the load.
+	// Deliveries is the number of deliveries, to all receivers together, that ends the load. FanOut rounds it up to
+	// whole messages.
 	Deliveries int
-	// Ahead is how many messages the publisher may be ahead of the slowest receiver. Default: 1,000.
+	// Ahead is the number of messages by which the publisher may be ahead of the slowest receiver. Default: 1,000.
 	Ahead int
-	// Rate is how many messages a second are published, 10 ms' worth at a time. 0 means as many as Ahead lets.
+	// Rate is the number of messages to publish per second, in portions of 10 ms. 0 means as many as Ahead allows.
 	Rate float64
-	// Timeout ends the load too: a slow server is measured by what it has delivered by then. Default: 1 minute.
+	// Timeout also ends the load. A slow server is then measured by its deliveries so far. Default: 1 minute.
 	Timeout time.Duration
 }
 
@@ -30,18 +31,19 @@ type FanOutOptions struct {
 type fanOut struct {
 	crowd     *Crowd
 	receivers []*conn
-	base      []int64      // what each receiver had got before
+	base      []int64      // number of messages that each receiver had got before
 	total     atomic.Int64 // messages of the receivers, since base
 	stray     atomic.Int64 // messages of the others
-	wakeAt    atomic.Int64 // the total at which the publisher wants to know
+	wakeAt    atomic.Int64 // the total at which to wake the publisher
 	wake      chan struct{}
-	last      atomic.Int64 // when the last delivery came, from start
+	last      atomic.Int64 // time of the last delivery, since start
 	start     time.Time
 }
 
 var errStray = errors.New("loadgen: a session got a message that it was not to get")
 
-// FanOut publishes on the first session and counts what arrives at the others.
+// FanOut publishes on the first session and counts the deliveries to the receivers. It returns an error if another
+// session gets a message. The publisher may get its own messages.
 func (c *Crowd) FanOut(ctx context.Context, o FanOutOptions) (Rate, error) {
 	if o.Receivers < 1 || o.Receivers >= len(c.conns) {
 		return Rate{}, fmt.Errorf("loadgen: %d sessions are too few for a publisher and %d receivers", len(c.conns), o.Receivers)
@@ -81,10 +83,10 @@ func (c *Crowd) FanOut(ctx context.Context, o FanOutOptions) (Rate, error) {
 	return Rate{Count: int(f.total.Load()), Elapsed: time.Duration(f.last.Load()) - began}, nil
 }
 
-// received runs on the goroutines of all sessions.
+// received runs in the goroutines that read the sessions.
 func (f *fanOut) received(c *conn, t tally) {
 	if c.number < 1 || c.number > len(f.receivers) {
-		if c.number > 0 { // whether a publisher hears itself is the server's choice
+		if c.number > 0 { // the server may send a publisher its own messages
 			f.stray.Add(int64(t.messages))
 		}
 		return
@@ -99,15 +101,15 @@ func (f *fanOut) received(c *conn, t tally) {
 func (f *fanOut) nudge() {
 	select {
 	case f.wake <- struct{}{}:
-	default: // it is awake
+	default: // the publisher is awake already
 	}
 }
 
-// warmUp publishes one message at a time until one has reached every receiver, so that all of them are known to the
-// server. It returns how many it took.
+// warmUp publishes one message at a time until a message has reached every receiver, so that the server knows all of
+// them. It returns the number of messages that it published.
 func (f *fanOut) warmUp(ctx context.Context, o FanOutOptions) (n int, err error) {
 	const tries, most = 12, 2 * time.Second
-	each := 100 * time.Millisecond // hubs that are joined may take a moment to know all receivers
+	each := 100 * time.Millisecond // several hubs may need a moment to learn of all receivers
 	for n = range tries {
 		f.reset()
 		f.wakeAt.Store(int64(o.Receivers))
@@ -119,7 +121,7 @@ func (f *fanOut) warmUp(ctx context.Context, o FanOutOptions) (n int, err error)
 		for waiting := true; waiting && f.slowest() < 1; {
 			select {
 			case <-f.wake:
-				f.wakeAt.Store(f.total.Load() + 1) // some of these may be late ones of the messages before
+				f.wakeAt.Store(f.total.Load() + 1) // some of these may be late deliveries of earlier messages
 			case <-until:
 				waiting = false
 			case <-f.crowd.broken:
@@ -129,7 +131,7 @@ func (f *fanOut) warmUp(ctx context.Context, o FanOutOptions) (n int, err error)
 			}
 		}
 		if f.slowest() >= 1 {
-			if n > 0 { // what was published before may still be under way to some
+			if n > 0 { // earlier messages may still be under way
 				err = f.calm(ctx)
 			}
 			return n + 1, err
@@ -138,7 +140,7 @@ func (f *fanOut) warmUp(ctx context.Context, o FanOutOptions) (n int, err error)
 	return n, fmt.Errorf("loadgen: none of %d messages reached all %d receivers; the last one reached %d", tries, o.Receivers, f.total.Load())
 }
 
-// calm waits until nothing has come for a moment.
+// calm waits until no delivery has come for 100 ms.
 func (f *fanOut) calm(ctx context.Context) error {
 	for before := int64(-1); before != f.total.Load(); {
 		before = f.total.Load()
@@ -149,7 +151,7 @@ func (f *fanOut) calm(ctx context.Context) error {
 	return nil
 }
 
-// reset counts anew.
+// reset sets the counts to zero.
 func (f *fanOut) reset() {
 	f.base = f.base[:0]
 	for _, c := range f.receivers {
@@ -163,7 +165,7 @@ func (f *fanOut) reset() {
 	}
 }
 
-// slowest returns how many messages the slowest receiver has got.
+// slowest returns the number of messages that the slowest receiver has got since reset.
 func (f *fanOut) slowest() int {
 	least := int64(1 << 62)
 	for i, c := range f.receivers {
@@ -172,7 +174,7 @@ func (f *fanOut) slowest() int {
 	return int(least)
 }
 
-// publish publishes messages from the n-th on, and returns when the deliveries are there.
+// publish publishes messages from number n on, and returns when all deliveries have come.
 func (f *fanOut) publish(ctx context.Context, o FanOutOptions, n int) error {
 	receivers := len(f.receivers)
 	messages := (o.Deliveries + receivers - 1) / receivers
@@ -205,12 +207,13 @@ func (f *fanOut) publish(ctx context.Context, o FanOutOptions, n int) error {
 		}
 		outstanding := sent*receivers - int(f.total.Load())
 		if outstanding <= 0 && sent == messages {
-			if f.last.Load() < int64(began.Sub(f.start)) { // its receiver is about to note it
+			if f.last.Load() < int64(began.Sub(f.start)) { // the receiver has counted it but not set f.last yet
 				f.last.Store(int64(time.Since(f.start)))
 			}
 			return nil
 		}
-		// Woken when a part of what is under way has come, and at the latest when all of it has.
+		// Wake up when a part of the outstanding deliveries has come. If there are no more messages to send, wake up
+		// when all have come.
 		part := max(outstanding/8, 1)
 		if sent == messages {
 			part = outstanding
@@ -230,10 +233,10 @@ func (f *fanOut) publish(ctx context.Context, o FanOutOptions, n int) error {
 	}
 }
 
-// rateTick is how often messages are published at a rate.
+// rateTick is the interval between portions of messages if there is a Rate.
 const rateTick = 10 * time.Millisecond
 
-// pause waits for the next messages to be due.
+// pause waits for d. It returns an error if a session breaks or ctx ends first.
 func (f *fanOut) pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -14,11 +14,11 @@ const (
 	opClose        = 0x8
 )
 
-// mask is what every frame is masked with. RFC 6455 wants a new one for each, to protect proxies; there is none here, and
-// frames that are always the same can be made once.
+// mask is the masking key of every frame. RFC 6455 requires a new key for each frame, to protect proxies. A load has no
+// proxies, and with one key a repeated frame needs to be built only once.
 var mask = [4]byte{0x37, 0xfa, 0x21, 0x3d}
 
-// appendFrame appends a masked frame whose body is kind and text.
+// appendFrame appends a masked text frame. Its body is kind followed by text.
 func appendFrame[T string | []byte](dst []byte, kind byte, text T) []byte {
 	n := len(text) + 1
 	dst = appendHeader(dst, opText, n)
@@ -46,7 +46,7 @@ func appendHeader(dst []byte, op byte, n int) []byte {
 // closeFrame ends a WebSocket.
 var closeFrame = appendHeader(nil, opClose, 0)
 
-// tally counts what a piece of a stream brought.
+// tally holds the counts of a piece of a stream.
 type tally struct {
 	messages int // of Engine.IO
 	bytes    int // of the messages
@@ -59,15 +59,15 @@ var (
 	errOversize = errors.New("the server sent a frame of more than 1 GiB")
 )
 
-// scanner takes a server's stream apart into frames, whatever the reads cut it into. It looks at the first byte of each body
-// and skips the rest.
+// scanner splits a server's stream into frames. The pieces of the stream may end anywhere. The scanner looks at the
+// first byte of each body and skips the rest.
 type scanner struct {
-	head [11]byte // what has come of a header, and of the first byte of the body
+	head [11]byte // the received part of a header and of the first byte of the body
 	have int
-	skip int // bytes of a body that are still to come
+	skip int // bytes of a body that have not come yet
 }
 
-// scan counts what b brings.
+// scan counts the frames in b, the next piece of the stream.
 func (s *scanner) scan(b []byte) (t tally, err error) {
 	for {
 		if s.skip >= len(b) {
@@ -94,8 +94,8 @@ func (s *scanner) scan(b []byte) (t tally, err error) {
 	}
 }
 
-// frameSize returns the size of the frame that begins with b, and of its body. It is not whole if b does not reach to the
-// first byte of the body.
+// frameSize returns the size of the frame at the beginning of b, and the length of its body. whole is false if b ends
+// before the first byte of the body.
 func frameSize(b []byte) (size, length int, whole bool) {
 	if len(b) < 2 {
 		return 0, 0, false
@@ -116,7 +116,7 @@ func frameSize(b []byte) (size, length int, whole bool) {
 	return header + length, length, len(b) >= header+min(length, 1)
 }
 
-// count counts one frame.
+// count adds one frame to the tally.
 func (t *tally) count(b []byte, header, length int) error {
 	switch op := b[0] & 0xf; {
 	case length > 1<<30:
@@ -124,7 +124,7 @@ func (t *tally) count(b []byte, header, length int) error {
 	case op == opContinuation:
 	case op == opClose:
 		return errClosed
-	case op == opBinary: // in revision 4 a message without a type
+	case op == opBinary: // in revision 4 a message without a packet type
 		t.messages++
 		t.bytes += length
 	case op != opText || length == 0:

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// serverFrame is a frame as a server sends it.
+// serverFrame returns a frame as a server sends it.
 func serverFrame(op ws.OpCode, body string) []byte {
 	var b bytes.Buffer
 	_ = ws.WriteFrame(&b, ws.NewFrame(op, true, []byte(body)))
@@ -69,7 +69,7 @@ func TestFramesAreReadableByOthers(t *testing.T) {
 	}
 }
 
-// FuzzScanner shows that a stream never panics, and means the same in one piece and in two.
+// FuzzScanner checks that no stream causes a panic, and that the counts are the same if the stream comes in two pieces.
 func FuzzScanner(f *testing.F) {
 	f.Add(append(serverFrame(ws.OpText, "4abc"), serverFrame(ws.OpText, "2")...), 3)
 	f.Add(serverFrame(ws.OpText, "4"+strings.Repeat("x", 200)), 3)

@@ -21,7 +21,8 @@ func bucket(v uint64) int {
 	return exp*buckets + int(v>>exp)
 }
 
-// quantile returns the duration that a share q of all do not exceed, but for the width of a bucket.
+// quantile returns the duration that a share q of the durations does not exceed, with the precision of a bucket. It
+// returns 0 if the histogram is empty.
 func (h *histogram) quantile(q float64) time.Duration {
 	total := int64(0)
 	for i := range h.counts {

@@ -18,7 +18,7 @@ func TestHistogram(t *testing.T) {
 	require.InEpsilon(t, 10_000*time.Microsecond, h.quantile(1), 0.02)
 
 	h = histogram{}
-	h.add(-1) // a clock that stood still
+	h.add(-1) // a clock that went back
 	require.Zero(t, h.quantile(1))
 	h.add(1<<63 - 1)
 	require.InEpsilon(t, float64(1<<63-1), float64(h.quantile(1)), 0.02)

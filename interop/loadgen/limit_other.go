@@ -2,5 +2,5 @@
 
 package loadgen
 
-// RaiseFileLimit returns how many files this process may have open; here there is no limit to raise.
+// RaiseFileLimit returns 1<<30, because this system has no limit of open files to raise.
 func RaiseFileLimit() (int, error) { return 1 << 30, nil }

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// RaiseFileLimit raises the number of files that this process, and those it starts, may have open to the most that is
-// allowed, and returns it.
+// RaiseFileLimit raises the limit of open files to the hard limit and returns it. The limit applies to this process and
+// to the processes that it starts.
 func RaiseFileLimit() (int, error) {
 	var l syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {

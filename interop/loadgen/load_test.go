@@ -21,8 +21,8 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// serve starts a server, and returns it as the target of either revision. The package under test does not know what server
-// it is; the program bench meets it with others.
+// serve starts a server and returns a target for each revision. The package under test does not know the server; the
+// program bench tests it with other servers.
 func serve(t *testing.T, h engineio.HandlerFunc, opts engineio.ServerOptions) (rev3, rev4 Target) {
 	t.Helper()
 	opts.Revisions = []engineio.Revision{engineio.Revision3, engineio.Revision4}
@@ -45,7 +45,7 @@ func sendBack(ctx context.Context, s *engineio.Socket) {
 	}
 }
 
-// relay sends what comes to all other sessions for which keep is true.
+// relay sends each message to all other sessions for which keep returns true.
 func relay(keep func(n int) bool) engineio.HandlerFunc {
 	var mu sync.Mutex
 	var all []*engineio.Socket
@@ -73,7 +73,7 @@ func everybody(int) bool { return true }
 
 func message(n int) string { return fmt.Sprintf("message %08d", n) }
 
-// longer measures for a longer and longer time, until that was enough on this machine for there to be something to tell.
+// longer calls enough with longer and longer durations, until one is long enough for a result on this machine.
 func longer(t *testing.T, enough func(d time.Duration) bool) {
 	t.Helper()
 	for d := 50 * time.Millisecond; !enough(d); d *= 2 {
@@ -180,7 +180,8 @@ func TestFanOutNoticesWhoGetsNothingAndWhoShouldNot(t *testing.T) {
 	c, err := Open(t.Context(), target, Options{Connections: 4})
 	require.NoError(t, err)
 	defer c.Close()
-	// Many round trips: the stray session's goroutine runs in the meantime, however busy the machine is.
+	// The load makes many round trips, so that the stray session's goroutine runs in the meantime, even on a busy
+	// machine.
 	_, err = c.FanOut(t.Context(), FanOutOptions{Message: message, Receivers: 2, Deliveries: 20_000, Ahead: 10})
 	require.ErrorIs(t, err, errStray)
 	_, err = c.FanOut(t.Context(), FanOutOptions{Message: message, Receivers: 4, Deliveries: 1000})
@@ -257,7 +258,7 @@ func TestConnect(t *testing.T) {
 func TestServersWithTLS(t *testing.T) {
 	srv := engineio.NewServer(relay(everybody), &engineio.ServerOptions{Revisions: []engineio.Revision{engineio.Revision3}})
 	web := httptest.NewUnstartedServer(srv)
-	web.Config.ErrorLog = log.New(io.Discard, "", 0) // of a client that trusts nobody
+	web.Config.ErrorLog = log.New(io.Discard, "", 0) // the first client trusts no certificate, which the server would log
 	web.StartTLS()
 	t.Cleanup(func() {
 		require.NoError(t, srv.Close())

@@ -1,9 +1,9 @@
-// Package loadgen puts Engine.IO servers under load. It speaks raw HTTP and WebSocket and imports nothing of this project,
-// so that every server, whoever wrote it, meets the same client.
+// Package loadgen puts Engine.IO servers under load. It speaks raw HTTP and WebSocket and imports no package of this
+// project, so that every server meets the same client.
 //
-// Everything is bounded: a [Crowd] by its number of connections, what it does by a count or a time, and what
-// is waited for by a deadline. One process holds as many connections as it may have open files, see [RaiseFileLimit];
-// more of them take a second process.
+// Everything is bounded: a [Crowd] by its number of connections, a load by a count or a duration, and each wait by a
+// deadline. One process holds as many connections as it may have open files, see [RaiseFileLimit]. More connections
+// need a second process.
 package loadgen
 
 import (
@@ -15,40 +15,42 @@ import (
 	"time"
 )
 
-// Target is the server that is put under load.
+// Target is the server under load.
 type Target struct {
 	Host     string // host:port
 	Path     string // of Engine.IO, such as /engine.io/
 	Revision int    // of the protocol: 3 or 4
-	Token    string // goes along with each request, as Authorization: Bearer; empty for none
-	// TLS has the certificates to trust; the server's name is Host's. nil: no TLS.
+	Token    string // sent with each request, as Authorization: Bearer; empty for none
+	// TLS holds the trusted certificates. The server name is the host in Host. nil means no TLS.
 	TLS *tls.Config
 }
 
-// Rate is what a load came to.
+// Rate is the result of a load.
 type Rate struct {
-	Count   int           // deliveries, answers or connects
-	Elapsed time.Duration // of the load alone, without what came before and after
-	// P50 and P99 are the times of one answer or connect; zero where there is none.
+	Count   int           // deliveries, echoes or connects
+	Elapsed time.Duration // of the load alone, without the time before and after it
+	// P50 and P99 are percentiles of the time of one delivery, echo or connect. They are zero if the load does not
+	// measure this time.
 	P50, P99 time.Duration
 }
 
-// PerSecond returns the rate in things a second.
+// PerSecond returns Count per second of Elapsed.
 func (r Rate) PerSecond() float64 { return float64(r.Count) / r.Elapsed.Seconds() }
 
 const (
-	// dialTimeout bounds one handshake, and patience what is waited for when a load is over.
+	// dialTimeout bounds one handshake. patience bounds other waits for the server, such as the wait for outstanding
+	// messages at the end of a load.
 	dialTimeout = 20 * time.Second
 	patience    = 10 * time.Second
 )
 
-// dial opens a connection on which nothing takes longer than dialTimeout, until the caller takes the deadline off.
+// dial opens a connection. Its deadline is dialTimeout from now. The caller may remove the deadline.
 func (t Target) dial(ctx context.Context) (net.Conn, error) {
 	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "tcp", t.Host)
 	if err != nil {
 		return nil, err
 	}
-	_ = conn.SetDeadline(time.Now().Add(dialTimeout)) // a broken connection fails by itself
+	_ = conn.SetDeadline(time.Now().Add(dialTimeout)) // on a broken connection the next read or write fails
 	if t.TLS == nil {
 		return conn, nil
 	}
@@ -63,7 +65,7 @@ func (t Target) dial(ctx context.Context) (net.Conn, error) {
 	return nil, err
 }
 
-// authorization is the header field that carries the token.
+// authorization returns the header field with the token, or an empty string if there is no token.
 func (t Target) authorization() string {
 	if t.Token == "" {
 		return ""
@@ -71,7 +73,7 @@ func (t Target) authorization() string {
 	return "Authorization: Bearer " + t.Token + "\r\n"
 }
 
-// uri is what the request of a transport asks for. sid is empty at a handshake.
+// uri returns the request URI of a transport. sid is empty at a handshake.
 func (t Target) uri(transport, sid string) string {
 	uri := fmt.Sprintf("%s?EIO=%d&transport=%s", t.Path, t.Revision, transport)
 	if sid != "" {

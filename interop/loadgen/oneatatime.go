@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// OneAtATime publishes messages on the first session, each when the one before has reached the second, and measures how
-// long they were under way. message is FanOutOptions.Message.
+// OneAtATime publishes messages on the first session and measures the time of each delivery. It publishes a message
+// when the previous message has reached the second session. message is the same as FanOutOptions.Message.
 func (c *Crowd) OneAtATime(ctx context.Context, count int, message func(n int) string) (Rate, error) {
 	if len(c.conns) < 2 {
 		return Rate{}, fmt.Errorf("loadgen: %d sessions are too few for a publisher and a receiver", len(c.conns))
@@ -39,7 +39,7 @@ func (c *Crowd) OneAtATime(ctx context.Context, count int, message func(n int) s
 	return Rate{Count: count, Elapsed: time.Since(began), P50: times.quantile(0.50), P99: times.quantile(0.99)}, nil
 }
 
-// arrived waits for the message that wakes.
+// arrived waits until the total has reached wakeAt.
 func (f *fanOut) arrived(ctx context.Context) error {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()

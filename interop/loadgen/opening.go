@@ -9,10 +9,10 @@ import (
 
 const defaultParallel = 8
 
-// reserve is how many open files are left for others when connections are counted.
+// reserve is the number of open files that are reserved for uses other than connections.
 const reserve = 64
 
-// needFiles sees to it that the process may have as many open files as there are connections.
+// needFiles makes sure that the process may have enough open files for the connections.
 func needFiles(connections int) error {
 	limit, err := RaiseFileLimit()
 	if err != nil {
@@ -25,7 +25,8 @@ func needFiles(connections int) error {
 	return nil
 }
 
-// inParallel calls open for each connection below n, so many at a time, until one of them fails.
+// inParallel calls open for each connection below n, with at most parallel calls at the same time. It stops at the
+// first error and returns it.
 func inParallel(ctx context.Context, n, parallel int, open func(i int) error) error {
 	var wg sync.WaitGroup
 	var next atomic.Int64

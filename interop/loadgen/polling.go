@@ -15,16 +15,16 @@ import (
 	"unicode/utf8"
 )
 
-// poller is a session by long-polling, on one connection that is kept alive.
+// poller is a session by long-polling, on one connection with keep-alive.
 type poller struct {
 	t    Target
-	text bool // the server is to send text only
+	text bool // the server must send text only
 	conn net.Conn
 	in   *bufio.Reader
 	hello
 }
 
-// openPoller opens a connection and a session.
+// openPoller opens a connection and a session. The connection has a deadline.
 func openPoller(ctx context.Context, t Target, text bool) (*poller, error) {
 	p, err := dialPoller(ctx, t, text)
 	if err != nil {
@@ -46,7 +46,7 @@ func dialPoller(ctx context.Context, t Target, text bool) (*poller, error) {
 	return &poller{t: t, text: text, conn: conn, in: bufio.NewReader(conn)}, nil
 }
 
-// handshake opens a session, the next one if there was one before.
+// handshake opens a new session on the connection.
 func (p *poller) handshake() error {
 	p.SID = ""
 	body, err := p.get()
@@ -54,7 +54,7 @@ func (p *poller) handshake() error {
 		return fmt.Errorf("handshake: %w", err)
 	}
 	begin, end := bytes.IndexByte(body, '{'), bytes.IndexByte(body, '}')
-	if begin < 1 || end < begin { // what stands around it is the payload's encoding
+	if begin < 1 || end < begin { // the text around the JSON is the payload's encoding
 		return fmt.Errorf("handshake: no open packet in %.80q", body)
 	}
 	p.hello, err = parseOpen(body[begin-1 : end+1])
@@ -112,7 +112,7 @@ func (p *poller) response() (status int, body []byte, err error) {
 	return resp.StatusCode, body, err
 }
 
-// end closes the session and leaves the connection for the next one.
+// end closes the session and leaves the connection open for the next session.
 func (p *poller) end() error { return p.post("1") }
 
 // endBeside closes the session as browsers' clients do: a poll is under way while other, a second connection, sends the
@@ -164,8 +164,8 @@ func EchoPolling(ctx context.Context, t Target, o EchoOptions) (Rate, error) {
 	return Rate{Count: int(count.Load()), Elapsed: o.Duration, P50: times.quantile(0.50), P99: times.quantile(0.99)}, nil
 }
 
-// together opens n sessions, calls f with each on a goroutine of its own, and returns the first error. over says when the
-// time is over.
+// together opens n sessions, calls f with each in a separate goroutine, and returns the first error. over reports
+// whether the time is over or ctx has ended.
 func together(ctx context.Context, t Target, n int, d time.Duration, f func(p *poller, over func() bool) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -186,7 +186,7 @@ func together(ctx context.Context, t Target, n int, d time.Duration, f func(p *p
 	over := func() bool { return ctx.Err() != nil || !time.Now().Before(end) }
 	var wg sync.WaitGroup
 	for i, p := range pollers {
-		_ = p.conn.SetDeadline(end.Add(patience)) // a broken connection fails by itself
+		_ = p.conn.SetDeadline(end.Add(patience)) // on a broken connection the next read or write fails
 		wg.Go(func() {
 			if err := f(p, over); err != nil {
 				cancel(fmt.Errorf("loadgen: connection %d: %w", i+1, err))

@@ -4,13 +4,13 @@ import "net"
 
 // puller reads a connection.
 type puller interface {
-	// read waits for input. It is valid until release.
+	// read waits for input and returns it. The input is valid until release.
 	read() ([]byte, error)
 	release()
 }
 
-// newPuller reads TCP as the system lets it be read with the least memory, and everything else, such as TLS, with a
-// buffer for each connection.
+// newPuller returns a puller for conn. For TCP the puller uses as little memory as the system allows. For other
+// connections, such as TLS, it has a buffer for each connection.
 func newPuller(conn net.Conn) (puller, error) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		return newTCPPuller(tcp)
@@ -18,10 +18,10 @@ func newPuller(conn net.Conn) (puller, error) {
 	return &buffered{conn: conn}, nil
 }
 
-// buffered reads a connection with a buffer of its own.
+// buffered reads a connection into its own buffer.
 type buffered struct {
 	conn net.Conn
-	buf  [16 << 10]byte // a record of TLS
+	buf  [16 << 10]byte // size of a TLS record
 }
 
 func (p *buffered) read() ([]byte, error) {

@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// tcpPuller reads with a buffer that it borrows once there is something to read: many idle connections need no memory, and
-// busy ones use the same few buffers, which the processor has at hand.
+// tcpPuller borrows a buffer when there is data to read. So idle connections need no buffer, and busy connections share
+// a few buffers that stay in the processor's cache.
 type tcpPuller struct {
 	raw syscall.RawConn
 	f   func(fd uintptr) bool

@@ -15,21 +15,21 @@ import (
 	"unicode/utf8"
 )
 
-// session is one session of revision 3, by any transport, whose messages are read whole. One goroutine calls run, all
-// others may call the rest.
+// session is one session of revision 3, on any transport. It reads whole messages. One goroutine calls run. Any
+// goroutine may call the other methods.
 type session interface {
-	// run reads until the session ends and says why it did. It hands out the type of each packet and its text, which is
-	// valid until the call returns.
+	// run reads until the session ends and returns the reason. It calls packet with the type and the text of each
+	// packet. The text is valid until packet returns.
 	run(packet func(kind byte, text []byte)) error
 	// add appends a packet to a batch, and send sends a batch.
 	add(batch []byte, kind byte, text []byte) []byte
 	send(batch []byte) error
-	interval() time.Duration // between the client's heartbeats
-	abort()                  // makes run and send end
-	close()                  // in good order, and abort
+	interval() time.Duration // time between the client's heartbeats
+	abort()                  // makes run and send return
+	close()                  // sends a close frame or packet, then aborts
 }
 
-// goodbyeTimeout bounds the last packet of a session.
+// goodbyeTimeout bounds the sending of a session's last packet.
 const goodbyeTimeout = time.Second
 
 func openSession(ctx context.Context, t Target, how string) (session, error) {
@@ -54,7 +54,7 @@ type socket struct {
 	hello
 	conn net.Conn
 	in   puller
-	rest []byte // what has come of the next frame
+	rest []byte // the received part of the next frame
 }
 
 func newSocket(conn net.Conn, h hello, rest []byte) (*socket, error) {
@@ -63,7 +63,7 @@ func newSocket(conn net.Conn, h hello, rest []byte) (*socket, error) {
 		_ = conn.Close()
 		return nil, err
 	}
-	_ = conn.SetDeadline(time.Time{}) // a broken connection fails by itself
+	_ = conn.SetDeadline(time.Time{}) // on a broken connection the next read or write fails
 	return &socket{hello: h, conn: conn, in: in, rest: rest}, nil
 }
 
@@ -79,7 +79,7 @@ func (s *socket) run(packet func(kind byte, text []byte)) error {
 	return err
 }
 
-// take deals with what one read brought, and keeps what is no whole frame yet.
+// take handles the bytes of one read. It stores an incomplete frame for the next call.
 func (s *socket) take(b []byte, packet func(kind byte, text []byte)) error {
 	if len(s.rest) > 0 {
 		s.rest = append(s.rest, b...)
@@ -107,7 +107,7 @@ func (s *socket) take(b []byte, packet func(kind byte, text []byte)) error {
 	}
 }
 
-// maxFrame bounds a frame, and the answer to a poll, that is read whole.
+// maxFrame bounds a frame and the response to a poll, in bytes. Both are read whole.
 const maxFrame = 16 << 20
 
 func (s *socket) add(batch []byte, kind byte, text []byte) []byte {
@@ -147,7 +147,7 @@ func upgradeSession(ctx context.Context, t Target) (session, error) {
 		_ = conn.Close()
 		return nil, fmt.Errorf("upgrade: %w", err)
 	}
-	rest, _ = in.Peek(in.Buffered()) // what is buffered can be peeked
+	rest, _ = in.Peek(in.Buffered()) // cannot fail: the bytes are buffered
 	return newSocket(conn, p.hello, rest)
 }
 
@@ -170,7 +170,7 @@ func pollSession(ctx context.Context, t Target) (session, error) {
 	}
 	out := &poller{t: t, text: true, conn: conn, in: bufio.NewReader(conn), hello: in.hello}
 	for _, c := range []net.Conn{in.conn, out.conn} {
-		_ = c.SetDeadline(time.Time{}) // a broken connection fails by itself
+		_ = c.SetDeadline(time.Time{}) // on a broken connection the next read or write fails
 	}
 	return &polling{poller: in, out: out}, nil
 }
@@ -200,7 +200,7 @@ var (
 	errPayload       = errors.New("the server sent a payload that makes no sense")
 )
 
-// cutPacket takes the first packet off a payload of text. Lengths are in UTF-16 code units.
+// cutPacket splits the first packet off a text payload. Lengths are in UTF-16 code units.
 func cutPacket(payload []byte) (packet, rest []byte, err error) {
 	units, digits := 0, 0
 	for digits < len(payload) && digits < 9 && payload[digits] >= '0' && payload[digits] <= '9' {
@@ -226,7 +226,7 @@ func cutPacket(payload []byte) (packet, rest []byte, err error) {
 }
 
 func (p *polling) add(batch []byte, kind byte, text []byte) []byte {
-	batch = strconv.AppendInt(batch, int64(1+utf8.RuneCount(text)), 10) // the load has no character beyond 0xFFFF
+	batch = strconv.AppendInt(batch, int64(1+utf8.RuneCount(text)), 10) // messages of a load have no character beyond U+FFFF, so each rune is one UTF-16 code unit
 	return append(append(batch, ':', kind), text...)
 }
 

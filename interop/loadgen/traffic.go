@@ -11,43 +11,45 @@ import (
 
 // TrafficOptions are the options of Traffic.
 type TrafficOptions struct {
-	// Publishers and Subscribers are how many sessions there are of each.
+	// Publishers and Subscribers are the numbers of sessions.
 	Publishers, Subscribers int
-	// Transports are ByWebSocket, ByPolling and ByUpgrade; publishers take them in turn, and so do subscribers.
-	// Default: ByWebSocket.
+	// Transports are ways to connect: ByWebSocket, ByPolling and ByUpgrade. Publishers use them in turn, and so do
+	// subscribers. Default: ByWebSocket.
 	Transports []string
-	// First returns the text message that a session sends first.
+	// First returns the first text message of a subscriber or of a publisher.
 	First func(subscriber bool) string
-	// Append appends a message to publish, which carries a number, and Number finds that in what arrives; false if it
-	// is no such message.
+	// Append appends a message with a number to dst. Number returns the number of a received message, or false if the
+	// message has none.
 	Append func(dst []byte, number int64) []byte
 	Number func(text []byte) (int64, bool)
-	// Rate is how many messages a second all publishers send together. 0 means as many as the subscribers take.
+	// Rate is the number of messages per second of all publishers together. 0 means as many as the subscribers take.
 	Rate float64
-	// Ahead bounds how many messages are sent that the slowest subscriber has not got, if Rate is 0. Default: 1,000.
+	// Ahead bounds the number of sent messages that the slowest subscriber has not got, if Rate is 0. Default: 1,000.
 	Ahead int
-	// Duration is for how long messages are sent.
+	// Duration is the time during which messages are sent.
 	Duration time.Duration
-	// Progress, if there is one, is called each 100 ms, by one goroutine, which is Traffic's caller or one of its own.
+	// Progress, if it is not nil, is called every 100 ms and at the end. The calls do not overlap. Traffic calls it in
+	// another goroutine, but the last time in the goroutine of the caller.
 	Progress func(TrafficProgress)
 }
 
-// TrafficProgress is how far a load has come.
+// TrafficProgress is the progress of a load.
 type TrafficProgress struct {
-	Open           int           // sessions
-	Sent, Received int           // messages; received ones are counted once a subscriber
+	Open           int           // number of open sessions
+	Sent, Received int           // numbers of messages; Received counts a message once for each subscriber that got it
 	Elapsed        time.Duration // since the first message; 0 while sessions are opened
 }
 
-// TrafficResult is what a load came to.
+// TrafficResult is the result of a load.
 type TrafficResult struct {
 	Sent, Received int           // as in TrafficProgress
-	Sending        time.Duration // for how long messages were sent
+	Sending        time.Duration // time during which messages were sent
 	Elapsed        time.Duration // from the first message to the last delivery
-	// The times from a message's sending until it was read, for each delivery. A message that had to wait because the
-	// server did not take the one before it counts from when it should have been sent.
+	// P50, P90, P99 and Max are the percentiles and the maximum of the time from the sending of a message to its
+	// delivery. If a message was sent late because the server did not take the previous one, its time begins when the
+	// message was due.
 	P50, P90, P99, Max time.Duration
-	// Ended is how many sessions ended before the load did, and EndedBy why the first of them did.
+	// Ended is the number of sessions that ended before the load. EndedBy is the error of the first of them.
 	Ended   int
 	EndedBy error
 }
@@ -58,15 +60,15 @@ type traffic struct {
 	subscribers []*subscriber
 	publishers  []*publisher
 	closing     atomic.Bool
-	epoch       time.Time // what times are counted from
+	epoch       time.Time // start of all times
 
 	open, sent, received atomic.Int64
 	times                histogram
 	longest              atomic.Int64
-	began, last          atomic.Int64 // when the load began, or 0, and when the last delivery came
+	began, last          atomic.Int64 // start of the load, or 0, and time of the last delivery; both since epoch
 	wake                 chan struct{}
-	waiting              atomic.Int32  // publishers that want to be woken
-	over                 chan struct{} // closed when nothing is to be sent any more
+	waiting              atomic.Int32  // number of publishers that wait for wake
+	over                 chan struct{} // closed when no more messages may be sent
 
 	mu      sync.Mutex
 	ended   int
@@ -77,15 +79,15 @@ type traffic struct {
 
 func (r *traffic) now() time.Duration { return time.Since(r.epoch) }
 
-// elapsed is the time since the load began.
+// elapsed returns the time since the load began.
 func (r *traffic) elapsed() time.Duration { return r.now() - time.Duration(r.began.Load()) }
 
-// member is one session of a traffic.
+// member is one session of a load.
 type member struct {
 	session
-	ready chan struct{} // closed at the answer to the first heartbeat
+	ready chan struct{} // closed at the response to the first heartbeat
 	gone  chan struct{} // closed when the session has ended
-	err   error         // why it did, once gone is closed
+	err   error         // why the session has ended; valid when gone is closed
 }
 
 type subscriber struct {
@@ -100,8 +102,8 @@ type publisher struct {
 
 var errNotReady = errors.New("the server did not answer in time")
 
-// Traffic has sessions send messages, at a rate, to sessions that measure how long these were under way. It speaks
-// revision 3, which every hub does. If ctx ends, it returns what was measured by then.
+// Traffic sends messages from the publishers to the subscribers and measures the time of each delivery. It uses
+// revision 3, which every hub supports. If ctx ends during the load, Traffic returns the results so far.
 func Traffic(ctx context.Context, t Target, o TrafficOptions) (TrafficResult, error) {
 	if len(o.Transports) == 0 {
 		o.Transports = []string{ByWebSocket}
@@ -112,7 +114,7 @@ func Traffic(ctx context.Context, t Target, o TrafficOptions) (TrafficResult, er
 	t.Revision = 3
 	files := o.Publishers + o.Subscribers
 	if slices.Contains(o.Transports, ByPolling) {
-		files *= 2 // at most
+		files *= 2 // at most: a session by polling has two connections
 	}
 	if err := needFiles(files); err != nil {
 		return TrafficResult{}, err
@@ -131,7 +133,7 @@ func Traffic(ctx context.Context, t Target, o TrafficOptions) (TrafficResult, er
 	return r.result(), nil
 }
 
-// report calls Progress until stop is called.
+// report calls Progress every 100 ms until stop is called. stop calls it once more.
 func (r *traffic) report() (stop func()) {
 	if r.o.Progress == nil {
 		return func() {}
@@ -165,7 +167,7 @@ func (r *traffic) progress() TrafficProgress {
 	return p
 }
 
-// openAll opens the sessions. Subscribers come first, so that publishers find them.
+// openAll opens the subscribers first, so that they are subscribed when a publisher sends.
 func (r *traffic) openAll(ctx context.Context, t Target) error {
 	r.subscribers = make([]*subscriber, r.o.Subscribers)
 	err := inParallel(ctx, r.o.Subscribers, defaultParallel, func(i int) error {
@@ -184,7 +186,7 @@ func (r *traffic) openAll(ctx context.Context, t Target) error {
 	})
 }
 
-// join opens a session, starts its reader, and returns when the server has dealt with its first message.
+// join opens a session, starts its reader, and returns when the server has handled the session's first message.
 func (r *traffic) join(ctx context.Context, t Target, m *member, i int, subscribes bool, message func(text []byte)) error {
 	m.ready, m.gone = make(chan struct{}), make(chan struct{})
 	s, err := openSession(ctx, t, r.o.Transports[i%len(r.o.Transports)])
@@ -226,7 +228,7 @@ func (r *traffic) join(ctx context.Context, t Target, m *member, i int, subscrib
 	}
 }
 
-// lost takes note of a session that has ended.
+// lost records that a session has ended.
 func (r *traffic) lost(err error) {
 	if r.closing.Load() {
 		return
@@ -238,7 +240,7 @@ func (r *traffic) lost(err error) {
 	}
 }
 
-// deliver runs on the subscribers' readers.
+// deliver handles a message for a subscriber. It runs in the goroutine that reads the session.
 func (r *traffic) deliver(s *subscriber, text []byte) {
 	sent, ok := r.o.Number(text)
 	if !ok {
@@ -256,22 +258,23 @@ func (r *traffic) deliver(s *subscriber, text []byte) {
 	if r.waiting.Load() > 0 {
 		select {
 		case r.wake <- struct{}{}:
-		default: // they are awake
+		default: // the publishers are awake already
 		}
 	}
 }
 
 const (
-	// quiet is how long nothing has to come for the wait to end for what is under way. patience bounds that as a whole.
+	// quiet is the time without a delivery after which the wait for outstanding messages ends. patience bounds the
+	// whole wait.
 	quiet = time.Second
-	// late is how long after its time the last message may be sent: this process, too, has to wait for its processor.
+	// late is the time by which the last message may be late, because this process may have to wait for a processor.
 	late = time.Second
-	// pause is the time between two looks.
+	// pause is the time between two checks.
 	pause = 10 * time.Millisecond
 )
 
-// wait waits until one of the channels is closed, or d has passed. That is counted in pauses rather than by the clock: a
-// process that stood still meanwhile, as on a busy machine, has waited for nobody.
+// wait waits until one of the channels is closed or until d has passed. It counts pauses and does not use the clock. So
+// the time during which a busy machine does not run this process does not count.
 func wait(d time.Duration, one, other <-chan struct{}) {
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
@@ -286,7 +289,7 @@ func wait(d time.Duration, one, other <-chan struct{}) {
 	}
 }
 
-// run sends, and waits for what is under way.
+// run sends the messages and waits for outstanding deliveries.
 func (r *traffic) run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -311,7 +314,7 @@ func (r *traffic) run(ctx context.Context) {
 	wait(quiet, sent, nil)
 	select {
 	case <-sent:
-	default: // the server does not read: a publisher is stuck in its write
+	default: // the server does not read: a publisher is blocked in a write
 		r.closing.Store(true)
 		for _, p := range r.publishers {
 			p.abort()
@@ -319,13 +322,14 @@ func (r *traffic) run(ctx context.Context) {
 		<-sent
 	}
 	r.sending = r.elapsed()
-	if r.o.Rate > 0 && ctx.Err() == nil { // nothing was due after the last message
+	if r.o.Rate > 0 && ctx.Err() == nil { // after its last message, a publisher only waited for the end of Duration
 		r.sending = max(r.sending, r.o.Duration)
 	}
 	r.drain(ctx.Err() != nil)
 }
 
-// drain waits until all that was sent has come, or nothing comes any more. Who interrupts does not want to wait.
+// drain waits until all sent messages have come or until no more messages come. After an interrupt it waits for at most
+// quiet.
 func (r *traffic) drain(interrupted bool) {
 	most := patience
 	if interrupted {
@@ -346,7 +350,7 @@ func (r *traffic) drain(interrupted bool) {
 	}
 }
 
-// heartbeats sends those of all sessions.
+// heartbeats sends the heartbeats of all sessions.
 func (r *traffic) heartbeats(ctx context.Context) {
 	var all []*member
 	for _, s := range r.subscribers {
@@ -367,13 +371,13 @@ func (r *traffic) heartbeats(ctx context.Context) {
 			return
 		case <-tick.C:
 			for _, m := range all {
-				_ = m.send(m.add(nil, '2', nil)) // the reader notices what is wrong
+				_ = m.send(m.add(nil, '2', nil)) // the reader reports a broken connection
 			}
 		}
 	}
 }
 
-// maxBatch bounds what is sent in one write or POST, in bytes.
+// maxBatch is the size, in bytes, from which a batch takes no more messages. A batch is one write or POST.
 const maxBatch = 64 << 10
 
 // publish sends one publisher's messages.
@@ -383,7 +387,7 @@ func (r *traffic) publish(ctx context.Context, p *publisher) {
 		next = r.window
 	}
 	var batch, text []byte
-	free := time.Duration(0) // from the beginning, when the last write returned
+	free := time.Duration(0) // time of the last return of send, since the beginning of the load
 	for n := 0; ; {
 		count := next(ctx, p, n)
 		if count == 0 {
@@ -400,7 +404,7 @@ func (r *traffic) publish(ctx context.Context, p *publisher) {
 			batch = p.add(batch, '4', text)
 		}
 		if p.send(batch) != nil {
-			return // the reader notices what is wrong
+			return // the reader reports a broken connection
 		}
 		n += sent
 		r.sent.Add(int64(sent))
@@ -408,12 +412,13 @@ func (r *traffic) publish(ctx context.Context, p *publisher) {
 	}
 }
 
-// due is when a publisher's n-th message is to be sent, from the beginning.
+// due returns when a publisher must send message n, as a time since the beginning of the load.
 func (r *traffic) due(p *publisher, n int) time.Duration {
 	return time.Duration(float64(n*len(r.publishers)+p.number) / r.o.Rate * float64(time.Second))
 }
 
-// schedule waits until a publisher's n-th message is due, and returns how many are by then; 0 if there are no more.
+// schedule waits until message n of a publisher is due. It returns the number of messages that are due by then, or 0 if
+// the publisher must stop.
 func (r *traffic) schedule(ctx context.Context, p *publisher, n int) int {
 	due := r.due(p, n)
 	if due >= r.o.Duration {
@@ -446,7 +451,8 @@ func (r *traffic) schedule(ctx context.Context, p *publisher, n int) int {
 	return count
 }
 
-// window waits until a publisher may send, and returns how many messages it may; 0 if the time is over.
+// window waits until a publisher may send. It returns the number of messages that the publisher may send, or 0 if it
+// must stop.
 func (r *traffic) window(ctx context.Context, p *publisher, _ int) int {
 	r.waiting.Add(1)
 	defer r.waiting.Add(-1)
@@ -464,7 +470,7 @@ func (r *traffic) window(ctx context.Context, p *publisher, _ int) int {
 		}
 		select {
 		case <-r.wake:
-		case <-time.After(10 * time.Millisecond): // the nudge may have gone to another publisher
+		case <-time.After(10 * time.Millisecond): // another publisher may have taken the wake-up
 		case <-p.gone:
 			return 0
 		case <-ctx.Done():
@@ -472,7 +478,7 @@ func (r *traffic) window(ctx context.Context, p *publisher, _ int) int {
 	}
 }
 
-// slowest returns what the slowest subscriber has got of those that are there; false if none is.
+// slowest returns the number of messages of the slowest open subscriber. It returns false if no subscriber is open.
 func (r *traffic) slowest() (least int64, some bool) {
 	least = 1 << 62
 	for _, s := range r.subscribers {

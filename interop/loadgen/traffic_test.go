@@ -14,7 +14,7 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// numbered makes a load whose first message is hello, and whose others are a number.
+// numbered adds messages to a load: the first message of a session begins with hello, and all others contain a number.
 func numbered(o TrafficOptions) TrafficOptions {
 	o.First = func(subscriber bool) string { return "hello " + strconv.FormatBool(subscriber) }
 	o.Append = func(dst []byte, n int64) []byte { return strconv.AppendInt(append(dst, "n "...), n, 10) }
@@ -31,7 +31,7 @@ func TestTrafficAtARate(t *testing.T) {
 	for _, transports := range [][]string{{ByWebSocket}, {ByPolling}, {ByUpgrade}, {ByPolling, ByWebSocket, ByUpgrade}} {
 		t.Run(strings.Join(transports, " "), func(t *testing.T) {
 			var progress atomic.Int64
-			// The server sends everything to all: publishers must not count what they get.
+			// The server sends every message to all sessions. Publishers must not count received messages.
 			r, err := Traffic(t.Context(), target, numbered(TrafficOptions{
 				Publishers: 2, Subscribers: 3, Transports: transports, Rate: 200, Duration: 500 * time.Millisecond,
 				Progress: func(p TrafficProgress) {
