@@ -11,7 +11,8 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// TestOurServer runs each exchange between foreign clients and our server: it succeeds, or fails as peerFaults says.
+// TestOurServer runs each exchange between foreign clients and our server. Each must succeed, or fail as peerFaults
+// says.
 func TestOurServer(t *testing.T) {
 	t.Parallel()
 	testPairs(t, slices.DeleteFunc(slices.Clone(ourPairs), func(p pair) bool { return p.server != ourEnd || p.webtransport }))
@@ -41,7 +42,7 @@ func webtransportPairs(are func(pair) bool) []pair {
 	return slices.DeleteFunc(slices.Clone(ourPairs), func(p pair) bool { return !p.webtransport || !are(p) })
 }
 
-// What a machine lacks is named, or is a failure where it is required.
+// The matrix names missing programs. They are a failure if INTEROP=require.
 func TestWithoutChromium(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	run := func() *Matrix {
@@ -65,7 +66,7 @@ func TestWithoutChromium(t *testing.T) {
 	require.Contains(t, failures[0], "interop: these programs are not on the PATH: chromium")
 }
 
-// testPairs runs all exchanges of the pairs, and then makes a test of each.
+// testPairs runs all exchanges of the pairs, and then reports each of them as a test.
 func testPairs(t *testing.T, pairs []pair) {
 	t.Helper()
 	Need(t, "go", "node", "npm")

@@ -6,9 +6,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPagesOfOldClients runs one bundle for each way in which old clients differ: 1.3.1 encodes text twice in WebSocket
-// frames too, 1.4.1 (which the original's bundle has inside) reads nothing but the binary form, 1.8.6 posts text that is
-// encoded twice and does not say so. INTEROP=full runs the whole table.
+// TestPagesOfOldClients runs one bundle for each way in which old clients differ. 1.3.1 encodes text twice in WebSocket
+// frames too. 1.4.1, which is inside the original's bundle, reads only the binary form. 1.8.6 posts text that is
+// encoded twice, without any sign of that. With INTEROP=full the test runs the whole table.
 func TestPagesOfOldClients(t *testing.T) {
 	t.Parallel()
 	bundles, browsers := []string{"1.3.1", "1.8.6", originalPage}, []Browser{Chromium}

@@ -38,7 +38,8 @@ func TestAwaitLeavesOtherEventsToBeAwaited(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-// The packages are named by version and sum. Where they come from is the business of whoever installs them.
+// The lock file identifies packages by version and checksum, and names no download address, so that npm uses the
+// registry of its own configuration.
 func TestLockNamesNoDownloadAddress(t *testing.T) {
 	t.Parallel()
 	lock, err := os.ReadFile(filepath.Join("node", "package-lock.json"))

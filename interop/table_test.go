@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// expected are the results of a run in which all is as it should be.
+// expected returns the results of a run in which all exchanges end as expected.
 func expected() []results {
 	var all []results
 	for _, p := range slices.Concat(ourPairs, references) {

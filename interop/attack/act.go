@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// actCommand is the attacker's process. It attacks until its standard input ends.
+// actCommand returns the command of the attacker's process. It attacks until its standard input ends.
 func actCommand(stdin io.Reader, stdout io.Writer) *cobra.Command {
 	var t target
 	cmd := &cobra.Command{
@@ -92,7 +92,7 @@ func startAttacker(ctx context.Context, name, addr string, small, honest bool) (
 // actVariable makes a test binary of this package act as the command.
 const actVariable = "ATTACK_ACT"
 
-// end has the process end, and waits for it.
+// end makes the process end and waits for it.
 func (a *attacker) end() error {
 	_ = a.in.Close()
 	for a.out.Scan() { // until the process has ended

@@ -22,7 +22,8 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// TestAttacks runs each attack with small figures, and with the attackers' if INTEROP=full. Bystanders lose nothing.
+// TestAttacks runs each attack with small figures, or with the attackers' figures if INTEROP=full. Bystanders must lose
+// nothing.
 func TestAttacks(t *testing.T) {
 	exe, err := interop.BuildMesh()
 	require.NoError(t, err)

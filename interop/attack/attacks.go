@@ -2,18 +2,18 @@ package main
 
 import "context"
 
-// attack is one way to harm a hub. Each has a file of this folder.
+// attack is one way to harm a hub. The other files of this folder define the attacks.
 type attack struct {
 	name  string
 	short string // one line of --help
 
-	// hub are further arguments of `mesh listen`, and env further variables of its environment.
+	// hub lists further arguments of `mesh listen`, and env lists further variables of its environment.
 	hub, env []string
-	// hubIfKnown are flags of `mesh listen`, each as --name=value, for builds that have them.
+	// hubIfKnown lists flags of `mesh listen`, each as --name=value. A build that does not have a flag does not get it.
 	hubIfKnown []string
 	// user and password are the bystanders' credentials, if the hub has any.
 	user, password string
-	// large has bystanders emit an event of 40 KB now and then, which a hub reads with the memory for large messages.
+	// large makes bystanders emit an event of 40 KB now and then. A hub reads it with the memory for large messages.
 	large bool
 
 	// act attacks t.addr until ctx is done. It calls t.ready once when the attack is in place: from then on the effect is

@@ -8,12 +8,12 @@ import (
 	"sync"
 )
 
-// bufferBudget opens polling sessions that listen and never poll, and emits 900 KB to each of them: 540 MB if the hub counts
-// an event once for each session. Honest clients poll.
+// bufferBudget opens polling sessions that subscribe and never poll, and emits 900 KB to each of them: 540 MB if the
+// hub counts an event once for each session. Honest clients poll.
 var bufferBudget = attack{
 	name:  "bufferbudget",
 	short: "600 polling sessions listen and never poll, and 900 KB wait for each",
-	large: true, // takes more from the budget than nothing
+	large: true, // a large event takes memory from the budget
 	act: func(ctx context.Context, t *target) error {
 		sessions := t.of(600, 40)
 		client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: sessions}}

@@ -15,13 +15,13 @@ import (
 
 const (
 	bystanderCount = 12
-	emitEvery      = 50 * time.Millisecond // each bystander
-	largeEvery     = 20                    // one event in so many is large, if any is
+	emitEvery      = 50 * time.Millisecond // for each bystander
+	largeEvery     = 20                    // one event in so many is large, if the attack has large
 	largeSize      = 40 << 10              // bytes
 	settleTimeout  = 30 * time.Second      // for the last events to arrive
 )
 
-// bystanders are honest nodes. Each emits an event of its name every 50 ms and listens to the events of all others.
+// bystanders are honest nodes. Each emits an event of its name every 50 ms and subscribes to the events of all others.
 type bystanders struct {
 	nodes       []*mesh.Node
 	start       time.Time
@@ -89,7 +89,7 @@ func (b *bystanders) flush(ctx context.Context) error {
 	return nil
 }
 
-// emit has all bystanders emit until ctx is done.
+// emit makes all bystanders emit until ctx is done.
 func (b *bystanders) emit(ctx context.Context, large bool) {
 	var wait sync.WaitGroup
 	for i, n := range b.nodes {
@@ -117,14 +117,14 @@ func (b *bystanders) emit(ctx context.Context, large bool) {
 	wait.Wait()
 }
 
-// record begins to keep times.
+// record starts the recording of times.
 func (b *bystanders) record() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.recording = true
 }
 
-// settle waits until all events have arrived, or until none arrives any more, and returns how many are lost.
+// settle waits until all events have arrived, for at most settleTimeout, and returns the number of missing events.
 func (b *bystanders) settle(ctx context.Context) int64 {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()

@@ -24,7 +24,7 @@ const (
 	mostIdleCost = 25 << 10  // bytes, of a connection that waits for another request
 	mostTime     = 30 * time.Second
 	idleTime     = 2 * time.Minute // docs/security.md
-	timeSlack    = 5 * time.Second // of a busy machine, and of the last connections to open
+	timeSlack    = 5 * time.Second // for a busy machine, and for the last connections to open
 )
 
 // cost is the cost of one kind of connection.
@@ -96,7 +96,7 @@ func (c cost) tooMuch() bool {
 	return max(c.resident, c.kernel) > mostCost || c.held > mostTime+timeSlack
 }
 
-// measureCosts measures all kinds at once, each at a hub in a process.
+// measureCosts measures all kinds at once, each at a separate hub process.
 func measureCosts(ctx context.Context, hub string, count int, wait time.Duration) ([]cost, error) {
 	costs, errs := make([]cost, len(kinds)), make([]error, len(kinds))
 	var all sync.WaitGroup
@@ -139,7 +139,7 @@ func (k kind) measure(ctx context.Context, exe string, count int, wait time.Dura
 		}
 		return nil
 	}
-	// Pools and the first stacks are the hub's own.
+	// The first connections make the hub fill its pools and grow its stacks, which must not count.
 	if err := open(10); err != nil {
 		return c, err
 	}
@@ -203,7 +203,7 @@ func queuedBytes(addr string) (sum int64, err error) {
 	local := fmt.Sprintf(":%04X", number)
 	for lines := bufio.NewScanner(file); lines.Scan(); {
 		f := strings.Fields(lines.Text())
-		if len(f) < 5 || !strings.HasSuffix(f[1], local) || f[3] == "0A" { // of the listener
+		if len(f) < 5 || !strings.HasSuffix(f[1], local) || f[3] == "0A" { // 0A is the state of a listening socket
 			continue
 		}
 		for part := range strings.SplitSeq(f[4], ":") {

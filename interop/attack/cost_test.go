@@ -9,8 +9,8 @@ import (
 	"github.com/bigcompany/mesh/interop"
 )
 
-// TestCosts compares the cost of a connection without credentials with the limits: of two kinds, and of all if
-// INTEROP=full.
+// TestCosts compares the cost of a connection without credentials with the limits: of two kinds of connections, or of
+// all kinds if INTEROP=full.
 func TestCosts(t *testing.T) {
 	exe, err := interop.BuildMesh()
 	require.NoError(t, err)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// flood emits events at full speed that 11 bystanders listen to. They do not understand its payload, which is no object, and
-// drop it. An honest client emits 4 MB a second, which they can read.
+// flood emits events at full speed to which 11 bystanders subscribe. The bystanders do not understand the payload,
+// which is no object, and drop it. An honest client emits 4 MB a second, which they can read.
 var flood = attack{
 	name:  "flood",
 	short: "one connection emits an event of 1 KB to all bystanders at full speed",

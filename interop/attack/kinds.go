@@ -99,7 +99,7 @@ func sends(text string) func(context.Context, string) (net.Conn, error) {
 	return func(ctx context.Context, addr string) (net.Conn, error) {
 		conn, err := dial(ctx, addr)
 		if err == nil {
-			_ = conn.SetWriteDeadline(time.Now().Add(time.Second)) // a hub that does not read is all right
+			_ = conn.SetWriteDeadline(time.Now().Add(time.Second)) // the hub need not read
 			_, _ = io.WriteString(conn, text)
 		}
 		return conn, err

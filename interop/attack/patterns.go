@@ -11,7 +11,7 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// patterns has members with 64 patterns each that match in many ways, and events of many parts.
+// patterns connects members with 64 patterns each. The patterns match events of many parts in many ways.
 var patterns = attack{
 	name:  "patterns",
 	short: "100 members with 64 patterns of 16 parts emit an event of 32 parts a second each",
@@ -23,7 +23,7 @@ var patterns = attack{
 	},
 }
 
-// patternsAtLimit has tables that take as many steps to search as a hub accepts.
+// patternsAtLimit connects members whose tables take as many steps to search as a hub accepts.
 var patternsAtLimit = attack{
 	name:  "patterns-at-limit",
 	short: "400 members with as many such patterns as a hub accepts",
@@ -39,8 +39,8 @@ var patternsAtLimit = attack{
 	},
 }
 
-// matching connects members and has each emit an event a second. more adds a pattern to a table and tells whether the table has
-// room for more. An honest member has names without asterisks of the same length, and the pattern `**`.
+// matching connects members and makes each emit an event a second. more adds a pattern to a table and reports whether
+// the table has room for more. An honest member has names of the same length without asterisks, and the pattern `**`.
 func matching(ctx context.Context, t *target, members int, more func(protocol.EventTable, string) bool) error {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	var socks []*engineio.Socket
@@ -93,7 +93,7 @@ func matching(ctx context.Context, t *target, members int, more func(protocol.Ev
 	}
 }
 
-// random returns 15 parts, each one of two.
+// random returns 15 parts. Each part is one or other, at random.
 func random(rnd *rand.Rand, one, other string) string {
 	var b strings.Builder
 	for range 15 {

@@ -14,7 +14,7 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// plain is a client of the hub that neither listens nor waits unless the attack does.
+// plain is a client of the hub that sends packets. It reads nothing unless the attack calls answer.
 type plain struct{ conn net.Conn }
 
 // dialPlain opens a session on a WebSocket.
@@ -41,7 +41,7 @@ func (c *plain) write(packets ...string) error {
 	return err
 }
 
-// answer answers pings, which keep the session alive, and drops everything else.
+// answer responds to pings, which keep the session alive, and drops all other packets.
 func (c *plain) answer() {
 	for {
 		h, err := ws.ReadHeader(c.conn)
@@ -71,7 +71,7 @@ type poller struct {
 	url    string
 }
 
-// openPoller opens a polling session that listens to event.
+// openPoller opens a polling session that subscribes to event.
 func openPoller(ctx context.Context, client *http.Client, addr, event string) (*poller, error) {
 	p := &poller{client, "http://" + addr + "/engine.io/?EIO=4&transport=polling"}
 	open, err := p.ask(ctx, http.MethodGet, "")
@@ -88,7 +88,7 @@ func openPoller(ctx context.Context, client *http.Client, addr, event string) (*
 	return p, err
 }
 
-// pollOn polls until ctx is done.
+// pollOn polls and responds to pings until ctx is done.
 func (p *poller) pollOn(ctx context.Context) {
 	for ctx.Err() == nil {
 		answer, err := p.ask(ctx, http.MethodGet, "")

@@ -16,7 +16,7 @@ type scene struct {
 	time   time.Duration
 }
 
-// phase is the company in which bystanders use the hub.
+// phase says which other clients the hub has besides the bystanders.
 type phase string
 
 const (
@@ -67,7 +67,7 @@ func (s scene) run(ctx context.Context, runs int, progress func(string)) ([]row,
 	return rows, nil
 }
 
-// median returns a row of medians; Lost and Disconnects are sums.
+// median returns a row of medians; Heard, Lost and Disconnects are sums.
 func median(rows []row) row {
 	m := rows[0]
 	m.P50 = middle(rows, func(r row) time.Duration { return r.P50 })

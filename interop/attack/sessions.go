@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// sessions opens sessions without credentials as fast as it can. It acts as one client of a proxy on this machine, since
-// connections from loopback do not count otherwise.
+// sessions opens sessions without credentials as fast as it can. It acts as one client of a proxy on this machine,
+// because the hub does not count connections from loopback otherwise.
 var sessions = attack{
 	name:       "sessions",
 	short:      "one client without credentials opens sessions as fast as it can",
@@ -41,7 +41,7 @@ var sessions = attack{
 	},
 }
 
-// openSession opens a session and leaves it. An honest client presents credentials and says goodbye.
+// openSession opens a session and abandons it. An honest client presents credentials and closes the session.
 func openSession(ctx context.Context, client *http.Client, t *target) {
 	url := "http://" + t.addr + "/engine.io/?EIO=3&transport=polling&b64=1"
 	opened := request(ctx, client, http.MethodGet, url, "")
@@ -57,7 +57,7 @@ func openSession(ctx context.Context, client *http.Client, t *target) {
 	request(ctx, client, http.MethodPost, url+"&sid="+sid, fmt.Sprintf("%d:%s1:1", len(packet), packet))
 }
 
-// request returns the body of a response, or nothing if there is none.
+// request returns the body of the response, or an empty string if the request fails.
 func request(ctx context.Context, client *http.Client, method, url, body string) string {
 	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {

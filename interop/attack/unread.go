@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// unread requests a large file many times on each of a few connections and never reads an answer.
+// unread requests a large file many times on each of a few connections and never reads a response.
 var unread = attack{
 	name:  "unread",
 	short: "20 connections request /mesh.mjs 400 times each and read nothing",

@@ -17,14 +17,14 @@ type bench struct {
 	runs       int
 	fileLimit  int
 	progress   io.Writer
-	absent     map[*server]error // servers that cannot start, which are not tried again
+	absent     map[*server]error // servers that could not start, with the reason; they are not tried again
 	oursFailed bool
 }
 
 const (
-	// spareFiles are what a process has open besides its connections.
+	// spareFiles is the number of open files of a process besides its connections.
 	spareFiles = 100
-	// measureTimeout bounds one measurement, with the connections that it opens. Its parts have closer bounds.
+	// measureTimeout bounds one measurement, including the opening of its connections. Its parts have shorter limits.
 	measureTimeout = 3 * time.Minute
 )
 
@@ -34,8 +34,8 @@ type trial struct {
 	row *row
 }
 
-// run measures each load of a scenario at each of its servers. The servers take turns, and so do the loads, so that what the
-// machine does meanwhile concerns all of them.
+// run measures each load of a scenario at each of its servers. The servers take turns, and so do the loads, so that a
+// change in the machine's speed affects all of them.
 func (b *bench) run(ctx context.Context, s scenario) (*section, error) {
 	sec := &section{Name: s.name, Title: s.title, columns: s.columns}
 	var trials []trial
@@ -64,7 +64,8 @@ func (b *bench) run(ctx context.Context, s scenario) (*section, error) {
 	return sec, nil
 }
 
-// measure does one measurement, or some that take turns, and notes them in their rows. Its error is the end of everything.
+// measure does one measurement, or several that take turns, and records the figures in their rows. It returns an error
+// only if the whole program must end.
 func (b *bench) measure(ctx context.Context, s scenario, trials []trial, round int) error {
 	if trials[0].row.NotRun != "" {
 		return nil
@@ -100,10 +101,10 @@ func (b *bench) measure(ctx context.Context, s scenario, trials []trial, round i
 	return nil
 }
 
-// tell tells of progress, to whom it may concern.
+// tell prints progress.
 func (b *bench) tell(format string, args ...any) { _, _ = fmt.Fprintf(b.progress, format, args...) }
 
-// try measures a server, once or in turns, if it can start.
+// try measures a server, alone or in turns with others, if it can start.
 func (b *bench) try(ctx context.Context, trials []trial) ([]figures, error) {
 	srv, need := trials[0].row.server, spareFiles
 	if err := b.absent[srv]; err != nil {
@@ -129,10 +130,10 @@ func (b *bench) try(ctx context.Context, trials []trial) ([]figures, error) {
 	return nil, err
 }
 
-// absentError says why a server was not put under load.
+// absentError is the reason why a server was not put under load.
 type absentError struct{ error }
 
-// once starts a server for each trial, measures them and ends them.
+// once starts a server for each trial, measures the servers and ends them.
 func once(ctx context.Context, trials []trial) ([]figures, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, measureTimeout, fmt.Errorf("it took more than %v", measureTimeout))
 	defer cancel()
@@ -156,7 +157,7 @@ func once(ctx context.Context, trials []trial) ([]figures, error) {
 	return all, err
 }
 
-// take measures servers that run: one by itself, or several in turns.
+// take measures running servers: one server alone, or several servers in turns.
 func take(ctx context.Context, trials []trial, children []*child) ([]figures, error) {
 	target := func(i int) loadgen.Target {
 		return loadgen.Target{Host: children[i].addr, Path: "/engine.io/", Revision: trials[i].row.server.revision}
@@ -187,7 +188,7 @@ func take(ctx context.Context, trials []trial, children []*child) ([]figures, er
 	return all, nil
 }
 
-// start starts what is measured.
+// start starts the server, or the cluster, of the load.
 func (l load) start(ctx context.Context, srv *server) (*child, error) {
 	if l.hubs > 0 {
 		return startCluster(ctx, l.hubs)
@@ -199,7 +200,7 @@ func (l load) start(ctx context.Context, srv *server) (*child, error) {
 	return startChild(ctx, cmd, line)
 }
 
-// oneLine makes an error fit into a table.
+// oneLine shortens an error to one line of at most about 160 bytes, for a table.
 func oneLine(err error) string {
 	text, _, _ := strings.Cut(err.Error(), "\n")
 	const most = 160

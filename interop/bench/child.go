@@ -19,13 +19,13 @@ import (
 )
 
 const (
-	startTimeout = 30 * time.Second // a server loads its packages cold at worst
+	startTimeout = 30 * time.Second // in the worst case a server loads its packages from a cold disk
 	endTimeout   = 5 * time.Second  // for a server to end by itself
 	lastMoment   = 500 * time.Millisecond
 )
 
-// child is a server in a process of its own. It ends with its standard input at the latest, so that none outlives this
-// program.
+// child is a server in a separate process. The process ends when its standard input ends, so that it does not outlive
+// this program; a process with terminate ends on SIGTERM.
 type child struct {
 	cmd    *exec.Cmd
 	in     io.WriteCloser
@@ -33,15 +33,15 @@ type child struct {
 	addr   string
 	port   chan int
 	stderr tail
-	ended  chan struct{} // closed when the process is gone
-	err    error         // of the process, once ended is closed
+	ended  chan struct{} // closed when the process has ended
+	err    error         // result of the process; valid when ended is closed
 
-	terminate bool     // it does not care for its standard input
+	terminate bool     // the process ignores its standard input and ends on SIGTERM
 	others    []*child // the other hubs of its cluster, which end with it
 }
 
-// startChild starts cmd, whose context ends it, gives it the line, if there is one, and waits until it says where it
-// listens.
+// startChild starts cmd and waits until the process reports its port. If line is not empty, startChild writes it to the
+// standard input of the process. The context of cmd ends the process.
 func startChild(ctx context.Context, cmd *exec.Cmd, line string) (*child, error) {
 	c, err := spawn(ctx, cmd)
 	if err != nil {
@@ -54,7 +54,8 @@ func startChild(ctx context.Context, cmd *exec.Cmd, line string) (*child, error)
 	return c, nil
 }
 
-// startHub starts the command mesh, which listens where it was told to, and ends when it is told to.
+// startHub starts a hub of the command mesh, which listens on addr and ends on SIGTERM. It does not wait until the hub
+// listens.
 func startHub(ctx context.Context, cmd *exec.Cmd, addr string) (*child, error) {
 	c, err := spawn(ctx, cmd)
 	if err != nil {
@@ -89,7 +90,7 @@ func spawn(ctx context.Context, cmd *exec.Cmd) (*child, error) {
 
 func (c *child) listening(ctx context.Context, line string) (err error) {
 	if line != "" {
-		_, _ = io.WriteString(c.in, line+"\n") // if it has ended, that is told below
+		_, _ = io.WriteString(c.in, line+"\n") // if the process has ended, ended is closed
 	}
 	timer := time.NewTimer(startTimeout)
 	defer timer.Stop()
@@ -106,7 +107,7 @@ func (c *child) listening(ctx context.Context, line string) (err error) {
 	}
 }
 
-// run reads what the process reports until it ends.
+// run reads the events of the process until the process ends.
 func (c *child) run(out io.Reader) {
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
@@ -117,16 +118,17 @@ func (c *child) run(out io.Reader) {
 		if json.Unmarshal(lines.Bytes(), &event) == nil && event.Event == "listening" {
 			select {
 			case c.port <- event.Port:
-			default: // it said so before
+			default: // the port is known already
 			}
 		}
 	}
-	_, _ = io.Copy(io.Discard, out) // after a line that is too long, so that the process is not stuck in a write
+	_, _ = io.Copy(io.Discard, out) // after a line that is too long for the scanner, so that the process does not block in a write
 	c.err = c.cmd.Wait()
 	close(c.ended)
 }
 
-// why says why the process ended; nil if it runs. Its connections end before it does, so it is given a moment.
+// why returns the reason why the process has ended, or nil if the process runs. It waits for lastMoment, because the
+// connections of a process end before the process does.
 func (c *child) why() error {
 	select {
 	case <-c.ended:
@@ -143,25 +145,25 @@ func (c *child) why() error {
 	return fmt.Errorf("it ended (%w)", err)
 }
 
-// end ends the processes and waits until they are gone.
+// end ends the process and its others, and waits until they have ended.
 func (c *child) end() {
 	for _, other := range c.others {
 		other.end()
 	}
 	_ = c.in.Close()
 	if c.terminate {
-		_ = c.cmd.Process.Signal(syscall.SIGTERM) // fails only if it has ended
+		_ = c.cmd.Process.Signal(syscall.SIGTERM) // fails only if the process has ended
 	}
 	select {
 	case <-c.ended:
 		return
 	case <-time.After(endTimeout):
 	}
-	_ = c.cmd.Process.Kill() // fails only if it has ended by now
+	_ = c.cmd.Process.Kill() // fails only if the process has ended by now
 	<-c.ended
 }
 
-// memory returns the process's resident memory in bytes.
+// memory returns the resident memory of the process, in bytes.
 func (c *child) memory(ctx context.Context) (float64, error) {
 	m, err := c.facts.MemoryInfoWithContext(ctx)
 	if err != nil {
@@ -170,7 +172,7 @@ func (c *child) memory(ctx context.Context) (float64, error) {
 	return float64(m.RSS), nil
 }
 
-// cpu returns the time that the processes have spent on processors, user and system together.
+// cpu returns the CPU time of the process and its others, user and system together.
 func (c *child) cpu(ctx context.Context) (time.Duration, error) {
 	t, err := c.facts.TimesWithContext(ctx)
 	if err != nil {
@@ -187,7 +189,7 @@ func (c *child) cpu(ctx context.Context) (time.Duration, error) {
 	return sum, nil
 }
 
-// tail keeps the end of what was written to it.
+// tail keeps the last tailSize bytes that were written to it.
 type tail struct {
 	mu   sync.Mutex
 	text []byte
@@ -205,7 +207,8 @@ func (t *tail) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// line returns the line that tells most: the first one with an error, as Node.js prints it above the stack, or the last.
+// line returns the most useful line: the first line with an error, which Node.js prints above the stack, or else the
+// last line.
 func (t *tail) line() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

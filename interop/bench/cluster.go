@@ -13,10 +13,11 @@ import (
 	"github.com/bigcompany/mesh/interop/loadgen"
 )
 
-// ourCluster is hubs of the command mesh, joined as its --cluster joins them.
+// ourCluster is a cluster of hubs of the command mesh, joined by its --cluster.
 var ourCluster = &server{name: "this project", ours: true, revision: 3}
 
-// startCluster starts so many hubs, each in a process of its own. The first has the others.
+// startCluster starts so many hubs, each in a separate process. It returns the first hub, which has the other hubs in
+// others.
 func startCluster(ctx context.Context, hubs int) (c *child, err error) {
 	exe, err := interop.BuildMesh()
 	if err != nil {
@@ -55,7 +56,7 @@ func startCluster(ctx context.Context, hubs int) (c *child, err error) {
 	return all[0], nil
 }
 
-// freeAddresses returns addresses that were free a moment ago.
+// freeAddresses returns n addresses for serving and n for joining. They were free a moment ago.
 func freeAddresses(ctx context.Context, n int) (serve, join []string, err error) {
 	for range 2 * n {
 		l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
@@ -68,7 +69,7 @@ func freeAddresses(ctx context.Context, n int) (serve, join []string, err error)
 	return serve[:n], serve[n:], nil
 }
 
-// also returns where the other hubs are.
+// also returns a copy of t for each of the other hubs, with the address of that hub.
 func (c *child) also(t loadgen.Target) (targets []loadgen.Target) {
 	for _, other := range c.others {
 		t.Host = other.addr
@@ -77,7 +78,7 @@ func (c *child) also(t loadgen.Target) (targets []loadgen.Target) {
 	return targets
 }
 
-// ready waits until a hub reaches the others.
+// ready waits until /readyz reports that the hub reaches the other hubs.
 func (c *child) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("it was not ready within %v", startTimeout))
 	defer cancel()

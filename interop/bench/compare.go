@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Names of the loads that are compared. The sizes in them are those of a full run.
+// The IDs of the loads that compare uses. The sizes in them are the sizes of a full run.
 const (
 	idIdle      = "idle"
 	idFanOut    = "fanout"
@@ -15,7 +15,7 @@ const (
 	idOneOfMany = "1 of 2,000"
 )
 
-// idHubs are the loads of clusters: with few peers or many, as fast as they can or at a rate, and with 1, 2 and 3 hubs.
+// idHubs are the IDs of cluster loads: with few or many peers, at full speed or at a rate, and with 1, 2 and 3 hubs.
 var idHubs = [2][2][3]string{
 	{{"1 hub, few, fast", "2 hubs, few, fast", "3 hubs, few, fast"}, {"1 hub, few", "2 hubs, few", "3 hubs, few"}},
 	{{"1 hub, many, fast", "2 hubs, many, fast", "3 hubs, many, fast"}, {"1 hub, many", "2 hubs, many", "3 hubs, many"}},
@@ -25,7 +25,7 @@ var idHops = [2]string{"at one hub", "one hop"}
 
 var idSubscribers = [4]string{"50", "400", "2,000", "10,000"}
 
-// compare says in words how the figures relate, as far as they are there.
+// compare describes in words how the figures relate. It leaves out comparisons without figures.
 func (r *report) compare() []string {
 	var lines []string
 	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
@@ -90,7 +90,7 @@ func (r *report) compare() []string {
 	return lines
 }
 
-// find returns the median of a load at a server; nil if there is none.
+// find returns the median of a load at a server, or nil if the report has no such figures.
 func (r *report) find(id string, srv *server) *figures {
 	if row := r.row(id, srv); row != nil {
 		return row.Median
@@ -98,7 +98,7 @@ func (r *report) find(id string, srv *server) *figures {
 	return nil
 }
 
-// row returns the row of a load at a server; nil if there is none.
+// row returns the row of a load at a server, or nil if the report has no such row.
 func (r *report) row(id string, srv *server) *row {
 	for _, s := range r.Scenarios {
 		for _, row := range s.Rows {
@@ -110,8 +110,8 @@ func (r *report) row(id string, srv *server) *row {
 	return nil
 }
 
-// pairs returns the median of the ratios of two rows that took turns, run by run: what the machine did meanwhile is in both
-// figures of a run.
+// pairs returns the median of the ratios of two rows, run by run. The rows took turns, so a change in the machine's
+// speed affects both figures of a run.
 func pairs(a, b *row, figure func(figures) float64) string {
 	var ratios []float64
 	for i := range min(len(a.Runs), len(b.Runs)) {
@@ -134,7 +134,7 @@ func (r *report) load(id string) string {
 	return ""
 }
 
-// ratio is of two figures, of which the second can be too small to be measured.
+// ratio returns a/b as text. It returns a dash if b was too small to be measured.
 func ratio(a, b float64) string {
 	if b == 0 {
 		return number(0)

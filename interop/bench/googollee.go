@@ -8,13 +8,14 @@ import (
 	engineio "github.com/googollee/go-engine.io"
 )
 
-// googolleeSession is a session of the peer's library, which wants one writer at a time.
+// googolleeSession is a session of googollee's library, which allows only one writer at a time.
 type googolleeSession struct {
 	engineio.Conn
 	writing sync.Mutex
 }
 
-// serveGoogollee serves the peer's Engine.IO with its defaults. A goroutine for each session calls handler.
+// serveGoogollee serves googollee's Engine.IO with its defaults, except the heartbeat. It calls handler in a goroutine
+// for each session.
 func serveGoogollee(handler func(*googolleeSession), heartbeat time.Duration, in io.Reader, out io.Writer) error {
 	engine, err := engineio.NewServer(&engineio.Options{PingInterval: heartbeat})
 	if err != nil {
@@ -29,7 +30,7 @@ func serveGoogollee(handler func(*googolleeSession), heartbeat time.Duration, in
 			go handler(&googolleeSession{Conn: conn})
 		}
 	}()
-	// The engine is not closed: a handshake that comes in at that moment would panic on its closed channel.
+	// The engine is not closed: a handshake at that moment would panic on the engine's closed channel.
 	return serveHTTP(engine, in, out)
 }
 
@@ -72,7 +73,7 @@ func googolleeEcho(s *googolleeSession) {
 	}
 }
 
-// googolleeRelay does what relay does.
+// googolleeRelay is like relay, for googollee's library.
 type googolleeRelay struct{ members[*googolleeSession] }
 
 func (r *googolleeRelay) serve(s *googolleeSession) {

@@ -12,7 +12,7 @@ import (
 	"github.com/shirou/gopsutil/v4/mem"
 )
 
-// machine is what figures depend on and nobody remembers later. What cannot be found out is left empty.
+// machine describes the machine and its software, because the figures depend on them. Unknown fields are empty.
 type machine struct {
 	Date      time.Time `json:"date"`
 	Commit    string    `json:"commit,omitempty"`
@@ -55,7 +55,7 @@ func describeMachine(ctx context.Context, fileLimit int) machine {
 	return m
 }
 
-// commit is that of the working directory, with a mark if there are changes on top of it.
+// commit returns the commit of the working directory, with a mark if tracked files differ from it.
 func commit(ctx context.Context) string {
 	c := output(ctx, "git", "rev-parse", "--short=12", "HEAD")
 	if c != "" && output(ctx, "git", "status", "--porcelain", "--untracked-files=no") != "" {
@@ -64,7 +64,7 @@ func commit(ctx context.Context) string {
 	return c
 }
 
-// output is what a program prints, or nothing if it is not there or fails.
+// output returns the output of a program, or an empty string if the program is missing or fails.
 func output(ctx context.Context, name string, args ...string) string {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.WaitDelay = time.Second

@@ -1,9 +1,9 @@
-// Command bench measures the servers of this project and their peers in one run, on whatever machine it is run:
+// Command bench measures this project's servers and their peers in one run, on the machine on which it runs:
 //
 //	go run ./interop/bench
 //
 // See its --help. It is one program in two parts: a load generator, package loadgen, and the servers. Each server is a
-// process of its own, started for one measurement: this program again with the hidden command serve, or Node.js.
+// separate process for one measurement: this program with the hidden command serve, Node.js, or the command mesh.
 package main
 
 import (
@@ -29,10 +29,10 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// errOurs says that it was this project's server that failed. What else fails is told in the report.
+// errOurs reports that a server of this project failed. Failures of other servers are only in the report.
 var errOurs = errors.New("a server of this project failed")
 
-// flags are the command line's.
+// flags are the flags of the command line.
 type flags struct {
 	only   []string
 	before string
@@ -126,7 +126,7 @@ func (f *flags) bench(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	limit, err := loadgen.RaiseFileLimit() // for the servers too, which inherit it
+	limit, err := loadgen.RaiseFileLimit() // the servers inherit the limit
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func (f *flags) bench(ctx context.Context, stdout, stderr io.Writer) error {
 	return err
 }
 
-// choose returns the scenarios with these names in their own order; all of them if there is no name.
+// choose returns the scenarios with these names, in the order of all. Without names it returns all scenarios.
 func choose(all []scenario, names []string) ([]scenario, error) {
 	if len(names) == 0 {
 		return all, nil
@@ -172,7 +172,7 @@ func choose(all []scenario, names []string) ([]scenario, error) {
 	return slices.DeleteFunc(all, func(s scenario) bool { return !slices.Contains(names, s.name) }), nil
 }
 
-// describeScenarios is for the help.
+// describeScenarios returns a line for each scenario, for the help.
 func describeScenarios(all []scenario) string {
 	var b strings.Builder
 	for _, s := range all {

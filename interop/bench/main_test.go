@@ -16,18 +16,18 @@ import (
 	"github.com/bigcompany/mesh/interop"
 )
 
-// TestMain makes the test program a server when this program, as a test, starts itself.
+// TestMain runs the test program as a server if the program was started with the command serve.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "serve" {
 		os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	if os.Getenv("GORACE") == "" { // a program with the race detector sleeps for a second when it ends
-		_ = os.Setenv("GORACE", "atexit_sleep_ms=0") // then it sleeps
+		_ = os.Setenv("GORACE", "atexit_sleep_ms=0") // if this fails, the program sleeps
 	}
 	goleak.VerifyTestMain(m)
 }
 
-// buffer may be written to while it is read.
+// buffer is a buffer that is safe for concurrent use.
 type buffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -67,7 +67,7 @@ func TestQuickRunMeasuresHubsThatAreJoined(t *testing.T) {
 	requireMeasures(t, clusterScenario(quick), "--cluster")
 }
 
-// The test binary serves as the other build: both builds are measured for each load, and each load has a ratio.
+// The test binary is also the other build. Both builds are measured for each load, and each load has a ratio.
 func TestAnotherBuildTakesThePlaceOfThePeers(t *testing.T) {
 	exe, err := os.Executable()
 	require.NoError(t, err)
@@ -130,7 +130,7 @@ func TestInterruptEndsTheServers(t *testing.T) {
 	stderr := newBuffer()
 	go func() {
 		<-stderr.told
-		time.Sleep(50 * time.Millisecond) // so that a server is there, mostly
+		time.Sleep(50 * time.Millisecond) // usually enough for a server to start
 		interrupt()
 	}()
 	require.Equal(t, 1, run(ctx, []string{"--only", "idle"}, strings.NewReader(""), &stdout, stderr))

@@ -15,18 +15,18 @@ const (
 	echoSize    = 32  // bytes
 )
 
-// figures are what one measurement came to; zero where a scenario does not ask.
+// figures are the results of one measurement. A figure that the scenario does not measure is zero.
 type figures struct {
-	Count     int     `json:"count,omitempty"` // deliveries, answers or connects
+	Count     int     `json:"count,omitempty"` // deliveries, echoes or connects
 	Seconds   float64 `json:"seconds,omitempty"`
 	PerSecond float64 `json:"per_second,omitempty"`
 	P50       float64 `json:"p50_us,omitempty"` // microseconds
 	P99       float64 `json:"p99_us,omitempty"`
-	CPU       float64 `json:"server_cpu_us,omitempty"` // of the server, for each of Count
+	CPU       float64 `json:"server_cpu_us,omitempty"` // of the server, divided by Count
 	Memory    float64 `json:"kb_per_connection,omitempty"`
 }
 
-// add adds what was measured later, of figures that are counts and CPU time.
+// add adds the figures of a later turn: the counts and the CPU time. It does not combine the other figures.
 func (f *figures) add(g figures) {
 	cpu := f.CPU*float64(f.Count) + g.CPU*float64(g.Count)
 	f.Count += g.Count
@@ -35,7 +35,7 @@ func (f *figures) add(g figures) {
 	f.CPU = cpu / float64(f.Count)
 }
 
-// underLoad measures the server while load is on.
+// underLoad runs load and measures the CPU time of the server meanwhile.
 func underLoad(ctx context.Context, c *child, load func() (loadgen.Rate, error)) (figures, error) {
 	before, err := c.cpu(ctx)
 	if err != nil {
@@ -64,8 +64,8 @@ func underLoad(ctx context.Context, c *child, load func() (loadgen.Rate, error))
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
-// measureIdle measures memory when each connection has been through two heartbeats, for which a server may need more than for
-// the handshake.
+// measureIdle measures the memory for each connection, after two heartbeats for each connection. A server may need more
+// memory for a heartbeat than for the handshake.
 func (s sizes) measureIdle(ctx context.Context, c *child, t loadgen.Target) (figures, error) {
 	before, err := c.memory(ctx)
 	if err != nil {
@@ -125,7 +125,7 @@ func (s sizes) measureEcho(window int) func(context.Context, *child, loadgen.Tar
 		}
 		defer crowd.Close()
 		o := loadgen.EchoOptions{Window: window, Size: echoSize, Duration: s.warmUp}
-		if _, err := crowd.Echo(ctx, o); err != nil { // a JIT compiler wants to see the code at work
+		if _, err := crowd.Echo(ctx, o); err != nil { // warm-up: a JIT compiler optimizes code that runs
 			return figures{}, err
 		}
 		o.Duration = s.echo
@@ -153,15 +153,15 @@ func (s sizes) measureConnect(how string) func(context.Context, *child, loadgen.
 	}
 }
 
-// interest is what the peers of a hub listen to. One more peer emits.
+// interest describes the subscriptions of a hub's peers. One more peer emits.
 type interest struct {
 	peers       int
-	subscribers int // of the peers
+	subscribers int // the number of peers that subscribe
 	deliveries  int
-	warmUp      int // deliveries before those that count: a server that has just been started is about to grow
+	warmUp      int // deliveries that do not count, at the beginning: a new server first grows
 	ahead       int // messages
-	rate        int // messages a second; 0 for as many as they take
-	patterns    int // that each subscriber has besides; if there are any, it subscribes by pattern
+	rate        int // messages per second; 0 means as many as the subscribers take
+	patterns    int // further patterns of each subscriber; if not 0, it subscribes by pattern
 }
 
 func (s sizes) measureMesh(in interest) func(context.Context, *child, loadgen.Target) (figures, error) {
@@ -175,7 +175,7 @@ func (s sizes) measureMesh(in interest) func(context.Context, *child, loadgen.Ta
 	}
 }
 
-// openMesh is for load's open.
+// openMesh returns the function open of a load. It opens the peers and does the warm-up.
 func (s sizes) openMesh(in interest) opening {
 	return func(ctx context.Context, c *child, t loadgen.Target) (turn func(context.Context) (figures, error), end func(), err error) {
 		crowd, err := loadgen.Open(ctx, t, loadgen.Options{Connections: in.peers + 1, Also: c.also(t), First: in.first})
@@ -204,7 +204,8 @@ func (s sizes) openMesh(in interest) opening {
 	}
 }
 
-// measureHop has the two peers at two hubs, if there are two.
+// measureHop measures events between two peers, one event at a time. If there are two hubs, the peers are at different
+// hubs.
 func (s sizes) measureHop(ctx context.Context, c *child, t loadgen.Target) (figures, error) {
 	in := interest{peers: 1, subscribers: 1}
 	crowd, err := loadgen.Open(ctx, t, loadgen.Options{Connections: 2, Also: c.also(t), First: in.first})
@@ -215,7 +216,8 @@ func (s sizes) measureHop(ctx context.Context, c *child, t loadgen.Target) (figu
 	return underLoad(ctx, c, func() (loadgen.Rate, error) { return crowd.OneAtATime(ctx, s.hops, in.event) })
 }
 
-// event is a packet as a client of the original mesh sends it, which repeats its event table and credentials each time.
+// event returns a packet in the form in which a client of the original mesh sends it: with its event table and
+// credentials in each packet.
 func (in interest) event(n int) string {
 	name := "tick"
 	if in.patterns > 0 {
@@ -225,8 +227,8 @@ func (in interest) event(n int) string {
 		`},"eventTable":{},"headers":{"auth":{}}}`
 }
 
-// first is the handshake of peer i, the emitter being peer 0. It announces the whole table, as the original's clients do with
-// their second one: newListener, which they send before, says nothing more.
+// first returns the handshake of peer i. Peer 0 is the emitter. The handshake announces the whole table, like the
+// second handshake of the original's clients. These clients send newListener before it, which has no more information.
 func (in interest) first(i int) []string {
 	var names []string
 	switch {

@@ -6,13 +6,14 @@ import (
 	"sync/atomic"
 )
 
-// members is a list that is read with each message and changed with each session only. The zero list is empty.
+// members is a list for many reads and few changes: each message reads it, and each session changes it twice. The zero
+// list is empty.
 type members[T comparable] struct {
 	mu   sync.Mutex // one change at a time
 	list atomic.Pointer[[]T]
 }
 
-// all returns the list, which nobody changes any more.
+// all returns the current list. Later changes do not affect the returned slice.
 func (m *members[T]) all() []T {
 	if l := m.list.Load(); l != nil {
 		return *l

@@ -9,16 +9,16 @@ import (
 	"unicode/utf8"
 )
 
-// report is what this program prints. Its JSON has everything that the text has, and each run.
+// report is the output of this program. The JSON contains all facts of the text, and the figures of each run.
 type report struct {
 	Machine   machine    `json:"machine"`
 	Runs      int        `json:"runs"`
-	Quick     bool       `json:"quick,omitempty"` // then the figures say nothing
+	Quick     bool       `json:"quick,omitempty"` // the figures of a quick run have no meaning
 	Scenarios []*section `json:"scenarios"`
 	Ratios    []string   `json:"ratios"`
 }
 
-// section is what a scenario came to.
+// section holds the results of one scenario.
 type section struct {
 	Name    string `json:"name"`
 	Title   string `json:"title"`
@@ -26,25 +26,25 @@ type section struct {
 	columns []column
 }
 
-// row is one load at one server.
+// row holds the results of one load at one server.
 type row struct {
-	Load   string    `json:"load,omitempty"` // empty where a scenario has only one
+	Load   string    `json:"load,omitempty"` // empty if the scenario has only one load
 	Server string    `json:"server"`
 	Runs   []outcome `json:"runs,omitempty"`
-	Median *figures  `json:"median,omitempty"`  // figure by figure, of the runs that did not fail
-	NotRun string    `json:"not_run,omitempty"` // why, if the server could not start or the machine's limits are too small
+	Median *figures  `json:"median,omitempty"`  // median of each figure over the runs that did not fail
+	NotRun string    `json:"not_run,omitempty"` // the reason, if the server could not start or the machine's limits are too small
 
 	id     string
 	server *server
 }
 
-// outcome is one run.
+// outcome is the result of one run.
 type outcome struct {
 	figures
 	Error string `json:"error,omitempty"`
 }
 
-// median returns the median of each figure; nil if all runs failed.
+// median returns the median of each figure, or nil if all runs failed.
 func median(runs []outcome) *figures {
 	var ok []figures
 	for _, r := range runs {
@@ -73,7 +73,7 @@ func median(runs []outcome) *figures {
 	}
 }
 
-// middle returns the median; 0 of nothing.
+// middle returns the median, or 0 if there are no values.
 func middle(values []float64) float64 {
 	if len(values) == 0 {
 		return 0
@@ -82,7 +82,7 @@ func middle(values []float64) float64 {
 	return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
 }
 
-// column is a figure in the text.
+// column is a column of a text table: one figure of each row.
 type column struct {
 	head   string // with the unit
 	figure func(figures) float64
@@ -156,7 +156,8 @@ func (m machine) write(b *strings.Builder) {
 	fact("commit", m.Commit)
 }
 
-// write prints a table: texts to the left, numbers to the right. What did not run has its reason in place of numbers.
+// write prints a table. Texts are aligned left and numbers right. A row that did not run shows the reason in place of
+// numbers.
 func (s *section) write(b *strings.Builder) {
 	fmt.Fprintf(b, "\n%s: %s\n", s.Name, s.Title)
 	withLoad := slices.ContainsFunc(s.Rows, func(r *row) bool { return r.Load != "" })
@@ -211,7 +212,7 @@ func (s *section) write(b *strings.Builder) {
 	}
 }
 
-// note says what did not go well.
+// note returns the reason why the row did not run, or the errors of its runs, or an empty string.
 func (r *row) note() string {
 	if r.NotRun != "" {
 		return "did not run: " + r.NotRun
@@ -233,8 +234,8 @@ func (r *row) note() string {
 	}
 }
 
-// number writes three digits or all that stand before the point, those in groups. Nothing is zero but what is too small for
-// the system's clock.
+// number writes v with three digits, or with all digits before the point in groups of three. It writes 0 as a dash: a
+// figure is 0 only if it is too small for the system's clock.
 func number(v float64) string {
 	switch {
 	case v == 0:

@@ -8,10 +8,10 @@ import (
 	"github.com/bigcompany/mesh/interop/loadgen"
 )
 
-// sizes are how large the scenarios are.
+// sizes are the sizes of the scenarios.
 type sizes struct {
 	idle      int           // connections
-	heartbeat time.Duration // of idle ones
+	heartbeat time.Duration // of idle connections
 
 	receivers  int // of a fan-out
 	deliveries int // of a fan-out, in all
@@ -23,20 +23,21 @@ type sizes struct {
 	echo    time.Duration
 	connect time.Duration
 
-	subscribers    [4]int // of a mesh; Node hubs get the first two
-	meshDeliveries int    // in all: enough for the most subscribers to get more than a thousand each
-	meshAhead      int    // deliveries that the publisher may be ahead of them, beside ahead: what so many wait for is memory
+	subscribers    [4]int // of a mesh; Node.js hubs are measured with the first two
+	meshDeliveries int    // in all: enough for more than a thousand each with the most subscribers
+	meshAhead      int    // deliveries by which the publisher may be ahead, besides ahead: each of them needs memory
 	meshPatience   time.Duration
-	nodeAhead      int    // ahead, for Node hubs
+	nodeAhead      int    // ahead, for Node.js hubs
 	spread         [2]int // subscribers of a cluster, over all its hubs
-	turns          int    // in how many parts that is measured
-	// Deliveries of a cluster in all, when it gets events as fast as it takes them, and what else it gets them at. Before that
-	// it gets a fifth as many that do not count.
+	turns          int    // number of parts in which a cluster is measured
+	// spreadDeliveries is the number of deliveries of a cluster at full speed. spreadRate is the number of events per
+	// second of a cluster at a rate, and spreadSeconds its duration. Before each of them there are a fifth as many
+	// deliveries that do not count.
 	spreadDeliveries, spreadRate, spreadSeconds int
-	hops                                        int // messages one at a time, from hub to hub
-	few, many                                   int // peers, of which one subscribes
+	hops                                        int // messages from hub to hub, one at a time
+	few, many                                   int // numbers of peers; one of them subscribes
 	oneDeliveries                               int
-	patterns                                    int // that each subscriber has for itself
+	patterns                                    int // further patterns of each subscriber
 }
 
 var full = sizes{
@@ -57,8 +58,9 @@ var quick = sizes{
 	few: 2, many: 20, oneDeliveries: 500, patterns: 10,
 }
 
-// noHeartbeat is longer than any measurement. A heartbeat in the middle of a fan-out ends googollee's server: the library
-// answers it from the session's reader, whoever else writes, and panics with "concurrent write to websocket connection".
+// noHeartbeat is longer than any measurement. A heartbeat during a fan-out ends googollee's server: the library
+// responds from the session's reader, even while another goroutine writes, and panics with "concurrent write to
+// websocket connection".
 const noHeartbeat = 10 * time.Minute
 
 // scenario is one section of the report.
@@ -66,24 +68,25 @@ type scenario struct {
 	name    string
 	title   string
 	columns []column
-	main    column // the one that progress is told by
+	main    column // the column that progress shows
 	loads   []load
 }
 
-// load is one measurement, and the servers that are compared by it.
+// load is one measurement and the servers that it compares.
 type load struct {
 	id        string // for compare
 	title     string
 	servers   []*server
 	kind      kind
 	conns     int           // connections at a time
-	hubs      int           // that are joined; 0 where the server is one process
+	hubs      int           // of a cluster; 0 if the server is one process
 	heartbeat time.Duration // 0 is the server's default
 	measure   func(ctx context.Context, c *child, t loadgen.Target) (figures, error)
 
-	// Loads that stand next to each other with the same text in with are there at the same time, and are measured in so many
-	// turns, a part of each: for figures that differ by less than what the machine does from one minute to the next. Instead
-	// of measure they have open, which readies one: turn measures a part, and end comes behind the last.
+	// Neighbouring loads with the same text in with run at the same time. They take turns, and each turn measures a
+	// part of each load. This is for figures that differ by less than the machine's speed changes from one minute to
+	// the next. Such loads have open in place of measure. open prepares a load, turn measures a part, and end follows
+	// the last part.
 	with  string
 	turns int
 	open  opening
@@ -139,7 +142,8 @@ func scenarios(s sizes) []scenario {
 	return []scenario{idle, fanout, echo, connect, meshScenario(s)}
 }
 
-// clusterScenario compares hubs that are joined with one that is alone. What they deliver, and to how many, is the same.
+// clusterScenario compares clusters of several hubs with a single hub. The events and the number of subscribers are the
+// same.
 func clusterScenario(s sizes) []scenario {
 	spread := scenario{
 		name:    "cluster",
@@ -176,7 +180,7 @@ func clusterScenario(s sizes) []scenario {
 	return []scenario{spread, hop}
 }
 
-// hubsLoad is one of so many hubs, which takes turns with those of the same.
+// hubsLoad returns a load at so many hubs. It takes turns with the other loads that have the same text in with.
 func (s sizes) hubsLoad(id string, hubs, conns int, what string, open opening) load {
 	title := "1 hub, "
 	if hubs > 1 {
@@ -199,8 +203,8 @@ func meshScenario(s sizes) scenario {
 			measure: s.measureMesh(interest{peers: n, subscribers: n, deliveries: s.meshDeliveries, ahead: min(s.ahead, s.meshAhead/n)}),
 		}
 		sc.loads = append(sc.loads, l)
-		if i < 2 { // a Node hub takes time by the square of their number
-			// It sends nothing before it has dealt with all that one read brought: 64 KB take it 20 s with 400.
+		if i < 2 { // the time of a Node.js hub grows with the square of n
+			// It sends nothing before it has handled all packets of one read: 64 KB take 20 s with 400 subscribers.
 			l.servers = []*server{nodeHub}
 			l.measure = s.measureMesh(interest{peers: n, subscribers: n, deliveries: s.meshDeliveries, ahead: s.nodeAhead})
 			sc.loads = append(sc.loads, l)

@@ -16,7 +16,7 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// served are the servers in Go, by the argument of the command serve. Each serves until in ends.
+// served has the servers in Go, by the argument of the command serve. Each of them serves until in ends.
 var served = map[string]func(heartbeat time.Duration, in io.Reader, out io.Writer) error{
 	"echo": func(heartbeat time.Duration, in io.Reader, out io.Writer) error {
 		return serveOurs(echo, heartbeat, in, out)
@@ -33,7 +33,8 @@ var served = map[string]func(heartbeat time.Duration, in io.Reader, out io.Write
 	},
 }
 
-// serveCommand is what this program starts itself with. It prints one line when it listens, as the Node.js servers do.
+// serveCommand returns the command with which this program starts itself as a server. It prints one line when it
+// listens, as the Node.js servers do.
 func serveCommand() *cobra.Command {
 	var heartbeat time.Duration
 	cmd := &cobra.Command{
@@ -53,7 +54,7 @@ func serveCommand() *cobra.Command {
 	return cmd
 }
 
-// serveOurs serves our Engine.IO with its defaults.
+// serveOurs serves our Engine.IO with its defaults, except the heartbeat and the revisions.
 func serveOurs(handler engineio.HandlerFunc, heartbeat time.Duration, in io.Reader, out io.Writer) error {
 	engine := engineio.NewServer(handler, &engineio.ServerOptions{
 		Revisions:    []engineio.Revision{engineio.Revision3, engineio.Revision4},
@@ -70,7 +71,7 @@ func serveHTTP(h http.Handler, in io.Reader, out io.Writer) error {
 		return err
 	}
 	web := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
-	go func() { _ = web.Serve(l) }() // fails when it is closed
+	go func() { _ = web.Serve(l) }() // fails when web is closed
 	if err := announce(out, l.Addr().(*net.TCPAddr).Port); err != nil {
 		return err
 	}
@@ -78,12 +79,12 @@ func serveHTTP(h http.Handler, in io.Reader, out io.Writer) error {
 	return web.Close()
 }
 
-// announce says where the server listens.
+// announce prints the port of the server.
 func announce(out io.Writer, port int) error {
 	return json.NewEncoder(out).Encode(map[string]any{"event": "listening", "port": port})
 }
 
-// echo sends back what comes until the session ends.
+// echo sends each message back until the session ends.
 func echo(ctx context.Context, s *engineio.Socket) {
 	for {
 		m, err := s.Read(ctx)
@@ -96,7 +97,8 @@ func echo(ctx context.Context, s *engineio.Socket) {
 	}
 }
 
-// relay sends what comes from one session to all others. It waits for those whose queue is full, and so does the sender.
+// relay sends each message of a session to all other sessions. If the queue of one of them is full, relay and thus the
+// sender wait.
 type relay struct{ members[*engineio.Socket] }
 
 func (r *relay) serve(ctx context.Context, s *engineio.Socket) {

@@ -12,26 +12,26 @@ import (
 	"github.com/bigcompany/mesh/interop"
 )
 
-// kind is what a server does with messages.
+// kind says how a server handles messages.
 type kind string
 
 const (
-	kindEcho  kind = "echo"  // back to where they came from
-	kindRelay kind = "relay" // to all others
-	kindHub   kind = "hub"   // a mesh's
+	kindEcho  kind = "echo"  // sends a message back
+	kindRelay kind = "relay" // sends a message to all other sessions
+	kindHub   kind = "hub"   // is the hub of a mesh
 )
 
-// server is one of those that are compared.
+// server is one of the servers to compare.
 type server struct {
 	name     string
 	ours     bool
-	revision int // that its clients speak
-	// command returns what starts the server, and a line for its standard input if it wants one. The context's end is
-	// the process's.
+	revision int // of the protocol, for its clients
+	// command returns the command that starts the server, and a line for the server's standard input, or an empty
+	// string. The process ends when ctx ends.
 	command func(ctx context.Context, k kind, heartbeat time.Duration) (cmd *exec.Cmd, line string, err error)
 }
 
-// The names are those of the report. The versions of the Node.js packages are pinned in interop/node/package.json.
+// The report shows the names. The versions of the Node.js packages are pinned in interop/node/package.json.
 var (
 	ours      = &server{name: "this project", ours: true, revision: 4, command: itself("")}
 	ourHub    = &server{name: "this project", ours: true, revision: 3, command: itself("")}
@@ -40,7 +40,7 @@ var (
 	nodeHub   = &server{name: "resource-mesh 0.5.1", revision: 3, command: nodeMesh}
 )
 
-// itself starts this program as a server.
+// itself returns a function that starts this program as a server.
 func itself(prefix string) func(context.Context, kind, time.Duration) (*exec.Cmd, string, error) {
 	return func(ctx context.Context, k kind, heartbeat time.Duration) (*exec.Cmd, string, error) {
 		exe, err := os.Executable()

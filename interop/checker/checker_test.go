@@ -18,7 +18,8 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// TestPromisesHoldWhileConnectionsBreak runs the checker with small figures, and with those of the command if INTEROP=full.
+// TestPromisesHoldWhileConnectionsBreak runs the checker with small figures, or with the command's figures if
+// INTEROP=full.
 func TestPromisesHoldWhileConnectionsBreak(t *testing.T) {
 	exe, err := interop.BuildMesh()
 	require.NoError(t, err)
@@ -45,7 +46,7 @@ func TestTheLedgerFindsWhatBreaksAPromise(t *testing.T) {
 	for name, c := range map[string]struct {
 		heard     []int
 		confirmed int
-		broken    bool // the listener's session, after that
+		broken    bool // the listener's session breaks after that
 		expected  result
 	}{
 		"all":                                  {[]int{1, 2, 3, 4}, 4, false, result{owed: 4}},

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// client is a node that emits numbered events and listens to those of all others. It emits on one connection at a time, and
-// makes another one, perhaps to another hub, when that breaks.
+// client is a node that emits numbered events and subscribes to the events of all other clients. It emits on one
+// connection at a time. When the connection breaks, it opens another one, perhaps to another hub.
 type client struct {
 	number  int
 	key     string
@@ -22,7 +22,7 @@ type client struct {
 	ledger  *ledger
 	every   time.Duration // between two events
 
-	conns int // of run
+	conns int // number of connections so far
 	at    int // index of the hub
 }
 
@@ -39,7 +39,7 @@ func newClient(number int, polls bool, proxies []*proxy, l *ledger, every time.D
 	return &client{number: number, key: hex.EncodeToString(key[:]), polls: polls, proxies: proxies, ledger: l, every: every, at: number % len(proxies)}
 }
 
-// run emits until emitting is done, and listens until ctx is.
+// run emits until emitting is done, and receives until ctx is done.
 func (c *client) run(ctx, emitting context.Context) {
 	for ctx.Err() == nil {
 		s, err := c.connect(ctx)
@@ -91,7 +91,7 @@ func (c *client) connect(ctx context.Context) (session, error) {
 				}
 				break
 			}
-			if strings.HasPrefix(packet, `4{"event":"check::`) { // its table is in force before the barrier is passed
+			if strings.HasPrefix(packet, `4{"event":"check::`) { // the hub uses the client's table before the barrier is passed
 				c.take(packet)
 			}
 		}

@@ -11,16 +11,16 @@ import (
 )
 
 const (
-	// briefStop bounds the stops after which no other hub gives the stopped one up.
+	// briefStop bounds the brief stops of a hub. After a brief stop the other hubs normally still know the hub.
 	briefStop = 2 * time.Second
-	// drainTime is how long nothing may come before the run ends.
+	// drainTime is the time without a delivery after which the run ends.
 	drainTime = time.Second
 	maxDrain  = 30 * time.Second
-	// rejoinPause is the time between two looks whether the hubs know each other again.
+	// rejoinPause is the time between two checks whether the hubs know each other again.
 	rejoinPause = 100 * time.Millisecond
 )
 
-// run starts the mesh and the clients, causes the faults, and waits until everything that was emitted has come.
+// run starts the mesh and the clients, causes the faults, and waits until no more events come.
 func (c *check) run(ctx context.Context) (*ledger, error) {
 	nats := ""
 	if c.mode == throughNATS {
@@ -81,7 +81,7 @@ func (c *check) run(ctx context.Context) (*ledger, error) {
 	return l, ctx.Err()
 }
 
-// fault causes the fault with a number: the kinds take turns.
+// fault causes fault number i. The kinds of faults take turns.
 func (c *check) fault(i int, l *ledger, hubs []*hub, victims []*proxy, stopping *sync.Mutex) {
 	switch {
 	case i%20 == 10 && stopping.TryLock():
@@ -112,7 +112,7 @@ func (c *check) fault(i int, l *ledger, hubs []*hub, victims []*proxy, stopping 
 	}
 }
 
-// allMet tells whether every hub knows all others.
+// allMet reports whether every hub knows all others.
 func allMet(hubs []*hub) bool {
 	return !slices.ContainsFunc(hubs, func(h *hub) bool { return !h.knowsOthers(context.Background(), len(hubs)-1) })
 }

@@ -92,7 +92,7 @@ func startHubs(ctx context.Context, mode, exe, nats, dir string) (hubs []*hub, s
 	return hubs, stop, nil
 }
 
-// await waits until a URL answers with 200.
+// await waits until a URL responds with status 200.
 func (h *hub) await(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
@@ -117,7 +117,7 @@ func (h *hub) await(ctx context.Context, url string) error {
 	}
 }
 
-// knowsOthers tells whether the hub knows so many others.
+// knowsOthers reports whether the hub knows n other hubs.
 func (h *hub) knowsOthers(ctx context.Context, n int) bool {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()

@@ -22,7 +22,7 @@ type ledger struct {
 type event struct {
 	at        time.Time
 	hub       int
-	confirmed bool // a barrier behind it was passed
+	confirmed bool // a barrier after the event was passed
 }
 
 // hearing records the events that one client received.
@@ -32,7 +32,7 @@ type hearing struct {
 	sessions []listening
 }
 
-// listening is one session, from the moment when the hub knew the client's listeners.
+// listening is one session, from the moment when the hub knew the client's subscriptions.
 type listening struct {
 	from  time.Time
 	hub   int
@@ -75,8 +75,8 @@ func (l *ledger) last(c int) int {
 	return len(l.emitted[c])
 }
 
-// confirm notes that a hub has dealt with all events up to number n which were emitted on the present connection. Those of
-// earlier connections stay as they are.
+// confirm records that a hub has handled all events up to number n that were emitted on the present connection. Events
+// of earlier connections stay unchanged.
 func (l *ledger) confirm(c, n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -110,7 +110,7 @@ func (l *ledger) broke(c int, err error) {
 	l.breaks[reason]++
 }
 
-// stopped notes that a hub was stopped for a long time.
+// stopped records that a hub was stopped for a long time.
 func (l *ledger) stopped(from, to time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -138,7 +138,7 @@ func (l *ledger) hears(c, from, n int) {
 		h.last[from] = n
 	}
 	h.got[from][n] = true
-	if i := len(h.sessions) - 1; i >= 0 && !h.sessions[i].ended { // otherwise the next one is not introduced yet
+	if i := len(h.sessions) - 1; i >= 0 && !h.sessions[i].ended { // otherwise the next session is not introduced yet
 		h.sessions[i].last[from] = max(h.sessions[i].last[from], n)
 	}
 }
@@ -202,7 +202,7 @@ func (l *ledger) hubWasStopped(at time.Time) bool {
 	return false
 }
 
-// received returns how many events came.
+// received returns the number of events that came.
 func (l *ledger) received() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -2,10 +2,11 @@
 //
 //	go run ./interop/checker
 //
-// It knows only the wire, as docs/packet-format.md describes it. Its clients emit numbered events and listen to the events of
-// all other clients, each through a separate proxy. The faults are connections that are reset, proxies that bring bytes late, on the old
-// connection, after the client is back, and hubs that are stopped (SIGSTOP) and go on. It counts the events
-// that a listener received out of order, twice, or from itself, and the confirmed events that it did not receive.
+// It knows only the wire format, as docs/packet-format.md describes it. Its clients emit numbered events and subscribe
+// to the events of all other clients, each through a separate proxy. The faults are connections that are reset, proxies
+// that deliver bytes late, on the old connection, after the client is back, and hubs that are stopped (SIGSTOP) and
+// continue. The checker counts the events that a subscriber received out of order, twice, or from itself, and the
+// confirmed events that it did not receive.
 package main
 
 import (

@@ -4,5 +4,5 @@ package main
 
 import "time"
 
-// pause does nothing where no signal stops a process.
+// pause does nothing, because this system has no signal that stops a process.
 func (h *hub) pause(time.Duration) {}

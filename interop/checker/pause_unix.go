@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// pause stops the process for a time.
+// pause stops the process for d.
 func (h *hub) pause(d time.Duration) {
 	_ = h.cmd.Process.Signal(syscall.SIGSTOP)
 	time.Sleep(d)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// proxy carries the connections of one client to one hub, and breaks them.
+// proxy forwards the connections of one client to one hub, and breaks them.
 type proxy struct {
 	listener net.Listener
 	target   string
@@ -18,14 +18,14 @@ type proxy struct {
 	closed bool
 }
 
-// pair is a connection of the client, and the one to the hub that carries its bytes.
+// pair is a connection of the client and the connection to the hub that carries its bytes.
 type pair struct {
 	client, hub *net.TCPConn
 
 	mu     sync.Mutex
 	hold   bool   // the client's bytes are kept
 	broken bool   // the client's side is closed
-	tail   []byte // kept
+	tail   []byte // the kept bytes
 }
 
 func newProxy(ctx context.Context, target string) (*proxy, error) {
@@ -69,7 +69,8 @@ func (p *proxy) accept(ctx context.Context) {
 	}
 }
 
-// upstream carries the client's bytes. After the client's side is broken, the end of that is not the end of the hub's.
+// upstream forwards the client's bytes. If late has broken the client's side, the end of that side does not end the
+// hub's side.
 func (c *pair) upstream() {
 	buf := make([]byte, 16<<10)
 	for {
@@ -79,7 +80,7 @@ func (c *pair) upstream() {
 		case c.hold || c.broken:
 			c.tail = append(c.tail, buf[:n]...)
 		case n > 0:
-			_, _ = c.hub.Write(buf[:n]) // its end is the other direction's to see
+			_, _ = c.hub.Write(buf[:n]) // ignored: downstream sees the end of the hub's side
 		}
 		broken := c.hold || c.broken
 		c.mu.Unlock()
@@ -92,7 +93,7 @@ func (c *pair) upstream() {
 	}
 }
 
-// downstream carries the hub's bytes.
+// downstream forwards the hub's bytes.
 func (c *pair) downstream() {
 	buf := make([]byte, 16<<10)
 	for {
@@ -115,7 +116,7 @@ func (c *pair) reset() {
 	}
 }
 
-// each calls f with each of the proxy's connections.
+// each calls f for each of the proxy's connections.
 func (p *proxy) each(f func(*pair)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -127,8 +128,8 @@ func (p *proxy) each(f func(*pair)) {
 // reset resets all connections.
 func (p *proxy) reset() { p.each((*pair).reset) }
 
-// late keeps the client's bytes for a while, breaks the client's side, and brings the bytes to the hub only after the delay.
-// Then the hub's side stays open for the rest of a second, as if the client were only silent.
+// late keeps the client's bytes for a while, breaks the client's side, and delivers the bytes to the hub only after the
+// delay. Then the hub's side stays open for another second, as if the client were only silent.
 func (p *proxy) late(keep, delay time.Duration) {
 	var pairs []*pair
 	p.each(func(c *pair) {

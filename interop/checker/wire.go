@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// This file has Engine.IO of revision 3 as docs/packet-format.md describes it, and no code of this module.
+// This file implements Engine.IO of revision 3 as docs/packet-format.md describes it, without any code of this module.
 
 // session is one Engine.IO session. send and recv may be called by one goroutine each.
 type session interface {
@@ -57,7 +57,7 @@ func dialWebSocket(ctx context.Context, addr string) (session, error) {
 	return w, nil
 }
 
-// open makes the HTTP connection a WebSocket, and reads the packet that opens the session.
+// open upgrades the HTTP connection to a WebSocket, and reads the packet that opens the session.
 func (w *webSocket) open(host, key string) error {
 	_, err := fmt.Fprintf(w.conn, "GET /engine.io/?EIO=3&transport=websocket HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n\r\n", host, key)
@@ -160,7 +160,7 @@ type polling struct {
 	cancel context.CancelFunc
 	url    string
 	client *http.Client
-	in     []string // of the goroutine that receives
+	in     []string // received packets; only the goroutine that calls recv uses it
 }
 
 func dialPolling(ctx context.Context, addr string) (session, error) {
@@ -220,7 +220,8 @@ func (p *polling) request(ctx context.Context, method string, body io.Reader) ([
 	if err != nil {
 		return nil, err
 	}
-	// net/http must not repeat a request: the events in its body, or in the answer, would come twice or be lost unnoticed.
+	// net/http must not repeat a request: the events in its body, or in the response, would come twice or be lost
+	// unnoticed.
 	r.GetBody = nil
 	if r.Body == nil {
 		r.Body = io.NopCloser(strings.NewReader(""))

@@ -1,10 +1,11 @@
-// Command gonode is a node of ours in a process of its own, which may be killed: gonode ADDR NAME EVERY. It starts as
-// mesh.Start does, listens to "load", and emits that once EVERY, with numbers, until its standard input ends.
+// Command gonode runs a node of this project in a separate process, which a test may kill: gonode ADDR NAME EVERY. The
+// node starts with mesh.Start and subscribes to "load". It emits a numbered "load" event once EVERY, until its standard
+// input ends.
 //
-//	flush    asks for a flush of all that was emitted before
+//	flush    flushes all events that were emitted before
 //
-// Events: ready; role {name}, at the start and when it changes; flushed; load {result}, ten times a second, with what was
-// emitted and what was heard since the last one.
+// Events: ready; role {name}, at the start and when the node becomes a hub; flushed; load {result}, ten times a second,
+// with the events that were emitted and received since the last one.
 package main
 
 import (
@@ -20,7 +21,7 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// Load is the payload of an event, and how it is reported.
+// Load is the payload of an event. Reports contain it too.
 type Load struct {
 	Src string `json:"src"`
 	N   int    `json:"n"`
@@ -37,7 +38,7 @@ type result struct {
 	Emitted, Heard []Load
 }
 
-// node is the node and what is to be reported of it.
+// node is the node and the events for its next report.
 type node struct {
 	*mesh.Node
 	name string
@@ -94,7 +95,7 @@ func (g *node) hear(e mesh.Event) {
 	g.done.Heard = append(g.done.Heard, l)
 }
 
-// emit emits until the process ends. What has no room is emitted later.
+// emit emits until the process ends. If Emit fails, emit tries the same number again later.
 func (g *node) emit(every time.Duration) {
 	n := 0
 	for range time.Tick(every) {
@@ -109,7 +110,7 @@ func (g *node) emit(every time.Duration) {
 	}
 }
 
-// flush returns when the hub has dealt with all that was emitted and not lost.
+// flush returns when the hub has handled all emitted events that were not lost. Then it reports flushed.
 func (g *node) flush() {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	err := g.Flush(ctx)

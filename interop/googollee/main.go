@@ -1,16 +1,16 @@
-// Command googollee is an Engine.IO peer made of github.com/googollee/go-engine.io, for the tests of package interop.
-// It speaks as the Node peers do, server and client in one program:
+// Command googollee is an Engine.IO peer that uses github.com/googollee/go-engine.io, for the tests of package interop.
+// It takes commands as the Node.js peers do. It is server and client in one program:
 //
-//	listen    {id, options, echo, burst, upgrade}   upgrade: sessions are expected to
+//	listen    {id, options, echo, burst, upgrade}   upgrade: sessions are expected to upgrade
 //	dial      {id, url, options, burst, upgrade}
 //	send      {id, session, text | base64}
 //	close     {id, session}                         without a session: a server and all its sessions
 //
 // Options are transports and, of a server, pingInterval and pingTimeout in milliseconds.
 //
-// Events: listening {port}; open, message, upgrade, error {error} and closed {error}, each with the session's number.
-// The library tells neither of upgrades nor why a session ended: this program looks at the transport once a
-// millisecond, and gives the error of the read.
+// Events: listening {port}; open, message, upgrade, upgradeError {error}, error {error} and closed {error}, each with
+// the session's number. The library reports neither upgrades nor the reason for the end of a session. This program
+// therefore checks the transport once a millisecond, and reports the error of the read.
 package main
 
 import (
@@ -29,7 +29,7 @@ import (
 	"github.com/bigcompany/mesh/interop"
 )
 
-// event is what leaves as one line. Unlike interop.Event it leaves out what it does not have.
+// event is one line of output. Unlike interop.Event, it omits empty fields.
 type event struct {
 	ID        string  `json:"id"`
 	Kind      string  `json:"event"`
@@ -60,7 +60,7 @@ func report(e event) {
 
 func main() {
 	stdout.Encoder = json.NewEncoder(os.Stdout)
-	os.Stdout = os.Stderr // the library prints; standard output belongs to the events
+	os.Stdout = os.Stderr // the library prints to os.Stdout; standard output is for events only
 	report(event{Kind: "ready"})
 	endpoints := make(map[string]chan<- interop.Command)
 	lines := bufio.NewReader(os.Stdin)
@@ -75,7 +75,7 @@ func main() {
 			os.Exit(1)
 		}
 		if endpoints[c.ID] == nil {
-			commands := make(chan interop.Command, 100) // so that one that hangs does not hold up the others
+			commands := make(chan interop.Command, 100) // so that an endpoint that hangs does not block the others
 			endpoints[c.ID] = commands
 			go run(commands)
 		}
@@ -109,7 +109,8 @@ type endpoint interface {
 	close(session int)
 }
 
-// transports are those that the command's options name, in the library's order.
+// transports returns the transports in the command's options, in the library's order. Without them it returns all
+// transports.
 func transports(c interop.Command) []transport.Transport {
 	names, _ := c.Options["transports"].([]any)
 	var list []transport.Transport
@@ -121,7 +122,7 @@ func transports(c interop.Command) []transport.Transport {
 	return list
 }
 
-// session is one of either end.
+// session is a session of a server or of a client.
 type session struct {
 	id     string
 	number int

@@ -16,14 +16,14 @@ import (
 	"github.com/bigcompany/mesh/interop"
 )
 
-// serve reports what arrives until the session ends.
+// serve reports messages until the session ends.
 func (s *session) serve(c interop.Command) {
 	opened := s.event("open")
 	opened.Transport = s.transport()
 	report(opened)
 	upgraded, over := make(chan struct{}), make(chan struct{})
 	defer close(over)
-	if c.Upgrade { // it may be over by now: Accept tells of a session after it was opened
+	if c.Upgrade { // the upgrade may be over by now: Accept returns a session after it was opened
 		go s.watch(upgraded, over)
 	}
 	if c.Burst != nil {
@@ -56,7 +56,7 @@ func (s *session) serve(c interop.Command) {
 	}
 }
 
-// watch waits for the upgrade.
+// watch waits for the upgrade and reports it.
 func (s *session) watch(upgraded, over chan struct{}) {
 	for {
 		now := s.transport()
@@ -79,7 +79,7 @@ func (s *session) watch(upgraded, over chan struct{}) {
 	}
 }
 
-// burst sends in three parts, as the Node peers do.
+// burst sends the messages in three parts, as the Node.js peers do.
 func (s *session) burst(c interop.Command, upgraded, over chan struct{}) {
 	third := c.Burst.Count / 3
 	for i := range c.Burst.Count {
@@ -126,7 +126,7 @@ func (s *session) write(kind engineio.FrameType, data []byte) {
 
 func (s *session) close(int) { _ = s.conn.Close() }
 
-// client is a session, once the dial is over.
+// client is the session of a dial. Its connection is valid when ready is closed.
 type client struct {
 	*session
 	ready chan struct{}
@@ -174,7 +174,7 @@ type server struct {
 	sessions []*session
 }
 
-// milliseconds is an option of the command, or 0, which stands for the library's default.
+// milliseconds returns an option of the command, or 0, which means the library's default.
 func milliseconds(c interop.Command, option string) time.Duration {
 	n, _ := c.Options[option].(float64)
 	return time.Duration(n) * time.Millisecond
@@ -234,6 +234,6 @@ func (s *server) close(number int) {
 	for _, in := range sessions {
 		in.close(0)
 	}
-	// The engine is not closed: a handshake that comes in at that moment would panic on its closed channel.
+	// The engine is not closed: a handshake at that moment would panic on the engine's closed channel.
 	_ = s.http.Close()
 }

@@ -1,5 +1,5 @@
-// Command matrix runs this project's server and client with the clients and servers that others wrote, and prints what
-// works with what:
+// Command matrix runs this project's server and client with foreign clients and servers, and prints which exchanges
+// work:
 //
 //	go run ./interop/matrix
 //
@@ -28,7 +28,7 @@ func main() {
 	os.Exit(status)
 }
 
-// flags are the command line's.
+// flags are the flags of the command line.
 type flags struct {
 	only []string
 	json bool
@@ -85,7 +85,7 @@ a ✗.`,
 	return 0
 }
 
-// errOurs says that something does not work that should.
+// errOurs reports a failure of this project.
 var errOurs = errors.New("this project fails with these peers")
 
 // matrix runs the exchanges and prints the table.

@@ -10,7 +10,7 @@ import (
 	"github.com/bigcompany/mesh/interop"
 )
 
-// pagesCommand is matrix pages.
+// pagesCommand returns the command matrix pages.
 func pagesCommand(stdout, stderr io.Writer) *cobra.Command {
 	bundles := interop.PageBundles
 	var browsers []string
