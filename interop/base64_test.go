@@ -10,8 +10,9 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// TestBase64Dial runs the exchanges between our client in base64 mode and foreign servers. That of 1.4.1 is not among them: to
-// clients that ask for base64 it sends zeros for bytes (peerFaults), and how it wants text is not known before it sends some.
+// TestBase64Dial runs the exchanges between our client in base64 mode and foreign servers. It leaves out the server
+// 1.4.1: to clients that ask for base64 it sends zeros in place of bytes (peerFaults), and its text dialect is unknown
+// until it sends text.
 func TestBase64Dial(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -18,7 +18,8 @@ func browserCells(t *testing.T, modes []mode, client clientSide, server serverSi
 	})
 }
 
-// TestBrowserJSONP runs each exchange of the last client that has JSONP, in Chromium, on a page of another origin.
+// TestBrowserJSONP runs each exchange with the last client that supports JSONP, in Chromium, on a page of another
+// origin.
 func TestBrowserJSONP(t *testing.T) {
 	t.Parallel()
 	page := StartBrowser(t, "3.5.4")

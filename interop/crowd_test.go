@@ -15,39 +15,40 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// crowd is nodes of ours in this process, all of which emit and listen to each other, whatever happens to their hubs.
+// crowd is a set of our nodes in this process. All of them emit and subscribe to each other's events, whatever happens
+// to their hubs.
 type crowd struct {
 	t       *testing.T
 	start   time.Time
 	stop    chan struct{}
-	end     func() // has them emit no more
+	end     func() // stops all emitting
 	running sync.WaitGroup
 
 	mu      sync.Mutex
 	members []*walker
-	news    chan struct{} // closed and replaced with each event that is heard
+	news    chan struct{} // closed and replaced at each received event
 }
 
-// walker is a node of a crowd. What follows the hub is guarded by the crowd's mu.
+// walker is a node of a crowd. The crowd's mu guards the fields after hub.
 type walker struct {
 	*mesh.Node
 	crowd  *crowd
 	number int
-	hub    int // that it is at, or -1 if that changes
+	hub    int // number of its hub, or -1 if the hub may change
 
-	emitted []time.Duration   // since the crowd's start, by the number of the event
-	heard   [][]time.Duration // by emitter and number; 0 for what did not come
+	emitted []time.Duration   // times since the crowd's start, by event number
+	heard   [][]time.Duration // by emitter and event number; 0 for an event that has not come
 	doubled int
-	late    int           // what came behind a later event of the same emitter
-	refused int           // by Emit
+	late    int           // events that came after a later event of the same emitter
+	refused int           // events that Emit rejected
 	emit    time.Duration // the slowest Emit
 	flush   time.Duration // the slowest Flush
-	lost    int           // connections
+	lost    int           // lost connections
 }
 
 const (
 	walkEvery = 10 * time.Millisecond
-	// emitWithin is more than a busy machine takes for what waits for nobody, flushWithin what a Flush is given.
+	// emitWithin bounds a call that does not wait, even on a busy machine. flushWithin is the timeout of a Flush.
 	emitWithin, flushWithin = 2 * time.Second, 10 * time.Second
 )
 
@@ -61,7 +62,7 @@ func newCrowd(t *testing.T) *crowd {
 	return c
 }
 
-// connect adds a client of one of the hubs at the addresses.
+// connect adds a client that connects to one of the addresses. hub is the number of its hub, or -1.
 func (c *crowd) connect(addrs string, hub int) {
 	c.t.Helper()
 	n, err := mesh.Connect(c.t.Context(), &mesh.Options{Addr: addrs, OfflineLimit: 8 << 20})
@@ -69,8 +70,9 @@ func (c *crowd) connect(addrs string, hub int) {
 	c.add(n, hub)
 }
 
-// add adds a node. Every other one listens in such a way that NATS brings its hub all twice. And each wants something that no
-// other does, so that no hub knows of it before it comes.
+// add adds a node. Every second node subscribes to a pattern for which NATS delivers each event to the hub twice. Each
+// node also subscribes to a name that no other node has, so that no hub knows this subscription before the node
+// arrives.
 func (c *crowd) add(n *mesh.Node, hub int) {
 	c.t.Helper()
 	c.t.Cleanup(func() {
@@ -90,7 +92,7 @@ func (c *crowd) add(n *mesh.Node, hub int) {
 	n.On(fmt.Sprintf("only::%d", w.number), w.hear)
 }
 
-// walk has all emit, and returns when each has heard each other.
+// walk makes all nodes emit, and returns when each node has received an event of each other node.
 func (c *crowd) walk() {
 	c.t.Helper()
 	for _, w := range c.members {
@@ -155,7 +157,7 @@ func (w *walker) hear(e mesh.Event) {
 	c.news = make(chan struct{})
 }
 
-// await returns when holds does, which is called with c.mu held.
+// await waits until holds returns true. It calls holds with c.mu held.
 func (c *crowd) await(what string, holds func() bool) {
 	c.t.Helper()
 	timer := time.NewTimer(AwaitTimeout)
@@ -175,7 +177,7 @@ func (c *crowd) await(what string, holds func() bool) {
 	}
 }
 
-// awaitEach returns when every node has heard from every other one something that was emitted after a time.
+// awaitEach waits until every node has received an event from every other node that was emitted after a time.
 func (c *crowd) awaitEach(since time.Time) {
 	c.t.Helper()
 	after := since.Sub(c.start)
@@ -189,13 +191,14 @@ func (c *crowd) awaitEach(since time.Time) {
 	}
 }
 
-// fate is what became of events.
+// fate is the summary of some deliveries.
 type fate struct {
 	wanted, lost int           // deliveries
-	longest      time.Duration // on the way
+	longest      time.Duration // the longest delivery time
 }
 
-// count tells what became of the events from one time to another, on the ways that which has, or all. The caller holds c.mu.
+// count returns the fate of the events that were emitted from one time to another. It counts the deliveries for which
+// the function which returns true, or all deliveries if which is nil. The caller holds c.mu.
 func (c *crowd) count(from, to time.Time, which func(from, to *walker) bool) (o fate) {
 	first, last := from.Sub(c.start), to.Sub(c.start)
 	for _, f := range c.members {
@@ -220,8 +223,8 @@ func (c *crowd) count(from, to time.Time, which func(from, to *walker) bool) (o 
 	return o
 }
 
-// keepFlushing flushes at all nodes, again and again, until it is told to stop. Each Flush must return with its context, be
-// it with an error.
+// keepFlushing flushes all nodes again and again until stop is called. Each Flush must return when its context ends,
+// with or without an error.
 func (c *crowd) keepFlushing() (stop func()) {
 	done := make(chan struct{})
 	var running sync.WaitGroup
@@ -251,21 +254,21 @@ func (c *crowd) keepFlushing() (stop func()) {
 	}
 }
 
-// Around a fault nothing may be lost but what was emitted from faultMargin before it until faultMargin after all was well
-// again. For faultCalm before and after that it is looked at.
+// Around a fault, only events may be lost that were emitted from faultMargin before the fault until faultMargin after
+// the recovery. During faultCalm before and after that time no event may be lost.
 const (
 	faultMargin = time.Second
 	faultCalm   = time.Second
 )
 
-// report is what came of a fault.
+// report holds the effects of a fault.
 type report struct {
-	all, near, far fate          // of what was emitted around it: near stays at a hub
-	well           time.Duration // from the end of the fault until each node had heard each other again
-	lost           int           // connections
+	all, near, far fate          // of the events around the fault: near at one hub, far between hubs
+	well           time.Duration // from the end of the fault until each node had received an event of each other node
+	lost           int           // lost connections
 }
 
-// suffer has something happen to a crowd that walks, and checks what must hold whatever that is.
+// suffer runs fault while the crowd emits. It checks the conditions that must hold for every fault.
 func (c *crowd) suffer(name string, fault func()) (r report) {
 	t := c.t
 	t.Helper()
@@ -286,7 +289,7 @@ func (c *crowd) suffer(name string, fault func()) (r report) {
 	for _, w := range c.members {
 		ctx, cancel := context.WithTimeout(t.Context(), AwaitTimeout)
 		err := w.Flush(ctx)
-		for errors.Is(err, mesh.ErrUnconfirmed) { // of before
+		for errors.Is(err, mesh.ErrUnconfirmed) { // for earlier events
 			err = w.Flush(ctx)
 		}
 		cancel()

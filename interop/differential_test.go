@@ -22,14 +22,14 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// script is a conversation that a server is to hold as the reference does. Servers serve both revisions and return
-// every message.
+// script is a conversation in which our server must behave like the reference, engine.io. The servers accept both
+// revisions and echo every message.
 type script struct {
 	name  string
 	node  map[string]any         // options of engine.io
-	ours  engineio.ServerOptions // the same in our words
+	ours  engineio.ServerOptions // the same options for our server
 	calls func(c *caller)
-	// silent tells that a server never says something that the script waits for.
+	// silent means that the script waits for a response that a server never sends.
 	silent bool
 }
 
@@ -37,8 +37,8 @@ func allScripts() []script {
 	return slices.Concat(handshakeScripts(), pollingScripts(), websocketScripts(), upgradeScripts(), featureScripts())
 }
 
-// TestDifferential holds the same conversations with engine.io 6.6.13 and with our server, byte by byte, and compares all
-// that they answer: equal, or listed in Differences.
+// TestDifferential has the same conversations with engine.io 6.6.13 and with our server, byte by byte, and compares all
+// responses. They must be equal, or the difference must be listed in Differences.
 func TestDifferential(t *testing.T) {
 	t.Parallel()
 	node := StartNode(t, EngineRaw)
@@ -59,7 +59,7 @@ func TestDifferential(t *testing.T) {
 			})
 		}
 	})
-	if len(seen.scripts) == len(scripts) { // no filter, no failure
+	if len(seen.scripts) == len(scripts) { // no script was filtered out or failed early
 		seen.requireAll(t)
 	}
 }
@@ -86,8 +86,8 @@ func hold(s script, addr string) []saying {
 
 type difference struct{ step, field, ours, theirs string }
 
-// differences compares what two servers said. What only one said has an empty value at the other. Answers of different
-// status are one difference, named answer.
+// differences compares the observations of two servers. If only one server has an observation, the value of the other
+// one is empty. Responses with different status are one difference, in the field answer.
 func differences(theirs, ours []saying) []difference {
 	steps, said := make([]string, 0, len(theirs)), make(map[string][2]map[string]string)
 	for i, notes := range [][]saying{theirs, ours} {
@@ -127,7 +127,7 @@ func differences(theirs, ours []saying) []difference {
 	return all
 }
 
-// brief is an answer in one line.
+// brief returns a response in one line.
 func brief(answer map[string]string) string {
 	var parts []string
 	for _, field := range []string{"status", "body", "connection"} {
@@ -138,7 +138,7 @@ func brief(answer map[string]string) string {
 	return strings.Join(parts, ", ")
 }
 
-// sightings keeps which of Differences showed.
+// sightings records which of Differences occurred.
 type sightings struct {
 	mu      sync.Mutex
 	scripts map[string]bool
@@ -178,7 +178,7 @@ func (s *sightings) requireAll(t *testing.T) {
 	}
 }
 
-// like compares with a pattern in which * stands for any text.
+// like reports whether s matches a pattern in which * matches any text.
 func like(pattern, s string) bool {
 	head, rest, wild := strings.Cut(pattern, "*")
 	if !wild || pattern == s {
@@ -203,7 +203,7 @@ func listenNode(t *testing.T, node *Peer, options map[string]any) (addr string) 
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(ev.Port))
 }
 
-// listenOurs starts our server for one script, with the controls that eio-raw.js has.
+// listenOurs starts our server for one script, with the controls of eio-raw.js.
 func listenOurs(t *testing.T, opts engineio.ServerOptions) (addr string) {
 	t.Helper()
 	if opts.Revisions == nil {
@@ -215,7 +215,7 @@ func listenOurs(t *testing.T, opts engineio.ServerOptions) (addr string) {
 			if err != nil {
 				return
 			}
-			_ = s.Write(ctx, m) // an error ends in Read too
+			_ = s.Write(ctx, m) // ignored: Read fails too
 		}
 	}), &opts)
 	var polls atomic.Int64
@@ -244,7 +244,7 @@ func listenOurs(t *testing.T, opts engineio.ServerOptions) (addr string) {
 	return l.Addr().String()
 }
 
-// control does what eio-raw.js says that it does.
+// control handles the controls that eio-raw.js describes.
 func control(srv *engineio.Server, polls *atomic.Int64, what string, w http.ResponseWriter, r *http.Request) {
 	switch what {
 	case "state":
@@ -255,7 +255,7 @@ func control(srv *engineio.Server, polls *atomic.Int64, what string, w http.Resp
 			for _, s := range srv.Sockets() {
 				m := engineio.Text(r.FormValue("text"))
 				m.NoCompression = r.Form.Has("plain")
-				_ = s.TryWrite(m) // the script sees what did not arrive
+				_ = s.TryWrite(m) // ignored: the script sees which messages arrive
 			}
 		}
 	case "close":
@@ -266,8 +266,8 @@ func control(srv *engineio.Server, polls *atomic.Int64, what string, w http.Resp
 	}
 }
 
-// awaitClosing returns when s is closing, if it polls. Nothing tells, but that it refuses what it refuses anyway for
-// another reason.
+// awaitClosing waits until s is closing, if s polls with revision 4. No event reports this. But a closing session
+// rejects the separator with another error than an open session, which reports ErrSeparator.
 func awaitClosing(s *engineio.Socket) {
 	if s.Revision() != engineio.Revision4 || s.Transport() != engineio.Polling {
 		return
@@ -277,14 +277,14 @@ func awaitClosing(s *engineio.Socket) {
 	}
 }
 
-// waiting is the context of a request that counts from the moment that its handler waits.
+// waiting is the context of a request. It counts the request from the moment when the handler begins to wait.
 type waiting struct {
 	context.Context
 	count *atomic.Int64
 	began bool
 }
 
-// Done implements context.Context. A poll asks for it when it has nothing to answer.
+// Done implements context.Context. The handler of a poll calls it when it has no packet to send.
 func (w *waiting) Done() <-chan struct{} {
 	if !w.began {
 		w.began = true

@@ -14,18 +14,18 @@ import (
 	"github.com/bigcompany/mesh/mesh/natsbackplane"
 )
 
-// What must hold whatever happens to hubs and to what joins them.
+// Limits for every fault of hubs and of their connections.
 const (
-	// maxHubMemory bounds what a hub has resident, in bytes: some 25 MiB at rest, and what waits for NATS, which is bounded by
-	// 16 MiB, several times, as the collector takes its time.
+	// maxHubMemory bounds the resident memory of a hub, in bytes. A hub has about 25 MiB at rest. Its queue for NATS is
+	// bounded by 16 MiB and may count several times, because the garbage collector frees memory late.
 	maxHubMemory = 100 << 20
-	// promptly is more than a busy machine takes for an event that no fault holds up.
+	// promptly bounds the time of an event that no fault delays, even on a busy machine.
 	promptly = 3 * time.Second
-	// wellWithin bounds the time from the end of a fault until all hubs hear each other again.
+	// wellWithin bounds the time from the end of a fault until all nodes receive each other's events again.
 	wellWithin = 10 * time.Second
 )
 
-// startWalking has two clients at each hub of a fleet, and more nodes, emit.
+// startWalking starts a crowd that emits: two clients at each hub of a fleet, and the nodes in more.
 func startWalking(t *testing.T, f *fleet, more ...*mesh.Node) *crowd {
 	t.Helper()
 	c := newCrowd(t)
@@ -41,7 +41,7 @@ func startWalking(t *testing.T, f *fleet, more ...*mesh.Node) *crowd {
 	return c
 }
 
-// startRoaming has six clients emit that know all hubs.
+// startRoaming starts a crowd that emits: six clients that know the addresses of all hubs.
 func startRoaming(t *testing.T, f *fleet) *crowd {
 	t.Helper()
 	c := newCrowd(t)
@@ -52,7 +52,7 @@ func startRoaming(t *testing.T, f *fleet) *crowd {
 	return c
 }
 
-// suffer is the crowd's, and bounds the hubs' memory.
+// suffer is like crowd.suffer. It also checks the memory of the hubs and the time of the recovery.
 func (f *fleet) suffer(c *crowd, name string, fault func()) report {
 	f.t.Helper()
 	r := c.suffer(name, fault)
@@ -66,7 +66,7 @@ func (f *fleet) suffer(c *crowd, name string, fault func()) report {
 	return r
 }
 
-// TestHubOfAClusterKilled: its clients go to the other hubs by themselves, before it is back.
+// TestHubOfAClusterKilled kills a hub. The hub's clients connect to the other hubs before the hub starts again.
 func TestHubOfAClusterKilled(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t)
@@ -90,7 +90,7 @@ func TestHubOfAClusterKilled(t *testing.T) {
 	require.GreaterOrEqual(t, r.lost, 2)
 }
 
-// startAtNATS starts hubs with --nats, each through an address of its own.
+// startAtNATS starts hubs with --nats. addr returns the address of NATS for each hub.
 func startAtNATS(t *testing.T, addr func(hub int) string) *fleet {
 	t.Helper()
 	return startFleetWith(t, func(hub int) []string { return []string{"--nats", addr(hub)} })
@@ -102,7 +102,7 @@ func startHubHere(t *testing.T, url string) *mesh.Node {
 	return startGoHub(t, mesh.Options{Backplane: natsbackplane.New(connectNATS(t, url, "here"), nil)}).Node
 }
 
-// TestNATSOfAClusterKilled: each hub goes on serving its own clients.
+// TestNATSOfAClusterKilled kills NATS. Each hub continues to serve its own clients.
 func TestNATSOfAClusterKilled(t *testing.T) {
 	t.Parallel()
 	server := startNATS(t)
@@ -122,7 +122,7 @@ func TestNATSOfAClusterKilled(t *testing.T) {
 	require.Positive(t, r.far.lost+int(r.far.longest/promptly), "NATS was not away")
 }
 
-// TestPartitionOfACluster: a hub is cut off from the two others.
+// TestPartitionOfACluster cuts a hub off from the two other hubs.
 func TestPartitionOfACluster(t *testing.T) {
 	t.Parallel()
 	var own [clusterHubs]string
@@ -160,8 +160,8 @@ func TestPartitionOfACluster(t *testing.T) {
 	require.Zero(t, r.lost, "connections of clients")
 }
 
-// TestSlowHubOfACluster: a hub's way to NATS carries a fraction of what it should. It and NATS drop what they have no room
-// for, and the others do not notice.
+// TestSlowHubOfACluster makes a hub's connection to NATS much too slow. The hub and NATS drop events when their queues
+// are full. The other hubs are not affected.
 func TestSlowHubOfACluster(t *testing.T) {
 	t.Parallel()
 	const (
@@ -196,8 +196,8 @@ func TestSlowHubOfACluster(t *testing.T) {
 	require.Zero(t, r.lost, "connections of clients")
 }
 
-// requireOnly requires that what was emitted during a fault was lost or late on the ways that this concerns, by at least so
-// many deliveries or seconds, and on no others.
+// requireOnly checks the events that were emitted during a fault. Where away returns true, the sum of lost deliveries
+// and of the longest delay in seconds must be greater than least. Elsewhere no event may be lost or late.
 func (c *crowd) requireOnly(t *testing.T, from, to time.Time, away func(from, to *walker) bool, least int, what, others string) {
 	t.Helper()
 	c.mu.Lock()
@@ -211,7 +211,7 @@ func (c *crowd) requireOnly(t *testing.T, from, to time.Time, away func(from, to
 	require.Less(t, rest.longest, promptly)
 }
 
-// flood has two nodes emit large events to each other, until it is told to stop.
+// flood makes two nodes emit large events to each other until stop is called.
 func flood(t *testing.T, a, b *mesh.Node, size int, every time.Duration) (stop func()) {
 	t.Helper()
 	payload := json.RawMessage(`"` + strings.Repeat("x", size) + `"`)
@@ -227,7 +227,7 @@ func flood(t *testing.T, a, b *mesh.Node, size int, every time.Duration) (stop f
 			for {
 				select {
 				case <-tick.C:
-					_ = n.Emit(fmt.Sprintf("flood::%d", i), payload) // what there is no room for is refused
+					_ = n.Emit(fmt.Sprintf("flood::%d", i), payload) // fails if the queue is full
 				case <-done:
 					return
 				}
@@ -243,8 +243,8 @@ func flood(t *testing.T, a, b *mesh.Node, size int, every time.Duration) (stop f
 	}
 }
 
-// TestRollingRestartOfACluster: each hub is told to end and started again, one after the other, and its clients lose and
-// hear twice nothing.
+// TestRollingRestartOfACluster terminates each hub and starts it again, one after the other. The clients lose no event
+// and receive no event twice.
 func TestRollingRestartOfACluster(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t)

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestHubOfAClusterPaused: a hub is stopped for 5 s, and goes on as if nothing had been.
+// TestHubOfAClusterPaused stops a hub for 5 s. Then the hub continues as if it had not been stopped.
 func TestHubOfAClusterPaused(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t)

@@ -25,19 +25,20 @@ import (
 const (
 	clusterHubs   = 3
 	clusterEvents = 10_000 // of each client
-	clusterLocal  = 2_500  // of these, the first ones, which only clients of the same hub listen to
-	clusterRow    = 500    // that each emits before all are waited for: 0.7 MB for who gets most of them, if it does not read. A queue has 1 MiB
+	clusterLocal  = 2_500  // the first of them, to which only clients of the same hub subscribe
+	clusterRow    = 500    // events that each client emits before all clients wait: at most 0.7 MB for a client that does not read. A queue has 1 MiB
 )
 
-// clustered is a client that emits numbered events, and counts those that it hears.
+// clustered is a client that emits numbered events, and counts the events that it receives.
 type clustered interface {
-	// emit emits the events from one number up to another, with the names in turn.
+	// emit emits the events from one number up to another, and uses the names in turn.
 	emit(t *testing.T, names []string, from, to int)
-	// await waits until so many were heard, and says how many of each emitter. They must have come in order, and each once.
+	// await waits until the client has received total events. It returns the number of events by emitter. The events
+	// must come in order, and each of them only once.
 	await(t *testing.T, total int) map[int]int
 }
 
-// clusterMember is a client, and what it has to do with the others.
+// clusterMember is a client, its hub and its subscriptions.
 type clusterMember struct {
 	clustered
 	what     string
@@ -45,13 +46,14 @@ type clusterMember struct {
 	patterns []string
 }
 
-// emits are the names of what member by emits, the first ones first.
+// emits returns the names of the events that member by emits: local for the first events, others for the rest.
 func (m *clusterMember) emits(by int) (local, others []string) {
 	return []string{fmt.Sprintf("here::%d", m.hub)},
 		[]string{fmt.Sprintf("all::%d", by), fmt.Sprintf("go::%d::x", by), fmt.Sprintf("next::%d", m.hub)}
 }
 
-// wants tells whether the member listens to a name. All its patterns are a name, or end with a part for the rest.
+// wants reports whether the member subscribes to a name. Each of its patterns is a name or ends with asterisks for the
+// rest.
 func (m *clusterMember) wants(name string) bool {
 	return slices.ContainsFunc(m.patterns, func(p string) bool {
 		return p == name || strings.HasSuffix(p, "*") && strings.HasPrefix(name, strings.TrimRight(p, "*"))
@@ -71,11 +73,11 @@ type goClustered struct {
 
 	mu     sync.Mutex
 	heard  map[int]int // by emitter
-	next   map[int]int // the lowest number that may come
+	next   map[int]int // by emitter: the lowest number that may come next
 	total  int
 	faults []string
-	want   int           // the total that is waited for
-	enough chan struct{} // holds an element once there are so many
+	want   int           // the total for which await waits
+	enough chan struct{} // holds an element when total has reached want
 }
 
 func startGoClustered(t *testing.T, addr string, by int, patterns []string) *goClustered {
@@ -131,8 +133,8 @@ func (c *goClustered) await(t *testing.T, total int) map[int]int {
 	return maps.Clone(c.heard)
 }
 
-// counter is what a client in JavaScript does to count: state holds it, client is the emitter. %s are its patterns and its
-// number.
+// counter is the JavaScript code of a client that counts events. state holds the counts, client is the emitter. The
+// values for %s are its patterns and its number.
 const counter = `
 const state = globalThis.state = { client, by: %[2]s, heard: {}, next: {}, total: 0, want: 0, faults: [] }
 for (const pattern of %[1]s) {
@@ -160,7 +162,7 @@ func marshal(t *testing.T, v any) string {
 	return string(b)
 }
 
-// jsResult is what the counter says.
+// jsResult is the result of counter.
 type jsResult struct {
 	Heard  map[int]int
 	Total  int
@@ -174,7 +176,7 @@ func (r jsResult) check(t *testing.T, total int) map[int]int {
 	return r.Heard
 }
 
-// nodeClustered is a client of the original's.
+// nodeClustered is a client of the original mesh.
 type nodeClustered struct{ nodeMember }
 
 func startNodeClustered(t *testing.T, addr string, by int, patterns []string) nodeClustered {
@@ -198,7 +200,7 @@ func (m nodeClustered) emit(t *testing.T, names []string, from, to int) {
 
 func (m nodeClustered) await(t *testing.T, total int) map[int]int {
 	t.Helper()
-	// When time is up, it says what it has heard.
+	// When the time is up, the client reports its counts so far.
 	m.do(t, `
 		const enough = () => { clearTimeout(timer); report({ event: 'reached', result: state.result() }) }
 		const timer = setTimeout(enough, %d)
@@ -208,10 +210,11 @@ func (m nodeClustered) await(t *testing.T, total int) map[int]int {
 	return r.check(t, total)
 }
 
-// pageClustered is the hub's own client, in a browser.
+// pageClustered is the JavaScript client of the hub, in a browser.
 type pageClustered struct{ visit }
 
-// startPageClustered has a page of the hub's own origin, which is not the page that hubs serve: that hears everything.
+// startPageClustered opens a page of the hub's origin. It is not the page that hubs serve, because that page subscribes
+// to all events.
 func startPageClustered(t *testing.T, addr string, by int, patterns []string) pageClustered {
 	t.Helper()
 	p := pageClustered{startVisitor(t).visit(t, "http://"+addr+"/mesh.js", nil)}
@@ -242,22 +245,22 @@ func (p pageClustered) await(t *testing.T, total int) map[int]int {
 // wholeCluster is three hubs of one mesh.
 type wholeCluster struct {
 	addrs []string
-	// came says how many events have come to a hub from others.
+	// came returns the number of events that a hub has received from other hubs.
 	came func(t *testing.T, hub int) int
-	// crossed says what has come to a hub from others, by somebody else's count, if there is one.
+	// crossed, if it is not nil, returns NATS's counts for a hub.
 	crossed func(t *testing.T, hub int) traffic
 }
 
-// traffic is what NATS has counted of a connection.
+// traffic holds NATS's counts for one connection.
 type traffic struct{ InMsgs, OutMsgs, InBytes, OutBytes int }
 
 func (a traffic) since(b traffic) traffic {
 	return traffic{a.InMsgs - b.InMsgs, a.OutMsgs - b.OutMsgs, a.InBytes - b.InBytes, a.OutBytes - b.OutBytes}
 }
 
-// TestTheWholeCluster has three hubs, and at each of them two clients of ours and one of the original's, and a page. Each emits
-// 10,000 numbered events, and each hears what it listens to once and in order. What nobody at another hub listens to does
-// not go there.
+// TestTheWholeCluster runs three hubs. Each hub has two clients of ours and one client of the original mesh, and one
+// hub has a page too. Each client emits 10,000 numbered events, and receives the events to which it subscribes once and
+// in order. An event does not go to a hub without a subscriber.
 func TestTheWholeCluster(t *testing.T) {
 	t.Parallel()
 	t.Run("a nats-server", func(t *testing.T) {
@@ -270,7 +273,7 @@ func TestTheWholeCluster(t *testing.T) {
 	})
 }
 
-// natsConfig is the configuration that docs/security.md has, in a file.
+// natsConfig writes the NATS configuration in docs/security.md to a file and returns the file's name.
 func natsConfig(t *testing.T) string {
 	t.Helper()
 	root, err := moduleRoot()
@@ -285,7 +288,7 @@ func natsConfig(t *testing.T) string {
 	return file
 }
 
-// startHubsAtNATS starts hubs in this process, where the race detector sees them, that are joined by a nats-server.
+// startHubsAtNATS starts hubs in this process, so that the race detector sees them. A nats-server joins them.
 func startHubsAtNATS(t *testing.T) *wholeCluster {
 	t.Helper()
 	server := startNATS(t, "-c", natsConfig(t))
@@ -329,7 +332,7 @@ func startHubsAtNATS(t *testing.T) *wholeCluster {
 	return c
 }
 
-// startHubCommands starts three 'mesh listen --cluster', each with a NATS server of its own.
+// startHubCommands starts three 'mesh listen --cluster'. Each of them contains a NATS server.
 func startHubCommands(t *testing.T) *wholeCluster {
 	t.Helper()
 	f := startFleet(t, "--metrics", "/metrics")
@@ -371,10 +374,11 @@ func testWholeCluster(t *testing.T, c *wholeCluster) {
 		next := fmt.Sprintf("next::%d", (hub+clusterHubs-1)%clusterHubs)
 		add("original", hub, "all::*", next)
 		add("ours", hub, "all::*", "go::**", next)
-		add("ours", hub, "all::**", "go::**") // what NATS brings twice
+		add("ours", hub, "all::**", "go::**") // NATS delivers these events twice
 	}
 
-	// A client of the original's says that it is connected when it has sent its table, and not when the hub has it.
+	// A client of the original mesh reports that it is connected when it has sent its table. The hub may not have the
+	// table then.
 	ours := members[len(members)-1].clustered.(*goClustered)
 	require.Eventually(t, func() bool {
 		known := 0
@@ -389,7 +393,8 @@ func testWholeCluster(t *testing.T, c *wholeCluster) {
 		heard[i] = make(map[int]int)
 	}
 	came := make([]int, clusterHubs)
-	// emit has all emit the events from one number up to another, and returns when all have heard them.
+	// emit makes all members emit the events from one number up to another, and returns when all members have received
+	// them.
 	emit := func(from, to int) {
 		for by, m := range members {
 			names, others := m.emits(by)
@@ -430,7 +435,7 @@ func testWholeCluster(t *testing.T, c *wholeCluster) {
 		return all
 	}
 
-	emit(0, 1) // all can be reached
+	emit(0, 1) // all members can be reached
 	before := crossed()
 	for n := 1; n < clusterLocal; n += clusterRow {
 		emit(n, min(n+clusterRow, clusterLocal))
@@ -438,7 +443,7 @@ func testWholeCluster(t *testing.T, c *wholeCluster) {
 	for hub := range c.addrs {
 		require.Zero(t, c.came(t, hub), "what only clients of another hub listen to has come to hub %d", hub)
 	}
-	offered := 0 // by a hub, in payloads alone
+	offered := 0 // bytes that a hub offers, in payloads alone
 	for n := 1; n < clusterLocal; n++ {
 		offered += 3 * len(marshal(t, numbered{0, n}))
 	}
@@ -451,7 +456,7 @@ func testWholeCluster(t *testing.T, c *wholeCluster) {
 	for n := clusterLocal; n < clusterEvents; n += clusterRow {
 		emit(n, n+clusterRow)
 	}
-	emit(clusterEvents, clusterEvents+1) // a copy of anything would have come before this
+	emit(clusterEvents, clusterEvents+1) // a second copy of any event would have come before this event
 	for hub := range c.addrs {
 		require.Equal(t, came[hub], c.came(t, hub), "events that came to hub %d from others", hub)
 	}

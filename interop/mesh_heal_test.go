@@ -14,8 +14,8 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// TestAGoNodeTakesOverFromANodeHub that is killed, and Node clients with reconnect.js and Go clients find it. Then the Go
-// hub is closed, and another Go node takes over.
+// TestAGoNodeTakesOverFromANodeHub kills a Node.js hub. A Go node takes over, and the Node.js client with reconnect.js
+// and the other Go nodes find it. Then the test closes the Go hub, and another Go node takes over.
 func TestAGoNodeTakesOverFromANodeHub(t *testing.T) {
 	t.Parallel()
 	s := &star{port: stablePort(t)}
@@ -38,7 +38,7 @@ func TestAGoNodeTakesOverFromANodeHub(t *testing.T) {
 
 	end := h.peer.Kill
 	original.on(t, "done")
-	deaf := make(map[string]func()) // what takes a client's listener to "done" off, which is for clients only
+	deaf := make(map[string]func()) // functions that remove a client's listener for "done", which only clients have
 	for len(ours) > 1 {
 		end()
 		s.clients = []member{original}
@@ -73,29 +73,29 @@ func TestAGoNodeTakesOverFromANodeHub(t *testing.T) {
 
 // The figures of the load test.
 const (
-	loadNodes   = 6 // of ours, besides two of the original's
+	loadNodes   = 6 // Go nodes, besides two nodes of the original mesh
 	loadEvery   = 10 * time.Millisecond
 	originals   = 2
 	originEvery = 50 * time.Millisecond
-	calm        = 600 * time.Millisecond // for how long nothing may be lost
+	calm        = 600 * time.Millisecond // the time during which no event may be lost
 	margin      = time.Second            // before the next kill
 	healWithin  = 5 * time.Second
 )
 
-// load is what a node emitted, as the program gonode reports it.
+// load is an event that a node emitted, in the form in which the program gonode reports it.
 type load struct {
 	Src string
 	N   int
 	T   int64 // microseconds
 }
 
-// ledger is what was emitted and heard.
+// ledger records the emitted and received events.
 type ledger struct {
 	mu      sync.Mutex
 	emitted map[load]struct{}
-	heard   map[string]map[load]int // by who heard it
-	late    map[string]int64        // the latest event of each emitter that a node of ours has heard
-	reached map[string]int64        // the latest event that each has heard
+	heard   map[string]map[load]int // by receiver
+	late    map[string]int64        // time of the latest event of each emitter that a Go node has received
+	reached map[string]int64        // time of the latest event that each node has received
 	news    chan struct{}           // closed and replaced at each change
 }
 
@@ -117,7 +117,7 @@ func (l *ledger) note(by string, ours bool, emitted, heard []load) {
 	}
 	for _, e := range heard {
 		l.heard[by][e]++
-		l.emitted[e] = struct{}{} // whose emitter may have been killed before it reported
+		l.emitted[e] = struct{}{} // its emitter may have been killed before it reported the event
 		l.reached[by] = max(l.reached[by], e.T)
 		if ours {
 			l.late[e.Src] = max(l.late[e.Src], e.T)
@@ -127,7 +127,7 @@ func (l *ledger) note(by string, ours bool, emitted, heard []load) {
 	l.news = make(chan struct{})
 }
 
-// await waits until what holds for the ledger.
+// await waits until holds returns true. It calls holds with l.mu held.
 func (l *ledger) await(ctx context.Context, what string, holds func() bool) error {
 	for {
 		l.mu.Lock()
@@ -144,8 +144,8 @@ func (l *ledger) await(ctx context.Context, what string, holds func() bool) erro
 	}
 }
 
-// count compares what was emitted from one time to another with what some nodes heard of it. A node does not report what
-// it heard of its own. The caller holds l.mu.
+// count compares the events that were emitted from one time to another with the events that the nodes in by received. A
+// node does not report its own events as received. The caller holds l.mu.
 func (l *ledger) count(from, to int64, by []string) (events, wanted, lost, doubled int) {
 	for e := range l.emitted {
 		if e.T < from || e.T >= to {
@@ -168,8 +168,7 @@ func (l *ledger) count(from, to int64, by []string) (events, wanted, lost, doubl
 	return events, wanted, lost, doubled
 }
 
-// missing says which of the events that count counts were lost: how many, by emitter and who was to hear them. The caller
-// holds l.mu.
+// missing returns the number of events that count counts as lost, by emitter and receiver. The caller holds l.mu.
 func (l *ledger) missing(from, to int64, by []string) map[string]int {
 	ways := make(map[string]int)
 	for e := range l.emitted {
@@ -186,13 +185,13 @@ func (l *ledger) missing(from, to int64, by []string) map[string]int {
 type loaded struct {
 	name string
 	peer *Peer
-	hub  chan struct{} // closed when a node of ours is the hub
-	done chan struct{} // closed when all that the process reported is in the ledger
+	hub  chan struct{} // closed when this node is the hub
+	done chan struct{} // closed when all reports of the process are in the ledger
 }
 
 var gonode = sync.OnceValues(func() (string, error) { return build("./interop/gonode") })
 
-// startLoaded starts a node of ours.
+// startLoaded starts a Go node.
 func startLoaded(t *testing.T, l *ledger, port int, name string) *loaded {
 	t.Helper()
 	Need(t, "go")
@@ -235,7 +234,7 @@ func (n *loaded) isHub() bool {
 	}
 }
 
-// startOriginal starts a node of the original's, with reconnect.js, and has it emit.
+// startOriginal starts a node of the original mesh with reconnect.js, and makes it emit.
 func startOriginal(t *testing.T, l *ledger, port int, name string) *loaded {
 	t.Helper()
 	m := startNodeMember(t)
@@ -264,7 +263,8 @@ func startOriginal(t *testing.T, l *ledger, port int, name string) *loaded {
 			}
 		}
 	})
-	// It emits by itself, so that the time is that at which it does, however late it gets to it.
+	// The node emits from a timer in its own process, so that the time in an event is the time of its emission, even if
+	// the timer is late.
 	code := fmt.Sprintf(`
 		let n = 0
 		setInterval(function () {
@@ -280,7 +280,7 @@ func startOriginal(t *testing.T, l *ledger, port int, name string) *loaded {
 	return n
 }
 
-// kills is how often the load test kills the hub.
+// kills returns how many times the load test kills the hub.
 func kills() int {
 	if Full() {
 		return 10
@@ -288,8 +288,9 @@ func kills() int {
 	return 3
 }
 
-// TestHubKilledUnderLoad: within 5 s of each kill every node has flushed through the new hub, and what is emitted
-// after that, and a second before the next kill, is neither lost nor doubled. What was lost around each kill is printed.
+// TestHubKilledUnderLoad kills the hub several times. Within 5 s of each kill every node must have flushed through the
+// new hub. The events after that, until a second before the next kill, must be neither lost nor doubled. The test
+// prints the losses around each kill.
 func TestHubKilledUnderLoad(t *testing.T) {
 	t.Parallel()
 	l, port := newLedger(), stablePort(t)
@@ -307,8 +308,9 @@ func TestHubKilledUnderLoad(t *testing.T) {
 		}
 		return all
 	}
-	// flush waits until all have flushed. Of the original's it is known when something that they emitted since arrives, so that
-	// the hub has their tables too, and something that was emitted since has reached them.
+	// flush waits until all nodes have flushed. A node of the original mesh counts as flushed when an event that it
+	// emitted after since has arrived, so that the hub has its table, and when it has received an event that was
+	// emitted after since.
 	flush := func(since time.Time) {
 		t.Helper()
 		ctx, cancel := context.WithDeadline(t.Context(), since.Add(AwaitTimeout))
@@ -332,8 +334,8 @@ func TestHubKilledUnderLoad(t *testing.T) {
 		from, to int64
 		by       []string
 	}
-	// arrive waits until what was emitted in a window was heard. If that takes longer than margin, the machine has too much to
-	// do, and a kill would end what is still on its way: it is told.
+	// arrive waits until the events of a window have arrived. If that takes longer than margin, the machine is
+	// overloaded, and a kill would lose events that are under way. Then arrive logs the delay.
 	arrive := func(w window) {
 		tick := time.NewTicker(50 * time.Millisecond)
 		defer tick.Stop()
@@ -395,7 +397,7 @@ func TestHubKilledUnderLoad(t *testing.T) {
 		if round == kills() {
 			break
 		}
-		var both []string // who was there before and after
+		var both []string // the nodes that ran before and after the kill
 		for _, name := range w.by {
 			for _, other := range quiet[round+1].by {
 				if name == other {

@@ -18,26 +18,26 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// kind is whose node it is.
+// kind says which implementation a node has.
 type kind string
 
 const (
-	nodeKind kind = "Node" // the original's, in a process of its own
-	goKind   kind = "Go"   // ours, in the process of the test
+	nodeKind kind = "Node" // the original mesh, in a separate process
+	goKind   kind = "Go"   // this project, in the process of the test
 )
 
-// member is a node of a mesh under test, of either kind and in either role. What its listeners hear is queued as events
-// of kind "heard"; a client of ours also queues "disconnected", once for each connection that it loses, and "connected"
-// when it returns.
+// member is a node of a mesh under test, of either kind and in either role. It queues the events that its listeners
+// receive as events of kind "heard". A Go client also queues "disconnected", once for each lost connection, and
+// "connected" when it has reconnected.
 type member interface {
-	// on listens to a name or pattern. If the member is a client, sync tells when the hub knows.
+	// on subscribes to a name or pattern. If the member is a client, sync waits until the hub knows the subscription.
 	on(t testing.TB, pattern string)
-	// emit emits an event. An empty payload leaves the argument out.
+	// emit emits an event. An empty payload omits the argument.
 	emit(t testing.TB, name, payload string)
 	heard() *Endpoint
 }
 
-// nodeMember is a node of the original's.
+// nodeMember is a node of the original mesh.
 type nodeMember struct {
 	*Endpoint
 }
@@ -80,14 +80,14 @@ type goMember struct {
 	events *Endpoint
 }
 
-// newGoMember takes a node over: it is closed when the test ends.
+// newGoMember makes a member of a node, and closes the node when the test ends. It fails t if err is not nil.
 func newGoMember(t testing.TB, n *mesh.Node, err error) goMember {
 	t.Helper()
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, n.Close()) })
 	m := goMember{n, NewQueue("our " + string(n.Role()))}
 	n.OnState(func(s mesh.State) {
-		if s.Attempt == 0 { // those that fail later would be taken for another loss
+		if s.Attempt == 0 { // a failed attempt to reconnect is not another loss
 			m.events.Push(Event{Kind: string(s.Status)})
 		}
 	})
@@ -100,8 +100,8 @@ func startGoHub(t testing.TB, o mesh.Options) goMember {
 		o.Addr = "127.0.0.1:0"
 	}
 	n, err := mesh.Listen(t.Context(), &o)
-	// Who was there before has closed, but a process that another test is just starting has the socket too until it is
-	// itself: between fork and exec.
+	// The previous server has closed its socket. But a process that another test starts has the socket too, between
+	// fork and exec.
 	for end := time.Now().Add(AwaitTimeout); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)
 		n, err = mesh.Listen(t.Context(), &o)
@@ -120,7 +120,7 @@ func (m goMember) on(_ testing.TB, pattern string) { m.listen(pattern) }
 
 func (m goMember) listen(pattern string) (off func()) { return m.On(pattern, m.hear) }
 
-// hear is a callback that queues what it gets.
+// hear is a callback that queues events.
 func (m goMember) hear(e mesh.Event) {
 	m.events.Push(Event{Kind: "heard", Name: e.Name, Payload: e.Payload, From: e.From})
 }
@@ -150,10 +150,11 @@ func (m goMember) flush(t testing.TB) {
 
 func localAddr(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
-// stablePorts are those that were given to a test, so that none is given to two.
+// stablePorts holds the ports that tests have, so that no two tests get the same port.
 var stablePorts sync.Map
 
-// stablePort returns a free port that neither the system nor this function gives away again, for what begins to listen later.
+// stablePort returns a free port for a server that starts later. Neither the system nor this function gives the port
+// away again.
 func stablePort(t testing.TB) int {
 	t.Helper()
 	for range 100 {
@@ -178,7 +179,8 @@ type star struct {
 	clients []member
 }
 
-// startStar starts a hub and its clients, and has all of them listen to the names. It returns when the hub knows that.
+// startStar starts a hub and its clients, and subscribes all of them to the names. It returns when the hub knows the
+// subscriptions.
 func startStar(t testing.TB, hub kind, clients []kind, names ...string) *star {
 	t.Helper()
 	s := &star{}
@@ -199,7 +201,7 @@ func startStar(t testing.TB, hub kind, clients []kind, names ...string) *star {
 	return s
 }
 
-// join adds a client that listens to the names, one of which must be, or match, "done".
+// join adds a client that subscribes to the names. One of the names must be, or match, "done".
 func (s *star) join(t testing.TB, k kind, names ...string) {
 	t.Helper()
 	var c member
@@ -216,7 +218,7 @@ func (s *star) join(t testing.TB, k kind, names ...string) {
 	s.clients = append(s.clients, c)
 }
 
-// sync returns when the hub has dealt with all that its clients emitted and announced.
+// sync waits until the hub has handled all events and subscriptions of its clients.
 func (s *star) sync(t testing.TB) {
 	t.Helper()
 	for _, c := range s.clients {
@@ -227,22 +229,23 @@ func (s *star) sync(t testing.TB) {
 	}
 }
 
-// round has from emit an event, and returns what each member heard, the hub first, until the mesh was done with it. That
-// is known because no member can hear "done" before what was sent to it because of the event.
+// round makes from emit an event. It waits until the mesh has handled the event, and returns the events that each
+// member received, the hub first. No member can receive "done" before the events that were sent to it earlier.
 func (s *star) round(t testing.TB, from member, name, payload string) [][]Event {
 	t.Helper()
 	from.emit(t, name, payload)
 	return s.settle(t, from)
 }
 
-// settle is the end of a round: it returns what each member has heard when the mesh is done with all that from emitted.
+// settle ends a round. It waits until the mesh has handled all events of from, and returns the events that each member
+// received.
 func (s *star) settle(t testing.TB, from member) [][]Event {
 	t.Helper()
 	from.emit(t, "mark", "")
 	return s.collect(t)
 }
 
-// collect is settle for one who has emitted "mark".
+// collect is like settle, after from has emitted "mark".
 func (s *star) collect(t testing.TB) [][]Event {
 	t.Helper()
 	heard := [][]Event{until(t, s.hub, "mark")}
@@ -253,7 +256,7 @@ func (s *star) collect(t testing.TB) [][]Event {
 	return heard
 }
 
-// until returns what a member hears before the event end, which it takes too.
+// until returns the events that a member receives before the event end. It removes end from the queue too.
 func until(t testing.TB, m member, end string) []Event {
 	t.Helper()
 	var events []Event

@@ -25,7 +25,7 @@ func TestPageIsToldThatItIsRefused(t *testing.T) {
 			refused := page.MustAwait(t, "refused")
 			require.Equal(t, "unauthorized", refused.Reason)
 			ev := page.MustAwait(t, "disconnected")
-			for ev.Reason == "" { // that of an earlier attempt's end
+			for ev.Reason == "" { // from the end of an earlier attempt
 				ev = page.MustAwait(t, "disconnected")
 			}
 			require.Equal(t, "unauthorized", ev.Reason)
@@ -34,7 +34,7 @@ func TestPageIsToldThatItIsRefused(t *testing.T) {
 				page = b.load(t, b.files+client)
 			}
 		}
-		// With the right one the client enters.
+		// With the right password the client is admitted.
 		code, err := json.Marshal(with(options, "password", password))
 		require.NoError(t, err)
 		require.NoError(t, page.Do(Command{Do: "connect", Options: with(options, "password", password)}))
@@ -45,8 +45,8 @@ func TestPageIsToldThatItIsRefused(t *testing.T) {
 	require.Equal(t, uint64(4), hub.Stats().Refusals)
 }
 
-// TestPagesPresentAToken: by polling in a header, which pages of other origins have to be permitted, and by a WebSocket,
-// which cannot have one, in the query.
+// TestPagesPresentAToken checks how a page presents a token. With polling, the token is in a header, which the hub must
+// permit to pages of other origins. A WebSocket cannot have such a header, so the token is in the query.
 func TestPagesPresentAToken(t *testing.T) {
 	t.Parallel()
 	const token = "t0ken+/=&?#%"
@@ -102,7 +102,7 @@ func TestNodeHubAdmitsAPage(t *testing.T) {
 		page.MustAwait(t, "upgrade")
 	}
 	wrong.emit(t, "ping", `"wrong"`)
-	// Its table comes with a packet, and so with the others' names; the hub answers what came before.
+	// The hub drops the event of the wrong page. So the first event that it receives is the event of the right page.
 	right.emit(t, "ping", `"right"`)
 	require.Equal(t, `"right"`, string(hub.MustAwait(t, "heard").Payload))
 }

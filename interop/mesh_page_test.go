@@ -16,14 +16,14 @@ import (
 	"github.com/bigcompany/mesh/mesh/gateway"
 )
 
-// What pages load.
+// clients are the paths of the JavaScript clients that pages load.
 var clients = []string{"/mesh.js", "/mesh.mjs"}
 
-// browser is a page in Chromium, in which nodes of a mesh are made.
+// browser is a page in Chromium that makes nodes of a mesh.
 type browser struct {
 	*Peer
-	origin string // the page's
-	files  string // where the clients come from
+	origin string // origin of the page
+	files  string // URL of the server that has the clients
 }
 
 func startBrowser(t *testing.T) browser {
@@ -40,7 +40,7 @@ type pageMember struct {
 	*Endpoint
 }
 
-// load makes a node with the client from a URL.
+// load makes a node in the page, with the client from a URL.
 func (b browser) load(t testing.TB, url string) pageMember {
 	t.Helper()
 	m := pageMember{b.Endpoint()}
@@ -88,7 +88,7 @@ func hubURL(port int) map[string]any {
 	return map[string]any{"url": "http://" + localAddr(port)}
 }
 
-// with adds options.
+// with adds more to options. more holds pairs of name and value.
 func with(options map[string]any, more ...any) map[string]any {
 	for i := 0; i < len(more); i += 2 {
 		options[more[i].(string)] = more[i+1]
@@ -100,7 +100,7 @@ func with(options map[string]any, more ...any) map[string]any {
 func eachPage(t *testing.T, run func(t *testing.T, b browser, client string, hub kind)) {
 	t.Helper()
 	b := startBrowser(t)
-	t.Run("with", func(t *testing.T) { // so that the browser outlives what is parallel in it
+	t.Run("with", func(t *testing.T) { // the parent test ends after the parallel tests in it, and so does the browser
 		for _, client := range clients {
 			for _, hub := range []kind{nodeKind, goKind} {
 				t.Run(fmt.Sprintf("%s %s hub", client[1:], hub), func(t *testing.T) {
@@ -112,7 +112,7 @@ func eachPage(t *testing.T, run func(t *testing.T, b browser, client string, hub
 	})
 }
 
-// startStarFor is startStar with a hub that admits pages of an origin.
+// startStarFor is like startStar, with a hub that admits pages of an origin.
 func startStarFor(t testing.TB, origin string, hub kind, clients []kind, names ...string) *star {
 	t.Helper()
 	if hub == nodeKind {
@@ -130,7 +130,8 @@ func startStarFor(t testing.TB, origin string, hub kind, clients []kind, names .
 	return s
 }
 
-// TestPagesInAMesh has a page, a Go node and a Node node on each kind of hub, each of which emits.
+// TestPagesInAMesh connects a page, a Go node and a Node.js node to each kind of hub. All of them emit, and the hub
+// too.
 func TestPagesInAMesh(t *testing.T) {
 	t.Parallel()
 	eachPage(t, func(t *testing.T, b browser, client string, hub kind) {
@@ -164,7 +165,8 @@ func TestPagesInAMesh(t *testing.T) {
 	})
 }
 
-// TestEventsOfAPageArriveOnceAndInOrderAcrossItsUpgrade, and so do the hub's answers to them.
+// TestEventsOfAPageArriveOnceAndInOrderAcrossItsUpgrade makes a page emit while its session upgrades. The hub's replies
+// must also arrive once and in order.
 func TestEventsOfAPageArriveOnceAndInOrderAcrossItsUpgrade(t *testing.T) {
 	t.Parallel()
 	eachPage(t, func(t *testing.T, b browser, client string, hub kind) {
@@ -215,7 +217,7 @@ func TestPagesUseTheTransportsThatTheyAreTold(t *testing.T) {
 				require.Contains(t, string(heard[0].Payload), `{"text":"ü€🎈"`)
 			}
 			require.Equal(t, `"`+transport+`"`, page.run(t, "return client.state.transport"))
-			// What is emitted last leaves before the session ends.
+			// The last event leaves before the session ends.
 			page.run(t, "client.emit('mark', 1); client.close()")
 			require.Equal(t, "mark", s.hub.heard().MustAwait(t, "heard").Name)
 			page.MustAwait(t, "disconnected")
@@ -226,8 +228,7 @@ func TestPagesUseTheTransportsThatTheyAreTold(t *testing.T) {
 	})
 }
 
-// TestPagesPayloads says what arrives of a page's: over a Go hub all as it is, over a Node hub what a Go client's
-// payloads become.
+// TestPagesPayloads checks how a page's payloads arrive: as the payloads of a Go client do at the same kind of hub.
 func TestPagesPayloads(t *testing.T) {
 	t.Parallel()
 	eachPage(t, func(t *testing.T, b browser, client string, hub kind) {
@@ -247,19 +248,20 @@ func TestPagesPayloads(t *testing.T) {
 		}
 		for _, row := range table.rows {
 			if len(row.emitted) == 20 {
-				row.ours = row.node // such a number is none of JavaScript's
+				row.ours = row.node // JavaScript has no such number
 			}
 			heard := s.round(t, page, "event", strings.TrimSuffix(row.emitted, absent))
 			require.Equal(t, row.node, arrival(heard[1], id), "at a Node node, of %s", row.emitted)
 			require.Equal(t, row.ours, arrival(heard[2], id), "at a Go node, of %s", row.emitted)
-			// Its own, which the test page cannot tell from what comes back but by the number.
+			// The page receives its own event too. Only the number of events shows whether the event also comes back
+			// from the hub.
 			own := 1
 			if row.back != nothing {
 				own = 2
 			}
 			require.Len(t, heard[3], own, "at the page, of %s", row.emitted)
 		}
-		// What a Go node emits, at a page: over a Go hub untouched, and with the sender beside it.
+		// A Go node's payloads at a page: over a Go hub they arrive unchanged, and the event names the sender.
 		ours := s.clients[1].(goMember)
 		for _, payload := range []string{`{"n":1}`, `{"id":"mine"}`, `[1,2]`, `"text"`, `0`, `false`, `null`, ``} {
 			if hub == nodeKind && payload == `` {
@@ -275,7 +277,8 @@ func TestPagesPayloads(t *testing.T) {
 	})
 }
 
-// TestPageAsksItsHub by names that start with $mesh. Nobody else hears them, and a pattern does not match the answers.
+// TestPageAsksItsHub sends queries to the hub, by names that start with $mesh. No other node receives them, and a
+// pattern does not match the responses.
 func TestPageAsksItsHub(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)
@@ -301,7 +304,7 @@ func TestPageAsksItsHub(t *testing.T) {
 	require.Equal(t, "last", s.clients[0].heard().MustAwait(t, "heard").Name)
 }
 
-// TestPageApart tells what a page's client does by itself, without a hub.
+// TestPageApart tests a page's client without a hub.
 func TestPageApart(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)

@@ -13,28 +13,28 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What stands for something else in the tables of payloads.
+// Placeholders in the tables of payloads.
 const (
 	absent  = "absent" // the event has no payload
 	nothing = "–"      // no event arrives
 	sender  = "ID"     // in the place of the emitting node's ID
 )
 
-// payloadTable says what arrives of the events that one node emits. What the emitter's own listeners hear of it without
-// the hub is left out.
+// payloadTable says how the payloads of one emitter arrive. It leaves out the events that the emitter's own listeners
+// receive without the hub.
 type payloadTable struct {
 	hub   kind
 	from  kind
-	asHub bool // the hub itself emits, whose kind from is
+	asHub bool // the hub itself emits; from is its kind
 	rows  []payloadRow
 }
 
-// payloadRow is one payload. The columns of the nodes hold for the hub too.
+// payloadRow is one payload. The columns node and ours also apply to the hub.
 type payloadRow struct {
 	emitted string
-	node    string // at other nodes of the original's
+	node    string // at other nodes of the original mesh
 	ours    string // at other nodes of ours
-	back    string // at the emitter, once more
+	back    string // at the emitter, if the hub sends the event back
 }
 
 var payloadTables = []payloadTable{
@@ -124,7 +124,7 @@ var payloadTables = []payloadTable{
 	}},
 }
 
-// title heads the table in the documentation.
+// title returns the heading of the table in the documentation.
 func (p payloadTable) title() string {
 	if p.asHub {
 		return fmt.Sprintf("From a %s hub", p.hub)
@@ -132,8 +132,8 @@ func (p payloadTable) title() string {
 	return fmt.Sprintf("From a %s client over a %s hub", p.from, p.hub)
 }
 
-// TestPayloadsArriveAsWrittenDown has both kinds of client on either kind of hub, two of each, so that each emitter has
-// a sibling of its own kind.
+// TestPayloadsArriveAsWrittenDown connects two clients of each kind to each kind of hub, so that each emitter has
+// another client of its kind.
 func TestPayloadsArriveAsWrittenDown(t *testing.T) {
 	t.Parallel()
 	for _, hub := range []kind{nodeKind, goKind} {
@@ -158,7 +158,8 @@ func TestPayloadsArriveAsWrittenDown(t *testing.T) {
 	}
 }
 
-// require emits each payload at one of the members, which are the hub and then its clients.
+// require makes one of the members emit each payload, and compares the arrivals with the table. The members are the hub
+// and then its clients.
 func (p payloadTable) require(t *testing.T, s *star, members []member, kinds []kind, at int) {
 	t.Helper()
 	id := p.identify(t, s, members, at)
@@ -181,8 +182,8 @@ func (p payloadTable) require(t *testing.T, s *star, members []member, kinds []k
 	}
 }
 
-// withoutOwn removes the call of the emitter's own listener. At ours it is on its way to another goroutine while the event
-// leaves, and may be overtaken by what comes back.
+// withoutOwn removes the event that the emitter's own listener received without the hub. At a Go node another goroutine
+// calls the listener, so an event that comes back from the hub may be first.
 func withoutOwn(t *testing.T, emitter member, events []Event) []Event {
 	t.Helper()
 	own := 0
@@ -193,8 +194,8 @@ func withoutOwn(t *testing.T, emitter member, events []Event) []Event {
 	return slices.Delete(events, own, own+1)
 }
 
-// identify returns the ID by which the others know a member. The nodes of the original's learn it from payloads only,
-// where a hub does not write its own.
+// identify returns the ID by which the other nodes know a member. Nodes of the original mesh learn it from payloads
+// only, and a hub does not write its own ID into payloads.
 func (p payloadTable) identify(t *testing.T, s *star, members []member, at int) string {
 	t.Helper()
 	m, isGo := members[at].(goMember)
@@ -223,7 +224,7 @@ func (p payloadTable) requireFrom(t *testing.T, id string, events []Event) {
 	t.Helper()
 	for _, ev := range events {
 		want := id
-		if p.hub == nodeKind { // what we know is what the payload says
+		if p.hub == nodeKind { // our node knows only the sender that the payload names
 			var payload struct{ ID string }
 			_ = json.Unmarshal(ev.Payload, &payload) // fails if it is no object
 			want = payload.ID
@@ -232,7 +233,7 @@ func (p payloadTable) requireFrom(t *testing.T, id string, events []Event) {
 	}
 }
 
-// arrival writes what a member heard of one event as the tables do.
+// arrival returns the payloads that a member received, in the form of the tables.
 func arrival(events []Event, id string) string {
 	if len(events) == 0 {
 		return nothing
@@ -251,7 +252,7 @@ func arrival(events []Event, id string) string {
 	return strings.Join(all, " and ")
 }
 
-// markdown is the table as it stands in the documentation.
+// markdown returns the table as it is in the documentation.
 func (p payloadTable) markdown() string {
 	cell := func(s string) string {
 		if s == absent || s == nothing {

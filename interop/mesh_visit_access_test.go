@@ -35,7 +35,8 @@ func testPageAsksForUserAndPassword(t *testing.T, v visitor) {
 	require.NotContains(t, string(page.run(t, "return page.content()")), password)
 }
 
-// testPageTakesAToken, which then stands nowhere: not in the page, not in its address, not in the hub's log.
+// testPageTakesAToken signs in with a token. The token must not be in the page, in its address, in its requests or in
+// the hub's log.
 func testPageTakesAToken(t *testing.T, v visitor) {
 	const token = "s3cret-t0ken+/=&?#%"
 	var log bytes.Buffer // read when the hub has ended
@@ -53,7 +54,7 @@ func testPageTakesAToken(t *testing.T, v visitor) {
 	page.fill(t, "#sign-in", "Token", "gu3ss")
 	page.click(t, "Sign in")
 	page.see(t, "#sign-in-text", "The hub refused this.")
-	page.fill(t, "#sign-in", "Token", " "+token+" ") // as it is when it was copied
+	page.fill(t, "#sign-in", "Token", " "+token+" ") // with the blanks of a copied text
 	page.keep(t, "sign in with a token")
 	page.click(t, "Sign in")
 	page.see(t, "#state", "Connected, websocket")
@@ -70,8 +71,8 @@ func testPageTakesAToken(t *testing.T, v visitor) {
 	}
 }
 
-// testPageOfAnotherName is on a site whose name stands for the visitor's machine: what it loads there is the hub's, and could
-// be the site's.
+// testPageOfAnotherName visits a site whose name leads to the visitor's machine. The hub must reject the page, because
+// such a page could be the site's and not the hub's.
 func testPageOfAnotherName(t *testing.T, v visitor) {
 	var log bytes.Buffer // read when the hub has ended
 	hub := startGoHub(t, mesh.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
@@ -100,7 +101,8 @@ func testPageSaysWhatItMayNot(t *testing.T, v visitor) {
 	page.see(t, "#stream li", "permitted from the hub")
 }
 
-// testPageAmongManyWatchers: it is not told who comes, and asks.
+// testPageAmongManyWatchers visits a hub with many watchers. The hub does not notify the page of new nodes, so the page
+// asks from time to time.
 func testPageAmongManyWatchers(t *testing.T, v visitor) {
 	backplane := new(mesh.LocalBackplane)
 	hub := startGoHub(t, mesh.Options{Backplane: backplane})
@@ -112,7 +114,7 @@ func testPageAmongManyWatchers(t *testing.T, v visitor) {
 	})
 	require.NoError(t, err)
 	defer crowd.Close()
-	require.Eventually(t, func() bool { // all watch, as the hub knows what they sent behind that
+	require.Eventually(t, func() bool { // all of them watch: the hub knows the tables that they sent after that
 		all, err := hub.Nodes(t.Context())
 		require.NoError(t, err)
 		return !slices.ContainsFunc(all, func(n mesh.NodeInfo) bool { return n.Role == mesh.Client && len(n.Interests) == 0 })
@@ -122,7 +124,7 @@ func testPageAmongManyWatchers(t *testing.T, v visitor) {
 	page.see(t, "#list-title", "258 nodes")
 	startGoClient(t, hub.port(t), mesh.Options{})
 	page.see(t, "#list-title", "259 nodes")
-	// So many nodes it does not get to know, but every hub.
+	// The page does not learn of so many nodes one by one, but it learns of every hub.
 	another := startGoHub(t, mesh.Options{Name: "another", Backplane: backplane})
 	startGoClient(t, another.port(t), mesh.Options{})
 	page.see(t, "#list-title", "261 nodes")
@@ -130,14 +132,14 @@ func testPageAmongManyWatchers(t *testing.T, v visitor) {
 	page.see(t, "#groups li", "256 × node of the original mesh")
 }
 
-// testPageUnderAttack: what others send keeps the page from nothing, and nobody is taken for somebody else.
+// testPageUnderAttack checks that the page works whatever other nodes send, and that it mistakes no node for another.
 func testPageUnderAttack(t *testing.T, v visitor) {
 	hub := startGoHub(t, mesh.Options{})
 	page := v.visit(t, "http://"+hub.Addr(), nil)
 	page.see(t, "#state", "Connected, websocket")
 	page.run(t, "await page.locator('#list-title').click()")
 
-	// As many as come and go, it draws them when there is time.
+	// The page draws nodes when it has time, however many come and go.
 	page.run(t, `await page.evaluate(() => {
 		window.drawn = 0
 		new MutationObserver(() => window.drawn++).observe(document.querySelector('#explain-to'), { childList: true })
@@ -146,7 +148,7 @@ func testPageUnderAttack(t *testing.T, v visitor) {
 	crowd, err := loadgen.Open(t.Context(), loadgen.Target{Host: hub.Addr(), Path: "/engine.io/", Revision: 3}, loadgen.Options{
 		Connections: joining,
 		First: func(i int) []string {
-			table := fmt.Sprintf(`{"mesh::%s%d":{}}`, strings.Repeat("**::a::", 4), i) // the longest that all of them may have
+			table := fmt.Sprintf(`{"mesh::%s%d":{}}`, strings.Repeat("**::a::", 4), i) // the longest table that all of them may have
 			return []string{fmt.Sprintf(`{"event":"handshake","eventTable":%s,"headers":{"mesh":{"v":1,"key":"%032d","name":"%d"}}}`, table, i, i)}
 		},
 	})
@@ -157,7 +159,8 @@ func testPageUnderAttack(t *testing.T, v visitor) {
 	require.NoError(t, json.Unmarshal(page.run(t, "return page.evaluate(() => drawn)"), &drawn))
 	require.Less(t, drawn, joining/3, "not for each of them")
 
-	// Events come faster than they can be shown, and names that take long to compare: buttons work all the same.
+	// Events come faster than the page can show them, and have names that take long to compare. The buttons must still
+	// work.
 	flood := startGoClient(t, hub.port(t), mesh.Options{Name: "this page"})
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
@@ -167,7 +170,7 @@ func testPageUnderAttack(t *testing.T, v visitor) {
 			case <-stop:
 				return
 			default:
-				_ = flood.Emit(strings.Repeat("a::", 31)+fmt.Sprint(i%100), i) // what has no room is not sent
+				_ = flood.Emit(strings.Repeat("a::", 31)+fmt.Sprint(i%100), i) // fails if the queue is full
 				if i%100 == 0 {
 					_ = flood.Flush(t.Context())
 				}
@@ -183,7 +186,7 @@ func testPageUnderAttack(t *testing.T, v visitor) {
 	wg.Wait()
 	page.click(t, "Clear")
 
-	// Names are the nodes' own choice.
+	// A node may choose any name.
 	require.NoError(t, flood.Emit("greeting", 1))
 	require.NoError(t, hub.Emit("greeting", 2))
 	page.see(t, "#stream li", "from this page "+flood.ID()[:8])

@@ -26,7 +26,8 @@ func startVisitor(t *testing.T) visitor {
 	return visitor{p}
 }
 
-// visit is one page. When the test ends the page must have thrown nothing, and its policy have kept it from nothing.
+// visit is one page. When the test ends, the page must not have thrown an error or violated its content security
+// policy.
 type visit struct{ *Endpoint }
 
 func (v visitor) visit(t *testing.T, url string, options map[string]any) visit {
@@ -44,7 +45,7 @@ func (v visitor) visit(t *testing.T, url string, options map[string]any) visit {
 	return p
 }
 
-// run runs code with Playwright's page. %s in it stand for values, which get there as JSON.
+// run runs code with Playwright's page. It replaces each %s in the code with a value, as JSON.
 func (p visit) run(t *testing.T, code string, values ...any) json.RawMessage {
 	t.Helper()
 	for i, v := range values {
@@ -64,19 +65,19 @@ func (p visit) see(t *testing.T, selector, text string) {
 	p.run(t, "await page.locator(%s).filter({ hasText: %s }).first().waitFor()", selector, text)
 }
 
-// click presses a button that people know by this name.
+// click presses the button with an accessible name.
 func (p visit) click(t *testing.T, name string) {
 	t.Helper()
 	p.run(t, "await page.getByRole('button', { name: %s, exact: true }).click()", name)
 }
 
-// fill writes into a field of a form that people know by this label.
+// fill writes into the field of a form that has a label.
 func (p visit) fill(t *testing.T, form, label, text string) {
 	t.Helper()
 	p.run(t, "await page.locator(%s).getByLabel(%s).and(page.locator('input, textarea')).fill(%s)", form, label, text)
 }
 
-// rows are the events that the page shows, the newest first.
+// rows returns the events that the page shows, the newest first.
 func (p visit) rows(t *testing.T) []string {
 	t.Helper()
 	var rows []string
@@ -84,13 +85,13 @@ func (p visit) rows(t *testing.T) []string {
 	return rows
 }
 
-// keep takes a picture of the whole page, for whoever runs the tests with -artifacts.
+// keep saves a picture of the whole page as an artifact of the test. With -artifacts the artifacts are kept.
 func (p visit) keep(t *testing.T, name string) {
 	t.Helper()
 	p.run(t, "await page.screenshot({ path: %s, fullPage: true })", filepath.Join(t.ArtifactDir(), name+".png"))
 }
 
-// explain asks the page's question.
+// explain fills in the page's form for explanations, and asks the hub.
 func (p visit) explain(t *testing.T, id, event string) {
 	t.Helper()
 	p.run(t, "await page.locator('#explain-to').selectOption(%s)", id)
@@ -104,7 +105,7 @@ var hostile = []string{
 	"\u202etxt.exe", "line\nbreak\x00", strings.Repeat("long", 100),
 }
 
-// TestPage visits the page that hubs serve, in one browser for all.
+// TestPage tests the page that hubs serve. All its tests use the same browser.
 func TestPage(t *testing.T) {
 	t.Parallel()
 	v := startVisitor(t)
@@ -170,7 +171,7 @@ func testPageOfAGoHub(t *testing.T, v visitor) {
 		require.Contains(t, rows[2], "from middle")
 		require.Contains(t, rows[1], "from ours")
 		page.see(t, "#stream-text", "3 shown of 3 heard")
-		// The edge of the one that emits is lit, and those of the ones that listen.
+		// The edges of the emitter and of the subscribers light up.
 		page.run(t, `await page.evaluate(() => {
 			window.lit = ''
 			const watch = new MutationObserver(all => { for (const { target } of all) window.lit += target.getAttribute('class') + '.' })
@@ -179,7 +180,7 @@ func testPageOfAGoHub(t *testing.T, v visitor) {
 		ours.emit(t, "greeting", `"light"`)
 		page.run(t, "await page.waitForFunction(() => lit.includes('edge in') && lit.includes('edge out'))")
 		page.see(t, "#stream li", "light")
-		// A payload that is none, and one that is larger than what is kept.
+		// An event without a payload, and a payload that is longer than the page keeps.
 		ours.emit(t, "none", "")
 		page.see(t, "#stream li", "no payload")
 		ours.emit(t, "large", `"`+strings.Repeat("x", 1400)+`"`)
@@ -230,13 +231,13 @@ func testPageOfAGoHub(t *testing.T, v visitor) {
 		page.fill(t, "#emit", "Payload", `{"text": "hello", "list": [1 2]}`)
 		page.see(t, "#emit-check", "Not JSON yet, line 1, character 30: a comma or ] is missing here.")
 		require.Equal(t, `"true"`, string(page.run(t, "return page.getByLabel('Payload').getAttribute('aria-invalid')")))
-		page.click(t, "Emit") // does nothing but lead to the fault
+		page.click(t, "Emit") // emits nothing, but moves to the fault
 		page.fill(t, "#emit", "Payload", `{"text": "hello", "list": [1, 2]}`)
 		page.see(t, "#emit-check", "This is JSON.")
 		page.click(t, "Emit")
 		page.see(t, "#emit-text", "Emitted greeting")
 		heard := ours.heard().MustAwait(t, "heard")
-		for string(heard.Payload) != `{"text":"hello","list":[1,2]}` { // those that came before
+		for string(heard.Payload) != `{"text":"hello","list":[1,2]}` { // earlier events
 			heard = ours.heard().MustAwait(t, "heard")
 		}
 		for !strings.Contains(string(heard.Payload), "hello") || heard.From != "" {
@@ -291,7 +292,7 @@ func testPageOfAGoHub(t *testing.T, v visitor) {
 			page.see(t, "#stream li .name", shown(name, 120))
 			page.see(t, "#list li strong", shown(name, 80))
 			page.explain(t, c.ID(), name)
-			if strings.Contains(name, "\n") { // fields have a space instead
+			if strings.Contains(name, "\n") { // a field has a space in place of a line break
 				page.see(t, "#explain-text", "No: "+shown(name, 60)+" would not get "+shown(strings.ReplaceAll(name, "\n", " "), 120))
 				continue
 			}
@@ -306,7 +307,7 @@ func testPageOfAGoHub(t *testing.T, v visitor) {
 	})
 
 	t.Run("nodes leave", func(t *testing.T) {
-		page.see(t, "#list-title", "4 nodes") // those of the last test
+		page.see(t, "#list-title", "4 nodes") // the nodes of the last test have left
 		require.NoError(t, ours.Close())
 		page.see(t, "#list-title", "3 nodes")
 		page.run(t, "await page.locator('#star text', { hasText: 'ours' }).waitFor({ state: 'detached' })")
@@ -314,7 +315,7 @@ func testPageOfAGoHub(t *testing.T, v visitor) {
 	})
 }
 
-// shown is how the page shows a text that may be so long.
+// shown returns a text as the page shows it, with at most so many bytes.
 func shown(s string, most int) string {
 	if len(s) > most {
 		s = s[:most-1] + "…"
@@ -327,7 +328,7 @@ func testPageReturnsToItsHub(t *testing.T, v visitor) {
 	_, end := startGoHubAt(t, mesh.Options{Addr: localAddr(port)}, "offline")
 	page := v.visit(t, "http://"+localAddr(port), nil)
 	page.see(t, "#state", "Connected, websocket")
-	page.see(t, "#list-title", "2 nodes") // without one the form has nobody to ask about, and is not sent
+	page.see(t, "#list-title", "2 nodes") // without another node the form for explanations cannot be sent
 	end()
 	page.see(t, "#state", "Not connected")
 	page.see(t, "#detail", "Next try in")
@@ -348,7 +349,7 @@ func testPageReturnsToItsHub(t *testing.T, v visitor) {
 	page.see(t, "#list-title", "2 nodes")
 }
 
-// testPageOnANodeHub has the page from another server.
+// testPageOnANodeHub loads the page from a server that is not the hub.
 func testPageOnANodeHub(t *testing.T, v visitor) {
 	files := httptest.NewServer(gateway.Handler())
 	t.Cleanup(files.Close)
@@ -375,7 +376,7 @@ func testPageOnANodeHub(t *testing.T, v visitor) {
 	page.fill(t, "#listen", "Name", "ping")
 	page.click(t, "Listen")
 	page.see(t, "#listening li", "ping")
-	page.fill(t, "#emit", "Event", "mark") // behind the page's new table
+	page.fill(t, "#emit", "Event", "mark") // arrives after the page's new table
 	page.click(t, "Emit")
 	require.Equal(t, "mark", s.hub.heard().MustAwait(t, "heard").Name)
 	for i, m := range append([]member{s.hub}, s.clients...) {
@@ -384,7 +385,7 @@ func testPageOnANodeHub(t *testing.T, v visitor) {
 	}
 	page.see(t, "#stream li", "ping from the hub")
 	require.Len(t, page.rows(t), 4, "each once, its own mark too")
-	page.see(t, "#list-title", "4 nodes") // the hub, the page, and two that were heard
+	page.see(t, "#list-title", "4 nodes") // the hub, the page, and two nodes that have emitted
 	page.keep(t, "node hub")
 	page.click(t, "Stop listening to ping")
 	page.run(t, "await page.locator('#listening li').waitFor({ state: 'detached' })")

@@ -36,8 +36,9 @@ func rows(t *testing.T, page string) (all [][]string) {
 	return all
 }
 
-// exports prints what the original and what it brings along show to their users, each name as docs/migrating.md has it.
-// What every emitter has is said of mesh.emitter, what every resource has of a creature, and what starts with _ is theirs.
+// exports is a program that prints the public names of the original and of its dependencies, in the form of
+// docs/migrating.md. It names the members of every emitter after emitter, and the members of every resource after
+// creature. Names that start with _ are private.
 const exports = `
 const Mesh = require('resource-mesh/lib/Mesh'), mesh = require('resource-mesh'), resource = require('resource')
 const { EventEmitter2 } = require('eventemitter2')
@@ -52,8 +53,8 @@ const names = [
 ]
 console.log(JSON.stringify({ event: 'names', result: names }))`
 
-// TestEachNameOfTheOriginalHasItsCounterpart looks for what the packages export, and for the options that they read, in
-// the first column of the tables.
+// TestEachNameOfTheOriginalHasItsCounterpart looks for the names that the packages export, and for the options that
+// they read, in the first column of the tables.
 func TestEachNameOfTheOriginalHasItsCounterpart(t *testing.T) {
 	t.Parallel()
 	Need(t, "node", "npm")
@@ -65,7 +66,7 @@ func TestEachNameOfTheOriginalHasItsCounterpart(t *testing.T) {
 	require.NoError(t, json.Unmarshal(startProgram(t, "exports", cmd).Node().MustAwait(t, "names").Result, &names))
 	require.Greater(t, len(names), 40)
 
-	// Options, what the client hands to its callback, and the fields of a Mesh that are set later.
+	// Options, the fields that the client passes to its callback, and the fields of a Mesh that are set later.
 	read := map[*regexp.Regexp]string{
 		regexp.MustCompile(`\b(?:options|opts)\.(\w+)`):                    "",
 		regexp.MustCompile(`\bmesh\.(\w+) = `):                             "mesh.",
@@ -97,7 +98,8 @@ func TestEachNameOfTheOriginalHasItsCounterpart(t *testing.T) {
 	}
 }
 
-// exported are the names of package mesh: mesh.Start for what stands by itself, Type.Name for methods and fields.
+// exported returns the names of package mesh: mesh.Name for functions, types and values, Type.Name for methods and
+// fields.
 func exported(t *testing.T) map[string]bool {
 	t.Helper()
 	names := make(map[string]bool)
@@ -127,12 +129,12 @@ func exported(t *testing.T) map[string]bool {
 	return names
 }
 
-// receiver is the name of a method's type.
+// receiver returns the name of a method's type.
 func receiver(e ast.Expr) string {
 	switch e := e.(type) {
 	case *ast.StarExpr:
 		return receiver(e.X)
-	case *ast.IndexExpr: // of type parameters
+	case *ast.IndexExpr: // a type with a type parameter
 		return receiver(e.X)
 	case *ast.Ident:
 		return e.Name
@@ -158,7 +160,7 @@ func declare(names map[string]bool, spec ast.Spec) {
 	}
 }
 
-// TestDocumentedNamesOfGoExist looks at what pages put between backquotes: `mesh.Start`, `node.On`, `Options.Addr`.
+// TestDocumentedNamesOfGoExist checks the names in backquotes on the pages: `mesh.Start`, `node.On`, `Options.Addr`.
 func TestDocumentedNamesOfGoExist(t *testing.T) {
 	t.Parallel()
 	names := exported(t)
@@ -184,7 +186,7 @@ func TestDocumentedNamesOfGoExist(t *testing.T) {
 	require.Greater(t, counterparts, 60)
 }
 
-// TestProgramsBeforeAndAfterDoTheSame runs both of docs/migrating.md.
+// TestProgramsBeforeAndAfterDoTheSame runs both programs of docs/migrating.md. Both must behave in the same way.
 func TestProgramsBeforeAndAfterDoTheSame(t *testing.T) {
 	t.Parallel()
 	Need(t, "node", "npm")
@@ -223,7 +225,7 @@ func TestProgramsBeforeAndAfterDoTheSame(t *testing.T) {
 	}
 }
 
-// TestTheHubIsReplacedAndPutBack follows the steps of docs/migrating.md, and those back.
+// TestTheHubIsReplacedAndPutBack follows the steps of docs/migrating.md, and the steps back.
 func TestTheHubIsReplacedAndPutBack(t *testing.T) {
 	t.Parallel()
 	s := &star{port: stablePort(t)}
@@ -267,8 +269,8 @@ func TestTheHubIsReplacedAndPutBack(t *testing.T) {
 	replaced(again, func() {})
 }
 
-// TestTheHubOfStep4MutesNoFleet starts the hub with the commands of docs/migrating.md, for a fleet without passwords and for
-// one with them.
+// TestTheHubOfStep4MutesNoFleet starts the hub with the commands of docs/migrating.md, for a fleet without passwords
+// and for a fleet with passwords.
 func TestTheHubOfStep4MutesNoFleet(t *testing.T) {
 	t.Parallel()
 	Need(t, "node", "npm")
@@ -298,7 +300,7 @@ func TestTheHubOfStep4MutesNoFleet(t *testing.T) {
 				m.connect(t, Command{Port: port, User: tc.user, Password: tc.password})
 				m.on(t, "ping")
 			}
-			require.Eventually(t, func() bool { // the other's table may be behind the first event
+			require.Eventually(t, func() bool { // the other node's table may arrive after the first event
 				a.emit(t, "ping", `{"n":1}`)
 				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 				defer cancel()

@@ -24,10 +24,10 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// saying is one thing that a server did: what a step of a script saw of it, in one field.
+// saying is one observation of a server: the value of one field in one step of a script.
 type saying struct{ step, field, value string }
 
-// caller talks to a server byte by byte, and notes down what it answers. It never fails: what goes wrong is noted too.
+// caller sends raw bytes to a server and records the responses. It never fails: it records errors too.
 type caller struct {
 	addr     string
 	patience time.Duration // bounds each wait
@@ -39,17 +39,17 @@ type caller struct {
 	query string // of its requests by polling
 }
 
-// patience is how long a caller waits. No script takes so long unless the servers differ.
+// patience bounds each wait of a caller. A wait reaches it only if the servers differ.
 const patience = 10 * time.Second
 
 func (c *caller) note(step, field, value string) {
 	c.notes = append(c.notes, saying{step, field, c.blank(value)})
 }
 
-// aSID finds the session ID in an open packet, which JSONP puts into a string.
+// aSID finds the session ID in an open packet. JSONP puts the packet into a string and escapes its quotes.
 var aSID = regexp.MustCompile(`"sid\\?":\\?"([\w-]+)`)
 
-// blank takes out what differs from session to session.
+// blank replaces the session ID, which differs between sessions.
 func (c *caller) blank(s string) string {
 	if found := aSID.FindStringSubmatch(s); found != nil {
 		s = strings.ReplaceAll(s, found[1], "SID")
@@ -60,14 +60,14 @@ func (c *caller) blank(s string) string {
 	return s
 }
 
-// close ends what the script left open.
+// close closes all connections of the script.
 func (c *caller) close() {
 	for _, conn := range c.conns {
 		_ = conn.Close()
 	}
 }
 
-// control has the server do, or tell, something that is no part of the protocol.
+// control sends a command to the server that is not part of the protocol, and returns the response.
 func (c *caller) control(what string) string {
 	resp, err := http.Get("http://" + c.addr + "/control/" + what)
 	if err != nil {
@@ -86,7 +86,7 @@ type controlState struct {
 	Polls    int `json:"polls"`
 }
 
-// awaitState waits until the server's state is as wanted, and notes what it is then.
+// awaitState waits until the server's state is want, for at most silence, and records the last state.
 func (c *caller) awaitState(step string, want controlState) {
 	var have controlState
 	tick := time.NewTicker(time.Millisecond)
@@ -100,7 +100,7 @@ func (c *caller) awaitState(step string, want controlState) {
 	c.note(step, "polls", strconv.Itoa(have.Polls))
 }
 
-// request writes down a request. Header fields come in pairs.
+// request returns a request as text. header holds pairs of name and value.
 func (c *caller) request(method, query, body string, header ...string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s /engine.io/?%s HTTP/1.1\r\nHost: %s\r\n", method, query, c.addr)
@@ -137,16 +137,16 @@ func (c *caller) begin(raw string) *pending {
 	return p
 }
 
-// more sends further bytes. That the server does not take them shows in its answer.
+// more sends further bytes. It ignores errors, because the response shows whether the server took the bytes.
 func (p *pending) more(raw string) {
 	_ = p.conn.SetDeadline(time.Now().Add(p.c.patience))
 	_, _ = io.WriteString(p.conn, raw)
 }
 
-// uncompared are header fields that say when, and how long the server would have liked to wait.
+// uncompared lists header fields that are not compared: the time, and the time for which the server keeps a connection.
 var uncompared = []string{"Date", "Keep-Alive"}
 
-// answer notes the answer, and whether the connection lives on.
+// answer records the response, and whether the connection stays open.
 func (p *pending) answer(step string) *http.Response {
 	c := p.c
 	resp, err := http.ReadResponse(p.r, &http.Request{Method: p.method})
@@ -161,7 +161,7 @@ func (p *pending) answer(step string) *http.Response {
 	if found := aSID.FindSubmatch(body); found != nil {
 		c.sid = string(found[1])
 	}
-	for _, cookie := range resp.Cookies() { // a WebSocket's comes before the open packet
+	for _, cookie := range resp.Cookies() { // at a WebSocket the cookie comes before the open packet
 		if strings.EqualFold(cookie.Name, "io") || cookie.Name == "srv" {
 			c.sid = cookie.Value
 		}
@@ -173,7 +173,7 @@ func (p *pending) answer(step string) *http.Response {
 		resp.Header.Set("Connection", "close")
 	case resp.StatusCode == http.StatusSwitchingProtocols:
 		resp.Header.Set("Connection", "upgrade")
-	default: // what HTTP/1.1 means when it says nothing
+	default: // the default of HTTP/1.1
 		resp.Header.Set("Connection", "keep-alive")
 	}
 	for _, te := range resp.TransferEncoding {
@@ -183,14 +183,14 @@ func (p *pending) answer(step string) *http.Response {
 		if name == "Set-Cookie" {
 			values = attributesSorted(values)
 		}
-		if name == "Sec-Websocket-Extensions" { // the space may be there or not
+		if name == "Sec-Websocket-Extensions" { // the space is optional
 			values = []string{strings.ReplaceAll(strings.Join(values, ","), "; ", ";")}
 		}
 		if !slices.Contains(uncompared, name) {
 			c.note(step, name, strings.Join(values, " | "))
 		}
 	}
-	if resp.StatusCode < http.StatusOK { // it has no end
+	if resp.StatusCode < http.StatusOK { // the connection goes on as a WebSocket
 		return resp
 	}
 	c.note(step, "body", decoded(resp.Header.Get("Content-Encoding"), body))
@@ -198,7 +198,7 @@ func (p *pending) answer(step string) *http.Response {
 	return resp
 }
 
-// attributesSorted puts the attributes of cookies into one order. Theirs means nothing.
+// attributesSorted sorts the attributes of cookies. Their order has no meaning.
 func attributesSorted(cookies []string) []string {
 	var all []string
 	for _, cookie := range cookies {
@@ -209,7 +209,7 @@ func attributesSorted(cookies []string) []string {
 	return all
 }
 
-// decoded undoes a compression.
+// decoded returns the uncompressed body, or the text of an error.
 func decoded(encoding string, body []byte) string {
 	var r io.Reader
 	var err error
@@ -232,7 +232,7 @@ func decoded(encoding string, body []byte) string {
 	return string(body)
 }
 
-// after says whether the connection takes another request.
+// after returns "open" if the connection takes another request, and otherwise how it ended.
 func (p *pending) after(resp *http.Response) string {
 	if !resp.Close {
 		p.more("GET /control/state HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -247,7 +247,7 @@ func (p *pending) after(resp *http.Response) string {
 	return ended(err)
 }
 
-// ended says what a read failed with, in words that are the same for every way to close a connection.
+// ended describes the error of a read. All ways to close a connection have the same word.
 func ended(err error) string {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return "silence"
@@ -255,7 +255,7 @@ func ended(err error) string {
 	return "closed"
 }
 
-// send sends raw bytes on a connection of their own, and notes the answer.
+// send sends raw bytes on a new connection and records the response.
 func (c *caller) send(step, raw string) *http.Response { return c.begin(raw).answer(step) }
 
 func (c *caller) ask(step, method, query, body string, header ...string) {
@@ -272,7 +272,7 @@ func (c *caller) open(rev engineio.Revision, extra ...string) {
 
 func (c *caller) poll(step string, header ...string) { c.ask(step, "GET", c.query, "", header...) }
 
-// hold sends a poll and returns when the server has it.
+// hold sends a poll and returns when the server holds it.
 func (c *caller) hold() *pending {
 	p := c.begin(c.request("GET", c.query, ""))
 	c.awaitState("hold", controlState{Sessions: 1, Polls: 1})
@@ -283,13 +283,13 @@ func (c *caller) post(step, body string, header ...string) {
 	c.ask(step, "POST", c.query, body, append([]string{"Content-Type", "text/plain;charset=UTF-8"}, header...)...)
 }
 
-// echo notes whether a message comes back.
+// echo records whether a message comes back.
 func (c *caller) echo(step string) {
 	c.post(step+", sent", c.framed("4alive"))
 	c.poll(step + ", back")
 }
 
-// framed writes packets of ASCII as a text payload of the session's revision.
+// framed returns packets of ASCII as a text payload of the session's revision.
 func (c *caller) framed(packets ...string) string {
 	if c.rev == engineio.Revision4 {
 		return strings.Join(packets, "\x1e")
@@ -301,7 +301,7 @@ func (c *caller) framed(packets ...string) string {
 	return b.String()
 }
 
-// handshake writes down a WebSocket handshake.
+// handshake returns a WebSocket handshake as text.
 func (c *caller) handshake(query string, header ...string) string {
 	return c.request("GET", query, "", append([]string{
 		"Connection", "Upgrade", "Upgrade", "websocket",
@@ -309,10 +309,10 @@ func (c *caller) handshake(query string, header ...string) string {
 	}, header...)...)
 }
 
-// upgradeQuery is the query of a WebSocket for the session that was opened.
+// upgradeQuery returns the query of a WebSocket for the open session.
 func (c *caller) upgradeQuery() string { return strings.Replace(c.query, "polling", "websocket", 1) }
 
-// socket makes a WebSocket handshake and notes the answer.
+// socket sends a WebSocket handshake and records the response.
 func (c *caller) socket(step, query string, header ...string) *pending {
 	p := c.begin(c.handshake(query, header...))
 	p.answer(step)
@@ -329,21 +329,21 @@ func (c *caller) session(rev engineio.Revision, extra ...string) *pending {
 	return p
 }
 
-// frame writes down a client's frame with the given first byte.
+// frame returns a client's frame with the given first byte.
 func frame(first byte, body string) string {
 	h := ws.Header{
 		Fin: first&0x80 != 0, Rsv: first >> 4 & 7, OpCode: ws.OpCode(first & 15),
 		Length: int64(len(body)), Masked: true, Mask: [4]byte{9, 8, 7, 6},
 	}
 	var b bytes.Buffer
-	_ = ws.WriteHeader(&b, h) // a buffer takes it
+	_ = ws.WriteHeader(&b, h) // cannot fail on a buffer
 	data := []byte(body)
 	ws.Cipher(data, h.Mask, 0)
 	b.Write(data)
 	return b.String()
 }
 
-// First bytes of whole frames.
+// First bytes of unfragmented frames.
 const (
 	textFrame   = 0x81
 	binaryFrame = 0x82
@@ -353,7 +353,7 @@ const (
 
 func (p *pending) say(text string) { p.more(frame(textFrame, text)) }
 
-// hear notes the next frame. A close frame is answered as a client does, and the end of the connection noted.
+// hear records the next frame. It responds to a close frame as a client does, and records the end of the connection.
 func (p *pending) hear(step string) {
 	_ = p.conn.SetDeadline(time.Now().Add(p.c.patience))
 	f, err := ws.ReadFrame(p.r)
@@ -365,7 +365,7 @@ func (p *pending) hear(step string) {
 	if f.Header.Rsv1() {
 		compressed = "compressed "
 		z := flate.NewReader(strings.NewReader(string(f.Payload) + "\x00\x00\xff\xff"))
-		f.Payload, _ = io.ReadAll(z) // which misses an end
+		f.Payload, _ = io.ReadAll(z) // ignored: the stream has no end
 	}
 	if found := aSID.FindSubmatch(f.Payload); found != nil {
 		p.c.sid = string(found[1])
@@ -377,5 +377,5 @@ func (p *pending) hear(step string) {
 	p.more(frame(closeFrame, string(f.Payload)))
 	_, err = io.Copy(io.Discard, p.r)
 	p.c.note(step, "frame", fmt.Sprintf("close %q, %s", f.Payload, ended(err)))
-	_ = p.conn.Close() // the reference waits for that
+	_ = p.conn.Close() // the reference waits for the end of the connection
 }
