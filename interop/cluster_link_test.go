@@ -10,13 +10,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// link carries connections to a server, and can be cut and mended, or be slow. What is sent while it is cut waits in it, as
-// far as it has room, and arrives when it is mended, as with a cable and TCP: so does the end of a connection.
+// link forwards connections to a server. A test can cut it, mend it, or make it slow. Bytes that are sent while the
+// link is cut wait in it, if there is room, and arrive when it is mended, as with a cable and TCP. So does the end of a
+// connection.
 type link struct {
 	target   string
 	listener net.Listener
 	running  sync.WaitGroup
-	rate     atomic.Int64 // bytes a second in each direction of a connection; 0 is any
+	rate     atomic.Int64 // bytes a second in each direction of a connection; 0 means no limit
 
 	mu     sync.Mutex
 	whole  chan struct{} // closed while the link is whole
@@ -24,8 +25,8 @@ type link struct {
 	conns  []net.Conn
 }
 
-// linkRoom is what waits in the system for a direction, in bytes. With less than some packets of loopback, which has large
-// ones, TCP is slow by itself, also when the link is whole again.
+// linkRoom is the size of the system's buffer for one direction, in bytes. Packets of the loopback interface are large.
+// With room for only a few of them, TCP would be slow even after the link is mended.
 const linkRoom = 256 << 10
 
 func newLink(t *testing.T, target string) *link {
@@ -65,7 +66,7 @@ func (l *link) close() {
 	l.running.Wait()
 }
 
-// wait returns when the link is whole, or false when it is closed.
+// wait returns true when the link is whole, or false when it is closed.
 func (l *link) wait() bool {
 	l.mu.Lock()
 	whole := l.whole
@@ -88,7 +89,7 @@ func (l *link) accept() {
 	}
 }
 
-// join carries a connection.
+// join forwards a connection.
 func (l *link) join(in net.Conn) {
 	if !l.keep(in) || !l.wait() {
 		return
@@ -105,7 +106,7 @@ func (l *link) join(in net.Conn) {
 	l.pump(out, in)
 }
 
-// keep has close close c, and reports false if that has happened already.
+// keep registers c for close. If the link is closed already, keep closes c and returns false.
 func (l *link) keep(c net.Conn) bool {
 	_ = c.(*net.TCPConn).SetReadBuffer(linkRoom)
 	l.mu.Lock()

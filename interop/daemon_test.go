@@ -21,15 +21,15 @@ import (
 	"github.com/bigcompany/mesh/mesh/natsbackplane"
 )
 
-// daemon is a program that takes no commands, and says over HTTP when it is ready.
+// daemon is a process that takes no commands, and reports over HTTP that it is ready.
 type daemon struct {
 	*Peer
-	ready string // the URL that answers 200
+	ready string // URL that responds with 200 if the process is ready
 
-	peak atomic.Uint64 // of the memory that was resident, in bytes
+	peak atomic.Uint64 // largest resident memory, in bytes
 }
 
-// startDaemon starts one, which is killed when the test ends, if it was not before.
+// startDaemon starts a daemon. If it still runs when the test ends, it is killed.
 func startDaemon(t *testing.T, name, ready, exe string, args ...string) *daemon {
 	t.Helper()
 	d := &daemon{Peer: startProgram(t, name, exec.CommandContext(t.Context(), exe, args...)), ready: ready}
@@ -39,7 +39,7 @@ func startDaemon(t *testing.T, name, ready, exe string, args ...string) *daemon 
 	return d
 }
 
-// watch looks at the memory until the process ends.
+// watch records the largest resident memory until the process ends.
 func (d *daemon) watch(facts *process.Process) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
@@ -49,7 +49,7 @@ func (d *daemon) watch(facts *process.Process) {
 		case <-d.exited:
 			return
 		}
-		if m, err := facts.MemoryInfo(); err == nil { // it fails when the process is gone
+		if m, err := facts.MemoryInfo(); err == nil { // it fails when the process has ended
 			d.peak.Store(max(d.peak.Load(), m.RSS))
 		}
 	}
@@ -60,7 +60,7 @@ func (d *daemon) signal(t *testing.T, s os.Signal) {
 	require.NoError(t, d.cmd.Process.Signal(s))
 }
 
-// terminate asks the process to end, and returns when it has.
+// terminate sends SIGTERM to the process and waits until it has ended. The exit status must be 0.
 func (d *daemon) terminate(t *testing.T) {
 	t.Helper()
 	d.signal(t, syscall.SIGTERM)
@@ -72,7 +72,7 @@ func (d *daemon) terminate(t *testing.T) {
 	}
 }
 
-// awaitReady waits until the process says that it is ready.
+// awaitReady waits until the process is ready.
 func (d *daemon) awaitReady(t *testing.T) {
 	t.Helper()
 	end := time.Now().Add(AwaitTimeout)
@@ -85,12 +85,12 @@ func (d *daemon) awaitReady(t *testing.T) {
 		select {
 		case <-d.exited:
 			require.FailNow(t, "ended", "%v", d.cmd.ProcessState)
-		case <-time.After(10 * time.Millisecond): // there is nothing to be awaited before it listens
+		case <-time.After(10 * time.Millisecond): // before the process listens there is no event to wait for
 		}
 	}
 }
 
-// get fetches a page.
+// get writes the page at a URL to into. A status other than 200 is an error.
 func get(ctx context.Context, url string, into io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, AwaitTimeout)
 	defer cancel()
@@ -98,7 +98,7 @@ func get(ctx context.Context, url string, into io.Writer) error {
 	if err != nil {
 		return err
 	}
-	req.Close = true // who asks goes on to be tested
+	req.Close = true // leaves no idle connection for the rest of the test
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err
@@ -112,16 +112,16 @@ func get(ctx context.Context, url string, into io.Writer) error {
 
 var natsCommand = sync.OnceValues(func() (string, error) { return build("github.com/nats-io/nats-server/v2") })
 
-// natsServer is a nats-server, built from its module, with its pages for monitoring.
+// natsServer is a nats-server, built from its module, with its monitoring pages.
 type natsServer struct {
 	*daemon
 	t    *testing.T
 	args []string
 	url  string
-	page string // before the name of a page
+	page string // URL of the monitoring pages, without the name of a page
 }
 
-// startNATS starts one with more arguments. In its configuration there may be users, of whom url is the one called hub.
+// startNATS starts a nats-server with more arguments. If its configuration has users, the caller must add one to url.
 func startNATS(t *testing.T, args ...string) *natsServer {
 	t.Helper()
 	Need(t, "go")
@@ -134,7 +134,7 @@ func startNATS(t *testing.T, args ...string) *natsServer {
 	return s
 }
 
-// start starts it at the same address.
+// start starts the server. It may be called again after the server has ended, and uses the same address.
 func (s *natsServer) start() {
 	s.t.Helper()
 	exe, err := natsCommand()
@@ -143,7 +143,7 @@ func (s *natsServer) start() {
 	s.awaitReady(s.t)
 }
 
-// connectNATS connects a hub, for as long as the test lasts.
+// connectNATS connects a hub to NATS until the test ends.
 func connectNATS(t *testing.T, url, name string) *nats.Conn {
 	t.Helper()
 	nc, err := nats.Connect(url, natsbackplane.Settings, nats.Name(name),

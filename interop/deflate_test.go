@@ -14,13 +14,14 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// TestDeflate runs the exchanges with permessage-deflate on at both ends, and looks at how many bytes the large one takes.
+// TestDeflate runs the exchanges with permessage-deflate at both ends, and checks how many bytes the large message
+// takes.
 func TestDeflate(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{"3.5.4", "6.6.8"} {
 		t.Run("client "+version, func(t *testing.T) {
 			t.Parallel()
-			client := startClient(t, version) // which offers it by default
+			client := startClient(t, version) // offers compression by default
 			deflateCells(t, version, ourEnd, func(bytes *atomic.Int64) (clientSide, serverSide) {
 				return client, deflatingServer{bytes}
 			})

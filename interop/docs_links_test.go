@@ -18,7 +18,7 @@ var (
 	noAnchor = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
 )
 
-// TestDocumentationLinksToWhatIsThere follows each link from one of our pages to another, or to a heading.
+// TestDocumentationLinksToWhatIsThere follows each link from one of our pages to another page or to a heading.
 func TestDocumentationLinksToWhatIsThere(t *testing.T) {
 	t.Parallel()
 	pages := []string{"../README.md", "../CHANGELOG.md", "../examples/README.md", "../.github/CONTRIBUTING.md", "../.github/SECURITY.md"}
@@ -47,7 +47,7 @@ func TestDocumentationLinksToWhatIsThere(t *testing.T) {
 	}
 }
 
-// anchors are those that hosts of Markdown give to the headings of a page.
+// anchors returns the anchors that hosts of Markdown give to the headings of a page.
 func anchors(t *testing.T, page string) (all []string) {
 	t.Helper()
 	text, err := os.ReadFile(page)

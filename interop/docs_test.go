@@ -21,7 +21,7 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// codeBlock is one that a page of the documentation has.
+// codeBlock is a block of code in a page of the documentation.
 type codeBlock struct{ language, text string }
 
 var (
@@ -29,7 +29,7 @@ var (
 	indentation = regexp.MustCompile(`(?m)^ *`)
 )
 
-// blocksOf returns the blocks of code of a page, those in lists too.
+// blocksOf returns the blocks of code of a page. It includes the blocks in lists.
 func blocksOf(t *testing.T, page string) (all []codeBlock) {
 	t.Helper()
 	text, err := os.ReadFile(page)
@@ -41,7 +41,7 @@ func blocksOf(t *testing.T, page string) (all []codeBlock) {
 	return all
 }
 
-// blocks returns those in a language.
+// blocks returns the blocks of code of a page in a language.
 func blocks(t *testing.T, page, language string) (all []string) {
 	t.Helper()
 	for _, b := range blocksOf(t, page) {
@@ -53,7 +53,7 @@ func blocks(t *testing.T, page, language string) (all []string) {
 	return all
 }
 
-// buildSource builds a program that a page shows, and returns where it is.
+// buildSource builds a program from its source on a page, and returns the path of the program.
 func buildSource(t *testing.T, source string) (exe string) {
 	t.Helper()
 	Need(t, "go")
@@ -64,14 +64,14 @@ func buildSource(t *testing.T, source string) (exe string) {
 	require.NoError(t, os.WriteFile(file, []byte(source), 0o600))
 	exe = filepath.Join(dir, "program.exe")
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", exe, file)
-	cmd.Dir = root // whose dependencies it gets
+	cmd.Dir = root // the program has the dependencies of this module
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	return exe
 }
 
-// documented makes a configuration of a proxy that users are shown one for this machine: names are pairs of what stands there
-// and what is to stand here.
+// documented turns a configuration of a proxy on a page into a configuration for this machine. names holds pairs: a
+// text of the page and its replacement.
 func documented(t *testing.T, program, config string, names ...string) proxyKind {
 	t.Helper()
 	for i := 0; i < len(names); i += 2 {
@@ -86,13 +86,14 @@ func documented(t *testing.T, program, config string, names ...string) proxyKind
 	return proxyKind{program: program, config: template.Must(template.New(program).Parse(config)), Proxied: Proxied{TLS: true}}
 }
 
-// What stands in the documentation, and what is to stand here.
+// Pairs of a text of the documentation and its replacement.
 var (
 	nginxNames   = []string{"listen 443", "listen {{.Listen}}", "/etc/ssl/example.pem", "{{.PEM}}", "/etc/ssl/example.key", "{{.PEM}}"}
 	haproxyNames = []string{"bind :443", "bind {{.Listen}}", "/etc/ssl/example.pem", "{{.PEM}}"}
 )
 
-// The configurations that users are shown keep each session at its server, from the first poll through the upgrade.
+// TestProxiesAsInTheDocumentation checks that the configurations on the page keep each session at its server, from the
+// first poll through the upgrade.
 func TestProxiesAsInTheDocumentation(t *testing.T) {
 	t.Parallel()
 	const page = "../docs/engineio.md"

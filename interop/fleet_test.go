@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// fleet is three hubs of one mesh, each a 'mesh listen' in a process of its own.
+// fleet is three hubs of one mesh, each a separate 'mesh listen' process.
 type fleet struct {
 	t    *testing.T
 	hubs []*hubProcess
@@ -14,7 +14,7 @@ type fleet struct {
 
 type hubProcess struct {
 	*daemon
-	addr string // of its clients
+	addr string // for its clients
 	args []string
 }
 
@@ -31,7 +31,7 @@ func startFleet(t *testing.T, args ...string) *fleet {
 	})
 }
 
-// startFleetWith starts hubs with the arguments that args has for each, and returns when they know each other.
+// startFleetWith starts hubs, with further arguments from args for each. It returns when the hubs know each other.
 func startFleetWith(t *testing.T, args func(hub int) []string) *fleet {
 	t.Helper()
 	Need(t, "go")
@@ -47,7 +47,7 @@ func startFleetWith(t *testing.T, args func(hub int) []string) *fleet {
 	return f
 }
 
-// start starts a hub, at the address that it had if it was there before. It is up to the caller to wait until it is ready.
+// start starts a hub. It may start the hub again, at the same address. It does not wait until the hub is ready.
 func (f *fleet) start(hub int) {
 	f.t.Helper()
 	exe, err := meshCommand()
@@ -58,7 +58,7 @@ func (f *fleet) start(hub int) {
 	h.daemon = startDaemon(f.t, fmt.Sprintf("hub %d", hub), "http://"+h.addr+"/readyz", exe, h.args...)
 }
 
-// addrs are the addresses of all hubs, that of one of them first.
+// addrs returns the addresses of all hubs, separated by commas. The address of hub first is the first one.
 func (f *fleet) addrs(first int) string {
 	var all []string
 	for i := range f.hubs {

@@ -21,19 +21,20 @@ import (
 type reader struct {
 	t       *testing.T
 	blocks  []codeBlock
-	changed *strings.Replacer // what is different here: the ports
+	changed *strings.Replacer // replacements of addresses and ports for this test
 
-	root, dir string // the clone, and a folder of the reader's own
+	root, dir string // the clone, and a temporary folder of the reader
 	program   string // hello/main.go so far
 	runs      int    // of the program
 	desk      *desk
 	setup     string // of a shell
 
-	// The first two terminals have the nodes of the beginning, the third has the commands, and the fourth the program.
+	// The first two terminals run the nodes of the beginning, the third runs the commands, and the fourth runs the
+	// program.
 	first, second, third, fourth terminal
 }
 
-// next returns the next block, which has to be of this language.
+// next returns the next block, which must be in this language.
 func (r *reader) next(language string) string {
 	r.t.Helper()
 	require.NotEmpty(r.t, r.blocks, "the page has no more blocks")
@@ -69,32 +70,34 @@ func (r *reader) add(lines string) {
 
 const lastLine = "\n\t<-node.Done()\n"
 
-// goRun ends the program if it runs, runs hello/main.go in the fourth terminal, and returns when its listeners are known.
+// goRun ends the program if it runs, runs hello/main.go in the fourth terminal, and returns when the hub knows its
+// subscriptions.
 func (r *reader) goRun() {
 	r.t.Helper()
 	if r.runs++; r.runs > 1 {
 		r.end(r.fourth)
 	}
-	known := fmt.Sprintf("\nif err := node.Flush(ctx); err != nil { log.Fatal(err) }\nlog.Print(\"at work %d\")\n", r.runs) // added here
+	known := fmt.Sprintf("\nif err := node.Flush(ctx); err != nil { log.Fatal(err) }\nlog.Print(\"at work %d\")\n", r.runs) // the test adds these lines
 	source := strings.Replace(r.program, lastLine, known+lastLine, 1)
 	require.NoError(r.t, os.WriteFile(filepath.Join(r.dir, "main.go"), []byte(source), 0o600))
 	r.fourth.types(r.t, "clear; go run ./hello")
 	r.fourth.shows(r.t, fmt.Sprintf("at work %d$", r.runs))
 }
 
-// end ends what runs in a terminal, as a person does.
+// end interrupts the program in a terminal, as a person does, and waits for its end.
 func (r *reader) end(w terminal) {
 	r.t.Helper()
 	w.interrupt(r.t)
 	w.shows(r.t, `^\$$\z`)
 }
 
-// meshAt is a line for a shell in which the command mesh has this address, unless it is given another one.
+// meshAt returns a line for a shell. After it, the command mesh uses this address, unless an argument names another
+// one.
 func meshAt(addr string) string {
 	return `mesh() { c=$1; shift; case "$*" in *--addr*) ;; *) set -- --addr ` + addr + ` "$@" ;; esac; command mesh "$c" "$@"; }`
 }
 
-// nodeFolder is a folder with what a program for the original's library needs.
+// nodeFolder returns a folder with the packages and scripts that a program for the original's library needs.
 func nodeFolder(t *testing.T) string {
 	t.Helper()
 	node, err := install()
@@ -107,8 +110,8 @@ func nodeFolder(t *testing.T) string {
 	return dir
 }
 
-// TestGuide follows docs/guide.md in one sitting: in four terminals, in a folder hello of the clone and in a browser. It restarts
-// and removes only the programs and lines that the page names.
+// TestGuide follows docs/guide.md from beginning to end: in four terminals, in a folder hello of the clone and in a
+// browser. It restarts and removes only the programs and lines that the page names.
 func TestGuide(t *testing.T) {
 	t.Parallel()
 	Need(t, "go", "node", "npm", "tmux")
@@ -124,7 +127,7 @@ func TestGuide(t *testing.T) {
 		"&mesh.Options{Name:", fmt.Sprintf("&mesh.Options{Addr: %q, Name:", at),
 		"localhost:7777", fmt.Sprintf("localhost:%d", other), "localhost:7778", fmt.Sprintf("localhost:%d", stablePort(t)), "localhost:9100", fmt.Sprintf("localhost:%d", inside),
 	)}
-	// The folder hello is in the clone for the go command alone.
+	// Only the go command sees the folder hello in the clone.
 	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{
 		filepath.Join(root, "hello", "main.go"): filepath.Join(r.dir, "main.go"),
 	}})
@@ -199,7 +202,7 @@ func TestGuide(t *testing.T) {
 	yours.click(t, "Click me")
 	greet := r.next("sh")
 	r.fourth.prints(t, r.next("text"))
-	r.third.runs(t, greet) // the click has come behind the page's table
+	r.third.runs(t, greet) // the click has arrived after the page's table
 	yours.see(t, "body", "hello, page")
 
 	// Who may do what.
@@ -248,7 +251,7 @@ func TestGuide(t *testing.T) {
 	r.end(r.fourth)
 	r.runs = 0
 	r.first.interrupt(t)
-	for line := range strings.Lines(r.next("text")) { // those of the log come when they come
+	for line := range strings.Lines(r.next("text")) { // the lines of the log come in any order
 		r.second.prints(t, line)
 	}
 	r.add(r.next("go"))
@@ -259,7 +262,8 @@ func TestGuide(t *testing.T) {
 	require.Empty(t, r.blocks)
 }
 
-// TestNodeProgramStepByStep follows the steps of docs/node-interop.md, with either program first, and so the hub.
+// TestNodeProgramStepByStep follows the steps of docs/node-interop.md. Each of the two programs is once the first
+// program and so the hub.
 func TestNodeProgramStepByStep(t *testing.T) {
 	t.Parallel()
 	Need(t, "go", "node", "npm", "tmux")
@@ -269,7 +273,7 @@ func TestNodeProgramStepByStep(t *testing.T) {
 	require.NoError(t, os.Symlink(exe, filepath.Join(bin, "mesh")))
 	program, commands := blocks(t, nodeInterop, "js")[0], blocks(t, nodeInterop, "sh")
 	require.Contains(t, program, "port: 8888")
-	require.Equal(t, "npm install --ignore-scripts\n", commands[0]) // as for the tests
+	require.Equal(t, "npm install --ignore-scripts\n", commands[0]) // the tests install the packages in the same way
 	for _, first := range []kind{nodeKind, goKind} {
 		t.Run(fmt.Sprintf("%s first", first), func(t *testing.T) {
 			t.Parallel()

@@ -11,13 +11,13 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// What the hubs of these tests admit.
+// The credentials that the hubs of these tests admit.
 const (
 	user     = "usér"
 	password = "pa€ß😀"
 )
 
-// has tells whether an endpoint has an event of the kind, without waiting for one.
+// has reports whether an endpoint has an event of the kind, without waiting for one.
 func (e *Endpoint) has(kind string) bool {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -25,7 +25,8 @@ func (e *Endpoint) has(kind string) bool {
 	return err == nil
 }
 
-// TestGoHubMutesANodeClientThatItRefuses, and does not close it: it would be back in the same moment, in a hot loop.
+// TestGoHubMutesANodeClientThatItRefuses checks that a Go hub mutes a Node.js client that it rejects. It does not
+// disconnect the client at once, because the client would reconnect at once, in a hot loop.
 func TestGoHubMutesANodeClientThatItRefuses(t *testing.T) {
 	t.Parallel()
 	for _, refused := range []Command{{User: user, Password: "wrong"}, {}} {
@@ -57,7 +58,8 @@ func TestGoHubMutesANodeClientThatItRefuses(t *testing.T) {
 			ping := hub.heard().MustAwait(t, "heard")
 			require.JSONEq(t, `{"from":"admitted"}`, string(ping.Payload), "the first that anybody was allowed to emit")
 
-			// The stranger's last event may still be on its way: nothing that it emits is answered. The hub stops reading after 64 KB.
+			// The stranger's last event may still be on its way, because the hub does not respond to it. The hub stops
+			// reading after 64 KB.
 			require.Eventually(t, func() bool {
 				stats := hub.Stats()
 				return stats.Unauthorized >= uint64(rounds) || stats.TooEarly > 0
@@ -72,7 +74,8 @@ func TestGoHubMutesANodeClientThatItRefuses(t *testing.T) {
 	}
 }
 
-// TestGoHubClosesARefusedNodeClientOncePerMuteTimeout: it comes back each time, and is refused each time.
+// TestGoHubClosesARefusedNodeClientOncePerMuteTimeout checks that a rejected client reconnects each time, and is
+// rejected each time.
 func TestGoHubClosesARefusedNodeClientOncePerMuteTimeout(t *testing.T) {
 	t.Parallel()
 	const mute = 300 * time.Millisecond
@@ -84,15 +87,16 @@ func TestGoHubClosesARefusedNodeClientOncePerMuteTimeout(t *testing.T) {
 	for range attempts {
 		c.MustAwait(t, "attempt")
 	}
-	connections := hub.Stats().Connections // as many as there was time for, however late this process looks
+	connections := hub.Stats().Connections // read before the time, so that a delay of this process does no harm
 	took := time.Since(start)
 	require.GreaterOrEqual(t, connections, uint64(attempts-1), "the last attempt has just begun")
 	require.GreaterOrEqual(t, took, (attempts-1)*mute)
 	require.GreaterOrEqual(t, took, time.Duration(connections-1)*mute)
 }
 
-// TestNodeHubAdmitsAGoClient with the right password. One with a wrong password or none is heard by nobody. That it
-// hears everything is the original's fault, and it cannot know that it was refused.
+// TestNodeHubAdmitsAGoClient connects Go clients to a Node.js hub. The hub admits the client with the right password.
+// It delivers no events of a client with a wrong password or without a password. Such a client still receives all
+// events, which is a fault of the original, and it cannot know that it was rejected.
 func TestNodeHubAdmitsAGoClient(t *testing.T) {
 	t.Parallel()
 	hub := startNodeMember(t)

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestBenchMeasuresANodeHub has the command line put a Node hub under load, by each transport, with credentials and
-// without. It must find whose hub it is, and the hub must live.
+// TestBenchMeasuresANodeHub runs mesh bench against a Node.js hub, by each transport, with and without credentials. The
+// command must recognise the hub as a Node.js hub, and the hub must survive.
 func TestBenchMeasuresANodeHub(t *testing.T) {
 	t.Parallel()
 	Need(t, "go")

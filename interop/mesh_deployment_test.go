@@ -24,8 +24,8 @@ import (
 
 const deployment = "../docs/deployment.md"
 
-// front is a proxy of docs/deployment.md, which also has the hub under /chat/. With several hubs it has the part that is for
-// them. other are what else is different here, as pairs.
+// front returns a proxy with a configuration of docs/deployment.md, which also has the hub under /chat/. If several is
+// true, the configuration has the part for several hubs. other holds further pairs of a text and its replacement.
 func front(t *testing.T, program string, tls, several bool, other ...string) proxyKind {
 	t.Helper()
 	Need(t, program)
@@ -56,7 +56,7 @@ func front(t *testing.T, program string, tls, several bool, other ...string) pro
 	return kind
 }
 
-// checked is a hub that answers the checks of a proxy.
+// checked starts a hub that responds to the checks of a proxy.
 func checked(t *testing.T, addr string) goMember {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -68,7 +68,7 @@ func checked(t *testing.T, addr string) goMember {
 	return hub
 }
 
-// through connects a client of ours over a proxy.
+// through connects a Go client through a proxy.
 func through(t *testing.T, url string, transport *http.Transport, transports ...engineio.Transport) goMember {
 	t.Helper()
 	n, err := mesh.Connect(t.Context(), &mesh.Options{Addr: url, Transports: transports, HTTPClient: &http.Client{Transport: transport}})
@@ -79,7 +79,7 @@ func through(t *testing.T, url string, transport *http.Transport, transports ...
 	return c
 }
 
-// from is a transport whose connections come from an address of this machine.
+// from returns a transport whose connections come from an address of this machine, and that address.
 func from(t *testing.T, last byte) (transport *http.Transport, addr string) {
 	t.Helper()
 	ip := net.IPv4(127, 0, 0, last)
@@ -103,8 +103,8 @@ func requireTransport(t *testing.T, c goMember, want engineio.Transport) {
 	}, AwaitTimeout, time.Millisecond)
 }
 
-// TestMeshBehindProxies has a mesh behind each proxy as docs/deployment.md has it, with TLS and without, at / and, where the
-// page shows how, under a prefix.
+// TestMeshBehindProxies runs a mesh behind each proxy in the configuration of docs/deployment.md: with and without TLS,
+// at /, and under a prefix if the page shows how.
 func TestMeshBehindProxies(t *testing.T) {
 	t.Parallel()
 	v := startVisitor(t)
@@ -131,7 +131,7 @@ func TestMeshBehindProxies(t *testing.T) {
 	}
 }
 
-// requireMeshBehind has nodes of all kinds at a hub behind a proxy, which serves the hub at each of the paths.
+// requireMeshBehind connects nodes of all kinds to a hub behind a proxy, which serves the hub at each of the paths.
 func requireMeshBehind(t *testing.T, v visitor, kind proxyKind, paths ...string) {
 	t.Helper()
 	hub := checked(t, "")
@@ -145,7 +145,7 @@ func requireMeshBehind(t *testing.T, v visitor, kind proxyKind, paths ...string)
 		ours = append(ours, one, other)
 		s.clients = append(s.clients, one, other)
 	}
-	if !kind.TLS { // which the original's clients do not speak
+	if !kind.TLS { // the original's clients do not support TLS
 		original := startNodeMember(t)
 		original.connect(t, Command{Port: portOf(t, hostOf(p.url))})
 		for _, name := range []string{"ping", "done"} {
@@ -168,7 +168,7 @@ func requireMeshBehind(t *testing.T, v visitor, kind proxyKind, paths ...string)
 		requireTransport(t, c, []engineio.Transport{engineio.WebSocket, engineio.Polling}[i%2])
 	}
 
-	// Pages of the address in front are at home, others are not.
+	// The hub admits pages of the proxy's address and rejects other pages.
 	require.NoError(t, dialAs(t, p.url, strings.TrimSuffix(p.url, "/engine.io/")))
 	var refused *engineio.HandshakeError
 	require.ErrorAs(t, dialAs(t, p.url, "https://elsewhere.example.com"), &refused)
@@ -194,7 +194,7 @@ func dialAs(t *testing.T, url, origin string, header ...string) error {
 	return err
 }
 
-// A proxy that waits for less than a heartbeat ends connections that are well.
+// TestMeshBehindAnImpatientProxy shows that a proxy with a timeout shorter than the heartbeat ends healthy connections.
 func TestMeshBehindAnImpatientProxy(t *testing.T) {
 	t.Parallel()
 	for program, timeout := range map[string]string{"nginx": "proxy_read_timeout 60s", "haproxy": "timeout tunnel 60s"} {
@@ -211,7 +211,7 @@ func TestMeshBehindAnImpatientProxy(t *testing.T) {
 	}
 }
 
-// startListen runs a hub as docs/deployment.md does, and returns when its health can be asked for.
+// startListen runs a hub as docs/deployment.md does. It returns when the hub responds to /healthz.
 func startListen(t *testing.T, addr string, args ...string) *Peer {
 	t.Helper()
 	exe, err := meshCommand()
@@ -221,7 +221,7 @@ func startListen(t *testing.T, addr string, args ...string) *Peer {
 	return p
 }
 
-// healthy tells whether a server answers 200.
+// healthy reports whether a server responds with 200.
 func healthy(t *testing.T, addr, path string) bool {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+path, nil)
@@ -234,7 +234,8 @@ func healthy(t *testing.T, addr, path string) bool {
 	return response.StatusCode == http.StatusOK
 }
 
-// TestMeshHasASpareHub has clients move to the spare hub when the first one is killed, and back when it is there again.
+// TestMeshHasASpareHub checks that clients move to the spare hub when the first hub is killed, and move back when the
+// first hub runs again.
 func TestMeshHasASpareHub(t *testing.T) {
 	t.Parallel()
 	one, two := localAddr(stablePort(t)), localAddr(stablePort(t))
@@ -249,14 +250,14 @@ func TestMeshHasASpareHub(t *testing.T) {
 	clients := []member{ours[0], ours[1], original}
 	all := func(at string) {
 		t.Helper()
-		const patience = 30 * time.Second // for the checks, and for the clients' pauses
+		const patience = 30 * time.Second // for the proxy's checks, and for the clients' pauses
 		for _, c := range ours {
 			require.Eventually(t, func() bool {
 				info, ok := c.Hub()
 				return ok && info.Name == at
 			}, patience, 5*time.Millisecond)
 			ctx, cancel := context.WithTimeout(t.Context(), AwaitTimeout)
-			if err := c.Flush(ctx); !errors.Is(err, mesh.ErrUnconfirmed) { // of what was under way when the hub was killed
+			if err := c.Flush(ctx); !errors.Is(err, mesh.ErrUnconfirmed) { // of events that were under way when the hub was killed
 				require.NoError(t, err)
 			}
 			cancel()
@@ -274,7 +275,7 @@ func TestMeshHasASpareHub(t *testing.T) {
 	all("one")
 }
 
-// listeners counts the nodes that listen to a name, as a client is told by its hub.
+// listeners returns the number of nodes that subscribe to a name, as a client's hub reports it.
 func listeners(t *testing.T, client goMember, name string) (n int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), AwaitTimeout)
@@ -289,7 +290,7 @@ func listeners(t *testing.T, client goMember, name string) (n int) {
 	return n
 }
 
-// TestMeshSticksToAHub has clients of many addresses before two hubs, each of which a client must stay at.
+// TestMeshSticksToAHub connects clients with many addresses to two hubs. Each client must stay at one hub.
 func TestMeshSticksToAHub(t *testing.T) {
 	t.Parallel()
 	for _, program := range []string{"nginx", "haproxy"} {
@@ -326,7 +327,8 @@ func TestMeshSticksToAHub(t *testing.T) {
 	}
 }
 
-// TestServerOfYourOwnBehindProxies has the program of docs/deployment.md behind them: it knows its clients' addresses.
+// TestServerOfYourOwnBehindProxies runs the program of docs/deployment.md behind proxies. The program must know the
+// addresses of its clients.
 func TestServerOfYourOwnBehindProxies(t *testing.T) {
 	t.Parallel()
 	addr := localAddr(stablePort(t))

@@ -15,7 +15,8 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// requireRound has a member emit an event, and compares how often each member heard it with want, the hub's first.
+// requireRound makes a member emit an event, and compares with want how many times each member received it, the hub
+// first.
 func (s *star) requireRound(t *testing.T, from member, name string, want ...int) {
 	t.Helper()
 	var got []int
@@ -28,7 +29,7 @@ func (s *star) requireRound(t *testing.T, from member, name string, want ...int)
 	require.Equal(t, want, got, "of %s", name)
 }
 
-// audience returns to how many clients the hub sends an event of its own.
+// audience returns the number of clients to which the hub sends an event that it emits itself.
 func (s *star) audience(t *testing.T, name string) int {
 	t.Helper()
 	if hub, ok := s.hub.(goMember); ok {
@@ -47,7 +48,8 @@ func (s *star) audience(t *testing.T, name string) int {
 	return n
 }
 
-// tables are the event tables that a process of the original's holds: its own, and those that its clients announced.
+// tables holds the event tables of a process of the original mesh: its own table, and the tables that its clients
+// announced.
 type tables struct {
 	Own     map[string]any
 	Clients map[string]map[string]any
@@ -102,8 +104,8 @@ func TestListenersAreKeptLive(t *testing.T) {
 	}
 }
 
-// TestTwoPartNamesReachEveryone but the original's clients on the original's hub, which looks for such a name where its
-// clients do not announce it.
+// TestTwoPartNamesReachEveryone checks that such an event reaches all members except the original's clients at the
+// original's hub. That hub looks for such a name in a place where its clients do not announce it.
 func TestTwoPartNamesReachEveryone(t *testing.T) {
 	t.Parallel()
 	for _, hub := range []kind{nodeKind, goKind} {
@@ -111,7 +113,7 @@ func TestTwoPartNamesReachEveryone(t *testing.T) {
 			t.Parallel()
 			s := startStar(t, hub, []kind{nodeKind, nodeKind, goKind, goKind}, "ns::pong")
 			for at, from := range append([]member{s.hub}, s.clients...) {
-				want := []int{1, 1, 1, 1, 1} // the emitter hears itself
+				want := []int{1, 1, 1, 1, 1} // the emitter receives its own event
 				if hub == nodeKind {
 					want = []int{1, 0, 0, 1, 1}
 					want[at] = 1
@@ -122,8 +124,8 @@ func TestTwoPartNamesReachEveryone(t *testing.T) {
 	}
 }
 
-// TestAHubsEchoReachesTheEmitterOnAGoHub: a Node hub knows the emitter by the ID in the payload, and takes the echo for
-// its event.
+// TestAHubsEchoReachesTheEmitterOnAGoHub makes a hub emit a payload that it has received. A Node.js hub recognises an
+// emitter by the ID in the payload, so it does not send the echo to the emitter. A Go hub does.
 func TestAHubsEchoReachesTheEmitterOnAGoHub(t *testing.T) {
 	t.Parallel()
 	for _, hub := range []kind{nodeKind, goKind} {
@@ -152,7 +154,8 @@ func TestAHubsEchoReachesTheEmitterOnAGoHub(t *testing.T) {
 	}
 }
 
-// TestPatternsOfAllClientsHoldOnAGoHub: whoever emits, each member hears an event exactly once if its pattern matches.
+// TestPatternsOfAllClientsHoldOnAGoHub checks that each member receives an event exactly once if its pattern matches,
+// whatever member emits.
 func TestPatternsOfAllClientsHoldOnAGoHub(t *testing.T) {
 	t.Parallel()
 	s := startStar(t, goKind, nil, "wild::*")
@@ -182,7 +185,8 @@ func TestPatternsOfAllClientsHoldOnAGoHub(t *testing.T) {
 	}
 }
 
-// TestPatternsOnANodeHubWarn: that hub takes them for names, so that its clients hear nothing through them.
+// TestPatternsOnANodeHubWarn checks that a client logs a warning for a pattern. A Node.js hub treats patterns as names,
+// so its clients receive no events of others through a pattern.
 func TestPatternsOnANodeHubWarn(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer // written in the calls of On below
@@ -199,7 +203,7 @@ func TestPatternsOnANodeHubWarn(t *testing.T) {
 	s.hub.on(t, "wild::*")
 	s.clients = append(s.clients, c)
 	s.sync(t)
-	until(t, c, "mark") // of its own, which it does hear
+	until(t, c, "mark") // its own event, which it receives
 	s.requireRound(t, s.hub, "wild::one", 1, 0, 0)
 	s.requireRound(t, s.clients[0], "wild::one", 1, 1, 0)
 }

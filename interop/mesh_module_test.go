@@ -31,7 +31,7 @@ func TestModuleOutsideBrowsers(t *testing.T) {
 		versions = versions[:1]
 	}
 	hub := startGoHub(t, mesh.Options{})
-	behind := startGoHub(t, mesh.Options{}) // it keeps sessions whose connections are silent
+	behind := startGoHub(t, mesh.Options{}) // it holds sessions whose connections are silent
 	way := newSilencer(t, behind.Addr())
 	control := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { way.silence(true) }))
 	t.Cleanup(control.Close)
@@ -48,7 +48,7 @@ func TestModuleOutsideBrowsers(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "mesh.mjs"), module, 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "mesh-client.test.mjs"), script, 0o600))
-	for _, version := range append([]string{""}, versions...) { // "" is the machine's
+	for _, version := range append([]string{""}, versions...) { // "" is the machine's version
 		t.Run("Node.js "+version, func(t *testing.T) {
 			way.silence(false)
 			node := "node"
@@ -71,7 +71,7 @@ func TestModuleOutsideBrowsers(t *testing.T) {
 	}
 }
 
-// silencer is a way to a server on which bytes can stop, in both directions and without an end of the connections.
+// silencer is a proxy to a server. It can stop all bytes in both directions without an end of the connections.
 type silencer struct {
 	listener net.Listener
 	mu       sync.Mutex
@@ -124,7 +124,7 @@ func (s *silencer) silence(on bool) {
 	s.silent = on
 }
 
-// isSilent tells whether a connection on which bytes have come is silent from now on.
+// isSilent reports whether a connection that has received bytes is silent from now on.
 func (s *silencer) isSilent() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -149,7 +149,7 @@ func (s *silencer) copy(to, from net.Conn) {
 			return
 		}
 		if s.isSilent() {
-			_, _ = io.Copy(io.Discard, from) // until this side ends it
+			_, _ = io.Copy(io.Discard, from) // until the sender ends the connection
 			return
 		}
 		if _, err := to.Write(buf[:n]); err != nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// A burst is emitted before, during and after its emitter's upgrade, and each event of it is answered by the hub, so
-// that both directions are busy all the time. Names and payloads have characters of two, three and four bytes.
+// A client emits a burst before, during and after its upgrade. The hub replies to each event of the burst, so that both
+// directions are busy all the time. Names and payloads have characters of two, three and four bytes.
 const (
 	burstSize   = 300
 	burstName   = "é€😀"
@@ -23,8 +23,8 @@ const (
 	answerName  = "🎈"
 )
 
-// requireBurst waits for all events of a burst, or for the answers to them, and checks that they come in order and, as
-// far as one can tell before something else was emitted, once.
+// requireBurst waits for all events of a burst, or for the replies to them. It checks that they come in order. It also
+// finds duplicates, except after the last event: requireSilence finds those.
 func requireBurst(t *testing.T, m member, name string) {
 	t.Helper()
 	var got, want []string
@@ -38,7 +38,7 @@ func requireBurst(t *testing.T, m member, name string) {
 	require.Empty(t, cmp.Diff(want, got))
 }
 
-// requireSilence checks that nothing else of the emitter was heard than what was awaited.
+// requireSilence checks that no member has received further events.
 func (s *star) requireSilence(t *testing.T, from member) {
 	t.Helper()
 	for i, events := range s.settle(t, from) {
@@ -46,7 +46,7 @@ func (s *star) requireSilence(t *testing.T, from member) {
 	}
 }
 
-// answering has a hub answer each event of a burst.
+// answering makes a hub reply to each event of a burst.
 func answering(t *testing.T, hub member) {
 	t.Helper()
 	switch hub := hub.(type) {
@@ -55,13 +55,13 @@ func answering(t *testing.T, hub member) {
 	case goMember:
 		hub.On(burstName, func(e mesh.Event) {
 			hub.hear(e)
-			_ = hub.Emit(answerName, e.Payload) // what is not sent is missed by the test
+			_ = hub.Emit(answerName, e.Payload) // ignored: the test misses a reply that was not sent
 		})
 	}
 }
 
-// TestEventsOfANodeClientArriveOnceAndInOrderAcrossItsUpgrade runs against a Node hub too, for reference. The first part
-// of the burst leaves by POST: the client emits it in connect's callback, before it has begun to upgrade.
+// TestEventsOfANodeClientArriveOnceAndInOrderAcrossItsUpgrade runs against a Node.js hub too, for reference. The first
+// part of the burst leaves by POST: the client emits it in connect's callback, before it has begun to upgrade.
 func TestEventsOfANodeClientArriveOnceAndInOrderAcrossItsUpgrade(t *testing.T) {
 	t.Parallel()
 	for _, hub := range []kind{nodeKind, goKind} {
@@ -90,8 +90,8 @@ func TestEventsOfANodeClientArriveOnceAndInOrderAcrossItsUpgrade(t *testing.T) {
 	}
 }
 
-// TestEventsOfAGoClientArriveOnceAndInOrderAcrossItsUpgrade: the client's WebSocket is held back until a Node hub has
-// processed the first part of the burst.
+// TestEventsOfAGoClientArriveOnceAndInOrderAcrossItsUpgrade holds the client's WebSocket back until a Node.js hub has
+// handled the first part of the burst.
 func TestEventsOfAGoClientArriveOnceAndInOrderAcrossItsUpgrade(t *testing.T) {
 	t.Parallel()
 	s := startStar(t, nodeKind, []kind{nodeKind})
@@ -123,7 +123,7 @@ func TestEventsOfAGoClientArriveOnceAndInOrderAcrossItsUpgrade(t *testing.T) {
 	for range s.clients {
 		s.hub.heard().MustAwait(t, "upgrade")
 	}
-	s.hub.heard().MustAwait(t, "upgrade") // that of the client under test
+	s.hub.heard().MustAwait(t, "upgrade") // the upgrade of the client under test
 	until(burstSize)
 
 	requireBurst(t, s.hub, burstName)

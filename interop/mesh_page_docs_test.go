@@ -55,7 +55,7 @@ func TestPagesInTheDocumentation(t *testing.T) {
 	}
 }
 
-// stockMember is the client of docs/browser.md, on the stock engine.io-client, in a page.
+// stockMember is the client of docs/browser.md, which uses the stock engine.io-client, in a page.
 type stockMember struct {
 	pageMember
 }
@@ -63,7 +63,7 @@ type stockMember struct {
 func (b browser) stock(t testing.TB, code, url string) stockMember {
 	t.Helper()
 	m := stockMember{pageMember{b.Endpoint()}}
-	// The page keeps it by its ID.
+	// The page stores the client by its ID.
 	m.run(t, fmt.Sprintf("%s\n;(window.stock = window.stock || {})[%q] = meshClient(%q)", code, m.id, url))
 	return m
 }
@@ -81,7 +81,7 @@ func (m stockMember) emit(t testing.TB, name, payload string) {
 	m.run(t, fmt.Sprintf("window.stock[%q].emit(%q, %s)", m.id, name, payload))
 }
 
-// TestStockBundleAsInTheDocumentation: the 20 lines are a node of a Go hub's mesh.
+// TestStockBundleAsInTheDocumentation checks that the 20 lines on the page work as a node of a Go hub's mesh.
 func TestStockBundleAsInTheDocumentation(t *testing.T) {
 	t.Parallel()
 	code := inDocs(t, "js")[2]
@@ -124,7 +124,7 @@ func TestStockBundleAsInTheDocumentation(t *testing.T) {
 
 	end()
 	s.hub, _ = startGoHubAt(t, options, "back", "mark")
-	require.Eventually(t, func() bool { // it does not say when it is back, and what it emits before is lost
+	require.Eventually(t, func() bool { // the client does not report when it is back, and its events before that are lost
 		stock.emit(t, "back", "")
 		return s.hub.heard().has("heard")
 	}, AwaitTimeout, 50*time.Millisecond)
@@ -147,7 +147,7 @@ func TestPageOfTheOriginal(t *testing.T) {
 	_, port, _ := strings.Cut(server.Listener.Addr().String(), ":")
 	page := string(html)
 	for old, now := range map[string]string{
-		// Its jQuery comes from elsewhere: this is as much as it needs here.
+		// The page loads jQuery from another server. This is the part that the page needs here.
 		`src="http://ajax.googleapis.com/ajax/libs/jquery/1.10.2/jquery.min.js">`: `>
 			const $ = () => ({ length: 0, ready () {}, prepend (text) { mesh.emitter.emit('shown', text) } })`,
 		`host: "localhost", port: "8888"`: `host: "127.0.0.1", port: "` + port + `"`,

@@ -16,7 +16,8 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// TestPagesFindTheirHub where the script came from, if they are not told another place.
+// TestPagesFindTheirHub checks that a page connects to the hub from which its script came, unless the script's query or
+// the options name another hub.
 func TestPagesFindTheirHub(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)
@@ -60,7 +61,7 @@ func TestPagesFindTheirHub(t *testing.T) {
 						script += "#.mjs"
 					}
 				case strings.HasPrefix(tc.script, "https"):
-					script = b.files + client // what it says of itself is overridden
+					script = b.files + client // the options override the address of the script
 				}
 				page := b.load(t, script)
 				page.connect(t, Command{Options: tc.options})
@@ -75,7 +76,8 @@ func TestPagesFindTheirHub(t *testing.T) {
 	require.Equal(t, `"TypeError"`, page.run(t, failed))
 }
 
-// TestPagesReturnToAHubThatRestarts, with all that they listen to, and what they emitted meanwhile.
+// TestPagesReturnToAHubThatRestarts checks that pages reconnect with all their subscriptions, and send the events that
+// they emitted meanwhile.
 func TestPagesReturnToAHubThatRestarts(t *testing.T) {
 	t.Parallel()
 	eachPage(t, func(t *testing.T, b browser, client string, hub kind) {
@@ -128,12 +130,13 @@ func TestPagesReturnToAHubThatRestarts(t *testing.T) {
 	})
 }
 
-// TestPagesDoNotCallAHubThatGreetsAndClosesWithoutEnd: the pauses grow with each connection that does not last.
+// TestPagesDoNotCallAHubThatGreetsAndClosesWithoutEnd checks that the pauses grow with each connection that does not
+// last.
 func TestPagesDoNotCallAHubThatGreetsAndClosesWithoutEnd(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)
 	hub := engineio.NewServer(engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
-		for range 2 { // the handshake, and what waited for the hub
+		for range 2 { // the handshake, and the event that waited for the hub
 			if _, err := s.Read(ctx); err != nil {
 				return
 			}
@@ -160,12 +163,12 @@ func TestPagesDoNotCallAHubThatGreetsAndClosesWithoutEnd(t *testing.T) {
 	}
 }
 
-// TestPagesOutliveAHubThatIsShutDown: pages do not move, so they stay while others do, and return to the hub that takes its
-// place.
+// TestPagesOutliveAHubThatIsShutDown checks that pages stay at a hub during its Shutdown, because pages do not move.
+// Then they connect to the hub that takes its place.
 func TestPagesOutliveAHubThatIsShutDown(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)
-	t.Run("with", func(t *testing.T) { // so that the browser outlives what is parallel in it
+	t.Run("with", func(t *testing.T) { // the parent test ends after the parallel tests in it, and so does the browser
 		for _, client := range clients {
 			for _, transports := range [][]string{{"polling", "websocket"}, {"websocket"}, {"polling"}} {
 				t.Run(client[1:]+" "+strings.Join(transports, " "), func(t *testing.T) {
@@ -175,7 +178,7 @@ func TestPagesOutliveAHubThatIsShutDown(t *testing.T) {
 					hub := startGoHub(t, here)
 					there := startGoHub(t, mesh.Options{Backplane: backplane})
 					there.on(t, "said")
-					startGoClient(t, hub.port(t), mesh.Options{}) // knows no other hub, and so keeps this one from closing
+					startGoClient(t, hub.port(t), mesh.Options{}) // knows no other hub, so it keeps this hub from closing
 					page, late := b.load(t, b.files+client), b.load(t, b.files+client)
 					page.on(t, "ping")
 					options := with(hubURL(hub.port(t)), "transports", transports)
@@ -183,7 +186,7 @@ func TestPagesOutliveAHubThatIsShutDown(t *testing.T) {
 					if len(transports) > 1 {
 						page.MustAwait(t, "upgrade")
 					}
-					page.emit(t, "said", "1") // behind what it listens to
+					page.emit(t, "said", "1") // arrives after the page's subscriptions
 					require.Equal(t, "said", there.heard().MustAwait(t, "heard").Name)
 
 					ctx, end := context.WithCancel(t.Context())
@@ -191,7 +194,7 @@ func TestPagesOutliveAHubThatIsShutDown(t *testing.T) {
 					ended := make(chan error)
 					go func() { ended <- hub.Shutdown(ctx) }()
 					require.Eventually(t, func() bool { return hub.Ready() != nil }, AwaitTimeout, time.Millisecond)
-					late.Must(t, Command{Do: "connect", Options: options}, "disconnected") // refused
+					late.Must(t, Command{Do: "connect", Options: options}, "disconnected") // rejected
 					there.emit(t, "ping", "1")
 					require.Equal(t, "1", string(page.MustAwait(t, "heard").Payload))
 					page.emit(t, "said", "2")

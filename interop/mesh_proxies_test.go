@@ -17,7 +17,7 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// silenceSetting is a setting by which a proxy cuts connections on which nothing happens: a row of the table in docs/deployment.md.
+// silenceSetting is a setting by which a proxy cuts silent connections: a row of the table in docs/deployment.md.
 type silenceSetting struct {
 	proxy, setting  string
 	lowered         []string // pairs that set it to 2 s in the configuration of the page
@@ -75,8 +75,8 @@ func (s silenceSetting) with(t *testing.T) proxyKind {
 	return d.kind(t, tls, s.lowered...)
 }
 
-// TestProxiesCutSilentConnections lowers each setting of the table in docs/deployment.md to 2 s. A poll or a WebSocket on
-// which nothing happens ends then, or, where the table has no, is still there after twice that time.
+// TestProxiesCutSilentConnections lowers each setting of the table in docs/deployment.md to 2 s. A silent poll or
+// WebSocket must then end. If the table says no, it must still be open after twice that time.
 func TestProxiesCutSilentConnections(t *testing.T) {
 	t.Parallel()
 	table := silenceTable(t)
@@ -101,7 +101,7 @@ func TestProxiesCutSilentConnections(t *testing.T) {
 				select {
 				case err := <-sessions[transport]:
 					t.Logf("%s: %v", transport, err)
-				case <-time.After(AwaitTimeout): // a hub's heartbeat, the first thing that happens, comes after 25 s
+				case <-time.After(AwaitTimeout): // the first traffic is the hub's heartbeat after 25 s
 					require.Failf(t, "not cut", "%s", transport)
 				}
 				delete(sessions, transport)
@@ -120,7 +120,8 @@ func TestProxiesCutSilentConnections(t *testing.T) {
 	require.Len(t, table, len(silences), "a row of docs/deployment.md has no test")
 }
 
-// silent opens a session on which nothing happens, and returns how it ends. A WebSocket has no poll before it.
+// silent opens a session without traffic, and returns a channel for the error that ends it. A session with
+// engineio.WebSocket begins without a poll.
 func silent(t *testing.T, url string, transport engineio.Transport) <-chan error {
 	t.Helper()
 	s, err := engineio.Dial(t.Context(), url, &engineio.DialOptions{
@@ -182,7 +183,8 @@ func tableUnder(t *testing.T, page, header string) (rows [][]string) {
 	return rows
 }
 
-// Apache's manual has "ProxyPass / http://hub:8888/ upgrade=websocket" and nothing about Host.
+// TestApacheAsInItsManual uses the line of Apache's manual, "ProxyPass / http://hub:8888/ upgrade=websocket". The
+// manual does not set Host.
 func TestApacheAsInItsManual(t *testing.T) {
 	t.Parallel()
 	needProxy(t, "apache2")
@@ -206,7 +208,8 @@ func TestApacheAsInItsManual(t *testing.T) {
 	}
 }
 
-// nginx with "Host $host:$server_port" writes the port that a browser leaves out.
+// TestProxyThatWritesTheDefaultPort: nginx with "Host $host:$server_port" writes a port that a browser omits. The hub
+// must still recognise its origin.
 func TestProxyThatWritesTheDefaultPort(t *testing.T) {
 	t.Parallel()
 	hub := checked(t, "")
@@ -219,7 +222,8 @@ func TestProxyThatWritesTheDefaultPort(t *testing.T) {
 	}
 }
 
-// On port 80 a client of the original sends its host without a port as Origin. nginx replaces Host unless told otherwise.
+// TestOriginalUpgradesBehindAProxyOnPort80: on port 80 a client of the original sends its host without a port as
+// Origin, and nginx replaces Host by default. The client must still upgrade.
 func TestOriginalUpgradesBehindAProxyOnPort80(t *testing.T) {
 	t.Parallel()
 	const addr = "127.0.0.80:80"
@@ -237,7 +241,8 @@ func TestOriginalUpgradesBehindAProxyOnPort80(t *testing.T) {
 	original.MustAwait(t, "upgrade")
 }
 
-// Apache takes a worker for each WebSocket: clients beyond MaxRequestWorkers wait until another one leaves.
+// TestApacheHasAWorkerForEachClient: Apache needs a worker for each WebSocket. Clients beyond MaxRequestWorkers wait
+// until another client leaves.
 func TestApacheHasAWorkerForEachClient(t *testing.T) {
 	t.Parallel()
 	needProxy(t, "apache2")

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// startHub runs a Node hub on a port, or on a free one if port is 0, and returns the process too.
+// startHub runs a Node.js hub on a port, or on a free one if port is 0, and returns the process too.
 func startHub(t *testing.T, port int, accept ...[2]string) (hub *Endpoint, peer *Peer, bound int) {
 	t.Helper()
 	peer = StartNode(t, MeshNode)
@@ -18,8 +18,8 @@ func startHub(t *testing.T, port int, accept ...[2]string) (hub *Endpoint, peer 
 	return hub, peer, ev.Port
 }
 
-// join connects a Node client and has the hub hear a first event of it, so that the hub knows its listeners.
-// The hub listens to "joined".
+// join connects a Node.js client and waits until the hub has received a first event of it, so that the hub knows its
+// subscriptions. The hub must subscribe to "joined".
 func join(t *testing.T, hub *Endpoint, c Command, listens ...string) *Endpoint {
 	t.Helper()
 	node := StartNode(t, MeshNode).Node()
@@ -97,8 +97,9 @@ func TestNodeHubIgnoresEventsOfARefusedClient(t *testing.T) {
 	refused.Must(t, Command{Do: "on", Name: "pong"}, "listens")
 	refused.Must(t, Command{Do: "connect", Host: "127.0.0.1", Port: port, User: "user", Password: "wrong"}, "connected")
 	emit(t, refused, "ping", `{"from":"refused"}`)
-	// What a hub sends follows what it read: once the refused client hears, its event was dealt with. A refused client
-	// does hear, as its table is honoured; it may take some tries until that is known to the hub.
+	// A hub handles packets in order: when the refused client receives an event, the hub has handled the client's
+	// event. A refused client receives events, because the hub uses its table. The hub may not have the table at the
+	// first try.
 	ctx, cancel := context.WithTimeout(t.Context(), AwaitTimeout)
 	defer cancel()
 	for heard := false; !heard; {
@@ -114,7 +115,7 @@ func TestNodeHubIgnoresEventsOfARefusedClient(t *testing.T) {
 	require.Contains(t, string(requireHeard(t, hub, "ping").Payload), `"admitted"`)
 }
 
-// silence is how long a reference is given for what it never does.
+// silence is the time for which a test waits for an event that must not come.
 const silence = 2 * time.Second
 
 func TestBareNodeClientGoesSilentWhenItsHubRestarts(t *testing.T) {
@@ -125,7 +126,7 @@ func TestBareNodeClientGoesSilentWhenItsHubRestarts(t *testing.T) {
 	bare.MustAwait(t, "attempt")
 
 	process.Kill()
-	bare.MustAwait(t, "attempt") // its only one, at the instant of the close
+	bare.MustAwait(t, "attempt") // its only attempt, at the moment of the close
 	bare.MustAwait(t, "refused")
 
 	hub, _, _ = startHub(t, port)
@@ -146,7 +147,7 @@ func TestNodeClientWithReconnectReturnsAndSendsEachEventOnce(t *testing.T) {
 	hub.Must(t, Command{Do: "on", Name: "joined"}, "listens")
 	node := join(t, hub, Command{Port: port, Retry: 50}, "news", "over")
 
-	for range 2 { // the original sends one more copy after each return
+	for range 2 { // without reconnect.js the original sends one more copy after each return
 		process.Kill()
 		node.MustAwait(t, "refused")
 		hub, process, _ = startHub(t, port)

@@ -16,7 +16,8 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// documentedLines returns the programs that the documentation has for nodes of the original's that answer, and that ask.
+// documentedLines returns the documented programs for nodes of the original mesh: the first replies to requests, and
+// the second sends them.
 func documentedLines(t testing.TB) (answering, asking string) {
 	t.Helper()
 	page, err := os.ReadFile("../docs/node-interop.md")
@@ -36,8 +37,8 @@ type sumOf struct {
 	B int `json:"b"`
 }
 
-// TestRequestsAndRepliesOfBothKinds: each of the members asks each other one, on either kind of hub. What the original's
-// run are the lines of the documentation, with another name for the event.
+// TestRequestsAndRepliesOfBothKinds makes each member send requests to all members, at each kind of hub. The nodes of
+// the original mesh run the lines of the documentation, with another name for the event.
 func TestRequestsAndRepliesOfBothKinds(t *testing.T) {
 	t.Parallel()
 	answering, asking := documentedLines(t)
@@ -83,7 +84,8 @@ func TestRequestsAndRepliesOfBothKinds(t *testing.T) {
 	}
 }
 
-// TestRequestsAndRepliesOfPages, who run the lines of docs/browser.md in Chromium: each of the members asks each other one.
+// TestRequestsAndRepliesOfPages makes each member send requests to all members. The pages run the lines of
+// docs/browser.md in Chromium.
 func TestRequestsAndRepliesOfPages(t *testing.T) {
 	t.Parallel()
 	answering, asking := documentedLines(t)
@@ -134,7 +136,7 @@ func TestRequestsAndRepliesOfPages(t *testing.T) {
 	})
 }
 
-// requireAnswer has a member ask.
+// requireAnswer makes a member send a request. It requires a reply with data, or an error if failure is not empty.
 func requireAnswer(t *testing.T, m member, event, data, failure string) {
 	t.Helper()
 	if original, ok := m.(nodeMember); ok {
@@ -159,7 +161,8 @@ func requireAnswer(t *testing.T, m member, event, data, failure string) {
 	require.Equal(t, data, string(answer.Payload), event)
 }
 
-// TestPayloadsOfRequestsSurviveANodeHub, which writes an ID into the events that carry them.
+// TestPayloadsOfRequestsSurviveANodeHub checks that the payloads of requests and replies arrive unchanged, although a
+// Node.js hub writes an ID into the events that carry them.
 func TestPayloadsOfRequestsSurviveANodeHub(t *testing.T) {
 	t.Parallel()
 	s := startStar(t, nodeKind, []kind{goKind, goKind, nodeKind})
@@ -181,7 +184,8 @@ func TestPayloadsOfRequestsSurviveANodeHub(t *testing.T) {
 	}
 }
 
-// TestNobodyListeningOnBothHubs: a Go hub tells, a Node hub does not.
+// TestNobodyListeningOnBothHubs sends a request without a subscriber. At a Go hub the request fails. At a Node.js hub
+// it waits until its context ends.
 func TestNobodyListeningOnBothHubs(t *testing.T) {
 	t.Parallel()
 	for _, hub := range []kind{nodeKind, goKind} {
@@ -207,7 +211,7 @@ func TestNobodyListeningOnBothHubs(t *testing.T) {
 				require.ErrorIs(t, <-failed, mesh.ErrNoListener)
 				return
 			}
-			s.sync(t) // the hub has dealt with the request
+			s.sync(t) // the hub has handled the request
 			s.settle(t, c)
 			require.Empty(t, failed)
 			cancel()

@@ -10,13 +10,14 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// runs has a node of the original's run a program.
+// runs makes a node of the original mesh run a program.
 func (m nodeMember) runs(t testing.TB, program string) {
 	t.Helper()
 	m.Must(t, Command{Do: "run", Text: &program}, "ran")
 }
 
-// define gives a member a resource with the method talk, whose calls it hears as "ran".
+// define gives a member a resource with the method talk. A call of the method is queued as an event with the name
+// "ran".
 func define(t testing.TB, m member, name string, remote bool) {
 	t.Helper()
 	if ours, ok := m.(goMember); ok {
@@ -32,7 +33,7 @@ func define(t testing.TB, m member, name string, remote bool) {
 			report({ event: 'heard', name: 'ran', payload })
 			done(null, payload)
 		})`, name, remote))
-	m.on(t, "more") // only this has a client announce it
+	m.on(t, "more") // only this makes a client announce the resource
 }
 
 // callLocally calls the method talk of a member's own resource.
@@ -45,8 +46,8 @@ func callLocally(t testing.TB, m member, name string) {
 	}
 }
 
-// TestResourcesRunOnceOnBothSides: each member has a resource that is remote and one that is not, and each other one
-// emits the events of their methods. The last member listens to all these events.
+// TestResourcesRunOnceOnBothSides gives three members a resource that is remote and a resource that is not remote.
+// Members emit the events of the methods. The last member subscribes to all these events.
 func TestResourcesRunOnceOnBothSides(t *testing.T) {
 	t.Parallel()
 	for _, hub := range []kind{nodeKind, goKind} {
@@ -70,7 +71,7 @@ func TestResourcesRunOnceOnBothSides(t *testing.T) {
 					if from != i {
 						want[i] = []string{"ran"}
 						if hub == nodeKind && i == 0 {
-							want[4] = nil // a Node hub passes on nothing that its own resource hears
+							want[4] = nil // a Node.js hub does not forward an event that its own resource receives
 						}
 					}
 					require.Empty(t, cmp.Diff(want, namesOf(s.round(t, m, open+"::talk", `{"n":1}`))), "of %s, from %d", open, from)
@@ -99,7 +100,7 @@ func namesOf(heard [][]Event) [][]string {
 	return all
 }
 
-// TestRemoteIsAnnouncedToBothHubs while a client is connected.
+// TestRemoteIsAnnouncedToBothHubs changes Remote while a client is connected.
 func TestRemoteIsAnnouncedToBothHubs(t *testing.T) {
 	t.Parallel()
 	for _, hub := range []kind{nodeKind, goKind} {
@@ -130,7 +131,8 @@ func TestRemoteIsAnnouncedToBothHubs(t *testing.T) {
 	}
 }
 
-// TestANodeClientsResourceIsAnnouncedWithItsNextListener and not before: that is how to define one while connected.
+// TestANodeClientsResourceIsAnnouncedWithItsNextListener checks that a connected client announces a new resource only
+// when it adds a listener.
 func TestANodeClientsResourceIsAnnouncedWithItsNextListener(t *testing.T) {
 	t.Parallel()
 	for _, hub := range []kind{nodeKind, goKind} {
@@ -146,7 +148,7 @@ func TestANodeClientsResourceIsAnnouncedWithItsNextListener(t *testing.T) {
 			require.Empty(t, cmp.Diff(make([][]string, 3), namesOf(s.round(t, s.clients[1], "creature::talk", `{}`))))
 			original.on(t, "more")
 			s.sync(t)
-			// Its listener is called with what the method answers, and with what it got.
+			// The listener is called with the result of the method, and with the payload of the event.
 			want := [][]string{nil, {"ran", "listener", "listener"}, nil}
 			require.Empty(t, cmp.Diff(want, namesOf(s.round(t, s.clients[1], "creature::talk", `{}`))))
 		})

@@ -10,8 +10,8 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// startHubAt starts a hub at a port, and returns what ends it: our hub is closed, the original's process is killed. Its
-// listeners are there before its first client.
+// startHubAt starts a hub at a port. end closes our hub, or kills the process of the original's hub. The hub has its
+// listeners before its first client comes.
 func startHubAt(t *testing.T, k kind, port int, names ...string) (hub member, end func()) {
 	t.Helper()
 	if k == goKind {
@@ -40,8 +40,8 @@ func startGoHubAt(t *testing.T, o mesh.Options, names ...string) (hub member, en
 	return h, func() { require.NoError(t, h.Close()) }
 }
 
-// TestClientsReturnToAHubThatRestarts: ours by themselves, the original's with reconnect.js. Twice, since the original
-// emits one more copy of each event after each return.
+// TestClientsReturnToAHubThatRestarts restarts a hub twice, because the original emits one more copy of each event
+// after each return. Our clients return by themselves, and the original's client returns with reconnect.js.
 func TestClientsReturnToAHubThatRestarts(t *testing.T) {
 	t.Parallel()
 	for _, k := range []kind{nodeKind, goKind} {
@@ -78,8 +78,8 @@ func TestClientsReturnToAHubThatRestarts(t *testing.T) {
 	}
 }
 
-// TestBareNodeClientGoesSilentWhenAGoHubRestarts as it does with a Node hub: it connects again at the instant of the
-// close, and never after that.
+// TestBareNodeClientGoesSilentWhenAGoHubRestarts checks that such a client behaves as with a Node.js hub: it connects
+// again at the moment of the close, and never after that.
 func TestBareNodeClientGoesSilentWhenAGoHubRestarts(t *testing.T) {
 	t.Parallel()
 	s := &star{port: stablePort(t)}

@@ -17,7 +17,7 @@ import (
 
 var meshCommand = sync.OnceValues(BuildMesh)
 
-// startReadme runs the README's Node program.
+// startReadme runs the README's Node.js program.
 func startReadme(t *testing.T, port int) *Peer {
 	t.Helper()
 	Need(t, "node", "npm")
@@ -29,7 +29,7 @@ func startReadme(t *testing.T, port int) *Peer {
 	return startProgram(t, "readme.js", cmd)
 }
 
-// startCommand runs the README's command line. Its payload tells it from others.
+// startCommand runs the README's command line. n in the payload identifies the program.
 func startCommand(t *testing.T, port, n int) *Peer {
 	t.Helper()
 	Need(t, "go")
@@ -40,7 +40,7 @@ func startCommand(t *testing.T, port, n int) *Peer {
 		"--data", fmt.Sprintf(`{"n":%d}`, n), "--every", "50ms"))
 }
 
-// requireHears waits until a program has printed an event of each of the others, and of itself.
+// requireHears waits until a program has printed an event of each of the wanted programs.
 func requireHears(t *testing.T, p *Peer, wanted ...int) {
 	t.Helper()
 	missing := make(map[int]bool)
@@ -54,7 +54,7 @@ func requireHears(t *testing.T, p *Peer, wanted ...int) {
 	}
 }
 
-// TestReadmeProgramsHearEachOther runs what the README runs in three terminals. Whoever is first is the hub.
+// TestReadmeProgramsHearEachOther runs the README's programs for three terminals. The first program is the hub.
 func TestReadmeProgramsHearEachOther(t *testing.T) {
 	t.Parallel()
 	for _, first := range []kind{nodeKind, goKind} {
@@ -64,7 +64,7 @@ func TestReadmeProgramsHearEachOther(t *testing.T) {
 			var programs []*Peer
 			if first == nodeKind {
 				programs = append(programs, startReadme(t, port))
-				requireHears(t, programs[0], 1) // itself: it listens
+				requireHears(t, programs[0], 1) // its own event
 			}
 			programs = append(programs, startCommand(t, port, 2))
 			requireHears(t, programs[len(programs)-1], 2)
@@ -79,7 +79,8 @@ func TestReadmeProgramsHearEachOther(t *testing.T) {
 	}
 }
 
-// TestStartConnectsToANodeHub that has the address, also one that the name localhost stands for among others.
+// TestStartConnectsToANodeHub checks that Start connects to a Node.js hub at an address, also if the address is only
+// one of those for localhost.
 func TestStartConnectsToANodeHub(t *testing.T) {
 	t.Parallel()
 	for _, host := range []string{"127.0.0.1", "localhost"} {
@@ -104,7 +105,7 @@ func TestStartConnectsToANodeHub(t *testing.T) {
 	}
 }
 
-// TestNodeProgramConnectsToWhatStartBecame: our Start is first, so it is the hub.
+// TestNodeProgramConnectsToWhatStartBecame starts our node first, so our node is the hub.
 func TestNodeProgramConnectsToWhatStartBecame(t *testing.T) {
 	t.Parallel()
 	port := stablePort(t)

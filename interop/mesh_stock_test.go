@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// stockClient is an engine.io-client that speaks the mesh's packets by hand, as docs/packet-format.md has them. What
-// arrives is to be read as packets, so it is no member.
+// stockClient is an engine.io-client that sends packets of the mesh as text, in the form of docs/packet-format.md. The
+// test reads the packets that arrive, so stockClient is not a member.
 type stockClient struct{ session *Endpoint }
 
 func (c stockClient) send(t *testing.T, packet string) {
@@ -17,7 +17,7 @@ func (c stockClient) send(t *testing.T, packet string) {
 	require.NoError(t, c.session.Do(Command{Do: "send", Session: 1, Text: &packet}))
 }
 
-// requirePacket compares the next packet with JSON: it has these members and no others.
+// requirePacket compares the next packet with JSON. The packet must have these members and no others.
 func (c stockClient) requirePacket(t *testing.T, want string) {
 	t.Helper()
 	ev := c.session.MustAwait(t, "message")
@@ -25,7 +25,7 @@ func (c stockClient) requirePacket(t *testing.T, want string) {
 	require.JSONEq(t, want, *ev.Text)
 }
 
-// TestStockEngineIOClientJoinsAGoHub with revision 4, which no client of the mesh speaks.
+// TestStockEngineIOClientJoinsAGoHub uses revision 4, which no client of the mesh uses.
 func TestStockEngineIOClientJoinsAGoHub(t *testing.T) {
 	t.Parallel()
 	for _, transports := range [][]string{{"polling"}, {"websocket"}, {"polling", "websocket"}} {
@@ -43,7 +43,7 @@ func TestStockEngineIOClientJoinsAGoHub(t *testing.T) {
 			stock.send(t, `{"event":"mark"}`)
 			require.Equal(t, "mark", hub.events.MustAwait(t, "heard").Name)
 
-			// It is heard,
+			// The members receive its events,
 			stock.send(t, fmt.Sprintf(`{"event":%q,"payload":{"text":%s}}`, name, text))
 			stock.send(t, `{"event":"mark"}`)
 			heard := s.collect(t)
@@ -57,7 +57,7 @@ func TestStockEngineIOClientJoinsAGoHub(t *testing.T) {
 			}
 			require.Equal(t, id, heard[1][0].From)
 
-			// and hears: the hub, our client and the original's.
+			// and it receives the events of the hub, of our client and of the original's client.
 			hub.emit(t, "pong", `{"n":1,"text":`+text+`}`)
 			stock.requirePacket(t, `{"event":"pong","payload":{"n":1,"text":"é€😀"}}`)
 			ours.emit(t, "pong", `{"n":2}`)
@@ -69,7 +69,7 @@ func TestStockEngineIOClientJoinsAGoHub(t *testing.T) {
 			original.emit(t, "pong", `"text"`)
 			stock.requirePacket(t, `{"event":"pong","payload":"text"}`)
 
-			// Its own events do not come back, and what it does not want does not come.
+			// It does not receive its own events, nor events to which it does not subscribe.
 			stock.send(t, `{"event":"pong","payload":1}`)
 			stock.send(t, `{"event":"mark"}`)
 			require.Equal(t, "mark", hub.events.MustAwait(t, "heard").Name)

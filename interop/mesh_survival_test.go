@@ -16,8 +16,8 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// line is an HTTP transport that can be cut: requests under way fail, connections close, and until it is mended no
-// request succeeds.
+// line is an HTTP transport that can be cut. Requests under way then fail, connections close, and no request succeeds
+// until the line is mended.
 type line struct {
 	http.Transport
 
@@ -43,7 +43,7 @@ func newLine(t *testing.T) *line {
 // RoundTrip makes a request.
 func (l *line) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(r.Context())
-	l.add(cancel) // otherwise the transport would repeat on another connection what can be repeated
+	l.add(cancel) // otherwise the transport would repeat some requests on another connection
 	return l.Transport.RoundTrip(r.WithContext(ctx))
 }
 
@@ -72,8 +72,8 @@ func (l *line) mend() {
 	l.down = false
 }
 
-// TestNodeHubSurvivesAllThatAGoClientSends: what would end the original's hub, or change what it listens to itself, is
-// never sent. With auth it is at its most delicate: a packet without credentials would be one more way.
+// TestNodeHubSurvivesAllThatAGoClientSends checks that a Go client sends no packet that would end the original's hub or
+// change the hub's own table. With auth there is one more danger: a packet without credentials ends the hub.
 func TestNodeHubSurvivesAllThatAGoClientSends(t *testing.T) {
 	t.Parallel()
 	for _, transports := range [][]engineio.Transport{
@@ -106,14 +106,14 @@ func TestNodeHubSurvivesAllThatAGoClientSends(t *testing.T) {
 				}
 			}
 
-			s.settle(t, hub) // all that was heard of the repertoire
+			s.settle(t, hub) // removes the events that the members received from the repertoire
 			s.requireRound(t, hub, "ping", 1, 1)
 			s.requireRound(t, witness, "ping", 1, 1)
 		})
 	}
 }
 
-// repertoire does all that a client of ours can do.
+// repertoire uses everything that a Go client can do.
 func repertoire(t *testing.T, port int, o mesh.Options) {
 	t.Helper()
 	l := newLine(t)
@@ -141,7 +141,7 @@ func repertoire(t *testing.T, port int, o mesh.Options) {
 		l.mend()
 		c.events.MustAwait(t, "connected")
 		emitAll(t, c)
-		_ = c.Flush(t.Context()) // what was under way when the line was cut may be lost, and it says so
+		_ = c.Flush(t.Context()) // reports events that were lost when the line was cut
 		c.flush(t)
 	}
 	for _, off := range offs {

@@ -11,7 +11,7 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// packetMember is an engine.io-client that speaks the mesh's packets by hand, as docs/packet-format.md has them.
+// packetMember is an engine.io-client that sends packets of the mesh as text, in the form of docs/packet-format.md.
 type packetMember struct {
 	*Endpoint
 	arrived *Endpoint
@@ -46,7 +46,7 @@ func (m *packetMember) emit(t testing.TB, name, payload string) {
 	m.send(t, fmt.Sprintf(`{"event":%q,"payload":%s,"headers":{"auth":{}}}`, name, payload))
 }
 
-// heardNext is the next event: the client itself knows of packets only.
+// heardNext waits for the next packet and returns it as an event.
 func (m *packetMember) heardNext(t testing.TB) Event {
 	t.Helper()
 	ev := m.MustAwait(t, "message")
@@ -61,7 +61,7 @@ func (m *packetMember) heardNext(t testing.TB) Event {
 
 func (m *packetMember) heard() *Endpoint { return m.arrived }
 
-// emitSome has member by emit the events from one number up to another, without waiting for each.
+// emitSome makes member by emit the events from one number up to another, without waiting for each.
 func emitSome(t testing.TB, m member, by, from, to int) {
 	t.Helper()
 	loop := func(emitter string) string {
@@ -80,11 +80,13 @@ func emitSome(t testing.TB, m member, by, from, to int) {
 	}
 }
 
-// TestTheWholeMesh has one hub and everything that may stand around it at once: Go nodes, Node nodes, a page with the
-// hub's own client, a stock engine.io-client in Chromium, and one of revision 3 that only polls. Each of them emits 100
-// numbered events, all at the same time, and each hears those of every other, once and in order.
+// TestTheWholeMesh connects clients of all kinds to one hub at once: Go nodes, Node.js nodes, a page with the hub's own
+// client, a stock engine.io-client in Chromium, and an engine.io-client of revision 3 that only polls. Each of them,
+// and the hub, emits 100 numbered events, all at the same time. Each receives the events of every other member once and
+// in order.
 //
-// A Node hub speaks revision 3 alone, so that there the stock client in Chromium is the last one of that revision.
+// A Node.js hub supports only revision 3. So at that hub the stock client in Chromium is the last client of that
+// revision.
 func TestTheWholeMesh(t *testing.T) {
 	t.Parallel()
 	const events = 100
@@ -141,7 +143,7 @@ func TestTheWholeMesh(t *testing.T) {
 					got[0] = append(got[0], ev)
 				}
 			}
-			s.hub.emit(t, "done", "") // behind everything
+			s.hub.emit(t, "done", "") // after all other events
 			for i, c := range s.clients {
 				for {
 					var ev Event
@@ -170,7 +172,7 @@ func TestTheWholeMesh(t *testing.T) {
 					want[by] = events
 				}
 				if _, byHand := m.(*packetMember); byHand {
-					want[i] = 0 // it has no listeners of its own; nothing comes back
+					want[i] = 0 // it has no listeners itself, and its events do not come back
 				}
 				require.Equal(t, want, next, "at member %d", i)
 			}
