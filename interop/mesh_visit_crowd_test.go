@@ -13,11 +13,11 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// fill connects named clients to a hub, each with a listener. The last one is my-lamp.
+// fill connects n named clients to a hub, each with a listener, and another client, my-lamp.
 func fill(t *testing.T, hub goMember, n int) (clients []*mesh.Node, lamp *mesh.Node) {
 	t.Helper()
 	clients = make([]*mesh.Node, n)
-	room := make(chan struct{}, 32) // that connect at once
+	room := make(chan struct{}, 32) // bounds the clients that connect at the same time
 	var connecting sync.WaitGroup
 	for i := range clients {
 		room <- struct{}{}
@@ -50,7 +50,7 @@ func fill(t *testing.T, hub goMember, n int) (clients []*mesh.Node, lamp *mesh.N
 	return clients, lamp
 }
 
-// testPageOfACrowd has more nodes than the picture has places for.
+// testPageOfACrowd visits a hub with more nodes than the picture has places for.
 func testPageOfACrowd(t *testing.T, v visitor) {
 	counts := []int{100}
 	if Full() {
@@ -139,8 +139,8 @@ func testPageOfACrowd(t *testing.T, v visitor) {
 	}
 }
 
-// requireFrames requires that no task of the page's own keeps a frame from being drawn for 100 ms. It counts processor
-// time: other programs keep the machine busy.
+// requireFrames requires that no task of the page delays a frame by 100 ms. It measures processor time, because other
+// programs keep the machine busy.
 func (p visit) requireFrames(t *testing.T) {
 	t.Helper()
 	var longest float64
@@ -156,7 +156,7 @@ func (p visit) requireFrames(t *testing.T) {
 	t.Logf("the longest task took %.0f ms of processor time", longest)
 }
 
-// testPageOfLargeHubs keeps pictures of three hubs with 50 clients each.
+// testPageOfLargeHubs saves pictures of three hubs with 50 clients each.
 func testPageOfLargeHubs(t *testing.T, v visitor) {
 	hubs, _ := startHubs(t, "alpha.example.com", "a hub with a name that is as long as that of a hub should not be at all", "")
 	for i := range 150 {

@@ -12,7 +12,7 @@ import (
 	"github.com/bigcompany/mesh/mesh/gateway"
 )
 
-// startHubs starts hubs that are joined. What it returns starts another one of them, at an address of its own.
+// startHubs starts hubs that are joined. The function start starts another hub of the same mesh at a port.
 func startHubs(t *testing.T, names ...string) (hubs []goMember, start func(name string, port int) goMember) {
 	t.Helper()
 	backplane := new(mesh.LocalBackplane)
@@ -25,7 +25,7 @@ func startHubs(t *testing.T, names ...string) (hubs []goMember, start func(name 
 	return hubs, start
 }
 
-// label is what those are told of the picture who do not see it.
+// label returns the text of the picture for users who cannot see it.
 func (p visit) label(t *testing.T) (text string) {
 	t.Helper()
 	require.NoError(t, json.Unmarshal(p.run(t, "return page.locator('#star svg').getAttribute('aria-label')"), &text))
@@ -38,8 +38,8 @@ func (p visit) gone(t *testing.T, selector, text string) {
 	p.run(t, "await page.waitForFunction(([s, text]) => ![...document.querySelectorAll(s)].some(e => e.textContent.includes(text)), [%s, %s])", selector, text)
 }
 
-// testPageOfSeveralHubs has a page at one hub, a client at each, and one of the original's. One hub more comes, another one
-// lets its clients move there and closes, and is back.
+// testPageOfSeveralHubs visits one of three hubs. Each hub has a client, and one hub also has a client of the original
+// mesh. Another hub starts. Then one of the three moves its clients there, closes, and starts again.
 func testPageOfSeveralHubs(t *testing.T, v visitor) {
 	hubs, start := startHubs(t, "alpha", "beta", "")
 	alpha, beta, nameless := hubs[0], hubs[1], hubs[2]
@@ -153,11 +153,12 @@ func testPageOfSeveralHubs(t *testing.T, v visitor) {
 	})
 }
 
-// testPageReturnsToAHubThatWasReplaced has the page's own hub drain, which pages are not told, and close.
+// testPageReturnsToAHubThatWasReplaced shuts the page's own hub down. The hub does not notify pages of that. When it
+// has closed, another hub takes its place.
 func testPageReturnsToAHubThatWasReplaced(t *testing.T, v visitor) {
 	hubs, start := startHubs(t, "alpha", "beta")
 	alpha, beta := hubs[0], hubs[1]
-	startGoClient(t, alpha.port(t), mesh.Options{Name: "stays"}) // it knows no other address
+	startGoClient(t, alpha.port(t), mesh.Options{Name: "stays"}) // it knows no other address, so it stays
 	page := v.visit(t, "http://"+alpha.Addr(), nil)
 	page.see(t, "#state", "Connected, websocket")
 	page.see(t, "#detail", "to the hub alpha at "+alpha.Addr())
@@ -181,14 +182,14 @@ func testPageReturnsToAHubThatWasReplaced(t *testing.T, v visitor) {
 	for _, p := range []visit{page, late} {
 		p.see(t, "#state", "Connected, websocket")
 		p.see(t, "#detail", "to the hub gamma at "+alpha.Addr())
-		p.see(t, "#list-title", "5 nodes") // both pages, and what stayed
+		p.see(t, "#list-title", "5 nodes") // two hubs, both pages, and the client that stayed
 		p.gone(t, "#star text", "alpha")
 	}
 	beta.emit(t, "again", "1")
 	page.see(t, "#stream li", "again from beta")
 }
 
-// testPageFollowsNodesFromHubToHub gives the page what a hub may tell, in the order in which it may come.
+// testPageFollowsNodesFromHubToHub gives the page the messages of a hub, in the orders in which they may come.
 func testPageFollowsNodesFromHubToHub(t *testing.T, v visitor) {
 	files := httptest.NewServer(gateway.Handler())
 	t.Cleanup(files.Close)

@@ -9,12 +9,12 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// testPageIsLeft goes to another page, and back. The browser keeps the first one, which does not run meanwhile.
+// testPageIsLeft goes to another page and back. The browser keeps the first page, which does not run meanwhile.
 func testPageIsLeft(t *testing.T, v visitor) {
 	for _, test := range []struct {
 		name       string
 		transports []string
-		states     []string // from when it is left, or made, to when it is there
+		states     []string // from the start, or from the moment when the page is left, until it is connected
 	}{
 		{"polling", []string{"polling"}, []string{"disconnected", "connecting", "connected polling"}},
 		{"websocket", []string{"websocket"}, []string{"disconnected", "connecting", "connected websocket"}},

@@ -11,7 +11,7 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// watched is the page's account of its client's states and of the browser's events, with times.
+// watched is a program that records the states of a client and the events of the browser, with times.
 const watched = `await page.evaluate(async ({ url, transports }) => {
 	const { connect } = await import('/mesh.mjs')
 	window.states = []
@@ -35,7 +35,7 @@ func (p visit) watch(t *testing.T, url string, transports []string) {
 	p.run(t, "await page.waitForFunction(() => node.state.status === 'connected')")
 }
 
-// since waits until a state follows an event and requires that it took no longer than most.
+// since waits until a state follows an event, and requires that this takes less than most.
 func (p visit) since(t *testing.T, event, state string, most time.Duration) {
 	t.Helper()
 	var ms float64
@@ -44,7 +44,7 @@ func (p visit) since(t *testing.T, event, state string, most time.Duration) {
 	require.Less(t, time.Duration(ms*float64(time.Millisecond)), most, "%s after %s", state, event)
 }
 
-// testPageGoesOffline and is back. What it emits meanwhile arrives.
+// testPageGoesOffline takes the browser offline and online again. The events that the page emits meanwhile arrive.
 func testPageGoesOffline(t *testing.T, v visitor) {
 	for _, transports := range [][]string{{"polling"}, {"websocket"}, {"polling", "websocket"}} {
 		t.Run(fmt.Sprint(transports), func(t *testing.T) {
@@ -73,8 +73,8 @@ func testPageGoesOffline(t *testing.T, v visitor) {
 	page.see(t, "#state", "Connected, websocket")
 }
 
-// testPageIsFrozen by the browser, as a tab that has been hidden for long. It leaves the mesh meanwhile. Headless Chromium
-// freezes no page, so the test sends the events.
+// testPageIsFrozen freezes a page, as a browser does with a tab that has been hidden for a long time. The page leaves
+// the mesh meanwhile. Headless Chromium freezes no page, so the test sends the events.
 func testPageIsFrozen(t *testing.T, v visitor) {
 	for _, transports := range [][]string{{"polling"}, {"websocket"}} {
 		t.Run(transports[0], func(t *testing.T) {
@@ -90,7 +90,8 @@ func testPageIsFrozen(t *testing.T, v visitor) {
 	}
 }
 
-// testPageProvesItsConnection when it is seen again, or when the network is back: the connection may be dead by then.
+// testPageProvesItsConnection checks that a page tests its connection when it becomes visible again, or when the
+// network is back, because the connection may be dead.
 func testPageProvesItsConnection(t *testing.T, v visitor) {
 	for event, target := range map[string]string{"visibilitychange": "document", "online": "window"} {
 		for _, transport := range []string{"polling", "websocket"} {
@@ -103,12 +104,12 @@ func testPageProvesItsConnection(t *testing.T, v visitor) {
 				page.watch(t, way.url(), []string{transport})
 				dispatch := "await page.evaluate(() => { states.length = 0; " + target + ".dispatchEvent(new Event('" + event + "')) })"
 				page.run(t, dispatch)
-				// The answer comes behind the pong.
+				// The response comes after the pong.
 				page.run(t, "await page.evaluate(() => new Promise(resolve => node.once('$mesh.nodes', resolve).emit('$mesh.nodes', { rid: 1 })))")
 				require.JSONEq(t, `[]`, string(page.run(t, "return page.evaluate(() => states.filter(s => /connect/.test(s.what)))")), "a live connection is kept")
 
 				way.silence(true)
-				page.run(t, "await page.evaluate(() => node.emit('lost', 1))") // the way has fallen silent for good
+				page.run(t, "await page.evaluate(() => node.emit('lost', 1))") // makes the connection silent for good
 				require.Eventually(t, way.hasSilenced, AwaitTimeout, time.Millisecond)
 				way.silence(false)
 				page.run(t, dispatch)
@@ -118,8 +119,8 @@ func testPageProvesItsConnection(t *testing.T, v visitor) {
 	}
 }
 
-// testPageDrawsAfterItWasHidden gives paced the frames that a browser gives: none while the page is hidden or the machine
-// sleeps.
+// testPageDrawsAfterItWasHidden gives paced the frames that a browser gives: no frames while the page is hidden or the
+// machine sleeps.
 func testPageDrawsAfterItWasHidden(t *testing.T, v visitor) {
 	hub := startGoHub(t, mesh.Options{})
 	page := v.visit(t, "http://"+hub.Addr()+"/page/icon.svg", nil)

@@ -13,7 +13,7 @@ import (
 	"github.com/bigcompany/mesh/mesh/gateway"
 )
 
-// testPageFitsEveryWidth keeps a picture of each.
+// testPageFitsEveryWidth checks the page at several widths, and saves a picture of each.
 func testPageFitsEveryWidth(t *testing.T, v visitor) {
 	for _, n := range []int{0, 8, 60} {
 		hub := startGoHub(t, mesh.Options{Name: "hub"})
@@ -46,8 +46,8 @@ func testPageFitsEveryWidth(t *testing.T, v visitor) {
 	}
 }
 
-// requireFits checks that nothing is wider than the page, that the picture holds all that is in it, and that no name or
-// mark lies on another.
+// requireFits checks that no element is wider than the page, that the picture holds all its parts, and that no name or
+// mark covers another.
 func (p visit) requireFits(t *testing.T, width int) {
 	t.Helper()
 	require.JSONEq(t, fmt.Sprint(width), string(p.run(t, "return page.evaluate(() => document.documentElement.scrollWidth)")), "no horizontal scrolling")
@@ -60,7 +60,8 @@ func (p visit) requireFits(t *testing.T, width int) {
 	})`)))
 }
 
-// testPageByKeyboard reaches everything with the tab key, in the order in which it stands, and sees where it is.
+// testPageByKeyboard checks that the tab key reaches all controls, in the order of the page, and that the focus is
+// visible.
 func testPageByKeyboard(t *testing.T, v visitor) {
 	hub := startGoHub(t, mesh.Options{})
 	page := v.visit(t, "http://"+hub.Addr(), nil)
@@ -84,7 +85,7 @@ func testPageByKeyboard(t *testing.T, v visitor) {
 		"sign-in-open", "other-open", "find", "list-title", "filter", "pause", "clear", "stream", "emit-name", "emit-payload", "Emit",
 		"explain-to", "explain-event", "explain-from", "Ask the hub", "Go", "node, err := mesh.Co", "Copy", "Node", "Browser",
 	}, order)
-	// Everything that can be used has a name.
+	// All controls have a name.
 	require.JSONEq(t, "[]", string(page.run(t, `
 		const nameless = []
 		for (const e of await page.locator('button, input, select, textarea, summary, [tabindex]').all()) {
@@ -98,7 +99,8 @@ func testPageByKeyboard(t *testing.T, v visitor) {
 	require.Equal(t, `"other-open"`, string(page.run(t, "return page.evaluate(() => document.activeElement.id)")))
 }
 
-// TestPageTellsWhereJSONIsWrong, and agrees with JSON.parse on what is wrong at all.
+// testPageTellsWhereJSONIsWrong checks the messages for invalid JSON. The page must agree with JSON.parse whether a
+// text is valid.
 func testPageTellsWhereJSONIsWrong(t *testing.T, v visitor) {
 	files := httptest.NewServer(gateway.Handler())
 	t.Cleanup(files.Close)
@@ -163,7 +165,7 @@ func testPageTellsWhereJSONIsWrong(t *testing.T, v visitor) {
 		}
 		require.Contains(t, found, want, text)
 	}
-	// Patterns are other nodes': none may keep the page busy.
+	// Patterns come from other nodes. No pattern may keep the page busy.
 	for pattern, hears := range map[string]bool{
 		"a::b": true, "a::*": true, "**": true, "*": false, "a": false, "**::b": true, "a::**::b": true, "a::**": true, "b::**": false, "a::b::**": true,
 		strings.Repeat("**::", 120) + "c": false,

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// launch is how a proxy runs in the foreground with the configuration of a test.
+// launch says how to run a proxy in the foreground with the configuration of a test.
 type launch struct {
 	args []string // templates of Proxied
 	stop string   // the signal that ends the proxy and its workers
@@ -31,13 +31,13 @@ var launches = map[string]launch{
 	"hitch":          {[]string{"--config={{.Dir}}/config"}, "TERM"},
 }
 
-// deployedProxy is a proxy of docs/deployment.md beside nginx and HAProxy.
+// deployedProxy is a proxy of docs/deployment.md other than nginx and HAProxy.
 type deployedProxy struct {
 	program  string
 	language string   // of its blocks on the page
-	names    []string // pairs of a text of the page and the text of a test in its place
+	names    []string // pairs of a text of the page and its replacement in a test
 	plain    []string // more such pairs, for a proxy without TLS
-	tls      []bool   // whether it can end TLS, and can do without
+	tls      []bool   // the values of TLS to test
 	before   string   // the lines of Debian's own configuration that the page relies on
 }
 
@@ -84,7 +84,7 @@ server.bind = "{{.Dir}}/socket"
 		before: "daemon = off\nworkers = 1\n{{if .Root}}user = \"nobody\"\n{{end}}"},
 }
 
-// Modules lists the modules that Apache loads, beside the ones that Debian builds in.
+// Modules lists the modules that Apache loads. Debian builds further modules in.
 func (p Proxied) Modules() []string {
 	modules := []string{"mpm_event", "authz_core", "proxy", "proxy_http"}
 	if p.TLS {
@@ -93,7 +93,7 @@ func (p Proxied) Modules() []string {
 	return modules
 }
 
-// kind returns the proxy as the page has it, with the pairs of other instead.
+// kind returns the proxy with the configuration on the page, changed by the pairs of other.
 func (d deployedProxy) kind(t *testing.T, tls bool, other ...string) proxyKind {
 	t.Helper()
 	shown := blocks(t, deployment, d.language)
@@ -141,7 +141,8 @@ logdir: {{.Dir}}/log
 cachedir: {{.Dir}}/cache
 `
 
-// inEachRun are the proxies of which every run tests one cell: .ci/run installs them. The others need INTEROP=full.
+// inEachRun lists the proxies of which every run tests one cell: .ci/run installs them. The other proxies need
+// INTEROP=full.
 var inEachRun = []string{"nginx", "haproxy", "apache2", "lighttpd"}
 
 // needProxy skips t, with the reason, unless this run tests the proxy and it is installed.

@@ -25,42 +25,42 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// proxyKind is a reverse proxy and how it is set up.
+// proxyKind is a reverse proxy and its configuration.
 type proxyKind struct {
 	program string
 	config  *template.Template
-	files   map[string]string // templates of what the proxy needs beside config
-	more    []string          // arguments
+	files   map[string]string // templates of the files that the proxy needs besides config
+	more    []string          // further arguments
 	Proxied
 }
 
-// Proxied is what a configuration is made of.
+// Proxied holds the values for the template of a configuration.
 type Proxied struct {
 	// Choices.
-	TLS        bool // in front, with HTTP/2 for those who can
-	NoUpgrade  bool // what a WebSocket needs is not passed on
-	Unbuffered bool // bodies of requests are passed on as they come
+	TLS        bool // towards clients, with HTTP/2 for clients that support it
+	NoUpgrade  bool // the proxy does not forward the headers that a WebSocket needs
+	Unbuffered bool // the proxy forwards the bodies of requests without buffering them
 	KeepAlive  bool // requests of all clients share connections to the backend
 
-	// Filled in.
+	// Set when a proxy starts.
 	Listen   string
 	Dir      string
 	PEM      string // certificate and key
 	Backends []string
 }
 
-// Port is that of Listen.
+// Port returns the port of Listen.
 func (p Proxied) Port() string { return portIn(p.Listen) }
 
-// BackendPort is that of the first of Backends.
+// BackendPort returns the port of the first of Backends.
 func (p Proxied) BackendPort() string { return portIn(p.Backends[0]) }
 
-// Root reports whether the test runs as root, whom some proxies must not run as.
+// Root reports whether the test runs as root. Some proxies must not run as root.
 func (Proxied) Root() bool { return os.Getuid() == 0 }
 
 func portIn(addr string) string { return addr[strings.LastIndex(addr, ":")+1:] }
 
-// Neither proxy is asked for more than its users are told in docs/engineio.md.
+// The configurations use no settings beyond those in docs/engineio.md.
 var (
 	nginx = proxyKind{program: "nginx", config: template.Must(template.New("nginx").Parse(`
 daemon off;
@@ -153,7 +153,7 @@ func (k proxyKind) String() string {
 	return name
 }
 
-// proxy is a process before one server or several.
+// proxy is a process in front of one or more servers.
 type proxy struct {
 	url   string
 	cmd   *exec.Cmd
@@ -161,7 +161,7 @@ type proxy struct {
 	gone  chan struct{} // closed when the process has ended
 }
 
-// start runs a proxy before backends (host:port). It ends with close, or with t.
+// start runs a proxy in front of backends (host:port). It ends with close, or with t.
 func (k proxyKind) start(t testing.TB, backends ...string) (*proxy, error) {
 	t.Helper()
 	const attempts = 3 // a port that was free may be taken a moment later
@@ -237,7 +237,7 @@ func (k proxyKind) try(t testing.TB, backends []string) (*proxy, error) {
 	return p, p.await(k.Listen)
 }
 
-// await returns when the process listens.
+// await waits until the process listens.
 func (p *proxy) await(addr string) error {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
@@ -289,7 +289,7 @@ func TestProxyEndsWithItsInput(t *testing.T) {
 	}
 }
 
-// identity is a certificate for 127.0.0.1, which is its own authority.
+// identity is a self-signed certificate for 127.0.0.1.
 type identity struct {
 	tls  tls.Certificate
 	pem  string // the certificate alone

@@ -17,8 +17,8 @@ func startPython(t *testing.T) *Peer {
 	return p.during(t, err)
 }
 
-// pythonCells are exchanges with python-engineio, which has no event for an upgrade and closes for no reason that it
-// reports.
+// pythonCells are the exchanges with python-engineio. It has no event for an upgrade, and it reports no reason for the
+// end of a session.
 var pythonCells = []cell{
 	{name: "text", run: echoes(hello)},
 	{name: "unicode", run: echoes(unicode...)},
@@ -37,8 +37,8 @@ func atOnce(n int) []message {
 	return all
 }
 
-// TestPython runs python-engineio as client and as server. It refuses payloads of more than 16 packets, and goes on
-// without them.
+// TestPython runs python-engineio as client and as server. It rejects payloads of more than 16 packets, and continues
+// without these packets.
 func TestPython(t *testing.T) {
 	t.Parallel()
 	python := startPython(t)

@@ -167,8 +167,9 @@ func (c *racer) receive(ws *racerConn) string {
 	return string(body)
 }
 
-// A client that uses two connections at once knows what it sent first, and the server must decide by that, as the
-// single-threaded reference does. The protocol's own test suites depend on it.
+// TestTwoConnectionsOfOneClient: a client that uses two connections at once knows which request it sent first. The
+// server must handle them in that order, as the single-threaded reference does. The protocol's own test suites depend
+// on it.
 func TestTwoConnectionsOfOneClient(t *testing.T) {
 	tries := 25
 	if Full() {

@@ -20,7 +20,7 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// behind serves through a proxy, one a server.
+// behind is a serverSide behind proxies. Each server gets a separate proxy.
 type behind struct {
 	t      testing.TB
 	kind   proxyKind
@@ -58,16 +58,16 @@ func hostOf(address string) string {
 	return u.Host
 }
 
-// journal writes down what requests a server gets.
+// journal counts the requests that a server gets.
 type journal struct {
 	mu   sync.Mutex
 	seen map[string]int
 }
 
-// watch counts the requests by the protocol in front, the method and, of WebSocket handshakes, the header that is theirs.
+// watch counts the requests by the client's protocol, the method and the header Upgrade.
 func (j *journal) watch(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		front := r.Header.Get("X-Front") // a proxy's
+		front := r.Header.Get("X-Front") // set by a proxy
 		if front == "" {
 			front = r.Proto
 		}
@@ -107,14 +107,15 @@ func (j *journal) all() []string {
 	return slices.Sorted(maps.Keys(j.seen))
 }
 
-// newTransport returns a transport that knows the certificate of this package. It is closed with t.
+// newTransport returns a transport that trusts the certificate of this package. Its idle connections are closed when t
+// ends.
 func newTransport(t testing.TB) *http.Transport {
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: loopbackIdentity().pool}, ForceAttemptHTTP2: true}
 	t.Cleanup(transport.CloseIdleConnections)
 	return transport
 }
 
-// overTheWay runs the exchanges that a way between the ends could spoil, in every mode.
+// overTheWay runs, in every mode, the exchanges that a proxy or TLS could spoil.
 func overTheWay(t *testing.T, client clientSide, server serverSide) {
 	t.Helper()
 	eachCell(t, modes, func(m mode, c cell) func(*testing.T) {
@@ -129,7 +130,7 @@ func overTheWay(t *testing.T, client clientSide, server serverSide) {
 	})
 }
 
-// TestReach runs exchanges with our server through real proxies and over TLS, with our client and with stock ones.
+// TestReach runs exchanges with our server through real proxies and over TLS, with our client and with stock clients.
 func TestReach(t *testing.T) {
 	t.Parallel()
 	for _, way := range []struct {
@@ -195,8 +196,8 @@ func TestReach(t *testing.T) {
 	}
 }
 
-// What stands between may take out of a request what a WebSocket needs. Sessions then stay on polling, and those that
-// were to start with a WebSocket fall back to it.
+// TestProxyThatBreaksWebSocket: a proxy may remove the headers that a WebSocket needs. Sessions then stay on polling,
+// and sessions that try a WebSocket first fall back to polling.
 func TestProxyThatBreaksWebSocket(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []proxyKind{nginx.with(Proxied{NoUpgrade: true}), haproxy.with(Proxied{NoUpgrade: true})} {
@@ -208,7 +209,7 @@ func TestProxyThatBreaksWebSocket(t *testing.T) {
 			t.Cleanup(func() { require.NoError(t, l.close()) })
 			return j, l
 		}
-		// still wants messages back over polling, after the attempt at a WebSocket has failed.
+		// still requires echoes over polling, after the attempt at a WebSocket has failed.
 		still := func(t *testing.T, client party, l listening) {
 			ctx, cancel := context.WithTimeout(t.Context(), AwaitTimeout)
 			defer cancel()
@@ -259,7 +260,7 @@ func TestProxyThatBreaksWebSocket(t *testing.T) {
 	}
 }
 
-// Some clients and proxies keep no connection alive.
+// TestConnectionClose: some clients and proxies keep no connection alive.
 func TestConnectionClose(t *testing.T) {
 	t.Parallel()
 	j := new(journal)
@@ -313,7 +314,8 @@ func TestChunkedBodies(t *testing.T) {
 	}
 }
 
-// Behind a proxy with several servers a session must stay at one: the proxy's cookie keeps it there.
+// TestStickySessions: behind a proxy with several servers a session must stay at one server. The proxy's cookie keeps
+// it there.
 func TestStickySessions(t *testing.T) {
 	t.Parallel()
 	Need(t, haproxy.program)
@@ -334,7 +336,7 @@ func TestStickySessions(t *testing.T) {
 		defer cancel()
 		client, err := newOurClient(t, revision).dial(ctx, p.url, setup{mode: upgrade})
 		require.NoError(t, err)
-		server, err := servers[i%2].accept(ctx) // in turn, as the proxy is told
+		server, err := servers[i%2].accept(ctx) // in turn, as the proxy's configuration says
 		require.NoError(t, err)
 		require.NoError(t, echo(ctx, someBytes, client, server))
 		require.NoError(t, settled(ctx, upgrade, client, server))
@@ -342,12 +344,13 @@ func TestStickySessions(t *testing.T) {
 	}
 }
 
-// vanishing servers give up who is silent after a second and a half.
+// vanishing has the options of servers that end a silent session after a second and a half.
 var vanishing = engineio.ServerOptions{
 	Revisions: bothRevisions, PingInterval: time.Second, PingTimeout: 500 * time.Millisecond, UpgradeTimeout: time.Second,
 }
 
-// A client that vanishes behind a proxy leaves no session, whatever it was doing.
+// TestClientVanishesBehindAProxy: a client that vanishes behind a proxy leaves no session behind, whatever it was
+// doing.
 func TestClientVanishesBehindAProxy(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []proxyKind{nginx, haproxy} {

@@ -30,7 +30,7 @@ func TestPinsAreWhatIsTested(t *testing.T) {
 	file, err := os.ReadFile("node/package.json")
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(file, &tested))
-	delete(tested.Overrides, "uws")                // for engine.io 2.1.1, which is none of the mesh's
+	delete(tested.Overrides, "uws")                // for engine.io 2.1.1, which the mesh does not use
 	delete(tested.Dependencies, "playwright-core") // drives the browser
 	for name, version := range tested.Dependencies {
 		if strings.HasPrefix(version.(string), "npm:") { // the newer peers of the tests
@@ -42,7 +42,7 @@ func TestPinsAreWhatIsTested(t *testing.T) {
 	require.Empty(t, cmp.Diff(tested, shown))
 }
 
-// engineProgram is the program around the README's lines of Engine.IO.
+// engineProgram is the program around the README's lines for Engine.IO.
 const engineProgram = "package main\n\nimport (\n\t\"context\"\n\t\"log\"\n\t\"net/http\"\n\n" +
 	"\t\"github.com/bigcompany/mesh/engineio\"\n)\n\nfunc main() {\n%s}\n"
 

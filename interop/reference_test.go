@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReference runs each exchange between peers that are not ours: it succeeds, or fails as peerFaults says. A normal run
-// takes one pair of each revision, since the versions are pinned.
+// TestReference runs each exchange between foreign peers. Each must succeed, or fail as peerFaults says. A normal run
+// takes one pair of each revision, because the versions are pinned.
 func TestReference(t *testing.T) {
 	t.Parallel()
 	pairs := references
@@ -40,7 +40,8 @@ func TestEveryFaultIsOfAReference(t *testing.T) {
 	}
 }
 
-// It is the exchange itself that two other peers fail in, not only one like it.
+// TestEveryExcusedExchangeIsRunByAReference checks that two foreign peers fail in the same exchange, and not only in a
+// similar one.
 func TestEveryExcusedExchangeIsRunByAReference(t *testing.T) {
 	t.Parallel()
 	for _, p := range ourPairs {
@@ -69,8 +70,8 @@ func startEngine(t testing.TB, script, version string) *Peer {
 	return p.during(t, err)
 }
 
-// eachCell asks pick for the test of each exchange in each of the modes, and runs it in parallel unless it is nil. Those that are
-// spent waiting are for the matrix alone.
+// eachCell calls pick for each exchange in each of the modes, and runs the returned test in parallel, unless it is nil.
+// It leaves out idle exchanges, which only the matrix runs.
 func eachCell(t *testing.T, modes []mode, pick func(m mode, c cell) func(*testing.T)) {
 	t.Helper()
 	for _, m := range modes {

@@ -13,12 +13,12 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// hooks are options of eio-raw.js.
+// hooks returns options of eio-raw.js.
 func hooks(name string, value any) map[string]any {
 	return map[string]any{"hooks": map[string]any{name: value}}
 }
 
-// featureScripts are about what a server does only if it is asked for.
+// featureScripts are about features that are off by default.
 func featureScripts() []script {
 	hello := engineio.Text("hello")
 	everyHandshake := func(c *caller) {

@@ -21,7 +21,7 @@ var (
 	nodeAdmits = map[string]any{"cors": map[string]any{"origin": []string{page}, "credentials": true}}
 )
 
-// handshakeScripts are about requests that open a session, or are refused.
+// handshakeScripts are about requests that open a session, or are rejected.
 func handshakeScripts() []script {
 	all := []script{
 		{name: "handshake, revision 3", calls: func(c *caller) { c.open(3) }},

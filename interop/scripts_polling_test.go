@@ -9,7 +9,7 @@ import (
 
 var bothRevisions = []engineio.Revision{engineio.Revision3, engineio.Revision4}
 
-// limited has room for a hundred bytes.
+// limited accepts payloads of at most 100 bytes.
 var (
 	limited     = engineio.ServerOptions{MaxPayload: 100}
 	nodeLimited = map[string]any{"maxHttpBufferSize": 100}
@@ -60,7 +60,7 @@ func pollingScripts() []script {
 		})
 		add("overlapping posts", func(c *caller) {
 			p := c.begin(strings.TrimSuffix(c.request("POST", c.query, "4hello", "Expect", "100-continue"), "4hello"))
-			p.answer("first, to be continued") // so the server has it
+			p.answer("first, to be continued") // so the server has the request
 			c.post("second", c.framed("4x"))
 			p.more("4hello")
 			p.answer("first")

@@ -134,8 +134,8 @@ func websocketScripts() []script {
 var frames = []struct {
 	name, raw string
 	rev       int  // 0: both
-	survives  bool // a message is sent behind it
-	answers   int  // 0: one
+	survives  bool // a message is sent after it
+	answers   int  // number of responses; 0: one
 	silent    bool
 }{
 	{name: "unmasked", raw: "\x81\x024x"},

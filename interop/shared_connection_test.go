@@ -15,8 +15,8 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// A proxy that keeps connections to the server sends the requests of all clients on them. One client whose requests are
-// rejected must not end the sessions of others.
+// TestRejectedPostsBehindNginx: a proxy that keeps connections to the server alive sends the requests of all clients on
+// them. A client with rejected requests must not end the sessions of other clients.
 func TestRejectedPostsBehindNginx(t *testing.T) {
 	Need(t, "nginx")
 	clients, attack := 10, time.Second
@@ -69,7 +69,8 @@ func TestRejectedPostsBehindNginx(t *testing.T) {
 	}
 }
 
-// rejectedPost opens a session and posts to it without a body, as nothing that revision 4 allows. It returns the status.
+// rejectedPost opens a session and sends a POST without a body and with a type that revision 4 does not allow. It
+// returns the status.
 func rejectedPost(ctx context.Context, url string) int {
 	do := func(method, query, contentType string) (int, string) {
 		r, err := http.NewRequestWithContext(ctx, method, url+"?EIO=4&transport=polling"+query, http.NoBody)

@@ -14,8 +14,8 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// The reader of a session is busy for longer than an upgrade may take, and the client waits for its POST before it says 5:
-// it has stopped polling by then, and has no way back.
+// TestUpgradeWhileTheReaderIsBusy: the reader of a session is busy for longer than an upgrade may take. The client
+// waits for the end of its POST before it sends 5. It has stopped polling by then and cannot return to it.
 func TestUpgradeWhileTheReaderIsBusy(t *testing.T) {
 	t.Parallel()
 	const messages, upgradeTimeout = 300, 100 * time.Millisecond
@@ -35,7 +35,7 @@ func TestUpgradeWhileTheReaderIsBusy(t *testing.T) {
 					}
 					if i == 0 {
 						<-probing
-						time.Sleep(3 * upgradeTimeout) // what the test is about, and not what it waits for
+						time.Sleep(3 * upgradeTimeout) // the delay under test, and not a wait for an event
 					}
 				}
 				return s.Write(ctx, engineio.Text("all"))

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// desk has terminals, real ones, in which shells run. What runs in them ends with the test.
+// desk has real terminals, in which shells run. The shells and their programs end with the test.
 type desk struct {
 	socket string
 	env    []string // of the shells
@@ -35,7 +35,7 @@ func (d *desk) tmux(t *testing.T, args ...string) string {
 	return string(out)
 }
 
-// terminal is one of them.
+// terminal is a terminal of a desk.
 type terminal struct {
 	*desk
 	name string
@@ -62,7 +62,7 @@ func (d *desk) open(t *testing.T, setup string) terminal {
 	} else {
 		d.tmux(t, append([]string{"new-window"}, args...)...)
 	}
-	w.types(t, setup+"; clear; echo ready") // a prompt may be older than that
+	w.types(t, setup+"; clear; echo ready") // an older prompt may be on the screen
 	w.shows(t, `^ready$`, `^\$$`)
 	return w
 }
@@ -103,7 +103,7 @@ func (w terminal) shows(t *testing.T, lines ...string) {
 	require.Fail(t, "a terminal does not show "+pattern.String(), screen)
 }
 
-// prints is shows for a block of a page, in which … is anything.
+// prints is like shows, for a block of a page. In the block … matches any text.
 func (w terminal) prints(t *testing.T, block string) {
 	t.Helper()
 	var lines []string
@@ -114,17 +114,17 @@ func (w terminal) prints(t *testing.T, block string) {
 	w.shows(t, lines...)
 }
 
-// runs types commands one after the other, each when the one before has ended.
+// runs types commands one after the other. It waits until each command has ended.
 func (w terminal) runs(t *testing.T, commands string) {
 	t.Helper()
 	for command := range strings.Lines(commands) {
-		w.typed++ // what the one before has printed may still be there
+		w.typed++ // the output of the previous command may still be on the screen
 		w.types(t, fmt.Sprintf("clear; %s; echo code $?; echo end of %d", strings.TrimSpace(command), w.typed))
 		w.shows(t, `^code \d+$`, fmt.Sprintf("^end of %d$", w.typed))
 	}
 }
 
-// PathWith is the environment's PATH with a folder before it.
+// pathWith returns the environment's PATH with a folder in front.
 func pathWith(dir string) string {
 	return "PATH=" + dir + string(os.PathListSeparator) + os.Getenv("PATH")
 }
