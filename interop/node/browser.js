@@ -1,11 +1,11 @@
 'use strict'
 
-// A page in a headless browser: node browser.js PAGE [BROWSER]. The page is served here, and so of another origin than the
-// servers that it dials. PAGE is a version of engine.io-client, see browser-page.js; mesh, see mesh-page.js; or original,
-// see original-page.js. In each, where is answered with origin {text}, the page's. BROWSER is one of browsers.js, by
-// default chromium.
+// A page in a headless browser: node browser.js PAGE [BROWSER]. This program serves the page, so the page has another
+// origin than the servers that it dials. PAGE is a version of engine.io-client, see browser-page.js; mesh, see
+// mesh-page.js; or original, see original-page.js. Each page responds to the command where with origin {text}, which is
+// the page's origin. BROWSER is a browser of browsers.js. The default is chromium.
 //
-// Commands reach the page as server-sent events, and its events come back as POSTs, one after the other.
+// Commands reach the page as server-sent events. Its events come back as POSTs, one after the other.
 
 const fs = require('fs')
 const http = require('http')
@@ -83,10 +83,10 @@ server.listen(0, '127.0.0.1', function () {
   const profile = fs.mkdtempSync(path.join(os.tmpdir(), 'interop-browser-'))
   browser = launch[browserName]('http://127.0.0.1:' + server.address().port + '/', profile)
   browser.on('exit', () => clear(profile, 100))
-  process.on('SIGINT', end) // that of a terminal reaches all that runs in it, but for the browser
+  process.on('SIGINT', end) // SIGINT from a terminal reaches all its processes, except the browser
 })
 
-// clear removes the browser's folder and ends. The last of its children may still be about to write there.
+// clear removes the browser's folder and ends this process. A child process of the browser may still write to the folder.
 function clear (profile, tries) {
   try {
     fs.rmSync(profile, { recursive: true, force: true })

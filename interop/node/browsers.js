@@ -1,7 +1,7 @@
 'use strict'
 
-// Browsers for browser.js. launch.NAME(url, folder) opens a page in a headless browser, which keeps its files in folder,
-// and returns the process to watch: it ends when its input is closed, or when this process ends, however that ends.
+// Browsers for browser.js. launch.NAME(url, folder) opens a page in a headless browser, which stores its files in folder,
+// and returns the process to watch. The process ends when its input is closed, or when this process ends for any reason.
 
 const { spawn } = require('child_process')
 const fs = require('fs')
@@ -45,9 +45,9 @@ function chromium (url, folder) {
   ])
 }
 
-// firefox is driven by WebDriver BiDi, which Firefox speaks by itself.
+// firefox controls Firefox by WebDriver BiDi, which Firefox supports without a driver.
 function firefox (url, folder) {
-  // Without these it asks its maker's servers for updates and settings.
+  // Without these settings Firefox asks servers of its vendor for updates and settings.
   const prefs = {
     'app.normandy.enabled': false,
     'browser.safebrowsing.downloads.remote.enabled': false,
@@ -97,7 +97,7 @@ async function bidi (endpoint) {
   }
 }
 
-// webkit is WebKitGTK, driven by WebDriver in a display that nobody sees.
+// webkit controls WebKitGTK by WebDriver, in an invisible display.
 function webkit (url, folder) {
   const child = start(['Xvfb', '-displayfd', '1', '-screen', '0', '800x600x24', '-nolisten', 'tcp'])
   line(child.stdout, /(\d+)\n/).then(async function (display) {
@@ -121,7 +121,7 @@ function freePort () {
   })
 }
 
-// post sends a WebDriver command, again while the driver does not listen yet.
+// post sends a WebDriver command. It repeats the command while the driver does not listen yet.
 async function post (port, path, body) {
   for (let tries = 200; ; tries--) {
     try {

@@ -1,8 +1,8 @@
 'use strict'
 
-// burst sends PREFIX-0 to PREFIX-(count-1) in three parts: one at once, one a message each millisecond, and one at
-// once when the upgrade, if one is to be awaited, is over. So messages leave before, during and after it.
-// send(text) sends; the function that burst returns is to be called at the upgrade.
+// burst sends PREFIX-0 to PREFIX-(count-1) in three parts: the first at once, the second with a message each millisecond,
+// and the third at once after the upgrade, if awaitUpgrade is set. So messages leave before, during and after the upgrade.
+// send(text) sends a message. The caller must call the returned function at the upgrade.
 function burst (options, awaitUpgrade, send) {
   const third = Math.floor(options.count / 3)
   let next = 0

@@ -1,20 +1,20 @@
 'use strict'
 
-// engine.io 6 for tests that speak to it byte by byte: node eio-raw.js. It holds any number of servers, each on a port of
-// its own, which return every message as it came.
+// engine.io 6 for tests that send raw bytes to it: node eio-raw.js. It holds any number of servers, each on a separate
+// port. The servers echo every message unchanged.
 //
-//   listen    {id, options}   options are the library's, but for hooks:
-//             refuse: TEXT      allowRequest refuses everybody with this message
+//   listen    {id, options}   options are the library's, except hooks:
+//             refuse: TEXT      allowRequest rejects every request with this message
 //             failId: true      generateId fails
 //             ownIds: true      session IDs are the library's own, and not as long as those of the Go server
 //   close     {id}
 //
 // Events: listening {port}.
 //
-// Besides the path of the library, each server answers GET requests for /control/WHAT:
+// Besides the path of the library, each server responds to GET requests for /control/WHAT:
 //
-//   state     {"sessions": so many are open, "polls": so many wait}
-//   send      sends the query's text on all sessions, count times; without compression if plain is there
+//   state     {"sessions": number of open sessions, "polls": number of waiting polls}
+//   send      sends the query's text on all sessions, count times; without compression if the query has plain
 //   close     closes all sessions
 
 const crypto = require('crypto')

@@ -1,6 +1,6 @@
 'use strict'
 
-// An engine.io server: node eio-server.js VERSION. It holds any number of servers, each on a port of its own.
+// An engine.io server: node eio-server.js VERSION. It holds any number of servers, each on a separate port.
 //
 //   listen    {id, options, echo, burst, upgrade}  options are the library's; burst {prefix, count} is sent to each session
 //   send      {id, session, text | base64}

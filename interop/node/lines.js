@@ -1,11 +1,11 @@
 'use strict'
 
-// What the peers share: commands arrive as JSON lines on standard input, events leave as JSON lines on standard
-// output. A peer ends with its input, so that none outlives the test that started it.
+// The code that the peers share. Commands arrive as JSON lines on standard input, and events leave as JSON lines on
+// standard output. A peer ends when its input ends, so that it does not outlive the test that started it.
 
 const readline = require('readline')
 
-// Some of the libraries print. Standard output belongs to the events.
+// Some of the libraries print. Standard output is for events only.
 console.log = console.info = console.error
 
 exports.report = function report (event) {
@@ -25,13 +25,13 @@ exports.serve = function serve (table) {
   })
 }
 
-// outgoing is what a command asks to send: a string, or a Buffer.
+// outgoing returns the data that a command sends: a string, or a Buffer.
 exports.outgoing = function outgoing (command) {
   return 'base64' in command ? unpooled(Buffer.from(command.base64, 'base64')) : command.text
 }
 
-// unpooled copies bytes into a Buffer that shares its memory with no other: engine.io-parser 1.1.0 sends all of the
-// memory that a Buffer is a part of.
+// unpooled copies bytes into a Buffer that shares its memory with no other Buffer. engine.io-parser 1.1.0 sends the whole
+// memory of which a Buffer is a part.
 exports.unpooled = unpooled
 function unpooled (bytes) {
   const own = Buffer.alloc(bytes.length)
@@ -39,7 +39,7 @@ function unpooled (bytes) {
   return own
 }
 
-// incoming describes a received message: text as it is, anything else as base64.
+// incoming describes a received message: text unchanged, and binary data as base64.
 exports.incoming = function incoming (data) {
   return typeof data === 'string' ? { text: data } : { base64: Buffer.from(data).toString('base64') }
 }

@@ -1,6 +1,6 @@
-// Run by TestModuleOutsideBrowsers with node --test, beside a copy of /mesh.mjs. HUB is a hub's URL, DEAD one where nothing
-// listens, SILENT one where connections are accepted and never answered. Each test must leave nothing that keeps the
-// process alive.
+// TestModuleOutsideBrowsers runs this file with node --test, beside a copy of /mesh.mjs. HUB is the URL of a hub. DEAD is
+// a URL where no server listens. SILENT is a URL where a server accepts connections and never responds. Each test must
+// leave nothing that keeps the process alive.
 
 import test from 'node:test'
 import assert from 'node:assert'
@@ -11,7 +11,7 @@ import { connect } from './mesh.mjs'
 const { HUB, DEAD, SILENT } = process.env
 const native = typeof WebSocket === 'function'
 
-// reach waits until a node's state fits.
+// reach waits until a node's state matches.
 const reach = (node, fits) => new Promise(resolve => {
   const look = state => fits(state) && resolve(state)
   node.onState(look)
@@ -19,12 +19,12 @@ const reach = (node, fits) => new Promise(resolve => {
 })
 const connected = node => reach(node, state => state.status === 'connected')
 
-// exchange has a pair of nodes emit to each other.
+// exchange makes a pair of nodes emit to each other.
 async function exchange (options) {
   const [a, b] = [connect({ url: HUB, ...options }), connect({ url: HUB, ...options })]
   const heard = new Promise(resolve => b.once('question', payload => b.emit('answer', payload + 1)) && a.once('answer', resolve))
   await Promise.all([connected(a), connected(b)])
-  await new Promise(resolve => b.once('$mesh.nodes', resolve).emit('$mesh.nodes', { rid: 1, limit: 1 })) // behind its table
+  await new Promise(resolve => b.once('$mesh.nodes', resolve).emit('$mesh.nodes', { rid: 1, limit: 1 })) // then the hub has its table
   a.emit('question', 41)
   assert.equal(await heard, 42)
   const { transport } = a.state
@@ -110,7 +110,7 @@ test('closed at each stage', async () => {
 
 // By polling: Node.js ends its own WebSocket only when the connection has ended.
 test('closed when the hub has fallen silent', async () => {
-  const node = connect({ url: process.env.CUT, transports: ['polling'] }) // CUT is a way to the hub
+  const node = connect({ url: process.env.CUT, transports: ['polling'] }) // CUT is a proxy to the hub
   await connected(node)
   await fetch(process.env.CUT_IT)
   node.emit('waits', 1)

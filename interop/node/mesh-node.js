@@ -1,23 +1,23 @@
 'use strict'
 
-// One node of the original mesh: node mesh-node.js. One process holds one node, as the library's event table belongs
-// to the process.
+// One node of the original mesh: node mesh-node.js. One process holds one node, because the library has one event table
+// for the process.
 //
-//   listen    {host, port, accept}         port: absent, a free one; accept: the [user, password] pairs that may
-//                                          enter, absent: everybody
+//   listen    {host, port, accept}         port: absent, a free one; accept: the [user, password] pairs that the hub
+//                                          admits, absent: it admits all clients
 //   connect   {host, port, user, password, retry, name, burst}   retry: milliseconds; applies reconnect.js; burst
 //                                          {prefix, count}: emitted as name with {text}, from the first callback on
-//   on        {name, once, answer}         answer: a name, under which the text of each payload is emitted again
+//   on        {name, once, answer}         answer: the name of an event that the node emits with the text of each payload
 //   off       {name}
-//   emit      {name, payload}              without payload the argument is left out
+//   emit      {name, payload}              without payload the argument is omitted
 //   run       {text}                       a program, which has mesh, resource and report
 //   tables                                 asks for the event tables that this process holds
 //
 // Events: listening {port}; attempt and connected {result} or refused {error}, for each attempt of a client; session,
-// for each that comes to a hub; upgrade, for each session that leaves polling, with {sent} of the burst at a client;
-// heard {name, payload}, without payload where none arrived; emitted {name} and listens {name}, when the command was
-// carried out; ran, when a program was run to its end; tables {result}, where own is the process's, and clients has those
-// that a hub was sent, by session ID.
+// for each new session of a hub; upgrade, for each session that leaves polling, at a client with {sent}, the number of
+// the burst's events so far; heard {name, payload}, without payload if the event had none; emitted {name} and
+// listens {name}, when the command is done; ran, when a program has run to its end; tables {result}: own is the table of
+// the process, and clients has the tables of a hub's clients, by session ID.
 
 const Mesh = require('resource-mesh/lib/Mesh')
 const resource = require('resource')
@@ -28,7 +28,7 @@ const { report, serve, burst } = require('./lines')
 const mesh = new Mesh()
 const listeners = new Map()
 
-// The hub keeps its HTTP server to itself; the engine is given it, and tells the port.
+// The hub does not expose its HTTP server, but passes it to the engine. This hook reads the port there.
 let port
 const attach = engine.attach
 engine.attach = function (server, options) {
@@ -86,7 +86,7 @@ serve({
     const name = command.name
     listeners.set(name, function (payload) {
       report({ event: 'heard', name: this.event, payload })
-      // Not the payload itself: it carries the ID of its sender, to whom the hub would then not send it.
+      // Not the payload itself: it contains the ID of its sender, and the hub would not send it to that sender.
       if (command.answer) mesh.emitter.emit(command.answer, { text: payload.text })
     })
     mesh.emitter[command.once ? 'once' : 'on'](name, listeners.get(name))

@@ -1,18 +1,17 @@
 'use strict'
 
-// Nodes of a mesh in a page of browser.js, one an id.
+// Nodes of a mesh in a page of browser.js, one for each id.
 //
-//   load {url}                      the client: a script, or a module if the url ends with .mjs. Answered with loaded
-//   connect {options, name, burst}  with the client's options; burst {prefix, count}: emitted as name with {text}, from
-//                                   the callback on
-//   on, off, emit                   as of mesh-node.js; on may come before connect
-//   run {text}                      runs a function's body with the client and, of a script, the global. Answered with
-//                                   ran {result}, or {error, reason}, which is the error's code
+//   load {url}                      loads the client: a script, or a module if the url ends with .mjs. Response: loaded
+//   connect {options, name, burst}  with the client's options; burst {prefix, count}: emitted at once as name with {text}
+//   on, off, emit                   as in mesh-node.js; on may come before connect
+//   run {text}                      runs the body of a function with client and, for a script, the global mesh. Response:
+//                                   ran {result}, or ran {error, reason}, where reason is the error's code
 //   frame {url}                     shows another page inside this one
 //
 // Events: answered {result} or refused {error, reason}, from connect's callback; connected {transport, result} and
-// disconnected {error, reason, result}, where result is the state; upgrade {sent}, when the transport is a WebSocket,
-// with the number of the burst's events by then; heard {name, payload, from}.
+// disconnected {error, reason, result}, where result is the state; upgrade {sent}, when the transport is a WebSocket, with
+// the number of the burst's events so far; heard {name, payload, from}.
 
 /* global burst, report, serve */
 
@@ -58,7 +57,7 @@ serve({
       })
     }
     node.early.forEach(listen => listen())
-    // At once: the hub's answer may come behind the upgrade.
+    // The burst begins at once, because the hub's response may come after the upgrade.
     if (wanted) {
       release = burst(wanted, true, function (text) {
         sent++

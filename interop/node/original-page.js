@@ -1,9 +1,9 @@
 'use strict'
 
-// Nodes of a mesh in a page of browser.js, one an id, with the browser bundle of the original's package.
+// Nodes of a mesh in a page of browser.js, one for each id, with the browser bundle of the original's package.
 //
-//   connect {host, port, name}  subscribes to name too; answered with connected or refused, from connect's callback
-//   emit {name, payload}        answered with emitted
+//   connect {host, port, name}  subscribes to name too; response: connected or refused, from connect's callback
+//   emit {name, payload}        response: emitted
 //   burst {burst, name}         {prefix, count}: emits {text}, some before and some after the upgrade
 //
 // Events: heard {name, payload}.
@@ -17,7 +17,7 @@ serve({
     mesh.connect({ host, port: String(port) }, function (error) {
       report({ id, event: error ? 'refused' : 'connected', error: error && String(error.message || error) })
     })
-    emitters.set(id, mesh.emitter) // connect makes a new one
+    emitters.set(id, mesh.emitter) // connect makes a new emitter
     mesh.emitter.on(name, payload => report({ id, event: 'heard', name, payload }))
   },
 

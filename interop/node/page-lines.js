@@ -1,10 +1,10 @@
 'use strict'
 
-// What the pages of browser.js share, as lines.js is for processes.
+// The code that the pages of browser.js share, as the processes share lines.js.
 
 /* exported report, serve */
 
-// A POST takes all events that wait, and none overtakes another.
+// A POST sends all waiting events. The next POST follows when it is done, so the events stay in order.
 let waiting = ''
 let posting = false
 

@@ -1,10 +1,9 @@
 'use strict'
 
-// The original's client survives neither a refused connect nor its own reconnects: after a refusal it never tries
-// again, and each reconnect leaves one more copy of its handler behind, which sends every event once more. Applied to a
-// Mesh before it connects, this mends both: an attempt that fails before the session opens is repeated after delay
-// milliseconds, and a new uplink takes the handler of the previous one off first. It is in ES5, for old versions of
-// Node.js.
+// The original's client has two faults. After a refused connection it never tries again. And each reconnect adds one
+// more copy of its handler, which sends every event once more. This function, applied to a Mesh before it connects,
+// corrects both: the client repeats an attempt that fails before the session opens, after delay milliseconds, and a new
+// uplink first removes the handler of the previous uplink. The code is ES5, for old versions of Node.js.
 
 module.exports = function reconnect (mesh, delay) {
   var connect = mesh.connect
@@ -13,7 +12,7 @@ module.exports = function reconnect (mesh, delay) {
   var handler
 
   mesh.connect = function (options, callback) {
-    var opened = false // an error after this is followed by a close, which connects again by itself
+    var opened = false // a later error is followed by a close, after which the client reconnects by itself
     return connect.call(mesh, options, function (error, hub) {
       if (error && !opened) {
         return setTimeout(function () {

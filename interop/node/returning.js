@@ -1,6 +1,7 @@
 'use strict'
 
-// A client of the mesh that survives its hub, in ES5: it prints each ping that it hears, and emits a number now and then.
+// A client of the mesh that reconnects when its hub is back, in ES5. It prints each ping event that it receives, and emits
+// a number every INTERVAL milliseconds.
 
 var Mesh = require('resource-mesh/lib/Mesh')
 

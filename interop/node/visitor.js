@@ -1,11 +1,11 @@
 'use strict'
 
-// Somebody who visits pages in headless Chromium, each in a tab of its own, by Playwright.
+// A visitor of pages in headless Chromium, each in a separate tab, by Playwright.
 //
-//   visit {url, options}   options are Playwright's for a context. Answered with visited
-//   run {text}             the body of an async function, with the page as page. Answered with ran {result}, or {error}
+//   visit {url, options}   options are Playwright's options for a context. Response: visited
+//   run {text}             the body of an async function, with the page as page. Response: ran {result}, or ran {error}
 //
-// Events: failed {error}, for what the page throws, and what its policy keeps it from.
+// Events: failed {error}, for each error that the page throws, each dialog, and each violation of its security policy.
 
 const fs = require('fs')
 const path = require('path')
@@ -18,9 +18,9 @@ const pages = new Map()
 const browser = chromium.launch({
   executablePath: process.env.PATH.split(path.delimiter).map(dir => path.join(dir, 'chromium')).find(fs.existsSync),
   chromiumSandbox: false,
-  ignoreDefaultArgs: ['--disable-back-forward-cache'], // pages that are left are kept, as for everybody else
+  ignoreDefaultArgs: ['--disable-back-forward-cache'], // Chromium keeps pages that are left, as it does for its users
   args: ['--disable-gpu', '--disable-dev-shm-usage', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run',
-    '--host-resolver-rules=MAP *.example 127.0.0.1'] // as whoever owns such a name can have it
+    '--host-resolver-rules=MAP *.example 127.0.0.1'] // as the owner of such a name can arrange
 })
 
 serve({

@@ -1,7 +1,7 @@
 """An Engine.IO peer with Debian's python3-engineio: python3 eio.py. It takes the commands of eio-server.js and eio-client.js,
 and reports the same events. The client upgrades before its open event.
 
-The server writes what it has queued as one payload, and accepts payloads of at most 16 packets, as the client does.
+The server sends all queued packets as one payload. Server and client accept payloads of at most 16 packets.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ async def listen(command):
             await server.send(sid, '%s-%d' % (wanted['prefix'], n))
 
     async def watch(sid):
-        # There is no event for it.
+        # The library has no event for an upgrade.
         while server.transport(sid) != 'websocket':
             await asyncio.sleep(0.005)
         report(id=id, event='upgrade', session=sessions.index(sid) + 1, transport='websocket')

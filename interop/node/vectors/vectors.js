@@ -14,9 +14,9 @@
 //
 //   node vectors.js verify < wires.json
 //
-// has the real parsers read: standard input is an array of {"parser": "2.2.1", "form", "encoding", "wire"}, and standard
-// output an array with one answer each, in that order: {"packets": [PACKET, ...]}, or {"error": TEXT} if the parser
-// refuses the wire. A null wire is an empty one. "texttwice" and "text" are the same to a parser, which has only one of them.
+// makes the real parsers read: standard input is an array of {"parser": "2.2.1", "form", "encoding", "wire"}, and standard
+// output is an array with one result for each, in that order: {"packets": [PACKET, ...]}, or {"error": TEXT} if the parser
+// rejects the wire. A null wire is empty. "texttwice" and "text" are the same to a parser, which supports only one of them.
 
 process.noDeprecation = true; // the old parsers call new Buffer()
 
@@ -66,13 +66,13 @@ const cases = {
   'long binary': [message(bytes(1000))],
 };
 
-// A packet as the parser of that version takes it. The parsers write to what they are given, so it is a copy.
+// toParser returns a packet for the parser of that version. It is a copy, because the parsers write to their arguments.
 function toParser(version, { type, data }) {
   if (data === undefined) return { type };
   if (!Buffer.isBuffer(data)) return { type, data };
   const copy = Buffer.from(data);
-  // 1.1.0 was written for Node 0.10, whose buffers had no property "buffer". On later ones it finds the memory pool
-  // behind it and encodes all of that.
+  // 1.1.0 was written for Node.js 0.10, whose buffers had no property "buffer". In later versions that property is the
+  // memory pool of the buffer, and 1.1.0 encodes the whole pool.
   if (version === '1.1.0') Object.defineProperty(copy, 'buffer', { value: undefined });
   return { type, data: copy };
 }
@@ -140,7 +140,7 @@ function make() {
   return { cases: Object.fromEntries(described), vectors };
 }
 
-// JSON with one packet or vector a line, so that a change shows up as one.
+// print writes JSON with one packet or vector on a line, so that a changed vector is a changed line.
 function print({ cases, vectors }) {
   const block = (items, indent) => items.map((item) => '\n' + indent + JSON.stringify(item)).join(',');
   const lines = Object.entries(cases).map(([name, packets]) => `\n  ${JSON.stringify(name)}: [${block(packets, '   ')}]`);
