@@ -59,7 +59,7 @@ func deflateCells(t *testing.T, client, server string, ends func(bytes *atomic.I
 	})
 }
 
-// meteredConn adds up the bytes of a connection.
+// meteredConn counts the bytes of a connection.
 type meteredConn struct {
 	net.Conn
 	bytes *atomic.Int64

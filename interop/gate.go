@@ -9,7 +9,7 @@ import (
 )
 
 // Need skips t unless all programs are on the PATH. With INTEROP=require or INTEROP=full in the environment t fails
-// instead. Only Need and needs may skip a test of this package.
+// instead. A test of this package that lacks a program skips only by Need, needs or needProxy.
 func Need(t testing.TB, programs ...string) {
 	t.Helper()
 	needs(t, find(programs...))

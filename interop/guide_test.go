@@ -177,7 +177,7 @@ func TestGuide(t *testing.T) {
 		}
 	}
 
-	// Questions and answers.
+	// Requests and replies.
 	r.add(r.next("go"))
 	r.goRun()
 	r.fourth.prints(t, r.next("text"))
@@ -205,7 +205,7 @@ func TestGuide(t *testing.T) {
 	r.third.runs(t, greet) // the click has arrived after the page's table
 	yours.see(t, "body", "hello, page")
 
-	// Who may do what.
+	// Permissions.
 	r.add(r.next("go"))
 	r.goRun()
 	tries := strings.SplitAfter(strings.TrimSpace(r.next("sh")), "\n")
@@ -221,7 +221,7 @@ func TestGuide(t *testing.T) {
 	r.fourth.prints(t, admitted)
 	require.NotContains(t, r.fourth.screen(t), "admitted: admin")
 
-	// Seeing inside. The program is still running.
+	// Queries and metrics. The program is still running.
 	questions, differs := strings.SplitAfter(r.next("sh"), "\n"), regexp.MustCompile(`\b[0-9a-f]{8}\b|127\.0\.0\.1:\d+|(\d+[hms])+| +`)
 	r.third.runs(t, questions[0])
 	for line := range strings.Lines(r.next("text")) { // the nodes in any order
@@ -242,7 +242,7 @@ func TestGuide(t *testing.T) {
 	require.Contains(t, string(metrics), "\nmesh_peers{")
 	r.end(r.third)
 
-	// What arrives.
+	// Delivery.
 	r.add(r.next("go"))
 	r.goRun()
 	r.fourth.prints(t, r.next("text"))

@@ -27,7 +27,7 @@ type outcome struct {
 	cell  cell
 	fault *fault // expected fault of the peer; nil if the exchange must succeed
 	shown bool   // the exchange has shown the fault
-	err   error  // the unexpected part of the result; nil if there is none
+	err   error  // the unexpected part of the result; nil if the result is as expected
 }
 
 // results holds the outcomes of one pair, ordered by mode and then by cell.

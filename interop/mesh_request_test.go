@@ -84,7 +84,7 @@ func TestRequestsAndRepliesOfBothKinds(t *testing.T) {
 	}
 }
 
-// TestRequestsAndRepliesOfPages makes each member send requests to all members. The pages run the lines of
+// TestRequestsAndRepliesOfPages makes each client send requests to all clients. The pages run the lines of
 // docs/browser.md in Chromium.
 func TestRequestsAndRepliesOfPages(t *testing.T) {
 	t.Parallel()

@@ -42,7 +42,7 @@ func TestTheOriginalOnVersionsOfNode(t *testing.T) {
 			heard := h.events.MustAwait(t, "heard")
 			require.JSONEq(t, `{"n":1}`, string(heard.Payload))
 			h.emit(t, "myEvent", `{"from":"the hub é"}`)
-			for { // the program hears its own events too
+			for { // the program receives its own events too
 				if ev := program.MustAwait(t, "myEvent"); string(ev.Payload) != `{"n":1}` {
 					require.JSONEq(t, `{"from":"the hub é"}`, string(ev.Payload))
 					break

@@ -87,7 +87,7 @@ func testPageOfACrowd(t *testing.T, v visitor) {
 				page.fill(t, "#nodes", "Find a node", lamp.ID()[:10])
 				page.see(t, "#found li", "my-lamp node")
 				page.fill(t, "#nodes", "Find a node", "worker 7")
-				page.run(t, "await page.waitForFunction(() => document.querySelector('#found strong')?.textContent === 'worker 7')") // the equal one first
+				page.run(t, "await page.waitForFunction(() => document.querySelector('#found strong')?.textContent === 'worker 7')") // the node with exactly this name comes first
 				page.fill(t, "#nodes", "Find a node", "nobody here")
 				page.see(t, "#find-text", "No node has a name with “nobody here”")
 				page.fill(t, "#nodes", "Find a node", "")
@@ -131,7 +131,7 @@ func testPageOfACrowd(t *testing.T, v visitor) {
 				page.run(t, "await page.getByRole('button', { name: 'Show the events job::light only' }).first().click()")
 				page.see(t, "#stream-text", "Only events job::light: ")
 				page.run(t, "await page.getByRole('button', { name: 'Show the events job::light only' }).first().click()")
-				page.run(t, "await page.waitForFunction(() => document.getElementById('filter').value === '')") // the same again: all
+				page.run(t, "await page.waitForFunction(() => document.getElementById('filter').value === '')") // a second click shows all events again
 				page.run(t, "await page.getByRole('button', { name: 'Show the events device::#::set only' }).first().click()")
 				page.see(t, "#stream-text", "Only events device::*::set: ")
 			})

@@ -88,7 +88,7 @@ func testPageOfSeveralHubs(t *testing.T, v visitor) {
 			event string
 			want  []string
 		}{
-			{here, "quiet", []string{"-1edge in", "-1edge out"}}, // the page hears it, at the same hub
+			{here, "quiet", []string{"-1edge in", "-1edge out"}}, // the page receives it, at the same hub
 			{here, "job::1", []string{"-1edge in", "-1edge out", "0link out", "1link out"}},
 			{mover, "quiet", []string{"-1edge in", "-1edge out", "0link out"}},
 			{there, "quiet", []string{"-1edge in", "-1edge out", "0link out", "1link out"}},

@@ -47,7 +47,7 @@ func testPageIsLeft(t *testing.T, v visitor) {
 			}, %s)`, test.transports)
 			come(true)
 			for range 2 { // it leaves and comes back
-				// An upgrade may be over before the hub has answered by polling.
+				// An upgrade may be over before the hub has responded by polling.
 				page.run(t, `await page.waitForFunction(wanted => JSON.stringify(wanted) ===
 					JSON.stringify(states.filter((state, i) => state !== 'connected polling' || i === states.length - 1)), %s)`, test.states)
 				hub.emit(t, "ask", "1")
@@ -81,7 +81,7 @@ func testPageIsLeft(t *testing.T, v visitor) {
 				if (route.request().method() === 'GET') stop() // and it does not go on
 				else return route.continue()
 			})`)
-		hub.emit(t, "ask", "1") // ends the poll that there is
+		hub.emit(t, "ask", "1") // ends the waiting poll
 		page.run(t, "await page.stopped")
 		page.run(t, "await page.goto(%s)", "http://"+hub.Addr()+"/mesh.mjs")
 		require.Eventually(t, func() bool { return hub.Stats().Peers == 0 }, AwaitTimeout, time.Millisecond)

@@ -99,7 +99,7 @@ func (p visit) explain(t *testing.T, id, event string) {
 	p.click(t, "Ask the hub")
 }
 
-// hostile are names that would do harm if a page took them for anything but text.
+// hostile lists names that would do harm if a page did not treat them as text.
 var hostile = []string{
 	`<img src=x onerror="alert(1)">`, `"><script>alert(1)</script>`, `</title><svg onload=alert(1)>`, `__proto__`, `x${alert(1)}`,
 	"\u202etxt.exe", "line\nbreak\x00", strings.Repeat("long", 100),
@@ -315,7 +315,7 @@ func testPageOfAGoHub(t *testing.T, v visitor) {
 	})
 }
 
-// shown returns a text as the page shows it, with at most so many bytes.
+// shown returns a text as the page shows it, cut to most bytes.
 func shown(s string, most int) string {
 	if len(s) > most {
 		s = s[:most-1] + "…"

@@ -93,7 +93,7 @@ func testPageByKeyboard(t *testing.T, v visitor) {
 			if (!named) nameless.push(await e.evaluate(e => e.outerHTML))
 		}
 		return nameless`)))
-	// A form that was opened closes again, and the focus returns.
+	// An open form closes on Escape, and the focus returns to its button.
 	page.click(t, "Other hub…")
 	page.run(t, "await page.keyboard.press('Escape')")
 	require.Equal(t, `"other-open"`, string(page.run(t, "return page.evaluate(() => document.activeElement.id)")))

@@ -76,7 +76,7 @@ func (m message) String() string {
 type setup struct {
 	mode  mode
 	echo  bool // the server sends each message back unchanged
-	burst int  // each end sends so many messages, as Burst says: client-0 and so on, and server-0 and so on
+	burst int  // number of messages from each end, named as in Burst: client-0 and so on, server-0 and so on
 	beat  beat // heartbeat of the server; the zero value means the server's default
 }
 

@@ -38,8 +38,8 @@ func TestAwaitLeavesOtherEventsToBeAwaited(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-// The lock file identifies packages by version and checksum, and names no download address, so that npm uses the
-// registry of its own configuration.
+// TestLockNamesNoDownloadAddress checks that the lock file identifies packages by version and checksum only, so that npm
+// downloads them from the registry in its configuration.
 func TestLockNamesNoDownloadAddress(t *testing.T) {
 	t.Parallel()
 	lock, err := os.ReadFile(filepath.Join("node", "package-lock.json"))

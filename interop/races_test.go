@@ -68,7 +68,7 @@ type racerConn struct {
 func (c *racer) dial() *racerConn {
 	conn, err := net.Dial("tcp", c.addr)
 	require.NoError(c.t, err)
-	_ = conn.SetDeadline(time.Now().Add(time.Minute)) // a broken connection fails in Read
+	_ = conn.SetDeadline(time.Now().Add(time.Minute)) // on a broken connection the next read fails
 	return &racerConn{conn, bufio.NewReader(conn)}
 }
 

@@ -130,7 +130,7 @@ func websocketScripts() []script {
 	return all
 }
 
-// frames are what a client sends on a WebSocket of a session that accepts a hundred bytes.
+// frames are the frames of a client on a WebSocket whose session accepts payloads of at most 100 bytes.
 var frames = []struct {
 	name, raw string
 	rev       int  // 0: both

@@ -35,7 +35,7 @@ var attacks = []attack{
 // target is the argument of an attack.
 type target struct {
 	addr   string // host:port of the hub
-	small  bool   // the figures of a test, not of an attacker
+	small  bool   // the attack has the figures of a test
 	honest bool
 	ready  func()
 }

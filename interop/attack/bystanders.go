@@ -16,7 +16,7 @@ import (
 const (
 	bystanderCount = 12
 	emitEvery      = 50 * time.Millisecond // for each bystander
-	largeEvery     = 20                    // one event in so many is large, if the attack has large
+	largeEvery     = 20                    // one event of this number is large, if the attack has large
 	largeSize      = 40 << 10              // bytes
 	settleTimeout  = 30 * time.Second      // for the last events to arrive
 )

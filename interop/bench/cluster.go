@@ -16,8 +16,8 @@ import (
 // ourCluster is a cluster of hubs of the command mesh, joined by its --cluster.
 var ourCluster = &server{name: "this project", ours: true, revision: 3}
 
-// startCluster starts so many hubs, each in a separate process. It returns the first hub, which has the other hubs in
-// others.
+// startCluster starts the hubs of a cluster, each in a separate process. It returns the first hub, which has the other
+// hubs in others.
 func startCluster(ctx context.Context, hubs int) (c *child, err error) {
 	exe, err := interop.BuildMesh()
 	if err != nil {

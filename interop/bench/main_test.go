@@ -79,7 +79,7 @@ func TestAnotherBuildTakesThePlaceOfThePeers(t *testing.T) {
 	require.ErrorContains(t, err, "go build -o FILE ./interop/bench")
 }
 
-// requireMeasures runs scenarios small.
+// requireMeasures runs the program with --quick, and requires figures of all loads in want.
 func requireMeasures(t *testing.T, want []scenario, args ...string) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer

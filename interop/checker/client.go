@@ -28,9 +28,9 @@ type client struct {
 
 const (
 	connectTimeout = 15 * time.Second
-	// barrierPause is the time between two barriers, which are this client's Flush.
+	// barrierPause is the time between two barriers. A barrier is this client's form of Flush.
 	barrierPause = 150 * time.Millisecond
-	names        = 4 // of events
+	names        = 4 // number of event names
 )
 
 func newClient(number int, polls bool, proxies []*proxy, l *ledger, every time.Duration) *client {

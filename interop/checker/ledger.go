@@ -18,7 +18,7 @@ type ledger struct {
 	samples []string // of violations
 }
 
-// event is an event of a client.
+// event is an event that a client emitted.
 type event struct {
 	at        time.Time
 	hub       int

@@ -43,7 +43,7 @@ const (
 
 var modes = []string{one, cluster, throughNATS}
 
-// check is one run.
+// check holds the settings of one run.
 type check struct {
 	mode    string
 	hub     string // the program

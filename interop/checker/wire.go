@@ -20,7 +20,7 @@ import (
 
 // This file implements Engine.IO of revision 3 as docs/packet-format.md describes it, without any code of this module.
 
-// session is one Engine.IO session. send and recv may be called by one goroutine each.
+// session is one Engine.IO session. One goroutine may call send while another one calls recv.
 type session interface {
 	send(packets ...string) error
 	recv() (packet string, err error)

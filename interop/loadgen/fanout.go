@@ -33,7 +33,7 @@ type fanOut struct {
 	receivers []*conn
 	base      []int64      // number of messages that each receiver had got before
 	total     atomic.Int64 // messages of the receivers, since base
-	stray     atomic.Int64 // messages of the others
+	stray     atomic.Int64 // messages of sessions that must get none
 	wakeAt    atomic.Int64 // the total at which to wake the publisher
 	wake      chan struct{}
 	last      atomic.Int64 // time of the last delivery, since start
@@ -68,9 +68,9 @@ func (c *Crowd) FanOut(ctx context.Context, o FanOutOptions) (Rate, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout, errTimeout)
 	defer cancel()
 	deadline, _ := ctx.Deadline()
-	_ = c.conns[0].socket.SetWriteDeadline(deadline) // a broken connection fails in Write
+	_ = c.conns[0].socket.SetWriteDeadline(deadline) // on a broken connection the next write fails
 	err = f.publish(ctx, o, n)
-	_ = c.conns[0].socket.SetWriteDeadline(time.Time{}) // as above
+	_ = c.conns[0].socket.SetWriteDeadline(time.Time{}) // on a broken connection the next write fails
 	if err != nil {
 		if !errors.Is(context.Cause(ctx), errTimeout) || c.Err() != nil {
 			return Rate{}, err

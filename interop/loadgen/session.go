@@ -122,7 +122,7 @@ func (s *socket) send(batch []byte) error {
 func (s *socket) abort() { _ = s.conn.Close() }
 
 func (s *socket) close() {
-	_ = s.conn.SetWriteDeadline(time.Now().Add(goodbyeTimeout)) // as in abort, a broken connection is closed already
+	_ = s.conn.SetWriteDeadline(time.Now().Add(goodbyeTimeout)) // on a broken connection the write fails
 	_, _ = s.conn.Write(closeFrame)
 	s.abort()
 }
@@ -243,7 +243,7 @@ func (p *polling) abort() {
 }
 
 func (p *polling) close() {
-	_ = p.out.conn.SetDeadline(time.Now().Add(goodbyeTimeout)) // a broken connection is closed already
+	_ = p.out.conn.SetDeadline(time.Now().Add(goodbyeTimeout)) // on a broken connection the request fails
 	_ = p.send(p.add(nil, '1', nil))
 	p.abort()
 }
