@@ -180,7 +180,8 @@ func clusterScenario(s sizes) []scenario {
 	return []scenario{spread, hop}
 }
 
-// hubsLoad returns the load at a cluster with that number of hubs. It takes turns with the other loads that have the same text in with.
+// hubsLoad returns the load at a cluster with that number of hubs. It takes turns with the other loads that have the
+// same text in with.
 func (s sizes) hubsLoad(id string, hubs, conns int, what string, open opening) load {
 	title := "1 hub, "
 	if hubs > 1 {

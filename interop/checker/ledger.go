@@ -152,8 +152,9 @@ func (l *ledger) violation(count *int, format string, args ...any) {
 	}
 }
 
-// judge counts the events that did not arrive. A listener is owed an event that was emitted after the hub knew the listener, if
-// a later event of the same emitter arrived on the same session, or the session lasted to the end of the run.
+// judge counts the events that did not arrive. A listener is owed an event that was emitted after the hub knew the
+// listener, if a later event of the same emitter arrived on the same session, or if the session lasted to the end of
+// the run.
 func (l *ledger) judge() result {
 	l.mu.Lock()
 	defer l.mu.Unlock()

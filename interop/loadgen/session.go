@@ -226,7 +226,7 @@ func cutPacket(payload []byte) (packet, rest []byte, err error) {
 }
 
 func (p *polling) add(batch []byte, kind byte, text []byte) []byte {
-	batch = strconv.AppendInt(batch, int64(1+utf8.RuneCount(text)), 10) // messages of a load have no character beyond U+FFFF, so each rune is one UTF-16 code unit
+	batch = strconv.AppendInt(batch, int64(1+utf8.RuneCount(text)), 10) // a load has no character beyond U+FFFF: a rune is one code unit
 	return append(append(batch, ':', kind), text...)
 }
 

@@ -18,8 +18,8 @@ type TrafficOptions struct {
 	Transports []string
 	// First returns the first text message of a subscriber or of a publisher.
 	First func(subscriber bool) string
-	// Append appends a message with a number to dst. Number returns the number of a received message, or false if the
-	// message has none.
+	// Append appends a message that contains number to dst. Number returns the number of a received message, or false
+	// if the message has no number.
 	Append func(dst []byte, number int64) []byte
 	Number func(text []byte) (int64, bool)
 	// Rate is the number of messages per second of all publishers together. 0 means as many as the subscribers take.
