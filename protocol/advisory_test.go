@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A client of Socket.IO could emit a name that the server's own emitter takes for one of its events.
+// A client of Socket.IO could emit a name that the server's emitter used for its own events.
 func TestAdvisory_CVE_2024_38355_namesOfEmittersAreInert(t *testing.T) {
 	for _, name := range []string{"error", "removeListener", "connect", "disconnect", "connection", "message", "close", "__proto__", "constructor", "toString", "_listeners"} {
 		got, err := Parse([]byte(`{"event":"` + name + `","payload":{"` + name + `":1},"` + name + `":2,"eventTable":{"` + name + `":{}}}`))
@@ -45,7 +45,7 @@ func TestAdvisory_CVE_2020_36049_massivePacketsCostNothing(t *testing.T) {
 	}
 }
 
-// Parsers did not check the types of what they used as a name or an index.
+// Parsers did not check the types of the values that they used as a name or an index.
 func TestAdvisory_CVE_2022_2421_typesAreChecked(t *testing.T) {
 	versions := map[string]int{`5`: 5, `-1`: -1}
 	for _, v := range []string{`5`, `-1`, `1e999`, `true`, `null`, `{}`, `[]`, `["x"]`, `{"toString":"x"}`, `{"split":1}`, `{"_placeholder":true,"num":-1}`} {
@@ -61,7 +61,7 @@ func TestAdvisory_CVE_2022_2421_typesAreChecked(t *testing.T) {
 	}
 }
 
-// A peer could write the header by which others know the sender.
+// A client could forge the header that names the sender to other clients.
 func TestAdvisory_CVE_2026_33246_idIsTheHubs(t *testing.T) {
 	for _, payload := range []string{
 		`{"id":"forged"}`, `{"\u0069d":"forged"}`, `{"id":"forged","i\u0064":"forged"}`, `{"a":1,"id":{"id":"forged"},"id":"forged"}`, `{"id":"hub","\u0069\u0064":"forged"}`,
@@ -72,7 +72,7 @@ func TestAdvisory_CVE_2026_33246_idIsTheHubs(t *testing.T) {
 	}
 }
 
-// Characters in names ran into the syntax of what carried them.
+// Characters in names broke the syntax of the text around the names.
 func TestAdvisory_secnote_2026_22_namesArriveUnchanged(t *testing.T) {
 	seen := map[string]string{}
 	for _, name := range []string{"a\r\nb", "a b", "a\x00b", "a>", "a.b", "a\"b", `a\b`, `a\u0000b`, "a\u2028b", "a\x7fb", "\ufeffa", "a", "A", "é", "e\u0301", "a\x1eb", "\ufffd", `","event":"b`} {
@@ -92,7 +92,7 @@ func TestAdvisory_secnote_2026_22_namesArriveUnchanged(t *testing.T) {
 	}
 }
 
-// Errors are logged: what a peer sent, a password among it, may not be in them.
+// Errors are logged, so an error may not contain a peer's input, which can hold a password.
 func TestAdvisory_CVE_2026_33247_errorsQuoteNothing(t *testing.T) {
 	wire := `{"event":"secret","payload":"secret","eventTable":{"secret":{}},"headers":{"auth":{"user":"secret","password":"secret"},"mesh":{"key":"secret"}}}`
 	for i := range wire {
@@ -103,7 +103,7 @@ func TestAdvisory_CVE_2026_33247_errorsQuoteNothing(t *testing.T) {
 	}
 }
 
-// Prints, logs and marshals whatever holds a secret, in all the ways that a program might.
+// The test prints, logs and marshals every value that holds a secret, in all the ways that a program might.
 func TestAdvisory_CVE_2026_33247_secretsAreInNoOutput(t *testing.T) {
 	const user, password, key = "5ecretUser", "5ecretPass", "5ecretKey"
 	auth := Auth{User: user, Password: password, HasUser: true, HasPassword: true}

@@ -4,8 +4,8 @@ import "unicode/utf8"
 
 const hexDigits = "0123456789abcdef"
 
-// AppendASCII appends rawJSON to dst with every character beyond ASCII written as \uXXXX, a surrogate pair if it takes
-// one: the same JSON, since such characters stand in strings only. What is not UTF-8 becomes U+FFFD.
+// AppendASCII appends rawJSON to dst with every character beyond ASCII written as \uXXXX, as a surrogate pair above
+// U+FFFF. The result is the same JSON, since such characters occur in strings only. Invalid UTF-8 becomes U+FFFD.
 func AppendASCII(dst, rawJSON []byte) []byte {
 	start := 0
 	for i := 0; i < len(rawJSON); {
@@ -22,7 +22,7 @@ func AppendASCII(dst, rawJSON []byte) []byte {
 	return append(dst, rawJSON[start:]...)
 }
 
-// appendString appends s as a JSON string, as JSON.stringify writes it. What is not UTF-8 becomes U+FFFD.
+// appendString appends s as a JSON string, as JSON.stringify writes it. Invalid UTF-8 becomes U+FFFD.
 func appendString(dst []byte, s string, ascii bool) []byte {
 	dst = append(dst, '"')
 	start := 0
@@ -62,7 +62,7 @@ func appendString(dst []byte, s string, ascii bool) []byte {
 	return append(append(dst, s[start:]...), '"')
 }
 
-// appendEscaped appends r as \uXXXX, as two of them if it takes a surrogate pair.
+// appendEscaped appends r as \uXXXX, above U+FFFF as the two escapes of a surrogate pair.
 func appendEscaped(dst []byte, r rune) []byte {
 	if r >= 0x10000 {
 		r -= 0x10000

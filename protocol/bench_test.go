@@ -9,12 +9,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What a hub receives from a client of the original's, whole table and credentials included.
+// fromNode is a packet that a hub receives from a client of the original, with the whole table and credentials.
 var fromNode = []byte(`{"event":"chat::message","payload":{"room":"lobby","text":"hello, world","n":[1,2,3],"at":1795394813200},` +
 	`"eventTable":{"mesh::listen":{"remote":false},"mesh::connect":{"remote":false},"mesh::start":{"remote":false},"http::listen":{"remote":false},"mesh::pong1":{"remote":true}},` +
 	`"headers":{"auth":{"user":"u","password":"p"}}}`)
 
-// What one negotiated peer gets from another.
+// fromHub is an event that a hub delivers to a negotiated client.
 var fromHub = []byte(`{"event":"chat::message","payload":{"room":"lobby","text":"hello, world","n":[1,2,3],"at":1795394813200},"from":"3eb1bd439947eb762998e566ccc2e099"}`)
 
 func BenchmarkParse(b *testing.B) {

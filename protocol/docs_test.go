@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The document promises its packets to the byte: what this package reads there it must write in the same way.
+// The document gives its packets exactly: AppendPacket must write each packet that Parse read there with the same
+// bytes.
 func TestDocumentedPacketsAreExact(t *testing.T) {
 	raw, err := os.ReadFile("../docs/packet-format.md")
 	require.NoError(t, err)

@@ -5,26 +5,26 @@ import (
 	"fmt"
 )
 
-// Kinds of errors, for errors.Is. The texts of the errors themselves are more exact. None of them quotes a packet, so
-// that a log never shows what a peer wrote.
+// Kinds of errors, for errors.Is. The text of an error is more exact. No error quotes a packet, so a log never shows a
+// peer's input.
 var (
-	// ErrJSON means bytes that are not JSON as RFC 8259 has it, invalid UTF-8 included.
+	// ErrJSON means bytes that are not JSON as RFC 8259 defines it. Invalid UTF-8 is such an error.
 	ErrJSON = errors.New("invalid JSON")
-	// ErrPacket means JSON that is no packet or no event table.
+	// ErrPacket means valid JSON that is not a packet or not an event table.
 	ErrPacket = errors.New("invalid packet")
-	// ErrLimit means something beyond one of the limits of this package.
+	// ErrLimit means that the input exceeds one of the limits of this package.
 	ErrLimit = errors.New("beyond a limit")
-	// ErrReserved means a name that the protocol keeps for itself.
+	// ErrReserved means a name that only the protocol itself uses.
 	ErrReserved = errors.New("reserved name")
-	// ErrName means something that cannot be the name of an event, or a pattern.
+	// ErrName means a string that can be neither the name of an event nor a pattern.
 	ErrName = errors.New("invalid name")
 )
 
-// SyntaxError says what is wrong with bytes that a peer sent, and where.
+// SyntaxError describes a fault in bytes that a peer sent, and its place.
 type SyntaxError struct {
-	// Offset is the first byte, counted from the start of what was parsed, at which the input can no longer become
-	// right: the length of the input if it ends too early. A value of the wrong type, or one that is too long, is
-	// found at its first byte; a missing one at the brace that closes the packet.
+	// Offset is the offset, in bytes from the start of the input, of the first byte at which the input can no longer
+	// become valid. It is the length of the input if that ends too early. For a value of the wrong type, or one too
+	// long, it is the value's first byte. For a missing value it is the brace that closes the packet.
 	Offset int
 	// Err wraps ErrJSON, ErrPacket or ErrLimit.
 	Err error
@@ -36,7 +36,7 @@ func (e *SyntaxError) Error() string {
 
 func (e *SyntaxError) Unwrap() error { return e.Err }
 
-// fault is an error of one kind with a text of its own.
+// fault is an error of one kind with a specific text.
 type fault struct {
 	kind error
 	text string

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// half tells whether a JSON string, which is valid, has half a surrogate pair: whether it stands for something else
-// once encoding/json, which puts U+FFFD there, has read it.
+// half reports whether a valid JSON string has half a surrogate pair. encoding/json replaces it with U+FFFD and so
+// reads another string.
 func half(raw []byte) bool {
 	var s string
 	if json.Unmarshal(raw, &s) != nil {
@@ -23,7 +23,7 @@ func half(raw []byte) bool {
 	return strings.Count(s, "\ufffd") > bytes.Count(raw, []byte("\ufffd"))+strings.Count(strings.ToLower(string(raw)), `\ufffd`)
 }
 
-// decoded returns what JSON stands for, with numbers as they are written.
+// decoded returns the value of b, with numbers as they are written.
 func decoded(t *testing.T, b []byte) any {
 	t.Helper()
 	d := json.NewDecoder(bytes.NewReader(b))
@@ -33,7 +33,7 @@ func decoded(t *testing.T, b []byte) any {
 	return v
 }
 
-// agree checks err against what encoding/json thinks of b, and tells whether b is JSON within the limits.
+// agree compares err with the verdict of encoding/json about b, and reports whether b is JSON within the limits.
 func agree(t *testing.T, b []byte, err error) bool {
 	t.Helper()
 	switch {
@@ -98,7 +98,7 @@ func FuzzParse(f *testing.F) {
 			require.Equal(t, table, string(p.EventTable))
 		}
 
-		// What is written again is the same packet, and in ASCII the same too.
+		// A packet that is written and parsed again is the same packet, also in ASCII.
 		again, err := Parse(AppendPacket(nil, &p, false))
 		require.NoError(t, err)
 		require.Empty(t, cmp.Diff(p, again))
@@ -140,7 +140,7 @@ func FuzzParseEventTable(f *testing.F) {
 			return
 		}
 		if bytes.Contains(b, []byte(`\u`)) {
-			// Half a pair in a key: encoding/json reads another key.
+			// Half a surrogate pair in a key: encoding/json reads another key.
 			for key := range entries {
 				if strings.Contains(key, "\ufffd") {
 					return
@@ -210,7 +210,7 @@ func FuzzAppendWithID(f *testing.F) {
 	})
 }
 
-// keys returns the keys of an object in the order in which they first occur, and how often each does.
+// keys returns the keys of an object in the order of their first occurrence, and the number of occurrences of each.
 func keys(t *testing.T, b []byte) (order []string, count map[string]int) {
 	t.Helper()
 	d := json.NewDecoder(bytes.NewReader(b))
@@ -228,9 +228,9 @@ func keys(t *testing.T, b []byte) (order []string, count map[string]int) {
 	return order, count
 }
 
-// matches is Match by its definition.
+// matches implements Match by its definition.
 func matches(pattern, name []string) bool {
-	// row[j]: what is left of pattern matches name[j:]
+	// row[j] reports whether the rest of pattern matches name[j:].
 	row := make([]bool, len(name)+1)
 	row[len(name)] = true
 	for _, p := range slices.Backward(pattern) {

@@ -6,39 +6,38 @@ import (
 	"strconv"
 )
 
-// Headers are what a client says about itself. They are meant for the hub that it is connected to, which relays none
-// of them.
+// Headers describes a client to the hub that it is connected to. The hub relays no headers.
 //
-// Headers, Auth and Hello print, log and marshal without their secrets, whatever the verb; AppendPacket alone writes
-// those.
+// Headers, Auth and Hello print, log and marshal without their secrets, whatever the verb. Only AppendPacket writes the
+// secrets.
 type Headers struct {
-	Auth *Auth  // headers.auth; nil unless that is an object
-	Mesh *Hello // headers.mesh; nil unless that is an object
+	Auth *Auth  // headers.auth; nil unless it is an object
+	Mesh *Hello // headers.mesh; nil unless it is an object
 }
 
-// Auth holds the credentials of a client. A field that is no string, is longer than MaxCredential or has half a
-// surrogate pair counts as absent. The original leaves out both when it was given none.
+// Auth holds the credentials of a client. A field counts as absent if it is not a string, is longer than MaxCredential
+// or has half a surrogate pair. The original leaves out both fields when it has no credentials.
 type Auth struct {
 	User, Password       string
-	HasUser, HasPassword bool // the fields are present, perhaps empty. AppendPacket takes what is not empty as present
+	HasUser, HasPassword bool // the fields are present, perhaps empty. AppendPacket also writes a field that is not empty
 }
 
-// Hello is the offer of a client that speaks the extensions which this package describes. A field of the wrong type,
-// or beyond its limit, has its zero value.
+// Hello is the offer of a client to use the extensions of this package. A field of the wrong type, or beyond its limit,
+// has its zero value.
 type Hello struct {
-	V     int    // Version; 0: none that makes sense
-	Key   string // secret, at most MaxKey bytes; ID makes the client's ID from it
-	Name  string // to show to people, at most MaxName bytes
-	Moves bool   // it goes to another hub when it is told NameMove
+	V     int    // the client's Version; 0 if it is absent or unusable
+	Key   string // secret, at most MaxKey bytes; ID derives the client's ID from it
+	Name  string // for display, at most MaxName bytes
+	Moves bool   // the client moves to another hub when its hub sends NameMove
 
-	// Conn is the number of this connection among those that the client has made with its key: 1, 2, 3 and so on, at most
-	// MaxNumber. 0: the client does not count.
+	// Conn numbers the connections that the client makes with its key: 1, 2, 3 and so on, at most MaxNumber. It is 0 if
+	// the client does not count them.
 	Conn uint64
-	// Beside means that the client's connection before this one lasts until the client emits here: it moves.
+	// Beside means that the client is moving: its previous connection stays in use until the client emits on this one.
 	Beside bool
 }
 
-// readHeaders returns what raw, a valid JSON value, says.
+// readHeaders returns the headers in raw, a valid JSON value.
 func readHeaders(raw []byte) Headers {
 	var h Headers
 	if raw[0] != '{' {
@@ -108,7 +107,7 @@ func readHello(raw []byte) *Hello {
 // maxDigits bounds the digits of a version, so that it fits an int everywhere.
 const maxDigits = 9
 
-// optional decodes a string that counts as absent when it is none, or none that can be used.
+// optional decodes a string that counts as absent if the value is not a string or decode rejects it.
 func optional(raw []byte, limit int) (string, bool) {
 	s, why := decode(raw, limit, "")
 	return s, why == nil
@@ -165,7 +164,7 @@ func (h *Hello) appendTo(dst []byte, ascii bool) []byte {
 	return append(dst, '}')
 }
 
-// String says what is there, without secrets.
+// String says which headers are present, without secrets.
 func (h Headers) String() string {
 	auth, mesh := "absent", "absent"
 	if h.Auth != nil {
@@ -177,13 +176,13 @@ func (h Headers) String() string {
 	return fmt.Sprintf("{auth: %s, mesh: %s}", auth, mesh)
 }
 
-// String says which credentials are there, and none of them.
+// String says which credentials are present, without their values.
 func (a Auth) String() string {
 	return fmt.Sprintf("{user: %s, password: %s}", presence(a.HasUser || a.User != ""),
 		presence(a.HasPassword || a.Password != ""))
 }
 
-// String leaves out the key.
+// String leaves out the key's value.
 func (h Hello) String() string {
 	return fmt.Sprintf("{v: %d, key: %s, name: %q}", h.V, presence(h.Key != ""), h.Name)
 }
@@ -195,8 +194,8 @@ func presence(there bool) string {
 	return "absent"
 }
 
-// Formatting, logging and marshalling all come down to String: a verb such as %d, %#v or a JSON log handler would
-// otherwise show the fields.
+// Formatting, logging and marshalling all use String: a verb such as %d, %#v or a JSON log handler would otherwise show
+// the fields.
 
 // GoString returns String.
 func (h Headers) GoString() string { return h.String() }
@@ -225,11 +224,11 @@ func (a Auth) LogValue() slog.Value { return slog.StringValue(a.String()) }
 // LogValue returns String.
 func (h Hello) LogValue() slog.Value { return slog.StringValue(h.String()) }
 
-// MarshalText returns String, so that encoders of all kinds stay silent too.
+// MarshalText returns String, so that no encoder writes the secrets.
 func (h Headers) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
 
-// MarshalText returns String, so that encoders of all kinds stay silent too.
+// MarshalText returns String, so that no encoder writes the secrets.
 func (a Auth) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
-// MarshalText returns String, so that encoders of all kinds stay silent too.
+// MarshalText returns String, so that no encoder writes the secrets.
 func (h Hello) MarshalText() ([]byte, error) { return []byte(h.String()), nil }

@@ -8,46 +8,47 @@ import (
 	"unicode/utf8"
 )
 
-// Version is the version of the extensions that this package describes, the V of Hello.
+// Version is the version of the extensions that this package describes, the field V of Hello.
 const Version = 1
 
 // Names that the protocol itself uses.
 const (
 	NameHandshake    = "handshake"          // from a client: the packet that only announces its table and credentials
-	NameNewListener  = "newListener"        // from a client of the original's, at each on(…)
+	NameNewListener  = "newListener"        // from a client of the original, at each on(…)
 	NameHello        = "$mesh.hello"        // from a hub, to a client that offered Hello
-	NameUnauthorized = "$mesh.unauthorized" // from a hub, to such a client that it refuses
-	NameNodes        = "$mesh.nodes"        // from a client: who is there? And the hub's answer
-	NameExplain      = "$mesh.explain"      // from a client: would that node get that event? And the hub's answer
-	NameJoin         = "$mesh.join"         // from a hub, to a client that asked to be told: a node has come
-	NameLeave        = "$mesh.leave"        // from a hub, to such a client: a node has gone
-	NameRefused      = "$mesh.refused"      // from a hub, to a client that offered Hello: events of yours were not taken
-	NameUnheard      = "$mesh.unheard"      // from a hub, to such a client that sent an event with an RID to nobody
-	NameMove         = "$mesh.move"         // from a hub, to a client whose Hello says Moves: go to another hub, this one will close
-	NameSync         = "$mesh.sync"         // from a client that offered Hello: have all hubs dealt with what came before? And the answer
-	NameLeaving      = "$mesh.leaving"      // from such a client: it has moved, and sends nothing more
-	NameLeft         = "$mesh.left"         // from a hub, to such a client: nothing more comes
+	NameUnauthorized = "$mesh.unauthorized" // from a hub, to such a client that it rejects
+	NameNodes        = "$mesh.nodes"        // from a client: asks for the list of nodes. Also the hub's reply
+	NameExplain      = "$mesh.explain"      // from a client: would that node get that event? Also the hub's reply
+	NameJoin         = "$mesh.join"         // from a hub, to a client that asked for presence: a node has joined
+	NameLeave        = "$mesh.leave"        // from a hub, to such a client: a node has left
+	NameRefused      = "$mesh.refused"      // from a hub, to a client that offered Hello: the hub has rejected events of the client
+	NameUnheard      = "$mesh.unheard"      // from a hub, to such a client: no node subscribes to an event that the client sent with an RID
+	NameMove         = "$mesh.move"         // from a hub, to a client whose Hello has Moves: go to another hub, this one will close
+	NameSync         = "$mesh.sync"         // from a client that offered Hello: have all hubs processed the earlier packets? Also the hub's reply
+	NameLeaving      = "$mesh.leaving"      // from such a client: it has moved, and sends nothing more here
+	NameLeft         = "$mesh.left"         // from a hub, to such a client: the hub sends nothing more
 )
 
-// NameError is an ordinary name to us. A client of the original's dies of an event with this name, also if it listens
-// to it: its resource library throws. So a hub never sends it to a peer that did not offer Hello.
+// NameError is an ordinary name in this module. In a client of the original, the resource library throws on an event
+// with this name and ends the process, even if the client subscribes to it. So a hub never sends it to a peer that did
+// not offer Hello.
 const NameError = "error"
 
-// delimiter stands between the parts of a name.
+// delimiter separates the parts of a name.
 const delimiter = "::"
 
-// CheckEmit tells whether an event of this name may be emitted. A hub relays exactly these. What is not empty, has at
-// most MaxName bytes of valid UTF-8 and MaxParts parts, has no asterisk and is not Reserved may be emitted: control
-// characters, spaces and empty parts (`a::`) are characters and parts like any others. The error is ErrName, ErrLimit or
-// ErrReserved.
+// CheckEmit returns an error unless a node may emit an event of this name. A hub relays exactly these names. A name is
+// valid if it is not empty, has at most MaxName bytes of valid UTF-8 and at most MaxParts parts, has no asterisk and is
+// not Reserved. Control characters, spaces and empty parts (`a::`) are characters and parts like any others. The error
+// wraps ErrName, ErrLimit or ErrReserved.
 func CheckEmit(name string) error { return describe("event", name, checkEmit(name)) }
 
-// Relayed is CheckEmit(name) == nil, without the cost of an error.
+// Relayed reports whether CheckEmit(name) is nil, without the cost of an error.
 func Relayed(name string) bool { return checkEmit(name) == nil }
 
-// CheckListen tells whether a node may listen to this name or pattern: like CheckEmit, except that parts may be `*` or
-// `**`. An asterisk that is not all of its part is refused: it would not match anything else than itself, which cannot
-// be emitted.
+// CheckListen returns an error unless a node may subscribe to this name or pattern. It accepts the same names as
+// CheckEmit, and also parts `*` and `**`. It rejects a part that contains an asterisk and other characters: such a part
+// would match only itself, and no node can emit it.
 func CheckListen(pattern string) error { return describe("listener", pattern, checkListen(pattern)) }
 
 func describe(what, name string, why *fault) error {
@@ -103,8 +104,9 @@ func checkName(name string) *fault {
 	return nil
 }
 
-// Reserved tells whether the protocol keeps this name for itself: handshake, newListener, names of one part that start
-// with `$`, and names whose first part is mesh, which an event table could not tell from its own prefix.
+// Reserved reports whether only the protocol itself uses this name. Reserved are handshake, newListener, names of one
+// part that start with `$`, and names whose first part is mesh, which an event table could not tell from its own
+// prefix.
 func Reserved(name string) bool {
 	if name == "" {
 		return false
@@ -118,7 +120,7 @@ func Reserved(name string) bool {
 	return name == NameHandshake || name == NameNewListener
 }
 
-// IsPattern tells whether one of the parts of s is `*` or `**`.
+// IsPattern reports whether one of the parts of s is `*` or `**`.
 func IsPattern(s string) bool {
 	if !strings.Contains(s, "*") {
 		return false
@@ -132,19 +134,20 @@ func IsPattern(s string) bool {
 	return false
 }
 
-// Match tells whether pattern matches name. Parts are separated by `::`, from the left; `*` matches one part, an empty
-// one too, `**` any number of parts, none too, anything else itself. It takes time in the product of the lengths at
-// worst, and allocates nothing.
+// Match reports whether pattern matches name. `::` separates parts, from the left. `*` matches one part, also an empty
+// one. `**` matches any number of parts, also none. Any other part matches itself. In the worst case Match takes time
+// in proportion to the product of both lengths. It allocates nothing.
 //
-// The original's emitter, eventemitter2 0.4.14, agrees except where its search goes wrong: it misses `**::b` for
-// `a::b::b`, does not register a pattern with two adjacent `**` or with an empty part, and takes `a::**::*` for `a`.
+// The original's emitter, eventemitter2 0.4.14, agrees except for the faults in its search: it does not match `**::b`
+// with `a::b::b`, does not register a pattern with two adjacent `**` or with an empty part, and matches `a::**::*` with
+// `a`.
 func Match(pattern, name string) bool {
 	if !strings.Contains(pattern, "*") {
 		return pattern == name
 	}
-	// Both cursors are where a part starts, and beyond the end of their string when no part is left. What follows a
-	// `**` is tried with no part given to that, then with one more at a time. Only the last `**` ever has to be
-	// given more: whatever an earlier one could take instead, the last can take as well.
+	// Each cursor is the start of a part, and beyond the end of its string when no part is left. The parts after a `**`
+	// are tried with `**` matching no part, then one part more at a time. Only the last `**` ever has to match more: it
+	// can take every part that an earlier `**` could take instead.
 	p, n := 0, 0
 	retry, taken := -1, 0
 	for n <= len(name) {
@@ -175,7 +178,8 @@ func Match(pattern, name string) bool {
 	return true
 }
 
-// cut returns the part of s that starts at i, and where the next one starts: beyond len(s) if this is the last.
+// cut returns the part of s that starts at i, and the start of the next part, which is beyond len(s) after the last
+// part.
 func cut(s string, i int) (part string, next int) {
 	if n := strings.Index(s[i:], delimiter); n >= 0 {
 		return s[i : i+n], i + n + len(delimiter)
@@ -184,7 +188,7 @@ func cut(s string, i int) (part string, next int) {
 }
 
 // ID returns the ID of the node that offers this key: the first 16 bytes of the key's SHA-256, in hex. The key is the
-// node's secret, and the same at every hub; the ID is for everybody.
+// node's secret and the same at every hub. The ID is public.
 func ID(key string) string {
 	sum := sha256.Sum256([]byte(key))
 	return hex.EncodeToString(sum[:16])

@@ -5,23 +5,23 @@ import (
 	"unicode/utf8"
 )
 
-// object walks the members of one object, and checks its JSON on the way.
+// object walks the members of one object and checks its JSON at the same time.
 type object struct {
 	text
-	i    int // where the next member, or the end, is expected
+	i    int // where the next member or the closing brace is expected
 	room int // levels left for the members' values
 	open bool
 }
 
 // member is one member of an object. Its bytes alias the object's.
 type member struct {
-	key      []byte // what is between the quotes
+	key      []byte // the bytes between the quotes
 	escaped  bool   // key has escapes
 	value    []byte
 	valueEnd int // offset after value
 }
 
-// objectAt returns the object whose brace is at i and which may nest room levels, one at least.
+// objectAt returns the object whose opening brace is at i. The object may nest room levels, and room is at least 1.
 func objectAt(b text, i, room int) object {
 	return object{text: b, i: i + 1, room: room - 1}
 }
@@ -56,15 +56,15 @@ func (o *object) next(m *member) (bool, error) {
 	if end, err = b.value(i, o.room); err != nil {
 		return false, err
 	}
-	// The capacity ends here too, so that nobody who appends to a value overwrites what follows it.
+	// The capacity ends here too, so that an append to a value does not overwrite the bytes after it.
 	m.value, m.valueEnd, o.i = b[i:end:end], end, end
 	return true, nil
 }
 
-// valueAt is the offset of m's value.
+// valueAt returns the offset of m's value.
 func (m *member) valueAt() int { return m.valueEnd - len(m.value) }
 
-// is tells whether the member's key is name, however it is written.
+// is reports whether the member's key is name, with or without escapes.
 func (m *member) is(name string) bool {
 	if !m.escaped {
 		return string(m.key) == name
@@ -85,8 +85,8 @@ func (m *member) is(name string) bool {
 	return i == len(name)
 }
 
-// unescape returns the first character of what stands between the quotes of a valid string, and the bytes it takes
-// there. Half a surrogate pair is returned as it is, a rune that UTF-8 cannot encode.
+// unescape returns the first character of s, the bytes between the quotes of a valid string, and the number of bytes
+// that it takes there. It returns half a surrogate pair unchanged, as a rune that UTF-8 cannot encode.
 func unescape(s []byte) (rune, int) {
 	if s[0] != '\\' {
 		return utf8.DecodeRune(s)
@@ -114,7 +114,7 @@ func unescape(s []byte) (rune, int) {
 	return rune(s[1]), 2
 }
 
-// Where the halves of surrogate pairs start.
+// The first code units of the two halves of surrogate pairs.
 const (
 	highHalf = 0xd800
 	lowHalf  = 0xdc00
@@ -124,15 +124,15 @@ func hex4(s []byte) rune {
 	return hexDigit(s[0])<<12 | hexDigit(s[1])<<8 | hexDigit(s[2])<<4 | hexDigit(s[3])
 }
 
-// more is next for an object that is known to be valid. It ends where one that is not goes wrong.
+// more is next for an object that is known to be valid. On an invalid object it ends at the fault.
 func (o *object) more(m *member) bool {
 	ok, err := o.next(m)
 	return ok && err == nil
 }
 
-// decode returns the string that raw, a JSON value, stands for: last itself if it is equal to that, so that a string
-// which repeats costs no allocation. The faults are those of an event: errEventType, errEventLong beyond limit bytes,
-// and errSurrogate for half a surrogate pair, which no Go string can hold.
+// decode returns the string of raw, a JSON value. It returns last itself if the string equals last, so a repeated
+// string costs no allocation. The faults are errEventType, errEventLong beyond limit bytes, and errSurrogate for half a
+// surrogate pair, which no Go string can hold.
 func decode(raw []byte, limit int, last string) (string, *fault) {
 	if raw[0] != '"' {
 		return "", errEventType
@@ -157,7 +157,7 @@ func decodeEscaped(s []byte, limit int, last string) (string, *fault) {
 	var short [MaxName]byte
 	out := short[:0]
 	if len(s) > len(short) {
-		out = make([]byte, 0, len(s)) // unescaping never makes longer
+		out = make([]byte, 0, len(s)) // an unescaped string is never longer
 	}
 	for len(s) > 0 {
 		r, n := unescape(s)

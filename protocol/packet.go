@@ -8,57 +8,56 @@ import (
 
 // Packet is one packet of the mesh, the body of one Engine.IO message.
 type Packet struct {
-	// Event is its name: valid UTF-8, not empty, at most MaxName bytes. It may be one that Reserved names.
+	// Event is the name of the event: valid UTF-8, not empty, at most MaxName bytes. It may be Reserved.
 	Event string
 
-	// Payload is the JSON value that the sender wrote, byte for byte, without white space around it. It is empty if
-	// the packet has none, and null if that is what it has.
+	// Payload is the JSON value that the sender wrote, byte for byte, without surrounding white space. It is empty if
+	// the packet has no payload, and null if the packet has a null payload.
 	Payload json.RawMessage
 
 	// From is the ID of the node that emitted the event. A hub sets it, and only for a peer that offered Hello. It is
-	// empty if the field is absent, no string, longer than MaxID, or has half a surrogate pair. A hub ignores what a client
-	// writes there.
+	// empty if the field is absent, not a string, longer than MaxID, or has half a surrogate pair. A hub ignores the
+	// field in a client's packet.
 	From string
 
-	// RID is set by a client that wants to hear, in an answer NameUnheard with the same rid, that nobody listens to the
-	// event. A hub does not relay it. It is empty if the field is absent, no string, longer than MaxID, or has half a
-	// surrogate pair.
+	// RID is the ID of an event whose client wants to know that no node subscribes to it: the hub then replies with
+	// NameUnheard and the same rid. A hub does not relay RID. It is empty if the field is absent, not a string, longer
+	// than MaxID, or has half a surrogate pair.
 	RID string
 
-	// N is the number of the event among those that its emitter has emitted: 1, 2, 3 and so on, over the emitter's whole
-	// life. Where an emitter or a listener has moved from one hub to another, it tells what a listener has had already. A
-	// client that offered Hello may set it, and a hub sends it to such clients only. It is 0 if the field is absent, or no
-	// whole number from 1 to MaxNumber.
+	// N is the number of the event among the events of its emitter: 1, 2, 3 and so on, over the emitter's whole life.
+	// When an emitter or a listener has moved from one hub to another, N shows which events the listener already has. A
+	// client that offered Hello may set it, and a hub sends it to such clients only. It is 0 if the field is absent, or
+	// not a whole number from 1 to MaxNumber.
 	N uint64
 
-	// EventTable is the sender's whole event table as it was written, for ParseEventTable: a hub compares it with the
-	// last one first, since the original's clients repeat it in every packet. It is empty if the field is absent or
+	// EventTable is the sender's whole event table as it was written, for ParseEventTable. A hub first compares it with
+	// the previous one, since the original's clients repeat it in every packet. It is empty if the field is absent or
 	// null, and otherwise any JSON value.
 	EventTable json.RawMessage
 
-	// Headers are empty if the field is absent or no object.
+	// Headers is empty if the field is absent or not an object.
 	Headers Headers
 }
 
-// Parse parses one packet in one pass, which also checks that all of b is JSON. The slices of the result alias b. Of
-// members with the same name the last one counts; members that Packet does not have are ignored. The error is a
-// *SyntaxError.
+// Parse parses one packet in one pass and checks that all of b is JSON. The slices of the result alias b. Of members
+// with the same name the last one counts. Parse ignores members that Packet does not have. The error is a *SyntaxError.
 func Parse(b []byte) (Packet, error) {
 	var p Parser
 	return p.parse(b)
 }
 
-// Parser parses the packets of one connection. It remembers the last event, sender and headers, so that what a peer
-// repeats costs no allocation: the strings and the structs behind Headers are then those of the packet before, and may
-// not be modified. It keeps at most 4 KiB and the credentials. The zero value is ready; a Parser is not safe for
-// concurrent use.
+// Parser parses the packets of one connection. It remembers the last event, sender and headers, so that repeated values
+// cost no allocation: the strings and the structs in Headers are then the same as in the previous packet, and the
+// caller may not modify them. It holds at most 4 KiB and the credentials. The zero value is ready. A Parser is not safe
+// for concurrent use.
 type Parser struct {
 	event, from string
 	headersRaw  []byte
 	headers     Headers
 }
 
-// Parse is like the function of that name.
+// Parse is like the function Parse.
 func (r *Parser) Parse(b []byte) (Packet, error) {
 	p, err := r.parse(b)
 	if err != nil {
@@ -71,7 +70,7 @@ func (r *Parser) Parse(b []byte) (Packet, error) {
 	return p, nil
 }
 
-// fields are the members of a packet as they were written.
+// fields holds the members of a packet as they were written.
 type fields struct {
 	event, payload, from, n, rid, table, headers []byte
 	eventAt                                      int
@@ -164,14 +163,14 @@ func (r *Parser) readHeaders(raw []byte) Headers {
 	return h
 }
 
-// AppendPacket appends the JSON of p to dst: event, payload, from, n, rid, eventTable and headers in this order, of which
-// all but event are left out where p has none. Payload and EventTable must be valid JSON, which AppendPacket does not
-// check; Event, From and RID may be anything, and what is not UTF-8 in them becomes U+FFFD.
+// AppendPacket appends the JSON of p to dst: event, payload, from, n, rid, eventTable and headers in this order. Except
+// for event, it leaves out the fields that p does not have. Payload and EventTable must be valid JSON, which
+// AppendPacket does not check. Event, From and RID may be any strings, and invalid UTF-8 in them becomes U+FFFD.
 //
-// With ascii every character beyond ASCII is written as \uXXXX, in Payload and EventTable too: polling in revision 3
-// of Engine.IO has two dialects of text, which agree on ASCII only.
+// With ascii, AppendPacket writes every character beyond ASCII as \uXXXX, in Payload and EventTable too: polling in
+// revision 3 of Engine.IO has two dialects of text, which agree on ASCII only.
 //
-// dst grows, and nothing else is allocated. It may not overlap with what p has.
+// dst grows, and AppendPacket allocates nothing else. dst may not overlap with the slices of p.
 func AppendPacket(dst []byte, p *Packet, ascii bool) []byte {
 	dst = append(dst, `{"event":`...)
 	dst = appendString(dst, p.Event, ascii)
@@ -196,7 +195,7 @@ func AppendPacket(dst []byte, p *Packet, ascii bool) []byte {
 	return append(dst, '}')
 }
 
-// number returns what is written in digits alone, if it is no more than MaxNumber, and otherwise 0.
+// number returns the number that digits spells, or 0 if digits has another character or the number exceeds MaxNumber.
 func number(digits []byte) (n uint64) {
 	for _, c := range digits {
 		if c < '0' || c > '9' || len(digits) > 16 {

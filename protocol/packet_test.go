@@ -13,7 +13,7 @@ func credentials(user, password string) Headers {
 	return Headers{Auth: &Auth{User: user, Password: password, HasUser: true, HasPassword: true}}
 }
 
-// The packets that processes of the original were seen to send, and what must come out of them.
+// originals holds packets recorded from processes of the original, and the expected results of Parse.
 var originals = []struct {
 	name, wire string
 	want       Packet
@@ -41,7 +41,7 @@ var originals = []struct {
 		Packet{Event: "pong3"}},
 }
 
-// Packets with the fields that go beyond the original.
+// extensions holds packets with the fields that the original does not have.
 var extensions = []struct {
 	name, wire string
 	want       Packet
@@ -93,7 +93,7 @@ func TestPacketsOnTheWireRoundTrip(t *testing.T) {
 	}
 }
 
-// diff compares field by field; %v of what has credentials would hide them.
+// diff compares field by field, because %v hides the fields of types with credentials.
 func diff(want, got Packet) string { return cmp.Diff(want, got) }
 
 func TestParseKeepsThePayloadByteForByte(t *testing.T) {
@@ -158,7 +158,7 @@ func TestParseDecodesNames(t *testing.T) {
 
 func TestParseTakesNumbersOfEventsOnly(t *testing.T) {
 	for in, want := range map[string]uint64{
-		`1`: 1, `42`: 42, `9007199254740991`: MaxNumber, // and what is none:
+		`1`: 1, `42`: 42, `9007199254740991`: MaxNumber, // the rest are not valid numbers:
 		`0`: 0, `-1`: 0, `1.0`: 0, `1e3`: 0, `9007199254740992`: 0, `18446744073709551617`: 0, `"1"`: 0, `null`: 0, `[1]`: 0, `{}`: 0,
 	} {
 		p, err := Parse([]byte(`{"event":"x","n":` + in + `}`))

@@ -1,7 +1,7 @@
 package protocol
 
-// CheckPayload tells whether b can be the payload of a packet: one JSON value, nested at most MaxDepth-1 levels, and at
-// most MaxPacket bytes. The error is a *SyntaxError.
+// CheckPayload returns an error unless b can be the payload of a packet: one JSON value, nested at most MaxDepth-1
+// levels, of at most MaxPacket bytes. The error is a *SyntaxError.
 func CheckPayload(b []byte) error {
 	if len(b) > MaxPacket {
 		return &SyntaxError{Offset: MaxPacket, Err: errSize}
@@ -14,13 +14,13 @@ func CheckPayload(b []byte) error {
 	return v.end(end)
 }
 
-// AppendWithID appends payload to dst and, if that is an object, gives it a member "id" with the string id, as the
-// original's hub does with all that it relays: an "id" that is there keeps its place and gets the value, duplicates of
-// it are dropped, else it becomes the last member. The id of a nested object stays. Anything else is appended as it is:
-// the original's id gets lost on arrays and on scalars.
+// AppendWithID appends payload to dst. If payload is an object, it gives the object a member "id" with the string id,
+// as the original's hub does with every event that it relays. An existing "id" keeps its place and gets the new value,
+// and duplicates of it are dropped. Otherwise "id" becomes the last member. The id of a nested object stays. Arrays and
+// scalars are appended unchanged: the original loses its id on them.
 //
-// payload must be a valid JSON value without space around it, as Packet.Payload is; what is not is appended as it is.
-// dst grows, and nothing else is allocated. It may not overlap with payload.
+// payload must be a valid JSON value without surrounding white space, as Packet.Payload is. An invalid payload is
+// appended unchanged. dst grows, and AppendWithID allocates nothing else. dst may not overlap with payload.
 func AppendWithID(dst, payload []byte, id string) []byte {
 	if len(payload) == 0 || payload[0] != '{' {
 		return append(dst, payload...)
@@ -30,7 +30,7 @@ func AppendWithID(dst, payload []byte, id string) []byte {
 		o      = objectAt(payload, 0, MaxDepth)
 		copied int  // payload[:copied] is in dst, or was dropped
 		last   = 1  // where the last member ends
-		found  bool // an "id"
+		found  bool // an "id" occurred
 		m      member
 	)
 	ok, err := o.next(&m)
@@ -64,7 +64,7 @@ func AppendWithID(dst, payload []byte, id string) []byte {
 }
 
 // PayloadID returns the member "id" of a payload that is an object, the last one if there are several. It returns ""
-// for anything else, and for an id that is no string, is longer than MaxID, or has half a surrogate pair.
+// for any other payload, and for an id that is not a string, is longer than MaxID, or has half a surrogate pair.
 func PayloadID(payload []byte) string {
 	id := ""
 	if len(payload) == 0 || payload[0] != '{' {

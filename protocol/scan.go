@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// text is JSON being scanned. Its methods take the offset at which to start and return the offset after what they
-// read, so that one pass does for everything.
+// text is JSON that is being scanned. A method takes the offset at which it starts and returns the offset after the
+// part that it read, so the scan takes a single pass.
 type text []byte
 
 func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\r' || c == '\t' }
@@ -20,7 +20,7 @@ func (b text) space(i int) int {
 	return i
 }
 
-// fail blames the byte at i, or the end of the input if there is none.
+// fail returns a SyntaxError at the byte i, or errEnd if the input ends before it.
 func (b text) fail(i int, why *fault) error {
 	if i >= len(b) {
 		return &SyntaxError{Offset: len(b), Err: errEnd}
@@ -28,7 +28,7 @@ func (b text) fail(i int, why *fault) error {
 	return &SyntaxError{Offset: i, Err: why}
 }
 
-// end reports an error unless only white space is left.
+// end returns an error unless only white space is left.
 func (b text) end(i int) error {
 	if i = b.space(i); i < len(b) {
 		return &SyntaxError{Offset: i, Err: errTrailing}
@@ -36,7 +36,8 @@ func (b text) end(i int) error {
 	return nil
 }
 
-// otherThan returns why, blamed on the value at i that is of the wrong type, or what is wrong with its JSON.
+// otherThan returns why, with the offset of the value of the wrong type at i. If the JSON is invalid, it returns that
+// error instead.
 func (b text) otherThan(i, room int, why *fault) error {
 	end, err := b.value(i, room)
 	if err == nil {
@@ -48,7 +49,7 @@ func (b text) otherThan(i, room int, why *fault) error {
 	return err
 }
 
-// value reads the value that starts at i, which nests at most room levels. It keeps one bit a level instead of
+// value reads the value that starts at i, which nests at most room levels. It stores one bit for each level instead of
 // recursing.
 func (b text) value(i, room int) (int, error) {
 	var (
@@ -102,7 +103,7 @@ func (b text) value(i, room int) (int, error) {
 			}
 		}
 
-		// A value has ended before i: close what ends with it, and find where the next one starts.
+		// A value has ended before i: close the objects and arrays that end here, and find the start of the next value.
 		for next := false; !next; {
 			if depth == 0 {
 				return i, nil
@@ -130,7 +131,7 @@ func (b text) value(i, room int) (int, error) {
 	}
 }
 
-// key reads a key, its colon, and the white space around that.
+// key reads a key, its colon, and the white space around the colon.
 func (b text) key(i int) (int, error) {
 	if i >= len(b) || b[i] != '"' {
 		return 0, b.fail(i, errKey)
@@ -155,13 +156,13 @@ const (
 	highBits  = 0x80 * everyByte
 )
 
-// str reads the string whose opening quote is at i, and tells whether it has escapes.
+// str reads the string whose opening quote is at i, and reports whether it has escapes.
 func (b text) str(i int) (end int, escaped bool, err error) {
 	i++
-	start, seen := i, uint64(0) // seen: all bytes or-ed together, some behind the string among them
+	start, seen := i, uint64(0) // seen: all bytes or-ed together, also some bytes after the string
 	for {
-		// Eight bytes at a time while none is a quote, a backslash or a control character. A borrow can only mark
-		// bytes above the first that is marked rightly, so that the lowest mark is always right.
+		// Read eight bytes at a time while none is a quote, a backslash or a control character. A borrow can set a
+		// wrong mark only above the first right mark, so the lowest mark is always right.
 		for len(b)-i >= 8 {
 			x := binary.LittleEndian.Uint64(b[i:])
 			seen |= x
@@ -200,7 +201,7 @@ func (b text) str(i int) (end int, escaped bool, err error) {
 	}
 }
 
-// badUTF8 blames the first byte from i that starts no character.
+// badUTF8 returns a SyntaxError at the first byte, from i on, that starts no valid character.
 func (b text) badUTF8(i int) error {
 	for {
 		r, n := utf8.DecodeRune(b[i:])

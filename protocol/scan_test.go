@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// jsonOffset returns the offset at which encoding/json finds b, which is not valid, to go wrong. The NUL, legal nowhere,
-// stands for the end of the input; the offset in its errors counts the culprit as well.
+// jsonOffset returns the offset at which encoding/json finds the fault in b, which is invalid. The appended NUL, which
+// is legal nowhere, marks the end of the input. The offset in the errors of encoding/json includes the faulty byte.
 func jsonOffset(t *testing.T, b []byte) int {
 	t.Helper()
 	var syntax *json.SyntaxError
@@ -19,7 +19,7 @@ func jsonOffset(t *testing.T, b []byte) int {
 	return int(syntax.Offset) - 1
 }
 
-// offsetOf returns the offset of a SyntaxError, which err has to be.
+// offsetOf returns the offset of err, which must be a SyntaxError.
 func offsetOf(t *testing.T, err error) int {
 	t.Helper()
 	var syntax *SyntaxError
@@ -27,7 +27,7 @@ func offsetOf(t *testing.T, err error) int {
 	return syntax.Offset
 }
 
-// nested returns n arrays one in another.
+// nested returns n nested arrays.
 func nested(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
 
 func TestValidJSONIsAccepted(t *testing.T) {
@@ -133,7 +133,7 @@ func TestDepthIsBoundedWithoutRecursion(t *testing.T) {
 	require.ErrorIs(t, err, ErrLimit)
 	require.Equal(t, len(`{"event":"x","payload":`)+MaxDepth-1, offsetOf(t, err))
 
-	// Breadth is not depth, and levels of both kinds are told apart at any depth.
+	// Breadth is not depth, and the scanner distinguishes arrays from objects at any depth.
 	require.NoError(t, CheckPayload([]byte("["+strings.Repeat("[],", 5000)+"[]]")))
 	mixed := strings.Repeat(`[{"a":`, 200) + "[]" + strings.Repeat("}]", 200)
 	require.NoError(t, CheckPayload([]byte(mixed)))

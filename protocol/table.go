@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// EventTable says which events a peer listens to. A key is a name or pattern as the wire has it, see TableName. The
-// value is false for an event that the peer keeps for itself: it is never sent there.
+// EventTable holds the subscriptions of a peer. A key is a name or pattern in its form on the wire, see TableName. The
+// value is false for an event that the peer handles only locally: a hub never sends it there.
 type EventTable map[string]bool
 
-// tablePrefix stands before the names to which somebody listens on the mesh itself, rather than on a resource.
+// tablePrefix precedes the names of subscriptions on the mesh itself, rather than on a resource.
 const tablePrefix = "mesh::"
 
-// ParseEventTable parses an event table by the rules of the original's hub: of members with the same key the last one
-// counts; a value that is no object, or null, means that nobody listens, and is left out, while an array passes for an
-// object; an event is for others unless remote is the literal false. Keys that stand for no possible event are left
-// out too: empty ones, those beyond MaxName, and those with half a surrogate pair. The table of null is nil.
+// ParseEventTable parses an event table by the rules of the original's hub. Of members with the same key the last one
+// counts. A value that is not an object, or is null, means no subscription and is left out; an array counts as an
+// object. An event is for others unless remote is the literal false. Keys that no event can have are left out too:
+// empty keys, keys beyond MaxName, and keys with half a surrogate pair. The table of null is nil.
 //
 // The error is a *SyntaxError, also beyond MaxTableBytes and MaxTableEntries.
 func ParseEventTable(b []byte) (EventTable, error) {
@@ -56,7 +56,7 @@ func ParseEventTable(b []byte) (EventTable, error) {
 	}
 }
 
-// set takes over what m says.
+// set applies the member m to t.
 func (t EventTable) set(m *member) {
 	key := ""
 	if m.escaped {
@@ -101,6 +101,6 @@ func (t EventTable) AppendTo(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-// TableName returns the event name or pattern that a key of an event table stands for: X for mesh::X, any other key
-// itself.
+// TableName returns the event name or pattern of a key of an event table: X for mesh::X, and the key itself for any
+// other key.
 func TableName(key string) string { return strings.TrimPrefix(key, tablePrefix) }

@@ -127,7 +127,7 @@ func TestStepsCountsTheWorkOfPatterns(t *testing.T) {
 	}
 }
 
-// TestTableOfHostilePatterns is the table of an attacker who occupied both cores of a hub with a hundred of them.
+// TestTableOfHostilePatterns has the table of an attacker: a hundred of them kept both cores of a hub busy.
 func TestTableOfHostilePatterns(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	table := EventTable{}
