@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience bounds every wait for a process.
 const patience = 40 * time.Second
 
-// need is for programs that a machine may lack.
+// need skips the test if the machine lacks one of the programs.
 func need(t *testing.T, programs ...string) {
 	t.Helper()
 	for _, p := range programs {
@@ -33,13 +33,13 @@ func need(t *testing.T, programs ...string) {
 	}
 }
 
-// program is a process whose output is read line by line.
+// program is a process whose output the test reads line by line.
 type program struct {
 	t     *testing.T
 	lines chan string
 }
 
-// start starts a command, which is killed in the end.
+// start starts a command and kills it at the end of the test.
 func start(t *testing.T, cmd *exec.Cmd) *program {
 	t.Helper()
 	r, w, err := os.Pipe()
@@ -55,7 +55,7 @@ func start(t *testing.T, cmd *exec.Cmd) *program {
 		}
 	}()
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it may have ended
+		_ = cmd.Process.Kill() // it may have ended already
 		_ = cmd.Wait()
 		_ = r.Close()
 		for range p.lines {
@@ -64,7 +64,7 @@ func start(t *testing.T, cmd *exec.Cmd) *program {
 	return p
 }
 
-// says waits for a line that begins like this, and returns the rest of it.
+// says waits for a line with this prefix, and returns the rest of the line.
 func (p *program) says(prefix string) string {
 	p.t.Helper()
 	var before []string
@@ -100,7 +100,7 @@ func hub(t *testing.T, dir string, args ...string) (*program, *url.URL) {
 	return p, u
 }
 
-// install installs what the programs in Node.js need, once.
+// install installs the packages of the Node.js programs, once.
 var install = sync.OnceValue(func() error {
 	if _, err := os.Stat("node_modules"); err == nil {
 		return nil
@@ -112,7 +112,7 @@ var install = sync.OnceValue(func() error {
 	return nil
 })
 
-// node starts a program in Node.js, with the port of a hub.
+// node starts a Node.js program with the port of a hub.
 func node(t *testing.T, script string, hub *url.URL) *program {
 	t.Helper()
 	need(t, "node", "npm")
@@ -132,7 +132,7 @@ func visit(t *testing.T, hub *url.URL, page string) {
 	cmd := exec.Command("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions",
 		"--remote-debugging-pipe", "--user-data-dir="+profile, "http://"+hub.Host+page)
-	// It ends with the pipe by which it could be debugged, and takes its children with it.
+	// Chromium ends with its debugging pipe, and ends its child processes too.
 	theirs, ours, err := os.Pipe()
 	require.NoError(t, err)
 	answers, its, err := os.Pipe()

@@ -16,8 +16,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// start builds and starts one half, and returns its process, what its first line on standard error says after the
-// prefix, and its output. It ends with the test, without an error.
+// start builds and starts one half of the example. It returns the process, the rest of the first line on standard error
+// after the prefix, and the output. At the end of the test it ends the process, which must exit without an error.
 func start(t *testing.T, half, prefix string, args ...string) (cmd *exec.Cmd, first string, out *bufio.Scanner) {
 	t.Helper()
 	bin := filepath.Join(t.TempDir(), half+".exe")

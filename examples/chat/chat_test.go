@@ -31,7 +31,7 @@ func TestEverybodyHearsEverybody(t *testing.T) {
 		s, err := engineio.Dial(ctx, web.URL, &engineio.DialOptions{HTTPClient: &http.Client{Transport: transport}})
 		require.NoError(t, err)
 		defer func() { _ = s.Close() }()
-		// The answer to its own first message shows that it is in the room.
+		// The echo of its first message shows that it is in the room.
 		require.NoError(t, s.Write(ctx, engineio.Text("here")))
 		m, err := s.Read(ctx)
 		require.NoError(t, err)

@@ -1,4 +1,5 @@
-// Command chat is a chat room in a page. The page uses the stock browser client of Engine.IO, the server this package.
+// Command chat is a chat room in a page. The page uses the stock browser client of Engine.IO, and the server uses
+// package engineio.
 package main
 
 import (
@@ -21,7 +22,7 @@ import (
 //go:embed chat.html
 var page []byte
 
-// room sends each message to everybody in it.
+// room sends each message to all its members.
 type room struct {
 	mu      sync.Mutex
 	members map[*engineio.Socket]bool
@@ -55,7 +56,7 @@ func (r *room) send(m engineio.Message) {
 	defer r.mu.Unlock()
 	for s := range r.members {
 		if err := s.TryWrite(m); errors.Is(err, engineio.ErrQueueFull) {
-			s.Abort(err) // it does not read, and nobody is to wait for it
+			s.Abort(err) // it does not read, and the others must not wait for it
 		}
 	}
 }

@@ -1,4 +1,4 @@
-// Command cluster is three hubs that are one mesh, and a client that moves when its hub is shut down.
+// Command cluster runs three hubs that form one mesh, and a client that moves when its hub is shut down.
 package main
 
 import (
@@ -20,7 +20,7 @@ import (
 	"github.com/bigcompany/mesh/mesh/natsbackplane"
 )
 
-// hello is what the hubs tell everybody.
+// hello is the event that each hub emits to all nodes.
 type hello struct {
 	Hub string `json:"hub"`
 	N   int    `json:"n"`

@@ -13,7 +13,7 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// flags are the command line's, as they stand there.
+// flags holds the values of the command line's flags, unchecked.
 type flags struct {
 	addr, path, cookie           string
 	revisions, transports, cors  []string
@@ -40,7 +40,7 @@ func (f *flags) register(set *pflag.FlagSet) {
 	f.secure.register(set)
 	for _, name := range []string{"revisions", "transports"} {
 		flag := set.Lookup(name)
-		flag.DefValue = strings.Trim(flag.DefValue, "[]") // as it would be written
+		flag.DefValue = strings.Trim(flag.DefValue, "[]") // as a user writes it
 	}
 }
 

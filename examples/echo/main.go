@@ -1,5 +1,5 @@
-// Command echo is an Engine.IO server that sends every message back: text as text, binary as binary. It is small
-// enough to be read as an introduction to package engineio, and its flags make it a target for the test suites of other
+// Command echo is an Engine.IO server that sends every message back: text as text, binary as binary. It is short enough
+// to serve as an introduction to package engineio, and its flags make it a target for the test suites of other
 // Engine.IO implementations.
 package main
 
@@ -74,7 +74,7 @@ It runs until it is interrupted.`,
 	return cmd
 }
 
-// echo sends back what comes until the session ends.
+// echo sends each message back until the session ends.
 func echo(ctx context.Context, s *engineio.Socket) {
 	for {
 		m, err := s.Read(ctx)
@@ -89,12 +89,12 @@ func echo(ctx context.Context, s *engineio.Socket) {
 
 const (
 	readHeaderTimeout = 5 * time.Second
-	// shutdownTimeout bounds the wait for clients that are to hear of the end, among them polling ones that do not
-	// come back.
+	// shutdownTimeout bounds the wait for clients to receive the end of their sessions. Polling clients that do not
+	// poll again use all of it.
 	shutdownTimeout = 3 * time.Second
 )
 
-// serve answers at addr until ctx ends, then tells the clients and returns nil. config is nil for plain HTTP.
+// serve serves at addr until ctx ends, then closes the sessions and returns nil. config is nil for plain HTTP.
 func serve(ctx context.Context, addr string, opts *engineio.ServerOptions, config *tls.Config, out io.Writer) error {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
@@ -102,7 +102,7 @@ func serve(ctx context.Context, addr string, opts *engineio.ServerOptions, confi
 	}
 	server := engineio.NewServer(engineio.HandlerFunc(echo), opts)
 	web := &http.Server{Handler: server, ReadHeaderTimeout: readHeaderTimeout, TLSConfig: config}
-	failed := make(chan error, 2) // of the web server, and of that for WebTransport
+	failed := make(chan error, 2) // errors of the web server and of the WebTransport server
 	scheme := "http"
 	if config == nil {
 		go func() { failed <- web.Serve(l) }()
@@ -123,7 +123,7 @@ func serve(ctx context.Context, addr string, opts *engineio.ServerOptions, confi
 	case err = <-failed:
 	case <-ctx.Done():
 	}
-	// The sessions go first: polling clients hear of the end through the web server.
+	// The sessions end first: polling clients receive the end through the web server.
 	bound, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
 	if server.Shutdown(bound) == nil {

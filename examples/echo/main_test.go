@@ -21,7 +21,7 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// bin is the command, as built for these tests.
+// bin is the path of the command, built for these tests.
 var bin string
 
 func TestMain(m *testing.M) {
@@ -43,21 +43,22 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// start starts the server on a free port and returns its URL and what ends it: a signal, after which it must exit with 0.
+// start starts the server on a free port and returns its URL and a function that ends it with a signal. The server must
+// then exit with 0.
 func start(t testing.TB, args ...string) (url string, end func(os.Signal)) {
 	t.Helper()
 	url, _, end = startProcess(t, args...)
 	return url, end
 }
 
-// startProcess is start; it returns the process ID too.
+// startProcess is like start and also returns the process ID.
 func startProcess(t testing.TB, args ...string) (url string, pid int, end func(os.Signal)) {
 	t.Helper()
 	url, _, pid, end = startLines(t, 1, args...)
 	return url, pid, end
 }
 
-// startLines is startProcess; it returns the rest of the first n lines too.
+// startLines is like startProcess and also returns the rest of the first n lines.
 func startLines(t testing.TB, n int, args ...string) (url string, rest []string, pid int, end func(os.Signal)) {
 	t.Helper()
 	cmd := exec.Command(bin, append([]string{"--addr", "127.0.0.1:0"}, args...)...)
@@ -142,7 +143,7 @@ func TestEchoesOnEveryTransport(t *testing.T) {
 					require.Equal(t, m.Binary, got.Binary)
 					require.True(t, bytes.Equal(m.Data, got.Data))
 				}
-				// An upgrade has no end that can be awaited from here, but echoes go on until it has come.
+				// The test cannot wait for the end of an upgrade, but it can echo until the upgrade is complete.
 				for n := 0; s.Transport() != c.ends; n++ {
 					m := fmt.Sprint("still polling ", n)
 					require.NoError(t, s.Write(ctx, engineio.Text(m)))
@@ -195,7 +196,7 @@ func TestAnswersOnlyWhatTheFlagsAllow(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			t.Parallel() // a server whose session nobody polls takes its time to end
+			t.Parallel() // a server with a session that no client polls takes time to end
 			url, end := start(t, c.args...)
 			r, err := http.NewRequestWithContext(testContext(t), http.MethodGet, url+c.query, nil)
 			require.NoError(t, err)
@@ -218,7 +219,7 @@ func TestAnswersOnlyWhatTheFlagsAllow(t *testing.T) {
 	}
 }
 
-// Compression is agreed on with those who offer it, if the flag is given.
+// With the flag, the server agrees on compression with clients that offer it.
 func TestCompress(t *testing.T) {
 	const extension = "permessage-deflate;server_no_context_takeover;client_no_context_takeover"
 	for want, args := range map[string][]string{"": nil, extension: {"--compress"}} {

@@ -16,9 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkIdleSessions reports what an idle WebSocket session costs the server's process in resident memory, measured from
-// outside: 3,000 sessions of a client that knows nothing of this project, 8 handshakes at a time, after two rounds of
-// heartbeats. Run it with -benchtime 1x.
+// BenchmarkIdleSessions reports the resident memory that an idle WebSocket session costs the server's process, measured
+// from outside: 3,000 sessions of a client that uses no code of this project, 8 handshakes at a time, after two rounds
+// of heartbeats. Run it with -benchtime 1x.
 func BenchmarkIdleSessions(b *testing.B) {
 	b.Run("plain", func(b *testing.B) { benchmarkIdleSessions(b, "") })
 	b.Run("compress", func(b *testing.B) {
@@ -65,7 +65,7 @@ func benchmarkIdleSessions(b *testing.B, header string, args ...string) {
 		serving.Wait()
 		end(os.Interrupt)
 	}
-	b.ReportMetric(0, "ns/op") // it is not about time
+	b.ReportMetric(0, "ns/op") // time is not the subject
 }
 
 func openSession(host, header string) (net.Conn, *bufio.Reader, error) {
@@ -88,7 +88,7 @@ func openSession(host, header string) (net.Conn, *bufio.Reader, error) {
 	return conn, in, nil
 }
 
-// answerPings answers the server's heartbeats until the connection ends. All frames that come are short.
+// answerPings responds to the server's pings until the connection ends. All incoming frames are short.
 func answerPings(conn net.Conn, in *bufio.Reader, pings chan<- struct{}) {
 	for {
 		var head [2]byte

@@ -14,7 +14,7 @@ import (
 	"github.com/bigcompany/mesh/engineio/webtransport"
 )
 
-// secure are the flags for TLS, without which there is no WebTransport.
+// secure holds the flags for TLS. WebTransport needs TLS.
 type secure struct {
 	webTransport bool
 	cert, key    string
@@ -27,7 +27,7 @@ func (f *secure) register(set *pflag.FlagSet) {
 	set.StringVar(&f.key, "key", "", "`FILE` with the certificate's private key in PEM form")
 }
 
-// config returns the TLS configuration that --cert and --key ask for, or nil.
+// config returns the TLS configuration of --cert and --key, or nil without them.
 func (f *secure) config() (*tls.Config, error) {
 	if f.cert == "" && f.key == "" {
 		return nil, nil
@@ -42,8 +42,8 @@ func (f *secure) config() (*tls.Config, error) {
 	return &tls.Config{Certificates: []tls.Certificate{certificate}}, nil
 }
 
-// serveWebTransport serves on the UDP port with the number of addr until the server that it returns is closed. If config is
-// nil, it makes a certificate. Its error, if it ends before, goes to failed.
+// serveWebTransport serves on the UDP port with the number of addr until the caller closes the server that it returns.
+// If config is nil, it makes a certificate. If the server ends earlier, its error goes to failed.
 func serveWebTransport(engine *engineio.Server, addr net.Addr, config *tls.Config, out io.Writer, failed chan<- error) (*webtransport.Server, error) {
 	if config == nil {
 		host, _, _ := net.SplitHostPort(addr.String()) // a TCP address has both

@@ -30,7 +30,7 @@ func requireEcho(t *testing.T, url string, opts *engineio.DialOptions) {
 	require.NoError(t, s.Close())
 }
 
-// Without a certificate it makes one, and says by what a page will know it.
+// Without a certificate the server makes one, and prints the hash by which a page recognises it.
 func TestWebTransportWithItsOwnCertificate(t *testing.T) {
 	url, lines, _, end := startLines(t, 2, "--webtransport")
 	printed, ok := strings.CutPrefix(lines[0], "echo: the certificate for WebTransport has the sha-256 hash ")
@@ -38,7 +38,7 @@ func TestWebTransportWithItsOwnCertificate(t *testing.T) {
 	want, err := base64.StdEncoding.DecodeString(printed)
 	require.NoError(t, err)
 	dialer := &webtransport.Dialer{TLSConfig: &tls.Config{
-		InsecureSkipVerify: true, // as a page does that knows the hash
+		InsecureSkipVerify: true, // like a page that has the hash
 		VerifyConnection: func(state tls.ConnectionState) error {
 			got := sha256.Sum256(state.PeerCertificates[0].Raw)
 			require.Equal(t, want, got[:])
@@ -50,7 +50,7 @@ func TestWebTransportWithItsOwnCertificate(t *testing.T) {
 	end(os.Interrupt)
 }
 
-// With one it serves HTTPS too.
+// With a certificate the server serves HTTPS too.
 func TestWebTransportWithACertificate(t *testing.T) {
 	certificate, _, err := webtransport.SelfSigned("127.0.0.1")
 	require.NoError(t, err)

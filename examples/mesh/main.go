@@ -1,4 +1,5 @@
-// Command mesh is a node that hears all others: run it as often as you like. The first one becomes the hub.
+// Command mesh is a node that receives the events of all others. Run it as often as you like: the first one becomes the
+// hub.
 package main
 
 import (
@@ -14,7 +15,7 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// hello is what the nodes tell each other.
+// hello is the event that the nodes send each other.
 type hello struct {
 	PID int `json:"pid"`
 }

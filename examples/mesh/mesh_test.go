@@ -15,7 +15,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// start starts a node and returns its process ID, where it is, and its output. It ends with the test, without an error.
+// start starts a node and returns its process ID, its role, its URL and its output. At the end of the test it ends the
+// node, which must exit without an error.
 func start(t *testing.T, bin, addr string) (pid int, role, url string, out *bufio.Scanner) {
 	t.Helper()
 	cmd := exec.Command(bin, "-addr", addr, "-interval", "20ms")

@@ -1,6 +1,6 @@
 'use strict'
 
-// A node of the mesh example, with the original's library: the hub if the port is free, else a client of the hub there.
+// A node of the mesh example, with the original's library: the hub if the port is free, otherwise a client of the hub.
 
 const net = require('net')
 const Mesh = require('resource-mesh/lib/Mesh')

@@ -1,4 +1,5 @@
-// Command server is the hub of the authorization example: it admits those who know a user and a password.
+// Command server is the hub of the authorization example: it admits the clients that present the right user and
+// password.
 package main
 
 import (
@@ -39,7 +40,7 @@ func run(addr string, interval time.Duration) error {
 
 	node, err := mesh.Listen(ctx, &mesh.Options{
 		Addr: addr,
-		// Any function of the credentials will do; nil from it admits.
+		// Authorize can be any function of the credentials. It admits a client by returning nil.
 		Authorize: mesh.Pair("marak", "password"),
 		Handler:   http.FileServerFS(pages),
 	})

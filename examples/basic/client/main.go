@@ -1,5 +1,5 @@
-// Command client is the other half of the basic example: a client that says something to the hub every other second, and
-// prints what comes back.
+// Command client is the other half of the basic example: a client that emits an event to the hub every other second,
+// and prints the events that it receives.
 package main
 
 import (
@@ -50,7 +50,7 @@ func run(addr string, interval time.Duration) error {
 	for {
 		select {
 		case <-tick.C:
-			// While the hub is away this waits in a queue, and goes out when the hub is back.
+			// While the hub is away, the event waits in a queue. The node sends it when the hub is back.
 			if err := node.Emit("client-foo", nil); err != nil {
 				log.Println("client-foo was not sent:", err)
 			}

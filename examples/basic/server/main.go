@@ -1,5 +1,5 @@
-// Command server is one half of the basic example: a hub that tells its clients that it is there, and answers what they
-// say.
+// Command server is one half of the basic example: a hub that emits an event to its clients at intervals, and replies
+// to their events.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Command client sends one message to the server, and prints the answer.
+// Command client sends one message to the server and prints the reply.
 package main
 
 import (
@@ -23,5 +23,5 @@ func main() {
 		log.Fatal(err)
 	}
 	fmt.Printf("%s\n", m.Data)
-	_ = s.Close() // sends what is queued, and says goodbye
+	_ = s.Close() // sends the queued messages and closes the session
 }

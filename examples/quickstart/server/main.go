@@ -1,4 +1,4 @@
-// Command server answers each message of a session, and prints how the session ended.
+// Command server replies to each message of a session, and prints the reason why the session ended.
 package main
 
 import (
@@ -13,7 +13,7 @@ func serve(ctx context.Context, s *engineio.Socket) {
 	for {
 		m, err := s.Read(ctx)
 		if err != nil {
-			log.Print(err) // why it ended
+			log.Print(err) // the reason why the session ended
 			return
 		}
 		_ = s.Write(ctx, engineio.Text("you said "+string(m.Data))) // if this fails, so does the next Read

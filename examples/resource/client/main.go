@@ -1,4 +1,4 @@
-// Command client is the other half of the resource example: it has the hub's creature talk, every other second.
+// Command client is the other half of the resource example: it makes the hub's creature talk, every other second.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Command server is the hub of the resource example: a creature that says what any node has it say.
+// Command server is the hub of the resource example: a creature that says any text that a node sends it.
 package main
 
 import (
@@ -18,7 +18,7 @@ import (
 //go:embed client.html
 var pages embed.FS
 
-// speech is what clients send to creature::talk.
+// speech is the payload that clients send to creature::talk.
 type speech struct {
 	Text string `json:"text"`
 }
@@ -51,7 +51,7 @@ func run(addr string) error {
 		}
 		fmt.Printf("the creature says %q\n", s.Text)
 	})
-	creature.SetRemote(true) // other nodes may have it talk
+	creature.SetRemote(true) // other nodes may call the creature's methods
 
 	log.Println("listening on", node.URL())
 	<-ctx.Done()
