@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Other users of a machine see its processes' arguments: no command takes a password among them, and one that is given in
-// an address after all is refused and not shown.
+// Other users of a machine see the arguments of its processes. No command takes a password as an argument. A command
+// rejects an address that contains a password, and does not show it.
 func TestAdvisory_CVE_2026_33247_CVE_2020_26149_noSecretInArguments(t *testing.T) {
 	for _, command := range []string{"start", "listen", "connect", "on", "emit"} {
 		help, _, code := execute(t, nil, command, "--help")
@@ -33,7 +33,7 @@ func TestAdvisory_CVE_2026_33247_CVE_2020_26149_noSecretInArguments(t *testing.T
 	require.NotContains(t, stderr, "s3cret")
 }
 
-// What joins hubs is secret too, and is in no argument, help text, log, error, metric or page, also when it is wrong.
+// The secret of a cluster appears in no argument, help text, log, error, metric or page, also when it is wrong.
 func TestAdvisory_CVE_2026_33247_CVE_2026_33216_noSecretOfACluster(t *testing.T) {
 	for _, command := range []string{"start", "listen"} {
 		help, _, code := execute(t, []string{"MESH_NATS=nats://ann:taint@localhost", "MESH_CLUSTER_SECRET=taint"}, command, "--help")

@@ -25,14 +25,15 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// memoryAllowance is what a hub under attack may hold beyond what it held when idle, in KB.
+// memoryAllowance bounds the growth of a hub's memory under attack, in KB beyond its idle memory.
 const memoryAllowance = 64 << 10
 
-// attackers attack at once.
+// attackers is the number of concurrent attackers.
 const attackers = 64
 
 // TestHubUnderAttack sends a hub garbage, half packets, endless bodies, 100 MB payloads and wrong methods while two
-// nodes use it. Each attack gets its answer, the hub's memory stays bounded, and the nodes notice nothing.
+// nodes use it. Each attack gets the right response, the hub's memory stays bounded, and the attacks do not affect the
+// nodes.
 func TestHubUnderAttack(t *testing.T) {
 	p := spawn(t, nil, "listen", "--addr", anyPort)
 	hub := p.is()
@@ -59,8 +60,8 @@ func TestHubUnderAttack(t *testing.T) {
 	p.interrupt(os.Interrupt)
 }
 
-// exchange lets one node emit numbered events and another hear them. The function that it returns ends that, and fails
-// the test if one was lost, doubled or out of order.
+// exchange makes one node emit numbered events and another one receive them. The function that it returns ends that,
+// and fails the test if an event was lost, duplicated or out of order.
 func exchange(t *testing.T, hub string) func() {
 	t.Helper()
 	from, err := mesh.Connect(t.Context(), &mesh.Options{Addr: hub})
@@ -123,7 +124,8 @@ func readResidentMemory(pid int) (kb int, err error) {
 	return kb, err
 }
 
-// watchMemory measures until the function that it returns is called, which returns the highest resident memory in KB.
+// watchMemory measures until the caller calls the function that it returns. That function returns the highest resident
+// memory in KB.
 func watchMemory(t *testing.T, pid int) func() int {
 	t.Helper()
 	done, result := make(chan struct{}), make(chan int)
@@ -161,7 +163,7 @@ func (h target) open(t *testing.T) string {
 	return h.base + "?EIO=4&transport=polling&sid=" + opened.SID
 }
 
-// do makes a request on a connection of its own.
+// do makes a request on a new connection.
 func (h target) do(t *testing.T, method, url, contentType string, body io.Reader) (status int, answer string) {
 	r, err := http.NewRequestWithContext(t.Context(), method, url, body)
 	if err != nil {
@@ -183,7 +185,8 @@ func (h target) do(t *testing.T, method, url, contentType string, body io.Reader
 	return resp.StatusCode, string(b)
 }
 
-// raw sends bytes on a connection of its own, half closes it if that is all there is to come, and returns the answer.
+// raw sends bytes on a new connection and returns the response. If send succeeds, it then closes the sending half of
+// the connection.
 func (h target) raw(t *testing.T, send func(io.Writer) error) string {
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", h.host)
 	if err != nil {
@@ -192,9 +195,9 @@ func (h target) raw(t *testing.T, send func(io.Writer) error) string {
 	}
 	defer func() { _ = conn.Close() }()
 	_ = conn.SetDeadline(time.Now().Add(patience))
-	_ = send(conn) // the hub may close before it has seen it all
+	_ = send(conn) // the hub may close before it has read all bytes
 	_ = conn.(*net.TCPConn).CloseWrite()
-	answer, _ := io.ReadAll(conn) // a reset after the answer is no matter
+	answer, _ := io.ReadAll(conn) // a reset after the response does not matter
 	return string(answer)
 }
 
@@ -209,7 +212,7 @@ const (
 	badSession   = `{"code":3,"message":"Bad request"}`
 )
 
-// want checks an answer. It may be called by any goroutine.
+// want checks a response. Any goroutine may call it.
 func want(t *testing.T, what string, status, wantStatus int, body, wantBody string) {
 	if status != wantStatus || body != wantBody {
 		t.Errorf("%s: got %d %q, want %d %q", what, status, body, wantStatus, wantBody)
@@ -246,7 +249,7 @@ var attacks = []struct {
 		}
 	}},
 	{"mesh packets that are none", func(t *testing.T, h target) {
-		// Engine.IO is in order, so the answer is ok; the mesh refuses and counts them.
+		// The Engine.IO packets are valid, so the response is ok. The mesh rejects and counts their contents.
 		for _, body := range []string{
 			"4", "4x", "4{", "4null", `4{"event":1}`, `4{"event":"m","payload":`, `4{"event":"m","payload":null}x`,
 			`4{"payload":1}`, `4{"event":"m","eventTable":[1,null]}`, "4" + strings.Repeat("[", 100_000), "bAAEC",
@@ -296,7 +299,7 @@ var attacks = []struct {
 			}
 			return err
 		})
-		// The hub answers and closes without reading it all; the reset may overtake the answer.
+		// The hub responds and closes before it has read everything. The reset may overtake the response.
 		if answer != "" && !strings.HasPrefix(answer, tooLarge) {
 			t.Errorf("got %q", answer)
 		}
@@ -310,7 +313,7 @@ var attacks = []struct {
 		answer := h.raw(t, func(w io.Writer) error {
 			_, err := fmt.Fprintf(w, "POST %s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", session.RequestURI())
 			chunk := []byte(fmt.Sprintf("%x\r\n%s\r\n", 64<<10, bytes.Repeat([]byte("4"), 64<<10)))
-			for range hundredMB / len(chunk) { // endless enough
+			for range hundredMB / len(chunk) { // enough to count as endless
 				if err != nil {
 					return err
 				}
@@ -348,7 +351,7 @@ var attacks = []struct {
 			"\x81\x01\x34",              // not masked
 			"\xb1\x81\x00\x00\x00\x004", // RSV bits
 			"\x83\x81\x00\x00\x00\x004", // a reserved opcode
-			"\x80\x81\x00\x00\x00\x004", // continues nothing
+			"\x80\x81\x00\x00\x00\x004", // a continuation of no message
 			"\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00", // 2^64-1 bytes
 			"\x89\xfe\x00\x7e\x00\x00\x00\x00",                         // a ping of 126 bytes
 		} {
@@ -364,7 +367,7 @@ var attacks = []struct {
 	}},
 }
 
-// closes opens a WebSocket session, sends, and checks the code of the close frame that answers.
+// closes opens a WebSocket session, sends, and checks the code of the hub's close frame.
 func (h target) closes(t *testing.T, code uint16, send func(io.Writer) error) {
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", h.host)
 	if err != nil {
@@ -380,19 +383,19 @@ func (h target) closes(t *testing.T, code uint16, send func(io.Writer) error) {
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
-		_ = send(conn) // the hub closes before it has seen it all
+		_ = send(conn) // the hub closes before it has read all bytes
 	}()
 	in := bufio.NewReader(conn)
 	got, err := closeCode(in)
 	_ = conn.Close()
 	<-sent
-	// While much is on its way, the reset may overtake the close frame.
+	// With much data in flight, the reset may overtake the close frame.
 	if err == nil && got != code {
 		t.Errorf("got code %d, want %d", got, code)
 	}
 }
 
-// closeCode reads to the close frame and returns its code.
+// closeCode reads up to the close frame and returns its code.
 func closeCode(in *bufio.Reader) (uint16, error) {
 	if _, err := http.ReadResponse(in, nil); err != nil {
 		return 0, err

@@ -27,21 +27,21 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// Bounds of a load. What is beyond them is more likely a slip than a wish.
+// Bounds of a load. A value beyond them is more likely a mistake than intended.
 const (
 	maxPublishers   = 1_000
 	maxSubscribers  = 20_000
 	maxRate         = 1_000_000  // events a second
 	maxDeliveries   = 20_000_000 // a second
 	maxTraffic      = 8_000_000_000
-	minSize         = 64 // bytes, which hold a time of an hour
+	minSize         = 64 // bytes: enough for the time in a load of an hour
 	maxSize         = 500_000
 	minDuration     = 100 * time.Millisecond
 	maxDuration     = time.Hour
-	aheadOfNodeHubs = 50 // a Node hub sends nothing before it has dealt with all that it read
+	aheadOfNodeHubs = 50 // a Node.js hub sends nothing until it has processed everything that it has read
 )
 
-// benchFlags describe a load.
+// benchFlags describes a load.
 type benchFlags struct {
 	nodeFlags
 	publishers, subscribers int
@@ -117,7 +117,7 @@ func (f *benchFlags) check() error {
 		return fmt.Errorf("--publishers %d: take 1 to %d", f.publishers, maxPublishers)
 	case f.subscribers < 1 || f.subscribers > maxSubscribers:
 		return fmt.Errorf("--subscribers %d: take 1 to %d", f.subscribers, maxSubscribers)
-	case !(f.rate >= 0 && f.rate <= maxRate): // NaN neither
+	case !(f.rate >= 0 && f.rate <= maxRate): // NaN is invalid too
 		return fmt.Errorf("--rate %s: take up to %d events a second, or 0 for as many as are taken", rate, maxRate)
 	case f.size < minSize || f.size > maxSize:
 		return fmt.Errorf("--size %d: take %d to %d bytes", f.size, minSize, maxSize)
@@ -178,7 +178,8 @@ func (f *benchFlags) run(ctx context.Context, opts *mesh.Options, logs *logFlags
 	return nil
 }
 
-// findHub connects once as a node does: to see that the hub is there, admits these credentials, and whose it is.
+// findHub connects once as a node, to check that the hub runs and admits these credentials, and whether it is a Node.js
+// hub.
 func findHub(ctx context.Context, opts *mesh.Options) (t loadgen.Target, nodeHub bool, err error) {
 	node, err := connect(ctx, opts)
 	if err != nil {
@@ -197,7 +198,7 @@ func findHub(ctx context.Context, opts *mesh.Options) (t loadgen.Target, nodeHub
 	return t, info.Node, err
 }
 
-// trust returns what a load trusts: what the node trusted that has just connected.
+// trust returns the TLS configuration of the load. It trusts the same certificates as the node that has just connected.
 func trust(caFile string) (*tls.Config, error) {
 	conf := &tls.Config{MinVersion: tls.VersionTLS12}
 	if caFile == "" {
@@ -208,18 +209,18 @@ func trust(caFile string) (*tls.Config, error) {
 		return nil, fmt.Errorf("--ca: %w", err)
 	}
 	conf.RootCAs = x509.NewCertPool()
-	conf.RootCAs.AppendCertsFromPEM(pem) // at least one
+	conf.RootCAs.AppendCertsFromPEM(pem) // the node found at least one in it
 	return conf, nil
 }
 
-// packets are what a load says to a hub.
+// packets builds the messages that a load sends to a hub.
 type packets struct {
-	subscribe, publish string // the first messages
-	head, tail         string // of an event, around its time
-	size               int    // of its payload
+	subscribe, publish string // the first message of a subscriber and of a publisher
+	head, tail         string // of an event: before the time, and after the payload
+	size               int    // of the payload, in bytes
 }
 
-// These stand in payloads on both sides of the time.
+// The parts of a payload before and after its time, and at its end.
 const (
 	payloadHead = `{"t":`
 	payloadFill = `,"x":"`
@@ -234,7 +235,7 @@ func newPackets(size int, opts *mesh.Options, nodeHub bool) *packets {
 		User     string `json:"user,omitempty"`
 		Password string `json:"password,omitempty"`
 	}{opts.User, opts.Password}
-	credentials, _ := json.Marshal(map[string]any{"auth": auth}) // strings
+	credentials, _ := json.Marshal(map[string]any{"auth": auth}) // strings cannot fail
 	headers := `,"headers":` + string(credentials)
 	p := &packets{
 		subscribe: `{"event":"handshake","payload":{},"eventTable":{"mesh::` + event + `":{"remote":true}}` + headers + `}`,
@@ -244,7 +245,7 @@ func newPackets(size int, opts *mesh.Options, nodeHub bool) *packets {
 		size:      size,
 	}
 	if nodeHub {
-		p.tail = headers + `}` // it wants them in every packet, and dies without
+		p.tail = headers + `}` // a Node.js hub needs them in every packet, and crashes without them
 	}
 	return p
 }
@@ -277,9 +278,9 @@ func (p *packets) number(text []byte) (int64, bool) {
 	return n, ok && err == nil
 }
 
-// bar shows how far a load has come, on a terminal.
+// bar shows the progress of a load on a terminal.
 type bar struct {
-	*progressbar.ProgressBar // nil elsewhere
+	*progressbar.ProgressBar // nil if standard error is not a terminal
 	terminal                 int
 	all                      int
 	total                    time.Duration
@@ -310,16 +311,16 @@ func (b *bar) show(p loadgen.TrafficProgress) {
 		b.say("connecting: %s of %s", grouped(p.Open), grouped(b.all))
 	case p.Elapsed < b.total:
 		b.say("%v of %v, %s sent, %s received", p.Elapsed.Truncate(time.Second), b.total, grouped(p.Sent), grouped(p.Received))
-		_ = b.Set64(p.Elapsed.Milliseconds()) // to a terminal, which shows it if it fails
+		_ = b.Set64(p.Elapsed.Milliseconds()) // if it fails, the terminal shows that
 	default:
 		b.say("waiting for the rest, %s sent, %s received", grouped(p.Sent), grouped(p.Received))
 	}
 }
 
-// barWidth is the width of the bar itself; besides it there are the percentage and some brackets.
+// barWidth is the width of the bar itself. barFrame is the width of the percentage and the brackets beside it.
 const barWidth, barFrame = 16, 11
 
-// say writes what stands behind the bar, as much of it as a line holds.
+// say writes the text after the bar, as much of it as the line holds.
 func (b *bar) say(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	if width, _, err := term.GetSize(b.terminal); err == nil {
@@ -334,7 +335,7 @@ func (b *bar) end() {
 	}
 }
 
-// benchReport is what a load came to.
+// benchReport is the result of a load.
 type benchReport struct {
 	Hub         string   `json:"hub"` // go or node
 	Address     string   `json:"address"`
@@ -342,7 +343,7 @@ type benchReport struct {
 	Subscribers int      `json:"subscribers"`
 	Transports  []string `json:"transports"`
 	Size        int      `json:"size_bytes"`
-	Rate        float64  `json:"rate"` // that was asked for; 0: as many as are taken
+	Rate        float64  `json:"rate"` // the requested rate; 0: as fast as subscribers take them
 	Seconds     float64  `json:"seconds"`
 	Interrupted bool     `json:"interrupted"`
 
@@ -350,7 +351,7 @@ type benchReport struct {
 	SentPerSecond     float64 `json:"sent_per_second"`
 	Received          int     `json:"received"`
 	ReceivedPerSecond float64 `json:"received_per_second"`
-	Missing           int     `json:"missing"` // deliveries that did not come, or not yet if interrupted
+	Missing           int     `json:"missing"` // deliveries that did not arrive, or not before the interruption
 	Broken            int     `json:"broken_connections"`
 
 	Latency struct {

@@ -59,7 +59,7 @@ func TestBenchEndsWithWhatItHasWhenInterrupted(t *testing.T) {
 	url := spawn(t, nil, "listen", "--addr", anyPort).is().url
 	p := spawn(t, nil, "bench", "--addr", url, "--duration", "1h", "--json", "--rate", "0", "--subscribers", "2")
 	p.says("load on the hub")
-	// The hub's peers are the load: an event that comes here says that it is on.
+	// The load's connections are the hub's only other peers: an event that arrives here shows that the load has begun.
 	on := spawn(t, nil, "on", "--addr", url, "--count", "1", "*")
 	require.True(t, strings.HasPrefix(on.hears().Event, "bench-"))
 	require.NoError(t, p.cmd.Process.Signal(os.Interrupt))
@@ -112,7 +112,7 @@ func TestBenchPackets(t *testing.T) {
 			got, ok := p.number(text)
 			require.True(t, ok)
 			require.Equal(t, number, got)
-			// As it comes from a hub.
+			// The form in which a hub delivers it.
 			got, ok = p.number([]byte(strings.Replace(string(text), `"}`, `","id":"x"}`, 1)))
 			require.True(t, ok)
 			require.Equal(t, number, got)

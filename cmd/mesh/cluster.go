@@ -18,13 +18,13 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// The environment variables that may say how a hub joins others.
+// The environment variables that can configure how a hub joins others.
 const (
 	clusterSecretVariable = "MESH_CLUSTER_SECRET"
 	natsVariable          = "MESH_NATS"
 )
 
-// clusterFlags say how a hub joins others into one mesh: by a NATS that it brings along, or by one that exists.
+// clusterFlags configures how a hub joins others into one mesh: by an embedded NATS server, or by an existing one.
 type clusterFlags struct {
 	cluster, secretFile string
 	nats, credsFile     string
@@ -39,10 +39,10 @@ func (f *clusterFlags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.name, "cluster-name", "mesh", "`NAME` of the mesh, the same at all its hubs: meshes with different names share a NATS server")
 }
 
-// clusterName is what NATS lets a cluster, and a part of a subject, be called.
+// clusterName matches the names that NATS allows for a cluster and for a part of a subject.
 var clusterName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-// backplane checks the flags, and returns nil if they join nothing.
+// backplane checks the flags and returns the backplane that they configure, or nil without such flags.
 func (f *clusterFlags) backplane(ctx context.Context, opts *mesh.Options, logs *logFlags) (mesh.Backplane, error) {
 	urls := cmp.Or(f.nats, os.Getenv(natsVariable))
 	switch {
@@ -100,8 +100,8 @@ func (f *clusterFlags) embedded(ctx context.Context, opts *mesh.Options, logs *l
 	return b, err
 }
 
-// checkHostPort returns an address in the form in which others are compared with it. A hub's own may have no host, which
-// means all that the machine has, and the port 0, which lets the system choose one.
+// checkHostPort returns an address in a canonical form, for comparisons. A hub's own address may have no host, which
+// means all addresses of the machine, and the port 0, which lets the system choose a port.
 func checkHostPort(text string, own bool) (string, error) {
 	host, port, err := net.SplitHostPort(text)
 	if err != nil {
@@ -120,21 +120,21 @@ func checkHostPort(text string, own bool) (string, error) {
 	return net.JoinHostPort(host, strconv.FormatUint(n, 10)), nil
 }
 
-// isLocal tells whether an address is, by how it is written, one that no other machine reaches.
+// isLocal reports whether an address, as it is written, is one that other machines cannot reach.
 func isLocal(addr string) bool {
 	host, _, _ := net.SplitHostPort(addr)
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// checkOwn finds a name that means this machine for itself alone, which Debian writes into /etc/hosts: the others would
-// wait for this hub for ever.
+// checkOwn rejects a name that means a loopback address on this machine. Debian writes such names into /etc/hosts, and
+// the other hubs would wait for this hub for ever.
 func checkOwn(ctx context.Context, addr string, local bool) error {
 	if local {
 		return nil
 	}
 	host, port, _ := net.SplitHostPort(addr)
-	ips, _ := net.DefaultResolver.LookupHost(ctx, host) // without one, to listen there fails and says why
+	ips, _ := net.DefaultResolver.LookupHost(ctx, host) // without an address, listening fails and reports the reason
 	if len(ips) == 0 || slices.ContainsFunc(ips, func(ip string) bool { return !isLocal(net.JoinHostPort(ip, port)) }) {
 		return nil
 	}

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Half-open connections cost little, and are gone soon.
+// Half-open connections cost little memory, and end soon.
 func TestAdvisory_CVE_2026_33219_HalfOpenClusterConnections(t *testing.T) {
 	one := joins(t, []string{"MESH_CLUSTER_SECRET=" + clusterSecret}, nil)
 	before := residentMemory(t, one.cmd.Process.Pid)
@@ -39,7 +39,7 @@ func TestAdvisory_CVE_2026_33219_HalfOpenClusterConnections(t *testing.T) {
 	}
 }
 
-// A secret that others can read is one of fewer.
+// A secret that other users can read is less secret.
 func TestAWarningOfSecretsThatOthersCanRead(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "secret")
 	require.NoError(t, os.WriteFile(file, []byte(clusterSecret), 0o600))
@@ -60,8 +60,8 @@ func TestAWarningOfSecretsThatOthersCanRead(t *testing.T) {
 	}
 }
 
-// However many strangers come, a hub has the descriptors that it may have: they cost it new connections, not those that it
-// has, and that is over when they are gone.
+// Strangers can take all file descriptors that a hub may have. The hub then accepts no new connections, but it keeps
+// its existing ones. It recovers when the strangers have left.
 func TestAdvisory_CVE_2026_33219_StrangersTakeAllDescriptors(t *testing.T) {
 	const limit = 200
 	secret := []string{"MESH_CLUSTER_SECRET=" + clusterSecret}
@@ -75,7 +75,7 @@ func TestAdvisory_CVE_2026_33219_StrangersTakeAllDescriptors(t *testing.T) {
 	conns := make([]net.Conn, 3*limit)
 	for i := range conns {
 		var err error
-		conns[i], err = net.Dial("tcp", one.cluster) // the system takes those that the hub does not
+		conns[i], err = net.Dial("tcp", one.cluster) // the system accepts the connections that the hub does not
 		require.NoError(t, err)
 	}
 	one.says("too many open files")
@@ -86,11 +86,11 @@ func TestAdvisory_CVE_2026_33219_StrangersTakeAllDescriptors(t *testing.T) {
 	for _, c := range conns {
 		require.NoError(t, c.Close())
 	}
-	one.emits(`"then"`) // by a new client
+	one.emits(`"then"`) // from a new client
 	hearsAt(t, `"then"`, one, two)
 }
 
-// TestAHubThatCannotAcceptSaysSo: its clients and everything else that it has go on.
+// TestAHubThatCannotAcceptSaysSo checks that the hub's clients and its other work continue.
 func TestAHubThatCannotAcceptSaysSo(t *testing.T) {
 	const limit = 64
 	hub := spawn(t, nil, "listen", "--addr", anyPort)

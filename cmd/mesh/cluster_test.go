@@ -19,10 +19,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// clusterSecret is what the hubs of a test have in common.
+// clusterSecret is the secret that the hubs of a test share.
 const clusterSecret = "7e2c19f04b86d35a7e2c19f04b86d35a"
 
-// member is a process that is a hub among others.
+// member is the process of a hub that is one of several.
 type member struct {
 	*process
 	node
@@ -30,7 +30,7 @@ type member struct {
 	base    string // the URL of its web server
 }
 
-// joins starts a hub on free ports that knows the cluster addresses of others. It prints the event x.
+// joins starts a hub on free ports with the cluster addresses of others. The hub prints the event x.
 func joins(t *testing.T, env []string, others []string, args ...string) *member {
 	t.Helper()
 	return joinsAt(t, env, append([]string{anyPort}, others...), args...)
@@ -41,7 +41,7 @@ func joinsAt(t *testing.T, env []string, cluster []string, args ...string) *memb
 	return begins(t, env, cluster, args...).serves()
 }
 
-// begins is joinsAt, but it does not wait until the hub serves.
+// begins is like joinsAt, but it does not wait until the hub serves.
 func begins(t *testing.T, env []string, cluster []string, args ...string) *member {
 	t.Helper()
 	return &member{process: spawn(t, env, append([]string{"listen", "--addr", anyPort, "--cluster", strings.Join(cluster, ","),
@@ -57,14 +57,14 @@ func (m *member) serves() *member {
 	return m
 }
 
-// emits has a client emit the event x at the hub.
+// emits makes a client emit the event x at the hub.
 func (m *member) emits(payload string) {
 	m.t.Helper()
 	_, stderr, code := execute(m.t, nil, "emit", "x", payload, "--addr", m.url)
 	require.Zero(m.t, code, stderr)
 }
 
-// hearsAt waits for a payload at all of them.
+// hearsAt waits until all of the hubs have printed a payload.
 func hearsAt(t *testing.T, payload string, all ...*member) {
 	t.Helper()
 	for _, m := range all {
@@ -72,7 +72,7 @@ func hearsAt(t *testing.T, payload string, all ...*member) {
 	}
 }
 
-// eventually waits for something that no output tells of.
+// eventually waits for a condition that no output shows.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); !is(); time.Sleep(20 * time.Millisecond) {
@@ -83,7 +83,7 @@ func eventually(t *testing.T, what string, is func() bool) {
 func TestThreeHubsAreThreeCommands(t *testing.T) {
 	one := joins(t, nil, nil, "--name", "one", "--metrics", "/metrics")
 	two := joins(t, nil, []string{one.cluster}, "--name", "two", "--metrics", "/metrics")
-	three := joins(t, nil, []string{one.cluster}, "--name", "three", "--metrics", "/metrics") // of two it learns from one
+	three := joins(t, nil, []string{one.cluster}, "--name", "three", "--metrics", "/metrics") // it learns of two from one
 	hubs := []*member{one, two, three}
 	for i, m := range hubs {
 		m.knows("2")
@@ -124,7 +124,7 @@ func TestThreeHubsAreThreeCommands(t *testing.T) {
 			}
 		}
 	}
-	until("lamp") // the table
+	until("lamp") // of present nodes
 	_, body := get(t, http.MethodGet, one.base+"/metrics", "", "")
 	for _, line := range []string{
 		"mesh_hubs 2", "mesh_backplane_up 1", "mesh_hub_events_received_total 2", `mesh_nats_dropped_total{direction="in"} 0`, "mesh_nats_disconnects_total 0",
@@ -132,7 +132,7 @@ func TestThreeHubsAreThreeCommands(t *testing.T) {
 		require.Contains(t, body, "\n"+line+"\n")
 	}
 
-	// One is told to end, and says goodbye; one is killed, and is missed.
+	// The test interrupts one hub, which then leaves, and kills another one, which the others then miss.
 	two.interrupt(syscall.SIGTERM)
 	for _, m := range []*member{one, three} {
 		m.says("another hub is gone", two.id, "closed")
@@ -153,7 +153,8 @@ func TestThreeHubsAreThreeCommands(t *testing.T) {
 	again.interrupt(os.Interrupt)
 }
 
-// A hub serves when it knows what the others want, however long the way to them is, so that they hear what it emits first.
+// A hub serves once it knows the other hubs' subscriptions, however slow the connection is. So they receive its first
+// event.
 func TestWhatAHubEmitsFirstIsHeardByTheOthers(t *testing.T) {
 	secret := []string{"MESH_CLUSTER_SECRET=" + clusterSecret}
 	one := joins(t, secret, nil)
@@ -161,20 +162,20 @@ func TestWhatAHubEmitsFirstIsHeardByTheOthers(t *testing.T) {
 	hearsAt(t, `"first"`, two, one)
 }
 
-// delayed returns an address behind which there is another one, but whose connections come about late.
+// delayed returns an address that forwards to addr, with a delay before each connection is established.
 func delayed(t *testing.T, addr string) string {
 	t.Helper()
 	l, err := net.Listen("tcp", anyPort)
 	require.NoError(t, err)
 	var accepting, copying sync.WaitGroup
-	var conns []net.Conn // accepting's, until that has ended
+	var conns []net.Conn // of the accepting goroutine, until it has ended
 	accepting.Go(func() {
 		for {
 			near, err := l.Accept()
 			if err != nil {
 				return
 			}
-			time.Sleep(300 * time.Millisecond) // the way
+			time.Sleep(300 * time.Millisecond) // the delay
 			far, err := net.Dial("tcp", addr)
 			if err != nil {
 				_ = near.Close()
@@ -220,14 +221,14 @@ func TestHubsOfAClusterNeedItsSecret(t *testing.T) {
 	}
 	one.says("not joined", errTheirSecret.Error())
 	two.emits("3")
-	hearsAt(t, "3", one, two) // and never the strangers' 2
+	hearsAt(t, "3", one, two) // and never the 2 of a stranger
 	plain := joins(t, nil, []string{one.cluster})
 	plain.emits("4")
 	hearsAt(t, "4", plain)
 	two.emits("5")
 	hearsAt(t, "5", one, two)
 
-	// What a hub with a secret and one without say of each other, and those of two meshes.
+	// The logs of a hub with a secret and a hub without one about each other, and of the hubs of two meshes.
 	for _, c := range []struct {
 		env            []string
 		args           []string
@@ -242,19 +243,19 @@ func TestHubsOfAClusterNeedItsSecret(t *testing.T) {
 		open.says("WARN", "not joined", c.ofThem.Error())
 	}
 
-	// What speaks TLS of before.
+	// Clients with older versions of TLS.
 	for version := uint16(tls.VersionTLS10); version < tls.VersionTLS13; version++ {
 		_, err := tls.Dial("tcp", one.cluster, &tls.Config{InsecureSkipVerify: true, MinVersion: version, MaxVersion: version})
 		require.ErrorContains(t, err, "remote error: tls: protocol version not supported")
 	}
 
-	// Certificates that the secret did not make.
+	// Certificates whose key is not derived from the secret.
 	cert, key := certificate(t)
 	pair, err := tls.LoadX509KeyPair(cert, key)
 	require.NoError(t, err)
 	for _, certs := range [][]tls.Certificate{nil, {pair}} {
 		conn, err := tls.Dial("tcp", one.cluster, &tls.Config{InsecureSkipVerify: true, Certificates: certs})
-		if err == nil { // in TLS 1.3 the refusal comes with the first read
+		if err == nil { // in TLS 1.3 the first read returns the rejection
 			require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
 			_, err = conn.Read(make([]byte, 1))
 			require.NoError(t, conn.Close())
@@ -263,7 +264,7 @@ func TestHubsOfAClusterNeedItsSecret(t *testing.T) {
 	}
 }
 
-// The server has no address for clients of NATS, waits for those of the others that answer, and for nobody else.
+// The server has no address for clients of NATS. It waits for the other hubs that answer, and for no others.
 func TestTheEmbeddedServer(t *testing.T) {
 	b := &embedded{own: anyPort, others: []string{"127.0.0.1:1", "127.0.0.1:2"}}
 	b.name, b.logger = "mesh", slog.New(slog.DiscardHandler)
@@ -284,7 +285,7 @@ func TestTheEmbeddedServer(t *testing.T) {
 	require.Less(t, time.Since(began), meetTimeout)
 }
 
-// Of nodes that are started alike on one machine, whichever is the hub is a member of the cluster.
+// If nodes start with the same flags on one machine, their hub is a member of the cluster, whichever node it is.
 func TestANodeThatTakesOverFromAHubJoinsTheOthers(t *testing.T) {
 	far := joins(t, nil, nil)
 	l, err := net.Listen("tcp", anyPort)
@@ -302,7 +303,7 @@ func TestANodeThatTakesOverFromAHubJoinsTheOthers(t *testing.T) {
 
 	require.NoError(t, first.cmd.Process.Kill())
 	second.says("this node is the hub now")
-	far.says("another hub has joined") // first
+	far.says("another hub has joined") // the first node
 	far.says("another hub has joined")
 	far.emits("2")
 	require.Equal(t, "2", string(second.hears().Payload))
@@ -310,13 +311,13 @@ func TestANodeThatTakesOverFromAHubJoinsTheOthers(t *testing.T) {
 	hearsAt(t, "2", far)
 }
 
-// hostile is a connection with a hub's cluster address that misbehaves.
+// hostile is a misbehaving connection to a hub's cluster address.
 type hostile struct {
 	name string
 	do   func(c net.Conn)
 }
 
-// assault opens connections that misbehave, each several times, and returns when all were ended by the hub.
+// assault opens misbehaving connections, each several times, and returns when the hub has ended all of them.
 func assault(t *testing.T, addr string, all []hostile) {
 	t.Helper()
 	const each = 5
@@ -342,7 +343,7 @@ func assault(t *testing.T, addr string, all []hostile) {
 	}
 }
 
-// run returns what the connection ended with: nil if its end was an orderly one.
+// run returns the error that ended the connection, or nil after an orderly end.
 func (h hostile) run(addr string) error {
 	c, err := net.DialTimeout("tcp", addr, patience)
 	if err != nil {
@@ -358,10 +359,10 @@ func (h hostile) run(addr string) error {
 }
 
 func sends(text string) func(net.Conn) {
-	return func(c net.Conn) { _, _ = c.Write([]byte(text)) } // it may have been ended by then
+	return func(c net.Conn) { _, _ = c.Write([]byte(text)) } // the hub may have ended it already
 }
 
-// What a NATS server was once brought down with, before anybody had said who he is.
+// beforeAuthentication holds attacks that once crashed a NATS server before any client had authenticated.
 var beforeAuthentication = []hostile{
 	{"CVE-2026-27889: lengths beyond 2^63", sends("CONNECT {}\r\nRMSG $G x 18446744073709551615\r\n" + "HMSG $G x 9223372036854775808 9223372036854775808\r\n")},
 	{"CVE-2026-33218, -29785: INFO again and again", sends(strings.Repeat("INFO {}\r\n", 1000))},
@@ -390,7 +391,7 @@ var beforeAuthentication = []hostile{
 			if _, err := c.Write(b[:1]); err != nil {
 				return
 			}
-			time.Sleep(20 * time.Millisecond) // as slow as that
+			time.Sleep(20 * time.Millisecond) // one byte in each 20 ms
 		}
 	}},
 	{"a line byte by byte", func(c net.Conn) {
@@ -411,7 +412,7 @@ func TestAdvisory_CVE_2026_27889_29785_33218_33219_StrangersAtTheClusterAddress(
 	hearsAt(t, "1", one, two)
 }
 
-// Without a secret, on one machine, what comes is NATS' to read.
+// Without a secret, on one machine, the NATS server itself reads a stranger's bytes.
 func TestAdvisory_CVE_2026_27889_29785_33218_33219_StrangersOnThisMachine(t *testing.T) {
 	one := joins(t, nil, nil)
 	two := joins(t, nil, []string{one.cluster})

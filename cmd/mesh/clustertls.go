@@ -12,17 +12,17 @@ import (
 )
 
 const (
-	// minClusterSecret is the least length of a secret, in bytes. Whoever reaches a hub's cluster address can try guesses
-	// at home, as fast as his machines do the rounds.
+	// minClusterSecret is the minimum length of a secret, in bytes. An attacker that reaches a hub's cluster address
+	// can test guesses offline, as fast as the attacker's machines compute the rounds.
 	minClusterSecret = 16
 	clusterRounds    = 600_000
 )
 
 var errOtherSecret = errors.New("it has another secret or --cluster-name than this hub, or is none")
 
-// clusterTLS makes of a secret what a hub needs for speaking to those that have the same: they have one key, made from
-// the secret, and each end of a connection takes no other. So nobody has to make certificates, and nothing but TLS
-// reads what a stranger sends.
+// clusterTLS derives from a secret the TLS configuration for connections with hubs that have the same secret. All of
+// these hubs derive the same key, and each end of a connection accepts no other key. So users need not make
+// certificates, and only the TLS code reads a stranger's bytes.
 func clusterTLS(name, secret string) (*tls.Config, error) {
 	seed, err := pbkdf2.Key(sha256.New, secret, []byte("mesh cluster "+name), clusterRounds, ed25519.SeedSize)
 	if err != nil {
@@ -30,7 +30,7 @@ func clusterTLS(name, secret string) (*tls.Config, error) {
 	}
 	key := ed25519.NewKeyFromSeed(seed)
 	public := key.Public().(ed25519.PublicKey)
-	// TLS wants the key in a certificate. Nobody looks at what else is in that.
+	// TLS needs the key in a certificate. No code checks the certificate's other fields.
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Unix(0, 0), NotAfter: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}
 	cert, err := x509.CreateCertificate(nil, template, template, public, key)
 	if err != nil {
@@ -39,7 +39,7 @@ func clusterTLS(name, secret string) (*tls.Config, error) {
 	return &tls.Config{
 		Certificates:           []tls.Certificate{{Certificate: [][]byte{cert}, PrivateKey: key}},
 		ClientAuth:             tls.RequireAnyClientCert,
-		InsecureSkipVerify:     true, // of names and authorities: VerifyConnection asks for the key, at both ends
+		InsecureSkipVerify:     true, // of names and authorities: VerifyConnection checks the key, at both ends
 		MinVersion:             tls.VersionTLS13,
 		SessionTicketsDisabled: true,
 		VerifyConnection: func(s tls.ConnectionState) error {

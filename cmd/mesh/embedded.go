@@ -17,42 +17,45 @@ import (
 	"github.com/bigcompany/mesh/mesh/natsbackplane"
 )
 
-// embedded is the backplane of --cluster: a NATS server in this process, which runs while the hub is a member and which
-// has one connection with the server of each other hub. A node of 'mesh start' that is no hub has none.
+// embedded is the backplane of --cluster: a NATS server in this process, which runs while the hub is a member. The
+// server has one connection with the server of each other hub. A node of 'mesh start' that is not a hub runs no server.
 type embedded struct {
 	membership
-	own    string // host:port where other hubs reach this one
+	own    string // host:port at which other hubs reach this one
 	others []string
 	tls    *tls.Config // nil without a secret
 }
 
 // Bounds of the server.
 const (
-	// embeddedPayload is what it carries at once: an event, and what hubs add.
+	// embeddedPayload bounds one message, in bytes: an event and the fields that hubs add.
 	embeddedPayload = 2 * mesh.DefaultMaxMessage
-	// embeddedPending is what waits for one other hub, in bytes. Beyond that the connection is ended and made anew.
+	// embeddedPending bounds the bytes queued for one other hub. Beyond it the server closes the connection and
+	// reconnects.
 	embeddedPending = 64 << 20
-	// A connection whose end is silent for so many pings, one a second, is ended: as hubs are, which are gone after 3 s.
+	// The server closes a connection after embeddedPingsOut unanswered pings, one each second, so that a lost hub is
+	// gone after 3 s.
 	embeddedPing     = time.Second
 	embeddedPingsOut = 3
 	// embeddedHandshake bounds the time for TLS.
 	embeddedHandshake = 2 * time.Second
-	// embeddedRetries is how often, once a second, a hub is called that nobody has named to this one, after it was lost.
-	// Those that are named are called for ever.
+	// embeddedRetries is the number of attempts, one each second, to reconnect to a lost hub that is not in --cluster.
+	// The server calls the hubs in --cluster for ever.
 	embeddedRetries = 600
-	// meetTimeout bounds how long a hub waits for the others before it serves, meetPause is the time between two looks.
+	// meetTimeout bounds how long a hub waits for the others before it serves. meetPause is the time between two
+	// checks.
 	meetTimeout = 2 * time.Second
 	meetPause   = 10 * time.Millisecond
 )
 
-// noPort is where the server is to listen for NATS clients, of which it has one, in this process. There is no such port, so
-// that it cannot. The option that says this in words, DontListen, has it wait for ever before it calls other servers.
+// noPort is the server's port for NATS clients. There is no such port, so the server cannot listen there: its only
+// client is in this process. The option DontListen would make the server wait for ever before it calls other servers.
 const noPort = 1 << 16
 
-// subjectMeet is where a hub's server asks who is there. It is none of those that events have.
+// subjectMeet is the subject on which a hub's server asks which other servers are there. No event uses this subject.
 const subjectMeet = "_mesh_meet"
 
-// Join implements mesh.Backplane. It returns when this hub and those that answer know what each of them wants to hear.
+// Join implements mesh.Backplane. It returns when this hub and the hubs that answer know each other's subscriptions.
 func (b *embedded) Join(hub string, receive func(from string, data []byte)) (mesh.BackplaneMember, error) {
 	log := &natsLog{logger: b.logger}
 	s, err := b.start(hub, log)
@@ -74,7 +77,7 @@ func (b *embedded) Join(hub string, receive func(from string, data []byte)) (mes
 	}
 	met := s.NumRoutes()
 	host, _, _ := net.SplitHostPort(b.own)
-	own := net.JoinHostPort(host, strconv.Itoa(s.ClusterAddr().Port)) // as it was given, whatever the system makes of 0.0.0.0
+	own := net.JoinHostPort(host, strconv.Itoa(s.ClusterAddr().Port)) // with the given host, also if that is 0.0.0.0
 	b.notice(fmt.Sprintf("other hubs reach this one at %s; %d of %d answer now", own, met, max(len(b.others), met)),
 		"cluster", own, "hubs", met)
 	return b.join(nc, hub, receive, end, s.Running)
@@ -85,10 +88,10 @@ func stop(s *server.Server) {
 	s.WaitForShutdown()
 }
 
-// start starts the server. What it can do beside this is left off: it has no address for clients, no files, no web pages.
+// start starts the server with all other features off: it has no address for clients, no files and no web pages.
 func (b *embedded) start(hub string, log *natsLog) (*server.Server, error) {
 	host, text, _ := net.SplitHostPort(b.own)
-	port, _ := strconv.Atoi(text) // it was checked
+	port, _ := strconv.Atoi(text) // checkHostPort has checked it
 	if port == 0 {
 		port = server.RANDOM_PORT
 	}
@@ -100,15 +103,16 @@ func (b *embedded) start(hub string, log *natsLog) (*server.Server, error) {
 		NoSystemAccount: true,
 		MaxPayload:      embeddedPayload,
 		MaxPending:      embeddedPending,
-		// A slow hub is cut off; to slow down those who send would slow down all hubs.
+		// The server disconnects a slow hub, because stalling the publishers would slow down all hubs.
 		NoFastProducerStall:   true,
-		ReconnectErrorReports: server.DEFAULT_CONNECT_ERROR_REPORTS, // one line, not one a second
+		ReconnectErrorReports: server.DEFAULT_CONNECT_ERROR_REPORTS, // one line, not one each second
 		Cluster: server.ClusterOpts{
 			Name: b.name,
 			Host: host,
 			Port: port,
-			// One connection with each other hub, which has both what that one wants to hear and the messages: a message never
-			// overtakes the interest that was there before it. With more, the account would choose one of them anyway.
+			// Each other hub has one connection, which carries both its subscriptions and the messages. So a message
+			// never overtakes an earlier subscription. With more connections, the account would use only one of them
+			// anyway.
 			PoolSize:       1,
 			Compression:    server.CompressionOpts{Mode: server.CompressionOff},
 			PingInterval:   embeddedPing,
@@ -137,7 +141,7 @@ func (b *embedded) start(hub string, log *natsLog) (*server.Server, error) {
 	return s, nil
 }
 
-// clusterError is one of the command line. It says all there is.
+// clusterError is an error of the command line. Its text is complete.
 type clusterError struct{ text string }
 
 func (e *clusterError) Error() string { return e.text }
@@ -157,8 +161,8 @@ func (b *embedded) explain(err error) error {
 	return &clusterError{fmt.Sprintf("--cluster %s: %v", b.own, err)}
 }
 
-// meet waits until every hub that answers knows what is wanted here, which is nothing yet but this question, and until
-// what they want is known here. An answer comes behind the latter on the same connection.
+// meet waits until every hub that answers knows this hub's subscriptions, at this time only subjectMeet, and until this
+// hub knows theirs. On a connection, a hub's answer comes after its subscriptions.
 func (b *embedded) meet(s *server.Server, nc *nats.Conn, log *natsLog) error {
 	if _, err := nc.Subscribe(subjectMeet, func(m *nats.Msg) { _ = m.Respond([]byte(s.ID())) }); err != nil {
 		return err

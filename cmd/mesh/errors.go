@@ -20,7 +20,7 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// connect connects for a command that needs a hub to be there.
+// connect connects for a command that needs a running hub.
 func connect(ctx context.Context, opts *mesh.Options) (*mesh.Node, error) {
 	bound, cancel := bounded(ctx)
 	defer cancel()
@@ -31,7 +31,7 @@ func connect(ctx context.Context, opts *mesh.Options) (*mesh.Node, error) {
 	return n, explain(err, opts)
 }
 
-// explain says what a stranger can do about an error of a node. Errors that say all there is stay as they are.
+// explain adds to an error of a node what a new user can do about it. It returns other errors unchanged.
 func explain(err error, opts *mesh.Options) error {
 	explained := explainCause(err, opts)
 	var (
@@ -39,7 +39,7 @@ func explain(err error, opts *mesh.Options) error {
 		redirect *engineio.RedirectError
 	)
 	if strings.Contains(opts.Addr, ",") {
-		return explained // which names the proxy of each address
+		return explained // nowhere names the proxy of each address
 	}
 	if errors.As(err, &redirect) && !strings.Contains(explained.Error(), redirect.To) {
 		explained = fmt.Errorf("%w (%s redirects to %s)", explained, opts.Addr, redirect.To)
@@ -54,7 +54,7 @@ func explain(err error, opts *mesh.Options) error {
 	return explained
 }
 
-// unreachableProxy says why there is no connection to a forward proxy.
+// unreachableProxy returns the reason why there is no connection to a forward proxy.
 func unreachableProxy(p *engineio.ProxyError) string {
 	var dns *net.DNSError
 	why := p.Err.Error()
@@ -79,7 +79,7 @@ func proxyName(p *engineio.ProxyError) string {
 	return fmt.Sprintf("the proxy %s, which %s names", p.Proxy, p.Variable)
 }
 
-// explainCause explains an error without the proxies and redirects on the way.
+// explainCause explains an error and ignores the proxies and redirects on the way.
 func explainCause(err error, opts *mesh.Options) error {
 	var (
 		refused   *mesh.AuthError
@@ -109,7 +109,7 @@ func explainCause(err error, opts *mesh.Options) error {
 		return nowhere(err, opts.Addr)
 	case errors.As(err, &file) && file.Path != "" && file.Path == opts.CAFile:
 		return fmt.Errorf("--ca: %w", file)
-	case errors.As(err, &file) && file.Path != "" && file.Path == opts.CertFile: // which is read before the key
+	case errors.As(err, &file) && file.Path != "" && file.Path == opts.CertFile: // the certificate is read before the key
 		return fmt.Errorf("--cert: %w", file)
 	case errors.As(err, &file) && file.Path != "" && file.Path == opts.KeyFile:
 		return fmt.Errorf("--key: %w", file)
@@ -151,10 +151,10 @@ func explainCause(err error, opts *mesh.Options) error {
 	return renamed(err)
 }
 
-// notConnected is how the failure of an attempt to connect begins, of which there is one for each address.
+// notConnected is the prefix of the error of one failed attempt to connect. There is one attempt for each address.
 const notConnected = "mesh: connect to "
 
-// nowhere says of each of several addresses why there is no hub.
+// nowhere returns the reason, for each of several addresses, why there is no hub.
 func nowhere(err error, addrs string) error {
 	type failure struct{ addr, why string }
 	var all []failure
@@ -165,7 +165,7 @@ func nowhere(err error, addrs string) error {
 		}
 		all = append(all, failure{addr, unreached(err, addr)})
 	}
-	slices.SortStableFunc(all, func(a, b failure) int { // as they were given
+	slices.SortStableFunc(all, func(a, b failure) int { // in the order of the flag
 		return cmp.Compare(strings.Index(addrs, a.addr), strings.Index(addrs, b.addr))
 	})
 	var b strings.Builder
@@ -178,7 +178,7 @@ func nowhere(err error, addrs string) error {
 	return fmt.Errorf("no hub at %s", &b)
 }
 
-// attempts takes apart an error that is several.
+// attempts splits a joined error into its parts.
 func attempts(err error) (all []error) {
 	several, ok := err.(interface{ Unwrap() []error })
 	if !ok {
@@ -190,7 +190,7 @@ func attempts(err error) (all []error) {
 	return all
 }
 
-// unreached is the shortest text that says why there is no hub at an address.
+// unreached returns a short text with the reason why there is no hub at an address.
 func unreached(err error, addr string) string {
 	var (
 		handshake *engineio.HandshakeError
@@ -221,7 +221,7 @@ func unreached(err error, addr string) string {
 	return strings.TrimPrefix(err.Error(), notConnected+addr+": ")
 }
 
-// renamed calls things by the names that they have on the command line.
+// renamed replaces the names of Go options by the names of the flags.
 func renamed(err error) error {
 	for ours, theirs := range map[string]string{
 		"mesh: Addr says http, but there is a CertFile": "--addr says http, but there is a --cert",
@@ -242,12 +242,12 @@ func renamed(err error) error {
 	return err
 }
 
-// bare takes the package's name off an error that is about something the user wrote.
+// bare removes the package's name from an error about the user's input.
 func bare(err error) error {
 	return errors.New(strings.TrimPrefix(err.Error(), "protocol: "))
 }
 
-// reason is the shortest text that says why a connection ended.
+// reason returns the shortest error with the reason why a connection ended.
 func reason(err error) error {
 	if closed, ok := errors.AsType[*engineio.CloseError](err); ok {
 		return errors.New(closed.Reason)
@@ -255,7 +255,7 @@ func reason(err error) error {
 	return err
 }
 
-// quoted adds to the error of an argument that is bad JSON how to write one in a shell.
+// quoted adds to an error about bad JSON in an argument how to quote JSON in a shell.
 func quoted(err error) error {
 	if !errors.Is(err, errBadJSON) {
 		return err
@@ -263,12 +263,12 @@ func quoted(err error) error {
 	return fmt.Errorf("%w\nPut JSON in single quotes, so that the shell leaves its double quotes alone: '{\"n\":1}' or '\"text\"'", err)
 }
 
-// around is how much of bad JSON is shown on each side of the fault, in bytes.
+// around is how many bytes of bad JSON badJSON shows on each side of the fault.
 const around = 30
 
 var errBadJSON = errors.New("bad JSON")
 
-// badJSON shows where JSON is bad.
+// badJSON returns an error that shows the place of the fault in data.
 func badJSON(data string, err error) error {
 	var syntax *protocol.SyntaxError
 	if !errors.As(err, &syntax) {

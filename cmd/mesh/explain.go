@@ -67,7 +67,7 @@ The exit code 0 means that there is an answer, whatever it is.`,
 	return cmd
 }
 
-// ask finds the nodes that are meant, and asks the hub.
+// ask finds the nodes that the arguments name, and asks the hub.
 func ask(ctx context.Context, n *mesh.Node, from, who, event string) (why mesh.Explanation, to mesh.NodeInfo, err error) {
 	all, err := others(ctx, n)
 	if err != nil {

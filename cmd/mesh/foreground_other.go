@@ -4,5 +4,5 @@ package main
 
 import "os"
 
-// foreground tells whether the terminal is this process's to read.
+// foreground reports whether this process may read the terminal.
 func foreground(*os.File) bool { return true }

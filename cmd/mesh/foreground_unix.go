@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// foreground tells whether the terminal is this process's to read. Who reads it from the background is stopped.
+// foreground reports whether this process may read the terminal. The system stops a background process that reads it.
 func foreground(tty *os.File) bool {
 	group, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPGRP)
 	return err == nil && group == unix.Getpgrp()

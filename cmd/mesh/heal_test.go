@@ -15,7 +15,7 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// stableAddr returns an address that is free, and that the system does not give away by itself meanwhile.
+// stableAddr returns a free address whose port the system does not assign by itself in the meantime.
 func stableAddr(t *testing.T) string {
 	t.Helper()
 	for range 100 {
@@ -29,7 +29,7 @@ func stableAddr(t *testing.T) string {
 	return ""
 }
 
-// heals waits until the process has found a hub again, and tells whether it became that itself.
+// heals waits until the process has a hub again, and reports whether it became the hub itself.
 func (p *process) heals() (hub bool) {
 	p.t.Helper()
 	for {
@@ -44,7 +44,8 @@ func (p *process) heals() (hub bool) {
 	}
 }
 
-// TestTwentyNodesWhoseHubIsKilled: exactly one of the others takes over, and all find it. It prints how long that took.
+// TestTwentyNodesWhoseHubIsKilled checks that exactly one of the other nodes takes over, and that all find it. It
+// prints how long that took.
 func TestTwentyNodesWhoseHubIsKilled(t *testing.T) {
 	const nodes, rounds = 20, 6
 	addr := stableAddr(t)
@@ -61,10 +62,10 @@ func TestTwentyNodesWhoseHubIsKilled(t *testing.T) {
 	}
 	var without, healed []time.Duration
 	for range rounds {
-		time.Sleep(time.Second) // or the clients would take it for a hub that admits and closes them
+		time.Sleep(time.Second) // otherwise the clients would treat it as a hub that admits them and then closes
 		killed := time.Now()
 		require.NoError(t, hub.cmd.Process.Kill())
-		hub.wait() // until then it may still take connections
+		hub.wait() // until its end it may still accept connections
 		for {
 			conn, err := net.Dial("tcp", addr)
 			if err == nil {

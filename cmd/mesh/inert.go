@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// inert escapes the characters of text that a terminal obeys, or does not show: names, payloads and messages come from
-// others. Two texts that differ look different. JSON stays the same JSON.
+// inert escapes the characters of text that a terminal interprets or does not show, because other nodes choose names,
+// payloads and messages. Two different texts also look different. JSON stays the same JSON.
 func inert(text []byte) []byte {
 	if !bytes.ContainsFunc(text, hidden) {
 		return text
@@ -21,7 +21,7 @@ func inert(text []byte) []byte {
 		switch {
 		case !hidden(r) || r == utf8.RuneError && n > 1:
 			b.Write(text[:n])
-		case r > 0xffff: // JSON has no longer escape
+		case r > 0xffff: // JSON has no escape for such a character in one piece
 			high, low := utf16.EncodeRune(r)
 			_, _ = fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
 		default:
@@ -32,7 +32,7 @@ func inert(text []byte) []byte {
 	return b.Bytes()
 }
 
-// writeInert writes text to a file that may be a terminal.
+// writeInert writes text to a file that may be a terminal, with inert's escapes.
 func writeInert(w io.Writer, text []byte) (int, error) {
 	if _, err := w.Write(inert(text)); err != nil {
 		return 0, err
@@ -40,10 +40,10 @@ func writeInert(w io.Writer, text []byte) (int, error) {
 	return len(text), nil
 }
 
-// hidden tells whether a terminal may obey a character, or show nothing or a space for it: control characters, also those of
-// C1 and of writing directions; characters without a width, such as joiners, tags and variation selectors; spaces other than
-// the ordinary one; characters that Unicode has not assigned. A byte that is not UTF-8 is hidden too: to some terminals it is
-// a control character.
+// hidden reports whether a terminal may interpret a character, or show nothing or a space for it: control characters,
+// including C1 and writing directions; characters without a width, such as joiners, tags and variation selectors;
+// spaces other than the ordinary one; characters that Unicode has not assigned. An invalid UTF-8 byte is hidden too:
+// some terminals take it for a control character.
 func hidden(r rune) bool {
 	switch {
 	case r == '\n', r == '\t':

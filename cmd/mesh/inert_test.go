@@ -13,7 +13,7 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// hiddenRunes has characters of each kind that a terminal obeys or does not show.
+// hiddenRunes has characters of each kind that a terminal interprets or does not show.
 var hiddenRunes = map[string][]rune{
 	"C0": {0, 7, 8, '\r', 0x1b, 0x7f}, "C1": {0x80, 0x85, 0x9b, 0x9f},
 	"directions":          {0x061c, 0x200e, 0x200f, 0x202a, 0x202e, 0x2066, 0x2069},
@@ -43,7 +43,7 @@ func TestInertShowsHiddenCharacters(t *testing.T) {
 	require.NotEqual(t, printable("a\u200bb"), printable(`a\u200bb`), "the escape as such is another name")
 }
 
-// TestInertJSONIsTheSameJSON for every character.
+// TestInertJSONIsTheSameJSON tries every character.
 func TestInertJSONIsTheSameJSON(t *testing.T) {
 	for r := rune(0); r <= utf8.MaxRune; r++ {
 		if !utf8.ValidRune(r) || !hidden(r) && r > 0x3000 {
@@ -62,7 +62,7 @@ func TestInertJSONIsTheSameJSON(t *testing.T) {
 	}
 }
 
-// TestHiddenCharactersInAllOutput has a node whose names have hidden characters, and reads what the commands print.
+// TestHiddenCharactersInAllOutput runs a node whose names have hidden characters, and reads the output of the commands.
 func TestHiddenCharactersInAllOutput(t *testing.T) {
 	hub := spawn(t, nil, "listen", "--addr", anyPort, "--on", "**")
 	url := hub.is().url

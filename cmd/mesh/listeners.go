@@ -11,17 +11,17 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// line is how an event is printed.
+// line is the form in which an event is printed.
 type line struct {
 	Event   string          `json:"event"`
 	Payload json.RawMessage `json:"payload"`
 	From    string          `json:"from"`
 }
 
-// printer prints what a node hears, each event once, however many patterns it matches.
+// printer prints the events that a node receives. It prints each event once, however many patterns the event matches.
 type printer struct {
 	out     io.Writer
-	printed func(e mesh.Event, err error) // called after each event, with what the writer said
+	printed func(e mesh.Event, err error) // called after each event, with the writer's error
 
 	mu     sync.Mutex
 	active []printed
@@ -62,7 +62,7 @@ func (p *printer) off(pattern string) bool {
 	return true
 }
 
-// patterns returns those that are printed, oldest first.
+// patterns returns the patterns that are printed, oldest first.
 func (p *printer) patterns() (all []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -72,7 +72,7 @@ func (p *printer) patterns() (all []string) {
 	return all
 }
 
-// prints tells whether it is this pattern that prints an event: the oldest that matches.
+// prints reports whether this pattern prints the event. Only the oldest matching pattern does.
 func (p *printer) prints(pattern, event string) bool {
 	for _, active := range p.patterns() {
 		if protocol.Match(active, event) {
@@ -84,7 +84,7 @@ func (p *printer) prints(pattern, event string) bool {
 
 func (p *printer) print(e mesh.Event) error {
 	var b bytes.Buffer
-	enc := json.NewEncoder(&b) // it also brings a payload of several lines into one
+	enc := json.NewEncoder(&b) // it also puts a payload of several lines on one line
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(line{Event: e.Name, Payload: e.Payload, From: e.From}); err != nil {
 		return err

@@ -12,14 +12,14 @@ import (
 	"golang.org/x/term"
 )
 
-// logFlags decide what standard error looks like. There are log records, from the level on that was asked for; notices,
-// which tell whoever started the command what became of it and are there at any level; and at most one error at the end.
+// logFlags decides the form of standard error. There are three kinds of output: log records, from the level of
+// --log-level on; notices about the progress of the command, at any level; and at most one error at the end.
 type logFlags struct {
 	level, format string
 	stderr        *stderr
 }
 
-// stderr is standard error, or the prompt that stands in the same terminal.
+// stderr is standard error, or the prompt in the same terminal.
 type stderr struct {
 	mu sync.Mutex
 	w  io.Writer
@@ -33,7 +33,7 @@ func (s *stderr) Write(b []byte) (int, error) {
 	return writeInert(s.w, b)
 }
 
-// redirect writes to w instead, if what was written to is a terminal.
+// redirect makes s write to w instead, if its current target is a terminal. back restores the target.
 func (s *stderr) redirect(w io.Writer) (back func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,7 +70,7 @@ func (f *logFlags) check() error {
 
 func (f *logFlags) logger() *slog.Logger {
 	var level slog.Level
-	_ = level.UnmarshalText([]byte(f.level)) // check has seen it
+	_ = level.UnmarshalText([]byte(f.level)) // check has validated it
 	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: withFlag}
 	if f.format == "json" {
 		return slog.New(slog.NewJSONHandler(f.stderr, opts))
@@ -80,7 +80,7 @@ func (f *logFlags) logger() *slog.Logger {
 
 var flagNames = strings.NewReplacer("AllowedOrigins", "--allow-origin", "TrustForwardedHost", "--trust-forwarded-host")
 
-// withFlag names the flag where a record names the option of Go that it sets.
+// withFlag replaces the name of a Go option in a record by the name of the flag that sets it.
 func withFlag(_ []string, a slog.Attr) slog.Attr {
 	if a.Key == "option" || a.Key == slog.MessageKey {
 		a.Value = slog.StringValue(flagNames.Replace(a.Value.String()))
@@ -88,12 +88,12 @@ func withFlag(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// always writes JSON records whatever the level.
+// always writes JSON records at any level.
 func (f *logFlags) always() *slog.Logger {
 	return slog.New(slog.NewJSONHandler(f.stderr, nil))
 }
 
-// notice tells what the command is doing. The attributes are for those who read JSON: the text has them already.
+// notice reports the progress of the command. The attributes are for JSON only: the text already contains them.
 func (f *logFlags) notice(text string, attrs ...any) {
 	if f.format == "json" {
 		f.always().Info(text, attrs...)
@@ -102,7 +102,7 @@ func (f *logFlags) notice(text string, attrs ...any) {
 	_, _ = fmt.Fprintln(f.stderr, "mesh: "+text)
 }
 
-// fail tells why the command failed.
+// fail reports why the command failed.
 func (f *logFlags) fail(err error) {
 	text := strings.TrimPrefix(err.Error(), "mesh: ")
 	if f.format == "json" {

@@ -22,20 +22,21 @@ func main() {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		s := <-signals
-		signal.Stop(signals) // a second one ends the process at once
+		signal.Stop(signals) // a second signal ends the process at once
 		if s == syscall.SIGTERM {
 			end(errTerminated)
 		}
 		end(nil)
 	}()
-	log.SetOutput(io.Discard) // where net/http tells what a stranger says that it did not ask for
+	log.SetOutput(io.Discard) // net/http logs unsolicited responses there
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// errTerminated is the cause of a context that was ended by SIGTERM, which may take a while, rather than by Ctrl-C.
+// errTerminated is the cause of a context that SIGTERM ended. After SIGTERM the end may take a while, after Ctrl-C it
+// may not.
 var errTerminated = errors.New("terminated")
 
-// conversion is what the standard library puts before the reason why a number is none.
+// conversion matches the standard library's text before the reason why a number is invalid.
 var conversion = regexp.MustCompile(`strconv\.\w+: parsing "[^"]*": `)
 
 // run executes one command line and returns the exit code.
@@ -102,7 +103,7 @@ standard error.`,
 	return cmd
 }
 
-// checkShell has 'mesh completion' say that it does not know a shell, where it would print its help.
+// checkShell makes 'mesh completion' report an unknown shell, instead of printing its help.
 func checkShell(root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {

@@ -12,8 +12,8 @@ import (
 	"github.com/bigcompany/mesh/mesh/natsbackplane"
 )
 
-// membership is what the backplanes of the command have in common: each has a connection with a NATS server for as long as
-// the hub is a member, and shows what became of the messages.
+// membership is the common part of the command's backplanes: each has a connection with a NATS server while the hub is
+// a member, and reports metrics about the messages.
 type membership struct {
 	name string // of the mesh
 	// maxMessage is mesh.Options.MaxMessage.
@@ -23,8 +23,8 @@ type membership struct {
 	current    atomic.Pointer[natsbackplane.Backplane]
 }
 
-// join makes a hub a member by a connection. end is called after the hub has left, or when it could not join. runs is false
-// when the server has ended for good; nil if only NATS knows.
+// join makes a hub a member by a connection. join calls end after the hub has left, or when the hub could not join.
+// runs returns false when the server has ended for good. runs is nil if only NATS knows that.
 func (m *membership) join(nc *nats.Conn, hub string, receive func(from string, data []byte), end func(), runs func() bool) (mesh.BackplaneMember, error) {
 	b := natsbackplane.New(nc, &natsbackplane.Options{Prefix: m.name, MaxMessage: m.maxMessage, Logger: m.logger})
 	member, err := b.Join(hub, receive)
@@ -36,14 +36,14 @@ func (m *membership) join(nc *nats.Conn, hub string, receive func(from string, d
 	return &joined{member, end, runs}, nil
 }
 
-// complaints puts what a connection has to say into the log, for debugging: the backplane tells of what matters.
+// complaints logs the errors of a connection at the level debug, because the backplane reports the important ones.
 func (m *membership) complaints() nats.Option {
 	return nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 		m.logger.Debug("mesh: nats", "error", err)
 	})
 }
 
-// joined is a membership whose connection ends with it.
+// joined is a membership that closes its connection when the hub leaves.
 type joined struct {
 	mesh.BackplaneMember
 	end  func()

@@ -30,7 +30,7 @@ func TestStartedNodesHearEachOther(t *testing.T) {
 		running, ids = append(running, p), append(ids, n.id)
 	}
 	for _, p := range running {
-		for _, id := range ids { // its own among them
+		for _, id := range ids { // the node's own ID among them
 			require.Empty(t, cmp.Diff(line{Event: "myEvent", Payload: []byte(`{"n":1}`), From: id}, p.hearsFrom(id)))
 		}
 	}
@@ -127,7 +127,7 @@ func TestAClientOutlivesItsHub(t *testing.T) {
 	first.interrupt(os.Interrupt)
 	on.says("lost the hub at "+hub.url, "looking for it")
 
-	// What says that it is connected again has told the hub what it listens to.
+	// A node that reports its reconnection has already sent its subscriptions to the hub.
 	spawn(t, nil, "listen", "--addr", hub.url).is()
 	on.says("the hub is back, at " + hub.url)
 	_, stderr, code := execute(t, nil, "emit", "x", "--addr", hub.url)
@@ -152,7 +152,7 @@ func TestStandardErrorIsJSONWhenAsked(t *testing.T) {
 	require.True(t, strings.HasPrefix(stderr, `{"time":"`) && strings.Contains(stderr, `"level":"ERROR","msg":"no hub at `), stderr)
 }
 
-// silent accepts connections and says nothing. It returns its address and a channel that tells of each connection.
+// silent accepts connections and never writes. It returns its address and a channel with each connection.
 func silent(t *testing.T) (addr string, accepted <-chan net.Conn) {
 	t.Helper()
 	l, err := net.Listen("tcp", anyPort)

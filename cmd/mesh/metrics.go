@@ -26,13 +26,13 @@ import (
 	"github.com/bigcompany/mesh/mesh/metrics"
 )
 
-// Where a hub tells that it serves, and whether clients should be sent to it.
+// The paths at which a hub reports that it serves, and that clients may be sent to it.
 const (
 	healthPath = "/healthz"
 	readyPath  = "/readyz"
 )
 
-// Bounds of the server of --metrics-addr, and of what reads metrics anywhere.
+// Bounds of the server of --metrics-addr, and of the number of concurrent reads of metrics anywhere.
 const (
 	metricsHeaderTimeout = 5 * time.Second
 	metricsWriteTimeout  = 10 * time.Second
@@ -41,14 +41,14 @@ const (
 	metricsAtOnce        = 3
 )
 
-// refusalPause is the time between two lines of the log about those who may not read metrics.
+// refusalPause is the minimum time between two log lines about rejected readers of metrics.
 const refusalPause = time.Second
 
-// insideFlags say who can look inside a node, and where.
+// insideFlags configures where a node serves its metrics.
 type insideFlags struct {
 	path, addr string
 	mux        *http.ServeMux // of the hub's listener
-	own        net.Listener   // at addr, if there is one
+	own        net.Listener   // the listener of --metrics-addr, or nil
 }
 
 func (f *insideFlags) register(set *pflag.FlagSet, command string) {
@@ -58,7 +58,7 @@ func (f *insideFlags) register(set *pflag.FlagSet, command string) {
 	set.StringVar(&f.addr, "metrics-addr", "", "serve them at `ADDRESS` instead, which the hub's peers need not reach, such as localhost:9100")
 }
 
-// prepare checks the flags, gives a hub what it is to serve beside the mesh, and takes the address for metrics.
+// prepare checks the flags, sets a hub's handler for requests beside the mesh, and listens on the address for metrics.
 func (f *insideFlags) prepare(ctx context.Context, opts *mesh.Options) error {
 	if f.path == "" && f.addr != "" {
 		f.path = "/metrics"
@@ -88,7 +88,7 @@ func (f *insideFlags) prepare(ctx context.Context, opts *mesh.Options) error {
 	return nil
 }
 
-// checkAddr says what an address lacks that is no host:port.
+// checkAddr returns an error that suggests a valid address, unless the address is host:port.
 func (f *insideFlags) checkAddr() error {
 	if _, _, err := net.SplitHostPort(f.addr); err == nil {
 		return nil
@@ -100,16 +100,16 @@ func (f *insideFlags) checkAddr() error {
 	return fmt.Errorf("--metrics-addr %s: give host:port, such as %s", f.addr, like)
 }
 
-// close gives the address back.
+// close releases the address.
 func (f *insideFlags) close() {
 	if f.own != nil {
-		_ = f.own.Close() // for the second time, if it was served
+		_ = f.own.Close() // for the second time, if the server has run
 	}
 }
 
 func (f *insideFlags) checkPath(addr string) error {
 	engine := engineio.DefaultPath
-	addr, _, _ = strings.Cut(addr, ",") // a node's own
+	addr, _, _ = strings.Cut(addr, ",") // the first address is the node's own
 	if u, err := url.Parse(addr); err == nil && strings.Contains(addr, "://") && strings.Trim(u.Path, "/") != "" {
 		engine = strings.TrimRight(u.Path, "/")
 	}
@@ -124,15 +124,16 @@ func (f *insideFlags) checkPath(addr string) error {
 	return nil
 }
 
-// show serves what there is to see of a node, until hide is called. A hub whose clients move is healthy to the end: whoever
-// kills what is not would cut their moves short. That it wants no more of them, it says as not ready.
+// show serves the metrics and health checks of a node until the caller calls hide. A hub whose clients are moving to
+// other hubs is healthy until the end, because a supervisor that kills unhealthy hubs would interrupt the moves. It is
+// not ready, so that no new clients are sent to it.
 func (f *insideFlags) show(ctx context.Context, node *mesh.Node, opts *mesh.Options, logs *logFlags) (hide func()) {
 	f.mux.Handle("GET "+healthPath, tell(func() error {
 		if node.Err() != nil {
 			return errEnding
 		}
 		if err := node.Ready(); errors.Is(err, mesh.ErrBackplaneClosed) {
-			return err // only another start helps
+			return err // only a restart helps
 		}
 		return nil
 	}))
@@ -188,13 +189,14 @@ func (f *insideFlags) show(ctx context.Context, node *mesh.Node, opts *mesh.Opti
 	}
 }
 
-// whole lets h write its response to memory first. A client that does not read then holds none of the metricsAtOnce places.
+// whole makes h write its response to memory first. A client that does not read then holds none of the metricsAtOnce
+// places.
 func whole(h http.Handler) http.Handler {
 	return http.TimeoutHandler(h, metricsWriteTimeout, "collecting the metrics took too long\n")
 }
 
-// tell answers 200 while nothing is wrong, and else 503 with what is, in a line. That the hub's listener accepts and its
-// server answers is what it takes for an answer to come at all.
+// tell responds with 200 while wrong returns nil, and otherwise with 503 and the error in one line. The response itself
+// proves that the hub's listener accepts connections and that its server runs.
 func tell(wrong func() error) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -210,8 +212,8 @@ func tell(wrong func() error) http.HandlerFunc {
 
 var errEnding = errors.New("ending")
 
-// guard asks for what the hub's peers have to present, if they have to: user and password by HTTP's basic
-// authentication, or a token as its bearer.
+// guard requires the same credentials as the hub does of its peers, if it does: user and password by HTTP basic
+// authentication, or a bearer token.
 func guard(opts *mesh.Options, h http.Handler) http.Handler {
 	if opts.Authorize == nil {
 		return h

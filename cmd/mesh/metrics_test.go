@@ -36,7 +36,7 @@ func get(t *testing.T, method, url, user, password string) (status int, body str
 	return resp.StatusCode, string(text)
 }
 
-// A page of a site that gave its name to this machine reads no metrics. A health check may use any name.
+// A page cannot read metrics if its site has pointed its own name to this machine. A health check may use any name.
 func TestMetricsAreNotForPagesOfOtherNames(t *testing.T) {
 	for _, args := range [][]string{{"--metrics", "/metrics"}, {"--metrics-addr", anyPort}} {
 		hub := spawn(t, nil, append([]string{"listen", "--addr", anyPort, "--allow-origin", "https://app.example"}, args...)...)

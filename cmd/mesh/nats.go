@@ -15,12 +15,12 @@ import (
 	"github.com/bigcompany/mesh/mesh/natsbackplane"
 )
 
-// existing is the backplane of --nats: a connection with a NATS server, which lasts while the hub is a member. A node of
-// 'mesh start' that is no hub has none.
+// existing is the backplane of --nats: a connection with a NATS server, which lasts while the hub is a member. A node
+// of 'mesh start' that is not a hub has no such connection.
 type existing struct {
 	membership
-	urls  string // separated by commas; they may have passwords in them
-	shown string // which have none
+	urls  string // separated by commas; they may contain passwords
+	shown string // the same without passwords
 	opts  []nats.Option
 }
 
@@ -34,9 +34,9 @@ func (f *clusterFlags) existing(urls string, opts *mesh.Options, logs *logFlags)
 	for text := range strings.SplitSeq(urls, ",") {
 		u, err := url.Parse(strings.TrimSpace(text))
 		switch {
-		case err != nil || u.Host == "" || u.Opaque != "": // the text may show a password
+		case err != nil || u.Host == "" || u.Opaque != "": // the error must not quote the text, which may contain a password
 			return nil, errors.New(source + ": give a URL such as nats://nats.example.com:4222, or tls:// for TLS")
-		case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "": // so may the parts
+		case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "": // these parts may contain one too
 			return nil, errors.New(source + ": a URL must not have a path, query or fragment: in a user or password, write / as %2F, ? as %3F, # as %23 and a comma as %2C")
 		case u.User != nil && f.nats != "":
 			return nil, fmt.Errorf("--nats must not have a user or password in it, which others could read: set the environment variable %s to the URL, or give --nats-creds FILE", natsVariable)
@@ -57,13 +57,13 @@ func (f *clusterFlags) existing(urls string, opts *mesh.Options, logs *logFlags)
 		}
 		b.opts = append(b.opts, nats.UserCredentials(f.credsFile))
 	}
-	if opts.CAFile != "" { // mesh.Options looks whether it is there
+	if opts.CAFile != "" { // mesh.Options checks that the file exists
 		b.opts = append(b.opts, nats.RootCAs(opts.CAFile))
 	}
 	return b, nil
 }
 
-// Join implements mesh.Backplane. A server that is away is waited for by the connection, not by the hub.
+// Join implements mesh.Backplane. If the server is away, the connection waits for it and the hub does not.
 func (b *existing) Join(hub string, receive func(from string, data []byte)) (mesh.BackplaneMember, error) {
 	nc, err := nats.Connect(b.urls, b.opts...)
 	if isAway(err) {
@@ -79,7 +79,7 @@ func (b *existing) Join(hub string, receive func(from string, data []byte)) (mes
 	return b.join(nc, hub, receive, nc.Close, nil)
 }
 
-// isAway tells whether a server may come back by itself, other than one that refuses what it is given.
+// isAway reports whether a server may come back by itself. A server that rejects the hub's credentials is not away.
 func isAway(err error) bool {
 	var failed net.Error
 	return errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, io.EOF) || errors.As(err, &failed)

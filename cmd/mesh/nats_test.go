@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// natsServer builds NATS' own server, once.
+// natsServer builds NATS's own server, once.
 var natsServer = sync.OnceValues(func() (string, error) {
 	bin := filepath.Join(filepath.Dir(binary), "nats-server.exe")
 	out, err := exec.Command("go", "build", "-o", bin, "github.com/nats-io/nats-server/v2").CombinedOutput()
@@ -24,7 +24,7 @@ var natsServer = sync.OnceValues(func() (string, error) {
 	return bin, nil
 })
 
-// broker is a NATS server in a process of its own, which can be ended and started again at the same address.
+// broker is a NATS server in a separate process. It can be ended and started again at the same address.
 type broker struct {
 	t    *testing.T
 	addr string
@@ -77,7 +77,7 @@ func joinsNATS(t *testing.T, env []string, args ...string) *member {
 	return m
 }
 
-// knows waits until a hub knows so many others.
+// knows waits until a hub knows this number of others.
 func (m *member) knows(others string) {
 	m.t.Helper()
 	eventually(m.t, "other hubs are not known", func() bool {
@@ -121,7 +121,7 @@ func TestHubsJoinThroughANATSThatExists(t *testing.T) {
 		require.Equal(t, http.StatusOK, status)
 	}
 	late.emits("5")
-	for _, m := range []*member{one, two, late} { // 3 and 4 may have been kept for them
+	for _, m := range []*member{one, two, late} { // NATS may have held 3 and 4 for them
 		for string(m.hears().Payload) != "5" {
 		}
 	}

@@ -12,45 +12,45 @@ import (
 	"time"
 )
 
-// natsLog puts the log of the embedded NATS server into the command's. What comes again and again, because hubs call each
-// other every second or because somebody tries the address, is there once a minute, with how often it came.
+// natsLog writes the log of the embedded NATS server into the command's log. Some lines repeat, because hubs call each
+// other every second or because strangers try the address. natsLog writes such a line once a minute, with the number of
+// repetitions.
 type natsLog struct {
 	logger *slog.Logger
 
 	mu     sync.Mutex
-	absent int   // of the other hubs, those that did not answer at first
-	died   error // why the server does not start
+	absent int   // the number of other hubs that did not answer at first
+	died   error // the reason why the server does not start
 	lines  map[string]*tally
 }
 
 const (
 	natsLogPause = time.Minute
-	natsLogLines = 100 // are told apart
+	natsLogLines = 100 // natsLog counts so many different lines separately
 )
 
-// natsPeer is what the server writes in front of what concerns a connection.
+// natsPeer matches the server's prefix of a line about a connection.
 var natsPeer = regexp.MustCompile(`^(\S+) - rid:\d+ - `)
 
-// What the server writes, and what it means for a mesh. Where the server comes to write something else, its own words
-// stand in the log.
+// Texts in the server's lines, and their meanings for a mesh. If the server writes another text, the log has that text.
 const (
 	natsNoRoute    = "Error trying to connect to route"
 	natsHandshake  = "TLS %s handshake error"
 	natsUnverified = "TLS certificate chain and hostname of solicited routes will not be verified" // clusterTLS does it
 	natsNoClients  = "Error listening on port:"                                                    // see noPort
 	natsAlert      = "remote error: tls: bad certificate"
-	natsNoHub      = "authentication error" // somebody says what no hub without a secret says
+	natsNoHub      = "authentication error" // a peer sends a line that no hub without a secret sends
 	natsOtherMesh  = "cluster name"         // does not match
 )
 
 func (l *natsLog) debugs() bool { return l.logger.Enabled(context.Background(), slog.LevelDebug) }
 
-// Noticef implements server.Logger, as the others do. It is for what the server says at each start and end.
+// Noticef implements server.Logger, as the other methods do. The server calls it at each start and end.
 func (l *natsLog) Noticef(format string, v ...any) { l.log(slog.LevelDebug, format, v) }
 
 func (l *natsLog) Debugf(format string, v ...any) { l.log(slog.LevelDebug, format, v) }
 
-// Tracef would have the messages.
+// Tracef would log the messages themselves.
 func (l *natsLog) Tracef(string, ...any) {}
 
 func (l *natsLog) Warnf(format string, v ...any) {
@@ -68,7 +68,7 @@ func (l *natsLog) Errorf(format string, v ...any) {
 	l.log(slog.LevelError, format, v)
 }
 
-// Fatalf is how the server says that it does not start. What follows from that is left to the logger.
+// Fatalf records that the server does not start. The server leaves the consequences to the logger.
 func (l *natsLog) Fatalf(format string, v ...any) {
 	if strings.HasPrefix(format, natsNoClients) {
 		return
@@ -82,22 +82,22 @@ func (l *natsLog) Fatalf(format string, v ...any) {
 	l.died = died
 }
 
-// fatal says why the server has not started.
+// fatal returns the reason why the server has not started, or nil.
 func (l *natsLog) fatal() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.died
 }
 
-// unanswered counts the other hubs that did not answer at first.
+// unanswered returns the number of other hubs that did not answer at first.
 func (l *natsLog) unanswered() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.absent
 }
 
-// note counts one more line. It returns how often that came since it was last in the log, or 0 if it was there less than
-// a minute ago.
+// note counts one more line. It returns the number of these lines since the last one in the log, or 0 if the last one
+// is less than a minute old.
 func (l *natsLog) note(what string) (times int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -133,10 +133,10 @@ func (l *natsLog) log(level slog.Level, format string, v []any) {
 		reason = whyNotJoined(format, v)
 	}
 	if reason != nil {
-		format = natsHandshake // of the same kind, whatever names are in it
+		format = natsHandshake // one kind of line, whatever names it contains
 	}
 	times := 1
-	if level > slog.LevelDebug && !strings.HasPrefix(format, natsNoRoute) { // which has one line a hub
+	if level > slog.LevelDebug && !strings.HasPrefix(format, natsNoRoute) { // which has one line for each hub
 		if times = l.note(format); times == 0 {
 			return
 		}
@@ -156,7 +156,7 @@ func (l *natsLog) log(level slog.Level, format string, v []any) {
 	l.logger.Log(context.Background(), level, text, attrs...)
 }
 
-// Why a connection with another hub does not come about, see also errOtherSecret.
+// Reasons why a connection with another hub fails, see also errOtherSecret.
 var (
 	errTheirSecret = errors.New("it says that this hub has another secret")
 	errNoSecret    = errors.New("it has no secret, which this hub has, or is no hub")
@@ -164,7 +164,7 @@ var (
 	errOtherMesh   = errors.New("it has another --cluster-name")
 )
 
-// whyNotJoined returns nil if a line is about something else.
+// whyNotJoined returns the reason in a line about a failed connection, and nil for any other line.
 func whyNotJoined(format string, v []any) error {
 	if !strings.HasPrefix(format, natsHandshake) {
 		switch text := fmt.Sprintf(format, v...); {

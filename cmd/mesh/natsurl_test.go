@@ -17,7 +17,7 @@ import (
 	"github.com/bigcompany/mesh/mesh/natsbackplane"
 )
 
-// TestNATSURLsThatMeanSomethingElse have a character in the password that ends the host, or the URL.
+// TestNATSURLsThatMeanSomethingElse tries URLs with a character in the password that ends the host, or the URL.
 func TestNATSURLsThatMeanSomethingElse(t *testing.T) {
 	for _, url := range []string{
 		"nats://hub:31337/Secret@host.invalid:4222", "nats://hub:31337?Secret@host.invalid:4222", "nats://hub:31337#Secret@host.invalid:4222",
@@ -37,7 +37,7 @@ func TestNATSURLsThatMeanSomethingElse(t *testing.T) {
 	}
 }
 
-// TestAHubWhoseBackplaneIsClosedIsNotHealthy: only another start helps.
+// TestAHubWhoseBackplaneIsClosedIsNotHealthy: only a restart helps such a hub.
 func TestAHubWhoseBackplaneIsClosedIsNotHealthy(t *testing.T) {
 	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true})
 	require.NoError(t, err)
@@ -66,7 +66,7 @@ func TestAHubWhoseBackplaneIsClosedIsNotHealthy(t *testing.T) {
 	require.ErrorIs(t, j.Err(), mesh.ErrBackplaneClosed)
 }
 
-// TestAHubRejoinsANATSThatClosedItsConnection: the server takes shorter lines than a long name needs.
+// TestAHubRejoinsANATSThatClosedItsConnection uses a server that accepts only shorter lines than a long name needs.
 func TestAHubRejoinsANATSThatClosedItsConnection(t *testing.T) {
 	config := filepath.Join(t.TempDir(), "nats.conf")
 	require.NoError(t, os.WriteFile(config, []byte("max_control_line: 1024\n"), 0o600))

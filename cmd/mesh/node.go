@@ -22,19 +22,19 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// answerTimeout bounds how long a command waits for a hub to be found, and for a hub's answer.
+// answerTimeout bounds how long a command waits to find a hub, and to receive a hub's answer.
 const answerTimeout = 15 * time.Second
 
-// The environment variables that secrets may come from: a command line is for everybody to see.
+// The environment variables that can hold secrets. All users of a machine can see a command line.
 const (
 	passwordVariable = "MESH_PASSWORD"
 	tokenVariable    = "MESH_TOKEN"
 )
 
-// nodeFlags are the flags of every command that makes a node.
+// nodeFlags holds the flags of every command that makes a node.
 type nodeFlags struct {
 	addr, name, user, passwordFile, tokenFile, caFile string
-	// Of the commands that may run a hub.
+	// The flags of the commands that may run a hub.
 	certFile, keyFile string
 	origins           []string
 	forwardedHost     bool
@@ -52,7 +52,7 @@ func (f *nodeFlags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.caFile, "ca", "", "`FILE` with the certificates of those that are trusted to vouch for a hub, or for a NATS server, in PEM (default: the system's)")
 }
 
-// registerHub adds the flags of commands that may run a hub.
+// registerHub adds the flags of the commands that may run a hub.
 func (f *nodeFlags) registerHub(set *pflag.FlagSet) {
 	set.StringVar(&f.certFile, "cert", "", "`FILE` with the certificate of a hub that speaks TLS, in PEM")
 	set.StringVar(&f.keyFile, "key", "", "`FILE` with the key that goes with --cert")
@@ -63,14 +63,14 @@ func (f *nodeFlags) registerHub(set *pflag.FlagSet) {
 	set.IntVar(&f.sessions, "sessions-per-address", mesh.DefaultSessionsPerAddr, "serve `N` sessions of one address that wait for admission; loopback does not count")
 }
 
-// options checks the flags and turns them into what a node of either role needs.
+// options checks the flags and returns the options of a node of either role.
 func (f *nodeFlags) options(logs *logFlags) (*mesh.Options, error) {
-	if f.addr == "" { // of a variable that is not set, perhaps
+	if f.addr == "" { // perhaps from an unset variable
 		return nil, errors.New("--addr is empty: give it a value, or leave it out")
 	}
 	addrs := strings.Split(f.addr, ",")
 	if len(addrs) > 1 && strings.Contains(f.addr, "@") {
-		return nil, errAddrPassword // which may have commas in it
+		return nil, errAddrPassword // the password may contain commas
 	}
 	for i, addr := range addrs {
 		var err error
@@ -104,7 +104,7 @@ func (f *nodeFlags) options(logs *logFlags) (*mesh.Options, error) {
 	return o, nil
 }
 
-// either admits whom one of two admits. The second may be nil.
+// either admits a client if a or b admits it. b may be nil.
 func either(a, b authorizer) authorizer {
 	if b == nil {
 		return a
@@ -121,8 +121,8 @@ type authorizer = func(context.Context, mesh.Credentials) error
 
 var errAddrPassword = fmt.Errorf("--addr must not have a user or password in it: give --user, and the password by --password-file or %s", passwordVariable)
 
-// checkAddr finds what mesh.Options would not put in the words of the command line, and fills in the default host and
-// port, which messages are to show.
+// checkAddr finds the faults that mesh.Options would not report in terms of the command line. It fills in the default
+// host and port, so that messages show them.
 func checkAddr(addr string) (string, error) {
 	var port string
 	if strings.Contains(addr, "://") {
@@ -130,7 +130,7 @@ func checkAddr(addr string) (string, error) {
 		if err == nil && u.User != nil {
 			return "", errAddrPassword
 		}
-		if err == nil { // else mesh says what is wrong, and shows no password
+		if err == nil { // otherwise mesh reports the fault without the password
 			port = u.Port()
 		}
 	} else if _, err := strconv.ParseUint(addr, 10, 16); err == nil {
@@ -141,7 +141,7 @@ func checkAddr(addr string) (string, error) {
 		if name := strings.Trim(addr, "[]"); err != nil && name != "" && (!strings.ContainsAny(name, ":/@? ") || net.ParseIP(name) != nil) {
 			h, err = name, nil // without a port
 		}
-		if err == nil { // else mesh says what is wrong
+		if err == nil { // otherwise mesh reports the fault
 			port = cmp.Or(p, usual)
 			addr = net.JoinHostPort(cmp.Or(h, host), port)
 		}
@@ -152,8 +152,8 @@ func checkAddr(addr string) (string, error) {
 	return addr, nil
 }
 
-// secret returns what the file holds, if one is named, else the environment variable. A file that others can read is no
-// error: there are machines where nobody else is.
+// secret returns the content of the file if name is set, and otherwise the environment variable. If other users can
+// read the file, secret only logs a warning, because some machines have no other users.
 func secret(logger *slog.Logger, flag, name, variable string) (string, error) {
 	if name == "" {
 		return os.Getenv(variable), nil
@@ -164,7 +164,7 @@ func secret(logger *slog.Logger, flag, name, variable string) (string, error) {
 		return "", fmt.Errorf("%s: %w", flag, err)
 	}
 	defer func() { _ = file.Close() }()
-	// Whoever names a device or a wrong file is to get an error, not to wait for its end.
+	// A user that names a device or a wrong file must get an error, not wait for the end of the input.
 	text, err := io.ReadAll(io.LimitReader(file, protocol.MaxCredential+3))
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", flag, err)
@@ -182,7 +182,7 @@ func secret(logger *slog.Logger, flag, name, variable string) (string, error) {
 	return held, nil
 }
 
-// bounded gives a start or an answer its time.
+// bounded limits the time of a start or an answer to answerTimeout.
 func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, answerTimeout)
 }
@@ -196,7 +196,7 @@ func checkPatterns(flag string, patterns []string) error {
 	return nil
 }
 
-// whoami says what a node is to whoever started it.
+// whoami tells the user which role, URL and ID the node has.
 func whoami(n *mesh.Node, logs *logFlags) {
 	attrs := []any{"role", string(n.Role()), "url", n.URL(), "id", n.ID()}
 	if n.Role() == mesh.Hub {
@@ -210,7 +210,7 @@ func whoami(n *mesh.Node, logs *logFlags) {
 	logs.notice(fmt.Sprintf("this node is a client of %s at %s (its ID is %s)", hub, n.URL(), n.ID()), attrs...)
 }
 
-// admits warns whoever starts a hub that other machines can reach, and that asks nobody who he is.
+// admits warns the user of a hub that other machines can reach and that admits clients without credentials.
 func admits(n *mesh.Node, opts *mesh.Options, logs *logFlags) {
 	host, _, _ := net.SplitHostPort(n.Addr())
 	if n.Role() != mesh.Hub || opts.Authorize != nil || host == "localhost" || net.ParseIP(host).IsLoopback() {
@@ -219,7 +219,8 @@ func admits(n *mesh.Node, opts *mesh.Options, logs *logFlags) {
 	logs.notice("whoever can reach this machine is admitted: --user and a password, or a token, keep others out", "addr", n.Addr())
 }
 
-// follow tells when the hub is lost and found again, there or elsewhere, or replaced by this node.
+// follow reports when the node loses its hub, when it is connected again, to the same hub or another, and when it
+// becomes the hub.
 func follow(n *mesh.Node, logs *logFlags) {
 	at, lost := n.URL(), false
 	n.OnState(func(s mesh.State) {

@@ -79,7 +79,7 @@ A Node.js hub cannot tell about its mesh.`,
 	return cmd
 }
 
-// others asks for the nodes of a mesh and leaves out the one that asks.
+// others asks for the nodes of a mesh and leaves out the node n.
 func others(ctx context.Context, n *mesh.Node) ([]mesh.NodeInfo, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -87,7 +87,7 @@ func others(ctx context.Context, n *mesh.Node) ([]mesh.NodeInfo, error) {
 	return slices.DeleteFunc(all, func(i mesh.NodeInfo) bool { return i.ID == n.ID() }), err
 }
 
-// watchNodes prints who is there, and then who comes and goes.
+// watchNodes prints the present nodes, and then each node that joins or leaves.
 func watchNodes(ctx context.Context, n *mesh.Node, out *nodePrinter, logs *logFlags) error {
 	changes := make(chan mesh.Presence, 1024)
 	n.OnPresence(func(p mesh.Presence) {
@@ -123,7 +123,7 @@ func watchNodes(ctx context.Context, n *mesh.Node, out *nodePrinter, logs *logFl
 	return err
 }
 
-// present are the nodes that there are, and at which hub each of them is.
+// present holds the ID of each present node and the ID of the hub that it is connected to.
 type present map[string]string
 
 func (t present) note(p mesh.Presence) {
@@ -131,15 +131,15 @@ func (t present) note(p mesh.Presence) {
 	switch {
 	case p.Joined:
 		t[id] = hub
-	case p.Node.Role == mesh.Hub: // and all that is there
+	case p.Node.Role == mesh.Hub: // and all its clients
 		delete(t, id)
 		maps.DeleteFunc(t, func(_, at string) bool { return at == id })
-	case t[id] == hub: // it is not at another hub by now
+	case t[id] == hub: // unless it is at another hub by now
 		delete(t, id)
 	}
 }
 
-// catchUp prints the nodes that came with a hub: one that was lost, and is back, has those that it had.
+// catchUp prints the nodes that came with a hub: a hub that was lost and is back still has its clients.
 func (t present) catchUp(ctx context.Context, n *mesh.Node, out *nodePrinter, logs *logFlags) error {
 	all, err := others(ctx, n)
 	if err != nil {
@@ -166,18 +166,18 @@ type nodePrinter struct {
 	out  io.Writer
 	json bool
 	now  func() time.Time
-	hubs map[string]string // what the hubs are called, by ID
-	// ahead is by how much the clock of this machine is ahead of that of each hub, by ID. A hub describes its nodes by its own
-	// clock, and the LastSeen of a hub is the time at which it did so.
+	hubs map[string]string // the hubs' names, by ID
+	// ahead is, by hub ID, the difference of this machine's clock to the hub's clock. A hub describes its nodes by its
+	// own clock. The LastSeen of a hub is the time of that description.
 	ahead map[string]time.Duration
 }
 
-// since returns for how long a time of a node is over, without a comparison of two clocks.
+// since returns the duration since the time t of a node, corrected for the difference of the two clocks.
 func (p *nodePrinter) since(i mesh.NodeInfo, t time.Time) time.Duration {
 	return p.now().Add(-p.ahead[cmp.Or(i.Hub, i.ID)]).Sub(t)
 }
 
-// know takes note of a hub, or of its end.
+// know records that a hub is there, or forgets it.
 func (p *nodePrinter) know(i mesh.NodeInfo, there bool) {
 	switch {
 	case i.Role != mesh.Hub:
@@ -195,7 +195,7 @@ func (p *nodePrinter) know(i mesh.NodeInfo, there bool) {
 	}
 }
 
-// at says at which hub a client is, if there are several.
+// at returns the name of a client's hub if there are several hubs.
 func (p *nodePrinter) at(i mesh.NodeInfo) string {
 	if len(p.hubs) < 2 || i.Hub == "" {
 		return ""
@@ -203,7 +203,7 @@ func (p *nodePrinter) at(i mesh.NodeInfo) string {
 	return cmp.Or(p.hubs[i.Hub], short(i.Hub))
 }
 
-// list prints the nodes there are.
+// list prints the present nodes.
 func (p *nodePrinter) list(all []mesh.NodeInfo) error {
 	if !p.json {
 		return p.table(all)
@@ -216,7 +216,7 @@ func (p *nodePrinter) list(all []mesh.NodeInfo) error {
 	return nil
 }
 
-// first prints the nodes there are to those who then watch.
+// first prints the present nodes at the start of a watch.
 func (p *nodePrinter) first(all []mesh.NodeInfo) error {
 	if !p.json {
 		return p.table(all)
@@ -229,7 +229,7 @@ func (p *nodePrinter) first(all []mesh.NodeInfo) error {
 	return nil
 }
 
-// change prints that a node has come or gone.
+// change prints that a node has joined or left.
 func (p *nodePrinter) change(c mesh.Presence) error {
 	if p.json {
 		return p.encode(struct {
@@ -265,7 +265,7 @@ func (p *nodePrinter) encode(v any) error {
 	return p.write(b.Bytes())
 }
 
-// write prints lines, which hold what the hub says: even an address may be anything.
+// write prints lines with texts from the hub, which may contain any characters, even in an address.
 func (p *nodePrinter) write(lines []byte) error {
 	_, err := p.out.Write(inert(lines))
 	return err
@@ -304,14 +304,14 @@ func (p *nodePrinter) table(all []mesh.NodeInfo) error {
 	return nil
 }
 
-// shortID is how many digits of an ID are shown to people.
+// shortID is the number of digits of an ID that people see.
 const shortID = 8
 
 func short(id string) string { return printable(id[:min(shortID, len(id))]) }
 
 func named(i mesh.NodeInfo) string { return printable(i.Name) }
 
-// session says how a client is connected. Those of the original's, and stock clients, are other than ours.
+// session describes a client's session. Stock clients and clients of the original are marked as plain.
 func session(i mesh.NodeInfo) string {
 	if i.Role == mesh.Hub {
 		return ""
@@ -323,7 +323,7 @@ func session(i mesh.NodeInfo) string {
 	return printable(s)
 }
 
-// maxShown bounds how many interests are shown to people.
+// maxShown bounds the number of interests that people see.
 const maxShown = 5
 
 func interests(i mesh.NodeInfo) string {
@@ -341,7 +341,8 @@ func interests(i mesh.NodeInfo) string {
 	return b.String()
 }
 
-// printable quotes a name that a terminal does not show as it is, or that looks like a quoted one: nodes choose their names.
+// printable quotes a name that a terminal does not show as it is, or that looks quoted itself: nodes choose their
+// names.
 func printable(s string) string {
 	if strings.ContainsFunc(s, hidden) || strings.ContainsAny(s, " \n\t\"\\") {
 		return strconv.Quote(s)
@@ -349,7 +350,7 @@ func printable(s string) string {
 	return s
 }
 
-// age writes a time in two parts at most: 5s, 3m20s, 2h5m, 3d4h.
+// age writes a duration in at most two parts: 5s, 3m20s, 2h5m, 3d4h.
 func age(d time.Duration) string {
 	d = max(0, d)
 	switch {
@@ -365,15 +366,15 @@ func age(d time.Duration) string {
 
 var errAmbiguous = errors.New("ambiguous")
 
-// find returns the node that somebody means: by its ID, the beginning of that, its name, or "hub", which is the hub that
-// has answered, and comes first.
+// find returns the node that the user names: by its ID, a prefix of the ID, its name, or "hub". "hub" means the hub
+// that has answered, which is the first in all.
 func find(all []mesh.NodeInfo, who string) (mesh.NodeInfo, error) {
 	var found []mesh.NodeInfo
 	for n, i := range all {
 		switch {
 		case i.ID == who:
 			return i, nil
-		case slices.ContainsFunc(found, func(f mesh.NodeInfo) bool { return f.ID == i.ID }): // it moves from hub to hub
+		case slices.ContainsFunc(found, func(f mesh.NodeInfo) bool { return f.ID == i.ID }): // the same node, which moves from hub to hub
 		case i.Name == who, who == "hub" && n == 0 && i.Role == mesh.Hub, len(who) >= 4 && strings.HasPrefix(i.ID, who):
 			found = append(found, i)
 		}

@@ -51,7 +51,7 @@ func TestNodesWatchesWhoComesAndGoes(t *testing.T) {
 	require.Contains(t, next(asTable), "ROLE")
 	require.Contains(t, next(asTable), "hub ")
 	require.Contains(t, next(asJSON), `{"joined":true,"node":{"id":"`+hub.id)
-	// The two may see each other, and nobody else until the guest comes.
+	// The two watchers may see each other, and no other node until the guest joins.
 	guest := spawn(t, nil, "connect", "--addr", hub.url, "--name", "guest", "--on", "x")
 	id := guest.is().id
 	until := func(p *process, prefix string) string {
@@ -131,14 +131,15 @@ func TestNodesCannotPlayTricksOnTheTerminal(t *testing.T) {
 	require.Equal(t, "0 1 2 3 4 and 7 more", interests(mesh.NodeInfo{Interests: many, More: 3}))
 }
 
-// The clock of a hub may be wrong by hours, and that of each hub by others: ages come from one clock each.
+// The clock of each hub may be wrong by hours, and by a different amount. Each age is a difference of times of one
+// clock.
 func TestAgesDoNotCompareClocks(t *testing.T) {
 	local := time.Date(2026, 1, 2, 15, 0, 0, 0, time.UTC)
 	for _, wrong := range []time.Duration{0, -3 * time.Hour, 40 * time.Minute, 9000 * time.Hour} {
 		var b bytes.Buffer
 		now := local
 		p := nodePrinter{out: &b, now: func() time.Time { return now }}
-		one, two := local.Add(wrong), local.Add(-wrong/2) // what two hubs take for the present
+		one, two := local.Add(wrong), local.Add(-wrong/2) // the current times of the two hubs' clocks
 		require.NoError(t, p.table([]mesh.NodeInfo{
 			{ID: "1one", Role: mesh.Hub, Since: one.Add(-2 * time.Hour), LastSeen: one},
 			{ID: "1lamp", Role: mesh.Client, Hub: "1one", Since: one.Add(-90 * time.Second), LastSeen: one.Add(-7 * time.Second)},
@@ -182,7 +183,8 @@ func TestAgesAreShort(t *testing.T) {
 	}
 }
 
-// TestWhatOthersSayIsInertInATerminal has a hub in a terminal hear events, and a node whose names are orders to it.
+// TestWhatOthersSayIsInertInATerminal runs a hub in a terminal. It receives events, and has a node, whose names are
+// terminal commands.
 func TestWhatOthersSayIsInertInATerminal(t *testing.T) {
 	w := newTerminal(t)
 	title := func() string { return strings.TrimSpace(w.tmux("display-message", "-p", "#{pane_title}")) }
@@ -215,7 +217,8 @@ func TestWhatOthersSayIsInertInATerminal(t *testing.T) {
 	require.Equal(t, "calm", title())
 }
 
-// TestAnAnswerOfAStrangerIsInert: what answers may be anything, and its words go to standard error.
+// TestAnAnswerOfAStrangerIsInert connects to a server with an arbitrary response. The text of the response goes to
+// standard error.
 func TestAnAnswerOfAStrangerIsInert(t *testing.T) {
 	for _, answer := range []string{
 		"HTTP/1.1 400 Bad\r\nContent-Length: 38\r\n\r\n" + `{"code":3,"message":"\u001b]2;x\n\rx"}`,

@@ -37,7 +37,7 @@ func (m cuttableMember) Publish(name string, data []byte, unheard func()) error 
 	return m.BackplaneMember.Publish(name, data, unheard)
 }
 
-// screen is what was printed.
+// screen holds the printed text.
 type screen struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -49,7 +49,7 @@ func (s *screen) Write(b []byte) (int, error) {
 	return s.text.Write(b)
 }
 
-// count returns how many lines of who comes or goes have a text.
+// count returns the number of lines about joining or leaving nodes, by sign, that contain text.
 func (s *screen) count(sign, text string) (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,7 +61,7 @@ func (s *screen) count(sign, text string) (n int) {
 	return n
 }
 
-// TestWatchShowsWhomAHubBringsBack that was lost for a while: its clients went with it, and nobody says that they come.
+// TestWatchShowsWhomAHubBringsBack: when a lost hub returns, its clients return with it, and no hub announces them.
 func TestWatchShowsWhomAHubBringsBack(t *testing.T) {
 	var backplane cuttable
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -92,7 +92,7 @@ func TestWatchShowsWhomAHubBringsBack(t *testing.T) {
 		t.Helper()
 		require.Eventually(t, func() bool { return out.count(sign, text) == n }, 20*time.Second, 5*time.Millisecond, "%s %s", sign, text)
 	}
-	until("client", "stranger", 1) // the table
+	until("client", "stranger", 1) // of present nodes
 	for i := range 2 {
 		backplane.cut.Store(true)
 		until("-", "far", i+1)

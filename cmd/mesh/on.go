@@ -57,7 +57,7 @@ away, it waits for the hub to come back; what is emitted meanwhile is not printe
 				if heard++; err == nil && heard != count {
 					return
 				}
-				_ = node.Close() // from here on nothing is printed
+				_ = node.Close() // nothing is printed after this
 				done <- err
 			}}
 			for _, pattern := range events {
@@ -83,18 +83,18 @@ away, it waits for the hub to come back; what is emitted meanwhile is not printe
 	return cmd
 }
 
-// settle waits until the hub knows what the node listens to.
+// settle waits until the hub knows the node's subscriptions.
 func settle(ctx context.Context, n *mesh.Node) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	err := n.Flush(ctx)
-	if errors.Is(err, mesh.ErrClosed) { // enough events have come already
+	if errors.Is(err, mesh.ErrClosed) { // enough events have arrived already
 		err = nil
 	}
 	return err
 }
 
-// endedBy turns the failure of what an interrupt ended into success.
+// endedBy returns nil if an interrupt caused the failure, and otherwise err.
 func endedBy(ctx context.Context, err error) error {
 	select {
 	case <-ctx.Done():

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// openAs asks a hub for a session, as a page of an origin that knows the hub as host, through a proxy that says in
-// X-Forwarded-Host what forwarded holds. It returns the status.
+// openAs opens a session at a hub as a page of an origin that uses host as the hub's host. forwarded is the value of
+// X-Forwarded-Host that a proxy sets. openAs returns the status.
 func openAs(t *testing.T, url, origin, host string, forwarded ...string) (status int) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"?EIO=4&transport=polling", nil)
@@ -47,7 +47,7 @@ func TestTrustForwardedHost(t *testing.T) {
 	url := p.is().url
 	require.Equal(t, http.StatusOK, openAs(t, url, "https://app.example", "hub:8888", "app.example:443"))
 	require.Equal(t, http.StatusForbidden, openAs(t, url, "https://app.example", "hub:8888", "other.example"))
-	// A page of a name that leads to this machine can set the header itself.
+	// A page under a name that points to this machine can set the header itself.
 	require.Equal(t, http.StatusForbidden, openAs(t, url, "https://app.example", "app.example", "app.example"))
 	require.Equal(t, http.StatusOK, openAs(t, url, "https://www.example.com", "www.example.com"))
 	p.interrupt(os.Interrupt)
@@ -68,7 +68,7 @@ func TestAHubForAllIsWarnedOf(t *testing.T) {
 	} {
 		p := spawn(t, c.env, append(c.args, "--metrics", "/metrics")...)
 		p.is()
-		p.says("metrics at ") // which comes behind it
+		p.says("metrics at ") // this line comes after the warning
 		p.interrupt(os.Interrupt)
 		require.Equal(t, c.warned, strings.Contains(p.seen.String(), warning), "%v", c.args)
 	}

@@ -18,7 +18,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// binary is the command, as built for these tests.
+// binary is the path of the command, built for these tests.
 var binary string
 
 func TestMain(m *testing.M) {
@@ -43,16 +43,16 @@ func TestMain(m *testing.M) {
 // patience bounds every wait for a process.
 const patience = 20 * time.Second
 
-// process is a running command whose output is read line by line.
+// process is a running command whose output the test reads line by line.
 type process struct {
 	t              *testing.T
 	cmd            *exec.Cmd
 	stdout, stderr <-chan string   // closed at the end of the output
-	seen           strings.Builder // what was read of both
+	seen           strings.Builder // the lines read from both
 	ended          bool
 }
 
-// spawn starts the command. env are variables (NAME=value) beyond the environment's own.
+// spawn starts the command. env adds variables (NAME=value) to the environment.
 func spawn(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
 	cmd := exec.Command(binary, args...)
@@ -95,7 +95,7 @@ func (p *process) next(from <-chan string) (string, bool) {
 	}
 }
 
-// says waits for a line on standard error that has all the parts, and returns it.
+// says waits for a line on standard error that contains all the parts, and returns the line.
 func (p *process) says(parts ...string) string {
 	p.t.Helper()
 	var before []string
@@ -128,7 +128,7 @@ func (p *process) hears() line {
 	return e
 }
 
-// hearsFrom waits for an event of a node.
+// hearsFrom waits for an event from a node.
 func (p *process) hearsFrom(id string) line {
 	p.t.Helper()
 	for {
@@ -138,7 +138,7 @@ func (p *process) hearsFrom(id string) line {
 	}
 }
 
-// wait waits for the end and returns what was not read of the output, and the exit code.
+// wait waits for the end of the process. It returns the unread output and the exit code.
 func (p *process) wait() (stdout, stderr string, code int) {
 	p.t.Helper()
 	rest := func(from <-chan string) string {
@@ -152,12 +152,12 @@ func (p *process) wait() (stdout, stderr string, code int) {
 		}
 	}
 	stdout, stderr = rest(p.stdout), rest(p.stderr)
-	_ = p.cmd.Wait() // the exit code tells
+	_ = p.cmd.Wait() // the exit code shows it
 	p.ended = true
 	return stdout, stderr, p.cmd.ProcessState.ExitCode()
 }
 
-// interrupt ends the process by a signal, after which its exit code must be 0.
+// interrupt ends the process by a signal. The exit code must then be 0.
 func (p *process) interrupt(sig os.Signal) (stderr string) {
 	p.t.Helper()
 	require.NoError(p.t, p.cmd.Process.Signal(sig))
@@ -166,10 +166,10 @@ func (p *process) interrupt(sig os.Signal) (stderr string) {
 	return stderr
 }
 
-// node is what a process says that it is.
+// node is a process's role, URL and ID.
 type node struct{ role, url, id string }
 
-// is waits until the process says what it is.
+// is waits until the process prints its role, URL and ID.
 func (p *process) is() node {
 	p.t.Helper()
 	text := p.says("this node is")
@@ -193,6 +193,6 @@ func execute(t *testing.T, env []string, args ...string) (stdout, stderr string,
 	cmd.Env = append(append(os.Environ(), passwordVariable+"="), env...)
 	var out, err bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &err
-	_ = cmd.Run() // the exit code tells
+	_ = cmd.Run() // the exit code shows it
 	return out.String(), err.String(), cmd.ProcessState.ExitCode()
 }

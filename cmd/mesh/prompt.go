@@ -17,19 +17,18 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// prompt is where a person types while a node runs. What the node hears and logs is printed above the line that is being
-// typed.
+// prompt reads a user's commands while a node runs. It prints events and log lines above the line that the user types.
 type prompt struct {
 	node   *mesh.Node
 	screen *term.Terminal
 	tty    *os.File
 	out    io.Writer
-	raw    *term.State // what the terminal was like before
-	unlog  func()      // lets the log go where it went before
+	raw    *term.State // the terminal's earlier state
+	unlog  func()      // restores the log's earlier target
 
 	mu            sync.Mutex
 	width, height int
-	heard         map[string]int // how often, by name; also names that others listen to
+	heard         map[string]int // the count of each event by name; 0 for names that only other nodes subscribe to
 	offered       string         // the line for which completions were listed
 }
 
@@ -44,8 +43,8 @@ quit                end the node, as Ctrl-C and Ctrl-D do
 The tab key completes commands and names, the arrow keys bring back earlier lines.
 `
 
-// openPrompt turns the terminal into a prompt, if the command runs in the foreground of one; otherwise there is none. The
-// caller closes it.
+// openPrompt turns the terminal into a prompt if the command runs in the foreground of a terminal. Otherwise it returns
+// nil. The caller closes the prompt.
 func openPrompt(n *mesh.Node, in io.Reader, out io.Writer, logs *logFlags) (*prompt, error) {
 	tty, isFile := in.(*os.File)
 	screen, alsoFile := out.(*os.File)
@@ -67,18 +66,18 @@ func openPrompt(n *mesh.Node, in io.Reader, out io.Writer, logs *logFlags) (*pro
 	return p, nil
 }
 
-// close gives the terminal back as it was.
+// close restores the terminal.
 func (p *prompt) close() {
 	if p == nil {
 		return
 	}
 	p.unlog()
-	_ = term.Restore(int(p.tty.Fd()), p.raw) // nothing helps if it fails
-	_, _ = fmt.Fprintln(p.out)               // what was typed last stays
+	_ = term.Restore(int(p.tty.Fd()), p.raw) // there is no remedy for an error
+	_, _ = fmt.Fprintln(p.out)               // the last typed line stays
 }
 
-// start heeds what is typed. The channel gets the error with which that ends, nil at the end of the input. Its goroutine
-// waits for the terminal, and so lasts as long as the process if the node ends first.
+// start executes the typed commands. The channel gets the error that ends the prompt, which is nil at the end of the
+// input. The goroutine waits for the terminal, so it lasts as long as the process if the node ends first.
 func (p *prompt) start(events *printer) <-chan error {
 	if p == nil {
 		return nil
@@ -89,7 +88,7 @@ func (p *prompt) start(events *printer) <-chan error {
 	return ended
 }
 
-// Write prints above the line that is being typed.
+// Write prints above the line that the user types.
 func (p *prompt) Write(b []byte) (int, error) {
 	p.fit()
 	return writeInert(p.screen, b)
@@ -97,7 +96,7 @@ func (p *prompt) Write(b []byte) (int, error) {
 
 func (p *prompt) say(format string, args ...any) { _, _ = fmt.Fprintf(p, format+"\n", args...) }
 
-// fit takes over the terminal's size. There is no signal of a change that all systems have.
+// fit adopts the terminal's size. Not all systems have a signal for a change of the size.
 func (p *prompt) fit() {
 	width, height, err := term.GetSize(int(p.tty.Fd()))
 	p.mu.Lock()
@@ -107,11 +106,11 @@ func (p *prompt) fit() {
 	}
 	p.mu.Unlock()
 	if changed {
-		_ = p.screen.SetSize(width, height) // what was drawn stays as it is if it fails
+		_ = p.screen.SetSize(width, height) // after an error the screen keeps its contents
 	}
 }
 
-// heed does what is typed, line by line. The error is nil at the end of the input.
+// heed executes the typed commands, line by line. The error is nil at the end of the input.
 func (p *prompt) heed(events *printer) error {
 	for {
 		text, err := p.screen.ReadLine()
@@ -165,7 +164,7 @@ func (p *prompt) emit(rest string) error {
 	return nil
 }
 
-// unquoted takes off the quotes that a word has in a shell, and need not have here.
+// unquoted removes the single quotes that a word needs in a shell but not here.
 func unquoted(word string) string {
 	if n := len(word); n > 1 && word[0] == '\'' && word[n-1] == '\'' {
 		return word[1 : n-1]
@@ -173,7 +172,7 @@ func unquoted(word string) string {
 	return word
 }
 
-// words are the names that are typed behind a command.
+// words returns the names after a command.
 func words(rest string) []string {
 	all := strings.Fields(rest)
 	for i := range all {
@@ -207,14 +206,14 @@ func (p *prompt) off(events *printer, patterns []string) error {
 	return nil
 }
 
-// note remembers an event that was heard.
+// note counts a received event. p may be nil.
 func (p *prompt) note(event string) {
 	if p != nil {
 		p.know(event, 1)
 	}
 }
 
-// know remembers a name or pattern, and how often it was heard.
+// know remembers a name or pattern, and adds times to the count of its events.
 func (p *prompt) know(name string, times int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -223,7 +222,7 @@ func (p *prompt) know(name string, times int) {
 	}
 }
 
-// maxNames bounds the names that are remembered for completion.
+// maxNames bounds the number of names that the prompt remembers for completion.
 const maxNames = 1000
 
 func (p *prompt) names() ([]string, map[string]int) {
@@ -244,7 +243,7 @@ func (p *prompt) list(events *printer) {
 	}
 	for _, name := range names {
 		if count[name] == 0 {
-			continue // a node listens to it
+			continue // only another node subscribes to it
 		}
 		p.say("heard:   %s (%d)", printable(name), count[name])
 	}
@@ -264,7 +263,7 @@ func (p *prompt) nodes() error {
 	return (&nodePrinter{out: p, now: time.Now}).list(all)
 }
 
-// key is called for each key that is pressed. It completes what stands before the cursor when that is the tab key.
+// key is called for each pressed key. The tab key completes the word before the cursor.
 func (p *prompt) key(text string, pos int, key rune) (string, int, bool) {
 	p.fit()
 	if key != '\t' {
@@ -285,7 +284,7 @@ func (p *prompt) key(text string, pos int, key rune) (string, int, bool) {
 		whole += " "
 	}
 	if whole == word && p.offered != text {
-		p.offered = text // a list, once
+		p.offered = text // list the completions once
 		p.say("%s", strings.Join(found, "  "))
 	}
 	head := before[:len(before)-len(word)] + whole
@@ -294,7 +293,7 @@ func (p *prompt) key(text string, pos int, key rune) (string, int, bool) {
 
 var commands = []string{"emit", "events", "help", "nodes", "off", "on", "quit"}
 
-// candidates are what may stand where the last word of the text stands.
+// candidates returns the possible completions of the last word of the text.
 func (p *prompt) candidates(before string) []string {
 	command, rest, more := strings.Cut(strings.TrimLeft(before, " "), " ")
 	if !more {
@@ -302,12 +301,12 @@ func (p *prompt) candidates(before string) []string {
 	}
 	if command == "on" || command == "off" || command == "emit" && !strings.Contains(strings.TrimLeft(rest, " "), " ") {
 		names, _ := p.names()
-		return slices.DeleteFunc(names, func(name string) bool { return printable(name) != name }) // it cannot be typed either
+		return slices.DeleteFunc(names, func(name string) bool { return printable(name) != name }) // the user cannot type such a name either
 	}
 	return nil
 }
 
-// shared returns how many bytes two texts begin alike with, in whole characters.
+// shared returns the length in bytes of the common prefix of two texts, in whole characters.
 func shared(a, b string) int {
 	for i, r := range a {
 		if !strings.HasPrefix(b[min(i, len(b)):], string(r)) {

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// terminal is a real one, in which a shell runs.
+// terminal is a real terminal that runs a shell.
 type terminal struct {
 	t      *testing.T
 	socket string
@@ -38,7 +38,7 @@ func (w *terminal) tmux(args ...string) string {
 	return string(out)
 }
 
-// types presses keys, text as it is and others by their names.
+// types presses keys: those of a text, and others by their names.
 func (w *terminal) types(text string, keys ...string) {
 	w.t.Helper()
 	if text != "" {
@@ -49,7 +49,7 @@ func (w *terminal) types(text string, keys ...string) {
 	}
 }
 
-// shows waits until the screen has all the parts and its last line that is not empty ends like this, and returns it.
+// shows waits until the screen has all the parts and its last non-empty line has this end. It returns the screen.
 func (w *terminal) shows(end string, parts ...string) string {
 	w.t.Helper()
 	var screen string
@@ -63,7 +63,7 @@ func (w *terminal) shows(end string, parts ...string) string {
 	return ""
 }
 
-// hubIn returns the URL of the hub that a screen speaks of.
+// hubIn returns the URL of the hub in the text of a screen.
 func hubIn(screen string) string {
 	_, url, _ := strings.Cut(screen, "this node is the hub, at ")
 	url, _, _ = strings.Cut(url, " ")
@@ -83,7 +83,7 @@ func TestPrompt(t *testing.T) {
 	w.shows(`"}` + "\nmesh>")
 	require.Equal(t, 1, strings.Count(w.shows("mesh>"), `{"event":"greeting","payload":{"n":1},"from":"`))
 
-	// What comes while something is typed is printed above it.
+	// The prompt prints events above the line that the user types.
 	w.types(`emit greeting {"half":`)
 	w.shows(`mesh> emit greeting {"half":`)
 	_, stderr, code := execute(t, nil, "emit", "--addr", addr, "sensor::7", "21.5")
@@ -92,7 +92,7 @@ func TestPrompt(t *testing.T) {
 	w.types("true}", "Enter")
 	w.shows("mesh>", `{"event":"greeting","payload":{"half":true},`)
 
-	// Completion of commands, and of the names that were heard.
+	// Completion of commands, and of the names of received events.
 	w.types("em", "Tab")
 	w.shows("mesh> emit")
 	w.types("sen", "Tab")
@@ -104,7 +104,7 @@ func TestPrompt(t *testing.T) {
 	w.types("events", "Enter")
 	w.shows("printed: sensor::*\nheard:   greeting (2)\nheard:   sensor::7 (2)\nmesh>")
 
-	// Who else is there, and what they listen to.
+	// The other nodes and their subscriptions.
 	other := spawn(t, nil, "on", "--addr", addr, "alarm::fire")
 	other.says("listening to")
 	w.types("nodes", "Enter")
@@ -114,7 +114,7 @@ func TestPrompt(t *testing.T) {
 	w.types("", "C-u")
 	w.types("events", "Enter")
 
-	// History, and errors that say what to do.
+	// History, and errors that suggest a remedy.
 	w.shows("heard:   sensor::7 (2)\nmesh>")
 	w.types("off greeting", "Enter")
 	w.shows("greeting was not given to on; events lists what was\nmesh>")
@@ -131,7 +131,7 @@ func TestPrompt(t *testing.T) {
 	w.shows("code 0\nshell>")
 }
 
-// Who runs a node behind a shell's back, or with its output in a pipe, gets no prompt.
+// A node in the background of a shell, or with its output in a pipe, has no prompt.
 func TestNoPromptInTheBackground(t *testing.T) {
 	w := newTerminal(t)
 	w.types(binary+" start --addr 127.0.0.1:0 --on x & wait", "Enter")

@@ -17,10 +17,10 @@ import (
 
 var update = flag.Bool("update", false, "write the part of docs/command-line.md that is made of the commands")
 
-// The reference has a part that people write, and behind this line one that this test writes.
+// The reference has a part that people write. This test writes the part after this line.
 const reference, written = "../../docs/command-line.md", "<!-- From here on: go test ./cmd/mesh -run TestReference -update -->\n"
 
-// TestReferenceIsUpToDate compares the documentation with the commands, or writes it.
+// TestReferenceIsUpToDate compares the documentation with the commands. With -update it writes the documentation.
 func TestReferenceIsUpToDate(t *testing.T) {
 	text, err := os.ReadFile(reference)
 	require.NoError(t, err)
@@ -83,7 +83,7 @@ func describe(b *strings.Builder, cmd *cobra.Command, ofNode *pflag.FlagSet) {
 	}
 }
 
-// inMarkdown keeps a help text from being taken for markup. What is indented in it is code.
+// inMarkdown escapes a help text, so that Markdown does not interpret it. Indented lines are code.
 func inMarkdown(text string) string {
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
@@ -106,7 +106,7 @@ func table(b *strings.Builder, flags *pflag.FlagSet) {
 		switch f.DefValue {
 		case "", "false", "[]":
 		case "0":
-			if strings.Contains(usage, "default") { // which says it in words
+			if strings.Contains(usage, "default") { // the usage text has the default in words
 				break
 			}
 			fallthrough

@@ -17,7 +17,7 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// A hub that is terminated lets its clients move to another one. Ctrl-C does not wait for that.
+// A hub that gets SIGTERM lets its clients move to another hub. Ctrl-C does not wait for that.
 func TestATerminatedHubLetsItsClientsMove(t *testing.T) {
 	opts := &mesh.Options{Addr: anyPort, Backplane: new(mesh.LocalBackplane)}
 	hubs := make([]*mesh.Node, 2)
@@ -61,7 +61,8 @@ func TestATerminatedHubLetsItsClientsMove(t *testing.T) {
 	require.Equal(t, "mesh: moved to the hub at "+hubs[1-was].URL()+", because the other one will close\n", said.String())
 }
 
-// While clients move, a hub is healthy, so that nobody kills it, but wants no more of them. A second signal ends it at once.
+// While its clients move, a hub is healthy, so that no supervisor kills it, but not ready for more clients. A second
+// signal ends it at once.
 func TestWhatAHubIsWhileItsClientsMove(t *testing.T) {
 	for _, second := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		one := joins(t, nil, nil, "--metrics", "/metrics")
@@ -89,8 +90,8 @@ func TestWhatAHubIsWhileItsClientsMove(t *testing.T) {
 	}
 }
 
-// Each of three hubs, joined by the server in the command, is terminated and started again under load: their clients lose
-// nothing, hear nothing twice, and are never without a hub.
+// The test joins three hubs by the server in the command, and restarts each of them under load. Their clients lose no
+// event, receive none twice, and always have a hub.
 func TestRollingRestartOfThreeCommands(t *testing.T) {
 	one := joins(t, nil, nil, "--metrics", "/metrics")
 	hubs := []*member{one, joins(t, nil, []string{one.cluster}, "--metrics", "/metrics"), joins(t, nil, []string{one.cluster}, "--metrics", "/metrics")}
@@ -161,7 +162,7 @@ func TestRollingRestartOfThreeCommands(t *testing.T) {
 	}
 }
 
-// A node that took over from a hub with which events of its own may have been lost does not speak of clients when it ends.
+// A node that took over from a hub, and may have lost events there, does not report clients when it ends.
 func TestOnlyClientsThatStayAreSpokenOf(t *testing.T) {
 	l, err := net.Listen("tcp", anyPort)
 	require.NoError(t, err)

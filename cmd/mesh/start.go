@@ -77,7 +77,7 @@ func connectCommand(logs *logFlags) *cobra.Command {
 	})
 }
 
-// runFlags are the flags of the commands that run a node.
+// runFlags holds the flags of the commands that run a node.
 type runFlags struct {
 	nodeFlags
 	cluster    clusterFlags
@@ -147,7 +147,7 @@ func (f *runFlags) check(given func(flag string) bool) error {
 	for flag, value := range map[string]string{
 		"cluster": f.cluster.cluster, "cluster-secret-file": f.cluster.secretFile, "nats": f.cluster.nats, "nats-creds": f.cluster.credsFile,
 	} {
-		if given(flag) && value == "" { // of a variable that is not set, perhaps: the hub would be alone, or without a secret
+		if given(flag) && value == "" { // perhaps from an unset variable: the hub would be alone, or without a secret
 			return fmt.Errorf("--%s is empty: give it a value, or leave it out", flag)
 		}
 	}
@@ -238,10 +238,10 @@ func (f *runFlags) run(cmd *cobra.Command, start starter, opts *mesh.Options, lo
 	}
 }
 
-// shutdownTimeout bounds how long a hub that is terminated waits for its clients to move to others.
+// shutdownTimeout bounds how long a terminated hub waits for its clients to move to other hubs.
 const shutdownTimeout = 10 * time.Second
 
-// shutDown lets a hub that is terminated end in good order. All others are ended at once.
+// shutDown lets a hub that SIGTERM ended move its clients to other hubs. Every other node ends at once.
 func shutDown(ctx context.Context, node *mesh.Node, logs *logFlags) {
 	if node.Role() != mesh.Hub || !errors.Is(context.Cause(ctx), errTerminated) {
 		return

@@ -5,16 +5,17 @@ import (
 	"time"
 )
 
-// tally counts what is not in the log yet. A flood of what is refused must not become a flood of lines.
+// tally counts events that the log does not have yet, so that a flood of rejected requests does not flood the log.
 type tally struct {
-	pause time.Duration // between two lines
+	pause time.Duration // the minimum time between two lines
 
 	mu    sync.Mutex
 	count int
-	next  time.Time // when the next line may be written
+	next  time.Time // the earliest time of the next line
 }
 
-// note counts one more. It returns how many there were since the last line, 0 if it is too early for the next.
+// note counts one event. It returns the number of events since the last line, or 0 if it is too early for the next
+// line.
 func (t *tally) note() (count int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

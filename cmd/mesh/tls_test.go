@@ -17,7 +17,7 @@ import (
 // certificate writes a certificate for 127.0.0.1 and its key into two files.
 func certificate(t *testing.T) (cert, key string) {
 	t.Helper()
-	web := httptest.NewTLSServer(http.NotFoundHandler()) // it has one
+	web := httptest.NewTLSServer(http.NotFoundHandler()) // the test server has one
 	defer web.Close()
 	pair := web.TLS.Certificates[0]
 	secret, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)

@@ -22,7 +22,7 @@ func versionCommand() *cobra.Command {
 	}
 }
 
-// version says what a binary was built from. info is nil if it was built without modules.
+// version describes the build of a binary. info is nil if the binary was built without modules.
 func version(info *debug.BuildInfo) string {
 	text := "mesh"
 	if info != nil {

@@ -47,7 +47,7 @@ func TestForwardProxyIsNamed(t *testing.T) {
 	}
 }
 
-// The proxy of a site that sends all visitors to https, or to its other name.
+// The hub is behind a proxy that redirects all visitors to https, or to its other name.
 func TestRedirectOfAHub(t *testing.T) {
 	hub := spawn(t, nil, "listen", "--addr", anyPort).is().url
 	at := strings.TrimSuffix(hub, "/engine.io/")
