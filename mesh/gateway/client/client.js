@@ -7,7 +7,7 @@ function client () {
 	const queue = []
 	let queued = 0
 	let attempt = 0
-	let conn = 0 // connections so far
+	let conn = 0 // the number of connections so far
 	let options, url, auth, callback, current, hub, timer, stale, away
 
 	const self = {
@@ -60,7 +60,7 @@ function client () {
 			}
 			if (!allowed(name)) throw fail('no name to emit: ' + name, 'name')
 			const entry = { name: ascii(name), payload: ascii(payload) }
-			entry.size = entry.name.length + entry.payload.length + 256 // more than the packet has, but for credentials
+			entry.size = entry.name.length + entry.payload.length + 256 // more than the packet takes, without credentials
 			if (entry.size > LARGEST) throw fail(name + ' is larger than 1 MB', 'too-large')
 			if (queued + entry.size + (current ? current.waiting() : 0) > QUEUE) throw fail('too much waits', 'queue-full')
 			queue.push(entry)
@@ -71,7 +71,7 @@ function client () {
 			return true
 		}
 	}
-	self.emitter = self // where the original has it
+	self.emitter = self // the original has it there
 	report('disconnected')
 	return self
 
@@ -83,8 +83,9 @@ function client () {
 		}
 	}
 
-	// turn: a page that is left or frozen may come back. It does not run meanwhile, but its connection would last. A page
-	// whose network or visibility is back does not wait for a timer, which may have stood still: it proves its connection.
+	// turn handles a page that is left, frozen or offline, or that returns. A page that is left or frozen does not run,
+	// but its connection would last, so the client closes it. When the network or the visibility returns, the client
+	// proves its connection or dials at once: timers may have stopped in the meantime.
 	function turn ({ type }) {
 		const waits = !current && self.state.retry !== null
 		if (type === 'pagehide' || type === 'freeze') {
@@ -92,10 +93,10 @@ function client () {
 		} else if (type === 'offline') {
 			if (current) current.end(fail('the browser is offline'))
 		} else if (type === 'visibilitychange' && events.document.hidden) {
-			// It goes on to run.
+			// The page continues to run.
 		} else if (hub) {
 			current.prove()
-		} else if (away || waits || (current && type === 'online')) { // an attempt may have begun without a network
+		} else if (away || waits || (current && type === 'online')) { // a current attempt may have begun without a network
 			clearTimeout(timer)
 			if (current) current.close(true)
 			attempt = 0
@@ -121,7 +122,8 @@ function client () {
 		}
 	}
 
-	// call has the name in this.event, as the original. What a listener throws is for the page to hear of.
+	// call sets this.event to the name, as the original does. An error of a listener becomes an uncaught error of the
+	// page.
 	function call (fn, event) {
 		self.event = event.event
 		try {
@@ -131,7 +133,7 @@ function client () {
 		}
 	}
 
-	// announce tells the hub what is listened to, once for all that changes in a row.
+	// announce sends the subscriptions to the hub, once for all changes in a row.
 	function announce () {
 		stale = true
 		Promise.resolve().then(() => current && current.flush())
@@ -143,16 +145,16 @@ function client () {
 		for (const { name, parts } of listeners) {
 			if (isHubs(name)) continue
 			table['mesh::' + name] = { remote: true }
-			if (parts.length === 2) table[name] = { remote: true } // where the original's hub looks for it
+			if (parts.length === 2) table[name] = { remote: true } // the original's hub looks for it there
 		}
 		const size = ascii(table).length
-		const large = Object.keys(table).length > 4096 || size > 262144 // for our hub: the page asks for all events
-		stale = !hub && (large || size > 32768) // our hub reads little of a node that it has not admitted: the table follows
+		const large = Object.keys(table).length > 4096 || size > 262144 // our hub would reject such a table, so the page asks it for all events
+		stale = !hub && (large || size > 32768) // before it admits a node, our hub reads only little: the table follows
 		const eventTable = stale ? {} : large && !hub.node ? { 'mesh::**': {} } : table
 		return '4' + ascii({ event: 'handshake', payload: {}, eventTable, headers: { auth, mesh } })
 	}
 
-	// next returns the next packet for the hub. The original's dies of a payload that is null or absent.
+	// next returns the next packet for the hub. The original's hub crashes on a payload that is null or absent.
 	function next () {
 		if (!hub) return
 		if (stale) return handshake()

@@ -1,10 +1,10 @@
-const QUEUE = 1 << 20 // bytes that may wait to be sent
-const LARGEST = 1e6 // bytes of an event
-const TIMEOUT = 15000 // milliseconds to connect in
+const QUEUE = 1 << 20 // bytes that may wait in the queue
+const LARGEST = 1e6 // bytes of one event
+const TIMEOUT = 15000 // milliseconds to connect
 
 const REPLY = 5000 // milliseconds for the reply that proves an old connection, and for the end of a session
 
-// events are the global object of a page or worker, whose events say that the page or the network went or came back.
+// events is the global object of a page or worker. Its events report that the page or the network has gone or returned.
 const events = typeof self === 'object' ? self : {}
 
 // random returns 128 random bits. Node.js 18 has no global crypto, but it names each blob with a random UUID.
@@ -12,21 +12,22 @@ const random = () => typeof crypto === 'object' ? crypto.getRandomValues(new Uin
 
 const fail = (text, code = 'transport') => Object.assign(new Error('mesh: ' + text), { code })
 
-// ascii is JSON that both encodings of text in Engine.IO's revision 3 leave as it is.
+// ascii returns JSON that both text encodings of Engine.IO's revision 3 leave unchanged.
 const ascii = value => (JSON.stringify(value) || '').replace(/[\u007f-\uffff]/g,
 	c => '\\u' + c.charCodeAt(0).toString(16).padStart(4, '0'))
 
-// isHubs tells the names of what a hub itself says and is asked.
+// isHubs reports whether a name is for messages between a node and the hub itself.
 const isHubs = name => /^\$mesh\.[^:]*$/.test(name)
 
-// allowed tells the names that may be emitted, or names and patterns that may be listened to.
+// allowed reports whether a node may emit an event of this name, or with listen, subscribe to this name or pattern.
 function allowed (name, listen) {
 	return typeof name === 'string' && name && new TextEncoder().encode(name).length <= 512 &&
 		!/[\ud800-\udfff]/u.test(name) && !/^(handshake|newListener|mesh|\$((?!::)[^])*)$|^mesh::/.test(name) &&
 		name.split('::', 33).length < 33 && name.split('::').every(part => !part.includes('*') || (listen && /^\*\*?$/.test(part)))
 }
 
-// matches: * is any one part, ** any number. Each ** multiplies the work, but patterns are the page's own.
+// matches reports whether a pattern matches a name: * is any one part, ** any number of parts. Each ** multiplies the
+// work, but the patterns are the page's own.
 function matches (pattern, parts, i = 0, j = 0) {
 	if (i === pattern.length) return j === parts.length
 	if (pattern[i] === '**' && matches(pattern, parts, i + 1, j)) return true
@@ -35,7 +36,7 @@ function matches (pattern, parts, i = 0, j = 0) {
 	return (pattern[i] === '*' || pattern[i] === parts[j]) && matches(pattern, parts, i + 1, j + 1)
 }
 
-// locate returns the hub's address. What the options leave open is as at the server of this script.
+// locate returns the hub's address. Parts that the options omit are those of this script's server.
 function locate ({ url, host, port, path, secure }) {
 	const own = new URL(script)
 	const u = new URL(url || own.searchParams.get('hub') || (own.host ? './engine.io/' : 'http://localhost:8888'), own)

@@ -1,5 +1,5 @@
-// unpack takes a poll's answer apart: LENGTH:PACKET in ASCII from our hubs; from the original bytes for digits and 255
-// for the colon.
+// unpack splits a poll's response into packets. Our hubs write LENGTH:PACKET in ASCII. The original writes bytes for
+// the digits of the length, and 255 for the colon.
 function unpack (bytes) {
 	const packets = []
 	for (let i = 0; !i || i < bytes.length;) {
@@ -13,10 +13,11 @@ function unpack (bytes) {
 	return packets
 }
 
-// session is one of Engine.IO, revision 3. It tells its owner what happens, and sends what owner.next returns.
+// session is a session of Engine.IO, revision 3. It reports to its owner, and sends the packets that owner.next
+// returns.
 function session (url, { transports, token }, owner) {
 	const abort = new AbortController()
-	const out = [] // goes before what the owner has
+	const out = [] // sent before the owner's packets
 	const busy = {}
 	let hello, timer, probing, probe, ready, socket, leaving, ended
 	const self = {
@@ -25,11 +26,11 @@ function session (url, { transports, token }, owner) {
 		send,
 		flush,
 		end,
-		prove () { // that the hub still replies
+		prove () { // checks that the hub still replies
 			clearTimeout(timer)
 			ping(REPLY)
 		},
-		close (page) { // when what waits has left, or at once if it is the page that is left
+		close (page) { // closes after the queued packets are sent, or at once if the user leaves the page
 			leaving = true
 			clearTimeout(timer)
 			timer = setTimeout(() => end(fail('the hub is silent')), REPLY)
@@ -40,7 +41,7 @@ function session (url, { transports, token }, owner) {
 	Promise.resolve().then(() => ended || (self.transport === 'polling' ? poll() : use(dial()))).catch(end)
 	return self
 
-	// at has the token only where a header cannot: in the request that opens a session by WebSocket.
+	// at includes the token only where there can be no header: in the request that opens a session by WebSocket.
 	function at (transport) {
 		const secret = token && transport === 'websocket' ? '&token=' + encodeURIComponent(token) : ''
 		return `${url}?EIO=3&transport=${transport}${hello ? '&sid=' + hello.sid : secret}`
@@ -50,7 +51,7 @@ function session (url, { transports, token }, owner) {
 		return new WebSocket(at('websocket').replace('http', 'ws'))
 	}
 
-	// run makes GETs or POSTs, one after the other, but none while a WebSocket waits for their end.
+	// run makes GETs or POSTs, one after the other, but none while a WebSocket waits for them to end.
 	async function run (method, next) {
 		if (busy[method]) return
 		busy[method] = true
@@ -71,7 +72,8 @@ function session (url, { transports, token }, owner) {
 		move()
 	}
 
-	// follow uses the address that the first request was redirected to. Credentials stay with the host that the user named.
+	// follow adopts the address to which the first request was redirected. It rejects another host, so that the
+	// credentials stay with the host that the user named.
 	function follow (to) {
 		const [from, next] = [new URL(url), new URL(to)]
 		const address = next.origin + next.pathname
@@ -129,7 +131,7 @@ function session (url, { transports, token }, owner) {
 	function open (packet) {
 		hello = packet
 		out.push(owner.open(hello))
-		ping() // its answer comes behind all that the hub has to say to this
+		ping() // its reply comes after all of the hub's messages about this handshake
 		if (!socket && transports.includes('websocket') && hello.upgrades.includes('websocket')) upgrade()
 	}
 
@@ -138,7 +140,7 @@ function session (url, { transports, token }, owner) {
 		send('2')
 	}
 
-	// upgrade looks for a WebSocket that gets through. If none does, polling goes on.
+	// upgrade tries a WebSocket. If it does not get through, polling goes on.
 	function upgrade () {
 		probe = dial()
 		probing = setTimeout(() => probe.close(), TIMEOUT)
@@ -147,7 +149,7 @@ function session (url, { transports, token }, owner) {
 			ready = data === '3probe'
 			move()
 		}
-		probe.onclose = probe.onerror = () => { // some outside browsers have only one of the two
+		probe.onclose = probe.onerror = () => { // some environments other than browsers have only one of the two events
 			clearTimeout(probing)
 			ready = false
 			poll()
@@ -182,7 +184,7 @@ function session (url, { transports, token }, owner) {
 			s.onclose = s.onerror = () => {}
 			s.close()
 		}
-		if (leaving && !error && hello && !socket) { // there may be no poll whose end tells the hub
+		if (leaving && !error && hello && !socket) { // there may be no open poll whose end the hub would notice
 			timer = setTimeout(stop, REPLY)
 			fetch(at('polling'), { method: 'POST', body: '1:1', keepalive: true, signal: abort.signal }).then(stop, stop)
 		} else stop()

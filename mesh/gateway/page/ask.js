@@ -1,10 +1,10 @@
-// Questions to the hub about nodes. nodes.js asks its own, which follow who comes and goes.
+// Requests to the hub about nodes. nodes.js has its own requests, which also subscribe to presence.
 
-const PATIENCE = 5000 // milliseconds for an answer
+const PATIENCE = 5000 // milliseconds to wait for a response
 
-// asker returns a function that asks the hub $mesh.nodes, and returns a promise of the answer.
+// asker returns a function that sends the hub a request $mesh.nodes, and returns a promise of the response.
 export function asker (client) {
-  const waiting = new Map() // by rid: what to do with the answer
+  const waiting = new Map() // by rid: the function for the response
   let last = 0
 
   client.on('$mesh.nodes', answer => answer && waiting.has(answer.rid) && waiting.get(answer.rid)(answer))
@@ -20,7 +20,7 @@ export function asker (client) {
     waiting.set(rid, end)
     try {
       client.emit('$mesh.nodes', { ...question, rid })
-    } catch (error) { // there is no hub
+    } catch (error) { // there is no connected hub
       end({ error: 'no-hub', message: 'there is no connection' })
     }
   })

@@ -29,7 +29,7 @@ export function showCode (client) {
   }
 }
 
-// copy works by selection too: pages that come by plain http have no clipboard.
+// copy falls back to a selection: pages loaded by plain http have no clipboard.
 async function copy (pre, code) {
   try {
     await navigator.clipboard.writeText(code)

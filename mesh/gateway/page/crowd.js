@@ -1,5 +1,5 @@
-// A mesh with more nodes than the picture has places for: the nodes that emit now and how much, the hubs, and groups of
-// nodes that are alike. A line says how much passes: where there is none, no event passes.
+// The view of a mesh with more nodes than the picture has places: the nodes that emit now and their rates, the hubs,
+// and groups of similar nodes. The width of a line shows the rate: without a line, no event passes.
 
 import { $, element, isolated, paced, say, visible } from './dom.js'
 import { make } from './marks.js'
@@ -11,8 +11,8 @@ const EMITTERS = 10
 const NAMES = 3 // of one emitter, or interests of one group
 const GROUPS = 10
 const HUBS = 6
-const LOOK = 5 // milliseconds for matching names: patterns are the nodes' own, and some take long
-const TRIED = 20 // names that are matched
+const LOOK = 5 // milliseconds to match names: nodes choose their patterns, and some take long
+const TRIED = 20 // the number of names that are matched
 
 export function drawCrowd (nodes, rates, filter) {
   const box = $('crowd')
@@ -73,7 +73,7 @@ export function drawCrowd (nodes, rates, filter) {
     return b
   }
 
-  // gather returns the largest groups, and the others as one.
+  // gather returns the largest groups, and all others as one group.
   function gather () {
     const all = [...nodes.groups].sort((a, b) => (a.rest ? 1 : 0) - (b.rest ? 1 : 0) || b.count - a.count)
     const shown = all.slice(0, GROUPS).filter(g => !g.rest)
@@ -81,20 +81,20 @@ export function drawCrowd (nodes, rates, filter) {
     return left ? [...shown, { id: '', hub: '', name: '', interests: [], count: left, rest: true }] : shown
   }
 
-  // hears returns for each group how many events a second its nodes listen to.
+  // hears returns, for each group, the rate of the events that its nodes subscribe to.
   function hears (groups, names) {
     const until = performance.now() + LOOK
     return groups.map(g => names.reduce((sum, { name, rate }) =>
       performance.now() < until && g.interests.some(i => matches(pattern(String(i)), name)) ? sum + rate : sum, 0))
   }
 
-  // lines draws how much passes: from each emitter to its hub, and from each hub to the groups that listen.
+  // lines draws the rates: from each emitter to its hub, and from each hub to the subscribed groups.
   function lines (emitters, hubs, groups, heard) {
     const whole = box.getBoundingClientRect()
     svg.setAttribute('viewBox', `0 0 ${whole.width} ${whole.height}`)
     svg.replaceChildren()
     const [left, middle, right] = ['emitters', 'hubs', 'groups'].map(id => [...$(id).children].map(e => e.getBoundingClientRect()))
-    if (!middle.length || middle[0].left < whole.left + whole.width / 4) return // one below the other: no room for lines
+    if (!middle.length || middle[0].left < whole.left + whole.width / 4) return // the columns are one below the other: no room for lines
     const at = id => middle[Math.max(0, Math.min(middle.length - 1, hubs.findIndex(h => h.id === id)))]
     const line = (x1, y1, x2, y2, rate, name) => {
       const bend = (x1 + x2) / 2
@@ -113,12 +113,12 @@ export function drawCrowd (nodes, rates, filter) {
   }
 }
 
-// pattern returns a pattern for an interest in which # stands for numbers and IDs.
+// pattern returns a pattern for an interest whose # replaces numbers and IDs.
 const pattern = interest => interest.split('::').map(part => part.includes('#') ? '*' : part).join('::')
 
 const count = (n, what) => n === 1 ? `1 ${what}` : `${n} ${what}s`
 
-// fill replaces the items of a list, but keeps the focus on the same place in it.
+// fill replaces the items of a list, and keeps the focus at the same position in it.
 function fill (list, items) {
   const place = [...list.querySelectorAll('button')].indexOf(document.activeElement)
   list.replaceChildren(...items)

@@ -23,7 +23,7 @@ export function startEmit (client) {
   $('emit').addEventListener('submit', e => {
     e.preventDefault()
     if (!check()) return payload.focus()
-    if (name.value.startsWith('$')) return say($('emit-text'), words.name) // the client would ask the hub
+    if (name.value.startsWith('$')) return say($('emit-text'), words.name) // the client would send the hub a request
     try {
       client.emit(name.value, payload.value.trim() ? JSON.parse(payload.value) : undefined)
       const where = client.state.hub ? 'Emitted ' : 'Not connected: this leaves when there is a hub again: '
@@ -33,7 +33,7 @@ export function startEmit (client) {
     }
   })
 
-  // check says whether the payload is JSON, or where it is not.
+  // check shows whether the payload is JSON, or where the fault is.
   function check () {
     const wrong = payload.value.trim() && fault(payload.value)
     payload.setAttribute('aria-invalid', String(Boolean(wrong)))

@@ -1,9 +1,9 @@
-// The question that everybody asks first: why did this node not get that event? The hub answers it.
+// The most common question: why did this node not get that event? The hub answers it.
 
 import { $, element, isolated, say, visible } from './dom.js'
 import { kind } from './nodes.js'
 
-const PATIENCE = 5000 // milliseconds for an answer
+const PATIENCE = 5000 // milliseconds to wait for a response
 
 export function startExplain (client, nodes) {
   const to = $('explain-to')
@@ -18,7 +18,7 @@ export function startExplain (client, nodes) {
   able(client.state)
   client.on('$mesh.explain', a => a && a.rid === rid && answer(a))
 
-  // The returned function chooses a node, which may be one that the page did not know before.
+  // The returned function selects a node, which the page may not have known before.
   const explain = node => {
     choose()
     if (![...to.options].some(o => o.value === node.id)) for (const select of [to, from]) select.append(option(node))
@@ -70,7 +70,7 @@ export function startExplain (client, nodes) {
     return new Option(visible([nodes.title(n.id), kind(n), nodes.at(n), n.id.slice(0, 8)].filter(Boolean).join(', '), 80), n.id)
   }
 
-  // choose keeps the choices those that there are, and moves none that stays.
+  // choose updates the choices to the known nodes, and does not move the others.
   function choose () {
     for (const [select, first] of [[to, null], [from, 'anybody']]) {
       const old = new Map([...select.options].map(o => [o.value, o]))

@@ -1,9 +1,10 @@
-// A node by its name or the beginning of its ID. The hub searches: the page knows only some nodes of a large mesh.
+// Finds a node by its name or the beginning of its ID. The hub searches: the page knows only some nodes of a large
+// mesh.
 
 import { $, element, say, visible } from './dom.js'
 import { describe } from './list.js'
 
-const SHOWN = 20 // nodes that were found
+const SHOWN = 20 // the number of found nodes that are shown
 const PAUSE = 100 // milliseconds after the last key
 
 export function findNodes (nodes, { explain, filter }) {
@@ -12,13 +13,13 @@ export function findNodes (nodes, { explain, filter }) {
     clearTimeout(timer)
     timer = setTimeout(search, PAUSE)
   })
-  $('find').addEventListener('search', search) // Enter, or the field's cross
+  $('find').addEventListener('search', search) // the Enter key, or the field's cross
 
   async function search () {
     clearTimeout(timer)
     const text = $('find').value.trim()
     const { found, error } = await nodes.find(text, SHOWN + 1).then(found => ({ found }), error => ({ found: [], error }))
-    if (text !== $('find').value.trim()) return // the user has typed on
+    if (text !== $('find').value.trim()) return // the user has typed more
     say($('find-text'), error ? `The hub cannot answer: ${visible(error.message, 200)}.` : !text ? '' : count(found.length, text))
     $('found').replaceChildren(...found.slice(0, SHOWN).map(item))
   }

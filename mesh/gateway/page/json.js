@@ -1,7 +1,7 @@
-// fault says in words what keeps text from being JSON, and where; it returns null if nothing does. JSON.parse of each
-// browser has words of its own, some without a place.
+// fault returns a text with the first fault that makes text invalid JSON, and its place, or null for valid JSON. The
+// messages of JSON.parse differ between browsers, and some have no place.
 
-const DEEPEST = 510 // levels, as a hub takes them
+const DEEPEST = 510 // the maximum number of levels at a hub
 
 const at = (text, i) => {
   const before = text.slice(0, i).split('\n')
@@ -42,7 +42,7 @@ export function fault (text) {
     word()
   }
 
-  // list reads an object or array; one reads what it has.
+  // list reads an object or array; one reads one of its elements.
   function list (depth, end, one) {
     const start = i++
     const what = end === '}' ? 'the object' : 'the array'

@@ -1,4 +1,4 @@
-// The nodes as a list: what the picture shows, and more.
+// The nodes as a list, with more details than the picture.
 
 import { $, element, isolated, say, visible } from './dom.js'
 import { kind, session } from './nodes.js'
@@ -21,7 +21,7 @@ export function showList (nodes) {
   }
 }
 
-// describe returns an item of a list with everything that the hub says about a node.
+// describe returns a list item with all of the hub's information about a node.
 export function describe (nodes, n, ...more) {
   const where = nodes.at(n) && ' ' + nodes.at(n)
   const facts = [kind(n) + where + (nodes.isSelf(n.id) && n.name ? ', this page' : ''), session(n), n.muted ? 'not admitted' : '',

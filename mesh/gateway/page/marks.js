@@ -1,4 +1,4 @@
-// What stands for a node in the picture: a mark by its kind, and its label.
+// The mark and the label of a node in the picture. The mark shows its kind.
 
 import { visible } from './dom.js'
 import { kind, session } from './nodes.js'
@@ -22,7 +22,8 @@ export function markNodes (nodes) {
     return shape
   }
 
-  // label writes a client's name and how it is connected, on the outer side: in two lines, or in one if there are many.
+  // label writes a client's name and transport on the outer side: in two lines, or in one line if there are many
+  // clients.
   function label (n, x, y, { width, wide, twoLines }) {
     const right = x > width / 2
     const room = (right ? width - x : x) - 16
@@ -45,7 +46,7 @@ export function markNodes (nodes) {
     return g
   }
 
-  // caption writes a hub's name in the middle of a line, so many pixels long.
+  // caption writes a hub's name, centred, in at most room pixels.
   function caption (n, x, y, room) {
     return text(fit(visible(nodes.title(n.id), 100), room / 8), { x, y, 'text-anchor': 'middle', class: 'caption', 'data-id': n.id })
   }

@@ -1,8 +1,8 @@
-// matches tells whether a pattern hears an event: * is any one part, ** any number. The patterns are those of other
-// nodes, so the work is bounded by the product of their parts.
+// matches reports whether a pattern matches an event: * is any one part, ** any number of parts. The patterns come from
+// other nodes, so the work is bounded by the product of the numbers of parts.
 export function matches (pattern, name) {
   const parts = name.split('::')
-  let reached = new Array(parts.length + 1).fill(false) // after how many parts of the name the pattern so far may end
+  let reached = new Array(parts.length + 1).fill(false) // reached[n]: the pattern so far matches the first n parts of the name
   reached[0] = true
   for (const p of pattern.split('::')) {
     const next = new Array(parts.length + 1).fill(false)

@@ -1,14 +1,15 @@
-// Who is in the mesh, as the hub tells. A hub of the original mesh tells nothing: there it is who was heard.
+// The nodes of the mesh, as the hub reports them. A hub of the original mesh reports none: there, the nodes are the
+// senders of events.
 
 import { asker } from './ask.js'
 import { $, paced, say, visible } from './dom.js'
 
-const MOST = 256 // nodes that the page knows
-const AGAIN = 5000 // milliseconds: transports and interests change without a word
-const PATIENCE = 5000 // milliseconds for an answer
-const DRAWN = 64 // clients of which each has a place in the picture
-const KNOWN = 1000 // further nodes that were looked up
-const ROUNDS = 64 // answers of one search
+const MOST = 256 // the number of nodes that the page stores
+const AGAIN = 5000 // milliseconds between two requests: the hub does not announce changes of transports and interests
+const PATIENCE = 5000 // milliseconds to wait for a response
+const DRAWN = 64 // the number of clients with a place in the picture
+const KNOWN = 1000 // the number of further nodes from look-ups
+const ROUNDS = 64 // the maximum number of responses in one search
 
 export function followNodes (client) {
   const watchers = []
@@ -17,53 +18,53 @@ export function followNodes (client) {
     for (const fn of watchers) fn()
   })
   let all = new Map() // by ID, the page's own hub first
-  let fresh // the pages of an answer so far
+  let fresh // the pages of the current response so far
   let rid = 0
-  let asked = 0 // from where on, in the last question
+  let asked = 0 // the start of the page that the last request asked for
   let watch = true
   let total = 0
   let again, deadline, hub
-  let home = {} // the last hub
-  let several = false // hubs
+  let home = {} // the last connected hub
+  let several = false // whether there are several hubs
   const question = asker(client)
-  const known = new Map() // nodes that were looked up, by ID
-  let groups = [] // of nodes that are alike, at all hubs
-  let grouping // the time for the next question about groups
+  const known = new Map() // nodes from look-ups, by ID
+  let groups = [] // of similar nodes, at all hubs
+  let grouping // the timer that allows the next request about groups
 
   const self = {
     onChange: fn => watchers.push(fn),
-    // stars are the hubs, the page's own first, each with its clients, of whom the last ones may be missing.
+    // stars holds the hubs, the page's own first, each with its clients. The last clients may be missing.
     get stars () {
       const stars = new Map()
       const star = hub => stars.set(hub.id, { hub, clients: [] })
       for (const n of all.values()) if (n.role === 'hub') star(n)
       for (const n of all.values()) {
         if (n.role === 'hub') continue
-        if (!stars.has(n.hub)) star({ id: n.hub, role: 'hub', name: '', interests: [] }) // of which the page will hear
+        if (!stars.has(n.hub)) star({ id: n.hub, role: 'hub', name: '', interests: [] }) // the page will learn about this hub
         const { clients } = stars.get(n.hub)
         if (n.id === client.id) clients.unshift(n)
         else clients.push(n)
       }
       return [...stars.values()]
     },
-    // shown are the same nodes in a row.
+    // shown holds the same nodes in one list.
     get shown () { return self.stars.flatMap(({ hub, clients }) => [hub, ...clients]) },
     get total () { return Math.max(total, all.size) },
-    // large tells whether there are more nodes than the picture has places for. It then has the groups.
+    // large reports whether there are more nodes than the picture has places. The page then shows groups.
     get large () { return self.total - self.stars.length > DRAWN },
     get groups () { return groups },
     get: id => all.get(id) || known.get(id),
     find,
     lookUp,
     isSelf: id => id === client.id,
-    // hubOf returns the ID of the hub that a node is at; a hub is at itself.
+    // hubOf returns the ID of a node's hub. A hub is its own hub.
     hubOf (id) {
       const n = self.get(id)
       return n && (n.role === 'hub' ? id : n.hub)
     },
-    // at says which hub a client is at, if there are several.
+    // at names a client's hub, if there are several hubs.
     at: n => several && n.role !== 'hub' ? 'at ' + self.title(n.hub) : '',
-    // title is what people know a node by.
+    // title returns the name of a node for people.
     title (id) {
       const n = self.get(id)
       if (id === client.id) return 'this page'
@@ -71,12 +72,12 @@ export function followNodes (client) {
       if (!id || id === home.id) return String(home.name || '') || 'the hub'
       return (n && n.role === 'hub' ? 'hub ' : '') + id.slice(0, 8)
     },
-    // mark tells nodes of one name apart, and those whose name is another's: names are their own choice.
+    // mark distinguishes nodes with the same name, because nodes choose their names.
     mark (id) {
       const n = self.get(id)
       return n && n.name && n.role !== 'hub' && id !== client.id ? ' ' + visible(id.slice(0, 8)) : ''
     },
-    // heard is told of each event's sender.
+    // heard records the sender of an event. It is called for each event.
     heard (id) {
       if (!hub || !hub.node || !id || all.has(id) || all.size >= 64) return
       all.set(id, { id, role: 'client', heard: true, hub: '', interests: [] })
@@ -93,7 +94,7 @@ export function followNodes (client) {
   })
   client.onState(state => {
     if (!hub && !state.hub) return
-    if (hub === state.hub) { // the page's own transport is another
+    if (hub === state.hub) { // the page's own transport has changed
       if (hub.node) all.get(client.id).transport = state.transport
       changed()
       return soon(200)
@@ -133,7 +134,7 @@ export function followNodes (client) {
       client.emit('$mesh.nodes', { rid: ++rid, after, watch: after ? undefined : watch })
       clearTimeout(deadline)
       deadline = setTimeout(() => fail('the hub does not answer'), PATIENCE)
-    } catch (error) {} // there is no hub: the next one is asked
+    } catch (error) {} // there is no connected hub: the page will ask the next one
   }
 
   function answer (a) {
@@ -145,7 +146,8 @@ export function followNodes (client) {
     }
     if (a.error) return fail(String(a.message))
     if (!fresh) fresh = new Map()
-    // Who has moved is told first by the hub that it has joined. A hub is told of first by others, and then by itself.
+    // If a node has moved, the first hub to report it is its new hub. If a node is a hub, other hubs report it before
+    // it reports itself.
     for (const node of list(a.nodes)) if (valid(node) && (node.role === 'hub' || !fresh.has(node.id))) fresh.set(node.id, node)
     for (const node of list(a.hubs).slice(0, MOST)) if (valid(node)) fresh.set(node.id, node)
     if (a.next > asked && fresh.size < MOST) return ask(a.next)
@@ -158,7 +160,8 @@ export function followNodes (client) {
     soon(AGAIN)
   }
 
-  // find resolves to the nodes whose name contains a text or whose ID begins with it, an equal name or ID first.
+  // find resolves to the nodes whose name contains a text or whose ID begins with it. Nodes with exactly this name or
+  // ID come first.
   async function find (text, most) {
     const wanted = text.toLowerCase()
     const fits = n => n.id.startsWith(wanted) || n.name.toLowerCase().includes(wanted) || self.title(n.id).toLowerCase().includes(wanted)
@@ -170,7 +173,7 @@ export function followNodes (client) {
     return [...new Map([...equal, ...found]).values()]
   }
 
-  // search calls take with the nodes that the hubs find, until it has returned most of them.
+  // search calls take with the nodes that the hubs find, until take has accepted most of them.
   async function search (text, exact, most, take) {
     let after = 0
     for (let i = 0, got = 0; i < ROUNDS && got < most; i++) {
@@ -184,11 +187,11 @@ export function followNodes (client) {
     }
   }
 
-  // lookUp asks the hub about nodes that the page does not know.
+  // lookUp asks the hub about the nodes that the page does not know.
   async function lookUp (ids) {
     for (const id of ids) {
       if (!hub || hub.node || self.get(id)) continue
-      known.set(id, { id, name: '', role: 'client', hub: '', interests: [] }) // asked once
+      known.set(id, { id, name: '', role: 'client', hub: '', interests: [] }) // ask only once
       try {
         await search(id, true, 1, n => n.id === id)
       } catch (error) {
@@ -206,7 +209,7 @@ export function followNodes (client) {
     return node
   }
 
-  // group asks each hub for its groups, while there are too many nodes to show each.
+  // group asks each hub for its groups, while there are too many nodes to show each of them.
   async function group () {
     if (!self.large || grouping || !hub || hub.node) return
     grouping = setTimeout(() => { grouping = null }, 2 * AGAIN)
@@ -221,7 +224,7 @@ export function followNodes (client) {
       }
       groups = all
       changed()
-    } catch (error) {} // the next question may have an answer
+    } catch (error) {} // the next request may succeed
   }
 
   function fail (why) {
@@ -240,10 +243,10 @@ export function followNodes (client) {
     total += apply(all, node)
     if (fresh) apply(fresh, node)
     changed()
-    soon(1000) // by then it has found its transport
+    soon(1000) // by then the node has its final transport
   }
 
-  // valid returns a node if it is one.
+  // valid returns node with valid fields, or null if it is not a node.
   function valid (node) {
     if (!node || typeof node.id !== 'string') return null
     if (!Array.isArray(node.interests)) node.interests = []
@@ -253,14 +256,15 @@ export function followNodes (client) {
   }
 }
 
-// join adds a node to all, and returns by how many they are more.
+// join adds a node to all, and returns the change of the number of nodes.
 function join (all, node) {
   const known = all.has(node.id)
   if (known || all.size < MOST) all.set(node.id, node)
   return known ? 0 : 1
 }
 
-// leave undoes join. With a hub all go that are at it; who has moved to another hub has joined there before.
+// leave removes a node, and with a hub also all of its clients. If a node has moved, it has already joined at its new
+// hub, so leave does not remove it. leave returns the change of the number of nodes.
 function leave (all, { id, role, hub }) {
   const before = all.size
   if (role === 'hub') {
@@ -272,7 +276,7 @@ function leave (all, { id, role, hub }) {
   return -1
 }
 
-// kind says in words what a node is.
+// kind describes the kind of a node in words.
 export function kind (node) {
   if (node.role === 'hub') return node.node ? 'hub of the original mesh' : 'hub'
   if (node.browser) return 'browser'
@@ -281,7 +285,7 @@ export function kind (node) {
   return node.revision === 3 ? 'node of the original mesh' : 'Engine.IO client'
 }
 
-// session says how a node is connected.
+// session describes a node's session.
 export function session (node) {
   return node.transport ? `${node.transport}, revision ${node.revision}` : ''
 }

@@ -1,4 +1,4 @@
-// The page of a hub: an ordinary client of the mesh, in parts that each have a file.
+// The page of a hub. It is an ordinary client of the mesh. Each part has its own file.
 
 import { connect } from '../mesh.mjs'
 import { hub } from './hub.js'

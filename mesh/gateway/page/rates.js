@@ -1,10 +1,10 @@
-// How many events come from which node, under which name: over the last seconds.
+// The rates of events by sender and by name, over the last seconds.
 
 const WINDOW = 5 // seconds
-const MOST = 2000 // pairs of a sender and a name that are counted apart in a second
+const MOST = 2000 // the number of pairs of sender and name that are counted separately in a second
 
 export function countRates () {
-  let seconds = [] // the newest last: how many events of which name, by sender
+  let seconds = [] // the newest last: the number of events by sender and name
   const first = now()
 
   return {
@@ -23,7 +23,8 @@ export function countRates () {
       names.set(event, 1)
     },
 
-    // rates returns, per second: the total; the senders, each with its names; and the names. The highest rates come first.
+    // rates returns the rates per second: the total, the senders with their names, and the names. The highest rates
+    // come first.
     rates () {
       const at = now()
       const whole = seconds.filter(s => s.at >= at - WINDOW && s.at < at)
@@ -59,7 +60,7 @@ export function countRates () {
 
 const now = () => Math.floor(performance.now() / 1000)
 
-// perSecond writes a rate.
+// perSecond formats a rate.
 export function perSecond (rate) {
   return (rate >= 100 ? Math.round(rate) : rate >= 10 ? rate.toFixed(0) : rate.toFixed(1)).toString() + '/s'
 }

@@ -1,5 +1,5 @@
-// The mesh as a picture: each hub with its clients left and right of it, each in a row of its own, so that no label lies on
-// another. Hubs stand one below the other, on the line that joins them.
+// The mesh as a picture: each hub with its clients on its left and right, each in its own row, so that labels do not
+// overlap. The hubs are one below the other, on the line that joins them.
 
 import { $, paced, say, visible } from './dom.js'
 import { make, markNodes } from './marks.js'
@@ -7,14 +7,14 @@ import { kind, session } from './nodes.js'
 import { matches } from './names.js'
 
 const GLOW = 700 // milliseconds for which a line is lit
-const BATCH = 50 // events of different kinds that are looked at between two pictures
-const LOOK = 5 // milliseconds for that
+const BATCH = 50 // the number of different events that are processed between two pictures
+const LOOK = 5 // milliseconds for that processing
 
 export function drawStar (nodes, filter) {
   const svg = $('star').querySelector('svg')
   const mark = markNodes(nodes)
-  const edges = new Map() // by client: its line, and when the light goes out
-  let links = [] // from each hub to the next one: the same
+  const edges = new Map() // by client: its line, and the timer that ends its light
+  let links = [] // the same for the line from each hub to the next one
   let order = [] // the IDs of the hubs
   let passing = new Map() // events since the last picture
   const soon = paced(light)
@@ -29,7 +29,7 @@ export function drawStar (nodes, filter) {
   }).observe($('star'))
 
   return {
-    // pass lights the lines that an event takes: from its sender, from hub to hub, and to those that listen to it.
+    // pass lights the lines of an event: from its sender, from hub to hub, and to its subscribers.
     pass (event, from) {
       if (passing.size < BATCH) passing.set(from + ' ' + event, { event, from })
       soon()
@@ -57,7 +57,7 @@ export function drawStar (nodes, filter) {
     const row = sum > 13 && wide ? 22 : Math.min(64, Math.max(40, (wide ? 320 : 200) / sum))
     const least = wide ? 240 : 160
     const twoLines = row >= 40
-    const head = wide && twoLines ? 0 : 15 // where there is no room below a hub, its name stands above all
+    const head = wide && twoLines ? 0 : 15 // if there is no room below a hub, its name is above everything
     const reach = Math.min(width / 2 - (!wide ? 110 : twoLines ? 160 : 210), 150) // the rest is for the labels
     edges.clear()
     order = stars.map(({ hub }) => hub.id)
@@ -107,7 +107,7 @@ export function drawStar (nodes, filter) {
   function light () {
     const { shown } = nodes
     const lit = new Map()
-    const until = performance.now() + LOOK // patterns are the nodes' own, and some take long
+    const until = performance.now() + LOOK // nodes choose their patterns, and some take long
     for (const { event, from } of passing.values()) {
       for (const n of shown) {
         if (performance.now() > until) break
@@ -119,7 +119,7 @@ export function drawStar (nodes, filter) {
     }
     passing = new Map()
     for (const [lamp, way] of lit) {
-      if (!lamp) continue // it is not in the picture
+      if (!lamp) continue // the node is not in the picture
       lamp.line.classList.remove('in', 'out')
       lamp.line.classList.add(way)
       clearTimeout(lamp.timer)
@@ -134,7 +134,7 @@ export function drawStar (nodes, filter) {
   }
 }
 
-// share leaves each hub the same number of clients, and to large ones what small ones do not need.
+// share gives each hub the same number of clients, and gives large hubs the places that small hubs do not need.
 function share (stars, most) {
   let each = most
   const sizes = stars.map(({ clients }) => clients.length).sort((a, b) => a - b)
@@ -145,7 +145,7 @@ function share (stars, most) {
   return stars.map(({ hub, clients }) => ({ hub, clients: clients.slice(0, each) }))
 }
 
-// lamp draws a line that can be lit.
+// lamp draws a line that can light up.
 function lamp (lines, name, [x1, y1], [x2, y2]) {
   const line = make('line', { x1, y1, x2, y2, class: name })
   lines.append(line)

@@ -1,4 +1,4 @@
-// The state of the connection, in words, and the user and password, or token, that a hub may ask for.
+// The state of the connection in words, and the form for the user and password, or token, that a hub may require.
 
 import { $, say, unfold, visible } from './dom.js'
 import { hub, parse } from './hub.js'
@@ -6,7 +6,7 @@ import { hub, parse } from './hub.js'
 export function followState (client) {
   let attempts = 0 // since the last connection
   let before = ''
-  let next // when the next attempt will be
+  let next // the time of the next attempt
   let told = ''
   let signedIn = false
   let credentials = {}
@@ -56,7 +56,7 @@ export function followState (client) {
       say($('state'), 'Connected, ' + state.transport)
       told = 'to ' + (state.hub.node ? 'a hub of the original mesh' : state.hub.name ? 'the hub ' + visible(String(state.hub.name), 60) : 'the hub') + ' at ' + hub.url.host
     } else if (status === 'connecting') {
-      // While attempts follow each other nothing new is said aloud.
+      // During a series of attempts, screen readers get no new text.
       if (!before) say($('state'), 'Connecting')
       told = attempts > 1 ? `attempt ${attempts}, to ${hub.url.host}` : 'to ' + hub.url.host
     } else if (error && error.code === 'unauthorized') {
@@ -84,7 +84,7 @@ export function followState (client) {
   }
 }
 
-// forbidden says how to resolve a 403, by which a hub refuses the pages of an origin that it does not know.
+// forbidden explains how to resolve a 403. A hub rejects pages of an origin that it does not know with this status.
 const forbidden = `it refuses pages of ${location.origin}, because it knows itself by another address. If a proxy is in front of the hub, ` +
   'let it pass on Host, or run the hub with --trust-forwarded-host if the proxy sets X-Forwarded-Host. ' +
   `Or run the hub with --allow-origin ${location.origin}`

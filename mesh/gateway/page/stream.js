@@ -1,14 +1,14 @@
-// The stream of events: the last ones, the newest first.
+// The stream of the last events, the newest first.
 
 import { $, element, isolated, paced, say, visible } from './dom.js'
 import { matches as fits } from './names.js'
 
-const MOST = 500 // events that are kept
-const LONGEST = 400 // characters of a payload that are kept
-const NAMES = 200 // that are proposed
+const MOST = 500 // the number of events that the page stores
+const LONGEST = 400 // the number of characters of a payload that the page stores
+const NAMES = 200 // the number of names that the page proposes
 
-// filter has the stream show only events that fit: from:ID those of a node, event:NAME those of a name or pattern, and any
-// other text those that contain it. The same filter again shows all events.
+// filter makes the stream show only matching events: from:ID matches the events of a node, event:NAME the events of a
+// name or pattern, and any other text the events that contain it. The same filter again shows all events.
 export function filter (text) {
   $('filter').value = $('filter').value === text ? '' : text
   $('filter').dispatchEvent(new Event('input'))
@@ -18,7 +18,7 @@ export function showStream (client, nodes, star, rates) {
   let rows = [] // the newest last
   let fresh = [] // not shown yet; all of them while paused
   let paused = false
-  let missed = 0 // while paused
+  let missed = 0 // the number of events while paused
   let heard = 0
   let wanted = parse('')
   const names = new Set()
@@ -98,7 +98,7 @@ export function showStream (client, nodes, star, rates) {
     return row.element
   }
 
-  // propose offers a name where one is to be typed.
+  // propose offers a name in the fields for names.
   function propose (name) {
     if (names.has(name) || names.size >= NAMES) return
     names.add(name)
@@ -106,7 +106,7 @@ export function showStream (client, nodes, star, rates) {
   }
 }
 
-// parse reads a filter.
+// parse parses a filter.
 function parse (value) {
   const [, what, name] = /^(from|event):(.+)$/.exec(value.trim()) || []
   return { what, name, text: (name || value).toLowerCase() }
@@ -114,7 +114,7 @@ function parse (value) {
 
 const clock = t => t.toTimeString().slice(0, 8) + '.' + String(t.getMilliseconds()).padStart(3, '0')
 
-// listenByName is for a hub of the original mesh, which knows no patterns.
+// listenByName is for a hub of the original mesh, which does not support patterns.
 function listenByName (client) {
   const names = new Map()
   client.onState(({ hub }) => { if (hub) $('listen').hidden = !hub.node })
@@ -123,7 +123,7 @@ function listenByName (client) {
     e.preventDefault()
     const name = $('listen-name').value
     if (names.has(name) || names.size >= 100) return
-    const wish = () => {} // ** hears it: this is for the hub to know
+    const wish = () => {} // ** already receives it: this subscription only informs the hub
     try {
       if (name.includes('*')) throw new Error('a pattern')
       client.on(name, wish)
