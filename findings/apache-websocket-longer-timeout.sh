@@ -43,7 +43,7 @@ async function listening (port) {
   }
 }
 
-// webSocket opens a WebSocket through a proxy. Every 400 ms one side, or neither, sends a frame. It returns how long it lives.
+// webSocket opens a WebSocket through a proxy. Every 400 ms one side, or neither, sends a frame. webSocket returns how long the WebSocket lives.
 async function webSocket (start, talker) {
   const origin = http.createServer((q, r) => {}).on('upgrade', (q, socket) => { // a GET without an upgrade is never answered
     socket.on('error', () => {}).on('data', () => {})
@@ -93,7 +93,7 @@ ${lines.join('\n')}
   return spawn('apache2', ['-X', '-f', root + '/conf'], { stdio: 'ignore' })
 }
 
-// response asks for what never comes.
+// response requests a resource for which the server never sends a response.
 async function response (start) {
   const origin = http.createServer(() => {}).listen(0, '127.0.0.1')
   await once(origin, 'listening')

@@ -3,7 +3,7 @@
 #
 # Guess: each interval that fits a timer of Node.js (2^31-1 ms, 24.8 days) works, and there is no ping in the first weeks.
 # Behaviour: the client waits for pingInterval + pingTimeout with one timer. If the sum is above 2^31-1 ms, that timer fires at once: the
-#   client closes each session with "ping timeout" some milliseconds after it opened. The server accepts the options without a word.
+#   client closes each session with "ping timeout" some milliseconds after it opened. The server accepts the options without a warning.
 # Output seen with Node.js 20:
 #   sum 2147483647 ms: open after 500 ms
 #   sum 2147483648 ms: closed by the client, "ping timeout"

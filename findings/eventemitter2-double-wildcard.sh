@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# eventemitter2 6.4.9 with wildcards: ** stands for any number of parts of a name, zero included.
+# eventemitter2 6.4.9 with wildcards: ** matches any number of parts of a name, zero included.
 #
-# Guess: a pattern hears every name that its parts match.
-# Behaviour: the search does not go back after a first match of the part behind **. Thus `**::b` hears `x::y::b` but not
-#   `a::b::b`. A pattern with two adjacent ** hears nothing, and `a::**::*` hears `a`, although * stands for one part.
+# Guess: a listener on a pattern receives every event whose name the parts of the pattern match.
+# Behaviour: the search does not go back after a first match of the part after **. Thus `**::b` matches `x::y::b` but not
+#   `a::b::b`. A pattern with two adjacent ** matches nothing, and `a::**::*` matches `a`, although * needs one part.
 # Output seen: the table below, with Node.js 20.
 #
 # Needs: node, npm.

@@ -3,8 +3,8 @@
 # receives. server.max-read-idle or server.max-write-idle is 2 s (defaults: 60 s and 360 s).
 #
 # Guess: a WebSocket in use is not idle. max-write-idle is for a client that does not read: it does not apply while there is nothing to write.
-# Behaviour: each direction has its own clock. max-read-idle cuts a WebSocket on which only the server sends, and max-write-idle one on
-#   which only the client sends, or neither. nginx, Apache, h2o, Varnish and Traffic Server count both directions together.
+# Behaviour: each direction has its own clock. max-read-idle cuts a WebSocket on which only the server sends, and max-write-idle cuts
+#   a WebSocket on which only the client sends, or neither side. nginx, Apache, h2o, Varnish and Traffic Server count both directions together.
 # Why it matters: with the defaults, an application with pushes alone, or uploads alone, is cut after 60 or 360 s. A heartbeat of Engine.IO
 #   crosses in both directions.
 # Output seen with lighttpd 1.4.69 (Debian 12) and Node.js 20:

@@ -3,9 +3,9 @@
 # proxy.config.http.transaction_no_activity_timeout_out (here 2 s, default 30 s).
 #
 # Guess: after 2 s the client gets 504, and the server has seen one request, as with nginx, Apache, h2o, lighttpd and Varnish.
-# Behaviour: Traffic Server sends the GET again each time, on a new connection, and the client gets 504 only when the fourth one has
-#   waited in vain. The number is that of proxy.config.http.connect_attempts_max_retries (default 3), although each attempt connected:
-#   with 0 the server sees one request. A POST is not repeated.
+# Behaviour: Traffic Server sends the GET again each time, on a new connection, and the client gets 504 only when the fourth request
+#   has got no response either. proxy.config.http.connect_attempts_max_retries (default 3) sets the number of repetitions, although each
+#   attempt connected: with 0 the server sees one request. A POST is not repeated.
 # Why it matters: a server of Engine.IO takes the second poll of a session for a fault and ends the session. The heartbeat of 25 s
 #   keeps a poll below the default of 30 s.
 # Output seen with Traffic Server 9.2.9 (Debian 12) and Node.js 20:
