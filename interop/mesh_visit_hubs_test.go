@@ -110,7 +110,7 @@ func testPageOfSeveralHubs(t *testing.T, v visitor) {
 		page.explain(t, there.ID(), "job::1")
 		page.see(t, "#explain-text", "Yes: there would get job::1.")
 		page.explain(t, there.ID(), "other")
-		page.see(t, "#explain-text", "No: there would not get other. The node listens neither to this event nor to a pattern that matches it. Rule: no-listener")
+		page.see(t, "#explain-text", "No: there would not get other. The node subscribes neither to this event nor to a pattern that matches it. Rule: no-listener")
 		page.run(t, "await page.getByLabel('Emitted by').selectOption(%s)", mover.ID())
 		page.explain(t, there.ID(), "job::1")
 		page.see(t, "#explain-text", "Yes: there would get job::1.")

@@ -262,7 +262,7 @@ func testPageOfAGoHub(t *testing.T, v visitor) {
 		page.see(t, "#explain-text", "Yes: ours would get job::done.")
 		page.see(t, "#explain-text", "Rule: listens; it listens to job::*")
 		page.explain(t, ours.ID(), "other")
-		page.see(t, "#explain-text", "No: ours would not get other. The node listens neither to this event nor to a pattern that matches it. Rule: no-listener")
+		page.see(t, "#explain-text", "No: ours would not get other. The node subscribes neither to this event nor to a pattern that matches it. Rule: no-listener")
 		page.run(t, "await page.getByLabel('Emitted by').selectOption(%s)", ours.ID())
 		page.explain(t, ours.ID(), "job::done")
 		page.see(t, "#explain-text", "Rule: sender")

@@ -36,7 +36,7 @@ func (h *hub) drain(ctx context.Context) error {
 		return nil
 	}
 	staying := h.sendAway()
-	h.node.opts.Logger.Info("mesh: the hub will close: its clients are told to move", "clients", staying)
+	h.node.opts.Logger.Info("mesh: the hub will close: it asks its clients to move", "clients", staying)
 	for ; staying > 0; staying = h.staying() {
 		select {
 		case <-h.departures:

@@ -44,16 +44,16 @@ func (r Rule) String() string {
 }
 
 var ruleTexts = map[Rule]string{
-	RuleReserved:     "The name is reserved, a pattern or too long: nobody may emit it, and no hub relays it.",
-	RuleMuted:        "The hub has not admitted the node, or the emitter: who is not admitted hears nothing and is not heard.",
-	RuleSender:       "A hub sends no event back to the node that emitted it; that node's own listeners have heard it without the hub.",
+	RuleReserved:     "The name is reserved, a pattern or too long: no node may emit it, and no hub relays it.",
+	RuleMuted:        "The hub has not admitted the node, or the emitter: such a node gets no events, and the hub drops its events.",
+	RuleSender:       "A hub sends no event back to the node that emitted it; that node has already called its own listeners.",
 	RuleMayNotEmit:   "The hub's permissions keep the emitter from emitting this event.",
-	RuleNotRemote:    "The node has told the hub never to send it this event: its table says remote:false.",
-	RuleBadTable:     "The hub rejected the node's event table, which is invalid, or too long, or takes too many steps to search; the table before it is still in force.",
-	RuleNoListener:   "The node listens neither to this event nor to a pattern that matches it.",
-	RuleNodeHub:      "The node listens to this event by a pattern only, and its hub is a Node hub, which knows no patterns.",
-	RuleErrorName:    "An event named error would end a node of the original's, so it is sent only to those that introduced themselves.",
-	RuleMayNotListen: "The hub's permissions keep the node from hearing this event.",
+	RuleNotRemote:    "The node has asked the hub never to send it this event: its table says remote:false.",
+	RuleBadTable:     "The hub rejected the node's event table, which is invalid, or too long, or takes too many steps to search; the previous table stays in force.",
+	RuleNoListener:   "The node subscribes neither to this event nor to a pattern that matches it.",
+	RuleNodeHub:      "The node subscribes to this event only by a pattern, and its hub is a Node.js hub, which does not support patterns.",
+	RuleErrorName:    "An event named error would end the process of an original client, so hubs send it only to nodes that use the extensions.",
+	RuleMayNotListen: "The hub's permissions keep the node from receiving this event.",
 	RuleSlow:         "The node does not take its events fast enough: its queue was full, and the hub is closing it.",
 	RuleListens:      "The node listens to this event, and nothing keeps it from it.",
 

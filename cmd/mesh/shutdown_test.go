@@ -73,7 +73,7 @@ func TestWhatAHubIsWhileItsClientsMove(t *testing.T) {
 		defer stays.Close()
 
 		require.NoError(t, one.cmd.Process.Signal(syscall.SIGTERM))
-		one.says("its clients are told to move")
+		one.says("it asks its clients to move")
 		status, body := get(t, http.MethodGet, one.base+"/readyz", "", "")
 		require.Equal(t, http.StatusServiceUnavailable, status)
 		require.Equal(t, "ending\n", body)
