@@ -20,7 +20,7 @@ type address struct {
 }
 
 var (
-	errUserinfo = errors.New("credentials belong into User and Password")
+	errUserinfo = errors.New("use User and Password for credentials")
 	errQuery    = errors.New("a query or fragment has no meaning here")
 	errNoAddr   = errors.New("mesh: Addr: one of the list is empty")
 	errSeveral  = errors.New("mesh: Addr: only Start and Connect take several")

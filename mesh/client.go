@@ -130,7 +130,7 @@ func (c *client) attempt(ctx context.Context) error {
 		return nil
 	}
 	if said := greeting(ctx, &c.node.opts, addr, err); said != "" {
-		return fmt.Errorf("mesh: connect to %s: no hub, what answers begins with %q: %w", addr, said, err)
+		return fmt.Errorf("mesh: connect to %s: no hub, its response begins with %q: %w", addr, said, err)
 	}
 	return fmt.Errorf("mesh: connect to %s: %w", addr, err)
 }
@@ -276,7 +276,7 @@ func (c *client) pump() {
 func (c *client) skip(conn *conn, version uint64, err error) {
 	if version > 0 {
 		conn.announced = version
-		c.node.opts.Logger.Error("mesh: the hub does not know what this node listens to", "error", err)
+		c.node.opts.Logger.Error("mesh: the hub does not have this node's subscriptions", "error", err)
 		return
 	}
 	e := c.out.front()

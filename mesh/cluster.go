@@ -275,7 +275,7 @@ const ruleMissed Rule = "missed"
 func (h *hub) missed(n int, event string) {
 	h.node.counters.missed.Add(uint64(n))
 	if times := h.refusals.note(ruleMissed); times > 0 {
-		h.node.opts.Logger.Warn("mesh: callbacks are slow: what comes from other hubs is not heard by this hub itself",
+		h.node.opts.Logger.Warn("mesh: callbacks are slow: this hub drops events from other hubs for its own listeners",
 			"event", event, "times", times, "ever", h.node.counters.missed.Load())
 	}
 }

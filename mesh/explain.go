@@ -54,11 +54,11 @@ var ruleTexts = map[Rule]string{
 	RuleNodeHub:      "The node subscribes to this event only by a pattern, and its hub is a Node.js hub, which does not support patterns.",
 	RuleErrorName:    "An event named error would end the process of an original client, so hubs send it only to nodes that use the extensions.",
 	RuleMayNotListen: "The hub's permissions keep the node from receiving this event.",
-	RuleSlow:         "The node does not take its events fast enough: its queue was full, and the hub is closing it.",
-	RuleListens:      "The node listens to this event, and nothing keeps it from it.",
+	RuleSlow:         "The node reads its events too slowly: its queue was full, and the hub is disconnecting it.",
+	RuleListens:      "The node subscribes to this event, and no rule prevents its delivery.",
 
-	RuleMalformed: "What the peer sent is no packet, or a question that makes no sense.",
-	RuleRate:      "The peer sends more than the hub lets it send in that time.",
+	RuleMalformed: "The peer sent an invalid packet or an invalid request.",
+	RuleRate:      "The peer sends faster than the hub permits.",
 }
 
 // Explanation reports whether a node would receive an event, and which rule decides that.

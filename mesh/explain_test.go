@@ -149,7 +149,7 @@ func TestExplainOnTheWire(t *testing.T) {
 	w := dialWire(t, hub.URL(), nil)
 	w.send(strings.ReplaceAll(`{"event":"$mesh.explain","payload":{"rid":[1],"to":"ID","event":"a::b"}}`, "ID", c.ID()))
 	require.Equal(t, `{"event":"$mesh.explain","payload":{"rid":[1],"to":"`+c.ID()+`","event":"a::b","delivered":true,"rule":"listens","match":"a::*",`+
-		`"text":"The node listens to this event, and nothing keeps it from it."}}`, w.next())
+		`"text":"The node subscribes to this event, and no rule prevents its delivery."}}`, w.next())
 	w.send(`{"event":"$mesh.explain","payload":{"rid":2,"to":"x","event":"a::b"}}`)
 	require.Equal(t, `{"event":"$mesh.explain","payload":{"rid":2,"error":"unknown-node","message":"no node with this ID is connected to the hub"}}`, w.next())
 }

@@ -172,7 +172,7 @@ func (p *peer) refuse(rule Rule, attrs ...any) {
 		c.tooEarly.Add(1)
 	}
 	if count := p.hub.refusals.note(rule); count > 0 {
-		p.log().Warn("mesh: refused what a peer sent", append([]any{"rule", string(rule), "times", count}, attrs...)...)
+		p.log().Warn("mesh: rejected packets of a peer", append([]any{"rule", string(rule), "times", count}, attrs...)...)
 	}
 }
 

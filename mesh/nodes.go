@@ -210,7 +210,7 @@ func (c *cluster) nodes(ctx context.Context, id string) (all []NodeInfo) {
 // maxNodesBytes limits the total size of the responses for one list of nodes. A client need not trust its hub.
 const maxNodesBytes = 32 << 20
 
-var errManyNodes = errors.New("mesh: the hub tells of too many nodes")
+var errManyNodes = errors.New("mesh: the hub reports too many nodes")
 
 func (c *client) nodes(ctx context.Context) ([]NodeInfo, error) {
 	return c.nodesWithin(ctx, maxNodesBytes)

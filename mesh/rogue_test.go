@@ -79,7 +79,7 @@ func TestARogueHubCannotListNodesWithoutEnd(t *testing.T) {
 			}})
 			c := connectTo(t, mesh.Options{Addr: url})
 			_, err := mesh.NodesWithin(testContext(t), c, 1<<20)
-			require.EqualError(t, err, "mesh: the hub tells of too many nodes")
+			require.EqualError(t, err, "mesh: the hub reports too many nodes")
 			require.LessOrEqual(t, answers, 1<<20/100_000+1)
 		})
 	}

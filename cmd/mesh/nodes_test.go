@@ -74,10 +74,10 @@ func TestExplainSaysWhy(t *testing.T) {
 	hub := spawn(t, nil, "listen", "--addr", anyPort, "--on", "x").is()
 	client := spawn(t, nil, "connect", "--addr", hub.url, "--name", "lamp", "--on", "light::*").is()
 	for _, c := range []struct{ args, want string }{
-		{"lamp light::on", client.id[:8] + " (lamp) gets light::on\nlistens: The node listens to this event, and nothing keeps it from it. It listens to light::*.\n"},
+		{"lamp light::on", client.id[:8] + " (lamp) gets light::on\nlistens: The node subscribes to this event, and no rule prevents its delivery. It listens to light::*.\n"},
 		{client.id[:8] + " dark", client.id[:8] + " (lamp) does not get dark\nno-listener: The node subscribes neither to this event nor to a pattern that matches it.\n"},
 		{"--from lamp lamp light::on", client.id[:8] + " (lamp) does not get light::on\nsender: A hub sends no event back to the node that emitted it; that node has already called its own listeners.\n"},
-		{"hub x", "the hub gets x\nlistens: The node listens to this event, and nothing keeps it from it.\n"},
+		{"hub x", "the hub gets x\nlistens: The node subscribes to this event, and no rule prevents its delivery.\n"},
 		{"--json hub y", `{"to":"` + hub.id + `","event":"y","delivered":false,"rule":"no-listener","text":"The node subscribes neither to this event nor to a pattern that matches it."}` + "\n"},
 	} {
 		stdout, stderr, code := execute(t, nil, append([]string{"explain", "--addr", hub.url}, strings.Fields(c.args)...)...)
