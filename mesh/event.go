@@ -89,14 +89,14 @@ var (
 	// ErrSuperseded is the reason why a hub closed a session whose node has reconnected.
 	ErrSuperseded = errors.New("mesh: the node is back on a newer connection")
 	// ErrNodeHub reports that a question was not asked: the hub is a Node.js hub and would not reply.
-	ErrNodeHub = errors.New("mesh: the hub is a Node hub, which answers no questions about its mesh")
+	ErrNodeHub = errors.New("mesh: the hub is a Node.js hub, which does not answer requests about its mesh")
 	// ErrUnknownNode reports that no hub that replied has a node with this ID.
 	ErrUnknownNode = errors.New("mesh: no such node")
 	// ErrNotPermitted reports that the hub does not permit this node's question, or does not permit it about this
 	// event.
 	ErrNotPermitted = errors.New("mesh: not permitted")
 	// ErrTooManyWatchers reports that the hub accepts no more nodes that watch joins and leaves.
-	ErrTooManyWatchers = errors.New("mesh: too many nodes watch who comes and goes")
+	ErrTooManyWatchers = errors.New("mesh: too many nodes watch presence")
 	// ErrUnauthorized is the reason why a hub closed a peer that it did not admit.
 	ErrUnauthorized = errors.New("mesh: peer not authorized")
 )

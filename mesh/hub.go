@@ -83,7 +83,7 @@ func newHub(o Options, addr address) *hub {
 func hubOf(n *Node, path string) *hub {
 	o := &n.opts
 	if o.Authorize == nil && (o.User != "" || o.Token != "") {
-		o.Logger.Warn("mesh: this hub admits everybody: User and Token are what a client presents, Authorize is what a hub asks")
+		o.Logger.Warn("mesh: this hub admits every client: only clients use User and Token, a hub checks credentials with Authorize")
 	}
 	h := &hub{node: n, name: o.Name, path: path, browsers: newForBrowsers(path, !o.NoPage)}
 	h.roster.since = time.Now()

@@ -52,7 +52,7 @@ func TestAHubWithoutAuthorizeSaysSo(t *testing.T) {
 		var logs logBuffer
 		o.Logger = logs.logger()
 		listen(t, o)
-		require.Equal(t, said, strings.Contains(logs.String(), "this hub admits everybody"))
+		require.Equal(t, said, strings.Contains(logs.String(), "this hub admits every client"))
 		require.NotContains(t, logs.String(), "s3cret")
 	}
 	var logs logBuffer
@@ -60,10 +60,10 @@ func TestAHubWithoutAuthorizeSaysSo(t *testing.T) {
 	heir, err := mesh.Start(testContext(t), &mesh.Options{Addr: hub.URL(), Token: "s3cret", Logger: logs.logger()})
 	require.NoError(t, err)
 	defer heir.Close()
-	require.NotContains(t, logs.String(), "admits everybody")
+	require.NotContains(t, logs.String(), "admits every client")
 	require.NoError(t, hub.Close())
 	eventually(t, "it takes over", func() bool { return heir.Role() == mesh.Hub })
-	require.Contains(t, logs.String(), "admits everybody")
+	require.Contains(t, logs.String(), "admits every client")
 }
 
 func TestAFloodOfGuessesIsALineASecond(t *testing.T) {

@@ -267,7 +267,7 @@ func (c *client) startWatch() {
 			return nodesQuestion{RID: rid, Limit: 1, Watch: watch}
 		}, new(struct{}))
 		if conn != nil && err != nil {
-			c.node.opts.Logger.Warn("mesh: the hub does not tell who comes and goes", "error", err)
+			c.node.opts.Logger.Warn("mesh: the hub does not report presence", "error", err)
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()

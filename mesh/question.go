@@ -94,7 +94,7 @@ func (p *peer) denyQuestion(event string, rid json.RawMessage) {
 // refuseQuestion responds to a payload that is not a valid query.
 func (p *peer) refuseQuestion(event string, rid json.RawMessage) {
 	p.refuse(RuleMalformed, "event", event)
-	p.reply(event, failure{rid, codeBadQuestion, "the payload is none of this question"})
+	p.reply(event, failure{rid, codeBadQuestion, "the payload is invalid for this request"})
 }
 
 // reply sends a response.

@@ -77,7 +77,7 @@ func testSlowMember(t *testing.T, w *world) {
 			received = n
 		}
 	}
-	require.Less(t, received, most, "what waits for a member has no bound")
+	require.Less(t, received, most, "the queue of a slow member has no bound")
 	t.Logf("%d of %d messages of %d bytes accepted, %d received by the slow member", accepted, most, size, received)
 
 	// The members still work.

@@ -64,7 +64,7 @@ func source(name string) string {
 	return string(text)
 }
 
-const banner = "// A client of a mesh for browsers. What it offers: mesh.d.ts beside it. Comments: mesh/gateway/client in the source.\n"
+const banner = "// A client of a mesh for browsers. Its API: mesh.d.ts beside it. Comments: mesh/gateway/client in the source.\n"
 
 // script inserts the client into a frame: script.js or module.js. The frame finds the address of the script and exports
 // the client's names.

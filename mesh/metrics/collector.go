@@ -56,7 +56,7 @@ var counters = []struct {
 	{describe("undecodable_payloads_total", "Payloads that did not fit the type of a listener."), func(s *mesh.Stats) uint64 { return s.Undecodable }},
 	{describe("rejected_connections_total", "Connections, and requests through trusted proxies, beyond the limit of one address."), func(s *mesh.Stats) uint64 { return s.RejectedConnections }},
 	{describe("rejected_sessions_total", "Sessions beyond the limit of one address before admission."), func(s *mesh.Stats) uint64 { return s.RejectedSessions }},
-	{describe("rejected_watchers_total", "Questions to watch who comes and goes, beyond the limits."), func(s *mesh.Stats) uint64 { return s.RejectedWatchers }},
+	{describe("rejected_watchers_total", "Rejected requests to watch presence, beyond the limits."), func(s *mesh.Stats) uint64 { return s.RejectedWatchers }},
 }
 
 // reasons are the values of the label of events_dropped_total.

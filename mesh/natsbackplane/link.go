@@ -273,7 +273,7 @@ func (m *member) report(before Stats) (now Stats) {
 		log.Warn("mesh: error of the connection to NATS", "error", err)
 	}
 	for _, err := range denied {
-		log.Error("mesh: NATS does not permit what this hub needs", "error", err)
+		log.Error("mesh: NATS does not permit an operation that this hub needs", "error", err)
 	}
 	for _, c := range complaints {
 		log.Error(c.text, "error", c.err, "times", c.times)

@@ -136,7 +136,7 @@ func (m *member) send(p *publication) {
 	}
 	if err != nil {
 		c.droppedOut.Add(1)
-		m.link.complain("mesh: NATS did not take what was for other hubs", err)
+		m.link.complain("mesh: NATS did not accept messages for other hubs", err)
 		return
 	}
 	c.published.Add(1)
