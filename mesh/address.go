@@ -21,9 +21,9 @@ type address struct {
 
 var (
 	errUserinfo = errors.New("use User and Password for credentials")
-	errQuery    = errors.New("a query or fragment has no meaning here")
-	errNoAddr   = errors.New("mesh: Addr: one of the list is empty")
-	errSeveral  = errors.New("mesh: Addr: only Start and Connect take several")
+	errQuery    = errors.New("the URL must not have a query or fragment")
+	errNoAddr   = errors.New("mesh: Addr: an address in the list is empty")
+	errSeveral  = errors.New("mesh: Addr: only Start and Connect accept several addresses")
 	errNoTLS    = errors.New("a hub at an https address needs CertFile and KeyFile; or mount NewHub in a server that has TLS")
 )
 

@@ -53,7 +53,7 @@ func Bearer(token string) func(context.Context, Credentials) error {
 	}
 }
 
-var errToken = fmt.Errorf("mesh: Token must be characters that one can see, at most %d", protocol.MaxCredential)
+var errToken = fmt.Errorf("mesh: Token must be at most %d visible ASCII characters", protocol.MaxCredential)
 
 func checkToken(token string) error {
 	if len(token) > protocol.MaxCredential || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {

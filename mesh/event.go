@@ -83,7 +83,7 @@ var (
 	// of the events emitted before may be lost. Flush returns it once for each break.
 	ErrUnconfirmed = errors.New("mesh: the connection broke before the hub confirmed all events")
 	// ErrNoListener is the error of Request when it is known that no node subscribes to the event.
-	ErrNoListener = errors.New("mesh: nobody listens")
+	ErrNoListener = errors.New("mesh: no node listens to this event")
 	// ErrSlowPeer is the reason why a hub closed a peer that did not read its events fast enough.
 	ErrSlowPeer = errors.New("mesh: peer too slow: its queue was full, or it read nothing while other peers waited for it")
 	// ErrSuperseded is the reason why a hub closed a session whose node has reconnected.

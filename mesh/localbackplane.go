@@ -45,7 +45,7 @@ type localMessage struct {
 	data []byte
 }
 
-var errMember = errors.New("mesh: no member of the backplane any more")
+var errMember = errors.New("mesh: the hub has left the backplane")
 
 // Join makes a hub a member. See Backplane.
 func (b *LocalBackplane) Join(hub string, receive func(from string, data []byte)) (BackplaneMember, error) {

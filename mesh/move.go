@@ -30,7 +30,7 @@ const (
 )
 
 var (
-	errSameHub  = errors.New("mesh: it is the hub that is going to close")
+	errSameHub  = errors.New("mesh: this hub is about to close")
 	errLostMove = errors.New("mesh: the old connection is gone")
 )
 

@@ -303,7 +303,7 @@ func (n *Node) Flush(ctx context.Context) error {
 	return n.link.flush(ctx)
 }
 
-var errNoHub = errors.New("mesh: this node is no hub")
+var errNoHub = errors.New("mesh: this node is not a hub")
 
 // ServeHTTP serves the hub's Engine.IO. Use it to mount a hub in another server, under any prefix: the path before the
 // Engine.IO path does not matter. It also serves the client for browsers, at /mesh.js and /mesh.mjs under any prefix,

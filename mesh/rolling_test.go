@@ -162,9 +162,9 @@ func TestStartedNodesTakeTheirOwnAddressFirst(t *testing.T) {
 	c := start(t, mesh.Options{Addr: p.addr() + "," + one})
 	require.Equal(t, one, c.Addr())
 	_, err := mesh.Listen(testContext(t), &mesh.Options{Addr: one + "," + two})
-	require.ErrorContains(t, err, "only Start and Connect take several")
+	require.ErrorContains(t, err, "only Start and Connect accept several addresses")
 	_, err = mesh.NewHub(&mesh.Options{Addr: one + "," + two})
-	require.ErrorContains(t, err, "only Start and Connect take several")
+	require.ErrorContains(t, err, "only Start and Connect accept several addresses")
 }
 
 // Requests, queries, presence, listeners and Flush work while hubs are replaced.

@@ -15,8 +15,8 @@ import (
 var (
 	errPair       = errors.New("mesh: CertFile and KeyFile go together")
 	errPlain      = errors.New("mesh: Addr says http, but there is a CertFile: leave the scheme out, or say https")
-	errNoPEM      = errors.New("there is no certificate in it, in PEM")
-	errTwoClients = errors.New("mesh: CAFile and HTTPClient exclude each other: the client's transport decides whom it trusts")
+	errNoPEM      = errors.New("no PEM certificate found")
+	errTwoClients = errors.New("mesh: CAFile and HTTPClient exclude each other: set the trusted certificates in the client's transport")
 )
 
 // serveTLS sets up TLS for a node that is or may become a hub at the first of the addresses, if CertFile and KeyFile

@@ -113,10 +113,10 @@ func TestTLSOptionsAreChecked(t *testing.T) {
 		"mesh: Addr says http, but there is a CertFile": {Addr: "http://localhost:1", CertFile: cert, KeyFile: key},
 		"mesh: CertFile, KeyFile: ":                     {CertFile: key, KeyFile: key},
 		"needs CertFile and KeyFile":                    {Addr: "https://localhost:1"},
-		"there is no certificate in it":                 {CAFile: key},
+		"no PEM certificate found":                      {CAFile: key},
 		"mesh: CAFile: open ":                           {CAFile: filepath.Join(dir, "none")},
 		"exclude each other":                            {CAFile: cert, HTTPClient: http.DefaultClient},
-		"mesh: Token must be characters":                {Token: "tainted\r\nX: y"},
+		"mesh: Token must be at most":                   {Token: "tainted\r\nX: y"},
 	} {
 		_, err := mesh.Listen(testContext(t), &o)
 		require.ErrorContains(t, err, want)
