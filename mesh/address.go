@@ -24,7 +24,7 @@ var (
 	errQuery    = errors.New("the URL must not have a query or fragment")
 	errNoAddr   = errors.New("mesh: Addr: an address in the list is empty")
 	errSeveral  = errors.New("mesh: Addr: only Start and Connect accept several addresses")
-	errNoTLS    = errors.New("a hub at an https address needs CertFile and KeyFile; or mount NewHub in a server that has TLS")
+	errNoTLS    = errors.New("a hub at an https address needs CertFile and KeyFile; or mount NewHub in a server with TLS")
 )
 
 // parseAddrs parses Options.Addr.

@@ -57,4 +57,4 @@ type BackplaneMember interface {
 var ErrBackplaneClosed = errors.New("mesh: the backplane is closed")
 
 // ErrBackplaneFull reports that the queue of messages for other hubs is full.
-var ErrBackplaneFull = errors.New("mesh: too much waits to be sent to other hubs")
+var ErrBackplaneFull = errors.New("mesh: the queue for other hubs is full")

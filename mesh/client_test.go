@@ -95,7 +95,7 @@ func TestPatternsAreWarnedOfWhenANodeHubTakesOver(t *testing.T) {
 	c.On("b::*", func(mesh.Event) {})
 	c.On("exact", func(mesh.Event) {})
 	flush(t, c)
-	require.NotContains(t, logs.String(), "knows no patterns")
+	require.NotContains(t, logs.String(), "does not support patterns")
 	h := startNodeHub(t, false)
 	p.mu.Lock()
 	p.target = strings.TrimPrefix(h.url, "http://")

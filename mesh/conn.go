@@ -323,7 +323,7 @@ func (c *client) receive(conn *conn, m engineio.Message) {
 	p, err := conn.parser.Parse(m.Data)
 	if err != nil {
 		count.malformed.Add(1)
-		c.node.opts.Logger.Debug("mesh: refused a packet of the hub", "error", err)
+		c.node.opts.Logger.Debug("mesh: rejected a packet from the hub", "error", err)
 		return
 	}
 	switch {
@@ -380,7 +380,7 @@ func (c *client) noteRefused(payload json.RawMessage) {
 		if r.Message != "" {
 			log = log.With("message", cutText(r.Message))
 		}
-		log.Warn("mesh: the hub refuses events of this node", "rule", cutText(string(r.Rule)), "event", cutText(r.Event), "times", r.Count)
+		log.Warn("mesh: the hub rejects events of this node", "rule", cutText(string(r.Rule)), "event", cutText(r.Event), "times", r.Count)
 	}
 }
 

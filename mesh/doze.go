@@ -56,7 +56,7 @@ func (c *cluster) rouse() {
 		c.excuse(gap)
 		done := make(chan struct{})
 		c.doze.rousing.Store(&done)
-		c.hub.node.opts.Logger.Warn("mesh: this hub did not run for some time: it asks the other hubs which of its nodes they have", "time", gap)
+		c.hub.node.opts.Logger.Warn("mesh: this hub did not run for some time: it asks the other hubs which of its nodes are connected to them", "time", gap)
 		c.wg.Go(func() {
 			defer close(done)
 			defer c.doze.rousing.Store(nil)

@@ -68,7 +68,7 @@ func (n *Node) forget(l *listener) {
 }
 
 func (n *Node) warnOfPattern(pattern string) {
-	n.opts.Logger.Warn("mesh: the hub is a Node hub, which knows no patterns: only events of this node are heard", "pattern", pattern)
+	n.opts.Logger.Warn("mesh: the hub is a Node.js hub, which does not support patterns: only events of this node match", "pattern", pattern)
 }
 
 // OnAny calls fn with each event that this node itself emits, and with no other event. See On for off. OnAny panics if

@@ -58,7 +58,7 @@ func (f *failure) err() error {
 
 var errUnanswered = errors.New("mesh: another hub does not answer")
 
-var errQuestion = errors.New("mesh: the hub did not understand the question")
+var errQuestion = errors.New("mesh: the hub did not understand the request")
 
 // asked decodes a peer's query, and waits until the rate limit permits it. It returns false if it has rejected the
 // query or the session has ended. The hub first processes the messages that the peer sent before the query.

@@ -384,7 +384,7 @@ func TestPatternsOnANodeHubAreWarnedOf(t *testing.T) {
 	c.On("exact", func(mesh.Event) {})
 	require.NotContains(t, logs.String(), "pattern")
 	c.On("a::*", func(mesh.Event) {})
-	require.Contains(t, logs.String(), "knows no patterns")
+	require.Contains(t, logs.String(), "does not support patterns")
 	require.Contains(t, logs.String(), "pattern=a::*")
 }
 

@@ -155,7 +155,7 @@ func (l *link) noteMaxPayload(most int64) {
 	before := l.maxPayload.Swap(most)
 	need := int64(headerSize + l.backplane.opts.MaxMessage)
 	if most > 0 && most < need && most != before {
-		l.backplane.opts.Logger.Warn("mesh: NATS carries less than this hub takes: larger events do not reach other hubs; raise max_payload of NATS",
+		l.backplane.opts.Logger.Warn("mesh: NATS accepts smaller messages than this hub: larger events do not reach other hubs; raise max_payload of NATS",
 			"max_payload", most, "needed", need)
 	}
 }

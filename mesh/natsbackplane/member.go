@@ -202,7 +202,7 @@ func (m *member) leave() {
 	select {
 	case <-m.released:
 	case <-ctx.Done():
-		m.backplane.opts.Logger.Warn("mesh: NATS did not take all that was to be sent to other hubs")
+		m.backplane.opts.Logger.Warn("mesh: NATS did not accept all messages for other hubs")
 	}
 	close(m.gone)
 	m.in.close()

@@ -112,7 +112,7 @@ func (m *member) subscribe() {
 		}
 	}
 	if failed != nil {
-		m.link.complain("mesh: NATS did not take a subscription", failed)
+		m.link.complain("mesh: NATS did not accept a subscription", failed)
 	}
 }
 
