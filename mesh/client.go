@@ -285,7 +285,7 @@ func (c *client) skip(conn *conn, version uint64, err error) {
 	c.lost = c.written
 	c.node.counters.refused.Add(1)
 	if times := c.refused.note(); times > 0 {
-		c.node.opts.Logger.Warn("mesh: an event that waited is larger than this hub accepts", "event", e.event, "times", times, "error", err)
+		c.node.opts.Logger.Warn("mesh: a queued event is larger than this hub accepts", "event", e.event, "times", times, "error", err)
 	}
 	if e.rid != "" {
 		c.node.inbox.fail(e.rid, fmt.Errorf("%w: %w", ErrTooLarge, err))

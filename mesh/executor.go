@@ -80,7 +80,7 @@ func (x *executor) pushFor(t task, void *atomic.Bool) bool {
 	if !x.fits(t.size) && !x.stop {
 		event := t.event.Name
 		warn := time.AfterFunc(slowWarning, func() {
-			x.logger.Warn("mesh: callbacks are slow: the connection that brings events for them waits", "event", event)
+			x.logger.Warn("mesh: callbacks are slow: reading from the connection pauses", "event", event)
 		})
 		for !x.fits(t.size) && !x.stop {
 			x.news.Wait()

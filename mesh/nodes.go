@@ -75,7 +75,7 @@ func (p *peer) answerNodes(ctx context.Context, payload json.RawMessage) {
 	if q.Watch != nil && !h.watchFor(p, *q.Watch) {
 		r.mu.Unlock()
 		p.refuse(RuleWatchers)
-		p.reply(protocol.NameNodes, failure{q.RID, codeTooMany, "too many nodes watch already, in all or of this user"})
+		p.reply(protocol.NameNodes, failure{q.RID, codeTooMany, "too many nodes watch presence already, in total or of this user"})
 		return
 	}
 	a.Total = len(r.ids) + 1 + h.cluster.total()

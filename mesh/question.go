@@ -88,7 +88,7 @@ func (p *peer) charge(questions int) { p.questions.borrow(questions, questionRat
 // denyQuestion responds to a query that Options.Permit rejects.
 func (p *peer) denyQuestion(event string, rid json.RawMessage) {
 	p.refuse(RuleMayNotEmit, "event", event)
-	p.reply(event, failure{rid, codeNotPermitted, "the hub does not permit this question"})
+	p.reply(event, failure{rid, codeNotPermitted, "the hub does not permit this request"})
 }
 
 // refuseQuestion responds to a payload that is not a valid query.

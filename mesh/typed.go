@@ -23,7 +23,7 @@ func On[T any](n *Node, event string, fn func(T, Event)) (off func()) {
 		if err := e.Decode(&payload); err != nil {
 			n.counters.undecodable.Add(1)
 			if times := misfits.note(); times > 0 {
-				n.opts.Logger.Warn("mesh: the payload does not fit", "event", e.Name, "from", e.From, "error", misfit(err), "times", times)
+				n.opts.Logger.Warn("mesh: the payload does not fit the listener's type", "event", e.Name, "from", e.From, "error", misfit(err), "times", times)
 			}
 			return
 		}

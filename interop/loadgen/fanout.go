@@ -40,7 +40,7 @@ type fanOut struct {
 	start     time.Time
 }
 
-var errStray = errors.New("loadgen: a session got a message that it was not to get")
+var errStray = errors.New("loadgen: a session got an unexpected message")
 
 // FanOut publishes on the first session and counts the deliveries to the receivers. It returns an error if another
 // session gets a message. The publisher may get its own messages.

@@ -301,7 +301,7 @@ func TestWhatTheServerDoesWrongIsSaid(t *testing.T) {
 	defer endless.Close()
 	target.Host = strings.TrimPrefix(endless.URL, "http://")
 	_, err = EchoPolling(t.Context(), target, EchoOptions{Connections: 1, Duration: time.Second})
-	require.ErrorContains(t, err, "the server sent an answer without end")
+	require.ErrorContains(t, err, "the server sent an endless response")
 
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

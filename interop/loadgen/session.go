@@ -196,8 +196,8 @@ func (p *polling) run(packet func(kind byte, text []byte)) error {
 
 var (
 	errClosedPolling = errors.New("the server closed the session")
-	errEndless       = errors.New("the server sent an answer without end")
-	errPayload       = errors.New("the server sent a payload that makes no sense")
+	errEndless       = errors.New("the server sent an endless response")
+	errPayload       = errors.New("the server sent an invalid payload")
 )
 
 // cutPacket splits the first packet off a text payload. Lengths are in UTF-16 code units.

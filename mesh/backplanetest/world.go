@@ -90,7 +90,7 @@ func (w *world) meet() {
 		if w.tokensCame(50 * time.Millisecond) {
 			return
 		}
-		require.True(w.t, time.Now().Before(end), "the members do not hear each other")
+		require.True(w.t, time.Now().Before(end), "the members do not receive each other's messages")
 	}
 }
 
@@ -100,7 +100,7 @@ func (w *world) settle() {
 	w.t.Helper()
 	w.token++
 	w.publishTokens()
-	require.True(w.t, w.tokensCame(patience), "a message was lost, or order is not kept")
+	require.True(w.t, w.tokensCame(patience), "a message was lost or out of order")
 }
 
 func (w *world) publishTokens() {
@@ -144,7 +144,7 @@ func (m *member) receive(from string, data []byte) {
 	m.change(func() {
 		m.busy++
 		if m.busy > 1 {
-			m.t.Error("receive runs twice at a time")
+			m.t.Error("receive runs twice at the same time")
 		}
 	})
 	defer m.change(func() { m.busy-- })

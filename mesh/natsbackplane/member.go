@@ -148,7 +148,7 @@ func (m *member) toggle(subject string) {
 // Publish implements mesh.BackplaneMember.
 func (m *member) Publish(name string, data []byte, unheard func()) error {
 	if most := m.link.maxPayload.Load(); most > 0 && int64(headerSize+len(data)) > most {
-		return fmt.Errorf("natsbackplane: %d bytes, and this NATS takes %d: %w", headerSize+len(data), most, mesh.ErrTooLarge)
+		return fmt.Errorf("natsbackplane: %d bytes, and this NATS accepts %d: %w", headerSize+len(data), most, mesh.ErrTooLarge)
 	}
 	p := publication{subject: m.subjects.of(name), data: data}
 	if !m.fits(p.subject) {
