@@ -67,8 +67,8 @@ func (j *joined) Close() error {
 
 var (
 	natsDropped = prometheus.NewDesc("mesh_nats_dropped_total",
-		"Messages between hubs that NATS did not take (out), or that came faster than the hub took them (in).", []string{"direction"}, nil)
-	natsDisconnects = prometheus.NewDesc("mesh_nats_disconnects_total", "Connections with NATS that were lost.", nil, nil)
+		"Messages between hubs that NATS did not accept (out), or that arrived faster than the hub processed them (in).", []string{"direction"}, nil)
+	natsDisconnects = prometheus.NewDesc("mesh_nats_disconnects_total", "Lost connections to NATS.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.

@@ -75,7 +75,7 @@ func (c *Crowd) Echo(ctx context.Context, o EchoOptions) (Rate, error) {
 func (e *echo) received(c *conn, t tally) {
 	s := &c.echoing
 	if t.messages > s.out || t.bytes != t.messages*e.size {
-		err := fmt.Errorf("loadgen: connection %d: %d messages with %d bytes came back; %d of %d bytes each were under way",
+		err := fmt.Errorf("loadgen: connection %d: %d messages with %d bytes came back; %d of %d bytes each were in flight",
 			c.number+1, t.messages, t.bytes, s.out, e.size)
 		e.wrong.CompareAndSwap(nil, &err)
 		e.once.Do(func() { close(e.done) })

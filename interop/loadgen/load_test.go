@@ -129,7 +129,7 @@ func TestEchoNoticesAWrongAnswer(t *testing.T) {
 	require.NoError(t, err)
 	defer c.Close()
 	_, err = c.Echo(t.Context(), EchoOptions{Size: 10, Duration: time.Minute})
-	require.ErrorContains(t, err, "1 messages with 11 bytes came back; 1 of 10 bytes each were under way")
+	require.ErrorContains(t, err, "1 messages with 11 bytes came back; 1 of 10 bytes each were in flight")
 }
 
 func TestEchoPolling(t *testing.T) {

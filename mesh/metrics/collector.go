@@ -24,13 +24,13 @@ var (
 	peers  = describe("peers", "Connections with peers, by transport and revision of Engine.IO, muted ones included.", "transport", "revision")
 	muted  = describe("muted_peers", "Peers that were not admitted, or not yet.")
 	queue  = describe("queue_bytes", "Bytes that wait to be written to all peers together.")
-	widest = describe("queue_max_bytes", "Bytes that wait to be written to the peer that has most of them.")
+	widest = describe("queue_max_bytes", "Bytes that wait to be written to the peer with the most.")
 
 	callbackQueue = describe("callback_queue_bytes", "Bytes of events that wait for this node's callbacks.")
-	fanOut        = describe("fan_out_seconds", "Time from the read of an event until it is queued for all that want it; sampled.")
+	fanOut        = describe("fan_out_seconds", "Time from the read of an event until it is queued for all its subscribers; sampled.")
 	hubs          = describe("hubs", "Other hubs that this one knows.")
 	up            = describe("backplane_up", "0 while a hub cannot reach the others through its backplane, else 1.")
-	dropped       = describe("events_dropped_total", "Packets and events that were refused or had no room, by reason.", "reason")
+	dropped       = describe("events_dropped_total", "Rejected and dropped packets and events, by reason.", "reason")
 )
 
 // counters are the counters without labels.
@@ -39,7 +39,7 @@ var counters = []struct {
 	of   func(*mesh.Stats) uint64
 }{
 	{describe("events_received_total", "Events from peers."), func(s *mesh.Stats) uint64 { return s.Received }},
-	{describe("search_steps_total", "Steps of the searches for the peers that listen to events from peers."), func(s *mesh.Stats) uint64 { return s.SearchSteps }},
+	{describe("search_steps_total", "Steps of the searches for the subscribers of events from peers."), func(s *mesh.Stats) uint64 { return s.SearchSteps }},
 	{describe("events_sent_total", "Events queued to peers, counted once a peer."), func(s *mesh.Stats) uint64 { return s.Sent }},
 	{describe("received_bytes_total", "Bytes of all messages from peers."), func(s *mesh.Stats) uint64 { return s.BytesIn }},
 	{describe("sent_bytes_total", "Bytes of the events queued to peers."), func(s *mesh.Stats) uint64 { return s.BytesOut }},
@@ -48,11 +48,11 @@ var counters = []struct {
 	{describe("hub_received_bytes_total", "Bytes of the events from other hubs."), func(s *mesh.Stats) uint64 { return s.HubsBytesIn }},
 	{describe("hub_sent_bytes_total", "Bytes of the events handed to the backplane."), func(s *mesh.Stats) uint64 { return s.HubsBytesOut }},
 	{describe("connections_total", "Connections of peers to a hub, or of a client to hubs."), func(s *mesh.Stats) uint64 { return s.Connections }},
-	{describe("auth_failures_total", "Peers refused by Authorize, its timeouts included."), func(s *mesh.Stats) uint64 { return s.Refusals }},
+	{describe("auth_failures_total", "Peers that Authorize rejected, including its timeouts."), func(s *mesh.Stats) uint64 { return s.Refusals }},
 	{describe("slow_peers_total", "Peers closed because their queue was full, or because BufferLimit was spent."), func(s *mesh.Stats) uint64 { return s.SlowPeers }},
 	{describe("superseded_sessions_total", "Sessions that ended because their node was back on a newer connection."), func(s *mesh.Stats) uint64 { return s.Superseded }},
-	{describe("pauses_total", "Rows of events whose emitter the hub did not read from until a listener's queue had room."), func(s *mesh.Stats) uint64 { return s.Pauses }},
-	{describe("bad_tables_total", "Event tables that were refused."), func(s *mesh.Stats) uint64 { return s.BadTables }},
+	{describe("pauses_total", "Series of events after which the hub did not read from the emitter until a listener's queue had room."), func(s *mesh.Stats) uint64 { return s.Pauses }},
+	{describe("bad_tables_total", "Rejected event tables."), func(s *mesh.Stats) uint64 { return s.BadTables }},
 	{describe("undecodable_payloads_total", "Payloads that did not fit the type of a listener."), func(s *mesh.Stats) uint64 { return s.Undecodable }},
 	{describe("rejected_connections_total", "Connections, and requests through trusted proxies, beyond the limit of one address."), func(s *mesh.Stats) uint64 { return s.RejectedConnections }},
 	{describe("rejected_sessions_total", "Sessions beyond the limit of one address before admission."), func(s *mesh.Stats) uint64 { return s.RejectedSessions }},
