@@ -108,5 +108,5 @@ type AuthError struct {
 }
 
 func (e *AuthError) Error() string {
-	return fmt.Sprintf("mesh: the hub refused this node: %q", e.Message)
+	return fmt.Sprintf("mesh: the hub rejected this node: %q", e.Message)
 }

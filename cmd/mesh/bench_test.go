@@ -41,7 +41,7 @@ func TestBenchMeasuresARunningHub(t *testing.T) {
 
 	_, stderr, code = execute(t, []string{"MESH_PASSWORD=guess"}, args...)
 	require.Equal(t, 1, code)
-	require.Contains(t, stderr, "refused this node", "and not as many deliveries as are missing")
+	require.Contains(t, stderr, "rejected this node", "and not as many deliveries as are missing")
 }
 
 func TestBenchPresentsAToken(t *testing.T) {

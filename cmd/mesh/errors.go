@@ -100,11 +100,11 @@ func explainCause(err error, opts *mesh.Options) error {
 	case errors.As(err, &cluster):
 		return cluster
 	case errors.As(err, &refused) && opts.User == "" && opts.Token != "":
-		return fmt.Errorf("the hub at %s refused this node: it wants another token", addr)
+		return fmt.Errorf("the hub at %s rejected this node: it requires another token", addr)
 	case errors.As(err, &refused) && opts.User == "" && opts.Token == "":
-		return fmt.Errorf("the hub at %s admits nobody without a password or token: give --user and --password-file or %s; or --token-file or %s", addr, passwordVariable, tokenVariable)
+		return fmt.Errorf("the hub at %s requires a password or token: give --user and --password-file or %s; or --token-file or %s", addr, passwordVariable, tokenVariable)
 	case errors.As(err, &refused):
-		return fmt.Errorf("the hub at %s refused this node: it has another password for %q, or does not know that user", addr, opts.User)
+		return fmt.Errorf("the hub at %s rejected this node: it has another password for %q, or does not know that user", addr, opts.User)
 	case several && strings.HasPrefix(err.Error(), notConnected):
 		return nowhere(err, opts.Addr)
 	case errors.As(err, &file) && file.Path != "" && file.Path == opts.CAFile:
@@ -114,11 +114,11 @@ func explainCause(err error, opts *mesh.Options) error {
 	case errors.As(err, &file) && file.Path != "" && file.Path == opts.KeyFile:
 		return fmt.Errorf("--key: %w", file)
 	case errors.As(err, &untrusted):
-		return fmt.Errorf("the certificate of %s is not from one that this machine trusts: give --ca FILE", addr)
+		return fmt.Errorf("this machine does not trust the certificate of %s: give --ca FILE", addr)
 	case errors.Is(err, http.ErrSchemeMismatch):
-		return fmt.Errorf("what answers at %s speaks no TLS: is it http:// rather than https://?", addr)
+		return fmt.Errorf("the server at %s does not use TLS: is it http:// rather than https://?", addr)
 	case errors.As(err, &handshake) && strings.Contains(handshake.Message, "HTTP request to an HTTPS server"):
-		return fmt.Errorf("the hub at %s speaks TLS: give its address as https://", addr)
+		return fmt.Errorf("the hub at %s uses TLS: give its address as https://", addr)
 	case errors.As(err, &handshake) && handshake.Code < 0 && strings.HasPrefix(handshake.Message, "a redirect to "):
 		return fmt.Errorf("%s is %s: give --addr that address if the hub is there", addr, handshake.Message)
 	case errors.As(err, &handshake) && handshake.Status == http.StatusServiceUnavailable:
@@ -208,9 +208,9 @@ func unreached(err error, addr string) string {
 	case errors.Is(err, context.DeadlineExceeded):
 		return "no answer"
 	case errors.As(err, new(x509.UnknownAuthorityError)):
-		return "its certificate is not from one that this machine trusts: give --ca FILE"
+		return "this machine does not trust its certificate: give --ca FILE"
 	case errors.Is(err, http.ErrSchemeMismatch):
-		return "it speaks no TLS"
+		return "it does not use TLS"
 	case errors.As(err, &handshake) && handshake.Status == http.StatusServiceUnavailable:
 		return "it accepts no client now: " + handshake.Message
 	case errors.As(err, &handshake) && handshake.Code < 0:

@@ -103,11 +103,11 @@ func TestAHubAdmitsOnlyWhoKnowsThePassword(t *testing.T) {
 	emit := []string{"emit", "x", "1", "--addr", hub.url}
 	_, stderr, code := execute(t, nil, emit...)
 	require.Equal(t, 1, code)
-	require.Equal(t, "mesh: the hub at "+hub.url+" admits nobody without a password or token: give --user and --password-file or MESH_PASSWORD; or --token-file or MESH_TOKEN\n", stderr)
+	require.Equal(t, "mesh: the hub at "+hub.url+" requires a password or token: give --user and --password-file or MESH_PASSWORD; or --token-file or MESH_TOKEN\n", stderr)
 	for user, env := range map[string][]string{"ann": wrong, "bob": right} {
 		_, stderr, code = execute(t, env, append(emit, "--user", user)...)
 		require.Equal(t, 1, code)
-		require.Equal(t, "mesh: the hub at "+hub.url+` refused this node: it has another password for "`+user+`", or does not know that user`+"\n", stderr)
+		require.Equal(t, "mesh: the hub at "+hub.url+` rejected this node: it has another password for "`+user+`", or does not know that user`+"\n", stderr)
 	}
 	_, stderr, code = execute(t, wrong, append(emit, "--user", "ann", "--password-file", file)...)
 	require.Zero(t, code, "the file comes before the environment: %s", stderr)

@@ -45,16 +45,16 @@ func TestAHubWithTLSAndAToken(t *testing.T) {
 	require.Zero(t, code, stderr)
 	require.Equal(t, "1", string(listen.hears().Payload))
 	for want, env := range map[string][]string{
-		"refused this node: it wants another token": {"MESH_TOKEN=guess"},
-		"admits nobody without a password or token": nil,
+		"rejected this node: it requires another token": {"MESH_TOKEN=guess"},
+		"requires a password or token":                  nil,
 	} {
 		_, stderr, code = execute(t, env, emit...)
 		require.Equal(t, 1, code)
 		require.Contains(t, stderr, want)
 	}
 	for addr, want := range map[string]string{
-		hub.url: "the certificate of " + hub.url + " is not from one that this machine trusts: give --ca FILE",
-		"http" + strings.TrimPrefix(hub.url, "https"): "speaks TLS: give its address as https://",
+		hub.url: "this machine does not trust the certificate of " + hub.url + ": give --ca FILE",
+		"http" + strings.TrimPrefix(hub.url, "https"): "uses TLS: give its address as https://",
 	} {
 		_, stderr, code = execute(t, token, "emit", "x", "--addr", addr)
 		require.Equal(t, 1, code)
@@ -63,7 +63,7 @@ func TestAHubWithTLSAndAToken(t *testing.T) {
 	plain := spawn(t, nil, "listen", "--addr", anyPort).is()
 	_, stderr, code = execute(t, nil, "emit", "x", "--addr", "https"+strings.TrimPrefix(plain.url, "http"))
 	require.Equal(t, 1, code)
-	require.Contains(t, stderr, "speaks no TLS: is it http:// rather than https://?")
+	require.Contains(t, stderr, "does not use TLS: is it http:// rather than https://?")
 	require.NotContains(t, second.interrupt(os.Interrupt), "s3cret")
 	require.NotContains(t, listen.interrupt(os.Interrupt), "s3cret")
 }
