@@ -124,7 +124,7 @@ func explainCause(err error, opts *mesh.Options) error {
 	case errors.As(err, &handshake) && handshake.Status == http.StatusServiceUnavailable:
 		return fmt.Errorf("the hub at %s accepts no client now: %s", addr, handshake.Message)
 	case errors.As(err, &handshake) && handshake.Code < 0:
-		return fmt.Errorf("what answers at %s is no hub (%s): check --addr, its path too if it is a URL", addr, handshake.Message)
+		return fmt.Errorf("the server at %s is not a hub (%s): check --addr, and its path if it is a URL", addr, handshake.Message)
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return fmt.Errorf("there is no host called %q: check --addr", dns.Name)
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -134,17 +134,17 @@ func explainCause(err error, opts *mesh.Options) error {
 	case errors.Is(err, syscall.EACCES):
 		return fmt.Errorf("this user may not listen on %s: take a port above 1023", addr)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("no hub at %s: nobody listens there. Start one there with 'mesh start --addr %s', or say where it is with --addr", addr, addr)
+		return fmt.Errorf("no hub at %s: no program listens there. Start a hub there with 'mesh start --addr %s', or give the hub's address with --addr", addr, addr)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("no hub at %s: no answer within %v. Is it the right --addr?", addr, answerTimeout)
 	case errors.Is(err, mesh.ErrNodeHub):
-		return fmt.Errorf("the hub at %s is a Node.js hub: it cannot tell about its mesh", addr)
+		return fmt.Errorf("the hub at %s is a Node.js hub: it does not answer requests about its mesh", addr)
 	case errors.Is(err, mesh.ErrNotPermitted):
-		return fmt.Errorf("the hub at %s does not let this node ask that", addr)
+		return fmt.Errorf("the hub at %s does not permit this request", addr)
 	case errors.Is(err, mesh.ErrUnconfirmed):
 		return fmt.Errorf("the connection to %s broke before the hub confirmed the event: it may be lost", addr)
 	case errors.Is(err, mesh.ErrTooLarge):
-		return fmt.Errorf("the event is too large: at most %d bytes, name and all", mesh.DefaultMaxMessage)
+		return fmt.Errorf("the event is too large: at most %d bytes, including the name", mesh.DefaultMaxMessage)
 	case errors.As(err, &request):
 		return fmt.Errorf("no hub at %s: %w. Is it the right --addr?", addr, request.Err)
 	}
@@ -202,7 +202,7 @@ func unreached(err error, addr string) string {
 	case errors.As(err, &proxy) && proxy.Unreachable:
 		return unreachableProxy(proxy)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return "nobody listens there"
+		return "no program listens there"
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return "there is no such host"
 	case errors.Is(err, context.DeadlineExceeded):
@@ -214,7 +214,7 @@ func unreached(err error, addr string) string {
 	case errors.As(err, &handshake) && handshake.Status == http.StatusServiceUnavailable:
 		return "it accepts no client now: " + handshake.Message
 	case errors.As(err, &handshake) && handshake.Code < 0:
-		return "what answers is no hub: " + handshake.Message
+		return "the server is not a hub: " + handshake.Message
 	case errors.As(err, &request):
 		return request.Err.Error()
 	}

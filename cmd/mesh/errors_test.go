@@ -42,15 +42,15 @@ func TestErrorsSayWhatWhereAndWhatToDo(t *testing.T) {
 		want string
 	}{
 		{name: "no hub", args: []string{"emit", "x", "--addr", nobody},
-			want: "no hub at " + nobody + ": nobody listens there. Start one there with 'mesh start --addr " + nobody + "', or say where it is with --addr"},
+			want: "no hub at " + nobody + ": no program listens there. Start a hub there with 'mesh start --addr " + nobody + "', or give the hub's address with --addr"},
 		{name: "no hub to listen to", args: []string{"on", "x", "--addr", nobody},
-			want: "no hub at " + nobody + ": nobody listens there. Start one there with 'mesh start --addr " + nobody + "', or say where it is with --addr"},
+			want: "no hub at " + nobody + ": no program listens there. Start a hub there with 'mesh start --addr " + nobody + "', or give the hub's address with --addr"},
 		{name: "no hub at any of several", args: []string{"connect", "--addr", nobody + ",none.invalid:1," + web.URL},
-			want: "no hub at " + nobody + " (nobody listens there), nor at none.invalid:1 (there is no such host), nor at " +
-				strings.TrimPrefix(web.URL, "http://") + " (what answers is no hub: 404 page not found)"},
+			want: "no hub at " + nobody + " (no program listens there), nor at none.invalid:1 (there is no such host), nor at " +
+				strings.TrimPrefix(web.URL, "http://") + " (the server is not a hub: 404 page not found)"},
 		{name: "a port alone", args: []string{"emit", "x", "--addr", "18930"}, want: "--addr 18930 is a port without a host: did you mean localhost:18930?"},
 		{name: "a host alone", args: []string{"emit", "x", "--addr", "127.0.0.77"},
-			want: "no hub at 127.0.0.77:8888: nobody listens there. Start one there with 'mesh start --addr 127.0.0.77:8888', or say where it is with --addr"},
+			want: "no hub at 127.0.0.77:8888: no program listens there. Start a hub there with 'mesh start --addr 127.0.0.77:8888', or give the hub's address with --addr"},
 		{name: "no address", args: []string{"emit", "x", "--addr", ""}, want: "--addr is empty: give it a value, or leave it out"},
 		{name: "neither address nor URL", args: []string{"emit", "x", "--addr", "a:b:c"}, want: "--addr is neither host:port nor a URL"},
 		{name: "several for a hub", args: []string{"listen", "--addr", "a:1,b:2"},
@@ -58,7 +58,7 @@ func TestErrorsSayWhatWhereAndWhatToDo(t *testing.T) {
 		{name: "several with a bad one", args: []string{"on", "x", "--addr", "a:1,b:http"},
 			want: "--addr b:http: the port must be a number up to 65535"},
 		{name: "something else answers", args: []string{"start", "--addr", web.URL},
-			want: "what answers at " + web.URL + " is no hub (404 page not found): check --addr, its path too if it is a URL"},
+			want: "the server at " + web.URL + " is not a hub (404 page not found): check --addr, and its path if it is a URL"},
 		{name: "address in use", args: []string{"listen", "--addr", inUse},
 			want: inUse + " is in use: 'mesh connect' joins the hub there, 'mesh start' listens or connects, whichever works, --addr takes another address"},
 		{name: "address of another machine", args: []string{"listen", "--addr", "192.0.2.1:8888"},
@@ -148,7 +148,7 @@ func TestErrorsSayWhatWhereAndWhatToDo(t *testing.T) {
 		{name: "no such transport", args: []string{"bench", "--transports", "websocket,pigeon"},
 			want: `--transports "pigeon": choose among websocket, polling and upgrade, separated by commas`},
 		{name: "no hub to put under load", args: []string{"bench", "--addr", nobody},
-			want: "no hub at " + nobody + ": nobody listens there. Start one there with 'mesh start --addr " + nobody + "', or say where it is with --addr"},
+			want: "no hub at " + nobody + ": no program listens there. Start a hub there with 'mesh start --addr " + nobody + "', or give the hub's address with --addr"},
 		{name: "two backplanes", args: []string{"listen", "--cluster", "localhost:0", "--nats", "nats://localhost"},
 			want: "--cluster brings a NATS server along, --nats or MESH_NATS names another one: give one of the two"},
 		{name: "two backplanes, one in the environment", env: []string{"MESH_NATS=nats://localhost"}, args: []string{"start", "--cluster", "localhost:0"},

@@ -130,5 +130,5 @@ func TestAClientMovesToAnotherHub(t *testing.T) {
 
 	_, stderr, code := execute(t, nil, "emit", "x", "--addr", "localhost:1,localhost:2")
 	require.Equal(t, 1, code)
-	require.Equal(t, "mesh: no hub at localhost:1 (nobody listens there), nor at localhost:2 (nobody listens there)\n", stderr)
+	require.Equal(t, "mesh: no hub at localhost:1 (no program listens there), nor at localhost:2 (no program listens there)\n", stderr)
 }

@@ -144,7 +144,7 @@ func (t present) catchUp(ctx context.Context, n *mesh.Node, out *nodePrinter, lo
 	all, err := others(ctx, n)
 	if err != nil {
 		if ctx.Err() == nil {
-			logs.notice(fmt.Sprintf("which nodes came with the hub is not known: %v", reason(err)), "error", err.Error())
+			logs.notice(fmt.Sprintf("the nodes that came with the hub are unknown: %v", reason(err)), "error", err.Error())
 		}
 		return nil
 	}
@@ -381,7 +381,7 @@ func find(all []mesh.NodeInfo, who string) (mesh.NodeInfo, error) {
 	}
 	switch len(found) {
 	case 0:
-		return mesh.NodeInfo{}, fmt.Errorf("there is no node %q in this mesh: 'mesh nodes' lists those that there are", who)
+		return mesh.NodeInfo{}, fmt.Errorf("there is no node %q in this mesh: 'mesh nodes' lists the nodes", who)
 	case 1:
 		return found[0], nil
 	}

@@ -86,7 +86,7 @@ func TestExplainSaysWhy(t *testing.T) {
 	}
 	_, stderr, code := execute(t, nil, "explain", "--addr", hub.url, "nobody", "x")
 	require.Equal(t, 1, code)
-	require.Equal(t, "mesh: there is no node \"nobody\" in this mesh: 'mesh nodes' lists those that there are\n", stderr)
+	require.Equal(t, "mesh: there is no node \"nobody\" in this mesh: 'mesh nodes' lists the nodes\n", stderr)
 }
 
 func TestNodesAreFoundByWhatPeopleSee(t *testing.T) {

@@ -35,7 +35,7 @@ func TestForwardProxyIsNamed(t *testing.T) {
 			"no hub at one.example:1 (cannot reach the proxy http://" + closed + ", which HTTP_PROXY names: the connection was refused), " +
 				"nor at two.example:2 (cannot reach the proxy http://" + closed + ", which HTTP_PROXY names: the connection was refused)"},
 		{"an answer of the proxy", "HTTP_PROXY=" + refusing.URL, "hub.example:8888",
-			"what answers at hub.example:8888 is no hub (no way out (through the proxy " + refusing.URL + ", which HTTP_PROXY names)): check --addr, its path too if it is a URL"},
+			"the server at hub.example:8888 is not a hub (no way out (through the proxy " + refusing.URL + ", which HTTP_PROXY names)): check --addr, and its path if it is a URL"},
 		{"a refusal of the proxy", "HTTPS_PROXY=" + refusing.URL, "https://hub.example",
 			"no hub at https://hub.example: through the proxy " + refusing.URL + ", which HTTPS_PROXY names: Forbidden. Is it the right --addr?"},
 	} {

@@ -6,7 +6,7 @@ function unpack (bytes) {
 		const binary = bytes[i] < 2
 		const start = 1 + bytes.indexOf(binary ? 255 : 58, i)
 		const end = start + Number(Array.from(bytes.subarray(i + binary, start - 1), b => b % 48).join(''))
-		if (!start || !(end > start && end <= bytes.length)) throw fail('what answers is no hub')
+		if (!start || !(end > start && end <= bytes.length)) throw fail('the server is not a hub')
 		packets.push(new TextDecoder().decode(bytes.subarray(start, end)))
 		i = end
 	}
