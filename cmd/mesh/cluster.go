@@ -49,7 +49,7 @@ func (f *clusterFlags) backplane(ctx context.Context, opts *mesh.Options, logs *
 	case !clusterName.MatchString(f.name):
 		return nil, fmt.Errorf("--cluster-name %q: take up to 64 letters, digits, - and _", f.name)
 	case f.cluster != "" && urls != "":
-		return nil, errors.New("--cluster brings a NATS server along, --nats or " + natsVariable + " names another one: give one of the two")
+		return nil, errors.New("--cluster starts a NATS server, --nats or " + natsVariable + " names an existing one: give one of the two")
 	case f.cluster != "" && f.credsFile != "":
 		return nil, errors.New("--nats-creds is for --nats: --cluster has --cluster-secret-file")
 	case f.cluster != "":

@@ -18,7 +18,7 @@ const (
 	clusterRounds    = 600_000
 )
 
-var errOtherSecret = errors.New("it has another secret or --cluster-name than this hub, or is none")
+var errOtherSecret = errors.New("it has another secret or --cluster-name than this hub, or is not a hub")
 
 // clusterTLS derives from a secret the TLS configuration for connections with hubs that have the same secret. All of
 // these hubs derive the same key, and each end of a connection accepts no other key. So users need not make

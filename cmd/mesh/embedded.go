@@ -154,9 +154,9 @@ func (b *embedded) explain(err error) error {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return &clusterError{fmt.Sprintf("--cluster %s is in use: is there another hub? Take another port", b.own)}
 	case errors.As(err, new(*net.DNSError)):
-		return &clusterError{fmt.Sprintf("--cluster %s: this machine knows no address of that name: its own comes first; 0.0.0.0:%s means all that it has", b.own, port)}
+		return &clusterError{fmt.Sprintf("--cluster %s: this machine has no address of that name: its own address comes first; 0.0.0.0:%s means all its addresses", b.own, port)}
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return &clusterError{fmt.Sprintf("--cluster %s is not an address of this machine: its own comes first; 0.0.0.0:%s means all that it has", b.own, port)}
+		return &clusterError{fmt.Sprintf("--cluster %s is not an address of this machine: its own address comes first; 0.0.0.0:%s means all its addresses", b.own, port)}
 	}
 	return &clusterError{fmt.Sprintf("--cluster %s: %v", b.own, err)}
 }

@@ -67,11 +67,11 @@ func (f *clusterFlags) existing(urls string, opts *mesh.Options, logs *logFlags)
 func (b *existing) Join(hub string, receive func(from string, data []byte)) (mesh.BackplaneMember, error) {
 	nc, err := nats.Connect(b.urls, b.opts...)
 	if isAway(err) {
-		b.logger.Warn("mesh: the NATS server does not answer: this hub has no other hubs until it does", "url", b.shown, "error", err)
+		b.logger.Warn("mesh: the NATS server does not answer: this hub cannot reach other hubs until it does", "url", b.shown, "error", err)
 		nc, err = nats.Connect(b.urls, append(b.opts, nats.RetryOnFailedConnect(true))...)
 	}
 	if err != nil {
-		return nil, &clusterError{fmt.Sprintf("the NATS server at %s does not take this hub: %s", b.shown, strings.TrimPrefix(err.Error(), "nats: "))}
+		return nil, &clusterError{fmt.Sprintf("the NATS server at %s rejects this hub: %s", b.shown, strings.TrimPrefix(err.Error(), "nats: "))}
 	}
 	if nc.IsConnected() {
 		b.notice("joins other hubs through the NATS server at "+b.shown, "nats", b.shown)

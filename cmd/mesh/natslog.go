@@ -147,7 +147,7 @@ func (l *natsLog) log(level slog.Level, format string, v []any) {
 		level, text = slog.LevelWarn, "mesh: another hub does not answer"
 		attrs = append(attrs, "error", errorOf(v))
 	case reason != nil:
-		level, text = slog.LevelWarn, "mesh: not joined with what is at the other end of a cluster connection"
+		level, text = slog.LevelWarn, "mesh: not joined with the other end of a cluster connection"
 		attrs = append(attrs, "error", reason)
 	}
 	if times > 1 {
@@ -159,8 +159,8 @@ func (l *natsLog) log(level slog.Level, format string, v []any) {
 // Reasons why a connection with another hub fails, see also errOtherSecret.
 var (
 	errTheirSecret = errors.New("it says that this hub has another secret")
-	errNoSecret    = errors.New("it has no secret, which this hub has, or is no hub")
-	errNoHub       = errors.New("it has a secret, which this hub has not, or is no hub")
+	errNoSecret    = errors.New("it has no secret, but this hub has one, or it is not a hub")
+	errNoHub       = errors.New("it has a secret, but this hub has none, or it is not a hub")
 	errOtherMesh   = errors.New("it has another --cluster-name")
 )
 

@@ -110,7 +110,7 @@ func runCommand(logs *logFlags, start starter, cmd *cobra.Command) *cobra.Comman
 			return fmt.Errorf("--addr %s: a hub has one address; 'mesh start' and clients take several: 'mesh connect', 'mesh on', 'mesh emit'", f.addr)
 		}
 		if name != "connect" && f.certFile == "" && (strings.HasPrefix(f.addr, "https://") || strings.HasPrefix(f.addr, "wss://")) {
-			return fmt.Errorf("--addr %s: a hub needs --cert and --key for TLS; or let it listen on http:// behind a proxy that has; 'mesh connect' takes https://", f.addr)
+			return fmt.Errorf("--addr %s: a hub needs --cert and --key for TLS; or let it listen on http:// behind a proxy with TLS; 'mesh connect' takes https://", f.addr)
 		}
 		if name != "connect" {
 			if opts.Backplane, err = f.cluster.backplane(cmd.Context(), opts, logs); err != nil {
