@@ -163,7 +163,7 @@ func (f *benchFlags) run(ctx context.Context, opts *mesh.Options, logs *logFlags
 	bar.end()
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return errors.New("interrupted before all connections were there")
+		return errors.New("interrupted before all connections were open")
 	case err != nil:
 		return errors.New(strings.TrimPrefix(err.Error(), "loadgen: "))
 	}
@@ -172,7 +172,7 @@ func (f *benchFlags) run(ctx context.Context, opts *mesh.Options, logs *logFlags
 		return err
 	}
 	if r.Ended > 0 {
-		return fmt.Errorf("%d of %d connections broke (the first: %w): the hub closes those who do not keep up; take a lower --rate",
+		return fmt.Errorf("%d of %d connections broke (the first: %w): the hub closes connections that do not keep up; use a lower --rate",
 			r.Ended, f.publishers+f.subscribers, r.EndedBy)
 	}
 	return nil

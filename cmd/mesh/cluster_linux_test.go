@@ -54,7 +54,7 @@ func TestAWarningOfSecretsThatOthersCanRead(t *testing.T) {
 			held, err := secret(logger, flag, file, "")
 			require.NoError(t, err)
 			require.Equal(t, clusterSecret, held)
-			require.Equal(t, c.warns, strings.Contains(said.String(), "everybody on this machine can read the "+name+": chmod 600"), said.String())
+			require.Equal(t, c.warns, strings.Contains(said.String(), "all users of this machine can read the "+name+": chmod 600"), said.String())
 			require.NotContains(t, said.String(), clusterSecret)
 		}
 	}

@@ -102,7 +102,7 @@ func TestErrorsSayWhatWhereAndWhatToDo(t *testing.T) {
 			want: "unknown flag: --password; 'mesh listen --help' lists the flags"},
 		{name: "bad JSON", args: []string{"emit", "x", `{"n":1,}`}, want: "bad JSON at byte 8: expected a key\n  {\"n\":1,}\n         ^" + quoteHint},
 		{name: "unquoted text", args: []string{"emit", "x", "hello"}, want: "bad JSON at byte 1: expected a JSON value\n  hello\n  ^" + quoteHint},
-		{name: "JSON for nothing", args: []string{"start", "--data", "1"}, want: "--data says how to emit, but not what: give --emit EVENT too"},
+		{name: "JSON for nothing", args: []string{"start", "--data", "1"}, want: "--data needs an event to emit: give --emit EVENT too"},
 		{name: "JSON of --data", args: []string{"start", "--emit", "x", "--data", "[1"}, want: "--data: bad JSON at byte 3: unexpected end of JSON\n  [1\n    ^" + quoteHint},
 		{name: "pattern of --emit", args: []string{"start", "--emit", "a::*"}, want: `--emit: event "a::*": name has an asterisk, which only a listener may use`},
 		{name: "JSON in pieces", args: []string{"emit", "x", "{a:", "1}"},

@@ -160,7 +160,7 @@ func (f *insideFlags) show(ctx context.Context, node *mesh.Node, opts *mesh.Opti
 			where := scheme + "://" + node.Addr() + f.path
 			logs.notice("metrics at "+where, "url", where)
 		} else {
-			logs.notice("no metrics, because this node is no hub: --metrics-addr serves them in any role")
+			logs.notice("no metrics, because this node is not a hub: --metrics-addr serves them in any role")
 		}
 		return func() {}
 	}
@@ -178,7 +178,7 @@ func (f *insideFlags) show(ctx context.Context, node *mesh.Node, opts *mesh.Opti
 	go func() {
 		defer close(done)
 		if err := server.Serve(f.own); !errors.Is(err, http.ErrServerClosed) {
-			opts.Logger.Error("mesh: no more metrics: their listener failed", "addr", f.addr, "error", err)
+			opts.Logger.Error("mesh: the metrics have ended: their listener failed", "addr", f.addr, "error", err)
 		}
 	}()
 	where := "http://" + f.own.Addr().String() + f.path

@@ -168,7 +168,7 @@ func TestMetricsAtAnAddressOfTheirOwn(t *testing.T) {
 	}
 	second := spawn(t, nil, "listen", "--addr", anyPort)
 	url := second.is().url
-	spawn(t, nil, "start", "--addr", url, "--metrics", "/metrics").says("no metrics, because this node is no hub")
+	spawn(t, nil, "start", "--addr", url, "--metrics", "/metrics").says("no metrics, because this node is not a hub")
 }
 
 // Clients that request metrics and read none of them must not keep others from reading metrics.

@@ -177,7 +177,7 @@ func secret(logger *slog.Logger, flag, name, variable string) (string, error) {
 		return "", fmt.Errorf("%s: %s is too long for a %s: at most %d bytes", flag, name, what, protocol.MaxCredential)
 	}
 	if info, err := file.Stat(); err == nil && info.Mode().Perm()&0o004 != 0 && runtime.GOOS != "windows" {
-		logger.Warn("mesh: everybody on this machine can read the "+what+": chmod 600 keeps it to you", "file", name)
+		logger.Warn("mesh: all users of this machine can read the "+what+": chmod 600 keeps it to you", "file", name)
 	}
 	return held, nil
 }
@@ -216,7 +216,7 @@ func admits(n *mesh.Node, opts *mesh.Options, logs *logFlags) {
 	if n.Role() != mesh.Hub || opts.Authorize != nil || host == "localhost" || net.ParseIP(host).IsLoopback() {
 		return
 	}
-	logs.notice("whoever can reach this machine is admitted: --user and a password, or a token, keep others out", "addr", n.Addr())
+	logs.notice("every client that can reach this machine is admitted: --user and a password, or a token, keep others out", "addr", n.Addr())
 }
 
 // follow reports when the node loses its hub, when it is connected again, to the same hub or another, and when it

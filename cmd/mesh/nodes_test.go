@@ -192,7 +192,7 @@ func TestWhatOthersSayIsInertInATerminal(t *testing.T) {
 	require.Eventually(t, func() bool { return title() == "obeyed" }, patience, 10*time.Millisecond, "this terminal heeds orders")
 	w.types(`printf '\033]2;calm\007'`, "Enter")
 	w.types(binary+" start --addr 127.0.0.1:0 --on '**'", "Enter")
-	addr := hubIn(w.shows("help lists what can be typed here\nmesh>"))
+	addr := hubIn(w.shows("help lists the commands\nmesh>"))
 
 	order := "\x1b]2;obeyed\a\x1b[2J\r\u202e\u009b31m"
 	node, err := mesh.Connect(t.Context(), &mesh.Options{Addr: addr, Name: "name" + order})

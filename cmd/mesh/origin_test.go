@@ -54,7 +54,7 @@ func TestTrustForwardedHost(t *testing.T) {
 }
 
 func TestAHubForAllIsWarnedOf(t *testing.T) {
-	const warning = "mesh: whoever can reach this machine is admitted: --user and a password, or a token, keep others out\n"
+	const warning = "mesh: every client that can reach this machine is admitted: --user and a password, or a token, keep others out\n"
 	for _, c := range []struct {
 		env    []string
 		args   []string

@@ -82,7 +82,7 @@ func (p *prompt) start(events *printer) <-chan error {
 	if p == nil {
 		return nil
 	}
-	p.say("help lists what can be typed here")
+	p.say("help lists the commands")
 	ended := make(chan error, 1)
 	go func() { ended <- p.heed(events) }()
 	return ended
@@ -200,7 +200,7 @@ func (p *prompt) off(events *printer, patterns []string) error {
 	}
 	for _, pattern := range patterns {
 		if !events.off(pattern) {
-			return fmt.Errorf("%s was not given to on; events lists what was", pattern)
+			return fmt.Errorf("%s was not given to on; events lists the names that were", pattern)
 		}
 	}
 	return nil
@@ -235,7 +235,7 @@ func (p *prompt) list(events *printer) {
 	names, count := p.names()
 	printed := events.patterns()
 	if len(printed)+len(names) == 0 {
-		p.say("nothing is printed: on EVENT changes that, on ** for every event")
+		p.say("no event is printed: on EVENT prints the events of that name, on ** every event")
 		return
 	}
 	if len(printed) > 0 {

@@ -73,7 +73,7 @@ func hubIn(screen string) string {
 func TestPrompt(t *testing.T) {
 	w := newTerminal(t)
 	w.types(binary+" start --addr 127.0.0.1:0", "Enter")
-	addr := hubIn(w.shows("help lists what can be typed here\nmesh>"))
+	addr := hubIn(w.shows("help lists the commands\nmesh>"))
 
 	w.types("help", "Enter")
 	require.Contains(t, w.shows("earlier lines.\nmesh>"), "\nemit EVENT [JSON] ")
@@ -117,9 +117,9 @@ func TestPrompt(t *testing.T) {
 	// History, and errors that suggest a remedy.
 	w.shows("heard:   sensor::7 (2)\nmesh>")
 	w.types("off greeting", "Enter")
-	w.shows("greeting was not given to on; events lists what was\nmesh>")
+	w.shows("greeting was not given to on; events lists the names that were\nmesh>")
 	w.types("", "Up", "Enter")
-	w.shows("greeting was not given to on; events lists what was\nmesh>")
+	w.shows("greeting was not given to on; events lists the names that were\nmesh>")
 	w.types("emit x {bad}", "Enter")
 	require.Contains(t, w.shows("^\nmesh>"), "bad JSON at byte 2")
 	w.types("frobnicate", "Enter")

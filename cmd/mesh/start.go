@@ -154,7 +154,7 @@ func (f *runFlags) check(given func(flag string) bool) error {
 	if !given("emit") {
 		for _, flag := range []string{"data", "every"} {
 			if given(flag) {
-				return fmt.Errorf("--%s says how to emit, but not what: give --emit EVENT too", flag)
+				return fmt.Errorf("--%s needs an event to emit: give --emit EVENT too", flag)
 			}
 		}
 		return nil
