@@ -58,23 +58,22 @@ func benchCommand(logs *logFlags) *cobra.Command {
 		Use:   "bench [flags]",
 		Short: "Put a running hub under load, and measure it",
 		Long: `Put a running hub under load: publishers emit events that every subscriber gets.
-Each is a connection of its own, and what connects is no node of this program but a
-plain client, so that a hub of Node.js meets the same. The event has a name that
-nobody else listens to.
+Each of them has its own connection. They are plain clients, not nodes of this
+program, so that a Node.js hub gets the same load. No other node subscribes to the
+name of the event.
 
-At the end it prints the rates, and how long events took from being sent to being
-read, in the worst of 50, 90 and 99 of 100 cases and in the worst of all. The load
-takes this machine's processors too: on the hub's own machine the figures are those
-of both.
+At the end it prints the rates, and the latency from sending an event to reading it:
+p50, p90, p99 and the maximum. The load also uses this machine's processors: on the
+hub's own machine the figures include both.
 
-With --rate 0 publishers emit as much as the slowest subscriber takes; latency is
-then that of full queues.
+With --rate 0 publishers emit as fast as the slowest subscriber reads; the latency is
+then the latency of full queues.
 
-Ctrl-C ends the load, and prints what was measured by then. The exit code is not 0 if
-connections broke meanwhile: a hub closes those who do not keep up.
+Ctrl-C ends the load, and prints the results so far. The exit code is not 0 if
+connections broke in the meantime: a hub closes connections that do not keep up.
 
-A Node.js hub keeps something of every connection that it ever had, and gets slower
-with each run until it is restarted.`,
+A Node.js hub never frees all the memory of its old connections, and gets slower with
+each run until it is restarted.`,
 		Example: `  mesh bench
   mesh bench --publishers 10 --subscribers 500 --rate 20000 --duration 30s
   mesh bench --rate 0 --json | jq .latency_seconds.p99
@@ -101,10 +100,10 @@ with each run until it is restarted.`,
 	f.register(set)
 	set.IntVar(&f.publishers, "publishers", 1, "`N` connections emit")
 	set.IntVar(&f.subscribers, "subscribers", 10, "`N` connections listen")
-	set.Float64Var(&f.rate, "rate", 1000, "`EVENTS` a second, of all publishers together; 0: as many as are taken")
-	set.IntVar(&f.size, "size", 128, "payloads have so many `BYTES`")
+	set.Float64Var(&f.rate, "rate", 1000, "`EVENTS` a second, of all publishers together; 0: as fast as subscribers read")
+	set.IntVar(&f.size, "size", 128, "size of each payload in `BYTES`")
 	set.StringSliceVar(&f.transports, "transports", []string{loadgen.ByWebSocket},
-		"`HOW` to connect, in turn if there are several: websocket, polling, or upgrade from the one to the other")
+		"`HOW` to connect, in turn if there are several: websocket, polling, or upgrade from polling to websocket")
 	set.DurationVar(&f.duration, "duration", 10*time.Second, "emit for this `TIME`, such as 30s or 5m")
 	set.BoolVar(&f.json, "json", false, "print JSON")
 	return cmd

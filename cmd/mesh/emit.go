@@ -19,13 +19,13 @@ func emitCommand(logs *logFlags) *cobra.Command {
 		Short: "Emit one event into a mesh",
 		Long: `Connect to a hub, emit an event, and end when the hub has processed it.
 
-The payload is JSON; without it the event has none. Quote it, or the shell will
-take its quotes away.
+The payload is JSON; without it the event has no payload. Quote it, or the shell will
+remove its quotes.
 
-The exit code 0 means that the hub has processed the event. It does not mean that
-anybody was allowed to hear it, or heard it. Any other code means that there is no
-such hub, that it refused this node, that the event or its payload cannot be
-emitted, or that the connection broke and nobody knows what became of the event.`,
+The exit code 0 means that the hub has processed the event. It does not mean that a
+node was permitted to receive it, or received it. Any other code means that there is
+no such hub, that the hub rejected this node, that the event or its payload is
+invalid, or that the connection broke and the event may be lost.`,
 		Example: `  mesh emit restart
   mesh emit greeting '{"text":"hello"}'
   mesh emit greeting '"just a text"'

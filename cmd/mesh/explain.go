@@ -16,15 +16,15 @@ func explainCommand(logs *logFlags) *cobra.Command {
 	var from string
 	cmd := &cobra.Command{
 		Use:   "explain [--from NODE] NODE EVENT",
-		Short: "Say why a node gets an event, or does not",
+		Short: "Explain why a node gets an event, or does not",
 		Long: `Ask a hub whether a node would get an event, and print the rule that decides that.
 
-NODE is what 'mesh nodes' prints: an ID, the beginning of one, a name, or hub for the
-hub that is asked. Without --from the event is that of some other node.
+NODE is an ID from 'mesh nodes', the beginning of an ID, a name, or hub for the hub
+that answers. Without --from, some other node emits the event.
 
-If hubs have joined each other, the two nodes may be at any of them.
+If hubs have joined each other, each of the two nodes may be at any hub.
 
-The exit code 0 means that there is an answer, whatever it is.`,
+The exit code 0 means that the hub has answered, with either result.`,
 		Example: `  mesh explain 3eb1bd43 greeting
   mesh explain hub sensor::1::temperature
   mesh explain --from printer --json scanner greeting`,

@@ -58,8 +58,8 @@ func command(logs *logFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "mesh",
 		Short: "Run, feed and watch a mesh",
-		Long: `A mesh is a distributed event emitter: what one node emits, every node that listens
-to it hears. One node is the hub, the others are its clients.
+		Long: `A mesh is a distributed event emitter: every node that subscribes to an event receives
+it from the node that emits it. One node is the hub, the others are its clients.
 
 Events go to standard output, one JSON object a line; everything else goes to
 standard error.`,

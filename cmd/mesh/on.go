@@ -16,17 +16,17 @@ func onCommand(logs *logFlags) *cobra.Command {
 	var count int
 	cmd := &cobra.Command{
 		Use:   "on [--count N] EVENT...",
-		Short: "Print the events that a mesh brings",
+		Short: "Print events of a mesh",
 		Long: `Connect to a hub and print each event with one of the names, one JSON object a line:
 
   {"event":"greeting","payload":{"n":1},"from":"ID of the node that emitted it"}
 
-In a name, * stands for one part and ** for any number of them; parts are
-separated by ::. Quote them, or the shell will take them for files. A Node.js hub
-knows no such patterns.
+In a pattern, * matches one part of a name and ** any number of parts; parts are
+separated by ::. Quote patterns, or the shell will take them for files. A Node.js hub
+does not support patterns.
 
 It runs until it is interrupted or has printed --count events. If the hub goes
-away, it waits for the hub to come back; what is emitted meanwhile is not printed.`,
+away, it waits for the hub to return; it does not print events of the meantime.`,
 		Example: `  mesh on greeting
   mesh on --count 1 'sensor::*::temperature'
   mesh on '**'`,
