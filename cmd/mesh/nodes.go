@@ -26,22 +26,21 @@ func nodesCommand(logs *logFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "nodes [--watch] [--json]",
 		Short: "List the nodes of a mesh",
-		Long: `Ask a hub which nodes its mesh has, and print the hub and its clients: browsers and
+		Long: `Ask a hub for the nodes of its mesh, and print the hub and its clients: browsers and
 Node.js clients too, but not this command. A client that the hub has not admitted
-is muted: it neither hears nor is heard.
+is muted: it receives no events, and the hub drops its events.
 
 IDs are shown by their first 8 digits, which is enough for 'mesh explain'. --json
 prints everything, one node a line.
 
-If hubs have joined each other, it prints the nodes of all of them, and at which hub
-each of them is; the hub that was asked comes first.
+If hubs have joined each other, it prints the nodes of all of them, and the hub of
+each node; the hub that answers comes first.
 
-With --watch it goes on, and prints each node that comes (+) or goes (-), until it
-is interrupted; with --json each line is then {"joined":true,"node":{…}}. A hub that
-goes takes its clients with it, which have no lines of their own; those that a hub
-brings when it is back have.
+With --watch it continues, and prints each node that joins (+) or leaves (-), until it
+is interrupted; with --json each line is then {"joined":true,"node":{…}}. The clients
+of a departing hub are not listed one by one. When the hub returns, they are.
 
-A Node.js hub cannot tell about its mesh.`,
+A Node.js hub does not list the nodes of its mesh.`,
 		Example: `  mesh nodes
   mesh nodes --json | jq .interests
   mesh nodes --watch --addr localhost:7777`,
@@ -74,7 +73,7 @@ A Node.js hub cannot tell about its mesh.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, one object a line")
-	cmd.Flags().BoolVar(&watch, "watch", false, "go on, and print who comes and goes")
+	cmd.Flags().BoolVar(&watch, "watch", false, "continue, and print nodes that join or leave")
 	f.register(cmd.Flags())
 	return cmd
 }

@@ -34,10 +34,10 @@ type prompt struct {
 
 const promptText = `emit EVENT [JSON]   emit an event
 on EVENT...         print the events with these names; * is one part of a name, ** any
-off EVENT...        stop that
-events              list what is printed, and the names heard so far
-nodes               list the other nodes, and what they listen to
-help                this
+off EVENT...        stop printing them
+events              list the printed names, and the names received so far
+nodes               list the other nodes, and their subscriptions
+help                print this list
 quit                end the node, as Ctrl-C and Ctrl-D do
 
 The tab key completes commands and names, the arrow keys bring back earlier lines.

@@ -18,19 +18,19 @@ type starter func(context.Context, *mesh.Options) (*mesh.Node, error)
 
 const runText = `
 
-It prints the events that --on names, one JSON object a line, as 'mesh on' does. It
-emits what --emit names, at once and then --every so often; what it emits itself, it
-hears as well. On a terminal it has a prompt, where one can emit and listen: help lists the commands.
+It prints the events of --on, one JSON object a line, as 'mesh on' does. It emits the
+event of --emit, at once and then at each --every. It also receives its own events.
+On a terminal it has a prompt to emit and to subscribe: help lists the commands.
 It runs until it is interrupted.`
 
 func startCommand(logs *logFlags) *cobra.Command {
 	return runCommand(logs, mesh.Start, &cobra.Command{
 		Use:   "start",
 		Short: "Run a node: the hub if the address is free, else a client of the hub there",
-		Long: "Run a node: the hub if the address is free, else a client of the hub there. The\nfirst line on standard error says which it became, and where. When the hub dies,\n" +
+		Long: "Run a node: the hub if the address is free, else a client of the hub there. The\nfirst line on standard error gives its role and the hub's address. When the hub dies,\n" +
 			"one of the nodes on its machine that were started like this becomes the hub, and\nthe others find it: give all of them the same user and password.\n\n" +
-			"Of several addresses the first is the node's own, where it may become the hub; the\nothers are those of other hubs of the same mesh, which it goes to before that.\n\n" +
-			"--cluster and --nats are for the hub, whichever node that is: see 'mesh listen --help'." + runText,
+			"Of several addresses, the first is the node's own, at which it may become the hub.\nThe others are addresses of other hubs of the same mesh, which it tries before that.\n\n" +
+			"--cluster and --nats apply when the node is the hub: see 'mesh listen --help'." + runText,
 		Example: `  mesh start --on myEvent --emit myEvent --data '{"n":1}' --every 1s
   mesh start --addr localhost:7777 --on '**'
   MESH_PASSWORD=secret mesh start --user ann`,
@@ -41,7 +41,7 @@ func listenCommand(logs *logFlags) *cobra.Command {
 	return runCommand(logs, mesh.Listen, &cobra.Command{
 		Use:   "listen",
 		Short: "Run a hub",
-		Long:  "Run a hub, at an address that must be free. It admits whoever can reach it, or,\nwith --user and a password, those who present the same.\nIt answers GET /healthz with 200 while it serves, and GET /readyz while clients\nshould be sent to it.\n\n" + clusterText + runText,
+		Long:  "Run a hub, at an address that must be free. It admits every client that can\nreach it, or, with --user and a password, the clients that present the same.\nIt answers GET /healthz with 200 while it serves, and GET /readyz with 200 while it\nis ready for more clients.\n\n" + clusterText + runText,
 		Example: `  mesh listen
   mesh listen --addr 0.0.0.0:8888 --user ann --password-file password.txt
   mesh listen --metrics /metrics
@@ -49,20 +49,20 @@ func listenCommand(logs *logFlags) *cobra.Command {
 	})
 }
 
-const clusterText = `With --cluster it joins other hubs into one mesh: who listens at one hears what is
-emitted at another. Each is given its own address first. On the machines one, two and
-three:
+const clusterText = `With --cluster it joins other hubs into one mesh: events from one hub reach the
+subscribers at the others. Each hub gets its own address first. On the machines one,
+two and three:
 
     mesh listen --addr 0.0.0.0:8888 --cluster one:6222,two:6222,three:6222 --cluster-secret-file secret.txt
     mesh listen --addr 0.0.0.0:8888 --cluster two:6222,one:6222,three:6222 --cluster-secret-file secret.txt
     mesh listen --addr 0.0.0.0:8888 --cluster three:6222,one:6222,two:6222 --cluster-secret-file secret.txt
 
 The file is the same on all of them: 'openssl rand -hex 32 > secret.txt' makes one,
-and 'chmod 600 secret.txt' keeps it from others.
-What hubs say to each other is encrypted, by keys that they make of the secret, so
-that there are no certificates to be made; who has another secret is not let in.
-Without a secret all addresses must be of this machine (localhost), and nothing is
-encrypted. --nats joins hubs through a NATS server that exists instead, with the
+and 'chmod 600 secret.txt' keeps it from other users.
+Hubs encrypt their traffic with keys derived from the secret, and need no
+certificates. They reject hubs with another secret.
+Without a secret all addresses must be of this machine (localhost), and the traffic
+is not encrypted. --nats joins hubs through an existing NATS server instead, with the
 certificates of --ca if its URL begins with tls. A hub starts without the others, and
 serves its clients; it joins the others when they are there.`
 
@@ -70,7 +70,7 @@ func connectCommand(logs *logFlags) *cobra.Command {
 	return runCommand(logs, mesh.Connect, &cobra.Command{
 		Use:   "connect",
 		Short: "Run a client",
-		Long:  "Run a client of a hub, which must be there. If it goes away later, the client\nwaits for it to come back, or moves to another one if --addr has several addresses,\nalso when its hub is about to close. A URL has the path of the hub's Engine.IO: a\nNode.js hub dies of a wrong one." + runText,
+		Long:  "Run a client of a hub, which must be running. If the hub goes away later, the client\nwaits for it to return, or moves to another hub if --addr has several addresses. It\nalso moves when its hub is about to close. A URL has the path of the hub's Engine.IO:\na wrong path crashes a Node.js hub." + runText,
 		Example: `  mesh connect --on greeting
   mesh connect --addr one.example.com:8888,two.example.com:8888 --on greeting
   mesh connect --addr https://example.com/chat/engine.io/ --user ann --password-file password.txt`,
