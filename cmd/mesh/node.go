@@ -46,21 +46,21 @@ func (f *nodeFlags) register(set *pflag.FlagSet) {
 	set.SortFlags = false
 	set.StringVar(&f.addr, "addr", mesh.DefaultAddr, "`ADDRESS` of the hub: host:port or URL; several, separated by commas, are tried in turn")
 	set.StringVar(&f.name, "name", "", "`NAME` of this node, which others see in 'mesh nodes'")
-	set.StringVar(&f.user, "user", "", "`NAME` that a hub demands and a client presents, together with a password")
+	set.StringVar(&f.user, "user", "", "`NAME` that a hub requires and a client presents, together with a password")
 	set.StringVar(&f.passwordFile, "password-file", "", "`FILE` with the password (default: the environment variable "+passwordVariable+")")
-	set.StringVar(&f.tokenFile, "token-file", "", "`FILE` with a token that a hub demands and a client presents (default: the environment variable "+tokenVariable+")")
-	set.StringVar(&f.caFile, "ca", "", "`FILE` with the certificates of those that are trusted to vouch for a hub, or for a NATS server, in PEM (default: the system's)")
+	set.StringVar(&f.tokenFile, "token-file", "", "`FILE` with a token that a hub requires and a client presents (default: the environment variable "+tokenVariable+")")
+	set.StringVar(&f.caFile, "ca", "", "`FILE` with the certificates of the authorities to trust for hubs and NATS servers, in PEM (default: the system's)")
 }
 
 // registerHub adds the flags of the commands that may run a hub.
 func (f *nodeFlags) registerHub(set *pflag.FlagSet) {
-	set.StringVar(&f.certFile, "cert", "", "`FILE` with the certificate of a hub that speaks TLS, in PEM")
+	set.StringVar(&f.certFile, "cert", "", "`FILE` with the certificate of a hub with TLS, in PEM")
 	set.StringVar(&f.keyFile, "key", "", "`FILE` with the key that goes with --cert")
-	set.StringSliceVar(&f.origins, "allow-origin", nil, "admit the pages of `ORIGIN` too, such as https://example.com, https://*.example.com, or null for those in files; may be repeated")
-	set.BoolVar(&f.forwardedHost, "trust-forwarded-host", false, "take the hub's own host from X-Forwarded-Host, which a proxy in front must set")
-	set.StringSliceVar(&f.proxies, "trusted-proxy", nil, "limit by the address that a proxy at `ADDRESS` reports in X-Forwarded-For; an IP address or a network such as 10.0.0.0/8; may be repeated")
-	set.IntVar(&f.conns, "connections-per-address", mesh.DefaultConnsPerAddr, "serve `N` connections of one address that serve no admitted peer; loopback does not count")
-	set.IntVar(&f.sessions, "sessions-per-address", mesh.DefaultSessionsPerAddr, "serve `N` sessions of one address that wait for admission; loopback does not count")
+	set.StringSliceVar(&f.origins, "allow-origin", nil, "admit the pages of `ORIGIN` too, such as https://example.com, https://*.example.com, or null for pages in files; may be repeated")
+	set.BoolVar(&f.forwardedHost, "trust-forwarded-host", false, "take the hub's own host from X-Forwarded-Host; a proxy in front of the hub must set it")
+	set.StringSliceVar(&f.proxies, "trusted-proxy", nil, "apply limits to the client address that a proxy at `ADDRESS` reports in X-Forwarded-For; an IP address or a network such as 10.0.0.0/8; may be repeated")
+	set.IntVar(&f.conns, "connections-per-address", mesh.DefaultConnsPerAddr, "limit the connections of one address without an admitted peer to `N`; loopback does not count")
+	set.IntVar(&f.sessions, "sessions-per-address", mesh.DefaultSessionsPerAddr, "limit the sessions of one address that wait for admission to `N`; loopback does not count")
 }
 
 // options checks the flags and returns the options of a node of either role.
