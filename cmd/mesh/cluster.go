@@ -32,10 +32,10 @@ type clusterFlags struct {
 }
 
 func (f *clusterFlags) register(set *pflag.FlagSet) {
-	set.StringVar(&f.cluster, "cluster", "", "join other hubs into one mesh, at the addresses `OWN[,OTHER...]`: host:port where they reach this one, and theirs")
-	set.StringVar(&f.secretFile, "cluster-secret-file", "", "`FILE` with the secret that all hubs of --cluster have (default: the environment variable "+clusterSecretVariable+")")
-	set.StringVar(&f.nats, "nats", "", "join other hubs through the NATS server at `URL`; several are separated by commas (default: the environment variable "+natsVariable+", where they may have a user and a password in them)")
-	set.StringVar(&f.credsFile, "nats-creds", "", "`FILE` with the credentials for --nats, as its tools write it")
+	set.StringVar(&f.cluster, "cluster", "", "join other hubs into one mesh, at the addresses `OWN[,OTHER...]`: host:port at which they reach this hub, then their addresses")
+	set.StringVar(&f.secretFile, "cluster-secret-file", "", "`FILE` with the secret that all hubs of the cluster share (default: the environment variable "+clusterSecretVariable+")")
+	set.StringVar(&f.nats, "nats", "", "join other hubs through the NATS server at `URL`, or several separated by commas (default: the environment variable "+natsVariable+", in which URLs may contain a user and a password)")
+	set.StringVar(&f.credsFile, "nats-creds", "", "`FILE` with the credentials for --nats, as the NATS tools write it")
 	set.StringVar(&f.name, "cluster-name", "mesh", "`NAME` of the mesh, the same at all its hubs: meshes with different names share a NATS server")
 }
 

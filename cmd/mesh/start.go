@@ -19,7 +19,7 @@ type starter func(context.Context, *mesh.Options) (*mesh.Node, error)
 const runText = `
 
 It prints the events of --on, one JSON object a line, as 'mesh on' does. It emits the
-event of --emit, at once and then at each --every. It also receives its own events.
+event of --emit, at once and then once per --every. It also receives its own events.
 On a terminal it has a prompt to emit and to subscribe: help lists the commands.
 It runs until it is interrupted.`
 
@@ -129,8 +129,8 @@ func runCommand(logs *logFlags, start starter, cmd *cobra.Command) *cobra.Comman
 		f.registerHub(cmd.Flags())
 	}
 	cmd.Flags().StringArrayVar(&f.on, "on", nil, "print the events called `EVENT`, which may be a pattern; may be repeated")
-	cmd.Flags().StringVar(&f.emit, "emit", "", "emit `EVENT`, at once and then again and again")
-	cmd.Flags().StringVar(&f.data, "data", "", "payload of what --emit emits, as `JSON` (default: none)")
+	cmd.Flags().StringVar(&f.emit, "emit", "", "emit `EVENT` at once and then repeatedly")
+	cmd.Flags().StringVar(&f.data, "data", "", "payload of the event of --emit, as `JSON` (default: none)")
 	cmd.Flags().DurationVar(&f.every, "every", time.Second, "emit every `TIME`, such as 250ms or 1m")
 	f.inside.register(cmd.Flags(), name)
 	if name != "connect" {
