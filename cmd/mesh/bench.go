@@ -117,13 +117,13 @@ func (f *benchFlags) check() error {
 	case f.subscribers < 1 || f.subscribers > maxSubscribers:
 		return fmt.Errorf("--subscribers %d: take 1 to %d", f.subscribers, maxSubscribers)
 	case !(f.rate >= 0 && f.rate <= maxRate): // NaN is invalid too
-		return fmt.Errorf("--rate %s: take up to %d events a second, or 0 for as many as are taken", rate, maxRate)
+		return fmt.Errorf("--rate %s: take up to %d events a second, or 0 for as fast as subscribers read", rate, maxRate)
 	case f.size < minSize || f.size > maxSize:
 		return fmt.Errorf("--size %d: take %d to %d bytes", f.size, minSize, maxSize)
 	case f.duration < minDuration || f.duration > maxDuration:
 		return fmt.Errorf("--duration %v: take %v to %v", f.duration, minDuration, maxDuration)
 	case f.rate > 0 && f.rate*f.duration.Seconds() < 1:
-		return fmt.Errorf("--rate %s: that is no event in %v", rate, f.duration)
+		return fmt.Errorf("--rate %s: this is less than one event in %v", rate, f.duration)
 	case deliveries > maxDeliveries:
 		return fmt.Errorf("--rate %s to %d subscribers is %.0f deliveries a second: take at most %d", rate, f.subscribers, deliveries, maxDeliveries)
 	case deliveries*float64(f.size) > maxTraffic:

@@ -93,9 +93,9 @@ standard error.`,
 		text := conversion.ReplaceAllString(err.Error(), "")
 		if _, arg, ok := strings.Cut(text, "unknown shorthand flag: "); ok {
 			_, arg, _ = strings.Cut(arg, " in ")
-			text = arg + " is no flag"
+			text = arg + " is not a flag"
 			if c.Args != nil && c.Args(c, []string{"a", "b"}) == nil {
-				text += fmt.Sprintf(". If it is an argument, put it behind all flags and a --: '%s %s'", c.CommandPath(), strings.Join(append(c.Flags().Args(), "--", arg), " "))
+				text += fmt.Sprintf(". If it is an argument, put it after all flags and a --: '%s %s'", c.CommandPath(), strings.Join(append(c.Flags().Args(), "--", arg), " "))
 			}
 		}
 		return fmt.Errorf("%s; '%s --help' lists the flags", text, c.CommandPath())

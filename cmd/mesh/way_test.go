@@ -80,10 +80,10 @@ func TestArgumentThatBeginsWithAMinus(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"emit", "temp", "-5"}, "-5 is no flag. If it is an argument, put it behind all flags and a --: 'mesh emit temp -- -5'"},
+		{[]string{"emit", "temp", "-5"}, "-5 is not a flag. If it is an argument, put it after all flags and a --: 'mesh emit temp -- -5'"},
 		{[]string{"emit", "temp", "-1.5e3"}, "'mesh emit temp -- -1.5e3'"},
 		{[]string{"on", "-x"}, "'mesh on -- -x'"},
-		{[]string{"nodes", "-v"}, "-v is no flag; 'mesh nodes --help'"},
+		{[]string{"nodes", "-v"}, "-v is not a flag; 'mesh nodes --help'"},
 	} {
 		_, stderr, code := execute(t, nil, c.args...)
 		require.Equal(t, 1, code)

@@ -15,7 +15,7 @@ function client () {
 
 		connect (o, fn) {
 			const all = Object.assign({ transports: ['polling', 'websocket'] }, o)
-			if (/[^!-~]/.test(all.token || '')) throw fail('no token', 'token')
+			if (/[^!-~]/.test(all.token || '')) throw fail('invalid token', 'token')
 			if (typeof WebSocket !== 'function') all.transports = all.transports.filter(t => t === 'polling') // Node.js before 22
 			if (!all.transports.length) throw fail('there is no WebSocket here: use polling')
 			url = locate(all)
@@ -34,7 +34,7 @@ function client () {
 		},
 
 		on (name, fn, once) {
-			if (!isHubs(name) && !allowed(name, true)) throw fail('no name to listen to: ' + name, 'name')
+			if (!isHubs(name) && !allowed(name, true)) throw fail('invalid name or pattern: ' + name, 'name')
 			listeners.add({ name, fn, once, parts: name.split('::') })
 			return announce()
 		},
@@ -58,11 +58,11 @@ function client () {
 				current.send('4' + ascii({ event: name, payload }))
 				return true
 			}
-			if (!allowed(name)) throw fail('no name to emit: ' + name, 'name')
+			if (!allowed(name)) throw fail('invalid name: ' + name, 'name')
 			const entry = { name: ascii(name), payload: ascii(payload) }
 			entry.size = entry.name.length + entry.payload.length + 256 // more than the packet takes, without credentials
 			if (entry.size > LARGEST) throw fail(name + ' is larger than 1 MB', 'too-large')
-			if (queued + entry.size + (current ? current.waiting() : 0) > QUEUE) throw fail('too much waits', 'queue-full')
+			if (queued + entry.size + (current ? current.waiting() : 0) > QUEUE) throw fail('the queue is full', 'queue-full')
 			queue.push(entry)
 			queued += entry.size
 			if (current) current.flush()
