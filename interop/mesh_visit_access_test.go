@@ -93,7 +93,7 @@ func testPageSaysWhatItMayNot(t *testing.T, v visitor) {
 	}})
 	page := v.visit(t, "http://"+hub.Addr(), nil)
 	page.see(t, "#state", "Connected, websocket")
-	page.see(t, "#nodes-text", "The hub does not tell who is there: ")
+	page.see(t, "#nodes-text", "The hub does not list its nodes: ")
 	page.fill(t, "#emit", "Event", "secret")
 	page.click(t, "Emit")
 	page.see(t, "#emit-text", "The hub refuses secret: may-not-emit.")

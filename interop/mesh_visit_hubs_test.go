@@ -175,7 +175,7 @@ func testPageReturnsToAHubThatWasReplaced(t *testing.T, v visitor) {
 	end()
 	require.ErrorIs(t, <-ended, context.Canceled)
 	page.see(t, "#state", "Not connected")
-	page.see(t, "#nodes-text", "Not connected: this is how it was.")
+	page.see(t, "#nodes-text", "Not connected: these nodes were there before.")
 	page.see(t, "#star text", "beta")
 
 	start("gamma", alpha.port(t))

@@ -4,9 +4,9 @@ import { $, say, visible } from './dom.js'
 import { fault } from './json.js'
 
 const words = {
-  name: 'Nobody may emit this name: it is reserved, too long, or has an asterisk.',
+  name: 'No node may emit this name: it is reserved, too long, or has an asterisk.',
   'too-large': 'An event has at most 1 MB.',
-  'queue-full': 'Too much waits to be sent already.'
+  'queue-full': 'The queue is full.'
 }
 
 export function startEmit (client) {
@@ -26,7 +26,7 @@ export function startEmit (client) {
     if (name.value.startsWith('$')) return say($('emit-text'), words.name) // the client would send the hub a request
     try {
       client.emit(name.value, payload.value.trim() ? JSON.parse(payload.value) : undefined)
-      const where = client.state.hub ? 'Emitted ' : 'Not connected: this leaves when there is a hub again: '
+      const where = client.state.hub ? 'Emitted ' : 'Not connected: the page sends this when there is a hub again: '
       say($('emit-text'), where + visible(name.value, 60) + ', ' + new Date().toLocaleTimeString() + '.')
     } catch (error) {
       say($('emit-text'), words[error.code] || visible(String(error.message)))

@@ -61,7 +61,7 @@ export function startExplain (client, nodes) {
 
   function able ({ hub }) {
     button.disabled = Boolean(hub && hub.node)
-    if (hub && hub.node) tell('A hub of the original mesh cannot tell. It sends an event to each node whose table has this very name: it knows no patterns.')
+    if (hub && hub.node) tell('A hub of the original mesh cannot answer this. It sends an event to each node whose table has exactly this name, and does not support patterns.')
     else if (hub && button.dataset.node) tell('')
     button.dataset.node = hub && hub.node ? '1' : ''
   }

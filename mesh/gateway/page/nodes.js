@@ -109,7 +109,7 @@ export function followNodes (client) {
     if (hub.node) {
       all = new Map([['', { id: '', role: 'hub', interests: [], node: true }], [client.id, page(state.transport)]])
       total = 0
-      say($('nodes-text'), 'A hub of the original mesh does not tell who is there. These are the nodes whose events the page has heard.')
+      say($('nodes-text'), 'A hub of the original mesh does not list its nodes. These are the nodes whose events the page has received.')
       return changed()
     }
     ask()
@@ -119,7 +119,7 @@ export function followNodes (client) {
   return self
 
   function lost () {
-    say($('nodes-text'), all.size ? 'Not connected: this is how it was.' : 'Not connected: nobody is known yet.')
+    say($('nodes-text'), all.size ? 'Not connected: these nodes were there before.' : 'Not connected: no nodes are known yet.')
   }
 
   function page (transport) {
@@ -230,7 +230,7 @@ export function followNodes (client) {
   function fail (why) {
     clearTimeout(deadline)
     fresh = null
-    say($('nodes-text'), 'The hub does not tell who is there: ' + why.slice(0, 200) + '.')
+    say($('nodes-text'), 'The hub does not list its nodes: ' + why.slice(0, 200) + '.')
     soon(AGAIN)
   }
 

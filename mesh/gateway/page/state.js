@@ -62,7 +62,7 @@ export function followState (client) {
     } else if (error && error.code === 'unauthorized') {
       say($('state'), 'Not admitted')
       told = 'The hub says: ' + visible(error.message.replace(/^mesh: /, ''), 200) + '.'
-      say($('sign-in-text'), signInText(signedIn ? 'The hub refused this. ' : 'The hub wants to know who you are. '))
+      say($('sign-in-text'), signInText(signedIn ? 'The hub refused this. ' : 'The hub requires credentials. '))
       openSignIn(true)
     } else if (error) {
       say($('state'), 'Not connected')

@@ -128,7 +128,7 @@ function listenByName (client) {
       if (name.includes('*')) throw new Error('a pattern')
       client.on(name, wish)
     } catch (error) {
-      return say($('listen-text'), 'Nobody can listen to this name at such a hub: it is reserved, too long, or a pattern.')
+      return say($('listen-text'), 'No page can listen to this name at such a hub: it is reserved, too long, or a pattern.')
     }
     say($('listen-text'), '')
     $('listen-name').value = ''
