@@ -169,7 +169,7 @@ func testPageReturnsToAHubThatWasReplaced(t *testing.T, v visitor) {
 	ended := make(chan error)
 	go func() { ended <- alpha.Shutdown(ctx) }()
 	late := v.visit(t, "http://"+alpha.Addr(), nil)
-	late.see(t, "#detail", "the hub answered 503: it takes nobody new now. Next try in")
+	late.see(t, "#detail", "the hub answered 503: it accepts no new clients now. Next try in")
 	beta.emit(t, "meanwhile", "1")
 	page.see(t, "#stream li", "meanwhile from beta")
 	end()

@@ -359,7 +359,7 @@ func testPageOnANodeHub(t *testing.T, v visitor) {
 	page.click(t, "Other hub…")
 	page.fill(t, "#other", "Address of a hub", "http://:x")
 	page.click(t, "Connect")
-	page.see(t, "#other-text", "That is no address of a hub")
+	page.see(t, "#other-text", "This is not an address of a hub")
 	page.fill(t, "#other", "Address of a hub", localAddr(s.port))
 	page.click(t, "Connect")
 

@@ -15,7 +15,7 @@ export function fault (text) {
   try {
     space()
     value(1)
-    if (i < text.length) fail('there is something behind the end of the value')
+    if (i < text.length) fail('there is text after the end of the value')
     return null
   } catch (error) {
     if (!(error instanceof Fault)) throw error
@@ -37,7 +37,7 @@ export function fault (text) {
     if (c === '{') return list(depth, '}', () => member(depth))
     if (c === '[') return list(depth, ']', () => value(depth + 1))
     if (c === '"') return string()
-    if (c === "'" || c === '“' || c === '‘') fail('text stands between double quotes: "…"')
+    if (c === "'" || c === '“' || c === '‘') fail('text must be between double quotes: "…"')
     if (c === '-' || (c >= '0' && c <= '9') || c === '+' || c === '.') return number()
     word()
   }
@@ -56,7 +56,7 @@ export function fault (text) {
       if (text[i] !== ',') fail(`a comma or ${end} is missing here`)
       const comma = i++
       space()
-      if (text[i] === end) fail(`no comma may stand before ${end}`, comma)
+      if (text[i] === end) fail(`there must be no comma before ${end}`, comma)
     }
   }
 
@@ -67,12 +67,12 @@ export function fault (text) {
 
   function member (depth) {
     if (text[i] === undefined) fail('a key is missing')
-    if (text[i] !== '"') fail(text[i] === ',' ? 'a key is missing' : 'a key stands between double quotes: "key": value')
+    if (text[i] !== '"') fail(text[i] === ',' ? 'a key is missing' : 'a key must be between double quotes: "key": value')
     string()
-    if (text[i] !== ':') fail('a colon is missing behind the key')
+    if (text[i] !== ':') fail('a colon is missing after the key')
     i++
     space()
-    if (text[i] === undefined || ',}'.includes(text[i])) fail('a value is missing behind the colon')
+    if (text[i] === undefined || ',}'.includes(text[i])) fail('a value is missing after the colon')
     value(depth + 1)
   }
 
@@ -97,9 +97,9 @@ export function fault (text) {
     const written = /^[-+.\w]+/.exec(text.slice(i))[0]
     i += written.length
     if (/^-?(0|[1-9]\d*)(\.\d+)?(e[-+]?\d+)?$/i.test(written)) return space()
-    if (/^\+/.test(written)) fail('no + may stand before a number', start)
-    if (/^-?0\d/.test(written)) fail('no 0 may stand before a number', start)
-    if (/^-?\.|\.($|e)/i.test(written)) fail('there is a digit on either side of the point', start)
+    if (/^\+/.test(written)) fail('there must be no + before a number', start)
+    if (/^-?0\d/.test(written)) fail('there must be no 0 before a number', start)
+    if (/^-?\.|\.($|e)/i.test(written)) fail('there must be a digit on both sides of the point', start)
     fail('this is no number', start)
   }
 

@@ -32,7 +32,7 @@ export function followState (client) {
     try {
       location.search = '?hub=' + encodeURIComponent(parse($('other-url').value).href)
     } catch (error) {
-      say($('other-text'), 'That is no address of a hub: http://HOST:PORT is one.')
+      say($('other-text'), 'This is not an address of a hub. Use http://HOST:PORT.')
     }
   })
 
@@ -94,5 +94,5 @@ function reason (error) {
   if (error instanceof TypeError) return 'nothing answers at ' + hub.url.host
   const why = error.message.replace(/^mesh: /, '')
   if (/ 403$/.test(why)) return why + ': ' + forbidden
-  return / 503$/.test(why) ? why + ': it takes nobody new now' : visible(why, 200)
+  return / 503$/.test(why) ? why + ': it accepts no new clients now' : visible(why, 200)
 }
