@@ -120,7 +120,7 @@ func checkHostPort(text string, own bool) (string, error) {
 	return net.JoinHostPort(host, strconv.FormatUint(n, 10)), nil
 }
 
-// isLocal reports whether an address, as it is written, is one that other machines cannot reach.
+// isLocal reports whether an address, as it is written, is unreachable for other machines.
 func isLocal(addr string) bool {
 	host, _, _ := net.SplitHostPort(addr)
 	ip, err := netip.ParseAddr(host)

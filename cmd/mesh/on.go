@@ -57,7 +57,7 @@ away, it waits for the hub to return; it does not print events of the meantime.`
 				if heard++; err == nil && heard != count {
 					return
 				}
-				_ = node.Close() // nothing is printed after this
+				_ = node.Close() // the printer prints no event after this
 				done <- err
 			}}
 			for _, pattern := range events {
