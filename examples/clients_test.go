@@ -223,7 +223,8 @@ func TestBrowser(t *testing.T) {
 	require.Equal(t, `"a page was opened"`, server.says("hello "))
 }
 
-// Three hubs are one mesh: the client hears all of them, and every number in turn, also those of after its hub has ended.
+// Three hubs form one mesh. The client receives the events of each hub in order and without a gap, also when its own hub
+// has ended.
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	p := start(t, exec.Command(build(t, "cluster"), "-interval", "50ms"))

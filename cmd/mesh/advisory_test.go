@@ -68,7 +68,7 @@ func TestAdvisory_CVE_2026_33247_CVE_2026_33216_noSecretOfACluster(t *testing.T)
 	stranger.says("not joined")
 	stranger.serves()
 	three := joinsNATS(t, []string{"MESH_NATS=nats://hub:taint@" + nats.addr}, debug...)
-	four := joinsNATS(t, []string{"MESH_NATS=nats://hub:taint@127.0.0.1:1"}, debug...) // it is away
+	four := joinsNATS(t, []string{"MESH_NATS=nats://hub:taint@127.0.0.1:1"}, debug...) // no server runs there
 	two.emits("1")
 	hearsAt(t, "1", one, two)
 	three.emits("1")
