@@ -33,6 +33,7 @@ func actCommand(stdin io.Reader, stdout io.Writer) *cobra.Command {
 				cancel()
 			}()
 			t.ready = sync.OnceFunc(func() { _, _ = fmt.Fprintln(stdout, `{"event":"ready"}`) })
+			t.report = func(rate float64) { _, _ = fmt.Fprintf(stdout, `{"event":"rate","rate":%g}`+"\n", rate) }
 			if err := a.act(ctx, &t); err != nil && ctx.Err() == nil {
 				return err
 			}
@@ -42,6 +43,7 @@ func actCommand(stdin io.Reader, stdout io.Writer) *cobra.Command {
 	cmd.Flags().StringVar(&t.addr, "addr", "", "`ADDRESS` of the hub")
 	cmd.Flags().BoolVar(&t.small, "small", false, "small figures")
 	cmd.Flags().BoolVar(&t.honest, "honest", false, "act as honest clients do")
+	cmd.Flags().Float64Var(&t.rate, "rate", 0, "bytes per second that an honest client sends")
 	return cmd
 }
 
@@ -53,13 +55,13 @@ type attacker struct {
 }
 
 // startAttacker starts the process and waits until its attack is in place.
-func startAttacker(ctx context.Context, name, addr string, small, honest bool) (*attacker, error) {
+func startAttacker(ctx context.Context, s scene, addr string, honest bool, rate float64) (*attacker, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	args := []string{"act", name, "--addr", addr}
-	if small {
+	args := []string{"act", s.attack.name, "--addr", addr, "--rate", fmt.Sprint(rate)}
+	if s.small {
 		args = append(args, "--small")
 	}
 	if honest {
@@ -81,21 +83,33 @@ func startAttacker(ctx context.Context, name, addr string, small, honest bool) (
 	}
 	a := &attacker{cmd: cmd, in: in, out: bufio.NewScanner(out)}
 	for a.out.Scan() {
-		var e struct{ Event string }
-		if json.Unmarshal(a.out.Bytes(), &e) == nil && e.Event == "ready" {
+		if a.read().Event == "ready" {
 			return a, nil
 		}
 	}
-	return nil, errors.Join(errors.New("the attacker ended before its attack was in place"), a.end())
+	_, err = a.end()
+	return nil, errors.Join(errors.New("the attacker ended before its attack was in place"), err)
+}
+
+// report is a line of the attacker's output.
+type report struct {
+	Event string
+	Rate  float64
+}
+
+func (a *attacker) read() (r report) {
+	_ = json.Unmarshal(a.out.Bytes(), &r) // other lines are no reports
+	return r
 }
 
 // actVariable makes a test binary of this package act as the command.
 const actVariable = "ATTACK_ACT"
 
-// end makes the process end and waits for it.
-func (a *attacker) end() error {
+// end makes the process end and waits for it. It returns the rate that the attack has reported, if any.
+func (a *attacker) end() (rate float64, err error) {
 	_ = a.in.Close()
 	for a.out.Scan() { // until the process has ended
+		rate = max(rate, a.read().Rate)
 	}
-	return a.cmd.Wait()
+	return rate, a.cmd.Wait()
 }

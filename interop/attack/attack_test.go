@@ -33,7 +33,7 @@ func TestAttacks(t *testing.T) {
 			if interop.Full() {
 				s.time = 10 * time.Second
 			}
-			r, err := s.phase(t.Context(), underAttack)
+			r, err := s.phase(t.Context(), underAttack, 0)
 			require.NoError(t, err)
 			require.Zero(t, r.Lost, "events of bystanders; the hub's log:\n%s", r.Log)
 			require.Zero(t, r.Disconnects, "of bystanders; the hub's log:\n%s", r.Log)

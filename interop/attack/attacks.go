@@ -17,7 +17,8 @@ type attack struct {
 	large bool
 
 	// act attacks t.addr until ctx is done. It calls t.ready once when the attack is in place: from then on the effect is
-	// measured. With t.honest it acts as an honest client with as many connections and bytes.
+	// measured. With t.honest it acts as an honest client with as many connections and bytes. An attack whose bytes depend on
+	// the hub calls t.report with its bytes per second before it returns.
 	act func(ctx context.Context, t *target) error
 }
 
@@ -37,7 +38,9 @@ type target struct {
 	addr   string // host:port of the hub
 	small  bool   // the attack has the figures of a test
 	honest bool
+	rate   float64 // for an honest client of an attack that reports its rate: the attack's bytes per second
 	ready  func()
+	report func(rate float64)
 }
 
 // of returns full, or small if the attack has small figures.

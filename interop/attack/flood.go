@@ -8,7 +8,7 @@ import (
 )
 
 // flood emits events at full speed to which 11 bystanders subscribe. The bystanders do not understand the payload,
-// which is no object, and drop it. An honest client emits 4 MB a second, which they can read.
+// which is no object, and drop it. An honest client emits as many bytes a second as the hub has read from the attacker.
 var flood = attack{
 	name:  "flood",
 	short: "one connection emits an event of 1 KB to all bystanders at full speed",
@@ -19,16 +19,23 @@ var flood = attack{
 		}
 		c.closeAt(ctx)
 		go c.answer()
-		row := slices.Repeat([]string{`4{"event":"` + eventOf(0) + `","payload":"` + strings.Repeat("x", 1000) + `"}`}, 40)
+		event := `4{"event":"` + eventOf(0) + `","payload":"` + strings.Repeat("x", 1000) + `"}`
 		t.ready()
+		start, bytes := time.Now(), 0
 		if t.honest {
-			return every(ctx, 10*time.Millisecond, func() error { return c.write(row...) })
+			return every(ctx, time.Millisecond, func() error {
+				due := int(t.rate*time.Since(start).Seconds()) - bytes
+				bytes += due / len(event) * len(event)
+				return c.write(slices.Repeat([]string{event}, due/len(event))...)
+			})
 		}
-		for ctx.Err() == nil {
-			if err := c.write(row...); err != nil {
-				return err
+		row := slices.Repeat([]string{event}, 40)
+		for ctx.Err() == nil && err == nil {
+			if err = c.write(row...); err == nil {
+				bytes += len(row) * len(event)
 			}
 		}
-		return nil
+		t.report(float64(bytes) / time.Since(start).Seconds())
+		return err
 	},
 }

@@ -25,7 +25,8 @@ const (
 	underAttack phase = "under attack"
 )
 
-var phases = []phase{alone, honest, underAttack}
+// phases are in the order in which they run: an honest client sends as many bytes as the attacker before it.
+var phases = []phase{alone, underAttack, honest}
 
 // row is the effect of one phase on the bystanders, and its cost.
 type row struct {
@@ -38,21 +39,26 @@ type row struct {
 	Peak        uint64
 	CPU         time.Duration // per second
 	Log         string
+
+	rate float64 // bytes per second of an attack that reports them
 }
 
 // run runs all phases in turn, runs times, and returns the medians, one row for each phase.
 func (s scene) run(ctx context.Context, runs int, progress func(string)) ([]row, error) {
 	byPhase := make(map[phase][]row)
 	for i := range runs {
+		rate := 0.0
 		for _, p := range phases {
-			r, err := s.phase(ctx, p)
+			r, err := s.phase(ctx, p, rate)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", p, err)
 			}
-			if h := byPhase[honest]; p == underAttack {
-				r.Ratio = float64(r.P99) / float64(h[len(h)-1].P99)
-			}
+			rate = r.rate
 			byPhase[p] = append(byPhase[p], r)
+			if p == honest {
+				attacked := &byPhase[underAttack][i]
+				attacked.Ratio = float64(attacked.P99) / float64(r.P99)
+			}
 			progress(fmt.Sprintf("%s, %s, run %d of %d: p50 %v, p99 %v, lost %d, disconnects %d", s.attack.name, p, i+1, runs,
 				r.P50.Round(time.Microsecond), r.P99.Round(time.Microsecond), r.Lost, r.Disconnects))
 			if r.Log != "" && p == underAttack {
@@ -92,8 +98,8 @@ func middle[T time.Duration | uint64 | float64](rows []row, of func(row) T) T {
 	return all[len(all)/2]
 }
 
-// phase measures one phase at a new hub.
-func (s scene) phase(ctx context.Context, p phase) (r row, err error) {
+// phase measures one phase at a new hub. Honest clients send rate bytes per second if the attack has reported that rate.
+func (s scene) phase(ctx context.Context, p phase, rate float64) (r row, err error) {
 	h, err := startHub(ctx, s.hub, s.attack)
 	if err != nil {
 		return row{}, err
@@ -117,7 +123,7 @@ func (s scene) phase(ctx context.Context, p phase) (r row, err error) {
 	}()
 	var a *attacker
 	if p != alone {
-		if a, err = startAttacker(ctx, s.attack.name, h.addr, s.small, p == honest); err != nil {
+		if a, err = startAttacker(ctx, s, h.addr, p == honest, rate); err != nil {
 			return row{}, err
 		}
 	}
@@ -138,7 +144,7 @@ func (s scene) phase(ctx context.Context, p phase) (r row, err error) {
 	stop()
 	<-emitted
 	if a != nil { // before the count: an event that is late is not lost
-		if err := a.end(); err != nil {
+		if rate, err = a.end(); err != nil {
 			return row{}, fmt.Errorf("the attacker: %w", err)
 		}
 	}
@@ -153,5 +159,6 @@ func (s scene) phase(ctx context.Context, p phase) (r row, err error) {
 		Peak:        h.peak.Load(),
 		CPU:         time.Duration(float64(after-before) / s.time.Seconds()),
 		Log:         h.log.text(),
+		rate:        rate,
 	}, nil
 }
