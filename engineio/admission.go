@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"net/netip"
+	"time"
 
 	"github.com/bigcompany/mesh/engineio/packet"
 )
@@ -21,9 +22,9 @@ const (
 //
 // The server reads at most 64 KB of an unadmitted session, frame headers included. It reads more only when the handler
 // has admitted the peer. A stock client may post its first packet and later packets in one body. If such a body is
-// longer, the server passes the packets within the first 64 KB to the handler, and reads the rest when the handler has
+// longer, the server passes the packets within the first 40 KB to the handler, and reads the rest when the handler has
 // admitted the peer. If the handler calls Read again without admitting the peer, Read returns ErrUnadmitted once. The
-// POST then waits for the end of the session and gets status 413.
+// POST gets status 413 a second later, or at the end of the session.
 //
 // The zero value of each field means its default.
 type Admission struct {
@@ -196,14 +197,22 @@ func (s *Socket) exhausted() bool {
 	return s.admission == unadmitted && s.allowance == 0 && s.state == stateOpen && len(s.inbox) == 0
 }
 
+// earlyPart is the part of a longer body that the server reads before admission, in bytes. It has room for the first packet
+// of a mesh client, with a table of 32 KB.
+const earlyPart = 40 << 10
+
+// rejectedWait is the time between the rejection of a peer and the response to its POST. A poll brings the handler's
+// message meanwhile, which explains more than the response. The rest of the body stays in the kernel until then.
+const rejectedWait = time.Second
+
 // readEarly reads the body of an unadmitted peer's POST, up to the peer's allowance. If the body is longer, readEarly
 // delivers the complete packets of the part that it has read, and waits until the peer is admitted. It returns the
 // bytes that it has not delivered, and whether they are the whole body.
 func (s *Socket) readEarly(r *http.Request, body io.Reader, size int, isBinary bool) (early []byte, whole bool, err error) {
 	s.mu.Lock()
-	allowance, free := int(s.allowance), s.admission == admitted
+	allowance, all := int(s.allowance), s.admission == admitted
 	s.mu.Unlock()
-	if free {
+	if all {
 		return nil, false, nil
 	}
 	if f := s.conf.server.opts.Admission.OnLargeBody; f != nil && size > allowance {
@@ -215,10 +224,15 @@ func (s *Socket) readEarly(r *http.Request, body io.Reader, size int, isBinary b
 			err = errGaveWay
 		}
 	}()
-	early, err = readBody(io.LimitReader(body, int64(allowance)+1), min(size, allowance+1), s.counted(s.conf.unadmitted, &in))
+	limit, free := allowance, freeUnadmitted
+	if size > allowance { // more memory would not let the server read all of it
+		limit = min(limit, earlyPart)
+		free = limit + 1
+	}
+	early, err = readBody(io.LimitReader(body, int64(limit)+1), min(size, limit+1), free, s.counted(s.conf.unadmitted, &in))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err != nil || len(early) <= allowance {
+	if err != nil || len(early) <= limit {
 		s.allowance -= uint16(max(0, min(len(early), allowance-1))) //nolint:gosec // at most allowance; Read waits for the packets while it is not 0
 		return early, true, err
 	}
@@ -233,9 +247,7 @@ func (s *Socket) readEarly(r *http.Request, body io.Reader, size int, isBinary b
 	if err == nil && s.admission != admitted {
 		err = ErrUnadmitted
 		early = nil // the handler has not admitted the peer, so the wait below needs no memory
-		for s.admission == stalled && s.state == stateOpen && !in.gaveWay() {
-			s.cond.Wait()
-		}
+		s.waitAtMost(rejectedWait, func() bool { return s.admission != stalled || in.gaveWay() })
 	}
 	return early, false, err
 }

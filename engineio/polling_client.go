@@ -108,7 +108,7 @@ func (c *client) roundTrip(r *http.Request) ([]packet.Packet, error) {
 		return nil, c.status(resp)
 	}
 	c.settle(resp)
-	body, err := readBody(io.LimitReader(resp.Body, int64(c.opts.MaxPayload)+1), c.opts.MaxPayload, func(int) error { return nil })
+	body, err := readBody(io.LimitReader(resp.Body, int64(c.opts.MaxPayload)+1), c.opts.MaxPayload, freeInput, func(int) error { return nil })
 	if err != nil {
 		return nil, err
 	}

@@ -467,7 +467,7 @@ func (s *Socket) readRest(early []byte, body io.Reader, size int) (_ []byte, err
 			err = errGaveWay
 		}
 	}()
-	rest, err := readBody(body, size, s.counted(s.conf.receiving, &in))
+	rest, err := readBody(body, size, freeInput, s.counted(s.conf.receiving, &in))
 	if delivered && len(rest) == 0 {
 		return nil, err
 	}

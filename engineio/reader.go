@@ -108,7 +108,7 @@ func (r *reader) appendN(dst []byte, n, most int) ([]byte, error) {
 	for n > 0 {
 		var err error
 		if len(dst) == cap(dst) {
-			if dst, err = enlarge(dst, most, r.ask); err != nil {
+			if dst, err = enlarge(dst, most, freeInput, r.ask); err != nil {
 				return dst, err
 			}
 		}

@@ -15,6 +15,8 @@ const (
 	// freeInput is the memory that a message, or the body of a POST, may use without being counted while it is
 	// received, in bytes.
 	freeInput = 32 << 10
+	// freeUnadmitted is the same for the POST of an unadmitted peer. Such a peer costs nothing to make.
+	freeUnadmitted = 16 << 10
 	// patience is how long the sender of a large message may take while other messages wait for memory.
 	patience = 5 * time.Second
 )
@@ -154,11 +156,11 @@ func (in *incoming) leave() {
 	}
 }
 
-// enlarge returns b with twice the capacity, but with no more than most bytes. Before the capacity exceeds freeInput,
-// and before each later growth, enlarge calls ask with the number of added bytes.
-func enlarge(b []byte, most int, ask func(n int) error) ([]byte, error) {
+// enlarge returns b with twice the capacity, but with no more than most bytes. Before the capacity exceeds free, and
+// before each later growth, enlarge calls ask with the number of added bytes.
+func enlarge(b []byte, most, free int, ask func(n int) error) ([]byte, error) {
 	size := min(most, max(512, 2*cap(b)))
-	if size <= freeInput {
+	if size <= free {
 		return append(make([]byte, 0, size), b...), nil
 	}
 	if size > 1<<(bits.Len(uint(size))-1) {
@@ -196,20 +198,20 @@ func (p *inputPool) get(size int) []byte {
 // collector.
 func (p *inputPool) put(b []byte) {
 	class := bits.Len(uint(cap(b))) - 1
-	if cap(b) <= freeInput || class > maxInputClass || cap(b) != 1<<class {
+	if cap(b) <= freeUnadmitted || class > maxInputClass || cap(b) != 1<<class {
 		return
 	}
 	b = b[:0]
 	p[class].Put(&b)
 }
 
-// readBody reads all of r, which has at most n bytes, or fails. See enlarge for ask.
-func readBody(r io.Reader, n int, ask func(n int) error) ([]byte, error) {
+// readBody reads all of r, which has at most n bytes, or fails. See enlarge for free and ask.
+func readBody(r io.Reader, n, free int, ask func(n int) error) ([]byte, error) {
 	var body []byte
 	for {
 		if len(body) == cap(body) {
 			var err error
-			if body, err = enlarge(body, max(n, len(body))+1, ask); err != nil { // one more byte, to detect the end
+			if body, err = enlarge(body, max(n, len(body))+1, free, ask); err != nil { // one more byte, to detect the end
 				inputs.put(body)
 				return nil, err
 			}

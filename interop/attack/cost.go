@@ -46,7 +46,7 @@ func costCommand(stdout io.Writer) *cobra.Command {
 		Long: `cost opens connections without credentials to a hub that demands some, and prints a table
 in Markdown: the hub's memory for each connection, the bytes in the kernel's queues of its
 sockets, and how long the hub keeps the connections. The exit status is 1 if a connection
-costs more than 100 KB of either, or lasts longer than 30 s, or if one that waits for another request
+costs more than 100 KB in all, or lasts longer than 30 s, or if one that waits for another request
 costs more than 25 KB or lasts longer than 2 min.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -93,7 +93,7 @@ func (c cost) tooMuch() bool {
 	if c.kind.idle {
 		return c.resident+c.kernel > mostIdleCost || c.held > idleTime+timeSlack
 	}
-	return max(c.resident, c.kernel) > mostCost || c.held > mostTime+timeSlack
+	return c.resident+c.kernel > mostCost || c.held > mostTime+timeSlack
 }
 
 // measureCosts measures all kinds at once, each at a separate hub process.
