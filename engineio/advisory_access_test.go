@@ -18,12 +18,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tests of this file are named after published faults of other implementations; docs/security.md lists them all.
+// The tests of this file cover published faults of other implementations. docs/security.md lists them all.
 // These tests check who may open a session, and which information the server reveals to whom.
 
 // The server checks the origin on every transport and on every request of a session. A rejected request leaves no
 // session behind.
-func TestAdvisory_engineio_6_6_7_checksOnEveryTransport(t *testing.T) {
+// Advisories: GHSA-gr94-w7qr-f4j3, engine.io 6.6.7
+func TestOriginOnEveryTransport(t *testing.T) {
 	w := newSite(t, echo, bothRevisions())
 	v := w.open(Revision4)
 	before := runtime.NumGoroutine()
@@ -46,7 +47,8 @@ func TestAdvisory_engineio_6_6_7_checksOnEveryTransport(t *testing.T) {
 }
 
 // The server calls AllowRequest on every transport, before it creates any part of a session.
-func TestAdvisory_engineio_6_6_7_allowRequestOnEveryTransport(t *testing.T) {
+// Advisories: GHSA-gr94-w7qr-f4j3, engine.io 6.6.7
+func TestAllowRequestOnEveryTransport(t *testing.T) {
 	opts := jsonpOptions()
 	opts.AllowRequest = func(*http.Request) error { return errors.New("no ticket") }
 	opts.GenerateID = func(*http.Request) (string, error) {
@@ -73,7 +75,8 @@ func TestAdvisory_engineio_6_6_7_allowRequestOnEveryTransport(t *testing.T) {
 
 // The server rejects an ID that another session has, and an ID that would break the syntax of the open packet, the
 // cookie or a log line.
-func TestAdvisory_CVE_2017_16031_generatedIDsTakeNoSessionOver(t *testing.T) {
+// Advisories: CVE-2017-16031
+func TestUnsafeGeneratedIDs(t *testing.T) {
 	id := "first"
 	w := newSite(t, echo, &ServerOptions{GenerateID: func(*http.Request) (string, error) { return id, nil }, Cookie: &http.Cookie{}})
 	a := w.ask("GET", polling4, nil)
@@ -88,7 +91,9 @@ func TestAdvisory_CVE_2017_16031_generatedIDsTakeNoSessionOver(t *testing.T) {
 	v.requireEcho("still its own")
 }
 
-func TestAdvisory_CVE_2017_16031_sidsAreRandom(t *testing.T) {
+// A session ID has 144 bits. Of 20,000 IDs no two are equal, and no bit is constant.
+// Advisories: CVE-2017-16031
+func TestSessionIDsAreRandom(t *testing.T) {
 	const n = 20_000
 	seen := make(map[string]bool, n)
 	var ones [18 * 8]int
@@ -110,7 +115,9 @@ func TestAdvisory_CVE_2017_16031_sidsAreRandom(t *testing.T) {
 	}
 }
 
-func TestAdvisory_CVE_2020_28481_noCrossOriginByDefault(t *testing.T) {
+// By default, the server rejects every page of another origin, and sends no CORS header.
+// Advisories: CVE-2020-28481
+func TestNoCrossOriginByDefault(t *testing.T) {
 	w := newSite(t, echo, nil)
 	for _, method := range []string{"GET", "POST", "OPTIONS"} {
 		a := w.ask(method, polling4, nil, "Origin", "https://evil.example", "Access-Control-Request-Method", "POST")
@@ -122,7 +129,10 @@ func TestAdvisory_CVE_2020_28481_noCrossOriginByDefault(t *testing.T) {
 	require.Empty(t, w.srv.Sockets())
 }
 
-func TestAdvisory_CVE_2019_13611_crossSiteWebSocketHijacking(t *testing.T) {
+// A page of another origin can open no session and use no visitor's session, also if its origin looks like an allowed
+// origin.
+// Advisories: CVE-2019-13611
+func TestCrossSiteWebSocketHijacking(t *testing.T) {
 	w := newSite(t, echo, &ServerOptions{Revisions: []Revision{3, 4}, AllowedOrigins: []string{"https://good.example"}})
 	v, v3 := w.open(Revision4), w.open(Revision3)
 	for _, origin := range []string{"https://evil.example", "null", "https://good.example.evil.example", "http://good.example", "https://good.example:8443", "https://good.example@evil.example", "https://evilgood.example", "HTTPS://GOOD.EXAMPLE.EVIL"} {
@@ -140,7 +150,9 @@ func TestAdvisory_CVE_2019_13611_crossSiteWebSocketHijacking(t *testing.T) {
 	v3.requireEcho("alive")
 }
 
-func TestAdvisory_CVE_2016_10536_clientsVerifyTLS(t *testing.T) {
+// A client rejects a server whose certificate it does not trust, on each transport.
+// Advisories: CVE-2016-10536
+func TestClientsVerifyCertificates(t *testing.T) {
 	srv := NewServer(echo, nil)
 	web := httptest.NewUnstartedServer(srv)
 	web.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -166,7 +178,8 @@ func TestAdvisory_CVE_2016_10536_clientsVerifyTLS(t *testing.T) {
 
 // Old versions of engine.io copied the number of a JSONP function unchanged into the response; newer versions take only
 // its digits.
-func TestAdvisory_engineio_JSONP_callbackInjection(t *testing.T) {
+// Advisories: engine.io JSONP
+func TestJSONPCallbackInjection(t *testing.T) {
 	w := newSite(t, echo, jsonpOptions())
 	for _, j := range []string{"](0)%3Balert(1)%3B//", "%5D%28%29%3Balert%281%29%2F%2F", "%3Cscript%3E", "%E2%80%A8alert(1)", "0%0Aalert(1)", "0%00", "window.top"} {
 		a := w.ask("GET", polling4+"&j="+j, nil)
@@ -180,7 +193,8 @@ func TestAdvisory_engineio_JSONP_callbackInjection(t *testing.T) {
 }
 
 // A foreign page's script tag is a request without an Origin header.
-func TestAdvisory_CVE_2019_13611_crossSiteJSONP(t *testing.T) {
+// Advisories: CVE-2019-13611
+func TestCrossSiteJSONP(t *testing.T) {
 	opts := jsonpOptions()
 	opts.AllowedOrigins = []string{"https://good.example"}
 	w := newSite(t, echo, opts)
@@ -198,7 +212,8 @@ func TestAdvisory_CVE_2019_13611_crossSiteJSONP(t *testing.T) {
 }
 
 // A client that knows a sid controls the session. So no log, no error and no response to another client contains a sid.
-func TestAdvisory_CVE_2026_33247_sidsAreNotShown(t *testing.T) {
+// Advisories: CVE-2026-33247
+func TestSessionIDsAreNotShown(t *testing.T) {
 	logged := new(lockedBuffer)
 	h := newWitness()
 	opts := bothRevisions()
@@ -240,7 +255,8 @@ func TestAdvisory_CVE_2026_33247_sidsAreNotShown(t *testing.T) {
 }
 
 // A transport that is switched off cannot be reached in any way.
-func TestAdvisory_secnote_2026_27_disabledTransports(t *testing.T) {
+// Advisories: secnote 2026-27
+func TestDisabledTransports(t *testing.T) {
 	w := newSite(t, echo, &ServerOptions{Transports: []Transport{Polling}})
 	v := w.open(Revision4)
 	for _, query := range []string{"EIO=4&transport=websocket", strings.Replace(v.query, "polling", "websocket", 1), "EIO=4&transport=webtransport"} {

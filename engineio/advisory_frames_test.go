@@ -17,10 +17,12 @@ import (
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
-// The tests of this file are named after published faults of other implementations; docs/security.md lists them all.
+// The tests of this file cover published faults of other implementations. docs/security.md lists them all.
 // These tests check the frames that a peer sends on a WebSocket.
 
-func TestAdvisory_CVE_2022_21676_reservedBits(t *testing.T) {
+// A frame with a reserved bit ends its own connection with code 1002, and no other.
+// Advisories: CVE-2022-21676
+func TestReservedBits(t *testing.T) {
 	h := newWitness()
 	w := newSite(t, h, bothRevisions())
 	others := w.bystanders()
@@ -46,7 +48,8 @@ func TestAdvisory_CVE_2022_21676_reservedBits(t *testing.T) {
 }
 
 // Pongs and pings cost no goroutine and no timer each, even in large numbers.
-func TestAdvisory_CVE_2026_48802_pongFlood(t *testing.T) {
+// Advisories: CVE-2026-48802, CVE-2026-48809
+func TestPongFlood(t *testing.T) {
 	w := newSite(t, echo, bothRevisions())
 	before := runtime.NumGoroutine()
 	for rev, beat := range map[Revision]string{Revision3: "2", Revision4: "3"} {
@@ -94,7 +97,8 @@ func (a *alarms) count() int {
 }
 
 // One peer's data never reaches another peer, although buffers are pooled.
-func TestAdvisory_CVE_2016_10518_CVE_2026_45736_noStaleBytes(t *testing.T) {
+// Advisories: CVE-2016-10518, CVE-2026-45736
+func TestNoStaleBytes(t *testing.T) {
 	w := newSite(t, echo, bothRevisions())
 	const canary = "CANARY"
 	secret := strings.Repeat(canary, 3000)
@@ -145,7 +149,9 @@ func TestAdvisory_CVE_2016_10518_CVE_2026_45736_noStaleBytes(t *testing.T) {
 	wg.Wait()
 }
 
-func TestAdvisory_CVE_2020_27813_CVE_2026_27889_lengthOverflow(t *testing.T) {
+// A frame with an enormous length ends its connection. It causes no panic and no endless loop.
+// Advisories: CVE-2020-27813, CVE-2026-27889
+func TestFrameLengthOverflow(t *testing.T) {
 	h := newWitness()
 	w := newSite(t, h, bothRevisions())
 	v := w.open(Revision4)
@@ -176,7 +182,8 @@ func TestAdvisory_CVE_2020_27813_CVE_2026_27889_lengthOverflow(t *testing.T) {
 }
 
 // A server that sends the open packet again and again changes nothing at a client.
-func TestAdvisory_CVE_2026_29785_repeatedOpenPacket(t *testing.T) {
+// Advisories: CVE-2026-29785
+func TestRepeatedOpenPacket(t *testing.T) {
 	_, url := fakeServer(t, func(conn net.Conn, r *http.Request) {
 		open := `0{"sid":"%s","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}`
 		_, _ = io.WriteString(conn, switching(r))

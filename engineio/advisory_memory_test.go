@@ -17,10 +17,12 @@ import (
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
-// The tests of this file are named after published faults of other implementations; docs/security.md lists them all.
+// The tests of this file cover published faults of other implementations. docs/security.md lists them all.
 // These tests check how much memory a peer can make a server use.
 
-func TestAdvisory_CVE_2020_36048_payloadOfTinyPackets(t *testing.T) {
+// The server rejects a POST with too many tiny packets, and allocates little memory for it.
+// Advisories: CVE-2020-36048
+func TestPayloadOfTinyPackets(t *testing.T) {
 	w := newSite(t, idle, bothRevisions())
 	others := w.bystandersOf(2)
 	for _, c := range []struct {
@@ -51,7 +53,8 @@ func TestAdvisory_CVE_2020_36048_payloadOfTinyPackets(t *testing.T) {
 }
 
 // A body in many chunks costs no more than its bytes.
-func TestAdvisory_engineio_6_6_13_manyChunks(t *testing.T) {
+// Advisories: engine.io 6.6.13
+func TestManyChunks(t *testing.T) {
 	w := newSite(t, echo, nil)
 	v := w.open(Revision4)
 	conn := w.connect()
@@ -85,7 +88,8 @@ func (w *site) bystandersOf(n int) int {
 }
 
 // The server does not allocate memory for a claimed length before the bytes arrive.
-func TestAdvisory_CVE_2020_36049_nothingIsAllocatedByAClaim(t *testing.T) {
+// Advisories: CVE-2020-36049
+func TestClaimedLengthOfMessages(t *testing.T) {
 	w := newSite(t, echo, bothRevisions())
 	v := w.open(Revision4)
 	const n = 100
@@ -114,7 +118,8 @@ func TestAdvisory_CVE_2020_36049_nothingIsAllocatedByAClaim(t *testing.T) {
 
 // A compressed message may inflate to a thousand times its size. The inflated bytes are bounded and counted like
 // received bytes.
-func TestAdvisory_CVE_2026_27571_inflatingStopsAtTheLimit(t *testing.T) {
+// Advisories: CVE-2026-27571
+func TestInflateLimit(t *testing.T) {
 	const bombs = 20
 	megabyte := packed(t, strings.Repeat("x", 1<<20)) + deflateTail
 	bomb := strings.TrimSuffix(packed(t, "4")+deflateTail+strings.Repeat(megabyte, 32), deflateTail)
@@ -144,7 +149,9 @@ func TestAdvisory_CVE_2026_27571_inflatingStopsAtTheLimit(t *testing.T) {
 	}
 }
 
-func TestAdvisory_CVE_2016_10542_limitByDefault(t *testing.T) {
+// By default, the server rejects a message above 1,000,000 bytes, on each transport.
+// Advisories: CVE-2016-10542
+func TestDefaultMessageLimit(t *testing.T) {
 	opts := jsonpOptions()
 	opts.Revisions = []Revision{3, 4}
 	w := newSite(t, echo, opts)
@@ -172,7 +179,8 @@ func TestAdvisory_CVE_2016_10542_limitByDefault(t *testing.T) {
 }
 
 // The test opens many connections and sends messages of 1-byte fragments that it never finishes.
-func TestAdvisory_CVE_2026_48779_unfinishedFragments(t *testing.T) {
+// Advisories: CVE-2026-48779
+func TestUnfinishedFragments(t *testing.T) {
 	w := newSite(t, echo, bothRevisions())
 	const conns, fragments = 20, 10_000
 	burst := masked(0x02, "x") + strings.Repeat(masked(0x00, "x"), fragments) + masked(0x89, "read")
@@ -205,8 +213,9 @@ func TestAdvisory_CVE_2026_48779_unfinishedFragments(t *testing.T) {
 	}
 }
 
-// Without the extension a compressed message is a protocol error, and the server does not inflate it.
-func TestAdvisory_CVE_2026_27571_deflateIsNotNegotiated(t *testing.T) {
+// Without the extension, a compressed message is a protocol error, and the server does not inflate it.
+// Advisories: CVE-2026-27571
+func TestDeflateIsOffByDefault(t *testing.T) {
 	w := newSite(t, newWitness(), nil)
 	a, l := w.shake("EIO=4&transport=websocket", "Sec-WebSocket-Extensions", "permessage-deflate; server_no_context_takeover")
 	require.Equal(t, http.StatusSwitchingProtocols, a.status)
@@ -217,7 +226,8 @@ func TestAdvisory_CVE_2026_27571_deflateIsNotNegotiated(t *testing.T) {
 }
 
 // The server never inflates the body of a POST, whatever its headers claim. So a compressed body cannot exhaust memory.
-func TestAdvisory_CVE_2026_27571_requestsAreNotInflated(t *testing.T) {
+// Advisories: CVE-2026-27571
+func TestPostsAreNotInflated(t *testing.T) {
 	h := newWitness()
 	w := newSite(t, h, jsonpOptions())
 	for _, coding := range httpCodings {
@@ -234,7 +244,8 @@ func TestAdvisory_CVE_2026_27571_requestsAreNotInflated(t *testing.T) {
 }
 
 // A client inflates the response to a poll only up to its limit.
-func TestAdvisory_CVE_2026_27571_pollsAreInflatedUpToTheLimit(t *testing.T) {
+// Advisories: CVE-2026-27571
+func TestPollInflateLimit(t *testing.T) {
 	bomb := httpCodings[0].compress([]byte("4" + strings.Repeat("x", 64<<20)))
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Get("sid") == "" {
@@ -256,7 +267,8 @@ func TestAdvisory_CVE_2026_27571_pollsAreInflatedUpToTheLimit(t *testing.T) {
 }
 
 // A session holds at most 64 KB of the request that opened it.
-func TestAdvisory_CVE_2026_33219_littleIsKeptOfAHandshake(t *testing.T) {
+// Advisories: CVE-2026-33219
+func TestHandshakeHeaderLimit(t *testing.T) {
 	w := newSite(t, echo, nil)
 	for _, header := range [][]string{
 		{"Cookie", strings.Repeat("c", 100_000)},
@@ -273,10 +285,11 @@ func TestAdvisory_CVE_2026_33219_littleIsKeptOfAHandshake(t *testing.T) {
 	require.Len(t, w.srv.Sockets()[0].Request().Header.Get("Cookie"), 30_000)
 }
 
-// A message that is never finished ends with its session: its bytes are bounded, and the number of its fragments costs
-// nothing. The session's heartbeat cannot come through before the message ends, so the message's time is bounded too,
-// however slowly the peer sends.
-func TestAdvisory_CVE_2026_33151_CVE_2026_69185_CVE_2026_48804_GHSA_55mf_unfinishedMessages(t *testing.T) {
+// A message that the peer never finishes ends with its session: the server limits its bytes, and the number of its
+// fragments costs nothing. The heartbeat of the session cannot arrive before the message ends. Therefore the time of a
+// message has a limit too, however slowly the peer sends.
+// Advisories: CVE-2026-33151, CVE-2026-69185, CVE-2026-48804, GHSA-55mf-67qm-4wpg
+func TestUnfinishedMessages(t *testing.T) {
 	for _, rev := range []Revision{Revision3, Revision4} {
 		h := newWitness()
 		inSite(t, h, bothRevisions(), func(t *testing.T, w *site) {

@@ -16,12 +16,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tests of this file are named after published faults of other implementations; docs/security.md lists them all.
+// The tests of this file cover published faults of other implementations. docs/security.md lists them all.
 // These tests send HTTP requests.
 
 // A reset at any byte of a handshake, or of a rejected handshake, causes no panic and leaves no session and no file
 // descriptor.
-func TestAdvisory_CVE_2022_41940_resetDuringTheHandshake(t *testing.T) {
+// Advisories: CVE-2022-41940
+func TestResetDuringHandshake(t *testing.T) {
 	w := newSite(t, echo, &ServerOptions{Revisions: []Revision{3, 4}, PerMessageDeflate: true})
 	others := w.bystanders()
 	v, v3 := w.open(Revision4), w.open(Revision3)
@@ -91,7 +92,9 @@ func openFiles(t *testing.T) int {
 	return len(all)
 }
 
-func TestAdvisory_CVE_2023_31125_hostileParameters(t *testing.T) {
+// The server responds with status 400 to a query with hostile values, and causes no panic.
+// Advisories: CVE-2023-31125
+func TestHostileQueryParameters(t *testing.T) {
 	w := newSite(t, echo, bothRevisions())
 	long := strings.Repeat("A", 64<<10)
 	hostile := []string{"__proto__", "constructor", "toString", "hasOwnProperty", "", "%00", "%ff", "%F0%9F%98%80", "null", "undefined", "NaN", "-1", "[]", "polling%00", "%2e%2e%2f", long}
@@ -137,7 +140,8 @@ func TestAdvisory_CVE_2023_31125_hostileParameters(t *testing.T) {
 
 // The server responds to a rejected POST at once, even if only a part of its body has come, and it closes the
 // connection unless the body has come.
-func TestAdvisory_CVE_2026_59725_binaryPostOnRevision4(t *testing.T) {
+// Advisories: CVE-2026-59725, GHSA-r635-g3xr-vw7x
+func TestRejectedPostIsAnsweredAtOnce(t *testing.T) {
 	const binary = "Content-Type: application/octet-stream\r\n"
 	for name, rest := range map[string]string{
 		"whole":          binary + "Content-Length: 3\r\n\r\n4xy",
@@ -174,7 +178,8 @@ func TestAdvisory_CVE_2026_59725_binaryPostOnRevision4(t *testing.T) {
 }
 
 // The server reads any other content type as text, as the reference does.
-func TestAdvisory_CVE_2026_59725_otherTypesAreText(t *testing.T) {
+// Advisories: CVE-2026-59725, GHSA-r635-g3xr-vw7x
+func TestOtherContentTypesAreText(t *testing.T) {
 	w := newSite(t, echo, bothRevisions())
 	for _, rev := range []Revision{Revision3, Revision4} {
 		v := w.open(rev)
@@ -188,8 +193,9 @@ func TestAdvisory_CVE_2026_59725_otherTypesAreText(t *testing.T) {
 	require.Equal(t, "200 "+v.framed("4x"), v.poll().brief())
 }
 
-// The second of two simultaneous POSTs is rejected in the same way.
-func TestAdvisory_CVE_2026_59725_overlappingPost(t *testing.T) {
+// The server rejects the second of two simultaneous POSTs in the same way.
+// Advisories: CVE-2026-59725, GHSA-r635-g3xr-vw7x
+func TestOverlappingPosts(t *testing.T) {
 	h := newWitness()
 	inSite(t, h, nil, func(t *testing.T, w *site) {
 		v := w.open(Revision4)
@@ -208,7 +214,9 @@ func TestAdvisory_CVE_2026_59725_overlappingPost(t *testing.T) {
 	})
 }
 
-func TestAdvisory_GHSA_5v72_xg48_5rpm_CVE_2021_32640_CVE_2024_37890_hostileHandshakeHeaders(t *testing.T) {
+// The server responds soon to a handshake with hostile headers, with an expected status and few bytes.
+// Advisories: GHSA-5v72-xg48-5rpm, CVE-2021-32640, CVE-2024-37890
+func TestHostileHandshakeHeaders(t *testing.T) {
 	var many []string
 	for i := range 2000 {
 		many = append(many, fmt.Sprintf("X-Flood-%d", i), "x")
@@ -251,7 +259,8 @@ func TestAdvisory_GHSA_5v72_xg48_5rpm_CVE_2021_32640_CVE_2024_37890_hostileHands
 }
 
 // Ten times the input takes ten times as long, not a hundred times.
-func TestAdvisory_CVE_2021_32640_handshakeHeadersInLinearTime(t *testing.T) {
+// Advisories: CVE-2021-32640
+func TestHandshakeHeadersTakeLinearTime(t *testing.T) {
 	w := newSite(t, echo, &ServerOptions{PerMessageDeflate: true})
 	for _, unit := range []string{" ", ",", ";", "a;", "a,", ";a=b", "permessage-deflate;", `"`, `\`, `a="\`, "permessage-deflate,", "permessage-deflate; x=\""} {
 		for _, name := range []string{"Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol"} {

@@ -405,6 +405,7 @@ func TestBroadcastIsCompressedOnce(t *testing.T) {
 
 // FuzzInflate passes any bytes to a stream as a compressed message. The result is the same as from compress/flate, and
 // never larger than the limit.
+// Advisories: CVE-2026-27571
 func FuzzInflate(f *testing.F) {
 	const limit = 1 << 16
 	for _, text := range []string{"", "4hello", strings.Repeat("x", limit), strings.Repeat("x", limit+1)} {

@@ -14,6 +14,7 @@ import (
 
 // The server replies to pings of the WebSocket protocol. It ends the session of a peer that does not read the replies
 // when the queue's limit is reached.
+// Advisories: CVE-2026-48802, CVE-2026-48809
 func TestPingFlood(t *testing.T) {
 	h := newWitness()
 	w := newSite(t, h, nil)

@@ -22,6 +22,7 @@ import (
 
 // FuzzHTTP sends the server a request of any shape, once without a session and once for each session. The server must
 // respond with an expected status, must hold no memory, and must not panic.
+// Advisories: CVE-2023-31125
 func FuzzHTTP(f *testing.F) {
 	for _, query := range []string{
 		polling4, "EIO=3&transport=polling&b64=1", "EIO=4&transport=polling&sid=SID", "EIO=3&transport=polling&sid=SID", "EIO=4&transport=websocket",
@@ -78,6 +79,7 @@ func request(ctx context.Context, method, query string, body []byte) *http.Reque
 
 // FuzzWSFrame writes any bytes after a WebSocket handshake, in pieces, over a pipe, which has no buffer. It does so for
 // a new session and for an upgrade, with compression and without. The server must end the session and hold no memory.
+// Advisories: CVE-2020-27813, CVE-2026-27889
 func FuzzWSFrame(f *testing.F) {
 	for _, s := range []string{
 		"", masked(0x81, "4x"), masked(0x82, "\x04x"), masked(0x01, "4x") + masked(0x80, "y"), masked(0x81, "2probe") + masked(0x81, "5") + masked(0x81, "4x"),
@@ -172,6 +174,7 @@ func (w *site) anyQuery(mode uint8) string {
 
 // FuzzUpgradeHeaders adds any bytes to the header of a WebSocket handshake, for a new session and for an upgrade. The
 // server must respond soon, with an expected status and with expected header fields only.
+// Advisories: GHSA-5v72-xg48-5rpm, CVE-2021-32640, CVE-2024-37890
 func FuzzUpgradeHeaders(f *testing.F) {
 	for _, s := range []string{
 		"", "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits", "Sec-WebSocket-Extensions: ,;=,;=\r\nSec-WebSocket-Extensions: constructor",

@@ -11,9 +11,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAdvisory_googollee_182_170_393_hammer calls every public method from many goroutines at once, on many short
-// sessions of each kind, for a second. It looks for data races, panics and hangs.
-func TestAdvisory_googollee_182_170_393_hammer(t *testing.T) {
+// The test calls every public method from many goroutines at once, on many short sessions of each kind, for a second.
+// It looks for data races, panics and hangs.
+// Advisories: googollee/go-socket.io#170, googollee/go-socket.io#182, googollee/go-socket.io#393
+func TestConcurrentSocketMethods(t *testing.T) {
 	opts := bothRevisions()
 	opts.QueueLimit = 4 << 10
 	opts.BufferLimit = 1 << 20

@@ -92,6 +92,7 @@ var halfPosts = map[string]string{
 }
 
 // A body has 30 s in total, even if parts of it keep coming.
+// Advisories: engine.io 6.6.13
 func TestSlowBody(t *testing.T) {
 	for name, head := range halfPosts {
 		t.Run(name, func(t *testing.T) {

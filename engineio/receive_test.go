@@ -72,7 +72,8 @@ func (endless) Read(p []byte) (int, error) {
 
 // Fragments of one byte cost only their bytes. A session that ends with an unfinished message returns the message's
 // bytes.
-func TestUnfinishedMessages(t *testing.T) {
+// Advisories: CVE-2026-48779
+func TestOneByteFragments(t *testing.T) {
 	h := newWitness()
 	w := newSite(t, h, nil)
 	others := w.bystanders()
@@ -110,6 +111,7 @@ func heapInUse() int64 {
 
 // When ReceiveLimit is reached, large messages wait, on both transports; small messages do not. A message that is not
 // finished while others wait is evicted.
+// Advisories: CVE-2026-33151, CVE-2026-69185, CVE-2026-48804, GHSA-55mf-67qm-4wpg
 func TestLargeMessagesWaitForTheFirst(t *testing.T) {
 	large := strings.Repeat("x", 240_000)
 	h := newWitness()
@@ -170,6 +172,7 @@ func TestBurstOfLargeMessagesIsReceivedWhole(t *testing.T) {
 }
 
 // Peers that begin large messages and do not finish them must not end the sessions of other peers.
+// Advisories: CVE-2026-33151, CVE-2026-69185, CVE-2026-48804, GHSA-55mf-67qm-4wpg
 func TestHogsDoNotCostOthersTheirMessages(t *testing.T) {
 	inSite(t, echo, nil, func(t *testing.T, w *site) {
 		var hogs []*line
