@@ -77,7 +77,9 @@ func allocated(fn func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-func TestAdvisory_CVE_2020_36049_ClaimedLengthAllocatesNothing(t *testing.T) {
+// The parser allocates no memory for a length before it has the bytes.
+// Advisories: CVE-2020-36049
+func TestClaimedLengthOfPackets(t *testing.T) {
 	for _, wire := range []struct {
 		enc packet.Encoding
 		b   string
@@ -98,7 +100,8 @@ func TestAdvisory_CVE_2020_36049_ClaimedLengthAllocatesNothing(t *testing.T) {
 
 // A body with very many tiny packets made engine.io slow. The parser rejects it at the first packet beyond MaxPackets,
 // before it reads the remaining bytes.
-func TestAdvisory_CVE_2020_36048_TinyPacketsAreBounded(t *testing.T) {
+// Advisories: CVE-2020-36048
+func TestTooManyTinyPackets(t *testing.T) {
 	const size = 1_000_000
 	for _, form := range forms {
 		tiny := packet.AppendPayload(nil, form.rev, form.enc, control(packet.Ping, ""), control(packet.Ping, ""))
@@ -114,7 +117,8 @@ func TestAdvisory_CVE_2020_36048_TinyPacketsAreBounded(t *testing.T) {
 
 // Ten times as many packets take ten times as long, not a hundred times. The packets must be tiny, because the large
 // number of packets made engine.io slow.
-func TestAdvisory_CVE_2020_36048_DecodeIsLinear(t *testing.T) {
+// Advisories: CVE-2020-36048
+func TestParsePayloadTakesLinearTime(t *testing.T) {
 	for _, form := range forms {
 		one := packet.AppendPayload(nil, form.rev, form.enc, text("é"), binary(1))
 		best := func(pairs int) time.Duration {
@@ -140,7 +144,8 @@ func TestAdvisory_CVE_2020_36048_DecodeIsLinear(t *testing.T) {
 }
 
 // The offset shows that the parser stops at the first digit that no correct peer sends.
-func TestAdvisory_CVE_2020_36048_EndlessLengthIsRefusedEarly(t *testing.T) {
+// Advisories: CVE-2020-36048
+func TestEndlessLength(t *testing.T) {
 	for _, digit := range []string{"0", "1", "9"} {
 		_, err := packet.ParsePayload(rev3, packet.Text, []byte(strings.Repeat(digit, 1_000_000)))
 		requireSyntaxError(t, err, packet.ErrLength, 15)
