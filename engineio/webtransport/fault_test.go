@@ -297,7 +297,8 @@ func TestAServerThatDoesNotListTheTransport(t *testing.T) {
 
 // In the reference up to engine.io 6.6.6, WebTransport sessions bypassed the middlewares, and no version calls
 // allowRequest for them.
-func TestAdvisory_EngineIO667_AllowRequestIsAsked(t *testing.T) {
+// Advisories: GHSA-gr94-w7qr-f4j3, engine.io 6.6.7
+func TestAllowRequestForWebTransport(t *testing.T) {
 	t.Parallel()
 	reported := make(chan engineio.ConnectionError, 1)
 	allow := func(r *http.Request) error {
@@ -331,7 +332,8 @@ func TestAdvisory_EngineIO667_AllowRequestIsAsked(t *testing.T) {
 
 // A page of another origin gets no session by WebTransport, neither a new session nor an existing session whose ID it
 // knows.
-func TestAdvisory_EngineIO667_OriginIsChecked(t *testing.T) {
+// Advisories: GHSA-gr94-w7qr-f4j3, engine.io 6.6.7
+func TestOriginForWebTransport(t *testing.T) {
 	t.Parallel()
 	w := newSite(t, echo, engineio.ServerOptions{AllowedOrigins: []string{"https://good.example"}})
 	s := w.mustDial(engineio.Polling)
@@ -348,7 +350,8 @@ func TestAdvisory_EngineIO667_OriginIsChecked(t *testing.T) {
 }
 
 // A peer that reads nothing cannot delay the end of its session, or of the server.
-func TestAdvisory_CVE_2026_21435_CloseIsNotHeldUp(t *testing.T) {
+// Advisories: CVE-2026-21435
+func TestCloseIsNotDelayed(t *testing.T) {
 	t.Parallel()
 	full := make(chan *engineio.Socket, 1)
 	w := newSite(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
@@ -367,7 +370,8 @@ func TestAdvisory_CVE_2026_21435_CloseIsNotHeldUp(t *testing.T) {
 }
 
 // The handshake of a client that vanishes leaves nothing behind: engine.io up to 6.6.7 kept a part of it.
-func TestAdvisory_EngineIO668_FailedHandshakesLeaveNothing(t *testing.T) {
+// Advisories: engine.io 6.6.8
+func TestFailedHandshakesLeaveNothing(t *testing.T) {
 	t.Parallel()
 	w := newSite(t, echo, engineio.ServerOptions{})
 	poll := w.mustDial(engineio.Polling)
@@ -381,8 +385,9 @@ func TestAdvisory_EngineIO668_FailedHandshakesLeaveNothing(t *testing.T) {
 	require.NoError(t, poll.TryWrite(engineio.Text("still here")))
 }
 
-// A peer may open and close streams for ever: closed streams are freed, and the number of open streams is small.
-func TestAdvisory_CVE_2026_21438_StreamsAreFew(t *testing.T) {
+// A peer may open and close streams for ever: the server frees closed streams, and limits the number of open ones.
+// Advisories: CVE-2026-21438
+func TestStreamLimit(t *testing.T) {
 	t.Parallel()
 	w := newSite(t, echo, engineio.ServerOptions{})
 	r := w.connect("/engine.io/")
@@ -400,15 +405,18 @@ func TestAdvisory_CVE_2026_21438_StreamsAreFew(t *testing.T) {
 }
 
 // go.mod must require a version of the library without the known faults. Up to v0.11.0 the library stored capsules of
-// any size (CVE-2026-57497), and up to v0.9.0 close reasons of any size and closed streams (CVE-2026-21434, -21438);
-// and a peer could delay a close (CVE-2026-21435).
-func TestAdvisory_CVE_2026_57497_VersionIsPinned(t *testing.T) {
+// any size (CVE-2026-57497). Up to v0.9.0 it stored close reasons of any size and closed streams (CVE-2026-21434,
+// CVE-2026-21438), and a peer could delay a close (CVE-2026-21435).
+// Advisories: CVE-2026-21434, CVE-2026-21435, CVE-2026-21438, CVE-2026-57497
+func TestWebTransportVersion(t *testing.T) {
 	t.Parallel()
 	requirePinned(t, "quic-go/webtransport-go", 12)
 }
 
-// The known faults are in field sections of HTTP/3, headers and trailers, that are large after decompression.
-func TestAdvisory_CVE_2025_64702_CVE_2026_40898_VersionIsPinned(t *testing.T) {
+// go.mod must require a version of the library without the known faults: it stored headers and trailers of HTTP/3
+// without a limit after decompression.
+// Advisories: CVE-2025-64702, CVE-2026-40898
+func TestQUICVersion(t *testing.T) {
 	t.Parallel()
 	requirePinned(t, "quic-go/quic-go", 60)
 }
@@ -443,6 +451,7 @@ func TestMaxSessions(t *testing.T) {
 }
 
 // A client rejects a server whose certificate it does not trust.
+// Advisories: CVE-2016-10536
 func TestCertificatesAreVerified(t *testing.T) {
 	t.Parallel()
 	w := newSite(t, echo, engineio.ServerOptions{})
