@@ -12,7 +12,8 @@ import (
 )
 
 // A client of Socket.IO could emit a name that the server's emitter used for its own events.
-func TestAdvisory_CVE_2024_38355_namesOfEmittersAreInert(t *testing.T) {
+// Advisories: CVE-2024-38355
+func TestEmitterNamesAreInert(t *testing.T) {
 	for _, name := range []string{"error", "removeListener", "connect", "disconnect", "connection", "message", "close", "__proto__", "constructor", "toString", "_listeners"} {
 		got, err := Parse([]byte(`{"event":"` + name + `","payload":{"` + name + `":1},"` + name + `":2,"eventTable":{"` + name + `":{}}}`))
 		require.NoError(t, err)
@@ -28,8 +29,9 @@ func TestAdvisory_CVE_2024_38355_namesOfEmittersAreInert(t *testing.T) {
 	}
 }
 
-// A massive packet made parsers allocate many times its size.
-func TestAdvisory_CVE_2020_36049_massivePacketsCostNothing(t *testing.T) {
+// A massive packet made other parsers allocate many times its size. This parser allocates almost nothing.
+// Advisories: CVE-2020-36049
+func TestMassivePackets(t *testing.T) {
 	for _, payload := range []string{
 		`"` + strings.Repeat("x", 1_000_000) + `"`, `[` + strings.Repeat("0,", 500_000) + `0]`, `{` + strings.Repeat(`"a":{},`, 140_000) + `"a":{}}`, strings.Repeat(" ", 1_000_000) + "1", strings.Repeat("9", 1_000_000), nested(MaxDepth - 1),
 	} {
@@ -45,8 +47,9 @@ func TestAdvisory_CVE_2020_36049_massivePacketsCostNothing(t *testing.T) {
 	}
 }
 
-// Parsers did not check the types of the values that they used as a name or an index.
-func TestAdvisory_CVE_2022_2421_typesAreChecked(t *testing.T) {
+// Other parsers did not check the types of the values that they used as a name or an index.
+// Advisories: CVE-2022-2421, CVE-2023-32695
+func TestFieldTypesAreChecked(t *testing.T) {
 	versions := map[string]int{`5`: 5, `-1`: -1}
 	for _, v := range []string{`5`, `-1`, `1e999`, `true`, `null`, `{}`, `[]`, `["x"]`, `{"toString":"x"}`, `{"split":1}`, `{"_placeholder":true,"num":-1}`} {
 		_, err := Parse([]byte(`{"event":` + v + `,"payload":{}}`))
@@ -62,7 +65,8 @@ func TestAdvisory_CVE_2022_2421_typesAreChecked(t *testing.T) {
 }
 
 // A client could forge the header that names the sender to other clients.
-func TestAdvisory_CVE_2026_33246_idIsTheHubs(t *testing.T) {
+// Advisories: CVE-2026-33246
+func TestForgedIDIsReplaced(t *testing.T) {
 	for _, payload := range []string{
 		`{"id":"forged"}`, `{"\u0069d":"forged"}`, `{"id":"forged","i\u0064":"forged"}`, `{"a":1,"id":{"id":"forged"},"id":"forged"}`, `{"id":"hub","\u0069\u0064":"forged"}`,
 	} {
@@ -73,7 +77,8 @@ func TestAdvisory_CVE_2026_33246_idIsTheHubs(t *testing.T) {
 }
 
 // Characters in names broke the syntax of the text around the names.
-func TestAdvisory_secnote_2026_22_namesArriveUnchanged(t *testing.T) {
+// Advisories: secnote 2026-22
+func TestHostileNamesRoundTrip(t *testing.T) {
 	seen := map[string]string{}
 	for _, name := range []string{"a\r\nb", "a b", "a\x00b", "a>", "a.b", "a\"b", `a\b`, `a\u0000b`, "a\u2028b", "a\x7fb", "\ufeffa", "a", "A", "é", "e\u0301", "a\x1eb", "\ufffd", `","event":"b`} {
 		require.NoError(t, CheckEmit(name), "%q", name)
@@ -93,7 +98,8 @@ func TestAdvisory_secnote_2026_22_namesArriveUnchanged(t *testing.T) {
 }
 
 // Errors are logged, so an error may not contain a peer's input, which can hold a password.
-func TestAdvisory_CVE_2026_33247_errorsQuoteNothing(t *testing.T) {
+// Advisories: CVE-2026-33247
+func TestErrorsQuoteNoInput(t *testing.T) {
 	wire := `{"event":"secret","payload":"secret","eventTable":{"secret":{}},"headers":{"auth":{"user":"secret","password":"secret"},"mesh":{"key":"secret"}}}`
 	for i := range wire {
 		_, err := Parse([]byte(wire[:i]))
@@ -104,7 +110,8 @@ func TestAdvisory_CVE_2026_33247_errorsQuoteNothing(t *testing.T) {
 }
 
 // The test prints, logs and marshals every value that holds a secret, in all the ways that a program might.
-func TestAdvisory_CVE_2026_33247_secretsAreInNoOutput(t *testing.T) {
+// Advisories: CVE-2026-33247
+func TestSecretsAreNotPrinted(t *testing.T) {
 	const user, password, key = "5ecretUser", "5ecretPass", "5ecretKey"
 	auth := Auth{User: user, Password: password, HasUser: true, HasPassword: true}
 	hello := Hello{V: 1, Key: key, Name: "name"}

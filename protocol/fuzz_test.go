@@ -51,6 +51,8 @@ func agree(t *testing.T, b []byte, err error) bool {
 	return true
 }
 
+// FuzzParse parses any bytes as a packet, and compares the result with encoding/json.
+// Advisories: CVE-2022-2421, CVE-2023-32695
 func FuzzParse(f *testing.F) {
 	for _, tc := range append(originals, extensions...) {
 		f.Add([]byte(tc.wire))
@@ -116,6 +118,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// FuzzParseEventTable parses any bytes as an event table, and compares the result with encoding/json.
+// Advisories: unlimited tables
 func FuzzParseEventTable(f *testing.F) {
 	for _, in := range []string{
 		`{}`, `null`, `{"mesh::pong1":{"remote":true},"creature::talk":{"remote":false}}`, `{"a":{},"a":null,"b":[],"c":5}`, `{"\u0061":{"remote":false,"remote":1}}`, `[]`, `{"\ud800":{}}`,
