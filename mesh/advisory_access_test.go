@@ -19,11 +19,13 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// The tests in this file have the names of published vulnerabilities in other implementations. docs/security.md lists
-// them all. Tests of the transports are in package engineio, tests of the parser in package protocol. The tests in this
-// file are about admission.
+// The tests in this file cover published faults of other implementations. docs/security.md lists them all. Tests of the
+// transports are in package engineio, tests of the parser in package protocol. The tests in this file are about
+// admission.
 
-func TestAdvisory_CVE_2026_33219_LittleIsKeptOfAPeerThatIsNotAdmitted(t *testing.T) {
+// A hub reads at most 64 KB from a peer before it admits the peer.
+// Advisories: CVE-2026-33219
+func TestUnadmittedPeerUsesLittleMemory(t *testing.T) {
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Authorize: mesh.Pair("u", "p")})
 	const peers = 50
 	heap := func() uint64 {
@@ -58,9 +60,9 @@ func TestAdvisory_CVE_2026_33219_LittleIsKeptOfAPeerThatIsNotAdmitted(t *testing
 	}
 }
 
-// TestAdvisory_CVE_2026_33219_secnote_2026_25_NothingBeforeAdmissionLasts checks that the hub waits at most 5 s for an
-// HTTP request that does not end and for a callback that does not return.
-func TestAdvisory_CVE_2026_33219_secnote_2026_25_NothingBeforeAdmissionLasts(t *testing.T) {
+// A hub waits at most 5 s for an HTTP request that does not end and for a callback that does not return.
+// Advisories: CVE-2026-33219, secnote 2026-25
+func TestAdmissionTimeouts(t *testing.T) {
 	const limit, slack = 5 * time.Second, 3 * time.Second
 	started := make(chan struct{}, 1)
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Authorize: func(ctx context.Context, _ mesh.Credentials) error {
@@ -93,7 +95,8 @@ func TestAdvisory_CVE_2026_33219_secnote_2026_25_NothingBeforeAdmissionLasts(t *
 }
 
 // A hub negotiates no compression, so it inflates nothing before or after admission.
-func TestAdvisory_CVE_2026_27571_NothingIsInflated(t *testing.T) {
+// Advisories: CVE-2026-27571
+func TestHubInflatesNothing(t *testing.T) {
 	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p")})
 	for _, user := range []string{"u", "x"} {
 		s, err := engineio.Dial(testContext(t), hub.URL(), &engineio.DialOptions{
@@ -119,10 +122,10 @@ type roundTrip func(r *http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// TestAdvisory_CVE_2026_29785_33218_AnyPacketsBeforeAdmission sends random sequences of packets. The hub must survive,
-// and must neither deliver events to the peer nor accept events from it. The test also covers secnotes 2026-16 and
-// 2026-24: no packet, in any order, bypasses the check.
-func TestAdvisory_CVE_2026_29785_33218_AnyPacketsBeforeAdmission(t *testing.T) {
+// The test sends random sequences of packets. The hub must survive, and must neither deliver events to the peer nor
+// accept events from it. No packet, in any order, bypasses the check.
+// Advisories: CVE-2026-29785, CVE-2026-33218, secnote 2026-16, secnote 2026-19, secnote 2026-24
+func TestRandomPacketsBeforeAdmission(t *testing.T) {
 	pair := mesh.Pair("u", "p")
 	hub := listen(t, mesh.Options{Authorize: pair})
 	heard := listenTo(t, hub, "**")
@@ -158,7 +161,9 @@ func TestAdvisory_CVE_2026_29785_33218_AnyPacketsBeforeAdmission(t *testing.T) {
 	require.Empty(t, heard.in)
 }
 
-func TestAdvisory_CVE_2019_13611_PagesOfOtherOriginsAreRefused(t *testing.T) {
+// A hub rejects pages of other origins on every transport, unless AllowedOrigins names them.
+// Advisories: CVE-2019-13611
+func TestHubRejectsOtherOrigins(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	open := listen(t, mesh.Options{AllowedOrigins: []string{"https://good.example"}})
 	for _, c := range []struct {
@@ -250,7 +255,9 @@ func getAs(t *testing.T, url, host string) int {
 	return resp.StatusCode
 }
 
-func TestAdvisory_secnote_2026_27_PathsOfWhatIsNotThereAre404(t *testing.T) {
+// A hub responds with status 404 to the path of a feature that is disabled or does not exist.
+// Advisories: secnote 2026-27
+func TestPathsOfDisabledFeatures(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	for _, path := range []string{"/mesh.txt", "/admin.html", "/metrics", "/healthz", "/readyz", "/admin", "/debug/pprof/"} {
 		resp, err := http.Get("http://" + hub.Addr() + path)

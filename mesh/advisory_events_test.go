@@ -13,9 +13,9 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// The tests in this file have the names of published vulnerabilities in other implementations. docs/security.md lists
-// them all. Tests of the transports are in package engineio, tests of the parser in package protocol. The tests in this
-// file are about the messages of peers.
+// The tests in this file cover published faults of other implementations. docs/security.md lists them all. Tests of the
+// transports are in package engineio, tests of the parser in package protocol. The tests in this file are about the
+// messages of peers.
 
 // everyWay runs a test on each transport and revision, with an admitted peer and with a peer that is not admitted.
 func everyWay(t *testing.T, test func(t *testing.T, hub *mesh.Node, w *wire, admitted bool)) {
@@ -38,7 +38,9 @@ func everyWay(t *testing.T, test func(t *testing.T, hub *mesh.Node, w *wire, adm
 	}
 }
 
-func TestAdvisory_CVE_2024_38355_ReservedEventsAreInert(t *testing.T) {
+// A name that an emitter uses for its own events has no effect at a hub.
+// Advisories: CVE-2024-38355
+func TestReservedEventNames(t *testing.T) {
 	everyWay(t, func(t *testing.T, hub *mesh.Node, w *wire, admitted bool) {
 		heard := listenTo(t, hub, "**")
 		names := []string{
@@ -64,7 +66,9 @@ func TestAdvisory_CVE_2024_38355_ReservedEventsAreInert(t *testing.T) {
 	})
 }
 
-func TestAdvisory_CVE_2022_2421_EventsThatAreNoStringsAreRefused(t *testing.T) {
+// A hub rejects a packet whose event is not a string.
+// Advisories: CVE-2022-2421, CVE-2023-32695
+func TestNonStringEventNames(t *testing.T) {
 	everyWay(t, func(t *testing.T, hub *mesh.Node, w *wire, admitted bool) {
 		packets := []string{
 			`{"event":{"toString":1},"payload":{}}`, `{"event":["a"],"payload":{}}`, `{"event":1}`, `{"event":true}`, `{"event":null}`,
@@ -80,7 +84,9 @@ var hostileNames = []string{
 	"a\r\nb", "a b", "a\tb", "a\x00b", "a>b", "a.b", "a.>", "_", "a\u2028b", "é", "e\u0301", "A", "a", `a"b`, `a\b`, "a::::b", "::", "$x::y", "💥",
 }
 
-func TestAdvisory_secnote_2026_22_NamesArriveUnchanged(t *testing.T) {
+// A name with special characters arrives unchanged, and no listener to another name receives its event.
+// Advisories: secnote 2026-22
+func TestHostileNames(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	c := connect(t, hub, mesh.Options{})
 	heard := listenTo(t, c, "**")
@@ -108,7 +114,9 @@ func TestAdvisory_secnote_2026_22_NamesArriveUnchanged(t *testing.T) {
 	}
 }
 
-func TestAdvisory_secnote_2026_22_NamesArriveUnchangedAcrossHubs(t *testing.T) {
+// Names with special characters also arrive unchanged through two hubs.
+// Advisories: secnote 2026-22
+func TestHostileNamesAcrossHubs(t *testing.T) {
 	hubs := cluster(t, 2, mesh.Options{})
 	emitter, c := connect(t, hubs[0], mesh.Options{}), connect(t, hubs[1], mesh.Options{})
 	var heard []*ears
@@ -128,7 +136,9 @@ func TestAdvisory_secnote_2026_22_NamesArriveUnchangedAcrossHubs(t *testing.T) {
 	}
 }
 
-func TestAdvisory_TablesAreBounded(t *testing.T) {
+// A hub rejects an event table with too many entries, bytes or steps, and keeps the previous table.
+// Advisories: unlimited tables
+func TestEventTableLimits(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	w := dialWire(t, hub.URL(), nil)
 	w.send(table("mesh::kept"))

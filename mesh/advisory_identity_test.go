@@ -18,11 +18,13 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// The tests in this file have the names of published vulnerabilities in other implementations. docs/security.md lists
-// them all. Tests of the transports are in package engineio, tests of the parser in package protocol. The tests in this
-// file are about identities, and about data that peers must not see of each other.
+// The tests in this file cover published faults of other implementations. docs/security.md lists them all. Tests of the
+// transports are in package engineio, tests of the parser in package protocol. The tests in this file are about
+// identities, and about data that peers must not see of each other.
 
-func TestAdvisory_CVE_2026_33246_33223_IdentityCannotBeForged(t *testing.T) {
+// A peer cannot send an event under the ID of another peer: the hub replaces the ID.
+// Advisories: CVE-2026-33246, CVE-2026-33223
+func TestForgedIdentity(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	victim := connect(t, hub, mesh.Options{})
 	atVictim, atHub := listenTo(t, victim, "e"), listenTo(t, hub, "e")
@@ -54,7 +56,8 @@ func TestAdvisory_CVE_2026_33246_33223_IdentityCannotBeForged(t *testing.T) {
 }
 
 // A peer cannot forge an identity across hubs either: its own hub discards the claims in its packets.
-func TestAdvisory_CVE_2026_33246_33223_IdentityCannotBeForgedAcrossHubs(t *testing.T) {
+// Advisories: CVE-2026-33246, CVE-2026-33223
+func TestForgedIdentityAcrossHubs(t *testing.T) {
 	hubs := cluster(t, 2, mesh.Options{})
 	victim := connect(t, hubs[1], mesh.Options{})
 	atVictim, atHub := listenTo(t, victim, "e"), listenTo(t, hubs[1], "e")
@@ -88,7 +91,8 @@ func TestAdvisory_CVE_2026_33246_33223_IdentityCannotBeForgedAcrossHubs(t *testi
 
 // Hubs publish to each other under names that no event can have. No peer can emit or receive these messages, or take
 // them away from the hubs.
-func TestAdvisory_CVE_2026_33223_PeersCannotSpeakForHubs(t *testing.T) {
+// Advisories: CVE-2026-33223
+func TestPeersCannotSpeakForHubs(t *testing.T) {
 	b := &watchedBackplane{subscribed: make(map[string]int)}
 	hubs := []*mesh.Node{listen(t, mesh.Options{Backplane: b}), listen(t, mesh.Options{Backplane: b})}
 	names := []string{"$hubs", "$hub-" + hubs[0].ID(), "$hub-" + hubs[1].ID(), "$presence"}
@@ -167,7 +171,9 @@ func (m watchedMember) Subscribe(patterns ...string) {
 	m.BackplaneMember.Subscribe(patterns...)
 }
 
-func TestAdvisory_CVE_2017_16031_IDsCannotBeGuessed(t *testing.T) {
+// A hub gives each peer a different ID of 32 characters.
+// Advisories: CVE-2017-16031
+func TestPeerIDsAreUnique(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	heard := listenTo(t, hub, "e")
 	seen := map[string]bool{}
@@ -181,9 +187,9 @@ func TestAdvisory_CVE_2017_16031_IDsCannotBeGuessed(t *testing.T) {
 	}
 }
 
-// TestAdvisory_CVE_2026_33247_33216_NoSecretInLogsOrErrors sends secrets through every kind of failure, and searches
-// for them in all output that a program can see.
-func TestAdvisory_CVE_2026_33247_33216_NoSecretInLogsOrErrors(t *testing.T) {
+// The test sends secrets through every kind of failure, and searches for them in all output that a program can see.
+// Advisories: CVE-2026-33247, CVE-2026-33216
+func TestNoSecretInLogsOrErrors(t *testing.T) {
 	const user, password, key = "tainted-user-1", "tainted-password-2", "tainted-key-0123456789abcdef"
 	var logs logBuffer
 	var mu sync.Mutex

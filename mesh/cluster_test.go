@@ -356,7 +356,9 @@ func joinFake(t *testing.T, b mesh.Backplane, id string) *fakeHub {
 	return f
 }
 
-func TestAdvisory_CVE_2025_61765_WhatHubsSayIsDataOnly(t *testing.T) {
+// A hub drops invalid messages of another hub, and continues.
+// Advisories: CVE-2025-61765
+func TestHubMessagesAreData(t *testing.T) {
 	b := new(mesh.LocalBackplane)
 	hub := listen(t, mesh.Options{Backplane: b})
 	c := connect(t, hub, mesh.Options{})

@@ -13,9 +13,10 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// TestAdvisory_googollee_182_170_393_EveryPublicMethodAtOnce calls every method on a hub and its clients while
-// connections break, and closes all nodes in the middle of that. The race detector reports unsynchronized access.
-func TestAdvisory_googollee_182_170_393_EveryPublicMethodAtOnce(t *testing.T) {
+// The test calls every method on a hub and its clients while connections break, and closes all nodes in the middle of
+// that. The race detector reports unsynchronized access.
+// Advisories: googollee/go-socket.io#170, googollee/go-socket.io#182, googollee/go-socket.io#393
+func TestConcurrentNodeMethods(t *testing.T) {
 	hub := listen(t, mesh.Options{CallbackLimit: 10_000, Authorize: mesh.Pair("u", "p")})
 	p := startProxy(t, hub.Addr())
 	nodes := []*mesh.Node{hub}

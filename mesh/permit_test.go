@@ -159,8 +159,9 @@ func TestPermitDecisionsAreBounded(t *testing.T) {
 	require.Equal(t, uint64(2*names+40), hub.Stats().Received)
 }
 
-// TestAdvisory_CVE_2026_33249_QuestionsArePermitted checks that queries reveal nothing that the hub does not permit.
-func TestAdvisory_CVE_2026_33249_QuestionsArePermitted(t *testing.T) {
+// Queries reveal nothing that the hub does not permit.
+// Advisories: CVE-2026-33249
+func TestPermitAppliesToQueries(t *testing.T) {
 	hub := listen(t, mesh.Options{Permit: func(p mesh.PeerInfo, a mesh.Action, event string) bool {
 		switch p.Name {
 		case "none":

@@ -156,9 +156,9 @@ func TestATokenIsPresentedInHeaderOrQuery(t *testing.T) {
 	require.NotContains(t, fmt.Sprintf("%v %+v %#v", mesh.Credentials{Token: "tainted"}, mesh.Credentials{Token: "tainted"}, mesh.Credentials{Token: "tainted"}), "tainted")
 }
 
-// TestAdvisory_CVE_2026_33247_CVE_2020_26149_NoTokenInLogsOrErrors uses a token in all cases in which an error or a log
-// line could show it.
-func TestAdvisory_CVE_2026_33247_CVE_2020_26149_NoTokenInLogsOrErrors(t *testing.T) {
+// The test uses a token in all cases in which an error or a log line could show it.
+// Advisories: CVE-2026-33247, CVE-2020-26149
+func TestNoTokenInLogsOrErrors(t *testing.T) {
 	const token, wrong, inQuery = "tainted-token-1", "tainted-token-2", "tainted-token-3"
 	var logs logBuffer
 	var said strings.Builder
