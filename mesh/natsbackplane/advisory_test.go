@@ -15,9 +15,10 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// TestAdvisory_secnote_2026_22_NamesNeitherShareASubjectNorInject checks the lines that NATS receives. Test AnyName of
-// package backplanetest checks that names arrive unchanged.
-func TestAdvisory_secnote_2026_22_NamesNeitherShareASubjectNorInject(t *testing.T) {
+// No name injects text into the lines that NATS receives, and no two names share a subject. Test AnyName of package
+// backplanetest checks that names arrive unchanged.
+// Advisories: secnote 2026-22
+func TestHostileNamesAsSubjects(t *testing.T) {
 	s := runServer(t, &server.Options{})
 	watching, err := nats.Connect(s.ClientURL())
 	require.NoError(t, err)
@@ -106,8 +107,10 @@ func message(hub string, life, number uint64, data string) []byte {
 	return append(b, data...)
 }
 
-// TestAdvisory_CVE_2025_61765_HostileBodiesAreDropped publishes invalid messages on the hubs' subjects.
-func TestAdvisory_CVE_2025_61765_HostileBodiesAreDropped(t *testing.T) {
+// The test publishes invalid messages on the hubs' subjects. The hub drops and counts them, and receives all valid
+// messages.
+// Advisories: CVE-2025-61765
+func TestInvalidMessagesAreDropped(t *testing.T) {
 	s := runServer(t, &server.Options{})
 	nc, err := nats.Connect(s.ClientURL())
 	require.NoError(t, err)
@@ -157,9 +160,9 @@ func TestAdvisory_CVE_2025_61765_HostileBodiesAreDropped(t *testing.T) {
 	require.Less(t, strings.Count(log.String(), "\n"), 10)
 }
 
-// TestAdvisory_CVE_2026_33246_ForgedAnswersAreNotBelieved checks that a client which does not see a hub's messages
-// cannot make the hub call unheard.
-func TestAdvisory_CVE_2026_33246_ForgedAnswersAreNotBelieved(t *testing.T) {
+// A client that does not see a hub's messages cannot make the hub call unheard.
+// Advisories: CVE-2026-33246
+func TestForgedNoResponders(t *testing.T) {
 	s := runServer(t, &server.Options{})
 	nc, err := nats.Connect(s.ClientURL())
 	require.NoError(t, err)

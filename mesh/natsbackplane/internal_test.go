@@ -48,6 +48,7 @@ func TestLongestSubject(t *testing.T) {
 }
 
 // FuzzSubjects compares the subjects with the matching of NATS.
+// Advisories: secnote 2026-22
 func FuzzSubjects(f *testing.F) {
 	f.Add("a::b", "a::c", "a::*")
 	f.Add("a.b", "a::b", "a::**")
@@ -90,6 +91,8 @@ func FuzzSubjects(f *testing.F) {
 	})
 }
 
+// FuzzParseMessage parses any bytes as a message of another hub.
+// Advisories: CVE-2025-61765
 func FuzzParseMessage(f *testing.F) {
 	self := source{hubID{1, 2, 3}, 4}
 	whole := appendMessage(nil, self, 5, []byte("data"))
