@@ -12,7 +12,8 @@ import (
 
 // Other users of a machine see the arguments of its processes. No command takes a password as an argument. A command
 // rejects an address that contains a password, and does not show it.
-func TestAdvisory_CVE_2026_33247_CVE_2020_26149_noSecretInArguments(t *testing.T) {
+// Advisories: CVE-2026-33247, CVE-2020-26149
+func TestNoSecretInArguments(t *testing.T) {
 	for _, command := range []string{"start", "listen", "connect", "on", "emit"} {
 		help, _, code := execute(t, nil, command, "--help")
 		require.Zero(t, code)
@@ -34,7 +35,8 @@ func TestAdvisory_CVE_2026_33247_CVE_2020_26149_noSecretInArguments(t *testing.T
 }
 
 // The secret of a cluster appears in no argument, help text, log, error, metric or page, also when it is wrong.
-func TestAdvisory_CVE_2026_33247_CVE_2026_33216_noSecretOfACluster(t *testing.T) {
+// Advisories: CVE-2026-33247, CVE-2026-33216
+func TestClusterSecretIsNotShown(t *testing.T) {
 	for _, command := range []string{"start", "listen"} {
 		help, _, code := execute(t, []string{"MESH_NATS=nats://ann:taint@localhost", "MESH_CLUSTER_SECRET=taint"}, command, "--help")
 		require.Zero(t, code)

@@ -16,7 +16,8 @@ import (
 )
 
 // Half-open connections cost little memory, and end soon.
-func TestAdvisory_CVE_2026_33219_HalfOpenClusterConnections(t *testing.T) {
+// Advisories: CVE-2026-33219
+func TestHalfOpenClusterConnections(t *testing.T) {
 	one := joins(t, []string{"MESH_CLUSTER_SECRET=" + clusterSecret}, nil)
 	before := residentMemory(t, one.cmd.Process.Pid)
 	conns := make([]net.Conn, 500)
@@ -62,7 +63,8 @@ func TestAWarningOfSecretsThatOthersCanRead(t *testing.T) {
 
 // Strangers can take all file descriptors that a hub may have. The hub then accepts no new connections, but it keeps
 // its existing ones. It recovers when the strangers have left.
-func TestAdvisory_CVE_2026_33219_StrangersTakeAllDescriptors(t *testing.T) {
+// Advisories: CVE-2026-33219
+func TestStrangersTakeAllDescriptors(t *testing.T) {
 	const limit = 200
 	secret := []string{"MESH_CLUSTER_SECRET=" + clusterSecret}
 	one := joins(t, secret, nil)

@@ -404,7 +404,10 @@ var beforeAuthentication = []hostile{
 	}},
 }
 
-func TestAdvisory_CVE_2026_27889_29785_33218_33219_StrangersAtTheClusterAddress(t *testing.T) {
+// A stranger without the secret sends anything to the cluster address. The hubs continue.
+// Advisories: CVE-2026-27889, CVE-2026-29785, CVE-2026-33218, CVE-2026-33219, secnote 2026-16, secnote 2026-19,
+// secnote 2026-24
+func TestStrangersAtTheClusterAddress(t *testing.T) {
 	one := joins(t, []string{"MESH_CLUSTER_SECRET=" + clusterSecret}, nil)
 	two := joins(t, []string{"MESH_CLUSTER_SECRET=" + clusterSecret}, []string{one.cluster})
 	assault(t, one.cluster, append(beforeAuthentication, hostile{"nothing", func(net.Conn) {}}))
@@ -413,7 +416,9 @@ func TestAdvisory_CVE_2026_27889_29785_33218_33219_StrangersAtTheClusterAddress(
 }
 
 // Without a secret, on one machine, the NATS server itself reads a stranger's bytes.
-func TestAdvisory_CVE_2026_27889_29785_33218_33219_StrangersOnThisMachine(t *testing.T) {
+// Advisories: CVE-2026-27889, CVE-2026-29785, CVE-2026-33218, CVE-2026-33219, secnote 2026-16, secnote 2026-19,
+// secnote 2026-24
+func TestStrangersOnThisMachine(t *testing.T) {
 	one := joins(t, nil, nil)
 	two := joins(t, nil, []string{one.cluster})
 	assault(t, one.cluster, append(beforeAuthentication, hostile{"nothing", func(net.Conn) {}}))
