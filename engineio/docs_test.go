@@ -1,14 +1,23 @@
 package engineio_test
 
 import (
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/require"
 )
+
+var update = flag.Bool("update", false, "write the names of tests in docs/security.md")
 
 // page returns the page for users. security returns the page on threats.
 func page(t *testing.T) string { return doc(t, "engineio.md") }
@@ -52,11 +61,12 @@ func TestDocumentationShowsWhatIsCompiled(t *testing.T) {
 	}
 }
 
-// proofs returns the names of the tests, fuzz targets, benchmarks and examples of all packages.
-func proofs(t *testing.T) map[string]bool {
+// proofs returns the names of the tests, fuzz targets, benchmarks and examples of all packages, each with the published
+// faults that its comment lists. The list begins with "Advisories: " at the start of a line, and ends the comment.
+func proofs(t *testing.T) map[string][]string {
 	t.Helper()
-	exists := make(map[string]bool)
-	declared := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark|Example)\w+)\(`)
+	all := make(map[string][]string)
+	named := regexp.MustCompile(`^(Test|Fuzz|Benchmark|Example)[A-Z]`)
 	require.NoError(t, filepath.WalkDir("..", func(path string, d os.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -66,13 +76,31 @@ func proofs(t *testing.T) map[string]bool {
 		case !strings.HasSuffix(path, "_test.go"):
 			return nil
 		}
-		text, err := os.ReadFile(path)
-		for _, f := range declared.FindAllSubmatch(text, -1) {
-			exists[string(f[1])] = true
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ParseComments)
+		if err != nil {
+			return err
 		}
-		return err
+		ofProofs := make(map[*ast.CommentGroup]bool)
+		for _, decl := range file.Decls {
+			if f, ok := decl.(*ast.FuncDecl); ok && f.Recv == nil && named.MatchString(f.Name.Name) {
+				all[f.Name.Name] = append(all[f.Name.Name], advisories(f.Doc)...)
+				ofProofs[f.Doc] = true
+			}
+		}
+		for _, c := range file.Comments {
+			require.True(t, ofProofs[c] || advisories(c) == nil, "%s: this comment lists advisories, but belongs to no test: %s", path, c.Text())
+		}
+		return nil
 	}))
-	return exists
+	return all
+}
+
+func advisories(c *ast.CommentGroup) []string {
+	_, list, found := strings.Cut("\n"+c.Text(), "\nAdvisories: ")
+	if !found {
+		return nil
+	}
+	return strings.Split(strings.Join(strings.Fields(list), " "), ", ")
 }
 
 // Each test that the pages name exists.
@@ -82,31 +110,76 @@ func TestDocumentationNamesTestsThatExist(t *testing.T) {
 		named := regexp.MustCompile("`((?:Test|Fuzz|Benchmark|Example)[A-Z]\\w+)`").FindAllStringSubmatch(text, -1)
 		require.NotEmpty(t, named)
 		for _, n := range named {
-			require.True(t, exists[n[1]], "%s names %s, which no file declares", name, n[1])
+			_, ok := exists[n[1]]
+			require.True(t, ok, "%s names %s, which no file declares", name, n[1])
 		}
 	}
 }
 
-// Each published fault names a test, or states why it does not apply. The table names each TestAdvisory_ test.
+// The table of published faults is between these lines of docs/security.md.
+const (
+	faultsBegin = "<!-- The names of the tests in this table come from: go test ./engineio -run PublishedFaults -update -->\n"
+	faultsEnd   = "<!-- The end of the table -->\n"
+)
+
+// Each row of the table of published faults names the tests whose comments list its faults, or says why the row does not
+// apply. With -update, the test writes the names of the tests.
 func TestDocumentationCoversPublishedFaults(t *testing.T) {
-	_, table, found := strings.Cut(security(t), "\n## Published faults\n")
-	require.True(t, found)
-	rows := 0
-	for line := range strings.Lines(table) {
-		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| fault |") {
+	head, rest, begins := strings.Cut(security(t), faultsBegin)
+	old, tail, ends := strings.Cut(rest, faultsEnd)
+	require.True(t, begins && ends, "docs/security.md needs the lines %q and %q", faultsBegin, faultsEnd)
+	testsOf := make(map[string][]string)
+	for name, faults := range proofs(t) {
+		for _, fault := range faults {
+			testsOf[fault] = append(testsOf[fault], name)
+		}
+	}
+	var table strings.Builder
+	covered := make(map[string]bool)
+	for line := range strings.Lines(old) {
+		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| fault |") || strings.Contains(line, " | does not apply: ") {
+			table.WriteString(line)
 			continue
 		}
-		rows++
 		cells := strings.Split(strings.Trim(line, "| \n"), " | ")
-		require.Len(t, cells, 3, line)
-		require.True(t, strings.Contains(cells[2], "`Test") || strings.HasPrefix(cells[2], "does not apply: "), line)
+		require.GreaterOrEqual(t, len(cells), 2, line)
+		var tests []string
+		for text := range strings.SplitSeq(cells[0], ", ") {
+			fault := faultIn(text, testsOf)
+			if fault == "" {
+				t.Errorf("docs/security.md has a row for %q, but no comment of a test lists it, and the row's last cell does not begin with \"does not apply: \"", text)
+			}
+			covered[fault] = true
+			tests = append(tests, testsOf[fault]...)
+		}
+		slices.Sort(tests)
+		fmt.Fprintf(&table, "| %s | %s | `%s` |\n", cells[0], cells[1], strings.Join(slices.Compact(tests), "`, `"))
 	}
-	require.NotZero(t, rows)
-	for name := range proofs(t) {
-		if strings.HasPrefix(name, "TestAdvisory_") {
-			require.Contains(t, table, "`"+name+"`", "docs/security.md does not know it")
+	for fault, tests := range testsOf {
+		if !covered[fault] {
+			t.Errorf("docs/security.md has no row with tests for %q, but the comment of %s lists it", fault, strings.Join(tests, ", "))
 		}
 	}
+	if t.Failed() {
+		return
+	}
+	require.NotEmpty(t, covered)
+	if *update {
+		require.NoError(t, os.WriteFile("../docs/security.md", []byte(head+faultsBegin+table.String()+faultsEnd+tail), 0o644)) //nolint:gosec // not secret
+		return
+	}
+	require.Empty(t, cmp.Diff(table.String(), old), "run 'go test ./engineio -run PublishedFaults -update'")
+}
+
+// faultIn returns the fault with which the text begins. The remaining words name the program that had the fault.
+func faultIn(text string, testsOf map[string][]string) string {
+	words := strings.Fields(text)
+	for n := len(words); n > 0; n-- {
+		if fault := strings.Join(words[:n], " "); testsOf[fault] != nil {
+			return fault
+		}
+	}
+	return ""
 }
 
 // Each row of the coverage table names a test, or states that the feature is not built.
