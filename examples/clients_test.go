@@ -126,7 +126,7 @@ func node(t *testing.T, script string, hub *url.URL) *program {
 func visit(t *testing.T, hub *url.URL, page string) {
 	t.Helper()
 	need(t, "chromium")
-	profile, err := os.MkdirTemp("", "example") //nolint:usetesting // what ends after the browser may still write to it
+	profile, err := os.MkdirTemp("", "example") //nolint:usetesting // processes of the browser may still write to it when the test ends
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(profile) })
 	cmd := exec.Command("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
