@@ -26,15 +26,15 @@ func (c cell) in(m mode) bool { return !c.later || m.upgrades() }
 // cells are the exchanges of every pair of peers, in every mode: the columns of the matrix.
 var cells = []cell{
 	{name: "text", title: "to the server and back; during an upgrade and after it", run: echoes(hello)},
-	{name: "unicode", title: "the same with what the dialects of text disagree on", run: echoes(unicode...)},
+	{name: "unicode", title: "the same with text that the dialects encode differently", run: echoes(unicode...)},
 	{name: "binary", title: "the same with bytes", run: echoes(someBytes)},
-	{name: "binary to client", title: "bytes from the server alone", run: toClient(someBytes)},
+	{name: "binary to client", title: "bytes from the server only", run: toClient(someBytes)},
 	{name: "mixed", title: "text and bytes in turn, to the server and back", run: together(mixed...)},
 	{name: "500 KB", title: "a large text, to the server and back", run: echoes(large)},
-	{name: "300 in order", title: "from either end at once; before, during and after an upgrade", run: inOrder(300)},
+	{name: "300 in order", title: "from both ends at the same time; before, during and after an upgrade", run: inOrder(300)},
 	{name: "after upgrade", title: "text that waits for the upgrade", later: true, run: afterUpgrade(hello)},
-	{name: "client closes", title: "either end learns why", run: clientCloses},
-	{name: "server closes", title: "either end learns why", run: serverCloses},
+	{name: "client closes", title: "each end learns the reason", run: clientCloses},
+	{name: "server closes", title: "each end learns the reason", run: serverCloses},
 	{
 		name: "client silent", title: "heartbeats, then nothing arrives: the server ends the session",
 		idle: true, run: silenced(func(_, server party) party { return server }),

@@ -237,7 +237,7 @@ func testPageFollowsNodesFromHubToHub(t *testing.T, v visitor) {
 					const all = [one(hub), ...clients.map(id => one(id + ' ' + hub))]
 					heard['$mesh.nodes']({ rid: question.rid, total: 1000, next, nodes: all, hubs: hubs && hubs.split(' ').map(one) })
 				}
-				// again returns when the page has asked anew.
+				// again returns when the page has asked again.
 				const again = async () => {
 					const old = question
 					document.dispatchEvent(new Event('visibilitychange'))

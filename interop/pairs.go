@@ -46,8 +46,7 @@ var ourPairs = []pair{
 	{client: ourEnd, server: ourEnd, revision: engineio.Revision4, webtransport: true},
 	{
 		client: ourEnd, server: "6.6.13", revision: engineio.Revision4, webtransport: true,
-		unavailable: "its WebTransport comes with a package apart, @fails-components/webtransport, of which npm does not have " +
-			"the native part",
+		unavailable: "its WebTransport needs the package @fails-components/webtransport, whose native part npm does not have",
 	},
 }
 

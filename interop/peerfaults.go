@@ -71,41 +71,41 @@ var peerFaults = []fault{
 		client:   "1.4.1",
 		cells:    []string{"binary", "mixed"},
 		symptoms: []string{`got "\x00\x00\x00\x00\x00\x00\x00\x00" (binary true)`},
-		reason: "Its parser, 1.1.0, copies a Buffer for base64 by indexing the ArrayBuffer below it, which yields zeros; " +
-			"and from Node it asks for base64 on every transport.",
+		reason: "To encode a Buffer in base64, its parser, 1.1.0, indexes the Buffer's ArrayBuffer, which yields zeros. " +
+			"In Node.js it requests base64 on every transport.",
 	},
 	{
 		client: "1.4.1", server: "1.4.1", mode: polling,
 		cells:    []string{"binary to client"},
 		symptoms: []string{`got "\x00\x00\x00\x00\x00\x00\x00\x00" (binary true)`},
-		reason:   "The same parser on the other side, towards a client that asks for base64. Other clients get the bytes.",
+		reason:   "The same parser at the server fails for a client that asks for base64. Other clients get the bytes.",
 	},
 	{
 		client: "1.4.1", server: "6.6.13", mode: polling,
 		cells:    []string{"unicode"},
 		symptoms: []string{`got "Ã`},
-		reason: "Parser 1.x encodes text in UTF-8 twice in polling payloads, parser 2.x and its successors once, and a " +
-			"session does not tell which.",
+		reason: "In polling payloads, parser 1.x encodes text in UTF-8 twice, and later parsers once. A session does not " +
+			"show which parser the peer has.",
 	},
 	{
 		client: "1.4.1", server: "6.6.13", mode: upgrade,
 		cells:    []string{"unicode"},
 		symptoms: []string{`got "Ã`},
 		unsteady: true,
-		reason:   "As with polling only, unless the upgrade is over before the first message leaves.",
+		reason:   "The same as with polling only, unless the upgrade ends before the first message.",
 	},
 	{
 		client:   Googollee,
 		mode:     upgrade,
 		symptoms: []string{"never upgrades"},
-		reason:   "Its client dials the last of its transports and stays there.",
+		reason:   "Its client connects with the last of its transports and does not upgrade.",
 	},
 	{
 		client: Googollee, mode: polling,
 		cells:    []string{"client closes"},
 		symptoms: []string{"the other end: interop"},
 		silent:   true,
-		reason: "Its client sends no close packet and leaves its poll pending: the server learns of it by the ping " +
+		reason: "Its client sends no close packet and leaves its poll pending. The server notices the end by the ping " +
 			"timeout.",
 	},
 	{
@@ -114,49 +114,49 @@ var peerFaults = []fault{
 		symptoms: []string{"googollee: no event [closed]"},
 		silent:   true,
 		rare:     true,
-		reason:   "Once in a great while its server does not notice that its client is silent.",
+		reason:   "Rarely its server does not notice that its client is silent.",
 	},
 	{
 		client: Googollee, server: "3.6.2", mode: polling,
 		cells:    []string{"unicode"},
 		symptoms: []string{`client: got "Ã`},
-		reason: "It takes the length in a text payload for bytes, where it counts UTF-16 code units. It reads the binary " +
-			"form, in which engine.io 1.x answers, as it should.",
+		reason: "It reads the length in a text payload as bytes, but the length counts UTF-16 code units. It reads the " +
+			"binary form, which engine.io 1.x sends, correctly.",
 	},
 	{
 		client: "3.5.4", server: Googollee, mode: polling,
 		cells:    []string{"unicode"},
 		symptoms: []string{`server: got "Ã`},
-		reason:   "The same on its server. It reads the binary form as it should.",
+		reason:   "Its server has the same fault. It reads the binary form correctly.",
 	},
 	{
 		server: Googollee, except: Googollee, mode: polling,
 		cells:    []string{"server closes"},
 		symptoms: []string{`the other end: reason "transport error"`},
-		reason: "Its server ends a session without a close packet: the pending poll, or the next one, gets an error. Its " +
-			"own client gives no reasons.",
+		reason: "Its server ends a session without a close packet. The pending poll, or the next one, gets an error. Its " +
+			"own client reports no reasons, and so does not show the fault.",
 	},
 	{
 		server: Googollee, mode: upgrade,
 		cells:    []string{"text", "unicode", "binary", "mixed", "500 KB", "300 in order"},
 		symptoms: []string{"server: ", "post error: 400"},
 		unsteady: true,
-		reason: "What reaches its server by POST while the upgrade is under way is often never delivered, nor anything " +
-			"after it, or the session ends with status 400 and the text \"payload: paused\". After the upgrade all is well.",
+		reason: "During an upgrade its server often loses the messages of a POST and all messages after it, or ends the " +
+			"session with status 400 and the text \"payload: paused\". After the upgrade it works.",
 	},
 	{
 		server: Googollee, mode: upgrade,
 		cells:    []string{"client silent", "server silent"},
 		symptoms: []string{"post error: 400"},
 		rare:     true,
-		reason:   "The same, of a ping.",
+		reason:   "The same fault with a ping.",
 	},
 	{
 		server: "6.6.13", revision: engineio.Revision3, mode: upgrade,
 		cells:    []string{"client silent"},
 		symptoms: []string{"eio-server.js [6.6.13]: no event [closed]"},
 		silent:   true,
-		reason: "In revision 3 an upgrade discards the server's ping timer, and nothing makes a new one: a session that " +
-			"has upgraded never times out.",
+		reason: "In revision 3 an upgrade discards the server's ping timer, and the server starts no new one. A session " +
+			"that has upgraded never times out.",
 	},
 }

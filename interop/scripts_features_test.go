@@ -186,7 +186,7 @@ func compressionScripts() []script {
 	add := func(name string, node map[string]any, ours engineio.ServerOptions, calls func(c *caller)) {
 		all = append(all, script{name: "compression: " + name, node: node, ours: ours, calls: calls})
 	}
-	add("what the client accepts", nil, engineio.ServerOptions{}, func(c *caller) {
+	add("encodings that the client accepts", nil, engineio.ServerOptions{}, func(c *caller) {
 		c.open(4)
 		for _, accept := range []string{
 			"gzip", "deflate", "gzip, deflate, br", "deflate, gzip", "br", "identity", "*", "*;q=0", "gzip;q=0", "gzip;q=0, *",
@@ -292,7 +292,7 @@ func deflateScripts() []script {
 		p.more(frame(0x41, compressed("4hello")[:3]) + frame(0x80, compressed("4hello")[3:]))
 		p.hear("echo of fragments")
 	})
-	add("what is not compressed data", func(c *caller) {
+	add("data that is not compressed", func(c *caller) {
 		p := offer(c, "handshake", agreed)
 		p.more(frame(0xc1, "\xff\xff\xff\xff"))
 		p.hear("end")
@@ -362,7 +362,7 @@ func jsonpScripts() []script {
 			poll(c, fmt.Sprint("poll ", i))
 		}
 	})
-	add("what would end a script", "j=0", 4, func(c *caller) {
+	add("text that could end a script", "j=0", 4, func(c *caller) {
 		for i, d := range []string{"4\u2028\u2029", `4"\"'`, "4\x00\x08\x7f", "4é€😀", "4\ufeff"} {
 			form(c, fmt.Sprint("post ", i), d)
 			poll(c, fmt.Sprint("poll ", i))

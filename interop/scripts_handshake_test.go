@@ -40,7 +40,7 @@ func handshakeScripts() []script {
 			calls: func(c *caller) { c.open(4); c.open(3); c.session(4) },
 		},
 		{
-			name: "session IDs of the server's own", node: map[string]any{"hooks": map[string]any{"ownIds": true}},
+			name: "session IDs from a hook", node: map[string]any{"hooks": map[string]any{"ownIds": true}},
 			calls: func(c *caller) { c.open(4); c.echo("echo") },
 		},
 		{name: "an old browser", calls: func(c *caller) {
@@ -110,7 +110,7 @@ func handshakeScripts() []script {
 			c.ask("no origin", "OPTIONS", polling4, "")
 		}},
 		{
-			name: "CORS for everybody", node: map[string]any{"cors": map[string]any{"origin": "*"}},
+			name: "CORS for all origins", node: map[string]any{"cors": map[string]any{"origin": "*"}},
 			ours: engineio.ServerOptions{AllowedOrigins: []string{"*"}},
 			calls: func(c *caller) {
 				c.ask("handshake", "GET", polling4, "", "Origin", page)

@@ -35,7 +35,7 @@ func pollingScripts() []script {
 			p.answer("poll")
 			c.echo("after")
 		})
-		add("what was sent between polls", func(c *caller) {
+		add("messages between polls", func(c *caller) {
 			c.control("send?text=one")
 			c.control("send?text=two&count=2")
 			c.poll("poll")

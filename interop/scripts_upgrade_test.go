@@ -45,7 +45,7 @@ func upgradeScripts() []script {
 			p.say("4hello")
 			p.hear("echo")
 		})
-		add("what the server sent before", func(c *caller) {
+		add("messages before the upgrade", func(c *caller) {
 			p := probe(c)
 			c.control("send?text=one&count=2")
 			p.say("5")

@@ -139,7 +139,7 @@ func (x *Matrix) WriteMarkdown(w io.Writer) error {
 		if len(most) > 0 {
 			b.WriteString("\n")
 		}
-		b.WriteString(wrap("With two marks a column: "+legend(webtransportModes)+".", 120, ""))
+		b.WriteString(wrap("Each column has two marks: "+legend(webtransportModes)+".", 120, ""))
 		b.WriteString("\n")
 		writeTable(&b, over, webtransportModes)
 		for _, r := range over {
@@ -152,7 +152,7 @@ func (x *Matrix) WriteMarkdown(w io.Writer) error {
 		b.WriteString("\n")
 	}
 	for i, n := range x.Notes {
-		text := fmt.Sprintf("%d. %s As between %s.", i+1, n.Reason, strings.Join(n.ShownBy, "; between "))
+		text := fmt.Sprintf("%d. %s Also seen between %s.", i+1, n.Reason, strings.Join(n.ShownBy, ", and between "))
 		b.WriteString(wrap(text, 120, "   "))
 	}
 	_, err := io.WriteString(w, b.String())

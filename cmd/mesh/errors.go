@@ -31,7 +31,7 @@ func connect(ctx context.Context, opts *mesh.Options) (*mesh.Node, error) {
 	return n, explain(err, opts)
 }
 
-// explain adds a remedy to an error of a node, for users who are new to the command. It returns other errors unchanged.
+// explain adds a remedy to an error of a node, for new users of the command. It returns other errors unchanged.
 func explain(err error, opts *mesh.Options) error {
 	explained := explainCause(err, opts)
 	var (

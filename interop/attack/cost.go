@@ -43,11 +43,11 @@ func costCommand(stdout io.Writer) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cost",
 		Short: "Print the cost of connections without credentials, by kind",
-		Long: `cost opens connections without credentials to a hub that demands some, and prints a table
-in Markdown: the hub's memory for each connection, the bytes in the kernel's queues of its
-sockets, and how long the hub keeps the connections. The exit status is 1 if a connection
-costs more than 100 KB in all, or lasts longer than 30 s, or if one that waits for another request
-costs more than 25 KB or lasts longer than 2 min.`,
+		Long: `cost opens connections without credentials to a hub that demands credentials, and prints
+a table in Markdown: for each connection, the hub's memory, the bytes in the kernel's
+queues, and how long the hub keeps it. The exit status is 1 if a connection costs more
+than 100 KB in total, or lasts longer than 30 s. For a connection that waits for another
+request, the limits are 25 KB in total and 2 min.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if hub == "" {

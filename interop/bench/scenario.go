@@ -193,7 +193,7 @@ func (s sizes) hubsLoad(id string, hubs, conns int, what string, open opening) l
 func meshScenario(s sizes) scenario {
 	sc := scenario{
 		name:    "mesh",
-		title:   "1 peer emits an event of one name to those that listen to it, by WebSocket",
+		title:   "1 peer emits an event of one name to its subscribers, by WebSocket",
 		columns: []column{colDeliveries, colDeliveryRate, colDeliveryCPU},
 		main:    colDeliveryRate,
 	}

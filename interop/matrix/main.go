@@ -40,28 +40,29 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	most, webTransport := interop.Legends()
 	cmd := &cobra.Command{
 		Use:   "matrix",
-		Short: "Run this project's server and client with those of others",
-		Long: `matrix runs this project's Engine.IO server with the clients that others wrote, and
-its client with their servers, and prints a table in Markdown: a row a peer, a column
-an exchange, and in it a mark a way to use the transports:
+		Short: "Run this project's server and client with foreign peers",
+		Long: `matrix runs this project's Engine.IO server with foreign clients, and this project's
+client with foreign servers. It prints a table in Markdown with a row for each peer and
+a column for each exchange. A cell has a mark for each way to use the transports:
 
   ` + most + `
 
-and, in a second table, of browsers and of this project's two ends:
+A second table shows a browser, and this project's client and server with each other.
+Its cells have these marks:
 
   ` + webTransport + `
 
-A ✓ is an exchange that works. A number stands for one that does not, because of the
-peer, as the note below the table says: two peers without this project fail in the same
-way, which was seen in the same run. A ✗ is a failure of this project, and a – is what
-does not apply. A ? was not run, for the reason that is given.
+A ✓ is an exchange that works. A number is an exchange that fails because of the peer:
+the note with this number gives the reason, and two peers without this project failed in
+the same way in the same run. A ✗ is a failure of this project. A – does not apply. A ?
+was not run, and a note gives the reason.
 
 The exchanges:
 ` + interop.DescribeColumns() + `
-It needs Node.js, npm, Go and Chromium, and takes about half a minute. Without Chromium
-its row is not run; with INTEROP=require in the environment that is a failure. The tables
-go to standard output, progress to standard error. The exit status is not zero if there is
-a ✗.`,
+matrix needs Node.js, npm, Go and Chromium, and takes about half a minute. Without
+Chromium it does not run Chromium's row, and with INTEROP=require in the environment it
+fails. It prints the tables to standard output, and progress to standard error. The exit
+status is not zero if there is a ✗.`,
 		Example: `  go run ./interop/matrix
   go run ./interop/matrix --only 6.6.8,6.6.13
   go run ./interop/matrix --json > matrix.json`,
