@@ -22,8 +22,8 @@ import (
 type kind string
 
 const (
-	nodeKind kind = "Node" // the original mesh, in a separate process
-	goKind   kind = "Go"   // this project, in the process of the test
+	nodeKind kind = "Node.js" // the original mesh, in a separate process
+	goKind   kind = "Go"      // this project, in the process of the test
 )
 
 // member is a node of a mesh under test, of either kind and in either role. It queues the events that its listeners

@@ -251,7 +251,7 @@ func TestPagesPayloads(t *testing.T) {
 				row.ours = row.node // JavaScript has no such number
 			}
 			heard := s.round(t, page, "event", strings.TrimSuffix(row.emitted, absent))
-			require.Equal(t, row.node, arrival(heard[1], id), "at a Node node, of %s", row.emitted)
+			require.Equal(t, row.node, arrival(heard[1], id), "at a Node.js node, of %s", row.emitted)
 			require.Equal(t, row.ours, arrival(heard[2], id), "at a Go node, of %s", row.emitted)
 			// The page receives its own event too. Only the number of events shows whether the event also comes back
 			// from the hub.

@@ -262,7 +262,7 @@ func (p payloadTable) markdown() string {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "### %s\n\n", p.title())
-	b.WriteString("| emitted | at Node nodes | at Go nodes | back at the emitter |\n|---|---|---|---|\n")
+	b.WriteString("| emitted | at Node.js nodes | at Go nodes | back at the emitter |\n|---|---|---|---|\n")
 	for _, r := range p.rows {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", cell(r.emitted), cell(r.node), cell(r.ours), cell(r.back))
 	}

@@ -26,7 +26,7 @@ func testPageAsksForUserAndPassword(t *testing.T, v visitor) {
 	require.Equal(t, `"user"`, string(page.run(t, "return page.evaluate(() => document.activeElement.id)")), "the field has the focus")
 	page.keep(t, "sign in")
 	page.run(t, "await page.keyboard.type(%s); await page.keyboard.press('Tab'); await page.keyboard.type('wrong'); await page.keyboard.press('Enter')", user)
-	page.see(t, "#sign-in-text", "The hub refused this. User and password, or token, go to this hub.")
+	page.see(t, "#sign-in-text", "The hub rejected this. User and password, or token, go to this hub.")
 	page.see(t, "#detail", "The hub says: ")
 	page.fill(t, "#sign-in", "Password", password)
 	page.click(t, "Sign in")
@@ -53,7 +53,7 @@ func testPageTakesAToken(t *testing.T, v visitor) {
 	page.see(t, "#sign-in-text", "A token has no blanks")
 	page.fill(t, "#sign-in", "Token", "gu3ss")
 	page.click(t, "Sign in")
-	page.see(t, "#sign-in-text", "The hub refused this.")
+	page.see(t, "#sign-in-text", "The hub rejected this.")
 	page.fill(t, "#sign-in", "Token", " "+token+" ") // with the blanks of a copied text
 	page.keep(t, "sign in with a token")
 	page.click(t, "Sign in")
@@ -96,7 +96,7 @@ func testPageSaysWhatItMayNot(t *testing.T, v visitor) {
 	page.see(t, "#nodes-text", "The hub does not list its nodes: ")
 	page.fill(t, "#emit", "Event", "secret")
 	page.click(t, "Emit")
-	page.see(t, "#emit-text", "The hub refuses secret: may-not-emit.")
+	page.see(t, "#emit-text", "The hub rejects secret: may-not-emit.")
 	hub.emit(t, "permitted", "1")
 	page.see(t, "#stream li", "permitted from the hub")
 }

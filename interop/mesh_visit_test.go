@@ -124,7 +124,7 @@ func TestPage(t *testing.T) {
 		"that is frozen":            testPageIsFrozen,
 		"that proves its hub":       testPageProvesItsConnection,
 		"that was hidden":           testPageDrawsAfterItWasHidden,
-		"on a Node hub":             testPageOnANodeHub, "fits": testPageFitsEveryWidth, "by keyboard": testPageByKeyboard,
+		"on a Node.js hub":          testPageOnANodeHub, "fits": testPageFitsEveryWidth, "by keyboard": testPageByKeyboard,
 		"its JSON and patterns": testPageTellsWhereJSONIsWrong,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, v) })
@@ -170,7 +170,7 @@ func testPageOfAGoHub(t *testing.T, v visitor) {
 		require.Len(t, rows, 3)
 		require.Contains(t, rows[2], "from middle")
 		require.Contains(t, rows[1], "from ours")
-		page.see(t, "#stream-text", "3 shown of 3 heard")
+		page.see(t, "#stream-text", "3 shown of 3 received")
 		// The edges of the emitter and of the subscribers light up.
 		page.run(t, `await page.evaluate(() => {
 			window.lit = ''
@@ -189,14 +189,14 @@ func testPageOfAGoHub(t *testing.T, v visitor) {
 
 	t.Run("filter", func(t *testing.T) {
 		page.fill(t, "#events", "Filter", "OURS")
-		page.see(t, "#stream-text", "4 shown of 6 heard")
+		page.see(t, "#stream-text", "4 shown of 6 received")
 		require.Len(t, page.rows(t), 4)
 		hub.emit(t, "greeting", `"not shown"`)
 		ours.emit(t, "greeting", `"shown"`)
-		page.see(t, "#stream-text", "5 shown of 8 heard")
+		page.see(t, "#stream-text", "5 shown of 8 received")
 		require.NotContains(t, strings.Join(page.rows(t), "\n"), "not shown")
 		page.fill(t, "#events", "Filter", "")
-		page.see(t, "#stream-text", "7 shown of 8 heard")
+		page.see(t, "#stream-text", "7 shown of 8 received")
 	})
 
 	t.Run("pause", func(t *testing.T) {
@@ -208,7 +208,7 @@ func testPageOfAGoHub(t *testing.T, v visitor) {
 		page.see(t, "#stream-text", "Paused; 3 since then")
 		require.Empty(t, page.rows(t))
 		page.click(t, "Resume")
-		page.see(t, "#stream-text", "3 shown of 3 heard")
+		page.see(t, "#stream-text", "3 shown of 3 received")
 		rows := page.rows(t)
 		require.Len(t, rows, 3)
 		require.Contains(t, rows[0], "2")
@@ -220,7 +220,7 @@ func testPageOfAGoHub(t *testing.T, v visitor) {
 		for i := range 2000 {
 			ours.emit(t, "flood", fmt.Sprint(i))
 		}
-		page.see(t, "#stream-text", "500 shown of 2000 heard. The last 500 are kept.")
+		page.see(t, "#stream-text", "500 shown of 2000 received. The page keeps the last 500.")
 		require.JSONEq(t, "500", string(page.run(t, "return page.locator('#stream li').count()")))
 		require.Contains(t, page.rows(t)[0], "1999")
 		page.click(t, "Clear")

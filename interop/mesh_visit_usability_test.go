@@ -83,7 +83,7 @@ func testPageByKeyboard(t *testing.T, v visitor) {
 		return order`), &order))
 	require.Equal(t, []string{
 		"sign-in-open", "other-open", "find", "list-title", "filter", "pause", "clear", "stream", "emit-name", "emit-payload", "Emit",
-		"explain-to", "explain-event", "explain-from", "Ask the hub", "Go", "node, err := mesh.Co", "Copy", "Node", "Browser",
+		"explain-to", "explain-event", "explain-from", "Ask the hub", "Go", "node, err := mesh.Co", "Copy", "Node.js", "Browser",
 	}, order)
 	// All controls have a name.
 	require.JSONEq(t, "[]", string(page.run(t, `
@@ -117,19 +117,19 @@ func testPageTellsWhereJSONIsWrong(t *testing.T, v visitor) {
 		`{"a":}`:         "line 1, character 6: a value is missing",
 		`{,}`:            "line 1, character 2: a key is missing",
 		`[,1]`:           "line 1, character 2: a value is missing",
-		"{\n \"a\": tru": "line 2, character 7: JSON knows no tru",
+		"{\n \"a\": tru": "line 2, character 7: JSON has no tru",
 		`True`:           "true is written in small letters",
 		`undefined`:      "JSON has no undefined",
 		`NaN`:            "JSON has no NaN",
-		`hello`:          "JSON knows no hello",
+		`hello`:          "JSON has no hello",
 		`'x'`:            "text must be between double quotes",
 		"“x”":            "text must be between double quotes",
 		`01`:             "there must be no 0 before a number",
 		`+1`:             "there must be no + before a number",
 		`.5`:             "a digit on both sides of the point",
 		`1.`:             "a digit on both sides of the point",
-		`-`:              "this is no number",
-		`1e`:             "this is no number",
+		`-`:              "this is not a number",
+		`1e`:             "this is not a number",
 		`1 2`:            "line 1, character 3: there is text after the end",
 		`{}}`:            "line 1, character 3: there is text after the end",
 		`{"a":[1,2`:      "the array that starts in line 1, character 6 has no ]",

@@ -182,7 +182,7 @@ func TestAuthRefusedPeerThatDidNotNegotiateIsMutedAndClosedAfter30s(t *testing.T
 				time.Sleep(29 * time.Second)
 				synctest.Wait()
 				w.barrier()
-				require.Equal(t, 1, hub.Stats().Muted, "a Node client would be back at once")
+				require.Equal(t, 1, hub.Stats().Muted, "a Node.js client would reconnect at once")
 				<-w.done
 				require.Equal(t, 30*time.Second, time.Since(start))
 				synctest.Wait()

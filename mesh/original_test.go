@@ -187,7 +187,7 @@ func TestOriginal_TwoPartNamesArrive(t *testing.T) {
 		require.NoError(t, hub.Emit("ns::pong", nil))
 		require.Len(t, both.heard(), 1, "it hears the event once")
 	})
-	t.Run("our client hears them from a Node hub, once", func(t *testing.T) {
+	t.Run("our client receives them from a Node.js hub, once", func(t *testing.T) {
 		h := startNodeHub(t, false)
 		c := connectTo(t, mesh.Options{Addr: h.url})
 		heard := listenTo(t, c, "ns::pong", "a::b::c", "one", "end")

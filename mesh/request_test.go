@@ -463,7 +463,7 @@ func TestTheInboxIsAnnouncedOnceAndFirst(t *testing.T) {
 	for range 3 {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		_, err := c.Request(ctx, "nobody", json.RawMessage(`[1]`))
-		require.ErrorIs(t, err, context.DeadlineExceeded, "a Node hub does not tell")
+		require.ErrorIs(t, err, context.DeadlineExceeded, "a Node.js hub does not report this")
 		cancel()
 	}
 	flush(t, c)

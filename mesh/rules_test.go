@@ -348,7 +348,7 @@ func TestMoreListenersThanATableHoldsHearAllTheSame(t *testing.T) {
 		require.Equal(t, "a::7::b::15", <-heard)
 		require.Zero(t, hub.Stats().BadTables)
 	})
-	t.Run("a Node hub", func(t *testing.T) {
+	t.Run("a Node.js hub", func(t *testing.T) {
 		h := startNodeHub(t, false)
 		check(t, connectTo(t, mesh.Options{Addr: h.url}), func(name string) { h.emit(name, "{}") })
 	})

@@ -23,7 +23,7 @@ func BenchmarkParse(b *testing.B) {
 		in   []byte
 	}{
 		{"event", []byte(`{"event":"x","payload":{"n":1}}`)},
-		{"from a Node client", fromNode},
+		{"from a Node.js client", fromNode},
 		{"from a hub", fromHub},
 		{"64 KB of text", []byte(`{"event":"x","payload":"` + strings.Repeat("a quick brown fox ", 3640) + `"}`)},
 		{"64 KB of non-ASCII text", []byte(`{"event":"x","payload":"` + strings.Repeat("zażółć gęślą ", 3000) + `"}`)},
@@ -39,7 +39,7 @@ func BenchmarkParse(b *testing.B) {
 			}
 		})
 	}
-	b.Run("from a Node client, repeated", func(b *testing.B) {
+	b.Run("from a Node.js client, repeated", func(b *testing.B) {
 		var parser Parser
 		b.ReportAllocs()
 		b.SetBytes(int64(len(fromNode)))
@@ -49,7 +49,7 @@ func BenchmarkParse(b *testing.B) {
 			}
 		}
 	})
-	b.Run("from a Node client, with encoding/json", func(b *testing.B) {
+	b.Run("from a Node.js client, with encoding/json", func(b *testing.B) {
 		b.ReportAllocs()
 		b.SetBytes(int64(len(fromNode)))
 		for b.Loop() {

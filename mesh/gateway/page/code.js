@@ -20,7 +20,7 @@ export function showCode (client) {
       const button = element('button', { type: 'button', ariaLabel: `Copy the code for ${title}` }, 'Copy')
       button.addEventListener('click', async () => {
         const done = await copy(pre, code)
-        copied.textContent = done ? `The code for ${title} is copied.` : 'The browser does not let the page copy; the code is selected.'
+        copied.textContent = done ? `The code for ${title} is copied.` : 'The browser does not allow the page to copy. The code is selected.'
       })
       const details = element('details', { open: i === 0 }, element('summary', {}, title), element('div', { className: 'snippet' }, pre, button))
       if (note) details.append(element('p', { className: 'hint' }, note))
@@ -55,7 +55,7 @@ defer node.Close()
 node.On("myEvent", func(e mesh.Event) { fmt.Println(e.Name, string(e.Payload)) })
 err = node.Emit("myEvent", map[string]int{"n": 1})
 `],
-    ['Node', `const Mesh = require('resource-mesh/lib/Mesh')
+    ['Node.js', `const Mesh = require('resource-mesh/lib/Mesh')
 
 const mesh = new Mesh()
 mesh.connect({ host: ${quote(url.hostname)}, port: ${port} }, function (error) {
@@ -63,7 +63,7 @@ mesh.connect({ host: ${quote(url.hostname)}, port: ${port} }, function (error) {
   mesh.emitter.on('myEvent', payload => console.log(payload))
   mesh.emitter.emit('myEvent', { n: 1 })
 })
-`, usual ? '' : 'The library of the original mesh knows neither https nor another path than /engine.io/: it does not reach this hub.'],
+`, usual ? '' : 'The library of the original mesh supports neither https nor a path other than /engine.io/, so it cannot reach this hub.'],
     ['Browser', `<script type="module">
   import { connect } from ${quote(module)}
 
@@ -71,6 +71,6 @@ mesh.connect({ host: ${quote(url.hostname)}, port: ${port} }, function (error) {
   node.on('myEvent', payload => console.log(payload))
   node.emit('myEvent', { n: 1 })
 </script>
-`, node ? '' : 'A hub admits pages of other origins than its own only if Options.AllowedOrigins has them.']
+`, node ? '' : 'A hub admits pages of other origins only if they are in Options.AllowedOrigins.']
   ]
 }

@@ -15,7 +15,7 @@ export function startEmit (client) {
 
   payload.addEventListener('input', check)
   client.on('$mesh.refused', ({ event, rule }) => {
-    say($('emit-text'), `The hub refuses ${visible(String(event), 60)}: ${visible(String(rule), 60)}.`)
+    say($('emit-text'), `The hub rejects ${visible(String(event), 60)}: ${visible(String(rule), 60)}.`)
   })
   payload.addEventListener('keydown', e => {
     if (e.key === 'Enter' && (e.ctrlKey || e.metaKey)) $('emit').requestSubmit()

@@ -72,7 +72,7 @@ export function startExplain (client, nodes) {
 
   // choose updates the choices to the known nodes, and does not move the others.
   function choose () {
-    for (const [select, first] of [[to, null], [from, 'anybody']]) {
+    for (const [select, first] of [[to, null], [from, 'any node']]) {
       const old = new Map([...select.options].map(o => [o.value, o]))
       if (first && !old.has('')) select.append(new Option(first, ''))
       for (const n of nodes.shown) {

@@ -100,7 +100,7 @@ export function fault (text) {
     if (/^\+/.test(written)) fail('there must be no + before a number', start)
     if (/^-?0\d/.test(written)) fail('there must be no 0 before a number', start)
     if (/^-?\.|\.($|e)/i.test(written)) fail('there must be a digit on both sides of the point', start)
-    fail('this is no number', start)
+    fail('this is not a number', start)
   }
 
   function word () {
@@ -110,8 +110,8 @@ export function fault (text) {
       return space()
     }
     if (/^(true|false|null)$/i.test(written)) fail(`${written.toLowerCase()} is written in small letters`)
-    if (/^(undefined|NaN|Infinity|None|nil)$/.test(written)) fail(`JSON has no ${written}; null may be what is meant`)
-    if (written) fail(`JSON knows no ${written.slice(0, 20)}, but text between double quotes, true, false and null`)
+    if (/^(undefined|NaN|Infinity|None|nil)$/.test(written)) fail(`JSON has no ${written}; use null`)
+    if (written) fail(`JSON has no ${written.slice(0, 20)}: use text between double quotes, true, false or null`)
     if (text.startsWith('//', i) || text.startsWith('/*', i)) fail('JSON has no comments')
     if (',]}:'.includes(text[i])) fail('a value is missing')
     fail('no value starts with this character')

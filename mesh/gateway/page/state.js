@@ -13,7 +13,7 @@ export function followState (client) {
 
   const openSignIn = unfold($('sign-in-open'), $('sign-in'), $('user'))
   unfold($('other-open'), $('other'), $('other-url'))
-  if (!hub.own) $('user').autocomplete = $('password').autocomplete = 'off' // what is kept is for the page's own hub
+  if (!hub.own) $('user').autocomplete = $('password').autocomplete = 'off' // stored passwords are for the page's own hub
   say($('sign-in-text'), signInText(''))
 
   $('sign-in').addEventListener('submit', e => {
@@ -62,7 +62,7 @@ export function followState (client) {
     } else if (error && error.code === 'unauthorized') {
       say($('state'), 'Not admitted')
       told = 'The hub says: ' + visible(error.message.replace(/^mesh: /, ''), 200) + '.'
-      say($('sign-in-text'), signInText(signedIn ? 'The hub refused this. ' : 'The hub requires credentials. '))
+      say($('sign-in-text'), signInText(signedIn ? 'The hub rejected this. ' : 'The hub requires credentials. '))
       openSignIn(true)
     } else if (error) {
       say($('state'), 'Not connected')
@@ -85,8 +85,8 @@ export function followState (client) {
 }
 
 // forbidden explains how to resolve a 403. A hub rejects pages of an origin that it does not know with this status.
-const forbidden = `it refuses pages of ${location.origin}, because it knows itself by another address. If a proxy is in front of the hub, ` +
-  'let it pass on Host, or run the hub with --trust-forwarded-host if the proxy sets X-Forwarded-Host. ' +
+const forbidden = `it rejects pages of ${location.origin}, because its own address is different. If a proxy is in front of the hub, ` +
+  'make the proxy pass on Host, or run the hub with --trust-forwarded-host if the proxy sets X-Forwarded-Host. ' +
   `Or run the hub with --allow-origin ${location.origin}`
 
 function reason (error) {

@@ -79,8 +79,8 @@ export function showStream (client, nodes, star, rates) {
       fresh = []
     }
     const shown = rows.filter(matches).length
-    let text = heard === 0 ? 'Nothing was heard yet.' : `${shown} shown of ${heard} heard.`
-    if (heard > MOST) text += wanted.text ? ` The last ${MOST} that match are kept.` : ` The last ${MOST} are kept.`
+    let text = heard === 0 ? 'No events yet.' : `${shown} shown of ${heard} received.`
+    if (heard > MOST) text += wanted.text ? ` The page keeps the last ${MOST} that match.` : ` The page keeps the last ${MOST}.`
     if (wanted.what === 'from') text = `Only events from ${visible(nodes.title(wanted.text), 60)}: ` + text
     if (wanted.what === 'event') text = `Only events ${visible(wanted.name, 60)}: ` + text
     if (paused) text = `Paused; ${missed} since then. ` + text
