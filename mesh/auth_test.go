@@ -251,7 +251,7 @@ func TestAuthEstablishedClientKeepsTryingWhenRefused(t *testing.T) {
 }
 
 func TestAuthOverANodeHubIsSentInEveryPacket(t *testing.T) {
-	h := startNodeHub(t, true)
+	h := startNodeHub(t)
 	c := connectTo(t, mesh.Options{Addr: h.url})
 	require.NoError(t, c.Emit("e", nil)) // otherwise nodeHub fails the test
 	flush(t, c)

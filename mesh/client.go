@@ -318,15 +318,16 @@ func (c *client) handshake(dst []byte, conn *conn, offer *protocol.Hello) ([]byt
 	}, true), version
 }
 
-// credentials returns the auth object of a packet. Every handshake has it, and at a Node.js hub every packet: that hub
-// crashes if the object is missing.
+// credentials returns the auth object of a packet. Every handshake has it. At a Node.js hub every packet has it, as
+// in the original.
 func (c *client) credentials() *protocol.Auth {
 	return &protocol.Auth{User: c.node.opts.User, Password: c.node.opts.Password}
 }
 
 var emptyObject = json.RawMessage("{}")
 
-// encode appends the packet that carries an event to a hub. A Node.js hub crashes if the payload is null or absent.
+// encode appends the packet that carries an event to a hub. For a Node.js hub, a payload that is null or absent becomes
+// {}, as in the original.
 func (c *client) encode(dst []byte, conn *conn, e pending) []byte {
 	p := protocol.Packet{Event: e.event, Payload: e.payload, RID: e.rid, N: c.written + 1}
 	if !conn.native {

@@ -96,7 +96,7 @@ func TestPatternsAreWarnedOfWhenANodeHubTakesOver(t *testing.T) {
 	c.On("exact", func(mesh.Event) {})
 	flush(t, c)
 	require.NotContains(t, logs.String(), "does not support patterns")
-	h := startNodeHub(t, false)
+	h := startNodeHub(t)
 	p.mu.Lock()
 	p.target = strings.TrimPrefix(h.url, "http://")
 	p.mu.Unlock()

@@ -21,7 +21,7 @@ const (
 	RuleBadTable     Rule = "bad-table"      // the hub rejected the node's event table, which is invalid or beyond a limit
 	RuleNoListener   Rule = "no-listener"    // the node does not subscribe to it
 	RuleNodeHub      Rule = "node-hub"       // the node subscribes by a pattern only, and the hub is a Node.js hub
-	RuleErrorName    Rule = "error-name"     // the name is error, which would crash a node of the original
+	RuleErrorName    Rule = "error-name"     // the name is error, and the node does not use the extensions
 	RuleMayNotListen Rule = "may-not-listen" // Options.Permit does not let the node receive it
 	RuleSlow         Rule = "slow"           // the node's queue was full, and the hub is closing the node
 	RuleListens      Rule = "listens"        // the node receives the event, because it subscribes to it
@@ -52,7 +52,7 @@ var ruleTexts = map[Rule]string{
 	RuleBadTable:     "The hub rejected the node's event table, which is invalid, or too long, or takes too many steps to search; the previous table stays in force.",
 	RuleNoListener:   "The node subscribes neither to this event nor to a pattern that matches it.",
 	RuleNodeHub:      "The node subscribes to this event only by a pattern, and its hub is a Node.js hub, which does not support patterns.",
-	RuleErrorName:    "An event named error would end the process of an original client, so hubs send it only to nodes that use the extensions.",
+	RuleErrorName:    "The name error has a special meaning in the original, so hubs send this event only to nodes that use the extensions.",
 	RuleMayNotListen: "The hub's permissions keep the node from receiving this event.",
 	RuleSlow:         "The node reads its events too slowly: its queue was full, and the hub is disconnecting it.",
 	RuleListens:      "The node subscribes to this event, and no rule prevents its delivery.",

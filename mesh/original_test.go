@@ -1,6 +1,6 @@
 package mesh_test
 
-// One test for each fault of the original that this package does not have.
+// Tests of the differences between a hub of the original and ours, and of nodes of both kinds in one mesh.
 
 import (
 	"context"
@@ -21,7 +21,7 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-func TestOriginal_MalformedPacketIsRefusedAndTheHubLives(t *testing.T) {
+func TestOriginal_MalformedPacketIsRejected(t *testing.T) {
 	for name, auth := range map[string]func(context.Context, mesh.Credentials) error{
 		"without auth": nil,
 		"with auth":    mesh.Pair("u", "p"),
@@ -39,7 +39,7 @@ func TestOriginal_MalformedPacketIsRefusedAndTheHubLives(t *testing.T) {
 			w.barrier()
 			require.EqualValues(t, len(malformed)+1, hub.Stats().Malformed)
 
-			// Well-formed packets that crashed the original.
+			// Every field except the event may be absent, or of any type.
 			w.send(`{"event":"x","payload":null}`, `{"event":"x"}`, `{"event":"x","payload":{},"headers":null}`,
 				`{"event":"x","payload":{},"eventTable":{"mesh::y":null}}`, `{"event":"x","eventTable":null}`)
 			w.barrier()
@@ -188,7 +188,7 @@ func TestOriginal_TwoPartNamesArrive(t *testing.T) {
 		require.Len(t, both.heard(), 1, "it hears the event once")
 	})
 	t.Run("our client receives them from a Node.js hub, once", func(t *testing.T) {
-		h := startNodeHub(t, false)
+		h := startNodeHub(t)
 		c := connectTo(t, mesh.Options{Addr: h.url})
 		heard := listenTo(t, c, "ns::pong", "a::b::c", "one", "end")
 		for _, name := range []string{"ns::pong", "a::b::c", "one", "end"} {
@@ -281,7 +281,7 @@ func TestOriginal_StartOnATakenPortConnects(t *testing.T) {
 }
 
 func TestOriginal_ClientAsksANodeHubForEngineIOOnly(t *testing.T) {
-	h := startNodeHub(t, false)
+	h := startNodeHub(t)
 	c := connectTo(t, mesh.Options{Addr: h.url})
 	require.NoError(t, c.Emit("e", nil))
 	flush(t, c)

@@ -431,7 +431,7 @@ func TestQuestionsWaitForAHubAndEndWithTheNode(t *testing.T) {
 
 // A hub of the original does not respond to queries, so the client must not send any.
 func TestANodeHubIsNotAsked(t *testing.T) {
-	hub := startNodeHub(t, false)
+	hub := startNodeHub(t)
 	c := connectTo(t, mesh.Options{Addr: hub.url})
 	_, err := c.Nodes(testContext(t))
 	require.ErrorIs(t, err, mesh.ErrNodeHub)

@@ -453,7 +453,7 @@ func TestAnswersOnTheWire(t *testing.T) {
 
 // A node announces one inbox, with its first request and before it.
 func TestTheInboxIsAnnouncedOnceAndFirst(t *testing.T) {
-	h := startNodeHub(t, false)
+	h := startNodeHub(t)
 	c := connectTo(t, mesh.Options{Addr: h.url})
 	inbox := "reply-" + c.ID()
 	c.Reply("e", echo)

@@ -162,7 +162,7 @@ func TestQueuedEventsDoNotRunAMethodThatIsNoLongerRemote(t *testing.T) {
 func TestWhatAResourceAnnounces(t *testing.T) {
 	const remote, local = `"creature::talk":{"remote":true}`, `"creature::talk":{"remote":false}`
 	nothing := func(mesh.Event) {}
-	h := startNodeHub(t, false)
+	h := startNodeHub(t)
 	c := connectTo(t, mesh.Options{Addr: h.url})
 	announced := func(want string) {
 		t.Helper()

@@ -92,7 +92,7 @@ func (h *hub) deliver(r *routing, events []routed, from source) {
 			messages := &r.native
 			if !p.negotiated {
 				if name == protocol.NameError {
-					continue // it would make a Node.js client fail
+					continue // see NameError
 				}
 				messages = &r.foreign
 			}

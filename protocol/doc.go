@@ -23,7 +23,7 @@
 //
 // A packet needs an event, which is a non-empty string. Every other field may be absent or of any type. A field of a
 // wrong type counts as absent, see Packet, Headers and ParseEventTable. In particular, a packet without a payload, with
-// a null payload, or without headers is valid. Such a packet crashes no hub of this module.
+// a null payload, or without headers is valid.
 //
 // # Limits
 //

@@ -29,9 +29,8 @@ const (
 	NameLeft         = "$mesh.left"         // from a hub, to such a client: the hub sends nothing more
 )
 
-// NameError is an ordinary name in this module. In a client of the original, the resource library throws on an event
-// with this name and ends the process, even if the client subscribes to it. So a hub never sends it to a peer that did
-// not offer Hello.
+// NameError is an ordinary name in this module. In the original it has a special meaning, so a hub never sends it to a
+// peer that did not offer Hello.
 const NameError = "error"
 
 // delimiter separates the parts of a name.

@@ -244,7 +244,7 @@ func newPackets(size int, opts *mesh.Options, nodeHub bool) *packets {
 		size:      size,
 	}
 	if nodeHub {
-		p.tail = headers + `}` // a Node.js hub needs them in every packet, and crashes without them
+		p.tail = headers + `}` // a Node.js hub needs them in every packet
 	}
 	return p
 }

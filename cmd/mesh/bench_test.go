@@ -108,7 +108,7 @@ func TestBenchPackets(t *testing.T) {
 			}
 			require.NoError(t, json.Unmarshal(text, &packet))
 			require.Len(t, packet.Payload, 100)
-			require.Equal(t, nodeHub, packet.Headers.Auth != nil, "a Node hub dies without")
+			require.Equal(t, nodeHub, packet.Headers.Auth != nil, "a Node.js hub needs them in every packet")
 			got, ok := p.number(text)
 			require.True(t, ok)
 			require.Equal(t, number, got)

@@ -70,7 +70,7 @@ func connectCommand(logs *logFlags) *cobra.Command {
 	return runCommand(logs, mesh.Connect, &cobra.Command{
 		Use:   "connect",
 		Short: "Run a client",
-		Long:  "Run a client of a hub, which must be running. If the hub goes away later, the client\nwaits for it to return, or moves to another hub if --addr has several addresses. It\nalso moves when its hub is about to close. A URL has the path of the hub's Engine.IO:\na wrong path crashes a Node.js hub." + runText,
+		Long:  "Run a client of a hub, which must be running. If the hub goes away later, the client\nwaits for it to return, or moves to another hub if --addr has several addresses. It\nalso moves when its hub is about to close. A URL has the path of the hub's Engine.IO,\nwhich at a Node.js hub is always /engine.io/." + runText,
 		Example: `  mesh connect --on greeting
   mesh connect --addr one.example.com:8888,two.example.com:8888 --on greeting
   mesh connect --addr https://example.com/chat/engine.io/ --user ann --password-file password.txt`,

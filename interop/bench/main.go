@@ -47,29 +47,30 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	var f flags
 	cmd := &cobra.Command{
 		Use:   "bench",
-		Short: "Measure this project's servers beside their peers",
+		Short: "Measure this project's servers and their peers",
 		Long: `bench measures this project's servers and their peers in one run: googollee's
 go-engine.io, Node.js engine.io with ws, and the hub of Node.js resource-mesh.
 
-Each server is a process of its own on this machine, started anew for each
-measurement, and meets the same client, which knows none of their libraries.
-Servers take turns, and the median of the runs counts. A peer that cannot start
-is named with the reason. A full run takes about ten minutes; the machine should have
-nothing else to do.
+Each server is a separate process on this machine, and is started again for each
+measurement. All servers get the same client, which uses none of their libraries.
+Servers take turns, and the median of the runs counts. For a peer that cannot start,
+the report gives the reason. A full run takes about ten minutes. No other program
+should use the machine meanwhile.
 
-Clients speak revision 4 of Engine.IO, but revision 3 to googollee's, which knows
-no other, and in a mesh. Servers have their defaults, except that idle connections
-have a heartbeat each 5 s, and those of fanout none, which googollee's would not
-survive. Who sends to many is at most 1,000 messages ahead of the slowest receiver;
-50 at the Node hub, which sends nothing before it has dealt with all that it read.
+Clients use revision 4 of Engine.IO. They use revision 3 in a mesh, and with
+googollee's server, which supports no other. Servers have their defaults, except that
+idle connections have a heartbeat every 5 s, and those of fanout have none, because
+googollee's server does not support it there. A sender to many receivers is at most
+1,000 messages ahead of the slowest one. At the Node.js hub it is at most 50 ahead,
+because that hub sends nothing before it has handled all packets that it has read.
 
 Scenarios, for --only:
 ` + describeScenarios(scenarios(full)) + `
-And with --cluster, which starts the command mesh, once for each hub; one, two and
-three hubs run at the same time there, and get their load in turns, a part of it each:
+Scenarios with --cluster, which starts the command mesh once for each hub. One, two
+and three hubs run at the same time, and get parts of their load in turns:
 ` + describeScenarios(clusterScenario(full)) + `
-The result goes to standard output, progress to standard error. The exit status is
-not zero if a server of this project failed; that of a peer is only reported.`,
+bench prints the result to standard output, and progress to standard error. The exit
+status is not zero if a server of this project failed. It reports failures of peers.`,
 		Example: `  go run ./interop/bench
   go run ./interop/bench --only echo,fanout --runs 1
   go run ./interop/bench --json > figures.json
@@ -83,7 +84,7 @@ not zero if a server of this project failed; that of a peer is only reported.`,
 	cmd.Flags().StringSliceVar(&f.only, "only", nil, "run these `scenarios` only, separated by commas")
 	cmd.Flags().StringVar(&f.before, "before", "", "measure another build of this program, in `FILE`, in place of the peers")
 	cmd.Flags().IntVar(&f.runs, "runs", 3, "measure each server `N` times")
-	cmd.Flags().BoolVar(&f.hubs, "cluster", false, "measure hubs of this project that are joined, and nothing else")
+	cmd.Flags().BoolVar(&f.hubs, "cluster", false, "measure only joined hubs of this project")
 	cmd.Flags().BoolVar(&f.quick, "quick", false, "make everything small: a test of this program, not of the servers")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON, with the figures of each run")
 	cmd.SetHelpCommand(&cobra.Command{Hidden: true})

@@ -58,9 +58,7 @@ var quick = sizes{
 	few: 2, many: 20, oneDeliveries: 500, patterns: 10,
 }
 
-// noHeartbeat is longer than any measurement. A heartbeat during a fan-out ends googollee's server: the library
-// responds from the session's reader, even while another goroutine writes, and panics with "concurrent write to
-// websocket connection".
+// noHeartbeat is longer than any measurement, because googollee's server does not support heartbeats during a fan-out.
 const noHeartbeat = 10 * time.Minute
 
 // scenario is one section of the report.

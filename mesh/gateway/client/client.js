@@ -154,7 +154,7 @@ function client () {
 		return '4' + ascii({ event: 'handshake', payload: {}, eventTable, headers: { auth, mesh } })
 	}
 
-	// next returns the next packet for the hub. The original's hub crashes on a payload that is null or absent.
+	// next returns the next packet for the hub. For the original's hub, a payload that is null or absent becomes {}.
 	function next () {
 		if (!hub) return
 		if (stale) return handshake()
