@@ -109,7 +109,7 @@ func TestClaimedLengthOfMessages(t *testing.T) {
 		conn := w.head("POST", w.open(Revision4).query, "Content-Length: 999999\r\n\r\n4")
 		defer func() { _ = conn.Close() }()
 	}
-	v.requireEcho("what was sent before has been seen")
+	v.requireEcho("the hub has received the earlier messages")
 	require.Less(t, heapInUse()-before, int64(n*2*80<<10))
 	for _, l := range lines {
 		require.NoError(t, l.conn.Close())
@@ -196,7 +196,7 @@ func TestUnfinishedFragments(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "read", string(f.Payload))
 	}
-	require.Less(t, heapInUse()-before, int64(2*conns*len(burst)), "twice what was received")
+	require.Less(t, heapInUse()-before, int64(2*conns*len(burst)), "twice the received bytes")
 	for _, l := range lines {
 		require.NoError(t, l.conn.Close())
 	}

@@ -82,11 +82,11 @@ func TestAlarmsStayInOrder(t *testing.T) {
 		if set > 0 {
 			first := slices.MinFunc(a.queue, func(x, y *Socket) int { return int(x.alarmAt - y.alarmAt) })
 			require.Equal(t, first.alarmAt, a.queue[0].alarmAt)
-			require.True(t, a.set && a.next <= first.alarmAt, "nobody's alarm is missed")
+			require.True(t, a.set && a.next <= first.alarmAt, "every alarm is in time")
 		}
 	}
 	for _, s := range sockets {
 		a.stop(s)
 	}
-	require.False(t, a.set, "nothing rings for nobody")
+	require.False(t, a.set, "without sockets there is no alarm")
 }

@@ -53,7 +53,7 @@ func TestBufferLimitEndsThePeersThatDoNotRead(t *testing.T) {
 				continue
 			}
 			require.ErrorIs(t, context.Cause(s.Context()), ErrBufferLimit)
-			require.Equal(t, i, ended, "the one that has waited the longest is ended first")
+			require.Equal(t, i, ended, "the session that has waited longest ends first")
 			ended++
 		}
 		require.NotZero(t, ended)
@@ -209,7 +209,7 @@ func TestQueuedCountsThePartlyWrittenFrame(t *testing.T) {
 	for range 10_000 { // more than the kernel holds for a peer that does not read
 		l.say("4x")
 		if state := <-replied; state[0] > 0 {
-			require.Equal(t, state[0], state[1], "what is queued is the rest of the frame")
+			require.Equal(t, state[0], state[1], "the rest of the frame is in the queue")
 			return
 		}
 	}

@@ -182,7 +182,7 @@ func TestRequestsOutlastTimeoutsOfTheServer(t *testing.T) {
 			require.NoError(t, err)
 			for _, data := range []string{"one", "two", large} {
 				require.NoError(t, s.Write(t.Context(), Text(data)))
-				require.NoError(t, s.Flush(t.Context()), "a POST of its own")
+				require.NoError(t, s.Flush(t.Context()), "in a separate POST")
 			}
 			for _, want := range []string{"one", "two", large} {
 				m, err := s.Read(t.Context())

@@ -176,7 +176,7 @@ func TestBase64WithAServerThatEncodesTextTwice(t *testing.T) {
 		})
 		require.NoError(t, err)
 		require.NoError(t, s.Write(t.Context(), Text("\u00e9\u0080")))
-		require.Equal(t, "text/plain;charset=UTF-8 3:4\u00e9\u0080", <-posts, "nothing is known yet")
+		require.Equal(t, "text/plain;charset=UTF-8 3:4\u00e9\u0080", <-posts, "the client does not know the dialect yet")
 		m, err := s.Read(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, "\u00e9\u0080", string(m.Data))
@@ -225,7 +225,7 @@ func TestTryAllTransports(t *testing.T) {
 			}
 		}
 	})
-	t.Run("one that failed is no upgrade", func(t *testing.T) {
+	t.Run("a failed upgrade does not count", func(t *testing.T) {
 		var log requestLog
 		wrap := func(h http.Handler) http.Handler { return log.wrap(noWebSocket(h)) }
 		inBubbleBehind(t, wrap, echo, nil, func(t *testing.T, _ *Server, client *http.Client) {
@@ -277,7 +277,7 @@ func TestTryAllTransports(t *testing.T) {
 			defer cancel()
 			_, err = Dial(ctx, "http://pipe", o)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
-			require.NotContains(t, err.Error(), "polling:", "a context that has ended tries nothing more")
+			require.NotContains(t, err.Error(), "polling:", "after the end of the context there are no further attempts")
 			require.Equal(t, 4*time.Second, time.Since(start))
 		})
 	})
@@ -311,7 +311,7 @@ func TestUpgradeMemory(t *testing.T) {
 			synctest.Wait()
 		}
 		s := dial()
-		require.Equal(t, Polling, opened, "nothing is known")
+		require.Equal(t, Polling, opened, "the client knows no server yet")
 		go func() { _, _ = s.Read(t.Context()) }()
 		synctest.Wait()
 		require.Equal(t, WebSocket, s.Transport())
@@ -325,7 +325,7 @@ func TestUpgradeMemory(t *testing.T) {
 
 		broken = true
 		s = dial()
-		require.Equal(t, Polling, opened, "what was remembered does not hold, but costs nobody the session")
+		require.Equal(t, Polling, opened, "WebSocket fails now, and the session opens anyway")
 		requireEcho(t, s, Text("x"))
 		synctest.Wait()
 		require.Equal(t, Polling, s.Transport())

@@ -102,7 +102,7 @@ func TestAnswersToPollsAreCompressed(t *testing.T) {
 		{"off", "gzip", "", ServerOptions{NoHTTPCompression: true}, []Message{Text(long)}},
 		{"below the threshold", "gzip", "", ServerOptions{}, []Message{Text(long[:1000])}},
 		{"at the threshold", "gzip", "gzip", ServerOptions{CompressionThreshold: 100}, []Message{Text(long[:99])}},
-		{"below a threshold of its own", "gzip", "", ServerOptions{CompressionThreshold: 5000}, []Message{Text(long)}},
+		{"below another threshold", "gzip", "", ServerOptions{CompressionThreshold: 5000}, []Message{Text(long)}},
 		{"all as they are", "gzip", "", ServerOptions{}, []Message{asIs(Text(long)), asIs(Text(long))}},
 		{"one as it is", "gzip", "gzip", ServerOptions{}, []Message{asIs(Text(long)), Text("x")}},
 		{"prepared as it is", "gzip", "", ServerOptions{}, []Message{Prepare(asIs(Text(long)))}},

@@ -23,7 +23,7 @@ func TestSessionsEndWithTheContextThatTheyDescendFrom(t *testing.T) {
 				begun <- ctx
 				_, err := s.Read(ctx)
 				ends <- err
-				ends <- s.Write(ctx, Text("nobody reads this"))
+				ends <- s.Write(ctx, Text("unread"))
 			}), &ServerOptions{SessionContext: func(*http.Request) context.Context { return parent }})
 			if early {
 				cancel(errEnough)

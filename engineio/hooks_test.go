@@ -160,7 +160,7 @@ func TestInitialMessageFollowsTheOpenPacket(t *testing.T) {
 			}
 		})
 	}
-	t.Run("what some transport cannot carry", func(t *testing.T) {
+	t.Run("messages that a transport cannot carry", func(t *testing.T) {
 		for _, m := range []Message{Text("\xff"), Text("a\x1eb")} {
 			require.Panics(t, func() { NewServer(echo, &ServerOptions{InitialMessage: &m}) })
 		}
@@ -263,7 +263,7 @@ func TestAnswersToInternetExplorer(t *testing.T) {
 		"Mozilla/5.0 (compatible;MSIE 9.0; Windows NT 6.1)":           "0",
 		"Mozilla/5.0 (Windows NT 10.0; Trident/7.0; rv:11.0) like G":  "0",
 		"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0":     "",
-		"MSIE without what comes before it in the reference's search": "",
+		"MSIE without the text before it in the reference's search": "",
 	} {
 		open := w.ask("GET", polling4, nil, "User-Agent", ua)
 		v := &visit{w: w, rev: Revision4, query: polling4 + "&sid=" + sidOf(t, open.body)}

@@ -41,7 +41,7 @@ func TestOrigin(t *testing.T) {
 			require.NoError(t, l.conn.Close())
 		}
 		require.Equal(t, "403 "+forbidden, ask(w, "http://evil.example").brief())
-		require.Equal(t, "400 "+badRequest, ask(w, "http://[::1").brief(), "what is no URL")
+		require.Equal(t, "400 "+badRequest, ask(w, "http://[::1").brief(), "not a URL")
 
 		// An open session does not bypass the check.
 		v := w.open(Revision4)

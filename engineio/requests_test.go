@@ -56,7 +56,7 @@ func TestRefusedRequests(t *testing.T) {
 		{"DELETE", "DELETE", polling4, badMethod, nil},
 		{"OPTIONS without CORS", "OPTIONS", polling4, badMethod, nil},
 		{"HEAD", "HEAD", polling4, "", nil},
-		{"a method of its own", "BREW", polling4, badMethod, nil},
+		{"an unknown method", "BREW", polling4, badMethod, nil},
 
 		{"websocket without an upgrade", "GET", "EIO=4&transport=websocket", badRequest, nil},
 

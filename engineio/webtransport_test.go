@@ -78,13 +78,13 @@ func TestLengthFrames(t *testing.T) {
 			queue = append(queue, messages[i].outgoing())
 		}
 		require.NoError(t, out.writeAll(queue))
-		require.True(t, bytes.Equal(wire, written.Bytes()), "what leaves in batches")
+		require.True(t, bytes.Equal(wire, written.Bytes()), "the bytes sent in batches")
 
 		out, written = lengthStream(role, strings.NewReader(""), 0)
 		for _, m := range messages {
 			require.NoError(t, out.writePacket(packet.Packet{Type: packet.Message, Binary: m.Binary, Data: m.Data}))
 		}
-		require.True(t, bytes.Equal(wire, written.Bytes()), "what leaves one by one")
+		require.True(t, bytes.Equal(wire, written.Bytes()), "the bytes sent one by one")
 	}
 	for name, in := range map[string]io.Reader{
 		"at once":       bytes.NewReader(wire),

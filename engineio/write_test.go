@@ -40,7 +40,7 @@ func TestQueueLimit(t *testing.T) {
 		go func() { wrote <- s.Write(t.Context(), Text("waited")) }()
 		synctest.Wait()
 		require.Empty(t, wrote)
-		require.Equal(t, 10, strings.Count(v.poll().body, "4"), "what was refused was not sent")
+		require.Equal(t, 10, strings.Count(v.poll().body, "4"), "rejected messages were not sent")
 		require.NoError(t, <-wrote)
 		require.Equal(t, "200 4waited", v.poll().brief())
 		synctest.Wait()
@@ -157,7 +157,7 @@ func (s *Socket) enqueuedNow() uint32 {
 
 // A close frame is never written into the middle of another frame.
 func TestCloseFrameStandsBehindWholeFrames(t *testing.T) {
-	t.Run("what the kernel took in part", func(t *testing.T) {
+	t.Run("a message that the kernel took in part", func(t *testing.T) {
 		w := newSite(t, echo, nil)
 		l, sid := w.session(Revision4)
 		s := (&visit{w: w, sid: sid}).socket()
@@ -171,7 +171,7 @@ func TestCloseFrameStandsBehindWholeFrames(t *testing.T) {
 		require.Equal(t, "4from", l.text())
 		require.Equal(t, "close", l.ending())
 	})
-	t.Run("what is being written", func(t *testing.T) {
+	t.Run("a message that is being written", func(t *testing.T) {
 		h := newWitness()
 		inSite(t, h, nil, func(t *testing.T, w *site) {
 			l, sid := w.session(Revision4)
@@ -189,7 +189,7 @@ func TestCloseFrameStandsBehindWholeFrames(t *testing.T) {
 			l.say("nonsense")
 			start := time.Now()
 			require.Equal(t, remoteParse, h.end(sid))
-			require.Equal(t, goodbyeTimeout, time.Since(start), "a peer that takes nothing is not waited for")
+			require.Equal(t, goodbyeTimeout, time.Since(start), "the socket does not wait for a peer that reads nothing")
 			require.NoError(t, l.conn.Close())
 		})
 	})

@@ -56,7 +56,7 @@ func TestGoHubMutesANodeClientThatItRefuses(t *testing.T) {
 			}
 			admitted.emit(t, "ping", `{"from":"admitted"}`)
 			ping := hub.heard().MustAwait(t, "heard")
-			require.JSONEq(t, `{"from":"admitted"}`, string(ping.Payload), "the first that anybody was allowed to emit")
+			require.JSONEq(t, `{"from":"admitted"}`, string(ping.Payload), "the first permitted event")
 
 			// The stranger's last event may still be on its way, because the hub does not respond to it. The hub stops
 			// reading after 64 KB.

@@ -206,7 +206,7 @@ func (c *crowd) requireOnly(t *testing.T, from, to time.Time, away func(from, to
 	rest := c.count(from, to, func(from, to *walker) bool { return !away(from, to) })
 	t.Logf("%s: of %d deliveries %d lost, the others up to %v on their way; %s: %d lost, up to %v",
 		what, gone.wanted, gone.lost, round(gone.longest), others, rest.lost, round(rest.longest))
-	require.Greater(t, gone.lost+int(gone.longest/time.Second), least, "%s nothing was wrong", what)
+	require.Greater(t, gone.lost+int(gone.longest/time.Second), least, "%s no fault occurred", what)
 	require.Zero(t, rest.lost)
 	require.Less(t, rest.longest, promptly)
 }

@@ -29,7 +29,7 @@ func TestHubOfAClusterPaused(t *testing.T) {
 	t.Logf("between the others: %d lost, up to %v", rest.lost, round(rest.longest))
 	require.Zero(t, rest.lost)
 	require.Less(t, rest.longest, promptly)
-	require.Zero(t, r.near.lost, "what stays at the hub waits for it")
+	require.Zero(t, r.near.lost, "events within the hub wait for it")
 	require.Greater(t, r.near.longest, 4*time.Second, "the hub was not paused")
 	require.Zero(t, r.lost, "connections of clients")
 }

@@ -267,7 +267,7 @@ func TestTheWholeCluster(t *testing.T) {
 		t.Parallel()
 		testWholeCluster(t, startHubsAtNATS(t))
 	})
-	t.Run("hubs with a NATS of their own", func(t *testing.T) {
+	t.Run("hubs with an embedded NATS", func(t *testing.T) {
 		t.Parallel()
 		testWholeCluster(t, startHubCommands(t))
 	})
@@ -441,7 +441,7 @@ func testWholeCluster(t *testing.T, c *wholeCluster) {
 		emit(n, min(n+clusterRow, clusterLocal))
 	}
 	for hub := range c.addrs {
-		require.Zero(t, c.came(t, hub), "what only clients of another hub listen to has come to hub %d", hub)
+		require.Zero(t, c.came(t, hub), "an event without subscribers at hub %d has come to it", hub)
 	}
 	offered := 0 // bytes that a hub offers, in payloads alone
 	for n := 1; n < clusterLocal; n++ {
@@ -451,7 +451,7 @@ func testWholeCluster(t *testing.T, c *wholeCluster) {
 		got := after.since(before[hub])
 		t.Logf("NATS, while %d events were emitted that stay: hub %d sent %d bytes and got %d, in %d messages", clusterLocal-1, hub, got.InBytes, got.OutBytes, got.OutMsgs)
 		require.Greater(t, got.InBytes, offered, "the hub has not even offered its events")
-		require.Less(t, got.OutBytes, (clusterLocal-1)*10, "more than what hubs have to say to each other")
+		require.Less(t, got.OutBytes, (clusterLocal-1)*10, "more than the hubs' own messages")
 	}
 	for n := clusterLocal; n < clusterEvents; n += clusterRow {
 		emit(n, n+clusterRow)

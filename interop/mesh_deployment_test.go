@@ -30,7 +30,7 @@ func front(t *testing.T, program string, tls, several bool, other ...string) pro
 	t.Helper()
 	Need(t, program)
 	shown := blocks(t, deployment, program)
-	require.Len(t, shown, 3, "a configuration, what a prefix adds, and what is different for several hubs")
+	require.Len(t, shown, 3, "a configuration, the lines for a prefix, and the lines for several hubs")
 	config, prefix := shown[0], shown[1]
 	names, part, rest := haproxyNames, regexp.MustCompile(`(?s)\nbackend hub\n.*`), "\tdefault_backend"
 	if program == "nginx" {

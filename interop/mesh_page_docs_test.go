@@ -132,7 +132,7 @@ func TestStockBundleAsInTheDocumentation(t *testing.T) {
 	for _, ev := range s.settle(t, stock)[0] {
 		require.Equal(t, "back", ev.Name)
 	}
-	require.Len(t, s.round(t, s.hub, "ping", "{}")[1], 1, "it has announced what it listens to")
+	require.Len(t, s.round(t, s.hub, "ping", "{}")[1], 1, "it has announced its subscriptions")
 }
 
 // TestPageOfTheOriginal runs the page that the original's hub serves, against a Go hub, with this client as its mesh.js.

@@ -42,7 +42,7 @@ func TestPagesFindTheirHub(t *testing.T) {
 			options map[string]any
 		}{
 			"the hub's own":        {listening, "http://" + listening.Addr(), nil},
-			"a path of its own":    {unusual, "http://" + unusual.Addr(), nil},
+			"a separate path":      {unusual, "http://" + unusual.Addr(), nil},
 			"under a prefix":       {inside, server.URL + "/deep/er", nil},
 			"the script's query":   {inside, "", nil},
 			"url":                  {listening, b.files, map[string]any{"url": "http://" + listening.Addr()}},
@@ -118,7 +118,7 @@ func TestPagesReturnToAHubThatRestarts(t *testing.T) {
 			page.MustAwait(t, "connected")
 			for n := range 2 {
 				ev := s.hub.heard().MustAwait(t, "heard")
-				require.Equal(t, "offline", ev.Name, "what waited for the hub")
+				require.Equal(t, "offline", ev.Name, "the event that waited for the hub")
 				require.Contains(t, string(ev.Payload), fmt.Sprintf(`"n":%d`, n+1))
 			}
 			page.MustAwait(t, "upgrade")

@@ -390,7 +390,7 @@ func TestPageApart(t *testing.T) {
 				require.Equal(t, "queue-full", page.fails(t, `
 					client.on('full', () => client.heard = (client.heard || 0) + 1)
 					for (client.sent = 0; client.sent < 20; client.sent++) client.emit('full', 'x'.repeat(99000))`))
-				require.Equal(t, "[10,10]", page.run(t, "return [client.sent, client.heard]"), "what is not sent is not heard either")
+				require.Equal(t, "[10,10]", page.run(t, "return [client.sent, client.heard]"), "own listeners do not get an event that is not sent")
 			})
 		})
 	}

@@ -179,7 +179,7 @@ func TestPayloadsOfRequestsSurviveANodeHub(t *testing.T) {
 			answer, err := a.Request(ctx, event, json.RawMessage(payload))
 			require.NoError(t, err)
 			require.Empty(t, cmp.Diff(payload, string(answer.Payload)))
-			require.NotEmpty(t, answer.From, "what the hub wrote")
+			require.NotEmpty(t, answer.From, "the ID that the hub wrote")
 		}
 	}
 }

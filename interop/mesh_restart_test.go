@@ -68,7 +68,7 @@ func TestClientsReturnToAHubThatRestarts(t *testing.T) {
 				s.hub, end = startHubAt(t, k, s.port, listens...)
 				ours.events.MustAwait(t, "connected")
 				original.MustAwait(t, "connected")
-				require.Equal(t, "offline", s.hub.heard().MustAwait(t, "heard").Name, "what waited for the hub")
+				require.Equal(t, "offline", s.hub.heard().MustAwait(t, "heard").Name, "the event that waited for the hub")
 				s.sync(t)
 				for _, from := range []member{s.hub, original, ours} {
 					s.requireRound(t, from, "ping", 1, 1, 1)

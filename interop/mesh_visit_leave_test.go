@@ -32,7 +32,7 @@ func testPageIsLeft(t *testing.T, v visitor) {
 					require.Equal(t, "left", p.Node.Name)
 					require.Equal(t, joined, p.Joined)
 				case <-time.After(AwaitTimeout):
-					require.FailNow(t, "nobody comes or goes")
+					require.FailNow(t, "no node joins or leaves")
 				}
 			}
 			url := "http://" + hub.Addr()

@@ -221,7 +221,7 @@ func decoded(encoding string, body []byte) string {
 	case "deflate":
 		r, err = zlib.NewReader(bytes.NewReader(body))
 	default:
-		return "in an encoding nobody asked for"
+		return "in an encoding that the client did not request"
 	}
 	if err == nil {
 		body, err = io.ReadAll(r)

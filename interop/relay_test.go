@@ -41,7 +41,7 @@ func TestRelayCarriesUntilItIsSilent(t *testing.T) {
 	require.NoError(t, server.SetReadDeadline(time.Now().Add(50*time.Millisecond)))
 	n, err := server.Read(buf)
 	require.Zero(t, n)
-	require.ErrorContains(t, err, "timeout", "neither what is sent nor the end of the connection arrives")
+	require.ErrorContains(t, err, "timeout", "neither data nor the end of the connection arrives")
 }
 
 func TestRelayCarriesPacketsUntilItIsSilent(t *testing.T) {

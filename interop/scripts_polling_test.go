@@ -202,7 +202,7 @@ func payloadScripts() []script {
 		{name: "garbage before a message", body: "abc\x1e4x"},
 		{name: "a ping", body: "2"},
 		{name: "a probe", body: "2probe"},
-		{name: "a pong nobody asked for", body: "3\x1e4x", survives: true},
+		{name: "a pong without a ping", body: "3\x1e4x", survives: true},
 		{name: "binary", body: "bAQIDBA==\x1e4x", survives: true},
 		{name: "binary without padding", body: "bAQIDBA\x1e4x", survives: true},
 		{name: "empty binary", body: "b\x1e4x", survives: true},

@@ -41,7 +41,7 @@ func upgradeScripts() []script {
 			p := probe(c)
 			c.post("post", c.framed("4posted"))
 			p.say("5")
-			p.hear("echo of what was posted")
+			p.hear("echo of the post")
 			p.say("4hello")
 			p.hear("echo")
 		})

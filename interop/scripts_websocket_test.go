@@ -172,7 +172,7 @@ var frames = []struct {
 	{name: "ping packet", raw: frame(textFrame, "2"), rev: 3, survives: true, answers: 2},
 	{name: "probe", raw: frame(textFrame, "2probe"), rev: 3, survives: true, answers: 2},
 	{name: "pong packet", raw: frame(textFrame, "3"), rev: 3},
-	{name: "pong packet nobody asked for", raw: frame(textFrame, "3"), rev: 4, survives: true},
+	{name: "pong packet without a ping", raw: frame(textFrame, "3"), rev: 4, survives: true},
 	{name: "open packet", raw: frame(textFrame, "0{}"), survives: true},
 	{name: "upgrade packet", raw: frame(textFrame, "5"), survives: true},
 	{name: "noop packet", raw: frame(textFrame, "6"), survives: true},

@@ -37,8 +37,8 @@ func TestDocumentationHasTheTableAsPrinted(t *testing.T) {
 	var printed bytes.Buffer
 	require.NoError(t, newMatrix(expected()).WriteMarkdown(&printed))
 	require.Empty(t, cmp.Diff(printed.String(), shown[start:start+min(len(shown)-start, printed.Len())]),
-		"paste what the command prints")
-	require.Contains(t, strings.Join(strings.Fields(shown), " "), legend(modes), "what the marks of a column are")
+		"paste the output of the command")
+	require.Contains(t, strings.Join(strings.Fields(shown), " "), legend(modes), "the meaning of the marks of a column")
 }
 
 func TestTableTellsOfFailures(t *testing.T) {

@@ -87,7 +87,7 @@ func TestAuthRunsAgainWhenCredentialsChange(t *testing.T) {
 	w.send(fmt.Sprintf(authPacket, "u", "p"))
 	require.True(t, hears())
 	w.send(fmt.Sprintf(authPacket, "u", "p"), `{"event":"x"}`)
-	require.True(t, hears(), "a packet without credentials stands under the last verdict")
+	require.True(t, hears(), "the last verdict holds for a packet without credentials")
 	require.EqualValues(t, 1, asked.Load(), "the same credentials are asked for once")
 
 	w.send(fmt.Sprintf(authPacket, "u", "other"))

@@ -79,7 +79,7 @@ func TestCallbackMayCloseItsNode(t *testing.T) {
 		<-n.Done()
 		require.ErrorIs(t, n.Err(), mesh.ErrClosed)
 		require.NoError(t, n.Close()) // this waits for the callback
-		require.Equal(t, 1, calls, "what was queued is dropped")
+		require.Equal(t, 1, calls, "queued calls are dropped")
 	})
 }
 

@@ -59,6 +59,6 @@ func TestAHubsSlowCallbackHoldsUpNobodyElse(t *testing.T) {
 	require.NoError(t, late.Close())
 	release()
 	for i := range events - int(missed) {
-		require.JSONEq(t, strconv.Itoa(i), string((<-own).Payload), "and itself what there was room for")
+		require.JSONEq(t, strconv.Itoa(i), string((<-own).Payload), "and the hub itself the events for which there was room")
 	}
 }

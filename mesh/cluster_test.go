@@ -396,7 +396,7 @@ func TestHubMessagesAreData(t *testing.T) {
 	require.Empty(t, heard.in)
 	nodes, err := c.Nodes(testContext(t))
 	require.NoError(t, err)
-	require.Equal(t, hub.ID(), nodes[0].ID, "nobody speaks for another hub")
+	require.Equal(t, hub.ID(), nodes[0].ID, "no hub replies for another hub")
 }
 
 // The other hubs give up a silent hub and continue.

@@ -44,7 +44,7 @@ func TestFencesLetEventsPassFromWhereANodeEmits(t *testing.T) {
 	for _, hub := range []string{"a", "b", "c"} {
 		f.know(hub)
 	}
-	require.True(t, f.passes("n", "a"), "nothing is known")
+	require.True(t, f.passes("n", "a"), "no holder is known")
 	f.expect("n", holder{"b", 2})
 	require.True(t, f.passes("n", "a"), "its events of before are on the way")
 	f.expect("n", holder{"c", 3})

@@ -71,7 +71,7 @@ func (r *slowReader) requireEvents(t testing.TB, n int) {
 		require.True(t, strings.HasPrefix(text, "4"), text)
 		var p struct{ Payload struct{ N int } }
 		require.NoError(t, json.Unmarshal([]byte(text[1:]), &p))
-		require.Equal(t, i, p.Payload.N, "the order stays, and nothing is lost")
+		require.Equal(t, i, p.Payload.N, "the order stays, and no event is lost")
 	}
 }
 
@@ -156,7 +156,7 @@ func TestModestPeerDoesNotWaitBehindAFlood(t *testing.T) {
 		heard.next()
 		took += time.Since(start)
 	}
-	require.Less(t, took, emitted*125*time.Millisecond, "half of what it takes to wait for the listener each time")
+	require.Less(t, took, emitted*125*time.Millisecond, "half of the time if each event waited for the listener")
 	require.Zero(t, hub.Stats().SlowPeers)
 	require.Empty(t, wrote, "the flood goes on")
 	require.NoError(t, flooder.Close())

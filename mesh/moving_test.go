@@ -92,7 +92,7 @@ func TestClientMovesAndHearsEverythingOnce(t *testing.T) {
 func TestClientStaysUntilItCanMove(t *testing.T) {
 	undo := func(h *puppet) { h.down.Store(false); h.refuse.Store(false); h.deaf.Store(false); h.poses.Store(false) }
 	for name, fault := range map[string]func(b *puppet) (then func(*puppetPeer)){
-		"nobody is there":            func(b *puppet) func(*puppetPeer) { b.down.Store(true); return nil },
+		"no hub is there":            func(b *puppet) func(*puppetPeer) { b.down.Store(true); return nil },
 		"the new hub refuses it":     func(b *puppet) func(*puppetPeer) { b.refuse.Store(true); return nil },
 		"it is the same hub":         func(b *puppet) func(*puppetPeer) { b.poses.Store(true); return nil },
 		"the new hub is silent":      func(b *puppet) func(*puppetPeer) { b.deaf.Store(true); return func(*puppetPeer) {} },
@@ -251,7 +251,7 @@ func TestNewHubDiesBeforeTheLastWordOfTheOldOne(t *testing.T) {
 		old.tell(1)
 		require.Equal(t, []string{"1"}, heardNumbers(heard))
 		old.say(left)
-		require.Equal(t, []string{"2"}, heardNumbers(heard), "nothing of what came is lost")
+		require.Equal(t, []string{"2"}, heardNumbers(heard), "no event that arrived is lost")
 		require.Equal(t, "b", awaitStatus(t, changes, mesh.Connected).Hub.ID)
 		awaitStatus(t, changes, mesh.Disconnected)
 		require.Equal(t, "c", awaitStatus(t, changes, mesh.Connected).Hub.ID)

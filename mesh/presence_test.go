@@ -259,7 +259,7 @@ func nextPresence(t *testing.T, said chan mesh.Presence) mesh.Presence {
 	case p := <-said:
 		return p
 	case <-time.After(patience):
-		require.FailNow(t, "nobody came or went")
+		require.FailNow(t, "no node joined or left")
 		return mesh.Presence{}
 	}
 }
@@ -298,7 +298,7 @@ func TestPresenceTellsWhoComesAndGoes(t *testing.T) {
 	last := connect(t, hub, mesh.Options{Name: "last"})
 	require.Equal(t, last.ID(), nextPresence(t, atClient).Node.ID)
 	page.send(`{"event":"$mesh.nodes","payload":{"limit":1}}`)
-	require.Contains(t, page.next(), `$mesh.nodes`, "it was told nothing meanwhile")
+	require.Contains(t, page.next(), `$mesh.nodes`, "it got no reports meanwhile")
 	require.Zero(t, idle.Stats().Reserved+watcher.Stats().Reserved)
 }
 
@@ -344,7 +344,7 @@ func TestTheMutedAreListedButHaveNotJoined(t *testing.T) {
 	said := watching(t, hub)
 	w := dialWire(t, hub.URL(), nil)
 	w.send(table("mesh::x"), `{"event":"$mesh.nodes","payload":{"watch":true}}`)
-	require.Empty(t, w.heard(), "it is told nothing")
+	require.Empty(t, w.heard(), "it gets no reports")
 	all, err := hub.Nodes(testContext(t))
 	require.NoError(t, err)
 	require.Len(t, all, 2)

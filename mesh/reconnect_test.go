@@ -143,7 +143,7 @@ func TestOfflineQueueHoldsOneMegabyteAndTheCallerIsTold(t *testing.T) {
 	c.On("e", func(e mesh.Event) { local <- e })
 	require.ErrorIs(t, c.Emit("e", payload), mesh.ErrQueueFull)
 	require.NoError(t, c.Close())
-	require.Empty(t, local, "what is not sent is not heard by the node itself either")
+	require.Empty(t, local, "the node's own listeners do not get an event that is not sent")
 }
 
 func TestOfflineQueueThatWasFullIsSent(t *testing.T) {
@@ -241,7 +241,7 @@ func TestFlushTellsOnceThatEventsMayBeLost(t *testing.T) {
 	awaitStatus(t, changes, mesh.Connected)
 	require.NoError(t, c.Emit("e", nil))
 	require.ErrorIs(t, c.Flush(testContext(t)), mesh.ErrUnconfirmed)
-	require.NoError(t, c.Flush(testContext(t)), "it was told already")
+	require.NoError(t, c.Flush(testContext(t)), "the node has reported this already")
 }
 
 func TestFlushEndsWhenTheNodeIsClosed(t *testing.T) {

@@ -601,7 +601,7 @@ func TestAThiefOfAnswers(t *testing.T) {
 					heard++
 				}
 			}
-			require.Equal(t, permit == nil, heard > 0, "whoever listens to an inbox, or to everything, hears the answers")
+			require.Equal(t, permit == nil, heard > 0, "every subscriber to an inbox, or to all events, gets the replies")
 
 			// A node that receives a request can reply to it.
 			replies(t, thief, "secret", func(mesh.Event) (any, error) { return "forged", nil })

@@ -182,7 +182,7 @@ func TestWhatAResourceAnnounces(t *testing.T) {
 	announced(local)
 	r.SetRemote(false)
 	announced(local)
-	require.Len(t, h.received("handshake"), before+2, "what changes nothing is not announced")
+	require.Len(t, h.received("handshake"), before+2, "without a change there is no announcement")
 
 	// One name, two keys: other listeners on this node subscribe to an event that the resource excludes.
 	offOrdinary := c.On("creature::talk", nothing)

@@ -228,7 +228,7 @@ func TestEventTables(t *testing.T) {
 		"false pattern takes itself only": {`{"mesh::a::b":{},"mesh::a::*":{"remote":false}}`, "a::b", "a::c"},
 		"pattern and name":                {`{"mesh::**":{},"mesh::x":{},"*":{},"x":{},"**::**":{}}`, "x y", ""},
 		"escaped key":                     {`{"\u006desh::x":{}}`, "x", ""},
-		"what cannot be heard":            {`{"":{},"mesh::":{},"mesh::$x":{},"mesh::x*":{},"mesh::y":{}}`, "y", "x"},
+		"invalid subscriptions":           {`{"":{},"mesh::":{},"mesh::$x":{},"mesh::x*":{},"mesh::y":{}}`, "y", "x"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			hub := listen(t, mesh.Options{})

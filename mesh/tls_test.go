@@ -152,7 +152,7 @@ func TestATokenIsPresentedInHeaderOrQuery(t *testing.T) {
 		w.send(table())
 		require.Equal(t, want, (<-seen).Token)
 	}
-	require.ErrorIs(t, mesh.Bearer("")(context.Background(), mesh.Credentials{}), mesh.ErrUnauthorized, "no token is none")
+	require.ErrorIs(t, mesh.Bearer("")(context.Background(), mesh.Credentials{}), mesh.ErrUnauthorized, "an empty token is not valid")
 	require.NotContains(t, fmt.Sprintf("%v %+v %#v", mesh.Credentials{Token: "tainted"}, mesh.Credentials{Token: "tainted"}, mesh.Credentials{Token: "tainted"}), "tainted")
 }
 

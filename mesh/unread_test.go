@@ -18,7 +18,7 @@ import (
 func TestAClientThatDoesNotReadIsDisconnected(t *testing.T) {
 	t.Parallel() // it waits for unreadTimeout
 	if runtime.GOOS != "linux" {
-		t.Skip("other systems do not report what a client has left unread")
+		t.Skip("other systems do not report the bytes that a client has not read")
 	}
 	n, err := Listen(t.Context(), &Options{Addr: "127.0.0.1:0"})
 	require.NoError(t, err)

@@ -28,7 +28,7 @@ func TestAllocations(t *testing.T) {
 	guard("Parse: name and sender", 2, func() { _, _ = Parse(fromHub) })
 	guard("Parse: name, user, password and the struct of both", 4, func() { _, _ = Parse(fromNode) })
 	guard("Parse: nothing by size or depth", 1, func() { _, _ = Parse(big) })
-	guard("Parser: nothing for what repeats", 0, func() { _, _ = parser.Parse(fromNode) })
+	guard("Parser: no allocation for repeated parts", 0, func() { _, _ = parser.Parse(fromNode) })
 	guard("Parser: nor between hubs and clients", 0, func() { _, _ = parser.Parse(fromHub) })
 	guard("CheckPayload", 0, func() { _ = CheckPayload(payload) })
 	guard("AppendPacket", 0, func() { buffer = AppendPacket(buffer[:0], &packet, false) })

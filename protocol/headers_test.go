@@ -26,11 +26,11 @@ func TestHeadersOfAnyShape(t *testing.T) {
 		{"half a pair", `{"auth":{"user":"\ud800","password":"a\udc00b"}}`, Headers{Auth: &Auth{}}},
 		{"escapes", `{"auth":{"user":"\u00fc\ud83d\ude00","password":"\"\\"}}`, credentials("ü😀", `"\`)},
 		{"the last auth is null", `{"auth":{"user":"u"},"auth":null}`, Headers{}},
-		{"the last password is none", `{"auth":{"password":"p","password":0}}`, Headers{Auth: &Auth{}}},
+		{"the last password is invalid", `{"auth":{"password":"p","password":0}}`, Headers{Auth: &Auth{}}},
 		{"empty offer", `{"mesh":{}}`, Headers{Mesh: &Hello{}}},
 		{"offer", `{"mesh":{"v":1,"key":"k","name":"n","more":[1]}}`, Headers{Mesh: &Hello{V: 1, Key: "k", Name: "n"}}},
 		{"offer to move", `{"mesh":{"v":1,"key":"k","moves":true}}`, Headers{Mesh: &Hello{V: 1, Key: "k", Moves: true}}},
-		{"offers to move that are none", `{"mesh":{"v":1,"moves":true,"moves":"true"}}`, Headers{Mesh: &Hello{V: 1}}},
+		{"invalid offers to move", `{"mesh":{"v":1,"moves":true,"moves":"true"}}`, Headers{Mesh: &Hello{V: 1}}},
 		{"numbered connection", `{"mesh":{"v":1,"key":"k","conn":9007199254740991,"beside":true}}`, Headers{Mesh: &Hello{V: 1, Key: "k", Conn: 1<<53 - 1, Beside: true}}},
 		{"connections without a number", `{"mesh":{"v":1,"conn":"2","conn":9007199254740992,"beside":1}}`, Headers{Mesh: &Hello{V: 1}}},
 		{"later version", `{"mesh":{"v":20}}`, Headers{Mesh: &Hello{V: 20}}},
@@ -38,7 +38,7 @@ func TestHeadersOfAnyShape(t *testing.T) {
 		{"version with a fraction", `{"mesh":{"v":1.0}}`, Headers{Mesh: &Hello{}}},
 		{"version with an exponent", `{"mesh":{"v":1e1}}`, Headers{Mesh: &Hello{}}},
 		{"version beyond any", `{"mesh":{"v":99999999999999999999}}`, Headers{Mesh: &Hello{}}},
-		{"the last version is none", `{"mesh":{"v":1,"v":null}}`, Headers{Mesh: &Hello{}}},
+		{"the last version is invalid", `{"mesh":{"v":1,"v":null}}`, Headers{Mesh: &Hello{}}},
 		{"key and name too long", `{"mesh":{"v":1,"key":"` + strings.Repeat("k", MaxKey+1) + `","name":"` + strings.Repeat("n", MaxName+1) + `"}}`, Headers{Mesh: &Hello{V: 1}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -242,13 +242,13 @@ var attacks = []struct {
 		status, body := h.do(t, http.MethodPut, h.open(t), "", nil)
 		want(t, "PUT to a session", status, 500, body, "")
 	}},
-	{"packets that are none", func(t *testing.T, h target) {
+	{"malformed packets", func(t *testing.T, h target) {
 		for _, body := range []string{"", "x", "7", "\x1e", "4a\x1e", "\x1e4a", "b!", "\xff\xfe", "4\xff"} {
 			status, answer := h.do(t, http.MethodPost, h.open(t), "text/plain", strings.NewReader(body))
 			want(t, fmt.Sprintf("POST %q", body), status, 400, answer, "")
 		}
 	}},
-	{"mesh packets that are none", func(t *testing.T, h target) {
+	{"malformed mesh packets", func(t *testing.T, h target) {
 		// The Engine.IO packets are valid, so the response is ok. The mesh rejects and counts their contents.
 		for _, body := range []string{
 			"4", "4x", "4{", "4null", `4{"event":1}`, `4{"event":"m","payload":`, `4{"event":"m","payload":null}x`,

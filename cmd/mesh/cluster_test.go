@@ -100,7 +100,7 @@ func TestThreeHubsAreThreeCommands(t *testing.T) {
 	require.Zero(t, code, stderr)
 	rows := strings.Split(strings.TrimSpace(stdout), "\n")
 	require.Regexp(t, `^ROLE +HUB +ID +NAME `, rows[0])
-	require.Regexp(t, `^hub +- +`+two.id[:8]+` +two `, rows[1], "who was asked comes first")
+	require.Regexp(t, `^hub +- +`+two.id[:8]+` +two `, rows[1], "the hub that replies comes first")
 	require.Regexp(t, `(?m)^hub +- +`+one.id[:8]+` +one `, stdout)
 	require.Regexp(t, `(?m)^hub +- +`+three.id[:8]+` +three `, stdout)
 	require.Regexp(t, `(?m)^client +one +`+lamp.id[:8]+` +lamp .* light::\*$`, stdout)

@@ -102,7 +102,7 @@ func TestMetricsAreForThoseWhomTheHubAdmits(t *testing.T) {
 	base := strings.TrimSuffix(hub.is().url, "/engine.io/")
 	hub.says("metrics at ")
 	status, _ := get(t, http.MethodGet, base+"/healthz", "", "")
-	require.Equal(t, http.StatusOK, status, "whoever reaches the hub may know that it serves")
+	require.Equal(t, http.StatusOK, status, "every client of the hub may know that it serves")
 	for _, c := range []struct {
 		user, password string
 		want           int

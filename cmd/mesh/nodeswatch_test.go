@@ -100,7 +100,7 @@ func TestWatchShowsWhomAHubBringsBack(t *testing.T) {
 		until("+", "hub "+short(far.ID())+" far", i+1)
 		until("+", "stranger", i+1)
 	}
-	require.Zero(t, out.count("+", "neighbour")+out.count("+", "watcher"), "who was there all the time")
+	require.Zero(t, out.count("+", "neighbour")+out.count("+", "watcher"), "nodes that were there all the time")
 	stop()
 	require.NoError(t, <-ended)
 }

@@ -85,7 +85,7 @@ func TestFirstPacketsThatOpenNothing(t *testing.T) {
 		"no object":           frame("0true"),
 		"no sid":              frame("0{}"),
 		"an unknown sid":      frame(`0{"sid":"abcde"}`),
-		"a sid that is none":  frame(`0{"sid":"__proto__"}`),
+		"an invalid sid":      frame(`0{"sid":"__proto__"}`),
 		"a sid of a number":   frame(`0{"sid":1}`),
 		"length 0":            "\x00",
 		"larger than allowed": "\x7f\x00\x00\x00\x00\x10\x00\x00\x00",
@@ -401,7 +401,7 @@ func TestStreamLimit(t *testing.T) {
 		}
 		_, _ = s.Write([]byte("x"))
 	}
-	require.Less(t, n, maxStreams, "streams that nobody reads")
+	require.Less(t, n, maxStreams, "unread streams")
 }
 
 // go.mod must require a version of the library without the known faults. Up to v0.11.0 the library stored capsules of

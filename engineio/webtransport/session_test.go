@@ -281,7 +281,7 @@ func TestCloseDeliversFirst(t *testing.T) {
 				begin := time.Now()
 				require.NoError(t, tt.client(s))
 				require.NoError(t, <-results)
-				require.Less(t, time.Since(begin), 4*time.Second, "somebody waited for a timeout")
+				require.Less(t, time.Since(begin), 4*time.Second, "a stream waited for a timeout")
 			})
 		}
 	}

@@ -37,7 +37,7 @@ func TestScannerCountsWhateverTheCuts(t *testing.T) {
 			rest = rest[n:]
 		}
 		require.Equal(t, want, got, "pieces of %d bytes", cut)
-		require.Equal(t, scanner{head: s.head}, s, "nothing is left over")
+		require.Equal(t, scanner{head: s.head}, s, "no bytes remain")
 	}
 }
 

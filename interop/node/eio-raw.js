@@ -11,7 +11,7 @@
 //
 // Events: listening {port}.
 //
-// Besides the path of the library, each server responds to GET requests for /control/WHAT:
+// Besides the path of the library, each server responds to GET requests for /control/NAME:
 //
 //   state     {"sessions": number of open sessions, "polls": number of waiting polls}
 //   send      sends the query's text on all sessions, count times; without compression if the query has plain

@@ -65,7 +65,7 @@ func TestNATSKilledAndRestarted(t *testing.T) {
 	}
 	published := publishing.Stats().Published
 	time.Sleep(600 * time.Millisecond) // time for failed attempts to reconnect
-	require.Equal(t, published, publishing.Stats().Published, "sent to nobody")
+	require.Equal(t, published, publishing.Stats().Published, "no message was sent")
 
 	s = startServer(t, &server.Options{Port: p})
 	for _, m := range []mesh.BackplaneMember{publisher, listener} {
@@ -135,7 +135,7 @@ func TestOutageIsBounded(t *testing.T) {
 	}
 	require.InDelta(t, (1<<20)/(100+100), accepted, 1500)
 	require.EqualValues(t, 200_000-accepted, b.Stats().DroppedOut)
-	require.Less(t, int64(heap())-int64(before), int64(8<<20), "what waits has no bound")
+	require.Less(t, int64(heap())-int64(before), int64(8<<20), "the queue has no bound")
 
 	// After the server has started, everything works as if it had run from the beginning.
 	s = startServer(t, &server.Options{Port: p})

@@ -82,7 +82,7 @@ function toJSON({ type, data }) {
   return { type, binary, data: Buffer.from(data === undefined ? '' : data).toString('base64') };
 }
 
-// Old parsers call back, synchronously; 5.x calls back to encode and returns what it decodes.
+// Old parsers call back, synchronously; 5.x calls back when it encodes, and returns the decoded packet.
 function sync(fn) {
   let result;
   fn((value) => { result = value; });
