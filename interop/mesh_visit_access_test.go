@@ -22,7 +22,7 @@ func testPageAsksForUserAndPassword(t *testing.T, v visitor) {
 	hub := startGoHub(t, mesh.Options{Authorize: mesh.Pair(user, password)})
 	page := v.visit(t, "http://"+hub.Addr(), nil)
 	page.see(t, "#state", "Not admitted")
-	page.see(t, "#sign-in-text", "The hub wants to know who you are. User and password, or token, go to this hub.")
+	page.see(t, "#sign-in-text", "The hub requires credentials. User and password, or token, go to this hub.")
 	require.Equal(t, `"user"`, string(page.run(t, "return page.evaluate(() => document.activeElement.id)")), "the field has the focus")
 	page.keep(t, "sign in")
 	page.run(t, "await page.keyboard.type(%s); await page.keyboard.press('Tab'); await page.keyboard.type('wrong'); await page.keyboard.press('Enter')", user)

@@ -174,7 +174,7 @@ func testPageOfLargeHubs(t *testing.T, v visitor) {
 				page.see(t, "#groups li", "50 × worker … node "+where)
 			}
 			hubs[1].emit(t, "job::1", "1")
-			page.see(t, "#stream-text", "of 1 heard")
+			page.see(t, "#stream-text", "of 1 received")
 			page.see(t, "#emitters li", "a hub with a name")
 			page.keep(t, fmt.Sprintf("150 nodes at 3 hubs, %s, %d", theme, width))
 			require.JSONEq(t, fmt.Sprint(width), string(page.run(t, "return page.evaluate(() => document.documentElement.scrollWidth)")), "no horizontal scrolling")

@@ -35,7 +35,7 @@ func testPageFitsEveryWidth(t *testing.T, v visitor) {
 				page.see(t, "#state", "Connected, websocket")
 				for i := range min(n, len(hostile)) {
 					hub.emit(t, hostile[i], `{"text":"`+strings.Repeat("unbroken", 30)+`"}`)
-					page.see(t, "#stream-text", fmt.Sprintf("of %d heard", i+1))
+					page.see(t, "#stream-text", fmt.Sprintf("of %d received", i+1))
 				}
 				page.run(t, "await page.locator('#list-title').click()")
 				page.keep(t, fmt.Sprintf("%d nodes, %s, %d", n, theme, width))

@@ -141,7 +141,7 @@ func TestHubsPresentWhatANATSDemands(t *testing.T) {
 		env, want string
 		args      []string
 	}{
-		{"MESH_NATS=tls://hub:guess@" + nats.addr, "the NATS server at tls://" + nats.addr + " does not take this hub: authorization violation", flags},
+		{"MESH_NATS=tls://hub:guess@" + nats.addr, "the NATS server at tls://" + nats.addr + " rejects this hub: authorization violation", flags},
 		{"MESH_NATS=tls://hub:s3cret@" + nats.addr, "certificate signed by unknown authority", nil},
 	} {
 		_, stderr, code := execute(t, []string{c.env}, append([]string{"listen", "--addr", anyPort}, c.args...)...)
