@@ -132,7 +132,7 @@ func TestHostileNamesAcrossHubs(t *testing.T) {
 		require.Equal(t, name, payload)
 	}
 	for _, ears := range heard {
-		require.Empty(t, ears.in, "somebody else's")
+		require.Empty(t, ears.in, "an event of another node")
 	}
 }
 
