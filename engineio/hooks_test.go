@@ -260,10 +260,10 @@ func TestHeadersOfAHandlerAround(t *testing.T) {
 func TestAnswersToInternetExplorer(t *testing.T) {
 	w := newSite(t, echo, nil)
 	for ua, want := range map[string]string{
-		"Mozilla/5.0 (compatible;MSIE 9.0; Windows NT 6.1)":           "0",
-		"Mozilla/5.0 (Windows NT 10.0; Trident/7.0; rv:11.0) like G":  "0",
-		"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0":     "",
-		"MSIE without the text before it in the reference's search": "",
+		"Mozilla/5.0 (compatible;MSIE 9.0; Windows NT 6.1)":          "0",
+		"Mozilla/5.0 (Windows NT 10.0; Trident/7.0; rv:11.0) like G": "0",
+		"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0":    "",
+		"MSIE without the text before it in the reference's search":  "",
 	} {
 		open := w.ask("GET", polling4, nil, "User-Agent", ua)
 		v := &visit{w: w, rev: Revision4, query: polling4 + "&sid=" + sidOf(t, open.body)}
