@@ -35,8 +35,9 @@ type Admission struct {
 	// 503, with a text and the header Retry-After. Default: 4096.
 	SessionsPerAddr int
 	// Addr returns the address to which the server counts the session that r opens. If it returns the zero Addr, the
-	// session is not limited. The server calls Addr when a session opens, and again, with the result of Socket.Request,
-	// when the session ends or is admitted. Addr must return the same address both times. Default: ConnAddr.
+	// session is not limited. The server calls Addr when a session opens. It calls Addr again, with the result of
+	// Socket.Request, when the session is admitted, when its admission is revoked, and when it ends unadmitted. Addr
+	// must return the same address each time. Default: ConnAddr.
 	Addr func(r *http.Request) netip.Addr
 	// OnLargeBody is called before the server reads the body of an unadmitted session's POST, if the body may be larger
 	// than the part that the server reads before admission. It must not keep r. Default: none.

@@ -30,9 +30,10 @@ func (s *Socket) WaitBelow(ctx context.Context, limit int) error {
 	return s.waitFor(ctx, func() bool { return s.state == stateOpen && s.queued <= limit })
 }
 
-// Stalled returns how long the peer has accepted nothing from its queue. It returns 0 if at most 16 KiB, or at most a
-// quarter of QueueLimit, are queued. On Linux a peer also counts as reading while the kernel's own queue of the
-// connection changes: that queue holds some megabytes, and accepts no more bytes until a third of it is free.
+// Stalled returns how long the peer has accepted nothing from its queue. It returns 0 for a queue that has not exceeded
+// 16 KiB, or a quarter of QueueLimit if that is less, since it was last empty. On Linux a peer also counts as reading
+// while the kernel's own queue of the connection changes: that queue holds some megabytes, and accepts no more bytes
+// until a third of it is free.
 func (s *Socket) Stalled() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -78,7 +78,7 @@ func (b *budget) relieve(n int) bool {
 // count is the result of one inspection of all backlogs.
 type count struct {
 	number uint32
-	given  int64          // the budget's given when the count began
+	given  int64          // the value of budget.given when the count began
 	shared int64          // bytes that were counted more than once
 	queues []countedQueue // the queue to end first is in front
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
-// everyWay is every way to open a session.
+// everyWay is every way to open a session by polling, by WebSocket, and by an upgrade from polling to WebSocket.
 var everyWay = map[string]DialOptions{
 	"revision 3 polling":   {Revision: Revision3, Transports: []Transport{Polling}},
 	"revision 3 websocket": {Revision: Revision3, Transports: []Transport{WebSocket}},

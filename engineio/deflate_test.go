@@ -312,7 +312,7 @@ func TestCompressedFramesThatAreAccepted(t *testing.T) {
 	l.write(first(ws.OpBinary, true), "\x00") // an empty message, in the form of RFC 7692, 7.2.3.6
 	expect(ws.OpBinary, "")
 
-	// A final block in the middle, and a final block that ends the message as in RFC 7692, 7.2.3.4.
+	// A final block with a zero byte after it, as in RFC 7692, 7.2.3.4, and a final block that ends the message.
 	var b bytes.Buffer
 	final, err := flate.NewWriter(&b, 1)
 	require.NoError(t, err)

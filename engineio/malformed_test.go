@@ -209,7 +209,7 @@ func TestValidButUnusualFrames(t *testing.T) {
 	require.Equal(t, "4y", l.text())
 	raw(masked(0x81, "4"+strings.Repeat("x", 999_999)))
 	require.Len(t, l.text(), 1_000_000, "the limit is inclusive")
-	// packets that the server ignores
+	// packets to which the server does not reply, and then a message
 	raw(masked(0x81, "0{}") + masked(0x81, "5") + masked(0x81, "6") + masked(0x81, "3") + masked(0x81, "4z"))
 	require.Equal(t, "4z", l.text())
 }

@@ -73,8 +73,8 @@ type ServerOptions struct {
 	QueueLimit int
 	// BufferLimit bounds the unsent messages of all sockets of the server together, in bytes. A message made by Prepare
 	// counts once, and the first 16 KiB of a queue do not count. When the limit is reached, the server ends sessions
-	// with ErrBufferLimit until an eighth of the limit is free. It ends the sessions with the fullest queues that have
-	// waited longest first. Default: 512 MiB.
+	// with ErrBufferLimit until an eighth of the limit is free. It begins with the session for which queued bytes times
+	// waiting time is largest. Default: 512 MiB.
 	BufferLimit int64
 	// ReceiveLimit bounds the memory of all messages and POST bodies of more than 32 KiB that the server is receiving,
 	// in bytes. The server may exceed it by up to twice MaxPayload. When the limit is reached, these messages and their

@@ -33,9 +33,10 @@ func (p *poll) release() {
 	}
 }
 
-// pythonMaxPackets is the number of packets that python-engineio accepts in a payload. Its client ignores a longer
-// payload. Its server responds to one with status 400, drops the packets, and continues the session. The client is
-// recognized by the name of its HTTP library: "python-requests/2.28.1" or "Python/3.11 aiohttp/3.8.4".
+// pythonMaxPackets is the number of packets that python-engineio accepts in a payload. Its client ends the session when
+// it gets a longer payload. Its server responds to one with status 200, drops the packets, and continues the session
+// (python-engineio 4.3.4). The client is recognized by the name of its HTTP library: "python-requests/2.28.1" or
+// "Python/3.11 aiohttp/3.8.4".
 const pythonMaxPackets = 16
 
 // A server responds to the polls that wait during an upgrade at once, so that the upgrade does not wait. It responds to
@@ -337,9 +338,9 @@ func (s *Socket) takePost(w http.ResponseWriter, r *http.Request) int {
 // lastPollTimeout is how long a session waits for a poll after the client's close packet.
 const lastPollTimeout = 250 * time.Millisecond
 
-// awaitLastPoll reports whether the session waits a moment for a last poll after a close packet. A client sends the
-// close packet right after a poll, on another connection. The packet may overtake the poll, which would then find no
-// session. A client that upgrades has stopped polling.
+// awaitLastPoll makes the session wait a moment for a last poll after a close packet, and reports whether it does. A
+// client sends the close packet right after a poll, on another connection. The packet may overtake the poll, which
+// would then find no session. A client that upgrades has stopped polling.
 func (s *Socket) awaitLastPoll(e *CloseError) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

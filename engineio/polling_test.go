@@ -338,7 +338,7 @@ func TestPacketsOfOnePayload(t *testing.T) {
 	require.Equal(t, packet.MaxPackets, <-done)
 }
 
-// python-engineio ignores payloads of more than 16 packets.
+// A client of python-engineio ends the session when it gets a payload of more than 16 packets.
 func TestPayloadsForPython(t *testing.T) {
 	for client, most := range map[string]int{
 		"Python/3.11 aiohttp/3.8.4": pythonMaxPackets, "python-requests/2.28.1": pythonMaxPackets, "node-XMLHttpRequest": 40,

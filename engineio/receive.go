@@ -194,8 +194,8 @@ func (p *inputPool) get(size int) []byte {
 	return make([]byte, 0, size)
 }
 
-// put takes a buffer that is no longer used. It leaves small buffers, and buffers that get did not make, to the garbage
-// collector.
+// put takes a buffer that is no longer used. It leaves small buffers, buffers above the class maxInputClass, and
+// buffers whose capacity is not a power of two to the garbage collector.
 func (p *inputPool) put(b []byte) {
 	class := bits.Len(uint(cap(b))) - 1
 	if cap(b) <= freeUnadmitted || class > maxInputClass || cap(b) != 1<<class {

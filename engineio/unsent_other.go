@@ -4,5 +4,5 @@ package engineio
 
 import "io"
 
-// unsent returns -1, because the size of the kernel's queue is known on Linux only.
+// unsent returns -1: this package reads the size of the kernel's queue on Linux only.
 func unsent(io.ReadWriteCloser) int { return -1 }

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// script is a server whose test scripts its responses, for the sid "s" in revision 4.
+// script is a server whose responses come from the test. Its session has the sid "s" and revision 4.
 type script struct {
 	polls  chan chan string // each poll waits here for its response
 	polled chan struct{}    // the first poll has come

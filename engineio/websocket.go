@@ -114,7 +114,7 @@ func (c *stream) check(h ws.Header) error {
 	return c.spend(ws.HeaderSize(h) + int(h.Length))
 }
 
-// readFragment reads a frame that is part of a message, or that is not completely buffered.
+// readFragment reads a data frame that is only a part of a message, or that is not completely buffered.
 func (c *stream) readFragment(h ws.Header) (err error) {
 	start := len(c.fragment)
 	most := c.conf.maxPayload // the length of the whole message is unknown

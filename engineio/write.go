@@ -46,7 +46,7 @@ func (s *Socket) Write(ctx context.Context, m Message) error {
 
 // TryWrite sends messages in the given order and never waits for the peer. It returns ErrQueueFull if the queue has no
 // room for all of them, and then sends none of them. Several messages that are larger than QueueLimit together never
-// fit. Several messages in one call cost little more than one message.
+// fit. Several messages in one call take the lock once and start at most one writer.
 func (s *Socket) TryWrite(messages ...Message) error {
 	return s.TryWriteBelow(s.conf.queueLimit, messages...)
 }

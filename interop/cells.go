@@ -225,8 +225,8 @@ var shortBeat = beat{interval: 200 * time.Millisecond, timeout: 2 * time.Second}
 
 const lively = 2500 * time.Millisecond
 
-// silenced stops all traffic between the ends and closes no connection. The end that notices returns must then report
-// the end of the session, but not earlier than a quarter of the ping timeout after the traffic stops.
+// silenced stops all traffic between the ends and closes no connection. notices chooses one of the ends. That end must
+// then report the end of the session, but not earlier than a quarter of the ping timeout after the traffic stops.
 func silenced(notices func(client, server party) party) exchange {
 	return func(ctx context.Context, c clientSide, s serverSide, mode mode) error {
 		set := setup{mode: mode, beat: shortBeat}

@@ -97,7 +97,7 @@ func meshAt(addr string) string {
 	return `mesh() { c=$1; shift; case "$*" in *--addr*) ;; *) set -- --addr ` + addr + ` "$@" ;; esac; command mesh "$c" "$@"; }`
 }
 
-// nodeFolder returns a folder with the packages and scripts that a program for the original's library needs.
+// nodeFolder returns a folder as steps 1 to 3 of docs/node-interop.md make it.
 func nodeFolder(t *testing.T) string {
 	t.Helper()
 	node, err := install()

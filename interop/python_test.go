@@ -37,8 +37,8 @@ func atOnce(n int) []message {
 	return all
 }
 
-// TestPython runs python-engineio as client and as server. It rejects payloads of more than 16 packets, and continues
-// without these packets.
+// TestPython runs python-engineio as client and as server. Its client ends the session when it gets a payload of more
+// than 16 packets. Its server responds to one with status 200, drops the packets, and continues the session.
 func TestPython(t *testing.T) {
 	t.Parallel()
 	python := startPython(t)

@@ -118,7 +118,8 @@ func TestFlushCoversTheOtherHubs(t *testing.T) {
 	flush(t, hubs[0])
 }
 
-// Peers that are not of this package see no difference, and their hub numbers their events.
+// Peers that are not of this package get the same packets from several hubs as from one. The emitter's hub numbers
+// their events.
 func TestOtherPeersAcrossHubs(t *testing.T) {
 	hubs := cluster(t, 2, mesh.Options{})
 	here, there, native := dialWire(t, hubs[0].URL(), nil), dialWire(t, hubs[1].URL(), nil), dialWire(t, hubs[1].URL(), nil)

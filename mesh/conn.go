@@ -330,7 +330,8 @@ func (c *client) receive(conn *conn, m engineio.Message) {
 	case protocol.Relayed(p.Event):
 		e := Event{Name: p.Event, Payload: p.Payload, From: p.From}
 		if !conn.native {
-			// A Node.js hub relays any sender that a client puts in the packet, so From comes from the payload.
+			// A Node.js hub relays any `from` that a client writes, but writes the true sender into the payload. From is
+			// that sender.
 			e.From = protocol.PayloadID(p.Payload)
 		}
 		c.hear(conn, kept{Event: e, n: p.N})

@@ -134,8 +134,8 @@
 // never wait, so hubs do not block each other. A hub disconnects a subscriber whose queue is full when it routes such
 // an event.
 //
-// When the queues reach BufferLimit, the hub disconnects the peers with the fullest queues that have waited the
-// longest.
+// When the queues reach BufferLimit, the hub disconnects peers. It begins with the peer for which queued bytes times
+// waiting time is largest.
 //
 // # Admission
 //

@@ -82,7 +82,8 @@ var (
 	// ErrUnconfirmed is the error of Flush when the connection broke between an Emit and the hub's confirmation. Some
 	// of the events emitted before may be lost. Flush returns it once for each break.
 	ErrUnconfirmed = errors.New("mesh: the connection broke before the hub confirmed all events")
-	// ErrNoListener is the error of Request when it is known that no node subscribes to the event.
+	// ErrNoListener is the error of Request when it is known that no node gets the event: no node subscribes to it, the
+	// hub rejects it, or Options.Permit of the hub does not let the subscribers receive it.
 	ErrNoListener = errors.New("mesh: no node listens to this event")
 	// ErrSlowPeer is the reason why a hub closed a peer that did not read its events fast enough.
 	ErrSlowPeer = errors.New("mesh: peer too slow: its queue was full, or it read nothing while other peers waited for it")

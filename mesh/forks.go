@@ -29,7 +29,8 @@ func tag(key uint32) uint8 { return uint8(key) | 1 }
 // returns more = false.
 func (f *forks) home(key uint32) int { return int(key >> f.shift) }
 
-// at returns the branch in a slot, or 0 if the slot has another key. The search ends at a free slot.
+// at returns the branch in a slot, or 0 if the slot's tag differs from the key's tag. With equal tags the branch may
+// belong to another key. The search ends at a free slot.
 func (f *forks) at(slot int, key uint32) (branch uint32, more bool) {
 	slot &= len(f.tags) - 1
 	switch f.tags[slot] {

@@ -161,7 +161,8 @@ func (l from) Accept() (net.Conn, error) {
 	return connFrom{conn, &net.TCPAddr{IP: net.ParseIP(l.addr), Port: 4711}}, nil
 }
 
-// The hub limits the connections of one address to its own listener, until they serve an admitted peer or end.
+// The hub limits how many connections one address has at the hub's own listener. A connection counts until it serves an
+// admitted peer or ends.
 func TestConnectionsOfOneAddressAreLimited(t *testing.T) {
 	hub, err := mesh.NewHub(&mesh.Options{Authorize: mesh.Pair("u", "p"), ConnsPerAddr: 4})
 	require.NoError(t, err)

@@ -258,8 +258,8 @@ func TestIndexAgreesWithMatchOnRandomInput(t *testing.T) {
 	}
 }
 
-// TestIndexVisitsEachBranchOnce has patterns for which a naive search takes exponential time. For a search by parts the
-// time would grow with the product of the parts and the branches.
+// TestIndexVisitsEachBranchOnce has patterns for which a naive search takes exponential time. A search that follows the
+// name part by part could visit each branch once for each part.
 func TestIndexVisitsEachBranchOnce(t *testing.T) {
 	for _, parts := range [][]string{{"a", "*"}, {"a", "b", "*"}, {"**", "a"}, {"**", "a", "*", "b"}} {
 		rnd := rand.New(rand.NewPCG(7, 8))

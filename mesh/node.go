@@ -272,7 +272,7 @@ func (n *Node) hearRow(events []routed, from *peer) (missed int) {
 }
 
 // taskOf returns the task that delivers an event to this node's listeners; false if this node has no listener for it.
-// It first passes a reply to a request of this node to the inbox.
+// If the event is a reply to a request of this node, taskOf first passes it to the inbox.
 func (n *Node) taskOf(e *Event, listeners []*listener) (t task, ok bool) {
 	if e.Name == n.inbox.name {
 		n.inbox.receive(*e)

@@ -147,8 +147,9 @@ type Options struct {
 	// Default: 1 MiB.
 	QueueLimit int
 	// BufferLimit limits the bytes that wait to be written to all peers of a hub together. An event counts once,
-	// however many peers it waits for. When the limit is reached, the hub disconnects the peers whose queues are the
-	// fullest and have waited the longest, until an eighth is free: see engineio.ServerOptions. Default: 512 MiB.
+	// however many peers it waits for. When the limit is reached, the hub disconnects peers until an eighth is free. It
+	// begins with the peer for which queued bytes times waiting time is largest: see engineio.ServerOptions. Default:
+	// 512 MiB.
 	BufferLimit int64
 	// OfflineLimit limits the bytes of the events that a client queues while it has no hub, while it moves to another
 	// hub, and while the queue of its connection is full. Default: 1 MiB.

@@ -204,7 +204,8 @@ func (p *peer) receive(ctx context.Context, m engineio.Message) bool {
 	return p.slowDown(ctx, len(m.Data))
 }
 
-// takeEvent adds an event to the batch, or rejects it.
+// takeEvent adds an event to the batch, or rejects it. If the event asks for a report and has no listener at this hub,
+// takeEvent sends it to the other hubs at once.
 func (p *peer) takeEvent(packet *protocol.Packet, size int) {
 	switch {
 	case p.pace != nil && !p.pace.event(size):

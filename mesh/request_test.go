@@ -365,8 +365,8 @@ func TestRequestsOnTheWire(t *testing.T) {
 		`{"event":"unheard","payload":{},"rid":""}`, `{"event":"unheard","payload":{},"rid":5}`, `{"event":"unheard","rid":"`+strings.Repeat("x", 200)+`"}`)
 	require.Equal(t, []string{`{"event":"$mesh.unheard","payload":{"rid":"r2"}}`}, w.heard())
 
-	// Clients that do not offer the extensions get no report. Their table and a sender's own listeners do not count as
-	// listeners.
+	// Clients that do not offer the extensions get no report. Their listeners of the name error, and a sender's own
+	// listeners, do not count as listeners.
 	original := dialWire(t, hub.URL(), nil)
 	original.send(table("mesh::e", "mesh::error"), `{"event":"unheard","payload":{},"rid":"r2"}`)
 	require.Empty(t, original.heard())

@@ -20,7 +20,7 @@ func (b text) space(i int) int {
 	return i
 }
 
-// fail returns a SyntaxError at the byte i, or errEnd if the input ends before it.
+// fail returns a SyntaxError: why at the byte i, or errEnd at the end of the input if the input ends before i.
 func (b text) fail(i int, why *fault) error {
 	if i >= len(b) {
 		return &SyntaxError{Offset: len(b), Err: errEnd}

@@ -310,7 +310,7 @@ func (b *bar) show(p loadgen.TrafficProgress) {
 		b.say("connecting: %s of %s", grouped(p.Open), grouped(b.all))
 	case p.Elapsed < b.total:
 		b.say("%v of %v, %s sent, %s received", p.Elapsed.Truncate(time.Second), b.total, grouped(p.Sent), grouped(p.Received))
-		_ = b.Set64(p.Elapsed.Milliseconds()) // if it fails, the terminal shows that
+		_ = b.Set64(p.Elapsed.Milliseconds()) // an error means only that the bar was not drawn
 	default:
 		b.say("waiting for the rest, %s sent, %s received", grouped(p.Sent), grouped(p.Received))
 	}

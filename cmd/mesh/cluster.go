@@ -100,8 +100,9 @@ func (f *clusterFlags) embedded(ctx context.Context, opts *mesh.Options, logs *l
 	return b, err
 }
 
-// checkHostPort returns an address in a canonical form, for comparisons. A hub's own address may have no host, which
-// means all addresses of the machine, and the port 0, which lets the system choose a port.
+// checkHostPort checks an address and returns it in a canonical form, so that equal addresses compare as equal. A hub's
+// own address may have no host, which means all addresses of the machine, and the port 0, which lets the system choose
+// a port.
 func checkHostPort(text string, own bool) (string, error) {
 	host, port, err := net.SplitHostPort(text)
 	if err != nil {

@@ -20,9 +20,9 @@ const (
 
 var errOtherSecret = errors.New("it has another secret or --cluster-name than this hub, or is not a hub")
 
-// clusterTLS derives from a secret the TLS configuration for connections with hubs that have the same secret. All of
-// these hubs derive the same key, and each end of a connection accepts no other key. So users need not make
-// certificates, and only the TLS code reads a stranger's bytes.
+// clusterTLS derives the TLS configuration for connections between the hubs of a cluster from the cluster's name and
+// secret. All hubs with the same name and secret derive the same key, and each end of a connection accepts no other
+// key. So users need not make certificates, and only the TLS code reads a stranger's bytes.
 func clusterTLS(name, secret string) (*tls.Config, error) {
 	seed, err := pbkdf2.Key(sha256.New, secret, []byte("mesh cluster "+name), clusterRounds, ed25519.SeedSize)
 	if err != nil {

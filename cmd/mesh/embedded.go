@@ -33,8 +33,8 @@ const (
 	// embeddedPending bounds the bytes queued for one other hub. Beyond it the server closes the connection and
 	// reconnects.
 	embeddedPending = 64 << 20
-	// The server closes a connection after embeddedPingsOut unanswered pings, one each second, so that a lost hub is
-	// gone after 3 s.
+	// The server sends a ping each second. It closes a connection one second after embeddedPingsOut of its pings are
+	// unanswered. So the server notices a lost hub after 3 to 4 s.
 	embeddedPing     = time.Second
 	embeddedPingsOut = 3
 	// embeddedHandshake bounds the time for TLS.

@@ -32,8 +32,8 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// errTerminated is the cause of a context that SIGTERM ended. After SIGTERM the end may take a while, after Ctrl-C it
-// may not.
+// errTerminated is the cause of a context that SIGTERM ended. After SIGTERM a hub may take a while to end, because its
+// clients move to other hubs. After Ctrl-C it ends at once.
 var errTerminated = errors.New("terminated")
 
 // conversion matches the standard library's text before the reason why a number is invalid.

@@ -16,7 +16,7 @@ var greet = engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 		if err != nil {
 			return // the session has ended
 		}
-		_ = s.Write(ctx, engineio.Text("hello "+string(m.Data))) // after an error, Read fails too
+		_ = s.Write(ctx, engineio.Text("hello "+string(m.Data))) // if the session has ended, Read fails too
 	}
 })
 

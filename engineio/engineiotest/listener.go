@@ -1,8 +1,8 @@
 // Package engineiotest serves Engine.IO sessions in memory, for tests of programs that use package engineio.
 //
-// The connections are pipes, for which a bubble of testing/synctest can wait. So heartbeats, timeouts and upgrades
-// happen in virtual time, and a test of an hour's silence takes no real time. Create and close everything inside the
-// bubble: a bubble ends only when its goroutines have ended.
+// The connections are pipes: a goroutine that waits for a pipe counts as durably blocked in a bubble of
+// testing/synctest. So heartbeats, timeouts and upgrades happen in virtual time, and a test of an hour's silence takes
+// no real time. Create and close everything inside the bubble: a bubble ends only when its goroutines have ended.
 //
 //	synctest.Test(t, func(t *testing.T) {
 //		srv := engineiotest.NewServer(handler, nil)

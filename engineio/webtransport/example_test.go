@@ -18,7 +18,7 @@ import (
 // This session uses WebTransport from the start. An HTTP server for the other transports would listen at the same
 // address on TCP.
 func ExampleNewServer() {
-	certificate, _, err := webtransport.SelfSigned("127.0.0.1") // a program uses a certificate that browsers trust
+	certificate, _, err := webtransport.SelfSigned("127.0.0.1") // only for this example: a real program loads a certificate that browsers trust
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -74,7 +74,7 @@ func main() {
 	}
 }
 
-// serve lasts until the process is interrupted.
+// serve returns when the process is interrupted, or if the server fails.
 func serve(addr, client string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

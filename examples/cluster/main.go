@@ -40,7 +40,7 @@ func main() {
 	}
 }
 
-// run lasts until the process is interrupted.
+// run returns when the process is interrupted, or if the hubs or the client fail.
 func run(url string, interval time.Duration, after int) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -29,7 +29,7 @@ type sizes struct {
 	meshPatience   time.Duration
 	nodeAhead      int    // ahead, for Node.js hubs
 	spread         [2]int // subscribers of a cluster, over all its hubs
-	turns          int    // number of parts in which a cluster is measured
+	turns          int    // number of parts of a cluster's load; loads that run at the same time do their parts in turns
 	// spreadDeliveries is the number of deliveries of a cluster at full speed. spreadRate is the number of events per
 	// second of a cluster at a rate, and spreadSeconds its duration. Before each of them there are a fifth as many
 	// deliveries that do not count.

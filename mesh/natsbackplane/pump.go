@@ -104,7 +104,7 @@ func (m *member) subscribe() {
 	}
 	for _, subject := range unwanted {
 		s := m.subs.remove(subject)
-		if s == nil { // its subscription failed
+		if s == nil { // its subscription failed, or its name was too long
 			continue
 		}
 		if err := s.Unsubscribe(); err != nil {
@@ -173,7 +173,7 @@ func (m *member) fits(subject string) bool {
 // maxDigits is the maximum number of digits of a number in a line.
 const maxDigits = 20
 
-// isGone reports whether Close has stopped waiting.
+// isGone reports whether Close no longer waits for the queued messages.
 func (m *member) isGone() bool {
 	select {
 	case <-m.gone:

@@ -31,7 +31,7 @@ func main() {
 	}
 }
 
-// run lasts until the process is interrupted.
+// run returns when the process is interrupted, or if the client cannot connect at the start.
 func run(opts *mesh.Options, interval time.Duration) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -32,7 +32,7 @@ func main() {
 	}
 }
 
-// run lasts until the process is interrupted.
+// run returns when the process is interrupted, or if the hub cannot listen.
 func run(addr string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
