@@ -35,27 +35,30 @@
 //
 // Exactly one goroutine stays in [Socket.Read]. Read also replies to heartbeats, follows the upgrade and, at a client,
 // polls. The session ends when Read's context ends. Read replies to a revision 3 ping only when it has returned all
-// earlier messages and is called again; this makes [Socket.Ping] a barrier. A program that only writes calls
-// [Socket.Discard]. While no goroutine reads, a server accepts one polling payload, or as much of a WebSocket as the
-// kernel buffers, and the peer then waits. The session ends if the peer waits longer than the heartbeat allows.
+// earlier messages and is called again. So when a client's [Socket.Ping] returns, the server's handler has taken all
+// earlier messages. A program that only writes calls [Socket.Discard]. While no goroutine reads, a server accepts one
+// polling payload, or as much of a WebSocket as the kernel buffers, and the peer then waits. The session ends if the
+// peer waits longer than the heartbeat allows.
 //
 // # Writing
 //
 // Each socket has a queue. Its limit is QueueLimit, 1 MiB by default. [Socket.Write] waits for room in the queue, and
 // [Socket.TryWrite] fails with [ErrQueueFull] if the queue is full; neither waits until the peer has received the
-// message. The socket sends all queued messages together, with up to 64 KiB in one system call. The session ends if the
-// peer does not accept a write within WriteTimeout. [Prepare] encodes a message once for many sockets.
+// message. The socket sends queued messages together, up to 64 KiB in one system call. The session ends if the peer
+// does not accept a write within WriteTimeout. [Prepare] encodes a message once for many sockets.
 //
 // # Goroutines and memory
 //
-// An idle session costs one goroutine: the handler's at a server, the caller's at a client. Heartbeats are timers. A
-// writer goroutine starts when a message is queued and ends when the queue is empty. ServeHTTP returns after the
-// handshake. [Server.Shutdown], [Server.Close] and a client's [Socket.Close] wait for every goroutine.
+// An idle session costs one goroutine, the handler's at a server and the caller's at a client, besides those that
+// net/http needs for a waiting poll. Heartbeats are timers. On a stream and at a polling client, a writer goroutine
+// starts when a message is queued and ends when the queue is empty. A polling server writes the queue in the response
+// to a poll. ServeHTTP returns after the handshake. [Server.Shutdown], [Server.Close] and a client's
+// [Socket.Close] wait for every goroutine.
 //
-// A server holds at most the following memory for each session: its queue (QueueLimit and one message), 32 KiB of a
-// message that it is receiving, and one payload or message that waits for the reader (MaxPayload). ReceiveLimit bounds
-// the received bytes beyond these 32 KiB, and BufferLimit bounds the queued bytes beyond 16 KiB a session; both count
-// all sessions together.
+// For each session a server holds at most the queue (QueueLimit and one message), 32 KiB of a message that it is
+// receiving, and one payload or message that waits for the reader (MaxPayload). Over all sessions, ReceiveLimit bounds
+// the bytes of messages that are being received, above 32 KiB for each session. BufferLimit bounds the queued bytes,
+// above 16 KiB for each session.
 //
 // # Safety
 //

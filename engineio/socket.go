@@ -40,14 +40,14 @@ type Socket struct {
 
 	// Outgoing. The goroutine that sets writing owns the transport's sending side until it clears writing.
 	writing   bool
-	scheduled bool // a flusher was started and does not own writing yet
+	scheduled bool // a writer goroutine was started and does not own writing yet
 	goodbye   bool // the close frame or packet was sent
-	inline    bool // the reader is outside of Read and no further input is buffered, so its replies are written at once
+	inline    bool // server: Read has returned a message and no further input is buffered, so Write sends at once; see Write
 	queue     []*outgoing
 	queued    int      // bytes in queue and bytes being written
 	backlog   *backlog // nil unless the queue is large
-	enqueued  uint32   // packets in total
-	flushed   uint32   // packets in total
+	enqueued  uint32   // packets queued so far
+	flushed   uint32   // packets that have left the queue so far
 
 	// Incoming.
 	inbox   []packet.Packet          // received by polling, not yet read
@@ -57,7 +57,7 @@ type Socket struct {
 	getting bool                     // client: a poll is in progress
 	posting bool                     // server: a POST is being received
 	probed  bool                     // server: the server has replied to the probe of the current upgrade
-	noops   int8                     // server: polls released in the current upgrade, up to promptNoops
+	noops   int8                     // server: polls answered with a noop in the current upgrade, counted up to promptNoops
 	base64  bool                     // the client asked for text only (b64 in the query); never changes
 	dialect dialect                  // server: how this client writes text in revision 3
 
@@ -71,7 +71,7 @@ type Socket struct {
 	beating      bool          // the heartbeat has started
 	alarmPlace   int32         // position in the queue of alarms, from 1; 0 if no alarm is set
 	alarmAt      time.Duration // see alarms
-	deadline     time.Time     // when the alarm acts; it may ring earlier
+	deadline     time.Time     // when the heartbeat expires; if the alarm rings earlier, tick sets it again
 }
 
 type state uint8
@@ -155,7 +155,7 @@ func (s *Socket) Context() context.Context { return &s.ctx }
 // adopt makes a stream the session's transport. The caller holds s.mu, or no other goroutine has s yet.
 func (s *Socket) adopt(c *stream) {
 	c.owner = s
-	c.twice = s.dialect == oldestDialect
+	c.twice = s.dialect == oldestDialect // see stream.twice
 	s.stream, s.polling = c, false
 }
 
@@ -163,7 +163,7 @@ func (s *Socket) adopt(c *stream) {
 // fail.
 func (s *Socket) finish(e *CloseError, connErr error) {
 	if s.conf.server != nil {
-		s.conf.server.remove(s) // first, so that session no longer finds a session that has ended
+		s.conf.server.remove(s) // first, so that Server.session no longer finds s
 	}
 	s.mu.Lock()
 	if s.state == stateClosed {
@@ -185,7 +185,7 @@ func (s *Socket) finish(e *CloseError, connErr error) {
 	s.cutBody()
 	conn, probe := s.stream, s.probe
 	if s.client != nil && conn != nil && e.failed() {
-		s.client.remember(false)
+		s.client.remember(false) // the next session must not start on a WebSocket
 	}
 	s.ctx.end(e) // under the lock, so that the context is done for every goroutine that sees the end
 	s.cond.Broadcast()
@@ -209,8 +209,8 @@ func (s *Socket) finish(e *CloseError, connErr error) {
 }
 
 // awaitWriter waits until no goroutine writes to conn. It closes conn if the writer takes longer than goodbyeTimeout.
-// If no goroutine writes, it starts no timer: if the machine paused for a second, the timer would close a working
-// connection. The caller holds s.mu.
+// If no goroutine writes, it starts no timer: on a machine that pauses for a second, even a timer that is stopped at
+// once could ring and close a working connection. The caller holds s.mu.
 func (s *Socket) awaitWriter(conn *stream) {
 	if !s.writing {
 		return

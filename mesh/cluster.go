@@ -257,7 +257,7 @@ func (c *cluster) receiveEvents(from string, frame []byte) {
 		return
 	}
 	c.hub.route(events, source{remote: true, hub: from})
-	if n := c.hub.node.hearRow(events, nil); n > 0 {
+	if n := c.hub.node.hearBatch(events, nil); n > 0 {
 		c.hub.missed(n, events[0].Name)
 	}
 	count.hubsIn.Add(uint64(len(events)))

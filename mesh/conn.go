@@ -34,9 +34,9 @@ type conn struct {
 	left bool // the hub sends no more packets
 	open bool // keeper stores no more events
 
-	keeper *keeper               // nil unless the connection was made for a move; fixed
-	heard  atomic.Pointer[heard] // records the events that arrive here; nil if no record is needed
-	echoes atomic.Pointer[heard] // the record of the connection before this one; nil once it is not needed
+	keeper     *keeper               // nil unless the connection was made for a move; fixed
+	heard      atomic.Pointer[heard] // records the events that arrive here; nil if no record is needed
+	duplicates atomic.Pointer[heard] // the record of the connection before this one; nil once it is not needed
 
 	read       chan struct{} // closed when the reader has read everything
 	introduced chan struct{} // closed when introduce is done
@@ -50,7 +50,7 @@ type conn struct {
 	over       bool        // the reader has no more events to deliver
 	since      time.Time   // when this became the client's connection
 	brief      bool        // it is counted in client.brief
-	forget     *time.Timer // clears echoes after echoTime; nil if echoes is nil
+	forget     *time.Timer // clears duplicates after duplicateTime; nil if duplicates is nil
 }
 
 func (c *client) dial(ctx context.Context, addr address) (*conn, error) {
@@ -112,7 +112,7 @@ func (c *client) offer(beside bool) *protocol.Hello {
 // settle makes conn the client's connection after its hub has replied.
 func (c *client) settle(conn *conn) error {
 	c.mu.Lock()
-	conn.settled.Store(true) // meet changes nothing after this
+	conn.settled.Store(true) // client.meet, which handles the hub's hello, changes nothing after this
 	c.mu.Unlock()
 	if refused := conn.refused.Load(); refused != nil {
 		return refused

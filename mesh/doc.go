@@ -16,24 +16,24 @@
 //
 // With Options.Backplane several hubs form one mesh. Their clients receive each other's events, reply to each other's
 // requests, and see each other in Nodes. An event crosses to another hub only if a node at that hub subscribes to it.
-// Flush covers all hubs: when Flush returns at a client, every hub knows the client's subscriptions. Shutdown of a hub
-// moves the hub's clients to another hub. Between nodes of this package the move loses no event and delivers no event
-// twice. See docs/cluster.md.
+// Flush covers all hubs that respond within 3 s: when it returns at a client, they have processed the client's events
+// and know its subscriptions. Shutdown of a hub moves the hub's clients to another hub. Between nodes of this package
+// the move loses no event and delivers no event twice. See docs/cluster.md.
 //
 // # Order
 //
 // A node receives the events of one emitter in the order in which the emitter emitted them. This also holds while the
-// emitter's connection upgrades from long-polling to WebSocket, and after the emitter has reconnected: the hub drops
-// the events that it reads from the old connection after that, and counts them in Stats.Late. A client of the original
-// has a new ID on each connection, so the hub delivers its late events.
+// emitter's connection upgrades from long-polling to WebSocket, and after the emitter has reconnected: from then on,
+// the hub drops the events that it still reads from the old connection, and counts them in Stats.Late. A client of the
+// original has a new ID on each connection, so the hub delivers its late events.
 //
-// There is no order between different emitters, with one exception: a node never receives the reply of a hub's own
-// listener before the event that the reply belongs to.
+// There is no order between different emitters, with one exception: if a listener at the hub emits an event in its
+// callback, no node receives that event before the event that caused it.
 //
 // # Delivery
 //
-// Delivery is at most once. While a client has no hub, it stores its events in a bounded queue. After the next
-// handshake it sends the queued events, the oldest first, and then newer events. If the queue has no room for an event,
+// Delivery is at most once. While a client has no hub, it stores its events in a bounded queue. When it has connected
+// again, it sends the queued events, the oldest first, and then newer events. If the queue has no room for an event,
 // Emit returns an error: the node never drops the event silently. If a connection breaks, the client does not send
 // again the events that it has written to that connection. Flush reports whether the hub has processed all emitted
 // events.
@@ -51,16 +51,16 @@
 //
 // # No echo
 //
-// An event never returns to the node that emitted it, on any connection. The hub recognizes peers of this package by
-// their ID, and all other peers by their connection. A node delivers its events to its own listeners without the hub. A
-// Node.js hub returns an event to its sender if the payload is a string, a number or a boolean; the node's own
-// listeners then receive the event twice.
+// A hub of this package never returns an event to the node that emitted it, on any connection. The hub recognizes peers
+// of this package by their ID, and all other peers by their connection. A node delivers its events to its own listeners
+// without the hub. A Node.js hub returns an event to its sender if the payload is a string, a number or a boolean; the
+// node's own listeners then receive the event twice.
 //
 // # The sender
 //
-// A hub sets Event.From from the connection, and ignores any sender in the client's packet. For peers that are not of
-// this package, the hub writes the sender into the member id of payloads that are objects, as the original does. At a
-// client of a Node.js hub, From is that member, which the Node.js hub sets too.
+// A hub sets Event.From from the connection, and ignores any sender in the client's packet. In events of other nodes,
+// for peers that are not of this package, the hub writes the sender into the member id of payloads that are objects, as
+// the original does. At a client of a Node.js hub, From is that member, which the Node.js hub sets too.
 //
 // # Names
 //
@@ -90,18 +90,19 @@
 // name does not run the method. Resource.Call runs the method whether or not the resource is remote, and sends
 // nothing. A hub that has the resource still relays the event; a Node.js hub does not.
 //
-// An event table cannot distinguish a listener from a method of the same name. So a node that has both subscribes to
-// the event, and does not run the method while the resource is not remote.
+// A node announces its listeners and its remote methods in an event table, see docs/packet-format.md. The table cannot
+// distinguish a listener from a method of the same name. So a node that has both subscribes to the event, and does not
+// run the method while the resource is not remote.
 //
 // # Request and reply
 //
-// Node.Request emits a request event and returns the first reply. Node.Reply registers a function that replies.
-// Requests and replies are ordinary events, see docs/packet-format.md. Any hub relays them, and OnAny and patterns
-// receive them as they are on the wire. A node sends each request and each reply once: when ctx ends, the request may
-// or may not have been processed. Replies bypass the callback queue, so a callback may call Request; the node's other
-// callbacks wait for it. A node that subscribes to `**` receives all replies. With Options.Permit, the hub must permit
-// the other nodes to emit `reply-ID`, where ID is the ID of the requesting node, and must permit the requesting node to
-// subscribe to it.
+// Node.Request emits a request event and returns the first reply. Node.Reply registers a function that replies. Both
+// travel as ordinary events, see docs/packet-format.md. Any hub relays them, and OnAny and patterns receive them as
+// they are on the wire. A node sends each request and each reply once: when ctx ends, the request may or may not have
+// been processed. Replies bypass the callback queue, so a callback may call Request; the node's other callbacks wait
+// for it. A node that subscribes to `**` receives all replies. With Options.Permit, the hub must permit the other nodes
+// to emit `reply-ID`, where ID is the ID of the requesting node, and must permit the requesting node to subscribe to
+// it.
 //
 // # Types
 //
@@ -117,22 +118,22 @@
 // milliseconds. The client stores the events from the new hub, up to Options.CallbackLimit.
 //
 // If a client reaches no other hub, it stays and tries again until its hub closes. It then loses events as any client
-// does when its hub closes. Events of clients that are not of this package may arrive twice if they have no number: see
-// docs/packet-format.md.
+// does when its hub closes. Events of clients that are not of this package may arrive twice if they have no sequence
+// number (the field n): see docs/packet-format.md.
 //
 // # Slow peers
 //
 // A hub has a queue for each peer, bounded in bytes (Options.QueueLimit). All queues together have a bound too
-// (Options.BufferLimit). When a peer's queue is full, the hub disconnects the peer with ErrSlowPeer and counts it in
-// Stats.SlowPeers.
+// (Options.BufferLimit). When a peer's queue has no room for a message, and still has none after the waits described
+// below, the hub disconnects the peer with ErrSlowPeer and counts it in Stats.SlowPeers.
 //
 // The hub slows down a peer that emits faster than a subscriber reads. When half of the subscriber's queue is full, the
 // hub stops reading from the emitter until there is room, and counts this in Stats.Pauses. The other half of the queue
 // is for peers that emit less than 1/32 of QueueLimit a second (32 KiB by default). Such a peer waits only when the
-// whole queue is full, and for at most 250 ms. The hub waits at most 5 s for the subscribers of the events that it has
-// read together. It disconnects a subscriber that reads nothing for 1 s. The hub's own Emit and events from other hubs
-// never wait, so hubs do not block each other. A hub disconnects a subscriber whose queue is full when it routes such
-// an event.
+// whole queue is full, and for at most 250 ms. For the events of one emitter that it has read together, the hub waits
+// at most 5 s in all. It disconnects a subscriber that reads nothing for 1 s while such events wait for it. The hub's
+// own Emit and events from other hubs never wait, so hubs do not block each other. A hub disconnects a subscriber whose
+// queue is full when it routes such an event.
 //
 // When the queues reach BufferLimit, the hub disconnects peers. It begins with the peer for which queued bytes times
 // waiting time is largest.

@@ -43,8 +43,8 @@ func (c *client) hear(conn *conn, k kept) {
 
 // deliver passes an event or notice to the node, unless it also arrived on the old connection.
 func (c *client) deliver(conn *conn, k kept) {
-	if echoes := conn.echoes.Load(); echoes != nil {
-		if key, ok := k.key(); ok && echoes.take(key) {
+	if duplicates := conn.duplicates.Load(); duplicates != nil {
+		if key, ok := k.key(); ok && duplicates.take(key) {
 			return
 		}
 	}

@@ -71,8 +71,8 @@ func (p *peer) sendBelow(limit int, messages []engineio.Message) (sent int, err 
 }
 
 // sendHeld sends the held events of a batch of size bytes. The hub does not read from p meanwhile.
-func (p *peer) sendHeld(row held, size int) {
-	if len(row) == 0 {
+func (p *peer) sendHeld(waiting held, size int) {
+	if len(waiting) == 0 {
 		return
 	}
 	h := p.hub
@@ -87,10 +87,10 @@ func (p *peer) sendHeld(row held, size int) {
 	p.share.spent = min(p.share.spent, maxDebt*float64(share)) // this limits how long a past flood counts
 	end := time.Now().Add(hold)
 	waited, bytes, late := false, 0, 0
-	for to := range row {
+	for to := range waiting {
 		to.sock.Stalled() // the first look at the kernel's queue; the next look shows whether the queue shrinks
 	}
-	for to, messages := range row {
+	for to, messages := range waiting {
 		sent := 0
 		for sent < len(messages) && !p.superseded.Load() && p.sendTo(to, messages[sent], limit, end, &waited) {
 			bytes += len(messages[sent].Data)

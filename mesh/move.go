@@ -10,23 +10,26 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// A client moves to another hub when its hub is going to close. It connects to the new hub and holds the messages that
-// arrive on that connection. The old hub then processes and sends its remaining messages. After that the client
-// continues on the new connection, and drops the events that it has already received. docs/packet-format.md, "Moving",
-// describes all steps.
+// A client moves to another hub when its hub is going to close. It connects to the new hub and drops the events that
+// arrive there, which the old hub sends too, until all hubs know the client's subscriptions. From then on the client
+// stores the events that arrive on the new connection. The old hub then processes and sends its remaining messages.
+// After that the client continues on the new connection, and drops the events that it has already received.
+// docs/packet-format.md, "Moving", describes all steps.
 //
 // Each connection has a reader goroutine. When one connection ends, the reader of the other one continues as the
 // client's lasting goroutine. A third goroutine, move, makes the new connection and leaves the old hub. The reader of
 // the old connection switches the client to the new connection, after the last message that it read: when the old hub
-// has reported that no more messages follow, or when the old connection breaks after the new one is ready.
+// has reported that no more messages follow, or when the old connection breaks after the new one is ready. conn.go,
+// heard.go and client.go define the fields that this file uses, and pump.
 
 const (
-	// arriveTimeout bounds the time in which a new hub must be ready, after the connection within moveTimeout.
+	// arriveTimeout bounds the update of the new hub after the handshake, and then the steps before $mesh.leaving.
 	arriveTimeout = 5 * time.Second
-	// leaveTimeout bounds the time in which the old hub must release a client. The client queues its events meanwhile.
+	// leaveTimeout bounds the time from $mesh.leaving until the client has read the old hub's last message. The client
+	// queues its own events meanwhile.
 	leaveTimeout = 10 * time.Second
-	// echoTime is the time for which the client remembers the events of the old hub.
-	echoTime = 30 * time.Second
+	// duplicateTime is how long the client remembers the old hub's events, to drop the new hub's duplicates of them.
+	duplicateTime = 30 * time.Second
 )
 
 var (
@@ -122,7 +125,7 @@ func (c *client) arrive(ctx context.Context, old, to *conn) error {
 		return err
 	}
 	c.mu.Lock()
-	to.settled.Store(true) // meet changes nothing after this
+	to.settled.Store(true) // client.meet, which handles the hub's hello, changes nothing after this
 	c.mu.Unlock()
 	switch {
 	case to.refused.Load() != nil:
@@ -152,7 +155,7 @@ func (c *client) update(ctx context.Context, to *conn) error {
 		}
 		c.mu.Lock()
 		to.announced = version
-		c.startPump() // the connection may be the client's by now, and newer tables may be known
+		c.startPump() // to may be the client's connection by now; the pump then sends any newer table
 		c.mu.Unlock()
 	}
 	if watch := c.watches(); *watch != watched {
@@ -254,21 +257,21 @@ func (c *client) succeed(old *conn) *conn {
 		return nil
 	}
 	switch {
-	case !old.left:
+	case !old.left: // the old connection broke before the old hub's last message: written events may be lost
 		c.lose(old)
-	case c.conn == old: // the old hub has processed everything
+	case c.conn == old: // the old hub's last message came, and it has processed everything
 		old.lostBefore = c.lost
 		c.confirmed = c.written
-	default: // the connection broke after the old hub's last message
+	default: // lose has run, but the old hub's last message had come: nothing was lost
 		c.lost, c.confirmed = old.lostBefore, c.written
 	}
 	if c.closing {
 		to.sock.Abort(nil)
 		return to
 	}
-	to.echoes.Store(old.heard.Load())
+	to.duplicates.Store(old.heard.Load())
 	if !to.over {
-		to.forget = time.AfterFunc(echoTime, func() { to.echoes.Store(nil) })
+		to.forget = time.AfterFunc(duplicateTime, func() { to.duplicates.Store(nil) })
 	}
 	c.adopt(to)
 	return to
@@ -278,12 +281,12 @@ func (c *client) succeed(old *conn) *conn {
 func (c *client) farewell(old *conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if old.left = old.successor != nil; !old.left {
+	if old.left = old.successor != nil; !old.left { // a $mesh.left that was not asked for
 		c.node.counters.reserved.Add(1)
 	}
 }
 
-// carryOn delivers the messages that were held for a connection that is now the client's.
+// carryOn delivers the events that were stored for a connection that is now the client's.
 func (c *client) carryOn(to *conn) {
 	to.keeper.release(func(k kept) { c.deliver(to, k) })
 	if !c.ending() {

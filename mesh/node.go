@@ -246,11 +246,11 @@ func (n *Node) hear(e Event) {
 	}
 }
 
-// hearRow queues a batch of events for this hub's own listeners. For a batch from a peer, it waits while their queue is
+// hearBatch queues a batch of events for this hub's own listeners. For a batch from a peer, it waits while their queue is
 // full, and the caller reuses the memory of the payloads after the return. For a batch from another hub, from is nil
-// and hearRow never waits, because all other deliveries to this hub's peers would wait with it. It returns the number
+// and hearBatch never waits, because all other deliveries to this hub's peers would wait with it. It returns the number
 // of events that it did not queue.
-func (n *Node) hearRow(events []routed, from *peer) (missed int) {
+func (n *Node) hearBatch(events []routed, from *peer) (missed int) {
 	var listeners []*listener
 	for i := range events {
 		if i == 0 || events[i].Name != events[i-1].Name {

@@ -28,8 +28,8 @@ const (
 	DefaultSessionsPerAddr = engineio.DefaultSessionsPerAddr
 )
 
-// A hub uses the heartbeat and the revisions of the original hub, resource-mesh. Clients of the original and of this
-// package use revision 3. Current stock Engine.IO clients use revision 4.
+// A hub uses the heartbeat of the original hub, resource-mesh. It serves revision 3 of Engine.IO, for clients of the
+// original and of this package, and revision 4, for current stock clients.
 const (
 	pingInterval = 25 * time.Second
 	pingTimeout  = 60 * time.Second
@@ -38,8 +38,8 @@ const (
 const (
 	// closeTimeout bounds how long Close waits until queued messages are written and until peers confirm the close.
 	closeTimeout = 3 * time.Second
-	// connectTimeout bounds one attempt to reconnect. moveTimeout bounds an attempt to connect to one of several
-	// addresses.
+	// connectTimeout bounds an attempt to reconnect to the only address, or to take over. moveTimeout bounds an attempt
+	// at one of several addresses, and the connection and handshake of a move.
 	connectTimeout = 15 * time.Second
 	moveTimeout    = 3 * time.Second
 	// The pause between attempts to reconnect doubles from minBackoff to maxBackoff. Half of each pause is random.
@@ -63,8 +63,9 @@ type Options struct {
 	// To listen on all interfaces, use 0.0.0.0 or [::] as the host. A hub without Authorize then admits every client
 	// that can reach it. With port 0 the system chooses a port, see Node.Addr.
 	//
-	// Connect and Start accept several addresses, separated by commas. Connect uses any address at which a hub
-	// responds. Start can make the node the hub at the first address. Write a comma in a path as %2C.
+	// Connect and Start accept several addresses, separated by commas. Connect tries the addresses in random order and
+	// uses the first at which a hub responds. Start can make the node the hub at the first address. Write a comma in a
+	// path as %2C.
 	Addr string
 	// Name is shown to peers of this package. It is UTF-8 of at most 512 bytes. Default: no name.
 	Name string
@@ -104,15 +105,17 @@ type Options struct {
 	Permit func(p PeerInfo, a Action, event string) bool
 
 	// Transports are the transports that a client uses and that a hub serves. Default: long-polling and WebSocket. A
-	// client starts with the first transport and upgrades to WebSocket if it can.
+	// client starts with the first transport. From Polling it moves to WebSocket if the list has WebSocket and the hub
+	// offers it.
 	Transports []engineio.Transport
 	// HTTPClient makes a client's HTTP requests; see engineio.DialOptions. Default: the node makes a client for itself.
 	HTTPClient *http.Client
 	// AllowedOrigins are the origins whose pages may connect to a hub, in addition to the hub's own origin. Forms:
 	// "https://example.com", "https://*.example.com" for every name that ends in ".example.com", "null" for pages in
-	// files, and "*" for all pages. The node does not start with an origin that engineio.CheckOrigin rejects. A hub's
-	// own listener needs the origin of the hub's pages here if a proxy on the same machine forwards a Host with a dot,
-	// because a foreign site could give its name to this machine. Default: none.
+	// files, and "*" for all pages. The node does not start with an origin that engineio.CheckOrigin rejects. If a
+	// proxy on the same machine forwards a Host with a dot, list the origin of the hub's own pages too. Otherwise the
+	// hub's own listener rejects them, because a foreign site could make its own name resolve to this machine (DNS
+	// rebinding). Default: none.
 	AllowedOrigins []string
 	// TrustForwardedHost makes a hub read its own host from X-Forwarded-Host in requests that have this header. Set it
 	// for a hub behind a proxy that rewrites Host and sets X-Forwarded-Host itself, as Apache does. Default: the hub
@@ -143,8 +146,8 @@ type Options struct {
 	// from a peer. Use the same value at all nodes of a mesh. A Backplane must carry messages of this size; in NATS the
 	// limit is max_payload. Default: 1,000,000.
 	MaxMessage int
-	// QueueLimit limits the bytes that wait to be written to one peer. A hub disconnects a peer whose queue is full.
-	// Default: 1 MiB.
+	// QueueLimit limits the bytes that wait to be written to one peer. A hub disconnects a peer whose queue has no room
+	// for a message: see Slow peers in the package comment. Default: 1 MiB.
 	QueueLimit int
 	// BufferLimit limits the bytes that wait to be written to all peers of a hub together. An event counts once,
 	// however many peers it waits for. When the limit is reached, the hub disconnects peers until an eighth is free. It
@@ -171,9 +174,9 @@ type Options struct {
 	// ConnsPerAddr limits the connections from one address to a hub's own listener. A connection counts until it serves
 	// a peer that the hub has admitted. The hub rejects a further connection: it responds with status 503, a text and
 	// Retry-After, and closes it. More than a quarter above the limit, the hub closes connections without a response.
-	// The 64-bit network of an IPv6 address counts as one address. Connections from loopback count only if
-	// TrustedProxies identifies the client that they serve. In that case, and for a hub that is mounted in another
-	// server, the limit applies to the client's requests in progress. Default: 4096.
+	// The 64-bit network of an IPv6 address counts as one address. Connections from loopback do not count, except
+	// through a proxy in TrustedProxies. Through such proxies, and at a mounted hub (NewHub), the limit applies to each
+	// client's requests in progress. Default: 4096.
 	ConnsPerAddr int
 	// SessionsPerAddr limits the sessions of one address that a hub with Authorize has not admitted. The hub responds
 	// to a further one with status 503, a text and Retry-After. Addresses count as for ConnsPerAddr. Default: 4096.

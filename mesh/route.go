@@ -23,10 +23,11 @@ type routing struct {
 	served []uint64 // the set of the peers that got the events, by peer number
 	packet []byte
 	inner  []byte
-	// The events that are being delivered, as packets for peers that negotiated the extensions and for other peers.
-	// They are encoded when the first such peer is found.
+	// The events that are being delivered, as packets for peers that negotiated the extensions (nodes of this package,
+	// and peers that introduce themselves in the same way) and for other peers. They are encoded when the first such
+	// peer is found.
 	native, foreign []engineio.Message
-	held            held // of the batch that is being routed
+	held            held // the events of the current call that wait for room in queues: see hold.go
 }
 
 // source describes where events come from. Events that are routed together have the same emitter.
@@ -44,8 +45,9 @@ type source struct {
 // an event at most twice, however many peers get it: for peers that negotiated the extensions, and for other peers. It
 // returns the steps of the searches for peers, and the events that sendHeld must send.
 //
-// route drops and counts the events of a superseded peer. ok is then false.
-func (h *hub) route(events []routed, from source) (steps int, row held, ok bool) {
+// route drops and counts the events of a superseded peer, whose node is back on a newer connection: see supersede.go.
+// ok is then false.
+func (h *hub) route(events []routed, from source) (steps int, waiting held, ok bool) {
 	r := h.routings.Get().(*routing)
 	defer h.recycle(r)
 	r.busy.RLock()
@@ -66,8 +68,8 @@ func (h *hub) route(events []routed, from source) (steps int, row held, ok bool)
 		}
 		events = events[alike:]
 	}
-	row, r.held = r.held, nil
-	return steps, row, true
+	waiting, r.held = r.held, nil
+	return steps, waiting, true
 }
 
 // deliver sends events of one name. Each peer gets all of them at once. Nearly all the cost of a delivery is in loading
@@ -85,7 +87,7 @@ func (h *hub) deliver(r *routing, events []routed, from source) {
 		byPattern := i > 0 || !r.search.exact
 		for p := range l.all() {
 			// Compare the ID, because the emitter may be back on another connection or have moved here from another
-			// hub.
+			// hub. keepsSilent reports that the peer's table excludes this event from its patterns.
 			if p.idHead == head && p.id == events[0].From || several && r.serves(p.number) || byPattern && p.keepsSilent(name) {
 				continue
 			}
@@ -193,8 +195,8 @@ type gathering struct {
 	read   int    // bytes of the packets
 	buf    []byte // the memory of the packets after the first one, which the events' payloads share
 
-	began time.Time // when the first event of a measured batch was read; otherwise zero
-	rows  int       // the number of batches that used this gathering
+	began   time.Time // when the first event of a measured batch was read; otherwise zero
+	batches int       // the number of batches that used this gathering
 }
 
 const (
@@ -202,16 +204,16 @@ const (
 	// keeps, in events.
 	maxGathered      = 64 << 10
 	maxSpareGathered = 1024
-	// The hub measures one batch in measuredRow for Stats.FanOut, beginning with the first. To read the clock twice
-	// takes as long as a tenth of routing one event.
-	measuredRow = 64
+	// The hub measures one of measuredBatch batches of each gathering for Stats.FanOut, beginning with the first. To
+	// read the clock twice takes as long as a tenth of routing one event.
+	measuredBatch = 64
 )
 
 var gatherings = sync.Pool{New: func() any { return new(gathering) }}
 
-// room returns memory for the next packet of a batch. Without it each packet would take memory from the heap, and each
-// garbage collection of an idle hub visits all its peers. Before the first packet of a batch room returns nil, because
-// a peer can wait for that packet for any time.
+// room returns memory for the next packet of a batch. Otherwise each packet would be a heap allocation, and garbage
+// collections, each of which visits all peers, would be more frequent. Before the first packet of a batch room returns
+// nil, because a peer can wait for that packet for any time.
 func (p *peer) room() []byte {
 	g := p.gathered
 	if g == nil {
@@ -227,10 +229,10 @@ func (p *peer) room() []byte {
 func (p *peer) gather(e routed) {
 	if p.gathered == nil {
 		g := gatherings.Get().(*gathering)
-		if g.rows%measuredRow == 0 {
+		if g.batches%measuredBatch == 0 {
 			g.began = time.Now()
 		}
-		g.rows++
+		g.batches++
 		p.gathered = g
 	}
 	p.gathered.events = append(p.gathered.events, e)
@@ -250,29 +252,31 @@ func (p *peer) keep(packet []byte) {
 	}
 }
 
-// relay routes a batch of events of size bytes. After a batch whose events took many steps, the hub routes the peer's
-// next batch only while it routes no other such batch. However many peers emit such events, they occupy one core: the
-// hub reads from them more slowly, and the other cores serve the other peers.
+// relay routes a batch of events of size bytes. A batch is dear if the searches for its events took more than dearSteps
+// steps each, on average. After a dear batch, the hub routes the peer's next batch only while it routes no other such
+// batch. However many peers emit dear events, they occupy one core: the hub reads from them more slowly, and the other
+// cores serve the other peers.
 //
 // It returns false if the peer is superseded.
 func (p *peer) relay(events []routed, size int, from source) bool {
 	h := p.hub
-	h.cluster.attend(p.sock.Context())
+	h.cluster.attend(p.sock.Context()) // after seconds without running, wait until the other hubs have said which nodes they have
 	if p.dear {
 		h.dear.Lock()
 	}
-	steps, row, ok := h.route(events, from)
+	steps, waiting, ok := h.route(events, from)
 	if p.dear {
 		h.dear.Unlock()
 	}
 	p.dear = steps > dearSteps*len(events)
 	h.node.counters.searchSteps.Add(uint64(steps))
-	p.sendHeld(row, size)
+	p.sendHeld(waiting, size)
 	return ok
 }
 
-// dispatch routes the batch, unless more packets follow at once and the batch is below maxGathered. The memory of the
-// batch is then free for reuse, including the memory of the last packet, unless that packet was the first of the batch.
+// dispatch routes the batch, unless more packets follow at once and the batch is below maxGathered. After routing, the
+// memory from room is free for reuse. It includes the memory of the last packet, except in a batch of one packet, which
+// is not in that memory.
 func (p *peer) dispatch(more bool) {
 	g := p.gathered
 	if g == nil || more && g.size < maxGathered {
@@ -284,7 +288,7 @@ func (p *peer) dispatch(more bool) {
 		if !g.began.IsZero() {
 			p.hub.node.counters.fanOut.add(time.Since(g.began))
 		}
-		p.hub.node.hearRow(g.events, p)
+		p.hub.node.hearBatch(g.events, p)
 		p.hub.node.counters.received.Add(uint64(len(g.events))) // after the delivery, so that Stats never runs ahead
 	}
 	p.hub.node.counters.bytesIn.Add(uint64(g.read))

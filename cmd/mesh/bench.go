@@ -58,13 +58,13 @@ func benchCommand(logs *logFlags) *cobra.Command {
 		Use:   "bench [flags]",
 		Short: "Put a running hub under load, and measure it",
 		Long: `Put a running hub under load: publishers emit events that every subscriber gets.
-Each of them has its own connection. They are plain clients, not nodes of this
-program, so that a Node.js hub gets the same load. No other node subscribes to the
-name of the event.
+Each publisher and subscriber has its own connection and is a plain Engine.IO client,
+so that a Node.js hub gets the same load. The name of the event is new: only nodes
+that listen to * or ** get the events too, such as the hub's page while it is open.
 
 At the end it prints the rates, and the latency from sending an event to reading it:
-p50, p90, p99 and the maximum. The load also uses this machine's processors: on the
-hub's own machine the figures include both.
+p50, p90, p99 and the maximum. On the hub's own machine, the hub and the load share
+the processors.
 
 With --rate 0 publishers emit as fast as the slowest subscriber reads; the latency is
 then the latency of full queues.
@@ -103,7 +103,7 @@ each run until it is restarted.`,
 	set.Float64Var(&f.rate, "rate", 1000, "`EVENTS` a second, of all publishers together; 0: as fast as subscribers read")
 	set.IntVar(&f.size, "size", 128, "size of each payload in `BYTES`")
 	set.StringSliceVar(&f.transports, "transports", []string{loadgen.ByWebSocket},
-		"`HOW` to connect, in turn if there are several: websocket, polling, or upgrade from polling to websocket")
+		"`HOW` each connection is made: websocket, polling, or upgrade from polling to websocket; several, separated by commas, are used in turn")
 	set.DurationVar(&f.duration, "duration", 10*time.Second, "emit for this `TIME`, such as 30s or 5m")
 	set.BoolVar(&f.json, "json", false, "print JSON")
 	return cmd

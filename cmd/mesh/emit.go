@@ -22,10 +22,11 @@ func emitCommand(logs *logFlags) *cobra.Command {
 The payload is JSON; without it the event has no payload. Quote it, or the shell will
 remove its quotes.
 
-The exit code 0 means that the hub has processed the event. It does not mean that a
-node was permitted to receive it, or received it. Any other code means that there is
+The exit code 0 means that the hub has processed the event. It does not mean that the
+hub accepted the event, or that a node received it. Any other code means that there is
 no such hub, that the hub rejected this node, that the event or its payload is
-invalid, or that the connection broke and the event may be lost.`,
+invalid, that the connection broke and the event may be lost, or that an interrupt
+came first.`,
 		Example: `  mesh emit restart
   mesh emit greeting '{"text":"hello"}'
   mesh emit greeting '"just a text"'

@@ -55,7 +55,7 @@ func (f *insideFlags) register(set *pflag.FlagSet, command string) {
 	if command != "connect" {
 		set.StringVar(&f.path, "metrics", "", "serve metrics for Prometheus at `PATH` of the hub, such as /metrics (default: not at all)")
 	}
-	set.StringVar(&f.addr, "metrics-addr", "", "serve metrics at `ADDRESS` instead, which the hub's peers need not reach, such as localhost:9100")
+	set.StringVar(&f.addr, "metrics-addr", "", "serve metrics for Prometheus at http://`ADDRESS`/metrics, which the hub's peers need not reach, such as localhost:9100 (default: not at all)")
 }
 
 // prepare checks the flags, sets a hub's handler for requests beside the mesh, and listens on the address for metrics.

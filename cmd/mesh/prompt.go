@@ -33,7 +33,8 @@ type prompt struct {
 }
 
 const promptText = `emit EVENT [JSON]   emit an event
-on EVENT...         print the events with these names; * is one part of a name, ** any
+on EVENT...         print the events with these names; * is any one part of a name,
+                    ** any number of parts
 off EVENT...        stop printing them
 events              list the printed names, and the names received so far
 nodes               list the other nodes, and their subscriptions

@@ -50,8 +50,8 @@ func listenCommand(logs *logFlags) *cobra.Command {
 }
 
 const clusterText = `With --cluster it joins other hubs into one mesh: events from one hub reach the
-subscribers at the others. Each hub gets its own address first. On the machines one,
-two and three:
+subscribers at the others. In --cluster, each hub lists its own address first. On the
+machines one, two and three:
 
     mesh listen --addr 0.0.0.0:8888 --cluster one:6222,two:6222,three:6222 --cluster-secret-file secret.txt
     mesh listen --addr 0.0.0.0:8888 --cluster two:6222,one:6222,three:6222 --cluster-secret-file secret.txt
@@ -70,7 +70,7 @@ func connectCommand(logs *logFlags) *cobra.Command {
 	return runCommand(logs, mesh.Connect, &cobra.Command{
 		Use:   "connect",
 		Short: "Run a client",
-		Long:  "Run a client of a hub, which must be running. If the hub goes away later, the client\nwaits for it to return, or moves to another hub if --addr has several addresses. It\nalso moves when its hub is about to close. A URL has the path of the hub's Engine.IO,\nwhich at a Node.js hub is always /engine.io/." + runText,
+		Long:  "Run a client of a hub, which must be running. If the hub goes away later, the client\nwaits for it to return, or moves to another hub if --addr has several addresses. It\nalso moves when its hub is about to close. A URL must contain the path of the hub's\nEngine.IO if it is not /engine.io/: a wrong path crashes a Node.js hub." + runText,
 		Example: `  mesh connect --on greeting
   mesh connect --addr one.example.com:8888,two.example.com:8888 --on greeting
   mesh connect --addr https://example.com/chat/engine.io/ --user ann --password-file password.txt`,
