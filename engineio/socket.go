@@ -40,7 +40,7 @@ type Socket struct {
 
 	// Outgoing. The goroutine that sets writing owns the transport's sending side until it clears writing.
 	writing   bool
-	scheduled bool // a writer goroutine was started and does not own writing yet
+	scheduled bool // a writer goroutine, see flusher, was started and does not own writing yet
 	goodbye   bool // the close frame or packet was sent
 	inline    bool // server: Read has returned a message and no further input is buffered, so Write sends at once; see Write
 	queue     []*outgoing
@@ -57,7 +57,7 @@ type Socket struct {
 	getting bool                     // client: a poll is in progress
 	posting bool                     // server: a POST is being received
 	probed  bool                     // server: the server has replied to the probe of the current upgrade
-	noops   int8                     // server: polls answered with a noop in the current upgrade, counted up to promptNoops
+	noops   int8                     // server: polls to which it responded with a noop in the current upgrade, counted up to promptNoops
 	base64  bool                     // the client asked for text only (b64 in the query); never changes
 	dialect dialect                  // server: how this client writes text in revision 3
 

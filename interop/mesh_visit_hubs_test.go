@@ -231,7 +231,7 @@ func testPageFollowsNodesFromHubToHub(t *testing.T, v visitor) {
 				}
 				const join = (...all) => all.forEach(text => heard['$mesh.join'](one(text)))
 				const leave = (...all) => all.forEach(text => heard['$mesh.leave'](one(text)))
-				// page is one of the answer: a hub and its clients.
+				// page is one of the reply: a hub and its clients.
 				const page = (text, next, more = [], hubs) => {
 					const [hub, ...clients] = text.split(' ').concat(more)
 					const all = [one(hub), ...clients.map(id => one(id + ' ' + hub))]

@@ -109,7 +109,7 @@ type control struct {
 	Conns map[string]uint64 `json:"conns,omitempty"`
 }
 
-// The kinds of control. An answer has the rid of its question.
+// The kinds of control. A reply (sayAnswer) has the rid of its question.
 const (
 	sayHello   = "hello"   // the sender has joined; the receivers introduce themselves
 	sayHere    = "here"    // the sender is alive

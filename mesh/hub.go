@@ -19,7 +19,7 @@ import (
 
 // hub connects the clients of a mesh. The goroutine that reads a client's session also processes the client's messages,
 // and puts them into the queues of their receivers. There is no central loop, and no single lock around routing, except
-// for events that take many steps: see dear.
+// for events whose searches take many steps: see dear.
 type hub struct {
 	node     *Node
 	name     string
@@ -36,7 +36,7 @@ type hub struct {
 	numbers  numbers
 	guests   *guests
 	busy     lock       // goroutines hold it for reading while they route
-	dear     sync.Mutex // held while a goroutine routes events that take many steps
+	dear     sync.Mutex // held while a goroutine routes a dear batch: see peer.relay
 
 	// Held while an event of the hub itself gets its number and is routed.
 	emitting sync.Mutex

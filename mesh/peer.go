@@ -59,7 +59,7 @@ type peer struct {
 	questions bucket    // limits its queries
 	pace      *pace     // nil without Options.Rate
 	share     *bucket   // the bytes that it emitted into half-full queues; nil before the first such event
-	dear      bool      // the last events that it emitted took many steps to route
+	dear      bool      // the last batch that it emitted was dear: see relay
 	told      time.Time // when the last report of rejected events was sent to it
 	untold    int       // the number of rejected events since that report
 

@@ -264,7 +264,7 @@ func TestHubsOfAClusterNeedItsSecret(t *testing.T) {
 	}
 }
 
-// The server has no address for clients of NATS. It waits for the other hubs that answer, and for no others.
+// The server has no address for clients of NATS. It waits for the other hubs that reply, and for no others.
 func TestTheEmbeddedServer(t *testing.T) {
 	b := &embedded{own: anyPort, others: []string{"127.0.0.1:1", "127.0.0.1:2"}}
 	b.name, b.logger = "mesh", slog.New(slog.DiscardHandler)

@@ -55,7 +55,7 @@ const noPort = 1 << 16
 // subjectMeet is the subject on which a hub's server asks which other servers are there. No event uses this subject.
 const subjectMeet = "_mesh_meet"
 
-// Join implements mesh.Backplane. It returns when this hub and the hubs that answer know each other's subscriptions.
+// Join implements mesh.Backplane. It returns when this hub and the hubs that reply know each other's subscriptions.
 func (b *embedded) Join(hub string, receive func(from string, data []byte)) (mesh.BackplaneMember, error) {
 	log := &natsLog{logger: b.logger}
 	s, err := b.start(hub, log)
@@ -161,8 +161,8 @@ func (b *embedded) explain(err error) error {
 	return &clusterError{fmt.Sprintf("--cluster %s: %v", b.own, err)}
 }
 
-// meet waits until every hub that answers knows this hub's subscriptions, at this time only subjectMeet, and until this
-// hub knows theirs. On a connection, a hub's answer comes after its subscriptions.
+// meet waits until every hub that replies knows this hub's subscriptions, at this time only subjectMeet, and until this
+// hub knows theirs. On a connection, a hub's reply comes after its subscriptions.
 func (b *embedded) meet(s *server.Server, nc *nats.Conn, log *natsLog) error {
 	if _, err := nc.Subscribe(subjectMeet, func(m *nats.Msg) { _ = m.Respond([]byte(s.ID())) }); err != nil {
 		return err

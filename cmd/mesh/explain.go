@@ -20,11 +20,11 @@ func explainCommand(logs *logFlags) *cobra.Command {
 		Long: `Ask a hub whether a node would get an event, and print the rule that decides that.
 
 NODE is an ID from 'mesh nodes', the beginning of an ID, a name, or hub for the hub
-that answers. Without --from, some other node emits the event.
+that replies. Without --from, some other node emits the event.
 
 If hubs have joined each other, each of the two nodes may be at any hub.
 
-The exit code 0 means that the hub has answered, with either result.`,
+The exit code 0 means that the hub has replied, with either result.`,
 		Example: `  mesh explain 3eb1bd43 greeting
   mesh explain hub sensor::1::temperature
   mesh explain --from printer --json scanner greeting`,

@@ -19,7 +19,7 @@ type natsLog struct {
 	logger *slog.Logger
 
 	mu     sync.Mutex
-	absent int   // the number of other hubs that did not answer at first
+	absent int   // the number of other hubs that did not respond at first
 	died   error // the reason why the server does not start
 	lines  map[string]*tally
 }
@@ -89,7 +89,7 @@ func (l *natsLog) fatal() error {
 	return l.died
 }
 
-// unanswered returns the number of other hubs that did not answer at first.
+// unanswered returns the number of other hubs that did not respond at first.
 func (l *natsLog) unanswered() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

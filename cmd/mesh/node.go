@@ -22,7 +22,7 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// answerTimeout bounds how long a command waits to find a hub, and to receive a hub's answer.
+// answerTimeout bounds how long a command waits to find a hub, and to receive a hub's reply.
 const answerTimeout = 15 * time.Second
 
 // The environment variables that can hold secrets. All users of a machine can see a command line.
@@ -182,7 +182,7 @@ func secret(logger *slog.Logger, flag, name, variable string) (string, error) {
 	return held, nil
 }
 
-// bounded limits the time of a start or an answer to answerTimeout.
+// bounded limits the time of a start or a reply to answerTimeout.
 func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, answerTimeout)
 }

@@ -34,7 +34,7 @@ IDs are shown by their first 8 digits, which is enough for 'mesh explain'. --jso
 prints everything, one node a line.
 
 If hubs have joined each other, it prints the nodes of all of them, and the hub of
-each node; the hub that answers comes first.
+each node; the hub that replies comes first.
 
 With --watch it continues, and prints each node that joins (+) or leaves (-), until it
 is interrupted; with --json each line is then {"joined":true,"node":{…}}. The clients
@@ -366,7 +366,7 @@ func age(d time.Duration) string {
 var errAmbiguous = errors.New("ambiguous")
 
 // find returns the node that the user names: by its ID, a prefix of the ID, its name, or "hub". "hub" means the hub
-// that has answered, which is the first in all.
+// that has replied, which is the first in all.
 func find(all []mesh.NodeInfo, who string) (mesh.NodeInfo, error) {
 	var found []mesh.NodeInfo
 	for n, i := range all {

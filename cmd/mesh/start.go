@@ -41,7 +41,7 @@ func listenCommand(logs *logFlags) *cobra.Command {
 	return runCommand(logs, mesh.Listen, &cobra.Command{
 		Use:   "listen",
 		Short: "Run a hub",
-		Long:  "Run a hub, at an address that must be free. It admits every client that can\nreach it, or, with --user and a password, the clients that present the same.\nIt answers GET /healthz with 200 while it serves, and GET /readyz with 200 while it\nis ready for more clients.\n\n" + clusterText + runText,
+		Long:  "Run a hub, at an address that must be free. It admits every client that can\nreach it, or, with --user and a password, the clients that present the same.\nIt responds to GET /healthz with 200 while it serves, and to GET /readyz with 200\nwhile it is ready for more clients.\n\n" + clusterText + runText,
 		Example: `  mesh listen
   mesh listen --addr 0.0.0.0:8888 --user ann --password-file password.txt
   mesh listen --metrics /metrics

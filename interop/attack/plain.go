@@ -14,7 +14,7 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// plain is a client of the hub that sends packets. It reads nothing unless the attack calls answer.
+// plain is a client of the hub that sends packets. It reads nothing unless the attack calls its method answer.
 type plain struct{ conn net.Conn }
 
 // dialPlain opens a session on a WebSocket.
