@@ -71,7 +71,7 @@ type Socket struct {
 	beating      bool          // the heartbeat has started
 	alarmPlace   int32         // position in the queue of alarms, from 1; 0 if no alarm is set
 	alarmAt      time.Duration // see alarms
-	deadline     time.Time     // when the heartbeat expires; if the alarm rings earlier, tick sets it again
+	deadline     time.Time     // when tick pings or ends the session; if the alarm rings earlier, tick sets it again
 }
 
 type state uint8

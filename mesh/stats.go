@@ -46,7 +46,9 @@ type Stats struct {
 
 	Undecodable uint64 // events whose payload did not decode for a listener of the function On; an event counts once for each listener
 	Refusals    uint64 // rejections and timeouts of Authorize
-	SlowPeers   uint64 // peers disconnected because their queue was full or BufferLimit was reached
+	// SlowPeers counts peers that were disconnected because their queue was full, because they read nothing while other
+	// peers waited for them, or because BufferLimit was reached.
+	SlowPeers uint64
 	// Pauses counts the times that the hub stopped reading from a peer that emits, until a listener's queue had room.
 	Pauses      uint64
 	Connections uint64 // connections that a client made to hubs, or that peers made to a hub
