@@ -24,7 +24,8 @@ const (
 // has admitted the peer. A stock client may post its first packet and later packets in one body. If such a body is
 // longer, the server passes the packets within the first 40 KB to the handler, and reads the rest when the handler has
 // admitted the peer. If the handler calls Read again without admitting the peer, Read returns ErrUnadmitted once. The
-// POST gets status 413 a second later, or at the end of the session.
+// POST gets status 413 a second later, or at the end of the session. The server has then dropped a part of the peer's
+// messages, so the peer can no longer be admitted: SetAdmitted(true) ends the session.
 //
 // The zero value of each field means its default.
 type Admission struct {
@@ -100,10 +101,15 @@ func AddrKey(addr netip.Addr) netip.Addr {
 }
 
 // SetAdmitted admits the peer of a session, or revokes the admission. The limits of ServerOptions.Admission apply to
-// unadmitted sessions; without that option SetAdmitted does nothing. Only the goroutine that calls Read may call it.
+// unadmitted sessions; without that option SetAdmitted does nothing. If Read has returned ErrUnadmitted, admission comes
+// too late, and SetAdmitted(true) ends the session with ErrUnadmitted. Only the goroutine that calls Read may call it.
 func (s *Socket) SetAdmitted(is bool) {
 	srv := s.conf.server
 	if srv == nil || srv.opts.Admission == nil || (s.admission == admitted) == is {
+		return
+	}
+	if s.admission == stalled { // spend and readEarly have dropped input
+		s.finish(&CloseError{Reason: ReasonTransportError, Remote: true, Err: ErrUnadmitted}, nil)
 		return
 	}
 	to, n := admitted, -1

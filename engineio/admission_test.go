@@ -173,6 +173,41 @@ func TestUnadmittedWebSocket(t *testing.T) {
 	require.ErrorContains(t, <-g.errs, ReasonForcedClose)
 }
 
+// Read has returned ErrUnadmitted, so the server has dropped a part of the peer's input. An admission that comes later
+// ends the session at once.
+func TestAdmissionAfterErrUnadmitted(t *testing.T) {
+	for _, transport := range []Transport{Polling, WebSocket} {
+		t.Run(string(transport), func(t *testing.T) {
+			ended := make(chan error, 1)
+			w := newSite(t, HandlerFunc(func(ctx context.Context, s *Socket) {
+				_, err := s.Read(ctx)
+				for ; errors.Is(err, ErrUnadmitted) && s.Context().Err() == nil; _, err = s.Read(ctx) {
+					s.SetAdmitted(true)
+				}
+				ended <- err
+			}), admitting())
+			large := "4" + strings.Repeat("x", 100_000)
+			if transport == Polling {
+				require.Equal(t, "413 "+ErrUnadmitted.Error()+"\n", w.open(Revision4).post(large).brief())
+			} else {
+				l, _ := w.session(Revision4)
+				defer func() { _ = l.conn.Close() }()
+				_ = l.tryWrite(ws.Header{Fin: true, OpCode: ws.OpText}, large) // the server may close meanwhile
+			}
+			select {
+			case err := <-ended:
+				var closed *CloseError
+				require.ErrorAs(t, err, &closed)
+				require.ErrorIs(t, err, ErrUnadmitted)
+				require.Equal(t, ReasonTransportError, closed.Reason)
+			case <-testContext(t).Done():
+				require.Fail(t, "Read does not return")
+			}
+			require.Empty(t, w.srv.Sockets())
+		})
+	}
+}
+
 func TestAdmittedWebSocket(t *testing.T) {
 	g := newGatekeeper()
 	w := newSite(t, g, admitting())

@@ -37,7 +37,7 @@ var (
 	// ErrConcurrentRead means that a goroutine called Read while another goroutine was in Read.
 	ErrConcurrentRead = errors.New("engineio: Read called by two goroutines at once")
 	// ErrUnadmitted means that the peer sent more than the server reads of a session before Socket.SetAdmitted. The
-	// session stays open.
+	// session stays open, but the peer can no longer be admitted: see Admission.
 	ErrUnadmitted = errors.New("engineio: the peer sent more than 64 KB before the handler admitted it")
 	// ErrServerClosed means that a server ended or rejected a session because the server was shut down.
 	ErrServerClosed = errors.New("engineio: server closed")
