@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -358,6 +359,42 @@ func TestUpgradeMemory(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, Polling, s.Transport())
 		closeIt(s)
+	})
+}
+
+// pipeStream is a net.Pipe as the stream of a WebTransport session.
+type pipeStream struct{ net.Conn }
+
+func (pipeStream) CloseWrite() error { return nil }
+
+// The memory is about WebSockets only. A session that fails on another stream does not clear it.
+func TestUpgradeMemoryOutlastsAFailedWebTransport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		var memory UpgradeMemory
+		memory.set(true)
+		opened := make(chan error, 1)
+		go func() {
+			_, err := far.Read(make([]byte, 100)) // the client's open packet
+			if err == nil {
+				_, err = far.Write(lengthFrame([]byte(`0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000}`), false))
+			}
+			opened <- err
+		}()
+		s, err := Dial(t.Context(), "http://pipe", &DialOptions{
+			Remember: &memory, Transports: []Transport{WebTransport},
+			WebTransport: func(context.Context, *http.Request) (Stream, *http.Response, error) {
+				return pipeStream{near}, nil, nil
+			},
+		})
+		require.NoError(t, err)
+		require.NoError(t, <-opened)
+		require.Equal(t, WebTransport, s.Transport())
+		_, err = s.Read(t.Context()) // no ping comes
+		require.ErrorContains(t, err, ReasonPingTimeout)
+		require.True(t, memory.remembers())
+		require.NoError(t, s.Close())
+		require.NoError(t, far.Close())
 	})
 }
 

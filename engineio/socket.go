@@ -184,7 +184,7 @@ func (s *Socket) finish(e *CloseError, connErr error) {
 	}
 	s.cutBody()
 	conn, probe := s.stream, s.probe
-	if s.client != nil && conn != nil && e.failed() {
+	if s.client != nil && conn != nil && conn.framing == webSocketFrames && e.failed() {
 		s.client.remember(false) // the next session must not start on a WebSocket
 	}
 	s.ctx.end(e) // under the lock, so that the context is done for every goroutine that sees the end
