@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -435,4 +436,75 @@ func TestProxiesThatBreakWebSockets(t *testing.T) {
 			require.NoError(t, s.Close())
 		})
 	}
+}
+
+// losing is a handler in front of a server. It breaks the connection instead of sending the server's response to the
+// request of the given number, with this method and in a session.
+func losing(method string, number int32) func(h http.Handler) http.Handler {
+	var n atomic.Int32
+	return func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == method && r.URL.Query().Has("sid") && n.Add(1) == number {
+				h.ServeHTTP(httptest.NewRecorder(), r)
+				panic(http.ErrAbortHandler)
+			}
+			h.ServeHTTP(w, r)
+		})
+	}
+}
+
+// net/http repeats a GET if a reused connection breaks. A repeated poll would continue after the messages of the lost
+// response.
+func TestALostResponseToAPollEndsTheSession(t *testing.T) {
+	h := HandlerFunc(func(ctx context.Context, s *Socket) {
+		for _, text := range []string{"one", "two", "three"} {
+			if s.Write(ctx, Text(text)) != nil {
+				return
+			}
+			time.Sleep(time.Second)
+		}
+		_, _ = s.Read(ctx)
+	})
+	inBubbleBehind(t, losing(http.MethodGet, 2), h, nil, func(t *testing.T, _ *Server, client *http.Client) {
+		s, err := Dial(t.Context(), "http://pipe", &DialOptions{HTTPClient: client, Transports: []Transport{Polling}})
+		require.NoError(t, err)
+		m, err := s.Read(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, "one", string(m.Data))
+		m, err = s.Read(t.Context())
+		require.ErrorIs(t, err, errRepeated, "%q", m.Data)
+		require.NotContains(t, err.Error(), s.ID())
+		require.NoError(t, s.Close())
+	})
+}
+
+// net/http also repeats a POST that has the header Idempotency-Key. The server would get its messages twice.
+func TestALostResponseToAPostEndsTheSession(t *testing.T) {
+	var received []string
+	h := HandlerFunc(func(ctx context.Context, s *Socket) {
+		for {
+			m, err := s.Read(ctx)
+			if err != nil {
+				return
+			}
+			received = append(received, string(m.Data))
+		}
+	})
+	inBubbleBehind(t, losing(http.MethodPost, 2), h, nil, func(t *testing.T, srv *Server, client *http.Client) {
+		s, err := Dial(t.Context(), "http://pipe", &DialOptions{
+			HTTPClient: client, Transports: []Transport{Polling}, Header: http.Header{"Idempotency-Key": {"x"}},
+		})
+		require.NoError(t, err)
+		s.Discard()
+		for _, text := range []string{"one", "two"} {
+			require.NoError(t, s.Write(t.Context(), Text(text)))
+			synctest.Wait()
+		}
+		require.Equal(t, []string{"one", "two"}, received)
+		require.ErrorIs(t, context.Cause(s.Context()), errRepeated)
+		require.NoError(t, s.Close())
+		for _, left := range srv.Sockets() {
+			left.Abort(nil)
+		}
+	})
 }

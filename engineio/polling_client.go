@@ -2,10 +2,15 @@ package engineio
 
 import (
 	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
 	"io"
 	"mime"
 	"net/http"
+	"net/http/httptrace"
 	"slices"
+	"sync/atomic"
 
 	"github.com/bigcompany/mesh/engineio/packet"
 )
@@ -16,7 +21,34 @@ func (c *client) get() ([]packet.Packet, error) {
 	if err != nil {
 		return nil, err
 	}
+	r, done := once(r)
+	defer done()
 	return c.roundTrip(r)
+}
+
+// errRepeated is the error of a session whose poll or POST net/http was about to repeat.
+var errRepeated = errors.New("engineio: the connection broke before the response, which may have carried messages")
+
+// once returns a copy of r that fails if net/http repeats it, and a function to call when the response has been read.
+// net/http repeats a GET if a reused connection breaks before the response, and also a POST with the header
+// Idempotency-Key. But if the server has handled the first request, the response to a second poll begins after the
+// messages of the lost response, and a second POST delivers its messages again. once permits a repetition if net/http
+// had not begun to write the request. It also permits all repetitions over HTTP/2, because there the server reports that
+// it did not handle the first request.
+func once(r *http.Request) (*http.Request, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(r.Context())
+	var http2, wrote atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) {
+			if wrote.Load() {
+				cancel(errRepeated)
+			}
+			conn, ok := info.Conn.(interface{ ConnectionState() tls.ConnectionState })
+			http2.Store(ok && conn.ConnectionState().NegotiatedProtocol == "h2")
+		},
+		WroteHeaders: func() { wrote.Store(!http2.Load()) },
+	})
+	return r.WithContext(ctx), func() { cancel(nil) }
 }
 
 // post sends as many packets of out as fit into one POST, at least one, and returns their number.
@@ -32,6 +64,8 @@ func (c *client) post(out []*outgoing) (int, error) {
 		return 0, err
 	}
 	r.Header.Set("Content-Type", contentType)
+	r, done := once(r)
+	defer done()
 	resp, err := c.do(r)
 	if err != nil {
 		return 0, err
