@@ -101,16 +101,17 @@ type ServerOptions struct {
 	// AllowedOrigins are the origins whose pages may open sessions. Pages of the server's own host need no entry. An
 	// entry is "https://example.com", with a port if the browser's address bar shows one; "https://*.example.com",
 	// which admits every host name that ends in ".example.com"; "null" for pages in files; or "*", which admits every
-	// page. CheckOrigin rejects all other forms. The server does not check requests without an Origin header, because
-	// they come from programs and not from pages. Default: no other origins.
+	// page. CheckOrigin rejects all other forms. Any site can give a frame in its page the origin "null", so "null"
+	// admits, in effect, every page too. The server does not check requests without an Origin header, because they come
+	// from programs and not from pages. Default: no other origins.
 	AllowedOrigins []string
 	// TrustForwardedHost takes the server's own host from the header X-Forwarded-Host if a request has that header. It
 	// is for servers behind a proxy that rewrites Host and sets that header itself.
 	TrustForwardedHost bool
 	// JSONP serves old browsers, which can send requests to a server of another origin by script tags only. Pages of
 	// other origins still need AllowedOrigins. Script tags send no Origin, so the server finds the page's origin in the
-	// headers Sec-Fetch-Site and Referer. It rejects a request with neither header unless AllowedOrigins has "*" or
-	// "null".
+	// headers Sec-Fetch-Site and Referer. A page can suppress Referer, and a page in a file has none. The server gives
+	// such a page the origin "null", so it rejects the page unless AllowedOrigins has "null" or "*".
 	JSONP bool
 
 	// AllowRequest decides whether r may open a session, on any transport. The server calls it after its own checks of

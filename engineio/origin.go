@@ -100,8 +100,8 @@ func forwardedHost(r *http.Request) string {
 }
 
 // originOfScript returns the origin of the page whose script tag, or form in an old browser, makes a request. It is
-// empty for a page of this server. It is "null" if the request has neither header, because a page can keep its browser
-// from sending them.
+// empty for a page of this server. It is "null" if the headers do not show the page, which is in a file then, or keeps its
+// browser from sending Referer.
 func originOfScript(r *http.Request) string {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "same-origin", "none": // "none" means that the user made the request

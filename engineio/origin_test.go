@@ -108,6 +108,27 @@ func TestOrigin(t *testing.T) {
 	})
 }
 
+// A page can suppress its Referer, as it can make a frame of the origin null. The server treats both alike.
+func TestPagesThatHideTheirOrigin(t *testing.T) {
+	for _, c := range []struct {
+		allowed []string
+		status  int
+	}{
+		{nil, 403},
+		{[]string{"https://app.example"}, 403},
+		{[]string{"null"}, 200},
+		{[]string{"*"}, 200},
+	} {
+		w := newSite(t, echo, &ServerOptions{AllowedOrigins: c.allowed, JSONP: true})
+		require.Equal(t, c.status, w.ask("GET", polling4, nil, "Origin", "null").status, "%q", c.allowed)
+		for _, site := range []string{"", "cross-site", "same-site"} {
+			require.Equal(t, c.status, w.ask("GET", polling4+"&j=0", nil, "Sec-Fetch-Site", site).status, "%q, %s", c.allowed, site)
+		}
+		shown := w.ask("GET", polling4+"&j=0", nil, "Sec-Fetch-Site", "cross-site", "Referer", "https://evil.example/").status
+		require.Equal(t, len(c.allowed) > 0 && c.allowed[0] == "*", shown == 200, "%q", c.allowed)
+	}
+}
+
 // TLS may end at a proxy, so a page with https may use a server without TLS. A server that ends TLS itself has no pages
 // with http.
 func TestSchemesOfOrigins(t *testing.T) {

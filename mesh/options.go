@@ -112,10 +112,10 @@ type Options struct {
 	HTTPClient *http.Client
 	// AllowedOrigins are the origins whose pages may connect to a hub, in addition to the hub's own origin. Forms:
 	// "https://example.com", "https://*.example.com" for every name that ends in ".example.com", "null" for pages in
-	// files, and "*" for all pages. The node does not start with an origin that engineio.CheckOrigin rejects. If a
-	// proxy on the same machine forwards a Host with a dot, list the origin of the hub's own pages too. Otherwise the
-	// hub's own listener rejects them, because a foreign site could make its own name resolve to this machine (DNS
-	// rebinding). Default: none.
+	// files and, in effect, for all pages, since any site can give a frame that origin, and "*" for all pages. The node
+	// does not start with an origin that engineio.CheckOrigin rejects. If a proxy on the same machine forwards a Host
+	// with a dot, list the origin of the hub's own pages too. Otherwise the hub's own listener rejects them, because a
+	// foreign site could make its own name resolve to this machine (DNS rebinding). Default: none.
 	AllowedOrigins []string
 	// TrustForwardedHost makes a hub read its own host from X-Forwarded-Host in requests that have this header. Set it
 	// for a hub behind a proxy that rewrites Host and sets X-Forwarded-Host itself, as Apache does. Default: the hub
