@@ -185,6 +185,32 @@ func TestStalled(t *testing.T) {
 	})
 }
 
+// A queue that has become small is no backlog any more, even if it never becomes empty: it holds no part of the budget, and
+// the peer's silence does not count. When the queue grows again, a new backlog begins.
+func TestBacklogEndsWhenTheQueueIsSmall(t *testing.T) {
+	inSite(t, idle, nil, func(t *testing.T, w *site) {
+		l, sid := w.session(Revision4)
+		defer func() { require.NoError(t, l.conn.Close()) }()
+		s := (&visit{w: w, sid: sid}).socket()
+		large, small := Text(strings.Repeat("x", batchSize)), Text(strings.Repeat("y", 1000))
+		require.NoError(t, s.TryWrite(large))
+		for range 10 {
+			require.NoError(t, s.TryWrite(small))
+		}
+		require.NotZero(t, w.srv.conf.budget.used.Load())
+		_ = l.text()
+		synctest.Wait()
+		require.Equal(t, 10*(1000+overhead), s.Queued())
+		require.Zero(t, w.srv.conf.budget.used.Load())
+		time.Sleep(3 * time.Second)
+		require.Zero(t, s.Stalled())
+		require.NoError(t, s.TryWrite(large))
+		require.Zero(t, s.Stalled(), "the new backlog has just begun")
+		time.Sleep(2 * time.Second)
+		require.Equal(t, 2*time.Second, s.Stalled())
+	})
+}
+
 // The part of a frame that the kernel did not accept waits in the queue and counts in it.
 func TestQueuedCountsThePartlyWrittenFrame(t *testing.T) {
 	const limit = 100_000

@@ -311,7 +311,7 @@ func (s *Socket) sent(out []*outgoing, rest int) {
 	if s.queued < before {
 		s.progress()
 	}
-	if s.queued == 0 {
+	if s.queued <= s.conf.smallQueue {
 		s.endBacklog()
 	}
 	s.cond.Broadcast()

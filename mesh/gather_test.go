@@ -177,10 +177,18 @@ func TestEventsInARowFillHalfAQueue(t *testing.T) {
 // neverPolls opens a session by long-polling that posts packets and never polls.
 func neverPolls(t *testing.T, hub *mesh.Node, packets ...string) {
 	t.Helper()
+	poller(t, http.DefaultClient, hub.URL(), packets...)
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+}
+
+// poller opens a session by long-polling that posts packets. It returns a function that polls once.
+func poller(t *testing.T, client *http.Client, url string, packets ...string) (poll func() string) {
+	t.Helper()
 	ask := func(method, query, body string) string {
-		r, err := http.NewRequestWithContext(testContext(t), method, hub.URL()+"?EIO=3&transport=polling"+query, strings.NewReader(body))
+		t.Helper()
+		r, err := http.NewRequestWithContext(testContext(t), method, url+"?EIO=3&transport=polling"+query, strings.NewReader(body))
 		require.NoError(t, err)
-		resp, err := http.DefaultClient.Do(r)
+		resp, err := client.Do(r)
 		require.NoError(t, err)
 		defer resp.Body.Close()
 		answer, err := io.ReadAll(resp.Body)
@@ -195,7 +203,10 @@ func neverPolls(t *testing.T, hub *mesh.Node, packets ...string) {
 	for _, p := range packets {
 		ask(http.MethodPost, "&sid="+hello.SID, fmt.Sprintf("%d:4%s", len(p)+1, p))
 	}
-	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	return func() string {
+		t.Helper()
+		return ask(http.MethodGet, "&sid="+hello.SID, "")
+	}
 }
 
 // TestWhatStandsBeforeNonsenseIsHeard sends an event and invalid data together. The hub delivers the event, and the

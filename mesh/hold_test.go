@@ -8,11 +8,13 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/engineio/packet"
 	"github.com/bigcompany/mesh/mesh"
 )
 
@@ -114,6 +116,36 @@ func TestListenerThatReadsNothingHoldsNobodyUp(t *testing.T) {
 	require.NoError(t, <-wrote)
 	eventually(t, "they are gone", func() bool { return hub.Stats().SlowPeers == 4 })
 	require.Contains(t, logs.String(), "read nothing for a second", "the message names the cause")
+}
+
+// A subscriber has a second to read from the moment at which its queue holds up another peer. The time for which a small
+// rest of an earlier, large queue has waited does not count.
+func TestTheRestOfAnEarlierQueueDoesNotCostPatience(t *testing.T) {
+	const early, large = packet.MaxPackets + 50, 3
+	synctest.Test(t, func(t *testing.T) {
+		hub := serveInMemory(t, mesh.Options{QueueLimit: 4 << 20})
+		poll := poller(t, hub.client, "http://mesh/engine.io/", table("mesh::e"))
+		emitter := inTheBubble(t, hub)
+		synctest.Wait()
+		for i := range early {
+			require.NoError(t, hub.Emit("e", i))
+		}
+		heard := strings.Count(poll(), `"event":"e"`) // as many as one response carries
+		require.Less(t, heard, early)
+		time.Sleep(2 * time.Second) // longer than the hub's patience
+		for range large {           // together they are more than half of the queue, and the emitter may fill only half
+			require.NoError(t, hub.Emit("e", strings.Repeat("x", 900_000)))
+		}
+		require.NoError(t, emitter.Emit("e", strings.Repeat("x", 200_000))) // above its share
+		synctest.Wait()
+		require.EqualValues(t, early+large, hub.Stats().Sent, "the last event waits")
+		for heard < early+large+1 {
+			heard += strings.Count(poll(), `"event":"e"`)
+		}
+		require.Zero(t, hub.Stats().SlowPeers)
+		require.NoError(t, emitter.Close())
+		hub.stop(t)
+	})
 }
 
 // Peers that write without reading delay each other for a second, and do not delay the hub.
