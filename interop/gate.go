@@ -9,7 +9,7 @@ import (
 )
 
 // Need skips t unless all programs are on the PATH. With INTEROP=require or INTEROP=full in the environment t fails
-// instead. A test of this package that lacks a program skips only by Need, needs or needProxy.
+// instead. A test of this package that lacks a program or a permission skips only by Need, needs or lacks.
 func Need(t testing.TB, programs ...string) {
 	t.Helper()
 	needs(t, find(programs...))
@@ -18,14 +18,18 @@ func Need(t testing.TB, programs ...string) {
 // needs is like Need, but a missingError in err lists the missing programs. It ignores nil and all other errors.
 func needs(t testing.TB, err error) {
 	t.Helper()
-	missing, ok := errors.AsType[missingError](err)
-	switch {
-	case !ok: // the caller handles other errors
-	case required():
-		t.Fatal(missing)
-	default:
-		t.Skip(missing)
+	if missing, ok := errors.AsType[missingError](err); ok { // the caller handles other errors
+		lacks(t, missing.Error())
 	}
+}
+
+// lacks skips t for a reason, or fails t as Need does.
+func lacks(t testing.TB, reason string) {
+	t.Helper()
+	if required() {
+		t.Fatal(reason)
+	}
+	t.Skip(reason)
 }
 
 // missingError lists the missing programs.
@@ -53,7 +57,7 @@ func find(programs ...string) error {
 	return nil
 }
 
-// required reports whether a missing program is a failure.
+// required reports whether a missing program or permission is a failure.
 func required() bool { return os.Getenv("INTEROP") == "require" || Full() }
 
 // Full reports whether INTEROP=full is in the environment, as .ci/full sets it. A full run tests whole tables and

@@ -229,7 +229,7 @@ func TestOriginalUpgradesBehindAProxyOnPort80(t *testing.T) {
 	const addr = "127.0.0.80:80"
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		t.Skipf("this user may not listen on %s: %v", addr, err)
+		lacks(t, fmt.Sprintf("this user may not listen on %s: %v", addr, err))
 	}
 	require.NoError(t, l.Close())
 	hub := checked(t, "")
