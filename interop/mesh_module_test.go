@@ -30,7 +30,7 @@ func TestModuleOutsideBrowsers(t *testing.T) {
 	if !Full() {
 		versions = versions[:1]
 	}
-	hub := startGoHub(t, mesh.Options{})
+	hub := startGoHub(t, mesh.Options{Permit: func(_ mesh.PeerInfo, _ mesh.Action, event string) bool { return event != "forbidden" }})
 	behind := startGoHub(t, mesh.Options{}) // it holds sessions whose connections are silent
 	way := newSilencer(t, behind.Addr())
 	control := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { way.silence(true) }))

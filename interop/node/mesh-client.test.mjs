@@ -24,7 +24,7 @@ async function exchange (options) {
   const [a, b] = [connect({ url: HUB, ...options }), connect({ url: HUB, ...options })]
   const heard = new Promise(resolve => b.once('question', payload => b.emit('answer', payload + 1)) && a.once('answer', resolve))
   await Promise.all([connected(a), connected(b)])
-  await new Promise(resolve => b.once('$mesh.nodes', resolve).emit('$mesh.nodes', { rid: 1, limit: 1 })) // then the hub has its table
+  await ask(b) // then the hub has its table
   a.emit('question', 41)
   assert.equal(await heard, 42)
   const { transport } = a.state
@@ -36,6 +36,86 @@ async function exchange (options) {
 test('events cross', async () => {
   assert.notEqual(await exchange({}), '')
   assert.equal(await exchange({ transports: ['polling'] }), 'polling')
+})
+
+// ask asks the hub a question. The hub replies when it has processed all that the node sent before.
+const ask = node => new Promise(resolve => node.once('$mesh.nodes', resolve).emit('$mesh.nodes', { rid: 1, limit: 1 }))
+
+// Before a hub admits a node it reads little, so the first packet has an empty table. The hub's table has limits, so a
+// node with too many names asks for all events.
+test('a large table follows the hello', async () => {
+  for (const [names, table] of [[700, /"mesh::late-699::x+":/], [5000, /"eventTable":{"mesh::\*\*":{}}/]]) {
+    const a = connect({ url: HUB })
+    await connected(a)
+    const { fetch } = globalThis
+    const posts = []
+    globalThis.fetch = (url, options) => {
+      if (options.method === 'POST') posts.push(options.body)
+      return fetch(url, options)
+    }
+    const b = connect({ url: HUB, transports: ['polling'] })
+    const heard = []
+    for (let i = 0; i < names; i++) b.on(`late-${i}::${'x'.repeat(50)}`, payload => heard.push(payload))
+    const last = new Promise(resolve => b.on('last', resolve))
+    const answer = new Promise(resolve => b.on('$mesh.nodes', resolve)) // a listener that came later would send the table again
+    await connected(b)
+    b.emit('$mesh.nodes', { rid: 1, limit: 1 })
+    await answer
+    globalThis.fetch = fetch
+    const tables = posts.join('').match(/"eventTable":{.*?}}?,"headers"/g)
+    assert.equal(tables.length, 2)
+    assert.equal(tables[0], '"eventTable":{},"headers"')
+    assert.match(tables[1], table)
+    for (const name of [`late-0::${'x'.repeat(50)}`, `late-${names}::${'x'.repeat(50)}`, `late-${names - 1}::${'x'.repeat(50)}`, 'last']) a.emit(name, name)
+    await last
+    assert.deepEqual(heard, [`late-0::${'x'.repeat(50)}`, `late-${names - 1}::${'x'.repeat(50)}`])
+    a.close()
+    b.close()
+  }
+})
+
+// The hub does not permit the event "forbidden". It rejects a table whose patterns cost too many steps.
+test('rejected events and tables are on the console', async () => {
+  const { warn } = console
+  const lines = []
+  console.warn = line => lines.push(line)
+  try {
+    const node = connect({ url: HUB })
+    await connected(node)
+    const reports = []
+    const both = new Promise(resolve => node.on('$mesh.refused', ({ rule }) => reports.push(rule) === 2 && resolve()))
+    for (let i = 0; i < 3; i++) node.emit('forbidden', i)
+    for (let i = 0; i < 400; i++) node.on(`**::a${i % 20}::**::b${Math.floor(i / 20)}`, () => {})
+    await both
+    node.close()
+    assert.deepEqual(reports, ['may-not-emit', 'bad-table'])
+    assert.match(lines[0], /^mesh: the hub rejects forbidden: may-not-emit \(1 times\)$/)
+    assert.match(lines[1], /^mesh: the hub rejects listeners: .*steps/)
+  } finally {
+    console.warn = warn
+  }
+})
+
+test('a rule is on the console once a second', async () => {
+  const { warn } = console
+  const lines = []
+  let time = 1e6
+  console.warn = line => lines.push(line)
+  Object.defineProperty(performance, 'now', { value: () => time, configurable: true })
+  try {
+    const node = connect({ url: HUB })
+    await connected(node)
+    for (time of [1e6, 1e6 + 500, 1e6 + 999, 1e6 + 1000]) {
+      const refused = new Promise(resolve => node.once('$mesh.refused', resolve))
+      for (let i = 0; i < 400; i++) node.on(`**::${time}-a${i % 20}::**::b${Math.floor(i / 20)}`, () => {})
+      assert.equal((await refused).rule, 'bad-table')
+    }
+    node.close()
+    assert.equal(lines.length, 2)
+  } finally {
+    console.warn = warn
+    delete performance.now
+  }
 })
 
 test('a WebSocket is used where there is one', async () => {

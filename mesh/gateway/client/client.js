@@ -4,6 +4,7 @@ function client () {
 	const listeners = new Set()
 	const anys = new Set()
 	const watchers = new Set()
+	const warned = new Map() // by rule
 	const queue = []
 	let queued = 0
 	let attempt = 0
@@ -182,6 +183,7 @@ function client () {
 				if (event === '$mesh.hello') known = payload
 				else if (event === '$mesh.unauthorized') s.end(refused = fail(payload.message, 'unauthorized'))
 				else if (allowed(event) || (known.v && isHubs(event))) {
+					if (event === '$mesh.refused') warn(payload)
 					const id = known.v ? from : payload && payload.id
 					hear({ event, payload, from: typeof id === 'string' ? id : '' })
 				}
@@ -212,6 +214,14 @@ function client () {
 		})
 		timer = setTimeout(() => s.end(fail('nothing answers')), TIMEOUT)
 		report('connecting')
+	}
+
+	// warn writes a report of rejected events, or of a rejected table, to the console, at most once a second for each rule.
+	function warn ({ rule, event, count, message }) {
+		const now = performance.now()
+		if (now < warned.get(rule)) return
+		warned.set(rule, now + 1000)
+		console.warn(`mesh: the hub rejects ${event || 'listeners'}: ${message || rule} (${count} times)`)
 	}
 
 	function done (error, result) {

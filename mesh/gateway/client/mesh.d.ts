@@ -77,7 +77,10 @@ export interface Client {
   /** Ends the connection and does not reconnect. Events that it cannot send at once wait for the next connect. */
   close(): void
 
-  /** In a pattern, `*` is one part and `**` any number of parts. Names that start with `$mesh.` are messages of the hub itself. */
+  /**
+   * In a pattern, `*` is one part and `**` any number of parts. Names that start with `$mesh.` are messages of the hub
+   * itself. For example, `$mesh.refused` reports events that the hub has rejected, which are also on the console.
+   */
   on<T = any>(name: string, fn: Listener<T>): Client
   once<T = any>(name: string, fn: Listener<T>): Client
   /** Without fn, removes all listeners of exactly this name or pattern. */
