@@ -3,12 +3,14 @@ package engineio
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/http/httputil"
 	"net/url"
 	"strings"
@@ -507,4 +509,35 @@ func TestALostResponseToAPostEndsTheSession(t *testing.T) {
 			left.Abort(nil)
 		}
 	})
+}
+
+// h2Conn is a connection on which HTTP/2 was negotiated.
+type h2Conn struct{ net.Conn }
+
+func (h2Conn) ConnectionState() tls.ConnectionState {
+	return tls.ConnectionState{NegotiatedProtocol: "h2"}
+}
+
+// net/http may repeat a request that it did not write, and over HTTP/2 a request that the server did not handle.
+func TestHarmlessRepetitionsArePermitted(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		conn  net.Conn
+		wrote bool
+		cause error
+	}{
+		{"nothing written", nil, false, nil},
+		{"HTTP/1", nil, true, errRepeated},
+		{"HTTP/2", h2Conn{}, true, nil},
+	} {
+		r, done := once(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody))
+		trace := httptrace.ContextClientTrace(r.Context())
+		trace.GotConn(httptrace.GotConnInfo{Conn: c.conn})
+		if c.wrote {
+			trace.WroteHeaders()
+		}
+		trace.GotConn(httptrace.GotConnInfo{Conn: c.conn})
+		require.Equal(t, c.cause, context.Cause(r.Context()), c.name)
+		done()
+	}
 }
