@@ -14,7 +14,8 @@ var builds struct {
 	dir string
 }
 
-// build builds the program of a package and returns its path. The program exists until RemoveBuilds.
+// build builds the program of a package, without data for debuggers, and returns its path. The program exists until
+// RemoveBuilds.
 func build(pkg string) (exe string, err error) {
 	root, err := moduleRoot()
 	if err != nil {
@@ -28,7 +29,7 @@ func build(pkg string) (exe string, err error) {
 		}
 	}
 	exe = filepath.Join(builds.dir, filepath.Base(pkg)+".exe") // Windows needs the suffix; other systems ignore it
-	cmd := exec.CommandContext(context.Background(), "go", "build", "-o", exe, pkg)
+	cmd := exec.CommandContext(context.Background(), "go", "build", "-ldflags=-w", "-o", exe, pkg)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("interop: go build: %w\n%s", err, out)

@@ -15,7 +15,8 @@ import (
 )
 
 // TestDeflate runs the exchanges with permessage-deflate at both ends, and checks how many bytes the large message
-// takes.
+// takes. After an upgrade the frames are like those of a session that begins with a WebSocket, so a normal run has only
+// two exchanges with an upgrade.
 func TestDeflate(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{"3.5.4", "6.6.8"} {
@@ -43,6 +44,9 @@ func deflateCells(t *testing.T, client, server string, ends func(bytes *atomic.I
 	t.Helper()
 	eachCell(t, modes, func(m mode, c cell) func(*testing.T) {
 		if m == polling || faultOf(pair{client: client, server: server}, m, c) != nil {
+			return nil
+		}
+		if m == upgrade && !Full() && !c.later && c.name != "mixed" {
 			return nil
 		}
 		return func(t *testing.T) {

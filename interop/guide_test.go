@@ -134,7 +134,8 @@ func TestGuide(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(r.dir, "overlay"), overlay, 0o600))
 	bin := t.TempDir()
-	r.desk = newDesk(t, root, pathWith(bin), "GOBIN="+bin, "GOFLAGS=-overlay="+filepath.Join(r.dir, "overlay"), "MESH_PASSWORD=")
+	// Without data for debuggers the go command links in half the time.
+	r.desk = newDesk(t, root, pathWith(bin), "GOBIN="+bin, "GOFLAGS=-ldflags=-w -overlay="+filepath.Join(r.dir, "overlay"), "MESH_PASSWORD=")
 	r.setup = meshAt(at)
 
 	r.third = r.open()

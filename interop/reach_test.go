@@ -115,8 +115,8 @@ func newTransport(t testing.TB) *http.Transport {
 	return transport
 }
 
-// overTheWay runs, in every mode, the exchanges that a proxy or TLS could spoil.
-func overTheWay(t *testing.T, client clientSide, server serverSide) {
+// overTheWay runs, in each of the modes, the exchanges that a proxy or TLS could spoil.
+func overTheWay(t *testing.T, modes []mode, client clientSide, server serverSide) {
 	t.Helper()
 	eachCell(t, modes, func(m mode, c cell) func(*testing.T) {
 		if !slices.Contains([]string{"binary", "500 KB", "300 in order", "server closes"}, c.name) {
@@ -130,10 +130,20 @@ func overTheWay(t *testing.T, client clientSide, server serverSide) {
 	})
 }
 
+// modesOver returns the modes in which a client of TestReach takes a way. An upgrade takes both transports. In a normal
+// run, each way has one client that takes it in all modes, and each client takes one way or more in all modes. The other
+// clients only upgrade.
+func modesOver(way, client int) []mode {
+	if Full() || way%4 == client {
+		return modes
+	}
+	return []mode{upgrade}
+}
+
 // TestReach runs exchanges with our server through real proxies and over TLS, with our client and with stock clients.
 func TestReach(t *testing.T) {
 	t.Parallel()
-	for _, way := range []struct {
+	for i, way := range []struct {
 		kind proxyKind
 		tls  bool
 		want string // how polls arrive
@@ -168,7 +178,7 @@ func TestReach(t *testing.T) {
 			}
 			return behind{t, way.kind, s}
 		}
-		for _, revision := range bothRevisions {
+		for j, revision := range bothRevisions {
 			client := fmt.Sprintf("revision %d", revision)
 			t.Run(name+"/"+client, func(t *testing.T) {
 				t.Parallel()
@@ -178,10 +188,10 @@ func TestReach(t *testing.T) {
 				if way.tls {
 					c.http = &http.Client{Transport: newTransport(t)}
 				}
-				overTheWay(t, c, through(t, server))
+				overTheWay(t, modesOver(i, j), c, through(t, server))
 			})
 		}
-		for _, version := range []string{"3.5.4", "6.6.8"} {
+		for j, version := range []string{"3.5.4", "6.6.8"} {
 			t.Run(name+"/engine.io-client "+version, func(t *testing.T) {
 				t.Parallel()
 				_, server, check := over(version)
@@ -190,7 +200,7 @@ func TestReach(t *testing.T) {
 				if way.tls {
 					c.options = map[string]any{"ca": loopbackIdentity().pem}
 				}
-				overTheWay(t, c, through(t, server))
+				overTheWay(t, modesOver(i, len(bothRevisions)+j), c, through(t, server))
 			})
 		}
 	}
@@ -260,6 +270,15 @@ func TestProxyThatBreaksWebSocket(t *testing.T) {
 	}
 }
 
+// modesOfRequests returns the modes of a test about a client's requests. A session that begins with a WebSocket has only
+// one, without a body, and the requests before an upgrade are like those of polling: a normal run takes polling alone.
+func modesOfRequests() []mode {
+	if Full() {
+		return modes
+	}
+	return []mode{polling}
+}
+
 // TestConnectionClose: some clients and proxies keep no connection alive.
 func TestConnectionClose(t *testing.T) {
 	t.Parallel()
@@ -272,7 +291,7 @@ func TestConnectionClose(t *testing.T) {
 			transport.DisableKeepAlives = true
 			c := newOurClient(t, revision)
 			c.http = &http.Client{Transport: transport}
-			overTheWay(t, c, &ourServer{front: j.watch})
+			overTheWay(t, modes, c, &ourServer{front: j.watch})
 		})
 	}
 }
@@ -291,6 +310,7 @@ func (c chunked) RoundTrip(r *http.Request) (*http.Response, error) {
 
 type onlyReader struct{ io.Reader }
 
+// TestChunkedBodies sends the bodies of requests without their length, directly and through proxies.
 func TestChunkedBodies(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []proxyKind{{}, nginx.with(Proxied{Unbuffered: true}), haproxy} {
@@ -307,7 +327,7 @@ func TestChunkedBodies(t *testing.T) {
 				t.Run(fmt.Sprintf("revision %d", revision), func(t *testing.T) {
 					c := newOurClient(t, revision)
 					c.http = &http.Client{Transport: chunked{newTransport(t)}}
-					overTheWay(t, c, server)
+					overTheWay(t, modesOfRequests(), c, server)
 				})
 			}
 		})

@@ -47,6 +47,7 @@ const engineProgram = "package main\n\nimport (\n\t\"context\"\n\t\"log\"\n\t\"n
 	"\t\"github.com/bigcompany/mesh/engineio\"\n)\n\nfunc main() {\n%s}\n"
 
 func TestReadmesGoProgramsBuild(t *testing.T) {
+	t.Parallel()
 	root, err := filepath.Abs("..")
 	require.NoError(t, err)
 	shown := blocks(t, readme, "go")

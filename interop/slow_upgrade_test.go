@@ -15,11 +15,16 @@ import (
 )
 
 // TestUpgradeWhileTheReaderIsBusy: the reader of a session is busy for longer than an upgrade may take. The client
-// waits for the end of its POST before it sends 5. It has stopped polling by then and cannot return to it.
+// waits for the end of its POST before it sends 5. It has stopped polling by then and cannot return to it. A normal
+// run has the last client of each revision.
 func TestUpgradeWhileTheReaderIsBusy(t *testing.T) {
 	t.Parallel()
 	const messages, upgradeTimeout = 300, 100 * time.Millisecond
-	for _, version := range []string{"1.4.1", "1.8.5", "2.1.1", "3.5.4", "6.6.8"} {
+	versions := []string{"3.5.4", "6.6.8"}
+	if Full() {
+		versions = append(versions, "1.4.1", "1.8.5", "2.1.1")
+	}
+	for _, version := range versions {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			probing := make(chan struct{})
