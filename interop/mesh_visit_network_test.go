@@ -3,6 +3,7 @@ package interop
 import (
 	"encoding/json"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -93,27 +94,32 @@ func testPageIsFrozen(t *testing.T, v visitor) {
 // testPageProvesItsConnection checks that a page tests its connection when it becomes visible again, or when the
 // network is back, because the connection may be dead.
 func testPageProvesItsConnection(t *testing.T, v visitor) {
+	// Each of the tests waits for 5 s. They are not parallel tests: these would wait for a slot until all other tests have
+	// started, and the rest of TestPage with them.
+	var all sync.WaitGroup
+	defer all.Wait()
 	for event, target := range map[string]string{"visibilitychange": "document", "online": "window"} {
 		for _, transport := range []string{"polling", "websocket"} {
-			t.Run(event+" "+transport, func(t *testing.T) {
-				t.Parallel() // each waits for 5 s
-				page := v.visit(t, "about:blank", nil)
-				hub := startGoHub(t, mesh.Options{AllowedOrigins: []string{"*"}})
-				way := newSilencer(t, hub.Addr())
-				page.run(t, "await page.goto(%s)", "http://"+hub.Addr()+"/mesh.js")
-				page.watch(t, way.url(), []string{transport})
-				dispatch := "await page.evaluate(() => { states.length = 0; " + target + ".dispatchEvent(new Event('" + event + "')) })"
-				page.run(t, dispatch)
-				// The response comes after the pong.
-				page.run(t, "await page.evaluate(() => new Promise(resolve => node.once('$mesh.nodes', resolve).emit('$mesh.nodes', { rid: 1 })))")
-				require.JSONEq(t, `[]`, string(page.run(t, "return page.evaluate(() => states.filter(s => /connect/.test(s.what)))")), "a live connection is kept")
+			all.Go(func() {
+				t.Run(event+" "+transport, func(t *testing.T) {
+					page := v.visit(t, "about:blank", nil)
+					hub := startGoHub(t, mesh.Options{AllowedOrigins: []string{"*"}})
+					way := newSilencer(t, hub.Addr())
+					page.run(t, "await page.goto(%s)", "http://"+hub.Addr()+"/mesh.js")
+					page.watch(t, way.url(), []string{transport})
+					dispatch := "await page.evaluate(() => { states.length = 0; " + target + ".dispatchEvent(new Event('" + event + "')) })"
+					page.run(t, dispatch)
+					// The response comes after the pong.
+					page.run(t, "await page.evaluate(() => new Promise(resolve => node.once('$mesh.nodes', resolve).emit('$mesh.nodes', { rid: 1 })))")
+					require.JSONEq(t, `[]`, string(page.run(t, "return page.evaluate(() => states.filter(s => /connect/.test(s.what)))")), "a live connection is kept")
 
-				way.silence(true)
-				page.run(t, "await page.evaluate(() => node.emit('lost', 1))") // makes the connection silent for good
-				require.Eventually(t, way.hasSilenced, AwaitTimeout, time.Millisecond)
-				way.silence(false)
-				page.run(t, dispatch)
-				page.run(t, "await page.waitForFunction(() => states.some(s => s.what === 'disconnected mesh: the hub is silent') && node.state.status === 'connected')")
+					way.silence(true)
+					page.run(t, "await page.evaluate(() => node.emit('lost', 1))") // makes the connection silent for good
+					require.Eventually(t, way.hasSilenced, AwaitTimeout, time.Millisecond)
+					way.silence(false)
+					page.run(t, dispatch)
+					page.run(t, "await page.waitForFunction(() => states.some(s => s.what === 'disconnected mesh: the hub is silent') && node.state.status === 'connected')")
+				})
 			})
 		}
 	}
