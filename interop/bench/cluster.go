@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os/exec"
 	"strings"
@@ -23,10 +22,11 @@ func startCluster(ctx context.Context, hubs int) (c *child, err error) {
 	if err != nil {
 		return nil, err
 	}
-	serve, join, err := freeAddresses(ctx, hubs)
+	addrs, err := interop.FreeAddrs(ctx, 2*hubs)
 	if err != nil {
 		return nil, err
 	}
+	serve, join := addrs[:hubs], addrs[hubs:]
 	var all []*child
 	defer func() {
 		if err != nil {
@@ -54,19 +54,6 @@ func startCluster(ctx context.Context, hubs int) (c *child, err error) {
 	}
 	all[0].others = all[1:]
 	return all[0], nil
-}
-
-// freeAddresses returns n addresses for serving and n for joining. They were free a moment ago.
-func freeAddresses(ctx context.Context, n int) (serve, join []string, err error) {
-	for range 2 * n {
-		l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, nil, err
-		}
-		defer func() { _ = l.Close() }()
-		serve = append(serve, l.Addr().String())
-	}
-	return serve[:n], serve[n:], nil
 }
 
 // also returns a copy of t for each of the other hubs, with the address of that hub.

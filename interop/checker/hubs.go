@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/bigcompany/mesh/interop"
 )
 
 // hub is a process of the command mesh, or a nats-server.
@@ -54,7 +56,7 @@ func startHubs(ctx context.Context, mode, exe, nats, dir string) (hubs []*hub, s
 		count = 1
 	}
 	exes := strings.Split(exe, ",")
-	addrs, err := freeAddrs(ctx, 2*count+2)
+	addrs, err := interop.FreeAddrs(ctx, 2*count+2)
 	if err != nil {
 		return nil, stop, err
 	}
@@ -132,17 +134,4 @@ func (h *hub) knowsOthers(ctx context.Context, n int) bool {
 	defer func() { _ = answer.Body.Close() }()
 	body, err := io.ReadAll(answer.Body)
 	return err == nil && strings.Contains(string(body), fmt.Sprintf("\nmesh_hubs %d\n", n))
-}
-
-// freeAddrs returns addresses that no process uses.
-func freeAddrs(ctx context.Context, n int) (addrs []string, err error) {
-	for range n {
-		l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = l.Close() }()
-		addrs = append(addrs, l.Addr().String())
-	}
-	return addrs, nil
 }
