@@ -171,8 +171,8 @@ func TestALateHandshakeSupersedesNothing(t *testing.T) {
 			heard := listenTo(t, hub, "e", "last")
 			back := arrive(t, hub.URL(), "node", onConn(2))
 			lateOne := dialWire(t, hub.URL(), nil)
-			lateOne.send(offerOf("node", onConn(1), "mesh::e"))
-			lateOne.numbers(1, 1)
+			require.NoError(t, lateOne.sock.TryWrite( // together: the hub disconnects the node after the first packet
+				engineio.Text(offerOf("node", onConn(1), "mesh::e")), engineio.Text(`{"event":"e","payload":1,"n":1}`)))
 			lateOne.ended()
 			require.Empty(t, lateOne.in)
 			back.numbers(2, 2)
