@@ -232,9 +232,9 @@ func (s *Socket) readEarly(r *http.Request, body io.Reader, size int, isBinary b
 		}
 	}()
 	limit, free := allowance, freeUnadmitted
-	if size > allowance { // more memory would not let the server read all of it
+	if size > allowance { // a larger part would not be the whole body either
 		limit = min(limit, earlyPart)
-		free = limit + 1
+		free = min(limit, freeInput) // the rest of limit is counted
 	}
 	early, err = readBody(io.LimitReader(body, int64(limit)+1), min(size, limit+1), free, s.counted(s.conf.unadmitted, &in))
 	s.mu.Lock()

@@ -49,8 +49,8 @@
 //
 // # Goroutines and memory
 //
-// An idle session costs one goroutine, the handler's at a server and the caller's at a client, besides those that
-// net/http needs for a waiting poll. Heartbeats are timers. On a stream and at a polling client, a writer goroutine
+// An idle session costs one goroutine: at a server the handler's, at a client the caller's. At a server, net/http needs
+// one more goroutine for a waiting poll. Heartbeats are timers. On a stream and at a polling client, a writer goroutine
 // starts when a message is queued and ends when the queue is empty. A polling server writes the queue in the response
 // to a poll. ServeHTTP returns after the handshake. [Server.Shutdown], [Server.Close] and a client's
 // [Socket.Close] wait for every goroutine.

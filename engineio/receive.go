@@ -15,7 +15,7 @@ const (
 	// freeInput is the memory that a message, or the body of a POST, may use without being counted while it is
 	// received, in bytes.
 	freeInput = 32 << 10
-	// freeUnadmitted is the same for the POST of an unadmitted peer. Such a peer costs nothing to make.
+	// freeUnadmitted is the same for the POST of an unadmitted peer, because an attacker can open any number of sessions.
 	freeUnadmitted = 16 << 10
 	// patience is how long the sender of a large message may take while other messages wait for memory.
 	patience = 5 * time.Second

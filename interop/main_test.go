@@ -12,7 +12,7 @@ import (
 
 // testsAtOnce is the least number of tests that run at the same time, unless the flag -parallel is given. It is more
 // than the cores of a small machine, because many tests wait for a timer or for another process.
-const testsAtOnce = 4
+const testsAtOnce = 3
 
 func TestMain(m *testing.M) {
 	flag.Parse()
