@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -484,4 +485,24 @@ func (c *client) close() {
 	if c.transport != nil {
 		c.transport.CloseIdleConnections()
 	}
+}
+
+func (c *client) drain(ctx context.Context) error {
+	err := c.flush(ctx)
+	if h := c.node.hub.Load(); h != nil {
+		return cmp.Or(h.drain(ctx), err) // the hub's clients are not affected by an earlier loss
+	}
+	return err
+}
+
+func (c *client) sockets() []*engineio.Socket {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.hub != nil:
+		return c.hub.sockets()
+	case c.conn == nil:
+		return nil
+	}
+	return []*engineio.Socket{c.conn.sock}
 }

@@ -3,7 +3,6 @@ package mesh
 import (
 	"context"
 	"encoding/json"
-	"errors"
 
 	"github.com/bigcompany/mesh/protocol"
 )
@@ -103,104 +102,6 @@ func (n *Node) ExplainFrom(ctx context.Context, from, to, event string) (Explana
 	return n.link.explain(ctx, from, to, event)
 }
 
-func (h *hub) explain(ctx context.Context, from, to, event string) (Explanation, error) {
-	var refused Rule // the rule that stops the emitter
-	if from != "" {
-		if emitter, err := h.lookup(from); err == nil {
-			refused = h.mayEmit(emitter, event)
-		} else if v := h.cluster.verdict(ctx, control{Kind: askEmitter, From: from, Event: event}); v != nil {
-			refused = v.Rule
-		} else {
-			return Explanation{}, err
-		}
-	}
-	listener, err := h.lookup(to)
-	if err == nil {
-		rule, match := h.decide(from, refused, listener, event)
-		return Explanation{Delivered: rule == RuleListens, Rule: rule, Match: match}, nil
-	}
-	if v := h.cluster.verdict(ctx, control{Kind: askExplain, From: from, To: to, Event: event, Rule: refused}); v != nil {
-		return *v, nil
-	}
-	return Explanation{}, err
-}
-
-// mayEmit returns the rule that stops a peer from emitting an event, or "". A nil p is the hub itself.
-func (h *hub) mayEmit(p *peer, event string) Rule {
-	switch {
-	case p == nil:
-		return ""
-	case !h.admits(p):
-		return RuleMuted
-	case protocol.Relayed(event) && !p.may(MayEmit, event):
-		return RuleMayNotEmit
-	}
-	return ""
-}
-
-// lookup returns the peer with an ID, or nil for the hub's own ID.
-func (h *hub) lookup(id string) (*peer, error) {
-	if id == h.node.id {
-		return nil, nil
-	}
-	h.roster.mu.Lock()
-	defer h.roster.mu.Unlock()
-	if p := h.roster.ids[id]; p != nil {
-		return p, nil
-	}
-	return nil, ErrUnknownNode
-}
-
-// decide applies the rules to an event for p, or for the hub itself if p is nil. An empty from is an unknown emitter.
-// refused is the result of mayEmit for from.
-func (h *hub) decide(from string, refused Rule, p *peer, event string) (rule Rule, match string) {
-	if !protocol.Relayed(event) {
-		return RuleReserved, ""
-	}
-	if refused == RuleMuted || p == nil && refused != "" {
-		return refused, ""
-	}
-	if p == nil {
-		if match = matching(h.node.interests(), event); match == "" {
-			return RuleNoListener, ""
-		}
-		return RuleListens, match
-	}
-	h.roster.mu.Lock()
-	admitted, interests, table, badTable := p.admitted, p.interests, p.table, p.badTable
-	h.roster.mu.Unlock()
-	switch {
-	case !admitted:
-		return RuleMuted, ""
-	case from == p.id:
-		return RuleSender, ""
-	case refused != "":
-		return refused, ""
-	}
-	match = matching(interests, event)
-	switch {
-	case keepsFrom(table, event):
-		return RuleNotRemote, ""
-	case match == "" && badTable:
-		return RuleBadTable, ""
-	case match == "":
-		return RuleNoListener, ""
-	case event == protocol.NameError && !p.negotiated:
-		return RuleErrorName, match
-	case !p.may(MayListen, event):
-		return RuleMayNotListen, match
-	case p.slow.Load() || p.sock.Context().Err() != nil:
-		return RuleSlow, match
-	}
-	return RuleListens, match
-}
-
-func (h *hub) admits(p *peer) bool {
-	h.roster.mu.Lock()
-	defer h.roster.mu.Unlock()
-	return p.admitted
-}
-
 // matching returns the name or pattern that matches an event, preferably the name itself; "" if there is no match.
 func matching(interests []string, event string) string {
 	match := ""
@@ -213,75 +114,4 @@ func matching(interests []string, event string) string {
 		}
 	}
 	return match
-}
-
-// keepsFrom reports whether a table says that an event must not be sent.
-func keepsFrom(raw []byte, event string) bool {
-	table, err := protocol.ParseEventTable(raw)
-	if err != nil {
-		return false // a table with an error is not in force
-	}
-	for _, key := range []string{event, tablePrefix + event} {
-		if remote, ok := table[key]; ok && !remote {
-			return true
-		}
-	}
-	return false
-}
-
-func (p *peer) answerExplain(ctx context.Context, payload json.RawMessage) {
-	var q explainQuestion
-	if !p.asked(ctx, protocol.NameExplain, payload, &q, &q.RID) {
-		return
-	}
-	if max(len(q.To), len(q.From)) > protocol.MaxID || len(q.Event) > protocol.MaxName {
-		p.refuseQuestion(protocol.NameExplain, q.RID)
-		return
-	}
-	if protocol.Relayed(q.Event) && !p.may(MayListen, q.Event) && !p.may(MayEmit, q.Event) {
-		p.denyQuestion(protocol.NameExplain, q.RID)
-		return
-	}
-	if to, err := p.hub.lookup(q.To); err == nil && to != nil {
-		p.hub.roster.mu.Lock()
-		p.charge(len(to.table) / questionBytes)
-		p.hub.roster.mu.Unlock()
-	}
-	e, err := p.hub.explain(ctx, q.From, q.To, q.Event)
-	if err != nil {
-		p.reply(protocol.NameExplain, failure{q.RID, codeUnknownNode, "no node with this ID is connected to the hub"})
-		return
-	}
-	p.reply(protocol.NameExplain, explainAnswer{q.RID, q.To, q.Event, q.From, e, e.Rule.String()})
-}
-
-func (c *client) explain(ctx context.Context, from, to, event string) (e Explanation, err error) {
-	if info, ok := c.hubInfo(); ok && info.Node && to == c.node.id && from == "" {
-		return c.explainSelf(event), nil
-	}
-	_, err = c.ask(ctx, protocol.NameExplain, func(rid json.RawMessage) any {
-		return explainQuestion{RID: rid, To: to, Event: event, From: from}
-	}, &e)
-	switch {
-	case errors.Is(err, errIsHub):
-		return c.node.hub.Load().explain(ctx, from, to, event)
-	case err != nil:
-		return Explanation{}, unanswered(err)
-	}
-	return e, nil
-}
-
-// explainSelf applies the rules of a Node.js hub to an event for this node.
-func (c *client) explainSelf(event string) Explanation {
-	match := matching(c.node.interests(), event)
-	rule := RuleListens
-	switch {
-	case !protocol.Relayed(event):
-		rule, match = RuleReserved, ""
-	case match == "":
-		rule = RuleNoListener
-	case match != event:
-		rule = RuleNodeHub
-	}
-	return Explanation{Delivered: rule == RuleListens, Rule: rule, Match: match}
 }

@@ -286,3 +286,5 @@ func (x *numbers) give(n int) {
 	defer x.mu.Unlock()
 	x.spare = append(x.spare, n)
 }
+
+func (h *hub) sockets() []*engineio.Socket { return h.server.Sockets() }

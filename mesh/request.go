@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/bigcompany/mesh/protocol"
@@ -79,34 +78,6 @@ func (n *Node) ask(event string, raw json.RawMessage, rid string) error {
 		rid = "" // a listener exists, so the hub need not report
 	}
 	return n.send(t, rid)
-}
-
-func anyHears(listeners []*listener, from origin) bool {
-	return slices.ContainsFunc(listeners, func(l *listener) bool { return l.hears(from) })
-}
-
-// heard reports whether any node here gets an event: a peer other than the sender, or the hub itself if there is a
-// sender.
-func (h *hub) heard(event string, sender *peer) bool {
-	if sender != nil && anyHears(h.node.emitter.hearers(event), received) {
-		return true
-	}
-	r := h.routings.Get().(*routing)
-	defer h.recycle(r)
-	defer r.reset()
-	h.interest.find(event, &r.search)
-	for i, l := range r.search.lists {
-		byPattern := i > 0 || !r.search.exact
-		for p := range l.all() {
-			if p == sender || byPattern && p.keepsSilent(event) || !p.negotiated && event == protocol.NameError {
-				continue
-			}
-			if p.may(MayListen, event) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // Reply replies to the requests for an event. It calls fn with each request; the payload is the payload that was given

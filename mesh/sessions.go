@@ -20,17 +20,3 @@ func (n *Node) Sessions() []Session {
 	}
 	return all
 }
-
-func (h *hub) sockets() []*engineio.Socket { return h.server.Sockets() }
-
-func (c *client) sockets() []*engineio.Socket {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case c.hub != nil:
-		return c.hub.sockets()
-	case c.conn == nil:
-		return nil
-	}
-	return []*engineio.Socket{c.conn.sock}
-}

@@ -1,0 +1,144 @@
+package mesh
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/protocol"
+)
+
+// Limits of a response to $mesh.nodes.
+const (
+	maxPage      = 256      // nodes in a response
+	maxPageBytes = 48 << 10 // a response that has this size takes no more nodes
+)
+
+func (p *peer) answerNodes(ctx context.Context, payload json.RawMessage) {
+	var q nodesQuestion
+	if !p.asked(ctx, protocol.NameNodes, payload, &q, &q.RID) {
+		return
+	}
+	if len(q.Find) > protocol.MaxName {
+		p.refuseQuestion(protocol.NameNodes, q.RID)
+		return
+	}
+	if q.Limit <= 0 {
+		q.Limit = maxPage
+	}
+	find := q.lower()
+	q.After, q.Limit = max(0, q.After), min(q.Limit, maxPage)
+	h, r := p.hub, &p.hub.roster
+	a := nodesAnswer{RID: q.RID, You: p.id, Nodes: []json.RawMessage{}}
+	r.mu.Lock()
+	if q.Watch != nil && !h.watchFor(p, *q.Watch) {
+		r.mu.Unlock()
+		p.refuse(RuleWatchers)
+		p.reply(protocol.NameNodes, failure{q.RID, codeTooMany, "too many nodes watch presence already, in total or of this user"})
+		return
+	}
+	a.Total = len(r.ids) + 1 + h.cluster.total()
+	number, slot := cut(q.After)
+	if q.Groups {
+		r.mu.Unlock()
+		p.answerGroups(a, number)
+		return
+	}
+	if number > 0 {
+		r.mu.Unlock()
+		p.answerNodesOf(a, number, control{Kind: askNodes, After: slot, Limit: q.Limit, nodeFilter: find})
+		return
+	}
+	if q.After == 0 && find.Find == "" {
+		a.Hubs = h.cluster.infos()
+	}
+	next := h.page(int(q.After), q.Limit, find, a.take())
+	a.Next = int64(next)
+	if next == 0 {
+		a.Next = h.cluster.firstPage(1)
+	}
+	p.charge(len(a.Nodes) / questionNodes)
+	if find.Find != "" && r.ids[find.Find] == nil {
+		p.charge(min(maxScan, len(r.slots)) / questionScan)
+	}
+	// Written with the roster locked, as tell does, so that no presence change comes between.
+	ok := p.offer([]engineio.Message{reserved(protocol.NameNodes, a)})
+	r.mu.Unlock()
+	if !ok {
+		p.overflow()
+	}
+}
+
+// answerNodesOf responds with nodes of another hub: of the hub with the number, or of the next hub if that hub is gone.
+// After the last hub, the response has no nodes.
+func (p *peer) answerNodesOf(a nodesAnswer, number int, q control) {
+	c := p.hub.cluster
+	id, found := c.after(number)
+	if found == 0 {
+		p.reply(protocol.NameNodes, a)
+		return
+	}
+	if found != number {
+		q.After = 0
+	}
+	answered := make(chan struct{})
+	// The goroutine that receives the other hub's messages writes the response, before a later presence change of that
+	// hub.
+	c.ask(id, q, func(page *control) {
+		defer close(answered)
+		a.Next = c.firstPage(found + 1)
+		if page != nil {
+			a.Nodes = append(a.Nodes, page.Nodes...)
+			if page.Next > 0 {
+				a.Next = cursor(found, page.Next)
+			}
+		}
+		p.reply(protocol.NameNodes, a)
+	})
+	<-answered
+	p.charge(q.Limit / questionNodes)
+}
+
+// take returns the function to which page passes each node.
+func (a *nodesAnswer) take() func(NodeInfo) (goesOn bool) {
+	size := 0
+	return func(info NodeInfo) bool {
+		raw := protocol.AppendASCII(nil, encodeInfo(info)) // the size in the packet
+		a.Nodes = append(a.Nodes, raw)
+		size += len(raw)
+		return size < maxPageBytes
+	}
+}
+
+// A cursor is the start of a page of nodes: the number of another hub and a slot there. This hub's own number is 0.
+func cursor(number, slot int) int64 { return int64(number)<<32 | int64(slot) }
+
+func cut(cursor int64) (number, slot int) {
+	return int(cursor >> 32 & (1<<20 - 1)), int(cursor & (1<<31 - 1))
+}
+
+// firstPage returns the cursor of the first other hub with at least this number; 0 if there is no such hub.
+func (c *cluster) firstPage(number int) int64 {
+	_, found := c.after(number)
+	return cursor(found, 0)
+}
+
+func (h *hub) nodes(ctx context.Context) ([]NodeInfo, error) {
+	var all []NodeInfo
+	for next, first := 0, true; first || next > 0; first = false {
+		h.roster.mu.Lock() // locked for one page at a time
+		next = h.page(next, maxPage, nodeFilter{}, func(info NodeInfo) bool {
+			all = append(all, info)
+			return true
+		})
+		h.roster.mu.Unlock()
+	}
+	for _, id := range h.cluster.hubs() {
+		all = append(all, h.cluster.nodes(ctx, id)...)
+	}
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("mesh: nodes: %w", context.Cause(ctx))
+	}
+	return all, nil
+}

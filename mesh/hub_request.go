@@ -1,0 +1,35 @@
+package mesh
+
+import (
+	"slices"
+
+	"github.com/bigcompany/mesh/protocol"
+)
+
+func anyHears(listeners []*listener, from origin) bool {
+	return slices.ContainsFunc(listeners, func(l *listener) bool { return l.hears(from) })
+}
+
+// heard reports whether any node here gets an event: a peer other than the sender, or the hub itself if there is a
+// sender.
+func (h *hub) heard(event string, sender *peer) bool {
+	if sender != nil && anyHears(h.node.emitter.hearers(event), received) {
+		return true
+	}
+	r := h.routings.Get().(*routing)
+	defer h.recycle(r)
+	defer r.reset()
+	h.interest.find(event, &r.search)
+	for i, l := range r.search.lists {
+		byPattern := i > 0 || !r.search.exact
+		for p := range l.all() {
+			if p == sender || byPattern && p.keepsSilent(event) || !p.negotiated && event == protocol.NameError {
+				continue
+			}
+			if p.may(MayListen, event) {
+				return true
+			}
+		}
+	}
+	return false
+}
