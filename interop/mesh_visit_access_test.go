@@ -14,7 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/bigcompany/mesh/interop/loadgen"
+	"github.com/bigcompany/mesh/cmd/mesh/loadgen"
 	"github.com/bigcompany/mesh/mesh"
 )
 

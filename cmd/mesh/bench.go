@@ -23,7 +23,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/bigcompany/mesh/interop/loadgen"
+	"github.com/bigcompany/mesh/cmd/mesh/loadgen"
 	"github.com/bigcompany/mesh/mesh"
 )
 

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bigcompany/mesh/interop/loadgen"
+	"github.com/bigcompany/mesh/cmd/mesh/loadgen"
 )
 
 // bench runs scenarios.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/bigcompany/mesh/interop/loadgen"
+	"github.com/bigcompany/mesh/cmd/mesh/loadgen"
 )
 
 func benchFor(srv *server, measure func(context.Context, *child, loadgen.Target) (figures, error)) (*bench, scenario) {

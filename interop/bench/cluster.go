@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bigcompany/mesh/cmd/mesh/loadgen"
 	"github.com/bigcompany/mesh/interop"
-	"github.com/bigcompany/mesh/interop/loadgen"
 )
 
 // ourCluster is a cluster of hubs of the command mesh, joined by its --cluster.

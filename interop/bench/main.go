@@ -19,8 +19,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bigcompany/mesh/cmd/mesh/loadgen"
 	"github.com/bigcompany/mesh/interop"
-	"github.com/bigcompany/mesh/interop/loadgen"
 )
 
 func main() {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bigcompany/mesh/interop/loadgen"
+	"github.com/bigcompany/mesh/cmd/mesh/loadgen"
 )
 
 const (

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/bigcompany/mesh/interop/loadgen"
+	"github.com/bigcompany/mesh/cmd/mesh/loadgen"
 )
 
 // sizes are the sizes of the scenarios.

@@ -1,5 +1,5 @@
 // Package loadgen puts Engine.IO servers under load. It speaks raw HTTP and WebSocket and imports no package of this
-// project, so that every server meets the same client.
+// project, so that every server meets the same client. Its callers are mesh bench and the programs in interop.
 //
 // Everything is bounded: a [Crowd] by its number of connections, a load by a count or a duration, and each wait by a
 // deadline. One process holds as many connections as it may have open files, see [RaiseFileLimit]. More connections
