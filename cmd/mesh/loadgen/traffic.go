@@ -2,7 +2,6 @@ package loadgen
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -82,26 +81,6 @@ func (r *traffic) now() time.Duration { return time.Since(r.epoch) }
 // elapsed returns the time since the load began.
 func (r *traffic) elapsed() time.Duration { return r.now() - time.Duration(r.began.Load()) }
 
-// member is one session of a load.
-type member struct {
-	session
-	ready chan struct{} // closed at the response to the first heartbeat
-	gone  chan struct{} // closed when the session has ended
-	err   error         // why the session has ended; valid when gone is closed
-}
-
-type subscriber struct {
-	member
-	got atomic.Int64
-}
-
-type publisher struct {
-	member
-	number int
-}
-
-var errNotReady = errors.New("the server did not answer in time")
-
 // Traffic sends messages from the publishers to the subscribers and measures the time of each delivery. It uses
 // revision 3, which every hub supports. If ctx ends during the load, Traffic returns the results so far.
 func Traffic(ctx context.Context, t Target, o TrafficOptions) (TrafficResult, error) {
@@ -165,102 +144,6 @@ func (r *traffic) progress() TrafficProgress {
 		p.Elapsed = r.elapsed()
 	}
 	return p
-}
-
-// openAll opens the subscribers first, so that they are subscribed when a publisher sends.
-func (r *traffic) openAll(ctx context.Context, t Target) error {
-	r.subscribers = make([]*subscriber, r.o.Subscribers)
-	err := inParallel(ctx, r.o.Subscribers, defaultParallel, func(i int) error {
-		s := &subscriber{}
-		r.subscribers[i] = s
-		return r.join(ctx, t, &s.member, i, true, func(text []byte) { r.deliver(s, text) })
-	})
-	if err != nil {
-		return err
-	}
-	r.publishers = make([]*publisher, r.o.Publishers)
-	return inParallel(ctx, r.o.Publishers, defaultParallel, func(i int) error {
-		p := &publisher{number: i}
-		r.publishers[i] = p
-		return r.join(ctx, t, &p.member, i, false, func([]byte) {})
-	})
-}
-
-// join opens a session, starts its reader, and returns when the server has handled the session's first message.
-func (r *traffic) join(ctx context.Context, t Target, m *member, i int, subscribes bool, message func(text []byte)) error {
-	m.ready, m.gone = make(chan struct{}), make(chan struct{})
-	s, err := openSession(ctx, t, r.o.Transports[i%len(r.o.Transports)])
-	if err != nil {
-		return err
-	}
-	m.session = s
-	r.wg.Go(func() {
-		isReady := false
-		err := s.run(func(kind byte, text []byte) {
-			switch {
-			case kind == '4':
-				message(text)
-			case kind == '3' && !isReady:
-				isReady = true
-				close(m.ready)
-			}
-		})
-		m.err = err
-		close(m.gone)
-		r.lost(err)
-	})
-	first := s.add(nil, '4', []byte(r.o.First(subscribes)))
-	if err := s.send(s.add(first, '2', nil)); err != nil {
-		return err
-	}
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case <-m.ready:
-		r.open.Add(1)
-		return nil
-	case <-m.gone:
-		return m.err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return errNotReady
-	}
-}
-
-// lost records that a session has ended.
-func (r *traffic) lost(err error) {
-	if r.closing.Load() {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.ended++; r.ended == 1 {
-		r.endedBy = err
-	}
-}
-
-// deliver handles a message for a subscriber. It runs in the goroutine that reads the session.
-func (r *traffic) deliver(s *subscriber, text []byte) {
-	sent, ok := r.o.Number(text)
-	if !ok {
-		return
-	}
-	now := int64(r.now())
-	took := max(now-sent, 0)
-	r.times.add(time.Duration(took))
-	for most := r.longest.Load(); took > most && !r.longest.CompareAndSwap(most, took); {
-		most = r.longest.Load()
-	}
-	r.last.Store(now)
-	s.got.Add(1)
-	r.received.Add(1)
-	if r.waiting.Load() > 0 {
-		select {
-		case r.wake <- struct{}{}:
-		default: // the publishers are awake already
-		}
-	}
 }
 
 const (
@@ -350,147 +233,6 @@ func (r *traffic) drain(interrupted bool) {
 	}
 }
 
-// heartbeats sends the heartbeats of all sessions.
-func (r *traffic) heartbeats(ctx context.Context) {
-	var all []*member
-	for _, s := range r.subscribers {
-		all = append(all, &s.member)
-	}
-	for _, p := range r.publishers {
-		all = append(all, &p.member)
-	}
-	interval := all[0].interval()
-	if interval <= 0 {
-		return
-	}
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			for _, m := range all {
-				_ = m.send(m.add(nil, '2', nil)) // the reader reports a broken connection
-			}
-		}
-	}
-}
-
-// maxBatch is the size, in bytes, from which a batch takes no more messages. A batch is one write or POST.
-const maxBatch = 64 << 10
-
-// publish sends one publisher's messages.
-func (r *traffic) publish(ctx context.Context, p *publisher) {
-	next := r.schedule
-	if r.o.Rate == 0 {
-		next = r.window
-	}
-	var batch, text []byte
-	free := time.Duration(0) // time of the last return of send, since the beginning of the load
-	for n := 0; ; {
-		count := next(ctx, p, n)
-		if count == 0 {
-			return
-		}
-		batch = batch[:0]
-		now, sent := r.elapsed(), 0
-		for ; sent < count && len(batch) < maxBatch; sent++ {
-			stamp := now
-			if due := r.due(p, n+sent); r.o.Rate > 0 && due < free {
-				stamp = due
-			}
-			text = r.o.Append(text[:0], r.began.Load()+int64(stamp))
-			batch = p.add(batch, '4', text)
-		}
-		if p.send(batch) != nil {
-			return // the reader reports a broken connection
-		}
-		n += sent
-		r.sent.Add(int64(sent))
-		free = r.elapsed()
-	}
-}
-
-// due returns when a publisher must send message n, as a time since the beginning of the load.
-func (r *traffic) due(p *publisher, n int) time.Duration {
-	return time.Duration(float64(n*len(r.publishers)+p.number) / r.o.Rate * float64(time.Second))
-}
-
-// schedule waits until message n of a publisher is due. It returns the number of messages that are due by then, or 0 if
-// the publisher must stop.
-func (r *traffic) schedule(ctx context.Context, p *publisher, n int) int {
-	due := r.due(p, n)
-	if due >= r.o.Duration {
-		return 0
-	}
-	if wait := due - r.elapsed(); wait > 0 {
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-p.gone:
-			return 0
-		case <-ctx.Done():
-			return 0
-		}
-	}
-	select {
-	case <-r.over:
-		return 0
-	default:
-	}
-	if ctx.Err() != nil {
-		return 0
-	}
-	now := r.elapsed()
-	count := 1
-	for at := r.due(p, n+count); at <= now && at < r.o.Duration; at = r.due(p, n+count) {
-		count++
-	}
-	return count
-}
-
-// window waits until a publisher may send. It returns the number of messages that the publisher may send, or 0 if it
-// must stop.
-func (r *traffic) window(ctx context.Context, p *publisher, _ int) int {
-	r.waiting.Add(1)
-	defer r.waiting.Add(-1)
-	for {
-		if ctx.Err() != nil || r.elapsed() >= r.o.Duration {
-			return 0
-		}
-		slowest, some := r.slowest()
-		if !some {
-			return 0
-		}
-		room := (r.o.Ahead - int(r.sent.Load()-slowest)) / len(r.publishers)
-		if room > 0 && room >= r.o.Ahead/len(r.publishers)/4 {
-			return room
-		}
-		select {
-		case <-r.wake:
-		case <-time.After(10 * time.Millisecond): // another publisher may have taken the wake-up
-		case <-p.gone:
-			return 0
-		case <-ctx.Done():
-		}
-	}
-}
-
-// slowest returns the number of messages of the slowest open subscriber. It returns false if no subscriber is open.
-func (r *traffic) slowest() (least int64, some bool) {
-	least = 1 << 62
-	for _, s := range r.subscribers {
-		select {
-		case <-s.gone:
-		default:
-			least, some = min(least, s.got.Load()), true
-		}
-	}
-	return least, some
-}
-
 func (r *traffic) result() TrafficResult {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -501,27 +243,4 @@ func (r *traffic) result() TrafficResult {
 		Max:   time.Duration(r.longest.Load()),
 		Ended: r.ended, EndedBy: r.endedBy,
 	}
-}
-
-// close ends all sessions and waits for their goroutines.
-func (r *traffic) close() {
-	r.closing.Store(true)
-	var wg sync.WaitGroup
-	end := func(s session) {
-		if s != nil {
-			wg.Go(s.close)
-		}
-	}
-	for _, s := range r.subscribers {
-		if s != nil {
-			end(s.session)
-		}
-	}
-	for _, p := range r.publishers {
-		if p != nil {
-			end(p.session)
-		}
-	}
-	wg.Wait()
-	r.wg.Wait()
 }
