@@ -18,7 +18,7 @@ func TestHubAnswersOthersBehindWhatItIsRouting(t *testing.T) {
 		require.NoError(t, err)
 		defer func() { require.NoError(t, hubs[i].Close()) }()
 	}
-	routing := hubs[0].hub.Load().busy.reader()
+	routing := hubs[0].hub.Load().busy.Shard()
 	routing.RLock()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()

@@ -114,7 +114,7 @@ func (c *cluster) receiveClaims(from string, conns map[string]uint64) {
 // answerClaims replies to a hub that has asked with claims. It replies when all hubs other than that one have processed
 // everything that this hub has published.
 func (c *cluster) answerClaims(from string, rid uint64) {
-	c.hub.busy.wait() // after this, events that were being routed are published
+	c.hub.busy.Quiesce() // after this, events that were being routed are published
 	hubs := slices.DeleteFunc(c.hubs(), func(id string) bool { return id == from })
 	answer := func() { c.say(nameHub+from, &control{Kind: sayAnswer, RID: rid}, nil) }
 	if len(hubs) == 0 {

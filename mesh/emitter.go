@@ -7,13 +7,14 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/bigcompany/mesh/mesh/internal/interest"
 	"github.com/bigcompany/mesh/protocol"
 )
 
 // emitter holds a node's listeners.
 type emitter struct {
-	index    index[*listener]
-	searches sync.Pool // of *search[*listener]
+	index    interest.Index[*listener]
+	searches sync.Pool // of *interest.Search[*listener]
 
 	mu        sync.Mutex
 	seq       uint64
@@ -29,7 +30,7 @@ type emitter struct {
 
 func newEmitter() *emitter {
 	e := &emitter{wanted: make(map[string]int), resources: make(map[string]*Resource)}
-	e.searches.New = func() any { return new(search[*listener]) }
+	e.searches.New = func() any { return new(interest.Search[*listener]) }
 	e.any.Store(new([]*listener))
 	e.state.Store(new([]*listener))
 	e.presence.Store(new([]*listener))
@@ -42,7 +43,7 @@ func (e *emitter) add(l *listener) (changed bool) {
 	defer e.mu.Unlock()
 	e.seq++
 	l.seq = e.seq
-	e.index.add(l, l.pattern)
+	e.index.Add(l, l.pattern)
 	wanted := e.countOf(l)
 	if wanted[l.pattern]++; wanted[l.pattern] > 1 {
 		return false
@@ -75,7 +76,7 @@ func (e *emitter) remove(l *listener) (changed bool) {
 		return false
 	}
 	l.seq = 0
-	e.index.remove(l, l.pattern)
+	e.index.Remove(l, l.pattern)
 	wanted := e.countOf(l)
 	if wanted[l.pattern]--; wanted[l.pattern] > 0 {
 		return false
@@ -146,19 +147,19 @@ func (e *emitter) patterns() []string {
 // hearers returns the listeners of an event, in the order in which they were added. The caller must not change the
 // list.
 func (e *emitter) hearers(event string) []*listener {
-	s := e.searches.Get().(*search[*listener])
+	s := e.searches.Get().(*interest.Search[*listener])
 	defer e.searches.Put(s)
-	e.index.find(event, s)
-	defer s.reset()
+	e.index.Find(event, s)
+	defer s.Reset()
 	switch {
-	case len(s.lists) == 0:
+	case len(s.Lists) == 0:
 		return nil
-	case len(s.lists) == 1 && len(s.lists[0]) == 1:
-		return s.lists[0][0]
+	case len(s.Lists) == 1 && len(s.Lists[0]) == 1:
+		return s.Lists[0][0]
 	}
 	var all []*listener
-	for _, l := range s.lists {
-		all = slices.AppendSeq(all, l.all())
+	for _, l := range s.Lists {
+		all = slices.AppendSeq(all, l.All())
 	}
 	e.mu.Lock() // for seq, which remove changes
 	defer e.mu.Unlock()
@@ -180,6 +181,9 @@ func (e *emitter) unwatch(of *atomic.Pointer[[]*listener], l *listener) {
 	rest := slices.DeleteFunc(slices.Clone(*of.Load()), func(other *listener) bool { return other == l })
 	of.Store(&rest)
 }
+
+// separator separates the parts of an event name.
+const separator = "::"
 
 // tablePrefix precedes the names in an event table, except the names of resources.
 const tablePrefix = "mesh" + separator

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh/internal/interest"
+	"github.com/bigcompany/mesh/mesh/internal/sharded"
 )
 
 // hub connects the clients of a mesh. The goroutine that reads a client's session also processes the client's messages,
@@ -26,7 +28,7 @@ type hub struct {
 	path     string // the path of Engine.IO
 	server   *engineio.Server
 	browsers forBrowsers
-	interest index[*peer]
+	interest interest.Index[*peer]
 	roster   roster
 	refusals refusals
 	cluster  *cluster  // nil without Options.Backplane; fixed before the hub serves
@@ -35,8 +37,8 @@ type hub struct {
 	routings sync.Pool // of *routing
 	numbers  numbers
 	guests   *guests
-	busy     lock       // goroutines hold it for reading while they route
-	dear     sync.Mutex // held while a goroutine routes a dear batch: see peer.relay
+	busy     sharded.RWMutex // goroutines hold it for reading while they route
+	dear     sync.Mutex      // held while a goroutine routes a dear batch: see peer.relay
 
 	// Held while an event of the hub itself gets its number and is routed.
 	emitting sync.Mutex
@@ -88,7 +90,7 @@ func hubOf(n *Node, path string) *hub {
 	h := &hub{node: n, name: o.Name, path: path, browsers: newForBrowsers(path, !o.NoPage)}
 	h.roster.since = time.Now()
 	h.departures = make(chan struct{}, 1)
-	h.routings.New = func() any { return &routing{busy: h.busy.reader()} }
+	h.routings.New = func() any { return &routing{busy: h.busy.Shard()} }
 	h.guests = newGuests(n)
 	serve := &engineio.ServerOptions{
 		Path:           h.path,

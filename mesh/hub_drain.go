@@ -125,7 +125,7 @@ func (p *peer) settle(ctx context.Context) (sure, ok bool) {
 	if !pause(ctx, p.questions.borrow(1, questionRate, questionBurst)) {
 		return false, false
 	}
-	p.hub.busy.wait()
+	p.hub.busy.Quiesce()
 	sure = p.hub.cluster.sync(ctx)
 	return sure, ctx.Err() == nil
 }

@@ -19,10 +19,10 @@ func (h *hub) heard(event string, sender *peer) bool {
 	r := h.routings.Get().(*routing)
 	defer h.recycle(r)
 	defer r.reset()
-	h.interest.find(event, &r.search)
-	for i, l := range r.search.lists {
-		byPattern := i > 0 || !r.search.exact
-		for p := range l.all() {
+	h.interest.Find(event, &r.search)
+	for i, l := range r.search.Lists {
+		byPattern := r.search.ByPattern(i)
+		for p := range l.All() {
 			if p == sender || byPattern && p.keepsSilent(event) || !p.negotiated && event == protocol.NameError {
 				continue
 			}

@@ -74,7 +74,7 @@ func (c *cluster) answer(q *control) *control {
 		// Events that a peer of this hub has received must be published before the reply. The peer may be moving from
 		// the asking hub to this one. Then it has dropped those events on its new connection, and must still receive
 		// them from the asking hub.
-		h.busy.wait()
+		h.busy.Quiesce()
 	case askNodes:
 		h.roster.mu.Lock()
 		defer h.roster.mu.Unlock()

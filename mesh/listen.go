@@ -3,6 +3,7 @@ package mesh
 import (
 	"time"
 
+	"github.com/bigcompany/mesh/mesh/internal/interest"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -40,7 +41,7 @@ func (n *Node) listen(pattern string, times int, fn func(Event)) (off func()) {
 	if fn == nil {
 		panic("mesh: nil callback")
 	}
-	return n.add(&listener{pattern: canonical(pattern), event: fn, left: times})
+	return n.add(&listener{pattern: interest.Canonical(pattern), event: fn, left: times})
 }
 
 func (n *Node) add(l *listener) (off func()) {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/bigcompany/mesh/mesh/internal/interest"
 )
 
 // LocalBackplane joins hubs of one process, for tests and for servers with several hubs. The zero value is ready to
@@ -14,8 +16,8 @@ import (
 // returns ErrBackplaneFull.
 type LocalBackplane struct {
 	mu       sync.Mutex
-	interest index[*localMember]
-	search   search[*localMember]
+	interest interest.Index[*localMember]
+	search   interest.Search[*localMember]
 	reached  []*localMember // scratch
 }
 
@@ -63,7 +65,7 @@ func (m *localMember) Subscribe(patterns ...string) {
 	for _, pattern := range patterns {
 		m.patterns[pattern] = struct{}{}
 	}
-	m.backplane.interest.add(m, patterns...)
+	m.backplane.interest.Add(m, patterns...)
 }
 
 func (m *localMember) Unsubscribe(patterns ...string) {
@@ -75,7 +77,7 @@ func (m *localMember) Unsubscribe(patterns ...string) {
 	for _, pattern := range patterns {
 		delete(m.patterns, pattern)
 	}
-	m.backplane.interest.remove(m, patterns...)
+	m.backplane.interest.Remove(m, patterns...)
 }
 
 func (m *localMember) Publish(name string, data []byte, unheard func()) error {
@@ -99,17 +101,14 @@ func (m *localMember) publish(name string, data []byte) error {
 	if m.patterns == nil {
 		return errMember
 	}
-	b.interest.find(name, &b.search)
-	defer b.search.reset()
-	lists := b.search.lists
-	if ownName(name) { // patterns do not match it
-		lists = lists[:min(len(lists), 1)]
-		if !b.search.exact {
-			lists = nil
+	b.interest.Find(name, &b.search)
+	defer b.search.Reset()
+	own := ownName(name)
+	for i, l := range b.search.Lists {
+		if own && b.search.ByPattern(i) {
+			continue // patterns do not match it
 		}
-	}
-	for _, l := range lists {
-		for to := range l.all() {
+		for to := range l.All() {
 			if to == m || slices.Contains(b.reached, to) {
 				continue
 			}
@@ -180,7 +179,7 @@ func (m *localMember) Err() error {
 
 func (m *localMember) Close() error {
 	m.backplane.mu.Lock()
-	m.backplane.interest.remove(m, slices.Collect(maps.Keys(m.patterns))...)
+	m.backplane.interest.Remove(m, slices.Collect(maps.Keys(m.patterns))...)
 	m.patterns = nil
 	m.backplane.mu.Unlock()
 	m.mu.Lock()

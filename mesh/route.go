@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh/internal/interest"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -19,7 +20,7 @@ type routed struct {
 // routing is the memory of one call of route. The hub reuses it.
 type routing struct {
 	busy   *sync.RWMutex // one shard of hub.busy; fixed
-	search search[*peer]
+	search interest.Search[*peer]
 	served []uint64 // the set of the peers that got the events, by peer number
 	packet []byte
 	inner  []byte
@@ -62,7 +63,7 @@ func (h *hub) route(events []routed, from source) (steps int, waiting held, ok b
 			alike++
 		}
 		h.deliver(r, events[:alike], from)
-		steps += r.search.steps
+		steps += r.search.Steps
 		if h.cluster != nil && !from.remote {
 			h.cluster.publish(events[:alike], from)
 		}
@@ -77,15 +78,15 @@ func (h *hub) route(events []routed, from source) (steps int, waiting held, ok b
 func (h *hub) deliver(r *routing, events []routed, from source) {
 	defer r.reset()
 	name := events[0].Name
-	h.interest.find(name, &r.search)
+	h.interest.Find(name, &r.search)
 	sent, size := 0, 0
 	// The payload of a hub's own event does not contain the sender.
 	named := from.peer != nil || from.remote && events[0].From != from.hub
-	several, head := len(r.search.lists) > 1, headOf(events[0].From)
+	several, head := len(r.search.Lists) > 1, headOf(events[0].From)
 	restricted, withheld := h.node.opts.Permit != nil, 0
-	for i, l := range r.search.lists {
-		byPattern := i > 0 || !r.search.exact
-		for p := range l.all() {
+	for i, l := range r.search.Lists {
+		byPattern := r.search.ByPattern(i)
+		for p := range l.All() {
 			// Compare the ID, because the emitter may be back on another connection or have moved here from another
 			// hub. keepsSilent reports that the peer's table excludes this event from its patterns.
 			if p.idHead == head && p.id == events[0].From || several && r.serves(p.number) || byPattern && p.keepsSilent(name) {
@@ -144,7 +145,7 @@ func (p *peer) send(messages []engineio.Message) (sent int) {
 
 // reset clears the routing for the next delivery.
 func (r *routing) reset() {
-	r.search.reset()
+	r.search.Reset()
 	clear(r.served)
 	clear(r.native)
 	clear(r.foreign)

@@ -56,7 +56,7 @@ func (h *hub) retire(peers []*peer) {
 			h.node.opts.Logger.Info("mesh: a session ends: its node is back on a newer connection", "peer", p.id, "name", p.name, "times", times)
 		}
 	}
-	h.busy.wait()
+	h.busy.Quiesce()
 	h.node.executor.pass()
 }
 

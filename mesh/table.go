@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/bigcompany/mesh/mesh/internal/interest"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -39,7 +40,7 @@ func (p *peer) readTable(raw []byte) (version uint64) {
 		switch {
 		case protocol.CheckListen(name) != nil: // such events are never relayed
 		case remote:
-			wanted = append(wanted, canonical(name))
+			wanted = append(wanted, interest.Canonical(name))
 			patterns = patterns || pattern
 		case !pattern:
 			if silent == nil {
@@ -71,7 +72,7 @@ func (p *peer) setInterests(wanted []string, silent map[string]struct{}) (versio
 	}
 	add, remove := difference(p.interests, wanted)
 	if len(add)+len(remove) > 0 {
-		p.hub.interest.update(p, add, remove)
+		p.hub.interest.Update(p, add, remove)
 		p.noteInterests(wanted)
 		version = p.hub.cluster.want(add, remove)
 	}

@@ -1,4 +1,4 @@
-package mesh
+package interest
 
 import (
 	"fmt"
@@ -15,23 +15,23 @@ import (
 )
 
 // found returns the values that an index finds, as one sorted slice with duplicates.
-func found(x *index[string], name string) []string {
-	var s search[string]
-	x.find(name, &s)
+func found(x *Index[string], name string) []string {
+	var s Search[string]
+	x.Find(name, &s)
 	var all []string
-	for _, l := range s.lists {
-		all = slices.AppendSeq(all, l.all())
+	for _, l := range s.Lists {
+		all = slices.AppendSeq(all, l.All())
 	}
 	slices.Sort(all)
 	return all
 }
 
 func TestIndexFindsNamesAndPatterns(t *testing.T) {
-	var x index[string]
+	var x Index[string]
 	for _, p := range []string{
 		"a", "a::b", "a::b::c", "*", "**", "a::*", "*::b", "a::**", "**::c", "**::b::**", "*::*", "a::*::c", "", "a::", "::a", "*::",
 	} {
-		x.add(p, canonical(p))
+		x.Add(p, Canonical(p))
 	}
 	for name, want := range map[string][]string{
 		"a":          {"*", "**", "a", "a::**"},
@@ -49,14 +49,14 @@ func TestIndexFindsNamesAndPatterns(t *testing.T) {
 }
 
 func TestIndexForgetsAllThatWasRemoved(t *testing.T) {
-	var x index[int]
+	var x Index[int]
 	patterns := []string{"a", "a::*", "a::**", "**", "**::b::**", "*::*::c", "a::b::**::c", "x::**::y"}
 	for v := range 3 {
-		x.add(v, patterns...)
+		x.Add(v, patterns...)
 	}
 	for v := range 3 {
-		x.remove(v, patterns...)
-		x.remove(v, patterns...) // a second removal changes nothing
+		x.Remove(v, patterns...)
+		x.Remove(v, patterns...) // a second removal changes nothing
 	}
 	require.Equal(t, branch{shape: forked}, x.branches[root])
 	require.Zero(t, x.forks.count)
@@ -74,61 +74,61 @@ func TestIndexAgreesWithMapAmongMany(t *testing.T) {
 		part := strings.Repeat("long", rnd.IntN(7)) + fmt.Sprint(rnd.IntN(3000))
 		return part + separator + part[:1+rnd.IntN(len(part))]
 	}
-	var x index[int]
+	var x Index[int]
 	want := map[string]int{}
 	for step := range 60_000 {
 		n := name()
 		switch v, there := want[n]; {
 		case !there && rnd.IntN(30_000) > step-20_000: // it first grows, then shrinks
-			x.add(step, n)
+			x.Add(step, n)
 			want[n] = step
 		case there && step > 20_000:
-			x.remove(v, n)
+			x.Remove(v, n)
 			delete(want, n)
 		}
 	}
 	require.Greater(t, len(want), 1000)
-	var s search[int]
+	var s Search[int]
 	for range 60_000 {
 		n := name()
-		x.find(n, &s)
+		x.Find(n, &s)
 		if v, there := want[n]; !there {
-			require.Empty(t, s.lists, n)
+			require.Empty(t, s.Lists, n)
 		} else {
-			require.Equal(t, []list[int]{{{v}}}, s.lists, n)
-			require.True(t, s.exact)
+			require.Equal(t, []List[int]{{{v}}}, s.Lists, n)
+			require.False(t, s.ByPattern(0))
 		}
 	}
 	for n, v := range want {
-		x.remove(v, n)
+		x.Remove(v, n)
 	}
 	require.Zero(t, x.forks.count)
 }
 
 // TestIndexListsNeverChange holds lists while values are added and removed.
 func TestIndexListsNeverChange(t *testing.T) {
-	var x index[int]
+	var x Index[int]
 	for v := range 10 {
-		x.add(v, "e", "e::*")
+		x.Add(v, "e", "e::*")
 	}
-	var s search[int]
-	x.find("e", &s)
-	held := s.lists[0]
-	before := slices.Collect(held.all())
+	var s Search[int]
+	x.Find("e", &s)
+	held := s.Lists[0]
+	before := slices.Collect(held.All())
 	for v := range 10 {
-		x.remove(v, "e")
-		x.add(v+100, "e")
+		x.Remove(v, "e")
+		x.Add(v+100, "e")
 	}
-	require.Equal(t, before, slices.Collect(held.all()))
+	require.Equal(t, before, slices.Collect(held.All()))
 }
 
 // TestListAgreesWithSlice changes a list and a plain slice in the same way, and holds old lists.
 func TestListAgreesWithSlice(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 4))
-	var l list[int]
+	var l List[int]
 	var plain []int
 	type held struct {
-		list list[int]
+		list List[int]
 		want []int
 	}
 	var old []held
@@ -147,15 +147,15 @@ func TestListAgreesWithSlice(t *testing.T) {
 	}
 	old = append(old, held{l, plain})
 	for _, h := range old {
-		require.Equal(t, h.want, slices.Collect(h.list.all()))
+		require.Equal(t, h.want, slices.Collect(h.list.All()))
 		require.LessOrEqual(t, len(h.list), 1+4*len(h.want)/maxChunk, "chunks of %d values", len(h.want))
 	}
 	require.Equal(t, l, l.without(-1))
 }
 
 func TestIndexUpdateIsSeenWholeOrNotAtAll(t *testing.T) {
-	var x index[int]
-	x.add(1, "a::b")
+	var x Index[int]
+	x.Add(1, "a::b")
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -165,18 +165,18 @@ func TestIndexUpdateIsSeenWholeOrNotAtAll(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				x.update(1, forms[(i+1)%len(forms)], forms[i%len(forms)])
+				x.Update(1, forms[(i+1)%len(forms)], forms[i%len(forms)])
 			}
 		}
 	})
-	var s search[int]
+	var s Search[int]
 	for range 20_000 {
-		x.find("a::b", &s)
-		if len(s.lists) != 1 || !slices.Equal(s.lists[0][0], []int{1}) {
-			t.Errorf("interest was missed or doubled: %v", s.lists)
+		x.Find("a::b", &s)
+		if len(s.Lists) != 1 || !slices.Equal(s.Lists[0][0], []int{1}) {
+			t.Errorf("interest was missed or doubled: %v", s.Lists)
 			break
 		}
-		s.reset()
+		s.Reset()
 	}
 	close(stop)
 	wg.Wait()
@@ -189,17 +189,17 @@ func FuzzIndexAgreesWithMatch(f *testing.F) {
 	f.Add("a::**::a::**::a,**::a", "a::a::a::a::a::b", uint64(3))
 	f.Fuzz(func(t *testing.T, list, name string, seed uint64) {
 		rnd := rand.New(rand.NewPCG(seed, 0))
-		var x index[string]
+		var x Index[string]
 		present := map[string]bool{}
 		for p := range strings.SplitSeq(list, ",") {
-			if protocol.CheckListen(p) != nil || present[canonical(p)] {
+			if protocol.CheckListen(p) != nil || present[Canonical(p)] {
 				continue
 			}
-			c := canonical(p)
-			x.add(c, c)
+			c := Canonical(p)
+			x.Add(c, c)
 			present[c] = true
 			if rnd.IntN(3) == 0 {
-				x.remove(c, c)
+				x.Remove(c, c)
 				delete(present, c)
 			}
 		}
@@ -229,18 +229,18 @@ func TestIndexAgreesWithMatchOnRandomInput(t *testing.T) {
 		return strings.Join(b, separator)
 	}
 	for range 300 {
-		var x index[string]
+		var x Index[string]
 		present := map[string]bool{}
 		for range 40 {
-			p := canonical(random("a", "b", "", "*", "**", "**"))
+			p := Canonical(random("a", "b", "", "*", "**", "**"))
 			if protocol.CheckListen(p) == nil && !present[p] {
-				x.add(p, p)
+				x.Add(p, p)
 				present[p] = true
 			}
 		}
 		for p := range present {
 			if rnd.IntN(3) == 0 {
-				x.remove(p, p)
+				x.Remove(p, p)
 				delete(present, p)
 			}
 		}
@@ -263,7 +263,7 @@ func TestIndexAgreesWithMatchOnRandomInput(t *testing.T) {
 func TestIndexVisitsEachBranchOnce(t *testing.T) {
 	for _, parts := range [][]string{{"a", "*"}, {"a", "b", "*"}, {"**", "a"}, {"**", "a", "*", "b"}} {
 		rnd := rand.New(rand.NewPCG(7, 8))
-		var x index[int]
+		var x Index[int]
 		for v := range 1000 {
 			p := []string{"**"}
 			for range 15 {
@@ -272,13 +272,13 @@ func TestIndexVisitsEachBranchOnce(t *testing.T) {
 			if v%2 == 0 {
 				p = append(p, fmt.Sprint("end", v))
 			}
-			x.add(v, canonical(strings.Join(p, separator)))
+			x.Add(v, Canonical(strings.Join(p, separator)))
 		}
 		for _, word := range []string{"a", "b", "c"} {
-			var s search[int]
-			x.find(strings.Repeat("a::", 16)+strings.Repeat(word+"::", 15)+"a", &s)
+			var s Search[int]
+			x.Find(strings.Repeat("a::", 16)+strings.Repeat(word+"::", 15)+"a", &s)
 			// A branch costs one step for its visit, and one for the look-up of its part.
-			require.LessOrEqual(t, s.steps, 2*len(x.branches))
+			require.LessOrEqual(t, s.Steps, 2*len(x.branches))
 			require.Less(t, cap(s.visits), 2000, "visits that wait")
 		}
 	}
@@ -297,21 +297,21 @@ func TestStepsBoundTheSearch(t *testing.T) {
 	words := []string{"*", "**", "*", "**", "a", "b", "c", "d", "e", "f"}
 	tight := 0.0
 	for range 500 {
-		var x index[string]
+		var x Index[string]
 		table := protocol.EventTable{}
 		for range 1 + rnd.IntN(60) {
-			p := canonical(random(words[rnd.IntN(4):5+rnd.IntN(6)], 10))
-			if protocol.IsPattern(p) && !table[tablePrefix+p] {
-				table[tablePrefix+p] = true
-				x.add(p, p)
+			p := Canonical(random(words[rnd.IntN(4):5+rnd.IntN(6)], 10))
+			if protocol.IsPattern(p) && !table["mesh::"+p] {
+				table["mesh::"+p] = true
+				x.Add(p, p)
 			}
 		}
-		var s search[string]
+		var s Search[string]
 		for range 50 {
-			x.find(random(words[4:], protocol.MaxParts), &s)
+			x.Find(random(words[4:], protocol.MaxParts), &s)
 			if bound := table.Steps(); bound > 0 {
-				require.LessOrEqual(t, s.steps, bound, "%v", table)
-				tight = max(tight, float64(s.steps)/float64(bound))
+				require.LessOrEqual(t, s.Steps, bound, "%v", table)
+				tight = max(tight, float64(s.Steps)/float64(bound))
 			}
 		}
 	}
@@ -322,30 +322,30 @@ func TestStepsBoundTheSearch(t *testing.T) {
 // and not one for each part of the name. With very many literal parts it costs at most one look-up for each part of the
 // name.
 func TestIndexLooksUpTheFewerParts(t *testing.T) {
-	var x index[int]
+	var x Index[int]
 	var name []string
 	for v := range protocol.MaxParts {
 		name = append(name, fmt.Sprint(v))
-		x.add(v, "**"+strings.Repeat("::*", v)+"::none")
+		x.Add(v, "**"+strings.Repeat("::*", v)+"::none")
 	}
-	var s search[int]
-	x.find(strings.Join(name, separator), &s)
-	require.Empty(t, s.lists)
-	require.Equal(t, 1+2*protocol.MaxParts-1, s.steps) // the root, "**", each "*", and a look-up on each of them except the last
+	var s Search[int]
+	x.Find(strings.Join(name, separator), &s)
+	require.Empty(t, s.Lists)
+	require.Equal(t, 1+2*protocol.MaxParts-1, s.Steps) // the root, "**", each "*", and a look-up on each of them except the last
 
 	for v := range 10_000 {
-		x.add(v, fmt.Sprintf("**::x%d", v))
+		x.Add(v, fmt.Sprintf("**::x%d", v))
 	}
-	x.find(strings.Join(name, separator), &s)
-	require.LessOrEqual(t, s.steps, 1+3*protocol.MaxParts)
+	x.Find(strings.Join(name, separator), &s)
+	require.LessOrEqual(t, s.Steps, 1+3*protocol.MaxParts)
 }
 
 func TestIndexFindAllocatesNothing(t *testing.T) {
 	x := bigIndex(10_000, 10_000)
-	var s search[int]
+	var s Search[int]
 	allocs := testing.AllocsPerRun(100, func() {
-		x.find("device77::status", &s)
-		x.find("exact77", &s)
+		x.Find("device77::status", &s)
+		x.Find("exact77", &s)
 	})
 	require.Zero(t, allocs)
 }

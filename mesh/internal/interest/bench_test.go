@@ -1,4 +1,4 @@
-package mesh
+package interest
 
 import (
 	"fmt"
@@ -11,21 +11,21 @@ import (
 )
 
 // bigIndex returns an index of n patterns, a third of each of three kinds, and of names names. Each has another value.
-func bigIndex(n, names int) *index[int] {
-	x := new(index[int])
+func bigIndex(n, names int) *Index[int] {
+	x := new(Index[int])
 	for i := range n {
 		id := strconv.Itoa(i)
 		switch i % 3 {
 		case 0:
-			x.add(i, "device"+id+"::*")
+			x.Add(i, "device"+id+"::*")
 		case 1:
-			x.add(i, "site"+id+"::**")
+			x.Add(i, "site"+id+"::**")
 		default:
-			x.add(i, "*::room"+id+"::temperature")
+			x.Add(i, "*::room"+id+"::temperature")
 		}
 	}
 	for i := range names {
-		x.add(i, "exact"+strconv.Itoa(i))
+		x.Add(i, "exact"+strconv.Itoa(i))
 	}
 	return x
 }
@@ -67,11 +67,11 @@ func BenchmarkIndexFindAmongMany(b *testing.B) {
 		x := bigIndex(n, bc.names)
 		b.Run(bc.name, func(b *testing.B) {
 			b.ReportAllocs()
-			var s search[int]
+			var s Search[int]
 			i, found := 0, 0
 			for b.Loop() {
-				x.find(events[i&(len(events)-1)], &s)
-				found += len(s.lists)
+				x.Find(events[i&(len(events)-1)], &s)
+				found += len(s.Lists)
 				i++
 			}
 			b.ReportMetric(float64(i)/b.Elapsed().Seconds(), "matches/s")
@@ -83,9 +83,9 @@ func BenchmarkIndexFindAmongMany(b *testing.B) {
 			b.ReportAllocs()
 			var start atomic.Int64
 			b.RunParallel(func(pb *testing.PB) {
-				var s search[int]
+				var s Search[int]
 				for i := int(start.Add(1)) << 16; pb.Next(); i++ {
-					x.find(events[i&(len(events)-1)], &s)
+					x.Find(events[i&(len(events)-1)], &s)
 				}
 			})
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds()/float64(runtime.GOMAXPROCS(0)), "matches/s/core")
@@ -103,9 +103,9 @@ func BenchmarkIndexFind(b *testing.B) {
 			}
 			b.Run(fmt.Sprintf("patterns=%d/%s", n, name), func(b *testing.B) {
 				b.ReportAllocs()
-				var s search[int]
+				var s Search[int]
 				for b.Loop() {
-					x.find(name, &s)
+					x.Find(name, &s)
 				}
 			})
 		}
@@ -117,9 +117,9 @@ func BenchmarkIndexFindParallel(b *testing.B) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
-		var s search[int]
+		var s Search[int]
 		for pb.Next() {
-			x.find("device75::status", &s)
+			x.Find("device75::status", &s)
 		}
 	})
 }
@@ -127,22 +127,22 @@ func BenchmarkIndexFindParallel(b *testing.B) {
 // BenchmarkIndexSubscribe adds and removes one of 10,000 subscribers of one name, or one pattern among 100,000.
 func BenchmarkIndexSubscribe(b *testing.B) {
 	b.Run("to a name of 10,000", func(b *testing.B) {
-		var x index[int]
+		var x Index[int]
 		for v := range 10_000 {
-			x.add(v, "e")
+			x.Add(v, "e")
 		}
 		b.ReportAllocs()
 		for b.Loop() {
-			x.add(-1, "e")
-			x.remove(-1, "e")
+			x.Add(-1, "e")
+			x.Remove(-1, "e")
 		}
 	})
 	b.Run("to a pattern among 100,000", func(b *testing.B) {
 		x := bigIndex(100_000, 0)
 		b.ReportAllocs()
 		for b.Loop() {
-			x.add(-1, "another::*")
-			x.remove(-1, "another::*")
+			x.Add(-1, "another::*")
+			x.Remove(-1, "another::*")
 		}
 	})
 	b.Run("of 100,000 patterns", func(b *testing.B) {
@@ -160,21 +160,21 @@ func BenchmarkIndexFindHostile(b *testing.B) {
 	name := strings.Repeat("a::", 31) + "a"
 	for _, bc := range []struct{ members, patterns int }{{1, 64}, {100, 64}, {100, 32}, {400, 32}} {
 		b.Run(fmt.Sprintf("members=%d,patterns=%d", bc.members, bc.patterns), func(b *testing.B) {
-			var x index[int]
+			var x Index[int]
 			for member := range bc.members {
 				for range bc.patterns {
 					p := "**"
 					for range 15 {
 						p += [...]string{"::a", "::*"}[rnd.IntN(2)]
 					}
-					x.add(member, p)
+					x.Add(member, p)
 				}
 			}
-			var s search[int]
+			var s Search[int]
 			for b.Loop() {
-				x.find(name, &s)
+				x.Find(name, &s)
 			}
-			b.ReportMetric(float64(len(s.lists)), "lists")
+			b.ReportMetric(float64(len(s.Lists)), "lists")
 		})
 	}
 }

@@ -1,4 +1,4 @@
-package mesh
+package interest
 
 import (
 	"hash/maphash"
@@ -9,26 +9,22 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// separator separates the parts of an event name.
-const separator = "::"
-
-// search is one search in an index. It can be reused with the same index.
+// Search is one search in an index. It can be reused with the same index.
 //
 // A search visits each branch at most once, with all positions in the name at which the parts up to this branch can
 // end. A set of positions is one word, because a name has at most protocol.MaxParts parts. "*" shifts the set by one.
 // "**" adds all later positions. A literal part selects the positions before an equal part of the name. So the number
 // of steps grows with the branches alone, and not with their product with the parts. No faster search is known for many
 // patterns with asterisks, if its memory must be linear in the patterns.
-type search[T comparable] struct {
-	// lists are the result. No list is empty, and no value is twice in one list.
-	lists []list[T]
-	// exact is true if the first list is the list of the name itself, and not of a pattern.
-	exact bool
-	// steps counts the visited branches and the parts looked up after a "**".
-	steps int
+type Search[T comparable] struct {
+	// Lists is the result. No list is empty, and no value is twice in one list.
+	Lists []List[T]
+	// Steps counts the visited branches and the parts looked up after a "**".
+	Steps int
 
-	reader *sync.RWMutex
-	visits []visit // still to be made
+	exact  bool          // the first list is that of the name itself
+	shard  *sync.RWMutex // of the index
+	visits []visit       // still to be made
 	parts  parts
 }
 
@@ -39,21 +35,24 @@ type visit struct {
 	at     uint64
 }
 
-// reset clears the result, so that a pooled search keeps no values alive.
-func (s *search[T]) reset() {
-	clear(s.lists)
-	s.lists = s.lists[:0]
+// Reset clears the result, so that a pooled search keeps no values alive.
+func (s *Search[T]) Reset() {
+	clear(s.Lists)
+	s.Lists = s.Lists[:0]
 }
 
-// find stores the lists of all values that are subscribed to an event in s. A name of more than protocol.MaxParts parts
+// ByPattern reports whether list i belongs to a pattern, and not to the name itself.
+func (s *Search[T]) ByPattern(i int) bool { return i > 0 || !s.exact }
+
+// Find stores the lists of all values that are subscribed to an event in s. A name of more than protocol.MaxParts parts
 // is not the name of an event, and matches no pattern.
-func (x *index[T]) find(name string, s *search[T]) {
-	if s.reader == nil {
-		s.reader = x.mu.reader()
+func (x *Index[T]) Find(name string, s *Search[T]) {
+	if s.shard == nil {
+		s.shard = x.mu.Shard()
 	}
-	s.lists, s.exact, s.steps = s.lists[:0], false, 0
-	s.reader.RLock()
-	defer s.reader.RUnlock()
+	s.Lists, s.exact, s.Steps = s.Lists[:0], false, 0
+	s.shard.RLock()
+	defer s.shard.RUnlock()
 	if len(x.branches) == 0 || !s.parts.split(name) {
 		return
 	}
@@ -61,7 +60,7 @@ func (x *index[T]) find(name string, s *search[T]) {
 	own := uint32(root) // the last branch on the path of the literal name
 	s.visits = s.visits[:0]
 	for v, more := (visit{root, 1}), true; more; {
-		s.steps++
+		s.Steps++
 		b := &x.branches[v.branch]
 		if b.values != 0 && v.at&end != 0 {
 			s.found(x.lists[b.values], v.branch == own)
@@ -89,7 +88,7 @@ func (x *index[T]) find(name string, s *search[T]) {
 	}
 }
 
-func (s *search[T]) next() (v visit, ok bool) {
+func (s *Search[T]) next() (v visit, ok bool) {
 	last := len(s.visits) - 1
 	if last < 0 {
 		return v, false
@@ -99,29 +98,29 @@ func (s *search[T]) next() (v visit, ok bool) {
 }
 
 // found adds a list to the result. It puts the list of the name itself first.
-func (s *search[T]) found(l list[T], own bool) {
-	s.lists = append(s.lists, l)
+func (s *Search[T]) found(l List[T], own bool) {
+	s.Lists = append(s.Lists, l)
 	if own {
 		s.exact = true
-		last := len(s.lists) - 1
-		s.lists[0], s.lists[last] = s.lists[last], s.lists[0]
+		last := len(s.Lists) - 1
+		s.Lists[0], s.Lists[last] = s.Lists[last], s.Lists[0]
 	}
 }
 
 // forkAt returns the branch of part i of the name on another branch, or 0.
-func (x *index[T]) forkAt(on uint32, i int, s *search[T]) uint32 {
+func (x *Index[T]) forkAt(on uint32, i int, s *Search[T]) uint32 {
 	return x.fork(on, s.parts.hash(i, x.seed), s.parts.text[i])
 }
 
 // forkAll adds visits of the literal branches on a branch, from several positions. It looks up the parts of the name on
 // the branch, or the parts of the branch in the name, whichever are fewer.
-func (x *index[T]) forkAll(on uint32, before uint64, s *search[T]) {
+func (x *Index[T]) forkAll(on uint32, before uint64, s *Search[T]) {
 	p := &s.parts
 	p.group(x.seed)
 	if int(x.stems[on].literals) <= bits.OnesCount64(before) {
 		first := bits.TrailingZeros64(before)
 		for n := x.stems[on].first; n != 0; n = x.stems[n].after {
-			s.steps++
+			s.Steps++
 			equal := p.equal[first] // correct in many cases, and known without a hash
 			if !x.isPart(n, p.text[first]) {
 				equal = p.equalTo(x.stems[n].part, x.seed)
@@ -136,7 +135,7 @@ func (x *index[T]) forkAll(on uint32, before uint64, s *search[T]) {
 		i := bits.TrailingZeros64(rest)
 		equal := p.equal[i] & before
 		rest &^= equal
-		s.steps++
+		s.Steps++
 		if n := x.forkAt(on, i, s); n != 0 {
 			s.visits = append(s.visits, visit{n, equal << 1})
 		}

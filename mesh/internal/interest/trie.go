@@ -1,12 +1,17 @@
-package mesh
+package interest
 
 import (
 	"hash/maphash"
 	"slices"
 	"strings"
+
+	"github.com/bigcompany/mesh/mesh/internal/sharded"
 )
 
-// index finds the values that are subscribed to an event: the peers of a hub, or the listeners of a node. It is a tree
+// separator separates the parts of an event name.
+const separator = "::"
+
+// Index finds the values that are subscribed to an event: the peers of a hub, or the listeners of a node. It is a tree
 // with a branch for each part of the names and patterns.
 //
 // The lists of values are copy-on-write. A search holds the lock while it finds the lists, and not while its caller
@@ -16,12 +21,12 @@ import (
 // A search in a large index mostly waits for memory. So the data that each search reads is small and adjacent: two
 // branches fit into a cache line, and one table leads to all literal parts. The data for changes and for some searches
 // is in stems.
-type index[T comparable] struct {
-	mu       lock
+type Index[T comparable] struct {
+	mu       sharded.RWMutex
 	branches []branch  // by number; number 0 is unused, number 1 is the root
 	stems    []stem    // by number
 	spare    []uint32  // the numbers of removed branches
-	lists    []list[T] // by number; number 0 is unused
+	lists    []List[T] // by number; number 0 is unused
 	noLists  []uint32  // the numbers of lists that are empty
 	forks    forks     // the branches of literal parts
 	seed     maphash.Seed
@@ -58,7 +63,7 @@ type stem struct {
 }
 
 // fork returns the child of a branch with a literal part; 0 if there is no such child.
-func (x *index[T]) fork(below uint32, hash uint64, part string) uint32 {
+func (x *Index[T]) fork(below uint32, hash uint64, part string) uint32 {
 	key := forkKey(below, hash)
 	for at := x.forks.home(key); ; at++ {
 		n, more := x.forks.at(at, key)
@@ -68,7 +73,7 @@ func (x *index[T]) fork(below uint32, hash uint64, part string) uint32 {
 	}
 }
 
-func (x *index[T]) isPart(n uint32, part string) bool {
+func (x *Index[T]) isPart(n uint32, part string) bool {
 	b := &x.branches[n]
 	if b.shape&tooLong != 0 {
 		return x.stems[n].part == part
@@ -76,18 +81,18 @@ func (x *index[T]) isPart(n uint32, part string) bool {
 	return string(b.head[:b.shape&size]) == part
 }
 
-// add subscribes v to names and patterns, which must be canonical. A value must not be added twice to the same one.
-func (x *index[T]) add(v T, names ...string) { x.update(v, names, nil) }
+// Add subscribes v to names and patterns, which must be canonical. A value must not be added twice to the same one.
+func (x *Index[T]) Add(v T, names ...string) { x.Update(v, names, nil) }
 
-// remove undoes add.
-func (x *index[T]) remove(v T, names ...string) { x.update(v, nil, names) }
+// Remove undoes Add.
+func (x *Index[T]) Remove(v T, names ...string) { x.Update(v, nil, names) }
 
-// update adds and removes in one step: no find sees only one of the two changes.
-func (x *index[T]) update(v T, add, remove []string) {
+// Update adds and removes in one step: no Find sees only one of the two changes.
+func (x *Index[T]) Update(v T, add, remove []string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if len(x.branches) == 0 {
-		x.branches, x.stems, x.lists = make([]branch, root+1), make([]stem, root+1), make([]list[T], 1)
+		x.branches, x.stems, x.lists = make([]branch, root+1), make([]stem, root+1), make([]List[T], 1)
 		x.seed = maphash.MakeSeed()
 	}
 	for _, name := range add {
@@ -106,7 +111,7 @@ func (x *index[T]) update(v T, add, remove []string) {
 }
 
 // drop removes a value from a list, and frees the list's number if the list is then empty.
-func (x *index[T]) drop(v T, number *uint32) {
+func (x *Index[T]) drop(v T, number *uint32) {
 	if *number == 0 {
 		return
 	}
@@ -120,7 +125,7 @@ func (x *index[T]) drop(v T, number *uint32) {
 
 // follow returns the branch of a name or pattern. It calls grow to make each missing branch on the way. If grow is nil
 // and a branch is missing, it returns 0.
-func (x *index[T]) follow(name string, grow func(below uint32, part string) uint32) uint32 {
+func (x *Index[T]) follow(name string, grow func(below uint32, part string) uint32) uint32 {
 	n := uint32(root)
 	for more := true; more; {
 		var part string
@@ -137,7 +142,7 @@ func (x *index[T]) follow(name string, grow func(below uint32, part string) uint
 	return n
 }
 
-func (x *index[T]) next(n uint32, part string) uint32 {
+func (x *Index[T]) next(n uint32, part string) uint32 {
 	switch b := &x.branches[n]; {
 	case part == "*":
 		return b.one
@@ -150,7 +155,7 @@ func (x *index[T]) next(n uint32, part string) uint32 {
 }
 
 // grow adds a child to a branch.
-func (x *index[T]) grow(below uint32, part string) uint32 {
+func (x *Index[T]) grow(below uint32, part string) uint32 {
 	n, ok := pop(&x.spare)
 	if !ok {
 		n = uint32(len(x.branches))
@@ -177,7 +182,7 @@ func (x *index[T]) grow(below uint32, part string) uint32 {
 }
 
 // link adds a branch to the list of its parent's literal children.
-func (x *index[T]) link(below, n uint32) {
+func (x *Index[T]) link(below, n uint32) {
 	on := &x.stems[below]
 	on.literals++
 	x.stems[n].after = on.first
@@ -188,7 +193,7 @@ func (x *index[T]) link(below, n uint32) {
 }
 
 // unlink undoes link.
-func (x *index[T]) unlink(below, n uint32) {
+func (x *Index[T]) unlink(below, n uint32) {
 	s := &x.stems[n]
 	if s.before != 0 {
 		x.stems[s.before].after = s.after
@@ -202,7 +207,7 @@ func (x *index[T]) unlink(below, n uint32) {
 }
 
 // prune removes a branch without values and children, and then each parent that is left without values and children.
-func (x *index[T]) prune(n uint32) {
+func (x *Index[T]) prune(n uint32) {
 	for n != root && x.stems[n].branches == 0 && x.branches[n].values == 0 {
 		below := x.branches[n].below
 		switch part := x.stems[n].part; part {
@@ -222,7 +227,7 @@ func (x *index[T]) prune(n uint32) {
 }
 
 // takeList returns the number of an empty list.
-func (x *index[T]) takeList() uint32 {
+func (x *Index[T]) takeList() uint32 {
 	if n, ok := pop(&x.noLists); ok {
 		return n
 	}
@@ -240,8 +245,8 @@ func pop(spare *[]uint32) (n uint32, ok bool) {
 	return n, true
 }
 
-// canonical returns the form of a pattern that the index stores: several "**" in succession become one.
-func canonical(pattern string) string {
+// Canonical returns the form of a pattern that the index stores: several "**" in succession become one.
+func Canonical(pattern string) string {
 	if !strings.Contains(pattern, "**"+separator+"**") {
 		return pattern
 	}

@@ -1,4 +1,4 @@
-package mesh
+package interest
 
 import "math/bits"
 
