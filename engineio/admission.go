@@ -101,8 +101,9 @@ func AddrKey(addr netip.Addr) netip.Addr {
 }
 
 // SetAdmitted admits the peer of a session, or revokes the admission. The limits of ServerOptions.Admission apply to
-// unadmitted sessions; without that option SetAdmitted does nothing. If Read has returned ErrUnadmitted, admission comes
-// too late, and SetAdmitted(true) ends the session with ErrUnadmitted. Only the goroutine that calls Read may call it.
+// unadmitted sessions; without that option SetAdmitted does nothing. If Read has returned ErrUnadmitted, admission
+// comes too late, and SetAdmitted(true) ends the session with ErrUnadmitted. Only the goroutine that calls Read may
+// call it.
 func (s *Socket) SetAdmitted(is bool) {
 	srv := s.conf.server
 	if srv == nil || srv.opts.Admission == nil || (s.admission == admitted) == is {
@@ -141,7 +142,7 @@ func (srv *Server) crowded(addr netip.Addr) bool {
 	if !addr.IsValid() || srv.waiting[addr] < srv.opts.Admission.SessionsPerAddr {
 		return false
 	}
-	if times := srv.refused.crowded.note(); times > 0 {
+	if times := srv.rejections.crowded.note(); times > 0 {
 		srv.opts.Logger.Warn("engineio: rejected sessions: too many of their address wait to be admitted",
 			"addr", addr.String(), "limit", srv.opts.Admission.SessionsPerAddr, "times", times)
 	}
@@ -159,11 +160,11 @@ func (srv *Server) count(addr netip.Addr, n int) {
 }
 
 // receiving returns the limit for the messages that the session receives now.
-func (s *Socket) receiving() *receiveLimit {
+func (s *Socket) receiveLimit() *receiveLimit {
 	if s.admission == admitted {
-		return s.conf.receiving
+		return s.conf.receiveLimit
 	}
-	return s.conf.unadmitted
+	return s.conf.unadmittedLimit
 }
 
 // spend subtracts n bytes, which an unadmitted peer is about to send, from its allowance. If the allowance is too
@@ -204,8 +205,8 @@ func (s *Socket) exhausted() bool {
 	return s.admission == unadmitted && s.allowance == 0 && s.state == stateOpen && len(s.inbox) == 0
 }
 
-// earlyPart is the part of a longer body that the server reads before admission, in bytes. It has room for the first packet
-// of a mesh client, with a table of 32 KB.
+// earlyPart is the part of a longer body that the server reads before admission, in bytes. It has room for the first
+// packet of a mesh client, with a table of 32 KB.
 const earlyPart = 40 << 10
 
 // rejectedWait is the time between the rejection of a peer and the response to its POST. A poll brings the handler's
@@ -225,10 +226,10 @@ func (s *Socket) readEarly(r *http.Request, body io.Reader, size int, isBinary b
 	if f := s.conf.server.opts.Admission.OnLargeBody; f != nil && size > allowance {
 		f(r)
 	}
-	var in *incoming
+	var in *reservation
 	defer func() {
 		if in.end() {
-			err = errGaveWay
+			err = errEvicted
 		}
 	}()
 	limit, free := allowance, freeUnadmitted
@@ -236,7 +237,7 @@ func (s *Socket) readEarly(r *http.Request, body io.Reader, size int, isBinary b
 		limit = min(limit, earlyPart)
 		free = min(limit, freeInput) // the rest of limit is counted
 	}
-	early, err = readBody(io.LimitReader(body, int64(limit)+1), min(size, limit+1), free, s.counted(s.conf.unadmitted, &in))
+	early, err = readBody(io.LimitReader(body, int64(limit)+1), min(size, limit+1), free, s.counted(s.conf.unadmittedLimit, &in))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil || len(early) <= limit {
@@ -248,13 +249,13 @@ func (s *Socket) readEarly(r *http.Request, body io.Reader, size int, isBinary b
 	s.mu.Lock()
 	s.allowance = 0    // only after the delivery: Read returns ErrUnadmitted when no packet is left
 	s.cond.Broadcast() // Read may have returned all packets
-	for err == nil && s.admission == unadmitted && s.state == stateOpen && !in.gaveWay() {
+	for err == nil && s.admission == unadmitted && s.state == stateOpen && !in.evicted() {
 		s.cond.Wait()
 	}
 	if err == nil && s.admission != admitted {
 		err = ErrUnadmitted
 		early = nil // the handler has not admitted the peer, so the wait below needs no memory
-		s.waitAtMost(rejectedWait, func() bool { return s.admission != stalled || in.gaveWay() })
+		s.waitAtMost(rejectedWait, func() bool { return s.admission != stalled || in.evicted() })
 	}
 	return early, false, err
 }

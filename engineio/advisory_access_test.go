@@ -240,7 +240,7 @@ func TestSessionIDsAreNotShown(t *testing.T) {
 	l = w.line(strings.Replace(v.query, "polling", "websocket", 1))
 	l.say("nonsense")
 	_ = l.ending()
-	require.Eventually(t, func() bool { return strings.Contains(logged.String(), "an upgrade was given up") }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(logged.String(), "an upgrade was given up") }, slowSenderTimeout, time.Millisecond)
 	v.socket().Abort(nil)
 	s, err := Dial(testContext(t), w.base, &DialOptions{Logger: opts.Logger})
 	require.NoError(t, err)

@@ -54,7 +54,7 @@ func TestPongFlood(t *testing.T) {
 	before := runtime.NumGoroutine()
 	for rev, beat := range map[Revision]string{Revision3: "2", Revision4: "3"} {
 		l, _ := w.session(rev)
-		set := w.srv.conf.alarms.count()
+		set := w.srv.conf.timers.count()
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -71,15 +71,15 @@ func TestPongFlood(t *testing.T) {
 		}
 		<-done
 		require.LessOrEqual(t, most, before+100, "the connection's own, the test's, and flushers that are about to end; not one of 5,000 each")
-		require.LessOrEqual(t, w.srv.conf.alarms.count(), set)
+		require.LessOrEqual(t, w.srv.conf.timers.count(), set)
 		require.NoError(t, l.conn.Close())
 	}
 	for rev, beat := range map[Revision]string{Revision3: "2", Revision4: "3"} {
 		v := w.open(rev)
-		set := w.srv.conf.alarms.count()
+		set := w.srv.conf.timers.count()
 		require.Equal(t, "200 ok", v.post(v.framed(slices.Repeat([]string{beat}, packet.MaxPackets)...)).brief())
 		require.Equal(t, "200 ok", v.post(v.framed("4end")).brief(), "all of them were dealt with")
-		require.LessOrEqual(t, w.srv.conf.alarms.count(), set)
+		require.LessOrEqual(t, w.srv.conf.timers.count(), set)
 		require.LessOrEqual(t, runtime.NumGoroutine(), before+100)
 		pongs := 0
 		for text := ""; !strings.HasSuffix(text, v.framed("4end")); {
@@ -90,7 +90,7 @@ func TestPongFlood(t *testing.T) {
 	}
 }
 
-func (a *alarms) count() int {
+func (a *timers) count() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return len(a.queue)

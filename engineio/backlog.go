@@ -20,7 +20,7 @@ const (
 	// quarter of QueueLimit.
 	freeAllowance = 16 << 10
 	// budgetStep is the least that a backlog reserves in the budget at once, in bytes.
-	budgetStep = 16 << 10
+	sendBudgetStep = 16 << 10
 )
 
 // WaitBelow waits until at most limit bytes are queued. It returns an error if ctx or the session ends first.
@@ -58,8 +58,8 @@ func (s *Socket) lookAtKernel() (changed bool) {
 	return true
 }
 
-// reserve reserves room in the budget for n more bytes in the queue, which exceeds smallQueue with them. The caller holds
-// s.mu.
+// reserve reserves room in the budget for n more bytes in the queue, which exceeds smallQueue with them. The caller
+// holds s.mu.
 func (s *Socket) reserve(n int) bool {
 	need := s.queued + n - s.conf.smallQueue
 	b, reserved := s.backlog, 0
@@ -69,8 +69,8 @@ func (s *Socket) reserve(n int) bool {
 	if need <= reserved {
 		return true
 	}
-	step := max(need-reserved, budgetStep)
-	if !s.conf.budget.take(step) {
+	step := max(need-reserved, sendBudgetStep)
+	if !s.conf.sendBudget.reserve(step) {
 		return false
 	}
 	if b == nil {
@@ -94,7 +94,7 @@ func (s *Socket) endBacklog() {
 	if b == nil {
 		return
 	}
-	s.conf.budget.give(b.reserved)
+	s.conf.sendBudget.release(b.reserved)
 	if b.reserved = 0; s.state != stateClosing {
 		s.backlog = nil
 	}
@@ -108,7 +108,7 @@ func (s *Socket) progress() {
 	}
 	b.shrank = time.Now()
 	if s.state == stateClosing {
-		s.deadline = s.closeDeadline(b.shrank) // the alarm sees it when it rings
+		s.deadline = s.closeDeadline(b.shrank) // onTimer sees it
 	}
 }
 

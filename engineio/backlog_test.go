@@ -40,7 +40,7 @@ func TestBufferLimitEndsThePeersThatDoNotRead(t *testing.T) {
 		for round := range 10 { // 700 KB each time, beside the other queues
 			for _, v := range reading {
 				write(v, 7)
-				require.LessOrEqual(t, w.srv.conf.budget.used.Load(), int64(limit))
+				require.LessOrEqual(t, w.srv.conf.sendBudget.used.Load(), int64(limit))
 			}
 			for _, v := range reading {
 				require.Equal(t, 70_000, strings.Count(v.poll().body, "x"), round)
@@ -83,15 +83,15 @@ func TestSharedMessagesCountOnce(t *testing.T) {
 			}
 		}
 		publish(messages) // 10 MB counted, 200 KB real
-		require.Greater(t, w.srv.conf.budget.used.Load(), int64(5_000_000))
+		require.Greater(t, w.srv.conf.sendBudget.used.Load(), int64(5_000_000))
 
-		// The count of shared bytes stays right when some of them leave: the unshared bytes of one session get no more room
-		// than the budget has.
+		// The count of shared bytes stays right when some of them leave: the unshared bytes of one session get no more
+		// room than the budget has.
 		for _, v := range visits[1:] {
 			require.Equal(t, messages*size, strings.Count(v.poll().body, "x"))
 		}
 		synctest.Wait()
-		require.Less(t, w.srv.conf.budget.used.Load(), int64(300_000))
+		require.Less(t, w.srv.conf.sendBudget.used.Load(), int64(300_000))
 		var held int
 		for i := 1; ; i++ {
 			s := visits[i].socket()
@@ -185,8 +185,8 @@ func TestStalled(t *testing.T) {
 	})
 }
 
-// A queue that has become small is no backlog any more, even if it never becomes empty: it holds no part of the budget, and
-// the peer's silence does not count. When the queue grows again, a new backlog begins.
+// A queue that has become small is no backlog any more, even if it never becomes empty: it holds no part of the budget,
+// and the peer's silence does not count. When the queue grows again, a new backlog begins.
 func TestBacklogEndsWhenTheQueueIsSmall(t *testing.T) {
 	inSite(t, idle, nil, func(t *testing.T, w *site) {
 		l, sid := w.session(Revision4)
@@ -197,11 +197,11 @@ func TestBacklogEndsWhenTheQueueIsSmall(t *testing.T) {
 		for range 10 {
 			require.NoError(t, s.TryWrite(small))
 		}
-		require.NotZero(t, w.srv.conf.budget.used.Load())
+		require.NotZero(t, w.srv.conf.sendBudget.used.Load())
 		_ = l.text()
 		synctest.Wait()
 		require.Equal(t, 10*(1000+overhead), s.Queued())
-		require.Zero(t, w.srv.conf.budget.used.Load())
+		require.Zero(t, w.srv.conf.sendBudget.used.Load())
 		time.Sleep(3 * time.Second)
 		require.Zero(t, s.Stalled())
 		require.NoError(t, s.TryWrite(large))
@@ -225,7 +225,7 @@ func TestQueuedCountsThePartlyWrittenFrame(t *testing.T) {
 				return
 			}
 			s.mu.Lock()
-			state := [2]int{s.stream.leftOver(), s.queued}
+			state := [2]int{s.stream.unwrittenBytes(), s.queued}
 			s.mu.Unlock()
 			replied <- state
 		}

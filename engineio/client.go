@@ -32,7 +32,7 @@ type client struct {
 	maxPayload int    // of the server: bytes of one POST; 0 if unknown
 	maxPackets int    // of the server: packets of one POST
 	requests   atomic.Uint64
-	twice      atomic.Bool // with Base64: the server encodes text in UTF-8 twice (parser 1.x)
+	doubleUTF8 atomic.Bool // with Base64: the server encodes text in UTF-8 twice (parser 1.x)
 	wg         sync.WaitGroup
 
 	pings, pongs uint64 // total numbers of sent pings and received pongs; guarded by the Socket's lock
@@ -51,7 +51,7 @@ func newClient(u *url.URL, o *DialOptions) *client {
 		queueLimit:     o.QueueLimit,
 		smallQueue:     min(freeAllowance, o.QueueLimit/4),
 		log:            o.Logger,
-		alarms:         new(alarms),
+		timers:         new(timers),
 		wg:             &c.wg,
 	}
 	return c
@@ -95,9 +95,9 @@ func sessionClient(given *http.Client) (http.Client, *http.Transport) {
 const silenceTimeout = 30 * time.Second
 
 // remember records whether a WebSocket worked. It ignores a failure that the end of the session caused.
-func (c *client) remember(works bool) {
+func (c *client) recordHint(works bool) {
 	if works || c.ctx.Err() == nil {
-		c.opts.Remember.set(works)
+		c.opts.Hint.record(works)
 	}
 }
 

@@ -251,8 +251,8 @@ func TestTryAllTransports(t *testing.T) {
 			var refused *HandshakeError
 			require.ErrorAs(t, err, &refused)
 			require.Equal(t, HandshakeError{403, CodeForbidden, "no websocket"}, *refused)
-			require.ErrorContains(t, err, "websocket: engineio: handshake refused: no websocket (code 4, HTTP status 403)")
-			require.ErrorContains(t, err, "polling: engineio: handshake refused: no polling")
+			require.ErrorContains(t, err, "websocket: engineio: handshake rejected: no websocket (code 4, HTTP status 403)")
+			require.ErrorContains(t, err, "polling: engineio: handshake rejected: no polling")
 		})
 	})
 	t.Run("the first one hangs", func(t *testing.T) {
@@ -284,7 +284,7 @@ func TestTryAllTransports(t *testing.T) {
 	})
 }
 
-func TestUpgradeMemory(t *testing.T) {
+func TestTransportHint(t *testing.T) {
 	var broken bool
 	var opened Transport // the transport with which the last session opened, or tried to open
 	wrap := func(h http.Handler) http.Handler {
@@ -300,9 +300,9 @@ func TestUpgradeMemory(t *testing.T) {
 		})
 	}
 	inBubbleBehind(t, wrap, echo, nil, func(t *testing.T, srv *Server, client *http.Client) {
-		var memory UpgradeMemory
+		var memory TransportHint
 		dial := func(transports ...Transport) *Socket {
-			s, err := Dial(t.Context(), "http://pipe", &DialOptions{Remember: &memory, HTTPClient: client, Transports: transports})
+			s, err := Dial(t.Context(), "http://pipe", &DialOptions{Hint: &memory, HTTPClient: client, Transports: transports})
 			require.NoError(t, err)
 			return s
 		}
@@ -335,7 +335,7 @@ func TestUpgradeMemory(t *testing.T) {
 		s = dial()
 		require.Equal(t, Polling, opened, "forgotten")
 		closeIt(s)
-		memory.set(false) // the session may have been upgraded
+		memory.record(false) // the session may have been upgraded
 		s = dial(WebSocket)
 		closeIt(s)
 		s = dial()
@@ -344,18 +344,18 @@ func TestUpgradeMemory(t *testing.T) {
 		synctest.Wait()
 		require.NoError(t, srv.Sockets()[0].stream.writePacket(packet.Packet{Type: packet.Pong})) // a server must not send a pong
 		<-s.Context().Done()
-		require.False(t, memory.remembers(), "an error of the WebSocket forgets")
+		require.False(t, memory.webSocketWorks(), "an error of the WebSocket forgets")
 		closeIt(s)
 
 		broken = true
-		memory.set(true)
-		_, err := Dial(t.Context(), "http://pipe", &DialOptions{Remember: &memory, HTTPClient: client, Transports: []Transport{WebSocket}})
+		memory.record(true)
+		_, err := Dial(t.Context(), "http://pipe", &DialOptions{Hint: &memory, HTTPClient: client, Transports: []Transport{WebSocket}})
 		var refused *HandshakeError
 		require.ErrorAs(t, err, &refused)
 		require.Equal(t, http.StatusBadGateway, refused.Status)
-		require.False(t, memory.remembers())
-		memory.set(true)
-		s, err = Dial(t.Context(), "http://pipe", &DialOptions{Remember: &memory, HTTPClient: client, NoUpgrade: true})
+		require.False(t, memory.webSocketWorks())
+		memory.record(true)
+		s, err = Dial(t.Context(), "http://pipe", &DialOptions{Hint: &memory, HTTPClient: client, NoUpgrade: true})
 		require.NoError(t, err)
 		require.Equal(t, Polling, s.Transport())
 		closeIt(s)
@@ -368,11 +368,11 @@ type pipeStream struct{ net.Conn }
 func (pipeStream) CloseWrite() error { return nil }
 
 // The memory is about WebSockets only. A session that fails on another stream does not clear it.
-func TestUpgradeMemoryOutlastsAFailedWebTransport(t *testing.T) {
+func TestTransportHintOutlastsAFailedWebTransport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
-		var memory UpgradeMemory
-		memory.set(true)
+		var memory TransportHint
+		memory.record(true)
 		opened := make(chan error, 1)
 		go func() {
 			_, err := far.Read(make([]byte, 100)) // the client's open packet
@@ -382,7 +382,7 @@ func TestUpgradeMemoryOutlastsAFailedWebTransport(t *testing.T) {
 			opened <- err
 		}()
 		s, err := Dial(t.Context(), "http://pipe", &DialOptions{
-			Remember: &memory, Transports: []Transport{WebTransport},
+			Hint: &memory, Transports: []Transport{WebTransport},
 			WebTransport: func(context.Context, *http.Request) (Stream, *http.Response, error) {
 				return pipeStream{near}, nil, nil
 			},
@@ -392,7 +392,7 @@ func TestUpgradeMemoryOutlastsAFailedWebTransport(t *testing.T) {
 		require.Equal(t, WebTransport, s.Transport())
 		_, err = s.Read(t.Context()) // no ping comes
 		require.ErrorContains(t, err, ReasonPingTimeout)
-		require.True(t, memory.remembers())
+		require.True(t, memory.webSocketWorks())
 		require.NoError(t, s.Close())
 		require.NoError(t, far.Close())
 	})

@@ -53,7 +53,7 @@ func (s *Socket) beginClose(cause error) {
 	s.backlog.closeBy = now.Add(closeLimit)
 	s.lookAtKernel()
 	s.deadline = s.closeDeadline(now)
-	s.conf.alarms.after(s, s.deadline.Sub(now))
+	s.conf.timers.set(s, s.deadline.Sub(now))
 	s.cond.Broadcast()
 	s.kick()
 }
@@ -74,10 +74,10 @@ func (s *Socket) closeDeadline(now time.Time) time.Time {
 	return s.backlog.closeBy
 }
 
-// sayGoodbye sends the close frame, or the close packet at a polling client. A polling server sends the close packet in
+// sendClose sends the close frame, or the close packet at a polling client. A polling server sends the close packet in
 // the response to a poll instead. The caller holds s.mu, which is released while sending, and owns s.writing.
-func (s *Socket) sayGoodbye() {
-	s.goodbye = true
+func (s *Socket) sendClose() {
+	s.closeSent = true
 	conn, closed := s.stream, s.closeErr
 	if conn == nil && !s.getting {
 		// A server may not respond to the close packet until it has a poll to respond to.
@@ -93,7 +93,7 @@ func (s *Socket) sayGoodbye() {
 	s.mu.Unlock()
 	var err error
 	if conn != nil {
-		err = conn.sayGoodbye()
+		err = conn.writeGoodbye()
 	} else if _, err = s.client.post([]*outgoing{{typ: packet.Close}}); err == nil {
 		s.mu.Lock()
 		s.waitAtMost(lastPollTimeout, func() bool { return !s.getting }) // the poll returns the end of the session
@@ -105,6 +105,6 @@ func (s *Socket) sayGoodbye() {
 	}
 	s.mu.Lock()
 	if conn != nil && s.state == stateClosing {
-		s.expireIn(closeTimeout) // now the peer must confirm
+		s.setDeadline(closeTimeout) // now the peer must confirm
 	}
 }

@@ -393,13 +393,13 @@ func TestCloseReasons(t *testing.T) {
 		{"the server falls silent", func(_ *testing.T, srv, _ *Socket) { // as if its machine had vanished
 			srv.mu.Lock()
 			defer srv.mu.Unlock()
-			srv.conf.alarms.stop(srv)
+			srv.conf.timers.stop(srv)
 			srv.writing = true
 		}, end{}, end{ReasonPingTimeout, true}},
 		{"the client falls silent", func(_ *testing.T, _, client *Socket) {
 			client.mu.Lock()
 			defer client.mu.Unlock()
-			client.conf.alarms.stop(client)
+			client.conf.timers.stop(client)
 			client.writing = true
 		}, end{ReasonPingTimeout, true}, end{}},
 	} {

@@ -86,8 +86,8 @@ func (o *DialOptions) order() []Transport {
 	if !o.TryAllTransports {
 		order = order[:1]
 	}
-	if slices.Contains(o.Transports, WebSocket) && o.Remember.remembers() {
-		// If the WebSocket has stopped working since, the session opens as without the memory.
+	if slices.Contains(o.Transports, WebSocket) && o.Hint.webSocketWorks() {
+		// If the WebSocket has stopped working since, the session opens as without the hint.
 		rest := slices.DeleteFunc(slices.Clone(order), func(t Transport) bool { return t == WebSocket })
 		order = append([]Transport{WebSocket}, rest...)
 	}
@@ -105,7 +105,7 @@ func (c *client) attempt(ctx context.Context, t Transport, last bool) (*Socket, 
 	}
 	s, err := c.openStream(ctx, t)
 	if t == WebSocket {
-		c.remember(err == nil)
+		c.recordHint(err == nil)
 	}
 	return s, err
 }
@@ -204,7 +204,7 @@ func (c *client) openStream(ctx context.Context, t Transport) (*Socket, error) {
 		conn.end(nil)
 		return nil, err
 	}
-	s.adopt(conn)
+	s.setStream(conn)
 	c.start(s)
 	return s, nil
 }

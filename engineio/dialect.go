@@ -14,8 +14,8 @@ type dialect uint8
 
 const (
 	unknownDialect dialect = iota
-	onceDialect            // parser 2.x: text in UTF-8 once
-	twiceDialect           // parser 1.1 to 1.3, so engine.io-client 1.4 to 1.8: text payloads have UTF-8 twice
+	singleDialect          // parser 2.x: text in UTF-8 once
+	doubleDialect          // parser 1.1 to 1.3, so engine.io-client 1.4 to 1.8: text payloads have UTF-8 twice
 	oldestDialect          // parser 1.0, so engine.io-client 1.2 and 1.3: WebSocket frames too
 )
 
@@ -32,7 +32,7 @@ func dialectOf(q url.Values, transport Transport) dialect {
 	case q.Get("EIO") == "2" && (old || transport == WebSocket):
 		return oldestDialect
 	case old:
-		return twiceDialect
+		return doubleDialect
 	}
 	return unknownDialect
 }
@@ -51,17 +51,17 @@ func (d dialect) learn(packets []packet.Packet) dialect {
 	}
 	switch {
 	case d != unknownDialect:
-	case shows(packet.WitnessOnce):
-		return onceDialect
-	case shows(packet.WitnessTwice):
-		return twiceDialect
+	case shows(packet.IsSingleUTF8):
+		return singleDialect
+	case shows(packet.IsDoubleUTF8):
+		return doubleDialect
 	}
 	return d
 }
 
-// foldTwice decodes the text of p a second time, if the result is valid.
-func foldTwice(p *packet.Packet) {
-	if text, ok := packet.FoldTwice(p.Data); ok && !p.Binary {
+// decodeDoubleUTF8 decodes the text of p a second time, if the result is valid.
+func decodeDoubleUTF8(p *packet.Packet) {
+	if text, ok := packet.DecodeDoubleUTF8(p.Data); ok && !p.Binary {
 		p.Data = text
 	}
 }

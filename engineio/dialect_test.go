@@ -81,7 +81,7 @@ var onceTexts = []string{
 func TestDialectOfText(t *testing.T) {
 	for _, query := range []string{"t=Q85tEHY", "t=Q85tEHY&b64=1"} {
 		w := newSite(t, echo, bothRevisions())
-		for enc, texts := range map[packet.Encoding][]string{packet.TextTwice: twiceTexts, packet.Text: onceTexts} {
+		for enc, texts := range map[packet.Encoding][]string{packet.TextDoubleUTF8: twiceTexts, packet.Text: onceTexts} {
 			for _, text := range texts {
 				for _, later := range []bool{false, true} {
 					t.Run(fmt.Sprintf("%s %v %q later=%v", query, enc, text, later), func(t *testing.T) {
@@ -95,9 +95,9 @@ func TestDialectOfText(t *testing.T) {
 						for len(back) < len(packets) {
 							answer := v.poll()
 							ps := answer.packets(t, Revision3)
-							if enc == packet.TextTwice && answer.header.Get("Content-Type") == typeText {
+							if enc == packet.TextDoubleUTF8 && answer.header.Get("Content-Type") == typeText {
 								var err error
-								ps, err = packet.ParsePayload(Revision3, packet.TextTwice, []byte(answer.body))
+								ps, err = packet.ParsePayload(Revision3, packet.TextDoubleUTF8, []byte(answer.body))
 								require.NoError(t, err)
 							}
 							for _, p := range ps {

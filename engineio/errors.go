@@ -103,5 +103,5 @@ func (e *HandshakeError) Error() string {
 		}
 		return fmt.Sprintf("engineio: no Engine.IO server answered: HTTP status %d: %s", e.Status, e.Message)
 	}
-	return fmt.Sprintf("engineio: handshake refused: %s (code %d, HTTP status %d)", e.Message, e.Code, e.Status)
+	return fmt.Sprintf("engineio: handshake rejected: %s (code %d, HTTP status %d)", e.Message, e.Code, e.Status)
 }

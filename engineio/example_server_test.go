@@ -98,6 +98,6 @@ func ExampleServerOptions() {
 	_, err := engineio.Dial(context.Background(), web.URL, nil)
 	fmt.Println("client:", err)
 	// Output:
-	// server: engineio: request refused: log in first (code 4): FORBIDDEN: AllowRequest
-	// client: engineio: handshake refused: log in first (code 4, HTTP status 403)
+	// server: engineio: request rejected: log in first (code 4): FORBIDDEN: AllowRequest
+	// client: engineio: handshake rejected: log in first (code 4, HTTP status 403)
 }

@@ -221,12 +221,12 @@ func ExampleSocket_Ping() {
 }
 
 // The first session starts with polling and moves to a WebSocket; the next session starts with a WebSocket.
-func ExampleUpgradeMemory() {
+func ExampleTransportHint() {
 	url, stop := listen(shout, nil)
 	defer stop()
 
 	ctx := context.Background()
-	opts := &engineio.DialOptions{Remember: new(engineio.UpgradeMemory)}
+	opts := &engineio.DialOptions{Hint: new(engineio.TransportHint)}
 	for range 2 {
 		s, err := engineio.Dial(ctx, url, opts)
 		if err != nil {

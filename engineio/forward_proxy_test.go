@@ -89,7 +89,7 @@ func TestAnswerOfTheServerDoesNotNameTheProxy(t *testing.T) {
 	defer proxy.Close()
 	defer func() { require.NoError(t, srv.Close()) }()
 	_, err := dialThrough(t, proxy.URL, "http://hub.example")
-	require.EqualError(t, err, "engineio: handshake refused: not you (code 4, HTTP status 403)")
+	require.EqualError(t, err, "engineio: handshake rejected: not you (code 4, HTTP status 403)")
 }
 
 func TestProxyVariable(t *testing.T) {

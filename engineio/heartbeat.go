@@ -10,11 +10,11 @@ import (
 // client.
 func (s *Socket) receivesPings() bool { return (s.conf.server != nil) == (s.rev == Revision3) }
 
-// startHeartbeat sets the first alarm at the handshake, not at the first poll.
+// startHeartbeat sets the first timer at the handshake, not at the first poll.
 func (s *Socket) startHeartbeat() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state != stateOpen { // the session is ending and has set its own alarm
+	if s.state != stateOpen { // the session is ending and has set its own timer
 		return
 	}
 	first := s.conf.pingInterval
@@ -23,19 +23,19 @@ func (s *Socket) startHeartbeat() {
 	}
 	s.deadline = time.Now().Add(first)
 	s.beating = true
-	s.conf.alarms.after(s, first)
+	s.conf.timers.set(s, first)
 }
 
-// expireIn makes the alarm act after d. The caller holds s.mu.
-func (s *Socket) expireIn(d time.Duration) {
+// setDeadline sets the deadline, and the timer once the heartbeat has started, to d from now. The caller holds s.mu.
+func (s *Socket) setDeadline(d time.Duration) {
 	s.deadline = time.Now().Add(d)
 	if s.beating {
-		s.conf.alarms.after(s, d)
+		s.conf.timers.set(s, d)
 	}
 }
 
-// tick runs when the alarm rings.
-func (s *Socket) tick() {
+// onTimer runs when the socket's timer fires.
+func (s *Socket) onTimer() {
 	s.mu.Lock()
 	switch left := time.Until(s.deadline); {
 	case s.state == stateClosed:
@@ -48,10 +48,10 @@ func (s *Socket) tick() {
 		if s.awaitingPong {
 			left = min(left, s.conf.pingInterval) // the pong will move the deadline, possibly to an earlier time
 		}
-		s.conf.alarms.after(s, left)
+		s.conf.timers.set(s, left)
 	case s.state == stateClosing && s.lookAtKernel() && time.Now().Before(s.backlog.closeBy):
 		s.deadline = s.closeDeadline(time.Now())
-		s.conf.alarms.after(s, time.Until(s.deadline))
+		s.conf.timers.set(s, time.Until(s.deadline))
 	case s.state == stateClosing:
 		e := s.closeErr
 		s.mu.Unlock()
@@ -64,7 +64,7 @@ func (s *Socket) tick() {
 	default:
 		s.awaitingPong, s.graced = true, false
 		s.deadline = time.Now().Add(s.conf.pingTimeout)
-		s.conf.alarms.after(s, min(s.conf.pingTimeout, s.conf.pingInterval))
+		s.conf.timers.set(s, min(s.conf.pingTimeout, s.conf.pingInterval))
 		if e := s.ping(); e != nil {
 			s.mu.Unlock()
 			s.finish(e, nil)
@@ -74,11 +74,11 @@ func (s *Socket) tick() {
 	s.mu.Unlock()
 }
 
-// wake ends a client's session whose deadline has passed by the wall clock. Timers stop while a machine sleeps: they do
-// not count all of the peer's silence, and a write to a dead connection would seem to succeed.
+// checkDeadline ends a client's session whose deadline has passed by the wall clock. Timers stop while a machine
+// sleeps: they do not count all of the peer's silence, and a write to a dead connection would seem to succeed.
 //
 //go:noinline // Read's frame must stay small
-func (s *Socket) wake() {
+func (s *Socket) checkDeadline() {
 	s.mu.Lock()
 	end := s.deadline
 	if !s.receivesPings() && !s.awaitingPong { // the deadline is the time to ping; a server waits for that ping only for PingTimeout longer
@@ -100,12 +100,12 @@ func (s *Socket) ping() *CloseError {
 	return e
 }
 
-// pinged moves the deadline of a side that receives pings. It does not change the alarm: when the alarm rings, it sees
-// the new deadline. The caller holds s.mu.
-func (s *Socket) pinged() { s.deadline = time.Now().Add(s.conf.pingInterval + s.conf.pingTimeout) }
+// onPing moves the deadline of a side that receives pings. It does not set the timer: when the timer fires, onTimer
+// sees the new deadline. The caller holds s.mu.
+func (s *Socket) onPing() { s.deadline = time.Now().Add(s.conf.pingInterval + s.conf.pingTimeout) }
 
-// ponged starts the next interval of a side that sends pings. The caller holds s.mu.
-func (s *Socket) ponged() {
+// onPong starts the next interval of a side that sends pings. The caller holds s.mu.
+func (s *Socket) onPong() {
 	if s.client != nil {
 		s.client.pongs++
 	}
@@ -129,9 +129,9 @@ func (s *Socket) LastHeartbeat() time.Time {
 	return s.deadline.Add(-ahead)
 }
 
-// heardFrom gives a peer one more timeout if it owes a pong but sends other packets: the pong may be queued after much
-// data. engine.io does so since 6.6.12. The caller holds s.mu.
-func (s *Socket) heardFrom() {
+// extendPongDeadline gives a peer one more timeout if it owes a pong but sends other packets: the pong may be queued
+// after much data. engine.io does so since 6.6.12. The caller holds s.mu.
+func (s *Socket) extendPongDeadline() {
 	if s.awaitingPong && !s.graced {
 		s.graced = true
 		s.deadline = time.Now().Add(s.conf.pingTimeout)
@@ -147,7 +147,7 @@ func (s *Socket) Ping(ctx context.Context) error {
 	if s.client == nil || s.rev != Revision3 {
 		return errNotRevision3Client
 	}
-	s.wake()
+	s.checkDeadline()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state != stateOpen {

@@ -26,7 +26,7 @@ func (s *Socket) script(payload []byte) []byte {
 			return r
 		}
 		return -1
-	}, s.opening.query().Get("j"))
+	}, s.savedRequest.query().Get("j"))
 	literal, err := json.Marshal(string(payload)) // escapes <, U+2028 and U+2029, which end a script or, in old browsers, a line
 	if err != nil {
 		panic("engineio: script: " + err.Error()) // cannot happen for a string

@@ -191,7 +191,7 @@ func TestJSONPLimit(t *testing.T) {
 // twice.
 func TestJSONPInBothDialects(t *testing.T) {
 	twice := func(text string) string {
-		return string(packet.AppendPayload(nil, Revision3, packet.TextTwice, packet.Packet{Type: packet.Message, Data: []byte(text)}))
+		return string(packet.AppendPayload(nil, Revision3, packet.TextDoubleUTF8, packet.Packet{Type: packet.Message, Data: []byte(text)}))
 	}
 	once := func(text string) string {
 		return string(packet.AppendPayload(nil, Revision3, packet.Text, packet.Packet{Type: packet.Message, Data: []byte(text)}))

@@ -81,11 +81,11 @@ func (m *Message) outgoing() *outgoing {
 
 // outgoing is a queued packet. It is immutable, so many sockets can share it.
 type outgoing struct {
-	typ    packet.Type
-	binary bool
-	asIs   bool // NoCompression
-	shared bool // made by Prepare or for InitialMessage, so many sockets may hold it
-	broken bool // text that is not valid UTF-8, which must not be sent
+	typ        packet.Type
+	binary     bool
+	noCompress bool // NoCompression
+	shared     bool // made by Prepare or for InitialMessage, so many sockets may hold it
+	broken     bool // text that is not valid UTF-8, which must not be sent
 	// control is the opcode of a WebSocket control frame whose body is the data, or 0.
 	control ws.OpCode
 	// header is the number of bytes before the data in frame. If it is 0, frame is the data alone.
@@ -136,7 +136,7 @@ func (o *outgoing) packet() packet.Packet {
 
 func newOutgoing(m Message) *outgoing {
 	o := newOutgoingPacket(packet.Packet{Type: packet.Message, Binary: m.Binary, Data: m.Data})
-	o.asIs = m.NoCompression
+	o.noCompress = m.NoCompression
 	return o
 }
 

@@ -202,9 +202,9 @@ type DialOptions struct {
 	WebTransport func(ctx context.Context, r *http.Request) (Stream, *http.Response, error)
 	// NoUpgrade keeps the session on its first transport.
 	NoUpgrade bool
-	// Remember makes a session start with a WebSocket, if Transports has it, when an earlier session that shared this
-	// memory used one. Default: no memory.
-	Remember *UpgradeMemory
+	// Hint makes a session start with a WebSocket, if Transports has it, when an earlier session that shared this hint
+	// used one. Default: no hint.
+	Hint *TransportHint
 
 	// HTTPClient has the settings of all requests, and of the WebSocket handshake: its transport decides on proxies and
 	// TLS, and its jar on cookies. It must not have a Timeout, which would end every poll.

@@ -32,12 +32,12 @@ func (srv *Server) originAllowed(r *http.Request, jsonp bool) (code int, reason 
 	if isHost(u, host) && srv.mayServe(u.Scheme, r) || srv.origins.has(origin) {
 		return 0, "", true
 	}
-	option, refused := "AllowedOrigins", &srv.refused.origin
+	option, count := "AllowedOrigins", &srv.rejections.origin
 	if isHost(u, forwarded) {
-		option, refused = "TrustForwardedHost", &srv.refused.proxied // a proxy reports that the page is our own
+		option, count = "TrustForwardedHost", &srv.rejections.proxied // a proxy reports that the page is our own
 	}
-	if times := refused.note(); times > 0 {
-		srv.opts.Logger.Warn("engineio: refused a page of another origin; the option named here admits it",
+	if times := count.note(); times > 0 {
+		srv.opts.Logger.Warn("engineio: rejected a page of another origin; the option named here admits it",
 			"option", option, "origin", cut(origin), "host", cut(host), "times", times)
 	}
 	return CodeForbidden, "FORBIDDEN: origin " + origin, false
@@ -100,8 +100,8 @@ func forwardedHost(r *http.Request) string {
 }
 
 // originOfScript returns the origin of the page whose script tag, or form in an old browser, makes a request. It is
-// empty for a page of this server. It is "null" if the headers do not show the page, which is in a file then, or keeps its
-// browser from sending Referer.
+// empty for a page of this server. It is "null" if the headers do not show the page, which is in a file then, or keeps
+// its browser from sending Referer.
 func originOfScript(r *http.Request) string {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "same-origin", "none": // "none" means that the user made the request

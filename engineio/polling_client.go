@@ -33,8 +33,8 @@ var errRepeated = errors.New("engineio: the connection broke before the response
 // net/http repeats a GET if a reused connection breaks before the response, and also a POST with the header
 // Idempotency-Key. But if the server has handled the first request, the response to a second poll begins after the
 // messages of the lost response, and a second POST delivers its messages again. once permits a repetition if net/http
-// had not begun to write the request. It also permits all repetitions over HTTP/2, because there the server reports that
-// it did not handle the first request.
+// had not begun to write the request. It also permits all repetitions over HTTP/2, because there the server reports
+// that it did not handle the first request.
 func once(r *http.Request) (*http.Request, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	var http2, wrote atomic.Bool
@@ -87,8 +87,8 @@ func (c *client) fitting(out []*outgoing) ([]packet.Packet, packet.Encoding) {
 	}
 	enc := packet.Text
 	switch {
-	case c.opts.Base64 && c.twice.Load():
-		enc = packet.TextTwice
+	case c.opts.Base64 && c.doubleUTF8.Load():
+		enc = packet.TextDoubleUTF8
 	case c.opts.Base64:
 	case c.opts.Revision == Revision3 && slices.ContainsFunc(out, func(o *outgoing) bool { return needsBinaryForm(o.packet()) }):
 		enc = packet.Binary // see Socket.payloadEncoding
@@ -122,8 +122,8 @@ func (c *client) lengthOnTheWay(m *Message, stream *stream) int {
 		return n
 	case rev == Revision4:
 		return packet.EncodedLen(rev, packet.Text, p) - 1 // without a separator
-	case c.opts.Base64 && c.twice.Load():
-		return packet.EncodedLen(rev, packet.TextTwice, p)
+	case c.opts.Base64 && c.doubleUTF8.Load():
+		return packet.EncodedLen(rev, packet.TextDoubleUTF8, p)
 	case c.opts.Base64:
 		return packet.EncodedLen(rev, packet.Text, p)
 	default: // the other packets of the POST decide on its encoding
@@ -154,10 +154,10 @@ func (c *client) roundTrip(r *http.Request) ([]packet.Packet, error) {
 		enc = packet.Binary
 	}
 	packets, err := packet.ParsePayload(c.opts.Revision, enc, body)
-	if c.opts.Revision == Revision3 && c.opts.Base64 && (c.twice.Load() || unknownDialect.learn(packets) == twiceDialect) {
-		c.twice.Store(true)
+	if c.opts.Revision == Revision3 && c.opts.Base64 && (c.doubleUTF8.Load() || unknownDialect.learn(packets) == doubleDialect) {
+		c.doubleUTF8.Store(true)
 		for i := range packets {
-			foldTwice(&packets[i])
+			decodeDoubleUTF8(&packets[i])
 		}
 	}
 	return packets, err

@@ -60,7 +60,7 @@ var (
 func (srv *Server) openPolling(w http.ResponseWriter, r *http.Request, q url.Values, rev Revision) {
 	s, err := srv.open(r, q, rev, Polling)
 	if err != nil {
-		srv.refuseSession(w, r, err)
+		srv.rejectSession(w, r, err)
 		return
 	}
 	packets := []packet.Packet{srv.openPacket(s, Polling)}
@@ -68,7 +68,7 @@ func (srv *Server) openPolling(w http.ResponseWriter, r *http.Request, q url.Val
 		packets = append(packets, o.packet())
 	}
 	srv.setCookie(w, s)
-	if err := s.answer(w, r, packets, true); err != nil {
+	if err := s.respondToPoll(w, r, packets, true); err != nil {
 		srv.abandon(s, err)
 		return
 	}
@@ -87,11 +87,11 @@ func (s *Socket) servePoll(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case s.state == stateClosed:
 		s.mu.Unlock()
-		s.conf.server.refuseUnknown(w, r)
+		s.conf.server.rejectUnknown(w, r)
 		return
 	case !s.polling:
 		s.mu.Unlock()
-		s.conf.server.refuseMismatch(w, r, Polling, s.Transport())
+		s.conf.server.rejectMismatch(w, r, Polling, s.Transport())
 		return
 	case s.poll != nil:
 		s.mu.Unlock()
@@ -126,8 +126,8 @@ func (s *Socket) servePoll(w http.ResponseWriter, r *http.Request) {
 	closed := s.closeErr
 	s.mu.Unlock()
 
-	compress := slices.ContainsFunc(out, func(o *outgoing) bool { return !o.asIs })
-	err := s.answer(w, r, packets, compress)
+	compress := slices.ContainsFunc(out, func(o *outgoing) bool { return !o.noCompress })
+	err := s.respondToPoll(w, r, packets, compress)
 	if err != nil && mine {
 		s.sendFailed(err)
 	}
@@ -210,7 +210,7 @@ func (s *Socket) takeForPoll(ctx context.Context, p *poll) (out []*outgoing, pac
 
 // answer writes packets as the body of the response to a poll. It compresses them if compress is set and the client of
 // r accepts it.
-func (s *Socket) answer(w http.ResponseWriter, r *http.Request, packets []packet.Packet, compress bool) error {
+func (s *Socket) respondToPoll(w http.ResponseWriter, r *http.Request, packets []packet.Packet, compress bool) error {
 	enc, contentType := s.payloadEncoding(packets), typeText
 	if enc == packet.Binary {
 		contentType = typeBinary
@@ -249,11 +249,11 @@ func (s *Socket) payloadEncoding(packets []packet.Packet) packet.Encoding {
 		return packet.Text
 	}
 	s.mu.Lock()
-	twice := s.dialect >= twiceDialect
+	twice := s.dialect >= doubleDialect
 	s.mu.Unlock()
 	switch {
 	case s.base64 && twice:
-		return packet.TextTwice
+		return packet.TextDoubleUTF8
 	case s.base64:
 		return packet.Text
 	case twice || slices.ContainsFunc(packets, needsBinaryForm):
@@ -275,7 +275,7 @@ func (s *Socket) servePost(w http.ResponseWriter, r *http.Request) {
 	s.awaitProbe()
 	if !s.polling && s.state != stateClosed {
 		s.mu.Unlock()
-		srv.refuseMismatch(w, r, Polling, s.Transport())
+		srv.rejectMismatch(w, r, Polling, s.Transport())
 		return
 	}
 	if s.posting && s.state != stateClosed {
@@ -307,7 +307,7 @@ func (s *Socket) servePost(w http.ResponseWriter, r *http.Request) {
 	s.cond.Broadcast() // an upgrade may wait for the POST
 	s.mu.Unlock()
 	if closed {
-		srv.refuseUnknown(w, r)
+		srv.rejectUnknown(w, r)
 		return
 	}
 	switch {
@@ -348,7 +348,7 @@ func (s *Socket) awaitLastPoll(e *CloseError) bool {
 		return false
 	}
 	s.state, s.closeErr = stateLeaving, e
-	s.conf.alarms.after(s, lastPollTimeout)
+	s.conf.timers.set(s, lastPollTimeout)
 	s.cond.Broadcast()
 	return true
 }
@@ -365,7 +365,7 @@ func (s *Socket) receive(w http.ResponseWriter, r *http.Request) ([]packet.Packe
 		return nil, http.StatusBadRequest, nil
 	}
 	deadline := time.Now().Add(bodyTimeout)
-	s.body = rc                      // for cutBody
+	s.body = rc                      // for abortBody
 	_ = rc.SetReadDeadline(deadline) // some ResponseWriters do not support it
 	s.mu.Unlock()
 
@@ -392,9 +392,9 @@ func (s *Socket) receive(w http.ResponseWriter, r *http.Request) ([]packet.Packe
 	return packets, http.StatusOK, nil
 }
 
-// cutBody makes the current read of a POST's body fail. That may confuse net/http while it watches the connection, so
+// abortBody makes the current read of a POST's body fail. That may confuse net/http while it watches the connection, so
 // receive closes the connection afterwards. The caller holds s.mu.
-func (s *Socket) cutBody() {
+func (s *Socket) abortBody() {
 	if s.body != nil {
 		_ = s.body.SetReadDeadline(time.Unix(1, 0)) // a broken connection fails in Read
 		s.body = nil
@@ -407,14 +407,14 @@ const bodyTimeout = 30 * time.Second
 // readPost reads the body of a POST. It returns the body, the status of the response, and the reason to end the
 // session, or nil.
 func (s *Socket) readPost(w http.ResponseWriter, r *http.Request, isBinary bool, deadline time.Time) ([]byte, int, *CloseError) {
-	refuse := func(status int, err error) ([]byte, int, *CloseError) {
+	fail := func(status int, err error) ([]byte, int, *CloseError) {
 		return nil, status, &CloseError{Reason: ReasonTransportError, Remote: true, Err: err}
 	}
 	if isBinary && s.rev == Revision4 {
-		return refuse(http.StatusBadRequest, errPostType)
+		return fail(http.StatusBadRequest, errPostType)
 	}
 	if r.ContentLength > int64(s.conf.maxPayload) {
-		return refuse(http.StatusRequestEntityTooLarge, errPostSize)
+		return fail(http.StatusRequestEntityTooLarge, errPostSize)
 	}
 	size := s.conf.maxPayload
 	if r.ContentLength >= 0 {
@@ -430,28 +430,28 @@ func (s *Socket) readPost(w http.ResponseWriter, r *http.Request, isBinary bool,
 	var syntax *packet.SyntaxError
 	switch {
 	case errors.As(err, &tooLarge):
-		return refuse(http.StatusRequestEntityTooLarge, errPostSize)
+		return fail(http.StatusRequestEntityTooLarge, errPostSize)
 	case errors.Is(err, ErrUnadmitted):
 		return nil, http.StatusRequestEntityTooLarge, nil
 	case errors.As(err, &failure):
 		return nil, http.StatusOK, failure
 	case errors.As(err, &syntax):
 		return nil, http.StatusBadRequest, &CloseError{Reason: ReasonParseError, Remote: true, Err: err}
-	case errors.Is(err, errGaveWay):
-		return refuse(http.StatusServiceUnavailable, errGaveWay)
+	case errors.Is(err, errEvicted):
+		return fail(http.StatusServiceUnavailable, errEvicted)
 	case err != nil && !time.Now().Before(deadline):
-		return refuse(http.StatusRequestTimeout, errPostTime)
+		return fail(http.StatusRequestTimeout, errPostTime)
 	case err != nil:
-		return refuse(http.StatusBadRequest, errPostAborted)
+		return fail(http.StatusBadRequest, errPostAborted)
 	}
 	return body, http.StatusOK, nil
 }
 
-// cutPost is cutBody for callers that do not hold s.mu.
-func (s *Socket) cutPost() {
+// abortPost is abortBody for callers that do not hold s.mu.
+func (s *Socket) abortPost() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cutBody()
+	s.abortBody()
 	s.cond.Broadcast() // the POST may wait for the peer's admission
 }
 
@@ -462,25 +462,24 @@ func (s *Socket) readRest(early []byte, body io.Reader, size int) (_ []byte, err
 	if len(early) > 0 {
 		body = io.MultiReader(bytes.NewReader(early), body)
 	}
-	var in *incoming
+	var in *reservation
 	defer func() {
 		if in.end() {
-			err = errGaveWay
+			err = errEvicted
 		}
 	}()
-	rest, err := readBody(body, size, freeInput, s.counted(s.conf.receiving, &in))
+	rest, err := readBody(body, size, freeInput, s.counted(s.conf.receiveLimit, &in))
 	if delivered && len(rest) == 0 {
 		return nil, err
 	}
 	return rest, err
 }
 
-// counted returns the ask function with which readBody reserves memory of a budget. It sets in when it first counts the
-// POST.
-func (s *Socket) counted(budget *receiveLimit, in **incoming) func(n int) error {
+// counted returns the function with which readBody reserves memory of limit. It sets in when it first counts the POST.
+func (s *Socket) counted(limit *receiveLimit, in **reservation) func(n int) error {
 	return func(n int) error {
 		if *in == nil {
-			*in = budget.begin(s.cutPost)
+			*in = limit.begin(s.abortPost)
 		}
 		return (*in).grow(s.Context(), n)
 	}
@@ -506,9 +505,9 @@ func (s *Socket) parsePayload(body []byte, isBinary bool) ([]packet.Packet, erro
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dialect = s.dialect.learn(packets)
-	if s.dialect >= twiceDialect {
+	if s.dialect >= doubleDialect {
 		for i := range packets {
-			foldTwice(&packets[i])
+			decodeDoubleUTF8(&packets[i])
 		}
 	}
 	return packets, nil

@@ -31,7 +31,7 @@ func (s *Socket) ReadInto(ctx context.Context, buf []byte) (m Message, err error
 		return s.readUntil(ctx, buf)
 	}
 	if s.client != nil {
-		s.wake()
+		s.checkDeadline()
 	}
 	conn, err := s.beginRead()
 	m.Data = buf[:0]
@@ -157,7 +157,7 @@ func (s *Socket) endIfConfirmed(t packet.Type) {
 		s.awaitingPong = false // the heartbeat's pong comes first
 		return
 	}
-	if e := s.closeErr; s.goodbye {
+	if e := s.closeErr; s.closeSent {
 		s.mu.Unlock()
 		s.finish(e, nil)
 		s.mu.Lock()
@@ -217,7 +217,7 @@ func (s *Socket) Discard() {
 // streamEnded ends the session after its stream failed or was closed.
 func (s *Socket) streamEnded(err error) {
 	s.mu.Lock()
-	closing, goodbye, e := s.state == stateClosing, s.goodbye, s.closeErr
+	closing, goodbye, e := s.state == stateClosing, s.closeSent, s.closeErr
 	s.mu.Unlock()
 	if !closing {
 		e = closeReason(err)
@@ -230,19 +230,19 @@ func (s *Socket) streamEnded(err error) {
 // handle handles one packet, except that it does not pass on messages. It returns the reason to end the session, or
 // nil. The caller holds s.mu.
 func (s *Socket) handle(p packet.Packet) (ended *CloseError) {
-	s.heardFrom()
+	s.extendPongDeadline()
 	switch p.Type {
 	case packet.Ping:
 		if !s.receivesPings() {
 			return wrongHeartbeat(p.Type)
 		}
-		s.pinged()
+		s.onPing()
 		return s.pushControl(pongPacket)
 	case packet.Pong:
 		if s.receivesPings() {
 			return wrongHeartbeat(p.Type)
 		}
-		s.ponged()
+		s.onPong()
 	case packet.Close:
 		return &CloseError{Reason: ReasonTransportClose, Remote: true}
 	case packet.Message, packet.Open, packet.Upgrade, packet.Noop:

@@ -25,14 +25,14 @@ type reader struct {
 	conn io.ReadWriteCloser
 	// owner is the session that uses conn as its transport, or nil before that. The reader lets it flush before each
 	// read, because a read may block.
-	owner    *Socket
-	raw      syscall.RawConn       // nil if conn is not a plain socket
-	pull     func(fd uintptr) bool // reads from raw; made once, since each call would allocate it
-	borrowed *[borrowedBuffer]byte
-	own      *[ownBuffer]byte
-	buf      []byte    // bytes that were read and not yet consumed
-	err      error     // the error of conn
-	incoming *incoming // counts the current message if it is large
+	owner       *Socket
+	raw         syscall.RawConn       // nil if conn is not a plain socket
+	pull        func(fd uintptr) bool // reads from raw; made once, since each call would allocate it
+	borrowed    *[borrowedBuffer]byte
+	own         *[ownBuffer]byte
+	buf         []byte       // bytes that were read and not yet consumed
+	err         error        // the error of conn
+	reservation *reservation // counts the current message if it is large
 }
 
 // preload gives the reader bytes that were already read. It does not copy them.
@@ -108,7 +108,7 @@ func (r *reader) appendN(dst []byte, n, most int) ([]byte, error) {
 	for n > 0 {
 		var err error
 		if len(dst) == cap(dst) {
-			if dst, err = enlarge(dst, most, freeInput, r.ask); err != nil {
+			if dst, err = enlarge(dst, most, freeInput, r.reserve); err != nil {
 				return dst, err
 			}
 		}
@@ -137,27 +137,27 @@ func (r *reader) appendN(dst []byte, n, most int) ([]byte, error) {
 	return dst, nil
 }
 
-// ask is called before a message uses n more counted bytes.
-func (r *reader) ask(n int) error {
+// reserve is called before a message uses n more counted bytes.
+func (r *reader) reserve(n int) error {
 	if r.owner == nil { // before the session has moved, only the probe of an upgrade is permitted
 		return &frameError{ws.StatusMessageTooBig, ReasonTransportError, ErrTooLarge}
 	}
-	if r.incoming == nil {
-		r.incoming = r.owner.receiving().begin(func() {
+	if r.reservation == nil {
+		r.reservation = r.owner.receiveLimit().begin(func() {
 			if d, ok := r.conn.(interface{ SetReadDeadline(time.Time) error }); ok {
 				_ = d.SetReadDeadline(time.Unix(1, 0)) // a broken connection fails in Read
 			}
 		})
 	}
-	return r.incoming.grow(r.owner.Context(), n)
+	return r.reservation.grow(r.owner.Context(), n)
 }
 
 // received stops counting a message. It returns err, or the error of a message that was evicted.
 func (r *reader) received(err error) error {
-	if in := r.incoming; in != nil {
-		r.incoming = nil
+	if in := r.reservation; in != nil {
+		r.reservation = nil
 		if in.end() {
-			return &frameError{reason: ReasonTransportError, err: errGaveWay}
+			return &frameError{reason: ReasonTransportError, err: errEvicted}
 		}
 	}
 	return err

@@ -33,13 +33,13 @@ func (f HandlerFunc) ServeSocket(ctx context.Context, s *Socket) { f(ctx, s) }
 // Server is an http.Handler that serves Engine.IO sessions. NewServer makes one. Any number of goroutines may call its
 // methods.
 type Server struct {
-	handler Handler
-	opts    ServerOptions
-	conf    *config
-	http    http.Handler // serve, wrapped in CORS if AllowedOrigins is set
-	origins allowedOrigins
-	refused struct{ jsonp, origin, proxied, crowded tally } // rejected requests, by the option that would admit them
-	initial []*outgoing                                     // the packets after the open packet: InitialMessage, if it is set
+	handler    Handler
+	opts       ServerOptions
+	conf       *config
+	http       http.Handler // serve, wrapped in CORS if AllowedOrigins is set
+	origins    allowedOrigins
+	rejections struct{ jsonp, origin, proxied, crowded tally } // rejected requests, by the option that would admit them
+	initial    []*outgoing                                     // the packets after the open packet: InitialMessage, if it is set
 
 	wg       sync.WaitGroup // counts the goroutines of all sessions
 	mu       sync.Mutex
@@ -66,15 +66,15 @@ func NewServer(h Handler, opts *ServerOptions) *Server {
 		compressFrom:   o.CompressionThreshold,
 		queueLimit:     o.QueueLimit,
 		smallQueue:     min(freeAllowance, o.QueueLimit/4),
-		budget:         &budget{limit: o.BufferLimit, sockets: srv.Sockets, log: o.Logger},
-		receiving:      &receiveLimit{limit: o.ReceiveLimit},
+		sendBudget:     &sendBudget{limit: o.BufferLimit, sockets: srv.Sockets, log: o.Logger},
+		receiveLimit:   &receiveLimit{limit: o.ReceiveLimit},
 		log:            o.Logger,
 		server:         srv,
-		alarms:         new(alarms),
+		timers:         new(timers),
 		wg:             &srv.wg,
 	}
 	if o.Admission != nil {
-		srv.conf.unadmitted = &receiveLimit{limit: o.Admission.ReceiveLimit}
+		srv.conf.unadmittedLimit = &receiveLimit{limit: o.Admission.ReceiveLimit}
 		srv.waiting = make(map[netip.Addr]int)
 	}
 	if o.InitialMessage != nil {
@@ -124,11 +124,11 @@ func (srv *Server) serve(w http.ResponseWriter, r *http.Request) {
 	q := query(r.URL.RawQuery)
 	transport := Transport(q.Get("transport"))
 	if transport == WebTransport || !slices.Contains(srv.opts.Transports, transport) { // ServeWebTransport serves WebTransport
-		srv.refuse(w, r, CodeUnknownTransport, "UNKNOWN_TRANSPORT: "+string(transport))
+		srv.reject(w, r, CodeUnknownTransport, "UNKNOWN_TRANSPORT: "+string(transport))
 		return
 	}
 	if code, reason, ok := srv.originAllowed(r, srv.opts.JSONP && asksJSONP(transport, q)); !ok {
-		srv.refuse(w, r, code, reason)
+		srv.reject(w, r, code, reason)
 		return
 	}
 	if sid := q.Get("sid"); sid != "" {
@@ -141,7 +141,7 @@ func (srv *Server) serve(w http.ResponseWriter, r *http.Request) {
 func (srv *Server) serveSession(w http.ResponseWriter, r *http.Request, q url.Values, transport Transport, sid string) {
 	s := srv.session(sid)
 	if s == nil {
-		srv.refuseUnknown(w, r)
+		srv.rejectUnknown(w, r)
 		return
 	}
 	if srv.opts.OnAdmitted != nil && !s.awaitsAdmission() {
@@ -151,9 +151,9 @@ func (srv *Server) serveSession(w http.ResponseWriter, r *http.Request, q url.Va
 	has, rev := s.Transport(), requestRevision(q)
 	switch {
 	case !upgrade && (transport != has || transport != Polling):
-		srv.refuseMismatch(w, r, transport, has)
+		srv.rejectMismatch(w, r, transport, has)
 	case rev != s.rev:
-		srv.refuse(w, r, CodeBadRequest, fmt.Sprintf("PROTOCOL_MISMATCH: %d, the session's is %d", rev, s.rev))
+		srv.reject(w, r, CodeBadRequest, fmt.Sprintf("PROTOCOL_MISMATCH: %d, the session's is %d", rev, s.rev))
 	case upgrade:
 		srv.serveUpgrade(w, r, s, q)
 	case isUpgrade(r):
@@ -174,28 +174,28 @@ func (srv *Server) session(sid string) *Socket {
 	return srv.sessions[sid]
 }
 
-func (srv *Server) refuseUnknown(w http.ResponseWriter, r *http.Request) {
-	srv.refuse(w, r, CodeUnknownSession, reasonUnknownSID)
+func (srv *Server) rejectUnknown(w http.ResponseWriter, r *http.Request) {
+	srv.reject(w, r, CodeUnknownSession, reasonUnknownSID)
 }
 
-func (srv *Server) refuseMismatch(w http.ResponseWriter, r *http.Request, transport, has Transport) {
-	srv.refuse(w, r, CodeBadRequest, fmt.Sprintf("TRANSPORT_MISMATCH: %s, the session's is %s", transport, has))
+func (srv *Server) rejectMismatch(w http.ResponseWriter, r *http.Request, transport, has Transport) {
+	srv.reject(w, r, CodeBadRequest, fmt.Sprintf("TRANSPORT_MISMATCH: %s, the session's is %s", transport, has))
 }
 
 func (srv *Server) serveHandshake(w http.ResponseWriter, r *http.Request, q url.Values, transport Transport) {
 	switch rev := requestRevision(q); {
 	case r.Method != http.MethodGet:
-		srv.refuse(w, r, CodeBadHandshakeMethod, "BAD_HANDSHAKE_METHOD: "+r.Method)
+		srv.reject(w, r, CodeBadHandshakeMethod, "BAD_HANDSHAKE_METHOD: "+r.Method)
 	case transport == WebSocket && !isUpgrade(r):
-		srv.refuse(w, r, CodeBadRequest, "TRANSPORT_HANDSHAKE_ERROR: no upgrade")
+		srv.reject(w, r, CodeBadRequest, "TRANSPORT_HANDSHAKE_ERROR: no upgrade")
 	case asksJSONP(transport, q) && !srv.opts.JSONP:
-		if times := srv.refused.jsonp.note(); times > 0 {
-			srv.opts.Logger.Warn("engineio: refused a request by JSONP; the option JSONP admits it", "times", times)
+		if times := srv.rejections.jsonp.note(); times > 0 {
+			srv.opts.Logger.Warn("engineio: rejected a request by JSONP; the option JSONP admits it", "times", times)
 		}
-		srv.refuse(w, r, CodeUnknownTransport, "UNKNOWN_TRANSPORT: jsonp")
+		srv.reject(w, r, CodeUnknownTransport, "UNKNOWN_TRANSPORT: jsonp")
 	case !srv.allowed(w, r):
 	case !slices.Contains(srv.opts.Revisions, rev):
-		srv.refuse(w, r, CodeUnsupportedRevision, "UNSUPPORTED_PROTOCOL_VERSION: "+q.Get("EIO"))
+		srv.reject(w, r, CodeUnsupportedRevision, "UNSUPPORTED_PROTOCOL_VERSION: "+q.Get("EIO"))
 	case transport == WebSocket:
 		srv.openWebSocket(w, r, q, rev)
 	case isUpgrade(r):
@@ -207,15 +207,15 @@ func (srv *Server) serveHandshake(w http.ResponseWriter, r *http.Request, q url.
 
 // allowed calls AllowRequest and, if that rejects r, sends the response.
 func (srv *Server) allowed(w http.ResponseWriter, r *http.Request) bool {
-	message, ok := srv.asked(r)
+	message, ok := srv.checkRequest(r)
 	if !ok {
-		srv.refuseWith(w, r, CodeForbidden, message, reasonNotAllowed)
+		srv.rejectWith(w, r, CodeForbidden, message, reasonNotAllowed)
 	}
 	return ok
 }
 
 // asked calls AllowRequest. If that rejects r, asked returns the message for the client.
-func (srv *Server) asked(r *http.Request) (message string, ok bool) {
+func (srv *Server) checkRequest(r *http.Request) (message string, ok bool) {
 	if srv.opts.AllowRequest == nil {
 		return "", true
 	}
@@ -225,7 +225,7 @@ func (srv *Server) asked(r *http.Request) (message string, ok bool) {
 	return "", true
 }
 
-// open makes a session. If it fails, refuseSession responds to the error. The caller starts the session with run.
+// open makes a session. If it fails, rejectSession responds to the error. The caller starts the session with run.
 func (srv *Server) open(r *http.Request, q url.Values, rev Revision, transport Transport) (*Socket, error) {
 	id, err := srv.newID(r)
 	if err != nil {
@@ -236,9 +236,9 @@ func (srv *Server) open(r *http.Request, q url.Values, rev Revision, transport T
 		ctx = srv.opts.SessionContext(r)
 	}
 	s := newSocket(ctx, id, rev, transport, srv.conf)
-	s.opening = newOpening(r)
-	if len(s.opening.text) > maxOpening {
-		return nil, errOpening
+	s.savedRequest = saveRequest(r)
+	if len(s.savedRequest.text) > maxSavedRequest {
+		return nil, errHeadersTooLarge
 	}
 	s.jsonp = asksJSONP(transport, q)
 	s.base64 = s.jsonp || q.Get("b64") != ""
@@ -312,13 +312,13 @@ func (srv *Server) Sockets() []*Socket {
 }
 
 // Drain rejects new sessions with status 503 from now on. Existing sessions continue until Shutdown or Close.
-func (srv *Server) Drain() { srv.refuseNew() }
+func (srv *Server) Drain() { srv.rejectNew() }
 
 // Shutdown rejects new sessions with status 503, closes all sessions in good order, as Socket.Close does, and returns
 // when the last handler has returned. If ctx ends first, Shutdown ends the remaining sessions at once, does not wait
 // for them, and returns the context's error.
 func (srv *Server) Shutdown(ctx context.Context) error {
-	srv.refuseNew()
+	srv.rejectNew()
 	for _, s := range srv.Sockets() {
 		s.beginClose(ErrServerClosed)
 	}
@@ -339,13 +339,13 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 // Close rejects new sessions, ends all sessions at once, and returns when the last handler has returned. It returns
 // nil.
 func (srv *Server) Close() error {
-	srv.refuseNew()
+	srv.rejectNew()
 	srv.abortAll()
 	srv.wg.Wait()
 	return nil
 }
 
-func (srv *Server) refuseNew() {
+func (srv *Server) rejectNew() {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	srv.closed = true

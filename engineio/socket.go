@@ -15,17 +15,17 @@ import (
 //
 // Read, ReadInto, Ready and SetAdmitted belong to one goroutine. Any number of goroutines may call the other methods.
 //
-// An idle session must be small, so flags of the same size are adjacent and leave no gaps. The size of 320 bytes is a size
-// class of the allocator and makes each session begin at a cache line. The fields that Write uses are adjacent.
+// An idle session must be small, so flags of the same size are adjacent and leave no gaps. The size of 320 bytes is a
+// size class of the allocator and makes each session begin at a cache line. The fields that Write uses are adjacent.
 type Socket struct {
 	// Fixed at creation.
-	id      string
-	rev     Revision
-	jsonp   bool // server: the client polls by script tags
-	conf    *config
-	opening *opening // server only: the request that opened the session
-	client  *client  // nil at a server
-	ctx     sessionContext
+	id           string
+	rev          Revision
+	jsonp        bool // server: the client polls by script tags
+	conf         *config
+	savedRequest *savedRequest // server only: the request that opened the session
+	client       *client       // nil at a server
+	ctx          sessionContext
 
 	mu   sync.Mutex
 	cond sync.Cond // signals every change of the fields below
@@ -41,7 +41,7 @@ type Socket struct {
 	// Outgoing. The goroutine that sets writing owns the transport's sending side until it clears writing.
 	writing   bool
 	scheduled bool // a writer goroutine, see flusher, was started and does not own writing yet
-	goodbye   bool // the close frame or packet was sent
+	closeSent bool // the close frame or packet was sent
 	inline    bool // server: Read has returned a message and no further input is buffered, so Write sends at once; see Write
 	queue     []*outgoing
 	queued    int      // bytes in queue and bytes being written
@@ -69,9 +69,9 @@ type Socket struct {
 	awaitingPong bool
 	graced       bool          // the deadline for the pong was extended
 	beating      bool          // the heartbeat has started
-	alarmPlace   int32         // position in the queue of alarms, from 1; 0 if no alarm is set
-	alarmAt      time.Duration // see alarms
-	deadline     time.Time     // when tick pings or ends the session; if the alarm rings earlier, tick sets it again
+	timerIndex   int32         // position in the heap of timers, from 1; 0 if the timer is not set
+	timerAt      time.Duration // see timers
+	deadline     time.Time     // when onTimer pings or ends the session; if the timer fires earlier, onTimer sets it again
 }
 
 type state uint8
@@ -85,21 +85,21 @@ const (
 
 // config holds the settings that all sockets of a server share. At a client it belongs to one socket.
 type config struct {
-	pingInterval   time.Duration
-	pingTimeout    time.Duration
-	upgradeTimeout time.Duration
-	writeTimeout   time.Duration
-	maxPayload     int
-	compressFrom   int // the smallest message that is compressed on a WebSocket, in bytes
-	queueLimit     int
-	smallQueue     int // bytes up to which a queue is no backlog
-	budget         *budget
-	receiving      *receiveLimit
-	unadmitted     *receiveLimit // for the messages of unadmitted peers; nil without Admission
-	log            *slog.Logger
-	server         *Server // nil at a client
-	alarms         *alarms
-	wg             *sync.WaitGroup // counts every goroutine of these sockets
+	pingInterval    time.Duration
+	pingTimeout     time.Duration
+	upgradeTimeout  time.Duration
+	writeTimeout    time.Duration
+	maxPayload      int
+	compressFrom    int // the smallest message that is compressed on a WebSocket, in bytes
+	queueLimit      int
+	smallQueue      int // bytes up to which a queue is no backlog
+	sendBudget      *sendBudget
+	receiveLimit    *receiveLimit
+	unadmittedLimit *receiveLimit // for the messages of unadmitted peers; nil without Admission
+	log             *slog.Logger
+	server          *Server // nil at a client
+	timers          *timers
+	wg              *sync.WaitGroup // counts every goroutine of these sockets
 }
 
 func newSocket(ctx context.Context, id string, rev Revision, transport Transport, conf *config) *Socket {
@@ -142,10 +142,10 @@ func (s *Socket) Queued() int {
 // TLS state and the header fields that do not concern the connection. Each call makes a new copy. At a client, Request
 // returns nil.
 func (s *Socket) Request() *http.Request {
-	if s.opening == nil {
+	if s.savedRequest == nil {
 		return nil
 	}
-	return s.opening.request()
+	return s.savedRequest.request()
 }
 
 // Context returns a context that is done when the session has ended; context.Cause then returns the *CloseError. At a
@@ -153,9 +153,9 @@ func (s *Socket) Request() *http.Request {
 func (s *Socket) Context() context.Context { return &s.ctx }
 
 // adopt makes a stream the session's transport. The caller holds s.mu, or no other goroutine has s yet.
-func (s *Socket) adopt(c *stream) {
+func (s *Socket) setStream(c *stream) {
 	c.owner = s
-	c.twice = s.dialect == oldestDialect // see stream.twice
+	c.doubleUTF8 = s.dialect == oldestDialect // see stream.twice
 	s.stream, s.polling = c, false
 }
 
@@ -176,20 +176,20 @@ func (s *Socket) finish(e *CloseError, connErr error) {
 	if !e.Remote {
 		s.inbox = nil // this side does not read any more
 	}
-	s.conf.alarms.stop(s)
+	s.conf.timers.stop(s)
 	s.queue, s.queued = nil, 0
 	s.endBacklog()
 	if s.poll != nil {
 		s.poll.release()
 	}
-	s.cutBody()
+	s.abortBody()
 	conn, probe := s.stream, s.probe
 	if s.client != nil && conn != nil && conn.framing == webSocketFrames && e.failed() {
-		s.client.remember(false) // the next session must not start on a WebSocket
+		s.client.recordHint(false) // the next session must not start on a WebSocket
 	}
 	s.ctx.end(e) // under the lock, so that the context is done for every goroutine that sees the end
 	s.cond.Broadcast()
-	if _, owed := conn.owes(connErr); owed { // a close frame follows, which must not be written into the middle of another frame
+	if _, owed := conn.closeFrameFor(connErr); owed { // a close frame follows, which must not be written into the middle of another frame
 		s.awaitWriter(conn)
 		s.writing = true // never cleared
 	}
@@ -208,14 +208,14 @@ func (s *Socket) finish(e *CloseError, connErr error) {
 	s.conf.log.Debug("engineio: session ended", "reason", e.Reason, "remote", e.Remote, "error", e.Err)
 }
 
-// awaitWriter waits until no goroutine writes to conn. It closes conn if the writer takes longer than goodbyeTimeout.
-// If no goroutine writes, it starts no timer: on a machine that pauses for a second, even a timer that is stopped at
-// once could ring and close a working connection. The caller holds s.mu.
+// awaitWriter waits until no goroutine writes to conn. It closes conn if the writer takes longer than
+// closeFrameTimeout. If no goroutine writes, it starts no timer: on a machine that pauses for a second, even a timer
+// that is stopped at once could ring and close a working connection. The caller holds s.mu.
 func (s *Socket) awaitWriter(conn *stream) {
 	if !s.writing {
 		return
 	}
-	defer time.AfterFunc(goodbyeTimeout, func() { _ = conn.conn.Close() }).Stop()
+	defer time.AfterFunc(closeFrameTimeout, func() { _ = conn.conn.Close() }).Stop()
 	for s.writing {
 		s.cond.Wait()
 	}

@@ -30,18 +30,18 @@ type stream struct {
 	conf *config
 	rev  Revision
 
-	rest     []byte // unsent bytes of an earlier write without waiting; they go before all other data
-	fragment []byte // the received part of an unfinished message
+	unwritten []byte // unsent bytes of an earlier write without waiting; they go before all other data
+	fragment  []byte // the received part of an unfinished message
 
-	fragOp  ws.OpCode // the unfinished message's opcode
-	inPlace bool      // the last packet's data is in the read buffer
-	base64  bool      // the client asked for text frames only (b64 in the query)
-	twice   bool      // the peer encodes text in UTF-8 twice in frames too (oldestDialect)
-	deflate bool      // both sides may compress messages (deflate.go)
-	packed  bool      // the current message is compressed
-	framing framing
-	state   ws.State
-	header  [ws.MaxHeaderSize]byte // of the current frame
+	fragOp     ws.OpCode // the unfinished message's opcode
+	inPlace    bool      // the last packet's data is in the read buffer
+	base64     bool      // the client asked for text frames only (b64 in the query)
+	doubleUTF8 bool      // the peer encodes text in UTF-8 twice in frames too (oldestDialect)
+	deflate    bool      // both sides may compress messages (deflate.go)
+	compressed bool      // the current message is compressed
+	framing    framing
+	state      ws.State
+	header     [ws.MaxHeaderSize]byte // of the current frame
 }
 
 // frameError is the error of a stream whose peer must get a close frame: after a protocol violation, or after the
@@ -76,10 +76,10 @@ func (c *stream) readPacket() (packet.Packet, error) {
 	} else {
 		op, body, err = c.readLengthFrame()
 	}
-	if c.packed && err == nil {
+	if c.compressed && err == nil {
 		body, err = c.inflate(body)
 	}
-	if c.incoming != nil {
+	if c.reservation != nil {
 		err = c.received(err)
 	}
 	if err != nil {
@@ -90,8 +90,8 @@ func (c *stream) readPacket() (packet.Packet, error) {
 	var p packet.Packet
 	if op == ws.OpText {
 		p, err = packet.ParseText(c.rev, body)
-		if c.twice && err == nil {
-			foldTwice(&p)
+		if c.doubleUTF8 && err == nil {
+			decodeDoubleUTF8(&p)
 		}
 	} else {
 		p, err = packet.ParseBinary(c.rev, body)
@@ -146,11 +146,11 @@ func (c *stream) writeAll(out []*outgoing) error {
 // large packet. It returns how many packets of out it took. Without wait, it stores the bytes that the kernel does not
 // accept at once in c.rest.
 func (c *stream) writeSome(out []*outgoing, wait bool) (n int, err error) {
-	if len(c.rest) > 0 {
-		if err := c.send(c.rest, c.conf.writeTimeout); err != nil {
+	if len(c.unwritten) > 0 {
+		if err := c.send(c.unwritten, c.conf.writeTimeout); err != nil {
 			return 0, err
 		}
-		c.rest = nil
+		c.unwritten = nil
 		return 0, nil
 	}
 	b := newBatch()
@@ -168,11 +168,11 @@ func (c *stream) writeSome(out []*outgoing, wait bool) (n int, err error) {
 }
 
 // leftOver returns the number of unsent bytes of an earlier write.
-func (c *stream) leftOver() int {
+func (c *stream) unwrittenBytes() int {
 	if c == nil {
 		return 0
 	}
-	return len(c.rest)
+	return len(c.unwritten)
 }
 
 // join fills b with frames of out, up to batchSize. It returns the bytes and the number of frames.
@@ -189,12 +189,12 @@ func (c *stream) readyFrame(o *outgoing) []byte {
 	if c.framing == lengthFrames {
 		return readyLengthFrame(o)
 	}
-	if c.state.ClientSide() || o.header == 0 || c.base64 && o.binary || c.twice && !o.binary {
+	if c.state.ClientSide() || o.header == 0 || c.base64 && o.binary || c.doubleUTF8 && !o.binary {
 		return nil
 	}
 	_, n := frameShape(c.rev, o.packet())
 	switch {
-	case !c.deflates(n, o.asIs):
+	case !c.deflates(n, o.noCompress):
 		return o.wsFrame(c.rev)
 	case o.shared:
 		return o.deflatedFrame(c.rev)
@@ -208,7 +208,7 @@ func (c *stream) readyFrame(o *outgoing) []byte {
 func (c *stream) trySend(p []byte) error {
 	n, err := writeNoWait(c.raw, p)
 	if n < len(p) {
-		c.rest = bytes.Clone(p[n:])
+		c.unwritten = bytes.Clone(p[n:])
 	}
 	return err
 }
@@ -254,14 +254,14 @@ func (c *stream) appendOutgoing(b *batch, o *outgoing) {
 	case frame != nil:
 		b.Write(frame)
 	default:
-		c.appendPacket(b, o.packet(), o.asIs)
+		c.appendPacket(b, o.packet(), o.noCompress)
 	}
 }
 
 // appendPacket appends a frame that carries p. It compresses p if that is permitted.
 func (c *stream) appendPacket(b *batch, p packet.Packet, asIs bool) {
-	if c.twice && !p.Binary {
-		p.Data = packet.AppendTwice(nil, p.Data)
+	if c.doubleUTF8 && !p.Binary {
+		p.Data = packet.AppendDoubleUTF8(nil, p.Data)
 	}
 	op, n := frameShape(c.rev, p)
 	asText := c.base64 && p.Binary
@@ -304,27 +304,27 @@ func (c *stream) writePacket(p packet.Packet) error {
 	return c.send(b.Bytes(), c.conf.writeTimeout)
 }
 
-// goodbyeTimeout bounds the write of a close frame to a peer whose session this side ends at once.
-const goodbyeTimeout = time.Second
+// closeFrameTimeout bounds the write of a close frame to a peer whose session this side ends at once.
+const closeFrameTimeout = time.Second
 
 // end closes the connection. Before that, it sends a close frame if err requires one.
 func (c *stream) end(err error) {
-	if code, owed := c.owes(err); owed {
-		_ = c.writeClose(code, goodbyeTimeout)
+	if code, owed := c.closeFrameFor(err); owed {
+		_ = c.writeClose(code, closeFrameTimeout)
 	}
 	_ = c.conn.Close()
 }
 
 // owes reports whether err requires a close frame, and with which code.
-func (c *stream) owes(err error) (code ws.StatusCode, owed bool) {
+func (c *stream) closeFrameFor(err error) (code ws.StatusCode, owed bool) {
 	if c == nil || c.framing != webSocketFrames {
 		return 0, false
 	}
 	return closeCode(err)
 }
 
-// sayGoodbye announces the end of the stream to the peer.
-func (c *stream) sayGoodbye() error {
+// sendClose announces the end of the stream to the peer.
+func (c *stream) writeGoodbye() error {
 	if c.framing == lengthFrames {
 		return c.writeEnd()
 	}

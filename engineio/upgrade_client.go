@@ -53,12 +53,12 @@ func (s *Socket) upgrade(transports []Transport) {
 }
 
 func (s *Socket) upgradeTo(ctx context.Context, t Transport) error {
-	err := s.tryUpgrade(ctx, t)
+	err := s.attemptUpgrade(ctx, t)
 	s.mu.Lock()
 	moved := s.stream != nil
 	s.mu.Unlock()
 	if t == WebSocket && (err == nil || !moved) {
-		s.client.remember(err == nil)
+		s.client.recordHint(err == nil)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", t, err)
@@ -66,14 +66,14 @@ func (s *Socket) upgradeTo(ctx context.Context, t Transport) error {
 	return nil
 }
 
-func (s *Socket) tryUpgrade(ctx context.Context, t Transport) error {
+func (s *Socket) attemptUpgrade(ctx context.Context, t Transport) error {
 	conn, err := s.client.dialStream(ctx, t)
 	if err != nil {
 		return err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.conn.Close() })
 	if err = s.sendProbe(conn); err == nil {
-		err = s.moveTo(ctx, conn, stop)
+		err = s.switchTo(ctx, conn, stop)
 	}
 	stop()
 	if err != nil {
@@ -97,36 +97,36 @@ func (s *Socket) sendProbe(conn *stream) error {
 	return nil
 }
 
-// moveTo moves the session to conn, unless another upgrade does so. See leavePolling for inTime.
-func (s *Socket) moveTo(ctx context.Context, conn *stream, inTime func() bool) error {
+// switchTo moves the session to conn, unless another upgrade does so. See pausePolling for inTime.
+func (s *Socket) switchTo(ctx context.Context, conn *stream, inTime func() bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.upgrading || s.stream != nil {
 		return errUpgraded
 	}
 	s.upgrading, s.probe = true, conn
-	err := s.leavePolling(ctx, conn, inTime)
+	err := s.pausePolling(ctx, conn, inTime)
 	s.upgrading, s.probe = false, nil
 	if err == nil {
-		s.adopt(conn)
+		s.setStream(conn)
 	}
 	s.cond.Broadcast()
 	s.kick()
 	return err
 }
 
-// leavePolling pauses polling and sends the upgrade packet. The pause begins when the server has released the current
-// poll. After the packet there is no way back, because the server has moved. So leavePolling calls inTime before the
+// pausePolling pauses polling and sends the upgrade packet. The pause begins when the server has released the current
+// poll. After the packet there is no way back, because the server has moved. So pausePolling calls inTime before the
 // packet: inTime stops the timeout of the upgrade and returns false if the timeout has already fired. The caller holds
 // s.mu.
-func (s *Socket) leavePolling(ctx context.Context, conn *stream, inTime func() bool) error {
+func (s *Socket) pausePolling(ctx context.Context, conn *stream, inTime func() bool) error {
 	if err := s.waitFor(ctx, func() bool { return !s.getting && !s.writing }); err != nil {
 		return err
 	}
 	switch {
 	case s.state == stateClosed:
 		return s.closedError()
-	case !s.mayMoveTo(conn):
+	case !s.canSwitchTo(conn):
 		return ErrEmptyBinary
 	case !inTime():
 		return context.Cause(ctx)

@@ -7,8 +7,8 @@ import (
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
-// upgradeOn moves a session whose upgrade has begun to c. It abandons the upgrade if that takes too long.
-func (s *Socket) upgradeOn(c *stream) {
+// runUpgrade moves a session whose upgrade has begun to c. It abandons the upgrade if that takes too long.
+func (s *Socket) runUpgrade(c *stream) {
 	defer s.conf.server.wg.Done()
 	if !s.attachProbe(c) {
 		s.abandonUpgrade(c, nil)
@@ -53,7 +53,7 @@ func (s *Socket) awaitsUpgrade() bool {
 }
 
 // beginUpgrade begins an upgrade before its stream exists. It returns false if the session cannot be upgraded now. The
-// caller ends the upgrade with upgradeOn or cancelUpgrade.
+// caller ends the upgrade with runUpgrade or cancelUpgrade.
 func (s *Socket) beginUpgrade() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -87,7 +87,7 @@ func (s *Socket) endUpgrade() {
 func (s *Socket) attachProbe(c *stream) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state == stateClosed || !s.mayMoveTo(c) {
+	if s.state == stateClosed || !s.canSwitchTo(c) {
 		return false
 	}
 	if c.raw != nil {
@@ -191,7 +191,7 @@ func (s *Socket) completeUpgrade(c *stream) {
 		c.end(nil)
 		return
 	}
-	s.adopt(c)
+	s.setStream(c)
 	if c.raw != nil {
 		c.pull = c.pullRaw
 	}
@@ -200,7 +200,7 @@ func (s *Socket) completeUpgrade(c *stream) {
 		s.poll.release()
 	}
 	if s.state == stateClosing {
-		s.expireIn(closeTimeout)
+		s.setDeadline(closeTimeout)
 	}
 	s.poll = nil // its own goroutine responds with a noop
 	s.kick()

@@ -172,7 +172,7 @@ func TestServerGivesUpASilentPeer(t *testing.T) {
 					// No goroutine reads, so the client does not reply to pings; and the client's own heartbeat is
 					// stopped.
 					s.mu.Lock()
-					s.conf.alarms.stop(s)
+					s.conf.timers.stop(s)
 					s.mu.Unlock()
 					if transport == WebSocket { // a pipe has no buffer: read all data, and send nothing
 						go func() { _, _ = io.Copy(io.Discard, s.stream.conn) }()

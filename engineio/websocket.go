@@ -40,7 +40,7 @@ func (c *stream) readMessage() (op ws.OpCode, body []byte, err error) {
 		default:
 			if err = c.readFragment(h); err == nil && h.Fin {
 				op, body = c.fragOp, c.fragment
-				if !c.packed {
+				if !c.compressed {
 					body = slices.Clip(body) // a reused buffer may hold other bytes after the message
 				}
 				c.fragOp, c.fragment, c.inPlace = 0, nil, false
@@ -106,7 +106,7 @@ func (c *stream) check(h ws.Header) error {
 		return &frameError{ws.StatusProtocolError, ReasonTransportError, err}
 	}
 	if first {
-		c.packed = packed
+		c.compressed = packed
 	}
 	if !h.OpCode.IsControl() && h.Length > int64(c.conf.maxPayload-len(c.fragment)) {
 		return &frameError{ws.StatusMessageTooBig, ReasonTransportError, ErrTooLarge}
@@ -146,7 +146,7 @@ func (c *stream) readControl(h ws.Header) error {
 	switch h.OpCode {
 	case ws.OpPing:
 		if c.owner != nil {
-			c.owner.pongFrame(bytes.Clone(body))
+			c.owner.queuePongFrame(bytes.Clone(body))
 		}
 	case ws.OpClose:
 		return closedByPeer(body)
@@ -176,8 +176,8 @@ func closedByPeer(body []byte) error {
 func (c *stream) writeClose(code ws.StatusCode, timeout time.Duration) error {
 	b := newBatch()
 	defer b.release()
-	b.Write(c.rest)
-	c.rest = nil
+	b.Write(c.unwritten)
+	c.unwritten = nil
 	var body []byte
 	if code != 0 {
 		body = ws.NewCloseFrameBody(code, "")

@@ -34,8 +34,8 @@ func (srv *Server) accept(w http.ResponseWriter, r *http.Request, rev Revision, 
 		if conn != nil {
 			_ = conn.Close()
 		}
-		if refused, ok := errors.AsType[*ws.ConnectionRejectedError](err); ok {
-			srv.report(r, CodeBadRequest, refused.Error(), "TRANSPORT_HANDSHAKE_ERROR: "+refused.Error())
+		if rejected, ok := errors.AsType[*ws.ConnectionRejectedError](err); ok {
+			srv.report(r, CodeBadRequest, rejected.Error(), "TRANSPORT_HANDSHAKE_ERROR: "+rejected.Error())
 		}
 		return nil, err
 	}
@@ -106,7 +106,7 @@ func (srv *Server) acceptAndClose(w http.ResponseWriter, r *http.Request) {
 func (srv *Server) openWebSocket(w http.ResponseWriter, r *http.Request, q url.Values, rev Revision) {
 	s, err := srv.open(r, q, rev, WebSocket)
 	if err != nil {
-		srv.refuseSession(w, r, err)
+		srv.rejectSession(w, r, err)
 		return
 	}
 	srv.setCookie(w, s)
@@ -121,7 +121,7 @@ func (srv *Server) openWebSocket(w http.ResponseWriter, r *http.Request, q url.V
 // begin starts a session on c with its open packet.
 func (srv *Server) begin(s *Socket, c *stream, transport Transport) {
 	s.mu.Lock()
-	s.adopt(c)
+	s.setStream(c)
 	s.writing = true // the open packet goes first
 	s.mu.Unlock()
 	open := srv.openPacket(s, transport)
@@ -146,7 +146,7 @@ func (srv *Server) serveUpgrade(w http.ResponseWriter, r *http.Request, s *Socke
 	c, err := srv.accept(w, r, s.rev, q.Get("b64") != "")
 	switch {
 	case begun && err == nil:
-		s.upgradeOn(c)
+		s.runUpgrade(c)
 	case begun:
 		s.cancelUpgrade()
 	case err == nil:

@@ -146,9 +146,9 @@ func appendLengthHeader(dst []byte, op ws.OpCode, n int) []byte {
 // carriesLengths reports whether c is a WebTransport stream, which has no frame for an empty binary message.
 func (c *stream) carriesLengths() bool { return c != nil && c.framing == lengthFrames }
 
-// mayMoveTo reports whether c can carry all queued packets. The caller holds s.mu, and must set s.probe before it
+// canSwitchTo reports whether c can carry all queued packets. The caller holds s.mu, and must set s.probe before it
 // unlocks s.mu, so that push rejects packets that c cannot carry.
-func (s *Socket) mayMoveTo(c *stream) bool {
+func (s *Socket) canSwitchTo(c *stream) bool {
 	isEmpty := func(o *outgoing) bool { return o.binary && len(o.data()) == 0 }
 	return !c.carriesLengths() || !slices.ContainsFunc(s.queue, isEmpty)
 }

@@ -35,13 +35,13 @@ func (srv *Server) ServeWebTransport(w http.ResponseWriter, r *http.Request, acc
 		srv.respondText(w, http.StatusNotFound, "404 page not found")
 		return
 	case !slices.Contains(srv.opts.Transports, WebTransport):
-		srv.refuse(w, r, CodeUnknownTransport, "UNKNOWN_TRANSPORT: webtransport")
+		srv.reject(w, r, CodeUnknownTransport, "UNKNOWN_TRANSPORT: webtransport")
 		return
 	case !ok:
-		srv.refuse(w, r, code, reason)
+		srv.reject(w, r, code, reason)
 		return
 	case q.Has("EIO") && requestRevision(q) != Revision4 || !slices.Contains(srv.opts.Revisions, Revision4):
-		srv.refuse(w, r, CodeUnsupportedRevision, "UNSUPPORTED_PROTOCOL_VERSION: "+q.Get("EIO"))
+		srv.reject(w, r, CodeUnsupportedRevision, "UNSUPPORTED_PROTOCOL_VERSION: "+q.Get("EIO"))
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), srv.opts.UpgradeTimeout)
@@ -61,7 +61,7 @@ func (srv *Server) ServeWebTransport(w http.ResponseWriter, r *http.Request, acc
 		return
 	}
 	if sid != "" {
-		srv.upgradeTo(c, r, sid, stop)
+		srv.upgradeSession(c, r, sid, stop)
 		return
 	}
 	srv.openWebTransport(c, r, q, stop)
@@ -89,7 +89,7 @@ func readOpen(c *stream) (sid string, err error) {
 }
 
 func (srv *Server) openWebTransport(c *stream, r *http.Request, q url.Values, inTime func() bool) {
-	if message, ok := srv.asked(r); !ok {
+	if message, ok := srv.checkRequest(r); !ok {
 		srv.report(r, CodeForbidden, message, reasonNotAllowed)
 		c.end(nil)
 		return
@@ -110,7 +110,7 @@ func (srv *Server) openWebTransport(c *stream, r *http.Request, q url.Values, in
 }
 
 // upgradeTo moves the session with this ID from polling to c.
-func (srv *Server) upgradeTo(c *stream, r *http.Request, sid string, inTime func() bool) {
+func (srv *Server) upgradeSession(c *stream, r *http.Request, sid string, inTime func() bool) {
 	s := srv.session(sid)
 	if s == nil {
 		srv.report(r, CodeUnknownSession, codeMessages[CodeUnknownSession], reasonUnknownSID)
@@ -119,5 +119,5 @@ func (srv *Server) upgradeTo(c *stream, r *http.Request, sid string, inTime func
 		c.end(nil)
 		return
 	}
-	s.upgradeOn(c)
+	s.runUpgrade(c)
 }

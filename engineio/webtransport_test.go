@@ -93,7 +93,7 @@ func TestLengthFrames(t *testing.T) {
 		"half the time": iotest.HalfReader(bytes.NewReader(wire)),
 	} {
 		c, _ := lengthStream(ws.StateServerSide, in, 1<<20)
-		c.owner = newSocket(t.Context(), "", Revision4, WebTransport, &config{receiving: &receiveLimit{limit: 1 << 30}})
+		c.owner = newSocket(t.Context(), "", Revision4, WebTransport, &config{receiveLimit: &receiveLimit{limit: 1 << 30}})
 		for _, m := range messages {
 			p, err := c.readPacket()
 			require.NoError(t, err, name)

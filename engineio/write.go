@@ -24,7 +24,7 @@ func (s *Socket) Write(ctx context.Context, m Message) error {
 		return err
 	}
 	if s.client != nil {
-		s.wake()
+		s.checkDeadline()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -62,7 +62,7 @@ func (s *Socket) TryWriteBelow(limit int, messages ...Message) error {
 		size += messages[i].size()
 	}
 	if s.client != nil {
-		s.wake()
+		s.checkDeadline()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -111,8 +111,9 @@ func (s *Socket) carries(messages []Message) error {
 // fits reports whether n more bytes may be queued. The caller holds s.mu.
 func (s *Socket) fits(n, limit int) bool { return s.queued == 0 || s.queued+n <= limit }
 
-// push queues all messages or none, and makes sure that they are sent. The caller holds s.mu and has called fits. If the
-// server's budget was spent, push unlocks s.mu while it makes room in the budget, and the caller must call fits again.
+// push queues all messages or none, and makes sure that they are sent. The caller holds s.mu and has called fits. If
+// the server's budget was spent, push unlocks s.mu while it makes room in the budget, and the caller must call fits
+// again.
 func (s *Socket) push(messages ...Message) (again bool, err error) {
 	if s.state != stateOpen {
 		return false, s.closedError()
@@ -137,7 +138,7 @@ func (s *Socket) push(messages ...Message) (again bool, err error) {
 	}
 	if s.queued+size > s.conf.smallQueue && !s.reserve(size) {
 		s.mu.Unlock()
-		ok := s.conf.budget.relieve(budgetStep + size)
+		ok := s.conf.sendBudget.makeRoom(sendBudgetStep + size)
 		s.mu.Lock()
 		if !ok {
 			return false, ErrQueueFull
@@ -230,11 +231,11 @@ func (s *Socket) drain(wait bool) {
 		return // the goroutine that owns writing will see the queue
 	}
 	s.writing = true
-	for s.pending() && s.canSend() && (wait || s.stream.rest == nil) {
+	for s.pending() && s.canSend() && (wait || s.stream.unwritten == nil) {
 		s.writeQueue(wait)
 	}
-	if s.state == stateClosing && !s.pending() && s.canSend() && !s.goodbye && wait {
-		s.sayGoodbye()
+	if s.state == stateClosing && !s.pending() && s.canSend() && !s.closeSent && wait {
+		s.sendClose()
 	}
 	s.writing = false
 	if !wait && (s.pending() || s.state == stateClosing) {
@@ -251,7 +252,7 @@ func (s *Socket) writeQueue(wait bool) {
 	s.queue = nil
 	out := taken
 	for {
-		rest := conn.leftOver()
+		rest := conn.unwrittenBytes()
 		s.holds(out)
 		s.mu.Unlock()
 		var n int
@@ -267,7 +268,7 @@ func (s *Socket) writeQueue(wait bool) {
 		s.mu.Lock()
 		s.sent(out[:n], rest)
 		out = out[n:]
-		if len(out) == 0 || conn == nil || s.state == stateClosed || conn.rest != nil {
+		if len(out) == 0 || conn == nil || s.state == stateClosed || conn.unwritten != nil {
 			break
 		}
 	}
@@ -280,7 +281,7 @@ func (s *Socket) writeQueue(wait bool) {
 
 // pending reports whether data waits to be written. The caller holds s.mu and owns s.writing.
 func (s *Socket) pending() bool {
-	return len(s.queue) > 0 || s.stream != nil && s.stream.rest != nil
+	return len(s.queue) > 0 || s.stream != nil && s.stream.unwritten != nil
 }
 
 // canSend reports whether this side can send packets now without a request from the peer. A polling server needs a
@@ -299,7 +300,7 @@ func (s *Socket) sent(out []*outgoing, rest int) {
 	for _, o := range out {
 		s.queued -= o.size()
 	}
-	left := s.stream.leftOver()
+	left := s.stream.unwrittenBytes()
 	s.queued += left - rest
 	s.flushed += uint32(len(out))
 	if rest > 0 {
@@ -338,10 +339,10 @@ func (s *Socket) writeNow(m Message) error {
 	s.mu.Lock()
 	s.writing = false
 	s.cond.Broadcast()
-	if conn.rest == nil {
+	if conn.unwritten == nil {
 		s.flushed++
 	} else if s.state != stateClosed {
-		s.queued += len(conn.rest)
+		s.queued += len(conn.unwritten)
 	}
 	if s.pending() || s.state == stateClosing {
 		s.kick()
@@ -357,8 +358,8 @@ func (s *Socket) sendFailed(err error) {
 	s.finish(&CloseError{Reason: ReasonTransportError, Remote: true, Err: err}, nil)
 }
 
-// pongFrame replies to a ping of the WebSocket protocol. It runs on the reader's goroutine.
-func (s *Socket) pongFrame(body []byte) {
+// queuePongFrame replies to a ping of the WebSocket protocol. It runs on the reader's goroutine.
+func (s *Socket) queuePongFrame(body []byte) {
 	s.mu.Lock()
 	e := s.pushControl(&outgoing{control: ws.OpPong, frame: body})
 	s.mu.Unlock()

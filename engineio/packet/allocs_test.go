@@ -51,9 +51,9 @@ func TestParsersAllocateOnlyWhatTheyDecode(t *testing.T) {
 		{"empty base64", 0, parsing(packet.ParseText, rev3, "b4")},
 		{"binary", 0, parsing(packet.ParseBinary, rev3, "\x04\x01\x02")},
 		{"an error", 1, parsing(packet.ParseText, rev4, "4\xff")},
-		{"a witness that folds", 0, func() { packet.WitnessTwice([]byte("â\u0082¬")) }},
-		{"text that folds", 1, func() { packet.FoldTwice([]byte("â\u0082¬")) }},
-		{"text that does not fold", 0, func() { packet.FoldTwice([]byte("é")) }},
+		{"a witness that folds", 0, func() { packet.IsDoubleUTF8([]byte("â\u0082¬")) }},
+		{"text that folds", 1, func() { packet.DecodeDoubleUTF8([]byte("â\u0082¬")) }},
+		{"text that does not fold", 0, func() { packet.DecodeDoubleUTF8([]byte("é")) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			require.Equal(t, tt.want, testing.AllocsPerRun(100, tt.fn))
@@ -85,7 +85,7 @@ func TestClaimedLengthOfPackets(t *testing.T) {
 		b   string
 	}{
 		{packet.Text, "999999999:4x"},
-		{packet.TextTwice, "999999999:4Ã©"},
+		{packet.TextDoubleUTF8, "999999999:4Ã©"},
 		{packet.Text, "999999999:b4AQID"},
 		{packet.Binary, "\x00\x09\x09\x09\x09\x09\x09\x09\x09\x09\xff4x"},
 		{packet.Binary, "\x01\x09\x09\x09\x09\x09\x09\x09\x09\x09\xff\x04x"},

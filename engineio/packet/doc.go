@@ -16,10 +16,10 @@
 //	joined by         0x1e            nothing                                   nothing
 //	binary frame      the bytes       04 and the bytes
 //
-// Revision 3 has two dialects of text in its text payloads, [Text] and [TextTwice], and the wire format does not
-// distinguish them. [WitnessTwice], [WitnessOnce] and [FoldTwice] help a caller to detect the dialect of a peer. The
-// functions treat a revision other than [Revision3] as [Revision4]. Revision 4 has one payload form, so the functions
-// ignore the [Encoding].
+// Revision 3 has two dialects of text in its text payloads, [Text] and [TextDoubleUTF8], and the wire format does not
+// distinguish them. [IsDoubleUTF8], [IsSingleUTF8] and [DecodeDoubleUTF8] help a caller to detect the dialect of a
+// peer. The functions treat a revision other than [Revision3] as [Revision4]. Revision 4 has one payload form, so the
+// functions ignore the [Encoding].
 //
 // # Encoders
 //
@@ -37,7 +37,7 @@
 //
 // Packet.Data of a text packet, and of a binary packet that was not base64, aliases the input and is valid only as long
 // as the input. Its capacity ends with it, so appending to it never overwrites the next packet. Decoded data (from
-// base64, or from TextTwice beyond ASCII) is newly allocated. Empty data is nil.
+// base64, or from TextDoubleUTF8 beyond ASCII) is newly allocated. Empty data is nil.
 //
 // The parsers are as strict as the protocol. The JavaScript parsers also accept payloads without packets ("0:"),
 // lengths such as "0x3", any marker byte in binary payloads, line breaks and foreign characters in base64, and binary

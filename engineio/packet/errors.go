@@ -18,8 +18,8 @@ var (
 	ErrLength = errors.New("invalid length")
 	// ErrMarker: a packet in a binary payload starts with neither 00 (text) nor 01 (binary). The offset is that byte.
 	ErrMarker = errors.New("invalid marker")
-	// ErrUTF8: text is not valid UTF-8 or, in TextTwice, does not decode to valid UTF-8. The offset is the first byte
-	// of the first invalid character.
+	// ErrUTF8: text is not valid UTF-8 or, in TextDoubleUTF8, does not decode to valid UTF-8. The offset is the first
+	// byte of the first invalid character.
 	ErrUTF8 = errors.New("invalid UTF-8")
 	// ErrTooManyPackets: a payload has more than MaxPackets packets. The offset is the start of the first excess
 	// packet.

@@ -184,7 +184,7 @@ func TestDataAliasesInputAndNotItsNeighbour(t *testing.T) {
 	}{
 		{"revision 4", rev4, packet.Text, "4one\x1e4two"},
 		{"revision 3", rev3, packet.Text, "4:4one4:4two"},
-		{"revision 3, ASCII in the twice-encoded dialect", rev3, packet.TextTwice, "4:4one4:4two"},
+		{"revision 3, ASCII in the twice-encoded dialect", rev3, packet.TextDoubleUTF8, "4:4one4:4two"},
 		{"revision 3, text in a binary payload", rev3, packet.Binary, "\x00\x04\xff4one\x00\x04\xff4two"},
 		{"revision 3, binary payload", rev3, packet.Binary, "\x01\x04\xff\x04one\x01\x04\xff\x04two"},
 	} {

@@ -121,19 +121,19 @@ func FuzzParsePayload(f *testing.F) {
 	})
 }
 
-func FuzzFoldTwice(f *testing.F) {
+func FuzzDecodeDoubleUTF8(f *testing.F) {
 	for _, s := range []string{"", "hello", "Ã©", "â\u0082¬", "é€😀", "Ã©\xc3", "í\u00a0\u0080", "{\"a\":\"ð\u009f\u0098\u0080\"}"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		folded, ok := packet.FoldTwice(b)
-		witness := packet.WitnessTwice(b)
+		folded, ok := packet.DecodeDoubleUTF8(b)
+		witness := packet.IsDoubleUTF8(b)
 		if !ok {
 			require.Nil(t, folded)
 			require.False(t, witness)
 			return
 		}
-		require.False(t, packet.WitnessOnce(b))
+		require.False(t, packet.IsSingleUTF8(b))
 		require.Less(t, len(folded), len(b))
 		require.True(t, utf8.Valid(folded))
 		var c1 bool

@@ -42,8 +42,8 @@ const (
 	// Text is the form of revision 4 (packets separated by 0x1e). In revision 3 it is the length-prefixed text form
 	// with text in UTF-8 once, as parser 2.x writes it. It carries binary packets as base64.
 	Text Encoding = iota
-	// TextTwice is the length-prefixed text form of revision 3 with text in UTF-8 twice, as parser 1.x writes it.
-	TextTwice
+	// TextDoubleUTF8 is the length-prefixed text form of revision 3 with text in UTF-8 twice, as parser 1.x writes it.
+	TextDoubleUTF8
 	// Binary is the binary form of revision 3.
 	Binary
 )

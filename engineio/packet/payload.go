@@ -44,8 +44,8 @@ func appendFramed(dst []byte, enc Encoding, p Packet) []byte {
 	}
 	dst = strconv.AppendInt(dst, int64(n), 10)
 	dst = append(dst, ':')
-	if enc == TextTwice && !p.Binary {
-		return AppendTwice(append(dst, p.Type.digit()), p.Data)
+	if enc == TextDoubleUTF8 && !p.Binary {
+		return AppendDoubleUTF8(append(dst, p.Type.digit()), p.Data)
 	}
 	return AppendText(dst, Revision3, p)
 }
@@ -73,7 +73,7 @@ func frameLen(enc Encoding, p Packet) int {
 	switch {
 	case p.Binary && enc != Binary:
 		return len("b4") + base64.StdEncoding.EncodedLen(len(p.Data))
-	case enc == Binary, enc == TextTwice: // in TextTwice each byte is one code point
+	case enc == Binary, enc == TextDoubleUTF8: // in TextDoubleUTF8 each byte is one code point
 		return 1 + len(p.Data)
 	default:
 		return 1 + utf16Len(p.Data)
@@ -96,8 +96,8 @@ func EncodedLen(rev Revision, enc Encoding, p Packet) int {
 		return 1 + prefix + n
 	case p.Binary:
 		return prefix + n
-	case enc == TextTwice:
-		return prefix + 1 + twiceLen(p.Data)
+	case enc == TextDoubleUTF8:
+		return prefix + 1 + doubleUTF8Len(p.Data)
 	default:
 		return prefix + 1 + len(p.Data)
 	}
@@ -197,8 +197,8 @@ func nextSeparated(_ Encoding, b []byte) (Packet, int, *SyntaxError) {
 	return p, end + 1, err
 }
 
-// nextFramed parses the first packet of b, a Text or TextTwice payload of revision 3, and returns the packet's number
-// of bytes.
+// nextFramed parses the first packet of b, a Text or TextDoubleUTF8 payload of revision 3, and returns the packet's
+// number of bytes.
 func nextFramed(enc Encoding, b []byte) (Packet, int, *SyntaxError) {
 	units, start, err := parseLength(b, '0', ':')
 	if err != nil {
@@ -208,7 +208,7 @@ func nextFramed(enc Encoding, b []byte) (Packet, int, *SyntaxError) {
 	if !ok {
 		return Packet{}, 0, &SyntaxError{0, ErrLength}
 	}
-	p, err := parseText(Revision3, b[start:start+size:start+size], enc == TextTwice)
+	p, err := parseText(Revision3, b[start:start+size:start+size], enc == TextDoubleUTF8)
 	if err != nil {
 		err.Offset += start
 	}

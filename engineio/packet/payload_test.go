@@ -34,11 +34,11 @@ func TestPayload(t *testing.T) {
 			[]packet.Packet{text("😀"), control(packet.Ping, "")}, "3:4😀1:2"},
 		{"revision 3 in one encoding", rev3, packet.Text,
 			[]packet.Packet{text("é€😀")}, "5:4é€😀"},
-		{"revision 3 in two encodings counts code points below 256", rev3, packet.TextTwice,
+		{"revision 3 in two encodings counts code points below 256", rev3, packet.TextDoubleUTF8,
 			[]packet.Packet{text("é€😀")}, "10:4Ã©â\u0082¬ð\u009f\u0098\u0080"},
 		{"revision 3 writes base64 with a type", rev3, packet.Text,
 			[]packet.Packet{binary(1, 2, 3, 4)}, "10:b4AQIDBA=="},
-		{"revision 3 in two encodings leaves base64 alone", rev3, packet.TextTwice,
+		{"revision 3 in two encodings leaves base64 alone", rev3, packet.TextDoubleUTF8,
 			[]packet.Packet{text("é"), binary(1, 2, 3, 4), text("x")}, "3:4Ã©10:b4AQIDBA==2:4x"},
 		{"revision 3 keeps text apart from binary", rev3, packet.Text,
 			[]packet.Packet{binary(4, 4), text("4"), binary(), text("")}, "6:b4BAQ=2:442:b41:4"},
@@ -134,15 +134,15 @@ func TestMalformedPayload(t *testing.T) {
 		{"revision 3: revision 4", rev3, packet.Text, "4hello\x1e2", packet.ErrLength, 1},
 		{"revision 3: a binary payload read as text", rev3, packet.Text, "\x00\x06\xff4hello", packet.ErrLength, 0},
 
-		{"twice: text encoded once", rev3, packet.TextTwice, "5:4é€😀", packet.ErrUTF8, 3},
-		{"twice: a code point beyond a byte", rev3, packet.TextTwice, "3:4x€", packet.ErrUTF8, 4},
-		{"twice: a lone continuation byte", rev3, packet.TextTwice, "3:4x\u0080", packet.ErrUTF8, 4},
-		{"twice: a character cut short", rev3, packet.TextTwice, "5:4é\u00e2\u0082x", packet.ErrUTF8, 3},
-		{"twice: a character cut short at the end", rev3, packet.TextTwice, "5:4xÃ©\u00e2", packet.ErrUTF8, 8},
-		{"twice: an unpaired surrogate", rev3, packet.TextTwice, "4:4\u00ed\u00a0\u0080", packet.ErrUTF8, 3},
-		{"twice: a byte that starts nothing", rev3, packet.TextTwice, "2:4é", packet.ErrUTF8, 3},
-		{"twice: a type beyond ASCII", rev3, packet.TextTwice, "2:\u0664x", packet.ErrType, 2},
-		{"twice: invalid base64", rev3, packet.TextTwice, "4:b4Ã©", packet.ErrBase64, 4},
+		{"twice: text encoded once", rev3, packet.TextDoubleUTF8, "5:4é€😀", packet.ErrUTF8, 3},
+		{"twice: a code point beyond a byte", rev3, packet.TextDoubleUTF8, "3:4x€", packet.ErrUTF8, 4},
+		{"twice: a lone continuation byte", rev3, packet.TextDoubleUTF8, "3:4x\u0080", packet.ErrUTF8, 4},
+		{"twice: a character cut short", rev3, packet.TextDoubleUTF8, "5:4é\u00e2\u0082x", packet.ErrUTF8, 3},
+		{"twice: a character cut short at the end", rev3, packet.TextDoubleUTF8, "5:4xÃ©\u00e2", packet.ErrUTF8, 8},
+		{"twice: an unpaired surrogate", rev3, packet.TextDoubleUTF8, "4:4\u00ed\u00a0\u0080", packet.ErrUTF8, 3},
+		{"twice: a byte that starts nothing", rev3, packet.TextDoubleUTF8, "2:4é", packet.ErrUTF8, 3},
+		{"twice: a type beyond ASCII", rev3, packet.TextDoubleUTF8, "2:\u0664x", packet.ErrType, 2},
+		{"twice: invalid base64", rev3, packet.TextDoubleUTF8, "4:b4Ã©", packet.ErrBase64, 4},
 
 		{"binary: nothing", rev3, packet.Binary, "", packet.ErrEmpty, 0},
 		{"binary: a marker alone", rev3, packet.Binary, "\x00", packet.ErrLength, 1},
@@ -201,12 +201,12 @@ var forms = []struct {
 }{
 	{"revision 4", rev4, packet.Text},
 	{"revision 3 text", rev3, packet.Text},
-	{"revision 3 text twice", rev3, packet.TextTwice},
+	{"revision 3 text twice", rev3, packet.TextDoubleUTF8},
 	{"revision 3 binary", rev3, packet.Binary},
 }
 
 func TestEncodingIsIgnoredInRevision4(t *testing.T) {
-	for _, enc := range []packet.Encoding{packet.Text, packet.TextTwice, packet.Binary} {
+	for _, enc := range []packet.Encoding{packet.Text, packet.TextDoubleUTF8, packet.Binary} {
 		wire := packet.AppendPayload(nil, rev4, enc, text("é"), binary(1))
 		require.Equal(t, "4é\x1ebAQ==", string(wire))
 		ps, err := packet.ParsePayload(rev4, enc, wire)

@@ -34,7 +34,7 @@ func ParseText(rev Revision, b []byte) (Packet, error) {
 	return p, nil
 }
 
-// parseText parses one packet in its text form. If twice is true, its text is encoded as in TextTwice.
+// parseText parses one packet in its text form. If twice is true, its text is encoded as in TextDoubleUTF8.
 func parseText(rev Revision, b []byte, twice bool) (Packet, *SyntaxError) {
 	if len(b) == 0 {
 		return Packet{}, &SyntaxError{0, ErrEmpty}
@@ -48,7 +48,7 @@ func parseText(rev Revision, b []byte, twice bool) (Packet, *SyntaxError) {
 	}
 	text := rest(b, 1)
 	if twice {
-		folded, bad := foldText(text)
+		folded, bad := decodeDoubleUTF8(text)
 		if bad >= 0 {
 			return Packet{}, &SyntaxError{1 + bad, ErrUTF8}
 		}

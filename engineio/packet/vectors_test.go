@@ -64,7 +64,7 @@ func (v vector) decode() ([]packet.Packet, error) {
 }
 
 func (v vector) encoding() packet.Encoding {
-	return map[string]packet.Encoding{"text": packet.Text, "texttwice": packet.TextTwice, "binary": packet.Binary}[v.Encoding]
+	return map[string]packet.Encoding{"text": packet.Text, "texttwice": packet.TextDoubleUTF8, "binary": packet.Binary}[v.Encoding]
 }
 
 func readVectors(t *testing.T) (cases map[string][]packet.Packet, _ []vector) {

@@ -169,7 +169,7 @@ func (srv *Server) serveConn(conn *quic.Conn) {
 	}
 	if srv.crowded(1) {
 		srv.wg.Done()
-		srv.opts.Logger.Warn("webtransport: refused a connection; MaxSessions are open", "from", conn.RemoteAddr().String())
+		srv.opts.Logger.Warn("webtransport: rejected a connection; MaxSessions are open", "from", conn.RemoteAddr().String())
 		_ = conn.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeExcessiveLoad), "")
 		return
 	}

@@ -10,16 +10,16 @@ import (
 // opening holds the data of the request that opened a session. An *http.Request would cost an idle session 2 KB more,
 // and a trimmed one 400 bytes more. Separate strings would cost 16 to 32 bytes each beyond their text. So one string
 // holds all text.
-type opening struct {
+type savedRequest struct {
 	tls  *tls.ConnectionState
 	text string // path, query, protocol, host, remote address, then each header field's name and value; each after its length
 }
 
-// maxOpening bounds the text that a session holds of the request that opened it, in bytes. It is four times the limit
-// of Node.js for a header; the limit of net/http is a megabyte.
-const maxOpening = 64 << 10
+// maxSavedRequest bounds the text that a session holds of the request that opened it, in bytes. It is four times the
+// limit of Node.js for a header; the limit of net/http is a megabyte.
+const maxSavedRequest = 64 << 10
 
-func newOpening(r *http.Request) *opening {
+func saveRequest(r *http.Request) *savedRequest {
 	var space [1 << 10]byte
 	text := appendText(space[:0], r.URL.Path, r.URL.RawQuery, r.Proto, r.Host, r.RemoteAddr)
 	for k, values := range r.Header {
@@ -32,7 +32,7 @@ func newOpening(r *http.Request) *opening {
 			text = appendText(text, k, v)
 		}
 	}
-	return &opening{tls: r.TLS, text: string(text)}
+	return &savedRequest{tls: r.TLS, text: string(text)}
 }
 
 // appendText appends strings, each after its length.
@@ -51,14 +51,14 @@ func cutText(text string) (first, rest string) {
 }
 
 // query returns the request's query.
-func (o *opening) query() url.Values {
+func (o *savedRequest) query() url.Values {
 	_, rest := cutText(o.text)
 	raw, _ := cutText(rest)
 	return query(raw)
 }
 
 // request makes a new copy of the request: a GET, or the CONNECT of a WebTransport session.
-func (o *opening) request() *http.Request {
+func (o *savedRequest) request() *http.Request {
 	rest := o.text
 	next := func() (s string) {
 		s, rest = cutText(rest)

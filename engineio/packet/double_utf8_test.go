@@ -55,21 +55,21 @@ func TestTwiceEncodedText(t *testing.T) {
 		{"the bytes themselves", "\x82", "", false, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			folded, ok := packet.FoldTwice([]byte(tt.text))
+			folded, ok := packet.DecodeDoubleUTF8([]byte(tt.text))
 			require.Equal(t, tt.ok, ok)
 			require.Equal(t, tt.folded, string(folded))
-			require.Equal(t, tt.witness, packet.WitnessTwice([]byte(tt.text)))
+			require.Equal(t, tt.witness, packet.IsDoubleUTF8([]byte(tt.text)))
 		})
 	}
 }
 
 // A server reads a payload as Text, finds that it is encoded twice, and decodes the text again.
 func TestFoldingWhatWasReadAsText(t *testing.T) {
-	wire := packet.AppendPayload(nil, rev3, packet.TextTwice, text("é€😀"))
+	wire := packet.AppendPayload(nil, rev3, packet.TextDoubleUTF8, text("é€😀"))
 	ps, err := packet.ParsePayload(rev3, packet.Text, wire)
 	require.NoError(t, err)
-	require.True(t, packet.WitnessTwice(ps[0].Data))
-	folded, ok := packet.FoldTwice(ps[0].Data)
+	require.True(t, packet.IsDoubleUTF8(ps[0].Data))
+	folded, ok := packet.DecodeDoubleUTF8(ps[0].Data)
 	require.True(t, ok)
 	require.Equal(t, "é€😀", string(folded))
 }
@@ -80,8 +80,8 @@ func TestEveryCodePointTwice(t *testing.T) {
 			continue
 		}
 		want := string([]rune{'a', r})
-		wire := packet.AppendPayload(nil, rev3, packet.TextTwice, text(want))
-		ps, err := packet.ParsePayload(rev3, packet.TextTwice, wire)
+		wire := packet.AppendPayload(nil, rev3, packet.TextDoubleUTF8, text(want))
+		ps, err := packet.ParsePayload(rev3, packet.TextDoubleUTF8, wire)
 		if err != nil || string(ps[0].Data) != want {
 			require.Fail(t, "does not survive", "%U: %v", r, err)
 		}

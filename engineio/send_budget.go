@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// budget bounds the bytes that all sockets of a server hold in their queues. A nil budget has no bound.
+// sendBudget bounds the bytes that all sockets of a server hold in their queues. A nil sendBudget has no bound.
 //
 // Each backlog adds its bytes to used. A message made by Prepare is in many queues but exists once. Counting it once at
 // each change would cost each delivery two atomic operations. So the budget inspects the queues only when it seems
 // spent, and then records how many bytes of used were counted more than once.
-type budget struct {
+type sendBudget struct {
 	limit   int64
 	sockets func() []*Socket
 	log     *slog.Logger
@@ -22,11 +22,11 @@ type budget struct {
 	shared  atomic.Int64 // of used, the bytes that were certainly counted more than once
 	given   atomic.Int64 // bytes given back, in total
 
-	relief sync.Mutex // serializes relieve
-	ended  tally      // sessions that relieve has ended
+	makingRoom sync.Mutex // serializes makeRoom
+	ended      tally      // sessions that makeRoom has ended
 }
 
-func (b *budget) take(n int) bool {
+func (b *sendBudget) reserve(n int) bool {
 	if b == nil {
 		return true
 	}
@@ -37,8 +37,8 @@ func (b *budget) take(n int) bool {
 	return true
 }
 
-// give returns n bytes to the budget. Any of them may be bytes that were counted more than once.
-func (b *budget) give(n int) {
+// release returns n bytes to the budget. Any of them may be bytes that were counted more than once.
+func (b *sendBudget) release(n int) {
 	if b == nil || n == 0 {
 		return
 	}
@@ -52,16 +52,16 @@ func (b *budget) give(n int) {
 	b.used.Add(-int64(n))
 }
 
-// relieve makes room for n bytes when the budget is spent, and reports whether there is room. It counts a message that
+// makeRoom makes room for n bytes when the budget is spent, and reports whether there is room. It counts a message that
 // is in several queues once. If that is not enough, it ends sessions until an eighth of the budget is free. It first
 // ends the sessions with the largest product of queued bytes and waiting time, because their peers do not read. The
 // caller must not hold the lock of a socket.
-func (b *budget) relieve(n int) bool {
+func (b *sendBudget) makeRoom(n int) bool {
 	if b == nil || int64(n) > b.limit {
 		return false
 	}
-	b.relief.Lock()
-	defer b.relief.Unlock()
+	b.makingRoom.Lock()
+	defer b.makingRoom.Unlock()
 	if b.used.Load()-b.shared.Load()+int64(n) <= b.limit {
 		return true // another call made the room
 	}
@@ -78,7 +78,7 @@ func (b *budget) relieve(n int) bool {
 // count is the result of one inspection of all backlogs.
 type count struct {
 	number uint32
-	given  int64          // the value of budget.given when the count began
+	given  int64          // the value of sendBudget.given when the count began
 	shared int64          // bytes that were counted more than once
 	queues []countedQueue // the queue to end first is in front
 }
@@ -92,7 +92,7 @@ type countedQueue struct {
 // counts numbers the counts of all servers, because servers may share messages.
 var counts atomic.Uint32
 
-func (b *budget) count() count {
+func (b *sendBudget) count() count {
 	c := count{number: counts.Add(1), given: b.given.Load()}
 	for _, s := range b.sockets() {
 		s.mu.Lock()
@@ -119,7 +119,7 @@ func (q countedQueue) weight() float64 {
 
 // end ends the session of a queue on another goroutine, because closing a connection can take time. The budget gets the
 // queue's bytes back at once.
-func (b *budget) end(q countedQueue, c *count) {
+func (b *sendBudget) end(q countedQueue, c *count) {
 	s := q.socket
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -30,12 +30,12 @@ const errorBodyLimit = 4 << 10
 func readStatus(resp *http.Response) *statusError {
 	e := &statusError{status: resp.StatusCode, code: -1}
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, errorBodyLimit)) // a part of the body is better than nothing
-	var refusal struct {
+	var rejection struct {
 		Code    *int
 		Message string
 	}
-	if json.Unmarshal(body, &refusal) == nil && refusal.Code != nil {
-		e.code, e.message = *refusal.Code, oneLine(refusal.Message)
+	if json.Unmarshal(body, &rejection) == nil && rejection.Code != nil {
+		e.code, e.message = *rejection.Code, oneLine(rejection.Message)
 		return e
 	}
 	if to := redirectOf(resp); to != "" {

@@ -202,7 +202,7 @@ func (c *stream) inflate(body []byte) (inflated []byte, err error) {
 	_ = z.Reader.(flate.Resetter).Reset(&z.source, nil) // never fails
 	for err == nil {
 		if len(inflated) == cap(inflated) {
-			if inflated, err = enlarge(inflated, c.conf.maxPayload+1, freeInput, c.ask); err != nil { // one more byte, to detect the end
+			if inflated, err = enlarge(inflated, c.conf.maxPayload+1, freeInput, c.reserve); err != nil { // one more byte, to detect the end
 				break
 			}
 		}

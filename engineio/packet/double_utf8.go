@@ -6,31 +6,31 @@ import (
 	"unicode/utf8"
 )
 
-// FoldTwice decodes text a second time. text was decoded from UTF-8 once and may come from a peer that writes
-// [TextTwice]; its code points are then the bytes of the real text. FoldTwice returns the real text and true if every
-// code point is at most 0xFF, at least one is 0x80 or more, and the bytes are valid UTF-8. ASCII text is the same in
-// both dialects, so ok is false for it.
-func FoldTwice(text []byte) (folded []byte, ok bool) {
-	size, _, bad := scanTwice(text)
+// DecodeDoubleUTF8 decodes text a second time. text was decoded from UTF-8 once and may come from a peer that writes
+// [TextDoubleUTF8]; its code points are then the bytes of the real text. DecodeDoubleUTF8 returns the real text and
+// true if every code point is at most 0xFF, at least one is 0x80 or more, and the bytes are valid UTF-8. ASCII text is
+// the same in both dialects, so ok is false for it.
+func DecodeDoubleUTF8(text []byte) (folded []byte, ok bool) {
+	size, _, bad := scanDoubleUTF8(text)
 	if bad >= 0 || size == len(text) {
 		return nil, false
 	}
-	return appendFolded(make([]byte, 0, size), text), true
+	return appendDecoded(make([]byte, 0, size), text), true
 }
 
-// WitnessTwice reports whether text, which was decoded from UTF-8 once, shows that its sender writes [TextTwice]. It
-// does if FoldTwice accepts it and people do not write such text: it contains control characters from U+0080 to U+009F
-// ("â\u0082¬" for "€"), or combinations of letters and symbols that real text does not have ("ZÃ¼rich" for "Zürich").
-// "100 Å³" shows nothing, although it folds to "100 ų".
-func WitnessTwice(text []byte) bool {
-	size, c1, bad := scanTwice(text)
+// IsDoubleUTF8 reports whether text, which was decoded from UTF-8 once, shows that its sender writes [TextDoubleUTF8].
+// It does if DecodeDoubleUTF8 accepts it and people do not write such text: it contains control characters from U+0080
+// to U+009F ("â\u0082¬" for "€"), or combinations of letters and symbols that real text does not have ("ZÃ¼rich" for
+// "Zürich"). "100 Å³" shows nothing, although it folds to "100 ų".
+func IsDoubleUTF8(text []byte) bool {
+	size, c1, bad := scanDoubleUTF8(text)
 	return bad < 0 && size < len(text) && (c1 || !readsAsWritten(text))
 }
 
-// WitnessOnce reports whether text, which was decoded from UTF-8 once, shows that its sender writes [Text]: text is not
-// ASCII and does not fold.
-func WitnessOnce(text []byte) bool {
-	_, c1, bad := scanTwice(text)
+// IsSingleUTF8 reports whether text, which was decoded from UTF-8 once, shows that its sender writes [Text]: text is
+// not ASCII and does not fold.
+func IsSingleUTF8(text []byte) bool {
+	_, c1, bad := scanDoubleUTF8(text)
 	return bad >= 0 && !c1 // parser 1.x writes unpaired surrogates, which do not fold and may contain control characters
 }
 
@@ -77,10 +77,10 @@ const wordEnds = "\u00a0ª«®°±²³´·¹º»"
 
 func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
 
-// scanTwice reads text as TextTwice. It returns the number of bytes of the folded text, whether text contains C1
-// control characters, and the offset of the first character that does not fold, or -1. If there is such a character,
+// scanDoubleUTF8 reads text as TextDoubleUTF8. It returns the number of bytes of the folded text, whether text contains
+// C1 control characters, and the offset of the first character that does not fold, or -1. If there is such a character,
 // the other results are meaningless.
-func scanTwice(text []byte) (size int, c1 bool, bad int) {
+func scanDoubleUTF8(text []byte) (size int, c1 bool, bad int) {
 	for i := 0; ; {
 		n := asciiPrefix(text[i:])
 		i, size = i+n, size+n
@@ -105,18 +105,18 @@ func scanTwice(text []byte) (size int, c1 bool, bad int) {
 	}
 }
 
-// foldText returns the real text of TextTwice, which is text itself if that is ASCII. bad is the offset of the first
-// character that does not fold, or -1.
-func foldText(text []byte) (folded []byte, bad int) {
-	size, _, bad := scanTwice(text)
+// decodeDoubleUTF8 returns the real text of TextDoubleUTF8, which is text itself if that is ASCII. bad is the offset of
+// the first character that does not fold, or -1.
+func decodeDoubleUTF8(text []byte) (folded []byte, bad int) {
+	size, _, bad := scanDoubleUTF8(text)
 	if bad >= 0 || size == len(text) {
 		return text, bad
 	}
-	return appendFolded(make([]byte, 0, size), text), -1
+	return appendDecoded(make([]byte, 0, size), text), -1
 }
 
-// appendFolded appends the bytes that the code points of text encode. scanTwice must have accepted text.
-func appendFolded(dst, text []byte) []byte {
+// appendDecoded appends the bytes that the code points of text encode. scanDoubleUTF8 must have accepted text.
+func appendDecoded(dst, text []byte) []byte {
 	for i := 0; i < len(text); i++ {
 		c := text[i]
 		if c >= utf8.RuneSelf { // the byte is C2 or C3, whose low bits are the upper bits of the real byte
@@ -128,8 +128,8 @@ func appendFolded(dst, text []byte) []byte {
 	return dst
 }
 
-// AppendTwice appends text encoded in UTF-8 twice: it encodes each byte as one code point.
-func AppendTwice(dst, text []byte) []byte {
+// AppendDoubleUTF8 appends text encoded in UTF-8 twice: it encodes each byte as one code point.
+func AppendDoubleUTF8(dst, text []byte) []byte {
 	for _, c := range text {
 		if c < utf8.RuneSelf {
 			dst = append(dst, c)
@@ -140,8 +140,8 @@ func AppendTwice(dst, text []byte) []byte {
 	return dst
 }
 
-// twiceLen returns the number of bytes that AppendTwice appends.
-func twiceLen(text []byte) int {
+// doubleUTF8Len returns the number of bytes that AppendDoubleUTF8 appends.
+func doubleUTF8Len(text []byte) int {
 	i := asciiPrefix(text)
 	n := len(text)
 	for _, c := range text[i:] {

@@ -76,7 +76,7 @@ func TestEachRefusalIsReportedOnceWithItsReason(t *testing.T) {
 		{"revision", "GET", "EIO=3&transport=polling", false, nil, 5, "Unsupported protocol version", "UNSUPPORTED_PROTOCOL_VERSION: 3"},
 		{"JSONP", "GET", polling4 + "&j=0", false, nil, 0, "Transport unknown", "UNKNOWN_TRANSPORT: jsonp"},
 		{"WebSocket of another version", "GET", ws4, true, []string{"Sec-WebSocket-Key", "short"}, 3, `handshake error: bad "Sec-WebSocket-Key" header`, `TRANSPORT_HANDSHAKE_ERROR: handshake error: bad "Sec-WebSocket-Key" header`},
-		{"too large", "GET", polling4 + "&x=" + strings.Repeat("x", maxOpening), false, nil, -1, "too much to keep of this request", "REQUEST_TOO_LARGE"},
+		{"too large", "GET", polling4 + "&x=" + strings.Repeat("x", maxSavedRequest), false, nil, -1, "request headers too large", "REQUEST_TOO_LARGE"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.upgrade {
@@ -92,7 +92,7 @@ func TestEachRefusalIsReportedOnceWithItsReason(t *testing.T) {
 				require.NoError(t, w.ask(c.method, c.query, nil, c.header...).err)
 			}
 			var got []*ConnectionError
-			require.Eventually(t, func() bool { got = append(got, told.take()...); return len(got) > 0 }, patience, 1)
+			require.Eventually(t, func() bool { got = append(got, told.take()...); return len(got) > 0 }, slowSenderTimeout, 1)
 			require.Len(t, got, 1)
 			require.Equal(t, c.code, got[0].Code)
 			require.Equal(t, c.message, got[0].Message)

@@ -15,30 +15,31 @@ const (
 	// freeInput is the memory that a message, or the body of a POST, may use without being counted while it is
 	// received, in bytes.
 	freeInput = 32 << 10
-	// freeUnadmitted is the same for the POST of an unadmitted peer, because an attacker can open any number of sessions.
+	// freeUnadmitted is the same for the POST of an unadmitted peer, because an attacker can open any number of
+	// sessions.
 	freeUnadmitted = 16 << 10
-	// patience is how long the sender of a large message may take while other messages wait for memory.
-	patience = 5 * time.Second
+	// slowSenderTimeout is how long the sender of a large message may take while other messages wait for memory.
+	slowSenderTimeout = 5 * time.Second
 )
 
-// errGaveWay is the error of a session that ended because its message was unfinished for too long.
-var errGaveWay = errors.New("engineio: ReceiveLimit is reached, and this message was unfinished for longest")
+// errEvicted is the error of a session that ended because its message was unfinished for too long.
+var errEvicted = errors.New("engineio: ReceiveLimit is reached, and this message was unfinished for longest")
 
 // receiveLimit bounds the memory of large messages while they are received. When the limit is reached, all messages
 // that must grow wait, except the message that began first. So that message is always finished, and then the next one.
-// If the first message is not finished within patience, its session ends. Total memory is therefore bounded by limit
-// and one message. A nil receiveLimit has no bound.
+// If the first message is not finished within slowSenderTimeout, its session ends. Total memory is therefore bounded by
+// limit and one message. A nil receiveLimit has no bound.
 type receiveLimit struct {
 	limit int
 
-	mu      sync.Mutex
-	used    int
-	all     list.List     // of *incoming; the message that began first is in front
-	changed chan struct{} // closed at the next change; nil if no goroutine waits for it
+	mu           sync.Mutex
+	used         int
+	reservations list.List     // of *reservation; the message that began first is in front
+	changed      chan struct{} // closed at the next change; nil if no goroutine waits for it
 }
 
-// incoming is a large message that is being received.
-type incoming struct {
+// reservation is the memory of a large message that is being received.
+type reservation struct {
 	of     *receiveLimit
 	began  time.Time     // when the message began, plus the time for which it had to wait
 	paused time.Time     // when the current wait began; zero if it does not wait
@@ -48,19 +49,19 @@ type incoming struct {
 }
 
 // begin starts to count a message. If the message is evicted, another goroutine calls evict, which must not block.
-func (l *receiveLimit) begin(evict func()) *incoming {
+func (l *receiveLimit) begin(evict func()) *reservation {
 	if l == nil {
 		return nil
 	}
-	in := &incoming{of: l, began: time.Now(), evict: evict}
+	in := &reservation{of: l, began: time.Now(), evict: evict}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	in.place = l.all.PushBack(in)
+	in.place = l.reservations.PushBack(in)
 	return in
 }
 
 // grow counts n more bytes. It waits until there is room for them.
-func (in *incoming) grow(ctx context.Context, n int) error {
+func (in *reservation) grow(ctx context.Context, n int) error {
 	if in == nil {
 		return nil
 	}
@@ -69,15 +70,15 @@ func (in *incoming) grow(ctx context.Context, n int) error {
 	defer l.mu.Unlock()
 	for {
 		if in.place == nil {
-			return errGaveWay
+			return errEvicted
 		}
-		first := l.all.Front().Value.(*incoming)
+		first := l.reservations.Front().Value.(*reservation)
 		if first == in || l.used+n <= l.limit {
 			in.size += n
 			l.used += n
 			return nil
 		}
-		left := patience - first.age()
+		left := slowSenderTimeout - first.age()
 		if left <= 0 {
 			first.leave()
 			l.mu.Unlock()
@@ -95,7 +96,7 @@ func (in *incoming) grow(ctx context.Context, n int) error {
 }
 
 // age returns how long the sender has taken so far, without waits. The caller holds the limit's lock.
-func (in *incoming) age() time.Duration {
+func (in *reservation) age() time.Duration {
 	if !in.paused.IsZero() {
 		return in.paused.Sub(in.began)
 	}
@@ -121,7 +122,7 @@ func (l *receiveLimit) wait(ctx context.Context, d time.Duration) error {
 }
 
 // end stops counting the message. It reports whether the message was evicted.
-func (in *incoming) end() (gaveWay bool) {
+func (in *reservation) end() (evicted bool) {
 	if in == nil {
 		return false
 	}
@@ -134,8 +135,8 @@ func (in *incoming) end() (gaveWay bool) {
 	return false
 }
 
-// gaveWay reports whether the message was evicted.
-func (in *incoming) gaveWay() bool {
+// evicted reports whether the message was evicted.
+func (in *reservation) evicted() bool {
 	if in == nil {
 		return false
 	}
@@ -145,9 +146,9 @@ func (in *incoming) gaveWay() bool {
 }
 
 // leave removes the message and its bytes from the limit. The caller holds the limit's lock.
-func (in *incoming) leave() {
+func (in *reservation) leave() {
 	l := in.of
-	l.all.Remove(in.place)
+	l.reservations.Remove(in.place)
 	in.place = nil
 	l.used -= in.size
 	if l.changed != nil {
@@ -157,8 +158,8 @@ func (in *incoming) leave() {
 }
 
 // enlarge returns b with twice the capacity, but with no more than most bytes. Before the capacity exceeds free, and
-// before each later growth, enlarge calls ask with the number of added bytes.
-func enlarge(b []byte, most, free int, ask func(n int) error) ([]byte, error) {
+// before each later growth, enlarge calls reserve with the number of added bytes.
+func enlarge(b []byte, most, free int, reserve func(n int) error) ([]byte, error) {
 	size := min(most, max(512, 2*cap(b)))
 	if size <= free {
 		return append(make([]byte, 0, size), b...), nil
@@ -166,7 +167,7 @@ func enlarge(b []byte, most, free int, ask func(n int) error) ([]byte, error) {
 	if size > 1<<(bits.Len(uint(size))-1) {
 		size = 1 << bits.Len(uint(size)) // the pool's size
 	}
-	if err := ask(size - cap(b)); err != nil {
+	if err := reserve(size - cap(b)); err != nil {
 		return b, err
 	}
 	larger := append(inputs.get(size), b...)
@@ -205,13 +206,13 @@ func (p *inputPool) put(b []byte) {
 	p[class].Put(&b)
 }
 
-// readBody reads all of r, which has at most n bytes, or fails. See enlarge for free and ask.
-func readBody(r io.Reader, n, free int, ask func(n int) error) ([]byte, error) {
+// readBody reads all of r, which has at most n bytes, or fails. See enlarge for free and reserve.
+func readBody(r io.Reader, n, free int, reserve func(n int) error) ([]byte, error) {
 	var body []byte
 	for {
 		if len(body) == cap(body) {
 			var err error
-			if body, err = enlarge(body, max(n, len(body))+1, free, ask); err != nil { // one more byte, to detect the end
+			if body, err = enlarge(body, max(n, len(body))+1, free, reserve); err != nil { // one more byte, to detect the end
 				inputs.put(body)
 				return nil, err
 			}

@@ -23,7 +23,7 @@ type ConnectionError struct {
 }
 
 func (e *ConnectionError) Error() string {
-	return fmt.Sprintf("engineio: request refused: %s (code %d): %s", e.Message, e.Code, e.Reason)
+	return fmt.Sprintf("engineio: request rejected: %s (code %d): %s", e.Message, e.Code, e.Reason)
 }
 
 // Reasons that are used in more than one place.
@@ -45,12 +45,12 @@ var codeMessages = [...]string{
 	CodeUnsupportedRevision: "Unsupported protocol version",
 }
 
-// refuse responds with an error of the protocol: JSON for polling, plain text for a WebSocket handshake.
-func (srv *Server) refuse(w http.ResponseWriter, r *http.Request, code int, reason string) {
-	srv.refuseWith(w, r, code, codeMessages[code], reason)
+// reject responds with an error of the protocol: JSON for polling, plain text for a WebSocket handshake.
+func (srv *Server) reject(w http.ResponseWriter, r *http.Request, code int, reason string) {
+	srv.rejectWith(w, r, code, codeMessages[code], reason)
 }
 
-func (srv *Server) refuseWith(w http.ResponseWriter, r *http.Request, code int, message, reason string) {
+func (srv *Server) rejectWith(w http.ResponseWriter, r *http.Request, code int, message, reason string) {
 	srv.report(r, code, message, reason)
 	if isUpgrade(r) {
 		w.Header().Set("Connection", "close")
@@ -73,13 +73,13 @@ func (srv *Server) refuseWith(w http.ResponseWriter, r *http.Request, code int, 
 	_ = srv.respond(w, status, body) // a broken connection ends by itself
 }
 
-var errOpening = errors.New("too much to keep of this request")
+var errHeadersTooLarge = errors.New("request headers too large")
 
-// refuseSession responds to a request for which open made no session.
-func (srv *Server) refuseSession(w http.ResponseWriter, r *http.Request, err error) {
+// rejectSession responds to a request for which open made no session.
+func (srv *Server) rejectSession(w http.ResponseWriter, r *http.Request, err error) {
 	e := notOpened(err)
 	if e.Code >= 0 {
-		srv.refuseWith(w, r, e.Code, e.Message, e.Reason)
+		srv.rejectWith(w, r, e.Code, e.Message, e.Reason)
 		return
 	}
 	srv.report(r, e.Code, e.Message, e.Reason)
@@ -101,7 +101,7 @@ func notOpened(err error) ConnectionError {
 		return ConnectionError{Code: -1, Message: "server is shutting down", Reason: "SERVER_CLOSED"}
 	case errors.Is(err, errCrowded):
 		return ConnectionError{Code: -1, Message: err.Error(), Reason: ReasonTooManySessions}
-	case errors.Is(err, errOpening):
+	case errors.Is(err, errHeadersTooLarge):
 		return ConnectionError{Code: -1, Message: err.Error(), Reason: "REQUEST_TOO_LARGE"}
 	default:
 		return ConnectionError{Code: CodeBadRequest, Message: codeMessages[CodeBadRequest], Reason: "ID_GENERATION_ERROR: " + err.Error()}

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Each of many sessions is pinged exactly at its own time, independently of the other sessions.
+// Each of many sessions is onPing exactly at its own time, independently of the other sessions.
 func TestHeartbeatsOfManySessions(t *testing.T) {
 	const interval = time.Second
 	inSite(t, echo, &ServerOptions{PingInterval: interval, PingTimeout: interval}, func(t *testing.T, w *site) {
@@ -55,9 +55,9 @@ func TestHeartbeatsOfManySessions(t *testing.T) {
 	})
 }
 
-// The queue of alarms behaves like a sorted list.
+// The queue of timers behaves like a sorted list.
 func TestAlarmsStayInOrder(t *testing.T) {
-	var a alarms
+	var a timers
 	rnd := rand.New(rand.NewPCG(1, 2))
 	sockets := make([]*Socket, 50)
 	for i := range sockets {
@@ -67,26 +67,26 @@ func TestAlarmsStayInOrder(t *testing.T) {
 		s := sockets[rnd.IntN(len(sockets))]
 		if rnd.IntN(3) == 0 {
 			a.stop(s)
-			require.Zero(t, s.alarmPlace)
+			require.Zero(t, s.timerIndex)
 		} else {
-			a.after(s, time.Hour+time.Duration(rnd.IntN(1e9)))
-			require.Same(t, s, a.queue[s.alarmPlace-1])
+			a.set(s, time.Hour+time.Duration(rnd.IntN(1e9)))
+			require.Same(t, s, a.queue[s.timerIndex-1])
 		}
 		set := 0
 		for _, s := range sockets {
-			if s.alarmPlace > 0 {
+			if s.timerIndex > 0 {
 				set++
 			}
 		}
 		require.Len(t, a.queue, set)
 		if set > 0 {
-			first := slices.MinFunc(a.queue, func(x, y *Socket) int { return int(x.alarmAt - y.alarmAt) })
-			require.Equal(t, first.alarmAt, a.queue[0].alarmAt)
-			require.True(t, a.set && a.next <= first.alarmAt, "every alarm is in time")
+			first := slices.MinFunc(a.queue, func(x, y *Socket) int { return int(x.timerAt - y.timerAt) })
+			require.Equal(t, first.timerAt, a.queue[0].timerAt)
+			require.True(t, a.armed && a.next <= first.timerAt, "every alarm is in time")
 		}
 	}
 	for _, s := range sockets {
 		a.stop(s)
 	}
-	require.False(t, a.set, "without sockets there is no alarm")
+	require.False(t, a.armed, "without sockets there is no alarm")
 }
