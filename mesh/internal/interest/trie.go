@@ -11,237 +11,239 @@ import (
 // separator separates the parts of an event name.
 const separator = "::"
 
-// Index finds the values that are subscribed to an event: the peers of a hub, or the listeners of a node. It is a tree
-// with a branch for each part of the names and patterns.
+// Index finds the values that are subscribed to an event. It is a trie: the path from the root to a node spells a name
+// or a pattern, one part at a node. The zero value is an empty index.
 //
 // The lists of values are copy-on-write. A search holds the lock while it finds the lists, and not while its caller
 // uses them. A change copies only the lists. To copy the whole index for each new pattern would make n patterns cost
 // n².
 //
 // A search in a large index mostly waits for memory. So the data that each search reads is small and adjacent: two
-// branches fit into a cache line, and one table leads to all literal parts. The data for changes and for some searches
-// is in stems.
+// nodes fit into a cache line, and one table holds the edges of all nodes. The data for changes and for some searches
+// is in nodeMeta.
 type Index[T comparable] struct {
-	mu       sharded.RWMutex
-	branches []branch  // by number; number 0 is unused, number 1 is the root
-	stems    []stem    // by number
-	spare    []uint32  // the numbers of removed branches
-	lists    []List[T] // by number; number 0 is unused
-	noLists  []uint32  // the numbers of lists that are empty
-	forks    forks     // the branches of literal parts
-	seed     maphash.Seed
+	mu        sharded.RWMutex
+	nodes     []node     // by number; number 0 is unused, number 1 is the root
+	meta      []nodeMeta // by number of the node
+	freeNodes []uint32   // the numbers of removed nodes
+	lists     []List[T]  // by number; number 0 is unused
+	freeLists []uint32   // the numbers of empty lists
+	edges     edges      // from each node to its children of literal parts
+	seed      maphash.Seed
 }
 
-// root is the number of the branch at the base of the tree.
+// root is the number of the node of no parts.
 const root = 1
 
-// branch is one part of all names and patterns that are equal up to this part.
-type branch struct {
-	values uint32 // the list of the values whose name or pattern ends here; 0 without a list
-	one    uint32 // the branch of "*" on this one; 0 without one
-	many   uint32 // the branch of "**" on this one; 0 without one
-	below  uint32 // its parent
-	shape  uint8  // the length of the part, and flags
-	head   [15]byte
+// node stands for all names and patterns that begin with the parts on its path.
+type node struct {
+	list       uint32 // the values whose name or pattern ends here; 0 without values
+	star       uint32 // its child for "*"; 0 without one
+	doubleStar uint32 // its child for "**"; 0 without one
+	parent     uint32
+	flags      uint8    // includes the length of the part
+	text       [15]byte // the part, if it fits
 }
 
-// Flags and the mask of the length in branch.shape.
+// Flags and the mask of the length in node.flags.
 const (
-	forked  = 1 << 7 // it has, or had, branches of literal parts
-	tooLong = 1 << 5 // its part does not fit in head
-	size    = 1<<5 - 1
+	hasEdges   = 1 << 7 // it has, or had, children of literal parts
+	longPart   = 1 << 5 // its part does not fit in text
+	lengthMask = 1<<5 - 1
 )
 
-// stem holds the data of a branch that only changes need, and searches after a "**".
-type stem struct {
+// nodeMeta holds the data of a node that only changes need, and searches after a "**".
+type nodeMeta struct {
 	part     string
-	branches int    // its children
-	literals uint32 // its children with a literal part
+	children int
+	literals uint32 // its children of literal parts
 	first    uint32 // the first of these children
-	// The children of a branch with a literal part are a list.
-	before, after uint32
+	// The children of a node with literal parts are a linked list.
+	prev, next uint32
 }
 
-// fork returns the child of a branch with a literal part; 0 if there is no such child.
-func (x *Index[T]) fork(below uint32, hash uint64, part string) uint32 {
-	key := forkKey(below, hash)
-	for at := x.forks.home(key); ; at++ {
-		n, more := x.forks.at(at, key)
-		if !more || n != 0 && x.branches[n].below == below && x.isPart(n, part) {
-			return n
-		}
-	}
-}
-
+// isPart reports whether part is the last part on the path of node n.
 func (x *Index[T]) isPart(n uint32, part string) bool {
-	b := &x.branches[n]
-	if b.shape&tooLong != 0 {
-		return x.stems[n].part == part
+	nd := &x.nodes[n]
+	if nd.flags&longPart != 0 {
+		return x.meta[n].part == part
 	}
-	return string(b.head[:b.shape&size]) == part
+	return string(nd.text[:nd.flags&lengthMask]) == part
 }
 
 // Add subscribes v to names and patterns, which must be canonical. A value must not be added twice to the same one.
 func (x *Index[T]) Add(v T, names ...string) { x.Update(v, names, nil) }
 
-// Remove undoes Add.
+// Remove undoes Add. It ignores names and patterns to which v is not subscribed.
 func (x *Index[T]) Remove(v T, names ...string) { x.Update(v, nil, names) }
 
 // Update adds and removes in one step: no Find sees only one of the two changes.
 func (x *Index[T]) Update(v T, add, remove []string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if len(x.branches) == 0 {
-		x.branches, x.stems, x.lists = make([]branch, root+1), make([]stem, root+1), make([]List[T], 1)
+	if len(x.nodes) == 0 {
+		x.nodes, x.meta, x.lists = make([]node, root+1), make([]nodeMeta, root+1), make([]List[T], 1)
 		x.seed = maphash.MakeSeed()
 	}
 	for _, name := range add {
-		b := &x.branches[x.follow(name, x.grow)]
-		if b.values == 0 {
-			b.values = x.takeList()
+		nd := &x.nodes[x.walk(name, x.insert)]
+		if nd.list == 0 {
+			nd.list = x.newList()
 		}
-		x.lists[b.values] = x.lists[b.values].with(v)
+		x.lists[nd.list] = x.lists[nd.list].with(v)
 	}
 	for _, name := range remove {
-		if n := x.follow(name, nil); n != 0 {
-			x.drop(v, &x.branches[n].values)
-			x.prune(n)
+		if n := x.walk(name, nil); n != 0 {
+			x.removeValue(v, &x.nodes[n].list)
+			x.removeEmpty(n)
 		}
 	}
 }
 
-// drop removes a value from a list, and frees the list's number if the list is then empty.
-func (x *Index[T]) drop(v T, number *uint32) {
-	if *number == 0 {
-		return
-	}
-	l := x.lists[*number].without(v)
-	x.lists[*number] = l
-	if len(l) == 0 {
-		x.noLists = append(x.noLists, *number)
-		*number = 0
-	}
-}
-
-// follow returns the branch of a name or pattern. It calls grow to make each missing branch on the way. If grow is nil
-// and a branch is missing, it returns 0.
-func (x *Index[T]) follow(name string, grow func(below uint32, part string) uint32) uint32 {
-	n := uint32(root)
-	for more := true; more; {
-		var part string
-		part, name, more = strings.Cut(name, separator)
-		next := x.next(n, part)
-		if next == 0 {
-			if grow == nil {
-				return 0
-			}
-			next = grow(n, part)
-		}
-		n = next
-	}
-	return n
-}
-
-func (x *Index[T]) next(n uint32, part string) uint32 {
-	switch b := &x.branches[n]; {
-	case part == "*":
-		return b.one
-	case part == "**":
-		return b.many
-	case b.shape&forked == 0:
-		return 0
-	}
-	return x.fork(n, maphash.String(x.seed, part), part)
-}
-
-// grow adds a child to a branch.
-func (x *Index[T]) grow(below uint32, part string) uint32 {
-	n, ok := pop(&x.spare)
-	if !ok {
-		n = uint32(len(x.branches))
-		x.branches, x.stems = append(x.branches, branch{}), append(x.stems, stem{})
-	}
-	x.stems[n].part = part
-	x.stems[below].branches++
-	b := &x.branches[n]
-	b.below, b.shape = below, tooLong
-	if len(part) <= len(b.head) {
-		b.shape = uint8(copy(b.head[:], part))
-	}
-	switch part {
-	case "*":
-		x.branches[below].one = n
-	case "**":
-		x.branches[below].many = n
-	default:
-		x.branches[below].shape |= forked
-		x.forks.add(forkKey(below, maphash.String(x.seed, part)), n)
-		x.link(below, n)
-	}
-	return n
-}
-
-// link adds a branch to the list of its parent's literal children.
-func (x *Index[T]) link(below, n uint32) {
-	on := &x.stems[below]
-	on.literals++
-	x.stems[n].after = on.first
-	if on.first != 0 {
-		x.stems[on.first].before = n
-	}
-	on.first = n
-}
-
-// unlink undoes link.
-func (x *Index[T]) unlink(below, n uint32) {
-	s := &x.stems[n]
-	if s.before != 0 {
-		x.stems[s.before].after = s.after
-	} else {
-		x.stems[below].first = s.after
-	}
-	if s.after != 0 {
-		x.stems[s.after].before = s.before
-	}
-	x.stems[below].literals--
-}
-
-// prune removes a branch without values and children, and then each parent that is left without values and children.
-func (x *Index[T]) prune(n uint32) {
-	for n != root && x.stems[n].branches == 0 && x.branches[n].values == 0 {
-		below := x.branches[n].below
-		switch part := x.stems[n].part; part {
-		case "*":
-			x.branches[below].one = 0
-		case "**":
-			x.branches[below].many = 0
-		default:
-			x.forks.remove(forkKey(below, maphash.String(x.seed, part)), n)
-			x.unlink(below, n)
-		}
-		x.branches[n], x.stems[n] = branch{}, stem{}
-		x.spare = append(x.spare, n)
-		x.stems[below].branches--
-		n = below
-	}
-}
-
-// takeList returns the number of an empty list.
-func (x *Index[T]) takeList() uint32 {
-	if n, ok := pop(&x.noLists); ok {
+// newList returns the number of an empty list.
+func (x *Index[T]) newList() uint32 {
+	if n, ok := pop(&x.freeLists); ok {
 		return n
 	}
 	x.lists = append(x.lists, nil)
 	return uint32(len(x.lists) - 1)
 }
 
+// removeValue removes a value from a list, and frees the list's number if the list is then empty.
+func (x *Index[T]) removeValue(v T, list *uint32) {
+	if *list == 0 {
+		return
+	}
+	l := x.lists[*list].without(v)
+	x.lists[*list] = l
+	if len(l) == 0 {
+		x.freeLists = append(x.freeLists, *list)
+		*list = 0
+	}
+}
+
+// walk returns the node of a name or pattern. It calls insert to make each missing node on the path. If insert is nil
+// and a node is missing, it returns 0.
+func (x *Index[T]) walk(name string, insert func(parent uint32, part string) uint32) uint32 {
+	n := uint32(root)
+	for more := true; more; {
+		var part string
+		part, name, more = strings.Cut(name, separator)
+		child := x.child(n, part)
+		if child == 0 {
+			if insert == nil {
+				return 0
+			}
+			child = insert(n, part)
+		}
+		n = child
+	}
+	return n
+}
+
+// child returns the child of a node for a part of a name or pattern; 0 without one.
+func (x *Index[T]) child(n uint32, part string) uint32 {
+	switch nd := &x.nodes[n]; {
+	case part == "*":
+		return nd.star
+	case part == "**":
+		return nd.doubleStar
+	case nd.flags&hasEdges == 0:
+		return 0
+	}
+	return x.literalChild(n, maphash.String(x.seed, part), part)
+}
+
+// literalChild returns the child of a node for a literal part; 0 without one.
+func (x *Index[T]) literalChild(parent uint32, hash uint64, part string) uint32 {
+	key := edgeKey(parent, hash)
+	for at := x.edges.home(key); ; at++ {
+		n, more := x.edges.at(at, key)
+		if !more || n != 0 && x.nodes[n].parent == parent && x.isPart(n, part) {
+			return n
+		}
+	}
+}
+
+// insert adds a child to a node.
+func (x *Index[T]) insert(parent uint32, part string) uint32 {
+	n, ok := pop(&x.freeNodes)
+	if !ok {
+		n = uint32(len(x.nodes))
+		x.nodes, x.meta = append(x.nodes, node{}), append(x.meta, nodeMeta{})
+	}
+	x.meta[n].part = part
+	x.meta[parent].children++
+	nd := &x.nodes[n]
+	nd.parent, nd.flags = parent, longPart
+	if len(part) <= len(nd.text) {
+		nd.flags = uint8(copy(nd.text[:], part))
+	}
+	switch part {
+	case "*":
+		x.nodes[parent].star = n
+	case "**":
+		x.nodes[parent].doubleStar = n
+	default:
+		x.nodes[parent].flags |= hasEdges
+		x.edges.add(edgeKey(parent, maphash.String(x.seed, part)), n)
+		x.link(parent, n)
+	}
+	return n
+}
+
+// link adds a node to the list of its parent's children of literal parts.
+func (x *Index[T]) link(parent, n uint32) {
+	m := &x.meta[parent]
+	m.literals++
+	x.meta[n].next = m.first
+	if m.first != 0 {
+		x.meta[m.first].prev = n
+	}
+	m.first = n
+}
+
+// unlink undoes link.
+func (x *Index[T]) unlink(parent, n uint32) {
+	m := &x.meta[n]
+	if m.prev != 0 {
+		x.meta[m.prev].next = m.next
+	} else {
+		x.meta[parent].first = m.next
+	}
+	if m.next != 0 {
+		x.meta[m.next].prev = m.prev
+	}
+	x.meta[parent].literals--
+}
+
+// removeEmpty removes a node without values and children, and then each ancestor that is left without both.
+func (x *Index[T]) removeEmpty(n uint32) {
+	for n != root && x.meta[n].children == 0 && x.nodes[n].list == 0 {
+		parent := x.nodes[n].parent
+		switch part := x.meta[n].part; part {
+		case "*":
+			x.nodes[parent].star = 0
+		case "**":
+			x.nodes[parent].doubleStar = 0
+		default:
+			x.edges.remove(edgeKey(parent, maphash.String(x.seed, part)), n)
+			x.unlink(parent, n)
+		}
+		x.nodes[n], x.meta[n] = node{}, nodeMeta{}
+		x.freeNodes = append(x.freeNodes, n)
+		x.meta[parent].children--
+		n = parent
+	}
+}
+
 // pop removes and returns the last free number.
-func pop(spare *[]uint32) (n uint32, ok bool) {
-	last := len(*spare) - 1
+func pop(free *[]uint32) (n uint32, ok bool) {
+	last := len(*free) - 1
 	if last < 0 {
 		return 0, false
 	}
-	n, *spare = (*spare)[last], (*spare)[:last]
+	n, *free = (*free)[last], (*free)[:last]
 	return n, true
 }
 

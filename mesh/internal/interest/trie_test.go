@@ -58,12 +58,12 @@ func TestIndexForgetsAllThatWasRemoved(t *testing.T) {
 		x.Remove(v, patterns...)
 		x.Remove(v, patterns...) // a second removal changes nothing
 	}
-	require.Equal(t, branch{shape: forked}, x.branches[root])
-	require.Zero(t, x.forks.count)
-	require.Empty(t, cmp.Diff(make([]uint8, len(x.forks.tags)), x.forks.tags))
-	require.Len(t, x.spare, len(x.branches)-root-1, "every branch was given back")
-	require.Empty(t, cmp.Diff(make([]stem, len(x.stems)), x.stems, cmp.AllowUnexported(stem{})))
-	require.Len(t, x.noLists, len(x.lists)-1, "every list was given back")
+	require.Equal(t, node{flags: hasEdges}, x.nodes[root])
+	require.Zero(t, x.edges.count)
+	require.Empty(t, cmp.Diff(make([]uint8, len(x.edges.tags)), x.edges.tags))
+	require.Len(t, x.freeNodes, len(x.nodes)-root-1, "every node was given back")
+	require.Empty(t, cmp.Diff(make([]nodeMeta, len(x.meta)), x.meta, cmp.AllowUnexported(nodeMeta{})))
+	require.Len(t, x.freeLists, len(x.lists)-1, "every list was given back")
 }
 
 // TestIndexAgreesWithMapAmongMany has very many parts, short ones and long ones with equal beginnings, so that they
@@ -102,7 +102,7 @@ func TestIndexAgreesWithMapAmongMany(t *testing.T) {
 	for n, v := range want {
 		x.Remove(v, n)
 	}
-	require.Zero(t, x.forks.count)
+	require.Zero(t, x.edges.count)
 }
 
 // TestIndexListsNeverChange holds lists while values are added and removed.
@@ -258,9 +258,9 @@ func TestIndexAgreesWithMatchOnRandomInput(t *testing.T) {
 	}
 }
 
-// TestIndexVisitsEachBranchOnce has patterns for which a naive search takes exponential time. A search that follows the
-// name part by part could visit each branch once for each part.
-func TestIndexVisitsEachBranchOnce(t *testing.T) {
+// TestIndexVisitsEachNodeOnce has patterns for which a naive search takes exponential time. A search that follows the
+// name part by part could visit each node once for each part.
+func TestIndexVisitsEachNodeOnce(t *testing.T) {
 	for _, parts := range [][]string{{"a", "*"}, {"a", "b", "*"}, {"**", "a"}, {"**", "a", "*", "b"}} {
 		rnd := rand.New(rand.NewPCG(7, 8))
 		var x Index[int]
@@ -277,8 +277,8 @@ func TestIndexVisitsEachBranchOnce(t *testing.T) {
 		for _, word := range []string{"a", "b", "c"} {
 			var s Search[int]
 			x.Find(strings.Repeat("a::", 16)+strings.Repeat(word+"::", 15)+"a", &s)
-			// A branch costs one step for its visit, and one for the look-up of its part.
-			require.LessOrEqual(t, s.Steps, 2*len(x.branches))
+			// A node costs one step for its visit, and one for the look-up of its part.
+			require.LessOrEqual(t, s.Steps, 2*len(x.nodes))
 			require.Less(t, cap(s.visits), 2000, "visits that wait")
 		}
 	}
@@ -318,7 +318,7 @@ func TestStepsBoundTheSearch(t *testing.T) {
 	require.Greater(t, tight, 0.8, "the bound is reached")
 }
 
-// TestIndexLooksUpTheFewerParts checks the cost of a branch after a "**". With one literal part it costs one look-up,
+// TestIndexLooksUpTheFewerParts checks the cost of a node after a "**". With one literal part it costs one look-up,
 // and not one for each part of the name. With very many literal parts it costs at most one look-up for each part of the
 // name.
 func TestIndexLooksUpTheFewerParts(t *testing.T) {

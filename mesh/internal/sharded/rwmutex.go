@@ -5,9 +5,9 @@ import (
 	"sync/atomic"
 )
 
-// RWMutex is a sync.RWMutex for data that is read at every event and rarely written. It consists of several mutexes. Each
-// reader uses one of them, and a writer locks all. If readers on several cores shared one mutex, they would spend more
-// time on its counter than on the guarded data.
+// RWMutex is a sync.RWMutex for data that is read at every event and rarely written. It consists of several mutexes.
+// Each reader uses one of them, and a writer locks all. If readers on several cores shared one mutex, they would spend
+// more time on its counter than on the guarded data.
 type RWMutex struct {
 	last    atomic.Uint32 // counts the calls of Shard
 	readers [8]struct {
