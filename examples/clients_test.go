@@ -15,23 +15,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait for a process.
 const patience = 40 * time.Second
-
-// need skips the test if the machine lacks one of the programs.
-func need(t *testing.T, programs ...string) {
-	t.Helper()
-	for _, p := range programs {
-		if _, err := exec.LookPath(p); err != nil {
-			require.NotContains(t, []string{"require", "full"}, os.Getenv("INTEROP"), "%s is not on the PATH", p)
-			t.Skip(p + " is not on the PATH")
-		}
-	}
-}
 
 // program is a process whose output the test reads line by line.
 type program struct {
@@ -115,7 +106,7 @@ var install = sync.OnceValue(func() error {
 // node starts a Node.js program with the port of a hub.
 func node(t *testing.T, script string, hub *url.URL) *program {
 	t.Helper()
-	need(t, "node", "npm")
+	interoptest.Need(t, "node", "npm")
 	require.NoError(t, install())
 	cmd := exec.Command("node", script)
 	cmd.Env = append(os.Environ(), "PORT="+hub.Port())
@@ -125,7 +116,7 @@ func node(t *testing.T, script string, hub *url.URL) *program {
 // visit opens a page of a hub in Chromium.
 func visit(t *testing.T, hub *url.URL, page string) {
 	t.Helper()
-	need(t, "chromium")
+	interoptest.Need(t, "chromium")
 	profile, err := os.MkdirTemp("", "example") //nolint:usetesting // processes of the browser may still write to it when the test ends
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(profile) })

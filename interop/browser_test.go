@@ -22,7 +22,7 @@ func browserCells(t *testing.T, modes []mode, client clientSide, server serverSi
 // origin.
 func TestBrowserJSONP(t *testing.T) {
 	t.Parallel()
-	page := StartBrowser(t, "3.5.4")
+	page := startPage(t, "3.5.4")
 	origin := *page.Node().Must(t, Command{Do: "where"}, "origin").Text
 	client := peerClient{page, map[string]any{"forceJSONP": true}}
 	browserCells(t, []mode{polling, upgrade}, client, &ourServer{origins: []string{origin}, jsonp: true})
@@ -48,7 +48,7 @@ func TestBrowserJSONP(t *testing.T) {
 // TestBrowserCORS runs each exchange of the stock client on a page of another origin, by XMLHttpRequest and WebSocket.
 func TestBrowserCORS(t *testing.T) {
 	t.Parallel()
-	page := StartBrowser(t, "6.6.8")
+	page := startPage(t, "6.6.8")
 	origin := *page.Node().Must(t, Command{Do: "where"}, "origin").Text
 	browserCells(t, modes, peerClient{page, map[string]any{"withCredentials": true}}, &ourServer{origins: []string{origin}})
 }

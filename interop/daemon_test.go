@@ -18,6 +18,7 @@ import (
 	"github.com/shirou/gopsutil/v4/process"
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh/natsbackplane"
 )
 
@@ -124,7 +125,7 @@ type natsServer struct {
 // startNATS starts a nats-server with more arguments. If its configuration has users, the caller must add one to url.
 func startNATS(t *testing.T, args ...string) *natsServer {
 	t.Helper()
-	Need(t, "go")
+	interoptest.Need(t, "go")
 	port, pages := stablePort(t), stablePort(t)
 	s := &natsServer{
 		t: t, url: "nats://" + localAddr(port), page: "http://" + localAddr(pages) + "/",

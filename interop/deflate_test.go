@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 // TestDeflate runs the exchanges with permessage-deflate at both ends, and checks how many bytes the large message
@@ -46,7 +47,7 @@ func deflateCells(t *testing.T, client, server string, ends func(bytes *atomic.I
 		if m == polling || faultOf(pair{client: client, server: server}, m, c) != nil {
 			return nil
 		}
-		if m == upgrade && !Full() && !c.later && c.name != "mixed" {
+		if m == upgrade && !interoptest.Full() && !c.later && c.name != "mixed" {
 			return nil
 		}
 		return func(t *testing.T) {

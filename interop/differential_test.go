@@ -41,7 +41,7 @@ func allScripts() []script {
 // responses. They must be equal, or the difference must be listed in Differences.
 func TestDifferential(t *testing.T) {
 	t.Parallel()
-	node := StartNode(t, EngineRaw)
+	node := startNode(t, EngineRaw)
 	scripts := allScripts()
 	seen := newSightings()
 	t.Run("scripts", func(t *testing.T) {

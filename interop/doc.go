@@ -4,9 +4,11 @@
 //
 // A peer reads commands as JSON lines from its standard input and writes events as JSON lines to its standard output.
 // The scripts in the folders node and python and the program in the folder googollee list their commands and events.
-// [RunNode] and [RunGoogollee] start a peer. [StartNode] starts a peer that ends with a test. [Peer.Endpoint] names a
-// new server, session or node inside the peer, [Endpoint.Do] sends a command, and [Endpoint.Await] waits for an event.
-// When the test ends, the peer is killed and waited for. If the test failed, the peer's standard error is logged.
+// [RunNode] and [RunGoogollee] start a peer. [Peer.Endpoint] names a new server, session or node inside the peer,
+// [Endpoint.Do] sends a command, and [Endpoint.Await] waits for an event. When a test ends, its helpers kill the peer
+// and wait for its end. If the test failed, they log the peer's standard error.
+//
+// This package does not import testing, because the commands below it use it too. Package interoptest helps tests.
 //
 // The command in the folder matrix and the tests exchange messages between each Engine.IO peer and this project's
 // client or server, and between pairs of foreign peers.

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 // codeBlock is a block of code in a page of the documentation.
@@ -56,7 +57,7 @@ func blocks(t *testing.T, page, language string) (all []string) {
 // buildSource builds a program from its source on a page, and returns the path of the program.
 func buildSource(t *testing.T, source string) (exe string) {
 	t.Helper()
-	Need(t, "go")
+	interoptest.Need(t, "go")
 	root, err := moduleRoot()
 	require.NoError(t, err)
 	dir := t.TempDir()
@@ -104,7 +105,7 @@ func TestProxiesAsInTheDocumentation(t *testing.T) {
 	} {
 		t.Run(kind.program, func(t *testing.T) {
 			t.Parallel()
-			Need(t, kind.program)
+			interoptest.Need(t, kind.program)
 			var sessions [2]atomic.Int32
 			var backends []string
 			for i, name := range []string{"a-", "b-"} {

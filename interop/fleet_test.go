@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 // fleet is three hubs of one mesh, each a separate 'mesh listen' process.
@@ -34,7 +36,7 @@ func startFleet(t *testing.T, args ...string) *fleet {
 // startFleetWith starts hubs, with further arguments from args for each. It returns when the hubs know each other.
 func startFleetWith(t *testing.T, args func(hub int) []string) *fleet {
 	t.Helper()
-	Need(t, "go")
+	interoptest.Need(t, "go")
 	f := &fleet{t: t}
 	for i := range clusterHubs {
 		addr := localAddr(stablePort(t))

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
 )
 
@@ -114,7 +115,7 @@ func nodeFolder(t *testing.T) string {
 // browser. It restarts and removes only the programs and lines that the page names.
 func TestGuide(t *testing.T) {
 	t.Parallel()
-	Need(t, "go", "node", "npm", "tmux")
+	interoptest.Need(t, "go", "node", "npm", "tmux")
 	v := startVisitor(t)
 	root, err := moduleRoot()
 	require.NoError(t, err)
@@ -267,7 +268,7 @@ func TestGuide(t *testing.T) {
 // program and so the hub.
 func TestNodeProgramStepByStep(t *testing.T) {
 	t.Parallel()
-	Need(t, "go", "node", "npm", "tmux")
+	interoptest.Need(t, "go", "node", "npm", "tmux")
 	exe, err := meshCommand()
 	require.NoError(t, err)
 	bin := t.TempDir()

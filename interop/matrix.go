@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/bigcompany/mesh/interop/internal/env"
 )
 
 const (
@@ -95,8 +97,8 @@ func (r *runner) pair(ctx context.Context, p pair) results {
 		return res
 	}
 	client, server, stop, err := p.start(ctx)
-	if missing, ok := errors.AsType[missingError](err); ok && !required() {
-		return results{pair: p, notRun: missing.reason()}
+	if missing, ok := errors.AsType[env.MissingError](err); ok && !env.Required() {
+		return results{pair: p, notRun: missing.Reason()}
 	}
 	if err != nil {
 		for i := range res.outcomes {

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 // TestOurServer runs each exchange between foreign clients and our server. Each must succeed, or fail as peerFaults
@@ -28,7 +29,7 @@ func TestOurDial(t *testing.T) {
 // origin that knows the certificate by its hash, and our server.
 func TestBrowserWebTransport(t *testing.T) {
 	t.Parallel()
-	Need(t, "chromium")
+	interoptest.Need(t, "chromium")
 	testPairs(t, webtransportPairs(func(p pair) bool { return p.client != ourEnd }))
 }
 
@@ -69,7 +70,7 @@ func TestWithoutChromium(t *testing.T) {
 // testPairs runs all exchanges of the pairs, and then reports each of them as a test.
 func testPairs(t *testing.T, pairs []pair) {
 	t.Helper()
-	Need(t, "go", "node", "npm")
+	interoptest.Need(t, "go", "node", "npm")
 	for _, res := range new(runner).run(t.Context(), pairs) {
 		require.Empty(t, res.notRun, "%s", res.pair)
 		require.NotEmpty(t, res.outcomes, "%s", res.pair)

@@ -8,17 +8,19 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 // TestBenchMeasuresANodeHub runs mesh bench against a Node.js hub, by each transport, with and without credentials. The
 // command must recognise the hub as a Node.js hub, and the hub must survive.
 func TestBenchMeasuresANodeHub(t *testing.T) {
 	t.Parallel()
-	Need(t, "go")
+	interoptest.Need(t, "go")
 	exe, err := meshCommand()
 	require.NoError(t, err)
 	for _, accept := range [][][2]string{nil, {{"ann", "s3cret"}}} {
-		node := StartNode(t, MeshNode).Node()
+		node := startNode(t, MeshNode).Node()
 		port := node.Must(t, Command{Do: "listen", Host: "127.0.0.1", Accept: accept}, "listening").Port
 		for _, load := range [][]string{
 			{"--rate", "50", "--transports", "websocket,polling,upgrade"},

@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
 	"github.com/bigcompany/mesh/mesh/natsbackplane"
 )
@@ -30,7 +31,7 @@ const (
 // clusterCounts returns how many events each client emits in the test of the whole cluster, and to how many of them, which
 // come first, only clients of the same hub subscribe.
 func clusterCounts() (all, local int) {
-	if Full() {
+	if interoptest.Full() {
 		return 10_000, 2_500
 	}
 	return 4_000, 1_000

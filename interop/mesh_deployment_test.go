@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
 )
 
@@ -28,7 +29,7 @@ const deployment = "../docs/deployment.md"
 // true, the configuration has the part for several hubs. other holds further pairs of a text and its replacement.
 func front(t *testing.T, program string, tls, several bool, other ...string) proxyKind {
 	t.Helper()
-	Need(t, program)
+	interoptest.Need(t, program)
 	shown := blocks(t, deployment, program)
 	require.Len(t, shown, 3, "a configuration, the lines for a prefix, and the lines for several hubs")
 	config, prefix := shown[0], shown[1]
@@ -110,7 +111,7 @@ func TestMeshBehindProxies(t *testing.T) {
 	v := startVisitor(t)
 	for _, program := range []string{"nginx", "haproxy"} {
 		for _, tls := range []bool{true, false} {
-			if !Full() && tls != (program == "nginx") {
+			if !interoptest.Full() && tls != (program == "nginx") {
 				continue
 			}
 			t.Run(fmt.Sprintf("%s TLS %t", program, tls), func(t *testing.T) {
@@ -121,7 +122,7 @@ func TestMeshBehindProxies(t *testing.T) {
 	}
 	for _, d := range deployedProxies {
 		cells := d.tls
-		if !Full() {
+		if !interoptest.Full() {
 			cells = cells[:1]
 		}
 		for _, tls := range cells {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
 )
 
@@ -194,7 +195,7 @@ var gonode = sync.OnceValues(func() (string, error) { return build("./interop/go
 // startLoaded starts a Go node.
 func startLoaded(t *testing.T, l *ledger, port int, name string) *loaded {
 	t.Helper()
-	Need(t, "go")
+	interoptest.Need(t, "go")
 	exe, err := gonode()
 	require.NoError(t, err)
 	p, err := run(t.Context(), name, exec.CommandContext(t.Context(), exe, localAddr(port), name, loadEvery.String()))
@@ -282,7 +283,7 @@ func startOriginal(t *testing.T, l *ledger, port int, name string) *loaded {
 
 // kills returns how many times the load test kills the hub.
 func kills() int {
-	if Full() {
+	if interoptest.Full() {
 		return 10
 	}
 	return 3

@@ -42,7 +42,7 @@ type nodeMember struct {
 	*Endpoint
 }
 
-func startNodeMember(t testing.TB) nodeMember { return nodeMember{StartNode(t, MeshNode).Node()} }
+func startNodeMember(t testing.TB) nodeMember { return nodeMember{startNode(t, MeshNode).Node()} }
 
 func (m nodeMember) on(t testing.TB, pattern string) {
 	t.Helper()

@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
 )
 
@@ -25,9 +26,9 @@ var moduleRuntimes = []string{"18.20.8", "20.20.2", "22.23.5", "26.12.1"}
 // TestModuleOutsideBrowsers runs mesh-client.test.mjs with node --test, which must end by itself.
 func TestModuleOutsideBrowsers(t *testing.T) {
 	t.Parallel()
-	Need(t, "node", "npm")
+	interoptest.Need(t, "node", "npm")
 	versions := moduleRuntimes
-	if !Full() {
+	if !interoptest.Full() {
 		versions = versions[:1]
 	}
 	hub := startGoHub(t, mesh.Options{Permit: func(_ mesh.PeerInfo, _ mesh.Action, event string) bool { return event != "forbidden" }})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
 	"github.com/bigcompany/mesh/mesh/gateway"
 )
@@ -30,7 +31,7 @@ func startBrowser(t *testing.T) browser {
 	t.Helper()
 	files := httptest.NewServer(gateway.Handler())
 	t.Cleanup(files.Close)
-	b := browser{Peer: StartBrowser(t, meshPage), files: files.URL}
+	b := browser{Peer: startPage(t, meshPage), files: files.URL}
 	b.origin = *b.Node().Must(t, Command{Do: "where"}, "origin").Text
 	return b
 }
@@ -100,7 +101,9 @@ func with(options map[string]any, more ...any) map[string]any {
 // Node.js hub and mesh.mjs only the Go hub: TestPagesInAMesh has the other two pairs in every run.
 func eachPage(t *testing.T, run func(t *testing.T, b browser, client string, hub kind)) {
 	t.Helper()
-	eachPair(t, func(client string, hub kind) bool { return Full() || (client == "/mesh.js") == (hub == nodeKind) }, run)
+	eachPair(t, func(client string, hub kind) bool {
+		return interoptest.Full() || (client == "/mesh.js") == (hub == nodeKind)
+	}, run)
 }
 
 // eachPair is like eachPage, for all pairs of a client and a kind of hub for which is returns true.

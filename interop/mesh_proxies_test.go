@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
 )
 
@@ -229,7 +230,7 @@ func TestOriginalUpgradesBehindAProxyOnPort80(t *testing.T) {
 	const addr = "127.0.0.80:80"
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		lacks(t, fmt.Sprintf("this user may not listen on %s: %v", addr, err))
+		interoptest.Lack(t, fmt.Sprintf("this user may not listen on %s: %v", addr, err))
 	}
 	require.NoError(t, l.Close())
 	hub := checked(t, "")

@@ -12,7 +12,7 @@ import (
 // startHub runs a Node.js hub on a port, or on a free one if port is 0, and returns the process too.
 func startHub(t *testing.T, port int, accept ...[2]string) (hub *Endpoint, peer *Peer, bound int) {
 	t.Helper()
-	peer = StartNode(t, MeshNode)
+	peer = startNode(t, MeshNode)
 	hub = peer.Node()
 	ev := hub.Must(t, Command{Do: "listen", Host: "127.0.0.1", Port: port, Accept: accept}, "listening")
 	return hub, peer, ev.Port
@@ -22,7 +22,7 @@ func startHub(t *testing.T, port int, accept ...[2]string) (hub *Endpoint, peer 
 // subscriptions. The hub must subscribe to "joined".
 func join(t *testing.T, hub *Endpoint, c Command, listens ...string) *Endpoint {
 	t.Helper()
-	node := StartNode(t, MeshNode).Node()
+	node := startNode(t, MeshNode).Node()
 	for _, name := range listens {
 		node.Must(t, Command{Do: "on", Name: name}, "listens")
 	}
@@ -93,7 +93,7 @@ func TestNodeHubIgnoresEventsOfARefusedClient(t *testing.T) {
 	hub.Must(t, Command{Do: "on", Name: "ping"}, "listens")
 	admitted := join(t, hub, Command{Port: port, User: "user", Password: "secret"})
 
-	refused := StartNode(t, MeshNode).Node()
+	refused := startNode(t, MeshNode).Node()
 	refused.Must(t, Command{Do: "on", Name: "pong"}, "listens")
 	refused.Must(t, Command{Do: "connect", Host: "127.0.0.1", Port: port, User: "user", Password: "wrong"}, "connected")
 	emit(t, refused, "ping", `{"from":"refused"}`)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
 )
 
@@ -20,7 +21,7 @@ var meshCommand = sync.OnceValues(BuildMesh)
 // startReadme runs the README's Node.js program.
 func startReadme(t *testing.T, port int) *Peer {
 	t.Helper()
-	Need(t, "node", "npm")
+	interoptest.Need(t, "node", "npm")
 	dir, err := install()
 	require.NoError(t, err)
 	cmd := exec.CommandContext(t.Context(), "node", filepath.Join(dir, "readme.js"))
@@ -32,7 +33,7 @@ func startReadme(t *testing.T, port int) *Peer {
 // startCommand runs the README's command line. n in the payload identifies the program.
 func startCommand(t *testing.T, port, n int) *Peer {
 	t.Helper()
-	Need(t, "go")
+	interoptest.Need(t, "go")
 	exe, err := meshCommand()
 	require.NoError(t, err)
 	return startProgram(t, fmt.Sprintf("mesh start %d", n), exec.CommandContext(t.Context(), exe, "start",

@@ -35,7 +35,7 @@ func TestStockEngineIOClientJoinsAGoHub(t *testing.T) {
 			s := startStar(t, goKind, []kind{goKind, nodeKind}, name)
 			hub, ours, original := s.hub.(goMember), s.clients[0].(goMember), s.clients[1]
 
-			stock := stockClient{StartNode(t, EngineClient, "6.6.8").Endpoint()}
+			stock := stockClient{startNode(t, EngineClient, "6.6.8").Endpoint()}
 			stock.session.Must(t, Command{
 				Do: "dial", URL: hub.URL(), Options: map[string]any{"transports": transports},
 			}, "open")

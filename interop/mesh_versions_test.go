@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/interop/internal/env"
+	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
 )
 
@@ -18,9 +20,9 @@ import (
 func TestTheOriginalOnVersionsOfNode(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
-		needs(t, missingError{"Node.js 0.10 to 26, which npm has for linux/amd64"})
+		interoptest.SkipMissing(t, env.MissingError{"Node.js 0.10 to 26, which npm has for linux/amd64"})
 	}
-	Need(t, "node", "npm")
+	interoptest.Need(t, "node", "npm")
 	scripts, err := InstallNode()
 	require.NoError(t, err)
 	versions, err := installVersions()

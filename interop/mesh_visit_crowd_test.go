@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
 )
 
@@ -53,7 +54,7 @@ func fill(t *testing.T, hub goMember, n int) (clients []*mesh.Node, lamp *mesh.N
 // testPageOfACrowd visits a hub with more nodes than the picture has places for.
 func testPageOfACrowd(t *testing.T, v visitor) {
 	counts := []int{100}
-	if Full() {
+	if interoptest.Full() {
 		counts = []int{100, 2000, 9900}
 	}
 	for _, n := range counts {
@@ -147,7 +148,7 @@ func (p visit) requireFrames(t *testing.T) {
 	require.NoError(t, json.Unmarshal(p.run(t, `
 		const browser = page.context().browser()
 		await browser.startTracing(page, { categories: ['toplevel', 'devtools.timeline'] })
-		await page.waitForTimeout(`+map[bool]string{true: "10000", false: "1000"}[Full()]+`) // the time to measure in
+		await page.waitForTimeout(`+map[bool]string{true: "10000", false: "1000"}[interoptest.Full()]+`) // the time to measure in
 		const { traceEvents } = JSON.parse((await browser.stopTracing()).toString())
 		const main = traceEvents.filter(e => e.name === 'thread_name' && e.args.name === 'CrRendererMain')
 			.find(m => traceEvents.some(e => e.pid === m.pid && e.tid === m.tid && e.name === 'FireAnimationFrame'))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
 	"github.com/bigcompany/mesh/mesh/gateway"
 )
@@ -19,7 +20,7 @@ type visitor struct{ *Peer }
 
 func startVisitor(t *testing.T) visitor {
 	t.Helper()
-	Need(t, "chromium", "node", "npm")
+	interoptest.Need(t, "chromium", "node", "npm")
 	p, err := RunNode(t.Context(), visitorPeer)
 	p.during(t, err)
 	t.Cleanup(func() { require.NoError(t, p.Quit()) })

@@ -9,13 +9,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
 	"github.com/bigcompany/mesh/mesh/gateway"
 )
 
 // themed reports whether a test of the page runs with a theme and the i-th of two widths. In a normal run, the narrow page
 // is light and the wide page is dark.
-func themed(theme string, i int) bool { return Full() || (theme == "light") == (i == 0) }
+func themed(theme string, i int) bool { return interoptest.Full() || (theme == "light") == (i == 0) }
 
 // testPageFitsEveryWidth checks the page at several widths, and saves a picture of each.
 func testPageFitsEveryWidth(t *testing.T, v visitor) {

@@ -98,7 +98,7 @@ func TestTheWholeMesh(t *testing.T) {
 			if hub == nodeKind {
 				version = "3.5.4"
 			}
-			stock := StartBrowser(t, version)
+			stock := startPage(t, version)
 			origins := []string{b.origin, *stock.Node().Must(t, Command{Do: "where"}, "origin").Text}
 
 			s := &star{}
@@ -118,7 +118,7 @@ func TestTheWholeMesh(t *testing.T) {
 			page.connect(t, Command{Options: hubURL(s.port)})
 			s.clients = append(s.clients, page,
 				dialPackets(t, stock.Endpoint(), s.port, "polling", "websocket"),
-				dialPackets(t, StartNode(t, EngineClient, "2.1.1").Endpoint(), s.port, "polling"))
+				dialPackets(t, startNode(t, EngineClient, "2.1.1").Endpoint(), s.port, "polling"))
 			for _, c := range s.clients[5:] {
 				c.on(t, "count")
 				c.on(t, "done")

@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
 )
 
@@ -57,7 +58,7 @@ console.log(JSON.stringify({ event: 'names', result: names }))`
 // they read, in the first column of the tables.
 func TestEachNameOfTheOriginalHasItsCounterpart(t *testing.T) {
 	t.Parallel()
-	Need(t, "node", "npm")
+	interoptest.Need(t, "node", "npm")
 	dir, err := install()
 	require.NoError(t, err)
 	cmd := exec.CommandContext(t.Context(), "node", "-e", exports)
@@ -189,7 +190,7 @@ func TestDocumentedNamesOfGoExist(t *testing.T) {
 // TestProgramsBeforeAndAfterDoTheSame runs both programs of docs/migrating.md. Both must behave in the same way.
 func TestProgramsBeforeAndAfterDoTheSame(t *testing.T) {
 	t.Parallel()
-	Need(t, "node", "npm")
+	interoptest.Need(t, "node", "npm")
 	for _, language := range []string{"js", "go"} {
 		t.Run(language, func(t *testing.T) {
 			t.Parallel()
@@ -273,7 +274,7 @@ func TestTheHubIsReplacedAndPutBack(t *testing.T) {
 // and for a fleet with passwords.
 func TestTheHubOfStep4MutesNoFleet(t *testing.T) {
 	t.Parallel()
-	Need(t, "node", "npm")
+	interoptest.Need(t, "node", "npm")
 	exe, err := meshCommand()
 	require.NoError(t, err)
 	commands := blocks(t, migrating, "sh")

@@ -10,11 +10,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
-	"testing"
 	"time"
+
+	"github.com/bigcompany/mesh/interop/internal/env"
 )
 
-// Scripts of the folder node, for StartNode.
+// Scripts of the folder node, for startNode.
 const (
 	EngineServer = "eio-server.js" // argument: the version
 	EngineClient = "eio-client.js" // argument: the version
@@ -42,14 +43,6 @@ func RunNode(ctx context.Context, script string, args ...string) (*Peer, error) 
 	return run(ctx, fmt.Sprintf("%s %v", script, args), cmd)
 }
 
-// StartNode is like RunNode, but it kills the peer when t ends. It skips t if Node.js or npm is missing.
-func StartNode(t testing.TB, script string, args ...string) *Peer {
-	t.Helper()
-	Need(t, "node", "npm")
-	p, err := RunNode(t.Context(), script, args...)
-	return p.during(t, err)
-}
-
 // Browser is the name of a browser that runs the tests' pages.
 type Browser string
 
@@ -73,25 +66,10 @@ func RunBrowser(ctx context.Context, page string) (*Peer, error) { return RunPag
 
 // RunPage is like RunBrowser, for any browser.
 func RunPage(ctx context.Context, page string, browser Browser) (*Peer, error) {
-	if err := find(browser.programs()...); err != nil {
+	if err := env.Find(browser.programs()...); err != nil {
 		return nil, err
 	}
 	return RunNode(context.WithoutCancel(ctx), browserPeer, page, string(browser))
-}
-
-// StartBrowser is like RunBrowser, but it ends the browser when t ends. It skips t if Chromium, Node.js or npm is
-// missing.
-func StartBrowser(t testing.TB, page string) *Peer {
-	t.Helper()
-	Need(t, "chromium", "node", "npm")
-	p, err := RunBrowser(t.Context(), page)
-	p.during(t, err)
-	t.Cleanup(func() {
-		if err := p.Quit(); err != nil {
-			t.Error(err)
-		}
-	})
-	return p
 }
 
 // installTimeout bounds an installation of npm packages.

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bigcompany/mesh/interop/internal/env"
 	"github.com/bigcompany/mesh/mesh"
 )
 
@@ -269,8 +270,8 @@ func RunPageTable(ctx context.Context, bundles []string, browsers []Browser, don
 func runPageRow(ctx context.Context, bundle string, browser Browser) PageResult {
 	row := PageResult{Bundle: bundle, Browser: browser, Errors: make(map[string]error)}
 	page, origin, err := openPage(ctx, bundle, browser)
-	if missing, ok := errors.AsType[missingError](err); ok && !required() {
-		row.NotRun = missing.reason()
+	if missing, ok := errors.AsType[env.MissingError](err); ok && !env.Required() {
+		row.NotRun = missing.Reason()
 		return row
 	}
 	if err != nil {

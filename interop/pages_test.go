@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 // TestPagesOfOldClients runs one bundle for each way in which old clients differ. 1.3.1 encodes text twice in WebSocket
@@ -12,11 +14,11 @@ import (
 func TestPagesOfOldClients(t *testing.T) {
 	t.Parallel()
 	bundles, browsers := []string{"1.3.1", "1.8.6", originalPage}, []Browser{Chromium}
-	if Full() {
+	if interoptest.Full() {
 		bundles, browsers = PageBundles, PageBrowsers
 	}
 	for _, b := range browsers {
-		Need(t, append(b.programs(), "node", "npm")...)
+		interoptest.Need(t, append(b.programs(), "node", "npm")...)
 	}
 	RunPageTable(t.Context(), bundles, browsers, func(r PageResult) {
 		t.Log(r.name())

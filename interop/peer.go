@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -129,29 +128,6 @@ func runProgram(name string, cmd *exec.Cmd) (*Peer, error) {
 	}
 	go p.run(out)
 	return p, nil
-}
-
-// startProgram is like runProgram, but it kills the peer when t ends.
-func startProgram(t testing.TB, name string, cmd *exec.Cmd) *Peer {
-	t.Helper()
-	p, err := runProgram(name, cmd)
-	return p.during(t, err)
-}
-
-// during fails t if err is not nil. Otherwise it kills the peer when t ends, and logs the peer's standard error if t
-// failed.
-func (p *Peer) during(t testing.TB, err error) *Peer {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		p.Kill()
-		if t.Failed() {
-			t.Logf("interop: %s wrote to standard error:\n%s", p.name, p.Stderr())
-		}
-	})
-	return p
 }
 
 func newPeer(name string) *Peer {
@@ -327,25 +303,4 @@ func (e *Endpoint) kinds() []string {
 		kinds = append(kinds, ev.Kind)
 	}
 	return kinds
-}
-
-// Must sends a command and returns the first event of the kind. It fails t if no event comes within AwaitTimeout.
-func (e *Endpoint) Must(t testing.TB, c Command, kind string) Event {
-	t.Helper()
-	if err := e.Do(c); err != nil {
-		t.Fatal(err)
-	}
-	return e.MustAwait(t, kind)
-}
-
-// MustAwait returns the first event of the kind. It fails t if none comes within AwaitTimeout.
-func (e *Endpoint) MustAwait(t testing.TB, kind string) Event {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), AwaitTimeout)
-	defer cancel()
-	ev, err := e.Await(ctx, kind)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ev
 }

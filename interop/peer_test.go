@@ -13,7 +13,7 @@ import (
 
 func TestAwaitEndsWhenTheProcessDoes(t *testing.T) {
 	t.Parallel()
-	peer := StartNode(t, EngineServer, "6.6.13")
+	peer := startNode(t, EngineServer, "6.6.13")
 	e := peer.Endpoint()
 	e.Must(t, Command{Do: "listen"}, "listening")
 	peer.Kill()

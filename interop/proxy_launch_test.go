@@ -7,6 +7,8 @@ import (
 	"text/template"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 // launch says how to run a proxy in the foreground with the configuration of a test.
@@ -147,8 +149,8 @@ var inEachRun = []string{"nginx", "haproxy", "apache2", "lighttpd"}
 // needProxy skips t unless this run tests the proxy. If this run does, needProxy is like Need.
 func needProxy(t *testing.T, program string) {
 	t.Helper()
-	if !Full() && !slices.Contains(inEachRun, program) {
+	if !interoptest.Full() && !slices.Contains(inEachRun, program) {
 		t.Skipf("%s runs with INTEROP=full only", program)
 	}
-	Need(t, program)
+	interoptest.Need(t, program)
 }

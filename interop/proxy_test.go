@@ -23,6 +23,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 // proxyKind is a reverse proxy and its configuration.
@@ -276,7 +278,7 @@ func (l *lockedText) String() string {
 func TestProxyEndsWithItsInput(t *testing.T) {
 	t.Parallel()
 	for _, k := range []proxyKind{nginx, haproxy} {
-		Need(t, k.program)
+		interoptest.Need(t, k.program)
 		p, err := k.start(t, "127.0.0.1:1")
 		require.NoError(t, err)
 		host := strings.TrimSuffix(strings.TrimPrefix(p.url, "http://"), "/engine.io/")

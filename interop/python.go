@@ -4,6 +4,8 @@ import (
 	"context"
 	"os/exec"
 	"path/filepath"
+
+	"github.com/bigcompany/mesh/interop/internal/env"
 )
 
 // debianPython is the interpreter for which Debian's packages python3-engineio and python3-aiohttp are installed.
@@ -13,7 +15,7 @@ const debianPython = "/usr/bin/python3"
 // EngineClient.
 func RunPython(ctx context.Context) (*Peer, error) {
 	if err := exec.CommandContext(ctx, debianPython, "-c", "import engineio, aiohttp").Run(); err != nil {
-		return nil, missingError{debianPython + " with python3-engineio and python3-aiohttp"}
+		return nil, env.MissingError{debianPython + " with python3-engineio and python3-aiohttp"}
 	}
 	root, err := moduleRoot()
 	if err != nil {

@@ -8,12 +8,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 func startPython(t *testing.T) *Peer {
 	t.Helper()
 	p, err := RunPython(t.Context())
-	needs(t, err)
+	interoptest.SkipMissing(t, err)
 	return p.during(t, err)
 }
 

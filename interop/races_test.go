@@ -17,6 +17,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/engineio/packet"
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 // startEcho runs examples/echo in both revisions and returns its address.
@@ -172,7 +173,7 @@ func (c *racer) receive(ws *racerConn) string {
 // on it.
 func TestTwoConnectionsOfOneClient(t *testing.T) {
 	tries := 25
-	if Full() {
+	if interoptest.Full() {
 		tries = 1000
 		occupy(t)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 // behind is a serverSide behind proxies. Each server gets a separate proxy.
@@ -134,7 +135,7 @@ func overTheWay(t *testing.T, modes []mode, client clientSide, server serverSide
 // run, each way has one client that takes it in all modes, and each client takes one way or more in all modes. The other
 // clients only upgrade.
 func modesOver(way, client int) []mode {
-	if Full() || way%4 == client {
+	if interoptest.Full() || way%4 == client {
 		return modes
 	}
 	return []mode{upgrade}
@@ -156,7 +157,7 @@ func TestReach(t *testing.T) {
 	} {
 		name := "TLS and HTTP2"
 		if way.kind.program != "" {
-			Need(t, way.kind.program)
+			interoptest.Need(t, way.kind.program)
 			name = way.kind.String()
 		}
 		over := func(client string) (*journal, serverSide, func(t *testing.T)) {
@@ -196,7 +197,7 @@ func TestReach(t *testing.T) {
 				t.Parallel()
 				_, server, check := over(version)
 				t.Cleanup(func() { check(t) })
-				c := peerClient{peer: StartNode(t, EngineClient, version)}
+				c := peerClient{peer: startNode(t, EngineClient, version)}
 				if way.tls {
 					c.options = map[string]any{"ca": loopbackIdentity().pem}
 				}
@@ -211,7 +212,7 @@ func TestReach(t *testing.T) {
 func TestProxyThatBreaksWebSocket(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []proxyKind{nginx.with(Proxied{NoUpgrade: true}), haproxy.with(Proxied{NoUpgrade: true})} {
-		Need(t, kind.program)
+		interoptest.Need(t, kind.program)
 		start := func(t *testing.T) (*journal, listening) {
 			j := new(journal)
 			l, err := behind{t, kind, &ourServer{front: j.watch}}.listen(t.Context(), setup{mode: upgrade, echo: true})
@@ -261,7 +262,7 @@ func TestProxyThatBreaksWebSocket(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/engine.io-client %s", kind, version), func(t *testing.T) {
 				t.Parallel()
 				_, l := start(t)
-				client, err := peerClient{peer: StartNode(t, EngineClient, version)}.dial(t.Context(), l.url(), setup{mode: upgrade})
+				client, err := peerClient{peer: startNode(t, EngineClient, version)}.dial(t.Context(), l.url(), setup{mode: upgrade})
 				require.NoError(t, err)
 				client.(peerParty).endpoint.MustAwait(t, "upgradeError")
 				still(t, client, l)
@@ -273,7 +274,7 @@ func TestProxyThatBreaksWebSocket(t *testing.T) {
 // modesOfRequests returns the modes of a test about a client's requests. A session that begins with a WebSocket has only
 // one, without a body, and the requests before an upgrade are like those of polling: a normal run takes polling alone.
 func modesOfRequests() []mode {
-	if Full() {
+	if interoptest.Full() {
 		return modes
 	}
 	return []mode{polling}
@@ -319,7 +320,7 @@ func TestChunkedBodies(t *testing.T) {
 			t.Parallel()
 			var server serverSide = &ourServer{front: j.watch}
 			if kind.program != "" {
-				Need(t, kind.program)
+				interoptest.Need(t, kind.program)
 				server = behind{t, kind, server}
 			}
 			t.Cleanup(func() { require.Positive(t, j.count("chunked")) })
@@ -338,7 +339,7 @@ func TestChunkedBodies(t *testing.T) {
 // it there.
 func TestStickySessions(t *testing.T) {
 	t.Parallel()
-	Need(t, haproxy.program)
+	interoptest.Need(t, haproxy.program)
 	var servers []listening
 	var backends []string
 	for range 2 {
@@ -374,7 +375,7 @@ var vanishing = engineio.ServerOptions{
 func TestClientVanishesBehindAProxy(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []proxyKind{nginx, haproxy} {
-		Need(t, kind.program)
+		interoptest.Need(t, kind.program)
 		for name, begin := range map[string]func(c *caller) *pending{
 			"polling": func(c *caller) *pending { c.open(4); return c.hold() },
 			"between": func(c *caller) *pending { c.open(3); return c.begin("") },

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 // TestReference runs each exchange between foreign peers. Each must succeed, or fail as peerFaults says. A normal run
@@ -13,7 +15,7 @@ import (
 func TestReference(t *testing.T) {
 	t.Parallel()
 	pairs := references
-	if !Full() {
+	if !interoptest.Full() {
 		pairs = slices.DeleteFunc(slices.Clone(references), func(p pair) bool {
 			return p.client == Googollee || p.server == Googollee || p.client != "3.5.4" && p.client != "6.6.8"
 		})
@@ -65,7 +67,7 @@ func startServer(t testing.TB, version string, options map[string]any) serverSid
 
 func startEngine(t testing.TB, script, version string) *Peer {
 	t.Helper()
-	Need(t, "go", "node", "npm")
+	interoptest.Need(t, "go", "node", "npm")
 	p, err := runEngine(t.Context(), script, version)
 	return p.during(t, err)
 }

@@ -13,14 +13,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 // TestRejectedPostsBehindNginx: a proxy that keeps connections to the server alive sends the requests of all clients on
 // them. A client with rejected requests must not end the sessions of other clients.
 func TestRejectedPostsBehindNginx(t *testing.T) {
-	Need(t, "nginx")
+	interoptest.Need(t, "nginx")
 	clients, attack := 10, time.Second
-	if Full() {
+	if interoptest.Full() {
 		clients, attack = 20, 10*time.Second
 	}
 	p, err := nginx.with(Proxied{KeepAlive: true, NoUpgrade: true}).start(t, startEcho(t))

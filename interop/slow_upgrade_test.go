@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 // TestUpgradeWhileTheReaderIsBusy: the reader of a session is busy for longer than an upgrade may take. The client
@@ -21,7 +22,7 @@ func TestUpgradeWhileTheReaderIsBusy(t *testing.T) {
 	t.Parallel()
 	const messages, upgradeTimeout = 300, 100 * time.Millisecond
 	versions := []string{"3.5.4", "6.6.8"}
-	if Full() {
+	if interoptest.Full() {
 		versions = append(versions, "1.4.1", "1.8.5", "2.1.1")
 	}
 	for _, version := range versions {
@@ -69,7 +70,7 @@ func TestUpgradeWhileTheReaderIsBusy(t *testing.T) {
 				require.NoError(t, srv.Close())
 				web.Close()
 			})
-			client := StartNode(t, EngineClient, version).Endpoint()
+			client := startNode(t, EngineClient, version).Endpoint()
 			require.NoError(t, client.Do(Command{
 				Do: "dial", URL: web.URL, Options: map[string]any{"transports": []string{"polling", "websocket"}},
 				Burst: &Burst{Prefix: "client", Count: messages}, Upgrade: true,

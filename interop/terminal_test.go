@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 // desk has real terminals, in which shells run. The shells and their programs end with the test.
@@ -24,7 +26,7 @@ type desk struct {
 
 func newDesk(t *testing.T, dir string, env ...string) *desk {
 	t.Helper()
-	Need(t, "tmux")
+	interoptest.Need(t, "tmux")
 	return &desk{socket: filepath.Join(t.TempDir(), "s"), env: append(env, "PS1=$ "), dir: dir}
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -10,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 // terminal is a real terminal that runs a shell.
@@ -20,10 +21,7 @@ type terminal struct {
 
 func newTerminal(t *testing.T) *terminal {
 	t.Helper()
-	if _, err := exec.LookPath("tmux"); err != nil {
-		require.NotContains(t, []string{"require", "full"}, os.Getenv("INTEROP"), "tmux is not on the PATH")
-		t.Skip("tmux is not on the PATH")
-	}
+	interoptest.Need(t, "tmux")
 	w := &terminal{t: t, socket: filepath.Join(t.TempDir(), "s")}
 	w.tmux("-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "40", "env", "PS1=shell> ", "sh")
 	t.Cleanup(func() { w.tmux("kill-server") })

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/bigcompany/mesh/interop"
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 func TestMain(m *testing.M) {
@@ -29,8 +30,8 @@ func TestAttacks(t *testing.T) {
 	require.NoError(t, err)
 	for _, a := range attacks {
 		t.Run(a.name, func(t *testing.T) {
-			s := scene{hub: exe, attack: a, small: !interop.Full(), time: time.Second}
-			if interop.Full() {
+			s := scene{hub: exe, attack: a, small: !interoptest.Full(), time: time.Second}
+			if interoptest.Full() {
 				s.time = 10 * time.Second
 			}
 			r, err := s.phase(t.Context(), underAttack, 0)

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/interop"
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 // TestCosts compares the cost of a connection without credentials with the limits: of two kinds of connections, or of
@@ -14,7 +15,7 @@ import (
 func TestCosts(t *testing.T) {
 	exe, err := interop.BuildMesh()
 	require.NoError(t, err)
-	if interop.Full() {
+	if interoptest.Full() {
 		costs, err := measureCosts(t.Context(), exe, 400, idleTime+2*timeSlack)
 		require.NoError(t, err)
 		for _, c := range costs {

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/bigcompany/mesh/interop"
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 // TestMain runs the test program as a server if the program was started with the command serve.
@@ -58,12 +58,12 @@ func bound(t *testing.T) context.Context {
 }
 
 func TestQuickRunMeasuresEveryServerInEveryScenario(t *testing.T) {
-	interop.Need(t, "node", "npm")
+	interoptest.Need(t, "node", "npm")
 	requireMeasures(t, scenarios(quick))
 }
 
 func TestQuickRunMeasuresHubsThatAreJoined(t *testing.T) {
-	interop.Need(t, "go")
+	interoptest.Need(t, "go")
 	requireMeasures(t, clusterScenario(quick), "--cluster")
 }
 

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/bigcompany/mesh/interop"
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 func TestMain(m *testing.M) {
@@ -26,7 +27,7 @@ func TestPromisesHoldWhileConnectionsBreak(t *testing.T) {
 	for _, mode := range modes {
 		t.Run(mode, func(t *testing.T) {
 			c := check{clients: 9, faults: 12, pause: 150 * time.Millisecond, every: 20 * time.Millisecond, tail: 600 * time.Millisecond, stop: time.Second}
-			if interop.Full() {
+			if interoptest.Full() {
 				c = defaults
 			} else {
 				t.Parallel()

@@ -19,6 +19,7 @@ import (
 	"github.com/nats-io/nkeys"
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
 	"github.com/bigcompany/mesh/mesh/backplanetest"
 	"github.com/bigcompany/mesh/mesh/natsbackplane"
@@ -266,7 +267,7 @@ func TestPrefixesDoNotLeak(t *testing.T) {
 	s := runServer(t, &server.Options{})
 	prefixes := []string{"prod", "prod.e", "prod.h", "prod.i", "prod.e.e", "prod.e.h", "prod.x", "e", "e.e", "prod-e"}
 	events := 1000
-	if os.Getenv("INTEROP") == "full" {
+	if interoptest.Full() {
 		events = 10_000
 	}
 	var ins []*inbox

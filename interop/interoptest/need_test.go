@@ -1,4 +1,4 @@
-package interop
+package interoptest
 
 import (
 	"runtime"
@@ -29,7 +29,7 @@ func TestSkipsThatARequiredRunRejects(t *testing.T) {
 		t.Setenv("INTEROP", value)
 		for name, lack := range map[string]func(testing.TB){
 			"a program":    func(tb testing.TB) { Need(tb, "no-such-program") },
-			"a permission": func(tb testing.TB) { lacks(tb, "this user may not listen on port 80") },
+			"a permission": func(tb testing.TB) { Lack(tb, "this user may not listen on port 80") },
 		} {
 			o := new(ending)
 			ended := make(chan struct{})
