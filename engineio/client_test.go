@@ -14,9 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
-
-	"github.com/bigcompany/mesh/engineio/packet"
 )
 
 // requestLog records the requests that a server gets.
@@ -116,35 +115,48 @@ func TestWhatIsSentWithEachRequest(t *testing.T) {
 func TestBase64KeepsBytesOffTheWire(t *testing.T) {
 	data := strings.Repeat("\x00\xff\xfe", 20)
 	for _, rev := range []Revision{Revision3, Revision4} {
-		for _, transport := range []Transport{Polling, WebSocket} {
-			t.Run(fmt.Sprintf("revision %d %s", rev, transport), func(t *testing.T) {
-				var bodies lockedBuffer
-				tap := func(h http.Handler) http.Handler {
-					return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-						r.Body = struct {
-							io.Reader
-							io.Closer
-						}{io.TeeReader(r.Body, &bodies), r.Body}
-						h.ServeHTTP(w, r)
-					})
-				}
-				inBubbleBehind(t, tap, echo, bothRevisions(), func(t *testing.T, srv *Server, client *http.Client) {
-					s, err := Dial(t.Context(), "http://pipe", &DialOptions{Revision: rev, Transports: []Transport{transport}, HTTPClient: client, Base64: true})
-					require.NoError(t, err)
-					if transport == WebSocket {
-						require.True(t, s.stream.base64)
-						require.True(t, srv.Sockets()[0].base64)
-						b := newBatch()
-						s.stream.appendPacket(b, packet.Packet{Type: packet.Message, Binary: true, Data: []byte(data)}, false)
-						require.Equal(t, byte(0x81), b.Bytes()[0], "a text frame")
-						b.release()
-					}
-					requireEcho(t, s, Binary([]byte(data)))
-					require.NoError(t, s.Close())
+		t.Run(fmt.Sprintf("revision %d polling", rev), func(t *testing.T) {
+			var bodies lockedBuffer
+			tap := func(h http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					r.Body = struct {
+						io.Reader
+						io.Closer
+					}{io.TeeReader(r.Body, &bodies), r.Body}
+					h.ServeHTTP(w, r)
 				})
-				require.NotContains(t, bodies.String(), "\xff")
+			}
+			inBubbleBehind(t, tap, echo, bothRevisions(), func(t *testing.T, _ *Server, client *http.Client) {
+				s, err := Dial(t.Context(), "http://pipe", &DialOptions{Revision: rev, Transports: []Transport{Polling}, HTTPClient: client, Base64: true})
+				require.NoError(t, err)
+				requireEcho(t, s, Binary([]byte(data)))
+				require.NoError(t, s.Close())
 			})
-		}
+			require.NotContains(t, bodies.String(), "ÿ")
+		})
+		t.Run(fmt.Sprintf("revision %d websocket", rev), func(t *testing.T) {
+			_, url := fakeServer(t, func(conn net.Conn, r *http.Request) {
+				_, _ = io.WriteString(conn, switching(r))
+				_ = ws.WriteFrame(conn, ws.NewTextFrame([]byte(`0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000}`)))
+				for {
+					f, err := ws.ReadFrame(conn)
+					if err != nil {
+						return
+					}
+					f = ws.UnmaskFrameInPlace(f)
+					if f.Header.OpCode == ws.OpBinary {
+						f = ws.NewTextFrame([]byte("4bytes as they are"))
+					}
+					f.Header.Masked = false
+					_ = ws.WriteFrame(conn, f)
+				}
+			})
+			s, err := Dial(testContext(t), url, &DialOptions{Revision: rev, Transports: []Transport{WebSocket}, Base64: true})
+			require.NoError(t, err)
+			requireEcho(t, s, Binary([]byte(data)))
+			requireEcho(t, s, Text("text"))
+			require.NoError(t, s.Close())
+		})
 	}
 }
 
@@ -156,8 +168,7 @@ func TestBase64WithAServerThatEncodesTextTwice(t *testing.T) {
 		polls := make(chan string, 3)
 		polls <- framed(Revision3, `0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":60000}`)
 		polls <- "5:4" + twice
-		l := newPipeListener()
-		web := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		client, stop := serveOn(t, newNetwork(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Method == http.MethodPost {
 				b, _ := io.ReadAll(r.Body)
 				posts <- r.Header.Get("Content-Type") + " " + string(b)
@@ -169,12 +180,8 @@ func TestBase64WithAServerThatEncodesTextTwice(t *testing.T) {
 				_, _ = io.WriteString(w, body)
 			case <-r.Context().Done():
 			}
-		})}
-		go func() { _ = web.Serve(l) }()
-		transport := &http.Transport{DialContext: l.dial}
-		s, err := Dial(t.Context(), "http://pipe", &DialOptions{
-			Revision: Revision3, Base64: true, HTTPClient: &http.Client{Transport: transport},
-		})
+		}))
+		s, err := Dial(t.Context(), "http://pipe", &DialOptions{Revision: Revision3, Base64: true, HTTPClient: client})
 		require.NoError(t, err)
 		require.NoError(t, s.Write(t.Context(), Text("\u00e9\u0080")))
 		require.Equal(t, "text/plain;charset=UTF-8 3:4\u00e9\u0080", <-posts, "the client does not know the dialect yet")
@@ -185,8 +192,7 @@ func TestBase64WithAServerThatEncodesTextTwice(t *testing.T) {
 		require.Equal(t, "text/plain;charset=UTF-8 5:4"+twice, <-posts)
 		s.Abort(nil)
 		require.NoError(t, s.Close())
-		transport.CloseIdleConnections()
-		require.NoError(t, web.Close())
+		stop()
 	})
 }
 
@@ -299,7 +305,7 @@ func TestTransportHint(t *testing.T) {
 			}
 		})
 	}
-	inBubbleBehind(t, wrap, echo, nil, func(t *testing.T, srv *Server, client *http.Client) {
+	inNetwork(t, wrap, echo, nil, func(t *testing.T, _ *Server, client *http.Client, n *network) {
 		var memory TransportHint
 		dial := func(transports ...Transport) *Socket {
 			s, err := Dial(t.Context(), "http://pipe", &DialOptions{Hint: &memory, HTTPClient: client, Transports: transports})
@@ -342,7 +348,8 @@ func TestTransportHint(t *testing.T) {
 		require.Equal(t, WebSocket, opened, "a session that began with a WebSocket is remembered")
 		go func() { _, _ = s.Read(t.Context()) }()
 		synctest.Wait()
-		require.NoError(t, srv.Sockets()[0].stream.writePacket(packet.Packet{Type: packet.Pong})) // a server must not send a pong
+		_, server := n.last()
+		require.NoError(t, ws.WriteFrame(server, ws.NewTextFrame([]byte("3")))) // a server must not send a pong
 		<-s.Context().Done()
 		require.False(t, memory.webSocketWorks(), "an error of the WebSocket forgets")
 		closeIt(s)

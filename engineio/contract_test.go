@@ -3,6 +3,7 @@ package engineio
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -373,75 +374,112 @@ func TestCloseReasons(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name           string
-		act            func(t *testing.T, srv, client *Socket)
+		act            func(t *testing.T, e *bothEnds)
 		server, client end
 	}{
-		{"the server closes", func(t *testing.T, srv, _ *Socket) { require.NoError(t, srv.Close()) },
+		{"the server closes", func(t *testing.T, e *bothEnds) { require.NoError(t, e.server.Close()) },
 			end{ReasonForcedClose, false}, end{ReasonTransportClose, true}},
-		{"the client closes", func(t *testing.T, _, client *Socket) { require.NoError(t, client.Close()) },
+		{"the client closes", func(t *testing.T, e *bothEnds) { require.NoError(t, e.client.Close()) },
 			end{ReasonTransportClose, true}, end{ReasonForcedClose, false}},
-		{"the client parses nonsense", func(t *testing.T, srv, _ *Socket) {
-			srv.mu.Lock()
-			defer srv.mu.Unlock()
-			require.Nil(t, srv.pushControl(newOutgoingPacket(packet.Packet{Type: 9})))
-		}, end{ReasonTransportClose, true}, end{ReasonParseError, true}},
-		{"the server parses nonsense", func(t *testing.T, _, client *Socket) {
-			client.mu.Lock()
-			defer client.mu.Unlock()
-			require.Nil(t, client.pushControl(&outgoing{typ: 9}))
-		}, end{ReasonParseError, true}, end{ReasonTransportClose, true}},
-		{"the server falls silent", func(_ *testing.T, srv, _ *Socket) { // as if its machine had vanished
-			srv.mu.Lock()
-			defer srv.mu.Unlock()
-			srv.conf.timers.stop(srv)
-			srv.writing = true
-		}, end{}, end{ReasonPingTimeout, true}},
-		{"the client falls silent", func(_ *testing.T, _, client *Socket) {
-			client.mu.Lock()
-			defer client.mu.Unlock()
-			client.conf.timers.stop(client)
-			client.writing = true
-		}, end{ReasonPingTimeout, true}, end{}},
+		{"the client parses nonsense", func(t *testing.T, e *bothEnds) { e.nonsenseToClient(t) },
+			end{ReasonTransportClose, true}, end{ReasonParseError, true}},
+		{"the server parses nonsense", func(t *testing.T, e *bothEnds) { e.nonsenseToServer(t) },
+			end{ReasonParseError, true}, end{ReasonTransportClose, true}},
+		{"the network falls silent", func(_ *testing.T, e *bothEnds) { e.net.silence() },
+			end{ReasonPingTimeout, true}, end{ReasonPingTimeout, true}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			onEveryWay(t, nil, func() (Handler, func(*testing.T, *Server, *Socket)) {
-				ended := make(chan error, 1)
-				h := HandlerFunc(func(ctx context.Context, s *Socket) {
-					idle(ctx, s)
-					ended <- context.Cause(s.Context())
-				})
-				return h, func(t *testing.T, srv *Server, s *Socket) {
-					s.Discard()
-					synctest.Wait()
-					there := srv.Sockets()[0]
-					c.act(t, there, s)
-					check := func(want end, got error) {
-						if want == (end{}) {
-							return
-						}
-						var closed *CloseError
-						require.ErrorAs(t, got, &closed)
-						if strings.HasSuffix(c.name, "nonsense") && s.Transport() == Polling {
-							// Neither end announces the close. A client notices it at its next request, and a server at
-							// the end of its poll or by silence.
-							require.Contains(t, []string{want.Reason, ReasonTransportError, ReasonPingTimeout}, closed.Reason)
-							return
-						}
-						require.Equal(t, want, end{closed.Reason, closed.Remote}, "%v", closed)
-						require.ErrorIs(t, got, net.ErrClosed)
-					}
-					if c.server != (end{}) {
-						check(c.server, <-ended)
-					}
-					if c.client != (end{}) {
+		for way, o := range everyWay {
+			t.Run(c.name+", "+way, func(t *testing.T) {
+				inBothEnds(t, o, func(t *testing.T, e *bothEnds) {
+					nonsense := strings.HasSuffix(c.name, "nonsense")
+					polling := e.client.Transport() == Polling
+					c.act(t, e)
+					check := func(want end, s *Socket, parses bool) {
 						<-s.Context().Done()
+						var closed *CloseError
+						require.ErrorAs(t, context.Cause(s.Context()), &closed)
+						require.ErrorIs(t, closed, net.ErrClosed)
+						got := end{closed.Reason, closed.Remote}
+						if nonsense && polling && parses {
+							require.ErrorContains(t, closed, "invalid packet type")
+						}
+						if nonsense && polling && (!parses || s == e.client) {
+							// The parsing end does not announce the close. A client notices it at its next request, and
+							// a server at the end of its poll or by silence. A client's poll is one request, which fails.
+							require.Contains(t, []end{want, {ReasonTransportError, true}, {ReasonPingTimeout, true}}, got)
+							return
+						}
+						require.Equal(t, want, got, "%v", closed)
 					}
-					check(c.client, context.Cause(s.Context()))
-					there.Abort(nil)
-				}
+					check(c.server, e.server, c.server.Reason == ReasonParseError)
+					check(c.client, e.client, c.client.Reason == ReasonParseError)
+				})
 			})
+		}
+	}
+}
+
+// bothEnds is a session with both ends, its network, and nonsense.
+type bothEnds struct {
+	server, client *Socket
+	net            *network
+	web            *http.Client
+	garbled        atomic.Bool // the next poll gets nonsense
+}
+
+// inBothEnds opens a session in a bubble and waits until it has moved to its last transport. Both ends read.
+func inBothEnds(t *testing.T, o DialOptions, f func(t *testing.T, e *bothEnds)) {
+	t.Helper()
+	var e bothEnds
+	garble := func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodGet && e.garbled.Load() {
+				_, _ = io.WriteString(w, framed(o.Revision, "9"))
+				return
+			}
+			h.ServeHTTP(w, r)
 		})
 	}
+	inNetwork(t, garble, idle, bothRevisions(), func(t *testing.T, srv *Server, client *http.Client, n *network) {
+		o.HTTPClient = client
+		s, err := Dial(t.Context(), "http://pipe", &o)
+		require.NoError(t, err)
+		s.Discard()
+		synctest.Wait()
+		e.server, e.client, e.net, e.web = srv.Sockets()[0], s, n, client
+		f(t, &e)
+		s.Abort(nil)
+		require.NoError(t, s.Close())
+		e.server.Abort(nil)
+		time.Sleep(time.Second)
+		requireNothingLeft(t, srv)
+	})
+}
+
+// nonsenseToClient makes the server send a packet of an unknown type.
+func (e *bothEnds) nonsenseToClient(t *testing.T) {
+	if e.client.Transport() != Polling {
+		_, server := e.net.last()
+		_, err := io.WriteString(server, "\x81\x019")
+		require.NoError(t, err)
+		return
+	}
+	e.garbled.Store(true)
+	require.NoError(t, e.server.TryWrite(Text("ends the poll")))
+}
+
+// nonsenseToServer makes the client send a packet of an unknown type.
+func (e *bothEnds) nonsenseToServer(t *testing.T) {
+	if e.client.Transport() != Polling {
+		client, _ := e.net.last()
+		_, err := io.WriteString(client, masked(0x81, "9"))
+		require.NoError(t, err)
+		return
+	}
+	rev := e.client.Revision()
+	w := &site{t: t, base: "http://pipe/engine.io/", client: e.web}
+	v := &visit{w: w, rev: rev, query: fmt.Sprintf("EIO=%d&transport=polling&sid=%s", rev, e.client.ID())}
+	require.Equal(t, "400 ", v.post(v.framed("9")).brief())
 }
 
 // The response to a handshake does not wait for ever for a client that does not read.

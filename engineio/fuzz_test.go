@@ -147,7 +147,7 @@ func FuzzWSFrame(f *testing.F) {
 // remains.
 func pipeSite(t *testing.T, h Handler) (w *site, stop func()) {
 	srv := NewServer(h, &ServerOptions{Revisions: []Revision{3, 4}, MaxPayload: 1000, BufferLimit: 1 << 20, PerMessageDeflate: true})
-	l := newPipeListener()
+	l := newNetwork()
 	web := &http.Server{Handler: srv, ErrorLog: log.New(io.Discard, "", 0)}
 	served := make(chan error, 1)
 	go func() { served <- web.Serve(l) }()

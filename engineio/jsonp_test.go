@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
@@ -216,55 +215,37 @@ func TestJSONPInBothDialects(t *testing.T) {
 
 func TestJSONPSessionsEndLikeOthers(t *testing.T) {
 	for _, rev := range []Revision{Revision3, Revision4} {
-		t.Run(fmt.Sprint("revision ", rev), func(t *testing.T) {
-			h := newWitness()
-			w := newSite(t, h, jsonpOptions())
-			t.Run("overlap", func(t *testing.T) {
-				v := w.openJSONP(rev, "0", "0")
+		for name, end := range map[string]func(t *testing.T, v scripted, h *witness){
+			"overlap": func(t *testing.T, v scripted, h *witness) {
 				first := later(v.visit.poll)
-				for v.socket() != nil && !v.socket().polled() {
-					time.Sleep(time.Millisecond)
-				}
+				synctest.Wait()
 				require.Equal(t, "400 ", v.visit.poll().brief())
 				require.Equal(t, v.framed("1"), unwrap(t, "0", <-first))
 				require.Equal(t, remoteError, h.end(v.sid))
-			})
-			t.Run("the client closes", func(t *testing.T) {
-				v := w.openJSONP(rev, "0", "0")
+			},
+			"the client closes": func(t *testing.T, v scripted, h *witness) {
 				poll := later(v.visit.poll)
-				for !v.socket().polled() {
-					time.Sleep(time.Millisecond)
-				}
+				synctest.Wait()
 				require.Equal(t, "200 ok", v.post(v.framed("1")).brief())
 				require.Equal(t, v.framed("6"), unwrap(t, "0", <-poll))
 				require.Equal(t, remoteClose, h.end(v.sid))
 				require.Equal(t, "400 "+unknownSession, v.visit.poll().brief(), "an error is JSON, which a script tag reports as such")
-			})
-			t.Run("the server closes", func(t *testing.T) {
-				v := w.openJSONP(rev, "0", "0")
+			},
+			"the server closes": func(t *testing.T, v scripted, _ *witness) {
 				closed := make(chan error, 1)
 				s := v.socket()
 				go func() { closed <- s.Close() }()
-				for !s.closing() {
-					time.Sleep(time.Millisecond)
-				}
+				synctest.Wait()
 				require.Equal(t, v.framed("6", "1"), v.poll())
 				require.NoError(t, <-closed)
+			},
+		} {
+			t.Run(fmt.Sprintf("revision %d, %s", rev, name), func(t *testing.T) {
+				h := newWitness()
+				inSite(t, h, jsonpOptions(), func(t *testing.T, w *site) { end(t, w.openJSONP(rev, "0", "0"), h) })
 			})
-		})
+		}
 	}
-}
-
-func (s *Socket) polled() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.poll != nil
-}
-
-func (s *Socket) closing() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.state != stateOpen
 }
 
 func TestJSONPSessionMovesToAWebSocket(t *testing.T) {

@@ -95,12 +95,8 @@ func inScript(t *testing.T, line func(sc *script, l *serverLine), opts *DialOpti
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		sc := &script{polls: make(chan chan string), said: make(chan string, 10), step: make(chan struct{}), polled: make(chan struct{}), left: make(chan struct{}), line: line}
-		l := newPipeListener()
-		web := &http.Server{Handler: sc}
-		served := make(chan error, 1)
-		go func() { served <- web.Serve(l) }()
-		transport := &http.Transport{DialContext: l.dial}
-		o := DialOptions{HTTPClient: &http.Client{Transport: transport}}
+		client, stop := serveOn(t, newNetwork(), sc)
+		o := DialOptions{HTTPClient: client}
 		if opts != nil {
 			o.UpgradeTimeout = opts.UpgradeTimeout
 		}
@@ -122,9 +118,7 @@ func inScript(t *testing.T, line func(sc *script, l *serverLine), opts *DialOpti
 		s.Abort(nil)
 		require.NoError(t, s.Close())
 		reader.Wait()
-		transport.CloseIdleConnections()
-		require.NoError(t, web.Close())
-		require.ErrorIs(t, <-served, http.ErrServerClosed)
+		stop()
 		time.Sleep(time.Second)
 	})
 }

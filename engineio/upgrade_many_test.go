@@ -55,11 +55,11 @@ func talk(ctx context.Context, s *Socket, mine, theirs string) error {
 		failed <- func() error {
 			for i := range before + after {
 				if i == before {
-					s.mu.Lock()
-					err := s.waitFor(ctx, func() bool { return s.stream != nil })
-					s.mu.Unlock()
-					if err != nil {
-						return fmt.Errorf("waiting for the upgrade: %w", err)
+					for s.Transport() != WebSocket {
+						if err := ctx.Err(); err != nil {
+							return fmt.Errorf("waiting for the upgrade: %w", err)
+						}
+						time.Sleep(time.Millisecond)
 					}
 				}
 				if err := s.Write(ctx, Text(fmt.Sprint(mine, i))); err != nil {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -129,36 +130,40 @@ func TestPollThatWaitsAtTheEndOfAnUpgrade(t *testing.T) {
 func TestPollDroppedAfterTheUpgradeDoesNotEndTheSession(t *testing.T) {
 	inSite(t, echo, nil, func(t *testing.T, w *site) {
 		v := w.open(Revision4)
-		s := v.socket()
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		for range 20 { // the order in which a select checks its cases is random
-			r, err := http.NewRequestWithContext(ctx, http.MethodGet, w.base+"?"+v.query, nil)
-			require.NoError(t, err)
-			done := make(chan struct{})
-			go func() {
-				defer close(done)
-				s.servePoll(new(brokenWriter), r)
-			}()
-			synctest.Wait()
-			s.mu.Lock()
-			require.NotNil(t, s.poll)
-			cancel()
-			// as completeUpgrade does
-			s.polling = false
-			s.poll.release()
-			s.poll = nil
-			s.mu.Unlock()
-			<-done
-			require.NoError(t, s.Context().Err())
-			s.mu.Lock()
-			s.polling = true
-			s.mu.Unlock()
-			ctx, cancel = context.WithCancel(t.Context())
+		dropped := &unsignaledContext{Context: t.Context()}
+		r, err := http.NewRequestWithContext(dropped, http.MethodGet, w.base+"?"+v.query, nil)
+		require.NoError(t, err)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			w.srv.ServeHTTP(new(brokenWriter), r)
+		}()
+		l := v.upgrade()
+		select {
+		case <-done:
+			require.Fail(t, "the poll does not wait")
+		default:
 		}
-		cancel()
-		v.requireEcho("alive")
+		dropped.ended.Store(true)
+		l.say("5")
+		<-done
+		l.requireEcho("alive")
+		require.NoError(t, l.conn.Close())
 	})
+}
+
+// unsignaledContext is a context that has ended, but whose signal no select chooses: the order in which a select checks
+// its cases is random.
+type unsignaledContext struct {
+	context.Context
+	ended atomic.Bool
+}
+
+func (c *unsignaledContext) Err() error {
+	if c.ended.Load() {
+		return context.Canceled
+	}
+	return nil
 }
 
 // brokenWriter is a ResponseWriter whose client is gone.
@@ -332,16 +337,11 @@ func TestUpgradeThatNeverEnds(t *testing.T) {
 					second := v.upgrade()
 					require.Equal(t, "close", second.ending(), "another upgrade meanwhile")
 					time.Sleep(3*time.Second - time.Since(start) - 1)
-					s := v.socket()
-					s.mu.Lock()
-					require.True(t, s.upgrading)
-					s.mu.Unlock()
+					require.Equal(t, "close", v.upgrade().ending(), "another upgrade in the last moment")
 					time.Sleep(1)
 					synctest.Wait()
-					s.mu.Lock()
-					require.False(t, s.upgrading)
-					require.Nil(t, s.probe)
-					s.mu.Unlock()
+					_, err := l.frame()
+					require.ErrorIs(t, err, io.EOF, "the server has abandoned the upgrade")
 					v.requireEcho("and then")
 					require.NoError(t, l.conn.Close())
 				}

@@ -2,10 +2,8 @@ package engineio
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"sync"
 	"testing"
@@ -14,69 +12,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 )
-
-// pipeListener is a net.Listener whose connections are in-memory pipes, for which a synctest bubble can wait.
-type pipeListener struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func newPipeListener() *pipeListener {
-	return &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return nil
-}
-
-func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "pipe"} }
-
-func (l *pipeListener) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	here, there := net.Pipe()
-	select {
-	case l.conns <- there:
-		return here, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-// inBubble serves h in a synctest bubble and calls f with an HTTP client that reaches it.
-func inBubble(t *testing.T, h Handler, opts *ServerOptions, f func(t *testing.T, srv *Server, client *http.Client)) {
-	t.Helper()
-	inBubbleBehind(t, func(h http.Handler) http.Handler { return h }, h, opts, f)
-}
-
-// inBubbleBehind is like inBubble, with a handler of the test in front of the server.
-func inBubbleBehind(t *testing.T, wrap func(http.Handler) http.Handler, h Handler, opts *ServerOptions, f func(t *testing.T, srv *Server, client *http.Client)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		srv := NewServer(h, opts)
-		l := newPipeListener()
-		web := &http.Server{Handler: wrap(srv)}
-		served := make(chan error, 1)
-		go func() { served <- web.Serve(l) }()
-		transport := &http.Transport{DialContext: l.dial}
-		f(t, srv, &http.Client{Transport: transport})
-		transport.CloseIdleConnections()
-		require.NoError(t, srv.Close())
-		require.NoError(t, web.Close())
-		require.ErrorIs(t, <-served, http.ErrServerClosed)
-	})
-}
 
 func TestUpgradeTakesNoTimeAndKeepsOrder(t *testing.T) {
 	const n = 500
@@ -164,25 +99,19 @@ func TestServerGivesUpASilentPeer(t *testing.T) {
 					_, err := s.Read(ctx)
 					ended <- err
 				})
-				inBubble(t, h, bothRevisions(), func(t *testing.T, _ *Server, client *http.Client) {
+				inSite(t, h, bothRevisions(), func(t *testing.T, w *site) {
 					start := time.Now()
 					ended = make(chan error, 1)
-					s, err := Dial(t.Context(), "http://pipe", &DialOptions{Revision: rev, Transports: []Transport{transport}, HTTPClient: client})
-					require.NoError(t, err)
-					// No goroutine reads, so the client does not reply to pings; and the client's own heartbeat is
-					// stopped.
-					s.mu.Lock()
-					s.conf.timers.stop(s)
-					s.mu.Unlock()
-					if transport == WebSocket { // a pipe has no buffer: read all data, and send nothing
-						go func() { _, _ = io.Copy(io.Discard, s.stream.conn) }()
+					if transport == Polling {
+						later(w.open(rev).poll)
+					} else { // a pipe has no buffer, so the client reads all data
+						l, _ := w.session(rev)
+						go func() { _, _ = io.Copy(io.Discard, l.conn) }()
 					}
 					var closed *CloseError
 					require.ErrorAs(t, <-ended, &closed)
 					require.Equal(t, ReasonPingTimeout, closed.Reason)
 					require.Equal(t, 45*time.Second, time.Since(start))
-					s.Abort(errors.New("over"))
-					require.NoError(t, s.Close())
 				})
 			})
 		}

@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -59,17 +57,6 @@ func TestQueueLimit(t *testing.T) {
 	})
 }
 
-// countingConn counts the calls of Write.
-type countingConn struct {
-	net.Conn
-	writes *atomic.Int32
-}
-
-func (c countingConn) Write(p []byte) (int, error) {
-	c.writes.Add(1)
-	return c.Conn.Write(p)
-}
-
 // Messages that are queued during a write leave together in the next write, up to batchSize.
 func TestQueuedMessagesLeaveInOneWrite(t *testing.T) {
 	for _, server := range []bool{true, false} {
@@ -79,19 +66,20 @@ func TestQueuedMessagesLeaveInOneWrite(t *testing.T) {
 				there <- s
 				<-ctx.Done()
 			})
-			inBubble(t, h, nil, func(t *testing.T, srv *Server, client *http.Client) {
+			same := func(h http.Handler) http.Handler { return h }
+			inNetwork(t, same, h, nil, func(t *testing.T, _ *Server, client *http.Client, wires *network) {
 				there = make(chan *Socket, 1)
 				s, err := Dial(t.Context(), "http://pipe", &DialOptions{Transports: []Transport{WebSocket}, HTTPClient: client})
 				require.NoError(t, err)
 				from, to := <-there, s
+				near, far := wires.last()
+				writes := &far.writes
 				if !server {
 					from, to = to, from
+					writes = &near.writes
 				}
-				var writes atomic.Int32
-				from.mu.Lock()
-				conn := from.stream.conn
-				from.stream.conn = countWrites(conn, &writes)
-				from.mu.Unlock()
+				synctest.Wait() // the handshake is over
+				writes.Store(0)
 				const n = 500
 				require.NoError(t, from.TryWrite(Text("first")))
 				synctest.Wait() // its write is in progress, because the other end does not read
@@ -114,62 +102,32 @@ func TestQueuedMessagesLeaveInOneWrite(t *testing.T) {
 	}
 }
 
-// writeCounter counts the calls of Write.
-type writeCounter struct {
-	io.ReadWriteCloser
-	writes *atomic.Int32
-}
-
-func countWrites(conn io.ReadWriteCloser, writes *atomic.Int32) io.ReadWriteCloser {
-	if c, ok := conn.(net.Conn); ok {
-		return countingConn{c, writes}
-	}
-	return writeCounter{conn, writes}
-}
-
-func (c writeCounter) Write(p []byte) (int, error) {
-	c.writes.Add(1)
-	return c.ReadWriteCloser.Write(p)
-}
-
-// The replies to the frames of one read leave together as well.
-func TestRepliesToOneReadLeaveTogether(t *testing.T) {
-	w := newSite(t, echo, nil)
-	l, sid := w.session(Revision4)
-	defer func() { require.NoError(t, l.conn.Close()) }()
-	s := (&visit{w: w, sid: sid}).socket()
-	before := s.enqueuedNow()
-	burst := strings.Repeat(masked(0x81, "4x"), 20)
-	_, err := io.WriteString(l.conn, burst)
-	require.NoError(t, err)
-	buf := make([]byte, 4096)
-	n, err := io.ReadAtLeast(l.conn, buf, 20*4)
-	require.NoError(t, err)
-	require.Equal(t, strings.Repeat("\x81\x024x", 20), string(buf[:n]))
-	require.Equal(t, before+20, s.enqueuedNow())
-}
-
-func (s *Socket) enqueuedNow() uint32 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.enqueued
-}
-
 // A close frame is never written into the middle of another frame.
 func TestCloseFrameStandsBehindWholeFrames(t *testing.T) {
 	t.Run("a message that the kernel took in part", func(t *testing.T) {
-		w := newSite(t, echo, nil)
-		l, sid := w.session(Revision4)
-		s := (&visit{w: w, sid: sid}).socket()
-		s.mu.Lock()
-		_, err := io.WriteString(l.conn, masked(0x81, "nonsense"))
-		require.NoError(t, err)
-		_, err = io.WriteString(s.stream.conn, "\x81\x054fr")
-		require.NoError(t, err)
-		s.stream.unwritten = []byte("om")
-		s.mu.Unlock()
-		require.Equal(t, "4from", l.text())
-		require.Equal(t, "close", l.ending())
+		reply := Text(strings.Repeat("x", freeAllowance))
+		asked, begin, replied := make(chan struct{}), make(chan struct{}), make(chan int, 1)
+		w := newSite(t, HandlerFunc(func(ctx context.Context, s *Socket) {
+			_, _ = s.Read(ctx)
+			asked <- struct{}{}
+			<-begin
+			n := 0
+			for ; s.Queued() == 0 && s.Write(ctx, reply) == nil; n++ {
+			}
+			replied <- n
+			_, _ = s.Read(ctx) // mostly before another goroutine writes the rest of the message
+		}), nil)
+		for range 10 {
+			l, _ := w.session(Revision4)
+			l.say("4begin")
+			<-asked
+			l.say("nonsense")
+			begin <- struct{}{}
+			for range <-replied {
+				require.Len(t, l.text(), 1+freeAllowance)
+			}
+			require.Equal(t, "close", l.ending())
+		}
 	})
 	t.Run("a message that is being written", func(t *testing.T) {
 		h := newWitness()

@@ -1,0 +1,44 @@
+package engineio
+
+import (
+	"io"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// The replies to the frames of one read leave together as well, in one write or a few: another goroutine may begin to
+// write before the last reply is queued.
+func TestRepliesToOneReadLeaveTogether(t *testing.T) {
+	const bursts, size = 100, 20
+	w := newSite(t, echo, nil)
+	l, _ := w.session(Revision4)
+	defer func() { require.NoError(t, l.conn.Close()) }()
+	l.requireEcho("begin")
+	before := segmentsReceived(t, l.conn)
+	for range bursts {
+		_, err := io.WriteString(l.conn, strings.Repeat(masked(0x81, "4x"), size))
+		require.NoError(t, err)
+		for range size {
+			require.Equal(t, "4x", l.text())
+		}
+	}
+	segments := segmentsReceived(t, l.conn) - before
+	require.Less(t, segments, bursts*size/2, "each write is at least one segment")
+}
+
+// segmentsReceived returns the number of TCP segments with data that the connection has received.
+func segmentsReceived(t *testing.T, conn net.Conn) (n int) {
+	t.Helper()
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	require.NoError(t, err)
+	require.NoError(t, raw.Control(func(fd uintptr) {
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		require.NoError(t, err)
+		n = int(info.Data_segs_in)
+	}))
+	return n
+}
