@@ -48,7 +48,7 @@ func TestAGoNodeTakesOverFromANodeHub(t *testing.T) {
 			m.events.MustAwait(t, "disconnected")
 			m.events.MustAwait(t, "connected")
 			switch off := deaf[m.ID()]; {
-			case m.Role() == mesh.Hub:
+			case m.Role() == mesh.RoleHub:
 				if off != nil {
 					off()
 				}
@@ -208,7 +208,7 @@ func startLoaded(t *testing.T, l *ledger, port int, name string) *loaded {
 				return
 			}
 			switch {
-			case ev.Kind == "role" && ev.Name == string(mesh.Hub):
+			case ev.Kind == "role" && ev.Name == string(mesh.RoleHub):
 				close(n.hub)
 			case ev.Kind == "load":
 				var r struct{ Emitted, Heard []load }

@@ -90,10 +90,10 @@ func TestStartConnectsToANodeHub(t *testing.T) {
 			s := startStar(t, nodeKind, []kind{nodeKind}, "ping")
 			n, err := mesh.Start(t.Context(), &mesh.Options{Addr: fmt.Sprintf("%s:%d", host, s.port)})
 			ours := newGoMember(t, n, err)
-			require.Equal(t, mesh.Client, ours.Role())
+			require.Equal(t, mesh.RoleClient, ours.Role())
 			info, ok := ours.Hub()
 			require.True(t, ok)
-			require.Equal(t, mesh.HubInfo{Node: true}, info)
+			require.Equal(t, mesh.HubInfo{Legacy: true}, info)
 			for _, name := range []string{"ping", "done"} {
 				ours.on(t, name)
 			}
@@ -112,7 +112,7 @@ func TestNodeProgramConnectsToWhatStartBecame(t *testing.T) {
 	port := stablePort(t)
 	n, err := mesh.Start(t.Context(), &mesh.Options{Addr: fmt.Sprintf("localhost:%d", port)})
 	hub := newGoMember(t, n, err)
-	require.Equal(t, mesh.Hub, hub.Role())
+	require.Equal(t, mesh.RoleHub, hub.Role())
 	hub.on(t, "myEvent")
 	program := startReadme(t, port)
 	ev := hub.events.MustAwait(t, "heard")

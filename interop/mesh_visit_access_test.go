@@ -117,7 +117,7 @@ func testPageAmongManyWatchers(t *testing.T, v visitor) {
 	require.Eventually(t, func() bool { // all of them watch: the hub knows the tables that they sent after that
 		all, err := hub.Nodes(t.Context())
 		require.NoError(t, err)
-		return !slices.ContainsFunc(all, func(n mesh.NodeInfo) bool { return n.Role == mesh.Client && len(n.Interests) == 0 })
+		return !slices.ContainsFunc(all, func(n mesh.NodeInfo) bool { return n.Role == mesh.RoleClient && len(n.Interests) == 0 })
 	}, AwaitTimeout, 10*time.Millisecond)
 	page := v.visit(t, "http://"+hub.Addr(), nil)
 	page.see(t, "#nodes-text", "Too many nodes watch this hub already: the page asks it from time to time.")

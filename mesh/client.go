@@ -308,7 +308,7 @@ func (c *client) handshake(dst []byte, conn *conn, offer *protocol.Hello) ([]byt
 	switch {
 	case offer != nil && (beyond || len(raw) > maxFirstTable):
 		raw, version = emptyObject, 0
-	case beyond && !conn.hub.Node:
+	case beyond && !conn.hub.Legacy:
 		raw = []byte(`{"` + tablePrefix + `**":{"remote":true}}`)
 	}
 	return protocol.AppendPacket(dst, &protocol.Packet{

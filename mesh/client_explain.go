@@ -5,15 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 
+	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
 
 func (c *client) explain(ctx context.Context, from, to, event string) (e Explanation, err error) {
-	if info, ok := c.hubInfo(); ok && info.Node && to == c.node.id && from == "" {
+	if info, ok := c.hubInfo(); ok && info.Legacy && to == c.node.id && from == "" {
 		return c.explainSelf(event), nil
 	}
 	_, err = c.ask(ctx, protocol.NameExplain, func(rid json.RawMessage) any {
-		return explainQuestion{RID: rid, To: to, Event: event, From: from}
+		return wire.ExplainQuery{RID: rid, To: to, Event: event, From: from}
 	}, &e)
 	switch {
 	case errors.Is(err, errIsHub):
@@ -27,14 +28,14 @@ func (c *client) explain(ctx context.Context, from, to, event string) (e Explana
 // explainSelf applies the rules of a Node.js hub to an event for this node.
 func (c *client) explainSelf(event string) Explanation {
 	match := matching(c.node.interests(), event)
-	rule := RuleListens
+	rule := protocol.RuleListens
 	switch {
 	case !protocol.Relayed(event):
-		rule, match = RuleReserved, ""
+		rule, match = protocol.RuleReserved, ""
 	case match == "":
-		rule = RuleNoListener
+		rule = protocol.RuleNoListener
 	case match != event:
-		rule = RuleNodeHub
+		rule = protocol.RuleLegacyHub
 	}
-	return Explanation{Delivered: rule == RuleListens, Rule: rule, Match: match}
+	return Explanation{Delivered: rule == protocol.RuleListens, Rule: rule, Match: match}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 
+	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -27,7 +28,7 @@ func (c *client) nodesWithin(ctx context.Context, limit int) ([]NodeInfo, error)
 			Next  int64
 		}
 		conn, err := c.ask(ctx, protocol.NameNodes, func(rid json.RawMessage) any {
-			return nodesQuestion{RID: rid, After: next, Watch: watch}
+			return wire.NodesQuery{RID: rid, After: next, Watch: watch}
 		}, &a)
 		if err == nil && next > 0 && conn != asked {
 			return c.nodesWithin(ctx, limit) // another hub would continue a different list

@@ -3,6 +3,7 @@ package mesh
 import (
 	"encoding/json"
 
+	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -34,7 +35,7 @@ func (c *client) startWatch() {
 		conn, err := c.ask(c.life, protocol.NameNodes, func(rid json.RawMessage) any {
 			watch := c.watches()
 			asked = *watch
-			return nodesQuestion{RID: rid, Limit: 1, Watch: watch}
+			return wire.NodesQuery{RID: rid, Limit: 1, Watch: watch}
 		}, new(struct{}))
 		if conn != nil && err != nil {
 			c.node.opts.Logger.Warn("mesh: the hub does not report presence", "error", err)

@@ -7,18 +7,20 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+
+	"github.com/bigcompany/mesh/mesh/internal/wire"
 )
 
-// err returns the Go error for a hub's response.
-func (f *failure) err() error {
-	switch f.Error {
-	case codeUnknownNode:
+// failureError returns the Go error for a code of a hub's response.
+func failureError(code string) error {
+	switch code {
+	case wire.CodeUnknownNode:
 		return ErrUnknownNode
-	case codeTooMany:
+	case wire.CodeTooMany:
 		return ErrTooManyWatchers
-	case codeNotPermitted:
+	case wire.CodeNotPermitted:
 		return ErrNotPermitted
-	case codeUnanswered:
+	case wire.CodeUnanswered:
 		return errUnanswered
 	}
 	return errQuestion
@@ -80,7 +82,7 @@ func (c *client) ready(ctx context.Context) (*conn, error) {
 		case c.hub != nil:
 			return nil, errIsHub
 		case conn != nil && !conn.native:
-			return nil, ErrNodeHub
+			return nil, ErrLegacyHub
 		case conn != nil && conn.announced >= version:
 			return conn, nil
 		}
@@ -136,12 +138,12 @@ func (c *client) askOn(ctx context.Context, conn *conn, event string, question f
 
 // readAnswer decodes a response. It returns an error if the response is a failure.
 func readAnswer(raw json.RawMessage, answer any) error {
-	var f failure
+	var f wire.Failure
 	if err := json.Unmarshal(raw, &f); err != nil {
 		return err
 	}
 	if f.Error != "" {
-		return f.err()
+		return failureError(f.Error)
 	}
 	return json.Unmarshal(raw, answer)
 }

@@ -55,7 +55,7 @@ func TestClientWithstandsAHubThatSendsGarbage(t *testing.T) {
 	c := connectTo(t, mesh.Options{Addr: url, Transports: overWebSocket})
 	info, ok := c.Hub()
 	require.True(t, ok)
-	require.True(t, info.Node, "a hub that does not know this node's ID has not introduced itself")
+	require.True(t, info.Legacy, "a hub that does not know this node's ID has not introduced itself")
 	heard := listenTo(t, c, "e")
 	// A hub may send these packets only before its first reply.
 	say <- engineio.Text(`{"event":"$mesh.hello","payload":{"v":1,"id":"` + c.ID() + `","hub":"h"}}`)
@@ -101,7 +101,7 @@ func TestPatternsAreWarnedOfWhenANodeHubTakesOver(t *testing.T) {
 	p.target = strings.TrimPrefix(h.url, "http://")
 	p.mu.Unlock()
 	require.NoError(t, first.Close())
-	require.True(t, awaitStatus(t, changes, mesh.Connected).Hub.Node)
+	require.True(t, awaitStatus(t, changes, mesh.Connected).Hub.Legacy)
 	require.Contains(t, logs.String(), "pattern=b::*")
 	require.NotContains(t, logs.String(), "pattern=exact")
 	heard := listenTo(t, c, "exact")

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -92,9 +93,9 @@ type control struct {
 	Limit int               `json:"limit,omitempty"`
 	Nodes []json.RawMessage `json:"nodes,omitempty"`
 	Next  int               `json:"next,omitempty"`
-	nodeFilter
+	wire.NodeFilter
 
-	Groups []nodeGroup `json:"groups,omitempty"` // of groups: the reply, where Count is the number of ungrouped nodes
+	Groups []wire.NodeGroup `json:"groups,omitempty"` // of groups: the reply, where Count is the number of ungrouped nodes
 
 	// Of explain and emitter: the question, the rule that is already known to stop the emitter, and the reply.
 	From    string       `json:"from,omitempty"`

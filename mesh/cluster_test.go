@@ -219,7 +219,7 @@ func TestNodesOfAllHubs(t *testing.T) {
 		require.NoError(t, json.Unmarshal([]byte(w.next()), &a))
 		var others []string
 		for _, i := range a.Payload.Hubs {
-			require.Equal(t, mesh.Hub, i.Role)
+			require.Equal(t, mesh.RoleHub, i.Role)
 			require.NotEmpty(t, i.Addr)
 			require.Empty(t, i.Interests)
 			require.NotNil(t, i.Interests)
@@ -285,7 +285,7 @@ func TestPresenceAcrossHubs(t *testing.T) {
 	require.NoError(t, hubs[1].Close())
 	p := <-seen
 	require.False(t, p.Joined)
-	require.Equal(t, [2]string{hubs[1].ID(), string(mesh.Hub)}, [2]string{p.Node.ID, string(p.Node.Role)})
+	require.Equal(t, [2]string{hubs[1].ID(), string(mesh.RoleHub)}, [2]string{p.Node.ID, string(p.Node.Role)})
 	all, err := watcher.Nodes(testContext(t))
 	require.NoError(t, err)
 	require.Len(t, all, 2)
@@ -305,18 +305,18 @@ func TestExplainAcrossHubs(t *testing.T) {
 			rule            mesh.Rule
 			match           string
 		}{
-			{"", listener.ID(), "a::b", mesh.RuleListens, "a::*"},
-			{"", listener.ID(), "b", mesh.RuleNoListener, ""},
-			{asker.ID(), listener.ID(), "secret", mesh.RuleListens, "secret"},
-			{silent.ID(), listener.ID(), "secret", mesh.RuleMayNotEmit, ""},
-			{silent.ID(), listener.ID(), "a::b", mesh.RuleListens, "a::*"},
-			{listener.ID(), listener.ID(), "secret", mesh.RuleSender, ""},
-			{silent.ID(), hubs[1].ID(), "x", mesh.RuleNoListener, ""},
-			{silent.ID(), asker.ID(), "secret", mesh.RuleMayNotEmit, ""},
+			{"", listener.ID(), "a::b", protocol.RuleListens, "a::*"},
+			{"", listener.ID(), "b", protocol.RuleNoListener, ""},
+			{asker.ID(), listener.ID(), "secret", protocol.RuleListens, "secret"},
+			{silent.ID(), listener.ID(), "secret", protocol.RuleMayNotEmit, ""},
+			{silent.ID(), listener.ID(), "a::b", protocol.RuleListens, "a::*"},
+			{listener.ID(), listener.ID(), "secret", protocol.RuleSender, ""},
+			{silent.ID(), hubs[1].ID(), "x", protocol.RuleNoListener, ""},
+			{silent.ID(), asker.ID(), "secret", protocol.RuleMayNotEmit, ""},
 		} {
 			e, err := n.ExplainFrom(testContext(t), tc.from, tc.to, tc.event)
 			require.NoError(t, err)
-			require.Equal(t, mesh.Explanation{Delivered: tc.rule == mesh.RuleListens, Rule: tc.rule, Match: tc.match}, e, "%+v", tc)
+			require.Equal(t, mesh.Explanation{Delivered: tc.rule == protocol.RuleListens, Rule: tc.rule, Match: tc.match}, e, "%+v", tc)
 		}
 		_, err := n.Explain(testContext(t), "nobody", "x")
 		require.ErrorIs(t, err, mesh.ErrUnknownNode)
@@ -409,7 +409,7 @@ func TestSilentHubIsGivenUp(t *testing.T) {
 	c := connect(t, hub, mesh.Options{})
 	gone := make(chan mesh.Presence, 10)
 	c.OnPresence(func(p mesh.Presence) {
-		if p.Node.Role == mesh.Hub {
+		if p.Node.Role == mesh.RoleHub {
 			gone <- p
 		}
 	})
@@ -452,7 +452,7 @@ func TestOneAnswerExplains(t *testing.T) {
 	for range 3 {
 		why, err := hub.ExplainFrom(testContext(t), there.ID(), there.ID(), "e")
 		require.NoError(t, err)
-		require.Equal(t, mesh.RuleNoListener, why.Rule)
+		require.Equal(t, protocol.RuleNoListener, why.Rule)
 	}
 	require.Equal(t, 2, hub.Stats().Hubs, "it was given up, and that was waited for")
 }
@@ -495,7 +495,7 @@ func TestHealedHubJoinsTheOthers(t *testing.T) {
 	heard := listenTo(t, heir, "e")
 	became := make(chan struct{})
 	heir.OnState(func(s mesh.State) {
-		if s.Role == mesh.Hub {
+		if s.Role == mesh.RoleHub {
 			close(became)
 		}
 	})

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -97,7 +98,7 @@ func (c *client) introduce(ctx context.Context, conn *conn) error {
 		conn.failure = err
 		return err
 	}
-	c.report(State{Status: Connected, Role: Client, Hub: conn.hub})
+	c.report(State{Status: Connected, Role: RoleClient, Hub: conn.hub})
 	return nil
 }
 
@@ -118,7 +119,7 @@ func (c *client) settle(conn *conn) error {
 		return refused
 	}
 	if !conn.native {
-		conn.hub = HubInfo{Node: true}
+		conn.hub = HubInfo{Legacy: true}
 		for _, pattern := range c.node.emitter.patterns() {
 			c.node.warnOfPattern(pattern)
 		}
@@ -147,10 +148,10 @@ func (c *client) adopt(conn *conn) {
 func (c *client) report(s State) {
 	log := c.node.opts.Logger.With("addr", c.node.Addr())
 	switch {
-	case s.Role == Hub:
+	case s.Role == RoleHub:
 		log.Warn("mesh: the hub was gone: this node is the hub now")
 	case s.Status == Connected:
-		log.Info("mesh: connected", "node", s.Hub.Node, "hub", s.Hub.ID)
+		log.Info("mesh: connected", "legacy", s.Hub.Legacy, "hub", s.Hub.ID)
 	default:
 		level := slog.LevelWarn
 		if s.Attempt > 0 {
@@ -226,7 +227,7 @@ func (c *client) redial(cause error, failed, brief int) (*conn, int) {
 			return nil, failed
 		}
 		pause := backoff(failed + brief)
-		c.report(State{Status: Disconnected, Role: Client, Err: cause, Attempt: failed, Retry: pause})
+		c.report(State{Status: Disconnected, Role: RoleClient, Err: cause, Attempt: failed, Retry: pause})
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
@@ -338,7 +339,7 @@ func (c *client) receive(conn *conn, m engineio.Message) {
 	case p.Event == protocol.NameHello && !conn.settled.Load():
 		c.meet(conn, p.Payload)
 	case p.Event == protocol.NameUnauthorized && (conn.native || !conn.settled.Load()):
-		var r refusal
+		var r wire.Unauthorized
 		_ = json.Unmarshal(p.Payload, &r) // a rejection without a message is valid
 		conn.refused.Store(&AuthError{Message: r.Message[:min(len(r.Message), maxRefusal)]})
 	case !conn.native:
@@ -359,7 +360,7 @@ func (c *client) receive(conn *conn, m engineio.Message) {
 	case p.Event == protocol.NameRefused:
 		c.noteRefused(p.Payload)
 	case p.Event == protocol.NameUnheard:
-		var u unheard
+		var u wire.Unheard
 		if json.Unmarshal(p.Payload, &u) == nil {
 			c.node.inbox.fail(u.RID, ErrNoListener)
 		}
@@ -370,7 +371,7 @@ func (c *client) receive(conn *conn, m engineio.Message) {
 
 // noteRefused counts and logs events that the hub has rejected.
 func (c *client) noteRefused(payload json.RawMessage) {
-	var r refused
+	var r wire.Refused
 	if json.Unmarshal(payload, &r) != nil || r.Count < 1 {
 		c.node.counters.malformed.Add(1)
 		return
@@ -390,7 +391,7 @@ const maxRefusal = 200
 
 // meet records a hub that speaks the extensions. The hub must have derived this node's ID from its key.
 func (c *client) meet(conn *conn, payload json.RawMessage) {
-	var h hello
+	var h wire.Hello
 	if json.Unmarshal(payload, &h) != nil || h.V < protocol.Version || h.ID != c.node.id {
 		return
 	}

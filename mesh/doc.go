@@ -158,7 +158,7 @@
 // Nodes and OnPresence report the nodes of the mesh. Explain reports why a node receives an event or does not. Every
 // peer that a hub has admitted may ask, web pages included, unless Options.Permit rejects it. NodeInfo lists the
 // contents of the replies, such as the address and the subscriptions of a node. They include no credentials, keys or
-// session IDs. At a client of a Node.js hub, Nodes and Explain return ErrNodeHub, except that Explain works for the
+// session IDs. At a client of a Node.js hub, Nodes and Explain return ErrLegacyHub, except that Explain works for the
 // client itself. OnPresence reports nothing there.
 //
 // # Invalid input

@@ -2,7 +2,6 @@ package mesh
 
 import (
 	"context"
-	"encoding/json"
 )
 
 // Shutdown waits until the node can end without loss, and then closes the node as Close does. If ctx ends first,
@@ -22,9 +21,4 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	}
 	_ = n.Close()
 	return err
-}
-
-// syncQuestion is the payload of $mesh.sync and of its reply.
-type syncQuestion struct {
-	RID json.RawMessage `json:"rid,omitempty"`
 }

@@ -310,7 +310,7 @@ func TestShutdownOfANodeThatTookOverAndHasLostEvents(t *testing.T) {
 	changes := states(n)
 	require.NoError(t, n.Emit("e", 1)) // without Flush, the loss of the event is unknown
 	require.NoError(t, first.Close())
-	require.Equal(t, mesh.Hub, awaitStatus(t, changes, mesh.Connected).Role)
+	require.Equal(t, mesh.RoleHub, awaitStatus(t, changes, mesh.Connected).Role)
 	mover := dialWire(t, n.URL(), nil)
 	mover.send(offerOf("k", moves))
 	require.Contains(t, mover.next(), "$mesh.hello")

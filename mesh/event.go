@@ -89,8 +89,8 @@ var (
 	ErrSlowPeer = errors.New("mesh: peer too slow: its queue was full, or it read nothing while other peers waited for it")
 	// ErrSuperseded is the reason why a hub closed a session whose node has reconnected.
 	ErrSuperseded = errors.New("mesh: the node is back on a newer connection")
-	// ErrNodeHub reports that a question was not asked: the hub is a Node.js hub and would not reply.
-	ErrNodeHub = errors.New("mesh: the hub is a Node.js hub, which does not answer requests about its mesh")
+	// ErrLegacyHub reports that a question was not asked: the hub is a Node.js hub and would not reply.
+	ErrLegacyHub = errors.New("mesh: the hub is a Node.js hub, which does not answer requests about its mesh")
 	// ErrUnknownNode reports that no hub that replied has a node with this ID.
 	ErrUnknownNode = errors.New("mesh: no such node")
 	// ErrNotPermitted reports that the hub does not permit this node's question, or does not permit it about this

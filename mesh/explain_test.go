@@ -44,7 +44,7 @@ func TestExplainSaysWhichRuleDecides(t *testing.T) {
 	}
 	require.Len(t, who, 6)
 	listens := func(match string) mesh.Explanation {
-		return mesh.Explanation{Delivered: true, Rule: mesh.RuleListens, Match: match}
+		return mesh.Explanation{Delivered: true, Rule: protocol.RuleListens, Match: match}
 	}
 	by := func(rule mesh.Rule) mesh.Explanation { return mesh.Explanation{Rule: rule} }
 	for _, c := range []struct {
@@ -54,26 +54,26 @@ func TestExplainSaysWhichRuleDecides(t *testing.T) {
 		{"", "native", "exact", listens("exact")},
 		{"", "native", "a::b", listens("a::*")},
 		{"", "native", "error", listens("error")},
-		{"", "native", "b", by(mesh.RuleNoListener)},
-		{"", "native", "$mesh.nodes", by(mesh.RuleReserved)},
-		{"", "native", "a::*", by(mesh.RuleReserved)},
-		{"", "native", "", by(mesh.RuleReserved)},
+		{"", "native", "b", by(protocol.RuleNoListener)},
+		{"", "native", "$mesh.nodes", by(protocol.RuleReserved)},
+		{"", "native", "a::*", by(protocol.RuleReserved)},
+		{"", "native", "", by(protocol.RuleReserved)},
 		{"foreign", "native", "exact", listens("exact")},
-		{"native", "native", "exact", by(mesh.RuleSender)},
+		{"native", "native", "exact", by(protocol.RuleSender)},
 		{"hub", "native", "exact", listens("exact")},
-		{"muted", "native", "exact", by(mesh.RuleMuted)},
-		{"", "muted", "exact", by(mesh.RuleMuted)},
+		{"muted", "native", "exact", by(protocol.RuleMuted)},
+		{"", "muted", "exact", by(protocol.RuleMuted)},
 		{"", "foreign", "x", listens("**")},
-		{"", "foreign", "no", by(mesh.RuleNotRemote)},
-		{"", "foreign", "no::way", by(mesh.RuleNotRemote)},
-		{"", "foreign", "error", mesh.Explanation{Rule: mesh.RuleErrorName, Match: "**"}},
-		{"", "bare", "no", by(mesh.RuleNotRemote)},
-		{"", "bare", "x", by(mesh.RuleNoListener)},
+		{"", "foreign", "no", by(protocol.RuleNotRemote)},
+		{"", "foreign", "no::way", by(protocol.RuleNotRemote)},
+		{"", "foreign", "error", mesh.Explanation{Rule: protocol.RuleErrorName, Match: "**"}},
+		{"", "bare", "no", by(protocol.RuleNotRemote)},
+		{"", "bare", "x", by(protocol.RuleNoListener)},
 		{"", "hub", "hub::x", listens("hub::**")},
 		{"native", "hub", "hub::x", listens("hub::**")},
 		{"hub", "hub", "hub::x", listens("hub::**")},
-		{"", "hub", "x", by(mesh.RuleNoListener)},
-		{"muted", "hub", "hub::x", by(mesh.RuleMuted)},
+		{"", "hub", "x", by(protocol.RuleNoListener)},
+		{"muted", "hub", "hub::x", by(protocol.RuleMuted)},
 	} {
 		for _, n := range []*mesh.Node{asker, hub} {
 			got, err := n.ExplainFrom(testContext(t), who[c.from], who[c.to], c.event)
@@ -127,7 +127,7 @@ func TestExplainSaysThatANodeIsTooSlow(t *testing.T) {
 		require.NoError(t, err)
 		return e
 	}
-	require.Equal(t, mesh.Explanation{Delivered: true, Rule: mesh.RuleListens, Match: "e"}, ask())
+	require.Equal(t, mesh.Explanation{Delivered: true, Rule: protocol.RuleListens, Match: "e"}, ask())
 	require.NoError(t, writeFrame(conn, `4`+fmt.Sprintf(authPacket, "second", "p")))
 	<-held
 	payload := json.RawMessage(`"` + strings.Repeat("x", 100_000) + `"`)
@@ -135,7 +135,7 @@ func TestExplainSaysThatANodeIsTooSlow(t *testing.T) {
 		require.NoError(t, hub.Emit("e", payload))
 		require.Less(t, n, 1000)
 	}
-	require.Equal(t, mesh.Explanation{Rule: mesh.RuleSlow, Match: "e"}, ask())
+	require.Equal(t, mesh.Explanation{Rule: protocol.RuleSlow, Match: "e"}, ask())
 	letGo()
 	eventually(t, "it is gone", func() bool { return hub.Stats().Peers == 1 })
 	_, err := asker.Explain(testContext(t), id, "e")
@@ -156,8 +156,8 @@ func TestExplainOnTheWire(t *testing.T) {
 
 func TestEveryRuleHasASentence(t *testing.T) {
 	for _, r := range []mesh.Rule{
-		mesh.RuleReserved, mesh.RuleMuted, mesh.RuleSender, mesh.RuleMayNotEmit, mesh.RuleNotRemote, mesh.RuleNoListener, mesh.RuleNodeHub,
-		mesh.RuleErrorName, mesh.RuleMayNotListen, mesh.RuleSlow, mesh.RuleListens,
+		protocol.RuleReserved, protocol.RuleMuted, protocol.RuleSender, protocol.RuleMayNotEmit, protocol.RuleNotRemote, protocol.RuleBadTable, protocol.RuleNoListener, protocol.RuleLegacyHub,
+		protocol.RuleErrorName, protocol.RuleMayNotListen, protocol.RuleSlow, protocol.RuleListens,
 	} {
 		require.Regexp(t, `^[A-Z].*\.$`, r.String(), string(r))
 	}

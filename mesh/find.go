@@ -6,56 +6,20 @@ import (
 	"strings"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
 
 // maxScan bounds the peers that a hub examines for one reply to a search.
 const maxScan = 8192
 
-// nodeFilter selects the nodes whose name contains a text or whose ID begins with it. If Exact is set, the whole name
-// or ID must be the text. The comparison ignores case. An empty text selects all nodes.
-type nodeFilter struct {
-	Find  string `json:"find,omitempty"`
-	Exact bool   `json:"exact,omitempty"`
-}
-
-func (f nodeFilter) lower() nodeFilter { return nodeFilter{strings.ToLower(f.Find), f.Exact} }
-
-// selects reports whether the filter selects a node. The text of the filter must be in lower case.
-func (f nodeFilter) selects(id, name string) bool {
-	switch {
-	case f.Find == "":
-		return true
-	case f.Exact:
-		return f.Find == id || strings.ToLower(name) == f.Find
-	}
-	return strings.HasPrefix(id, f.Find) || strings.Contains(strings.ToLower(name), f.Find)
-}
-
-// nodeGroup describes clients of one hub that are alike: they are of the same kind, and have the same subscriptions
-// apart from numbers and IDs in the names.
-type nodeGroup struct {
-	Count int    `json:"count"`
-	Hub   string `json:"hub"`
-	ID    string `json:"id"` // of one of the clients
-	// Name is the common prefix of their names.
-	Name       string            `json:"name,omitempty"`
-	Revision   engineio.Revision `json:"revision"`
-	Negotiated bool              `json:"negotiated"`
-	Browser    bool              `json:"browser,omitempty"`
-	Muted      bool              `json:"muted,omitempty"`
-	// Interests has # in place of numbers and IDs. NodeInfo describes its limits and More.
-	Interests []string `json:"interests"`
-	More      int      `json:"more,omitempty"`
-}
-
 // maxGroups bounds the groups of a reply. The nodes of smaller groups are counted together.
 const maxGroups = 48
 
 // groups returns the groups of this hub's clients, the largest first, and the number of clients outside these groups.
-func (h *hub) groups() (groups []nodeGroup, ungrouped int) {
+func (h *hub) groups() (groups []wire.NodeGroup, ungrouped int) {
 	r := &h.roster
-	byKey := make(map[string]*nodeGroup)
+	byKey := make(map[string]*wire.NodeGroup)
 	shapes := make(map[string]string) // of each name and pattern; most nodes have the same ones
 	members := make([]peerSummary, 0, maxScan)
 	for next := 0; next >= 0; {
@@ -67,7 +31,7 @@ func (h *hub) groups() (groups []nodeGroup, ungrouped int) {
 	for _, g := range byKey {
 		groups = append(groups, *g)
 	}
-	slices.SortFunc(groups, func(a, b nodeGroup) int {
+	slices.SortFunc(groups, func(a, b wire.NodeGroup) int {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
 	for len(groups) > maxGroups {
@@ -103,9 +67,9 @@ func (r *roster) summarize(from int, all []peerSummary) (next int, _ []peerSumma
 }
 
 // join adds a peer to its group.
-func (p *peerSummary) join(groups map[string]*nodeGroup, shapes map[string]string, hub string) {
+func (p *peerSummary) join(groups map[string]*wire.NodeGroup, shapes map[string]string, hub string) {
 	var info NodeInfo
-	info.show(p.interests)
+	showInterests(&info, p.interests)
 	for i, name := range info.Interests {
 		shape, ok := shapes[name]
 		if !ok {
@@ -120,8 +84,8 @@ func (p *peerSummary) join(groups map[string]*nodeGroup, shapes map[string]strin
 	key := string(kind) + strings.Join(info.Interests, "\x00")
 	g := groups[key]
 	if g == nil {
-		g = &nodeGroup{
-			Hub: hub, ID: p.id, Name: p.name, Revision: p.revision, Negotiated: p.negotiated, Browser: p.browser, Muted: p.muted,
+		g = &wire.NodeGroup{
+			Hub: hub, ID: p.id, Name: p.name, Revision: int(p.revision), Negotiated: p.negotiated, Browser: p.browser, Muted: p.muted,
 			Interests: info.Interests, More: info.More,
 		}
 		groups[key] = g
@@ -183,7 +147,7 @@ func isHexOrHyphen(c byte) bool {
 
 // answerGroups replies to a question for groups. With number 0 the reply has the groups of this hub. Otherwise it has
 // the groups of the other hub with that number, or of the next one if that hub is gone.
-func (p *peer) answerGroups(a nodesAnswer, number int) {
+func (p *peer) answerGroups(a wire.NodesReply, number int) {
 	c := p.hub.cluster
 	if number == 0 {
 		a.Groups, a.Ungrouped = p.hub.groups()

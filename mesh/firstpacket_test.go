@@ -34,7 +34,7 @@ func TestLargeTableAfterARestart(t *testing.T) {
 	flush(t, n)
 	info, ok := n.Hub()
 	require.True(t, ok)
-	require.False(t, info.Node, "the client takes the hub for the original's")
+	require.False(t, info.Legacy, "the client takes the hub for the original's")
 	require.Equal(t, next.ID(), info.ID)
 	require.NoError(t, next.Emit(name(names-1), "x"))
 	require.Equal(t, name(names-1), heard.next().Name)

@@ -47,9 +47,9 @@ func (c *client) takeOver(cause error, failed int) bool {
 	h.serve(listeners)
 	c.wg.Go(func() { c.handOver(h) })
 	// This comes last, because report waits while the queue for callbacks is full.
-	c.report(State{Status: Disconnected, Role: Client, Err: cause, Attempt: failed})
+	c.report(State{Status: Disconnected, Role: RoleClient, Err: cause, Attempt: failed})
 	info, _ := h.hubInfo()
-	c.report(State{Status: Connected, Role: Hub, Hub: info})
+	c.report(State{Status: Connected, Role: RoleHub, Hub: info})
 	return true
 }
 

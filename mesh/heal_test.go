@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/protocol"
 )
 
 // stableAddr returns a free address of localhost. The system does not assign its port to other sockets.
@@ -64,17 +65,17 @@ func TestAutohealMakesExactlyOneNodeTheHub(t *testing.T) {
 	for i, n := range nodes {
 		lost := awaitStatus(t, changes[i], mesh.Disconnected)
 		require.Error(t, lost.Err)
-		require.Equal(t, mesh.Client, lost.Role)
+		require.Equal(t, mesh.RoleClient, lost.Role)
 		back := awaitStatus(t, changes[i], mesh.Connected)
 		require.Equal(t, n.Role(), back.Role)
-		if n.Role() == mesh.Hub {
+		if n.Role() == mesh.RoleHub {
 			require.Nil(t, hub, "a second hub")
 			require.Equal(t, mesh.HubInfo{ID: n.ID(), Name: n.Name()}, back.Hub)
 			hub = n
 		}
 	}
 	require.NotNil(t, hub)
-	require.Equal(t, mesh.Client, bystander.Role())
+	require.Equal(t, mesh.RoleClient, bystander.Role())
 	require.Equal(t, addr, hub.Addr())
 	for i, n := range nodes {
 		flush(t, n)
@@ -91,7 +92,7 @@ func TestAutohealMakesExactlyOneNodeTheHub(t *testing.T) {
 	require.Equal(t, hub.ID(), known[0].ID)
 	why, err := hub.Explain(testContext(t), bystander.ID(), "e")
 	require.NoError(t, err)
-	require.Equal(t, mesh.RuleListens, why.Rule)
+	require.Equal(t, protocol.RuleListens, why.Rule)
 	for i, from := range nodes {
 		require.NoError(t, from.Emit("e", i))
 		for _, h := range heard {
@@ -129,7 +130,7 @@ func TestAutohealIsForThoseWhoStartedOnly(t *testing.T) {
 	second := listen(t, mesh.Options{Addr: addr})
 	for i, n := range nodes {
 		require.Equal(t, second.ID(), awaitStatus(t, changes[i], mesh.Connected).Hub.ID)
-		require.Equal(t, mesh.Client, n.Role())
+		require.Equal(t, mesh.RoleClient, n.Role())
 	}
 }
 
@@ -142,7 +143,7 @@ func TestAutohealNeedsMoreThanALostConnection(t *testing.T) {
 		p.cut(false)
 		awaitStatus(t, changes, mesh.Disconnected)
 		require.Equal(t, hub.ID(), awaitStatus(t, changes, mesh.Connected).Hub.ID)
-		require.Equal(t, mesh.Client, n.Role())
+		require.Equal(t, mesh.RoleClient, n.Role())
 	}
 }
 
@@ -159,7 +160,7 @@ func TestAutohealSendsWhatWaited(t *testing.T) {
 		const events = 500
 		emitted := make(chan error, events)
 		heir.OnState(func(s mesh.State) {
-			if s.Role == mesh.Hub {
+			if s.Role == mesh.RoleHub {
 				for i := range events {
 					emitted <- heir.Emit("e", i)
 				}
@@ -203,7 +204,7 @@ func TestAutohealFlushTellsOnceThatEventsMayBeLost(t *testing.T) {
 	changes := states(heir)
 	require.NoError(t, first.Close())
 	awaitStatus(t, changes, mesh.Connected)
-	require.Equal(t, mesh.Hub, heir.Role())
+	require.Equal(t, mesh.RoleHub, heir.Role())
 	require.ErrorIs(t, heir.Flush(testContext(t)), mesh.ErrUnconfirmed)
 	for range 2 {
 		require.NoError(t, heir.Emit("e", nil))
@@ -259,7 +260,7 @@ func TestAutohealWhileEverythingIsCalled(t *testing.T) {
 		var hub *mesh.Node
 		eventually(t, "there is a hub", func() bool {
 			for n := range left {
-				if n.Role() == mesh.Hub {
+				if n.Role() == mesh.RoleHub {
 					hub = n
 				}
 			}
@@ -282,7 +283,7 @@ func TestAutohealStopsWhenTheNodeIsClosed(t *testing.T) {
 	addr := stableAddr(t)
 	for range 30 {
 		first := start(t, mesh.Options{Addr: addr})
-		require.Equal(t, mesh.Hub, first.Role(), "the address is free again")
+		require.Equal(t, mesh.RoleHub, first.Role(), "the address is free again")
 		second := start(t, mesh.Options{Addr: addr})
 		var wg sync.WaitGroup
 		wg.Go(func() { _ = first.Close() })

@@ -17,6 +17,7 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh/internal/interest"
 	"github.com/bigcompany/mesh/mesh/internal/sharded"
+	"github.com/bigcompany/mesh/mesh/internal/wire"
 )
 
 // hub connects the clients of a mesh. The goroutine that reads a client's session also processes the client's messages,
@@ -185,7 +186,7 @@ func (h *hub) ServeSocket(ctx context.Context, s *engineio.Socket) {
 		if err != nil {
 			p.dispatch(false) // Ready may report a message that never comes whole
 			if errors.Is(err, engineio.ErrUnadmitted) {
-				p.refuse(RuleTooEarly)
+				p.refuse(wire.RuleTooEarly)
 				// The hub waits for the end of the session: a client of the original would reconnect at once after a
 				// disconnect.
 				continue

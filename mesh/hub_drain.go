@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -68,7 +69,7 @@ func (p *peer) willMove() bool { return p.moves && p.admitted }
 
 // sendAway asks the peer to move. If the peer's queue is full, the hub is about to close the peer anyway.
 func (p *peer) sendAway() {
-	_ = p.sock.TryWrite(reserved(protocol.NameMove, struct{}{}))
+	_ = p.sock.TryWrite(reserved(protocol.NameMove, wire.Empty{}))
 }
 
 // departed signals drain that a peer is gone.
@@ -81,7 +82,7 @@ func (h *hub) departed() {
 
 // answerSync replies when all hubs have processed everything that was sent to them before.
 func (p *peer) answerSync(ctx context.Context, payload json.RawMessage) {
-	var q syncQuestion
+	var q wire.Sync
 	if json.Unmarshal(payload, &q) != nil || len(q.RID) > maxRID { // Unmarshal copies: settle releases the payload's memory
 		p.refuseQuestion(protocol.NameSync, nil)
 		return
@@ -91,7 +92,7 @@ func (p *peer) answerSync(ctx context.Context, payload json.RawMessage) {
 	case sure:
 		p.reply(protocol.NameSync, q)
 	default:
-		p.reply(protocol.NameSync, failure{q.RID, codeUnanswered, "another hub does not answer"})
+		p.fail(protocol.NameSync, q.RID, wire.CodeUnanswered, "another hub does not answer")
 	}
 }
 
@@ -113,7 +114,7 @@ func (p *peer) depart(ctx context.Context) {
 	p.setInterests(nil, nil)
 	p.setTable(nil)
 	p.stopWatching()
-	p.reply(protocol.NameLeft, struct{}{})
+	p.reply(protocol.NameLeft, wire.Empty{})
 }
 
 // settle returns when three conditions hold. The other hubs have processed everything that this hub had published. This

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
+	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -21,7 +22,7 @@ func (h *hub) explain(ctx context.Context, from, to, event string) (Explanation,
 	listener, err := h.lookup(to)
 	if err == nil {
 		rule, match := h.decide(from, refused, listener, event)
-		return Explanation{Delivered: rule == RuleListens, Rule: rule, Match: match}, nil
+		return Explanation{Delivered: rule == protocol.RuleListens, Rule: rule, Match: match}, nil
 	}
 	if v := h.cluster.verdict(ctx, control{Kind: askExplain, From: from, To: to, Event: event, Rule: refused}); v != nil {
 		return *v, nil
@@ -35,9 +36,9 @@ func (h *hub) mayEmit(p *peer, event string) Rule {
 	case p == nil:
 		return ""
 	case !h.admits(p):
-		return RuleMuted
+		return protocol.RuleMuted
 	case protocol.Relayed(event) && !p.may(MayEmit, event):
-		return RuleMayNotEmit
+		return protocol.RuleMayNotEmit
 	}
 	return ""
 }
@@ -59,44 +60,44 @@ func (h *hub) lookup(id string) (*peer, error) {
 // refused is the result of mayEmit for from.
 func (h *hub) decide(from string, refused Rule, p *peer, event string) (rule Rule, match string) {
 	if !protocol.Relayed(event) {
-		return RuleReserved, ""
+		return protocol.RuleReserved, ""
 	}
-	if refused == RuleMuted || p == nil && refused != "" {
+	if refused == protocol.RuleMuted || p == nil && refused != "" {
 		return refused, ""
 	}
 	if p == nil {
 		if match = matching(h.node.interests(), event); match == "" {
-			return RuleNoListener, ""
+			return protocol.RuleNoListener, ""
 		}
-		return RuleListens, match
+		return protocol.RuleListens, match
 	}
 	h.roster.mu.Lock()
 	admitted, interests, table, badTable := p.admitted, p.interests, p.table, p.badTable
 	h.roster.mu.Unlock()
 	switch {
 	case !admitted:
-		return RuleMuted, ""
+		return protocol.RuleMuted, ""
 	case from == p.id:
-		return RuleSender, ""
+		return protocol.RuleSender, ""
 	case refused != "":
 		return refused, ""
 	}
 	match = matching(interests, event)
 	switch {
 	case keepsFrom(table, event):
-		return RuleNotRemote, ""
+		return protocol.RuleNotRemote, ""
 	case match == "" && badTable:
-		return RuleBadTable, ""
+		return protocol.RuleBadTable, ""
 	case match == "":
-		return RuleNoListener, ""
+		return protocol.RuleNoListener, ""
 	case event == protocol.NameError && !p.negotiated:
-		return RuleErrorName, match
+		return protocol.RuleErrorName, match
 	case !p.may(MayListen, event):
-		return RuleMayNotListen, match
+		return protocol.RuleMayNotListen, match
 	case p.slow.Load() || p.sock.Context().Err() != nil:
-		return RuleSlow, match
+		return protocol.RuleSlow, match
 	}
-	return RuleListens, match
+	return protocol.RuleListens, match
 }
 
 func (h *hub) admits(p *peer) bool {
@@ -120,7 +121,7 @@ func keepsFrom(raw []byte, event string) bool {
 }
 
 func (p *peer) answerExplain(ctx context.Context, payload json.RawMessage) {
-	var q explainQuestion
+	var q wire.ExplainQuery
 	if !p.asked(ctx, protocol.NameExplain, payload, &q, &q.RID) {
 		return
 	}
@@ -139,8 +140,8 @@ func (p *peer) answerExplain(ctx context.Context, payload json.RawMessage) {
 	}
 	e, err := p.hub.explain(ctx, q.From, q.To, q.Event)
 	if err != nil {
-		p.reply(protocol.NameExplain, failure{q.RID, codeUnknownNode, "no node with this ID is connected to the hub"})
+		p.fail(protocol.NameExplain, q.RID, wire.CodeUnknownNode, "no node with this ID is connected to the hub")
 		return
 	}
-	p.reply(protocol.NameExplain, explainAnswer{q.RID, q.To, q.Event, q.From, e, e.Rule.String()})
+	p.reply(protocol.NameExplain, wire.ExplainReply{RID: q.RID, To: q.To, Event: q.Event, From: q.From, Explanation: e, Text: e.Rule.String()})
 }

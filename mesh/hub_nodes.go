@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -16,7 +17,7 @@ const (
 )
 
 func (p *peer) answerNodes(ctx context.Context, payload json.RawMessage) {
-	var q nodesQuestion
+	var q wire.NodesQuery
 	if !p.asked(ctx, protocol.NameNodes, payload, &q, &q.RID) {
 		return
 	}
@@ -27,15 +28,15 @@ func (p *peer) answerNodes(ctx context.Context, payload json.RawMessage) {
 	if q.Limit <= 0 {
 		q.Limit = maxPage
 	}
-	find := q.lower()
+	find := q.Lower()
 	q.After, q.Limit = max(0, q.After), min(q.Limit, maxPage)
 	h, r := p.hub, &p.hub.roster
-	a := nodesAnswer{RID: q.RID, You: p.id, Nodes: []json.RawMessage{}}
+	a := wire.NodesReply{RID: q.RID, You: p.id, Nodes: []json.RawMessage{}}
 	r.mu.Lock()
 	if q.Watch != nil && !h.watchFor(p, *q.Watch) {
 		r.mu.Unlock()
-		p.refuse(RuleWatchers)
-		p.reply(protocol.NameNodes, failure{q.RID, codeTooMany, "too many nodes watch presence already, in total or of this user"})
+		p.refuse(wire.RuleWatchers)
+		p.fail(protocol.NameNodes, q.RID, wire.CodeTooMany, "too many nodes watch presence already, in total or of this user")
 		return
 	}
 	a.Total = len(r.ids) + 1 + h.cluster.total()
@@ -47,13 +48,13 @@ func (p *peer) answerNodes(ctx context.Context, payload json.RawMessage) {
 	}
 	if number > 0 {
 		r.mu.Unlock()
-		p.answerNodesOf(a, number, control{Kind: askNodes, After: slot, Limit: q.Limit, nodeFilter: find})
+		p.answerNodesOf(a, number, control{Kind: askNodes, After: slot, Limit: q.Limit, NodeFilter: find})
 		return
 	}
 	if q.After == 0 && find.Find == "" {
 		a.Hubs = h.cluster.infos()
 	}
-	next := h.page(int(q.After), q.Limit, find, a.take())
+	next := h.page(int(q.After), q.Limit, find, taker(&a))
 	a.Next = int64(next)
 	if next == 0 {
 		a.Next = h.cluster.firstPage(1)
@@ -72,7 +73,7 @@ func (p *peer) answerNodes(ctx context.Context, payload json.RawMessage) {
 
 // answerNodesOf responds with nodes of another hub: of the hub with the number, or of the next hub if that hub is gone.
 // After the last hub, the response has no nodes.
-func (p *peer) answerNodesOf(a nodesAnswer, number int, q control) {
+func (p *peer) answerNodesOf(a wire.NodesReply, number int, q control) {
 	c := p.hub.cluster
 	id, found := c.after(number)
 	if found == 0 {
@@ -100,8 +101,8 @@ func (p *peer) answerNodesOf(a nodesAnswer, number int, q control) {
 	p.charge(q.Limit / questionNodes)
 }
 
-// take returns the function to which page passes each node.
-func (a *nodesAnswer) take() func(NodeInfo) (goesOn bool) {
+// taker returns the function to which page passes each node of a reply.
+func taker(a *wire.NodesReply) func(NodeInfo) (goesOn bool) {
 	size := 0
 	return func(info NodeInfo) bool {
 		raw := protocol.AppendASCII(nil, encodeInfo(info)) // the size in the packet
@@ -128,7 +129,7 @@ func (h *hub) nodes(ctx context.Context) ([]NodeInfo, error) {
 	var all []NodeInfo
 	for next, first := 0, true; first || next > 0; first = false {
 		h.roster.mu.Lock() // locked for one page at a time
-		next = h.page(next, maxPage, nodeFilter{}, func(info NodeInfo) bool {
+		next = h.page(next, maxPage, wire.NodeFilter{}, func(info NodeInfo) bool {
 			all = append(all, info)
 			return true
 		})

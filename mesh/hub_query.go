@@ -6,6 +6,8 @@ import (
 	"errors"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh/internal/wire"
+	"github.com/bigcompany/mesh/protocol"
 )
 
 // maxRID limits the ID that connects a response to its query, in bytes.
@@ -49,14 +51,19 @@ func (p *peer) charge(questions int) { p.questions.borrow(questions, questionRat
 
 // denyQuestion responds to a query that Options.Permit rejects.
 func (p *peer) denyQuestion(event string, rid json.RawMessage) {
-	p.refuse(RuleMayNotEmit, "event", event)
-	p.reply(event, failure{rid, codeNotPermitted, "the hub does not permit this request"})
+	p.refuse(protocol.RuleMayNotEmit, "event", event)
+	p.fail(event, rid, wire.CodeNotPermitted, "the hub does not permit this request")
 }
 
 // refuseQuestion responds to a payload that is not a valid query.
 func (p *peer) refuseQuestion(event string, rid json.RawMessage) {
-	p.refuse(RuleMalformed, "event", event)
-	p.reply(event, failure{rid, codeBadQuestion, "the payload is invalid for this request"})
+	p.refuse(wire.RuleMalformed, "event", event)
+	p.fail(event, rid, wire.CodeBadQuery, "the payload is invalid for this request")
+}
+
+// fail sends the response to a query that fails.
+func (p *peer) fail(event string, rid json.RawMessage, code, message string) {
+	p.reply(event, wire.Failure{RID: rid, Error: code, Message: message})
 }
 
 // reply sends a response.

@@ -3,6 +3,9 @@ package mesh
 import (
 	"context"
 	"time"
+
+	"github.com/bigcompany/mesh/mesh/internal/wire"
+	"github.com/bigcompany/mesh/protocol"
 )
 
 // question is an open question to another hub.
@@ -78,15 +81,15 @@ func (c *cluster) answer(q *control) *control {
 	case askNodes:
 		h.roster.mu.Lock()
 		defer h.roster.mu.Unlock()
-		var page nodesAnswer
-		a.Next = h.page(max(0, q.After), max(1, min(q.Limit, maxPage)), q.lower(), page.take())
+		var page wire.NodesReply
+		a.Next = h.page(max(0, q.After), max(1, min(q.Limit, maxPage)), q.Lower(), taker(&page))
 		a.Nodes = page.Nodes
 	case askGroups:
 		a.Groups, a.Count = h.groups()
 	case askExplain:
 		if p, err := h.lookup(q.To); err == nil {
 			rule, match := h.decide(q.From, q.Rule, p, q.Event)
-			a.Verdict = &Explanation{Delivered: rule == RuleListens, Rule: rule, Match: match}
+			a.Verdict = &Explanation{Delivered: rule == protocol.RuleListens, Rule: rule, Match: match}
 		}
 	case askEmitter:
 		if p, err := h.lookup(q.From); err == nil {

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -154,21 +155,21 @@ func (r *refusals) note(rule Rule) (count int) {
 func (p *peer) refuse(rule Rule, attrs ...any) {
 	c := &p.hub.node.counters
 	switch rule {
-	case RuleMalformed:
+	case wire.RuleMalformed:
 		c.malformed.Add(1)
-	case RuleMuted:
+	case protocol.RuleMuted:
 		c.unauthorized.Add(1)
-	case RuleReserved:
+	case protocol.RuleReserved:
 		c.reserved.Add(1)
-	case RuleBadTable:
+	case protocol.RuleBadTable:
 		c.badTables.Add(1)
-	case RuleMayNotEmit:
+	case protocol.RuleMayNotEmit:
 		c.notPermitted.Add(1)
-	case RuleRate:
+	case wire.RuleRate:
 		c.rateLimited.Add(1)
-	case RuleWatchers:
+	case wire.RuleWatchers:
 		c.rejectedWatchers.Add(1)
-	case RuleTooEarly:
+	case wire.RuleTooEarly:
 		c.tooEarly.Add(1)
 	}
 	if count := p.hub.refusals.note(rule); count > 0 {
@@ -186,7 +187,7 @@ func (p *peer) refuseEvent(rule Rule, event string) {
 	p.untold++
 	if now := time.Now(); now.After(p.told.Add(refusalPause)) {
 		p.told = now
-		p.reply(protocol.NameRefused, refused{Rule: rule, Event: event, Count: p.untold})
+		p.reply(protocol.NameRefused, wire.Refused{Rule: rule, Event: event, Count: p.untold})
 		p.untold = 0
 	}
 }
@@ -194,17 +195,8 @@ func (p *peer) refuseEvent(rule Rule, event string) {
 // rejectTable rejects an event table, and reports each rejection to a peer that negotiated the extensions. It needs no
 // limit: a peer must send a different table before the next rejection.
 func (p *peer) rejectTable(why error) {
-	p.refuse(RuleBadTable, "error", why)
+	p.refuse(protocol.RuleBadTable, "error", why)
 	if p.negotiated {
-		p.reply(protocol.NameRefused, refused{Rule: RuleBadTable, Count: 1, Message: why.Error()})
+		p.reply(protocol.NameRefused, wire.Refused{Rule: protocol.RuleBadTable, Count: 1, Message: why.Error()})
 	}
-}
-
-// refused is the payload of $mesh.refused: the last rejected event, and the number of rejected events since the last
-// report. A report about an event table has a message instead of an event.
-type refused struct {
-	Rule    Rule   `json:"rule"`
-	Event   string `json:"event,omitempty"`
-	Count   int    `json:"count"`
-	Message string `json:"message,omitempty"`
 }

@@ -50,7 +50,7 @@ func (n *Node) add(l *listener) (off func()) {
 	}
 	if n.emitter.add(l) {
 		n.link.announce()
-		if info, ok := n.link.hubInfo(); ok && info.Node && protocol.IsPattern(l.pattern) {
+		if info, ok := n.link.hubInfo(); ok && info.Legacy && protocol.IsPattern(l.pattern) {
 			n.warnOfPattern(l.pattern)
 		}
 	}

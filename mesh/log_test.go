@@ -62,7 +62,7 @@ func TestAHubWithoutAuthorizeSaysSo(t *testing.T) {
 	defer heir.Close()
 	require.NotContains(t, logs.String(), "admits every client")
 	require.NoError(t, hub.Close())
-	eventually(t, "it takes over", func() bool { return heir.Role() == mesh.Hub })
+	eventually(t, "it takes over", func() bool { return heir.Role() == mesh.RoleHub })
 	require.Contains(t, logs.String(), "admits every client")
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -131,7 +132,7 @@ func (c *client) arrive(ctx context.Context, old, to *conn) error {
 	case to.refused.Load() != nil:
 		return to.refused.Load()
 	case !to.native:
-		return ErrNodeHub
+		return ErrLegacyHub
 	case to.hub.ID == old.hub.ID:
 		return errSameHub
 	}
@@ -160,7 +161,7 @@ func (c *client) update(ctx context.Context, to *conn) error {
 	}
 	if watch := c.watches(); *watch != watched {
 		answer, err := c.askOn(ctx, to, protocol.NameNodes, func(rid json.RawMessage) any {
-			return nodesQuestion{RID: rid, Limit: 1, Watch: watch}
+			return wire.NodesQuery{RID: rid, Limit: 1, Watch: watch}
 		})
 		if err != nil {
 			return err
@@ -172,7 +173,7 @@ func (c *client) update(ctx context.Context, to *conn) error {
 		}
 	}
 	to.keeper.stop()
-	answer, err := c.askOn(ctx, to, protocol.NameSync, func(rid json.RawMessage) any { return syncQuestion{RID: rid} })
+	answer, err := c.askOn(ctx, to, protocol.NameSync, func(rid json.RawMessage) any { return wire.Sync{RID: rid} })
 	if err != nil {
 		return err
 	}
@@ -196,7 +197,7 @@ func (c *client) depart(old, to *conn) error {
 	}
 	ctx, cancel = context.WithTimeout(c.life, leaveTimeout)
 	defer cancel()
-	err = old.sock.Write(ctx, reserved(protocol.NameLeaving, struct{}{}))
+	err = old.sock.Write(ctx, reserved(protocol.NameLeaving, wire.Empty{}))
 	if err != nil {
 		old.sock.Abort(nil)
 	}
@@ -290,6 +291,6 @@ func (c *client) farewell(old *conn) {
 func (c *client) carryOn(to *conn) {
 	to.keeper.release(func(k kept) { c.deliver(to, k) })
 	if !c.ending() {
-		c.report(State{Status: Connected, Role: Client, Hub: to.hub})
+		c.report(State{Status: Connected, Role: RoleClient, Hub: to.hub})
 	}
 }

@@ -16,15 +16,6 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// Role is the role of a node in its mesh: Hub or Client.
-type Role string
-
-// The roles of a node.
-const (
-	Hub    Role = "hub"
-	Client Role = "client"
-)
-
 // Node is a member of a mesh: its hub, or a client of its hub. Make a node with Start, Listen, Connect or NewHub, and
 // call Close at the end. Any number of goroutines may call the methods at once, and callbacks may call them.
 type Node struct {
@@ -94,9 +85,9 @@ func randomHex() string {
 // died and this client is the first on its machine to take over the address. OnState reports the change.
 func (n *Node) Role() Role {
 	if n.hub.Load() != nil {
-		return Hub
+		return RoleHub
 	}
-	return Client
+	return RoleClient
 }
 
 // ID returns the node's ID, 32 hexadecimal digits. A client has the same ID at every hub of this package. The peers of

@@ -274,7 +274,7 @@ func TestOriginal_StartOnATakenPortConnects(t *testing.T) {
 	n, err := mesh.Start(testContext(t), &mesh.Options{Addr: hub.Addr()})
 	require.NoError(t, err)
 	defer n.Close()
-	require.Equal(t, mesh.Client, n.Role())
+	require.Equal(t, mesh.RoleClient, n.Role())
 	info, ok := n.Hub()
 	require.True(t, ok)
 	require.Equal(t, mesh.HubInfo{ID: hub.ID()}, info)

@@ -38,7 +38,7 @@ func (c *cluster) meet(id string, said *control) {
 	var joined *NodeInfo
 	if said != nil {
 		if said.Hub != nil {
-			said.Hub.ID, said.Hub.Role = id, Hub // a hub can describe only itself
+			said.Hub.ID, said.Hub.Role = id, RoleHub // a hub can describe only itself
 			if other.info == nil {
 				joined = said.Hub
 			}

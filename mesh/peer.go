@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -152,24 +153,24 @@ func (p *peer) left(err error) {
 // receive processes one message. It returns false if the session must end.
 func (p *peer) receive(ctx context.Context, m engineio.Message) bool {
 	if m.Binary {
-		p.refuse(RuleMalformed)
+		p.refuse(wire.RuleMalformed)
 		return p.slowDown(ctx, len(m.Data))
 	}
 	packet, err := p.parser.Parse(m.Data)
 	if err != nil {
-		p.refuse(RuleMalformed, "error", err)
+		p.refuse(wire.RuleMalformed, "error", err)
 		return p.slowDown(ctx, len(m.Data))
 	}
 	if !p.met {
 		p.meet(packet.Headers.Mesh)
 	}
 	if why := p.authorize(ctx, packet.Headers.Auth); why != nil {
-		p.refuse(RuleMuted)
+		p.refuse(protocol.RuleMuted)
 		if !p.negotiated {
 			return p.slowDown(ctx, len(m.Data))
 		}
 		// When ServeSocket returns, the session writes this and closes.
-		_ = p.sock.TryWrite(reserved(protocol.NameUnauthorized, refusal{Message: why.Error()}))
+		_ = p.sock.TryWrite(reserved(protocol.NameUnauthorized, wire.Unauthorized{Message: why.Error()}))
 		return false
 	}
 	if !p.claimed && !p.claim(ctx, packet.Event) {
@@ -199,7 +200,7 @@ func (p *peer) receive(ctx context.Context, m engineio.Message) bool {
 	case packet.Event == protocol.NameLeaving && p.negotiated:
 		p.depart(ctx)
 	default:
-		p.refuse(RuleReserved)
+		p.refuse(protocol.RuleReserved)
 	}
 	return p.slowDown(ctx, len(m.Data))
 }
@@ -209,9 +210,9 @@ func (p *peer) receive(ctx context.Context, m engineio.Message) bool {
 func (p *peer) takeEvent(packet *protocol.Packet, size int) {
 	switch {
 	case p.pace != nil && !p.pace.event(size):
-		p.refuseEvent(RuleRate, packet.Event)
+		p.refuseEvent(wire.RuleRate, packet.Event)
 	case !p.may(MayEmit, packet.Event):
-		p.refuseEvent(RuleMayNotEmit, packet.Event)
+		p.refuseEvent(protocol.RuleMayNotEmit, packet.Event)
 	default:
 		e := routed{Event{Name: packet.Event, Payload: packet.Payload, From: p.id}, p.numberOf(packet.N)}
 		if packet.RID != "" && p.hub.cluster != nil && !p.hub.cluster.alone() && !p.hub.heard(packet.Event, p) {
@@ -224,7 +225,7 @@ func (p *peer) takeEvent(packet *protocol.Packet, size int) {
 		}
 	}
 	if packet.RID != "" && p.negotiated {
-		p.reply(protocol.NameUnheard, unheard{RID: packet.RID})
+		p.reply(protocol.NameUnheard, wire.Unheard{RID: packet.RID})
 	}
 }
 
@@ -235,7 +236,7 @@ func (p *peer) request(e routed, rid string) {
 	p.dispatch(false)
 	taken := p.relay([]routed{e}, eventSize(e.Name, e.Payload), source{peer: p, unheard: func() {
 		if p.negotiated {
-			p.reply(protocol.NameUnheard, unheard{RID: rid})
+			p.reply(protocol.NameUnheard, wire.Unheard{RID: rid})
 		}
 	}})
 	if taken {
@@ -282,22 +283,6 @@ func (p *peer) meet(offer *protocol.Hello) {
 	}
 	p.idHead = headOf(p.id)
 	p.hub.roster.add(p)
-}
-
-// hello and refusal are payloads of reserved packets.
-type hello struct {
-	V    int    `json:"v"`
-	ID   string `json:"id"`
-	Hub  string `json:"hub"`
-	Name string `json:"name"`
-}
-
-type refusal struct {
-	Message string `json:"message"`
-}
-
-type unheard struct {
-	RID string `json:"rid"`
 }
 
 func reserved(event string, payload any) engineio.Message {

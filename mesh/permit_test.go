@@ -198,10 +198,10 @@ func TestPermitAppliesToQueries(t *testing.T) {
 		event    string
 		want     mesh.Explanation
 	}{
-		{some, all, "x", mesh.Explanation{Rule: mesh.RuleMayNotEmit}},
-		{some, hub, "x", mesh.Explanation{Rule: mesh.RuleMayNotEmit}},
-		{some, all, "said", mesh.Explanation{Delivered: true, Rule: mesh.RuleListens, Match: "**"}},
-		{hub, all, "kept", mesh.Explanation{Rule: mesh.RuleMayNotListen, Match: "**"}},
+		{some, all, "x", mesh.Explanation{Rule: protocol.RuleMayNotEmit}},
+		{some, hub, "x", mesh.Explanation{Rule: protocol.RuleMayNotEmit}},
+		{some, all, "said", mesh.Explanation{Delivered: true, Rule: protocol.RuleListens, Match: "**"}},
+		{hub, all, "kept", mesh.Explanation{Rule: protocol.RuleMayNotListen, Match: "**"}},
 	} {
 		got, err := hub.ExplainFrom(testContext(t), c.from.ID(), c.to.ID(), c.event)
 		require.NoError(t, err)

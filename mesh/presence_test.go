@@ -22,7 +22,7 @@ func nodes(t testing.TB, n *mesh.Node) map[string]mesh.NodeInfo {
 	t.Helper()
 	all, err := n.Nodes(testContext(t))
 	require.NoError(t, err)
-	require.Equal(t, mesh.Hub, all[0].Role)
+	require.Equal(t, mesh.RoleHub, all[0].Role)
 	byID := map[string]mesh.NodeInfo{}
 	for _, i := range all {
 		require.NotContains(t, byID, i.ID)
@@ -57,7 +57,7 @@ func TestNodesTellsWhoIsThere(t *testing.T) {
 	}
 	ignoreTimes := func(i mesh.NodeInfo) mesh.NodeInfo {
 		i.Since, i.LastSeen = time.Time{}, time.Time{}
-		if i.Role == mesh.Client {
+		if i.Role == mesh.RoleClient {
 			require.Equal(t, hub.ID(), i.Hub)
 			i.Hub = ""
 			require.Regexp(t, `^(127\.0\.0\.1|\[::1\]):\d+$`, i.Addr)
@@ -66,14 +66,14 @@ func TestNodesTellsWhoIsThere(t *testing.T) {
 		return i
 	}
 	require.Empty(t, cmp.Diff(mesh.NodeInfo{
-		ID: hub.ID(), Name: "middle", Role: mesh.Hub, Addr: hub.Addr(), Negotiated: true, Interests: []string{"at::hub"},
+		ID: hub.ID(), Name: "middle", Role: mesh.RoleHub, Addr: hub.Addr(), Negotiated: true, Interests: []string{"at::hub"},
 	}, ignoreTimes(atClient[hub.ID()])))
 	require.Empty(t, cmp.Diff(mesh.NodeInfo{
-		ID: a.ID(), Name: "a", Role: mesh.Client, Transport: engineio.WebSocket, Revision: engineio.Revision3, Negotiated: true,
+		ID: a.ID(), Name: "a", Role: mesh.RoleClient, Transport: string(engineio.WebSocket), Revision: 3, Negotiated: true,
 		Interests: []string{"x::y", "z::**"},
 	}, ignoreTimes(atClient[a.ID()])))
 	require.Empty(t, cmp.Diff(mesh.NodeInfo{
-		ID: foreign, Role: mesh.Client, Transport: engineio.Polling, Revision: engineio.Revision4, Interests: []string{"old", "silent"},
+		ID: foreign, Role: mesh.RoleClient, Transport: string(engineio.Polling), Revision: 4, Interests: []string{"old", "silent"},
 	}, ignoreTimes(atClient[foreign])))
 	for id := range atHub {
 		require.Empty(t, cmp.Diff(ignoreTimes(atHub[id]), ignoreTimes(atClient[id])))
@@ -434,18 +434,18 @@ func TestANodeHubIsNotAsked(t *testing.T) {
 	hub := startNodeHub(t)
 	c := connectTo(t, mesh.Options{Addr: hub.url})
 	_, err := c.Nodes(testContext(t))
-	require.ErrorIs(t, err, mesh.ErrNodeHub)
+	require.ErrorIs(t, err, mesh.ErrLegacyHub)
 	_, err = c.Explain(testContext(t), "someone", "x")
-	require.ErrorIs(t, err, mesh.ErrNodeHub)
+	require.ErrorIs(t, err, mesh.ErrLegacyHub)
 	defer c.OnPresence(func(mesh.Presence) {})()
 	c.On("exact", func(mesh.Event) {})
 	c.On("a::*", func(mesh.Event) {})
 	flush(t, c)
 	for event, want := range map[string]mesh.Explanation{
-		"exact": {Delivered: true, Rule: mesh.RuleListens, Match: "exact"},
-		"a::b":  {Rule: mesh.RuleNodeHub, Match: "a::*"},
-		"other": {Rule: mesh.RuleNoListener},
-		"$x":    {Rule: mesh.RuleReserved},
+		"exact": {Delivered: true, Rule: protocol.RuleListens, Match: "exact"},
+		"a::b":  {Rule: protocol.RuleLegacyHub, Match: "a::*"},
+		"other": {Rule: protocol.RuleNoListener},
+		"$x":    {Rule: protocol.RuleReserved},
 	} {
 		got, err := c.Explain(testContext(t), c.ID(), event)
 		require.NoError(t, err)

@@ -7,41 +7,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
-
-// NodeInfo is a hub's description of a node: of each of its peers, whether it is of this package or not, and of itself.
-// A page, a Node.js client and a stock Engine.IO client are nodes, too.
-type NodeInfo struct {
-	ID   string `json:"id"`
-	Name string `json:"name,omitempty"` // the node's Options.Name
-	Role Role   `json:"role"`
-	// Hub is the ID of the hub that a client is connected to. A client that moves joins at the new hub before it leaves
-	// the old hub.
-	Hub string `json:"hub,omitempty"`
-	// Addr is the address from which a client connected, or the address of a proxy in front of the hub. For a hub it is
-	// the address of its listener, and empty without an own listener.
-	Addr string `json:"addr,omitempty"`
-	// Transport and Revision are those of the client's current session. They are empty for a hub.
-	Transport engineio.Transport `json:"transport,omitempty"`
-	Revision  engineio.Revision  `json:"revision,omitempty"`
-	// Negotiated is true for nodes of this package, and for all others that introduce themselves in the same way.
-	Negotiated bool `json:"negotiated"`
-	// Browser is true if the User-Agent of the client is that of a browser.
-	Browser bool `json:"browser,omitempty"`
-	// Muted is true for a peer that the hub has not admitted: it receives no events, and the hub drops its events.
-	Muted bool `json:"muted,omitempty"`
-	// Since is the time at which a client connected or a hub started. LastSeen is the time of a client's last packet or
-	// heartbeat; for the hub itself it is the time of this description. Both use the clock of the hub, which may differ
-	// from the clock of this machine.
-	Since    time.Time `json:"since"`
-	LastSeen time.Time `json:"lastSeen"`
-	// Interests are the names and patterns that the node subscribes to, sorted: at most 32, of at most 2 KiB in total.
-	// More is the number of omitted ones.
-	Interests []string `json:"interests"`
-	More      int      `json:"more,omitempty"`
-}
 
 const (
 	maxInterests     = 32      // shown for one node
@@ -151,7 +119,7 @@ func (p *peer) enter() (ok bool) {
 	if !p.negotiated {
 		return true
 	}
-	_ = p.sock.TryWrite(reserved(protocol.NameHello, hello{V: protocol.Version, ID: p.id, Hub: h.node.id, Name: h.name}))
+	_ = p.sock.TryWrite(reserved(protocol.NameHello, wire.Hello{V: protocol.Version, ID: p.id, Hub: h.node.id, Name: h.name}))
 	if h.draining && p.willMove() {
 		p.sendAway()
 	}
@@ -191,8 +159,8 @@ func (p *peer) noteInterests(interests []string) {
 // describe returns the description of a peer. The caller holds h.roster.mu.
 func (h *hub) describe(p *peer) NodeInfo {
 	info := NodeInfo{
-		ID: p.id, Name: p.name, Role: Client, Hub: h.node.id, Negotiated: p.negotiated, Muted: !p.admitted,
-		Browser: p.browser, Transport: p.sock.Transport(), Revision: p.sock.Revision(),
+		ID: p.id, Name: p.name, Role: RoleClient, Hub: h.node.id, Negotiated: p.negotiated, Muted: !p.admitted,
+		Browser: p.browser, Transport: string(p.sock.Transport()), Revision: int(p.sock.Revision()),
 		Since: stamp(p.since), LastSeen: stamp(p.sock.LastHeartbeat()),
 	}
 	if seen := time.Unix(0, p.seen.Load()); seen.After(info.LastSeen) {
@@ -201,22 +169,22 @@ func (h *hub) describe(p *peer) NodeInfo {
 	if q := p.sock.Request(); q != nil {
 		info.Addr = q.RemoteAddr
 	}
-	info.show(p.interests)
+	showInterests(&info, p.interests)
 	return info
 }
 
 // describeSelf returns the description of the hub.
 func (h *hub) describeSelf() NodeInfo {
 	info := NodeInfo{
-		ID: h.node.id, Name: h.name, Role: Hub, Addr: h.node.Addr(), Negotiated: true,
+		ID: h.node.id, Name: h.name, Role: RoleHub, Addr: h.node.Addr(), Negotiated: true,
 		Since: stamp(h.roster.since), LastSeen: stamp(time.Now()),
 	}
-	info.show(h.node.interests())
+	showInterests(&info, h.node.interests())
 	return info
 }
 
-// show sets Interests to as many names and patterns as the limits permit, and More to the number of the others.
-func (i *NodeInfo) show(interests []string) {
+// showInterests sets Interests to as many names and patterns as the limits permit, and More to the number of the others.
+func showInterests(i *NodeInfo, interests []string) {
 	n, size := 0, 0
 	for n < min(len(interests), maxInterests) && size+len(interests[n]) <= maxInterestBytes {
 		size += len(interests[n])
@@ -258,9 +226,9 @@ func (r *roster) lists(p *peer) bool {
 // page calls take with the nodes that find selects: the hub if after is 0, then its peers from slot after on. It ends
 // when take returns false, after limit peers, or after maxScan slots of a search. It returns the slot at which the next
 // page starts, or 0 after the last page. The caller holds h.roster.mu.
-func (h *hub) page(after, limit int, find nodeFilter, take func(NodeInfo) (goesOn bool)) (next int) {
+func (h *hub) page(after, limit int, find wire.NodeFilter, take func(NodeInfo) (goesOn bool)) (next int) {
 	r := &h.roster
-	if after == 0 && find.selects(h.node.id, h.name) {
+	if after == 0 && find.Selects(h.node.id, h.name) {
 		take(h.describeSelf()) // ignore the result, because a page that has only the hub could not have a next page
 	}
 	if p := r.ids[find.Find]; p != nil && find.Exact {
@@ -273,7 +241,7 @@ func (h *hub) page(after, limit int, find nodeFilter, take func(NodeInfo) (goesO
 		if find.Find != "" && i == after+maxScan {
 			return i
 		}
-		if !r.lists(p) || !find.selects(p.id, p.name) {
+		if !r.lists(p) || !find.Selects(p.id, p.name) {
 			continue
 		}
 		if given == limit {

@@ -107,7 +107,7 @@ func TestClientTellsAHubOfOursFromANodeHub(t *testing.T) {
 	c = connectTo(t, mesh.Options{Addr: h.url})
 	info, ok = c.Hub()
 	require.True(t, ok)
-	require.Empty(t, cmp.Diff(mesh.HubInfo{Node: true}, info))
+	require.Empty(t, cmp.Diff(mesh.HubInfo{Legacy: true}, info))
 }
 
 func TestHeadersAreHopByHop(t *testing.T) {

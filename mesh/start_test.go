@@ -40,7 +40,7 @@ func TestStartBindsWhatIsFree(t *testing.T) {
 	n, err := Start(startContext(t), &Options{Addr: "localhost:" + freePort(t)})
 	require.NoError(t, err)
 	defer n.Close()
-	require.Equal(t, Hub, n.Role())
+	require.Equal(t, RoleHub, n.Role())
 }
 
 func TestStartOfManyAtOnceMakesOneHub(t *testing.T) {
@@ -62,7 +62,7 @@ func TestStartOfManyAtOnceMakesOneHub(t *testing.T) {
 	hubs := 0
 	for _, n := range started {
 		require.NotNil(t, n)
-		if n.Role() == Hub {
+		if n.Role() == RoleHub {
 			hubs++
 		}
 	}
@@ -84,7 +84,7 @@ func TestStartWhereOneAddressOfTheNameIsTakenDialsThatOne(t *testing.T) {
 			n, err := Start(startContext(t), &Options{Addr: "localhost:" + port})
 			require.NoError(t, err)
 			defer n.Close()
-			require.Equal(t, Client, n.Role())
+			require.Equal(t, RoleClient, n.Role())
 			require.Equal(t, net.JoinHostPort(host, port), n.Addr())
 			for _, other := range hosts { // the addresses that were bound first are free again
 				if other != host {
@@ -150,7 +150,7 @@ func TestStartWithAnAddressOfAnotherMachineConnects(t *testing.T) {
 	n, err := Start(startContext(t), &Options{Addr: "192.0.2.1:8888", HTTPClient: &http.Client{Transport: transport}})
 	require.NoError(t, err)
 	defer n.Close()
-	require.Equal(t, Client, n.Role())
+	require.Equal(t, RoleClient, n.Role())
 	require.Equal(t, "192.0.2.1:8888", n.Addr())
 }
 

@@ -48,5 +48,5 @@ func TestStartTriesAgainWhileTheAddressIsTakenAndNobodyAnswers(t *testing.T) {
 	release()
 	n := <-started
 	defer n.Close()
-	require.Equal(t, Hub, n.Role())
+	require.Equal(t, RoleHub, n.Role())
 }

@@ -18,7 +18,7 @@ const (
 // hub to another reports only the new connection.
 type State struct {
 	Status Status
-	// Role is Hub when this node has become the hub, which is the last report; otherwise Client.
+	// Role is RoleHub when this node has become the hub, which is the last report; otherwise RoleClient.
 	Role Role
 	// Hub is the hub that the client is connected to, or this node itself if it is the hub. Set only if Connected.
 	Hub HubInfo
@@ -33,11 +33,11 @@ type State struct {
 
 // HubInfo describes a hub.
 type HubInfo struct {
-	// Node is true for a hub of the original Node.js implementation, or for another hub that does not introduce itself.
+	// Legacy is true for a hub of the original Node.js implementation, or for another hub that does not introduce itself.
 	// The other fields are then empty.
-	Node bool
-	ID   string
-	Name string
+	Legacy bool
+	ID     string
+	Name   string
 }
 
 // Ready reports whether clients should be sent to this node. It returns nil at a hub that serves, is not shutting down,

@@ -32,12 +32,12 @@ func TestTableBeyondTheStepsIsRejected(t *testing.T) {
 		require.NoError(t, err)
 		return e
 	}
-	require.Equal(t, mesh.RuleBadTable, explain("1::1").Rule)
-	require.Equal(t, mesh.RuleListens, explain("kept").Rule)
+	require.Equal(t, protocol.RuleBadTable, explain("1::1").Rule)
+	require.Equal(t, protocol.RuleListens, explain("kept").Rule)
 	w.send(table("mesh::kept", "mesh::**::1"))
 	w.barrier()
-	require.Equal(t, mesh.RuleListens, explain("1::1").Rule)
-	require.Equal(t, mesh.RuleNoListener, explain("2").Rule)
+	require.Equal(t, protocol.RuleListens, explain("1::1").Rule)
+	require.Equal(t, protocol.RuleNoListener, explain("2").Rule)
 	heard := strings.Join(w.heard(), "\n")
 	require.Contains(t, heard, `{"event":"$mesh.refused","payload":{"rule":"bad-table","count":1,"message":"the patterns of the event table can take `)
 	require.Contains(t, heard, "listen to `**`")

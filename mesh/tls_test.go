@@ -76,7 +76,7 @@ func TestStartWithTLSMakesHubsAndClients(t *testing.T) {
 		o.Addr = addr
 		second, err := mesh.Start(testContext(t), &o)
 		require.NoError(t, err)
-		require.Equal(t, mesh.Client, second.Role())
+		require.Equal(t, mesh.RoleClient, second.Role())
 		require.NoError(t, second.Close())
 	}
 }

@@ -194,7 +194,7 @@ func findHub(ctx context.Context, opts *mesh.Options) (t loadgen.Target, nodeHub
 	if u.Scheme == "https" {
 		t.TLS, err = trust(opts.CAFile)
 	}
-	return t, info.Node, err
+	return t, info.Legacy, err
 }
 
 // trust returns the TLS configuration of the load. It trusts the same certificates as the node that has just connected.

@@ -137,7 +137,7 @@ func explainCause(err error, opts *mesh.Options) error {
 		return fmt.Errorf("no hub at %s: no program listens there. Start a hub there with 'mesh start --addr %s', or give the hub's address with --addr", addr, addr)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("no hub at %s: no answer within %v. Is it the right --addr?", addr, answerTimeout)
-	case errors.Is(err, mesh.ErrNodeHub):
+	case errors.Is(err, mesh.ErrLegacyHub):
 		return fmt.Errorf("the hub at %s is a Node.js hub: it does not answer requests about its mesh", addr)
 	case errors.Is(err, mesh.ErrNotPermitted):
 		return fmt.Errorf("the hub at %s does not permit this request", addr)

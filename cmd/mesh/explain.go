@@ -100,7 +100,7 @@ func sayWhy(cmd *cobra.Command, asked string, to mesh.NodeInfo, event string, wh
 	switch {
 	case asked == "hub":
 		who = "the hub"
-	case to.Role == mesh.Hub:
+	case to.Role == mesh.RoleHub:
 		who = "the hub " + who
 	}
 	by := ""

@@ -95,7 +95,7 @@ func TestTwentyNodesWhoseHubIsKilled(t *testing.T) {
 			require.NoError(t, json.Unmarshal([]byte(text), &info))
 			roles[info.Role]++
 		}
-		require.Equal(t, map[mesh.Role]int{mesh.Hub: 1, mesh.Client: nodes - 2}, roles)
+		require.Equal(t, map[mesh.Role]int{mesh.RoleHub: 1, mesh.RoleClient: nodes - 2}, roles)
 		join()
 	}
 	slices.Sort(without)

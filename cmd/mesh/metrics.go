@@ -155,7 +155,7 @@ func (f *insideFlags) show(ctx context.Context, node *mesh.Node, opts *mesh.Opti
 	handler := node.RejectRebound(guard(opts, whole(promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: metricsAtOnce}))))
 	if f.own == nil {
 		f.mux.Handle("GET "+f.path, handler)
-		if node.Role() == mesh.Hub {
+		if node.Role() == mesh.RoleHub {
 			scheme, _, _ := strings.Cut(node.URL(), "://") // a hub may have TLS
 			where := scheme + "://" + node.Addr() + f.path
 			logs.notice("metrics at "+where, "url", where)

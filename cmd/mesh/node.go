@@ -199,12 +199,12 @@ func checkPatterns(flag string, patterns []string) error {
 // whoami tells the user which role, URL and ID the node has.
 func whoami(n *mesh.Node, logs *logFlags) {
 	attrs := []any{"role", string(n.Role()), "url", n.URL(), "id", n.ID()}
-	if n.Role() == mesh.Hub {
+	if n.Role() == mesh.RoleHub {
 		logs.notice(fmt.Sprintf("this node is the hub, at %s (its ID is %s)", n.URL(), n.ID()), attrs...)
 		return
 	}
 	hub := "the hub"
-	if info, ok := n.Hub(); ok && info.Node {
+	if info, ok := n.Hub(); ok && info.Legacy {
 		hub = "the Node.js hub"
 	}
 	logs.notice(fmt.Sprintf("this node is a client of %s at %s (its ID is %s)", hub, n.URL(), n.ID()), attrs...)
@@ -213,7 +213,7 @@ func whoami(n *mesh.Node, logs *logFlags) {
 // admits warns the user of a hub that other machines can reach and that admits clients without credentials.
 func admits(n *mesh.Node, opts *mesh.Options, logs *logFlags) {
 	host, _, _ := net.SplitHostPort(n.Addr())
-	if n.Role() != mesh.Hub || opts.Authorize != nil || host == "localhost" || net.ParseIP(host).IsLoopback() {
+	if n.Role() != mesh.RoleHub || opts.Authorize != nil || host == "localhost" || net.ParseIP(host).IsLoopback() {
 		return
 	}
 	logs.notice("every client that can reach this machine is admitted: --user and a password, or a token, keep others out", "addr", n.Addr())
@@ -228,8 +228,8 @@ func follow(n *mesh.Node, logs *logFlags) {
 		moved := !lost
 		lost = s.Status == mesh.Disconnected
 		switch {
-		case s.Role == mesh.Hub:
-			logs.notice("the hub is gone: this node is the hub now, at "+url, "role", string(mesh.Hub), "url", url)
+		case s.Role == mesh.RoleHub:
+			logs.notice("the hub is gone: this node is the hub now, at "+url, "role", string(mesh.RoleHub), "url", url)
 		case s.Status == mesh.Connected && moved:
 			logs.notice("moved to the hub at "+url+", because the other one will close", "url", url)
 			at = url

@@ -112,7 +112,7 @@ func watchNodes(ctx context.Context, n *mesh.Node, out *nodePrinter, logs *logFl
 			}
 			there.note(p)
 			err = out.change(p)
-			if err == nil && p.Joined && p.Node.Role == mesh.Hub {
+			if err == nil && p.Joined && p.Node.Role == mesh.RoleHub {
 				err = there.catchUp(ctx, n, out, logs)
 			}
 		case <-ctx.Done():
@@ -130,7 +130,7 @@ func (t present) note(p mesh.Presence) {
 	switch {
 	case p.Joined:
 		t[id] = hub
-	case p.Node.Role == mesh.Hub: // and all its clients
+	case p.Node.Role == mesh.RoleHub: // and all its clients
 		delete(t, id)
 		maps.DeleteFunc(t, func(_, at string) bool { return at == id })
 	case t[id] == hub: // unless it is at another hub by now
@@ -179,7 +179,7 @@ func (p *nodePrinter) since(i mesh.NodeInfo, t time.Time) time.Duration {
 // know records that a hub is there, or forgets it.
 func (p *nodePrinter) know(i mesh.NodeInfo, there bool) {
 	switch {
-	case i.Role != mesh.Hub:
+	case i.Role != mesh.RoleHub:
 	case there:
 		if p.hubs == nil {
 			p.hubs = make(map[string]string)
@@ -242,8 +242,8 @@ func (p *nodePrinter) change(c mesh.Presence) error {
 	if hub := p.at(i); hub != "" {
 		what = append(what, "at "+hub)
 	}
-	if i.Role == mesh.Hub {
-		what = slices.Insert(what, 2, string(mesh.Hub))
+	if i.Role == mesh.RoleHub {
+		what = slices.Insert(what, 2, string(mesh.RoleHub))
 	}
 	if !c.Joined {
 		what[0] = "-"
@@ -312,7 +312,7 @@ func named(i mesh.NodeInfo) string { return printable(i.Name) }
 
 // session describes a client's session. Stock clients and clients of the original are marked as plain.
 func session(i mesh.NodeInfo) string {
-	if i.Role == mesh.Hub {
+	if i.Role == mesh.RoleHub {
 		return ""
 	}
 	s := fmt.Sprintf("%s/%d", i.Transport, i.Revision)
@@ -374,7 +374,7 @@ func find(all []mesh.NodeInfo, who string) (mesh.NodeInfo, error) {
 		case i.ID == who:
 			return i, nil
 		case slices.ContainsFunc(found, func(f mesh.NodeInfo) bool { return f.ID == i.ID }): // the same node, which moves from hub to hub
-		case i.Name == who, who == "hub" && n == 0 && i.Role == mesh.Hub, len(who) >= 4 && strings.HasPrefix(i.ID, who):
+		case i.Name == who, who == "hub" && n == 0 && i.Role == mesh.RoleHub, len(who) >= 4 && strings.HasPrefix(i.ID, who):
 			found = append(found, i)
 		}
 	}

@@ -91,7 +91,7 @@ func TestExplainSaysWhy(t *testing.T) {
 
 func TestNodesAreFoundByWhatPeopleSee(t *testing.T) {
 	all := []mesh.NodeInfo{
-		{ID: "aaaa1", Role: mesh.Hub}, {ID: "aaaa2", Name: "lamp"}, {ID: "bbbb3", Name: "lamp"}, {ID: "cccc4", Name: "aaaa2"}, {ID: "dddd", Name: "one"},
+		{ID: "aaaa1", Role: mesh.RoleHub}, {ID: "aaaa2", Name: "lamp"}, {ID: "bbbb3", Name: "lamp"}, {ID: "cccc4", Name: "aaaa2"}, {ID: "dddd", Name: "one"},
 	}
 	for who, want := range map[string]string{"hub": "aaaa1", "aaaa1": "aaaa1", "aaaa2": "aaaa2", "bbbb": "bbbb3", "one": "dddd"} {
 		got, err := find(all, who)
@@ -141,10 +141,10 @@ func TestAgesDoNotCompareClocks(t *testing.T) {
 		p := nodePrinter{out: &b, now: func() time.Time { return now }}
 		one, two := local.Add(wrong), local.Add(-wrong/2) // the current times of the two hubs' clocks
 		require.NoError(t, p.table([]mesh.NodeInfo{
-			{ID: "1one", Role: mesh.Hub, Since: one.Add(-2 * time.Hour), LastSeen: one},
-			{ID: "1lamp", Role: mesh.Client, Hub: "1one", Since: one.Add(-90 * time.Second), LastSeen: one.Add(-7 * time.Second)},
-			{ID: "2two", Role: mesh.Hub, Since: two.Add(-time.Hour), LastSeen: two},
-			{ID: "2lamp", Role: mesh.Client, Hub: "2two", Since: two.Add(-30 * time.Second), LastSeen: two.Add(-5 * time.Second)},
+			{ID: "1one", Role: mesh.RoleHub, Since: one.Add(-2 * time.Hour), LastSeen: one},
+			{ID: "1lamp", Role: mesh.RoleClient, Hub: "1one", Since: one.Add(-90 * time.Second), LastSeen: one.Add(-7 * time.Second)},
+			{ID: "2two", Role: mesh.RoleHub, Since: two.Add(-time.Hour), LastSeen: two},
+			{ID: "2lamp", Role: mesh.RoleClient, Hub: "2two", Since: two.Add(-30 * time.Second), LastSeen: two.Add(-5 * time.Second)},
 		}))
 		rows := strings.Split(b.String(), "\n")
 		require.Contains(t, rows[1], " 2h0m ")
@@ -163,10 +163,10 @@ func TestAgesDoNotCompareClocks(t *testing.T) {
 			p    mesh.Presence
 			want string
 		}{
-			{mesh.Presence{Node: mesh.NodeInfo{ID: "2lamp", Role: mesh.Client, Hub: "2two", Since: two.Add(-30 * time.Second)}}, "after 40s"},
-			{mesh.Presence{Joined: true, Node: mesh.NodeInfo{ID: "3three", Role: mesh.Hub, Since: three.Add(-time.Minute), LastSeen: three}}, "3three"},
-			{mesh.Presence{Node: mesh.NodeInfo{ID: "3lamp", Role: mesh.Client, Hub: "3three", Since: three.Add(-time.Second)}}, "after 1s"},
-			{mesh.Presence{Node: mesh.NodeInfo{ID: "3three", Role: mesh.Hub, Since: three.Add(-time.Minute)}}, "after 1m0s"},
+			{mesh.Presence{Node: mesh.NodeInfo{ID: "2lamp", Role: mesh.RoleClient, Hub: "2two", Since: two.Add(-30 * time.Second)}}, "after 40s"},
+			{mesh.Presence{Joined: true, Node: mesh.NodeInfo{ID: "3three", Role: mesh.RoleHub, Since: three.Add(-time.Minute), LastSeen: three}}, "3three"},
+			{mesh.Presence{Node: mesh.NodeInfo{ID: "3lamp", Role: mesh.RoleClient, Hub: "3three", Since: three.Add(-time.Second)}}, "after 1s"},
+			{mesh.Presence{Node: mesh.NodeInfo{ID: "3three", Role: mesh.RoleHub, Since: three.Add(-time.Minute)}}, "after 1m0s"},
 		} {
 			b.Reset()
 			require.NoError(t, p.change(c.p))

@@ -174,7 +174,7 @@ func TestOnlyClientsThatStayAreSpokenOf(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, n.Emit("x", 1))
 	require.NoError(t, first.Close())
-	eventually(t, "it took over", func() bool { return n.Role() == mesh.Hub })
+	eventually(t, "it took over", func() bool { return n.Role() == mesh.RoleHub })
 	var said bytes.Buffer
 	ctx, end := context.WithCancelCause(t.Context())
 	end(errTerminated)

@@ -243,7 +243,7 @@ const shutdownTimeout = 10 * time.Second
 
 // shutDown lets a hub that SIGTERM ended move its clients to other hubs. Every other node ends at once.
 func shutDown(ctx context.Context, node *mesh.Node, logs *logFlags) {
-	if node.Role() != mesh.Hub || !errors.Is(context.Cause(ctx), errTerminated) {
+	if node.Role() != mesh.RoleHub || !errors.Is(context.Cause(ctx), errTerminated) {
 		return
 	}
 	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)

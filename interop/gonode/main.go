@@ -70,8 +70,8 @@ func main() {
 	go g.print()
 	n.On("load", g.hear)
 	n.OnState(func(s mesh.State) {
-		if s.Role == mesh.Hub {
-			g.out <- report{Event: "role", Name: string(mesh.Hub)}
+		if s.Role == mesh.RoleHub {
+			g.out <- report{Event: "role", Name: string(mesh.RoleHub)}
 		}
 	})
 	g.out <- report{Event: "role", Name: string(n.Role())}
