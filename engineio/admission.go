@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
@@ -160,7 +161,7 @@ func (srv *Server) count(addr netip.Addr, n int) {
 }
 
 // receiving returns the limit for the messages that the session receives now.
-func (s *Socket) receiveLimit() *receiveLimit {
+func (s *Socket) receiveLimit() *receivelimit.Limit {
 	if s.admission == admitted {
 		return s.conf.receiveLimit
 	}
@@ -205,6 +206,10 @@ func (s *Socket) exhausted() bool {
 	return s.admission == unadmitted && s.allowance == 0 && s.state == stateOpen && len(s.inbox) == 0
 }
 
+// freeUnadmitted is receivelimit.Free for the POST of an unadmitted peer, in bytes. It is smaller, because an attacker can
+// open any number of sessions.
+const freeUnadmitted = 16 << 10
+
 // earlyPart is the part of a longer body that the server reads before admission, in bytes. It has room for the first
 // packet of a mesh client, with a table of 32 KB.
 const earlyPart = 40 << 10
@@ -226,18 +231,18 @@ func (s *Socket) readEarly(r *http.Request, body io.Reader, size int, isBinary b
 	if f := s.conf.server.opts.Admission.OnLargeBody; f != nil && size > allowance {
 		f(r)
 	}
-	var in *reservation
+	var in *receivelimit.Reservation
 	defer func() {
-		if in.end() {
-			err = errEvicted
+		if in.End() {
+			err = receivelimit.ErrEvicted
 		}
 	}()
 	limit, free := allowance, freeUnadmitted
 	if size > allowance { // a larger part would not be the whole body either
 		limit = min(limit, earlyPart)
-		free = min(limit, freeInput) // the rest of limit is counted
+		free = min(limit, receivelimit.Free) // the rest of limit is counted
 	}
-	early, err = readBody(io.LimitReader(body, int64(limit)+1), min(size, limit+1), free, s.counted(s.conf.unadmittedLimit, &in))
+	early, err = receivelimit.ReadBody(io.LimitReader(body, int64(limit)+1), min(size, limit+1), free, s.counted(s.conf.unadmittedLimit, &in))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil || len(early) <= limit {
@@ -249,13 +254,13 @@ func (s *Socket) readEarly(r *http.Request, body io.Reader, size int, isBinary b
 	s.mu.Lock()
 	s.allowance = 0    // only after the delivery: Read returns ErrUnadmitted when no packet is left
 	s.cond.Broadcast() // Read may have returned all packets
-	for err == nil && s.admission == unadmitted && s.state == stateOpen && !in.evicted() {
+	for err == nil && s.admission == unadmitted && s.state == stateOpen && !in.Evicted() {
 		s.cond.Wait()
 	}
 	if err == nil && s.admission != admitted {
 		err = ErrUnadmitted
 		early = nil // the handler has not admitted the peer, so the wait below needs no memory
-		s.waitAtMost(rejectedWait, func() bool { return s.admission != stalled || in.evicted() })
+		s.waitAtMost(rejectedWait, func() bool { return s.admission != stalled || in.Evicted() })
 	}
 	return early, false, err
 }

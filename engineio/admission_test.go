@@ -14,6 +14,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
@@ -236,14 +237,14 @@ func TestUnadmittedPeersHaveTheirOwnBudget(t *testing.T) {
 		_, err := fmt.Fprintf(w.connect(), "POST /engine.io/?%s HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n4%s", w.open(Revision4).query, strings.Repeat("x", 50_000))
 		require.NoError(t, err)
 	}
-	require.Eventually(t, func() bool { return w.srv.conf.unadmittedLimit.inUse() > 30_000 }, 10*time.Second, time.Millisecond)
-	require.Zero(t, w.srv.conf.receiveLimit.inUse())
+	require.Eventually(t, func() bool { return w.srv.conf.unadmittedLimit.InUse() > 30_000 }, 10*time.Second, time.Millisecond)
+	require.Zero(t, w.srv.conf.receiveLimit.InUse())
 	start := time.Now()
 	for range 10 {
 		member.write(ws.Header{Fin: true, OpCode: ws.OpText}, "4"+strings.Repeat("m", 60_000))
 		require.Len(t, <-g.messages, 60_000)
 	}
-	require.Less(t, time.Since(start), slowSenderTimeout/2, "of the time after which a message gives way")
+	require.Less(t, time.Since(start), receivelimit.SlowSenderTimeout/2, "of the time after which a message gives way")
 }
 
 // A session counts for its address until it is admitted or ends.

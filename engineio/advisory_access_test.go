@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
 )
 
 // The tests of this file cover published faults of other implementations. docs/security.md lists them all.
@@ -240,7 +242,7 @@ func TestSessionIDsAreNotShown(t *testing.T) {
 	l = w.line(strings.Replace(v.query, "polling", "websocket", 1))
 	l.say("nonsense")
 	_ = l.ending()
-	require.Eventually(t, func() bool { return strings.Contains(logged.String(), "an upgrade was given up") }, slowSenderTimeout, time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(logged.String(), "an upgrade was given up") }, receivelimit.SlowSenderTimeout, time.Millisecond)
 	v.socket().Abort(nil)
 	s, err := Dial(testContext(t), w.base, &DialOptions{Logger: opts.Logger})
 	require.NoError(t, err)

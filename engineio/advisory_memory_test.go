@@ -14,6 +14,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
@@ -143,7 +144,7 @@ func TestInflateLimit(t *testing.T) {
 		v := w.open(rev)
 		a, l := w.shake(strings.Replace(v.query, "polling", "websocket", 1), "Sec-WebSocket-Extensions", "permessage-deflate")
 		require.Equal(t, http.StatusSwitchingProtocols, a.status)
-		l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: rsv1}, packed(t, "2"+strings.Repeat("x", 2*freeInput)))
+		l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: rsv1}, packed(t, "2"+strings.Repeat("x", 2*receivelimit.Free)))
 		require.Equal(t, "close 1009", l.ending())
 		v.requireEcho("untouched")
 	}
@@ -206,7 +207,7 @@ func TestUnfinishedFragments(t *testing.T) {
 		v := w.open(rev)
 		l := w.line(strings.Replace(v.query, "polling", "websocket", 1))
 		go func() { // the server stops reading
-			_, _ = io.WriteString(l.conn, masked(0x01, "2")+strings.Repeat(masked(0x00, "x"), 2*freeInput))
+			_, _ = io.WriteString(l.conn, masked(0x01, "2")+strings.Repeat(masked(0x00, "x"), 2*receivelimit.Free))
 		}()
 		require.Equal(t, "close 1009", l.ending())
 		v.requireEcho("untouched")

@@ -67,7 +67,7 @@ func requireNothingLeft(t *testing.T, srv *Server) {
 	t.Helper()
 	require.Empty(t, srv.Sockets())
 	require.Zero(t, srv.conf.sendBudget.used.Load(), "bytes of the budget were not given back")
-	require.Zero(t, srv.conf.receiveLimit.inUse(), "bytes of unfinished messages were not given back")
+	require.Zero(t, srv.conf.receiveLimit.InUse(), "bytes of unfinished messages were not given back")
 }
 
 type lockedBuffer struct {
@@ -394,12 +394,6 @@ func (h *witness) end(sid string) string {
 		side = "remote"
 	}
 	return side + " " + e.Reason
-}
-
-func (l *receiveLimit) inUse() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.used
 }
 
 // replaceSession puts a session's query into a request.

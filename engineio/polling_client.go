@@ -12,6 +12,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
@@ -142,7 +143,7 @@ func (c *client) roundTrip(r *http.Request) ([]packet.Packet, error) {
 		return nil, c.status(resp)
 	}
 	c.settle(resp)
-	body, err := readBody(io.LimitReader(resp.Body, int64(c.opts.MaxPayload)+1), c.opts.MaxPayload, freeInput, func(int) error { return nil })
+	body, err := receivelimit.ReadBody(io.LimitReader(resp.Body, int64(c.opts.MaxPayload)+1), c.opts.MaxPayload, receivelimit.Free, func(int) error { return nil })
 	if err != nil {
 		return nil, err
 	}

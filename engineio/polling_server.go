@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
@@ -437,8 +438,8 @@ func (s *Socket) readPost(w http.ResponseWriter, r *http.Request, isBinary bool,
 		return nil, http.StatusOK, failure
 	case errors.As(err, &syntax):
 		return nil, http.StatusBadRequest, &CloseError{Reason: ReasonParseError, Remote: true, Err: err}
-	case errors.Is(err, errEvicted):
-		return fail(http.StatusServiceUnavailable, errEvicted)
+	case errors.Is(err, receivelimit.ErrEvicted):
+		return fail(http.StatusServiceUnavailable, receivelimit.ErrEvicted)
 	case err != nil && !time.Now().Before(deadline):
 		return fail(http.StatusRequestTimeout, errPostTime)
 	case err != nil:
@@ -462,13 +463,13 @@ func (s *Socket) readRest(early []byte, body io.Reader, size int) (_ []byte, err
 	if len(early) > 0 {
 		body = io.MultiReader(bytes.NewReader(early), body)
 	}
-	var in *reservation
+	var in *receivelimit.Reservation
 	defer func() {
-		if in.end() {
-			err = errEvicted
+		if in.End() {
+			err = receivelimit.ErrEvicted
 		}
 	}()
-	rest, err := readBody(body, size, freeInput, s.counted(s.conf.receiveLimit, &in))
+	rest, err := receivelimit.ReadBody(body, size, receivelimit.Free, s.counted(s.conf.receiveLimit, &in))
 	if delivered && len(rest) == 0 {
 		return nil, err
 	}
@@ -476,12 +477,12 @@ func (s *Socket) readRest(early []byte, body io.Reader, size int) (_ []byte, err
 }
 
 // counted returns the function with which readBody reserves memory of limit. It sets in when it first counts the POST.
-func (s *Socket) counted(limit *receiveLimit, in **reservation) func(n int) error {
+func (s *Socket) counted(limit *receivelimit.Limit, in **receivelimit.Reservation) func(n int) error {
 	return func(n int) error {
 		if *in == nil {
-			*in = limit.begin(s.abortPost)
+			*in = limit.Begin(s.abortPost)
 		}
-		return (*in).grow(s.Context(), n)
+		return (*in).Grow(s.Context(), n)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
 )
 
 // The sizes of read buffers, in bytes. A plain socket borrows its buffer while it has input; every other connection
@@ -30,9 +32,9 @@ type reader struct {
 	pull        func(fd uintptr) bool // reads from raw; made once, since each call would allocate it
 	borrowed    *[borrowedBuffer]byte
 	own         *[ownBuffer]byte
-	buf         []byte       // bytes that were read and not yet consumed
-	err         error        // the error of conn
-	reservation *reservation // counts the current message if it is large
+	buf         []byte                    // bytes that were read and not yet consumed
+	err         error                     // the error of conn
+	reservation *receivelimit.Reservation // counts the current message if it is large
 }
 
 // preload gives the reader bytes that were already read. It does not copy them.
@@ -103,12 +105,12 @@ func (r *reader) Read(p []byte) (int, error) {
 // and memory beyond freeInput is counted.
 func (r *reader) appendN(dst []byte, n, most int) ([]byte, error) {
 	if dst == nil {
-		dst = make([]byte, 0, min(n, freeInput))
+		dst = make([]byte, 0, min(n, receivelimit.Free))
 	}
 	for n > 0 {
 		var err error
 		if len(dst) == cap(dst) {
-			if dst, err = enlarge(dst, most, freeInput, r.reserve); err != nil {
+			if dst, err = receivelimit.Enlarge(dst, most, receivelimit.Free, r.reserve); err != nil {
 				return dst, err
 			}
 		}
@@ -143,21 +145,21 @@ func (r *reader) reserve(n int) error {
 		return &frameError{ws.StatusMessageTooBig, ReasonTransportError, ErrTooLarge}
 	}
 	if r.reservation == nil {
-		r.reservation = r.owner.receiveLimit().begin(func() {
+		r.reservation = r.owner.receiveLimit().Begin(func() {
 			if d, ok := r.conn.(interface{ SetReadDeadline(time.Time) error }); ok {
 				_ = d.SetReadDeadline(time.Unix(1, 0)) // a broken connection fails in Read
 			}
 		})
 	}
-	return r.reservation.grow(r.owner.Context(), n)
+	return r.reservation.Grow(r.owner.Context(), n)
 }
 
 // received stops counting a message. It returns err, or the error of a message that was evicted.
 func (r *reader) received(err error) error {
 	if in := r.reservation; in != nil {
 		r.reservation = nil
-		if in.end() {
-			return &frameError{reason: ReasonTransportError, err: errEvicted}
+		if in.End() {
+			return &frameError{reason: ReasonTransportError, err: receivelimit.ErrEvicted}
 		}
 	}
 	return err

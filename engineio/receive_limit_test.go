@@ -12,6 +12,8 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
 )
 
 // An endless body stops at the limit and ends its session. It does not affect other sessions.
@@ -91,8 +93,8 @@ func TestOneByteFragments(t *testing.T) {
 	f, err := l.frame()
 	require.NoError(t, err)
 	require.Equal(t, ws.OpPong, f.Header.OpCode, "all of it has been read")
-	used := w.srv.conf.receiveLimit.inUse()
-	require.GreaterOrEqual(t, used, n-freeInput, "the unfinished message is on the account")
+	used := w.srv.conf.receiveLimit.InUse()
+	require.GreaterOrEqual(t, used, n-receivelimit.Free, "the unfinished message is on the account")
 	require.LessOrEqual(t, used, 2*n)
 	require.Less(t, heapInUse()-before, int64(4*n), "heap")
 	reset(l.conn)
@@ -132,16 +134,16 @@ func TestLargeMessagesWaitForTheFirst(t *testing.T) {
 		others.v.requireEcho("polling")
 		others.l.requireEcho("websocket")
 		require.Empty(t, answer)
-		require.LessOrEqual(t, w.srv.conf.receiveLimit.inUse(), 300_000)
+		require.LessOrEqual(t, w.srv.conf.receiveLimit.InUse(), 300_000)
 		require.Zero(t, time.Since(start))
 
 		require.Equal(t, "4"+large, waiting.text())
 		require.Equal(t, "200 ok", <-answer)
-		require.Equal(t, slowSenderTimeout, time.Since(start))
+		require.Equal(t, receivelimit.SlowSenderTimeout, time.Since(start))
 		e := <-h.of(slowID)
-		require.ErrorIs(t, e, errEvicted)
+		require.ErrorIs(t, e, receivelimit.ErrEvicted)
 		require.Equal(t, ReasonTransportError, e.Reason)
-		require.Zero(t, w.srv.conf.receiveLimit.inUse())
+		require.Zero(t, w.srv.conf.receiveLimit.InUse())
 		require.NoError(t, slow.conn.Close())
 		require.NoError(t, waiting.conn.Close())
 	})
@@ -183,14 +185,14 @@ func TestHogsDoNotCostOthersTheirMessages(t *testing.T) {
 				go func() { _, _ = io.Copy(io.Discard, l.conn) }()
 				go func() { _, _ = io.WriteString(l.conn, masked(0x01, "4"+strings.Repeat("x", 40_000))) }()
 			}
-			time.Sleep(slowSenderTimeout)
+			time.Sleep(receivelimit.SlowSenderTimeout)
 		}
-		require.Greater(t, w.srv.conf.receiveLimit.inUse(), DefaultReceiveLimit-(1<<17), "the limit is reached")
+		require.Greater(t, w.srv.conf.receiveLimit.InUse(), DefaultReceiveLimit-(1<<17), "the limit is reached")
 		l, _ := w.session(Revision4)
 		start := time.Now()
 		go l.say("4" + strings.Repeat("y", 100_000))
 		require.Len(t, l.text(), 100_001)
-		require.LessOrEqual(t, time.Since(start), slowSenderTimeout)
+		require.LessOrEqual(t, time.Since(start), receivelimit.SlowSenderTimeout)
 		require.NoError(t, l.conn.Close())
 		for _, l := range hogs {
 			require.NoError(t, l.conn.Close())

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
 )
 
 // complaints collects the calls of OnConnectionError.
@@ -92,7 +94,7 @@ func TestEachRefusalIsReportedOnceWithItsReason(t *testing.T) {
 				require.NoError(t, w.ask(c.method, c.query, nil, c.header...).err)
 			}
 			var got []*ConnectionError
-			require.Eventually(t, func() bool { got = append(got, told.take()...); return len(got) > 0 }, slowSenderTimeout, 1)
+			require.Eventually(t, func() bool { got = append(got, told.take()...); return len(got) > 0 }, receivelimit.SlowSenderTimeout, 1)
 			require.Len(t, got, 1)
 			require.Equal(t, c.code, got[0].Code)
 			require.Equal(t, c.message, got[0].Message)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rs/cors"
 
+	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
@@ -67,14 +68,14 @@ func NewServer(h Handler, opts *ServerOptions) *Server {
 		queueLimit:     o.QueueLimit,
 		smallQueue:     min(freeAllowance, o.QueueLimit/4),
 		sendBudget:     &sendBudget{limit: o.BufferLimit, sockets: srv.Sockets, log: o.Logger},
-		receiveLimit:   &receiveLimit{limit: o.ReceiveLimit},
+		receiveLimit:   receivelimit.New(o.ReceiveLimit),
 		log:            o.Logger,
 		server:         srv,
 		timers:         new(timers),
 		wg:             &srv.wg,
 	}
 	if o.Admission != nil {
-		srv.conf.unadmittedLimit = &receiveLimit{limit: o.Admission.ReceiveLimit}
+		srv.conf.unadmittedLimit = receivelimit.New(o.Admission.ReceiveLimit)
 		srv.waiting = make(map[netip.Addr]int)
 	}
 	if o.InitialMessage != nil {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
@@ -94,8 +95,8 @@ type config struct {
 	queueLimit      int
 	smallQueue      int // bytes up to which a queue is no backlog
 	sendBudget      *sendBudget
-	receiveLimit    *receiveLimit
-	unadmittedLimit *receiveLimit // for the messages of unadmitted peers; nil without Admission
+	receiveLimit    *receivelimit.Limit
+	unadmittedLimit *receivelimit.Limit // for the messages of unadmitted peers; nil without Admission
 	log             *slog.Logger
 	server          *Server // nil at a client
 	timers          *timers

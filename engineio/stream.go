@@ -11,6 +11,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
@@ -83,7 +84,7 @@ func (c *stream) readPacket() (packet.Packet, error) {
 		err = c.received(err)
 	}
 	if err != nil {
-		inputs.put(c.fragment)
+		receivelimit.Recycle(c.fragment)
 		c.fragment = nil
 		return packet.Packet{}, err
 	}

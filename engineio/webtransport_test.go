@@ -12,6 +12,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
@@ -93,7 +94,7 @@ func TestLengthFrames(t *testing.T) {
 		"half the time": iotest.HalfReader(bytes.NewReader(wire)),
 	} {
 		c, _ := lengthStream(ws.StateServerSide, in, 1<<20)
-		c.owner = newSocket(t.Context(), "", Revision4, WebTransport, &config{receiveLimit: &receiveLimit{limit: 1 << 30}})
+		c.owner = newSocket(t.Context(), "", Revision4, WebTransport, &config{receiveLimit: receivelimit.New(1 << 30)})
 		for _, m := range messages {
 			p, err := c.readPacket()
 			require.NoError(t, err, name)

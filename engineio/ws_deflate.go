@@ -15,6 +15,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsflate"
 
+	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
 	"github.com/bigcompany/mesh/engineio/packet"
 )
 
@@ -202,7 +203,7 @@ func (c *stream) inflate(body []byte) (inflated []byte, err error) {
 	_ = z.Reader.(flate.Resetter).Reset(&z.source, nil) // never fails
 	for err == nil {
 		if len(inflated) == cap(inflated) {
-			if inflated, err = enlarge(inflated, c.conf.maxPayload+1, freeInput, c.reserve); err != nil { // one more byte, to detect the end
+			if inflated, err = receivelimit.Enlarge(inflated, c.conf.maxPayload+1, receivelimit.Free, c.reserve); err != nil { // one more byte, to detect the end
 				break
 			}
 		}
@@ -215,13 +216,13 @@ func (c *stream) inflate(body []byte) (inflated []byte, err error) {
 	z.source = deflated{}
 	inflaters.Put(z)
 	if !c.inPlace {
-		inputs.put(body)
+		receivelimit.Recycle(body)
 	}
 	c.inPlace = false
 	if errors.Is(err, io.EOF) {
 		return slices.Clip(inflated), nil // a reused buffer may hold other bytes after the message
 	}
-	inputs.put(inflated)
+	receivelimit.Recycle(inflated)
 	if _, corrupt := errors.AsType[flate.CorruptInputError](err); corrupt || errors.Is(err, io.ErrUnexpectedEOF) {
 		err = &frameError{ws.StatusInvalidFramePayloadData, ReasonTransportError, err}
 	}
