@@ -1,79 +1,68 @@
-package mesh
+package mesh_test
 
 import (
-	"context"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh"
 )
 
-// A hub that did not run gives up no other hub. It asks the others before it routes events of its peers.
-func TestAHubThatDidNotRunAsksTheOthersFirst(t *testing.T) {
-	b := new(LocalBackplane)
-	var hubs []*hub
-	for range 2 {
-		n, err := NewHub(&Options{Backplane: b})
-		require.NoError(t, err)
-		defer func() { require.NoError(t, n.Close()) }()
-		hubs = append(hubs, n.hub.Load())
-	}
-	c, other := hubs[0].cluster, hubs[1].cluster
-	const id = "3eb1bd439947eb762998e566ccc2e099"
-	other.fences.set(id, holder{hub: hubs[1].node.id, conn: 7})
-	c.mu.Lock()
-	stopped := int64(time.Since(c.doze.born) - time.Minute) // as if the hub had not run for a minute
-	c.doze.said.Store(stopped)
-	for _, o := range c.others {
-		o.seen = o.seen.Add(-time.Minute)
-	}
-	c.mu.Unlock()
-	other.lose(hubs[0].node.id, silence)
+// A hub that did not run for some time, because its process was stopped, gives up no other hub. It asks the others
+// before it routes events of its peers, because a peer's node may be at another hub by now.
+func TestHubThatDidNotRunAsksTheOthersFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := new(hookedBackplane)
+		stopped, other := serveInMemory(t, mesh.Options{Backplane: b}), serveInMemory(t, mesh.Options{Backplane: b})
+		arrive := func(hub *memoryHub, conn int) *wire {
+			w := dialWire(t, "http://mesh", &engineio.DialOptions{Revision: engineio.Revision3, Transports: overWebSocket, HTTPClient: hub.client})
+			w.send(offerOf("node", onConn(conn)))
+			require.Contains(t, w.next(), "$mesh.hello")
+			return w
+		}
+		heard := listenTo(t, stopped.Node, "e")
+		old := arrive(stopped, 1)
+		old.numbers(1, 2)
+		old.barrier()
 
-	c.attend(context.Background())
-	require.Nil(t, c.doze.rousing.Load())
-	c.expire(time.Now())
-	require.Len(t, c.hubs(), 1, "the other hub was not silent")
-	c.fences.mu.Lock()
-	defer c.fences.mu.Unlock()
-	require.Equal(t, []holder{{hub: hubs[1].node.id, conn: 7}}, c.fences.nodes[id].next, "it knows where a node went meanwhile")
-}
+		// Stop the hub, as far as the others can see: it publishes no heartbeat, and receives nothing.
+		stop := make(chan struct{})
+		run := sync.OnceFunc(func() { close(stop) })
+		defer run()
+		publish := func(hub, name string, _ []byte) {
+			if hub == stopped.ID() && name == "$hubs" {
+				<-stop
+			}
+		}
+		receive := func(hub string) {
+			if hub == stopped.ID() {
+				<-stop
+			}
+		}
+		b.onPublish.Store(&publish)
+		b.onReceive.Store(&receive)
+		time.Sleep(time.Minute)
+		require.Zero(t, other.Stats().Hubs, "the other hub has given it up")
+		back := arrive(other, 2)
+		back.numbers(5, 6)
+		back.barrier()
 
-func TestFencesLetEventsPassFromWhereANodeEmits(t *testing.T) {
-	var f fences
-	for _, hub := range []string{"a", "b", "c"} {
-		f.know(hub)
-	}
-	require.True(t, f.passes("n", "a"), "no holder is known")
-	f.expect("n", holder{"b", 2})
-	require.True(t, f.passes("n", "a"), "its events of before are on the way")
-	f.expect("n", holder{"c", 3})
-	require.True(t, f.passes("n", "b"))
-	require.False(t, f.passes("n", "a"))
-	require.True(t, f.passes("n", "b"))
-	require.True(t, f.passes("n", "c"))
-	require.False(t, f.passes("n", "b"))
-	f.expect("n", holder{"b", 1})
-	require.False(t, f.passes("n", "b"), "a late claim")
-	f.expect("n", holder{"b", 4})
-	require.True(t, f.passes("n", "c"))
-	require.True(t, f.passes("n", "b"))
-	require.False(t, f.passes("n", "c"))
-	require.True(t, f.passes("n", "n"), "the node is a hub now")
-	f.set("n", holder{"c", 3})
-	require.True(t, f.passes("n", "b"), "not newer")
-	f.set("n", holder{"a", 5})
-	require.False(t, f.passes("n", "b"))
-	require.True(t, f.passes("n", "old"), "a hub that claims no nodes")
-	f.expire(time.Now().Add(fenceTime))
-	require.Empty(t, f.nodes)
-	require.Empty(t, f.hubs)
-}
-
-func TestFencesAreBounded(t *testing.T) {
-	var f fences
-	for range maxFences + 10 {
-		f.expect(randomHex(), holder{"a", 2})
-	}
-	require.Len(t, f.nodes, maxFences)
+		// The hub runs again. First it reads the events that the node sent before.
+		old.numbers(3, 4)
+		synctest.Wait()
+		run()
+		require.Equal(t, []string{"1", "2", "5", "6"}, heardNumbers(heard))
+		require.EqualValues(t, 2, stopped.Stats().Late)
+		require.Equal(t, 1, stopped.Stats().Hubs, "the other hub was not silent")
+		b.onPublish.Store(nil)
+		b.onReceive.Store(nil)
+		require.NoError(t, old.sock.Close())
+		require.NoError(t, back.sock.Close())
+		stopped.stop(t)
+		other.stop(t)
+	})
 }
