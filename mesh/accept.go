@@ -17,8 +17,8 @@ type reporting struct {
 
 func (h *hub) reporting(l net.Listener) net.Listener { return reporting{l, h, new(atomic.Bool)} }
 
-// ruleAccept groups the log lines about connections that cannot be accepted.
-const ruleAccept Rule = "accept"
+// logAccept groups the log lines about connections that cannot be accepted.
+const logAccept = "accept"
 
 func (l reporting) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
@@ -26,7 +26,7 @@ func (l reporting) Accept() (net.Conn, error) {
 	case err == nil:
 		l.failed.Store(false)
 	case !errors.Is(err, net.ErrClosed) && !l.failed.Swap(true):
-		if times := l.hub.refusals.note(ruleAccept); times > 0 {
+		if times := l.hub.refusals.Allow(logAccept); times > 0 {
 			l.hub.node.opts.Logger.Warn("mesh: new connections cannot be accepted; if files are too many, raise LimitNOFILE or ulimit -n",
 				"addr", l.Addr().String(), "error", err, "times", times)
 		}

@@ -46,8 +46,8 @@ func (p *peer) authorize(ctx context.Context, auth *protocol.Auth) error {
 		return nil
 	}
 	p.refusals++
-	p.hub.node.counters.refusals.Add(1)
-	if times := p.hub.guesses.note(); times > 0 {
+	p.hub.node.counters.Refusals.Add(1)
+	if times := p.hub.guesses.Allow(); times > 0 {
 		p.log().Warn("mesh: peer refused", "reason", why, "times", times)
 	}
 	p.banish()

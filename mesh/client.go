@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh/internal/limit"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -43,7 +44,7 @@ type client struct {
 	wg     sync.WaitGroup
 
 	// Limits the log lines about events that the hub has rejected.
-	refused tally
+	refused limit.Throttle
 
 	// The hub of this node, set once it has the queued events; nil while the node is not a hub.
 	heir atomic.Pointer[hub]
@@ -203,8 +204,8 @@ func (c *client) emit(event string, payload json.RawMessage, rid string) error {
 // wrote counts an event of size bytes. The caller holds c.mu.
 func (c *client) wrote(size int) {
 	c.written++
-	c.node.counters.sent.Add(1)
-	c.node.counters.bytesOut.Add(uint64(size))
+	c.node.counters.Sent.Add(1)
+	c.node.counters.BytesOut.Add(uint64(size))
 }
 
 func (c *client) announce() {
@@ -284,8 +285,8 @@ func (c *client) skip(conn *conn, version uint64, err error) {
 	c.out.pop()
 	c.written++
 	c.lost = c.written
-	c.node.counters.refused.Add(1)
-	if times := c.refused.note(); times > 0 {
+	c.node.counters.Refused.Add(1)
+	if times := c.refused.Allow(); times > 0 {
 		c.node.opts.Logger.Warn("mesh: a queued event is larger than this hub accepts", "event", e.event, "times", times, "error", err)
 	}
 	if e.rid != "" {
@@ -348,7 +349,7 @@ func (c *client) lose(conn *conn) {
 	}
 	conn.sock.Abort(nil) // if it has not ended yet
 	c.conn = nil
-	c.node.counters.peers.Store(0)
+	c.node.counters.Peers.Store(0)
 	conn.lostBefore = c.lost
 	if c.written > c.confirmed {
 		c.lost = c.written

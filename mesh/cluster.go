@@ -211,14 +211,14 @@ func (c *cluster) say(name string, m *control, unheard func()) {
 		panic(err) // it holds only strings, numbers, times and checked JSON
 	}
 	if err := c.member.Publish(name, append([]byte{kindControl}, body...), unheard); err != nil {
-		c.hub.node.counters.hubsDropped.Add(1)
+		c.hub.node.counters.HubsDropped.Add(1)
 	}
 }
 
 // receive processes a message of another hub. The backplane calls it.
 func (c *cluster) receive(from string, data []byte) {
 	if len(data) == 0 || len(from) > protocol.MaxID {
-		c.hub.node.counters.malformed.Add(1)
+		c.hub.node.counters.Malformed.Add(1)
 		return
 	}
 	switch data[0] {
@@ -228,7 +228,7 @@ func (c *cluster) receive(from string, data []byte) {
 	case kindControl:
 		var m control
 		if json.Unmarshal(data[1:], &m) != nil {
-			c.hub.node.counters.malformed.Add(1)
+			c.hub.node.counters.Malformed.Add(1)
 			return
 		}
 		if m.Kind != sayBye {
@@ -236,7 +236,7 @@ func (c *cluster) receive(from string, data []byte) {
 		}
 		c.receiveControl(from, &m)
 	default:
-		c.hub.node.counters.malformed.Add(1) // perhaps from a later version
+		c.hub.node.counters.Malformed.Add(1) // perhaps from a later version
 	}
 }
 
@@ -247,37 +247,37 @@ func (c *cluster) receiveEvents(from string, frame []byte) {
 	events, malformed := readFrame(c.events[:0], frame)
 	defer clear(events)
 	c.events = events
-	count.malformed.Add(uint64(malformed))
+	count.Malformed.Add(uint64(malformed))
 	if len(events) == 0 {
 		return
 	}
 	c.fences.mu.Lock()
 	defer c.fences.mu.Unlock()
 	if !c.fences.passes(events[0].From, from) {
-		count.late.Add(uint64(len(events)))
+		count.Late.Add(uint64(len(events)))
 		return
 	}
 	c.hub.route(events, source{remote: true, hub: from})
 	if n := c.hub.node.hearBatch(events, nil); n > 0 {
 		c.hub.missed(n, events[0].Name)
 	}
-	count.hubsIn.Add(uint64(len(events)))
-	count.hubsBytesIn.Add(uint64(len(frame)))
+	count.HubsIn.Add(uint64(len(events)))
+	count.HubsBytesIn.Add(uint64(len(frame)))
 }
 
 // alone reports whether there is no hub to publish to: there never was another hub, and the backplane is connected, so
 // another hub would be known.
 func (c *cluster) alone() bool { return !c.met.Load() && c.member.Err() == nil }
 
-// ruleMissed groups the log lines about events and notices of other hubs that found the queue for callbacks full.
-const ruleMissed Rule = "missed"
+// logMissed groups the log lines about events and notices of other hubs that found the queue for callbacks full.
+const logMissed = "missed"
 
 // missed counts n events or notices of other hubs that this hub's own listeners do not receive.
 func (h *hub) missed(n int, event string) {
-	h.node.counters.missed.Add(uint64(n))
-	if times := h.refusals.note(ruleMissed); times > 0 {
+	h.node.counters.Missed.Add(uint64(n))
+	if times := h.refusals.Allow(logMissed); times > 0 {
 		h.node.opts.Logger.Warn("mesh: callbacks are slow: this hub drops events from other hubs for its own listeners",
-			"event", event, "times", times, "ever", h.node.counters.missed.Load())
+			"event", event, "times", times, "ever", h.node.counters.Missed.Load())
 	}
 }
 
@@ -294,23 +294,23 @@ func (c *cluster) publish(events []routed, from source) {
 		count := &c.hub.node.counters
 		size := len(frame)
 		if err := c.member.Publish(events[0].Name, frame, from.unheard); err != nil {
-			count.hubsDropped.Add(uint64(n))
+			count.HubsDropped.Add(uint64(n))
 			if from.unsent != nil {
 				from.unsent(err)
 			}
-			if times := c.hub.refusals.note(ruleUnshared); times > 0 {
+			if times := c.hub.refusals.Allow(logUnshared); times > 0 {
 				c.hub.node.opts.Logger.Error("mesh: events were not sent to other hubs", "event", events[0].Name, "error", err, "times", times)
 			}
 		} else {
-			count.hubsOut.Add(uint64(n))
-			count.hubsBytesOut.Add(uint64(size))
+			count.HubsOut.Add(uint64(n))
+			count.HubsBytesOut.Add(uint64(size))
 		}
 		events = events[n:]
 	}
 }
 
-// ruleUnshared groups the log lines about events that did not reach other hubs.
-const ruleUnshared Rule = "unshared"
+// logUnshared groups the log lines about events that did not reach other hubs.
+const logUnshared = "unshared"
 
 // want counts names and patterns that peers or listeners of this hub subscribe to or unsubscribe from. The result is
 // the argument for await.
@@ -373,7 +373,7 @@ func (c *cluster) receiveControl(from string, m *control) {
 	case sayJoin, sayLeave:
 		var info NodeInfo
 		if json.Unmarshal(m.Node, &info) != nil {
-			c.hub.node.counters.malformed.Add(1)
+			c.hub.node.counters.Malformed.Add(1)
 			return
 		}
 		info.Hub = from

@@ -135,8 +135,8 @@ func (c *client) settle(conn *conn) error {
 
 // adopt makes conn the client's connection. The caller holds c.mu.
 func (c *client) adopt(conn *conn) {
-	c.node.counters.connections.Add(1)
-	c.node.counters.peers.Store(1)
+	c.node.counters.Connections.Add(1)
+	c.node.counters.Peers.Store(1)
 	c.node.addr.Store(&conn.addr)
 	c.conn = conn
 	conn.since = time.Now()
@@ -316,14 +316,14 @@ func (c *client) readAll(conn *conn) error {
 // receive processes one message from the hub.
 func (c *client) receive(conn *conn, m engineio.Message) {
 	count := &c.node.counters
-	count.bytesIn.Add(uint64(len(m.Data)))
+	count.BytesIn.Add(uint64(len(m.Data)))
 	if m.Binary {
-		count.malformed.Add(1)
+		count.Malformed.Add(1)
 		return
 	}
 	p, err := conn.parser.Parse(m.Data)
 	if err != nil {
-		count.malformed.Add(1)
+		count.Malformed.Add(1)
 		c.node.opts.Logger.Debug("mesh: rejected a packet from the hub", "error", err)
 		return
 	}
@@ -343,7 +343,7 @@ func (c *client) receive(conn *conn, m engineio.Message) {
 		_ = json.Unmarshal(p.Payload, &r) // a rejection without a message is valid
 		conn.refused.Store(&AuthError{Message: r.Message[:min(len(r.Message), maxRefusal)]})
 	case !conn.native:
-		count.reserved.Add(1)
+		count.Reserved.Add(1)
 	case p.Event == protocol.NameNodes || p.Event == protocol.NameExplain:
 		conn.questions.answer(p.Payload)
 	case p.Event == protocol.NameJoin || p.Event == protocol.NameLeave:
@@ -365,7 +365,7 @@ func (c *client) receive(conn *conn, m engineio.Message) {
 			c.node.inbox.fail(u.RID, ErrNoListener)
 		}
 	default:
-		count.reserved.Add(1)
+		count.Reserved.Add(1)
 	}
 }
 
@@ -373,11 +373,11 @@ func (c *client) receive(conn *conn, m engineio.Message) {
 func (c *client) noteRefused(payload json.RawMessage) {
 	var r wire.Refused
 	if json.Unmarshal(payload, &r) != nil || r.Count < 1 {
-		c.node.counters.malformed.Add(1)
+		c.node.counters.Malformed.Add(1)
 		return
 	}
-	c.node.counters.refused.Add(uint64(r.Count))
-	if c.refused.note() > 0 { // a hub reports at most once a second
+	c.node.counters.Refused.Add(uint64(r.Count))
+	if c.refused.Allow() > 0 { // a hub reports at most once a second
 		log := c.node.opts.Logger
 		if r.Message != "" {
 			log = log.With("message", cutText(r.Message))

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
+
+	"github.com/bigcompany/mesh/mesh/internal/limit"
 )
 
 // A hub may not run for some seconds, because its process or its machine was stopped. The other hubs may then have
@@ -91,7 +93,7 @@ func (c *cluster) askAll(hubs []string) {
 			c.ask(id, control{Kind: askSync}, func(a *control) { answers <- a != nil })
 			select {
 			case answered := <-answers:
-				if answered || !pause(ctx, rousePause) {
+				if answered || !limit.Wait(ctx, rousePause) {
 					break asking
 				}
 			case <-ctx.Done():

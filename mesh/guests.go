@@ -12,13 +12,14 @@ import (
 	"sync"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh/internal/limit"
 )
 
 // guests limits the connections of each address that serve no admitted peer.
 type guests struct {
 	node  *Node
 	limit int
-	tally tally
+	tally limit.Throttle
 
 	mu     sync.Mutex
 	counts map[netip.Addr]int
@@ -185,8 +186,8 @@ func (h *hub) enter(w http.ResponseWriter, r *http.Request) (_ *http.Request, le
 
 // reject counts and logs a rejected connection.
 func (g *guests) reject(addr netip.Addr) {
-	g.node.counters.rejectedConnections.Add(1)
-	if times := g.tally.note(); times > 0 {
+	g.node.counters.RejectedConnections.Add(1)
+	if times := g.tally.Allow(); times > 0 {
 		g.node.opts.Logger.Warn("mesh: rejected connections: too many of their address serve no admitted peer; the option ConnsPerAddr is the limit",
 			"addr", addr.String(), "limit", g.limit, "times", times)
 	}
@@ -213,6 +214,6 @@ const retryAfter = "5"
 // countRejected is the engineio.ServerOptions.OnConnectionError.
 func (h *hub) countRejected(e *engineio.ConnectionError) {
 	if e.Reason == engineio.ReasonTooManySessions {
-		h.node.counters.rejectedSessions.Add(1)
+		h.node.counters.RejectedSessions.Add(1)
 	}
 }

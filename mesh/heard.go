@@ -54,7 +54,7 @@ func (c *client) deliver(conn *conn, k kept) {
 		}
 		return
 	}
-	c.node.counters.received.Add(1)
+	c.node.counters.Received.Add(1)
 	c.node.hear(k.Event)
 }
 

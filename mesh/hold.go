@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh/internal/limit"
 )
 
 // A hub slows down a peer that emits faster than its subscribers read. It does not read from the peer while the peer's
@@ -77,14 +78,14 @@ func (p *peer) sendHeld(waiting held, size int) {
 	}
 	h := p.hub
 	if p.share == nil {
-		p.share = new(bucket)
+		p.share = new(limit.Bucket)
 	}
 	share := max(1, h.node.opts.QueueLimit/shareOfQueue)
 	limit, hold := h.node.opts.QueueLimit/2, maxHold
-	if p.share.borrow(size, share, share) == 0 {
+	if p.share.Borrow(size, share, share) == 0 {
 		limit, hold = h.node.opts.QueueLimit, burstHold
 	}
-	p.share.spent = min(p.share.spent, maxDebt*float64(share)) // this limits how long a past flood counts
+	p.share.Spent = min(p.share.Spent, maxDebt*float64(share)) // this limits how long a past flood counts
 	end := time.Now().Add(hold)
 	waited, bytes, late := false, 0, 0
 	for to := range waiting {
@@ -96,27 +97,27 @@ func (p *peer) sendHeld(waiting held, size int) {
 			bytes += len(messages[sent].Data)
 			sent++
 		}
-		h.node.counters.sent.Add(uint64(sent))
+		h.node.counters.Sent.Add(uint64(sent))
 		switch left := len(messages) - sent; {
 		case p.superseded.Load():
 			late = max(late, left)
 		case to.slow.Load():
-			h.node.counters.overflowed.Add(uint64(left))
+			h.node.counters.Overflowed.Add(uint64(left))
 		}
 	}
-	h.node.counters.bytesOut.Add(uint64(bytes))
-	h.node.counters.late.Add(uint64(late))
+	h.node.counters.BytesOut.Add(uint64(bytes))
+	h.node.counters.Late.Add(uint64(late))
 	if !waited {
 		return
 	}
-	h.node.counters.pauses.Add(1)
-	if times := h.refusals.note(rulePause); times > 0 {
+	h.node.counters.Pauses.Add(1)
+	if times := h.refusals.Allow(logPause); times > 0 {
 		p.log().Info("mesh: a peer emits faster than others read: the hub reads from it more slowly", "times", times)
 	}
 }
 
-// rulePause groups the log lines about peers that the hub reads from more slowly.
-const rulePause Rule = "pause"
+// logPause groups the log lines about peers that the hub reads from more slowly.
+const logPause = "pause"
 
 // sendTo queues a held message of p for the peer to when fewer than limit bytes are queued there. It waits for that
 // until end at most. It disconnects the peer if the peer reads nothing, or if the queue is full at the end. It returns

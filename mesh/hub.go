@@ -16,6 +16,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh/internal/interest"
+	"github.com/bigcompany/mesh/mesh/internal/limit"
 	"github.com/bigcompany/mesh/mesh/internal/sharded"
 	"github.com/bigcompany/mesh/mesh/internal/wire"
 )
@@ -31,11 +32,11 @@ type hub struct {
 	browsers forBrowsers
 	interest interest.Index[*peer]
 	roster   roster
-	refusals refusals
-	cluster  *cluster  // nil without Options.Backplane; fixed before the hub serves
-	guesses  tally     // limits the log lines about rejected credentials
-	rebounds tally     // limits the log lines about rejected pages; see rebound
-	routings sync.Pool // of *routing
+	refusals limit.Throttles
+	cluster  *cluster       // nil without Options.Backplane; fixed before the hub serves
+	guesses  limit.Throttle // limits the log lines about rejected credentials
+	rebounds limit.Throttle // limits the log lines about rejected pages; see rebound
+	routings sync.Pool      // of *routing
 	numbers  numbers
 	guests   *guests
 	busy     sharded.RWMutex // goroutines hold it for reading while they route

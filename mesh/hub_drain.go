@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/bigcompany/mesh/mesh/internal/limit"
 	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
@@ -123,7 +124,7 @@ func (p *peer) depart(ctx context.Context) {
 // of the hubs does not reply. ok is false if the session has ended.
 func (p *peer) settle(ctx context.Context) (sure, ok bool) {
 	p.dispatch(false)
-	if !pause(ctx, p.questions.borrow(1, questionRate, questionBurst)) {
+	if !limit.Wait(ctx, p.questions.Borrow(1, questionRate, questionBurst)) {
 		return false, false
 	}
 	p.hub.busy.Quiesce()

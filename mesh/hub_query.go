@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh/internal/limit"
 	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
@@ -29,7 +30,7 @@ const (
 func (p *peer) asked(ctx context.Context, event string, payload json.RawMessage, question any, rid *json.RawMessage) bool {
 	err := json.Unmarshal(payload, question) // copies, because dispatch frees the memory of the payload
 	p.dispatch(false)
-	if !pause(ctx, p.questions.borrow(1, questionRate, questionBurst)) {
+	if !limit.Wait(ctx, p.questions.Borrow(1, questionRate, questionBurst)) {
 		return false
 	}
 	if len(*rid) > maxRID {
@@ -47,7 +48,7 @@ func (p *peer) asked(ctx context.Context, event string, payload json.RawMessage,
 }
 
 // charge counts the cost of a response as further queries. The next query waits for them.
-func (p *peer) charge(questions int) { p.questions.borrow(questions, questionRate, questionBurst) }
+func (p *peer) charge(questions int) { p.questions.Borrow(questions, questionRate, questionBurst) }
 
 // denyQuestion responds to a query that Options.Permit rejects.
 func (p *peer) denyQuestion(event string, rid json.RawMessage) {

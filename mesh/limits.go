@@ -1,10 +1,9 @@
 package mesh
 
 import (
-	"context"
-	"sync"
 	"time"
 
+	"github.com/bigcompany/mesh/mesh/internal/limit"
 	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
@@ -34,7 +33,7 @@ func (r Rate) withDefaults(maxMessage int) Rate {
 // pace is the part of its Rate that a peer has used. It belongs to the goroutine that reads the peer's session.
 type pace struct {
 	rate          Rate
-	events, bytes bucket
+	events, bytes limit.Bucket
 }
 
 // newPace returns nil if r has no limit.
@@ -48,13 +47,13 @@ func newPace(r Rate) *pace {
 // event counts an event of size bytes, and reports whether it is within the rate.
 func (p *pace) event(size int) bool {
 	r, now := &p.rate, time.Now()
-	p.events.fill(now, r.Events)
-	p.bytes.fill(now, r.Bytes)
-	if !p.events.has(1, r.Events, r.EventBurst) || !p.bytes.has(size, r.Bytes, r.ByteBurst) {
+	p.events.Fill(now, r.Events)
+	p.bytes.Fill(now, r.Bytes)
+	if !p.events.Has(1, r.Events, r.EventBurst) || !p.bytes.Has(size, r.Bytes, r.ByteBurst) {
 		return false
 	}
-	p.events.spent++
-	p.bytes.spent += float64(size)
+	p.events.Spent++
+	p.bytes.Spent += float64(size)
 	return true
 }
 
@@ -63,92 +62,7 @@ func (p *pace) other(size int) time.Duration {
 	if p.rate.Bytes <= 0 {
 		return 0
 	}
-	return p.bytes.borrow(size, p.rate.Bytes, p.rate.ByteBurst)
-}
-
-// bucket limits a rate. It holds at most burst tokens, and gets rate tokens per second. The zero value is full.
-type bucket struct {
-	spent float64 // missing tokens
-	at    time.Time
-}
-
-// has reports whether the bucket holds n tokens. Without a rate it always does.
-func (b *bucket) has(n, rate, burst int) bool {
-	return rate <= 0 || b.spent+float64(n) <= float64(burst)
-}
-
-// borrow takes n tokens, even if they are missing, and returns the time until the bucket would hold them.
-func (b *bucket) borrow(n, rate, burst int) time.Duration {
-	b.fill(time.Now(), rate)
-	b.spent += float64(n)
-	return time.Duration(max(0, b.spent-float64(burst)) / float64(rate) * float64(time.Second))
-}
-
-func (b *bucket) fill(now time.Time, rate int) {
-	if !b.at.IsZero() {
-		b.spent = max(0, b.spent-now.Sub(b.at).Seconds()*float64(rate))
-	}
-	b.at = now
-}
-
-// pause waits for d. It returns false if ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return true
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// refusalPause is the minimum time between two log lines about rejections by one rule, and between two reports of
-// rejections to one peer.
-const refusalPause = time.Second
-
-// tally counts the cases that are not logged yet. It prevents a log line for each rejection in a flood.
-type tally struct {
-	mu    sync.Mutex
-	count int
-	next  time.Time // when the next line may be logged
-}
-
-// note counts a case. It returns the number of cases since the last log line, or 0 if it is too early for the next
-// line.
-func (t *tally) note() (count int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.count++
-	now := time.Now()
-	if now.Before(t.next) {
-		return 0
-	}
-	count, t.count, t.next = t.count, 0, now.Add(refusalPause)
-	return count
-}
-
-// refusals counts the rejections that are not logged yet, by rule.
-type refusals struct {
-	mu    sync.Mutex
-	rules map[Rule]*tally
-}
-
-func (r *refusals) note(rule Rule) (count int) {
-	r.mu.Lock()
-	t := r.rules[rule]
-	if t == nil {
-		if r.rules == nil {
-			r.rules = make(map[Rule]*tally)
-		}
-		t = new(tally)
-		r.rules[rule] = t
-	}
-	r.mu.Unlock()
-	return t.note()
+	return p.bytes.Borrow(size, p.rate.Bytes, p.rate.ByteBurst)
 }
 
 // refuse counts and logs the rejection of a peer's message.
@@ -156,36 +70,36 @@ func (p *peer) refuse(rule Rule, attrs ...any) {
 	c := &p.hub.node.counters
 	switch rule {
 	case wire.RuleMalformed:
-		c.malformed.Add(1)
+		c.Malformed.Add(1)
 	case protocol.RuleMuted:
-		c.unauthorized.Add(1)
+		c.Unauthorized.Add(1)
 	case protocol.RuleReserved:
-		c.reserved.Add(1)
+		c.Reserved.Add(1)
 	case protocol.RuleBadTable:
-		c.badTables.Add(1)
+		c.BadTables.Add(1)
 	case protocol.RuleMayNotEmit:
-		c.notPermitted.Add(1)
+		c.NotPermitted.Add(1)
 	case wire.RuleRate:
-		c.rateLimited.Add(1)
+		c.RateLimited.Add(1)
 	case wire.RuleWatchers:
-		c.rejectedWatchers.Add(1)
+		c.RejectedWatchers.Add(1)
 	case wire.RuleTooEarly:
-		c.tooEarly.Add(1)
+		c.TooEarly.Add(1)
 	}
-	if count := p.hub.refusals.note(rule); count > 0 {
+	if count := p.hub.refusals.Allow(string(rule)); count > 0 {
 		p.log().Warn("mesh: rejected packets of a peer", append([]any{"rule", string(rule), "times", count}, attrs...)...)
 	}
 }
 
 // refuseEvent rejects an event, and reports that to a peer that negotiated the extensions: at once for the first event,
-// then at most once in refusalPause.
+// then at most once in limit.LogInterval.
 func (p *peer) refuseEvent(rule Rule, event string) {
 	p.refuse(rule, "event", event)
 	if !p.negotiated {
 		return
 	}
 	p.untold++
-	if now := time.Now(); now.After(p.told.Add(refusalPause)) {
+	if now := time.Now(); now.After(p.told.Add(limit.LogInterval)) {
 		p.told = now
 		p.reply(protocol.NameRefused, wire.Refused{Rule: rule, Event: event, Count: p.untold})
 		p.untold = 0

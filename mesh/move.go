@@ -283,7 +283,7 @@ func (c *client) farewell(old *conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if old.left = old.successor != nil; !old.left { // a $mesh.left that was not asked for
-		c.node.counters.reserved.Add(1)
+		c.node.counters.Reserved.Add(1)
 	}
 }
 

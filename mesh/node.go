@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh/internal/stats"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -31,7 +32,7 @@ type Node struct {
 	hub  atomic.Pointer[hub]     // nil at a client, which may become a hub
 	addr atomic.Pointer[address] // never nil
 
-	counters counters
+	counters stats.Counters
 	numbered atomic.Uint64 // the sequence number of the last event that the node has emitted as the hub
 	closed   atomic.Bool
 
@@ -123,7 +124,7 @@ func (n *Node) Hub() (HubInfo, bool) { return n.link.hubInfo() }
 
 // Stats returns the node's counters.
 func (n *Node) Stats() Stats {
-	s := n.counters.read()
+	s := readStats(&n.counters)
 	s.CallbackQueue = n.executor.size()
 	if h := n.hub.Load(); h != nil && h.cluster != nil {
 		s.Apart = h.cluster.member.Err() != nil

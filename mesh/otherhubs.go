@@ -31,7 +31,7 @@ func (c *cluster) meet(id string, said *control) {
 		c.numbered++
 		other = &otherHub{number: c.numbered, nodes: 1}
 		c.others[id] = other
-		c.hub.node.counters.hubs.Store(int64(len(c.others)))
+		c.hub.node.counters.Hubs.Store(int64(len(c.others)))
 		c.met.Store(true)
 	}
 	other.seen = time.Now()
@@ -73,7 +73,7 @@ func (c *cluster) lose(id string, why string) {
 	c.mu.Lock()
 	other := c.others[id]
 	delete(c.others, id)
-	c.hub.node.counters.hubs.Store(int64(len(c.others)))
+	c.hub.node.counters.Hubs.Store(int64(len(c.others)))
 	if other != nil && why == silence {
 		c.silent[id] = time.Now()
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh/internal/limit"
 	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
@@ -56,13 +57,13 @@ type peer struct {
 	numbered  uint64     // the sequence number of its last event, if the hub numbers the events
 	gathered  *gathering // nil if there is no batch
 	met       bool
-	beside    bool      // it is claimed with its first event, not with its first packet
-	questions bucket    // limits its queries
-	pace      *pace     // nil without Options.Rate
-	share     *bucket   // the bytes that it emitted into half-full queues; nil before the first such event
-	dear      bool      // the last batch that it emitted was dear: see relay
-	told      time.Time // when the last report of rejected events was sent to it
-	untold    int       // the number of rejected events since that report
+	beside    bool          // it is claimed with its first event, not with its first packet
+	questions limit.Bucket  // limits its queries
+	pace      *pace         // nil without Options.Rate
+	share     *limit.Bucket // the bytes that it emitted into half-full queues; nil before the first such event
+	dear      bool          // the last batch that it emitted was dear: see relay
+	told      time.Time     // when the last report of rejected events was sent to it
+	untold    int           // the number of rejected events since that report
 
 	// State of the authorization.
 	judged         bool // the hub has decided about user and password
@@ -83,7 +84,7 @@ func (h *hub) join(s *engineio.Socket) *peer {
 	if h.node.opts.Permit != nil {
 		p.permits = new(permits)
 	}
-	h.node.counters.connections.Add(1)
+	h.node.counters.Connections.Add(1)
 	p.count(1)
 	if h.node.opts.Authorize != nil {
 		p.startMute()
@@ -145,7 +146,7 @@ func (p *peer) left(err error) {
 		level = slog.LevelInfo
 	}
 	if errors.Is(err, engineio.ErrBufferLimit) && !p.slow.Swap(true) {
-		p.hub.node.counters.slowPeers.Add(1)
+		p.hub.node.counters.SlowPeers.Add(1)
 	}
 	p.log().Log(context.Background(), level, "mesh: peer left", "error", err)
 }
@@ -240,7 +241,7 @@ func (p *peer) request(e routed, rid string) {
 		}
 	}})
 	if taken {
-		p.hub.node.counters.received.Add(1)
+		p.hub.node.counters.Received.Add(1)
 	}
 }
 
@@ -268,7 +269,7 @@ func (p *peer) slowDown(ctx context.Context, size int) bool {
 	if wait > 0 {
 		p.dispatch(false)
 	}
-	return pause(ctx, wait)
+	return limit.Wait(ctx, wait)
 }
 
 // meet reads the first packet's offer. The hub ignores a later offer, because it may have sent the peer packets in the
@@ -301,7 +302,7 @@ func (p *peer) close(why string) {
 	if p.slow.Swap(true) {
 		return
 	}
-	p.hub.node.counters.slowPeers.Add(1)
+	p.hub.node.counters.SlowPeers.Add(1)
 	p.log().Warn(why, "queued", p.sock.Queued(), "limit", p.hub.node.opts.QueueLimit)
 	p.sock.Abort(ErrSlowPeer)
 }

@@ -47,7 +47,7 @@ func (n *Node) rebound(r *http.Request) bool {
 		if slices.ContainsFunc(origins, h.server.AllowsOrigin) {
 			return false
 		}
-		if times := h.rebounds.note(); times > 0 {
+		if times := h.rebounds.Allow(); times > 0 {
 			n.opts.Logger.Warn("mesh: rejected a page that reaches this machine under another name; AllowedOrigins admits it",
 				"origin", cutText(origins[0]), "host", cutText(r.Host), "times", times)
 		}

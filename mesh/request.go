@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/bigcompany/mesh/mesh/internal/limit"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -91,7 +92,7 @@ func (n *Node) Reply(event string, fn func(Event) (any, error)) (off func()) {
 	if fn == nil {
 		panic("mesh: nil callback")
 	}
-	unsent := new(tally)
+	unsent := new(limit.Throttle)
 	return n.On(event, func(e Event) {
 		if r, ok := parseRequest(e.Payload); ok {
 			answer, err := fn(Event{Name: e.Name, Payload: r.data, From: e.From})
@@ -101,7 +102,7 @@ func (n *Node) Reply(event string, fn func(Event) (any, error)) (off func()) {
 }
 
 // answer sends the reply to a request: the result of the callback, or its error.
-func (n *Node) answer(event string, r request, answer any, failure error, unsent *tally) {
+func (n *Node) answer(event string, r request, answer any, failure error, unsent *limit.Throttle) {
 	if failure == nil {
 		raw, err := encodePayload(event, answer)
 		if err == nil {
@@ -122,8 +123,8 @@ func (n *Node) answer(event string, r request, answer any, failure error, unsent
 	}
 }
 
-func (n *Node) logUnsent(what, event string, err error, unsent *tally) {
-	if times := unsent.note(); times > 0 {
+func (n *Node) logUnsent(what, event string, err error, unsent *limit.Throttle) {
+	if times := unsent.Allow(); times > 0 {
 		n.opts.Logger.Warn("mesh: an "+what+" cannot be sent", "event", event, "error", err, "times", times)
 	}
 }

@@ -85,9 +85,9 @@ func (r *roster) unlist(p *peer) {
 // count adds n to the number of admitted peers if p is admitted, otherwise to the number of muted peers.
 func (p *peer) count(n int64) {
 	if p.admitted {
-		p.hub.node.counters.peers.Add(n)
+		p.hub.node.counters.Peers.Add(n)
 	} else {
-		p.hub.node.counters.muted.Add(n)
+		p.hub.node.counters.Muted.Add(n)
 	}
 }
 
@@ -110,7 +110,7 @@ func (p *peer) enter() (ok bool) {
 	}
 	if h.roster.stale(p) {
 		h.roster.mark(p)
-		h.node.counters.superseded.Add(1)
+		h.node.counters.Superseded.Add(1)
 		return false
 	}
 	p.count(-1)

@@ -54,7 +54,7 @@ func (h *hub) route(events []routed, from source) (steps int, waiting held, ok b
 	r.busy.RLock()
 	defer r.busy.RUnlock()
 	if from.peer != nil && from.peer.superseded.Load() { // retire waits for the calls that have not seen it
-		h.node.counters.late.Add(uint64(len(events)))
+		h.node.counters.Late.Add(uint64(len(events)))
 		return 0, nil, false
 	}
 	for len(events) > 0 {
@@ -116,11 +116,11 @@ func (h *hub) deliver(r *routing, events []routed, from source) {
 		}
 	}
 	if sent > 0 {
-		h.node.counters.sent.Add(uint64(sent))
-		h.node.counters.bytesOut.Add(uint64(size))
+		h.node.counters.Sent.Add(uint64(sent))
+		h.node.counters.BytesOut.Add(uint64(size))
 	}
 	if withheld > 0 {
-		h.node.counters.withheld.Add(uint64(withheld * len(events)))
+		h.node.counters.Withheld.Add(uint64(withheld * len(events)))
 	}
 }
 
@@ -137,7 +137,7 @@ func headOf(id string) uint64 {
 func (p *peer) send(messages []engineio.Message) (sent int) {
 	sent, err := p.sendBelow(p.hub.node.opts.QueueLimit, messages)
 	if errors.Is(err, engineio.ErrQueueFull) {
-		p.hub.node.counters.overflowed.Add(uint64(len(messages) - sent))
+		p.hub.node.counters.Overflowed.Add(uint64(len(messages) - sent))
 		p.overflow()
 	}
 	return sent
@@ -244,7 +244,7 @@ func (p *peer) gather(e routed) {
 func (p *peer) keep(packet []byte) {
 	g := p.gathered
 	if g == nil {
-		p.hub.node.counters.bytesIn.Add(uint64(len(packet)))
+		p.hub.node.counters.BytesIn.Add(uint64(len(packet)))
 		return
 	}
 	g.read += len(packet)
@@ -270,7 +270,7 @@ func (p *peer) relay(events []routed, size int, from source) bool {
 		h.dear.Unlock()
 	}
 	p.dear = steps > dearSteps*len(events)
-	h.node.counters.searchSteps.Add(uint64(steps))
+	h.node.counters.SearchSteps.Add(uint64(steps))
 	p.sendHeld(waiting, size)
 	return ok
 }
@@ -287,12 +287,12 @@ func (p *peer) dispatch(more bool) {
 	// Relay first, so that no peer gets a listener's reply to an event before the event.
 	if p.relay(g.events, g.size, source{peer: p}) {
 		if !g.began.IsZero() {
-			p.hub.node.counters.fanOut.add(time.Since(g.began))
+			p.hub.node.counters.FanOut.Add(time.Since(g.began))
 		}
 		p.hub.node.hearBatch(g.events, p)
-		p.hub.node.counters.received.Add(uint64(len(g.events))) // after the delivery, so that Stats never runs ahead
+		p.hub.node.counters.Received.Add(uint64(len(g.events))) // after the delivery, so that Stats never runs ahead
 	}
-	p.hub.node.counters.bytesIn.Add(uint64(g.read))
+	p.hub.node.counters.BytesIn.Add(uint64(g.read))
 	clear(g.events)
 	g.events, g.size, g.read, g.began, g.buf = g.events[:0], 0, 0, time.Time{}, g.buf[:0]
 	if cap(g.events) <= maxSpareGathered {

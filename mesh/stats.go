@@ -1,6 +1,6 @@
 package mesh
 
-import "sync/atomic"
+import "github.com/bigcompany/mesh/mesh/internal/stats"
 
 // Stats are a node's counters since its start.
 type Stats struct {
@@ -73,63 +73,44 @@ type Stats struct {
 	FanOut Latency
 }
 
-type counters struct {
-	received, sent, overflowed                   atomic.Uint64
-	searchSteps                                  atomic.Uint64
-	bytesIn, bytesOut                            atomic.Uint64
-	malformed, reserved, unauthorized, badTables atomic.Uint64
-	notPermitted, withheld, rateLimited, refused atomic.Uint64
-	undecodable                                  atomic.Uint64
-	refusals, slowPeers, connections             atomic.Uint64
-	superseded, late                             atomic.Uint64
-	tooEarly                                     atomic.Uint64
-	rejectedConnections, rejectedSessions        atomic.Uint64
-	pauses                                       atomic.Uint64
-	rejectedWatchers                             atomic.Uint64
-	hubsIn, hubsOut, hubsDropped                 atomic.Uint64
-	hubsBytesIn, hubsBytesOut, missed            atomic.Uint64
-	peers, muted, hubs                           atomic.Int64
-	fanOut                                       latencies
-}
-
-func (c *counters) read() Stats {
+func readStats(c *stats.Counters) Stats {
 	return Stats{
-		Peers:        int(c.peers.Load()),
-		Muted:        int(c.muted.Load()),
-		Received:     c.received.Load(),
-		SearchSteps:  c.searchSteps.Load(),
-		Sent:         c.sent.Load(),
-		BytesIn:      c.bytesIn.Load(),
-		BytesOut:     c.bytesOut.Load(),
-		Overflowed:   c.overflowed.Load(),
-		Malformed:    c.malformed.Load(),
-		Reserved:     c.reserved.Load(),
-		Unauthorized: c.unauthorized.Load(),
-		BadTables:    c.badTables.Load(),
-		NotPermitted: c.notPermitted.Load(),
-		Withheld:     c.withheld.Load(),
-		RateLimited:  c.rateLimited.Load(),
-		Refused:      c.refused.Load(),
-		Hubs:         int(c.hubs.Load()),
-		HubsIn:       c.hubsIn.Load(),
-		HubsOut:      c.hubsOut.Load(),
-		HubsDropped:  c.hubsDropped.Load(),
-		HubsBytesIn:  c.hubsBytesIn.Load(),
-		HubsBytesOut: c.hubsBytesOut.Load(),
-		Missed:       c.missed.Load(),
-		Undecodable:  c.undecodable.Load(),
-		Refusals:     c.refusals.Load(),
-		SlowPeers:    c.slowPeers.Load(),
-		Pauses:       c.pauses.Load(),
-		Connections:  c.connections.Load(),
-		Superseded:   c.superseded.Load(),
-		Late:         c.late.Load(),
-		TooEarly:     c.tooEarly.Load(),
+		Peers:        int(c.Peers.Load()),
+		Muted:        int(c.Muted.Load()),
+		Received:     c.Received.Load(),
+		SearchSteps:  c.SearchSteps.Load(),
+		Sent:         c.Sent.Load(),
+		BytesIn:      c.BytesIn.Load(),
+		BytesOut:     c.BytesOut.Load(),
+		Overflowed:   c.Overflowed.Load(),
+		Malformed:    c.Malformed.Load(),
+		Reserved:     c.Reserved.Load(),
+		Unauthorized: c.Unauthorized.Load(),
+		BadTables:    c.BadTables.Load(),
+		NotPermitted: c.NotPermitted.Load(),
+		Withheld:     c.Withheld.Load(),
+		RateLimited:  c.RateLimited.Load(),
+		Refused:      c.Refused.Load(),
+		Hubs:         int(c.Hubs.Load()),
+		HubsIn:       c.HubsIn.Load(),
+		HubsOut:      c.HubsOut.Load(),
+		HubsDropped:  c.HubsDropped.Load(),
+		HubsBytesIn:  c.HubsBytesIn.Load(),
+		HubsBytesOut: c.HubsBytesOut.Load(),
+		Missed:       c.Missed.Load(),
+		Undecodable:  c.Undecodable.Load(),
+		Refusals:     c.Refusals.Load(),
+		SlowPeers:    c.SlowPeers.Load(),
+		Pauses:       c.Pauses.Load(),
+		Connections:  c.Connections.Load(),
+		Superseded:   c.Superseded.Load(),
+		Late:         c.Late.Load(),
+		TooEarly:     c.TooEarly.Load(),
 
-		RejectedConnections: c.rejectedConnections.Load(),
-		RejectedSessions:    c.rejectedSessions.Load(),
-		RejectedWatchers:    c.rejectedWatchers.Load(),
+		RejectedConnections: c.RejectedConnections.Load(),
+		RejectedSessions:    c.RejectedSessions.Load(),
+		RejectedWatchers:    c.RejectedWatchers.Load(),
 
-		FanOut: c.fanOut.read(),
+		FanOut: readLatency(&c.FanOut),
 	}
 }

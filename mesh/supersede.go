@@ -13,8 +13,8 @@ import (
 // holds after newer events. docs/packet-format.md describes the rules under "Connections"; claims.go extends them to
 // other hubs.
 
-// ruleSuperseded groups the log lines about superseded sessions.
-const ruleSuperseded Rule = "superseded"
+// logSuperseded groups the log lines about superseded sessions.
+const logSuperseded = "superseded"
 
 // supersededTime is how long the hub continues to read a superseded session, to count the events that it drops.
 const supersededTime = 5 * time.Second
@@ -51,8 +51,8 @@ func (h *hub) retire(peers []*peer) {
 		h.vanished(p)
 		sock := p.sock
 		time.AfterFunc(supersededTime, func() { sock.Abort(ErrSuperseded) })
-		h.node.counters.superseded.Add(1)
-		if times := h.refusals.note(ruleSuperseded); times > 0 {
+		h.node.counters.Superseded.Add(1)
+		if times := h.refusals.Allow(logSuperseded); times > 0 {
 			h.node.opts.Logger.Info("mesh: a session ends: its node is back on a newer connection", "peer", p.id, "name", p.name, "times", times)
 		}
 	}
@@ -64,7 +64,7 @@ func (h *hub) retire(peers []*peer) {
 func (p *peer) drop(m engineio.Message) {
 	packet, err := p.parser.Parse(m.Data)
 	if err == nil && protocol.Relayed(packet.Event) {
-		p.hub.node.counters.late.Add(1)
+		p.hub.node.counters.Late.Add(1)
 	}
 }
 

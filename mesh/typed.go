@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/bigcompany/mesh/mesh/internal/limit"
 )
 
 // On is like Node.On, for payloads of one type. It decodes each payload into a new T with json.Unmarshal, which ignores
@@ -17,12 +19,12 @@ func On[T any](n *Node, event string, fn func(T, Event)) (off func()) {
 	if fn == nil {
 		panic("mesh: nil callback")
 	}
-	misfits := new(tally)
+	misfits := new(limit.Throttle)
 	return n.On(event, func(e Event) {
 		var payload T
 		if err := e.Decode(&payload); err != nil {
-			n.counters.undecodable.Add(1)
-			if times := misfits.note(); times > 0 {
+			n.counters.Undecodable.Add(1)
+			if times := misfits.Allow(); times > 0 {
 				n.opts.Logger.Warn("mesh: the payload does not fit the listener's type", "event", e.Name, "from", e.From, "error", misfit(err), "times", times)
 			}
 			return
