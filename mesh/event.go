@@ -1,12 +1,9 @@
 package mesh
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-
-	"github.com/bigcompany/mesh/protocol"
 )
 
 // Event is an event as a listener receives it.
@@ -35,39 +32,6 @@ func (e Event) Decode(v any) error {
 }
 
 var null = json.RawMessage("null")
-
-// eventOverhead is the approximate cost of a queued event beyond its name and payload, in bytes.
-const eventOverhead = 128
-
-func eventSize(name string, payload []byte) int { return len(name) + len(payload) + eventOverhead }
-
-// encodePayload encodes the payload of Emit as JSON. The result does not share memory with the payload.
-func encodePayload(event string, payload any) (json.RawMessage, error) {
-	var raw []byte
-	switch v := payload.(type) {
-	case nil:
-		return nil, nil
-	case json.RawMessage:
-		raw = bytes.Clone(bytes.TrimSpace(v))
-	case []byte:
-		raw = bytes.Clone(bytes.TrimSpace(v))
-	default:
-		var b bytes.Buffer
-		enc := json.NewEncoder(&b)
-		enc.SetEscapeHTML(false) // the payload is not part of an HTML page
-		if err := enc.Encode(v); err != nil {
-			return nil, fmt.Errorf("mesh: payload of %q: %w", event, err)
-		}
-		raw = bytes.TrimSuffix(b.Bytes(), []byte("\n"))
-	}
-	if len(raw) == 0 {
-		return nil, nil
-	}
-	if err := protocol.CheckPayload(raw); err != nil {
-		return nil, fmt.Errorf("mesh: payload of %q: %w", event, err)
-	}
-	return raw, nil
-}
 
 // Errors of this package. They may come wrapped; compare with errors.Is.
 var (

@@ -35,7 +35,7 @@ func newFrame(events []routed) (frame []byte, n int) {
 	frame = append(binary.AppendUvarint(frame, uint64(len(name))), name...)
 	frame = append(binary.AppendUvarint(frame, uint64(len(from))), from...)
 	for i := range events[:n] {
-		frame = binary.AppendUvarint(frame, events[i].n)
+		frame = binary.AppendUvarint(frame, events[i].N)
 		frame = append(binary.AppendUvarint(frame, uint64(len(events[i].Payload))), events[i].Payload...)
 	}
 	return frame, n
@@ -63,7 +63,7 @@ func readFrame(dst []routed, frame []byte) (events []routed, malformed int) {
 			malformed++
 			continue
 		}
-		dst = append(dst, routed{Event{Name: name, Payload: payload, From: from}, number})
+		dst = append(dst, routed{Name: name, Payload: payload, From: from, N: number})
 	}
 	return dst, malformed
 }

@@ -13,7 +13,7 @@ import (
 
 func alike(name, from string, payloads ...string) (events []routed) {
 	for i, payload := range payloads {
-		events = append(events, routed{Event{Name: name, Payload: json.RawMessage(payload), From: from}, uint64(i) * protocol.MaxNumber / uint64(len(payloads))})
+		events = append(events, routed{Name: name, Payload: json.RawMessage(payload), From: from, N: uint64(i) * protocol.MaxNumber / uint64(len(payloads))})
 	}
 	return events
 }
@@ -78,7 +78,7 @@ func FuzzReadFrame(f *testing.F) {
 		for i := range events {
 			require.NoError(t, protocol.CheckEmit(events[i].Name))
 			require.LessOrEqual(t, len(events[i].From), protocol.MaxID)
-			require.LessOrEqual(t, events[i].n, uint64(protocol.MaxNumber))
+			require.LessOrEqual(t, events[i].N, uint64(protocol.MaxNumber))
 			if len(events[i].Payload) > 0 {
 				require.NoError(t, protocol.CheckPayload(events[i].Payload))
 			}

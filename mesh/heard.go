@@ -7,15 +7,14 @@ import (
 
 // kept is an event, or a notice that a node has joined or left.
 type kept struct {
-	Event
-	n      uint64
+	routed
 	notice bool
 }
 
 // key returns the key that distinguishes an event from others. A notice has the same key at every hub.
 func (k *kept) key() (heardKey, bool) {
 	if !k.notice {
-		return heardKey{k.From, k.n}, k.n != 0
+		return heardKey{k.From, k.N}, k.N != 0
 	}
 	var who struct{ ID, Since string }
 	if json.Unmarshal(k.Payload, &who) != nil {
@@ -55,7 +54,7 @@ func (c *client) deliver(conn *conn, k kept) {
 		return
 	}
 	c.node.counters.Received.Add(1)
-	c.node.hear(k.Event)
+	c.node.hear(k.routed)
 }
 
 // maxHeard bounds the events of the old hub that a client remembers.

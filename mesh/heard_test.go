@@ -14,13 +14,13 @@ func TestKeeperIsBounded(t *testing.T) {
 			"stopped":  func(k *keeper) int { k.stop(); return 0 },
 		} {
 			k := newKeeper(3 * eventSize("e", nil))
-			require.True(t, k.keep(kept{Event: Event{Name: "dropped"}}))
+			require.True(t, k.keep(kept{routed: routed{Name: "dropped"}}))
 			k.begin()
 			for range 3 {
-				require.True(t, k.keep(kept{Event: Event{Name: "e"}}))
+				require.True(t, k.keep(kept{routed: routed{Name: "e"}}))
 			}
 			waiting := make(chan bool, 1)
-			go func() { waiting <- k.keep(kept{Event: Event{Name: "e"}}) }()
+			go func() { waiting <- k.keep(kept{routed: routed{Name: "e"}}) }()
 			synctest.Wait()
 			require.Empty(t, waiting, name)
 			taken := end(k)
@@ -32,7 +32,7 @@ func TestKeeperIsBounded(t *testing.T) {
 	})
 	k := newKeeper(1)
 	k.begin()
-	require.True(t, k.keep(kept{Event: Event{Name: "larger than all"}}))
+	require.True(t, k.keep(kept{routed: routed{Name: "larger than all"}}))
 }
 
 func TestHeardRemembersTheLast(t *testing.T) {

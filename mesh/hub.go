@@ -224,7 +224,7 @@ func (h *hub) emit(event string, payload json.RawMessage, rid string) error {
 	}
 	h.emitting.Lock()
 	defer h.emitting.Unlock()
-	h.route([]routed{{Event{Name: event, Payload: payload, From: h.node.id}, h.node.numbered.Add(1)}}, from)
+	h.route([]routed{{Name: event, Payload: payload, From: h.node.id, N: h.node.numbered.Add(1)}}, from)
 	return nil
 }
 

@@ -3,8 +3,6 @@ package mesh
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -73,13 +71,6 @@ func newNode(o Options, id string, addr address) *Node {
 	n.executor.spent = n.forget
 	n.addr.Store(&addr)
 	return n
-}
-
-// randomHex returns 128 random bits in hexadecimal: the ID of a hub, the ID of a peer that offers no key, or a key.
-func randomHex() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return hex.EncodeToString(b[:])
 }
 
 // Role returns the role of the node. It changes at most once: a client that Start made becomes the hub if the hub has
@@ -232,7 +223,7 @@ func (n *Node) send(t task, rid string) error {
 const packetOverhead = 256
 
 // hear queues an event from a hub for this client's listeners. It waits while their queue is full.
-func (n *Node) hear(e Event) {
+func (n *Node) hear(e routed) {
 	if t, ok := n.taskOf(&e, n.emitter.hearers(e.Name)); ok {
 		n.executor.push(t)
 	}
@@ -248,7 +239,7 @@ func (n *Node) hearBatch(events []routed, from *peer) (missed int) {
 		if i == 0 || events[i].Name != events[i-1].Name {
 			listeners = n.emitter.hearers(events[i].Name)
 		}
-		t, ok := n.taskOf(&events[i].Event, listeners)
+		t, ok := n.taskOf(&events[i], listeners)
 		switch {
 		case !ok:
 		case from != nil:
@@ -265,14 +256,14 @@ func (n *Node) hearBatch(events []routed, from *peer) (missed int) {
 
 // taskOf returns the task that delivers an event to this node's listeners; false if this node has no listener for it.
 // If the event is a reply to a request of this node, taskOf first passes it to the inbox.
-func (n *Node) taskOf(e *Event, listeners []*listener) (t task, ok bool) {
+func (n *Node) taskOf(e *routed, listeners []*listener) (t task, ok bool) {
 	if e.Name == n.inbox.name {
-		n.inbox.receive(*e)
+		n.inbox.receive(Event{Name: e.Name, Payload: e.Payload, From: e.From})
 	}
 	if len(listeners) == 0 {
 		return t, false
 	}
-	return task{event: *e, listeners: listeners, size: eventSize(e.Name, e.Payload)}, true
+	return task{event: Event{Name: e.Name, Payload: e.Payload, From: e.From}, listeners: listeners, size: eventSize(e.Name, e.Payload)}, true
 }
 
 // Flush returns nil when the hub has processed everything that this node emitted and announced before the call. The hub

@@ -215,7 +215,7 @@ func (p *peer) takeEvent(packet *protocol.Packet, size int) {
 	case !p.may(MayEmit, packet.Event):
 		p.refuseEvent(protocol.RuleMayNotEmit, packet.Event)
 	default:
-		e := routed{Event{Name: packet.Event, Payload: packet.Payload, From: p.id}, p.numberOf(packet.N)}
+		e := routed{Name: packet.Event, Payload: packet.Payload, From: p.id, N: p.numberOf(packet.N)}
 		if packet.RID != "" && p.hub.cluster != nil && !p.hub.cluster.alone() && !p.hub.heard(packet.Event, p) {
 			p.request(e, packet.RID)
 			return
@@ -284,14 +284,6 @@ func (p *peer) meet(offer *protocol.Hello) {
 	}
 	p.idHead = headOf(p.id)
 	p.hub.roster.add(p)
-}
-
-func reserved(event string, payload any) engineio.Message {
-	raw, err := encodePayload(event, payload)
-	if err != nil {
-		panic(err) // payload is a struct of strings and numbers, so this cannot happen
-	}
-	return engineio.Message{Data: protocol.AppendPacket(nil, &protocol.Packet{Event: event, Payload: raw}, true)}
 }
 
 // overflow disconnects a peer whose queue is full. Any goroutine may call it.

@@ -11,12 +11,6 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// routed is an event that the hub routes to peers.
-type routed struct {
-	Event
-	n uint64 // its sequence number among the events of its emitter; 0 if it has no number
-}
-
 // routing is the memory of one call of route. The hub reuses it.
 type routing struct {
 	busy   *sync.RWMutex // one shard of hub.busy; fixed
@@ -169,7 +163,7 @@ const maxSparePacket = 256 << 10
 func (r *routing) encode(e *routed, named, native bool) engineio.Message {
 	p := protocol.Packet{Event: e.Name, Payload: e.Payload}
 	if native {
-		p.From, p.N = e.From, e.n
+		p.From, p.N = e.From, e.N
 	} else if named {
 		r.inner = protocol.AppendWithID(r.inner[:0], e.Payload, e.From)
 		p.Payload = r.inner
