@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/mesh/internal/wire"
 )
 
 func TestFencesLetEventsPassFromWhereANodeEmits(t *testing.T) {
@@ -41,7 +43,7 @@ func TestFencesLetEventsPassFromWhereANodeEmits(t *testing.T) {
 func TestFencesAreBounded(t *testing.T) {
 	var f fences
 	for range maxFences + 10 {
-		f.expect(randomHex(), holder{"a", 2})
+		f.expect(wire.NewID(), holder{"a", 2})
 	}
 	require.Len(t, f.nodes, maxFences)
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh/internal/limit"
+	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -88,7 +89,7 @@ func Connect(ctx context.Context, opts *Options) (*Node, error) {
 // connect makes a client of a hub at the first of the addresses where a hub replies. If home is not nil, the node may
 // become the hub there, and the first address leads there.
 func connect(ctx context.Context, o Options, addrs []address, home *address) (*Node, error) {
-	key := randomHex()
+	key := wire.NewID()
 	n := newNode(o, protocol.ID(key), addrs[0])
 	c := &client{node: n, key: key, home: home, addrs: addrs, out: outbox{limit: o.OfflineLimit}, transport: o.transport()}
 	c.life, c.cancel = context.WithCancel(context.Background())

@@ -121,7 +121,7 @@ func (c *client) askOn(ctx context.Context, conn *conn, event string, question f
 	rid, answered := conn.questions.ask()
 	defer conn.questions.forget(rid)
 	mark, _ := json.Marshal(rid)
-	if err := conn.sock.Write(ctx, reserved(event, question(mark))); err != nil {
+	if err := conn.sock.Write(ctx, wire.Control(event, question(mark))); err != nil {
 		return nil, err
 	}
 	select {

@@ -24,7 +24,7 @@ type cluster struct {
 	own       sync.Mutex
 	interests []string // subscriptions of this hub's own listeners, sorted; guarded by own
 
-	events []routed // used by receive only
+	events []wire.Event // used by receive only
 	fences fences
 	doze   doze
 
@@ -282,7 +282,7 @@ func (h *hub) missed(n int, event string) {
 }
 
 // publish sends events of one name and emitter to the other hubs that subscribe to them.
-func (c *cluster) publish(events []routed, from source) {
+func (c *cluster) publish(events []wire.Event, from source) {
 	if c.alone() {
 		if from.unheard != nil {
 			from.unheard()

@@ -329,13 +329,13 @@ func (c *client) receive(conn *conn, m engineio.Message) {
 	}
 	switch {
 	case protocol.Relayed(p.Event):
-		e := routed{Name: p.Event, Payload: p.Payload, From: p.From, N: p.N}
+		e := wire.Event{Name: p.Event, Payload: p.Payload, From: p.From, N: p.N}
 		if !conn.native {
 			// A Node.js hub relays any `from` that a client writes, but writes the true sender into the payload. From is
 			// that sender.
 			e.From = protocol.PayloadID(p.Payload)
 		}
-		c.hear(conn, kept{routed: e})
+		c.hear(conn, kept{Event: e})
 	case p.Event == protocol.NameHello && !conn.settled.Load():
 		c.meet(conn, p.Payload)
 	case p.Event == protocol.NameUnauthorized && (conn.native || !conn.settled.Load()):
@@ -347,7 +347,7 @@ func (c *client) receive(conn *conn, m engineio.Message) {
 	case p.Event == protocol.NameNodes || p.Event == protocol.NameExplain:
 		conn.questions.answer(p.Payload)
 	case p.Event == protocol.NameJoin || p.Event == protocol.NameLeave:
-		c.hear(conn, kept{routed: routed{Name: p.Event, Payload: p.Payload}, notice: true})
+		c.hear(conn, kept{Event: wire.Event{Name: p.Event, Payload: p.Payload}, notice: true})
 	case p.Event == protocol.NameMove:
 		c.startMove(conn)
 	case p.Event == protocol.NameSync:

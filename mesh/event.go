@@ -2,8 +2,9 @@ package mesh
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
+
+	"github.com/bigcompany/mesh/mesh/internal/fault"
 )
 
 // Event is an event as a listener receives it.
@@ -36,34 +37,34 @@ var null = json.RawMessage("null")
 // Errors of this package. They may come wrapped; compare with errors.Is.
 var (
 	// ErrClosed reports that the node was closed.
-	ErrClosed = errors.New("mesh: node closed")
+	ErrClosed = fault.ErrClosed
 	// ErrQueueFull reports that an event was not sent because a queue of the node is full: the queue for callbacks, or
 	// the queue of events for the hub. No node receives the event.
-	ErrQueueFull = errors.New("mesh: queue full")
+	ErrQueueFull = fault.ErrQueueFull
 	// ErrTooLarge reports that an event was not sent because it is larger than Options.MaxMessage of this node or of
 	// its hub.
-	ErrTooLarge = errors.New("mesh: event larger than MaxMessage")
+	ErrTooLarge = fault.ErrTooLarge
 	// ErrUnconfirmed is the error of Flush when the connection broke between an Emit and the hub's confirmation. Some
 	// of the events emitted before may be lost. Flush returns it once for each break.
-	ErrUnconfirmed = errors.New("mesh: the connection broke before the hub confirmed all events")
+	ErrUnconfirmed = fault.ErrUnconfirmed
 	// ErrNoListener is the error of Request when it is known that no node gets the event: no node subscribes to it, the
 	// hub rejects it, or Options.Permit of the hub does not let the subscribers receive it.
-	ErrNoListener = errors.New("mesh: no node listens to this event")
+	ErrNoListener = fault.ErrNoListener
 	// ErrSlowPeer is the reason why a hub closed a peer that did not read its events fast enough.
-	ErrSlowPeer = errors.New("mesh: peer too slow: its queue was full, or it read nothing while other peers waited for it")
+	ErrSlowPeer = fault.ErrSlowPeer
 	// ErrSuperseded is the reason why a hub closed a session whose node has reconnected.
-	ErrSuperseded = errors.New("mesh: the node is back on a newer connection")
+	ErrSuperseded = fault.ErrSuperseded
 	// ErrLegacyHub reports that a question was not asked: the hub is a Node.js hub and would not reply.
-	ErrLegacyHub = errors.New("mesh: the hub is a Node.js hub, which does not answer requests about its mesh")
+	ErrLegacyHub = fault.ErrLegacyHub
 	// ErrUnknownNode reports that no hub that replied has a node with this ID.
-	ErrUnknownNode = errors.New("mesh: no such node")
+	ErrUnknownNode = fault.ErrUnknownNode
 	// ErrNotPermitted reports that the hub does not permit this node's question, or does not permit it about this
 	// event.
-	ErrNotPermitted = errors.New("mesh: not permitted")
+	ErrNotPermitted = fault.ErrNotPermitted
 	// ErrTooManyWatchers reports that the hub accepts no more nodes that watch joins and leaves.
-	ErrTooManyWatchers = errors.New("mesh: too many nodes watch presence")
+	ErrTooManyWatchers = fault.ErrTooManyWatchers
 	// ErrUnauthorized is the reason why a hub closed a peer that it did not admit.
-	ErrUnauthorized = errors.New("mesh: peer not authorized")
+	ErrUnauthorized = fault.ErrUnauthorized
 )
 
 // AuthError is the error of Connect when the hub rejects the node. Another attempt with the same credentials fails too.

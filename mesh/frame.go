@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"unicode/utf8"
 
+	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -17,15 +18,15 @@ const (
 	// for a batch of events of one of the hub's own peers.
 	maxFrame = maxGathered
 	// maxFrameEvents bounds the number of events in a frame.
-	maxFrameEvents = maxFrame / eventOverhead
+	maxFrameEvents = maxFrame / wire.Overhead
 )
 
 // newFrame returns a frame of the first n of these events, which have the same name and emitter.
-func newFrame(events []routed) (frame []byte, n int) {
+func newFrame(events []wire.Event) (frame []byte, n int) {
 	name, from := events[0].Name, events[0].From
 	size, taken := 1+len(name)+len(from)+2*binary.MaxVarintLen16, 0
 	for ; n < len(events); n++ {
-		taken += eventSize(name, events[n].Payload)
+		taken += wire.Size(name, events[n].Payload)
 		if n > 0 && taken > maxFrame {
 			break
 		}
@@ -43,7 +44,7 @@ func newFrame(events []routed) (frame []byte, n int) {
 
 // readFrame appends the events of a frame without its kind. The events share memory with the frame. It omits and counts
 // malformed events.
-func readFrame(dst []routed, frame []byte) (events []routed, malformed int) {
+func readFrame(dst []wire.Event, frame []byte) (events []wire.Event, malformed int) {
 	rawName, frame, ok := cutField(frame)
 	rawFrom, frame, fine := cutField(frame)
 	name, from := string(rawName), string(rawFrom)
@@ -63,7 +64,7 @@ func readFrame(dst []routed, frame []byte) (events []routed, malformed int) {
 			malformed++
 			continue
 		}
-		dst = append(dst, routed{Name: name, Payload: payload, From: from, N: number})
+		dst = append(dst, wire.Event{Name: name, Payload: payload, From: from, N: number})
 	}
 	return dst, malformed
 }

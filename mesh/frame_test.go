@@ -8,12 +8,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
 
-func alike(name, from string, payloads ...string) (events []routed) {
+func alike(name, from string, payloads ...string) (events []wire.Event) {
 	for i, payload := range payloads {
-		events = append(events, routed{Name: name, Payload: json.RawMessage(payload), From: from, N: uint64(i) * protocol.MaxNumber / uint64(len(payloads))})
+		events = append(events, wire.Event{Name: name, Payload: json.RawMessage(payload), From: from, N: uint64(i) * protocol.MaxNumber / uint64(len(payloads))})
 	}
 	return events
 }
@@ -25,7 +26,7 @@ func TestFramesCarryEvents(t *testing.T) {
 		many[i] = `{"text":"` + strings.Repeat("é", i%700) + `"}`
 	}
 	for name, tc := range map[string]struct {
-		events []routed
+		events []wire.Event
 		frames int
 	}{
 		"one":               {alike("a::b", "sender", `{"x":[1,null]}`), 1},
@@ -37,7 +38,7 @@ func TestFramesCarryEvents(t *testing.T) {
 		"many of nothing":   {alike("e", "sender", tiny...), 10},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var got []routed
+			var got []wire.Event
 			frames := 0
 			for rest := tc.events; len(rest) > 0; frames++ {
 				frame, n := newFrame(rest)
@@ -48,7 +49,7 @@ func TestFramesCarryEvents(t *testing.T) {
 				require.Len(t, events, n)
 				got, rest = append(got, events...), rest[n:]
 			}
-			require.Empty(t, cmp.Diff(tc.events, got, cmp.AllowUnexported(routed{}), cmp.Transformer("text", func(b json.RawMessage) string { return string(b) })))
+			require.Empty(t, cmp.Diff(tc.events, got, cmp.AllowUnexported(wire.Event{}), cmp.Transformer("text", func(b json.RawMessage) string { return string(b) })))
 			require.Equal(t, tc.frames, frames)
 		})
 	}
@@ -64,7 +65,7 @@ func TestFrameOfTooMany(t *testing.T) {
 }
 
 func FuzzReadFrame(f *testing.F) {
-	for _, events := range [][]routed{
+	for _, events := range [][]wire.Event{
 		alike("e", "sender", "1", `{"a":[]}`), alike("a::b", "", "", `"x"`), alike("mesh::x", "s", "1"), alike("e", "s", "{"),
 	} {
 		frame, _ := newFrame(events)

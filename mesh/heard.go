@@ -3,11 +3,13 @@ package mesh
 import (
 	"encoding/json"
 	"sync"
+
+	"github.com/bigcompany/mesh/mesh/internal/wire"
 )
 
 // kept is an event, or a notice that a node has joined or left.
 type kept struct {
-	routed
+	wire.Event
 	notice bool
 }
 
@@ -54,7 +56,7 @@ func (c *client) deliver(conn *conn, k kept) {
 		return
 	}
 	c.node.counters.Received.Add(1)
-	c.node.hear(k.routed)
+	c.node.hear(k.Event)
 }
 
 // maxHeard bounds the events of the old hub that a client remembers.
@@ -130,7 +132,7 @@ func (k *keeper) begin() {
 
 // keep stores or drops e. It waits while the keeper is full. After release it returns false, and does not store e.
 func (k *keeper) keep(e kept) bool {
-	size := eventSize(e.Name, e.Payload)
+	size := wire.Size(e.Name, e.Payload)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for k.begun && !k.open && k.bytes > 0 && k.bytes+size > k.limit {

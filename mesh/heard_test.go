@@ -5,6 +5,8 @@ import (
 	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/mesh/internal/wire"
 )
 
 func TestKeeperIsBounded(t *testing.T) {
@@ -13,14 +15,14 @@ func TestKeeperIsBounded(t *testing.T) {
 			"released": func(k *keeper) (n int) { k.release(func(kept) { n++ }); return n },
 			"stopped":  func(k *keeper) int { k.stop(); return 0 },
 		} {
-			k := newKeeper(3 * eventSize("e", nil))
-			require.True(t, k.keep(kept{routed: routed{Name: "dropped"}}))
+			k := newKeeper(3 * wire.Size("e", nil))
+			require.True(t, k.keep(kept{Event: wire.Event{Name: "dropped"}}))
 			k.begin()
 			for range 3 {
-				require.True(t, k.keep(kept{routed: routed{Name: "e"}}))
+				require.True(t, k.keep(kept{Event: wire.Event{Name: "e"}}))
 			}
 			waiting := make(chan bool, 1)
-			go func() { waiting <- k.keep(kept{routed: routed{Name: "e"}}) }()
+			go func() { waiting <- k.keep(kept{Event: wire.Event{Name: "e"}}) }()
 			synctest.Wait()
 			require.Empty(t, waiting, name)
 			taken := end(k)
@@ -32,7 +34,7 @@ func TestKeeperIsBounded(t *testing.T) {
 	})
 	k := newKeeper(1)
 	k.begin()
-	require.True(t, k.keep(kept{routed: routed{Name: "larger than all"}}))
+	require.True(t, k.keep(kept{Event: wire.Event{Name: "larger than all"}}))
 }
 
 func TestHeardRemembersTheLast(t *testing.T) {

@@ -76,7 +76,7 @@ func NewHub(opts *Options) (*Node, error) {
 }
 
 func newHub(o Options, addr address) *hub {
-	n := newNode(o, randomHex(), addr)
+	n := newNode(o, wire.NewID(), addr)
 	h := hubOf(n, addr.path)
 	n.link = h
 	n.hub.Store(h)
@@ -224,7 +224,7 @@ func (h *hub) emit(event string, payload json.RawMessage, rid string) error {
 	}
 	h.emitting.Lock()
 	defer h.emitting.Unlock()
-	h.route([]routed{{Name: event, Payload: payload, From: h.node.id, N: h.node.numbered.Add(1)}}, from)
+	h.route([]wire.Event{{Name: event, Payload: payload, From: h.node.id, N: h.node.numbered.Add(1)}}, from)
 	return nil
 }
 

@@ -70,7 +70,7 @@ func (p *peer) willMove() bool { return p.moves && p.admitted }
 
 // sendAway asks the peer to move. If the peer's queue is full, the hub is about to close the peer anyway.
 func (p *peer) sendAway() {
-	_ = p.sock.TryWrite(reserved(protocol.NameMove, wire.Empty{}))
+	_ = p.sock.TryWrite(wire.Control(protocol.NameMove, wire.Empty{}))
 }
 
 // departed signals drain that a peer is gone.

@@ -64,7 +64,7 @@ func (p *peer) answerNodes(ctx context.Context, payload json.RawMessage) {
 		p.charge(min(maxScan, len(r.slots)) / questionScan)
 	}
 	// Written with the roster locked, as tell does, so that no presence change comes between.
-	ok := p.offer([]engineio.Message{reserved(protocol.NameNodes, a)})
+	ok := p.offer([]engineio.Message{wire.Control(protocol.NameNodes, a)})
 	r.mu.Unlock()
 	if !ok {
 		p.overflow()

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -114,7 +115,7 @@ func (r *roster) notify(event string, info json.RawMessage, about *peer) (slow [
 	if len(r.watchers) == 0 {
 		return nil
 	}
-	m := []engineio.Message{engineio.Prepare(reserved(event, info))}
+	m := []engineio.Message{engineio.Prepare(wire.Control(event, info))}
 	for p := range r.watchers {
 		// The permissions may have changed since the peer subscribed to presence.
 		if p != about && p.may(MayEmit, protocol.NameNodes) && !p.offer(m) {

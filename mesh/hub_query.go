@@ -69,7 +69,7 @@ func (p *peer) fail(event string, rid json.RawMessage, code, message string) {
 
 // reply sends a response.
 func (p *peer) reply(event string, answer any) {
-	if !p.offer([]engineio.Message{reserved(event, answer)}) {
+	if !p.offer([]engineio.Message{wire.Control(event, answer)}) {
 		p.overflow()
 	}
 }

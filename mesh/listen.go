@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/bigcompany/mesh/mesh/internal/interest"
+	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -107,6 +108,6 @@ func (n *Node) OnState(fn func(State)) (off func()) {
 func (n *Node) report(s State) {
 	s.Retry = s.Retry.Round(time.Millisecond)
 	if listeners := *n.emitter.state.Load(); len(listeners) > 0 {
-		n.executor.push(task{state: &s, listeners: listeners, size: eventOverhead})
+		n.executor.push(task{state: &s, listeners: listeners, size: wire.Overhead})
 	}
 }

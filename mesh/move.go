@@ -197,7 +197,7 @@ func (c *client) depart(old, to *conn) error {
 	}
 	ctx, cancel = context.WithTimeout(c.life, leaveTimeout)
 	defer cancel()
-	err = old.sock.Write(ctx, reserved(protocol.NameLeaving, wire.Empty{}))
+	err = old.sock.Write(ctx, wire.Control(protocol.NameLeaving, wire.Empty{}))
 	if err != nil {
 		old.sock.Abort(nil)
 	}

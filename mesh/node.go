@@ -12,6 +12,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh/internal/stats"
+	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -181,7 +182,7 @@ func (n *Node) Emit(event string, payload any) error {
 	if !protocol.Relayed(event) {
 		return fmt.Errorf("mesh: %w", protocol.CheckEmit(event))
 	}
-	raw, err := encodePayload(event, payload)
+	raw, err := wire.Encode(event, payload)
 	if err != nil {
 		return err
 	}
@@ -207,7 +208,7 @@ func (n *Node) send(t task, rid string) error {
 		return n.link.emit(event, raw, rid)
 	}
 	// Reserve room first: if this node cannot deliver the event to its own listeners, other nodes must not get it.
-	t.size = eventSize(event, raw)
+	t.size = wire.Size(event, raw)
 	if err := n.executor.reserve(t.size); err != nil {
 		return err
 	}
@@ -223,7 +224,7 @@ func (n *Node) send(t task, rid string) error {
 const packetOverhead = 256
 
 // hear queues an event from a hub for this client's listeners. It waits while their queue is full.
-func (n *Node) hear(e routed) {
+func (n *Node) hear(e wire.Event) {
 	if t, ok := n.taskOf(&e, n.emitter.hearers(e.Name)); ok {
 		n.executor.push(t)
 	}
@@ -233,7 +234,7 @@ func (n *Node) hear(e routed) {
 // full, and the caller reuses the memory of the payloads after the return. For a batch from another hub, from is nil
 // and hearBatch never waits, because all other deliveries to this hub's peers would wait with it. It returns the number
 // of events that it did not queue.
-func (n *Node) hearBatch(events []routed, from *peer) (missed int) {
+func (n *Node) hearBatch(events []wire.Event, from *peer) (missed int) {
 	var listeners []*listener
 	for i := range events {
 		if i == 0 || events[i].Name != events[i-1].Name {
@@ -256,14 +257,14 @@ func (n *Node) hearBatch(events []routed, from *peer) (missed int) {
 
 // taskOf returns the task that delivers an event to this node's listeners; false if this node has no listener for it.
 // If the event is a reply to a request of this node, taskOf first passes it to the inbox.
-func (n *Node) taskOf(e *routed, listeners []*listener) (t task, ok bool) {
+func (n *Node) taskOf(e *wire.Event, listeners []*listener) (t task, ok bool) {
 	if e.Name == n.inbox.name {
 		n.inbox.receive(Event{Name: e.Name, Payload: e.Payload, From: e.From})
 	}
 	if len(listeners) == 0 {
 		return t, false
 	}
-	return task{event: Event{Name: e.Name, Payload: e.Payload, From: e.From}, listeners: listeners, size: eventSize(e.Name, e.Payload)}, true
+	return task{event: Event{Name: e.Name, Payload: e.Payload, From: e.From}, listeners: listeners, size: wire.Size(e.Name, e.Payload)}, true
 }
 
 // Flush returns nil when the hub has processed everything that this node emitted and announced before the call. The hub

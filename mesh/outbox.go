@@ -1,6 +1,10 @@
 package mesh
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"github.com/bigcompany/mesh/mesh/internal/wire"
+)
 
 // outbox is the queue of events that wait to be written, oldest first, limited in bytes.
 type outbox struct {
@@ -21,7 +25,7 @@ func (q *outbox) empty() bool { return q.head == len(q.events) }
 
 // push returns false if the queue is full. An event larger than the limit fits into an empty queue.
 func (q *outbox) push(p pending) bool {
-	size := eventSize(p.event, p.payload)
+	size := wire.Size(p.event, p.payload)
 	if q.bytes > 0 && q.bytes+size > q.limit {
 		return false
 	}
@@ -39,7 +43,7 @@ func (q *outbox) front() pending { return q.events[q.head] }
 
 func (q *outbox) pop() {
 	p := q.events[q.head]
-	q.bytes -= eventSize(p.event, p.payload)
+	q.bytes -= wire.Size(p.event, p.payload)
 	q.events[q.head] = pending{}
 	if q.head++; q.empty() {
 		q.events, q.head = nil, 0

@@ -171,7 +171,7 @@ func (p *peer) receive(ctx context.Context, m engineio.Message) bool {
 			return p.slowDown(ctx, len(m.Data))
 		}
 		// When ServeSocket returns, the session writes this and closes.
-		_ = p.sock.TryWrite(reserved(protocol.NameUnauthorized, wire.Unauthorized{Message: why.Error()}))
+		_ = p.sock.TryWrite(wire.Control(protocol.NameUnauthorized, wire.Unauthorized{Message: why.Error()}))
 		return false
 	}
 	if !p.claimed && !p.claim(ctx, packet.Event) {
@@ -215,7 +215,7 @@ func (p *peer) takeEvent(packet *protocol.Packet, size int) {
 	case !p.may(MayEmit, packet.Event):
 		p.refuseEvent(protocol.RuleMayNotEmit, packet.Event)
 	default:
-		e := routed{Name: packet.Event, Payload: packet.Payload, From: p.id, N: p.numberOf(packet.N)}
+		e := wire.Event{Name: packet.Event, Payload: packet.Payload, From: p.id, N: p.numberOf(packet.N)}
 		if packet.RID != "" && p.hub.cluster != nil && !p.hub.cluster.alone() && !p.hub.heard(packet.Event, p) {
 			p.request(e, packet.RID)
 			return
@@ -232,10 +232,10 @@ func (p *peer) takeEvent(packet *protocol.Packet, size int) {
 
 // request sends an event without a subscriber at this hub to the other hubs. It reports to the peer if no other hub has
 // a subscriber either.
-func (p *peer) request(e routed, rid string) {
+func (p *peer) request(e wire.Event, rid string) {
 	e.Payload = bytes.Clone(e.Payload) // dispatch frees the memory of the payload
 	p.dispatch(false)
-	taken := p.relay([]routed{e}, eventSize(e.Name, e.Payload), source{peer: p, unheard: func() {
+	taken := p.relay([]wire.Event{e}, wire.Size(e.Name, e.Payload), source{peer: p, unheard: func() {
 		if p.negotiated {
 			p.reply(protocol.NameUnheard, wire.Unheard{RID: rid})
 		}
@@ -280,7 +280,7 @@ func (p *peer) meet(offer *protocol.Hello) {
 		p.negotiated, p.moves, p.id, p.name = true, offer.Moves, protocol.ID(offer.Key), offer.Name
 		p.conn, p.beside = offer.Conn, offer.Beside
 	} else {
-		p.id = randomHex()
+		p.id = wire.NewID()
 	}
 	p.idHead = headOf(p.id)
 	p.hub.roster.add(p)

@@ -3,6 +3,7 @@ package mesh
 import (
 	"encoding/json"
 
+	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -47,5 +48,5 @@ func (n *Node) noticeOf(event string, info json.RawMessage) (t task, ok bool) {
 	if len(listeners) == 0 {
 		return t, false
 	}
-	return task{event: Event{Name: event, Payload: info}, listeners: listeners, size: eventSize(event, info)}, true
+	return task{event: Event{Name: event, Payload: info}, listeners: listeners, size: wire.Size(event, info)}, true
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/bigcompany/mesh/mesh/internal/limit"
+	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -37,12 +38,12 @@ func (n *Node) Request(ctx context.Context, event string, payload any) (Event, e
 	if ctx.Err() != nil {
 		return Event{}, noAnswer(ctx, event)
 	}
-	raw, err := encodePayload(event, payload)
+	raw, err := wire.Encode(event, payload)
 	if err != nil {
 		return Event{}, err
 	}
-	rid := randomHex()
-	raw, err = encodePayload(event, appendRequest(nil, rid, n.inbox.name, raw)) // checked again, because the request nests deeper
+	rid := wire.NewID()
+	raw, err = wire.Encode(event, appendRequest(nil, rid, n.inbox.name, raw)) // checked again, because the request nests deeper
 	if err != nil {
 		return Event{}, err
 	}
@@ -104,7 +105,7 @@ func (n *Node) Reply(event string, fn func(Event) (any, error)) (off func()) {
 // answer sends the reply to a request: the result of the callback, or its error.
 func (n *Node) answer(event string, r request, answer any, failure error, unsent *limit.Throttle) {
 	if failure == nil {
-		raw, err := encodePayload(event, answer)
+		raw, err := wire.Encode(event, answer)
 		if err == nil {
 			err = n.emitAnswer(r, appendAnswer(nil, r.rid, "data", raw))
 		}

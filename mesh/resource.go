@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -127,7 +128,7 @@ func (r *Resource) Call(method string, payload any) error {
 		return fmt.Errorf("%w: %q of resource %q", ErrNoMethod, method, r.name)
 	}
 	event := r.name + separator + method
-	raw, err := encodePayload(event, payload)
+	raw, err := wire.Encode(event, payload)
 	if err != nil {
 		return err
 	}
@@ -135,7 +136,7 @@ func (r *Resource) Call(method string, payload any) error {
 		event:     Event{Name: event, Payload: raw, From: n.id},
 		origin:    called,
 		listeners: n.emitter.hearers(event),
-		size:      eventSize(event, raw),
+		size:      wire.Size(event, raw),
 	}
 	if err := n.executor.reserve(t.size); err != nil {
 		return err

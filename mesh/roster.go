@@ -119,7 +119,7 @@ func (p *peer) enter() (ok bool) {
 	if !p.negotiated {
 		return true
 	}
-	_ = p.sock.TryWrite(reserved(protocol.NameHello, wire.Hello{V: protocol.Version, ID: p.id, Hub: h.node.id, Name: h.name}))
+	_ = p.sock.TryWrite(wire.Control(protocol.NameHello, wire.Hello{V: protocol.Version, ID: p.id, Hub: h.node.id, Name: h.name}))
 	if h.draining && p.willMove() {
 		p.sendAway()
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh/internal/interest"
+	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -42,7 +43,7 @@ type source struct {
 //
 // route drops and counts the events of a superseded peer, whose node is back on a newer connection: see supersede.go.
 // ok is then false.
-func (h *hub) route(events []routed, from source) (steps int, waiting held, ok bool) {
+func (h *hub) route(events []wire.Event, from source) (steps int, waiting held, ok bool) {
 	r := h.routings.Get().(*routing)
 	defer h.recycle(r)
 	r.busy.RLock()
@@ -69,7 +70,7 @@ func (h *hub) route(events []routed, from source) (steps int, waiting held, ok b
 
 // deliver sends events of one name. Each peer gets all of them at once. Nearly all the cost of a delivery is in loading
 // the peer's data, so the next events for the same peer find it in the processor's caches.
-func (h *hub) deliver(r *routing, events []routed, from source) {
+func (h *hub) deliver(r *routing, events []wire.Event, from source) {
 	defer r.reset()
 	name := events[0].Name
 	h.interest.Find(name, &r.search)
@@ -160,7 +161,7 @@ const maxSparePacket = 256 << 10
 // extensions, the packet holds the payload byte for byte, and the sender in a field beside it. Other peers get a packet
 // like those of the original hub: the payload contains the sender, if named is set. That packet is ASCII only, because
 // all dialects of Engine.IO treat ASCII alike.
-func (r *routing) encode(e *routed, named, native bool) engineio.Message {
+func (r *routing) encode(e *wire.Event, named, native bool) engineio.Message {
 	p := protocol.Packet{Event: e.Name, Payload: e.Payload}
 	if native {
 		p.From, p.N = e.From, e.N
@@ -185,7 +186,7 @@ func (r *routing) serves(number int) bool {
 
 // gathering is a batch: the consecutive events of a peer that are not routed yet.
 type gathering struct {
-	events []routed
+	events []wire.Event
 	size   int    // bytes
 	read   int    // bytes of the packets
 	buf    []byte // the memory of the packets after the first one, which the events' payloads share
@@ -221,7 +222,7 @@ func (p *peer) room() []byte {
 }
 
 // gather adds an event to the batch.
-func (p *peer) gather(e routed) {
+func (p *peer) gather(e wire.Event) {
 	if p.gathered == nil {
 		g := gatherings.Get().(*gathering)
 		if g.batches%measuredBatch == 0 {
@@ -231,7 +232,7 @@ func (p *peer) gather(e routed) {
 		p.gathered = g
 	}
 	p.gathered.events = append(p.gathered.events, e)
-	p.gathered.size += eventSize(e.Name, e.Payload)
+	p.gathered.size += wire.Size(e.Name, e.Payload)
 }
 
 // keep counts a packet, and reserves the part of room's memory that holds it.
@@ -253,7 +254,7 @@ func (p *peer) keep(packet []byte) {
 // cores serve the other peers.
 //
 // It returns false if the peer is superseded.
-func (p *peer) relay(events []routed, size int, from source) bool {
+func (p *peer) relay(events []wire.Event, size int, from source) bool {
 	h := p.hub
 	h.cluster.attend(p.sock.Context()) // after seconds without running, wait until the other hubs have said which nodes they have
 	if p.dear {

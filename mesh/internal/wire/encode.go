@@ -1,4 +1,4 @@
-package mesh
+package wire
 
 import (
 	"bytes"
@@ -9,8 +9,8 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// encodePayload encodes the payload of Emit as JSON. The result does not share memory with the payload.
-func encodePayload(event string, payload any) (json.RawMessage, error) {
+// Encode encodes the payload of Emit as JSON. The result does not share memory with the payload.
+func Encode(event string, payload any) (json.RawMessage, error) {
 	var raw []byte
 	switch v := payload.(type) {
 	case nil:
@@ -37,10 +37,12 @@ func encodePayload(event string, payload any) (json.RawMessage, error) {
 	return raw, nil
 }
 
-func reserved(event string, payload any) engineio.Message {
-	raw, err := encodePayload(event, payload)
+// Control returns the packet of an event whose name is reserved. It panics if the payload cannot be encoded, so the payload
+// must consist of strings, numbers, times and checked JSON.
+func Control(event string, payload any) engineio.Message {
+	raw, err := Encode(event, payload)
 	if err != nil {
-		panic(err) // payload is a struct of strings and numbers, so this cannot happen
+		panic(err)
 	}
 	return engineio.Message{Data: protocol.AppendPacket(nil, &protocol.Packet{Event: event, Payload: raw}, true)}
 }
