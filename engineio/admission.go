@@ -8,8 +8,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/bigcompany/mesh/engineio/internal/packet"
 	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
-	"github.com/bigcompany/mesh/engineio/packet"
 )
 
 // Defaults of Admission.

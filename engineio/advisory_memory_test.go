@@ -14,8 +14,8 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/engineio/internal/packet"
 	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
-	"github.com/bigcompany/mesh/engineio/packet"
 )
 
 // The tests of this file cover published faults of other implementations. docs/security.md lists them all.

@@ -3,7 +3,7 @@ package engineio
 import (
 	"time"
 
-	"github.com/bigcompany/mesh/engineio/packet"
+	"github.com/bigcompany/mesh/engineio/internal/packet"
 )
 
 // Close ends the session in good order: it sends the queued messages and a close frame or packet, and returns when the

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bigcompany/mesh/engineio/packet"
+	"github.com/bigcompany/mesh/engineio/internal/packet"
 )
 
 // Dial opens a session with the server at rawURL, an http, https, ws or wss URL. The URL's path is the path of the

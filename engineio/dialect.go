@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/bigcompany/mesh/engineio/packet"
+	"github.com/bigcompany/mesh/engineio/internal/packet"
 )
 
 // dialect is the way in which a client of revision 3 encodes text. Clients do not send the name of their dialect. See

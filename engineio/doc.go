@@ -4,8 +4,7 @@
 // with a WebSocket. Package [github.com/bigcompany/mesh/engineio/webtransport] adds the WebTransport transport.
 //
 // [Server] is an http.Handler, [Dial] opens a session, and [Socket] is either end of a session. Server and client both
-// speak protocol revisions 3 and 4. Package [github.com/bigcompany/mesh/engineio/packet] describes the wire format of
-// both revisions.
+// speak protocol revisions 3 and 4.
 //
 //	srv := engineio.NewServer(engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 //		for {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/gobwas/ws"
 
-	"github.com/bigcompany/mesh/engineio/packet"
+	"github.com/bigcompany/mesh/engineio/internal/packet"
 )
 
 // Revision is an Engine.IO protocol revision.

@@ -12,8 +12,8 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/bigcompany/mesh/engineio/internal/packet"
 	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
-	"github.com/bigcompany/mesh/engineio/packet"
 )
 
 // get polls once. It runs on the reader's goroutine.

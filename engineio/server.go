@@ -14,8 +14,8 @@ import (
 
 	"github.com/rs/cors"
 
+	"github.com/bigcompany/mesh/engineio/internal/packet"
 	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
-	"github.com/bigcompany/mesh/engineio/packet"
 )
 
 // Handler serves sessions, as http.Handler serves requests.

@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bigcompany/mesh/engineio/internal/packet"
 	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
-	"github.com/bigcompany/mesh/engineio/packet"
 )
 
 // Socket is one end of a session. A session outlives its transport: a session that starts with long-polling may move to

@@ -11,8 +11,8 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/bigcompany/mesh/engineio/internal/packet"
 	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
-	"github.com/bigcompany/mesh/engineio/packet"
 )
 
 // framing is the way in which a stream separates its packets.

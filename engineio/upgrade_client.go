@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/bigcompany/mesh/engineio/packet"
+	"github.com/bigcompany/mesh/engineio/internal/packet"
 )
 
 var errProbe = errors.New("engineio: unexpected packet in an upgrade")

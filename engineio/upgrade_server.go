@@ -4,7 +4,7 @@ import (
 	"crypto/tls"
 	"time"
 
-	"github.com/bigcompany/mesh/engineio/packet"
+	"github.com/bigcompany/mesh/engineio/internal/packet"
 )
 
 // runUpgrade moves a session whose upgrade has begun to c. It abandons the upgrade if that takes too long.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/gobwas/ws"
 
-	"github.com/bigcompany/mesh/engineio/packet"
+	"github.com/bigcompany/mesh/engineio/internal/packet"
 )
 
 // Stream is the transport of a session by [WebTransport]: one bidirectional stream and its connection. Package

@@ -8,7 +8,7 @@ import (
 
 	"github.com/gobwas/ws"
 
-	"github.com/bigcompany/mesh/engineio/packet"
+	"github.com/bigcompany/mesh/engineio/internal/packet"
 )
 
 // dialWebTransport opens a stream for a new session, or for the existing session.

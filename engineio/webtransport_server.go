@@ -12,7 +12,7 @@ import (
 
 	"github.com/gobwas/ws"
 
-	"github.com/bigcompany/mesh/engineio/packet"
+	"github.com/bigcompany/mesh/engineio/internal/packet"
 )
 
 // ServeWebTransport serves the request by which a client opens a WebTransport session. It checks r as ServeHTTP does.

@@ -1,9 +1,9 @@
 'use strict';
 
-// Test vectors for engineio/packet, written by the real engine.io-parser 1.1.0, 1.3.2, 2.2.1 and 5.2.3.
+// Test vectors for engineio/internal/packet, written by the real engine.io-parser 1.1.0, 1.3.2, 2.2.1 and 5.2.3.
 //
 //   npm ci --ignore-scripts
-//   node vectors.js > ../../../engineio/packet/testdata/vectors.json
+//   node vectors.js > ../../../engineio/internal/packet/testdata/vectors.json
 //
 // The output is the same in every run. It has the form
 //   {"cases":   {NAME: [PACKET, ...]},

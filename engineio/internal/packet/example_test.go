@@ -3,7 +3,7 @@ package packet_test
 import (
 	"fmt"
 
-	"github.com/bigcompany/mesh/engineio/packet"
+	"github.com/bigcompany/mesh/engineio/internal/packet"
 )
 
 func ExampleAppendPayload() {

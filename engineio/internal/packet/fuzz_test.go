@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/bigcompany/mesh/engineio/packet"
+	"github.com/bigcompany/mesh/engineio/internal/packet"
 )
 
 func revision(three bool) packet.Revision {

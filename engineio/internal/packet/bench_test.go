@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bigcompany/mesh/engineio/packet"
+	"github.com/bigcompany/mesh/engineio/internal/packet"
 )
 
 func BenchmarkAppendPayload(b *testing.B) {
