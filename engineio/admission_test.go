@@ -237,8 +237,8 @@ func TestUnadmittedPeersHaveTheirOwnBudget(t *testing.T) {
 		_, err := fmt.Fprintf(w.connect(), "POST /engine.io/?%s HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n4%s", w.open(Revision4).query, strings.Repeat("x", 50_000))
 		require.NoError(t, err)
 	}
-	require.Eventually(t, func() bool { return w.srv.conf.unadmittedLimit.InUse() > 30_000 }, 10*time.Second, time.Millisecond)
-	require.Zero(t, w.srv.conf.receiveLimit.InUse())
+	require.Eventually(t, func() bool { return w.srv.UnadmittedLimitUsed() > 30_000 }, 10*time.Second, time.Millisecond)
+	require.Zero(t, w.srv.ReceiveLimitUsed())
 	start := time.Now()
 	for range 10 {
 		member.write(ws.Header{Fin: true, OpCode: ws.OpText}, "4"+strings.Repeat("m", 60_000))

@@ -41,7 +41,7 @@ func TestPingFlood(t *testing.T) {
 		sent := 0
 		for l.tryWrite(ws.Header{Fin: true, OpCode: ws.OpPing}, strings.Repeat("x", 125)) == nil {
 			sent++
-			require.LessOrEqual(t, w.srv.conf.sendBudget.used.Load(), int64(100_000))
+			require.LessOrEqual(t, w.srv.SendBudgetUsed(), 100_000)
 		}
 		e := <-deaf.of(sid)
 		require.ErrorIs(t, e, ErrQueueFull)

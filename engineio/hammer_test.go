@@ -148,5 +148,5 @@ func TestConcurrentSocketMethods(t *testing.T) {
 	wg.Wait()
 	closers.Wait()
 	require.Empty(t, srv.Sockets())
-	require.Zero(t, srv.conf.sendBudget.used.Load())
+	require.Zero(t, srv.SendBudgetUsed())
 }

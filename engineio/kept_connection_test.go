@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -53,13 +54,8 @@ func TestRejectedRequestsDoNotDisturbTheConnection(t *testing.T) {
 		"a POST without a body beside another POST": func(t *testing.T, w *site, c *keptConnection) {
 			v := w.open(Revision4)
 			other := w.head("POST", v.query, halfPosts["declared"])
-			for s := v.socket(); ; { // until the server receives the other POST
-				s.mu.Lock()
-				posting := s.posting
-				s.mu.Unlock()
-				if posting {
-					break
-				}
+			for !v.socket().HoldsPost() {
+				runtime.Gosched()
 			}
 			c.say("POST", v.query, "Content-Length: 0\r\n")
 			require.Equal(t, "400 ", c.hear().brief())
@@ -103,13 +99,8 @@ func TestRejectedRequestsDoNotDisturbTheConnection(t *testing.T) {
 				v := w.open(Revision4)
 				c.say("GET", v.query, "")
 				heard := later(c.hear)
-				for v.socket() != nil && len(heard) == 0 {
-					v.socket().mu.Lock()
-					polled := v.socket().poll != nil
-					v.socket().mu.Unlock()
-					if polled {
-						break
-					}
+				for s := v.socket(); s != nil && !s.HoldsPoll() && len(heard) == 0; {
+					runtime.Gosched()
 				}
 				require.Equal(t, "200 ok", v.post("4x").brief())
 				require.Equal(t, "200 4x", (<-heard).brief())
@@ -152,10 +143,8 @@ func TestAPostThatIsCutClosesItsConnection(t *testing.T) {
 	c := w.keep()
 	c.say("POST", v.query, halfPosts["declared"])
 	s := v.socket()
-	for body := false; !body; {
-		s.mu.Lock()
-		body = s.body != nil
-		s.mu.Unlock()
+	for !s.HoldsPost() {
+		runtime.Gosched()
 	}
 	s.Abort(nil)
 	a := c.hear()

@@ -66,13 +66,7 @@ func (w *site) head(method, query, rest string) net.Conn {
 func (v *visit) awaitPoll() {
 	s := v.socket()
 	require.NotNil(v.w.t, s)
-	for {
-		s.mu.Lock()
-		there := s.poll != nil
-		s.mu.Unlock()
-		if there {
-			return
-		}
+	for !s.HoldsPoll() {
 		runtime.Gosched()
 	}
 }

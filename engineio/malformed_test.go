@@ -41,7 +41,7 @@ func (b *bystanders) requireUnharmed() {
 	b.v.w.t.Helper()
 	b.v.requireEcho("polling")
 	b.l.requireEcho("websocket")
-	require.Zero(b.v.w.t, b.v.w.srv.conf.sendBudget.used.Load())
+	require.Zero(b.v.w.t, b.v.w.srv.SendBudgetUsed())
 	require.Len(b.v.w.t, b.v.w.srv.Sockets(), 2)
 }
 

@@ -66,8 +66,8 @@ func newSite(t *testing.T, h Handler, opts *ServerOptions) *site {
 func requireNothingLeft(t *testing.T, srv *Server) {
 	t.Helper()
 	require.Empty(t, srv.Sockets())
-	require.Zero(t, srv.conf.sendBudget.used.Load(), "bytes of the budget were not given back")
-	require.Zero(t, srv.conf.receiveLimit.InUse(), "bytes of unfinished messages were not given back")
+	require.Zero(t, srv.SendBudgetUsed(), "bytes of the budget were not given back")
+	require.Zero(t, srv.ReceiveLimitUsed(), "bytes of unfinished messages were not given back")
 }
 
 type lockedBuffer struct {

@@ -93,7 +93,7 @@ func TestOneByteFragments(t *testing.T) {
 	f, err := l.frame()
 	require.NoError(t, err)
 	require.Equal(t, ws.OpPong, f.Header.OpCode, "all of it has been read")
-	used := w.srv.conf.receiveLimit.InUse()
+	used := w.srv.ReceiveLimitUsed()
 	require.GreaterOrEqual(t, used, n-receivelimit.Free, "the unfinished message is on the account")
 	require.LessOrEqual(t, used, 2*n)
 	require.Less(t, heapInUse()-before, int64(4*n), "heap")
@@ -134,7 +134,7 @@ func TestLargeMessagesWaitForTheFirst(t *testing.T) {
 		others.v.requireEcho("polling")
 		others.l.requireEcho("websocket")
 		require.Empty(t, answer)
-		require.LessOrEqual(t, w.srv.conf.receiveLimit.InUse(), 300_000)
+		require.LessOrEqual(t, w.srv.ReceiveLimitUsed(), 300_000)
 		require.Zero(t, time.Since(start))
 
 		require.Equal(t, "4"+large, waiting.text())
@@ -143,7 +143,7 @@ func TestLargeMessagesWaitForTheFirst(t *testing.T) {
 		e := <-h.of(slowID)
 		require.ErrorIs(t, e, receivelimit.ErrEvicted)
 		require.Equal(t, ReasonTransportError, e.Reason)
-		require.Zero(t, w.srv.conf.receiveLimit.InUse())
+		require.Zero(t, w.srv.ReceiveLimitUsed())
 		require.NoError(t, slow.conn.Close())
 		require.NoError(t, waiting.conn.Close())
 	})
@@ -187,7 +187,7 @@ func TestHogsDoNotCostOthersTheirMessages(t *testing.T) {
 			}
 			time.Sleep(receivelimit.SlowSenderTimeout)
 		}
-		require.Greater(t, w.srv.conf.receiveLimit.InUse(), DefaultReceiveLimit-(1<<17), "the limit is reached")
+		require.Greater(t, w.srv.ReceiveLimitUsed(), DefaultReceiveLimit-(1<<17), "the limit is reached")
 		l, _ := w.session(Revision4)
 		start := time.Now()
 		go l.say("4" + strings.Repeat("y", 100_000))

@@ -1,0 +1,36 @@
+package engineio
+
+import "time"
+
+// This file is the only window through which the tests see what a peer cannot see.
+
+// SendBudgetUsed returns the bytes of large queues that the server counts.
+func (srv *Server) SendBudgetUsed() int { return int(srv.conf.sendBudget.used.Load()) }
+
+// ReceiveLimitUsed returns the bytes of large unfinished messages that the server counts.
+func (srv *Server) ReceiveLimitUsed() int { return srv.conf.receiveLimit.InUse() }
+
+// UnadmittedLimitUsed is ReceiveLimitUsed for unadmitted peers.
+func (srv *Server) UnadmittedLimitUsed() int { return srv.conf.unadmittedLimit.InUse() }
+
+// HoldsPoll reports whether a poll waits at the server. On loopback no other event shows it.
+func (s *Socket) HoldsPoll() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.poll != nil
+}
+
+// HoldsPost reports whether the server is receiving the body of a POST.
+func (s *Socket) HoldsPost() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.body != nil
+}
+
+// ElapseWallClock lets time pass for the heartbeat as a sleeping machine does: on the wall clock only. It moves the
+// deadline, because a test cannot move the clock.
+func (s *Socket) ElapseWallClock(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.deadline = s.deadline.Round(0).Add(-d)
+}
