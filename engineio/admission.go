@@ -143,7 +143,7 @@ func (srv *Server) crowded(addr netip.Addr) bool {
 	if !addr.IsValid() || srv.waiting[addr] < srv.opts.Admission.SessionsPerAddr {
 		return false
 	}
-	if times := srv.rejections.crowded.note(); times > 0 {
+	if times := srv.rejections.crowded.Allow(); times > 0 {
 		srv.opts.Logger.Warn("engineio: rejected sessions: too many of their address wait to be admitted",
 			"addr", addr.String(), "limit", srv.opts.Admission.SessionsPerAddr, "times", times)
 	}

@@ -32,11 +32,11 @@ func (srv *Server) originAllowed(r *http.Request, jsonp bool) (code int, reason 
 	if isHost(u, host) && srv.mayServe(u.Scheme, r) || srv.origins.has(origin) {
 		return 0, "", true
 	}
-	option, count := "AllowedOrigins", &srv.rejections.origin
+	option, throttle := "AllowedOrigins", &srv.rejections.origin
 	if isHost(u, forwarded) {
-		option, count = "TrustForwardedHost", &srv.rejections.proxied // a proxy reports that the page is our own
+		option, throttle = "TrustForwardedHost", &srv.rejections.proxied // a proxy reports that the page is our own
 	}
-	if times := count.note(); times > 0 {
+	if times := throttle.Allow(); times > 0 {
 		srv.opts.Logger.Warn("engineio: rejected a page of another origin; the option named here admits it",
 			"option", option, "origin", cut(origin), "host", cut(host), "times", times)
 	}

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/bigcompany/mesh/engineio/logthrottle"
 )
 
 // sendBudget bounds the bytes that all sockets of a server hold in their queues. A nil sendBudget has no bound.
@@ -22,8 +24,8 @@ type sendBudget struct {
 	shared  atomic.Int64 // of used, the bytes that were certainly counted more than once
 	given   atomic.Int64 // bytes given back, in total
 
-	makingRoom sync.Mutex // serializes makeRoom
-	ended      tally      // sessions that makeRoom has ended
+	makingRoom sync.Mutex           // serializes makeRoom
+	ended      logthrottle.Throttle // sessions that makeRoom has ended
 }
 
 func (b *sendBudget) reserve(n int) bool {
@@ -134,7 +136,7 @@ func (b *sendBudget) end(q countedQueue, c *count) {
 	b.used.Add(-int64(s.backlog.reserved))
 	s.backlog.reserved = 0
 	s.conf.wg.Go(func() { s.finish(&CloseError{Reason: ReasonForcedClose, Err: ErrBufferLimit}, nil) })
-	if times := b.ended.note(); times > 0 {
+	if times := b.ended.Allow(); times > 0 {
 		b.log.Warn("engineio: BufferLimit is spent: ended the session whose queue was the fullest and had waited the longest",
 			"queued", q.queued, "waited", q.waited, "limit", b.limit, "times", times)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio/internal/packet"
 	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
+	"github.com/bigcompany/mesh/engineio/logthrottle"
 )
 
 // Handler serves sessions, as http.Handler serves requests.
@@ -39,8 +40,8 @@ type Server struct {
 	conf       *config
 	http       http.Handler // serve, wrapped in CORS if AllowedOrigins is set
 	origins    allowedOrigins
-	rejections struct{ jsonp, origin, proxied, crowded tally } // rejected requests, by the option that would admit them
-	initial    []*outgoing                                     // the packets after the open packet: InitialMessage, if it is set
+	rejections struct{ jsonp, origin, proxied, crowded logthrottle.Throttle } // rejected requests, by the option that would admit them
+	initial    []*outgoing                                                    // the packets after the open packet: InitialMessage, if it is set
 
 	wg       sync.WaitGroup // counts the goroutines of all sessions
 	mu       sync.Mutex
@@ -190,7 +191,7 @@ func (srv *Server) serveHandshake(w http.ResponseWriter, r *http.Request, q url.
 	case transport == WebSocket && !isUpgrade(r):
 		srv.reject(w, r, CodeBadRequest, "TRANSPORT_HANDSHAKE_ERROR: no upgrade")
 	case asksJSONP(transport, q) && !srv.opts.JSONP:
-		if times := srv.rejections.jsonp.note(); times > 0 {
+		if times := srv.rejections.jsonp.Allow(); times > 0 {
 			srv.opts.Logger.Warn("engineio: rejected a request by JSONP; the option JSONP admits it", "times", times)
 		}
 		srv.reject(w, r, CodeUnknownTransport, "UNKNOWN_TRANSPORT: jsonp")

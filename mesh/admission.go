@@ -47,7 +47,7 @@ func (p *peer) authorize(ctx context.Context, auth *protocol.Auth) error {
 	}
 	p.refusals++
 	p.hub.node.counters.Refusals.Add(1)
-	if times := p.hub.guesses.Allow(); times > 0 {
+	if times := p.hub.authFailLog.Allow(); times > 0 {
 		p.log().Warn("mesh: peer refused", "reason", why, "times", times)
 	}
 	p.banish()

@@ -45,7 +45,7 @@ type client struct {
 	wg     sync.WaitGroup
 
 	// Limits the log lines about events that the hub has rejected.
-	refused limit.Throttle
+	rejectLog limit.Throttle
 
 	// The hub of this node, set once it has the queued events; nil while the node is not a hub.
 	heir atomic.Pointer[hub]
@@ -287,7 +287,7 @@ func (c *client) skip(conn *conn, version uint64, err error) {
 	c.written++
 	c.lost = c.written
 	c.node.counters.Refused.Add(1)
-	if times := c.refused.Allow(); times > 0 {
+	if times := c.rejectLog.Allow(); times > 0 {
 		c.node.opts.Logger.Warn("mesh: a queued event is larger than this hub accepts", "event", e.event, "times", times, "error", err)
 	}
 	if e.rid != "" {

@@ -377,12 +377,12 @@ func (c *client) noteRefused(payload json.RawMessage) {
 		return
 	}
 	c.node.counters.Refused.Add(uint64(r.Count))
-	if c.refused.Allow() > 0 { // a hub reports at most once a second
+	if c.rejectLog.Allow() > 0 { // a hub reports at most once a second
 		log := c.node.opts.Logger
 		if r.Message != "" {
-			log = log.With("message", cutText(r.Message))
+			log = log.With("message", truncate(r.Message))
 		}
-		log.Warn("mesh: the hub rejects events of this node", "rule", cutText(string(r.Rule)), "event", cutText(r.Event), "times", r.Count)
+		log.Warn("mesh: the hub rejects events of this node", "rule", truncate(string(r.Rule)), "event", truncate(r.Event), "times", r.Count)
 	}
 }
 

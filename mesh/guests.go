@@ -17,9 +17,9 @@ import (
 
 // guests limits the connections of each address that serve no admitted peer.
 type guests struct {
-	node  *Node
-	limit int
-	tally limit.Throttle
+	node      *Node
+	limit     int
+	rejectLog limit.Throttle
 
 	mu     sync.Mutex
 	counts map[netip.Addr]int
@@ -187,7 +187,7 @@ func (h *hub) enter(w http.ResponseWriter, r *http.Request) (_ *http.Request, le
 // reject counts and logs a rejected connection.
 func (g *guests) reject(addr netip.Addr) {
 	g.node.counters.RejectedConnections.Add(1)
-	if times := g.tally.Allow(); times > 0 {
+	if times := g.rejectLog.Allow(); times > 0 {
 		g.node.opts.Logger.Warn("mesh: rejected connections: too many of their address serve no admitted peer; the option ConnsPerAddr is the limit",
 			"addr", addr.String(), "limit", g.limit, "times", times)
 	}

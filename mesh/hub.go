@@ -25,22 +25,22 @@ import (
 // and puts them into the queues of their receivers. There is no central loop, and no single lock around routing, except
 // for events whose searches take many steps: see dear.
 type hub struct {
-	node     *Node
-	name     string
-	path     string // the path of Engine.IO
-	server   *engineio.Server
-	browsers forBrowsers
-	interest interest.Index[*peer]
-	roster   roster
-	refusals limit.Throttles
-	cluster  *cluster       // nil without Options.Backplane; fixed before the hub serves
-	guesses  limit.Throttle // limits the log lines about rejected credentials
-	rebounds limit.Throttle // limits the log lines about rejected pages; see rebound
-	routings sync.Pool      // of *routing
-	numbers  numbers
-	guests   *guests
-	busy     sharded.RWMutex // goroutines hold it for reading while they route
-	dear     sync.Mutex      // held while a goroutine routes a dear batch: see peer.relay
+	node        *Node
+	name        string
+	path        string // the path of Engine.IO
+	server      *engineio.Server
+	browsers    forBrowsers
+	interest    interest.Index[*peer]
+	roster      roster
+	refusals    limit.Throttles
+	cluster     *cluster       // nil without Options.Backplane; fixed before the hub serves
+	authFailLog limit.Throttle // limits the log lines about rejected credentials
+	rebindLog   limit.Throttle // limits the log lines about rejected pages; see rebound
+	routings    sync.Pool      // of *routing
+	numbers     numbers
+	guests      *guests
+	busy        sharded.RWMutex // goroutines hold it for reading while they route
+	dear        sync.Mutex      // held while a goroutine routes a dear batch: see peer.relay
 
 	// Held while an event of the hub itself gets its number and is routed.
 	emitting sync.Mutex

@@ -71,7 +71,7 @@ func (b *inbox) receive(e Event) {
 		return
 	}
 	if failure := o["error"]; len(failure) > 0 && string(failure) != "null" {
-		w.answer <- answer{err: &RemoteError{Message: cutText(messageOf(failure))}}
+		w.answer <- answer{err: &RemoteError{Message: truncate(messageOf(failure))}}
 		return
 	}
 	w.answer <- answer{event: Event{Name: w.event, Payload: o["data"], From: e.From}}

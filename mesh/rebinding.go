@@ -29,7 +29,7 @@ func (n *Node) RejectRebound(h http.Handler) http.Handler {
 }
 
 func rejectRebound(w http.ResponseWriter, r *http.Request) {
-	http.Error(w, "Forbidden: this machine does not know the name "+cutText(r.Host)+
+	http.Error(w, "Forbidden: this machine does not know the name "+truncate(r.Host)+
 		". If a proxy on this machine serves that name, add its origin to AllowedOrigins (--allow-origin).", http.StatusForbidden)
 }
 
@@ -47,9 +47,9 @@ func (n *Node) rebound(r *http.Request) bool {
 		if slices.ContainsFunc(origins, h.server.AllowsOrigin) {
 			return false
 		}
-		if times := h.rebounds.Allow(); times > 0 {
+		if times := h.rebindLog.Allow(); times > 0 {
 			n.opts.Logger.Warn("mesh: rejected a page that reaches this machine under another name; AllowedOrigins admits it",
-				"origin", cutText(origins[0]), "host", cutText(r.Host), "times", times)
+				"origin", truncate(origins[0]), "host", truncate(r.Host), "times", times)
 		}
 	}
 	return true

@@ -115,7 +115,7 @@ func (n *Node) answer(event string, r request, answer any, failure error, unsent
 		n.logUnsent("answer", event, err, unsent)
 		failure = errAnswer
 	}
-	text, err := json.Marshal(cutText(failure.Error()))
+	text, err := json.Marshal(truncate(failure.Error()))
 	if err == nil {
 		err = n.emitAnswer(r, appendAnswer(nil, r.rid, "error", text))
 	}
@@ -153,7 +153,8 @@ func (e *RemoteError) Error() string {
 // maxRemoteError bounds the message of a RemoteError, in bytes.
 const maxRemoteError = 1000
 
-func cutText(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxRemoteError)], "") }
+// truncate returns the first maxRemoteError bytes of s, as valid UTF-8.
+func truncate(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxRemoteError)], "") }
 
 // replyPrefix begins the names of inboxes. A node replies only under such a name. Otherwise a requester could make it
 // emit any event.

@@ -21,6 +21,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/engineio/logthrottle"
 	"github.com/bigcompany/mesh/mesh"
 	"github.com/bigcompany/mesh/mesh/gateway"
 	"github.com/bigcompany/mesh/mesh/metrics"
@@ -40,9 +41,6 @@ const (
 	metricsMaxHeader     = 64 << 10
 	metricsAtOnce        = 3
 )
-
-// refusalPause is the minimum time between two log lines about rejected readers of metrics.
-const refusalPause = time.Second
 
 // insideFlags configures where a node serves its metrics.
 type insideFlags struct {
@@ -218,7 +216,7 @@ func guard(opts *mesh.Options, h http.Handler) http.Handler {
 	if opts.Authorize == nil {
 		return h
 	}
-	refused := &tally{pause: refusalPause}
+	var log logthrottle.Throttle
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := mesh.Credentials{RemoteAddr: r.RemoteAddr}
 		c.User, c.Password, _ = r.BasicAuth()
@@ -226,7 +224,7 @@ func guard(opts *mesh.Options, h http.Handler) http.Handler {
 			c.Token = token
 		}
 		if err := opts.Authorize(r.Context(), c); err != nil {
-			if times := refused.note(); times > 0 {
+			if times := log.Allow(); times > 0 {
 				opts.Logger.Warn("mesh: metrics refused", "remote", r.RemoteAddr, "times", times)
 			}
 			w.Header().Set("WWW-Authenticate", `Basic realm="mesh"`)

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/bigcompany/mesh/engineio/logthrottle"
 )
 
 // natsLog writes the log of the embedded NATS server into the command's log. Some lines repeat, because hubs call each
@@ -21,12 +23,12 @@ type natsLog struct {
 	mu     sync.Mutex
 	absent int   // the number of other hubs that did not respond at first
 	died   error // the reason why the server does not start
-	lines  map[string]*tally
+	lines  map[string]*logthrottle.Throttle
 }
 
 const (
-	natsLogPause = time.Minute
-	natsLogLines = 100 // natsLog counts so many different lines separately
+	natsLogInterval = time.Minute
+	natsLogLines    = 100 // natsLog counts so many different lines separately
 )
 
 // natsPeer matches the server's prefix of a line about a connection.
@@ -96,20 +98,20 @@ func (l *natsLog) unanswered() int {
 	return l.absent
 }
 
-// note counts one more line. It returns the number of these lines since the last one in the log, or 0 if the last one
+// allow counts one more line. It returns the number of these lines since the last one in the log, or 0 if the last one
 // is less than a minute old.
-func (l *natsLog) note(what string) (times int) {
+func (l *natsLog) allow(what string) (times int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	line := l.lines[what]
 	if line == nil {
 		if l.lines == nil || len(l.lines) >= natsLogLines {
-			l.lines = make(map[string]*tally)
+			l.lines = make(map[string]*logthrottle.Throttle)
 		}
-		line = &tally{pause: natsLogPause}
+		line = &logthrottle.Throttle{Interval: natsLogInterval}
 		l.lines[what] = line
 	}
-	return line.note()
+	return line.Allow()
 }
 
 // errorOf returns the error among the arguments of a line, or nil.
@@ -137,7 +139,7 @@ func (l *natsLog) log(level slog.Level, format string, v []any) {
 	}
 	times := 1
 	if level > slog.LevelDebug && !strings.HasPrefix(format, natsNoRoute) { // which has one line for each hub
-		if times = l.note(format); times == 0 {
+		if times = l.allow(format); times == 0 {
 			return
 		}
 	}

@@ -44,7 +44,7 @@ type Crowd struct {
 // load is the current load of a crowd.
 type load struct {
 	// received handles the messages of one read. It runs in the goroutine that reads the connection.
-	received func(c *conn, t tally)
+	received func(c *conn, t counts)
 }
 
 // conn is one session.

@@ -72,7 +72,7 @@ func (c *Crowd) Echo(ctx context.Context, o EchoOptions) (Rate, error) {
 	return Rate{Count: int(e.count.Load()), Elapsed: o.Duration, P50: e.times.quantile(0.50), P99: e.times.quantile(0.99)}, nil
 }
 
-func (e *echo) received(c *conn, t tally) {
+func (e *echo) received(c *conn, t counts) {
 	s := &c.echoing
 	if t.messages > s.out || t.bytes != t.messages*e.size {
 		err := fmt.Errorf("loadgen: connection %d: %d messages with %d bytes came back; %d of %d bytes each were in flight",

@@ -84,7 +84,7 @@ func (c *Crowd) FanOut(ctx context.Context, o FanOutOptions) (Rate, error) {
 }
 
 // received runs in the goroutines that read the sessions.
-func (f *fanOut) received(c *conn, t tally) {
+func (f *fanOut) received(c *conn, t counts) {
 	if c.number < 1 || c.number > len(f.receivers) {
 		if c.number > 0 { // the server may send a publisher its own messages
 			f.stray.Add(int64(t.messages))

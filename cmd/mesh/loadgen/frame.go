@@ -46,8 +46,8 @@ func appendHeader(dst []byte, op byte, n int) []byte {
 // closeFrame ends a WebSocket.
 var closeFrame = appendHeader(nil, opClose, 0)
 
-// tally holds the counts of a piece of a stream.
-type tally struct {
+// counts describes a piece of a stream.
+type counts struct {
 	messages int // of Engine.IO
 	bytes    int // of the messages
 	pings    int // of Engine.IO
@@ -68,7 +68,7 @@ type scanner struct {
 }
 
 // scan counts the frames in b, the next piece of the stream.
-func (s *scanner) scan(b []byte) (t tally, err error) {
+func (s *scanner) scan(b []byte) (t counts, err error) {
 	for {
 		if s.skip >= len(b) {
 			s.skip -= len(b)
@@ -116,8 +116,8 @@ func frameSize(b []byte) (size, length int, whole bool) {
 	return header + length, length, len(b) >= header+min(length, 1)
 }
 
-// count adds one frame to the tally.
-func (t *tally) count(b []byte, header, length int) error {
+// count adds one frame to the counts.
+func (t *counts) count(b []byte, header, length int) error {
 	switch op := b[0] & 0xf; {
 	case length > 1<<30:
 		return errOversize

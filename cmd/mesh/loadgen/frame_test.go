@@ -22,10 +22,10 @@ func TestScannerCountsWhateverTheCuts(t *testing.T) {
 		stream = append(stream, serverFrame(ws.OpText, body)...)
 	}
 	stream = append(stream, serverFrame(ws.OpBinary, "bytes")...)
-	want := tally{messages: 6, bytes: 0 + 1 + 124 + 125 + 70_000 + 5, pings: 1, pongs: 1}
+	want := counts{messages: 6, bytes: 0 + 1 + 124 + 125 + 70_000 + 5, pings: 1, pongs: 1}
 	for cut := 1; cut < len(stream); cut += 1 + cut/10 {
 		var s scanner
-		var got tally
+		var got counts
 		for rest := stream; len(rest) > 0; {
 			n := min(cut, len(rest))
 			piece, err := s.scan(rest[:n])
@@ -83,7 +83,7 @@ func FuzzScanner(f *testing.F) {
 		require.NoError(t, err)
 		b, err := parts.scan(stream[cut:])
 		require.NoError(t, err)
-		require.Equal(t, want, tally{a.messages + b.messages, a.bytes + b.bytes, a.pings + b.pings, a.pongs + b.pongs})
+		require.Equal(t, want, counts{a.messages + b.messages, a.bytes + b.bytes, a.pings + b.pings, a.pongs + b.pongs})
 		require.Equal(t, whole.skip, parts.skip)
 		require.Equal(t, whole.head[:whole.have], parts.head[:parts.have])
 	})
