@@ -36,10 +36,11 @@ func TestSeveralAddresses(t *testing.T) {
 		urls = append(urls, a.url())
 	}
 	require.Equal(t, []string{"http://a:1/engine.io/", "http://b:80/x,y/", "http://[::1]:2/engine.io/"}, urls)
-	for _, in := range []string{"a", "a,b"} {
-		_, _, err := prepareHub(&Options{Addr: in})
-		require.Equal(t, in == "a,b", err != nil, "%v", err)
-	}
+}
+
+func TestHubHasOneAddress(t *testing.T) {
+	_, err := Listen(t.Context(), &Options{Addr: "localhost:0,localhost:0"})
+	require.ErrorIs(t, err, errSeveral)
 }
 
 func TestAddressesThatMakeNoSense(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -198,7 +199,18 @@ func TestModestPeerDoesNotWaitBehindAFlood(t *testing.T) {
 
 // The hub routes only one batch at a time of events that take many steps. Other events do not wait for them.
 func TestDearEventsWaitForEachOtherOnly(t *testing.T) {
-	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
+	const dearSteps = 2048 // an event with more steps is dear
+	event, held := strings.Repeat("a::", 31)+"b", strings.Repeat("a::", 31)+"c"
+	routing, blocked := make(chan struct{}, 1000), make(chan struct{})
+	release := sync.OnceFunc(func() { close(blocked) })
+	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Permit: func(_ mesh.PeerInfo, a mesh.Action, name string) bool {
+		if name == held && a == mesh.MayListen {
+			routing <- struct{}{}
+			<-blocked
+		}
+		return true
+	}})
+	defer release()
 	parts := make([]string, 16)
 	for i := range 100 {
 		var keys []string
@@ -211,25 +223,27 @@ func TestDearEventsWaitForEachOtherOnly(t *testing.T) {
 		}
 		bareWebSocket(t, hub.Addr(), table(keys...))
 	}
-	dear, cheap := connect(t, hub, mesh.Options{Transports: overWebSocket}), connect(t, hub, mesh.Options{Transports: overWebSocket})
-	heard := listenTo(t, connect(t, hub, mesh.Options{Transports: overWebSocket}), "cheap", "first")
-	event := strings.Repeat("a::", 31) + "b"
-	for end := time.Now().Add(patience); ; { // until the hub has read all tables
-		before := hub.Stats().SearchSteps
-		require.NoError(t, dear.Emit(event, nil))
-		flush(t, dear)
-		if hub.Stats().SearchSteps-before > uint64(mesh.DearSteps) {
-			break
-		}
-		require.True(t, time.Now().Before(end), "the tables are too cheap for this test")
+	emitter := func() *mesh.Node { return connect(t, hub, mesh.Options{Transports: overWebSocket}) }
+	first, second, cheap := emitter(), emitter(), emitter()
+	heard := listenTo(t, emitter(), "cheap", "last")
+	for _, dear := range []*mesh.Node{first, second} {
+		eventually(t, "the hub has read all tables, and the emitter's events are dear", func() bool {
+			before := hub.Stats().SearchSteps
+			require.NoError(t, dear.Emit(event, nil))
+			flush(t, dear)
+			return hub.Stats().SearchSteps-before > dearSteps
+		})
 	}
 
-	release := mesh.HoldDear(hub)
-	require.NoError(t, dear.Emit(event, nil))
-	require.NoError(t, dear.Emit("first", nil))
 	require.NoError(t, cheap.Emit("cheap", nil))
-	require.Equal(t, "cheap", heard.next().Name)
+	heard.silentUntil("cheap")
+	require.NoError(t, first.Emit(held, nil))
+	<-routing
+	require.NoError(t, second.Emit(event, nil))
+	require.NoError(t, second.Emit("last", nil))
+	require.NoError(t, cheap.Emit("cheap", nil))
+	heard.silentUntil("cheap")
 	release()
-	require.Equal(t, "first", heard.next().Name)
+	heard.silentUntil("last")
 	assert.Zero(t, hub.Stats().SlowPeers)
 }

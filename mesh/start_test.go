@@ -1,4 +1,4 @@
-package mesh
+package mesh_test
 
 import (
 	"context"
@@ -16,41 +16,32 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh"
 )
-
-func startContext(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	t.Cleanup(cancel)
-	return ctx
-}
 
 // freePort returns a port that is free on all addresses of localhost.
 func freePort(t *testing.T) string {
-	listeners, err := bind(startContext(t), address{host: "localhost", port: "0"})
-	require.NoError(t, err)
-	for _, l := range listeners {
-		require.NoError(t, l.Close())
-	}
-	_, port, err := net.SplitHostPort(listeners[0].Addr().String())
+	t.Helper()
+	_, port, err := net.SplitHostPort(stableAddr(t))
 	require.NoError(t, err)
 	return port
 }
 
 func TestStartBindsWhatIsFree(t *testing.T) {
-	n, err := Start(startContext(t), &Options{Addr: "localhost:" + freePort(t)})
+	n, err := mesh.Start(testContext(t), &mesh.Options{Addr: "localhost:" + freePort(t)})
 	require.NoError(t, err)
 	defer n.Close()
-	require.Equal(t, RoleHub, n.Role())
+	require.Equal(t, mesh.RoleHub, n.Role())
 }
 
 func TestStartOfManyAtOnceMakesOneHub(t *testing.T) {
 	addr := "localhost:" + freePort(t)
 	const nodes = 8
-	var started [nodes]*Node
+	var started [nodes]*mesh.Node
 	var wg sync.WaitGroup
 	for i := range nodes {
 		wg.Go(func() {
-			n, err := Start(startContext(t), &Options{Addr: addr})
+			n, err := mesh.Start(testContext(t), &mesh.Options{Addr: addr})
 			if err != nil {
 				t.Errorf("start: %v", err)
 				return
@@ -62,7 +53,7 @@ func TestStartOfManyAtOnceMakesOneHub(t *testing.T) {
 	hubs := 0
 	for _, n := range started {
 		require.NotNil(t, n)
-		if n.Role() == RoleHub {
+		if n.Role() == mesh.RoleHub {
 			hubs++
 		}
 	}
@@ -73,18 +64,17 @@ func TestStartOfManyAtOnceMakesOneHub(t *testing.T) {
 }
 
 func TestStartWhereOneAddressOfTheNameIsTakenDialsThatOne(t *testing.T) {
-	hosts, err := lookup(startContext(t), "localhost")
-	require.NoError(t, err)
+	name, hosts := severalHosts(t)
 	for _, host := range hosts {
 		t.Run(host, func(t *testing.T) {
 			port := freePort(t)
-			hub, err := Listen(startContext(t), &Options{Addr: net.JoinHostPort(host, port)})
+			hub, err := mesh.Listen(testContext(t), &mesh.Options{Addr: net.JoinHostPort(host, port)})
 			require.NoError(t, err)
 			defer hub.Close()
-			n, err := Start(startContext(t), &Options{Addr: "localhost:" + port})
+			n, err := mesh.Start(testContext(t), &mesh.Options{Addr: name + ":" + port})
 			require.NoError(t, err)
 			defer n.Close()
-			require.Equal(t, RoleClient, n.Role())
+			require.Equal(t, mesh.RoleClient, n.Role())
 			require.Equal(t, net.JoinHostPort(host, port), n.Addr())
 			for _, other := range hosts { // the addresses that were bound first are free again
 				if other != host {
@@ -97,27 +87,25 @@ func TestStartWhereOneAddressOfTheNameIsTakenDialsThatOne(t *testing.T) {
 	}
 }
 
+// If another program takes one of the addresses of the name while the hub is away, the node connects to that address.
 func TestAutohealDialsTheAddressOfTheNameThatIsTaken(t *testing.T) {
-	home := address{scheme: "http", host: "localhost", port: "1"}
-	c := &client{home: &home, addrs: []address{home.at("127.0.0.1")}, local: home.at("127.0.0.1")}
-	c.giveWay(&bindError{host: "::1", taken: true})
-	require.Equal(t, home.at("::1"), c.next())
-	c.node = newNode(new(Options).withDefaults(), "", home)
-	for _, err := range []error{&bindError{host: "127.0.0.1", foreign: true}, &bindError{host: "127.0.0.1", err: io.EOF}, io.EOF} {
-		c.giveWay(err)
-		require.Equal(t, home.at("::1"), c.next())
-	}
+	port := freePort(t)
+	name, hosts := severalHosts(t)
+	first := listen(t, mesh.Options{Addr: net.JoinHostPort(hosts[0], port)})
+	n := start(t, mesh.Options{Addr: name + ":" + port})
+	require.Equal(t, first.Addr(), n.Addr())
+	changes := states(n)
+	second := listen(t, mesh.Options{Addr: net.JoinHostPort(hosts[1], port)})
+	require.NoError(t, first.Close())
+	require.Equal(t, second.ID(), awaitStatus(t, changes, mesh.Connected).Hub.ID)
+	require.Equal(t, second.Addr(), n.Addr())
 }
 
 func TestListenBindsEveryAddressOfTheName(t *testing.T) {
-	n, err := Listen(startContext(t), &Options{Addr: "localhost:0"})
-	require.NoError(t, err)
-	defer n.Close()
+	name, hosts := severalHosts(t)
+	n := listen(t, mesh.Options{Addr: name + ":0"})
 	_, port, err := net.SplitHostPort(n.Addr())
 	require.NoError(t, err)
-	hosts, err := lookup(startContext(t), "localhost")
-	require.NoError(t, err)
-	require.IsIncreasing(t, hosts)
 	for _, host := range hosts {
 		conn, err := net.Dial("tcp", net.JoinHostPort(host, port))
 		require.NoError(t, err)
@@ -125,21 +113,20 @@ func TestListenBindsEveryAddressOfTheName(t *testing.T) {
 	}
 }
 
-func TestBindSkipsAddressesOfOtherMachines(t *testing.T) {
-	listeners, err := bindAll(startContext(t), []string{"127.0.0.1", "192.0.2.1"}, "0")
+func TestListenSkipsAddressesOfOtherMachines(t *testing.T) {
+	n := listen(t, mesh.Options{Addr: nameOf(t, "127.0.0.1", "192.0.2.1") + ":0"})
+	_, port, err := net.SplitHostPort(n.Addr())
 	require.NoError(t, err)
-	require.Len(t, listeners, 1)
-	require.NoError(t, listeners[0].Close())
+	conn, err := net.Dial("tcp", "127.0.0.1:"+port)
+	require.NoError(t, err)
+	require.NoError(t, conn.Close())
 
-	_, err = bindAll(startContext(t), []string{"192.0.2.1"}, "0")
-	var be *bindError
-	require.ErrorAs(t, err, &be)
-	require.True(t, be.foreign)
-	require.True(t, isForeign(err))
+	_, err = mesh.Listen(testContext(t), &mesh.Options{Addr: nameOf(t, "192.0.2.1") + ":0"})
+	require.ErrorIs(t, err, syscall.EADDRNOTAVAIL)
 }
 
 func TestStartWithAnAddressOfAnotherMachineConnects(t *testing.T) {
-	hub, err := Listen(startContext(t), &Options{Addr: "localhost:0"})
+	hub, err := mesh.Listen(testContext(t), &mesh.Options{Addr: "localhost:0"})
 	require.NoError(t, err)
 	defer hub.Close()
 	transport := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -147,10 +134,10 @@ func TestStartWithAnAddressOfAnotherMachineConnects(t *testing.T) {
 		return d.DialContext(ctx, network, hub.Addr())
 	}}
 	defer transport.CloseIdleConnections()
-	n, err := Start(startContext(t), &Options{Addr: "192.0.2.1:8888", HTTPClient: &http.Client{Transport: transport}})
+	n, err := mesh.Start(testContext(t), &mesh.Options{Addr: "192.0.2.1:8888", HTTPClient: &http.Client{Transport: transport}})
 	require.NoError(t, err)
 	defer n.Close()
-	require.Equal(t, RoleClient, n.Role())
+	require.Equal(t, mesh.RoleClient, n.Role())
 	require.Equal(t, "192.0.2.1:8888", n.Addr())
 }
 
@@ -169,7 +156,7 @@ func TestStartTellsWhatAnsweredThatIsNoHub(t *testing.T) {
 	} {
 		for _, transports := range [][]engineio.Transport{nil, {engineio.WebSocket}} {
 			t.Run(name, func(t *testing.T) {
-				_, err := Start(startContext(t), &Options{Addr: c.addr, Transports: transports})
+				_, err := mesh.Start(testContext(t), &mesh.Options{Addr: c.addr, Transports: transports})
 				require.Error(t, err)
 				require.ErrorContains(t, err, c.addr)
 				if transports == nil {
@@ -182,7 +169,7 @@ func TestStartTellsWhatAnsweredThatIsNoHub(t *testing.T) {
 }
 
 func TestStartGivesUpOnWhatNeverSaysAWord(t *testing.T) {
-	_, err := Start(startContext(t), &Options{Addr: speak(t, "")})
+	_, err := mesh.Start(testContext(t), &mesh.Options{Addr: speak(t, "")})
 	require.Error(t, err)
 	require.NotErrorIs(t, err, context.DeadlineExceeded)
 }
@@ -211,8 +198,8 @@ func speak(t *testing.T, what string) string {
 }
 
 func TestConnectFailsAtOnceWhereNobodyListens(t *testing.T) {
-	_, err := Connect(context.Background(), &Options{Addr: "localhost:" + freePort(t)})
-	require.True(t, isRefused(err), "%v", err)
+	_, err := mesh.Connect(context.Background(), &mesh.Options{Addr: "localhost:" + freePort(t)})
+	require.ErrorIs(t, err, syscall.ECONNREFUSED)
 }
 
 func TestConnectEndsWithItsContext(t *testing.T) {
@@ -222,29 +209,29 @@ func TestConnectEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	for _, transports := range [][]engineio.Transport{nil, {engineio.WebSocket}} {
-		_, err = Connect(ctx, &Options{Addr: l.Addr().String(), Transports: transports})
+		_, err = mesh.Connect(ctx, &mesh.Options{Addr: l.Addr().String(), Transports: transports})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 	}
 }
 
 func TestListenOnATakenAddressFails(t *testing.T) {
-	hub, err := Listen(startContext(t), &Options{Addr: "localhost:0"})
+	hub, err := mesh.Listen(testContext(t), &mesh.Options{Addr: "localhost:0"})
 	require.NoError(t, err)
 	defer hub.Close()
-	_, err = Listen(startContext(t), &Options{Addr: hub.Addr()})
+	_, err = mesh.Listen(testContext(t), &mesh.Options{Addr: hub.Addr()})
 	require.ErrorIs(t, err, syscall.EADDRINUSE)
-	_, err = Listen(startContext(t), &Options{Addr: "https://localhost:0"})
-	require.ErrorIs(t, err, errNoTLS)
+	_, err = mesh.Listen(testContext(t), &mesh.Options{Addr: "https://localhost:0"})
+	require.ErrorContains(t, err, "needs CertFile and KeyFile")
 }
 
 func TestOptionsThatMakeNoSense(t *testing.T) {
-	for _, o := range []Options{
+	for _, o := range []mesh.Options{
 		{Addr: "ftp://x"}, {Name: "\xff"}, {Name: strings.Repeat("x", 1000)}, {Password: strings.Repeat("x", 10_000)},
 	} {
-		for _, start := range []func(context.Context, *Options) (*Node, error){
-			Start, Listen, Connect, func(_ context.Context, o *Options) (*Node, error) { return NewHub(o) },
+		for _, start := range []func(context.Context, *mesh.Options) (*mesh.Node, error){
+			mesh.Start, mesh.Listen, mesh.Connect, func(_ context.Context, o *mesh.Options) (*mesh.Node, error) { return mesh.NewHub(o) },
 		} {
-			_, err := start(startContext(t), &o)
+			_, err := start(testContext(t), &o)
 			require.Error(t, err)
 			require.True(t, strings.HasPrefix(err.Error(), "mesh: "), err.Error())
 		}
@@ -252,17 +239,17 @@ func TestOptionsThatMakeNoSense(t *testing.T) {
 }
 
 func TestHubEndsWhenItsListenerFails(t *testing.T) {
-	hub, err := Listen(startContext(t), &Options{Addr: "localhost:0"})
+	hub, err := mesh.Listen(testContext(t), &mesh.Options{Addr: "localhost:0"})
 	require.NoError(t, err)
-	failing, err := NewHub(nil)
+	failing, err := mesh.NewHub(nil)
 	require.NoError(t, err)
-	failing.hub.Load().serve([]net.Listener{brokenListener{}})
+	mesh.ServeOn(failing, brokenListener{})
 	<-failing.Done()
 	require.ErrorIs(t, failing.Err(), errBroken)
 	require.NoError(t, failing.Close())
 	require.NoError(t, hub.Err())
 	require.NoError(t, hub.Close())
-	require.ErrorIs(t, hub.Err(), ErrClosed)
+	require.ErrorIs(t, hub.Err(), mesh.ErrClosed)
 }
 
 var errBroken = errors.New("broken")
@@ -274,7 +261,7 @@ func (brokenListener) Close() error              { return nil }
 func (brokenListener) Addr() net.Addr            { return &net.TCPAddr{} }
 
 func TestOptionsThatNoNodeCanHave(t *testing.T) {
-	for want, o := range map[string]*Options{
+	for want, o := range map[string]*mesh.Options{
 		`Options.Transports: a mesh has no transport "carrier-pigeon"`: {Transports: []engineio.Transport{"carrier-pigeon"}},
 		`Options.MaxMessage is -1; use a positive number of bytes`:     {MaxMessage: -1},
 		`Options.QueueLimit is -1`:                                     {QueueLimit: -1},
@@ -284,9 +271,9 @@ func TestOptionsThatNoNodeCanHave(t *testing.T) {
 		`Options.AuthTimeout is -1s; use a positive time`:              {AuthTimeout: -time.Second},
 		`Options.MuteTimeout is -1s`:                                   {MuteTimeout: -time.Second},
 	} {
-		_, err := NewHub(o)
+		_, err := mesh.NewHub(o)
 		require.ErrorContains(t, err, want)
-		_, err = Connect(t.Context(), o)
+		_, err = mesh.Connect(t.Context(), o)
 		require.ErrorContains(t, err, want)
 	}
 }

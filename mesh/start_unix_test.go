@@ -1,40 +1,41 @@
 //go:build unix
 
-package mesh
+package mesh_test
 
 import (
 	"context"
-	"net"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/mesh"
 )
 
-// boundSocket binds an address without listening, so that both binding it and connecting to it fail.
-func boundSocket(t *testing.T, port string) (release func()) {
+// boundSocket binds a port of 127.0.0.1 without listening, so that both binding it and connecting to it fail.
+func boundSocket(t *testing.T) (port string, release func()) {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	require.NoError(t, err)
-	tcp, err := net.ResolveTCPAddr("tcp4", "127.0.0.1:"+port)
+	require.NoError(t, syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	name, err := syscall.Getsockname(fd)
 	require.NoError(t, err)
-	require.NoError(t, syscall.Bind(fd, &syscall.SockaddrInet4{Port: tcp.Port, Addr: [4]byte{127, 0, 0, 1}}))
-	return sync.OnceFunc(func() { _ = syscall.Close(fd) })
+	return strconv.Itoa(name.(*syscall.SockaddrInet4).Port), sync.OnceFunc(func() { _ = syscall.Close(fd) })
 }
 
 func TestStartTriesAgainWhileTheAddressIsTakenAndNobodyAnswers(t *testing.T) {
-	port := freePort(t)
-	release := boundSocket(t, port)
+	port, release := boundSocket(t)
 	defer release()
 	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 	defer cancel()
-	_, err := Start(ctx, &Options{Addr: "localhost:" + port})
+	_, err := mesh.Start(ctx, &mesh.Options{Addr: "localhost:" + port})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 
-	started := make(chan *Node)
+	started := make(chan *mesh.Node)
 	go func() {
-		n, err := Start(startContext(t), &Options{Addr: "localhost:" + port})
+		n, err := mesh.Start(testContext(t), &mesh.Options{Addr: "localhost:" + port})
 		if err != nil {
 			t.Errorf("start: %v", err)
 		}
@@ -48,5 +49,5 @@ func TestStartTriesAgainWhileTheAddressIsTakenAndNobodyAnswers(t *testing.T) {
 	release()
 	n := <-started
 	defer n.Close()
-	require.Equal(t, RoleHub, n.Role())
+	require.Equal(t, mesh.RoleHub, n.Role())
 }

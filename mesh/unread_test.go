@@ -1,4 +1,4 @@
-package mesh
+package mesh_test
 
 import (
 	"errors"
@@ -12,17 +12,18 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/mesh"
 )
 
 // A client that sends requests and reads no response is disconnected before the kernel holds much data for it.
 func TestAClientThatDoesNotReadIsDisconnected(t *testing.T) {
-	t.Parallel() // it waits for unreadTimeout
+	const unreadTimeout = 5 * time.Second // how long a hub waits for a client that does not read
+	t.Parallel()                          // it waits for unreadTimeout
 	if runtime.GOOS != "linux" {
 		t.Skip("other systems do not report the bytes that a client has not read")
 	}
-	n, err := Listen(t.Context(), &Options{Addr: "127.0.0.1:0"})
-	require.NoError(t, err)
-	defer func() { require.NoError(t, n.Close()) }()
+	n := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
 	var conns []net.Conn
 	paths := []string{"/mesh.mjs", "/", "/nothing", "/engine.io/?EIO=4&transport=none"}
 	for range paths {
@@ -55,9 +56,7 @@ func TestAClientThatDoesNotReadIsDisconnected(t *testing.T) {
 
 // A client that reads keeps its connection, however many requests it sends.
 func TestAClientThatReadsKeepsItsConnection(t *testing.T) {
-	n, err := Listen(t.Context(), &Options{Addr: "127.0.0.1:0"})
-	require.NoError(t, err)
-	defer func() { require.NoError(t, n.Close()) }()
+	n := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", n.Addr())
 	require.NoError(t, err)
 	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
