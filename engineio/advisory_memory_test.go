@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -41,9 +40,7 @@ func TestPayloadOfTinyPackets(t *testing.T) {
 				return w.ask("POST", v.query, strings.NewReader(body), "Content-Type", c.contentType)
 			}
 			require.Equal(t, "200 ok", post(packet.MaxPackets).brief(), "bursts of stock clients pass")
-			before := allocated()
-			require.Equal(t, "400 ", post(1_000_000/len(c.packet)).brief())
-			require.Less(t, allocated()-before, uint64(16<<20), "bytes allocated for it")
+			requireAllocates(t, 16<<20, func() { require.Equal(t, "400 ", post(1_000_000/len(c.packet)).brief()) })
 			require.Len(t, w.srv.Sockets(), others)
 		})
 	}
@@ -62,22 +59,15 @@ func TestManyChunks(t *testing.T) {
 	const chunks = 50_000
 	_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n4\r\n", v.query)
 	require.NoError(t, err)
-	before := allocated()
-	_, err = io.WriteString(conn, strings.Repeat("1\r\nx\r\n", chunks)+"0\r\n\r\n")
-	require.NoError(t, err)
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	require.NoError(t, err)
-	require.Equal(t, http.StatusOK, resp.StatusCode)
-	require.Less(t, allocated()-before, uint64(4<<20), "bytes allocated for it, the test's own too")
+	requireAllocates(t, 4<<20, func() { // the test's own bytes too
+		_, err = io.WriteString(conn, strings.Repeat("1\r\nx\r\n", chunks)+"0\r\n\r\n")
+		require.NoError(t, err)
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, resp.StatusCode)
+	})
 	require.Equal(t, "200 4"+strings.Repeat("x", chunks), v.poll().brief())
 	require.NoError(t, conn.Close())
-}
-
-// allocated returns the number of bytes that were allocated since the program started.
-func allocated() uint64 {
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.TotalAlloc
 }
 
 // bystandersOf opens n sessions and returns n.
@@ -102,16 +92,16 @@ func TestClaimedLengthOfMessages(t *testing.T) {
 			lines[i] = w.line(strings.Replace(w.open(rev).query, "polling", "websocket", 1))
 		}
 	}
-	before := heapInUse()
 	claim := masked(0x81, "4"+strings.Repeat("x", 999_998))[:15] // the length is 999,999 bytes; one byte is sent
-	for _, l := range lines {
-		_, err := io.WriteString(l.conn, claim)
-		require.NoError(t, err)
-		conn := w.head("POST", w.open(Revision4).query, "Content-Length: 999999\r\n\r\n4")
-		defer func() { _ = conn.Close() }()
-	}
-	v.requireEcho("the hub has received the earlier messages")
-	require.Less(t, heapInUse()-before, int64(n*2*80<<10))
+	requireHeapGrows(t, n*2*80<<10, func() {
+		for _, l := range lines {
+			_, err := io.WriteString(l.conn, claim)
+			require.NoError(t, err)
+			conn := w.head("POST", w.open(Revision4).query, "Content-Length: 999999\r\n\r\n4")
+			t.Cleanup(func() { _ = conn.Close() })
+		}
+		v.requireEcho("the hub has received the earlier messages")
+	})
 	for _, l := range lines {
 		require.NoError(t, l.conn.Close())
 	}
@@ -129,15 +119,13 @@ func TestInflateLimit(t *testing.T) {
 		Revisions: []Revision{3, 4}, PerMessageDeflate: true, MaxPayload: 1 << 20, ReceiveLimit: 1 << 20,
 		UpgradeTimeout: time.Minute, // an abandoned upgrade gets no close frame
 	})
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	for i := range bombs {
-		l := w.deflateLine(Revision3 + Revision(i%2))
-		l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: rsv1}, bomb)
-		require.Equal(t, "close 1009", l.ending())
-	}
-	runtime.ReadMemStats(&after)
-	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(bombs*4<<20), "of 32 MB each")
+	requireAllocates(t, bombs*4<<20, func() { // of 32 MB each
+		for i := range bombs {
+			l := w.deflateLine(Revision3 + Revision(i%2))
+			l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: rsv1}, bomb)
+			require.Equal(t, "close 1009", l.ending())
+		}
+	})
 
 	// Before the session has moved to a WebSocket, the limit is lower, because only a probe may come.
 	for _, rev := range []Revision{Revision3, Revision4} {
@@ -189,15 +177,15 @@ func TestUnfinishedFragments(t *testing.T) {
 	for i := range lines {
 		lines[i], _ = w.session(Revision3 + Revision(i%2))
 	}
-	before := heapInUse()
-	for _, l := range lines {
-		_, err := io.WriteString(l.conn, burst)
-		require.NoError(t, err)
-		f, err := l.frame()
-		require.NoError(t, err)
-		require.Equal(t, "read", string(f.Payload))
-	}
-	require.Less(t, heapInUse()-before, int64(2*conns*len(burst)), "twice the received bytes")
+	requireHeapGrows(t, 2*conns*len(burst), func() { // twice the received bytes
+		for _, l := range lines {
+			_, err := io.WriteString(l.conn, burst)
+			require.NoError(t, err)
+			f, err := l.frame()
+			require.NoError(t, err)
+			require.Equal(t, "read", string(f.Payload))
+		}
+	})
 	for _, l := range lines {
 		require.NoError(t, l.conn.Close())
 	}
@@ -259,12 +247,10 @@ func TestPollInflateLimit(t *testing.T) {
 	defer web.Close()
 	s, err := Dial(t.Context(), web.URL, &DialOptions{Transports: []Transport{Polling}, MaxPayload: 100_000})
 	require.NoError(t, err)
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	_, err = s.Read(t.Context())
-	runtime.ReadMemStats(&after)
-	require.ErrorIs(t, err, ErrTooLarge)
-	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(2<<20))
+	requireAllocates(t, 2<<20, func() {
+		_, err := s.Read(t.Context())
+		require.ErrorIs(t, err, ErrTooLarge)
+	})
 }
 
 // A session holds at most 64 KB of the request that opened it.

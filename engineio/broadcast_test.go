@@ -1,3 +1,5 @@
+//go:build soak
+
 package engineio
 
 import (
@@ -47,7 +49,7 @@ func TestBroadcastIsEncodedOnce(t *testing.T) {
 			broadcast := func(size, recipients int) uint64 {
 				sockets := sockets[:recipients]
 				data := []byte(strings.Repeat("x", size))
-				before := allocated()
+				before := memory().TotalAlloc
 				m := Prepare(Message{Binary: binary, Data: data})
 				for _, s := range sockets {
 					require.NoError(t, s.TryWrite(m))
@@ -55,7 +57,7 @@ func TestBroadcastIsEncodedOnce(t *testing.T) {
 				for _, s := range sockets {
 					require.NoError(t, s.Flush(t.Context()))
 				}
-				return allocated() - before
+				return memory().TotalAlloc - before
 			}
 			broadcast(50_000, recipients) // fills the pools
 			for _, size := range []int{100, 50_000, 300_000} {

@@ -1,4 +1,4 @@
-//go:build !race
+//go:build soak && !race
 
 package engineio
 
@@ -40,7 +40,5 @@ func TestIdleSessionsHaveTheSmallestStack(t *testing.T) {
 // stacks returns the memory of the stacks in use, in bytes.
 func stacks() int {
 	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int(m.StackInuse)
+	return int(memory().StackInuse)
 }

@@ -278,10 +278,8 @@ func TestCloseDeliversFirst(t *testing.T) {
 				w := newSite(t, engineio.HandlerFunc(func(_ context.Context, s *engineio.Socket) { results <- tt.server(s) }),
 					engineio.ServerOptions{})
 				s := w.mustDial(transports...)
-				begin := time.Now()
 				require.NoError(t, tt.client(s))
 				require.NoError(t, <-results)
-				require.Less(t, time.Since(begin), 4*time.Second, "a stream waited for a timeout")
 			})
 		}
 	}

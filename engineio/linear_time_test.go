@@ -1,0 +1,34 @@
+//go:build soak
+
+package engineio
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Ten times the input takes ten times as long, not a hundred times.
+// Advisories: CVE-2021-32640
+func TestHandshakeHeadersTakeLinearTime(t *testing.T) {
+	w := newSite(t, echo, &ServerOptions{PerMessageDeflate: true})
+	for _, unit := range []string{" ", ",", ";", "a;", "a,", ";a=b", "permessage-deflate;", `"`, `\`, `a="\`, "permessage-deflate,", "permessage-deflate; x=\""} {
+		for _, name := range []string{"Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol"} {
+			best := func(size int) time.Duration {
+				least := time.Hour
+				for range 2 {
+					start := time.Now()
+					a, l := w.shake("EIO=4&transport=websocket", name, "a"+strings.Repeat(unit, size/len(unit))+"b")
+					require.NoError(t, a.err)
+					least = min(least, time.Since(start))
+					require.NoError(t, l.conn.Close())
+				}
+				return least
+			}
+			const noise = 100 * time.Millisecond // of a busy machine; a quadratic parser takes many seconds
+			require.Less(t, best(200_000), 30*max(best(20_000), noise), "%s: %q", name, unit)
+		}
+	}
+}
