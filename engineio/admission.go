@@ -14,8 +14,8 @@ import (
 
 // Defaults of Admission.
 const (
-	DefaultUnadmittedReceiveLimit = 2 << 20 // bytes
-	DefaultSessionsPerAddr        = 4096
+	defaultUnadmittedReceiveLimit = 2 << 20 // bytes
+	defaultSessionsPerAddr        = 4096
 )
 
 // Admission limits the sessions of peers that the server's handler has not admitted yet. A session begins unadmitted,
@@ -70,8 +70,8 @@ func (a *Admission) withDefaults() *Admission {
 		return nil
 	}
 	c := *a
-	c.ReceiveLimit = orElse(c.ReceiveLimit, DefaultUnadmittedReceiveLimit)
-	c.SessionsPerAddr = orElse(c.SessionsPerAddr, DefaultSessionsPerAddr)
+	c.ReceiveLimit = orElse(c.ReceiveLimit, defaultUnadmittedReceiveLimit)
+	c.SessionsPerAddr = orElse(c.SessionsPerAddr, defaultSessionsPerAddr)
 	if c.Addr == nil {
 		c.Addr = ConnAddr
 	}

@@ -29,7 +29,7 @@ func TestRequestsWhoseBodyNeverComesHoldNothingUp(t *testing.T) {
 		synctest.Wait()
 		start := time.Now()
 		require.NoError(t, w.srv.Close())
-		require.LessOrEqual(t, time.Since(start), DefaultWriteTimeout)
+		require.LessOrEqual(t, time.Since(start), defaultWriteTimeout)
 	})
 }
 

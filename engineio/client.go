@@ -47,7 +47,7 @@ func newClient(u *url.URL, o *DialOptions) *client {
 		upgradeTimeout: o.UpgradeTimeout,
 		writeTimeout:   o.WriteTimeout,
 		maxPayload:     o.MaxPayload,
-		compressFrom:   DefaultCompressionThreshold,
+		compressFrom:   defaultCompressionThreshold,
 		queueLimit:     o.QueueLimit,
 		smallQueue:     min(freeAllowance, o.QueueLimit/4),
 		log:            o.Logger,

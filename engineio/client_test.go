@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bigcompany/mesh/engineio/internal/wtstream"
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
 )
@@ -390,7 +391,7 @@ func TestTransportHintOutlastsAFailedWebTransport(t *testing.T) {
 		}()
 		s, err := Dial(t.Context(), "http://pipe", &DialOptions{
 			Hint: &memory, Transports: []Transport{WebTransport},
-			WebTransport: func(context.Context, *http.Request) (Stream, *http.Response, error) {
+			WebTransport: func(context.Context, *http.Request) (wtstream.Stream, *http.Response, error) {
 				return pipeStream{near}, nil, nil
 			},
 		})

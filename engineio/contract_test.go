@@ -489,7 +489,7 @@ func TestHandshakeWithAClientThatTakesNothing(t *testing.T) {
 			conn := w.connect()
 			_, err := io.WriteString(conn, w.handshakeText(query))
 			require.NoError(t, err)
-			time.Sleep(DefaultWriteTimeout - 1)
+			time.Sleep(defaultWriteTimeout - 1)
 			require.Len(t, w.srv.Sockets(), 1+boolInt(query == "EIO=4&transport=websocket"))
 			time.Sleep(2)
 			synctest.Wait()

@@ -69,7 +69,7 @@ func TestPeerThatTakesNothing(t *testing.T) {
 		var closed *CloseError
 		require.ErrorAs(t, <-ended, &closed)
 		require.Equal(t, ReasonTransportError, closed.Reason)
-		require.Equal(t, DefaultWriteTimeout, time.Since(start))
+		require.Equal(t, defaultWriteTimeout, time.Since(start))
 		require.NoError(t, l.conn.Close())
 		synctest.Wait()
 		requireNothingLeft(t, w.srv)

@@ -256,7 +256,7 @@ func TestNothingRemainsOfSilentSessions(t *testing.T) {
 			}
 		}
 		require.Len(t, w.srv.Sockets(), rounds*10)
-		time.Sleep(45*time.Second + DefaultWriteTimeout)
+		time.Sleep(45*time.Second + defaultWriteTimeout)
 		synctest.Wait()
 		requireNothingLeft(t, w.srv)
 		for _, conn := range conns {

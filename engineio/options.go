@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/bigcompany/mesh/engineio/internal/wtstream"
 )
 
 // Default values. The defaults of the protocol's settings are those of the reference implementation.
@@ -17,16 +19,16 @@ const (
 	DefaultPingInterval   = 25 * time.Second
 	DefaultPingTimeout    = 20 * time.Second
 	DefaultUpgradeTimeout = 10 * time.Second
-	DefaultWriteTimeout   = 10 * time.Second
+	defaultWriteTimeout   = 10 * time.Second
 	DefaultMaxPayload     = 1_000_000 // bytes
-	DefaultQueueLimit     = 1 << 20   // bytes
-	DefaultBufferLimit    = 512 << 20 // bytes
-	DefaultReceiveLimit   = 8 << 20   // bytes
-	// DefaultCompressionThreshold is the smallest message that is compressed, in bytes.
-	DefaultCompressionThreshold = 1024
-	// DefaultDialMaxPayload bounds one message, or the response to one poll, at a client, in bytes. It is larger than
+	defaultQueueLimit     = 1 << 20   // bytes
+	defaultBufferLimit    = 512 << 20 // bytes
+	defaultReceiveLimit   = 8 << 20   // bytes
+	// defaultCompressionThreshold is the smallest message that is compressed, in bytes.
+	defaultCompressionThreshold = 1024
+	// defaultDialMaxPayload bounds one message, or the response to one poll, at a client, in bytes. It is larger than
 	// the servers' limit for one message because a response to a poll may carry many messages.
-	DefaultDialMaxPayload = 16 << 20
+	defaultDialMaxPayload = 16 << 20
 )
 
 // These constants bound Socket.Close. On a WebSocket, closeTimeout bounds the wait for a peer that accepts no data, and
@@ -170,15 +172,15 @@ func (o *ServerOptions) withDefaults() ServerOptions {
 	if c.Cookie != nil {
 		c.Cookie = cookieTemplate(*c.Cookie)
 	}
-	c.CompressionThreshold = orElse(c.CompressionThreshold, DefaultCompressionThreshold)
+	c.CompressionThreshold = orElse(c.CompressionThreshold, defaultCompressionThreshold)
 	c.PingInterval = orElse(c.PingInterval, DefaultPingInterval)
 	c.PingTimeout = orElse(c.PingTimeout, DefaultPingTimeout)
 	c.UpgradeTimeout = orElse(c.UpgradeTimeout, DefaultUpgradeTimeout)
-	c.WriteTimeout = orElse(c.WriteTimeout, DefaultWriteTimeout)
+	c.WriteTimeout = orElse(c.WriteTimeout, defaultWriteTimeout)
 	c.MaxPayload = orElse(c.MaxPayload, DefaultMaxPayload)
-	c.QueueLimit = orElse(c.QueueLimit, DefaultQueueLimit)
-	c.BufferLimit = orElse(c.BufferLimit, DefaultBufferLimit)
-	c.ReceiveLimit = orElse(c.ReceiveLimit, DefaultReceiveLimit)
+	c.QueueLimit = orElse(c.QueueLimit, defaultQueueLimit)
+	c.BufferLimit = orElse(c.BufferLimit, defaultBufferLimit)
+	c.ReceiveLimit = orElse(c.ReceiveLimit, defaultReceiveLimit)
 	c.Admission = c.Admission.withDefaults()
 	c.Logger = orElse(c.Logger, slog.New(slog.DiscardHandler))
 	return c
@@ -195,11 +197,9 @@ type DialOptions struct {
 	// TryAllTransports tries the next transport if one fails to open the session. A transport that failed is not used
 	// for an upgrade either. UpgradeTimeout bounds each attempt but the last.
 	TryAllTransports bool
-	// WebTransport opens the streams of the transport WebTransport. It is usually the method Dial of a Dialer of
-	// package [github.com/bigcompany/mesh/engineio/webtransport]. r is the request to send over HTTP/3. ctx bounds only
-	// the opening. If the server rejects the request, the function returns its response with the error. Default: none,
-	// and the transport is not used.
-	WebTransport func(ctx context.Context, r *http.Request) (Stream, *http.Response, error)
+	// WebTransport opens the streams of the transport WebTransport. It is the method Dial of a Dialer of package
+	// [github.com/bigcompany/mesh/engineio/webtransport]. Default: none, and the transport is not used.
+	WebTransport func(ctx context.Context, r *http.Request) (wtstream.Stream, *http.Response, error)
 	// NoUpgrade keeps the session on its first transport.
 	NoUpgrade bool
 	// Hint makes a session start with a WebSocket, if Transports has it, when an earlier session that shared this hint
@@ -267,9 +267,9 @@ func (o *DialOptions) withDefaults() DialOptions {
 	c.Query = maps.Clone(c.Query)
 	c.Subprotocols = slices.Clone(c.Subprotocols)
 	c.UpgradeTimeout = orElse(c.UpgradeTimeout, DefaultUpgradeTimeout)
-	c.WriteTimeout = orElse(c.WriteTimeout, DefaultWriteTimeout)
-	c.MaxPayload = orElse(c.MaxPayload, DefaultDialMaxPayload)
-	c.QueueLimit = orElse(c.QueueLimit, DefaultQueueLimit)
+	c.WriteTimeout = orElse(c.WriteTimeout, defaultWriteTimeout)
+	c.MaxPayload = orElse(c.MaxPayload, defaultDialMaxPayload)
+	c.QueueLimit = orElse(c.QueueLimit, defaultQueueLimit)
 	c.Logger = orElse(c.Logger, slog.New(slog.DiscardHandler))
 	return c
 }

@@ -179,7 +179,7 @@ func TestHogsDoNotCostOthersTheirMessages(t *testing.T) {
 			}
 			time.Sleep(receivelimit.SlowSenderTimeout)
 		}
-		require.Greater(t, w.srv.ReceiveLimitUsed(), DefaultReceiveLimit-(1<<17), "the limit is reached")
+		require.Greater(t, w.srv.ReceiveLimitUsed(), defaultReceiveLimit-(1<<17), "the limit is reached")
 		l, _ := w.session(Revision4)
 		start := time.Now()
 		go l.say("4" + strings.Repeat("y", 100_000))

@@ -17,6 +17,7 @@ import (
 	"github.com/bigcompany/mesh/engineio/internal/packet"
 	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
 	"github.com/bigcompany/mesh/engineio/logthrottle"
+	"github.com/bigcompany/mesh/engineio/internal/wtstream"
 )
 
 // Handler serves sessions, as http.Handler serves requests.
@@ -101,6 +102,12 @@ func NewServer(h Handler, opts *ServerOptions) *Server {
 
 // ServeHTTP serves a request that belongs to a session or that opens one.
 func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodConnect {
+		if accept := wtstream.From(r); accept != nil {
+			srv.serveWebTransport(w, r, accept)
+			return
+		}
+	}
 	if r.ContentLength != 0 {
 		// net/http reads a body before it responds, even if the request needs no body, and the body may never come.
 		// servePost sets another deadline for the body of a POST.
@@ -125,7 +132,7 @@ func (srv *Server) answersAt(path string) bool {
 func (srv *Server) serve(w http.ResponseWriter, r *http.Request) {
 	q := query(r.URL.RawQuery)
 	transport := Transport(q.Get("transport"))
-	if transport == WebTransport || !slices.Contains(srv.opts.Transports, transport) { // ServeWebTransport serves WebTransport
+	if transport == WebTransport || !slices.Contains(srv.opts.Transports, transport) { // serveWebTransport serves WebTransport
 		srv.reject(w, r, CodeUnknownTransport, "UNKNOWN_TRANSPORT: "+string(transport))
 		return
 	}

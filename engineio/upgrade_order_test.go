@@ -320,7 +320,7 @@ func TestUpgradeThatNeverEnds(t *testing.T) {
 						conn := w.connect()
 						_, err := io.WriteString(conn, w.handshakeText(strings.Replace(v.query, "polling", "websocket", 1)))
 						require.NoError(t, err)
-						time.Sleep(DefaultWriteTimeout)
+						time.Sleep(defaultWriteTimeout)
 						v.requireEcho("alive")
 						require.NoError(t, conn.Close())
 						continue

@@ -5,27 +5,12 @@ import (
 	"errors"
 	"io"
 	"slices"
-	"time"
 
 	"github.com/gobwas/ws"
 
 	"github.com/bigcompany/mesh/engineio/internal/packet"
+	"github.com/bigcompany/mesh/engineio/internal/wtstream"
 )
-
-// Stream is the transport of a session by [WebTransport]: one bidirectional stream and its connection. Package
-// [github.com/bigcompany/mesh/engineio/webtransport] has the only implementation that most programs need.
-type Stream interface {
-	// Read returns io.EOF when the peer has closed its side of the stream, or has closed the connection in good order.
-	io.Reader
-	io.Writer
-	// Close closes the connection at once, in both directions. Data that was written shortly before may be lost. Close
-	// must not wait for the peer.
-	io.Closer
-	// CloseWrite closes this side of the stream: the peer reads all written data, then io.EOF.
-	CloseWrite() error
-	SetReadDeadline(t time.Time) error
-	SetWriteDeadline(t time.Time) error
-}
 
 // A WebTransport stream carries frames. A frame is a length and a packet. The length is one byte, whose highest bit
 // means that the packet is binary. If the length is above 125, the byte is 126 and the length follows in two bytes, or
@@ -159,7 +144,7 @@ func (s *Socket) canSwitchTo(c *stream) bool {
 // means that it has received all earlier data.
 func (c *stream) writeEnd() error {
 	if c.state.ClientSide() {
-		return c.conn.(Stream).CloseWrite()
+		return c.conn.(wtstream.Stream).CloseWrite()
 	}
 	return c.writePacket(packet.Packet{Type: packet.Ping})
 }

@@ -13,22 +13,19 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/bigcompany/mesh/engineio/internal/packet"
+	"github.com/bigcompany/mesh/engineio/internal/wtstream"
 )
 
-// ServeWebTransport serves the request by which a client opens a WebTransport session. It checks r as ServeHTTP does.
-// If it rejects r, it sends the response; otherwise it calls accept, which must send the response. It then opens an
-// Engine.IO session on the stream that accept returns, or moves a session there. It returns when that has succeeded or
-// failed. Until the stream's first packet has come, UpgradeTimeout bounds the call and accept's context. The server
-// closes the stream: at once if it does not use the stream, and otherwise at the end of the session. If accept returns
-// an error, accept must also send the response.
+// serveWebTransport serves the request by which a client opens a WebTransport session. It checks r as serve does. If it
+// rejects r, it sends the response; otherwise it calls accept, which sends the response. It then opens an Engine.IO
+// session on the stream that accept returns, or moves a session there. It returns when that has succeeded or failed.
+// Until the stream's first packet has come, UpgradeTimeout bounds the call and accept's context. The server closes the
+// stream: at once if it does not use the stream, and otherwise at the end of the session.
 //
 // The request of stock clients has neither query nor cookies, and only the stream's first packet shows whether the
 // client opens or moves a session. So the server calls AllowRequest after that packet, and rejects the session by
 // closing the stream.
-//
-// Programs use the Server or Handler of package [github.com/bigcompany/mesh/engineio/webtransport], which call this
-// method.
-func (srv *Server) ServeWebTransport(w http.ResponseWriter, r *http.Request, accept func(context.Context) (Stream, error)) {
+func (srv *Server) serveWebTransport(w http.ResponseWriter, r *http.Request, accept wtstream.Accept) {
 	q := query(r.URL.RawQuery)
 	switch code, reason, ok := srv.originAllowed(r, false); {
 	case !srv.answersAt(r.URL.Path):

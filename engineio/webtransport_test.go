@@ -28,7 +28,7 @@ func (*tape) Close() error                  { return nil }
 
 func lengthStream(role ws.State, in io.Reader, maxPayload int) (*stream, *tape) {
 	t := &tape{Reader: in}
-	c := newStream(t, Revision4, role, &config{maxPayload: maxPayload, writeTimeout: DefaultWriteTimeout})
+	c := newStream(t, Revision4, role, &config{maxPayload: maxPayload, writeTimeout: defaultWriteTimeout})
 	c.framing = lengthFrames
 	return c, t
 }

@@ -384,7 +384,7 @@ func TestCompressedFramesThatAreRefused(t *testing.T) {
 
 func TestBroadcastIsCompressedOnce(t *testing.T) {
 	m := Prepare(Text(strings.Repeat("to many ", 1000)))
-	conf := &config{compressFrom: DefaultCompressionThreshold}
+	conf := &config{compressFrom: defaultCompressionThreshold}
 	for _, rev := range []Revision{Revision3, Revision4} {
 		one := newStream(nil, rev, ws.StateServerSide, conf)
 		other := newStream(nil, rev, ws.StateServerSide, conf)

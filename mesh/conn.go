@@ -61,7 +61,7 @@ func (c *client) dial(ctx context.Context, addr address) (*conn, error) {
 		Transports: o.Transports,
 		HTTPClient: o.HTTPClient,
 		Header:     o.header(),
-		MaxPayload: max(engineio.DefaultDialMaxPayload, 2*o.MaxMessage), // a hub adds the sender
+		MaxPayload: max(16<<20, 2*o.MaxMessage), // a hub adds the sender
 		QueueLimit: o.QueueLimit,
 		Logger:     o.Logger,
 	}

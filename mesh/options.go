@@ -18,14 +18,14 @@ import (
 const (
 	DefaultAddr          = "localhost:8888"
 	DefaultMaxMessage    = 1_000_000 // bytes
-	DefaultQueueLimit    = 1 << 20   // bytes
-	DefaultOfflineLimit  = 1 << 20   // bytes
-	DefaultCallbackLimit = 4 << 20   // bytes
-	DefaultAuthTimeout   = 5 * time.Second
-	DefaultMuteTimeout   = 30 * time.Second
+	defaultQueueLimit    = 1 << 20   // bytes
+	defaultOfflineLimit  = 1 << 20   // bytes
+	defaultCallbackLimit = 4 << 20   // bytes
+	defaultAuthTimeout   = 5 * time.Second
+	defaultMuteTimeout   = 30 * time.Second
 
 	DefaultConnsPerAddr    = 4096
-	DefaultSessionsPerAddr = engineio.DefaultSessionsPerAddr
+	DefaultSessionsPerAddr = 4096
 )
 
 // A hub uses the heartbeat of the original hub, resource-mesh. It serves revision 3 of Engine.IO, for clients of the
@@ -207,12 +207,12 @@ func (o *Options) withDefaults() Options {
 	c.Transports = slices.Clone(c.Transports)
 	c.AllowedOrigins = slices.Clone(c.AllowedOrigins)
 	c.MaxMessage = cmp.Or(c.MaxMessage, DefaultMaxMessage)
-	c.QueueLimit = cmp.Or(c.QueueLimit, DefaultQueueLimit)
-	c.OfflineLimit = cmp.Or(c.OfflineLimit, DefaultOfflineLimit)
-	c.CallbackLimit = cmp.Or(c.CallbackLimit, DefaultCallbackLimit)
+	c.QueueLimit = cmp.Or(c.QueueLimit, defaultQueueLimit)
+	c.OfflineLimit = cmp.Or(c.OfflineLimit, defaultOfflineLimit)
+	c.CallbackLimit = cmp.Or(c.CallbackLimit, defaultCallbackLimit)
 	c.Rate = c.Rate.withDefaults(c.MaxMessage)
-	c.AuthTimeout = cmp.Or(c.AuthTimeout, DefaultAuthTimeout)
-	c.MuteTimeout = cmp.Or(c.MuteTimeout, DefaultMuteTimeout)
+	c.AuthTimeout = cmp.Or(c.AuthTimeout, defaultAuthTimeout)
+	c.MuteTimeout = cmp.Or(c.MuteTimeout, defaultMuteTimeout)
 	c.ConnsPerAddr = cmp.Or(c.ConnsPerAddr, DefaultConnsPerAddr)
 	c.SessionsPerAddr = cmp.Or(c.SessionsPerAddr, DefaultSessionsPerAddr)
 	if c.Handler == nil {

@@ -9,11 +9,10 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/bigcompany/mesh/engineio/internal/wtstream"
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
 	"github.com/quic-go/webtransport-go"
-
-	"github.com/bigcompany/mesh/engineio"
 )
 
 // Dialer opens WebTransport sessions for clients. Set engineio.DialOptions.WebTransport to its method Dial. The zero
@@ -24,9 +23,9 @@ type Dialer struct {
 	TLSConfig *tls.Config
 }
 
-// Dial opens a session on a new QUIC connection, and a stream in the session. If the server rejects the session, Dial
-// returns the response with the error.
-func (d *Dialer) Dial(ctx context.Context, r *http.Request) (engineio.Stream, *http.Response, error) {
+// Dial opens a session on a new QUIC connection, and a stream in the session. r is the request to send over HTTP/3, and
+// ctx bounds only the opening. If the server rejects the session, Dial returns the response with the error.
+func (d *Dialer) Dial(ctx context.Context, r *http.Request) (wtstream.Stream, *http.Response, error) {
 	u := *r.URL
 	if u.Port() == "" {
 		u.Host = net.JoinHostPort(u.Hostname(), "443")

@@ -8,6 +8,7 @@ import (
 	"github.com/quic-go/webtransport-go"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/engineio/internal/wtstream"
 )
 
 // Handler returns a handler that opens sessions of engine over the WebTransport sessions that wt accepts. It is for
@@ -19,7 +20,7 @@ func Handler(wt *webtransport.Server, engine *engineio.Server) http.Handler {
 			engine.ServeHTTP(w, r)
 			return
 		}
-		engine.ServeWebTransport(w, r, func(ctx context.Context) (engineio.Stream, error) {
+		engine.ServeHTTP(w, wtstream.With(r, func(ctx context.Context) (wtstream.Stream, error) {
 			session, err := wt.Upgrade(w, r)
 			if err != nil {
 				http.Error(w, "this is no WebTransport session", http.StatusBadRequest)
@@ -32,6 +33,6 @@ func Handler(wt *webtransport.Server, engine *engineio.Server) http.Handler {
 				return nil, err
 			}
 			return &stream{Stream: first, session: session, request: w.(http3.HTTPStreamer).HTTPStream()}, nil
-		})
+		}))
 	})
 }

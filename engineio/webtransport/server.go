@@ -18,8 +18,8 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// DefaultMaxSessions is the default of ServerOptions.MaxSessions.
-const DefaultMaxSessions = 10_000
+// defaultMaxSessions is the default of ServerOptions.MaxSessions.
+const defaultMaxSessions = 10_000
 
 const (
 	// idleConnection is how long a connection may stay without a session.
@@ -39,7 +39,7 @@ type ServerOptions struct {
 	TLSConfig *tls.Config
 	// MaxSessions bounds the open QUIC connections, each of which carries one session. The server rejects further
 	// connections. A client can make the server hold 192 KiB for each connection that it does not read, on streams
-	// without a purpose. Default: DefaultMaxSessions.
+	// without a purpose. Default: 10,000.
 	MaxSessions int
 	// Logger receives messages for the server's operator. Default: no log.
 	Logger *slog.Logger
@@ -68,7 +68,7 @@ func NewServer(engine *engineio.Server, opts *ServerOptions) *Server {
 		srv.opts = *opts
 	}
 	if srv.opts.MaxSessions == 0 {
-		srv.opts.MaxSessions = DefaultMaxSessions
+		srv.opts.MaxSessions = defaultMaxSessions
 	}
 	if srv.opts.Logger == nil {
 		srv.opts.Logger = slog.New(slog.DiscardHandler)

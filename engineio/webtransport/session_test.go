@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/engineio/internal/wtstream"
 )
 
 // upgraded waits until the transport of s is not polling. A goroutine must be in Read.
@@ -204,7 +205,7 @@ func TestWebTransportHasAHeadStart(t *testing.T) {
 	began := make(chan time.Time, 1)
 	s, err := engineio.Dial(t.Context(), w.url, &engineio.DialOptions{
 		HTTPClient: &http.Client{Transport: b},
-		WebTransport: func(ctx context.Context, r *http.Request) (engineio.Stream, *http.Response, error) {
+		WebTransport: func(ctx context.Context, r *http.Request) (wtstream.Stream, *http.Response, error) {
 			began <- time.Now()
 			return dialer.Dial(ctx, r)
 		},
@@ -227,7 +228,7 @@ func TestWhereUDPIsSwallowedTheWebSocketIsTaken(t *testing.T) {
 	defer silent.Close()
 	dialer := &Dialer{TLSConfig: w.tls}
 	s, err := engineio.Dial(t.Context(), w.url, &engineio.DialOptions{
-		WebTransport: func(ctx context.Context, r *http.Request) (engineio.Stream, *http.Response, error) {
+		WebTransport: func(ctx context.Context, r *http.Request) (wtstream.Stream, *http.Response, error) {
 			r.URL.Host = silent.LocalAddr().String()
 			return dialer.Dial(ctx, r)
 		},

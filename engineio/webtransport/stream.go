@@ -7,15 +7,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bigcompany/mesh/engineio/internal/wtstream"
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
 	"github.com/quic-go/quic-go/quicvarint"
 	"github.com/quic-go/webtransport-go"
-
-	"github.com/bigcompany/mesh/engineio"
 )
 
-// stream implements engineio.Stream with one stream of a session. Closing it closes the session.
+// stream implements wtstream.Stream with one stream of a session. Closing it closes the session.
 type stream struct {
 	*webtransport.Stream
 	session *webtransport.Session
@@ -24,7 +23,7 @@ type stream struct {
 	close   sync.Once
 }
 
-var _ engineio.Stream = (*stream)(nil)
+var _ wtstream.Stream = (*stream)(nil)
 
 // Read implements io.Reader.
 func (s *stream) Read(p []byte) (int, error) {

@@ -14,9 +14,9 @@ import (
 
 // Defaults of Options.
 const (
-	DefaultPrefix       = "mesh"
-	DefaultQueueLimit   = 16 << 20 // bytes
-	DefaultReceiveLimit = 64 << 20 // bytes
+	defaultPrefix       = "mesh"
+	defaultQueueLimit   = 16 << 20 // bytes
+	defaultReceiveLimit = 64 << 20 // bytes
 )
 
 // overhead is the approximate memory of a message in addition to its data, in bytes.
@@ -93,9 +93,9 @@ func New(conn *nats.Conn, opts *Options) *Backplane {
 	if opts != nil {
 		b.opts = *opts
 	}
-	b.opts.Prefix = cmp.Or(b.opts.Prefix, DefaultPrefix)
-	b.opts.QueueLimit = cmp.Or(b.opts.QueueLimit, DefaultQueueLimit)
-	b.opts.ReceiveLimit = cmp.Or(b.opts.ReceiveLimit, DefaultReceiveLimit)
+	b.opts.Prefix = cmp.Or(b.opts.Prefix, defaultPrefix)
+	b.opts.QueueLimit = cmp.Or(b.opts.QueueLimit, defaultQueueLimit)
+	b.opts.ReceiveLimit = cmp.Or(b.opts.ReceiveLimit, defaultReceiveLimit)
 	b.opts.MaxMessage = cmp.Or(b.opts.MaxMessage, mesh.DefaultMaxMessage)
 	if b.opts.Logger == nil {
 		b.opts.Logger = slog.New(slog.DiscardHandler)

@@ -13,7 +13,7 @@ import (
 
 func theSubjects(t testing.TB) subjects {
 	t.Helper()
-	s, err := newSubjects(DefaultPrefix)
+	s, err := newSubjects(defaultPrefix)
 	require.NoError(t, err)
 	return s
 }

@@ -13,7 +13,7 @@ var (
 	ErrNoListener      = errors.New("mesh: no node listens to this event")
 	ErrSlowPeer        = errors.New("mesh: peer too slow: its queue was full, or it read nothing while other peers waited for it")
 	ErrSuperseded      = errors.New("mesh: the node is back on a newer connection")
-	ErrLegacyHub         = errors.New("mesh: the hub is a Node.js hub, which does not answer requests about its mesh")
+	ErrLegacyHub       = errors.New("mesh: the hub is a Node.js hub, which does not answer requests about its mesh")
 	ErrUnknownNode     = errors.New("mesh: no such node")
 	ErrNotPermitted    = errors.New("mesh: not permitted")
 	ErrTooManyWatchers = errors.New("mesh: too many nodes watch presence")
