@@ -26,8 +26,8 @@ func (l reporting) Accept() (net.Conn, error) {
 	case err == nil:
 		l.failed.Store(false)
 	case !errors.Is(err, net.ErrClosed) && !l.failed.Swap(true):
-		if times := l.hub.refusals.Allow(logAccept); times > 0 {
-			l.hub.node.opts.Logger.Warn("mesh: new connections cannot be accepted; if files are too many, raise LimitNOFILE or ulimit -n",
+		if times := l.hub.rejectLogs.Allow(logAccept); times > 0 {
+			l.hub.conf.Logger.Warn("mesh: new connections cannot be accepted; if files are too many, raise LimitNOFILE or ulimit -n",
 				"addr", l.Addr().String(), "error", err, "times", times)
 		}
 	}

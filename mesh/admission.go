@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/bigcompany/mesh/mesh/internal/fault"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -18,8 +19,8 @@ var (
 // authorize returns nil if the peer is admitted, and otherwise the reason why the hub must drop the packet. A decision
 // is valid until the peer presents other credentials. If the first packet has no credentials, they count as empty.
 func (p *peer) authorize(ctx context.Context, auth *protocol.Auth) error {
-	opts := &p.hub.node.opts
-	if opts.Authorize == nil {
+	conf := &p.hub.conf
+	if conf.Authorize == nil {
 		if !p.admitted {
 			p.identify()
 			p.admit()
@@ -46,7 +47,7 @@ func (p *peer) authorize(ctx context.Context, auth *protocol.Auth) error {
 		return nil
 	}
 	p.refusals++
-	p.hub.node.counters.Refusals.Add(1)
+	p.hub.conf.Counters.Refusals.Add(1)
 	if times := p.hub.authFailLog.Allow(); times > 0 {
 		p.log().Warn("mesh: peer refused", "reason", why, "times", times)
 	}
@@ -56,10 +57,10 @@ func (p *peer) authorize(ctx context.Context, auth *protocol.Auth) error {
 
 // ask calls Authorize. It does not pass on the error of Authorize, which may contain the credentials.
 func (p *peer) ask(ctx context.Context) error {
-	opts := &p.hub.node.opts
-	ctx, cancel := context.WithTimeout(ctx, opts.AuthTimeout)
+	conf := &p.hub.conf
+	ctx, cancel := context.WithTimeout(ctx, conf.AuthTimeout)
 	defer cancel()
-	err := opts.Authorize(ctx, p.credentials())
+	err := conf.Authorize(ctx, p.identity())
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return errAuthTimeout
@@ -69,12 +70,12 @@ func (p *peer) ask(ctx context.Context) error {
 	return nil
 }
 
-// credentials returns the peer's credentials. Token is empty without Options.Authorize.
-func (p *peer) credentials() Credentials {
-	c := Credentials{User: p.user, Password: p.password, Name: p.name}
+// identity returns the identity of the peer. Token is empty without Options.Authorize.
+func (p *peer) identity() PeerIdentity {
+	c := PeerIdentity{ID: p.id, User: p.user, Password: p.password, Name: p.name}
 	if r := p.sock.Request(); r != nil {
 		c.RemoteAddr = r.RemoteAddr
-		if p.hub.node.opts.Authorize != nil {
+		if p.hub.conf.Authorize != nil {
 			c.Token = tokenOf(r)
 		}
 	}
@@ -112,5 +113,5 @@ func (p *peer) banish() {
 
 func (p *peer) startMute() {
 	sock := p.sock
-	p.mute = time.AfterFunc(p.hub.node.opts.MuteTimeout, func() { sock.Abort(ErrUnauthorized) })
+	p.mute = time.AfterFunc(p.hub.conf.MuteTimeout, func() { sock.Abort(fault.ErrUnauthorized) })
 }

@@ -18,28 +18,22 @@ type round struct {
 	done    chan struct{}
 }
 
-// sync returns when all other hubs have processed everything that this hub has published or subscribed to, and this hub
+// Sync returns when all other hubs have processed everything that this hub has published or subscribed to, and this hub
 // has processed everything that they had published by then. It does not wait for hubs that are gone. It returns false
 // if a hub that may be alive has not replied in time.
-func (c *cluster) sync(ctx context.Context) (sure bool) {
-	if c == nil {
-		return true
-	}
+func (c *cluster) Sync(ctx context.Context) (sure bool) {
 	c.mu.Lock()
 	c.version++
 	version := c.version
 	c.mu.Unlock()
-	c.await(ctx, version)
+	c.Await(ctx, version)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.sure >= version
 }
 
-// await returns when all other hubs know a version.
-func (c *cluster) await(ctx context.Context, version uint64) {
-	if c == nil {
-		return
-	}
+// Await returns when all other hubs know a version.
+func (c *cluster) Await(ctx context.Context, version uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for c.known < version && !c.closed && ctx.Err() == nil {

@@ -31,7 +31,7 @@ func (h *hub) serveMounted(w http.ResponseWriter, r *http.Request) {
 	}
 	defer leave()
 	path := r.URL.Path
-	if i := strings.LastIndex(path+"/", h.path+"/"); i >= 0 {
+	if i := strings.LastIndex(path+"/", h.conf.Path+"/"); i >= 0 {
 		h.server.ServeHTTP(w, from(r, i))
 		return
 	}

@@ -34,21 +34,21 @@ type claim struct {
 	tries int
 }
 
-// claim reports to the other hubs that a node emits here, on its connection with this number. It returns when they have
+// Claim reports to the other hubs that a node emits here, on its connection with this number. It returns when they have
 // routed all earlier events of the node, or have not replied in time.
-func (c *cluster) claim(ctx context.Context, id string, conn uint64) {
-	if c == nil || c.alone() {
+func (c *cluster) Claim(ctx context.Context, id string, conn uint64) {
+	if c.Alone() {
 		return
 	}
-	c.attend(ctx)
+	c.Attend(ctx)
 	c.mu.Lock()
 	c.claims.add(id, claim{conn: conn, tries: claimTries})
 	c.version++
 	version := c.version
 	c.mu.Unlock()
-	c.await(ctx, version)
+	c.Await(ctx, version)
 	if ctx.Err() == nil {
-		c.fences.set(id, holder{hub: c.hub.node.id, conn: conn})
+		c.fences.set(id, holder{hub: c.conf.ID, conn: conn})
 	}
 }
 
@@ -87,25 +87,17 @@ func (c *cluster) retry(r *round) {
 
 // tellClaims sends a newly met hub the claims for the nodes that have reconnected to this hub.
 func (c *cluster) tellClaims(hub string) {
-	for _, part := range c.fences.own(c.hub.node.id).conns() {
+	for _, part := range c.fences.own(c.conf.ID).conns() {
 		c.say(nameHub+hub, &control{Kind: sayClaims, Conns: part}, nil)
 	}
 }
 
 // receiveClaims supersedes the connections that nodes had here before they connected to another hub.
 func (c *cluster) receiveClaims(from string, conns map[string]uint64) {
-	var older []*peer
 	var newer claims // of nodes that have connected here since
-	for id, conn := range conns {
-		gone, newest := c.hub.roster.supersedeAt(id, conn)
-		older = append(older, gone...)
-		if newest > 0 {
-			newer.add(id, claim{conn: newest})
-			continue
-		}
-		c.fences.expect(id, holder{hub: from, conn: conn})
+	for id, conn := range c.conf.Hub.Supersede(conns, func(id string, conn uint64) { c.fences.expect(id, holder{hub: from, conn: conn}) }) {
+		newer.add(id, claim{conn: conn})
 	}
-	c.hub.retire(older)
 	for _, part := range newer.conns() {
 		c.say(nameHub+from, &control{Kind: sayClaims, Conns: part}, nil)
 	}
@@ -114,8 +106,8 @@ func (c *cluster) receiveClaims(from string, conns map[string]uint64) {
 // answerClaims replies to a hub that has asked with claims. It replies when all hubs other than that one have processed
 // everything that this hub has published.
 func (c *cluster) answerClaims(from string, rid uint64) {
-	c.hub.busy.Quiesce() // after this, events that were being routed are published
-	hubs := slices.DeleteFunc(c.hubs(), func(id string) bool { return id == from })
+	c.conf.Hub.Quiesce() // after this, events that were being routed are published
+	hubs := slices.DeleteFunc(c.IDs(), func(id string) bool { return id == from })
 	answer := func() { c.say(nameHub+from, &control{Kind: sayAnswer, RID: rid}, nil) }
 	if len(hubs) == 0 {
 		answer()

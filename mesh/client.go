@@ -215,7 +215,7 @@ func (c *client) announce() {
 	c.startPump()
 	c.mu.Unlock()
 	if h != nil {
-		h.announce()
+		h.Announce()
 	}
 }
 
@@ -459,7 +459,7 @@ func (c *client) hubInfo() (HubInfo, bool) {
 	defer c.mu.Unlock()
 	switch {
 	case c.hub != nil:
-		return c.hub.hubInfo()
+		return hubRole{c.hub}.hubInfo()
 	case c.conn == nil:
 		return HubInfo{}, false
 	}

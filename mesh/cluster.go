@@ -7,26 +7,24 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bigcompany/mesh/mesh/internal/limit"
 	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// cluster connects a hub to the other hubs of its mesh, and holds their state. A hub without Options.Backplane has a
-// nil cluster. Methods that such a hub may call do nothing on nil; callers check for nil before they call the others.
+// cluster connects a hub to the other hubs of its mesh, and holds their state. It is the hub's Others.
 //
 // docs/cluster.md describes the messages between hubs. The goroutine that runs receive processes them one at a time.
 // The messages of each hub arrive in the order in which it sent them.
 type cluster struct {
-	hub    *hub
-	member BackplaneMember // fixed once the hub has joined
+	conf   clusterConfig
+	member backplaneMember // fixed once the hub has joined
 	met    atomic.Bool     // whether there ever was another hub
 
-	own       sync.Mutex
-	interests []string // subscriptions of this hub's own listeners, sorted; guarded by own
-
-	events []wire.Event // used by receive only
-	fences fences
-	doze   doze
+	events      []wire.Event   // used by receive only
+	unsharedLog limit.Throttle // limits the log lines about events that were not sent to other hubs
+	fences      fences
+	doze        doze
 
 	mu       sync.Mutex
 	closed   bool
@@ -83,8 +81,8 @@ type control struct {
 	Kind string `json:"kind"`
 	RID  uint64 `json:"rid,omitempty"`
 
-	Hub   *NodeInfo `json:"hub,omitempty"`   // of hello and here: the sender
-	Count int       `json:"count,omitempty"` // the number of nodes at the sender
+	Hub   *protocol.NodeInfo `json:"hub,omitempty"`   // of hello and here: the sender
+	Count int                `json:"count,omitempty"` // the number of nodes at the sender
 	// Claims is true if the sender claims nodes.
 	Claims bool `json:"claims,omitempty"`
 
@@ -98,13 +96,13 @@ type control struct {
 	Groups []wire.NodeGroup `json:"groups,omitempty"` // of groups: the reply, where Count is the number of ungrouped nodes
 
 	// Of explain and emitter: the question, the rule that is already known to stop the emitter, and the reply.
-	From    string       `json:"from,omitempty"`
-	To      string       `json:"to,omitempty"`
-	Event   string       `json:"event,omitempty"`
-	Rule    Rule         `json:"rule,omitempty"`
-	Verdict *Explanation `json:"verdict,omitempty"`
+	From    string                `json:"from,omitempty"`
+	To      string                `json:"to,omitempty"`
+	Event   string                `json:"event,omitempty"`
+	Rule    protocol.Rule         `json:"rule,omitempty"`
+	Verdict *protocol.Explanation `json:"verdict,omitempty"`
 
-	Node json.RawMessage `json:"node,omitempty"` // of join and leave: a NodeInfo
+	Node json.RawMessage `json:"node,omitempty"` // of join and leave: a protocol.NodeInfo
 
 	// Of claims and sync: nodes that have reconnected, with the numbers of their connections. See claims.go.
 	Conns map[string]uint64 `json:"conns,omitempty"`
@@ -126,15 +124,10 @@ const (
 	sayAnswer  = "answer"
 )
 
-// joinOthers joins a hub to a mesh of several hubs, if its options have a Backplane. It returns when the other hubs
-// know it, after settleTimeout, or when ctx ends.
-func (h *hub) joinOthers(ctx context.Context) error {
-	backplane := h.node.opts.Backplane
-	if backplane == nil {
-		return nil
-	}
+// newCluster returns the cluster of a hub. The hub uses it before join connects it.
+func newCluster(conf clusterConfig) *cluster {
 	c := &cluster{
-		hub:    h,
+		conf:   conf,
 		wanted: make(map[string]want),
 		others: make(map[string]*otherHub),
 		silent: make(map[string]time.Time),
@@ -143,16 +136,20 @@ func (h *hub) joinOthers(ctx context.Context) error {
 		stop:   make(chan struct{}),
 	}
 	c.doze.born = time.Now()
-	var err error
-	if c.member, err = backplane.Join(h.node.id, c.receive); err != nil {
+	return c
+}
+
+// join joins the hub to the others. connect makes it a member of the backplane, which calls receive. join returns when
+// the other hubs know the hub, after settleTimeout, or when ctx ends.
+func (c *cluster) join(ctx context.Context, connect func(receive func(from string, data []byte)) (backplaneMember, error)) (err error) {
+	if c.member, err = connect(c.receive); err != nil {
 		return err
 	}
-	h.cluster = c
-	c.member.Subscribe(nameHubs, nameHub+h.node.id)
-	h.announce()
+	c.member.Subscribe(nameHubs, nameHub+c.conf.ID)
+	c.conf.Hub.Announce()
 	c.wg.Go(c.live)
 	alone := sync.OnceFunc(func() { close(c.quiet) })
-	self := h.describeSelf()
+	self := c.conf.Hub.Describe()
 	c.say(nameHubs, &control{Kind: sayHello, Hub: &self, Claims: true}, alone)
 	settled := time.NewTimer(settleTimeout)
 	defer settled.Stop()
@@ -172,7 +169,7 @@ func (c *cluster) live() {
 		select {
 		case <-tick.C:
 			c.rouse()
-			c.say(nameHubs, &control{Kind: sayHere, Count: c.hub.roster.count(), Claims: true}, nil)
+			c.say(nameHubs, &control{Kind: sayHere, Count: c.conf.Hub.Count(), Claims: true}, nil)
 			c.expire(time.Now())
 			c.fences.expire(time.Now())
 			c.repeat()
@@ -182,11 +179,8 @@ func (c *cluster) live() {
 	}
 }
 
-// close leaves the mesh of hubs.
-func (c *cluster) close() {
-	if c == nil {
-		return
-	}
+// Close leaves the mesh of hubs.
+func (c *cluster) Close() {
 	c.mu.Lock()
 	c.closed = true
 	asked := c.asked
@@ -211,14 +205,14 @@ func (c *cluster) say(name string, m *control, unheard func()) {
 		panic(err) // it holds only strings, numbers, times and checked JSON
 	}
 	if err := c.member.Publish(name, append([]byte{kindControl}, body...), unheard); err != nil {
-		c.hub.node.counters.HubsDropped.Add(1)
+		c.conf.Counters.HubsDropped.Add(1)
 	}
 }
 
 // receive processes a message of another hub. The backplane calls it.
 func (c *cluster) receive(from string, data []byte) {
 	if len(data) == 0 || len(from) > protocol.MaxID {
-		c.hub.node.counters.Malformed.Add(1)
+		c.conf.Counters.Malformed.Add(1)
 		return
 	}
 	switch data[0] {
@@ -228,7 +222,7 @@ func (c *cluster) receive(from string, data []byte) {
 	case kindControl:
 		var m control
 		if json.Unmarshal(data[1:], &m) != nil {
-			c.hub.node.counters.Malformed.Add(1)
+			c.conf.Counters.Malformed.Add(1)
 			return
 		}
 		if m.Kind != sayBye {
@@ -236,14 +230,14 @@ func (c *cluster) receive(from string, data []byte) {
 		}
 		c.receiveControl(from, &m)
 	default:
-		c.hub.node.counters.Malformed.Add(1) // perhaps from a later version
+		c.conf.Counters.Malformed.Add(1) // perhaps from a later version
 	}
 }
 
 // receiveEvents routes events of one emitter at another hub. That hub has checked that the emitter may emit them. This
 // hub checks that its peers may receive them.
 func (c *cluster) receiveEvents(from string, frame []byte) {
-	count := &c.hub.node.counters
+	count := c.conf.Counters
 	events, malformed := readFrame(c.events[:0], frame)
 	defer clear(events)
 	c.events = events
@@ -257,49 +251,34 @@ func (c *cluster) receiveEvents(from string, frame []byte) {
 		count.Late.Add(uint64(len(events)))
 		return
 	}
-	c.hub.route(events, source{remote: true, hub: from})
-	if n := c.hub.node.hearBatch(events, nil); n > 0 {
-		c.hub.missed(n, events[0].Name)
-	}
+	c.conf.Hub.Receive(events, from)
 	count.HubsIn.Add(uint64(len(events)))
 	count.HubsBytesIn.Add(uint64(len(frame)))
 }
 
-// alone reports whether there is no hub to publish to: there never was another hub, and the backplane is connected, so
+// Alone reports whether there is no hub to publish to: there never was another hub, and the backplane is connected, so
 // another hub would be known.
-func (c *cluster) alone() bool { return !c.met.Load() && c.member.Err() == nil }
+func (c *cluster) Alone() bool { return !c.met.Load() && c.member.Err() == nil }
 
-// logMissed groups the log lines about events and notices of other hubs that found the queue for callbacks full.
-const logMissed = "missed"
-
-// missed counts n events or notices of other hubs that this hub's own listeners do not receive.
-func (h *hub) missed(n int, event string) {
-	h.node.counters.Missed.Add(uint64(n))
-	if times := h.refusals.Allow(logMissed); times > 0 {
-		h.node.opts.Logger.Warn("mesh: callbacks are slow: this hub drops events from other hubs for its own listeners",
-			"event", event, "times", times, "ever", h.node.counters.Missed.Load())
-	}
-}
-
-// publish sends events of one name and emitter to the other hubs that subscribe to them.
-func (c *cluster) publish(events []wire.Event, from source) {
-	if c.alone() {
-		if from.unheard != nil {
-			from.unheard()
+// Publish sends events of one name and emitter to the other hubs that subscribe to them.
+func (c *cluster) Publish(events []wire.Event, unheard func(), unsent func(error)) {
+	if c.Alone() {
+		if unheard != nil {
+			unheard()
 		}
 		return
 	}
 	for len(events) > 0 {
 		frame, n := newFrame(events)
-		count := &c.hub.node.counters
+		count := c.conf.Counters
 		size := len(frame)
-		if err := c.member.Publish(events[0].Name, frame, from.unheard); err != nil {
+		if err := c.member.Publish(events[0].Name, frame, unheard); err != nil {
 			count.HubsDropped.Add(uint64(n))
-			if from.unsent != nil {
-				from.unsent(err)
+			if unsent != nil {
+				unsent(err)
 			}
-			if times := c.hub.refusals.Allow(logUnshared); times > 0 {
-				c.hub.node.opts.Logger.Error("mesh: events were not sent to other hubs", "event", events[0].Name, "error", err, "times", times)
+			if times := c.unsharedLog.Allow(); times > 0 {
+				c.conf.Logger.Error("mesh: events were not sent to other hubs", "event", events[0].Name, "error", err, "times", times)
 			}
 		} else {
 			count.HubsOut.Add(uint64(n))
@@ -309,15 +288,9 @@ func (c *cluster) publish(events []wire.Event, from source) {
 	}
 }
 
-// logUnshared groups the log lines about events that did not reach other hubs.
-const logUnshared = "unshared"
-
-// want counts names and patterns that peers or listeners of this hub subscribe to or unsubscribe from. The result is
+// Subscribe counts names and patterns that peers or listeners of this hub subscribe to or unsubscribe from. The result is
 // the argument for await.
-func (c *cluster) want(add, remove []string) (version uint64) {
-	if c == nil {
-		return 0
-	}
+func (c *cluster) Subscribe(add, remove []string) (version uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var first, last []string
@@ -352,8 +325,8 @@ func (c *cluster) want(add, remove []string) (version uint64) {
 func (c *cluster) receiveControl(from string, m *control) {
 	switch m.Kind {
 	case sayHello:
-		self := c.hub.describeSelf()
-		c.say(nameHub+from, &control{Kind: sayHere, Hub: &self, Count: c.hub.roster.count(), Claims: true}, nil)
+		self := c.conf.Hub.Describe()
+		c.say(nameHub+from, &control{Kind: sayHere, Hub: &self, Count: c.conf.Hub.Count(), Claims: true}, nil)
 	case sayHere: // meet has processed it
 	case sayBye:
 		c.lose(from, "closed")
@@ -371,9 +344,9 @@ func (c *cluster) receiveControl(from string, m *control) {
 	case sayAnswer:
 		c.receiveAnswer(from, m)
 	case sayJoin, sayLeave:
-		var info NodeInfo
+		var info protocol.NodeInfo
 		if json.Unmarshal(m.Node, &info) != nil {
-			c.hub.node.counters.Malformed.Add(1)
+			c.conf.Counters.Malformed.Add(1)
 			return
 		}
 		info.Hub = from
@@ -381,7 +354,10 @@ func (c *cluster) receiveControl(from string, m *control) {
 		if m.Kind == sayLeave {
 			event = protocol.NameLeave
 		}
-		c.hub.pass(event, encodeInfo(info))
+		c.conf.Hub.Presence(event, encodeInfo(info))
 	default: // perhaps from a later version
 	}
 }
+
+// Err returns the reason why the other hubs cannot be reached, or nil.
+func (c *cluster) Err() error { return c.member.Err() }

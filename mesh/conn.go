@@ -380,9 +380,9 @@ func (c *client) noteRefused(payload json.RawMessage) {
 	if c.rejectLog.Allow() > 0 { // a hub reports at most once a second
 		log := c.node.opts.Logger
 		if r.Message != "" {
-			log = log.With("message", truncate(r.Message))
+			log = log.With("message", wire.Truncate(r.Message))
 		}
-		log.Warn("mesh: the hub rejects events of this node", "rule", truncate(string(r.Rule)), "event", truncate(r.Event), "times", r.Count)
+		log.Warn("mesh: the hub rejects events of this node", "rule", wire.Truncate(string(r.Rule)), "event", wire.Truncate(r.Event), "times", r.Count)
 	}
 }
 

@@ -7,9 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strings"
-
-	"github.com/bigcompany/mesh/protocol"
 )
 
 // Credentials are the data by which a peer identifies itself to a hub. They print and log without user, password and
@@ -53,36 +50,12 @@ func Bearer(token string) func(context.Context, Credentials) error {
 	}
 }
 
-var errToken = fmt.Errorf("mesh: Token must be at most %d visible ASCII characters", protocol.MaxCredential)
-
-func checkToken(token string) error {
-	if len(token) > protocol.MaxCredential || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return errToken
-	}
-	return nil
-}
-
 // header returns the header of each request of a client, or nil.
 func (o *Options) header() http.Header {
 	if o.Token == "" {
 		return nil
 	}
 	return http.Header{"Authorization": {"Bearer " + o.Token}}
-}
-
-// tokenOf returns the token of a request, or "".
-func tokenOf(r *http.Request) string {
-	const scheme = "bearer "
-	var token string
-	if h := r.Header.Get("Authorization"); len(h) > len(scheme) && strings.EqualFold(h[:len(scheme)], scheme) {
-		token = strings.TrimSpace(h[len(scheme):])
-	} else {
-		token = r.URL.Query().Get("token")
-	}
-	if checkToken(token) != nil {
-		return ""
-	}
-	return token
 }
 
 // Pair returns an Authorize function that admits peers with this user and password. It compares in constant time.

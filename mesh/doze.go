@@ -31,10 +31,10 @@ type doze struct {
 	rousing atomic.Pointer[chan struct{}] // closed when all other hubs have been asked; nil at other times
 }
 
-// attend returns at once if this hub has run lately. Otherwise it returns when the hub has asked the others, or ctx
+// Attend returns at once if this hub has run lately. Otherwise it returns when the hub has asked the others, or ctx
 // ends.
-func (c *cluster) attend(ctx context.Context) {
-	if c == nil || c.alone() {
+func (c *cluster) Attend(ctx context.Context) {
+	if c.Alone() {
 		return
 	}
 	if time.Since(c.doze.born)-time.Duration(c.doze.said.Load()) >= dozeTime {
@@ -58,11 +58,11 @@ func (c *cluster) rouse() {
 		c.excuse(gap)
 		done := make(chan struct{})
 		c.doze.rousing.Store(&done)
-		c.hub.node.opts.Logger.Warn("mesh: this hub did not run for some time: it asks the other hubs which of its nodes are connected to them", "time", gap)
+		c.conf.Logger.Warn("mesh: this hub did not run for some time: it asks the other hubs which of its nodes are connected to them", "time", gap)
 		c.wg.Go(func() {
 			defer close(done)
 			defer c.doze.rousing.Store(nil)
-			c.askAll(c.hubs())
+			c.askAll(c.IDs())
 		})
 	}
 	c.doze.said.Store(int64(now)) // last, because attend looks at it first

@@ -25,7 +25,7 @@ func (h *hub) groups() (groups []wire.NodeGroup, ungrouped int) {
 	for next := 0; next >= 0; {
 		next, members = r.summarize(next, members[:0])
 		for i := range members {
-			members[i].join(byKey, shapes, h.node.id)
+			members[i].join(byKey, shapes, h.conf.ID)
 		}
 	}
 	for _, g := range byKey {
@@ -148,26 +148,24 @@ func isHexOrHyphen(c byte) bool {
 // answerGroups replies to a question for groups. With number 0 the reply has the groups of this hub. Otherwise it has
 // the groups of the other hub with that number, or of the next one if that hub is gone.
 func (p *peer) answerGroups(a wire.NodesReply, number int) {
-	c := p.hub.cluster
+	h := p.hub
 	if number == 0 {
-		a.Groups, a.Ungrouped = p.hub.groups()
-		a.Next = c.firstPage(1)
+		a.Groups, a.Ungrouped = h.groups()
+		a.Next = h.firstPage(1)
 		p.charge(a.Total / questionScan)
 		p.reply(protocol.NameNodes, a)
 		return
 	}
-	id, found := c.after(number)
+	id, found := h.others.After(number)
 	if found == 0 {
 		p.reply(protocol.NameNodes, a)
 		return
 	}
 	answered := make(chan struct{})
-	c.ask(id, control{Kind: askGroups}, func(page *control) {
+	h.others.AskGroups(id, func(groups []wire.NodeGroup, ungrouped int) {
 		defer close(answered)
-		a.Next = c.firstPage(found + 1)
-		if page != nil {
-			a.Groups, a.Ungrouped = page.Groups, page.Count
-		}
+		a.Next = h.firstPage(found + 1)
+		a.Groups, a.Ungrouped = groups, ungrouped
 		p.reply(protocol.NameNodes, a)
 	})
 	<-answered

@@ -17,8 +17,7 @@ import (
 
 // guests limits the connections of each address that serve no admitted peer.
 type guests struct {
-	node      *Node
-	limit     int
+	conf      *hubConfig
 	rejectLog limit.Throttle
 
 	mu     sync.Mutex
@@ -36,8 +35,8 @@ type guest struct {
 // guestKey is the key of a request's *guest in its context.
 type guestKey struct{}
 
-func newGuests(n *Node) *guests {
-	return &guests{node: n, limit: n.opts.ConnsPerAddr, counts: make(map[netip.Addr]int), conns: make(map[net.Conn]*guest)}
+func newGuests(conf *hubConfig) *guests {
+	return &guests{conf: conf, counts: make(map[netip.Addr]int), conns: make(map[net.Conn]*guest)}
 }
 
 var errPerAddr = errors.New("mesh: ConnsPerAddr and SessionsPerAddr must not be negative; 0 means the default")
@@ -62,7 +61,7 @@ func parseProxies(all []string) (proxies []netip.Prefix, err error) {
 }
 
 func (g *guests) trusts(addr netip.Addr) bool {
-	return slices.ContainsFunc(g.node.opts.proxies, func(p netip.Prefix) bool { return p.Contains(addr) })
+	return slices.ContainsFunc(g.conf.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
 // addr returns the address for which a request counts, or the zero Addr if it does not count. Each trusted proxy
@@ -101,7 +100,7 @@ func (g *guests) begin(addr netip.Addr) (*guest, int) {
 	defer g.mu.Unlock()
 	g.counts[addr]++
 	n := g.counts[addr]
-	return &guest{addr: addr, beyond: n > g.limit}, n
+	return &guest{addr: addr, beyond: n > g.conf.ConnsPerAddr}, n
 }
 
 // end stops counting a guest. It may be called more than once.
@@ -126,7 +125,7 @@ func (g *guests) connected(ctx context.Context, conn net.Conn) context.Context {
 		return ctx
 	}
 	guest, n := g.begin(addr)
-	if n > g.limit+g.limit/4+1 {
+	if n > g.conf.ConnsPerAddr+g.conf.ConnsPerAddr/4+1 {
 		_ = conn.Close() // too many to send each a response
 		g.reject(addr)
 	}
@@ -186,10 +185,10 @@ func (h *hub) enter(w http.ResponseWriter, r *http.Request) (_ *http.Request, le
 
 // reject counts and logs a rejected connection.
 func (g *guests) reject(addr netip.Addr) {
-	g.node.counters.RejectedConnections.Add(1)
+	g.conf.Counters.RejectedConnections.Add(1)
 	if times := g.rejectLog.Allow(); times > 0 {
-		g.node.opts.Logger.Warn("mesh: rejected connections: too many of their address serve no admitted peer; the option ConnsPerAddr is the limit",
-			"addr", addr.String(), "limit", g.limit, "times", times)
+		g.conf.Logger.Warn("mesh: rejected connections: too many of their address serve no admitted peer; the option ConnsPerAddr is the limit",
+			"addr", addr.String(), "limit", g.conf.ConnsPerAddr, "times", times)
 	}
 }
 
@@ -214,6 +213,6 @@ const retryAfter = "5"
 // countRejected is the engineio.ServerOptions.OnConnectionError.
 func (h *hub) countRejected(e *engineio.ConnectionError) {
 	if e.Reason == engineio.ReasonTooManySessions {
-		h.node.counters.RejectedSessions.Add(1)
+		h.conf.Counters.RejectedSessions.Add(1)
 	}
 }

@@ -26,8 +26,8 @@ func (c *client) takeOver(cause error, failed int) bool {
 		c.giveWay(err)
 		return false
 	}
-	h := hubOf(c.node, c.home.path)
-	if err := h.joinOthers(ctx); err != nil {
+	h, err := c.node.newHub(ctx, *c.home)
+	if err != nil {
 		c.node.opts.Logger.Error("mesh: this node cannot take over from the hub: it cannot join the others", "error", err)
 		closeAll(listeners)
 		return false
@@ -35,7 +35,7 @@ func (c *client) takeOver(cause error, failed int) bool {
 	c.mu.Lock()
 	if c.closing {
 		c.mu.Unlock()
-		h.cluster.close()
+		h.others.Close()
 		closeAll(listeners)
 		return false
 	}
@@ -48,7 +48,7 @@ func (c *client) takeOver(cause error, failed int) bool {
 	c.wg.Go(func() { c.handOver(h) })
 	// This comes last, because report waits while the queue for callbacks is full.
 	c.report(State{Status: Disconnected, Role: RoleClient, Err: cause, Attempt: failed})
-	info, _ := h.hubInfo()
+	info, _ := hubRole{h}.hubInfo()
 	c.report(State{Status: Connected, Role: RoleHub, Hub: info})
 	return true
 }
@@ -103,7 +103,7 @@ func (c *client) handOver(h *hub) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.await(context.Background(), func() bool { return !c.pumping }) // the pump's connection has ended
-	c.node.numbered.Store(c.written)                                 // the hub continues the numbers of the client
+	h.lastSeq.Store(c.written)                                       // the hub continues the numbers of the client
 	for ; !c.out.empty(); c.out.pop() {
 		next := c.out.front()
 		if err := h.emit(next.event, next.payload, next.rid); err != nil { // as if it was emitted just now

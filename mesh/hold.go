@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh/internal/fault"
 	"github.com/bigcompany/mesh/mesh/internal/limit"
 )
 
@@ -45,7 +46,7 @@ func (r *routing) give(to *peer, messages []engineio.Message, from source) (sent
 		r.held[to] = append(before, messages...)
 		return 0
 	}
-	sent, err := to.sendBelow(to.hub.node.opts.QueueLimit/2, messages)
+	sent, err := to.sendBelow(to.hub.conf.QueueLimit/2, messages)
 	if errors.Is(err, engineio.ErrQueueFull) {
 		if r.held == nil {
 			r.held = make(held)
@@ -80,10 +81,10 @@ func (p *peer) sendHeld(waiting held, size int) {
 	if p.share == nil {
 		p.share = new(limit.Bucket)
 	}
-	share := max(1, h.node.opts.QueueLimit/shareOfQueue)
-	limit, hold := h.node.opts.QueueLimit/2, maxHold
+	share := max(1, h.conf.QueueLimit/shareOfQueue)
+	limit, hold := h.conf.QueueLimit/2, maxHold
 	if p.share.Borrow(size, share, share) == 0 {
-		limit, hold = h.node.opts.QueueLimit, burstHold
+		limit, hold = h.conf.QueueLimit, burstHold
 	}
 	p.share.Spent = min(p.share.Spent, maxDebt*float64(share)) // this limits how long a past flood counts
 	end := time.Now().Add(hold)
@@ -97,21 +98,21 @@ func (p *peer) sendHeld(waiting held, size int) {
 			bytes += len(messages[sent].Data)
 			sent++
 		}
-		h.node.counters.Sent.Add(uint64(sent))
+		h.conf.Counters.Sent.Add(uint64(sent))
 		switch left := len(messages) - sent; {
 		case p.superseded.Load():
 			late = max(late, left)
 		case to.slow.Load():
-			h.node.counters.Overflowed.Add(uint64(left))
+			h.conf.Counters.Overflowed.Add(uint64(left))
 		}
 	}
-	h.node.counters.BytesOut.Add(uint64(bytes))
-	h.node.counters.Late.Add(uint64(late))
+	h.conf.Counters.BytesOut.Add(uint64(bytes))
+	h.conf.Counters.Late.Add(uint64(late))
 	if !waited {
 		return
 	}
-	h.node.counters.Pauses.Add(1)
-	if times := h.refusals.Allow(logPause); times > 0 {
+	h.conf.Counters.Pauses.Add(1)
+	if times := h.rejectLogs.Allow(logPause); times > 0 {
 		p.log().Info("mesh: a peer emits faster than others read: the hub reads from it more slowly", "times", times)
 	}
 }
@@ -130,7 +131,7 @@ func (p *peer) sendTo(to *peer, m engineio.Message, limit int, end time.Time, wa
 	*waited = true
 	for errors.Is(err, engineio.ErrQueueFull) {
 		if !time.Now().Before(end) {
-			if err = p.tryHeld(to, m, p.hub.node.opts.QueueLimit); errors.Is(err, engineio.ErrQueueFull) {
+			if err = p.tryHeld(to, m, p.hub.conf.QueueLimit); errors.Is(err, engineio.ErrQueueFull) {
 				to.overflow()
 			}
 			break
@@ -158,7 +159,7 @@ func (p *peer) tryHeld(to *peer, m engineio.Message, limit int) error {
 	r.busy.RLock()
 	defer r.busy.RUnlock()
 	if p.superseded.Load() {
-		return ErrSuperseded
+		return fault.ErrSuperseded
 	}
 	return to.sock.TryWriteBelow(limit, m)
 }

@@ -12,9 +12,11 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh/internal/fault"
 	"github.com/bigcompany/mesh/mesh/internal/interest"
 	"github.com/bigcompany/mesh/mesh/internal/limit"
 	"github.com/bigcompany/mesh/mesh/internal/sharded"
@@ -25,17 +27,21 @@ import (
 // and puts them into the queues of their receivers. There is no central loop, and no single lock around routing, except
 // for events whose searches take many steps: see dear.
 type hub struct {
-	node        *Node
-	name        string
-	path        string // the path of Engine.IO
-	server      *engineio.Server
-	browsers    forBrowsers
-	interest    interest.Index[*peer]
-	roster      roster
-	refusals    limit.Throttles
-	cluster     *cluster       // nil without Options.Backplane; fixed before the hub serves
+	conf       hubConfig // fixed
+	server     *engineio.Server
+	browsers   forBrowsers
+	interest   interest.Index[*peer]
+	roster     roster
+	rejectLogs limit.Throttles
+	others     Others // fixed before the hub serves
+	clustered  bool   // others is not noOthers; fixed before the hub serves
+
+	announcing sync.Mutex
+	announced  []string      // the subscriptions of the hub's own listeners that the other hubs have, sorted; guarded by announcing
+	lastSeq    atomic.Uint64 // the sequence number of the last event of the hub itself
+
 	authFailLog limit.Throttle // limits the log lines about rejected credentials
-	rebindLog   limit.Throttle // limits the log lines about rejected pages; see rebound
+	rebindLog   limit.Throttle // limits the log lines about rejected pages
 	routings    sync.Pool      // of *routing
 	numbers     numbers
 	guests      *guests
@@ -61,62 +67,40 @@ const (
 	maxHeaderBytes    = 32 << 10
 )
 
-// NewHub returns a hub without a listener, to mount in an existing server: see Node.ServeHTTP. If Options.Addr is a
-// URL, its path is the path of Engine.IO. The rest of Options.Addr is not used.
-func NewHub(opts *Options) (*Node, error) {
-	o, addr, err := prepareHub(opts)
-	if err != nil {
-		return nil, err
-	}
-	h := newHub(o, address{path: addr.path})
-	if err := h.joinOthers(context.Background()); err != nil {
-		return nil, fmt.Errorf("mesh: join the other hubs: %w", err)
-	}
-	return h.node, nil
-}
-
-func newHub(o Options, addr address) *hub {
-	n := newNode(o, wire.NewID(), addr)
-	h := hubOf(n, addr.path)
-	n.link = h
-	n.hub.Store(h)
-	return h
-}
-
-// hubOf returns a hub for a node that is, or becomes, a hub.
-func hubOf(n *Node, path string) *hub {
-	o := &n.opts
-	if o.Authorize == nil && (o.User != "" || o.Token != "") {
-		o.Logger.Warn("mesh: this hub admits every client: only clients use User and Token, a hub checks credentials with Authorize")
-	}
-	h := &hub{node: n, name: o.Name, path: path, browsers: newForBrowsers(path, !o.NoPage)}
+// newHub returns a hub that serves no listener yet.
+func newHub(conf hubConfig) *hub {
+	conf.Rate = conf.Rate.withDefaults(conf.MaxMessage)
+	h := &hub{conf: conf, others: noOthers{}, browsers: newForBrowsers(conf.Path, conf.Page)}
 	h.roster.since = time.Now()
 	h.departures = make(chan struct{}, 1)
 	h.routings.New = func() any { return &routing{busy: h.busy.Shard()} }
-	h.guests = newGuests(n)
+	h.guests = newGuests(&h.conf)
 	serve := &engineio.ServerOptions{
-		Path:           h.path,
+		Path:           h.conf.Path,
 		Revisions:      []engineio.Revision{engineio.Revision3, engineio.Revision4},
-		Transports:     o.Transports,
+		Transports:     conf.Transports,
 		PingInterval:   pingInterval,
 		PingTimeout:    pingTimeout,
-		MaxPayload:     o.MaxMessage,
-		QueueLimit:     o.QueueLimit,
-		BufferLimit:    o.BufferLimit,
-		AllowedOrigins: o.AllowedOrigins,
-		Logger:         o.Logger,
+		MaxPayload:     conf.MaxMessage,
+		QueueLimit:     conf.QueueLimit,
+		BufferLimit:    conf.BufferLimit,
+		AllowedOrigins: conf.AllowedOrigins,
+		Logger:         conf.Logger,
 
-		TrustForwardedHost: o.TrustForwardedHost,
+		TrustForwardedHost: conf.TrustForwardedHost,
 
 		OnAdmitted:        h.guests.admit,
 		OnConnectionError: h.countRejected,
 	}
-	if o.Authorize != nil {
-		serve.Admission = &engineio.Admission{SessionsPerAddr: o.SessionsPerAddr, Addr: h.guests.addr, OnLargeBody: narrow}
+	if conf.Authorize != nil {
+		serve.Admission = &engineio.Admission{SessionsPerAddr: conf.SessionsPerAddr, Addr: h.guests.addr, OnLargeBody: narrow}
 	}
 	h.server = engineio.NewServer(h, serve)
 	return h
 }
+
+// setOthers connects the hub to the other hubs of its mesh, before it serves.
+func (h *hub) setOthers(others Others) { h.others, h.clustered = others, true }
 
 // serve accepts connections on listeners until close.
 func (h *hub) serve(listeners []net.Listener) {
@@ -127,22 +111,22 @@ func (h *hub) serve(listeners []net.Listener) {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		HTTP2:             &http.HTTP2Config{WriteByteTimeout: writeTimeout},
-		ErrorLog:          slog.NewLogLogger(h.node.opts.Logger.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(h.conf.Logger.Handler(), slog.LevelDebug),
 		ConnContext:       h.connected,
 		ConnState:         h.guests.changed,
 	}
 	for _, l := range listeners {
 		l = h.reporting(l)
-		if h.node.opts.tls != nil {
-			l = tls.NewListener(l, h.node.opts.tls)
+		if h.conf.TLS != nil {
+			l = tls.NewListener(l, h.conf.TLS)
 		}
 		h.serving.Add(1)
 		go func() {
 			err := h.web.Serve(l)
 			h.serving.Done()
 			if !errors.Is(err, http.ErrServerClosed) {
-				h.node.opts.Logger.Error("mesh: the hub's listener failed", "addr", l.Addr().String(), "error", err)
-				h.node.end(err)
+				h.conf.Logger.Error("mesh: the hub's listener failed", "addr", l.Addr().String(), "error", err)
+				h.conf.Local.Fail(err)
 			}
 		}()
 	}
@@ -161,20 +145,19 @@ func (h *hub) serveOwn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer leave()
-	rest, ok := strings.CutPrefix(r.URL.Path, h.path)
+	rest, ok := strings.CutPrefix(r.URL.Path, h.conf.Path)
 	switch {
-	case ok && (rest == "" || rest[0] == '/') && r.Header.Get("Origin") != "" && h.node.rebound(r), // programs send no Origin
-		h.browsers.has(r.URL.Path) && h.node.rebound(r):
-		rejectRebound(w, r)
+	case ok && (rest == "" || rest[0] == '/') && r.Header.Get("Origin") != "" && rejectRebinding(h, w, r), // programs send no Origin
+		h.browsers.has(r.URL.Path) && rejectRebinding(h, w, r):
 	case ok && (rest == "" || rest[0] == '/'):
 		h.server.ServeHTTP(w, r)
 	case h.browsers.has(r.URL.Path):
 		h.browsers.ServeHTTP(w, r)
 	case r.URL.Path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		_, _ = io.WriteString(w, "This is the hub of a mesh. Its clients connect to "+h.path+"/\n")
+		_, _ = io.WriteString(w, "This is the hub of a mesh. Its clients connect to "+h.conf.Path+"/\n")
 	default:
-		h.node.opts.Handler.ServeHTTP(w, r)
+		h.conf.Handler.ServeHTTP(w, r)
 	}
 }
 
@@ -216,43 +199,38 @@ func (h *hub) ServeSocket(ctx context.Context, s *engineio.Socket) {
 func (h *hub) emit(event string, payload json.RawMessage, rid string) error {
 	var from source
 	if rid != "" && !h.heard(event, nil) {
-		if h.cluster == nil {
-			return ErrNoListener
+		if h.others.Alone() {
+			return fault.ErrNoListener
 		}
-		from.unheard = func() { h.node.inbox.fail(rid, ErrNoListener) }
-		from.unsent = func(err error) { h.node.inbox.fail(rid, err) }
+		from.unheard = func() { h.conf.Local.FailRequest(rid, fault.ErrNoListener) }
+		from.unsent = func(err error) { h.conf.Local.FailRequest(rid, err) }
 	}
 	h.emitting.Lock()
 	defer h.emitting.Unlock()
-	h.route([]wire.Event{{Name: event, Payload: payload, From: h.node.id, N: h.node.numbered.Add(1)}}, from)
+	h.route([]wire.Event{{Name: event, Payload: payload, From: h.conf.ID, N: h.lastSeq.Add(1)}}, from)
 	return nil
 }
 
-// announce sends changed subscriptions of the hub itself to the other hubs. For its own peers the hub needs only its
+// Announce sends changed subscriptions of the hub itself to the other hubs. For its own peers the hub needs only its
 // index.
-func (h *hub) announce() {
-	if h.cluster == nil {
-		return
-	}
-	h.cluster.own.Lock()
-	defer h.cluster.own.Unlock()
-	now := h.node.interests()
-	add, remove := difference(h.cluster.interests, now)
-	h.cluster.interests = now
-	h.cluster.want(add, remove)
+func (h *hub) Announce() {
+	h.announcing.Lock()
+	defer h.announcing.Unlock()
+	now := h.conf.Local.Interests()
+	add, remove := difference(h.announced, now)
+	h.announced = now
+	h.others.Subscribe(add, remove)
 }
 
 // flush waits until the other hubs have processed the emitted events. The events for the hub's own peers are in their
 // queues.
 func (h *hub) flush(ctx context.Context) error {
-	h.cluster.sync(ctx)
-	if h.cluster != nil && ctx.Err() != nil {
+	h.others.Sync(ctx)
+	if h.clustered && ctx.Err() != nil {
 		return fmt.Errorf("mesh: flush: %w", context.Cause(ctx))
 	}
 	return nil
 }
-
-func (h *hub) hubInfo() (HubInfo, bool) { return HubInfo{ID: h.node.id, Name: h.name}, true }
 
 func (h *hub) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
@@ -263,7 +241,7 @@ func (h *hub) close() {
 		h.serving.Wait()
 	}
 	_ = h.server.Close()
-	h.cluster.close()
+	h.others.Close()
 }
 
 // numbers gives peers small numbers, so that a bit set of a few words can hold a set of peers.
@@ -292,3 +270,23 @@ func (x *numbers) give(n int) {
 }
 
 func (h *hub) sockets() []*engineio.Socket { return h.server.Sockets() }
+
+// logMissed groups the log lines about events and notices of other hubs that found the queue for callbacks full.
+const logMissed = "missed"
+
+// missed counts n events or notices of other hubs that this hub's own listeners do not receive.
+func (h *hub) missed(n int, event string) {
+	h.conf.Counters.Missed.Add(uint64(n))
+	if times := h.rejectLogs.Allow(logMissed); times > 0 {
+		h.conf.Logger.Warn("mesh: callbacks are slow: this hub drops events from other hubs for its own listeners",
+			"event", event, "times", times, "ever", h.conf.Counters.Missed.Load())
+	}
+}
+
+// Receive routes events of one emitter at another hub to this hub's peers and listeners.
+func (h *hub) Receive(events []wire.Event, from string) {
+	h.route(events, source{remote: true, hub: from})
+	if n := h.conf.Local.Deliver(events, nil); n > 0 {
+		h.missed(n, events[0].Name)
+	}
+}

@@ -14,15 +14,15 @@ import (
 // drain asks the peers to move, and returns when all that can move are gone.
 func (h *hub) drain(ctx context.Context) error {
 	h.server.Drain()
-	if len(h.cluster.hubs()) == 0 {
+	if len(h.others.IDs()) == 0 {
 		return nil
 	}
 	staying := h.sendAway()
-	h.node.opts.Logger.Info("mesh: the hub will close: it asks its clients to move", "clients", staying)
+	h.conf.Logger.Info("mesh: the hub will close: it asks its clients to move", "clients", staying)
 	for ; staying > 0; staying = h.staying() {
 		select {
 		case <-h.departures:
-		case <-h.node.done:
+		case <-h.conf.Local.Done():
 			return nil
 		case <-ctx.Done():
 			return fmt.Errorf("mesh: shutdown: %d clients have not moved: %w", staying, context.Cause(ctx))
@@ -128,6 +128,6 @@ func (p *peer) settle(ctx context.Context) (sure, ok bool) {
 		return false, false
 	}
 	p.hub.busy.Quiesce()
-	sure = p.hub.cluster.sync(ctx)
+	sure = p.hub.others.Sync(ctx)
 	return sure, ctx.Err() == nil
 }

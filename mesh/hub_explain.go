@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
+	"github.com/bigcompany/mesh/mesh/internal/fault"
 	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
@@ -13,8 +14,8 @@ func (h *hub) explain(ctx context.Context, from, to, event string) (Explanation,
 	if from != "" {
 		if emitter, err := h.lookup(from); err == nil {
 			refused = h.mayEmit(emitter, event)
-		} else if v := h.cluster.verdict(ctx, control{Kind: askEmitter, From: from, Event: event}); v != nil {
-			refused = v.Rule
+		} else if rule, ok := h.others.AskEmit(ctx, from, event); ok {
+			refused = rule
 		} else {
 			return Explanation{}, err
 		}
@@ -24,8 +25,8 @@ func (h *hub) explain(ctx context.Context, from, to, event string) (Explanation,
 		rule, match := h.decide(from, refused, listener, event)
 		return Explanation{Delivered: rule == protocol.RuleListens, Rule: rule, Match: match}, nil
 	}
-	if v := h.cluster.verdict(ctx, control{Kind: askExplain, From: from, To: to, Event: event, Rule: refused}); v != nil {
-		return *v, nil
+	if e, ok := h.others.AskExplain(ctx, from, to, event, refused); ok {
+		return e, nil
 	}
 	return Explanation{}, err
 }
@@ -37,7 +38,7 @@ func (h *hub) mayEmit(p *peer, event string) Rule {
 		return ""
 	case !h.admits(p):
 		return protocol.RuleMuted
-	case protocol.Relayed(event) && !p.may(MayEmit, event):
+	case protocol.Relayed(event) && !p.may(actionEmit, event):
 		return protocol.RuleMayNotEmit
 	}
 	return ""
@@ -45,7 +46,7 @@ func (h *hub) mayEmit(p *peer, event string) Rule {
 
 // lookup returns the peer with an ID, or nil for the hub's own ID.
 func (h *hub) lookup(id string) (*peer, error) {
-	if id == h.node.id {
+	if id == h.conf.ID {
 		return nil, nil
 	}
 	h.roster.mu.Lock()
@@ -53,7 +54,7 @@ func (h *hub) lookup(id string) (*peer, error) {
 	if p := h.roster.ids[id]; p != nil {
 		return p, nil
 	}
-	return nil, ErrUnknownNode
+	return nil, fault.ErrUnknownNode
 }
 
 // decide applies the rules to an event for p, or for the hub itself if p is nil. An empty from is an unknown emitter.
@@ -66,7 +67,7 @@ func (h *hub) decide(from string, refused Rule, p *peer, event string) (rule Rul
 		return refused, ""
 	}
 	if p == nil {
-		if match = matching(h.node.interests(), event); match == "" {
+		if match = matching(h.conf.Local.Interests(), event); match == "" {
 			return protocol.RuleNoListener, ""
 		}
 		return protocol.RuleListens, match
@@ -92,7 +93,7 @@ func (h *hub) decide(from string, refused Rule, p *peer, event string) (rule Rul
 		return protocol.RuleNoListener, ""
 	case event == protocol.NameError && !p.negotiated:
 		return protocol.RuleErrorName, match
-	case !p.may(MayListen, event):
+	case !p.may(actionListen, event):
 		return protocol.RuleMayNotListen, match
 	case p.slow.Load() || p.sock.Context().Err() != nil:
 		return protocol.RuleSlow, match
@@ -129,7 +130,7 @@ func (p *peer) answerExplain(ctx context.Context, payload json.RawMessage) {
 		p.refuseQuestion(protocol.NameExplain, q.RID)
 		return
 	}
-	if protocol.Relayed(q.Event) && !p.may(MayListen, q.Event) && !p.may(MayEmit, q.Event) {
+	if protocol.Relayed(q.Event) && !p.may(actionListen, q.Event) && !p.may(actionEmit, q.Event) {
 		p.denyQuestion(protocol.NameExplain, q.RID)
 		return
 	}

@@ -39,7 +39,7 @@ func (p *peer) answerNodes(ctx context.Context, payload json.RawMessage) {
 		p.fail(protocol.NameNodes, q.RID, wire.CodeTooMany, "too many nodes watch presence already, in total or of this user")
 		return
 	}
-	a.Total = len(r.ids) + 1 + h.cluster.total()
+	a.Total = len(r.ids) + 1 + h.others.Nodes()
 	number, slot := cut(q.After)
 	if q.Groups {
 		r.mu.Unlock()
@@ -48,16 +48,16 @@ func (p *peer) answerNodes(ctx context.Context, payload json.RawMessage) {
 	}
 	if number > 0 {
 		r.mu.Unlock()
-		p.answerNodesOf(a, number, control{Kind: askNodes, After: slot, Limit: q.Limit, NodeFilter: find})
+		p.answerNodesOf(a, number, slot, q.Limit, find)
 		return
 	}
 	if q.After == 0 && find.Find == "" {
-		a.Hubs = h.cluster.infos()
+		a.Hubs = h.others.Infos(maxPage)
 	}
 	next := h.page(int(q.After), q.Limit, find, taker(&a))
 	a.Next = int64(next)
 	if next == 0 {
-		a.Next = h.cluster.firstPage(1)
+		a.Next = h.firstPage(1)
 	}
 	p.charge(len(a.Nodes) / questionNodes)
 	if find.Find != "" && r.ids[find.Find] == nil {
@@ -73,32 +73,30 @@ func (p *peer) answerNodes(ctx context.Context, payload json.RawMessage) {
 
 // answerNodesOf responds with nodes of another hub: of the hub with the number, or of the next hub if that hub is gone.
 // After the last hub, the response has no nodes.
-func (p *peer) answerNodesOf(a wire.NodesReply, number int, q control) {
-	c := p.hub.cluster
-	id, found := c.after(number)
+func (p *peer) answerNodesOf(a wire.NodesReply, number, after, limit int, find wire.NodeFilter) {
+	h := p.hub
+	id, found := h.others.After(number)
 	if found == 0 {
 		p.reply(protocol.NameNodes, a)
 		return
 	}
 	if found != number {
-		q.After = 0
+		after = 0
 	}
 	answered := make(chan struct{})
 	// The goroutine that receives the other hub's messages writes the response, before a later presence change of that
 	// hub.
-	c.ask(id, q, func(page *control) {
+	h.others.AskNodes(id, after, limit, find, func(nodes []json.RawMessage, next int, _ bool) {
 		defer close(answered)
-		a.Next = c.firstPage(found + 1)
-		if page != nil {
-			a.Nodes = append(a.Nodes, page.Nodes...)
-			if page.Next > 0 {
-				a.Next = cursor(found, page.Next)
-			}
+		a.Next = h.firstPage(found + 1)
+		a.Nodes = append(a.Nodes, nodes...)
+		if next > 0 {
+			a.Next = cursor(found, next)
 		}
 		p.reply(protocol.NameNodes, a)
 	})
 	<-answered
-	p.charge(q.Limit / questionNodes)
+	p.charge(limit / questionNodes)
 }
 
 // taker returns the function to which page passes each node of a reply.
@@ -120,8 +118,8 @@ func cut(cursor int64) (number, slot int) {
 }
 
 // firstPage returns the cursor of the first other hub with at least this number; 0 if there is no such hub.
-func (c *cluster) firstPage(number int) int64 {
-	_, found := c.after(number)
+func (h *hub) firstPage(number int) int64 {
+	_, found := h.others.After(number)
 	return cursor(found, 0)
 }
 
@@ -135,11 +133,42 @@ func (h *hub) nodes(ctx context.Context) ([]NodeInfo, error) {
 		})
 		h.roster.mu.Unlock()
 	}
-	for _, id := range h.cluster.hubs() {
-		all = append(all, h.cluster.nodes(ctx, id)...)
+	for _, id := range h.others.IDs() {
+		all = append(all, h.nodesOf(ctx, id)...)
 	}
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("mesh: nodes: %w", context.Cause(ctx))
 	}
 	return all, nil
+}
+
+// nodesOf returns the nodes of another hub, or a part of them if the hub stops responding.
+func (h *hub) nodesOf(ctx context.Context, id string) (all []NodeInfo) {
+	type page struct {
+		nodes []json.RawMessage
+		next  int
+		ok    bool
+	}
+	for next, first := 0, true; first || next > 0; first = false {
+		pages := make(chan page, 1)
+		h.others.AskNodes(id, next, maxPage, wire.NodeFilter{}, func(nodes []json.RawMessage, next int, ok bool) {
+			pages <- page{nodes, next, ok}
+		})
+		var p page
+		select {
+		case p = <-pages:
+		case <-ctx.Done():
+		}
+		if !p.ok {
+			return all
+		}
+		for _, raw := range p.nodes {
+			var info NodeInfo
+			if json.Unmarshal(raw, &info) == nil {
+				all = append(all, info)
+			}
+		}
+		next = p.next
+	}
+	return all
 }

@@ -2,7 +2,6 @@ package mesh
 
 import (
 	"encoding/json"
-	"errors"
 	"strconv"
 
 	"github.com/bigcompany/mesh/engineio"
@@ -29,7 +28,7 @@ func (p *peer) appear() {
 	told := p.hub.tell(protocol.NameJoin, p)
 	r.mu.Unlock()
 	if told.finish(); told.own {
-		p.hub.node.executor.push(told.task)
+		p.hub.conf.Local.Presence(told.event, told.info, true)
 	}
 }
 
@@ -46,7 +45,7 @@ func (p *peer) vanish() {
 	p.present = false
 	r.mu.Unlock()
 	if told.finish(); told.own {
-		p.hub.node.executor.push(told.task)
+		p.hub.conf.Local.Presence(told.event, told.info, true)
 	}
 }
 
@@ -61,17 +60,18 @@ func (h *hub) vanished(p *peer) {
 		told = h.tell(protocol.NameLeave, p)
 	}
 	r.mu.Unlock()
-	if told.finish(); told.own && errors.Is(h.node.executor.offer(told.task), ErrQueueFull) {
+	if told.finish(); told.own && !h.conf.Local.Presence(told.event, told.info, false) {
 		h.missed(1, protocol.NameLeave)
 	}
 }
 
 // notice holds the work that remains, without a lock, after a presence change was reported to the watching peers: the
-// peers whose queues were full, and a task.
+// peers whose queues were full, and the report to the hub's own listeners.
 type notice struct {
-	slow []*peer
-	task task // for the hub's own listeners, if own
-	own  bool
+	slow  []*peer
+	own   bool // the hub's own listeners get the change too
+	event string
+	info  json.RawMessage
 }
 
 func (n *notice) finish() {
@@ -82,28 +82,28 @@ func (n *notice) finish() {
 
 // tell reports a presence change of a peer to the watching peers and to the other hubs. The caller holds h.roster.mu.
 func (h *hub) tell(event string, about *peer) (told notice) {
-	own := *h.node.emitter.presence.Load()
+	own := h.conf.Local.WatchesPresence()
 	r := &h.roster
-	if len(own) == 0 && len(r.watchers) == 0 && h.cluster == nil {
+	if !own && len(r.watchers) == 0 && h.others.Alone() {
 		return told
 	}
 	info := encodeInfo(h.describe(about))
 	told.slow = r.notify(event, info, about)
-	h.cluster.tell(event, info)
-	told.task, told.own = h.node.noticeOf(event, info)
+	h.others.ReportPresence(event, info)
+	told.own, told.event, told.info = own, event, info
 	return told
 }
 
-// pass reports a presence change of another hub, or of a node of another hub, to the watching peers. It does not wait
+// Presence reports a presence change of another hub, or of a node of another hub, to the watching peers. It does not wait
 // for callbacks.
-func (h *hub) pass(event string, info json.RawMessage) {
+func (h *hub) Presence(event string, info json.RawMessage) {
 	h.roster.mu.Lock()
 	slow := h.roster.notify(event, info, nil)
 	h.roster.mu.Unlock()
 	for _, p := range slow {
 		p.overflow()
 	}
-	if t, ok := h.node.noticeOf(event, info); ok && errors.Is(h.node.executor.offer(t), ErrQueueFull) {
+	if !h.conf.Local.Presence(event, info, false) {
 		h.missed(1, event)
 	}
 }
@@ -118,7 +118,7 @@ func (r *roster) notify(event string, info json.RawMessage, about *peer) (slow [
 	m := []engineio.Message{engineio.Prepare(wire.Control(event, info))}
 	for p := range r.watchers {
 		// The permissions may have changed since the peer subscribed to presence.
-		if p != about && p.may(MayEmit, protocol.NameNodes) && !p.offer(m) {
+		if p != about && p.may(actionEmit, protocol.NameNodes) && !p.offer(m) {
 			slow = append(slow, p)
 		}
 	}
@@ -175,7 +175,7 @@ func (r *roster) watch(p *peer, on bool) bool {
 // a hub without Authorize, all peers with the same address are one member. The result is empty for a peer without
 // credentials whose address does not count, see Options.ConnsPerAddr.
 func (p *peer) member() string {
-	c := p.credentials()
+	c := p.identity()
 	if p.user != "" || c.Token != "" {
 		return "credentials " + strconv.Quote(p.user) + c.Token
 	}
@@ -190,5 +190,5 @@ func (p *peer) member() string {
 // listenForOthers subscribes to the presence changes of the other hubs while a peer or a listener of this hub watches
 // presence. The caller holds h.roster.mu.
 func (h *hub) listenForOthers() {
-	h.cluster.watch(len(h.roster.watchers) > 0 || len(*h.node.emitter.presence.Load()) > 0)
+	h.others.WatchPresence(len(h.roster.watchers) > 0 || h.conf.Local.WatchesPresence())
 }

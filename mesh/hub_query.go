@@ -39,7 +39,7 @@ func (p *peer) asked(ctx context.Context, event string, payload json.RawMessage,
 	switch {
 	case err != nil:
 		p.refuseQuestion(event, *rid)
-	case !p.may(MayEmit, event):
+	case !p.may(actionEmit, event):
 		p.denyQuestion(event, *rid)
 	default:
 		return true

@@ -1,19 +1,13 @@
 package mesh
 
 import (
-	"slices"
-
 	"github.com/bigcompany/mesh/protocol"
 )
-
-func anyHears(listeners []*listener, from origin) bool {
-	return slices.ContainsFunc(listeners, func(l *listener) bool { return l.hears(from) })
-}
 
 // heard reports whether any node here gets an event: a peer other than the sender, or the hub itself if there is a
 // sender.
 func (h *hub) heard(event string, sender *peer) bool {
-	if sender != nil && anyHears(h.node.emitter.hearers(event), received) {
+	if sender != nil && h.conf.Local.Listens(event) {
 		return true
 	}
 	r := h.routings.Get().(*routing)
@@ -26,7 +20,7 @@ func (h *hub) heard(event string, sender *peer) bool {
 			if p == sender || byPattern && p.keepsSilent(event) || !p.negotiated && event == protocol.NameError {
 				continue
 			}
-			if p.may(MayListen, event) {
+			if p.may(actionListen, event) {
 				return true
 			}
 		}

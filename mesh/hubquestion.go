@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/bigcompany/mesh/mesh/internal/wire"
@@ -49,9 +50,41 @@ func (c *cluster) take(rid uint64, hub string) *question {
 	return q
 }
 
-// verdict asks all other hubs about a node. It returns the first reply of a hub that has the node, or nil.
-func (c *cluster) verdict(ctx context.Context, q control) *Explanation {
-	hubs := c.hubs()
+// AskNodes asks another hub for a page of its nodes: see hub.Others.
+func (c *cluster) AskNodes(hub string, after, limit int, find wire.NodeFilter, reply func(nodes []json.RawMessage, next int, ok bool)) {
+	c.ask(hub, control{Kind: askNodes, After: after, Limit: limit, NodeFilter: find}, func(a *control) {
+		if a == nil {
+			reply(nil, 0, false)
+			return
+		}
+		reply(a.Nodes, a.Next, true)
+	})
+}
+
+// AskGroups asks another hub for the groups of its nodes.
+func (c *cluster) AskGroups(hub string, reply func(groups []wire.NodeGroup, ungrouped int)) {
+	c.ask(hub, control{Kind: askGroups}, func(a *control) {
+		if a == nil {
+			a = new(control)
+		}
+		reply(a.Groups, a.Count)
+	})
+}
+
+// AskEmit asks the other hubs which rule stops a node of theirs from emitting an event.
+func (c *cluster) AskEmit(ctx context.Context, from, event string) (refused protocol.Rule, ok bool) {
+	e, ok := c.askAny(ctx, control{Kind: askEmitter, From: from, Event: event})
+	return e.Rule, ok
+}
+
+// AskExplain asks the other hubs whether a node of theirs receives an event.
+func (c *cluster) AskExplain(ctx context.Context, from, to, event string, refused protocol.Rule) (e protocol.Explanation, ok bool) {
+	return c.askAny(ctx, control{Kind: askExplain, From: from, To: to, Event: event, Rule: refused})
+}
+
+// askAny asks all other hubs about a node. It returns the first reply of a hub that has the node.
+func (c *cluster) askAny(ctx context.Context, q control) (e protocol.Explanation, ok bool) {
+	hubs := c.IDs()
 	answers := make(chan *control, len(hubs))
 	for _, id := range hubs {
 		c.ask(id, q, func(a *control) { answers <- a })
@@ -60,40 +93,35 @@ func (c *cluster) verdict(ctx context.Context, q control) *Explanation {
 		select {
 		case a := <-answers:
 			if a != nil && a.Verdict != nil {
-				return a.Verdict
+				return *a.Verdict, true
 			}
 		case <-ctx.Done():
-			return nil
+			return e, false
 		}
 	}
-	return nil
+	return e, false
 }
 
 // answer returns the reply to another hub's question.
 func (c *cluster) answer(q *control) *control {
-	h, a := c.hub, new(control)
+	h, a := c.conf.Hub, new(control)
 	switch q.Kind {
 	case askSync:
 		// Events that a peer of this hub has received must be published before the reply. The peer may be moving from
 		// the asking hub to this one. Then it has dropped those events on its new connection, and must still receive
 		// them from the asking hub.
-		h.busy.Quiesce()
+		h.Quiesce()
 	case askNodes:
-		h.roster.mu.Lock()
-		defer h.roster.mu.Unlock()
-		var page wire.NodesReply
-		a.Next = h.page(max(0, q.After), max(1, min(q.Limit, maxPage)), q.Lower(), taker(&page))
-		a.Nodes = page.Nodes
+		a.Nodes, a.Next = h.Page(q.After, q.Limit, q.NodeFilter)
 	case askGroups:
-		a.Groups, a.Count = h.groups()
+		a.Groups, a.Count = h.Groups()
 	case askExplain:
-		if p, err := h.lookup(q.To); err == nil {
-			rule, match := h.decide(q.From, q.Rule, p, q.Event)
-			a.Verdict = &Explanation{Delivered: rule == protocol.RuleListens, Rule: rule, Match: match}
+		if e, ok := h.ExplainOwn(q.From, q.To, q.Event, q.Rule); ok {
+			a.Verdict = &e
 		}
 	case askEmitter:
-		if p, err := h.lookup(q.From); err == nil {
-			a.Verdict = &Explanation{Rule: h.mayEmit(p, q.Event)}
+		if rule, ok := h.MayEmitOwn(q.From, q.Event); ok {
+			a.Verdict = &protocol.Explanation{Rule: rule}
 		}
 	}
 	return a

@@ -3,6 +3,8 @@ package mesh
 import (
 	"encoding/json"
 	"sync"
+
+	"github.com/bigcompany/mesh/mesh/internal/wire"
 )
 
 // inbox receives the replies to a node's requests. All of them are events of one name.
@@ -71,7 +73,7 @@ func (b *inbox) receive(e Event) {
 		return
 	}
 	if failure := o["error"]; len(failure) > 0 && string(failure) != "null" {
-		w.answer <- answer{err: &RemoteError{Message: truncate(messageOf(failure))}}
+		w.answer <- answer{err: &RemoteError{Message: wire.Truncate(messageOf(failure))}}
 		return
 	}
 	w.answer <- answer{event: Event{Name: w.event, Payload: o["data"], From: e.From}}

@@ -8,19 +8,10 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// Rate limits the messages that a peer may send to a hub. The hub drops the events beyond it, and counts them in
-// Stats.RateLimited. It delays all other messages beyond it (tables, queries and malformed messages), and with them the
-// messages that the peer sent after them.
-type Rate struct {
-	Events int // events per second. Default: no limit
-	Bytes  int // bytes of packets per second. Default: no limit
-	// EventBurst and ByteBurst are the events and the bytes that may come at once after a pause. Default: the events
-	// and the bytes of one second, and at least Options.MaxMessage bytes. An event whose packet is larger than
-	// ByteBurst is always dropped.
-	EventBurst, ByteBurst int
-}
+// hubRate limits the messages of a peer. Package mesh documents the fields.
+type hubRate struct{ Events, Bytes, EventBurst, ByteBurst int }
 
-func (r Rate) withDefaults(maxMessage int) Rate {
+func (r hubRate) withDefaults(maxMessage int) hubRate {
 	if r.EventBurst == 0 {
 		r.EventBurst = r.Events
 	}
@@ -32,12 +23,12 @@ func (r Rate) withDefaults(maxMessage int) Rate {
 
 // pace is the part of its Rate that a peer has used. It belongs to the goroutine that reads the peer's session.
 type pace struct {
-	rate          Rate
+	rate          hubRate
 	events, bytes limit.Bucket
 }
 
 // newPace returns nil if r has no limit.
-func newPace(r Rate) *pace {
+func newPace(r hubRate) *pace {
 	if r.Events <= 0 && r.Bytes <= 0 {
 		return nil
 	}
@@ -67,7 +58,7 @@ func (p *pace) other(size int) time.Duration {
 
 // refuse counts and logs the rejection of a peer's message.
 func (p *peer) refuse(rule Rule, attrs ...any) {
-	c := &p.hub.node.counters
+	c := p.hub.conf.Counters
 	switch rule {
 	case wire.RuleMalformed:
 		c.Malformed.Add(1)
@@ -86,7 +77,7 @@ func (p *peer) refuse(rule Rule, attrs ...any) {
 	case wire.RuleTooEarly:
 		c.TooEarly.Add(1)
 	}
-	if count := p.hub.refusals.Allow(string(rule)); count > 0 {
+	if count := p.hub.rejectLogs.Allow(string(rule)); count > 0 {
 		p.log().Warn("mesh: rejected packets of a peer", append([]any{"rule", string(rule), "times", count}, attrs...)...)
 	}
 }

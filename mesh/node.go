@@ -1,7 +1,6 @@
 package mesh
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -32,7 +31,6 @@ type Node struct {
 	addr atomic.Pointer[address] // never nil
 
 	counters stats.Counters
-	numbered atomic.Uint64 // the sequence number of the last event that the node has emitted as the hub
 	closed   atomic.Bool
 
 	mu  sync.Mutex
@@ -118,8 +116,8 @@ func (n *Node) Hub() (HubInfo, bool) { return n.link.hubInfo() }
 func (n *Node) Stats() Stats {
 	s := readStats(&n.counters)
 	s.CallbackQueue = n.executor.size()
-	if h := n.hub.Load(); h != nil && h.cluster != nil {
-		s.Apart = h.cluster.member.Err() != nil
+	if h := n.hub.Load(); h != nil {
+		s.Apart = h.others.Err() != nil
 	}
 	return s
 }
@@ -228,31 +226,6 @@ func (n *Node) hear(e wire.Event) {
 	if t, ok := n.taskOf(&e, n.emitter.hearers(e.Name)); ok {
 		n.executor.push(t)
 	}
-}
-
-// hearBatch queues a batch of events for this hub's own listeners. For a batch from a peer, it waits while their queue is
-// full, and the caller reuses the memory of the payloads after the return. For a batch from another hub, from is nil
-// and hearBatch never waits, because all other deliveries to this hub's peers would wait with it. It returns the number
-// of events that it did not queue.
-func (n *Node) hearBatch(events []wire.Event, from *peer) (missed int) {
-	var listeners []*listener
-	for i := range events {
-		if i == 0 || events[i].Name != events[i-1].Name {
-			listeners = n.emitter.hearers(events[i].Name)
-		}
-		t, ok := n.taskOf(&events[i], listeners)
-		switch {
-		case !ok:
-		case from != nil:
-			t.event.Payload = bytes.Clone(t.event.Payload)
-			if !n.executor.pushFor(t, &from.superseded) {
-				missed++
-			}
-		case errors.Is(n.executor.offer(t), ErrQueueFull):
-			missed++
-		}
-	}
-	return missed
 }
 
 // taskOf returns the task that delivers an event to this node's listeners; false if this node has no listener for it.

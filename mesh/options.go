@@ -210,7 +210,6 @@ func (o *Options) withDefaults() Options {
 	c.QueueLimit = cmp.Or(c.QueueLimit, defaultQueueLimit)
 	c.OfflineLimit = cmp.Or(c.OfflineLimit, defaultOfflineLimit)
 	c.CallbackLimit = cmp.Or(c.CallbackLimit, defaultCallbackLimit)
-	c.Rate = c.Rate.withDefaults(c.MaxMessage)
 	c.AuthTimeout = cmp.Or(c.AuthTimeout, defaultAuthTimeout)
 	c.MuteTimeout = cmp.Or(c.MuteTimeout, defaultMuteTimeout)
 	c.ConnsPerAddr = cmp.Or(c.ConnsPerAddr, DefaultConnsPerAddr)

@@ -11,10 +11,10 @@ import (
 
 // otherHub is a hub's state of another hub.
 type otherHub struct {
-	number int       // given by this hub; it orders the pages of nodes
-	seen   time.Time // when its last message arrived
-	info   *NodeInfo // nil until it has introduced itself
-	nodes  int       // the number of its nodes, including itself
+	number int                // given by this hub; it orders the pages of nodes
+	seen   time.Time          // when its last message arrived
+	info   *protocol.NodeInfo // nil until it has introduced itself
+	nodes  int                // the number of its nodes, including itself
 }
 
 // meet notes that another hub is alive, and stores its description of itself if said has one.
@@ -31,14 +31,14 @@ func (c *cluster) meet(id string, said *control) {
 		c.numbered++
 		other = &otherHub{number: c.numbered, nodes: 1}
 		c.others[id] = other
-		c.hub.node.counters.Hubs.Store(int64(len(c.others)))
+		c.conf.Counters.Hubs.Store(int64(len(c.others)))
 		c.met.Store(true)
 	}
 	other.seen = time.Now()
-	var joined *NodeInfo
+	var joined *protocol.NodeInfo
 	if said != nil {
 		if said.Hub != nil {
-			said.Hub.ID, said.Hub.Role = id, RoleHub // a hub can describe only itself
+			said.Hub.ID, said.Hub.Role = id, protocol.RoleHub // a hub can describe only itself
 			if other.info == nil {
 				joined = said.Hub
 			}
@@ -50,7 +50,7 @@ func (c *cluster) meet(id string, said *control) {
 	}
 	c.mu.Unlock()
 	if stranger && (said == nil || said.Kind != sayHello && said.Hub == nil) {
-		self := c.hub.describeSelf()
+		self := c.conf.Hub.Describe()
 		c.say(nameHub+id, &control{Kind: sayHello, Hub: &self, Claims: true}, nil)
 	}
 	if said != nil && said.Claims {
@@ -60,8 +60,8 @@ func (c *cluster) meet(id string, said *control) {
 		c.tellClaims(id)
 	}
 	if joined != nil {
-		c.hub.node.opts.Logger.Info("mesh: another hub has joined", "hub", id, "name", joined.Name, "addr", joined.Addr)
-		c.hub.pass(protocol.NameJoin, encodeInfo(*joined))
+		c.conf.Logger.Info("mesh: another hub has joined", "hub", id, "name", joined.Name, "addr", joined.Addr)
+		c.conf.Hub.Presence(protocol.NameJoin, encodeInfo(*joined))
 	}
 }
 
@@ -73,7 +73,7 @@ func (c *cluster) lose(id string, why string) {
 	c.mu.Lock()
 	other := c.others[id]
 	delete(c.others, id)
-	c.hub.node.counters.Hubs.Store(int64(len(c.others)))
+	c.conf.Counters.Hubs.Store(int64(len(c.others)))
 	if other != nil && why == silence {
 		c.silent[id] = time.Now()
 	}
@@ -95,9 +95,9 @@ func (c *cluster) lose(id string, why string) {
 	if other == nil {
 		return
 	}
-	c.hub.node.opts.Logger.Warn("mesh: another hub is gone", "hub", id, "reason", why)
+	c.conf.Logger.Warn("mesh: another hub is gone", "hub", id, "reason", why)
 	if other.info != nil {
-		c.hub.pass(protocol.NameLeave, encodeInfo(*other.info))
+		c.conf.Hub.Presence(protocol.NameLeave, encodeInfo(*other.info))
 	}
 }
 
@@ -130,11 +130,8 @@ func (c *cluster) expire(now time.Time) {
 	}
 }
 
-// hubs returns the IDs of the other hubs, in the order in which this hub met them.
-func (c *cluster) hubs() []string {
-	if c == nil {
-		return nil
-	}
+// IDs returns the IDs of the other hubs, in the order in which this hub met them.
+func (c *cluster) IDs() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	ids := make([]string, 0, len(c.others))
@@ -145,16 +142,16 @@ func (c *cluster) hubs() []string {
 	return ids
 }
 
-// infos returns the descriptions of the other hubs, of at most maxPage. It omits their interests, which may be
+// Infos returns the descriptions of the other hubs, of at most limit. It omits their interests, which may be
 // outdated.
-func (c *cluster) infos() (all []NodeInfo) {
-	hubs := c.hubs()
+func (c *cluster) Infos(limit int) (all []protocol.NodeInfo) {
+	hubs := c.IDs()
 	if len(hubs) == 0 {
 		return nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, id := range hubs[:min(len(hubs), maxPage)] {
+	for _, id := range hubs[:min(len(hubs), limit)] {
 		if other := c.others[id]; other != nil && other.info != nil {
 			info := *other.info
 			info.LastSeen, info.Interests, info.More = stamp(other.seen), []string{}, 0
@@ -164,11 +161,8 @@ func (c *cluster) infos() (all []NodeInfo) {
 	return all
 }
 
-// total returns the number of nodes at the other hubs, including these hubs.
-func (c *cluster) total() (n int) {
-	if c == nil {
-		return 0
-	}
+// Nodes returns the number of nodes at the other hubs, including these hubs.
+func (c *cluster) Nodes() (n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, other := range c.others {
@@ -177,12 +171,9 @@ func (c *cluster) total() (n int) {
 	return n
 }
 
-// after returns the ID and the number of the other hub with the lowest number that is at least n; 0 if there is no such
+// After returns the ID and the number of the other hub with the lowest number that is at least n; 0 if there is no such
 // hub.
-func (c *cluster) after(n int) (id string, number int) {
-	if c == nil {
-		return "", 0
-	}
+func (c *cluster) After(n int) (id string, number int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i, other := range c.others {
@@ -193,11 +184,8 @@ func (c *cluster) after(n int) (id string, number int) {
 	return id, number
 }
 
-// watch subscribes to the presence changes of the other hubs, or ends that.
-func (c *cluster) watch(on bool) {
-	if c == nil {
-		return
-	}
+// WatchPresence subscribes to the presence changes of the other hubs, or ends that.
+func (c *cluster) WatchPresence(on bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -211,9 +199,9 @@ func (c *cluster) watch(on bool) {
 	c.watching = on
 }
 
-// tell reports a presence change to the other hubs that watch presence.
-func (c *cluster) tell(event string, info json.RawMessage) {
-	if c == nil || !c.met.Load() {
+// ReportPresence reports a presence change to the other hubs that watch presence.
+func (c *cluster) ReportPresence(event string, info json.RawMessage) {
+	if !c.met.Load() {
 		return
 	}
 	kind := sayJoin

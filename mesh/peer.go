@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh/internal/fault"
 	"github.com/bigcompany/mesh/mesh/internal/limit"
 	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
@@ -80,13 +81,13 @@ const (
 )
 
 func (h *hub) join(s *engineio.Socket) *peer {
-	p := &peer{hub: h, sock: s, number: h.numbers.take(), since: time.Now(), pace: newPace(h.node.opts.Rate)}
-	if h.node.opts.Permit != nil {
+	p := &peer{hub: h, sock: s, number: h.numbers.take(), since: time.Now(), pace: newPace(h.conf.Rate)}
+	if h.conf.Permit != nil {
 		p.permits = new(permits)
 	}
-	h.node.counters.Connections.Add(1)
+	h.conf.Counters.Connections.Add(1)
 	p.count(1)
-	if h.node.opts.Authorize != nil {
+	if h.conf.Authorize != nil {
 		p.startMute()
 	}
 	return p
@@ -107,7 +108,7 @@ func (p *peer) log() *slog.Logger {
 	if r := p.sock.Request(); r != nil {
 		remote = r.RemoteAddr
 	}
-	return p.hub.node.opts.Logger.With("peer", p.id, "name", p.name, "remote", remote)
+	return p.hub.conf.Logger.With("peer", p.id, "name", p.name, "remote", remote)
 }
 
 // Nearly all clients write the packets of these events with these prefixes. The prefixes only select the goroutine.
@@ -146,7 +147,7 @@ func (p *peer) left(err error) {
 		level = slog.LevelInfo
 	}
 	if errors.Is(err, engineio.ErrBufferLimit) && !p.slow.Swap(true) {
-		p.hub.node.counters.SlowPeers.Add(1)
+		p.hub.conf.Counters.SlowPeers.Add(1)
 	}
 	p.log().Log(context.Background(), level, "mesh: peer left", "error", err)
 }
@@ -181,7 +182,7 @@ func (p *peer) receive(ctx context.Context, m engineio.Message) bool {
 		if version := p.readTable(packet.EventTable); version > 0 {
 			packet.Payload = bytes.Clone(packet.Payload) // dispatch frees the memory of the payload
 			p.dispatch(false)
-			p.hub.cluster.await(ctx, version)
+			p.hub.others.Await(ctx, version)
 		}
 	}
 	if !p.present {
@@ -212,11 +213,11 @@ func (p *peer) takeEvent(packet *protocol.Packet, size int) {
 	switch {
 	case p.pace != nil && !p.pace.event(size):
 		p.refuseEvent(wire.RuleRate, packet.Event)
-	case !p.may(MayEmit, packet.Event):
+	case !p.may(actionEmit, packet.Event):
 		p.refuseEvent(protocol.RuleMayNotEmit, packet.Event)
 	default:
 		e := wire.Event{Name: packet.Event, Payload: packet.Payload, From: p.id, N: p.numberOf(packet.N)}
-		if packet.RID != "" && p.hub.cluster != nil && !p.hub.cluster.alone() && !p.hub.heard(packet.Event, p) {
+		if packet.RID != "" && !p.hub.others.Alone() && !p.hub.heard(packet.Event, p) {
 			p.request(e, packet.RID)
 			return
 		}
@@ -241,7 +242,7 @@ func (p *peer) request(e wire.Event, rid string) {
 		}
 	}})
 	if taken {
-		p.hub.node.counters.Received.Add(1)
+		p.hub.conf.Counters.Received.Add(1)
 	}
 }
 
@@ -249,7 +250,7 @@ func (p *peer) request(e wire.Event, rid string) {
 // next hub. The hub numbers the events of other peers. If such a peer has the same ID at every hub, its numbers begin
 // with the current time in microseconds, so that no number occurs twice.
 func (p *peer) numberOf(own uint64) uint64 {
-	if p.negotiated && (own != 0 || p.hub.cluster == nil) {
+	if p.negotiated && (own != 0 || !p.hub.clustered) {
 		return own
 	}
 	if p.negotiated && p.numbered == 0 {
@@ -294,7 +295,7 @@ func (p *peer) close(why string) {
 	if p.slow.Swap(true) {
 		return
 	}
-	p.hub.node.counters.SlowPeers.Add(1)
-	p.log().Warn(why, "queued", p.sock.Queued(), "limit", p.hub.node.opts.QueueLimit)
-	p.sock.Abort(ErrSlowPeer)
+	p.hub.conf.Counters.SlowPeers.Add(1)
+	p.log().Warn(why, "queued", p.sock.Queued(), "limit", p.hub.conf.QueueLimit)
+	p.sock.Abort(fault.ErrSlowPeer)
 }

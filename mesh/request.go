@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/bigcompany/mesh/mesh/internal/limit"
@@ -115,7 +116,7 @@ func (n *Node) answer(event string, r request, answer any, failure error, unsent
 		n.logUnsent("answer", event, err, unsent)
 		failure = errAnswer
 	}
-	text, err := json.Marshal(truncate(failure.Error()))
+	text, err := json.Marshal(wire.Truncate(failure.Error()))
 	if err == nil {
 		err = n.emitAnswer(r, appendAnswer(nil, r.rid, "error", text))
 	}
@@ -149,12 +150,6 @@ type RemoteError struct {
 func (e *RemoteError) Error() string {
 	return fmt.Sprintf("mesh: answered with an error: %q", e.Message)
 }
-
-// maxRemoteError bounds the message of a RemoteError, in bytes.
-const maxRemoteError = 1000
-
-// truncate returns the first maxRemoteError bytes of s, as valid UTF-8.
-func truncate(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxRemoteError)], "") }
 
 // replyPrefix begins the names of inboxes. A node replies only under such a name. Otherwise a requester could make it
 // emit any event.
@@ -200,4 +195,8 @@ func appendMember(dst []byte, key string, value []byte) json.RawMessage {
 		dst = append(append(dst, `,"`+key+`":`...), value...)
 	}
 	return append(dst, '}')
+}
+
+func anyHears(listeners []*listener, from origin) bool {
+	return slices.ContainsFunc(listeners, func(l *listener) bool { return l.hears(from) })
 }

@@ -85,9 +85,9 @@ func (r *roster) unlist(p *peer) {
 // count adds n to the number of admitted peers if p is admitted, otherwise to the number of muted peers.
 func (p *peer) count(n int64) {
 	if p.admitted {
-		p.hub.node.counters.Peers.Add(n)
+		p.hub.conf.Counters.Peers.Add(n)
 	} else {
-		p.hub.node.counters.Muted.Add(n)
+		p.hub.conf.Counters.Muted.Add(n)
 	}
 }
 
@@ -110,7 +110,7 @@ func (p *peer) enter() (ok bool) {
 	}
 	if h.roster.stale(p) {
 		h.roster.mark(p)
-		h.node.counters.Superseded.Add(1)
+		h.conf.Counters.Superseded.Add(1)
 		return false
 	}
 	p.count(-1)
@@ -119,7 +119,7 @@ func (p *peer) enter() (ok bool) {
 	if !p.negotiated {
 		return true
 	}
-	_ = p.sock.TryWrite(wire.Control(protocol.NameHello, wire.Hello{V: protocol.Version, ID: p.id, Hub: h.node.id, Name: h.name}))
+	_ = p.sock.TryWrite(wire.Control(protocol.NameHello, wire.Hello{V: protocol.Version, ID: p.id, Hub: h.conf.ID, Name: h.conf.Name}))
 	if h.draining && p.willMove() {
 		p.sendAway()
 	}
@@ -159,7 +159,7 @@ func (p *peer) noteInterests(interests []string) {
 // describe returns the description of a peer. The caller holds h.roster.mu.
 func (h *hub) describe(p *peer) NodeInfo {
 	info := NodeInfo{
-		ID: p.id, Name: p.name, Role: RoleClient, Hub: h.node.id, Negotiated: p.negotiated, Muted: !p.admitted,
+		ID: p.id, Name: p.name, Role: RoleClient, Hub: h.conf.ID, Negotiated: p.negotiated, Muted: !p.admitted,
 		Browser: p.browser, Transport: string(p.sock.Transport()), Revision: int(p.sock.Revision()),
 		Since: stamp(p.since), LastSeen: stamp(p.sock.LastHeartbeat()),
 	}
@@ -173,13 +173,13 @@ func (h *hub) describe(p *peer) NodeInfo {
 	return info
 }
 
-// describeSelf returns the description of the hub.
-func (h *hub) describeSelf() NodeInfo {
+// Describe returns the description of the hub.
+func (h *hub) Describe() NodeInfo {
 	info := NodeInfo{
-		ID: h.node.id, Name: h.name, Role: RoleHub, Addr: h.node.Addr(), Negotiated: true,
+		ID: h.conf.ID, Name: h.conf.Name, Role: RoleHub, Addr: h.conf.Addr, Negotiated: true,
 		Since: stamp(h.roster.since), LastSeen: stamp(time.Now()),
 	}
-	showInterests(&info, h.node.interests())
+	showInterests(&info, h.conf.Local.Interests())
 	return info
 }
 
@@ -228,8 +228,8 @@ func (r *roster) lists(p *peer) bool {
 // page starts, or 0 after the last page. The caller holds h.roster.mu.
 func (h *hub) page(after, limit int, find wire.NodeFilter, take func(NodeInfo) (goesOn bool)) (next int) {
 	r := &h.roster
-	if after == 0 && find.Selects(h.node.id, h.name) {
-		take(h.describeSelf()) // ignore the result, because a page that has only the hub could not have a next page
+	if after == 0 && find.Selects(h.conf.ID, h.conf.Name) {
+		take(h.Describe()) // ignore the result, because a page that has only the hub could not have a next page
 	}
 	if p := r.ids[find.Find]; p != nil && find.Exact {
 		take(h.describe(p))

@@ -49,7 +49,7 @@ func (h *hub) route(events []wire.Event, from source) (steps int, waiting held, 
 	r.busy.RLock()
 	defer r.busy.RUnlock()
 	if from.peer != nil && from.peer.superseded.Load() { // retire waits for the calls that have not seen it
-		h.node.counters.Late.Add(uint64(len(events)))
+		h.conf.Counters.Late.Add(uint64(len(events)))
 		return 0, nil, false
 	}
 	for len(events) > 0 {
@@ -59,8 +59,8 @@ func (h *hub) route(events []wire.Event, from source) (steps int, waiting held, 
 		}
 		h.deliver(r, events[:alike], from)
 		steps += r.search.Steps
-		if h.cluster != nil && !from.remote {
-			h.cluster.publish(events[:alike], from)
+		if !from.remote {
+			h.others.Publish(events[:alike], from.unheard, from.unsent)
 		}
 		events = events[alike:]
 	}
@@ -78,7 +78,7 @@ func (h *hub) deliver(r *routing, events []wire.Event, from source) {
 	// The payload of a hub's own event does not contain the sender.
 	named := from.peer != nil || from.remote && events[0].From != from.hub
 	several, head := len(r.search.Lists) > 1, headOf(events[0].From)
-	restricted, withheld := h.node.opts.Permit != nil, 0
+	restricted, withheld := h.conf.Permit != nil, 0
 	for i, l := range r.search.Lists {
 		byPattern := r.search.ByPattern(i)
 		for p := range l.All() {
@@ -94,7 +94,7 @@ func (h *hub) deliver(r *routing, events []wire.Event, from source) {
 				}
 				messages = &r.foreign
 			}
-			if restricted && !p.may(MayListen, name) {
+			if restricted && !p.may(actionListen, name) {
 				withheld++
 				continue
 			}
@@ -111,11 +111,11 @@ func (h *hub) deliver(r *routing, events []wire.Event, from source) {
 		}
 	}
 	if sent > 0 {
-		h.node.counters.Sent.Add(uint64(sent))
-		h.node.counters.BytesOut.Add(uint64(size))
+		h.conf.Counters.Sent.Add(uint64(sent))
+		h.conf.Counters.BytesOut.Add(uint64(size))
 	}
 	if withheld > 0 {
-		h.node.counters.Withheld.Add(uint64(withheld * len(events)))
+		h.conf.Counters.Withheld.Add(uint64(withheld * len(events)))
 	}
 }
 
@@ -130,9 +130,9 @@ func headOf(id string) uint64 {
 // send queues messages for a peer, and disconnects the peer if its queue has no room. It returns the number of queued
 // messages.
 func (p *peer) send(messages []engineio.Message) (sent int) {
-	sent, err := p.sendBelow(p.hub.node.opts.QueueLimit, messages)
+	sent, err := p.sendBelow(p.hub.conf.QueueLimit, messages)
 	if errors.Is(err, engineio.ErrQueueFull) {
-		p.hub.node.counters.Overflowed.Add(uint64(len(messages) - sent))
+		p.hub.conf.Counters.Overflowed.Add(uint64(len(messages) - sent))
 		p.overflow()
 	}
 	return sent
@@ -239,7 +239,7 @@ func (p *peer) gather(e wire.Event) {
 func (p *peer) keep(packet []byte) {
 	g := p.gathered
 	if g == nil {
-		p.hub.node.counters.BytesIn.Add(uint64(len(packet)))
+		p.hub.conf.Counters.BytesIn.Add(uint64(len(packet)))
 		return
 	}
 	g.read += len(packet)
@@ -256,7 +256,7 @@ func (p *peer) keep(packet []byte) {
 // It returns false if the peer is superseded.
 func (p *peer) relay(events []wire.Event, size int, from source) bool {
 	h := p.hub
-	h.cluster.attend(p.sock.Context()) // after seconds without running, wait until the other hubs have said which nodes they have
+	h.others.Attend(p.sock.Context()) // after seconds without running, wait until the other hubs have said which nodes they have
 	if p.dear {
 		h.dear.Lock()
 	}
@@ -265,7 +265,7 @@ func (p *peer) relay(events []wire.Event, size int, from source) bool {
 		h.dear.Unlock()
 	}
 	p.dear = steps > dearSteps*len(events)
-	h.node.counters.SearchSteps.Add(uint64(steps))
+	h.conf.Counters.SearchSteps.Add(uint64(steps))
 	p.sendHeld(waiting, size)
 	return ok
 }
@@ -282,12 +282,12 @@ func (p *peer) dispatch(more bool) {
 	// Relay first, so that no peer gets a listener's reply to an event before the event.
 	if p.relay(g.events, g.size, source{peer: p}) {
 		if !g.began.IsZero() {
-			p.hub.node.counters.FanOut.Add(time.Since(g.began))
+			p.hub.conf.Counters.FanOut.Add(time.Since(g.began))
 		}
-		p.hub.node.hearBatch(g.events, p)
-		p.hub.node.counters.Received.Add(uint64(len(g.events))) // after the delivery, so that Stats never runs ahead
+		p.hub.conf.Local.Deliver(g.events, &p.superseded)
+		p.hub.conf.Counters.Received.Add(uint64(len(g.events))) // after the delivery, so that Stats never runs ahead
 	}
-	p.hub.node.counters.BytesIn.Add(uint64(g.read))
+	p.hub.conf.Counters.BytesIn.Add(uint64(g.read))
 	clear(g.events)
 	g.events, g.size, g.read, g.began, g.buf = g.events[:0], 0, 0, time.Time{}, g.buf[:0]
 	if cap(g.events) <= maxSpareGathered {

@@ -123,14 +123,15 @@ func listen(ctx context.Context, o Options, addr address) (*Node, error) {
 	if tcp, ok := listeners[0].Addr().(*net.TCPAddr); ok {
 		addr.port = strconv.Itoa(tcp.Port)
 	}
-	h := newHub(o, addr)
-	if err := h.joinOthers(ctx); err != nil {
+	n, h, err := newHubNode(ctx, o, addr)
+	if err != nil {
 		closeAll(listeners)
-		return nil, fmt.Errorf("mesh: join the other hubs: %w", err)
+		return nil, err
 	}
+	n.setHub(h)
 	h.serve(listeners)
 	o.Logger.Info("mesh: listening", "addr", addr.String())
-	return h.node, nil
+	return n, nil
 }
 
 const (

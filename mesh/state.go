@@ -57,10 +57,7 @@ func (n *Node) Ready() error {
 	if h.isDraining() {
 		return errDraining
 	}
-	if h.cluster != nil {
-		return h.cluster.member.Err()
-	}
-	return nil
+	return h.others.Err()
 }
 
 var errNotConnected = errors.New("mesh: not connected to a hub")

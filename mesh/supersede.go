@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh/internal/fault"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -35,7 +36,7 @@ func (p *peer) claim(ctx context.Context, event string) (goesOn bool) {
 		return true
 	}
 	if p.conn > 1 {
-		h.cluster.claim(ctx, p.id, p.conn)
+		h.others.Claim(ctx, p.id, p.conn)
 	}
 	return ctx.Err() == nil && !p.superseded.Load()
 }
@@ -50,21 +51,21 @@ func (h *hub) retire(peers []*peer) {
 		p.setInterests(nil, nil)
 		h.vanished(p)
 		sock := p.sock
-		time.AfterFunc(supersededTime, func() { sock.Abort(ErrSuperseded) })
-		h.node.counters.Superseded.Add(1)
-		if times := h.refusals.Allow(logSuperseded); times > 0 {
-			h.node.opts.Logger.Info("mesh: a session ends: its node is back on a newer connection", "peer", p.id, "name", p.name, "times", times)
+		time.AfterFunc(supersededTime, func() { sock.Abort(fault.ErrSuperseded) })
+		h.conf.Counters.Superseded.Add(1)
+		if times := h.rejectLogs.Allow(logSuperseded); times > 0 {
+			h.conf.Logger.Info("mesh: a session ends: its node is back on a newer connection", "peer", p.id, "name", p.name, "times", times)
 		}
 	}
 	h.busy.Quiesce()
-	h.node.executor.pass()
+	h.conf.Local.Settle()
 }
 
 // drop drops and counts a message of a superseded session.
 func (p *peer) drop(m engineio.Message) {
 	packet, err := p.parser.Parse(m.Data)
 	if err == nil && protocol.Relayed(packet.Event) {
-		p.hub.node.counters.Late.Add(1)
+		p.hub.conf.Counters.Late.Add(1)
 	}
 }
 

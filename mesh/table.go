@@ -74,7 +74,7 @@ func (p *peer) setInterests(wanted []string, silent map[string]struct{}) (versio
 	if len(add)+len(remove) > 0 {
 		p.hub.interest.Update(p, add, remove)
 		p.noteInterests(wanted)
-		version = p.hub.cluster.want(add, remove)
+		version = p.hub.others.Subscribe(add, remove)
 	}
 	return version
 }

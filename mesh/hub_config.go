@@ -1,0 +1,79 @@
+package mesh
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh/internal/stats"
+	"github.com/bigcompany/mesh/mesh/internal/wire"
+)
+
+// hubConfig is the configuration of a hub. Package mesh documents the options of the same names.
+type hubConfig struct {
+	ID, Name string
+	Addr     string // of the hub's listener, as host:port; empty without one
+	Path     string // of Engine.IO
+	Local    Local
+	Counters *stats.Counters
+	Logger   *slog.Logger
+
+	Transports         []engineio.Transport
+	AllowedOrigins     []string
+	TrustForwardedHost bool
+	TrustedProxies     []netip.Prefix
+	TLS                *tls.Config // nil without TLS
+	Page               bool        // serve the web page
+	Handler            http.Handler
+
+	Authorize                func(ctx context.Context, p PeerIdentity) error // nil admits every peer
+	Permit                   func(p PeerIdentity, a hubAction, event string) bool
+	AuthTimeout, MuteTimeout time.Duration
+
+	MaxMessage, QueueLimit        int
+	BufferLimit                   int64
+	Rate                          hubRate
+	ConnsPerAddr, SessionsPerAddr int
+}
+
+// PeerIdentity identifies a peer to Authorize and Permit.
+type PeerIdentity struct{ ID, User, Password, Token, Name, RemoteAddr string }
+
+// hubAction is an action of a peer.
+type hubAction uint8
+
+// The actions of a peer.
+const (
+	actionEmit   hubAction = 1 << iota // the hub accepts the event from the peer
+	actionListen                       // the hub sends the event to the peer
+)
+
+// Local is the hub's own node: the listeners that the node has itself. Any goroutine may call its methods.
+type Local interface {
+	// Deliver queues events for the node's listeners, and returns the number of events that it did not queue. If
+	// superseded is not nil, the events come from a peer of this hub: Deliver waits while the queue is full, until
+	// superseded is set, and copies the payloads. Otherwise it never waits.
+	Deliver(events []wire.Event, superseded *atomic.Bool) (missed int)
+	// Settle returns when no call of Deliver is in progress that began before superseded was set.
+	Settle()
+	// Listens reports whether a listener receives an event of another node.
+	Listens(event string) bool
+	// Interests returns the names and patterns that the node subscribes to, sorted.
+	Interests() []string
+	// WatchesPresence reports whether the node has listeners for joins and leaves. Presence queues a join or leave for
+	// them. It returns false if it must not wait and the queue is full.
+	WatchesPresence() bool
+	Presence(event string, info json.RawMessage, wait bool) (queued bool)
+	// FailRequest ends a request of the node with an error.
+	FailRequest(rid string, err error)
+	// Fail ends the node, because the hub's listener has failed.
+	Fail(err error)
+	// Done is closed when the node has ended.
+	Done() <-chan struct{}
+}

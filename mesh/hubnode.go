@@ -1,0 +1,92 @@
+package mesh
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/bigcompany/mesh/mesh/internal/wire"
+)
+
+// NewHub returns a hub without a listener, to mount in an existing server: see Node.ServeHTTP. If Options.Addr is a
+// URL, its path is the path of Engine.IO. The rest of Options.Addr is not used.
+func NewHub(opts *Options) (*Node, error) {
+	o, addr, err := prepareHub(opts)
+	if err != nil {
+		return nil, err
+	}
+	n, h, err := newHubNode(context.Background(), o, address{path: addr.path})
+	if err != nil {
+		return nil, err
+	}
+	n.setHub(h)
+	return n, nil
+}
+
+// newHubNode returns a node and its hub, which has joined the other hubs and serves no listener yet.
+func newHubNode(ctx context.Context, o Options, addr address) (*Node, *hub, error) {
+	n := newNode(o, wire.NewID(), addr)
+	h, err := n.newHub(ctx, addr)
+	if err != nil {
+		return nil, nil, fmt.Errorf("mesh: join the other hubs: %w", err)
+	}
+	return n, h, nil
+}
+
+// setHub makes a node a hub from its start.
+func (n *Node) setHub(h *hub) {
+	n.link = hubRole{h}
+	n.hub.Store(h)
+}
+
+// newHub returns a hub for a node that is, or becomes, a hub. The hub has joined the other hubs.
+func (n *Node) newHub(ctx context.Context, addr address) (*hub, error) {
+	o := &n.opts
+	if o.Authorize == nil && (o.User != "" || o.Token != "") {
+		o.Logger.Warn("mesh: this hub admits every client: only clients use User and Token, a hub checks credentials with Authorize")
+	}
+	conf := hubConfig{
+		ID: n.id, Name: o.Name, Path: addr.path, Local: local{n}, Counters: &n.counters, Logger: o.Logger,
+		Transports: o.Transports, AllowedOrigins: o.AllowedOrigins, TrustForwardedHost: o.TrustForwardedHost,
+		TrustedProxies: o.proxies, TLS: o.tls, Page: !o.NoPage, Handler: o.Handler,
+		AuthTimeout: o.AuthTimeout, MuteTimeout: o.MuteTimeout,
+		MaxMessage: o.MaxMessage, QueueLimit: o.QueueLimit, BufferLimit: o.BufferLimit, Rate: hubRate(o.Rate),
+		ConnsPerAddr: o.ConnsPerAddr, SessionsPerAddr: o.SessionsPerAddr,
+	}
+	if addr.host != "" {
+		conf.Addr = addr.String()
+	}
+	if o.Authorize != nil {
+		conf.Authorize = func(ctx context.Context, p PeerIdentity) error { return o.Authorize(ctx, credentialsOf(p)) }
+	}
+	if o.Permit != nil {
+		conf.Permit = func(p PeerIdentity, a hubAction, event string) bool {
+			return o.Permit(PeerInfo{ID: p.ID, Credentials: credentialsOf(p)}, Action(a), event)
+		}
+	}
+	h := newHub(conf)
+	return h, n.joinOthers(ctx, h)
+}
+
+func credentialsOf(p PeerIdentity) Credentials {
+	return Credentials{User: p.User, Password: p.Password, Token: p.Token, Name: p.Name, RemoteAddr: p.RemoteAddr}
+}
+
+// hubRole is the role of a node that is a hub.
+type hubRole struct{ *hub }
+
+func (r hubRole) announce() { r.Announce() }
+
+func (r hubRole) hubInfo() (HubInfo, bool) { return HubInfo{ID: r.conf.ID, Name: r.conf.Name}, true }
+
+// joinOthers connects a hub to the other hubs of its mesh, if the options have a Backplane.
+func (n *Node) joinOthers(ctx context.Context, h *hub) error {
+	backplane := n.opts.Backplane
+	if backplane == nil {
+		return nil
+	}
+	c := newCluster(clusterConfig{ID: n.id, Hub: h, Counters: &n.counters, Logger: n.opts.Logger})
+	h.setOthers(c)
+	return c.join(ctx, func(receive func(from string, data []byte)) (backplaneMember, error) {
+		return backplane.Join(n.id, receive)
+	})
+}

@@ -1,0 +1,61 @@
+package mesh
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"sync/atomic"
+
+	"github.com/bigcompany/mesh/mesh/internal/fault"
+	"github.com/bigcompany/mesh/mesh/internal/wire"
+)
+
+// local is a node as its own hub sees it: see hub.Local.
+type local struct{ node *Node }
+
+func (l local) Deliver(events []wire.Event, superseded *atomic.Bool) (missed int) {
+	n := l.node
+	var listeners []*listener
+	for i := range events {
+		if i == 0 || events[i].Name != events[i-1].Name {
+			listeners = n.emitter.hearers(events[i].Name)
+		}
+		t, ok := n.taskOf(&events[i], listeners)
+		switch {
+		case !ok:
+		case superseded != nil:
+			t.event.Payload = bytes.Clone(t.event.Payload)
+			if !n.executor.pushFor(t, superseded) {
+				missed++
+			}
+		case errors.Is(n.executor.offer(t), fault.ErrQueueFull):
+			missed++
+		}
+	}
+	return missed
+}
+
+func (l local) Settle() { l.node.executor.pass() }
+
+func (l local) Listens(event string) bool {
+	return anyHears(l.node.emitter.hearers(event), received)
+}
+
+func (l local) Interests() []string { return l.node.interests() }
+
+func (l local) WatchesPresence() bool { return len(*l.node.emitter.presence.Load()) > 0 }
+
+func (l local) Presence(event string, info json.RawMessage, wait bool) (queued bool) {
+	t, ok := l.node.noticeOf(event, info)
+	switch {
+	case !ok:
+		return true
+	case wait:
+		return l.node.executor.push(t)
+	}
+	return !errors.Is(l.node.executor.offer(t), fault.ErrQueueFull)
+}
+
+func (l local) FailRequest(rid string, err error) { l.node.inbox.fail(rid, err) }
+func (l local) Fail(err error)                    { l.node.end(err) }
+func (l local) Done() <-chan struct{}             { return l.node.done }

@@ -1,0 +1,33 @@
+package mesh
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/bigcompany/mesh/protocol"
+)
+
+var errToken = fmt.Errorf("mesh: Token must be at most %d visible ASCII characters", protocol.MaxCredential)
+
+func checkToken(token string) error {
+	if len(token) > protocol.MaxCredential || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return errToken
+	}
+	return nil
+}
+
+// tokenOf returns the token of a request, or "".
+func tokenOf(r *http.Request) string {
+	const scheme = "bearer "
+	var token string
+	if h := r.Header.Get("Authorization"); len(h) > len(scheme) && strings.EqualFold(h[:len(scheme)], scheme) {
+		token = strings.TrimSpace(h[len(scheme):])
+	} else {
+		token = r.URL.Query().Get("token")
+	}
+	if checkToken(token) != nil {
+		return ""
+	}
+	return token
+}
