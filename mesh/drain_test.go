@@ -261,7 +261,8 @@ func TestAFloodOfGoodbyesHoldsUpNobodyElse(t *testing.T) {
 			c := connect(t, hub, mesh.Options{})
 			heard := listenTo(t, c, "e")
 			began := time.Now()
-			for range 10_000 {
+			const packets = 10_000
+			for range packets {
 				flood.send(packet)
 			}
 			for i := range 50 {
@@ -278,7 +279,7 @@ func TestAFloodOfGoodbyesHoldsUpNobodyElse(t *testing.T) {
 			require.NoError(t, <-done)
 			flood.ended()
 			took := time.Since(began)
-			require.Less(t, took, patience/2)
+			require.Less(t, len(flood.in), packets, "the hub has not waited for the flood")
 			require.LessOrEqual(t, len(flood.in), 20+int(50*took.Seconds())+1)
 		})
 	}
