@@ -29,16 +29,16 @@ import (
 
 // Bounds of a load. A value beyond them is more likely a mistake than intended.
 const (
-	maxPublishers   = 1_000
-	maxSubscribers  = 20_000
-	maxRate         = 1_000_000  // events a second
-	maxDeliveries   = 20_000_000 // a second
-	maxTraffic      = 8_000_000_000
-	minSize         = 64 // bytes: enough for the time in a load of an hour
-	maxSize         = 500_000
-	minDuration     = 100 * time.Millisecond
-	maxDuration     = time.Hour
-	aheadOfNodeHubs = 50 // a Node.js hub sends nothing until it has processed everything that it has read
+	maxPublishers    = 1_000
+	maxSubscribers   = 20_000
+	maxRate          = 1_000_000  // events a second
+	maxDeliveries    = 20_000_000 // a second
+	maxTraffic       = 8_000_000_000
+	minSize          = 64 // bytes: enough for the time in a load of an hour
+	maxSize          = 500_000
+	minDuration      = 100 * time.Millisecond
+	maxDuration      = time.Hour
+	aheadOfLegacyHub = 50 // a Node.js hub sends nothing until it has processed everything that it has read
 )
 
 // benchFlags describes a load.
@@ -79,12 +79,7 @@ each run until it is restarted.`,
   mesh bench --rate 0 --json | jq .latency_seconds.p99
   mesh bench --transports websocket,polling --addr localhost:7777`,
 		DisableFlagsInUseLine: true,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return fmt.Errorf("unexpected argument %q; 'mesh bench --help' lists the flags", args[0])
-			}
-			return nil
-		},
+		Args:                  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := f.check(); err != nil {
 				return err
@@ -141,21 +136,21 @@ func (f *benchFlags) check() error {
 }
 
 func (f *benchFlags) run(ctx context.Context, opts *mesh.Options, logs *logFlags, out io.Writer) error {
-	target, nodeHub, err := findHub(ctx, opts)
+	target, legacy, err := findHub(ctx, opts)
 	if err != nil {
 		return err
 	}
-	p := newPackets(f.size, opts, nodeHub)
+	p := newPackets(f.size, opts, legacy)
 	o := loadgen.TrafficOptions{
 		Publishers: f.publishers, Subscribers: f.subscribers, Transports: f.transports,
 		First: p.first, Append: p.append, Number: p.number,
 		Rate: f.rate, Duration: f.duration,
 	}
-	what := "the hub"
-	if nodeHub {
-		what, o.Ahead = "the Node.js hub", aheadOfNodeHubs
+	name := "the hub"
+	if legacy {
+		name, o.Ahead = "the Node.js hub", aheadOfLegacyHub
 	}
-	logs.notice(fmt.Sprintf("load on %s at %s, for %v; Ctrl-C ends it", what, target.Host, f.duration))
+	logs.notice(fmt.Sprintf("load on %s at %s, for %v; Ctrl-C ends it", name, target.Host, f.duration))
 	bar := newBar(logs, f)
 	o.Progress = bar.show
 	r, err := loadgen.Traffic(ctx, target, o)
@@ -166,7 +161,7 @@ func (f *benchFlags) run(ctx context.Context, opts *mesh.Options, logs *logFlags
 	case err != nil:
 		return errors.New(strings.TrimPrefix(err.Error(), "loadgen: "))
 	}
-	report := f.report(target, nodeHub, ctx.Err() != nil, r)
+	report := f.report(target, legacy, ctx.Err() != nil, r)
 	if err := report.write(out, f.json); err != nil {
 		return err
 	}
@@ -179,7 +174,7 @@ func (f *benchFlags) run(ctx context.Context, opts *mesh.Options, logs *logFlags
 
 // findHub connects once as a node, to check that the hub runs and admits these credentials, and whether it is a Node.js
 // hub.
-func findHub(ctx context.Context, opts *mesh.Options) (t loadgen.Target, nodeHub bool, err error) {
+func findHub(ctx context.Context, opts *mesh.Options) (t loadgen.Target, legacy bool, err error) {
 	node, err := connect(ctx, opts)
 	if err != nil {
 		return t, false, err
@@ -226,7 +221,7 @@ const (
 	payloadTail = `"}`
 )
 
-func newPackets(size int, opts *mesh.Options, nodeHub bool) *packets {
+func newPackets(size int, opts *mesh.Options, legacy bool) *packets {
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // never fails
 	event := "bench-" + hex.EncodeToString(id[:])
@@ -243,7 +238,7 @@ func newPackets(size int, opts *mesh.Options, nodeHub bool) *packets {
 		tail:      `}`,
 		size:      size,
 	}
-	if nodeHub {
+	if legacy {
 		p.tail = headers + `}` // a Node.js hub needs them in every packet
 	}
 	return p
@@ -307,20 +302,20 @@ func (b *bar) show(p loadgen.TrafficProgress) {
 	switch {
 	case b.ProgressBar == nil:
 	case p.Elapsed == 0:
-		b.say("connecting: %s of %s", grouped(p.Open), grouped(b.all))
+		b.describe("connecting: %s of %s", grouped(p.Open), grouped(b.all))
 	case p.Elapsed < b.total:
-		b.say("%v of %v, %s sent, %s received", p.Elapsed.Truncate(time.Second), b.total, grouped(p.Sent), grouped(p.Received))
+		b.describe("%v of %v, %s sent, %s received", p.Elapsed.Truncate(time.Second), b.total, grouped(p.Sent), grouped(p.Received))
 		_ = b.Set64(p.Elapsed.Milliseconds()) // an error means only that the bar was not drawn
 	default:
-		b.say("waiting for the rest, %s sent, %s received", grouped(p.Sent), grouped(p.Received))
+		b.describe("waiting for the rest, %s sent, %s received", grouped(p.Sent), grouped(p.Received))
 	}
 }
 
 // barWidth is the width of the bar itself. barFrame is the width of the percentage and the brackets beside it.
 const barWidth, barFrame = 16, 11
 
-// say writes the text after the bar, as much of it as the line holds.
-func (b *bar) say(format string, args ...any) {
+// describe writes the text after the bar, as much of it as the line holds.
+func (b *bar) describe(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	if width, _, err := term.GetSize(b.terminal); err == nil {
 		text = text[:min(len(text), max(0, width-barWidth-barFrame))]
@@ -361,7 +356,7 @@ type benchReport struct {
 	} `json:"latency_seconds"`
 }
 
-func (f *benchFlags) report(t loadgen.Target, nodeHub, interrupted bool, r loadgen.TrafficResult) *benchReport {
+func (f *benchFlags) report(t loadgen.Target, legacy, interrupted bool, r loadgen.TrafficResult) *benchReport {
 	b := &benchReport{
 		Hub: "go", Address: t.Host, Publishers: f.publishers, Subscribers: f.subscribers, Transports: f.transports,
 		Size: f.size, Rate: f.rate, Seconds: r.Sending.Seconds(), Interrupted: interrupted,
@@ -369,7 +364,7 @@ func (f *benchFlags) report(t loadgen.Target, nodeHub, interrupted bool, r loadg
 		Received: r.Received, ReceivedPerSecond: perSecond(r.Received, r.Elapsed),
 		Missing: max(r.Sent*f.subscribers-r.Received, 0), Broken: r.Ended,
 	}
-	if nodeHub {
+	if legacy {
 		b.Hub = "node"
 	}
 	b.Latency.P50, b.Latency.P90, b.Latency.P99, b.Latency.Max = r.P50.Seconds(), r.P90.Seconds(), r.P99.Seconds(), r.Max.Seconds()

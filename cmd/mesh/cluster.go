@@ -82,7 +82,7 @@ func (f *clusterFlags) embedded(ctx context.Context, opts *mesh.Options, logs *l
 			b.others = append(b.others, addr)
 		}
 	}
-	if err := checkOwn(ctx, b.own, local); err != nil {
+	if err := checkOwnAddr(ctx, b.own, local); err != nil {
 		return nil, fmt.Errorf("--cluster %s: %w", b.own, err)
 	}
 	text, err := secret(opts.Logger, "--cluster-secret-file", f.secretFile, clusterSecretVariable)
@@ -128,9 +128,9 @@ func isLocal(addr string) bool {
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// checkOwn rejects a name that means a loopback address on this machine. Debian writes such names into /etc/hosts, and
-// the other hubs would wait for this hub for ever.
-func checkOwn(ctx context.Context, addr string, local bool) error {
+// checkOwnAddr rejects a name that means a loopback address on this machine. Debian writes such names into /etc/hosts,
+// and the other hubs would wait for this hub for ever.
+func checkOwnAddr(ctx context.Context, addr string, local bool) error {
 	if local {
 		return nil
 	}

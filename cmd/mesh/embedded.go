@@ -42,18 +42,18 @@ const (
 	// embeddedRetries is the number of attempts, one each second, to reconnect to a lost hub that is not in --cluster.
 	// The server calls the hubs in --cluster for ever.
 	embeddedRetries = 600
-	// meetTimeout bounds how long a hub waits for the others before it serves. meetPause is the time between two
+	// awaitTimeout bounds how long a hub waits for the others before it serves. pollInterval is the time between two
 	// checks.
-	meetTimeout = 2 * time.Second
-	meetPause   = 10 * time.Millisecond
+	awaitTimeout = 2 * time.Second
+	pollInterval = 10 * time.Millisecond
 )
 
 // noPort is the server's port for NATS clients. There is no such port, so the server cannot listen there: its only
 // client is in this process. The option DontListen would make the server wait for ever before it calls other servers.
 const noPort = 1 << 16
 
-// subjectMeet is the subject on which a hub's server asks which other servers are there. No event uses this subject.
-const subjectMeet = "_mesh_meet"
+// subjectPresent is the subject on which a hub's server asks which other servers are there. No event uses this subject.
+const subjectPresent = "_mesh_meet"
 
 // Join implements mesh.Backplane. It returns when this hub and the hubs that reply know each other's subscriptions.
 func (b *embedded) Join(hub string, receive func(from string, data []byte)) (mesh.BackplaneMember, error) {
@@ -62,7 +62,7 @@ func (b *embedded) Join(hub string, receive func(from string, data []byte)) (mes
 	if err != nil {
 		return nil, err
 	}
-	nc, err := nats.Connect("", natsbackplane.Settings, b.complaints(), nats.InProcessServer(s))
+	nc, err := nats.Connect("", natsbackplane.Settings, b.logErrors(), nats.InProcessServer(s))
 	if err != nil {
 		stop(s)
 		return nil, err
@@ -71,7 +71,7 @@ func (b *embedded) Join(hub string, receive func(from string, data []byte)) (mes
 		nc.Close()
 		stop(s)
 	}
-	if err := b.meet(s, nc, log); err != nil {
+	if err := b.awaitOthers(s, nc, log); err != nil {
 		end()
 		return nil, err
 	}
@@ -132,10 +132,10 @@ func (b *embedded) start(hub string, log *natsLog) (*server.Server, error) {
 	}
 	s.SetLoggerV2(log, log.debugs(), false, false)
 	s.Start()
-	for end := time.Now().Add(meetTimeout); s.ClusterAddr() == nil; time.Sleep(meetPause) {
-		if err := log.fatal(); err != nil || time.Now().After(end) {
+	for end := time.Now().Add(awaitTimeout); s.ClusterAddr() == nil; time.Sleep(pollInterval) {
+		if err := log.startError(); err != nil || time.Now().After(end) {
 			stop(s)
-			return nil, b.explain(err)
+			return nil, b.startError(err)
 		}
 	}
 	return s, nil
@@ -146,7 +146,7 @@ type clusterError struct{ text string }
 
 func (e *clusterError) Error() string { return e.text }
 
-func (b *embedded) explain(err error) error {
+func (b *embedded) startError(err error) error {
 	_, port, _ := net.SplitHostPort(b.own)
 	switch {
 	case err == nil:
@@ -161,10 +161,10 @@ func (b *embedded) explain(err error) error {
 	return &clusterError{fmt.Sprintf("--cluster %s: %v", b.own, err)}
 }
 
-// meet waits until every hub that replies knows this hub's subscriptions, at this time only subjectMeet, and until this
-// hub knows theirs. On a connection, a hub's reply comes after its subscriptions.
-func (b *embedded) meet(s *server.Server, nc *nats.Conn, log *natsLog) error {
-	if _, err := nc.Subscribe(subjectMeet, func(m *nats.Msg) { _ = m.Respond([]byte(s.ID())) }); err != nil {
+// awaitOthers waits until every hub that replies knows this hub's subscriptions, at this time only subjectPresent, and
+// until this hub knows theirs. On a connection, a hub's reply comes after its subscriptions.
+func (b *embedded) awaitOthers(s *server.Server, nc *nats.Conn, log *natsLog) error {
+	if _, err := nc.Subscribe(subjectPresent, func(m *nats.Msg) { _ = m.Respond([]byte(s.ID())) }); err != nil {
 		return err
 	}
 	answers, err := nc.SubscribeSync(nats.NewInbox())
@@ -173,15 +173,15 @@ func (b *embedded) meet(s *server.Server, nc *nats.Conn, log *natsLog) error {
 	}
 	defer func() { _ = answers.Unsubscribe() }() // it fails with the connection
 	known := make(map[string]struct{})
-	for end := time.Now().Add(meetTimeout); time.Now().Before(end); {
-		if n := s.NumRoutes(); len(known) >= n && n+log.unanswered() >= len(b.others) {
+	for end := time.Now().Add(awaitTimeout); time.Now().Before(end); {
+		if n := s.NumRoutes(); len(known) >= n && n+log.unreachableHubs() >= len(b.others) {
 			return nil
 		}
-		if err := nc.PublishRequest(subjectMeet, answers.Subject, nil); err != nil {
+		if err := nc.PublishRequest(subjectPresent, answers.Subject, nil); err != nil {
 			return err
 		}
 		for {
-			m, err := answers.NextMsg(meetPause)
+			m, err := answers.NextMsg(pollInterval)
 			if err != nil {
 				break
 			}

@@ -49,7 +49,7 @@ came first.`,
 			}
 			payload, err := parseEvent(args[0], data, len(args) == 2)
 			if err != nil {
-				return quoted(err)
+				return withQuotingHint(err)
 			}
 			opts, err := f.options(logs)
 			if err != nil {
@@ -64,7 +64,7 @@ came first.`,
 			if cmd.Context().Err() != nil && err != nil {
 				return errors.New("interrupted before the hub had processed the event")
 			}
-			return explain(err, opts)
+			return friendlyError(err, opts)
 		},
 	}
 	f.register(cmd.Flags())
@@ -76,7 +76,7 @@ func emit(ctx context.Context, n *mesh.Node, event string, payload json.RawMessa
 	if err := n.Emit(event, payload); err != nil {
 		return err
 	}
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := withAnswerTimeout(ctx)
 	defer cancel()
 	err := n.Flush(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
@@ -88,7 +88,7 @@ func emit(ctx context.Context, n *mesh.Node, event string, payload json.RawMessa
 // parseEvent checks the name of an event, and its payload if it has one.
 func parseEvent(event, data string, has bool) (json.RawMessage, error) {
 	if err := protocol.CheckEmit(event); err != nil {
-		return nil, bare(err)
+		return nil, withoutPackage(err)
 	}
 	if !has {
 		return nil, nil

@@ -20,26 +20,15 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// connect connects for a command that needs a running hub.
-func connect(ctx context.Context, opts *mesh.Options) (*mesh.Node, error) {
-	bound, cancel := bounded(ctx)
-	defer cancel()
-	n, err := mesh.Connect(bound, opts)
-	if err != nil && ctx.Err() != nil {
-		return nil, errors.New("interrupted before the hub had answered")
-	}
-	return n, explain(err, opts)
-}
-
-// explain adds a remedy to an error of a node, for new users of the command. It returns other errors unchanged.
-func explain(err error, opts *mesh.Options) error {
-	explained := explainCause(err, opts)
+// friendlyError adds a remedy to an error of a node, for new users of the command. It returns other errors unchanged.
+func friendlyError(err error, opts *mesh.Options) error {
+	explained := friendlyCause(err, opts)
 	var (
 		proxy    *engineio.ProxyError
 		redirect *engineio.RedirectError
 	)
 	if strings.Contains(opts.Addr, ",") {
-		return explained // nowhere names the proxy of each address
+		return explained // noHubAtAny names the proxy of each address
 	}
 	if errors.As(err, &redirect) && !strings.Contains(explained.Error(), redirect.To) {
 		explained = fmt.Errorf("%w (%s redirects to %s)", explained, opts.Addr, redirect.To)
@@ -79,8 +68,8 @@ func proxyName(p *engineio.ProxyError) string {
 	return fmt.Sprintf("the proxy %s, which %s names", p.Proxy, p.Variable)
 }
 
-// explainCause explains an error and ignores the proxies and redirects on the way.
-func explainCause(err error, opts *mesh.Options) error {
+// friendlyCause explains an error and ignores the proxies and redirects on the way.
+func friendlyCause(err error, opts *mesh.Options) error {
 	var (
 		refused   *mesh.AuthError
 		handshake *engineio.HandshakeError
@@ -106,7 +95,7 @@ func explainCause(err error, opts *mesh.Options) error {
 	case errors.As(err, &refused):
 		return fmt.Errorf("the hub at %s rejected this node: it has another password for %q, or does not know that user", addr, opts.User)
 	case several && strings.HasPrefix(err.Error(), notConnected):
-		return nowhere(err, opts.Addr)
+		return noHubAtAny(err, opts.Addr)
 	case errors.As(err, &file) && file.Path != "" && file.Path == opts.CAFile:
 		return fmt.Errorf("--ca: %w", file)
 	case errors.As(err, &file) && file.Path != "" && file.Path == opts.CertFile: // the certificate is read before the key
@@ -154,16 +143,16 @@ func explainCause(err error, opts *mesh.Options) error {
 // notConnected is the prefix of the error of one failed attempt to connect. There is one attempt for each address.
 const notConnected = "mesh: connect to "
 
-// nowhere returns the reason, for each of several addresses, why there is no hub.
-func nowhere(err error, addrs string) error {
+// noHubAtAny returns the reason, for each of several addresses, why there is no hub.
+func noHubAtAny(err error, addrs string) error {
 	type failure struct{ addr, why string }
 	var all []failure
-	for _, err := range attempts(err) {
+	for _, err := range splitErrors(err) {
 		addr := strings.TrimPrefix(err.Error(), notConnected)
 		if i := strings.Index(addr, ": "); i >= 0 {
 			addr = addr[:i]
 		}
-		all = append(all, failure{addr, unreached(err, addr)})
+		all = append(all, failure{addr, unreachableReason(err, addr)})
 	}
 	slices.SortStableFunc(all, func(a, b failure) int { // in the order of the flag
 		return cmp.Compare(strings.Index(addrs, a.addr), strings.Index(addrs, b.addr))
@@ -178,20 +167,20 @@ func nowhere(err error, addrs string) error {
 	return fmt.Errorf("no hub at %s", &b)
 }
 
-// attempts splits a joined error into its parts.
-func attempts(err error) (all []error) {
+// splitErrors splits a joined error into its parts.
+func splitErrors(err error) (all []error) {
 	several, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return []error{err}
 	}
 	for _, err := range several.Unwrap() {
-		all = append(all, attempts(err)...)
+		all = append(all, splitErrors(err)...)
 	}
 	return all
 }
 
-// unreached returns a short text with the reason why there is no hub at an address.
-func unreached(err error, addr string) string {
+// unreachableReason returns a short text with the reason why there is no hub at an address.
+func unreachableReason(err error, addr string) string {
 	var (
 		handshake *engineio.HandshakeError
 		dns       *net.DNSError
@@ -242,29 +231,29 @@ func renamed(err error) error {
 	return err
 }
 
-// bare removes the package's name from an error about the user's input.
-func bare(err error) error {
+// withoutPackage removes the package's name from an error about the user's input.
+func withoutPackage(err error) error {
 	return errors.New(strings.TrimPrefix(err.Error(), "protocol: "))
 }
 
-// reason returns the shortest error with the reason why a connection ended.
-func reason(err error) error {
+// shortReason returns the shortest error with the reason why a connection ended.
+func shortReason(err error) error {
 	if closed, ok := errors.AsType[*engineio.CloseError](err); ok {
 		return errors.New(closed.Reason)
 	}
 	return err
 }
 
-// quoted adds to an error about bad JSON in an argument how to quote JSON in a shell.
-func quoted(err error) error {
+// withQuotingHint adds to an error about bad JSON in an argument how to quote JSON in a shell.
+func withQuotingHint(err error) error {
 	if !errors.Is(err, errBadJSON) {
 		return err
 	}
 	return fmt.Errorf("%w\nPut JSON in single quotes, so that the shell leaves its double quotes alone: '{\"n\":1}' or '\"text\"'", err)
 }
 
-// around is how many bytes of bad JSON badJSON shows on each side of the fault.
-const around = 30
+// contextBytes is how many bytes of bad JSON badJSON shows on each side of the fault.
+const contextBytes = 30
 
 var errBadJSON = errors.New("bad JSON")
 
@@ -272,10 +261,10 @@ var errBadJSON = errors.New("bad JSON")
 func badJSON(data string, err error) error {
 	var syntax *protocol.SyntaxError
 	if !errors.As(err, &syntax) {
-		return bare(err)
+		return withoutPackage(err)
 	}
 	at := min(syntax.Offset, len(data))
-	from, to := max(0, at-around), min(len(data), at+around)
+	from, to := max(0, at-contextBytes), min(len(data), at+contextBytes)
 	for from > 0 && !utf8.RuneStart(data[from]) {
 		from--
 	}

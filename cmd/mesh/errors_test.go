@@ -216,7 +216,7 @@ func TestBadJSONIsShownAroundTheFault(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := parseEvent("x", c.data, true)
-			require.ErrorContains(t, quoted(err), "\n"+c.want+"\nPut JSON in single quotes")
+			require.ErrorContains(t, withQuotingHint(err), "\n"+c.want+"\nPut JSON in single quotes")
 		})
 	}
 }
@@ -231,7 +231,7 @@ func TestWhatIsNoHubIsExplained(t *testing.T) {
 			"no hub at here: malformed HTTP response. Is it the right --addr?"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := explain(fmt.Errorf("mesh: connect to here: %w", c.err), &mesh.Options{Addr: "here"})
+			err := friendlyError(fmt.Errorf("mesh: connect to here: %w", c.err), &mesh.Options{Addr: "here"})
 			require.EqualError(t, err, c.want)
 		})
 	}

@@ -36,29 +36,22 @@ The exit code 0 means that the hub has replied, with either result.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			opts, err := f.options(logs)
-			if err != nil {
-				return err
-			}
-			node, err := connect(cmd.Context(), opts)
-			if err != nil {
-				return endedBy(cmd.Context(), err)
-			}
-			defer func() { _ = node.Close() }()
-			why, to, err := ask(cmd.Context(), node, from, args[0], args[1])
-			if err != nil {
-				return endedBy(cmd.Context(), explain(err, opts))
-			}
-			out := nodePrinter{out: cmd.OutOrStdout()}
-			if asJSON {
-				return out.encode(struct {
-					To    string `json:"to"`
-					Event string `json:"event"`
-					mesh.Explanation
-					Text string `json:"text"`
-				}{to.ID, args[1], why, why.Rule.String()})
-			}
-			return sayWhy(cmd, args[0], to, args[1], why)
+			return f.withNode(cmd.Context(), logs, func(ctx context.Context, node *mesh.Node) error {
+				why, to, err := explainNode(ctx, node, from, args[0], args[1])
+				if err != nil {
+					return err
+				}
+				out := nodePrinter{out: cmd.OutOrStdout()}
+				if asJSON {
+					return out.encode(struct {
+						To    string `json:"to"`
+						Event string `json:"event"`
+						mesh.Explanation
+						Text string `json:"text"`
+					}{to.ID, args[1], why, why.Rule.String()})
+				}
+				return out.printExplanation(args[0], to, args[1], why)
+			})
 		},
 	}
 	cmd.Flags().StringVar(&from, "from", "", "the `NODE` that emits the event (default: some other)")
@@ -67,38 +60,38 @@ The exit code 0 means that the hub has replied, with either result.`,
 	return cmd
 }
 
-// ask finds the nodes that the arguments name, and asks the hub.
-func ask(ctx context.Context, n *mesh.Node, from, who, event string) (why mesh.Explanation, to mesh.NodeInfo, err error) {
-	all, err := others(ctx, n)
+// explainNode finds the nodes that the arguments name, and asks the hub.
+func explainNode(ctx context.Context, n *mesh.Node, from, who, event string) (why mesh.Explanation, to mesh.NodeInfo, err error) {
+	all, err := otherNodes(ctx, n)
 	if err != nil {
 		return why, to, err
 	}
-	if to, err = find(all, who); err != nil {
+	if to, err = findNode(all, who); err != nil {
 		return why, to, err
 	}
 	emitter := mesh.NodeInfo{}
 	if from != "" {
-		if emitter, err = find(all, from); err != nil {
+		if emitter, err = findNode(all, from); err != nil {
 			return why, to, err
 		}
 	}
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := withAnswerTimeout(ctx)
 	defer cancel()
 	why, err = n.ExplainFrom(ctx, emitter.ID, to.ID, event)
 	return why, to, err
 }
 
-func sayWhy(cmd *cobra.Command, asked string, to mesh.NodeInfo, event string, why mesh.Explanation) error {
+func (p *nodePrinter) printExplanation(target string, to mesh.NodeInfo, event string, why mesh.Explanation) error {
 	verdict := "does not get"
 	if why.Delivered {
 		verdict = "gets"
 	}
 	who := short(to.ID)
 	if to.Name != "" {
-		who += " (" + named(to) + ")"
+		who += " (" + displayName(to) + ")"
 	}
 	switch {
-	case asked == "hub":
+	case target == "hub":
 		who = "the hub"
 	case to.Role == mesh.RoleHub:
 		who = "the hub " + who
@@ -108,5 +101,5 @@ func sayWhy(cmd *cobra.Command, asked string, to mesh.NodeInfo, event string, wh
 		by = " It listens to " + printable(why.Match) + "."
 	}
 	text := fmt.Sprintf("%s %s %s\n%s: %s%s\n", who, verdict, printable(event), string(why.Rule), why.Rule, by)
-	return (&nodePrinter{out: cmd.OutOrStdout()}).write([]byte(text))
+	return p.write([]byte(text))
 }

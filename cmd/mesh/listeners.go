@@ -89,6 +89,6 @@ func (p *printer) print(e mesh.Event) error {
 	if err := enc.Encode(line{Event: e.Name, Payload: e.Payload, From: e.From}); err != nil {
 		return err
 	}
-	_, err := p.out.Write(inert(b.Bytes()))
+	_, err := p.out.Write(escape(b.Bytes()))
 	return err
 }

@@ -30,7 +30,7 @@ func newStderr(w io.Writer) *stderr { return &stderr{w: w} }
 func (s *stderr) Write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return writeInert(s.w, b)
+	return writeEscaped(s.w, b)
 }
 
 // redirect makes s write to w instead, if its current target is a terminal. back restores the target.

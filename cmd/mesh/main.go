@@ -36,8 +36,8 @@ func main() {
 // clients move to other hubs. After Ctrl-C it ends at once.
 var errTerminated = errors.New("terminated")
 
-// conversion matches the standard library's text before the reason why a number is invalid.
-var conversion = regexp.MustCompile(`strconv\.\w+: parsing "[^"]*": `)
+// strconvPrefix matches the standard library's text before the reason why a number is invalid.
+var strconvPrefix = regexp.MustCompile(`strconv\.\w+: parsing "[^"]*": `)
 
 // run executes one command line and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -90,7 +90,7 @@ standard error.`,
 	)
 	checkShell(cmd)
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		text := conversion.ReplaceAllString(err.Error(), "")
+		text := strconvPrefix.ReplaceAllString(err.Error(), "")
 		if _, arg, ok := strings.Cut(text, "unknown shorthand flag: "); ok {
 			_, arg, _ = strings.Cut(arg, " in ")
 			text = arg + " is not a flag"

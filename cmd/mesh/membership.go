@@ -33,24 +33,24 @@ func (m *membership) join(nc *nats.Conn, hub string, receive func(from string, d
 		return nil, err
 	}
 	m.current.Store(b)
-	return &joined{member, end, runs}, nil
+	return &joinedMember{member, end, runs}, nil
 }
 
-// complaints logs the errors of a connection at the level debug, because the backplane reports the important ones.
-func (m *membership) complaints() nats.Option {
+// logErrors logs the errors of a connection at the level debug, because the backplane reports the important ones.
+func (m *membership) logErrors() nats.Option {
 	return nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 		m.logger.Debug("mesh: nats", "error", err)
 	})
 }
 
-// joined is a membership that closes its connection when the hub leaves.
-type joined struct {
+// joinedMember is a membership that closes its connection when the hub leaves.
+type joinedMember struct {
 	mesh.BackplaneMember
 	end  func()
 	runs func() bool
 }
 
-func (j *joined) Err() error {
+func (j *joinedMember) Err() error {
 	if j.runs != nil && !j.runs() {
 		return errServerEnded
 	}
@@ -59,7 +59,7 @@ func (j *joined) Err() error {
 
 var errServerEnded = fmt.Errorf("the server between the hubs has ended: start this hub again (%w)", mesh.ErrBackplaneClosed)
 
-func (j *joined) Close() error {
+func (j *joinedMember) Close() error {
 	err := j.BackplaneMember.Close()
 	j.end()
 	return err

@@ -42,22 +42,24 @@ const (
 	metricsAtOnce        = 3
 )
 
-// insideFlags configures where a node serves its metrics.
-type insideFlags struct {
+// metricsFlags configures where a node serves its metrics.
+type metricsFlags struct {
 	path, addr string
 	mux        *http.ServeMux // of the hub's listener
-	own        net.Listener   // the listener of --metrics-addr, or nil
+	listener   net.Listener   // the listener of --metrics-addr, or nil
 }
 
-func (f *insideFlags) register(set *pflag.FlagSet, command string) {
+func (f *metricsFlags) register(set *pflag.FlagSet, command string) {
+	elsewhere := "serve metrics for Prometheus at http://`ADDRESS`/metrics, which the hub's peers need not reach, such as localhost:9100"
 	if command != "connect" {
 		set.StringVar(&f.path, "metrics", "", "serve metrics for Prometheus at `PATH` of the hub, such as /metrics (default: not at all)")
+		elsewhere += "; with --metrics, at the PATH of --metrics of this address, and not at the hub"
 	}
-	set.StringVar(&f.addr, "metrics-addr", "", "serve metrics for Prometheus at http://`ADDRESS`/metrics, which the hub's peers need not reach, such as localhost:9100 (default: not at all)")
+	set.StringVar(&f.addr, "metrics-addr", "", elsewhere+" (default: not at all)")
 }
 
 // prepare checks the flags, sets a hub's handler for requests beside the mesh, and listens on the address for metrics.
-func (f *insideFlags) prepare(ctx context.Context, opts *mesh.Options) error {
+func (f *metricsFlags) prepare(ctx context.Context, opts *mesh.Options) error {
 	if f.path == "" && f.addr != "" {
 		f.path = "/metrics"
 	}
@@ -76,7 +78,7 @@ func (f *insideFlags) prepare(ctx context.Context, opts *mesh.Options) error {
 	}
 	var lc net.ListenConfig
 	var err error
-	f.own, err = lc.Listen(ctx, "tcp", f.addr)
+	f.listener, err = lc.Listen(ctx, "tcp", f.addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("--metrics-addr %s is in use: take another one", f.addr)
@@ -87,7 +89,7 @@ func (f *insideFlags) prepare(ctx context.Context, opts *mesh.Options) error {
 }
 
 // checkAddr returns an error that suggests a valid address, unless the address is host:port.
-func (f *insideFlags) checkAddr() error {
+func (f *metricsFlags) checkAddr() error {
 	if _, _, err := net.SplitHostPort(f.addr); err == nil {
 		return nil
 	}
@@ -99,13 +101,13 @@ func (f *insideFlags) checkAddr() error {
 }
 
 // close releases the address.
-func (f *insideFlags) close() {
-	if f.own != nil {
-		_ = f.own.Close() // for the second time, if the server has run
+func (f *metricsFlags) close() {
+	if f.listener != nil {
+		_ = f.listener.Close() // for the second time, if the server has run
 	}
 }
 
-func (f *insideFlags) checkPath(addr string) error {
+func (f *metricsFlags) checkPath(addr string) error {
 	engine := engineio.DefaultPath
 	addr, _, _ = strings.Cut(addr, ",") // the first address is the node's own
 	if u, err := url.Parse(addr); err == nil && strings.Contains(addr, "://") && strings.Trim(u.Path, "/") != "" {
@@ -122,11 +124,11 @@ func (f *insideFlags) checkPath(addr string) error {
 	return nil
 }
 
-// show serves the metrics and health checks of a node until the caller calls hide. A hub whose clients are moving to
+// serve serves the metrics and health checks of a node until the caller calls hide. A hub whose clients are moving to
 // other hubs is healthy until the end, because a supervisor that kills unhealthy hubs would interrupt the moves. It is
 // not ready, so that no new clients are sent to it.
-func (f *insideFlags) show(ctx context.Context, node *mesh.Node, opts *mesh.Options, logs *logFlags) (hide func()) {
-	f.mux.Handle("GET "+healthPath, tell(func() error {
+func (f *metricsFlags) serve(ctx context.Context, node *mesh.Node, opts *mesh.Options, logs *logFlags) (hide func()) {
+	f.mux.Handle("GET "+healthPath, healthHandler(func() error {
 		if node.Err() != nil {
 			return errEnding
 		}
@@ -135,7 +137,7 @@ func (f *insideFlags) show(ctx context.Context, node *mesh.Node, opts *mesh.Opti
 		}
 		return nil
 	}))
-	f.mux.Handle("GET "+readyPath, tell(func() error {
+	f.mux.Handle("GET "+readyPath, healthHandler(func() error {
 		if ctx.Err() != nil {
 			return errEnding
 		}
@@ -150,8 +152,8 @@ func (f *insideFlags) show(ctx context.Context, node *mesh.Node, opts *mesh.Opti
 	if c, ok := opts.Backplane.(prometheus.Collector); ok {
 		registry.MustRegister(c)
 	}
-	handler := node.RejectRebound(guard(opts, whole(promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: metricsAtOnce}))))
-	if f.own == nil {
+	handler := node.RejectRebound(requireAuth(opts, buffered(promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: metricsAtOnce}))))
+	if f.listener == nil {
 		f.mux.Handle("GET "+f.path, handler)
 		if node.Role() == mesh.RoleHub {
 			scheme, _, _ := strings.Cut(node.URL(), "://") // a hub may have TLS
@@ -175,11 +177,11 @@ func (f *insideFlags) show(ctx context.Context, node *mesh.Node, opts *mesh.Opti
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := server.Serve(f.own); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(f.listener); !errors.Is(err, http.ErrServerClosed) {
 			opts.Logger.Error("mesh: the metrics have ended: their listener failed", "addr", f.addr, "error", err)
 		}
 	}()
-	where := "http://" + f.own.Addr().String() + f.path
+	where := "http://" + f.listener.Addr().String() + f.path
 	logs.notice("metrics at "+where, "url", where)
 	return func() {
 		_ = server.Close()
@@ -187,20 +189,20 @@ func (f *insideFlags) show(ctx context.Context, node *mesh.Node, opts *mesh.Opti
 	}
 }
 
-// whole makes h write its response to memory first. A client that does not read then holds none of the metricsAtOnce
+// buffered makes h write its response to memory first. A client that does not read then holds none of the metricsAtOnce
 // places.
-func whole(h http.Handler) http.Handler {
+func buffered(h http.Handler) http.Handler {
 	return http.TimeoutHandler(h, metricsWriteTimeout, "collecting the metrics took too long\n")
 }
 
-// tell responds with 200 while wrong returns nil, and otherwise with 503 and the error in one line. The response itself
-// proves that the hub's listener accepts connections and that its server runs.
-func tell(wrong func() error) http.HandlerFunc {
+// healthHandler responds with 200 while check returns nil, and otherwise with 503 and the error in one line. The
+// response itself proves that the hub's listener accepts connections and that its server runs.
+func healthHandler(check func() error) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("Cache-Control", "no-store")
 		text := "ok"
-		if err := wrong(); err != nil {
+		if err := check(); err != nil {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			text = strings.TrimPrefix(strings.TrimPrefix(err.Error(), "mesh: "), "natsbackplane: ")
 		}
@@ -210,9 +212,9 @@ func tell(wrong func() error) http.HandlerFunc {
 
 var errEnding = errors.New("ending")
 
-// guard requires the same credentials as the hub does of its peers, if it does: user and password by HTTP basic
+// requireAuth requires the same credentials as the hub does of its peers, if it does: user and password by HTTP basic
 // authentication, or a bearer token.
-func guard(opts *mesh.Options, h http.Handler) http.Handler {
+func requireAuth(opts *mesh.Options, h http.Handler) http.Handler {
 	if opts.Authorize == nil {
 		return h
 	}

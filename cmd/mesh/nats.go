@@ -50,7 +50,7 @@ func (f *clusterFlags) existing(urls string, opts *mesh.Options, logs *logFlags)
 	}
 	b := &existing{urls: urls, shown: strings.Join(shown, ",")}
 	b.name, b.logger, b.notice, b.maxMessage = f.name, opts.Logger, logs.notice, opts.MaxMessage
-	b.opts = []nats.Option{natsbackplane.Settings, b.complaints(), nats.Name("mesh hub")}
+	b.opts = []nats.Option{natsbackplane.Settings, b.logErrors(), nats.Name("mesh hub")}
 	if f.credsFile != "" {
 		if _, err := os.Stat(f.credsFile); err != nil {
 			return nil, fmt.Errorf("--nats-creds: %w", err)

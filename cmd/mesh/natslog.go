@@ -20,10 +20,10 @@ import (
 type natsLog struct {
 	logger *slog.Logger
 
-	mu     sync.Mutex
-	absent int   // the number of other hubs that did not respond at first
-	died   error // the reason why the server does not start
-	lines  map[string]*logthrottle.Throttle
+	mu           sync.Mutex
+	unreachable  int   // the number of other hubs that did not respond at first
+	startFailure error // the reason why the server does not start
+	lines        map[string]*logthrottle.Throttle
 }
 
 const (
@@ -64,7 +64,7 @@ func (l *natsLog) Warnf(format string, v ...any) {
 func (l *natsLog) Errorf(format string, v ...any) {
 	if strings.HasPrefix(format, natsNoRoute) {
 		l.mu.Lock()
-		l.absent++
+		l.unreachable++
 		l.mu.Unlock()
 	}
 	l.log(slog.LevelError, format, v)
@@ -81,21 +81,21 @@ func (l *natsLog) Fatalf(format string, v ...any) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.died = died
+	l.startFailure = died
 }
 
-// fatal returns the reason why the server has not started, or nil.
-func (l *natsLog) fatal() error {
+// startError returns the reason why the server has not started, or nil.
+func (l *natsLog) startError() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.died
+	return l.startFailure
 }
 
-// unanswered returns the number of other hubs that did not respond at first.
-func (l *natsLog) unanswered() int {
+// unreachableHubs returns the number of other hubs that did not respond at first.
+func (l *natsLog) unreachableHubs() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.absent
+	return l.unreachable
 }
 
 // allow counts one more line. It returns the number of these lines since the last one in the log, or 0 if the last one
@@ -132,7 +132,7 @@ func (l *natsLog) log(level slog.Level, format string, v []any) {
 	}
 	var reason error
 	if level > slog.LevelDebug {
-		reason = whyNotJoined(format, v)
+		reason = joinFailure(format, v)
 	}
 	if reason != nil {
 		format = natsHandshake // one kind of line, whatever names it contains
@@ -166,8 +166,8 @@ var (
 	errOtherMesh   = errors.New("it has another --cluster-name")
 )
 
-// whyNotJoined returns the reason in a line about a failed connection, and nil for any other line.
-func whyNotJoined(format string, v []any) error {
+// joinFailure returns the reason in a line about a failed connection, and nil for any other line.
+func joinFailure(format string, v []any) error {
 	if !strings.HasPrefix(format, natsHandshake) {
 		switch text := fmt.Sprintf(format, v...); {
 		case text == natsNoHub:

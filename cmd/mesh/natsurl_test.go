@@ -49,8 +49,8 @@ func TestAHubWhoseBackplaneIsClosedIsNotHealthy(t *testing.T) {
 	node, err := mesh.Listen(t.Context(), &mesh.Options{Addr: anyPort, Backplane: natsbackplane.New(nc, nil)})
 	require.NoError(t, err)
 	defer node.Close()
-	f := &insideFlags{mux: http.NewServeMux()}
-	defer f.show(t.Context(), node, &mesh.Options{}, nil)()
+	f := &metricsFlags{mux: http.NewServeMux()}
+	defer f.serve(t.Context(), node, &mesh.Options{}, nil)()
 	status := func(path string) int {
 		w := httptest.NewRecorder()
 		f.mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
@@ -62,7 +62,7 @@ func TestAHubWhoseBackplaneIsClosedIsNotHealthy(t *testing.T) {
 	eventually(t, "the hub is healthy", func() bool { return status(healthPath) == http.StatusServiceUnavailable })
 	require.Equal(t, http.StatusServiceUnavailable, status(readyPath))
 
-	j := &joined{BackplaneMember: nil, runs: func() bool { return false }}
+	j := &joinedMember{BackplaneMember: nil, runs: func() bool { return false }}
 	require.ErrorIs(t, j.Err(), mesh.ErrBackplaneClosed)
 }
 

@@ -99,13 +99,13 @@ func (f *nodeFlags) options(logs *logFlags) (*mesh.Options, error) {
 		return nil, fmt.Errorf("--user needs a password: write it to a file and give --password-file FILE, or set %s", passwordVariable)
 	case f.user != "":
 		o.User, o.Password = f.user, password
-		o.Authorize = either(mesh.Pair(f.user, password), o.Authorize)
+		o.Authorize = authorizeEither(mesh.Pair(f.user, password), o.Authorize)
 	}
 	return o, nil
 }
 
-// either admits a client if a or b admits it. b may be nil.
-func either(a, b authorizer) authorizer {
+// authorizeEither admits a client if a or b admits it. b may be nil.
+func authorizeEither(a, b authorizer) authorizer {
 	if b == nil {
 		return a
 	}
@@ -182,22 +182,22 @@ func secret(logger *slog.Logger, flag, name, variable string) (string, error) {
 	return held, nil
 }
 
-// bounded limits the time of a start or a reply to answerTimeout.
-func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+// withAnswerTimeout limits the time of a start or a reply to answerTimeout.
+func withAnswerTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, answerTimeout)
 }
 
 func checkPatterns(flag string, patterns []string) error {
 	for _, p := range patterns {
 		if err := protocol.CheckListen(p); err != nil {
-			return fmt.Errorf("%s%w", flag, bare(err))
+			return fmt.Errorf("%s%w", flag, withoutPackage(err))
 		}
 	}
 	return nil
 }
 
-// whoami tells the user which role, URL and ID the node has.
-func whoami(n *mesh.Node, logs *logFlags) {
+// printIdentity tells the user which role, URL and ID the node has.
+func printIdentity(n *mesh.Node, logs *logFlags) {
 	attrs := []any{"role", string(n.Role()), "url", n.URL(), "id", n.ID()}
 	if n.Role() == mesh.RoleHub {
 		logs.notice(fmt.Sprintf("this node is the hub, at %s (its ID is %s)", n.URL(), n.ID()), attrs...)
@@ -210,8 +210,8 @@ func whoami(n *mesh.Node, logs *logFlags) {
 	logs.notice(fmt.Sprintf("this node is a client of %s at %s (its ID is %s)", hub, n.URL(), n.ID()), attrs...)
 }
 
-// admits warns the user of a hub that other machines can reach and that admits clients without credentials.
-func admits(n *mesh.Node, opts *mesh.Options, logs *logFlags) {
+// warnOpenHub warns the user of a hub that other machines can reach and that admits clients without credentials.
+func warnOpenHub(n *mesh.Node, opts *mesh.Options, logs *logFlags) {
 	host, _, _ := net.SplitHostPort(n.Addr())
 	if n.Role() != mesh.RoleHub || opts.Authorize != nil || host == "localhost" || net.ParseIP(host).IsLoopback() {
 		return
@@ -219,9 +219,9 @@ func admits(n *mesh.Node, opts *mesh.Options, logs *logFlags) {
 	logs.notice("every client that can reach this machine is admitted: --user and a password, or a token, keep others out", "addr", n.Addr())
 }
 
-// follow reports when the node loses its hub, when it is connected again, to the same hub or another, and when it
+// reportState reports when the node loses its hub, when it is connected again, to the same hub or another, and when it
 // becomes the hub.
-func follow(n *mesh.Node, logs *logFlags) {
+func reportState(n *mesh.Node, logs *logFlags) {
 	at, lost := n.URL(), false
 	n.OnState(func(s mesh.State) {
 		url := n.URL()
@@ -239,7 +239,7 @@ func follow(n *mesh.Node, logs *logFlags) {
 		case s.Status == mesh.Connected:
 			logs.notice("the hub is back, at "+url, "url", url)
 		case s.Attempt == 0:
-			logs.notice(fmt.Sprintf("lost the hub at %s (%v): looking for it until it is back", at, reason(s.Err)), "url", at)
+			logs.notice(fmt.Sprintf("lost the hub at %s (%v): looking for it until it is back", at, shortReason(s.Err)), "url", at)
 		}
 	})
 }

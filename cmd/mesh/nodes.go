@@ -45,31 +45,19 @@ A Node.js hub does not list the nodes of its mesh.`,
   mesh nodes --json | jq .interests
   mesh nodes --watch --addr localhost:7777`,
 		DisableFlagsInUseLine: true,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return fmt.Errorf("unexpected argument %q; 'mesh nodes --help' lists the flags", args[0])
-			}
-			return nil
-		},
+		Args:                  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			opts, err := f.options(logs)
-			if err != nil {
-				return err
-			}
-			node, err := connect(cmd.Context(), opts)
-			if err != nil {
-				return endedBy(cmd.Context(), err)
-			}
-			defer func() { _ = node.Close() }()
-			out := nodePrinter{out: cmd.OutOrStdout(), json: asJSON, now: time.Now}
-			if watch {
-				return endedBy(cmd.Context(), explain(watchNodes(cmd.Context(), node, &out, logs), opts))
-			}
-			all, err := others(cmd.Context(), node)
-			if err != nil {
-				return endedBy(cmd.Context(), explain(err, opts))
-			}
-			return out.list(all)
+			return f.withNode(cmd.Context(), logs, func(ctx context.Context, node *mesh.Node) error {
+				out := nodePrinter{out: cmd.OutOrStdout(), json: asJSON, now: time.Now}
+				if watch {
+					return watchNodes(ctx, node, &out, logs)
+				}
+				all, err := otherNodes(ctx, node)
+				if err != nil {
+					return err
+				}
+				return out.list(all)
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, one object a line")
@@ -78,9 +66,9 @@ A Node.js hub does not list the nodes of its mesh.`,
 	return cmd
 }
 
-// others asks for the nodes of a mesh and leaves out the node n.
-func others(ctx context.Context, n *mesh.Node) ([]mesh.NodeInfo, error) {
-	ctx, cancel := bounded(ctx)
+// otherNodes asks for the nodes of a mesh and leaves out the node n.
+func otherNodes(ctx context.Context, n *mesh.Node) ([]mesh.NodeInfo, error) {
+	ctx, cancel := withAnswerTimeout(ctx)
 	defer cancel()
 	all, err := n.Nodes(ctx)
 	return slices.DeleteFunc(all, func(i mesh.NodeInfo) bool { return i.ID == n.ID() }), err
@@ -95,14 +83,14 @@ func watchNodes(ctx context.Context, n *mesh.Node, out *nodePrinter, logs *logFl
 		case <-ctx.Done():
 		}
 	})
-	follow(n, logs)
-	all, err := others(ctx, n)
+	reportState(n, logs)
+	all, err := otherNodes(ctx, n)
 	if err == nil {
-		err = out.first(all)
+		err = out.printFirst(all)
 	}
-	there := make(present)
+	present := make(presentNodes)
 	for _, i := range all {
-		there.note(mesh.Presence{Joined: true, Node: i})
+		present.update(mesh.Presence{Joined: true, Node: i})
 	}
 	for err == nil {
 		select {
@@ -110,10 +98,10 @@ func watchNodes(ctx context.Context, n *mesh.Node, out *nodePrinter, logs *logFl
 			if p.Node.ID == n.ID() {
 				continue
 			}
-			there.note(p)
-			err = out.change(p)
+			present.update(p)
+			err = out.printChange(p)
 			if err == nil && p.Joined && p.Node.Role == mesh.RoleHub {
-				err = there.catchUp(ctx, n, out, logs)
+				err = present.printMissed(ctx, n, out, logs)
 			}
 		case <-ctx.Done():
 			return nil
@@ -122,10 +110,10 @@ func watchNodes(ctx context.Context, n *mesh.Node, out *nodePrinter, logs *logFl
 	return err
 }
 
-// present holds the ID of each present node and the ID of the hub that it is connected to.
-type present map[string]string
+// presentNodes holds the ID of each present node and the ID of the hub that it is connected to.
+type presentNodes map[string]string
 
-func (t present) note(p mesh.Presence) {
+func (t presentNodes) update(p mesh.Presence) {
 	id, hub := p.Node.ID, p.Node.Hub
 	switch {
 	case p.Joined:
@@ -138,12 +126,12 @@ func (t present) note(p mesh.Presence) {
 	}
 }
 
-// catchUp prints the nodes that came with a hub: a hub that was lost and is back still has its clients.
-func (t present) catchUp(ctx context.Context, n *mesh.Node, out *nodePrinter, logs *logFlags) error {
-	all, err := others(ctx, n)
+// printMissed prints the nodes that came with a hub: a hub that was lost and is back still has its clients.
+func (t presentNodes) printMissed(ctx context.Context, n *mesh.Node, out *nodePrinter, logs *logFlags) error {
+	all, err := otherNodes(ctx, n)
 	if err != nil {
 		if ctx.Err() == nil {
-			logs.notice(fmt.Sprintf("the nodes that came with the hub are unknown: %v", reason(err)), "error", err.Error())
+			logs.notice(fmt.Sprintf("the nodes that came with the hub are unknown: %v", shortReason(err)), "error", err.Error())
 		}
 		return nil
 	}
@@ -152,8 +140,8 @@ func (t present) catchUp(ctx context.Context, n *mesh.Node, out *nodePrinter, lo
 			continue
 		}
 		p := mesh.Presence{Joined: true, Node: i}
-		t.note(p)
-		if err := out.change(p); err != nil {
+		t.update(p)
+		if err := out.printChange(p); err != nil {
 			return err
 		}
 	}
@@ -166,36 +154,36 @@ type nodePrinter struct {
 	json bool
 	now  func() time.Time
 	hubs map[string]string // the hubs' names, by ID
-	// ahead is, by hub ID, the difference of this machine's clock to the hub's clock. A hub describes its nodes by its
-	// own clock. The LastSeen of a hub is the time of that description.
-	ahead map[string]time.Duration
+	// clockAhead is, by hub ID, the difference of this machine's clock to the hub's clock. A hub describes its nodes by
+	// its own clock. The LastSeen of a hub is the time of that description.
+	clockAhead map[string]time.Duration
 }
 
 // since returns the duration since the time t of a node, corrected for the difference of the two clocks.
 func (p *nodePrinter) since(i mesh.NodeInfo, t time.Time) time.Duration {
-	return p.now().Add(-p.ahead[cmp.Or(i.Hub, i.ID)]).Sub(t)
+	return p.now().Add(-p.clockAhead[cmp.Or(i.Hub, i.ID)]).Sub(t)
 }
 
-// know records that a hub is there, or forgets it.
-func (p *nodePrinter) know(i mesh.NodeInfo, there bool) {
+// noteHub records that a hub is there, or forgets it.
+func (p *nodePrinter) noteHub(i mesh.NodeInfo, there bool) {
 	switch {
 	case i.Role != mesh.RoleHub:
 	case there:
 		if p.hubs == nil {
 			p.hubs = make(map[string]string)
 		}
-		p.hubs[i.ID] = cmp.Or(named(i), short(i.ID))
-		if p.ahead == nil {
-			p.ahead = make(map[string]time.Duration)
+		p.hubs[i.ID] = cmp.Or(displayName(i), short(i.ID))
+		if p.clockAhead == nil {
+			p.clockAhead = make(map[string]time.Duration)
 		}
-		p.ahead[i.ID] = p.now().Sub(i.LastSeen)
+		p.clockAhead[i.ID] = p.now().Sub(i.LastSeen)
 	default:
 		delete(p.hubs, i.ID)
 	}
 }
 
-// at returns the name of a client's hub if there are several hubs.
-func (p *nodePrinter) at(i mesh.NodeInfo) string {
+// hubName returns the name of a client's hub if there are several hubs.
+func (p *nodePrinter) hubName(i mesh.NodeInfo) string {
 	if len(p.hubs) < 2 || i.Hub == "" {
 		return ""
 	}
@@ -215,21 +203,21 @@ func (p *nodePrinter) list(all []mesh.NodeInfo) error {
 	return nil
 }
 
-// first prints the present nodes at the start of a watch.
-func (p *nodePrinter) first(all []mesh.NodeInfo) error {
+// printFirst prints the present nodes at the start of a watch.
+func (p *nodePrinter) printFirst(all []mesh.NodeInfo) error {
 	if !p.json {
 		return p.table(all)
 	}
 	for _, i := range all {
-		if err := p.change(mesh.Presence{Joined: true, Node: i}); err != nil {
+		if err := p.printChange(mesh.Presence{Joined: true, Node: i}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// change prints that a node has joined or left.
-func (p *nodePrinter) change(c mesh.Presence) error {
+// printChange prints that a node has joined or left.
+func (p *nodePrinter) printChange(c mesh.Presence) error {
 	if p.json {
 		return p.encode(struct {
 			Joined bool          `json:"joined"`
@@ -237,9 +225,9 @@ func (p *nodePrinter) change(c mesh.Presence) error {
 		}{c.Joined, c.Node})
 	}
 	i := c.Node
-	p.know(i, c.Joined)
-	what := []string{"+", p.now().Format(time.TimeOnly), short(i.ID), named(i), printable(i.Addr)}
-	if hub := p.at(i); hub != "" {
+	p.noteHub(i, c.Joined)
+	what := []string{"+", p.now().Format(time.TimeOnly), short(i.ID), displayName(i), printable(i.Addr)}
+	if hub := p.hubName(i); hub != "" {
 		what = append(what, "at "+hub)
 	}
 	if i.Role == mesh.RoleHub {
@@ -247,7 +235,7 @@ func (p *nodePrinter) change(c mesh.Presence) error {
 	}
 	if !c.Joined {
 		what[0] = "-"
-		what = append(what, "after "+age(p.since(i, i.Since)))
+		what = append(what, "after "+formatAge(p.since(i, i.Since)))
 	} else if listens := interests(i); listens != "" {
 		what = append(what, "listens to "+listens)
 	}
@@ -266,7 +254,7 @@ func (p *nodePrinter) encode(v any) error {
 
 // write prints lines with texts from the hub, which may contain any characters, even in an address.
 func (p *nodePrinter) write(lines []byte) error {
-	_, err := p.out.Write(inert(lines))
+	_, err := p.out.Write(escape(lines))
 	return err
 }
 
@@ -274,7 +262,7 @@ func (p *nodePrinter) table(all []mesh.NodeInfo) error {
 	var b bytes.Buffer
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, i := range all {
-		p.know(i, true)
+		p.noteHub(i, true)
 	}
 	row := func(hub string, columns ...string) {
 		if len(p.hubs) > 1 {
@@ -288,11 +276,11 @@ func (p *nodePrinter) table(all []mesh.NodeInfo) error {
 		if i.Muted {
 			role = "muted"
 		}
-		columns := []string{role, short(i.ID), named(i), printable(i.Addr), session(i), age(p.since(i, i.Since)), age(p.since(i, i.LastSeen)) + " ago", interests(i)}
+		columns := []string{role, short(i.ID), displayName(i), printable(i.Addr), session(i), formatAge(p.since(i, i.Since)), formatAge(p.since(i, i.LastSeen)) + " ago", interests(i)}
 		for n := range columns {
 			columns[n] = cmp.Or(columns[n], "-")
 		}
-		row(cmp.Or(p.at(i), "-"), columns...)
+		row(cmp.Or(p.hubName(i), "-"), columns...)
 	}
 	_ = w.Flush()
 	for line := range strings.Lines(b.String()) {
@@ -308,7 +296,7 @@ const shortID = 8
 
 func short(id string) string { return printable(id[:min(shortID, len(id))]) }
 
-func named(i mesh.NodeInfo) string { return printable(i.Name) }
+func displayName(i mesh.NodeInfo) string { return printable(i.Name) }
 
 // session describes a client's session. Stock clients and clients of the original are marked as plain.
 func session(i mesh.NodeInfo) string {
@@ -322,11 +310,11 @@ func session(i mesh.NodeInfo) string {
 	return printable(s)
 }
 
-// maxShown bounds the number of interests that people see.
-const maxShown = 5
+// maxShownInterests bounds the number of interests that people see.
+const maxShownInterests = 5
 
 func interests(i mesh.NodeInfo) string {
-	shown := i.Interests[:min(maxShown, len(i.Interests))]
+	shown := i.Interests[:min(maxShownInterests, len(i.Interests))]
 	var b strings.Builder
 	for n, name := range shown {
 		if n > 0 {
@@ -343,14 +331,14 @@ func interests(i mesh.NodeInfo) string {
 // printable quotes a name that a terminal does not show as it is, or that looks quoted itself: nodes choose their
 // names.
 func printable(s string) string {
-	if strings.ContainsFunc(s, hidden) || strings.ContainsAny(s, " \n\t\"\\") {
+	if strings.ContainsFunc(s, isControl) || strings.ContainsAny(s, " \n\t\"\\") {
 		return strconv.Quote(s)
 	}
 	return s
 }
 
-// age writes a duration in at most two parts: 5s, 3m20s, 2h5m, 3d4h.
-func age(d time.Duration) string {
+// formatAge writes a duration in at most two parts: 5s, 3m20s, 2h5m, 3d4h.
+func formatAge(d time.Duration) string {
 	d = max(0, d)
 	switch {
 	case d < time.Minute:
@@ -365,9 +353,9 @@ func age(d time.Duration) string {
 
 var errAmbiguous = errors.New("ambiguous")
 
-// find returns the node that the user names: by its ID, a prefix of the ID, its name, or "hub". "hub" means the hub
+// findNode returns the node that the user names: by its ID, a prefix of the ID, its name, or "hub". "hub" means the hub
 // that has replied, which is the first in all.
-func find(all []mesh.NodeInfo, who string) (mesh.NodeInfo, error) {
+func findNode(all []mesh.NodeInfo, who string) (mesh.NodeInfo, error) {
 	var found []mesh.NodeInfo
 	for n, i := range all {
 		switch {

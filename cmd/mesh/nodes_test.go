@@ -94,15 +94,15 @@ func TestNodesAreFoundByWhatPeopleSee(t *testing.T) {
 		{ID: "aaaa1", Role: mesh.RoleHub}, {ID: "aaaa2", Name: "lamp"}, {ID: "bbbb3", Name: "lamp"}, {ID: "cccc4", Name: "aaaa2"}, {ID: "dddd", Name: "one"},
 	}
 	for who, want := range map[string]string{"hub": "aaaa1", "aaaa1": "aaaa1", "aaaa2": "aaaa2", "bbbb": "bbbb3", "one": "dddd"} {
-		got, err := find(all, who)
+		got, err := findNode(all, who)
 		require.NoError(t, err, who)
 		require.Equal(t, want, got.ID, who)
 	}
-	_, err := find(all, "lamp")
+	_, err := findNode(all, "lamp")
 	require.EqualError(t, err, `"lamp" is ambiguous: give the ID of one of them: aaaa2 bbbb3`)
-	_, err = find(all, "aaaa")
+	_, err = findNode(all, "aaaa")
 	require.ErrorIs(t, err, errAmbiguous)
-	_, err = find(all, "bbb")
+	_, err = findNode(all, "bbb")
 	require.Error(t, err, "too short to mean an ID")
 }
 
@@ -111,7 +111,7 @@ func TestNodesCannotPlayTricksOnTheTerminal(t *testing.T) {
 	p := nodePrinter{out: &b, now: time.Now}
 	evil := mesh.NodeInfo{ID: "\x1b[2J1234567", Name: "a\nb\x1b]0;x\x07", Role: "hub\x1b[1A\n", Addr: "x\n\x1b[2K", Transport: "\x1b", Interests: []string{"\x1b[31m", "a b", "é", "\u202e"}}
 	require.NoError(t, p.list([]mesh.NodeInfo{evil}))
-	require.NoError(t, p.change(mesh.Presence{Joined: true, Node: evil}))
+	require.NoError(t, p.printChange(mesh.Presence{Joined: true, Node: evil}))
 	p.json = true
 	evil.Name += "\u009b2J"
 	require.NoError(t, p.list([]mesh.NodeInfo{evil}))
@@ -169,7 +169,7 @@ func TestAgesDoNotCompareClocks(t *testing.T) {
 			{mesh.Presence{Node: mesh.NodeInfo{ID: "3three", Role: mesh.RoleHub, Since: three.Add(-time.Minute)}}, "after 1m0s"},
 		} {
 			b.Reset()
-			require.NoError(t, p.change(c.p))
+			require.NoError(t, p.printChange(c.p))
 			require.Contains(t, b.String(), c.want, "a clock that is wrong by %v", wrong)
 		}
 	}
@@ -179,7 +179,7 @@ func TestAgesAreShort(t *testing.T) {
 	for want, d := range map[string]time.Duration{
 		"0s": -time.Second, "59s": 59 * time.Second, "1m0s": time.Minute, "2h5m": 125 * time.Minute, "3d4h": 76*time.Hour + 59*time.Minute,
 	} {
-		require.Equal(t, want, age(d))
+		require.Equal(t, want, formatAge(d))
 	}
 }
 

@@ -41,41 +41,33 @@ away, it waits for the hub to return; it does not print events of the meantime.`
 			if count < 0 {
 				return fmt.Errorf("--count %d: it must not be negative", count)
 			}
-			opts, err := f.options(logs)
-			if err != nil {
-				return err
-			}
-			node, err := connect(cmd.Context(), opts)
-			if err != nil {
-				return endedBy(cmd.Context(), err)
-			}
-			defer func() { _ = node.Close() }()
-
-			done := make(chan error, 1)
-			heard := 0
-			out := &printer{out: cmd.OutOrStdout(), printed: func(_ mesh.Event, err error) {
-				if heard++; err == nil && heard != count {
-					return
+			return f.withNode(cmd.Context(), logs, func(ctx context.Context, node *mesh.Node) error {
+				done := make(chan error, 1)
+				received := 0
+				out := &printer{out: cmd.OutOrStdout(), printed: func(_ mesh.Event, err error) {
+					if received++; err == nil && received != count {
+						return
+					}
+					_ = node.Close() // the printer prints no event after this
+					done <- err
+				}}
+				for _, pattern := range events {
+					out.on(node, pattern)
 				}
-				_ = node.Close() // the printer prints no event after this
-				done <- err
-			}}
-			for _, pattern := range events {
-				out.on(node, pattern)
-			}
-			follow(node, logs)
-			if err := settle(cmd.Context(), node); err != nil {
-				return endedBy(cmd.Context(), explain(err, opts))
-			}
-			whoami(node, logs)
-			logs.notice("listening to "+strings.Join(events, " "), "events", events)
+				reportState(node, logs)
+				if err := awaitSubscribed(ctx, node); err != nil {
+					return err
+				}
+				printIdentity(node, logs)
+				logs.notice("listening to "+strings.Join(events, " "), "events", events)
 
-			select {
-			case err := <-done:
-				return err
-			case <-cmd.Context().Done():
-				return nil
-			}
+				select {
+				case err := <-done:
+					return err
+				case <-ctx.Done():
+					return nil
+				}
+			})
 		},
 	}
 	cmd.Flags().IntVar(&count, "count", 0, "end after `N` events (default: never)")
@@ -83,23 +75,13 @@ away, it waits for the hub to return; it does not print events of the meantime.`
 	return cmd
 }
 
-// settle waits until the hub knows the node's subscriptions.
-func settle(ctx context.Context, n *mesh.Node) error {
-	ctx, cancel := bounded(ctx)
+// awaitSubscribed waits until the hub knows the node's subscriptions.
+func awaitSubscribed(ctx context.Context, n *mesh.Node) error {
+	ctx, cancel := withAnswerTimeout(ctx)
 	defer cancel()
 	err := n.Flush(ctx)
 	if errors.Is(err, mesh.ErrClosed) { // enough events have arrived already
 		err = nil
 	}
 	return err
-}
-
-// endedBy returns nil if an interrupt caused the failure, and otherwise err.
-func endedBy(ctx context.Context, err error) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	default:
-		return err
-	}
 }

@@ -19,17 +19,17 @@ import (
 
 // prompt reads a user's commands while a node runs. It prints events and log lines above the line that the user types.
 type prompt struct {
-	node   *mesh.Node
-	screen *term.Terminal
-	tty    *os.File
-	out    io.Writer
-	raw    *term.State // the terminal's earlier state
-	unlog  func()      // restores the log's earlier target
+	node       *mesh.Node
+	screen     *term.Terminal
+	tty        *os.File
+	out        io.Writer
+	earlier    *term.State // the terminal's earlier state
+	restoreLog func()      // restores the log's earlier target
 
 	mu            sync.Mutex
 	width, height int
-	heard         map[string]int // the count of each event by name; 0 for names that only other nodes subscribe to
-	offered       string         // the line for which completions were listed
+	events        map[string]int // the count of each event by name; 0 for names that only other nodes subscribe to
+	listedFor     string         // the line for which completions were listed
 }
 
 const promptText = `emit EVENT [JSON]   emit an event
@@ -52,18 +52,18 @@ func openPrompt(n *mesh.Node, in io.Reader, out io.Writer, logs *logFlags) (*pro
 	if !isFile || !alsoFile || !term.IsTerminal(int(tty.Fd())) || !term.IsTerminal(int(screen.Fd())) || !foreground(tty) {
 		return nil, nil
 	}
-	p := &prompt{node: n, tty: tty, out: out, heard: make(map[string]int)}
+	p := &prompt{node: n, tty: tty, out: out, events: make(map[string]int)}
 	p.screen = term.NewTerminal(struct {
 		io.Reader
 		io.Writer
 	}{tty, screen}, "mesh> ")
-	p.screen.AutoCompleteCallback = p.key
-	p.fit()
+	p.screen.AutoCompleteCallback = p.complete
+	p.resize()
 	var err error
-	if p.raw, err = term.MakeRaw(int(tty.Fd())); err != nil {
+	if p.earlier, err = term.MakeRaw(int(tty.Fd())); err != nil {
 		return nil, fmt.Errorf("the terminal cannot be used for a prompt: %w; to do without one, add < /dev/null", err)
 	}
-	p.unlog = logs.stderr.redirect(p)
+	p.restoreLog = logs.stderr.redirect(p)
 	return p, nil
 }
 
@@ -72,9 +72,9 @@ func (p *prompt) close() {
 	if p == nil {
 		return
 	}
-	p.unlog()
-	_ = term.Restore(int(p.tty.Fd()), p.raw) // there is no remedy for an error
-	_, _ = fmt.Fprintln(p.out)               // the last typed line stays
+	p.restoreLog()
+	_ = term.Restore(int(p.tty.Fd()), p.earlier) // there is no remedy for an error
+	_, _ = fmt.Fprintln(p.out)                   // the last typed line stays
 }
 
 // start executes the typed commands. The channel gets the error that ends the prompt, which is nil at the end of the
@@ -83,22 +83,22 @@ func (p *prompt) start(events *printer) <-chan error {
 	if p == nil {
 		return nil
 	}
-	p.say("help lists the commands")
+	p.printLine("help lists the commands")
 	ended := make(chan error, 1)
-	go func() { ended <- p.heed(events) }()
+	go func() { ended <- p.run(events) }()
 	return ended
 }
 
 // Write prints above the line that the user types.
 func (p *prompt) Write(b []byte) (int, error) {
-	p.fit()
-	return writeInert(p.screen, b)
+	p.resize()
+	return writeEscaped(p.screen, b)
 }
 
-func (p *prompt) say(format string, args ...any) { _, _ = fmt.Fprintf(p, format+"\n", args...) }
+func (p *prompt) printLine(format string, args ...any) { _, _ = fmt.Fprintf(p, format+"\n", args...) }
 
-// fit adopts the terminal's size. Not all systems have a signal for a change of the size.
-func (p *prompt) fit() {
+// resize adopts the terminal's size. Not all systems have a signal for a change of the size.
+func (p *prompt) resize() {
 	width, height, err := term.GetSize(int(p.tty.Fd()))
 	p.mu.Lock()
 	changed := err == nil && width > 0 && (width != p.width || height != p.height)
@@ -111,8 +111,8 @@ func (p *prompt) fit() {
 	}
 }
 
-// heed executes the typed commands, line by line. The error is nil at the end of the input.
-func (p *prompt) heed(events *printer) error {
+// run executes the typed commands, line by line. The error is nil at the end of the input.
+func (p *prompt) run(events *printer) error {
 	for {
 		text, err := p.screen.ReadLine()
 		if err != nil && !errors.Is(err, term.ErrPasteIndicator) {
@@ -128,9 +128,9 @@ func (p *prompt) heed(events *printer) error {
 		case "emit":
 			err = p.emit(rest)
 		case "on":
-			err = p.on(events, words(rest))
+			err = p.on(events, eventNames(rest))
 		case "off":
-			err = p.off(events, words(rest))
+			err = p.off(events, eventNames(rest))
 		case "events":
 			p.list(events)
 		case "nodes":
@@ -143,41 +143,41 @@ func (p *prompt) heed(events *printer) error {
 			err = fmt.Errorf("unknown command %q: help lists the commands", command)
 		}
 		if err != nil {
-			p.say("%v", bare(err))
+			p.printLine("%v", withoutPackage(err))
 		}
 	}
 }
 
 func (p *prompt) emit(rest string) error {
 	event, data, has := strings.Cut(rest, " ")
-	event = unquoted(event)
+	event = unquote(event)
 	if event == "" {
 		return errors.New("emit needs the name of an event: emit greeting {\"n\":1}")
 	}
-	data = unquoted(strings.TrimSpace(data))
+	data = unquote(strings.TrimSpace(data))
 	payload, err := parseEvent(event, data, has && data != "")
 	if err != nil {
 		return err
 	}
 	if err := p.node.Emit(event, payload); err != nil {
-		return explain(err, &mesh.Options{Addr: p.node.Addr()})
+		return friendlyError(err, &mesh.Options{Addr: p.node.Addr()})
 	}
 	return nil
 }
 
-// unquoted removes the single quotes that a word needs in a shell but not here.
-func unquoted(word string) string {
+// unquote removes the single quotes that a word needs in a shell but not here.
+func unquote(word string) string {
 	if n := len(word); n > 1 && word[0] == '\'' && word[n-1] == '\'' {
 		return word[1 : n-1]
 	}
 	return word
 }
 
-// words returns the names after a command.
-func words(rest string) []string {
+// eventNames returns the names after a command.
+func eventNames(rest string) []string {
 	all := strings.Fields(rest)
 	for i := range all {
-		all[i] = unquoted(all[i])
+		all[i] = unquote(all[i])
 	}
 	return all
 }
@@ -207,19 +207,19 @@ func (p *prompt) off(events *printer, patterns []string) error {
 	return nil
 }
 
-// note counts a received event. p may be nil.
-func (p *prompt) note(event string) {
+// countEvent counts a received event. p may be nil.
+func (p *prompt) countEvent(event string) {
 	if p != nil {
-		p.know(event, 1)
+		p.remember(event, 1)
 	}
 }
 
-// know remembers a name or pattern, and adds times to the count of its events.
-func (p *prompt) know(name string, times int) {
+// remember stores a name or pattern, and adds times to the count of its events.
+func (p *prompt) remember(name string, times int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, known := p.heard[name]; known || len(p.heard) < maxNames {
-		p.heard[name] += times
+	if _, known := p.events[name]; known || len(p.events) < maxNames {
+		p.events[name] += times
 	}
 }
 
@@ -229,46 +229,46 @@ const maxNames = 1000
 func (p *prompt) names() ([]string, map[string]int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.Sorted(maps.Keys(p.heard)), maps.Clone(p.heard)
+	return slices.Sorted(maps.Keys(p.events)), maps.Clone(p.events)
 }
 
 func (p *prompt) list(events *printer) {
 	names, count := p.names()
 	printed := events.patterns()
 	if len(printed)+len(names) == 0 {
-		p.say("no event is printed: on EVENT prints the events of that name, on ** every event")
+		p.printLine("no event is printed: on EVENT prints the events of that name, on ** every event")
 		return
 	}
 	if len(printed) > 0 {
-		p.say("printed: %s", strings.Join(printed, " "))
+		p.printLine("printed: %s", strings.Join(printed, " "))
 	}
 	for _, name := range names {
 		if count[name] == 0 {
 			continue // only another node subscribes to it
 		}
-		p.say("heard:   %s (%d)", printable(name), count[name])
+		p.printLine("heard:   %s (%d)", printable(name), count[name])
 	}
 }
 
 // nodes lists the other nodes.
 func (p *prompt) nodes() error {
-	all, err := others(context.Background(), p.node)
+	all, err := otherNodes(context.Background(), p.node)
 	if err != nil {
-		return explain(err, &mesh.Options{Addr: p.node.Addr()})
+		return friendlyError(err, &mesh.Options{Addr: p.node.Addr()})
 	}
 	for _, i := range all {
 		for _, name := range i.Interests {
-			p.know(name, 0)
+			p.remember(name, 0)
 		}
 	}
 	return (&nodePrinter{out: p, now: time.Now}).list(all)
 }
 
-// key is called for each pressed key. The tab key completes the word before the cursor.
-func (p *prompt) key(text string, pos int, key rune) (string, int, bool) {
-	p.fit()
+// complete is called for each pressed key. The tab key completes the word before the cursor.
+func (p *prompt) complete(text string, pos int, key rune) (string, int, bool) {
+	p.resize()
 	if key != '\t' {
-		p.offered = ""
+		p.listedFor = ""
 		return "", 0, false
 	}
 	before := text[:pos]
@@ -279,14 +279,14 @@ func (p *prompt) key(text string, pos int, key rune) (string, int, bool) {
 	}
 	whole := found[0]
 	for _, c := range found[1:] {
-		whole = whole[:shared(whole, c)]
+		whole = whole[:commonPrefix(whole, c)]
 	}
 	if len(found) == 1 && pos == len(text) {
 		whole += " "
 	}
-	if whole == word && p.offered != text {
-		p.offered = text // list the completions once
-		p.say("%s", strings.Join(found, "  "))
+	if whole == word && p.listedFor != text {
+		p.listedFor = text // list the completions once
+		p.printLine("%s", strings.Join(found, "  "))
 	}
 	head := before[:len(before)-len(word)] + whole
 	return head + text[pos:], len(head), true
@@ -307,8 +307,8 @@ func (p *prompt) candidates(before string) []string {
 	return nil
 }
 
-// shared returns the length in bytes of the common prefix of two texts, in whole characters.
-func shared(a, b string) int {
+// commonPrefix returns the length in bytes of the common prefix of two texts, in whole characters.
+func commonPrefix(a, b string) int {
 	for i, r := range a {
 		if !strings.HasPrefix(b[min(i, len(b)):], string(r)) {
 			return i

@@ -37,7 +37,7 @@ func TestATerminatedHubLetsItsClientsMove(t *testing.T) {
 	var said bytes.Buffer
 	logs := &logFlags{stderr: newStderr(&said), format: "text"}
 	told := make(chan mesh.State, 10)
-	follow(client, logs)
+	reportState(client, logs)
 	client.OnState(func(s mesh.State) { told <- s })
 
 	ctx, end := context.WithCancelCause(t.Context())

@@ -13,8 +13,8 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// starter is mesh.Start, mesh.Listen or mesh.Connect.
-type starter func(context.Context, *mesh.Options) (*mesh.Node, error)
+// startFunc is mesh.Start, mesh.Listen or mesh.Connect.
+type startFunc func(context.Context, *mesh.Options) (*mesh.Node, error)
 
 const runText = `
 
@@ -81,7 +81,7 @@ func connectCommand(logs *logFlags) *cobra.Command {
 type runFlags struct {
 	nodeFlags
 	cluster    clusterFlags
-	inside     insideFlags
+	metrics    metricsFlags
 	noPage     bool
 	on         []string
 	emit, data string
@@ -89,15 +89,10 @@ type runFlags struct {
 	payload    json.RawMessage
 }
 
-func runCommand(logs *logFlags, start starter, cmd *cobra.Command) *cobra.Command {
+func runCommand(logs *logFlags, start startFunc, cmd *cobra.Command) *cobra.Command {
 	var f runFlags
 	name := cmd.Use
-	cmd.Args = func(_ *cobra.Command, args []string) error {
-		if len(args) > 0 {
-			return fmt.Errorf("unexpected argument %q; 'mesh %s --help' lists the flags", args[0], name)
-		}
-		return nil
-	}
+	cmd.Args = noArgs
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := f.check(cmd.Flags().Changed); err != nil {
 			return err
@@ -118,10 +113,10 @@ func runCommand(logs *logFlags, start starter, cmd *cobra.Command) *cobra.Comman
 			}
 		}
 		opts.NoPage = f.noPage
-		if err := f.inside.prepare(cmd.Context(), opts); err != nil {
+		if err := f.metrics.prepare(cmd.Context(), opts); err != nil {
 			return err
 		}
-		defer f.inside.close()
+		defer f.metrics.close()
 		return f.run(cmd, start, opts, logs)
 	}
 	f.register(cmd.Flags())
@@ -132,7 +127,7 @@ func runCommand(logs *logFlags, start starter, cmd *cobra.Command) *cobra.Comman
 	cmd.Flags().StringVar(&f.emit, "emit", "", "emit `EVENT` at once and then repeatedly")
 	cmd.Flags().StringVar(&f.data, "data", "", "payload of the event of --emit, as `JSON` (default: none)")
 	cmd.Flags().DurationVar(&f.every, "every", time.Second, "emit every `TIME`, such as 250ms or 1m")
-	f.inside.register(cmd.Flags(), name)
+	f.metrics.register(cmd.Flags(), name)
 	if name != "connect" {
 		f.cluster.register(cmd.Flags())
 		cmd.Flags().BoolVar(&f.noPage, "no-page", false, "do not serve the page that shows the mesh, at / of the hub")
@@ -167,18 +162,18 @@ func (f *runFlags) check(given func(flag string) bool) error {
 		return fmt.Errorf("--emit: %w", err)
 	}
 	if f.payload, err = parseEvent(f.emit, f.data, given("data")); err != nil {
-		return fmt.Errorf("--data: %w", quoted(err))
+		return fmt.Errorf("--data: %w", withQuotingHint(err))
 	}
 	return nil
 }
 
-func (f *runFlags) run(cmd *cobra.Command, start starter, opts *mesh.Options, logs *logFlags) error {
+func (f *runFlags) run(cmd *cobra.Command, start startFunc, opts *mesh.Options, logs *logFlags) error {
 	ctx := cmd.Context()
-	bound, cancel := bounded(ctx)
+	bound, cancel := withAnswerTimeout(ctx)
 	node, err := start(bound, opts)
 	cancel()
 	if err != nil {
-		return endedBy(ctx, explain(err, opts))
+		return unlessInterrupted(ctx, friendlyError(err, opts))
 	}
 	defer func() { _ = node.Close() }()
 
@@ -197,18 +192,18 @@ func (f *runFlags) run(cmd *cobra.Command, start starter, opts *mesh.Options, lo
 			_ = node.Close()
 			failed <- err
 		}
-		typed.note(e.Name)
+		typed.countEvent(e.Name)
 	}
 	for _, pattern := range f.on {
 		events.on(node, pattern)
 	}
-	follow(node, logs)
-	if err := settle(ctx, node); err != nil {
-		return endedBy(ctx, explain(err, opts))
+	reportState(node, logs)
+	if err := awaitSubscribed(ctx, node); err != nil {
+		return unlessInterrupted(ctx, friendlyError(err, opts))
 	}
-	whoami(node, logs)
-	admits(node, opts, logs)
-	defer f.inside.show(ctx, node, opts, logs)()
+	printIdentity(node, logs)
+	warnOpenHub(node, opts, logs)
+	defer f.metrics.serve(ctx, node, opts, logs)()
 	ended := typed.start(events)
 
 	var tick <-chan time.Time
@@ -230,7 +225,7 @@ func (f *runFlags) run(cmd *cobra.Command, start starter, opts *mesh.Options, lo
 		case err := <-ended:
 			return err
 		case <-node.Done():
-			return endedBy(ctx, node.Err())
+			return unlessInterrupted(ctx, node.Err())
 		case <-ctx.Done():
 			shutDown(ctx, node, logs)
 			return nil

@@ -13,8 +13,8 @@ import (
 	"github.com/bigcompany/mesh/mesh"
 )
 
-// hiddenRunes has characters of each kind that a terminal interprets or does not show.
-var hiddenRunes = map[string][]rune{
+// controlRunes has characters of each kind that a terminal interprets or does not show.
+var controlRunes = map[string][]rune{
 	"C0": {0, 7, 8, '\r', 0x1b, 0x7f}, "C1": {0x80, 0x85, 0x9b, 0x9f},
 	"directions":          {0x061c, 0x200e, 0x200f, 0x202a, 0x202e, 0x2066, 0x2069},
 	"no width":            {0x00ad, 0x034f, 0x180e, 0x200b, 0x200c, 0x200d, 0x2060, 0x2064, 0x206f, 0xfeff, 0xfff9},
@@ -26,27 +26,27 @@ var hiddenRunes = map[string][]rune{
 	"private, unassigned": {0xe000, 0xf0000, 0x0378, 0xe0fff, 0x10ffff},
 }
 
-func TestInertShowsHiddenCharacters(t *testing.T) {
-	for kind, runes := range hiddenRunes {
+func TestEscapeShowsHiddenCharacters(t *testing.T) {
+	for kind, runes := range controlRunes {
 		for _, r := range runes {
 			text := fmt.Sprintf("a%cb", r)
-			shown := inert([]byte(text))
+			shown := escape([]byte(text))
 			require.Regexp(t, `^a(\\u[0-9a-f]{4}){1,2}b$`, string(shown), "%s, %U", kind, r)
-			require.NotEqual(t, printable("ab"), string(inert([]byte(printable(text)))), "%s, %U", kind, r)
-			require.False(t, bytes.ContainsFunc(inert([]byte(printable(text))), hidden), "%s, %U", kind, r)
+			require.NotEqual(t, printable("ab"), string(escape([]byte(printable(text)))), "%s, %U", kind, r)
+			require.False(t, bytes.ContainsFunc(escape([]byte(printable(text))), isControl), "%s, %U", kind, r)
 		}
 	}
 	for _, text := range []string{"a b\tc\n", "Zürich", "日本語", "עברית", "é", "e\u0301", "👍", "�", "नमस्ते", `\u200b`} {
-		require.Equal(t, text, string(inert([]byte(text))))
+		require.Equal(t, text, string(escape([]byte(text))))
 	}
-	require.Equal(t, `a\ufffdb`, string(inert([]byte("a\xffb"))))
+	require.Equal(t, `a\ufffdb`, string(escape([]byte("a\xffb"))))
 	require.NotEqual(t, printable("a\u200bb"), printable(`a\u200bb`), "the escape as such is another name")
 }
 
-// TestInertJSONIsTheSameJSON tries every character.
-func TestInertJSONIsTheSameJSON(t *testing.T) {
+// TestEscapedJSONIsTheSameJSON tries every character.
+func TestEscapedJSONIsTheSameJSON(t *testing.T) {
 	for r := rune(0); r <= utf8.MaxRune; r++ {
-		if !utf8.ValidRune(r) || !hidden(r) && r > 0x3000 {
+		if !utf8.ValidRune(r) || !isControl(r) && r > 0x3000 {
 			continue
 		}
 		want := string(r) + `\` + string(r)
@@ -55,7 +55,7 @@ func TestInertJSONIsTheSameJSON(t *testing.T) {
 		enc.SetEscapeHTML(false)
 		require.NoError(t, enc.Encode(want))
 		var got string
-		shown := inert(b.Bytes())
+		shown := escape(b.Bytes())
 		if err := json.Unmarshal(shown, &got); err != nil || got != want {
 			require.Fail(t, "another JSON", "%U: %s, %v", r, shown, err)
 		}
@@ -67,7 +67,7 @@ func TestHiddenCharactersInAllOutput(t *testing.T) {
 	hub := spawn(t, nil, "listen", "--addr", anyPort, "--on", "**")
 	url := hub.is().url
 	odd := ""
-	for _, runes := range hiddenRunes {
+	for _, runes := range controlRunes {
 		odd += string(runes[len(runes)-1])
 	}
 	node, err := mesh.Connect(t.Context(), &mesh.Options{Addr: url, Name: "name" + odd})
@@ -78,10 +78,10 @@ func TestHiddenCharactersInAllOutput(t *testing.T) {
 	require.NoError(t, node.Flush(t.Context()))
 	e := hub.hears()
 	require.Equal(t, "event"+odd, e.Event)
-	require.False(t, strings.ContainsFunc(hub.seen.String(), hidden))
+	require.False(t, strings.ContainsFunc(hub.seen.String(), isControl))
 	check := func(args ...string) {
 		stdout, stderr, _ := execute(t, nil, append(args, "--addr", url)...)
-		require.False(t, bytes.ContainsFunc([]byte(stdout+stderr), hidden), "%q: %q %q", args, stdout, stderr)
+		require.False(t, bytes.ContainsFunc([]byte(stdout+stderr), isControl), "%q: %q %q", args, stdout, stderr)
 		require.Contains(t, stdout+stderr, `\u`, args)
 	}
 	check("nodes")

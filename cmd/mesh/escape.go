@@ -9,17 +9,17 @@ import (
 	"unicode/utf8"
 )
 
-// inert escapes the characters of text that a terminal interprets or does not show, because other nodes choose names,
+// escape escapes the characters of text that a terminal interprets or does not show, because other nodes choose names,
 // payloads and messages. Two different texts also look different. JSON stays the same JSON.
-func inert(text []byte) []byte {
-	if !bytes.ContainsFunc(text, hidden) {
+func escape(text []byte) []byte {
+	if !bytes.ContainsFunc(text, isControl) {
 		return text
 	}
 	var b bytes.Buffer
 	for len(text) > 0 {
 		r, n := utf8.DecodeRune(text)
 		switch {
-		case !hidden(r) || r == utf8.RuneError && n > 1:
+		case !isControl(r) || r == utf8.RuneError && n > 1:
 			b.Write(text[:n])
 		case r > 0xffff: // JSON has no escape for such a character in one piece
 			high, low := utf16.EncodeRune(r)
@@ -32,19 +32,19 @@ func inert(text []byte) []byte {
 	return b.Bytes()
 }
 
-// writeInert writes text to a file that may be a terminal, with inert's escapes.
-func writeInert(w io.Writer, text []byte) (int, error) {
-	if _, err := w.Write(inert(text)); err != nil {
+// writeEscaped writes text to a file that may be a terminal, as escape does.
+func writeEscaped(w io.Writer, text []byte) (int, error) {
+	if _, err := w.Write(escape(text)); err != nil {
 		return 0, err
 	}
 	return len(text), nil
 }
 
-// hidden reports whether a terminal may interpret a character, or show nothing or a space for it: control characters,
-// including C1 and writing directions; characters without a width, such as joiners, tags and variation selectors;
-// spaces other than the ordinary one; characters that Unicode has not assigned. An invalid UTF-8 byte is hidden too:
-// some terminals take it for a control character.
-func hidden(r rune) bool {
+// isControl reports whether a terminal may interpret a character, or show nothing or a space for it: control
+// characters, including C1 and writing directions; characters without a width, such as joiners, tags and variation
+// selectors; spaces other than the ordinary one; characters that Unicode has not assigned. An invalid UTF-8 byte counts
+// too: some terminals take it for a control character.
+func isControl(r rune) bool {
 	switch {
 	case r == '\n', r == '\t':
 		return false
