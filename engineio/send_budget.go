@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/bigcompany/mesh/internal/logthrottle"
+	"github.com/bigcompany/mesh/engineio/logthrottle"
 )
 
 // sendBudget bounds the bytes that all sockets of a server hold in their queues. A nil sendBudget has no bound.

@@ -16,8 +16,8 @@ import (
 
 	"github.com/bigcompany/mesh/engineio/internal/packet"
 	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
+	"github.com/bigcompany/mesh/engineio/logthrottle"
 	"github.com/bigcompany/mesh/engineio/internal/wtstream"
-	"github.com/bigcompany/mesh/internal/logthrottle"
 )
 
 // Handler serves sessions, as http.Handler serves requests.

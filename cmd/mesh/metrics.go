@@ -21,7 +21,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/bigcompany/mesh/engineio"
-	"github.com/bigcompany/mesh/internal/logthrottle"
+	"github.com/bigcompany/mesh/engineio/logthrottle"
 	"github.com/bigcompany/mesh/mesh"
 	"github.com/bigcompany/mesh/mesh/gateway"
 	"github.com/bigcompany/mesh/mesh/metrics"

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/bigcompany/mesh/internal/logthrottle"
+	"github.com/bigcompany/mesh/engineio/logthrottle"
 )
 
 // natsLog writes the log of the embedded NATS server into the command's log. Some lines repeat, because hubs call each

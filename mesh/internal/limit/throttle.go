@@ -3,7 +3,7 @@ package limit
 import (
 	"sync"
 
-	"github.com/bigcompany/mesh/internal/logthrottle"
+	"github.com/bigcompany/mesh/engineio/logthrottle"
 )
 
 // Throttle limits the log lines about cases of one kind.
