@@ -1,7 +1,6 @@
 package mesh
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,8 +19,8 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// client is the link of a node that is connected to a hub, or looks for one. When the node becomes the hub itself, the
-// client remains its link and forwards every call to the hub; see heal.go.
+// client is the role of a node that is connected to a hub, or looks for one. When the node becomes the hub itself, the
+// client passes its queue of events to that hub; see takeover.go.
 //
 // The client has one permanent goroutine, live, which reads the connection and makes the next one. Two more goroutines
 // run when they are needed. One introduces the node to a hub while live reads the reply. The other, pump, writes the
@@ -47,13 +46,11 @@ type client struct {
 	// Limits the log lines about events that the hub has rejected.
 	rejectLog limit.Throttle
 
-	// The hub of this node, set once it has the queued events; nil while the node is not a hub.
-	heir atomic.Pointer[hub]
-
 	mu      sync.Mutex
 	conn    *conn // nil until a hub has replied, and after the connection has ended
-	hub     *hub  // the hub of this node, set when it starts to serve; nil until then
 	closing bool  // new events are rejected; queued events are still sent
+	retired bool  // this node is the hub: the client makes no more connections
+	emptied bool  // the hub has the queue of the retired client: the client accepts no more events
 	pumping bool
 	out     outbox
 	packet  []byte        // a buffer for encoding
@@ -93,7 +90,8 @@ func connect(ctx context.Context, o Options, addrs []address, home *address) (*N
 	n := newNode(o, protocol.ID(key), addrs[0])
 	c := &client{node: n, key: key, home: home, addrs: addrs, out: outbox{limit: o.OfflineLimit}, transport: o.transport()}
 	c.life, c.cancel = context.WithCancel(context.Background())
-	n.link = c
+	n.uplink = c
+	n.setRole(c)
 	if home != nil {
 		c.local = addrs[0]
 	}
@@ -168,16 +166,13 @@ func greeting(ctx context.Context, o *Options, addr address, failure error) stri
 
 // emit writes an event if the connection accepts it at once, and queues it otherwise.
 func (c *client) emit(event string, payload json.RawMessage, rid string) error {
-	if h := c.heir.Load(); h != nil {
-		return h.emit(event, payload, rid)
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closing {
+	switch {
+	case c.emptied:
+		return errRoleChanged
+	case c.closing:
 		return ErrClosed
-	}
-	if h := c.heir.Load(); h != nil { // set after the check above
-		return h.emit(event, payload, rid)
 	}
 	if conn := c.conn; conn != nil && !c.pumping && c.out.empty() && !c.stale(conn) && conn.successor == nil {
 		c.packet = c.encode(c.packet[:0], conn, pending{event, payload, rid})
@@ -211,12 +206,8 @@ func (c *client) wrote(size int) {
 
 func (c *client) announce() {
 	c.mu.Lock()
-	h := c.hub
+	defer c.mu.Unlock()
 	c.startPump()
-	c.mu.Unlock()
-	if h != nil {
-		h.Announce()
-	}
 }
 
 // stale reports whether the hub does not have the node's latest table yet. The caller holds c.mu.
@@ -391,19 +382,13 @@ func (c *client) await(ctx context.Context, done func() bool) {
 func (c *client) flush(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	target, version, told := c.accepted, c.node.emitter.version.Load(), c.told
+	target, version := c.accepted, c.node.emitter.version.Load()
 	for {
-		if c.closing {
+		switch {
+		case c.emptied: // the hub has every accepted event
+			return errRoleChanged
+		case c.closing:
 			return ErrClosed
-		}
-		if h := c.heir.Load(); h != nil { // the hub has every accepted event
-			c.mu.Unlock()
-			err := h.flush(ctx)
-			c.mu.Lock()
-			if err != nil {
-				return err
-			}
-			return c.confess(told)
 		}
 		conn := c.conn
 		if conn == nil || c.written < target || conn.announced < version {
@@ -427,7 +412,8 @@ func (c *client) flush(ctx context.Context) error {
 		}
 		switch {
 		case err == nil:
-			return c.confirm(conn, until, told)
+			c.confirm(conn, until)
+			return nil
 		case ctx.Err() != nil:
 			return fmt.Errorf("mesh: flush: %w", context.Cause(ctx))
 		}
@@ -436,18 +422,25 @@ func (c *client) flush(ctx context.Context) error {
 }
 
 // confirm records that the hub has processed the first until events. The caller holds c.mu.
-func (c *client) confirm(conn *conn, until, told uint64) error {
+func (c *client) confirm(conn *conn, until uint64) {
 	c.confirmed = max(c.confirmed, until)
 	if c.conn != conn && c.lost <= until {
 		c.lost = conn.lostBefore // the connection broke after the reply: no event was lost
 	}
-	return c.confess(told)
 }
 
-// confess returns ErrUnconfirmed if events may be lost that no Flush had reported when the calling Flush began. told is
-// the value of c.told at that time. The caller holds c.mu.
-func (c *client) confess(told uint64) error {
-	if c.lost > told {
+// lossMark returns the position up to which Flush has reported losses. A Flush passes it to lossSince at its end.
+func (c *client) lossMark() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.told
+}
+
+// lossSince returns ErrUnconfirmed if events may be lost that no Flush had reported when the calling Flush began.
+func (c *client) lossSince(mark uint64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lost > mark {
 		c.told = max(c.told, c.lost)
 		return ErrUnconfirmed
 	}
@@ -457,15 +450,14 @@ func (c *client) confess(told uint64) error {
 func (c *client) hubInfo() (HubInfo, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.hub != nil:
-		return hubRole{c.hub}.hubInfo()
-	case c.conn == nil:
+	if c.conn == nil {
 		return HubInfo{}, false
 	}
 	return c.conn.hub, true
 }
 
+// close ends the connection in good order and waits for all goroutines of the client. A takeover that has begun ends
+// too, so the node's role does not change afterwards.
 func (c *client) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
@@ -480,31 +472,19 @@ func (c *client) close() {
 		_ = conn.sock.Close()
 	}
 	c.cancel()
-	c.wg.Wait() // c.hub does not change after this
-	if c.hub != nil {
-		c.hub.close()
-	}
+	c.wg.Wait()
 	if c.transport != nil {
 		c.transport.CloseIdleConnections()
 	}
 }
 
-func (c *client) drain(ctx context.Context) error {
-	err := c.flush(ctx)
-	if h := c.node.hub.Load(); h != nil {
-		return cmp.Or(h.drain(ctx), err) // the hub's clients are not affected by an earlier loss
-	}
-	return err
-}
-
 func (c *client) sockets() []*engineio.Socket {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.hub != nil:
-		return c.hub.sockets()
-	case c.conn == nil:
+	if c.conn == nil {
 		return nil
 	}
 	return []*engineio.Socket{c.conn.sock}
 }
+
+func (c *client) asHub() *hub { return nil }

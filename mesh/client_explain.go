@@ -3,7 +3,6 @@ package mesh
 import (
 	"context"
 	"encoding/json"
-	"errors"
 
 	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
@@ -16,10 +15,7 @@ func (c *client) explain(ctx context.Context, from, to, event string) (e Explana
 	_, err = c.ask(ctx, protocol.NameExplain, func(rid json.RawMessage) any {
 		return wire.ExplainQuery{RID: rid, To: to, Event: event, From: from}
 	}, &e)
-	switch {
-	case errors.Is(err, errIsHub):
-		return c.node.hub.Load().explain(ctx, from, to, event)
-	case err != nil:
+	if err != nil {
 		return Explanation{}, unanswered(err)
 	}
 	return e, nil

@@ -34,10 +34,7 @@ func (c *client) nodesWithin(ctx context.Context, limit int) ([]NodeInfo, error)
 			return c.nodesWithin(ctx, limit) // another hub would continue a different list
 		}
 		asked = conn
-		switch {
-		case errors.Is(err, errIsHub):
-			return c.node.hub.Load().nodes(ctx)
-		case err != nil:
+		if err != nil {
 			return nil, unanswered(err)
 		}
 		if size += len(a.Nodes); size > limit || a.Next != 0 && a.Next <= next {

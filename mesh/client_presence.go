@@ -15,12 +15,8 @@ func (c *client) watches() *bool {
 
 func (c *client) watch() {
 	c.mu.Lock()
-	h := c.hub
+	defer c.mu.Unlock()
 	c.startWatch()
-	c.mu.Unlock()
-	if h != nil {
-		h.watch()
-	}
 }
 
 // startWatch starts a goroutine that turns the hub's presence reports on or off, if they are not as the node needs

@@ -67,9 +67,6 @@ func (q *questions) answer(payload json.RawMessage) {
 	}
 }
 
-// errIsHub reports that this node has become the hub, and can process the query itself.
-var errIsHub = errors.New("mesh: this node is the hub")
-
 // ready returns the connection, after its hub has the node's current event table.
 func (c *client) ready(ctx context.Context) (*conn, error) {
 	c.mu.Lock()
@@ -79,8 +76,8 @@ func (c *client) ready(ctx context.Context) (*conn, error) {
 		switch conn := c.conn; {
 		case c.closing:
 			return nil, ErrClosed
-		case c.hub != nil:
-			return nil, errIsHub
+		case c.retired:
+			return nil, errRoleChanged
 		case conn != nil && !conn.native:
 			return nil, ErrLegacyHub
 		case conn != nil && conn.announced >= version:

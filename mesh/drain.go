@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"context"
 )
 
@@ -17,8 +18,19 @@ import (
 func (n *Node) Shutdown(ctx context.Context) error {
 	var err error
 	if !n.closed.Load() {
-		err = n.link.drain(ctx)
+		err = n.drain(ctx)
 	}
 	_ = n.Close()
+	return err
+}
+
+// drain returns when closing the node loses nothing.
+func (n *Node) drain(ctx context.Context) (err error) {
+	if n.uplink != nil {
+		err = n.Flush(ctx)
+	}
+	if h := n.hub(); h != nil {
+		err = cmp.Or(h.drain(ctx), err) // an earlier loss does not affect the hub's clients
+	}
 	return err
 }

@@ -19,7 +19,12 @@ func (n *Node) ExplainFrom(ctx context.Context, from, to, event string) (Explana
 	if n.closed.Load() {
 		return Explanation{}, ErrClosed
 	}
-	return n.link.explain(ctx, from, to, event)
+	var e Explanation
+	err := n.retry(func(r role) (err error) {
+		e, err = r.explain(ctx, from, to, event)
+		return err
+	})
+	return e, err
 }
 
 // matching returns the name or pattern that matches an event, preferably the name itself; "" if there is no match.

@@ -7,8 +7,8 @@ import (
 
 // NodesWithin is Nodes of a client, with the given limit.
 func NodesWithin(ctx context.Context, n *Node, limit int) ([]NodeInfo, error) {
-	return n.link.(*client).nodesWithin(ctx, limit)
+	return n.uplink.nodesWithin(ctx, limit)
 }
 
 // ServeOn makes a hub of NewHub serve a listener as its own.
-func ServeOn(n *Node, l net.Listener) { n.hub.Load().serve([]net.Listener{l}) }
+func ServeOn(n *Node, l net.Listener) { n.hub().serve([]net.Listener{l}) }

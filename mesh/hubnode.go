@@ -18,7 +18,7 @@ func NewHub(opts *Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.setHub(h)
+	n.setRole(hubRole{h})
 	return n, nil
 }
 
@@ -30,12 +30,6 @@ func newHubNode(ctx context.Context, o Options, addr address) (*Node, *hub, erro
 		return nil, nil, fmt.Errorf("mesh: join the other hubs: %w", err)
 	}
 	return n, h, nil
-}
-
-// setHub makes a node a hub from its start.
-func (n *Node) setHub(h *hub) {
-	n.link = hubRole{h}
-	n.hub.Store(h)
 }
 
 // newHub returns a hub for a node that is, or becomes, a hub. The hub has joined the other hubs.
@@ -73,6 +67,8 @@ func credentialsOf(p PeerIdentity) Credentials {
 
 // hubRole is the role of a node that is a hub.
 type hubRole struct{ *hub }
+
+func (r hubRole) asHub() *hub { return r.hub }
 
 func (r hubRole) announce() { r.Announce() }
 

@@ -2,14 +2,12 @@ package mesh
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"sync"
 	"sync/atomic"
 
-	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh/internal/stats"
 	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
@@ -23,39 +21,18 @@ type Node struct {
 	id       string
 	emitter  *emitter
 	executor *executor
-	link     link
+	uplink   *client // nil at a node that begins as a hub
 	inbox    inbox
 	done     chan struct{}
 
-	hub  atomic.Pointer[hub]     // nil at a client, which may become a hub
-	addr atomic.Pointer[address] // never nil
+	current atomic.Pointer[role]    // what the node is now; see role.go
+	addr    atomic.Pointer[address] // never nil
 
 	counters stats.Counters
 	closed   atomic.Bool
 
 	mu  sync.Mutex
 	err error
-}
-
-// link connects a node to the other nodes of the mesh.
-type link interface {
-	// emit sends an event of this node to the other nodes. It does not block. For a request, rid is not empty: the node
-	// must then learn if no node subscribes to the event.
-	emit(event string, payload json.RawMessage, rid string) error
-	// announce is called when the node's subscriptions have changed.
-	announce()
-	flush(ctx context.Context) error
-	// drain returns when closing the node loses nothing.
-	drain(ctx context.Context) error
-	sockets() []*engineio.Socket
-	// hubInfo returns the hub that the link leads to; false if there is no hub.
-	hubInfo() (HubInfo, bool)
-	nodes(ctx context.Context) ([]NodeInfo, error)
-	explain(ctx context.Context, from, to, event string) (Explanation, error)
-	// watch is called when OnPresence has got its first listener, or lost its last listener.
-	watch()
-	// close closes the link in good order and waits for its goroutines, but not for callbacks.
-	close()
 }
 
 func newNode(o Options, id string, addr address) *Node {
@@ -75,7 +52,7 @@ func newNode(o Options, id string, addr address) *Node {
 // Role returns the role of the node. It changes at most once: a client that Start made becomes the hub if the hub has
 // died and this client is the first on its machine to take over the address. OnState reports the change.
 func (n *Node) Role() Role {
-	if n.hub.Load() != nil {
+	if n.hub() != nil {
 		return RoleHub
 	}
 	return RoleClient
@@ -110,13 +87,13 @@ func (n *Node) URL() string {
 
 // Hub returns the hub that a client is connected to. It returns false if the client is not connected. At a hub, it
 // returns that hub.
-func (n *Node) Hub() (HubInfo, bool) { return n.link.hubInfo() }
+func (n *Node) Hub() (HubInfo, bool) { return n.role().hubInfo() }
 
 // Stats returns the node's counters.
 func (n *Node) Stats() Stats {
 	s := readStats(&n.counters)
 	s.CallbackQueue = n.executor.size()
-	if h := n.hub.Load(); h != nil {
+	if h := n.hub(); h != nil {
 		s.Apart = h.others.Err() != nil
 	}
 	return s
@@ -154,7 +131,12 @@ func (n *Node) end(cause error) {
 		return
 	}
 	n.executor.halt()
-	n.link.close()
+	if n.uplink != nil {
+		n.uplink.close()
+	}
+	if h := n.hub(); h != nil { // the uplink is closed, so the role does not change any more
+		h.close()
+	}
 	n.mu.Lock()
 	n.err = cause
 	n.mu.Unlock()
@@ -203,14 +185,14 @@ func (n *Node) send(t task, rid string) error {
 		return ErrClosed
 	}
 	if len(t.any) == 0 && len(t.listeners) == 0 {
-		return n.link.emit(event, raw, rid)
+		return n.sendOut(event, raw, rid)
 	}
 	// Reserve room first: if this node cannot deliver the event to its own listeners, other nodes must not get it.
 	t.size = wire.Size(event, raw)
 	if err := n.executor.reserve(t.size); err != nil {
 		return err
 	}
-	if err := n.link.emit(event, raw, rid); err != nil {
+	if err := n.sendOut(event, raw, rid); err != nil {
 		n.executor.cancel(t.size)
 		return err
 	}
@@ -257,7 +239,14 @@ func (n *Node) Flush(ctx context.Context) error {
 	if n.closed.Load() {
 		return ErrClosed
 	}
-	return n.link.flush(ctx)
+	if n.uplink == nil {
+		return n.role().flush(ctx)
+	}
+	mark := n.uplink.lossMark()
+	if err := n.retry(func(r role) error { return r.flush(ctx) }); err != nil {
+		return err
+	}
+	return n.uplink.lossSince(mark)
 }
 
 var errNoHub = errors.New("mesh: this node is not a hub")
@@ -271,7 +260,7 @@ var errNoHub = errors.New("mesh: this node is not a hub")
 //
 // For other paths, and at a node that is not a hub, ServeHTTP responds with status 404.
 func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h := n.hub.Load()
+	h := n.hub()
 	if h == nil {
 		http.Error(w, errNoHub.Error(), http.StatusNotFound)
 		return

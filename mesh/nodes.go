@@ -16,5 +16,10 @@ func (n *Node) Nodes(ctx context.Context) ([]NodeInfo, error) {
 	if n.closed.Load() {
 		return nil, ErrClosed
 	}
-	return n.link.nodes(ctx)
+	var all []NodeInfo
+	err := n.retry(func(r role) (err error) {
+		all, err = r.nodes(ctx)
+		return err
+	})
+	return all, err
 }

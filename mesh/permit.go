@@ -52,7 +52,7 @@ func (p PeerInfo) MarshalText() ([]byte, error) { return []byte(p.String()), nil
 // event. Call it when the rules behind Permit have changed. Otherwise a hub forgets the decisions about a peer only
 // when that peer sends other credentials. At a client, ForgetPermits does nothing.
 func (n *Node) ForgetPermits() {
-	if h := n.hub.Load(); h != nil {
+	if h := n.hub(); h != nil {
 		h.forgetPermits()
 	}
 }

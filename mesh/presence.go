@@ -33,11 +33,11 @@ func (n *Node) OnPresence(fn func(Presence)) (off func()) {
 		}
 	}}
 	n.emitter.watch(&n.emitter.presence, l)
-	n.link.watch()
+	n.role().watch()
 	return func() {
 		n.executor.retire(l)
 		n.emitter.unwatch(&n.emitter.presence, l)
-		n.link.watch()
+		n.role().watch()
 		n.executor.settle(l)
 	}
 }

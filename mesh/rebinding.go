@@ -8,7 +8,7 @@ import "net/http"
 // protection already.
 func (n *Node) RejectRebound(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !rejectRebinding(n.hub.Load(), w, r) {
+		if !rejectRebinding(n.hub(), w, r) {
 			h.ServeHTTP(w, r)
 		}
 	})

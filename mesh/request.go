@@ -50,7 +50,7 @@ func (n *Node) Request(ctx context.Context, event string, payload any) (Event, e
 	}
 	n.inbox.once.Do(func() {
 		n.emitter.want(n.inbox.name)
-		n.link.announce()
+		n.role().announce()
 	})
 	answers := n.inbox.open(rid, event)
 	defer n.inbox.close(rid)

@@ -47,9 +47,9 @@ func (n *Node) Ready() error {
 	if n.closed.Load() {
 		return ErrClosed
 	}
-	h := n.hub.Load()
+	h := n.hub()
 	if h == nil {
-		if _, ok := n.link.hubInfo(); !ok {
+		if _, ok := n.role().hubInfo(); !ok {
 			return errNotConnected
 		}
 		return nil

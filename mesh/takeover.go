@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
 	"slices"
@@ -11,6 +12,19 @@ import (
 // healGrace is how long a client that has become the hub delays the events that it emits. The other nodes lost their
 // hub at the same moment, and a node that has not reconnected yet does not receive the events.
 const healGrace = 250 * time.Millisecond
+
+// takeover is the role of a node that has become the hub, until the hub has the events that the client had queued. Events
+// go into that queue meanwhile, so that all of them keep their order.
+type takeover struct {
+	hubRole
+	client *client
+}
+
+func (t takeover) emit(event string, payload json.RawMessage, rid string) error {
+	return t.client.emit(event, payload, rid)
+}
+
+func (t takeover) flush(ctx context.Context) error { return t.client.flush(ctx) }
 
 // takeOver makes this node the hub if it may become the hub and the address is free. The nodes need no agreement on the
 // next hub: the system gives an address to one process only. While a hub holds the address, no node can take it, even
@@ -39,11 +53,13 @@ func (c *client) takeOver(cause error, failed int) bool {
 		closeAll(listeners)
 		return false
 	}
-	c.hub = h
+	c.retired = true
 	c.node.addr.Store(c.home)
-	c.node.hub.Store(h)
+	c.node.setRole(takeover{hubRole: hubRole{h}, client: c})
 	c.tell()
 	c.mu.Unlock()
+	h.Announce() // a listener may be new since joinOthers
+	h.watch()
 	h.serve(listeners)
 	c.wg.Go(func() { c.handOver(h) })
 	// This comes last, because report waits while the queue for callbacks is full.
@@ -112,6 +128,7 @@ func (c *client) handOver(h *hub) {
 		c.written++
 	}
 	c.confirmed = c.written
-	c.heir.Store(h)
+	c.emptied = true
+	c.node.setRole(hubRole{h})
 	c.tell()
 }

@@ -1,0 +1,64 @@
+package mesh
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/bigcompany/mesh/engineio"
+)
+
+// role connects a node to the other nodes of the mesh. A node is one of three:
+//
+//	*client   a client of a hub
+//	takeover  a hub that was a client, and does not send the events of the client's queue yet
+//	hubRole   a hub
+//
+// A role changes only from client to takeover, and from takeover to hub: see takeover.go.
+type role interface {
+	// emit sends an event of this node to the other nodes. It does not block. For a request, rid is not empty: the node
+	// must then learn if no node subscribes to the event.
+	emit(event string, payload json.RawMessage, rid string) error
+	// announce is called when the node's subscriptions have changed.
+	announce()
+	// flush returns when the other nodes have the events and subscriptions, or these can never reach them.
+	flush(ctx context.Context) error
+	sockets() []*engineio.Socket
+	// hubInfo returns the hub of the node; false if there is no hub.
+	hubInfo() (HubInfo, bool)
+	nodes(ctx context.Context) ([]NodeInfo, error)
+	explain(ctx context.Context, from, to, event string) (Explanation, error)
+	// watch is called when OnPresence has got its first listener, or lost its last listener.
+	watch()
+	// asHub returns the hub that this node is; nil at a client.
+	asHub() *hub
+}
+
+// errRoleChanged is the error of a client that has become a hub since the caller of the method read the role. The role
+// has changed when a method returns errRoleChanged, so the caller tries again with the new role.
+var errRoleChanged = errors.New("mesh: this node has become the hub")
+
+func (n *Node) role() role { return *n.current.Load() }
+
+// hub returns the hub that this node is; nil at a client.
+func (n *Node) hub() *hub { return n.role().asHub() }
+
+func (n *Node) setRole(r role) { n.current.Store(&r) }
+
+// retry calls fn with the node's role. If the role changes during the call, retry calls fn again with the new role.
+func (n *Node) retry(fn func(role) error) error {
+	for {
+		if err := fn(n.role()); !errors.Is(err, errRoleChanged) {
+			return err
+		}
+	}
+}
+
+// sendOut sends an event of this node to the other nodes.
+func (n *Node) sendOut(event string, payload json.RawMessage, rid string) error {
+	for { // as retry, without a closure
+		if err := n.role().emit(event, payload, rid); !errors.Is(err, errRoleChanged) {
+			return err
+		}
+	}
+}
