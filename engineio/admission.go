@@ -160,32 +160,6 @@ func (srv *Server) count(addr netip.Addr, n int) {
 	}
 }
 
-// receiving returns the limit for the messages that the session receives now.
-func (s *Socket) receiveLimit() *receivelimit.Limit {
-	if s.admission == admitted {
-		return s.conf.receiveLimit
-	}
-	return s.conf.unadmittedLimit
-}
-
-// spend subtracts n bytes, which an unadmitted peer is about to send, from its allowance. If the allowance is too
-// small, the server stops reading.
-func (c *stream) spend(n int) error {
-	if c.owner == nil || c.owner.admission == admitted {
-		return nil
-	}
-	if n > int(c.owner.allowance) {
-		c.owner.allowance = 0
-		c.buf, c.err = nil, ErrUnadmitted
-		if t, ok := c.conn.(interface{ SetReadBuffer(bytes int) error }); ok {
-			_ = t.SetReadBuffer(borrowedBuffer) // the kernel must not hold more for a connection that the server does not read
-		}
-		return c.err
-	}
-	c.owner.allowance -= uint16(n) //nolint:gosec // at most allowance
-	return nil
-}
-
 // pausedBy reports whether the session stays open although the stream failed. If Read has returned ErrUnadmitted,
 // pausedBy first waits for the end of the session.
 func (s *Socket) pausedBy(failure error) bool {
@@ -206,8 +180,8 @@ func (s *Socket) exhausted() bool {
 	return s.admission == unadmitted && s.allowance == 0 && s.state == stateOpen && len(s.inbox) == 0
 }
 
-// freeUnadmitted is receivelimit.Free for the POST of an unadmitted peer, in bytes. It is smaller, because an attacker can
-// open any number of sessions.
+// freeUnadmitted is receivelimit.Free for the POST of an unadmitted peer, in bytes. It is smaller, because an attacker
+// can open any number of sessions.
 const freeUnadmitted = 16 << 10
 
 // earlyPart is the part of a longer body that the server reads before admission, in bytes. It has room for the first

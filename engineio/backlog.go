@@ -3,16 +3,18 @@ package engineio
 import (
 	"context"
 	"time"
+
+	"github.com/bigcompany/mesh/engineio/internal/wire"
 )
 
 // backlog is the state of a socket with a large queue. Most sockets have a small queue and no such state: they neither
 // use the server's budget nor read the clock.
 type backlog struct {
-	reserved int         // bytes reserved in the budget
-	out      []*outgoing // packets being written
-	shrank   time.Time   // when the queue last shrank, or when the backlog began
-	unsent   int         // bytes that the kernel held at the last check
-	closeBy  time.Time   // when the session ends at the latest; zero unless it is closing
+	reserved int              // bytes reserved in the budget
+	out      []*wire.Outgoing // packets being written
+	shrank   time.Time        // when the queue last shrank, or when the backlog began
+	unsent   int              // bytes that the kernel held at the last check
+	closeBy  time.Time        // when the session ends at the latest; zero unless it is closing
 }
 
 const (
@@ -50,7 +52,7 @@ func (s *Socket) lookAtKernel() (changed bool) {
 	if s.stream == nil {
 		return false
 	}
-	n := unsent(s.stream.conn)
+	n := s.stream.Unsent()
 	if n < 0 || n == s.backlog.unsent {
 		return false
 	}
@@ -82,7 +84,7 @@ func (s *Socket) reserve(n int) bool {
 }
 
 // holds records the packets that have left the queue and are being written. The caller holds s.mu.
-func (s *Socket) holds(out []*outgoing) {
+func (s *Socket) holds(out []*wire.Outgoing) {
 	if s.backlog != nil {
 		s.backlog.out = out
 	}
@@ -110,11 +112,4 @@ func (s *Socket) progress() {
 	if s.state == stateClosing {
 		s.deadline = s.closeDeadline(b.shrank) // onTimer sees it
 	}
-}
-
-// tookPiece records that the peer has accepted a piece of a large packet.
-func (s *Socket) tookPiece() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.progress()
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio/internal/wire"
 )
 
 // When the budget is spent, the server ends sessions of peers that do not read, the longest-waiting first. Peers that
@@ -126,7 +128,7 @@ func TestWritersWithALowerLimitLeaveTheRestToOthers(t *testing.T) {
 	inSite(t, idle, &ServerOptions{QueueLimit: 10_000}, func(t *testing.T, w *site) {
 		v := w.open(Revision4)
 		s := v.socket()
-		m := Text(strings.Repeat("x", 1000-overhead))
+		m := Text(strings.Repeat("x", 1000-wire.Overhead))
 		for range 5 {
 			require.NoError(t, s.TryWriteBelow(5000, m))
 		}
@@ -163,7 +165,7 @@ func TestStalled(t *testing.T) {
 		time.Sleep(time.Second)
 		require.Zero(t, s.Stalled(), "a small queue is not looked at")
 		for range 10 {
-			require.NoError(t, s.TryWrite(Text(strings.Repeat("x", batchSize))))
+			require.NoError(t, s.TryWrite(Text(strings.Repeat("x", wire.BatchSize))))
 		}
 		time.Sleep(3 * time.Second)
 		require.Equal(t, 3*time.Second, s.Stalled())
@@ -176,7 +178,7 @@ func TestStalled(t *testing.T) {
 		_ = l.text()
 		synctest.Wait()
 		require.Zero(t, s.Stalled())
-		require.Equal(t, queued-batchSize-overhead, s.Queued(), "the queue shrinks while it is written")
+		require.Equal(t, queued-wire.BatchSize-wire.Overhead, s.Queued(), "the queue shrinks while it is written")
 		time.Sleep(2 * time.Second)
 		require.Equal(t, 2*time.Second, s.Stalled())
 	})
@@ -189,7 +191,7 @@ func TestBacklogEndsWhenTheQueueIsSmall(t *testing.T) {
 		l, sid := w.session(Revision4)
 		defer func() { require.NoError(t, l.conn.Close()) }()
 		s := (&visit{w: w, sid: sid}).socket()
-		large, small := Text(strings.Repeat("x", batchSize)), Text(strings.Repeat("y", 1000))
+		large, small := Text(strings.Repeat("x", wire.BatchSize)), Text(strings.Repeat("y", 1000))
 		require.NoError(t, s.TryWrite(large))
 		for range 10 {
 			require.NoError(t, s.TryWrite(small))
@@ -197,7 +199,7 @@ func TestBacklogEndsWhenTheQueueIsSmall(t *testing.T) {
 		require.NotZero(t, w.srv.SendBudgetUsed())
 		_ = l.text()
 		synctest.Wait()
-		require.Equal(t, 10*(1000+overhead), s.Queued())
+		require.Equal(t, 10*(1000+wire.Overhead), s.Queued())
 		require.Zero(t, w.srv.SendBudgetUsed())
 		time.Sleep(3 * time.Second)
 		require.Zero(t, s.Stalled())

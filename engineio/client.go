@@ -15,6 +15,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/bigcompany/mesh/engineio/internal/wire"
 )
 
 // client is the part of a Socket that only a client has.
@@ -45,9 +47,7 @@ func newClient(u *url.URL, o *DialOptions) *client {
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.conf = &config{
 		upgradeTimeout: o.UpgradeTimeout,
-		writeTimeout:   o.WriteTimeout,
-		maxPayload:     o.MaxPayload,
-		compressFrom:   defaultCompressionThreshold,
+		wire:           wire.Config{MaxPayload: o.MaxPayload, CompressFrom: defaultCompressionThreshold, WriteTimeout: o.WriteTimeout},
 		queueLimit:     o.QueueLimit,
 		smallQueue:     min(freeAllowance, o.QueueLimit/4),
 		log:            o.Logger,

@@ -14,9 +14,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/bigcompany/mesh/engineio/internal/wtstream"
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio/internal/wtstream"
 )
 
 // requestLog records the requests that a server gets.
@@ -385,7 +386,7 @@ func TestTransportHintOutlastsAFailedWebTransport(t *testing.T) {
 		go func() {
 			_, err := far.Read(make([]byte, 100)) // the client's open packet
 			if err == nil {
-				_, err = far.Write(lengthFrame([]byte(`0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000}`), false))
+				_, err = far.Write([]byte("\x43" + `0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000}`))
 			}
 			opened <- err
 		}()

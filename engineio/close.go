@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/bigcompany/mesh/engineio/internal/packet"
+	"github.com/bigcompany/mesh/engineio/internal/wire"
 )
 
 // Close ends the session in good order: it sends the queued messages and a close frame or packet, and returns when the
@@ -93,8 +94,8 @@ func (s *Socket) sendClose() {
 	s.mu.Unlock()
 	var err error
 	if conn != nil {
-		err = conn.writeGoodbye()
-	} else if _, err = s.client.post([]*outgoing{{typ: packet.Close}}); err == nil {
+		err = conn.WriteGoodbye()
+	} else if _, err = s.client.post([]*wire.Outgoing{wire.EncodeOnce(packet.Packet{Type: packet.Close})}); err == nil {
 		s.mu.Lock()
 		s.waitAtMost(lastPollTimeout, func() bool { return !s.getting }) // the poll returns the end of the session
 		s.mu.Unlock()

@@ -405,7 +405,8 @@ func TestCloseReasons(t *testing.T) {
 						}
 						if nonsense && polling && (!parses || s == e.client) {
 							// The parsing end does not announce the close. A client notices it at its next request, and
-							// a server at the end of its poll or by silence. A client's poll is one request, which fails.
+							// a server at the end of its poll or by silence. A client's poll is one request, which
+							// fails.
 							require.Contains(t, []end{want, {ReasonTransportError, true}, {ReasonPingTimeout, true}}, got)
 							return
 						}

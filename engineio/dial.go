@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/bigcompany/mesh/engineio/internal/packet"
+	"github.com/bigcompany/mesh/engineio/internal/wire"
 )
 
 // Dial opens a session with the server at rawURL, an http, https, ws or wss URL. The URL's path is the path of the
@@ -176,7 +177,7 @@ func (c *client) mayUpgrade(t Transport) bool {
 }
 
 // dialStream opens a stream for the session by a transport other than polling.
-func (c *client) dialStream(ctx context.Context, t Transport) (*stream, error) {
+func (c *client) dialStream(ctx context.Context, t Transport) (*wire.Stream, error) {
 	if t == WebTransport {
 		return c.dialWebTransport(ctx)
 	}
@@ -189,19 +190,19 @@ func (c *client) openStream(ctx context.Context, t Transport) (*Socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.conn.Close() })
-	p, err := conn.readPacket()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	p, err := conn.ReadPacket()
 	if !stop() {
-		_ = conn.conn.Close()
+		conn.Close()
 		return nil, fmt.Errorf("engineio: %w", context.Cause(ctx))
 	}
 	if err != nil {
-		conn.end(err)
+		conn.End(err)
 		return nil, &HandshakeError{Code: -1, Message: fmt.Sprintf("the stream by %s opened no session: %v", t, err)}
 	}
 	s, _, err := c.open(p, t)
 	if err != nil {
-		conn.end(nil)
+		conn.End(nil)
 		return nil, err
 	}
 	s.setStream(conn)

@@ -58,10 +58,3 @@ func (d dialect) learn(packets []packet.Packet) dialect {
 	}
 	return d
 }
-
-// decodeDoubleUTF8 decodes the text of p a second time, if the result is valid.
-func decodeDoubleUTF8(p *packet.Packet) {
-	if text, ok := packet.DecodeDoubleUTF8(p.Data); ok && !p.Binary {
-		p.Data = text
-	}
-}

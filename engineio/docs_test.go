@@ -122,8 +122,8 @@ const (
 	faultsEnd   = "<!-- The end of the table -->\n"
 )
 
-// Each row of the table of published faults names the tests whose comments list its faults, or says why the row does not
-// apply. With -update, the test writes the names of the tests.
+// Each row of the table of published faults names the tests whose comments list its faults, or says why the row does
+// not apply. With -update, the test writes the names of the tests.
 func TestDocumentationCoversPublishedFaults(t *testing.T) {
 	head, rest, begins := strings.Cut(security(t), faultsBegin)
 	old, tail, ends := strings.Cut(rest, faultsEnd)

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+
+	"github.com/bigcompany/mesh/engineio/internal/wire"
 )
 
 // The close reasons of a session. They are the same words as in the Node.js implementation.
@@ -25,9 +27,9 @@ var (
 	// ErrTooLarge means that a message is larger than MaxPayload. If the peer sent the message, the session has ended.
 	// If a client tried to write it, MaxPayload is the server's limit, the message was not sent, and the session
 	// continues.
-	ErrTooLarge = errors.New("engineio: message larger than MaxPayload")
+	ErrTooLarge = wire.ErrTooLarge
 	// ErrInvalidText means that a text message is not valid UTF-8. Send it as a binary message.
-	ErrInvalidText = errors.New("engineio: text message is not valid UTF-8")
+	ErrInvalidText = wire.ErrInvalidText
 	// ErrSeparator means that a text message contains U+001E, which revision 4 cannot carry by polling: the peer would
 	// read it as several packets. Send it as a binary message, or on a WebSocket.
 	ErrSeparator = errors.New("engineio: text with U+001E cannot be sent by polling in revision 4; send it as binary")

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/bigcompany/mesh/engineio/internal/wire"
 )
 
 // httpCoding is a content coding of HTTP that compresses the response to a poll. A compressor needs a megabyte, so
@@ -38,8 +40,8 @@ var httpCodings = [...]*httpCoding{
 }
 
 func (c *httpCoding) compress(body []byte) []byte {
-	deflating <- struct{}{}
-	defer func() { <-deflating }()
+	wire.StartCompressing()
+	defer wire.StopCompressing()
 	z := c.compressors.Get().(compressor)
 	defer c.compressors.Put(z)
 	var b bytes.Buffer

@@ -1,12 +1,8 @@
 package engineio
 
 import (
-	"sync"
-	"sync/atomic"
-
-	"github.com/gobwas/ws"
-
 	"github.com/bigcompany/mesh/engineio/internal/packet"
+	"github.com/bigcompany/mesh/engineio/internal/wire"
 )
 
 // Revision is an Engine.IO protocol revision.
@@ -42,7 +38,7 @@ type Message struct {
 	// that they queue, so the caller may reuse Data when they return.
 	Data []byte
 
-	shared *outgoing // set by Prepare
+	shared *wire.Outgoing // set by Prepare
 }
 
 // Text returns s as a text message.
@@ -57,8 +53,8 @@ func Binary(b []byte) Message { return Message{Binary: true, Data: b} }
 func Prepare(m Message) Message {
 	if m.shared == nil {
 		o := newOutgoing(m)
-		o.shared, o.broken = true, check(m) != nil
-		m.Data, m.shared = o.data(), o
+		o.Shared, o.Invalid = true, check(m) != nil
+		m.Data, m.shared = o.Data(), o
 	}
 	return m
 }
@@ -66,130 +62,36 @@ func Prepare(m Message) Message {
 // size returns the size of m in a queue, in bytes.
 func (m *Message) size() int {
 	if m.shared != nil {
-		return m.shared.size()
+		return m.shared.Size()
 	}
-	return len(m.Data) + overhead
+	return len(m.Data) + wire.Overhead
 }
 
 // outgoing returns m in the form in which a queue holds it.
-func (m *Message) outgoing() *outgoing {
+func (m *Message) outgoing() *wire.Outgoing {
 	if m.shared != nil {
 		return m.shared
 	}
 	return newOutgoing(*m)
 }
 
-// outgoing is a queued packet. It is immutable, so many sockets can share it.
-type outgoing struct {
-	typ        packet.Type
-	binary     bool
-	noCompress bool // NoCompression
-	shared     bool // made by Prepare or for InitialMessage, so many sockets may hold it
-	broken     bool // text that is not valid UTF-8, which must not be sent
-	// control is the opcode of a WebSocket control frame whose body is the data, or 0.
-	control ws.OpCode
-	// header is the number of bytes before the data in frame. If it is 0, frame is the data alone.
-	header uint8
-	// frame is the frame that a server writes to a WebSocket: its header and its body, which ends with the data. It
-	// serves text in both revisions, and binary messages in revision 4. Clients cannot share frames, because each
-	// client masks each frame with a new key.
-	frame []byte
-	// counted holds the number of a count by the budget and the number of queues in which that count found the message;
-	// see budget.
-	counted atomic.Uint64
-	// others holds the frames that few peers need.
-	others atomic.Pointer[otherFrames]
+// newOutgoing returns m in the form in which a queue holds it.
+func newOutgoing(m Message) *wire.Outgoing {
+	o := wire.Encode(packet.Packet{Type: packet.Message, Binary: m.Binary, Data: m.Data})
+	o.NoCompression = m.NoCompression
+	return o
 }
 
-// otherFrames holds the frames that replace outgoing.frame for some peers. Each is made at its first use.
-type otherFrames struct {
-	mu      sync.Mutex
-	binary3 atomic.Pointer[[]byte] // binary frames of revision 3 have one byte more
-	// Compressed frames. The second is for binary messages in revision 3.
-	deflated [2]atomic.Pointer[[]byte]
-}
-
-func (o *outgoing) otherFrames() *otherFrames {
-	if f := o.others.Load(); f != nil {
-		return f
-	}
-	o.others.CompareAndSwap(nil, new(otherFrames))
-	return o.others.Load()
+// newInitial makes the packet of ServerOptions.InitialMessage, which all sessions share. See checkInitial.
+func newInitial(m Message) *wire.Outgoing {
+	m.shared = nil
+	o := newOutgoing(m)
+	o.Shared = true
+	return o
 }
 
 // The heartbeat's packets.
 var (
-	pingPacket = newOutgoingPacket(packet.Packet{Type: packet.Ping})
-	pongPacket = newOutgoingPacket(packet.Packet{Type: packet.Pong})
+	pingPacket = wire.Encode(packet.Packet{Type: packet.Ping})
+	pongPacket = wire.Encode(packet.Packet{Type: packet.Pong})
 )
-
-// overhead is the approximate cost of a queued message beyond its data, in bytes.
-const overhead = 64
-
-func (o *outgoing) size() int { return len(o.data()) + overhead }
-
-func (o *outgoing) data() []byte { return o.frame[o.header:] }
-
-func (o *outgoing) packet() packet.Packet {
-	return packet.Packet{Type: o.typ, Binary: o.binary, Data: o.data()}
-}
-
-func newOutgoing(m Message) *outgoing {
-	o := newOutgoingPacket(packet.Packet{Type: packet.Message, Binary: m.Binary, Data: m.Data})
-	o.noCompress = m.NoCompression
-	return o
-}
-
-func newOutgoingPacket(p packet.Packet) *outgoing {
-	frame := compileFrame(Revision4, p)
-	return &outgoing{typ: p.Type, binary: p.Binary, frame: frame, header: uint8(len(frame) - len(p.Data))}
-}
-
-// newInitial makes the packet of ServerOptions.InitialMessage, which all sessions share. See checkInitial.
-func newInitial(m Message) *outgoing {
-	m.shared = nil
-	o := newOutgoing(m)
-	o.shared = true
-	return o
-}
-
-// wsFrame returns the frame in which a server sends o in revision rev.
-func (o *outgoing) wsFrame(rev Revision) []byte {
-	if !o.binary || rev == Revision4 {
-		return o.frame
-	}
-	others := o.otherFrames()
-	if f := others.binary3.Load(); f != nil {
-		return *f
-	}
-	f := compileFrame(Revision3, o.packet())
-	others.binary3.Store(&f)
-	return f
-}
-
-func compileFrame(rev Revision, p packet.Packet) []byte {
-	op, n := frameShape(rev, p)
-	b := newBatch() // for its header array, which would otherwise be allocated
-	defer b.release()
-	_ = ws.WriteHeaderBuffer(b, ws.Header{Fin: true, OpCode: op, Length: int64(n)}, b.header[:]) // a bytes.Buffer does not fail
-	return appendFrameBody(append(make([]byte, 0, b.Len()+n), b.Bytes()...), rev, p)
-}
-
-// frameShape returns the opcode and the body length of the frame that carries p.
-func frameShape(rev Revision, p packet.Packet) (ws.OpCode, int) {
-	switch {
-	case !p.Binary:
-		return ws.OpText, 1 + len(p.Data)
-	case rev == Revision3:
-		return ws.OpBinary, 1 + len(p.Data)
-	default:
-		return ws.OpBinary, len(p.Data)
-	}
-}
-
-func appendFrameBody(dst []byte, rev Revision, p packet.Packet) []byte {
-	if p.Binary {
-		return packet.AppendBinary(dst, rev, p)
-	}
-	return packet.AppendText(dst, rev, p)
-}

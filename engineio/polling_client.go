@@ -14,6 +14,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio/internal/packet"
 	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
+	"github.com/bigcompany/mesh/engineio/internal/wire"
 )
 
 // get polls once. It runs on the reader's goroutine.
@@ -53,7 +54,7 @@ func once(r *http.Request) (*http.Request, context.CancelFunc) {
 }
 
 // post sends as many packets of out as fit into one POST, at least one, and returns their number.
-func (c *client) post(out []*outgoing) (int, error) {
+func (c *client) post(out []*wire.Outgoing) (int, error) {
 	packets, enc := c.fitting(out)
 	contentType := "text/plain;charset=UTF-8"
 	if enc == packet.Binary {
@@ -81,7 +82,7 @@ func (c *client) post(out []*outgoing) (int, error) {
 
 // fitting returns the packets of the next POST, and their encoding. If the server's limit is unknown, fitting uses the
 // limit that every server accepts for one message.
-func (c *client) fitting(out []*outgoing) ([]packet.Packet, packet.Encoding) {
+func (c *client) fitting(out []*wire.Outgoing) ([]packet.Packet, packet.Encoding) {
 	limit := c.maxPayload
 	if limit == 0 {
 		limit = DefaultMaxPayload
@@ -91,7 +92,7 @@ func (c *client) fitting(out []*outgoing) ([]packet.Packet, packet.Encoding) {
 	case c.opts.Base64 && c.doubleUTF8.Load():
 		enc = packet.TextDoubleUTF8
 	case c.opts.Base64:
-	case c.opts.Revision == Revision3 && slices.ContainsFunc(out, func(o *outgoing) bool { return needsBinaryForm(o.packet()) }):
+	case c.opts.Revision == Revision3 && slices.ContainsFunc(out, func(o *wire.Outgoing) bool { return needsBinaryForm(o.Packet()) }):
 		enc = packet.Binary // see Socket.payloadEncoding
 	}
 	var packets []packet.Packet
@@ -100,7 +101,7 @@ func (c *client) fitting(out []*outgoing) ([]packet.Packet, packet.Encoding) {
 		size = -1 // a payload has one separator less than packets
 	}
 	for _, o := range out {
-		p := o.packet()
+		p := o.Packet()
 		size += packet.EncodedLen(c.opts.Revision, enc, p)
 		if len(packets) > 0 && (size > limit || len(packets) == c.maxPackets) {
 			break
@@ -112,15 +113,12 @@ func (c *client) fitting(out []*outgoing) ([]packet.Packet, packet.Encoding) {
 
 // lengthOnTheWay returns how many bytes m needs in a frame on stream, or alone in a POST if stream is nil. During an
 // upgrade stream is nil, because the upgrade may fail and m then leaves in a POST.
-func (c *client) lengthOnTheWay(m *Message, stream *stream) int {
+func (c *client) lengthOnTheWay(m *Message, stream *wire.Stream) int {
 	p := packet.Packet{Type: packet.Message, Binary: m.Binary, Data: m.Data}
 	rev := c.opts.Revision
 	switch {
-	case stream != nil && c.opts.Base64 && m.Binary:
-		return len(packet.AppendText(nil, rev, p))
 	case stream != nil:
-		_, n := frameShape(rev, p)
-		return n
+		return stream.BodyLen(p)
 	case rev == Revision4:
 		return packet.EncodedLen(rev, packet.Text, p) - 1 // without a separator
 	case c.opts.Base64 && c.doubleUTF8.Load():
@@ -158,7 +156,7 @@ func (c *client) roundTrip(r *http.Request) ([]packet.Packet, error) {
 	if c.opts.Revision == Revision3 && c.opts.Base64 && (c.doubleUTF8.Load() || unknownDialect.learn(packets) == doubleDialect) {
 		c.doubleUTF8.Store(true)
 		for i := range packets {
-			decodeDoubleUTF8(&packets[i])
+			wire.DecodeDoubleUTF8(&packets[i])
 		}
 	}
 	return packets, err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio/internal/packet"
 	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
+	"github.com/bigcompany/mesh/engineio/internal/wire"
 )
 
 const (
@@ -66,7 +67,7 @@ func (srv *Server) openPolling(w http.ResponseWriter, r *http.Request, q url.Val
 	}
 	packets := []packet.Packet{srv.openPacket(s, Polling)}
 	for _, o := range srv.initial {
-		packets = append(packets, o.packet())
+		packets = append(packets, o.Packet())
 	}
 	srv.setCookie(w, s)
 	if err := s.respondToPoll(w, r, packets, true); err != nil {
@@ -127,7 +128,7 @@ func (s *Socket) servePoll(w http.ResponseWriter, r *http.Request) {
 	closed := s.closeErr
 	s.mu.Unlock()
 
-	compress := slices.ContainsFunc(out, func(o *outgoing) bool { return !o.noCompress })
+	compress := slices.ContainsFunc(out, func(o *wire.Outgoing) bool { return !o.NoCompression })
 	err := s.respondToPoll(w, r, packets, compress)
 	if err != nil && mine {
 		s.sendFailed(err)
@@ -149,7 +150,7 @@ func (s *Socket) servePoll(w http.ResponseWriter, r *http.Request) {
 
 // takeForPoll waits until there is something to send in the response to a poll, and takes it from the queue. It returns
 // false if the client ended the poll. The caller holds s.mu, which is released while waiting.
-func (s *Socket) takeForPoll(ctx context.Context, p *poll) (out []*outgoing, packets []packet.Packet, ok bool) {
+func (s *Socket) takeForPoll(ctx context.Context, p *poll) (out []*wire.Outgoing, packets []packet.Packet, ok bool) {
 	var pace <-chan time.Time
 	waited, paced := false, false
 	for {
@@ -170,7 +171,7 @@ func (s *Socket) takeForPoll(ctx context.Context, p *poll) (out []*outgoing, pac
 				out, s.queue = out[:most:most], slices.Clone(out[most:])
 			}
 			for _, o := range out {
-				packets = append(packets, o.packet())
+				packets = append(packets, o.Packet())
 			}
 			if s.state == stateClosing && !s.upgrading && len(s.queue) == 0 {
 				packets = append(packets, packet.Packet{Type: packet.Close})
@@ -414,14 +415,14 @@ func (s *Socket) readPost(w http.ResponseWriter, r *http.Request, isBinary bool,
 	if isBinary && s.rev == Revision4 {
 		return fail(http.StatusBadRequest, errPostType)
 	}
-	if r.ContentLength > int64(s.conf.maxPayload) {
+	if r.ContentLength > int64(s.conf.wire.MaxPayload) {
 		return fail(http.StatusRequestEntityTooLarge, errPostSize)
 	}
-	size := s.conf.maxPayload
+	size := s.conf.wire.MaxPayload
 	if r.ContentLength >= 0 {
 		size = int(r.ContentLength)
 	}
-	all := http.MaxBytesReader(w, r.Body, int64(s.conf.maxPayload))
+	all := http.MaxBytesReader(w, r.Body, int64(s.conf.wire.MaxPayload))
 	body, whole, err := s.readEarly(r, all, size, isBinary)
 	if !whole && err == nil {
 		body, err = s.readRest(body, all, size)
@@ -508,7 +509,7 @@ func (s *Socket) parsePayload(body []byte, isBinary bool) ([]packet.Packet, erro
 	s.dialect = s.dialect.learn(packets)
 	if s.dialect >= doubleDialect {
 		for i := range packets {
-			decodeDoubleUTF8(&packets[i])
+			wire.DecodeDoubleUTF8(&packets[i])
 		}
 	}
 	return packets, nil

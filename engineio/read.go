@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/bigcompany/mesh/engineio/internal/packet"
+	"github.com/bigcompany/mesh/engineio/internal/wire"
 )
 
 // Read returns the next message. It returns messages in the order in which the peer sent them, also during an upgrade.
@@ -37,7 +38,7 @@ func (s *Socket) ReadInto(ctx context.Context, buf []byte) (m Message, err error
 	m.Data = buf[:0]
 	for done := err != nil; !done; {
 		if conn != nil {
-			conn.await()
+			conn.Await()
 		}
 		conn, done = s.advance(conn, &m, &err)
 	}
@@ -64,12 +65,12 @@ func (s *Socket) Ready() bool {
 	case len(s.inbox) > 0:
 		return s.inbox[0].Type == packet.Message
 	default:
-		return s.stream != nil && s.stream.holdsMessage()
+		return s.stream != nil && s.stream.HoldsMessage()
 	}
 }
 
 // beginRead makes the caller the reader. It returns the stream to read from, or nil.
-func (s *Socket) beginRead() (*stream, error) {
+func (s *Socket) beginRead() (*wire.Stream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.reading {
@@ -87,7 +88,7 @@ func (s *Socket) beginRead() (*stream, error) {
 
 // source returns the stream from which the next packet must come, or nil if the packet does not come from a stream. The
 // caller holds s.mu.
-func (s *Socket) source() *stream {
+func (s *Socket) source() *wire.Stream {
 	if len(s.inbox) > 0 && s.state != stateClosing || s.state == stateClosed {
 		return nil
 	}
@@ -96,11 +97,11 @@ func (s *Socket) source() *stream {
 
 // advance takes one packet and handles it. If the caller must return m or err, done is true and the caller is no longer
 // the reader. Otherwise advance returns the next source. m.Data is initially memory for a short message.
-func (s *Socket) advance(conn *stream, m *Message, err *error) (next *stream, done bool) {
+func (s *Socket) advance(conn *wire.Stream, m *Message, err *error) (next *wire.Stream, done bool) {
 	var p packet.Packet
 	var failure error
 	if conn != nil {
-		if p, failure = conn.readPacket(); failure != nil && !s.pausedBy(failure) {
+		if p, failure = conn.ReadPacket(); failure != nil && !s.pausedBy(failure) {
 			s.streamEnded(failure)
 		}
 	}
@@ -116,18 +117,18 @@ func (s *Socket) advance(conn *stream, m *Message, err *error) (next *stream, do
 		ended := s.handle(p)
 		if p.Type == packet.Message {
 			m.Binary = p.Binary
-			if conn == nil || !conn.inPlace {
+			if conn == nil || !conn.InPlace() {
 				m.Data = p.Data
 			} else {
 				m.Data = append(m.Data, p.Data...)
 			}
 			s.reading = false
-			s.inline = s.state == stateOpen && conn != nil && conn.raw != nil && conn.buffered() == 0
+			s.inline = s.state == stateOpen && conn != nil && conn.CanWriteNow() && conn.Buffered() == 0
 			return nil, true
 		}
 		if ended != nil {
 			s.mu.Unlock()
-			s.finish(ended, &frameError{reason: ended.Reason, err: ended.Err})
+			s.finish(ended, wire.ErrCloseFrame)
 			s.mu.Lock()
 		}
 	}
@@ -150,7 +151,7 @@ func (s *Socket) advance(conn *stream, m *Message, err *error) (next *stream, do
 //
 //go:noinline // its variables must not be in the frame of advance, see Socket.Read
 func (s *Socket) endIfConfirmed(t packet.Type) {
-	if t != packet.Pong || s.conf.server == nil || s.stream == nil || s.stream.framing != lengthFrames {
+	if t != packet.Pong || s.conf.server == nil || !s.stream.IsWebTransport() {
 		return
 	}
 	if s.awaitingPong {

@@ -10,6 +10,8 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio/internal/wire"
 )
 
 // maskedFrame returns a frame as a client sends it.
@@ -101,7 +103,7 @@ func TestTryWriteTakesAllOrNone(t *testing.T) {
 	inSite(t, echo, &ServerOptions{QueueLimit: 1000}, func(t *testing.T, w *site) {
 		v := w.open(Revision4)
 		s := v.socket()
-		m := Text(strings.Repeat("x", 100-overhead))
+		m := Text(strings.Repeat("x", 100-wire.Overhead))
 		require.NoError(t, s.TryWrite(), "nothing to send")
 		require.NoError(t, s.TryWrite(Text("1"), Prepare(Text("2")), Text("3")))
 		require.ErrorIs(t, s.TryWrite(m, m, m, m, m, m, m, m, m, m), ErrQueueFull)

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bigcompany/mesh/engineio/internal/wire"
 	"github.com/bigcompany/mesh/engineio/logthrottle"
 )
 
@@ -100,9 +101,9 @@ func (b *sendBudget) count() count {
 		s.mu.Lock()
 		if s.backlog != nil && s.state != stateClosed {
 			again := 0
-			s.eachShared(func(o *outgoing) {
-				if o.countIn(c.number) > 1 {
-					again += o.size()
+			s.eachShared(func(o *wire.Outgoing) {
+				if o.CountIn(c.number) > 1 {
+					again += o.Size()
 				}
 			})
 			c.shared += int64(min(again, s.backlog.reserved))
@@ -128,9 +129,9 @@ func (b *sendBudget) end(q countedQueue, c *count) {
 	if s.backlog == nil || s.state == stateClosed {
 		return
 	}
-	s.eachShared(func(o *outgoing) {
-		if o.countOut(c.number) > 0 {
-			c.shared = max(0, c.shared-int64(o.size()))
+	s.eachShared(func(o *wire.Outgoing) {
+		if o.CountOut(c.number) > 0 {
+			c.shared = max(0, c.shared-int64(o.Size()))
 		}
 	})
 	b.used.Add(-int64(s.backlog.reserved))
@@ -143,34 +144,12 @@ func (b *sendBudget) end(q countedQueue, c *count) {
 }
 
 // eachShared calls f with each shared message of the queue. The caller holds s.mu and has a backlog.
-func (s *Socket) eachShared(f func(*outgoing)) {
-	for _, queue := range [][]*outgoing{s.backlog.out, s.queue} {
+func (s *Socket) eachShared(f func(*wire.Outgoing)) {
+	for _, queue := range [][]*wire.Outgoing{s.backlog.out, s.queue} {
 		for _, o := range queue {
-			if o.shared {
+			if o.Shared {
 				f(o)
 			}
 		}
 	}
-}
-
-// countIn records that one more queue holds o, and returns the number of such queues in this count. If two servers that
-// share messages count at the same time, the result may be too low, and the budget then counts a message more than
-// once.
-func (o *outgoing) countIn(number uint32) (queues uint32) {
-	queues = 1
-	if seen := o.counted.Load(); uint32(seen>>32) == number {
-		queues = uint32(seen) + 1
-	}
-	o.counted.Store(uint64(number)<<32 | uint64(queues))
-	return queues
-}
-
-// countOut records that one less queue holds o, and returns the number of queues that still do.
-func (o *outgoing) countOut(number uint32) (queues uint32) {
-	seen := o.counted.Load()
-	if uint32(seen>>32) != number || uint32(seen) == 0 {
-		return 0
-	}
-	o.counted.Store(seen - 1)
-	return uint32(seen) - 1
 }

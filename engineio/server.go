@@ -16,8 +16,9 @@ import (
 
 	"github.com/bigcompany/mesh/engineio/internal/packet"
 	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
-	"github.com/bigcompany/mesh/engineio/logthrottle"
+	"github.com/bigcompany/mesh/engineio/internal/wire"
 	"github.com/bigcompany/mesh/engineio/internal/wtstream"
+	"github.com/bigcompany/mesh/engineio/logthrottle"
 )
 
 // Handler serves sessions, as http.Handler serves requests.
@@ -42,7 +43,7 @@ type Server struct {
 	http       http.Handler // serve, wrapped in CORS if AllowedOrigins is set
 	origins    allowedOrigins
 	rejections struct{ jsonp, origin, proxied, crowded logthrottle.Throttle } // rejected requests, by the option that would admit them
-	initial    []*outgoing                                                    // the packets after the open packet: InitialMessage, if it is set
+	initial    []*wire.Outgoing                                               // the packets after the open packet: InitialMessage, if it is set
 
 	wg       sync.WaitGroup // counts the goroutines of all sessions
 	mu       sync.Mutex
@@ -64,9 +65,7 @@ func NewServer(h Handler, opts *ServerOptions) *Server {
 		pingInterval:   o.PingInterval,
 		pingTimeout:    o.PingTimeout,
 		upgradeTimeout: o.UpgradeTimeout,
-		writeTimeout:   o.WriteTimeout,
-		maxPayload:     o.MaxPayload,
-		compressFrom:   o.CompressionThreshold,
+		wire:           wire.Config{MaxPayload: o.MaxPayload, CompressFrom: o.CompressionThreshold, WriteTimeout: o.WriteTimeout},
 		queueLimit:     o.QueueLimit,
 		smallQueue:     min(freeAllowance, o.QueueLimit/4),
 		sendBudget:     &sendBudget{limit: o.BufferLimit, sockets: srv.Sockets, log: o.Logger},
@@ -81,7 +80,7 @@ func NewServer(h Handler, opts *ServerOptions) *Server {
 		srv.waiting = make(map[netip.Addr]int)
 	}
 	if o.InitialMessage != nil {
-		srv.initial = []*outgoing{newInitial(*o.InitialMessage)}
+		srv.initial = []*wire.Outgoing{newInitial(*o.InitialMessage)}
 	}
 	srv.http = http.HandlerFunc(srv.serve)
 	srv.origins, _ = parseAllowedOrigins(o.AllowedOrigins) // opts.Check has accepted them

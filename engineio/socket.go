@@ -9,6 +9,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio/internal/packet"
 	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
+	"github.com/bigcompany/mesh/engineio/internal/wire"
 )
 
 // Socket is one end of a session. A session outlives its transport: a session that starts with long-polling may move to
@@ -31,9 +32,9 @@ type Socket struct {
 	mu   sync.Mutex
 	cond sync.Cond // signals every change of the fields below
 
-	closeErr  *CloseError // set when the session is closed; while this side closes the session, the error that it will end with
-	stream    *stream     // the transport, unless that is polling
-	probe     *stream     // the stream of the current upgrade; at a client, only while polling is paused for it
+	closeErr  *CloseError  // set when the session is closed; while this side closes the session, the error that it will end with
+	stream    *wire.Stream // the transport, unless that is polling
+	probe     *wire.Stream // the stream of the current upgrade; at a client, only while polling is paused for it
 	state     state
 	polling   bool // the transport is long-polling; if false, the transport is a stream or the session is about to get one
 	upgrading bool // an upgrade is in progress; at a client: polling is paused for it
@@ -44,7 +45,7 @@ type Socket struct {
 	scheduled bool // a writer goroutine, see flusher, was started and does not own writing yet
 	closeSent bool // the close frame or packet was sent
 	inline    bool // server: Read has returned a message and no further input is buffered, so Write sends at once; see Write
-	queue     []*outgoing
+	queue     []*wire.Outgoing
 	queued    int      // bytes in queue and bytes being written
 	backlog   *backlog // nil unless the queue is large
 	enqueued  uint32   // packets queued so far
@@ -89,9 +90,7 @@ type config struct {
 	pingInterval    time.Duration
 	pingTimeout     time.Duration
 	upgradeTimeout  time.Duration
-	writeTimeout    time.Duration
-	maxPayload      int
-	compressFrom    int // the smallest message that is compressed on a WebSocket, in bytes
+	wire            wire.Config
 	queueLimit      int
 	smallQueue      int // bytes up to which a queue is no backlog
 	sendBudget      *sendBudget
@@ -124,7 +123,7 @@ func (s *Socket) Transport() Transport {
 	switch {
 	case s.polling:
 		return Polling
-	case s.stream != nil && s.stream.framing == lengthFrames:
+	case s.stream.IsWebTransport():
 		return WebTransport
 	default:
 		return WebSocket
@@ -153,13 +152,6 @@ func (s *Socket) Request() *http.Request {
 // server its parent is the context that ServerOptions.SessionContext returned.
 func (s *Socket) Context() context.Context { return &s.ctx }
 
-// adopt makes a stream the session's transport. The caller holds s.mu, or no other goroutine has s yet.
-func (s *Socket) setStream(c *stream) {
-	c.owner = s
-	c.doubleUTF8 = s.dialect == oldestDialect // see stream.twice
-	s.stream, s.polling = c, false
-}
-
 // finish ends the session at once, if it has not ended yet. connErr is the error of the stream, or nil if it did not
 // fail.
 func (s *Socket) finish(e *CloseError, connErr error) {
@@ -185,22 +177,22 @@ func (s *Socket) finish(e *CloseError, connErr error) {
 	}
 	s.abortBody()
 	conn, probe := s.stream, s.probe
-	if s.client != nil && conn != nil && conn.framing == webSocketFrames && e.failed() {
+	if s.client != nil && conn != nil && !conn.IsWebTransport() && e.failed() {
 		s.client.recordHint(false) // the next session must not start on a WebSocket
 	}
 	s.ctx.end(e) // under the lock, so that the context is done for every goroutine that sees the end
 	s.cond.Broadcast()
-	if _, owed := conn.closeFrameFor(connErr); owed { // a close frame follows, which must not be written into the middle of another frame
+	if conn.NeedsCloseFrame(connErr) { // a close frame follows, which must not be written into the middle of another frame
 		s.awaitWriter(conn)
 		s.writing = true // never cleared
 	}
 	s.mu.Unlock()
 
 	if conn != nil {
-		conn.end(connErr)
+		conn.End(connErr)
 	}
 	if probe != nil {
-		probe.end(nil)
+		probe.End(nil)
 	}
 	if s.conf.server == nil {
 		s.client.release(e.failed())
@@ -212,11 +204,11 @@ func (s *Socket) finish(e *CloseError, connErr error) {
 // awaitWriter waits until no goroutine writes to conn. It closes conn if the writer takes longer than
 // closeFrameTimeout. If no goroutine writes, it starts no timer: on a machine that pauses for a second, even a timer
 // that is stopped at once could ring and close a working connection. The caller holds s.mu.
-func (s *Socket) awaitWriter(conn *stream) {
+func (s *Socket) awaitWriter(conn *wire.Stream) {
 	if !s.writing {
 		return
 	}
-	defer time.AfterFunc(closeFrameTimeout, func() { _ = conn.conn.Close() }).Stop()
+	defer time.AfterFunc(wire.CloseFrameTimeout, func() { conn.Close() }).Stop()
 	for s.writing {
 		s.cond.Wait()
 	}

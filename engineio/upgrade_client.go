@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bigcompany/mesh/engineio/internal/packet"
+	"github.com/bigcompany/mesh/engineio/internal/wire"
 )
 
 var errProbe = errors.New("engineio: unexpected packet in an upgrade")
@@ -71,23 +72,23 @@ func (s *Socket) attemptUpgrade(ctx context.Context, t Transport) error {
 	if err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.conn.Close() })
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	if err = s.sendProbe(conn); err == nil {
 		err = s.switchTo(ctx, conn, stop)
 	}
 	stop()
 	if err != nil {
-		conn.end(nil)
+		conn.End(nil)
 	}
 	return err
 }
 
-func (s *Socket) sendProbe(conn *stream) error {
+func (s *Socket) sendProbe(conn *wire.Stream) error {
 	probe := []byte("probe")
-	if err := conn.writePacket(packet.Packet{Type: packet.Ping, Data: probe}); err != nil {
+	if err := conn.WritePacket(packet.Packet{Type: packet.Ping, Data: probe}); err != nil {
 		return err
 	}
-	p, err := conn.readPacket()
+	p, err := conn.ReadPacket()
 	if err != nil {
 		return err
 	}
@@ -98,7 +99,7 @@ func (s *Socket) sendProbe(conn *stream) error {
 }
 
 // switchTo moves the session to conn, unless another upgrade does so. See pausePolling for inTime.
-func (s *Socket) switchTo(ctx context.Context, conn *stream, inTime func() bool) error {
+func (s *Socket) switchTo(ctx context.Context, conn *wire.Stream, inTime func() bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.upgrading || s.stream != nil {
@@ -119,7 +120,7 @@ func (s *Socket) switchTo(ctx context.Context, conn *stream, inTime func() bool)
 // poll. After the packet there is no way back, because the server has moved. So pausePolling calls inTime before the
 // packet: inTime stops the timeout of the upgrade and returns false if the timeout has already fired. The caller holds
 // s.mu.
-func (s *Socket) pausePolling(ctx context.Context, conn *stream, inTime func() bool) error {
+func (s *Socket) pausePolling(ctx context.Context, conn *wire.Stream, inTime func() bool) error {
 	if err := s.waitFor(ctx, func() bool { return !s.getting && !s.writing }); err != nil {
 		return err
 	}
@@ -133,7 +134,7 @@ func (s *Socket) pausePolling(ctx context.Context, conn *stream, inTime func() b
 	}
 	s.writing = true // no packet may overtake the upgrade packet
 	s.mu.Unlock()
-	err := conn.writePacket(packet.Packet{Type: packet.Upgrade})
+	err := conn.WritePacket(packet.Packet{Type: packet.Upgrade})
 	s.mu.Lock()
 	s.writing = false
 	if err == nil && s.state == stateClosed {

@@ -1,14 +1,14 @@
 package engineio
 
 import (
-	"crypto/tls"
 	"time"
 
 	"github.com/bigcompany/mesh/engineio/internal/packet"
+	"github.com/bigcompany/mesh/engineio/internal/wire"
 )
 
 // runUpgrade moves a session whose upgrade has begun to c. It abandons the upgrade if that takes too long.
-func (s *Socket) runUpgrade(c *stream) {
+func (s *Socket) runUpgrade(c *wire.Stream) {
 	defer s.conf.server.wg.Done()
 	if !s.attachProbe(c) {
 		s.abandonUpgrade(c, nil)
@@ -25,7 +25,7 @@ func (s *Socket) runUpgrade(c *stream) {
 			timeout.Reset(s.conf.upgradeTimeout)
 		default:
 			late = true
-			defer func() { _ = c.conn.Close() }() // without the lock, because Close can take time
+			defer func() { c.Close() }() // without the lock, because Close can take time
 		}
 		s.mu.Unlock()
 	})
@@ -84,23 +84,21 @@ func (s *Socket) endUpgrade() {
 }
 
 // attachProbe makes c the stream of the current upgrade. It returns false if the session cannot move to c.
-func (s *Socket) attachProbe(c *stream) bool {
+func (s *Socket) attachProbe(c *wire.Stream) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state == stateClosed || !s.canSwitchTo(c) {
 		return false
 	}
-	if c.raw != nil {
-		c.pull = func(fd uintptr) bool {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.quiet = !c.pullRaw(fd)
-			if s.quiet {
-				s.cond.Broadcast()
-			}
-			return !s.quiet
+	c.OnInput(func(attempt func() bool) bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.quiet = !attempt()
+		if s.quiet {
+			s.cond.Broadcast()
 		}
-	}
+		return !s.quiet
+	})
 	s.probe = c
 	s.cond.Broadcast()
 	return true
@@ -117,12 +115,12 @@ func (s *Socket) awaitProbe() {
 	for s.upgrading && s.state != stateClosed {
 		switch c := s.probe; {
 		case c == nil: // its handshake is in progress
-		case c.raw == nil:
-			if _, secure := c.conn.(*tls.Conn); secure && s.probed {
+		case !c.CanWriteNow():
+			if c.IsTLS() && s.probed {
 				s.waitAtMost(probeGrace, func() bool { return !s.upgrading })
 			}
 			return
-		case s.quiet && !hasInput(c.raw):
+		case s.quiet && !c.HasInput():
 			return
 		}
 		s.cond.Wait()
@@ -146,14 +144,14 @@ func (s *Socket) waitAtMost(d time.Duration, done func() bool) {
 
 // answerProbe replies to the probe and returns when the client has sent 5. The client may send nothing else on c before
 // that.
-func (s *Socket) answerProbe(c *stream) error {
+func (s *Socket) answerProbe(c *wire.Stream) error {
 	for {
-		p, err := c.readPacket()
+		p, err := c.ReadPacket()
 		switch {
 		case err != nil:
 			return err
 		case p.Type == packet.Ping && string(p.Data) == "probe":
-			if err := c.writePacket(packet.Packet{Type: packet.Pong, Data: p.Data}); err != nil {
+			if err := c.WritePacket(packet.Packet{Type: packet.Pong, Data: p.Data}); err != nil {
 				return err
 			}
 			// Release a waiting poll only after the reply to the probe. A client whose poll ended before the reply
@@ -167,20 +165,20 @@ func (s *Socket) answerProbe(c *stream) error {
 		case p.Type == packet.Upgrade:
 			return nil
 		default:
-			return &frameError{reason: ReasonTransportError, err: errProbe}
+			return &wire.Error{Fault: wire.Violation, Err: errProbe}
 		}
 	}
 }
 
-func (s *Socket) abandonUpgrade(c *stream, err error) {
+func (s *Socket) abandonUpgrade(c *wire.Stream, err error) {
 	s.conf.log.Debug("engineio: an upgrade was given up", "error", err)
 	s.mu.Lock()
 	s.endUpgrade()
 	s.mu.Unlock()
-	c.end(err)
+	c.End(err)
 }
 
-func (s *Socket) completeUpgrade(c *stream) {
+func (s *Socket) completeUpgrade(c *wire.Stream) {
 	s.mu.Lock()
 	// The packets that the client posted come before its packets on c.
 	for (s.posting || s.writing) && s.state != stateClosed {
@@ -188,13 +186,11 @@ func (s *Socket) completeUpgrade(c *stream) {
 	}
 	if s.state == stateClosed {
 		s.mu.Unlock()
-		c.end(nil)
+		c.End(nil)
 		return
 	}
 	s.setStream(c)
-	if c.raw != nil {
-		c.pull = c.pullRaw
-	}
+	c.OnInput(nil)
 	s.upgrading, s.probe, s.probed = false, nil, false
 	if s.poll != nil {
 		s.poll.release()

@@ -11,11 +11,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gobwas/ws"
+	"github.com/bigcompany/mesh/engineio/internal/wire"
 )
 
 // dialWebSocket makes a WebSocket handshake through the HTTP client, and so with its proxy, TLS settings and cookies.
-func (c *client) dialWebSocket(ctx context.Context) (*stream, error) {
+func (c *client) dialWebSocket(ctx context.Context) (*wire.Stream, error) {
 	r, err := c.request(ctx, http.MethodGet, WebSocket, nil)
 	if err != nil {
 		return nil, err
@@ -31,7 +31,7 @@ func (c *client) dialWebSocket(ctx context.Context) (*stream, error) {
 		r.Header.Set("Sec-WebSocket-Protocol", strings.Join(c.opts.Subprotocols, ", "))
 	}
 	if c.opts.PerMessageDeflate {
-		r.Header.Set("Sec-WebSocket-Extensions", deflateOffer)
+		r.Header.Set("Sec-WebSocket-Extensions", wire.DeflateOffer)
 	}
 	resp, err := c.do(r)
 	if err != nil {
@@ -42,15 +42,15 @@ func (c *client) dialWebSocket(ctx context.Context) (*stream, error) {
 		defer func() { _ = resp.Body.Close() }()
 		return nil, c.status(resp).handshakeError()
 	}
-	deflate, ok := deflateChosen(resp.Header, c.opts.PerMessageDeflate)
+	deflate, ok := wire.DeflateChosen(resp.Header, c.opts.PerMessageDeflate)
 	if !ok || !c.fits(resp.Header, key) {
 		_ = conn.Close()
 		return nil, &HandshakeError{Status: resp.StatusCode, Code: -1, Message: "the answer to the WebSocket handshake does not fit"}
 	}
 	c.settle(resp)
-	wc := newStream(conn, c.opts.Revision, ws.StateClientSide, c.conf)
-	wc.base64, wc.deflate = c.opts.Base64, deflate
-	return wc, nil
+	return wire.New(conn, &c.conf.wire, wire.Options{
+		Revision: c.opts.Revision, Client: true, Base64: c.opts.Base64, Deflate: deflate,
+	}), nil
 }
 
 // fits reports whether h is a valid response to the handshake with this key.

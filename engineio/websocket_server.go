@@ -2,7 +2,6 @@ package engineio
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"net"
 	"net/http"
@@ -11,19 +10,21 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"github.com/bigcompany/mesh/engineio/internal/wire"
 )
 
 // accept responds to a WebSocket handshake. It chooses the first subprotocol that the client offers, as the reference
 // does.
-func (srv *Server) accept(w http.ResponseWriter, r *http.Request, rev Revision, base64 bool) (*stream, error) {
+func (srv *Server) accept(w http.ResponseWriter, r *http.Request, rev Revision, base64 bool) (*wire.Stream, error) {
 	// u has no timeout, because a deadline costs the connection memory for good. hijacker has a timer instead.
 	u := ws.HTTPUpgrader{
 		Header:   handshakeHeader(w.Header()),
 		Protocol: func(string) bool { return true },
 	}
-	var offers deflateOffers
+	var offers wire.DeflateOffers
 	if srv.opts.PerMessageDeflate {
-		u.Negotiate = offers.negotiate
+		u.Negotiate = offers.Negotiate
 	}
 	h := &hijacker{ResponseWriter: w, timeout: srv.opts.WriteTimeout}
 	conn, rw, _, err := u.Upgrade(asUpgrade(r), h)
@@ -39,12 +40,10 @@ func (srv *Server) accept(w http.ResponseWriter, r *http.Request, rev Revision, 
 		}
 		return nil, err
 	}
-	c := newStream(conn, rev, ws.StateServerSide, srv.conf)
-	c.base64 = base64
-	c.deflate = offers.accepted
+	c := wire.New(conn, &srv.conf.wire, wire.Options{Revision: rev, Base64: base64, Deflate: offers.Accepted})
 	if n := rw.Reader.Buffered(); n > 0 {
 		early, _ := rw.Peek(n) // cannot fail for buffered bytes
-		c.preload(bytes.Clone(early))
+		c.Preload(early)
 	}
 	return c, nil
 }
@@ -99,7 +98,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // acceptAndClose accepts a WebSocket that the server cannot use, and closes it, as the reference does.
 func (srv *Server) acceptAndClose(w http.ResponseWriter, r *http.Request) {
 	if c, err := srv.accept(w, r, Revision4, false); err == nil {
-		c.end(&frameError{reason: ReasonForcedClose})
+		c.End(wire.ErrCloseFrame)
 	}
 }
 
@@ -119,20 +118,20 @@ func (srv *Server) openWebSocket(w http.ResponseWriter, r *http.Request, q url.V
 }
 
 // begin starts a session on c with its open packet.
-func (srv *Server) begin(s *Socket, c *stream, transport Transport) {
+func (srv *Server) begin(s *Socket, c *wire.Stream, transport Transport) {
 	s.mu.Lock()
 	s.setStream(c)
 	s.writing = true // the open packet goes first
 	s.mu.Unlock()
 	open := srv.openPacket(s, transport)
-	err := c.writeAll(append([]*outgoing{{typ: open.Type, frame: open.Data}}, srv.initial...))
+	err := c.WriteAll(append([]*wire.Outgoing{wire.EncodeOnce(open)}, srv.initial...))
 	s.mu.Lock()
 	s.writing = false
 	ended := s.state == stateClosed
 	s.kick()
 	s.mu.Unlock()
 	if err != nil || ended {
-		c.end(nil)
+		c.End(nil)
 		srv.abandon(s, err)
 		return
 	}
@@ -150,6 +149,6 @@ func (srv *Server) serveUpgrade(w http.ResponseWriter, r *http.Request, s *Socke
 	case begun:
 		s.cancelUpgrade()
 	case err == nil:
-		c.end(&frameError{reason: ReasonForcedClose})
+		c.End(wire.ErrCloseFrame)
 	}
 }

@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/gobwas/ws"
-
 	"github.com/bigcompany/mesh/engineio/internal/packet"
+	"github.com/bigcompany/mesh/engineio/internal/wire"
 )
 
 // dialWebTransport opens a stream for a new session, or for the existing session.
-func (c *client) dialWebTransport(ctx context.Context) (*stream, error) {
+func (c *client) dialWebTransport(ctx context.Context) (*wire.Stream, error) {
 	r, err := c.request(ctx, http.MethodConnect, WebTransport, nil)
 	if err != nil {
 		return nil, err
@@ -29,17 +28,16 @@ func (c *client) dialWebTransport(ctx context.Context) (*stream, error) {
 		}
 		return nil, fmt.Errorf("engineio: %w", err)
 	}
-	s := newStream(conn, Revision4, ws.StateClientSide, c.conf)
-	s.framing = lengthFrames
+	stream := wire.New(conn, &c.conf.wire, wire.Options{Revision: Revision4, Client: true, WebTransport: true})
 	open := packet.Packet{Type: packet.Open}
 	if c.sid != "" {
 		if open.Data, err = json.Marshal(map[string]string{"sid": c.sid}); err != nil {
 			panic("engineio: open packet: " + err.Error()) // cannot happen for a string
 		}
 	}
-	if err := s.writePacket(open); err != nil {
-		s.end(nil)
+	if err := stream.WritePacket(open); err != nil {
+		stream.End(nil)
 		return nil, fmt.Errorf("engineio: %w", err)
 	}
-	return s, nil
+	return stream, nil
 }

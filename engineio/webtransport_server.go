@@ -10,9 +10,8 @@ import (
 	"net/url"
 	"slices"
 
-	"github.com/gobwas/ws"
-
 	"github.com/bigcompany/mesh/engineio/internal/packet"
+	"github.com/bigcompany/mesh/engineio/internal/wire"
 	"github.com/bigcompany/mesh/engineio/internal/wtstream"
 )
 
@@ -49,11 +48,10 @@ func (srv *Server) serveWebTransport(w http.ResponseWriter, r *http.Request, acc
 		return
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	c := newStream(conn, Revision4, ws.StateServerSide, srv.conf)
-	c.framing = lengthFrames
+	c := wire.New(conn, &srv.conf.wire, wire.Options{Revision: Revision4, WebTransport: true})
 	sid, err := readOpen(c)
 	if err != nil {
-		c.end(nil)
+		c.End(nil)
 		srv.opts.Logger.Debug("engineio: a WebTransport stream opened no session", "error", err)
 		return
 	}
@@ -68,8 +66,8 @@ var errNoOpen = errors.New("engineio: the first packet does not open a session")
 
 // readOpen reads the first packet, an open packet. The packet is empty for a new session, or it has the ID of the
 // session that moves to this stream.
-func readOpen(c *stream) (sid string, err error) {
-	p, err := c.readPacket()
+func readOpen(c *wire.Stream) (sid string, err error) {
+	p, err := c.ReadPacket()
 	switch {
 	case err != nil:
 		return "", err
@@ -85,21 +83,21 @@ func readOpen(c *stream) (sid string, err error) {
 	return open.SID, nil
 }
 
-func (srv *Server) openWebTransport(c *stream, r *http.Request, q url.Values, inTime func() bool) {
+func (srv *Server) openWebTransport(c *wire.Stream, r *http.Request, q url.Values, inTime func() bool) {
 	if message, ok := srv.checkRequest(r); !ok {
 		srv.report(r, CodeForbidden, message, reasonNotAllowed)
-		c.end(nil)
+		c.End(nil)
 		return
 	}
 	s, err := srv.open(r, q, Revision4, WebTransport)
 	if err != nil {
 		e := notOpened(err)
 		srv.report(r, e.Code, e.Message, e.Reason)
-		c.end(nil)
+		c.End(nil)
 		return
 	}
 	if !inTime() {
-		c.end(nil)
+		c.End(nil)
 		srv.abandon(s, io.ErrUnexpectedEOF)
 		return
 	}
@@ -107,13 +105,13 @@ func (srv *Server) openWebTransport(c *stream, r *http.Request, q url.Values, in
 }
 
 // upgradeTo moves the session with this ID from polling to c.
-func (srv *Server) upgradeSession(c *stream, r *http.Request, sid string, inTime func() bool) {
+func (srv *Server) upgradeSession(c *wire.Stream, r *http.Request, sid string, inTime func() bool) {
 	s := srv.session(sid)
 	if s == nil {
 		srv.report(r, CodeUnknownSession, codeMessages[CodeUnknownSession], reasonUnknownSID)
 	}
-	if s == nil || s.rev != c.rev || !inTime() || !s.beginUpgrade() {
-		c.end(nil)
+	if s == nil || s.rev != c.Revision() || !inTime() || !s.beginUpgrade() {
+		c.End(nil)
 		return
 	}
 	s.runUpgrade(c)

@@ -8,9 +8,8 @@ import (
 	"sync"
 	"unicode/utf8"
 
-	"github.com/gobwas/ws"
-
 	"github.com/bigcompany/mesh/engineio/internal/packet"
+	"github.com/bigcompany/mesh/engineio/internal/wire"
 )
 
 // Write sends m. It waits while the socket's queue is full. A nil error means that m was queued or sent, not that the
@@ -87,7 +86,7 @@ func (s *Socket) Flush(ctx context.Context) error {
 }
 
 func check(m Message) error {
-	if m.shared != nil && m.shared.broken || m.shared == nil && !m.Binary && !utf8.Valid(m.Data) {
+	if m.shared != nil && m.shared.Invalid || m.shared == nil && !m.Binary && !utf8.Valid(m.Data) {
 		return ErrInvalidText
 	}
 	return nil
@@ -128,7 +127,7 @@ func (s *Socket) push(messages ...Message) (again bool, err error) {
 		m := &messages[i]
 		switch {
 		case m.Binary:
-			if len(m.Data) == 0 && (s.stream.carriesLengths() || s.probe.carriesLengths()) {
+			if len(m.Data) == 0 && (s.stream.IsWebTransport() || s.probe.IsWebTransport()) {
 				return false, ErrEmptyBinary
 			}
 		case s.rev == Revision4 && s.stream == nil && bytes.IndexByte(m.Data, separator) >= 0:
@@ -157,7 +156,7 @@ const separator = 0x1e
 
 // pushControl queues a packet of the protocol itself. It ignores the queue's limit and the server's budget. It returns
 // a CloseError for a peer that causes more of these packets than it takes. The caller holds s.mu.
-func (s *Socket) pushControl(o *outgoing) *CloseError {
+func (s *Socket) pushControl(o *wire.Outgoing) *CloseError {
 	if s.state == stateClosed {
 		return nil
 	}
@@ -173,22 +172,22 @@ func (s *Socket) pushControl(o *outgoing) *CloseError {
 const controlAllowance = 16 << 10
 
 // enqueue appends a packet to the queue. The caller holds s.mu and has reserved the room.
-func (s *Socket) enqueue(o *outgoing) {
+func (s *Socket) enqueue(o *wire.Outgoing) {
 	if s.queue == nil {
-		s.queue = (*queues.Get().(*[]*outgoing))[:0]
+		s.queue = (*queues.Get().(*[]*wire.Outgoing))[:0]
 	}
 	s.queue = append(s.queue, o)
-	s.queued += o.size()
+	s.queued += o.Size()
 	s.enqueued++
 }
 
 // queues is a pool of slices for queues, so that an idle socket holds none.
-var queues = sync.Pool{New: func() any { q := make([]*outgoing, 0, 16); return &q }}
+var queues = sync.Pool{New: func() any { q := make([]*wire.Outgoing, 0, 16); return &q }}
 
 // maxPooledQueue is the capacity of the largest slice that the pool keeps, in packets.
 const maxPooledQueue = 4096
 
-func recycle(q []*outgoing) {
+func recycle(q []*wire.Outgoing) {
 	if clear(q); cap(q) > 0 && cap(q) <= maxPooledQueue {
 		queues.Put(&q)
 	}
@@ -219,7 +218,7 @@ func (s *Socket) flusher() {
 func (s *Socket) flushBeforeBlock() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.queue) > 0 && s.stream != nil && s.stream.raw != nil {
+	if len(s.queue) > 0 && s.stream != nil && s.stream.CanWriteNow() {
 		s.drain(false)
 	}
 }
@@ -231,7 +230,7 @@ func (s *Socket) drain(wait bool) {
 		return // the goroutine that owns writing will see the queue
 	}
 	s.writing = true
-	for s.pending() && s.canSend() && (wait || s.stream.unwritten == nil) {
+	for s.pending() && s.canSend() && (wait || s.stream.Unwritten() == 0) {
 		s.writeQueue(wait)
 	}
 	if s.state == stateClosing && !s.pending() && s.canSend() && !s.closeSent && wait {
@@ -252,13 +251,13 @@ func (s *Socket) writeQueue(wait bool) {
 	s.queue = nil
 	out := taken
 	for {
-		rest := conn.unwrittenBytes()
+		rest := conn.Unwritten()
 		s.holds(out)
 		s.mu.Unlock()
 		var n int
 		var err error
 		if conn != nil {
-			n, err = conn.writeSome(out, wait)
+			n, err = conn.WriteSome(out, wait)
 		} else {
 			n, err = s.client.post(out)
 		}
@@ -268,7 +267,7 @@ func (s *Socket) writeQueue(wait bool) {
 		s.mu.Lock()
 		s.sent(out[:n], rest)
 		out = out[n:]
-		if len(out) == 0 || conn == nil || s.state == stateClosed || conn.unwritten != nil {
+		if len(out) == 0 || conn == nil || s.state == stateClosed || conn.Unwritten() > 0 {
 			break
 		}
 	}
@@ -281,7 +280,7 @@ func (s *Socket) writeQueue(wait bool) {
 
 // pending reports whether data waits to be written. The caller holds s.mu and owns s.writing.
 func (s *Socket) pending() bool {
-	return len(s.queue) > 0 || s.stream != nil && s.stream.unwritten != nil
+	return len(s.queue) > 0 || s.stream.Unwritten() > 0
 }
 
 // canSend reports whether this side can send packets now without a request from the peer. A polling server needs a
@@ -292,15 +291,15 @@ func (s *Socket) canSend() bool {
 
 // sent accounts for packets that were written. rest is the number of bytes of an earlier packet that were still
 // unwritten before. The caller holds s.mu and owns s.writing.
-func (s *Socket) sent(out []*outgoing, rest int) {
+func (s *Socket) sent(out []*wire.Outgoing, rest int) {
 	if s.state == stateClosed {
 		return
 	}
 	before := s.queued
 	for _, o := range out {
-		s.queued -= o.size()
+		s.queued -= o.Size()
 	}
-	left := s.stream.unwrittenBytes()
+	left := s.stream.Unwritten()
 	s.queued += left - rest
 	s.flushed += uint32(len(out))
 	if rest > 0 {
@@ -325,24 +324,22 @@ func (s *Socket) writeNow(m Message) error {
 	s.writing = true
 	s.enqueued++
 	s.mu.Unlock()
-	b := newBatch()
+	var err error
 	if m.shared != nil {
-		conn.appendOutgoing(b, m.shared)
+		err = conn.WriteOutgoingNow(m.shared)
 	} else {
-		conn.appendPacket(b, packet.Packet{Type: packet.Message, Binary: m.Binary, Data: m.Data}, m.NoCompression)
+		err = conn.WriteNow(packet.Packet{Type: packet.Message, Binary: m.Binary, Data: m.Data}, m.NoCompression)
 	}
-	err := conn.trySend(b.Bytes())
-	b.release()
 	if err != nil {
 		s.sendFailed(err)
 	}
 	s.mu.Lock()
 	s.writing = false
 	s.cond.Broadcast()
-	if conn.unwritten == nil {
+	if conn.Unwritten() == 0 {
 		s.flushed++
 	} else if s.state != stateClosed {
-		s.queued += len(conn.unwritten)
+		s.queued += conn.Unwritten()
 	}
 	if s.pending() || s.state == stateClosing {
 		s.kick()
@@ -356,14 +353,4 @@ func (s *Socket) writeNow(m Message) error {
 // sendFailed ends the session after a write failed.
 func (s *Socket) sendFailed(err error) {
 	s.finish(&CloseError{Reason: ReasonTransportError, Remote: true, Err: err}, nil)
-}
-
-// queuePongFrame replies to a ping of the WebSocket protocol. It runs on the reader's goroutine.
-func (s *Socket) queuePongFrame(body []byte) {
-	s.mu.Lock()
-	e := s.pushControl(&outgoing{control: ws.OpPong, frame: body})
-	s.mu.Unlock()
-	if e != nil {
-		s.finish(e, nil)
-	}
 }

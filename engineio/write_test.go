@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio/internal/wire"
 )
 
 // The limit of a queue is exact. A polling session without a poll sends nothing.
@@ -18,7 +20,7 @@ func TestQueueLimit(t *testing.T) {
 	inSite(t, echo, &ServerOptions{QueueLimit: 1000}, func(t *testing.T, w *site) {
 		v := w.open(Revision4)
 		s := v.socket()
-		m := Text(strings.Repeat("x", 100-overhead))
+		m := Text(strings.Repeat("x", 100-wire.Overhead))
 		for i := range 10 {
 			if i%2 == 0 {
 				require.NoError(t, s.TryWrite(m))
@@ -57,7 +59,7 @@ func TestQueueLimit(t *testing.T) {
 	})
 }
 
-// Messages that are queued during a write leave together in the next write, up to batchSize.
+// Messages that are queued during a write leave together in the next write, up to wire.BatchSize.
 func TestQueuedMessagesLeaveInOneWrite(t *testing.T) {
 	for _, server := range []bool{true, false} {
 		t.Run(fmt.Sprint("server ", server), func(t *testing.T) {
@@ -137,7 +139,7 @@ func TestCloseFrameStandsBehindWholeFrames(t *testing.T) {
 			require.NoError(t, s.TryWrite(Text("whole")))
 			synctest.Wait() // the write waits for a reader
 			l.say("nonsense")
-			time.Sleep(closeFrameTimeout - 1)
+			time.Sleep(wire.CloseFrameTimeout - 1)
 			require.Equal(t, "4whole", l.text())
 			require.Equal(t, "close", l.ending())
 			l, sid = w.session(Revision4)
@@ -147,7 +149,7 @@ func TestCloseFrameStandsBehindWholeFrames(t *testing.T) {
 			l.say("nonsense")
 			start := time.Now()
 			require.Equal(t, remoteParse, h.end(sid))
-			require.Equal(t, closeFrameTimeout, time.Since(start), "the socket does not wait for a peer that reads nothing")
+			require.Equal(t, wire.CloseFrameTimeout, time.Since(start), "the socket does not wait for a peer that reads nothing")
 			require.NoError(t, l.conn.Close())
 		})
 	})

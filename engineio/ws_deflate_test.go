@@ -5,7 +5,6 @@ import (
 	"compress/flate"
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -20,6 +19,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/engineio/internal/packet"
+	"github.com/bigcompany/mesh/engineio/internal/wire"
+)
+
+// deflateTail ends each compressed message. It is not sent (RFC 7692, section 7.2.1). rsv1 marks the first frame of a
+// compressed message.
+const (
+	deflateTail = "\x00\x00\xff\xff"
+	rsv1        = 4
 )
 
 // packed compresses a message as RFC 7692 specifies.
@@ -132,7 +139,7 @@ func TestDeflateAnswersToAClient(t *testing.T) {
 				s, err := Dial(t.Context(), "http://pipe", &DialOptions{Transports: []Transport{WebSocket}, HTTPClient: client, PerMessageDeflate: offered})
 				expected, expectedOffer := want.notOffered, ""
 				if offered {
-					expected, expectedOffer = want.offered, deflateOffer
+					expected, expectedOffer = want.offered, wire.DeflateOffer
 				}
 				require.Equal(t, expectedOffer, offer)
 				if expected == "refused" {
@@ -205,7 +212,11 @@ func TestWhatIsCompressed(t *testing.T) {
 						require.Zero(t, f.Header.Rsv)
 					}
 					p := packet.Packet{Type: packet.Message, Binary: tt.m.Binary, Data: tt.m.Data}
-					require.Equal(t, string(appendFrameBody(nil, rev, p)), body)
+					want := packet.AppendText(nil, rev, p)
+					if p.Binary {
+						want = packet.AppendBinary(nil, rev, p)
+					}
+					require.Equal(t, string(want), body)
 					require.NoError(t, l.conn.Close())
 				})
 			}
@@ -380,72 +391,4 @@ func TestCompressedFramesThatAreRefused(t *testing.T) {
 			require.Equal(t, tt.want, l.ending())
 		})
 	}
-}
-
-func TestBroadcastIsCompressedOnce(t *testing.T) {
-	m := Prepare(Text(strings.Repeat("to many ", 1000)))
-	conf := &config{compressFrom: defaultCompressionThreshold}
-	for _, rev := range []Revision{Revision3, Revision4} {
-		one := newStream(nil, rev, ws.StateServerSide, conf)
-		other := newStream(nil, rev, ws.StateServerSide, conf)
-		plain := newStream(nil, rev, ws.StateServerSide, conf)
-		one.deflate, other.deflate = true, true
-		f := one.readyFrame(m.shared)
-		require.Same(t, &f[0], &other.readyFrame(m.shared)[0])
-		require.Same(t, &m.shared.frame[0], &plain.readyFrame(m.shared)[0])
-		require.Zero(t, testing.AllocsPerRun(100, func() { other.readyFrame(m.shared) }))
-	}
-	binary := Prepare(Binary(make([]byte, 5000)))
-	three := newStream(nil, Revision3, ws.StateServerSide, conf)
-	four := newStream(nil, Revision4, ws.StateServerSide, conf)
-	three.deflate, four.deflate = true, true
-	for range 2 {
-		for c, want := range map[*stream]string{three: "\x04" + string(binary.Data), four: string(binary.Data)} {
-			f := c.readyFrame(binary.shared)
-			require.Equal(t, byte(0x80|rsv1Bit|ws.OpBinary), f[0])
-			got, err := unpacked(string(f[2:]))
-			require.NoError(t, err)
-			require.Equal(t, want, got)
-		}
-	}
-}
-
-// FuzzInflate passes any bytes to a stream as a compressed message. The result is the same as from compress/flate, and
-// never larger than the limit.
-// Advisories: CVE-2026-27571
-func FuzzInflate(f *testing.F) {
-	const limit = 1 << 16
-	for _, text := range []string{"", "4hello", strings.Repeat("x", limit), strings.Repeat("x", limit+1)} {
-		f.Add([]byte(packed(f, text)), true)
-	}
-	f.Add([]byte("\xff\xff\xff"), false)
-	f.Add([]byte("\x04\xc1"), false)
-	f.Fuzz(func(t *testing.T, body []byte, inPlace bool) {
-		conf := &config{maxPayload: limit}
-		c := newStream(nil, Revision4, ws.StateServerSide, conf)
-		c.owner, c.inPlace = newSocket(context.Background(), "s", Revision4, WebSocket, conf), inPlace
-		want, wantErr := io.ReadAll(io.LimitReader(flate.NewReader(strings.NewReader(string(body)+deflateTail+"\x01"+deflateTail)), limit+1))
-		got, err := c.inflate(bytes.Clone(body))
-		fe, refused := errors.AsType[*frameError](err)
-		switch {
-		case len(want) > limit:
-			require.True(t, refused)
-			require.Equal(t, ws.StatusMessageTooBig, fe.code)
-		case wantErr != nil:
-			require.True(t, refused)
-			require.Equal(t, ws.StatusInvalidFramePayloadData, fe.code)
-		default:
-			require.NoError(t, err)
-			require.Equal(t, string(want), string(got))
-		}
-		// The data of one message does not appear in another.
-		var b bytes.Buffer
-		if deflate(&b, body) {
-			back, err := c.inflate(b.Bytes())
-			if len(body) <= limit {
-				require.NoError(t, err)
-				require.Equal(t, string(body), string(back))
-			}
-		}
-	})
 }

@@ -1,4 +1,4 @@
-package engineio
+package wire
 
 import (
 	"bytes"
@@ -7,18 +7,14 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"time"
 
 	"github.com/gobwas/ws"
 
 	"github.com/bigcompany/mesh/engineio/internal/packet"
 )
 
-// errPeerClosed means that the peer closed the WebSocket in good order.
-var errPeerClosed = errors.New("engineio: the peer closed the WebSocket")
-
 // readMessage returns the next message and whether it is text or binary.
-func (c *stream) readMessage() (op ws.OpCode, body []byte, err error) {
+func (c *Stream) readMessage() (op ws.OpCode, body []byte, err error) {
 	for {
 		h, err := ws.ReadHeaderBuffer(&c.reader, c.header[:])
 		if err != nil {
@@ -30,7 +26,7 @@ func (c *stream) readMessage() (op ws.OpCode, body []byte, err error) {
 		switch {
 		case h.OpCode.IsControl():
 			err = c.readControl(h)
-		case h.Fin && c.fragOp == 0 && c.buffered() >= int(h.Length):
+		case h.Fin && c.fragOp == 0 && c.Buffered() >= int(h.Length):
 			body = c.next(int(h.Length))
 			c.inPlace = true
 			if h.Masked {
@@ -53,11 +49,8 @@ func (c *stream) readMessage() (op ws.OpCode, body []byte, err error) {
 	}
 }
 
-// holdsMessage reports whether the buffer begins with a complete frame that is a text message.
-func (c *stream) holdsMessage() bool {
-	if c.framing == lengthFrames {
-		return c.holdsLengthFrame()
-	}
+// holdsTextFrame reports whether the read buffer begins with a complete frame that is a text message.
+func (c *Stream) holdsTextFrame() bool {
 	const fin, masked = 0x80, 0x80
 	b := c.buf
 	if c.fragOp != 0 || len(b) < 2 || b[0] != fin|byte(ws.OpText) {
@@ -86,13 +79,13 @@ func (c *stream) holdsMessage() bool {
 
 func headerError(err error) error {
 	if errors.Is(err, ws.ErrHeaderLengthMSB) || errors.Is(err, ws.ErrHeaderLengthUnexpected) {
-		return &frameError{ws.StatusProtocolError, ReasonTransportError, err}
+		return &Error{ws.StatusProtocolError, Violation, err}
 	}
 	return err
 }
 
 // check rejects a frame whose header is invalid or not permitted now.
-func (c *stream) check(h ws.Header) error {
+func (c *Stream) check(h ws.Header) error {
 	state := c.state
 	if c.fragOp != 0 {
 		state = state.Set(ws.StateFragmented)
@@ -103,21 +96,21 @@ func (c *stream) check(h ws.Header) error {
 		h.Rsv = 0
 	}
 	if err := ws.CheckHeader(h, state); err != nil {
-		return &frameError{ws.StatusProtocolError, ReasonTransportError, err}
+		return &Error{ws.StatusProtocolError, Violation, err}
 	}
 	if first {
 		c.compressed = packed
 	}
-	if !h.OpCode.IsControl() && h.Length > int64(c.conf.maxPayload-len(c.fragment)) {
-		return &frameError{ws.StatusMessageTooBig, ReasonTransportError, ErrTooLarge}
+	if !h.OpCode.IsControl() && h.Length > int64(c.conf.MaxPayload-len(c.fragment)) {
+		return &Error{ws.StatusMessageTooBig, Violation, ErrTooLarge}
 	}
 	return c.spend(ws.HeaderSize(h) + int(h.Length))
 }
 
 // readFragment reads a data frame that is only a part of a message, or that is not completely buffered.
-func (c *stream) readFragment(h ws.Header) (err error) {
+func (c *Stream) readFragment(h ws.Header) (err error) {
 	start := len(c.fragment)
-	most := c.conf.maxPayload // the length of the whole message is unknown
+	most := c.conf.MaxPayload // the length of the whole message is unknown
 	if h.Fin {
 		most = start + int(h.Length)
 	}
@@ -134,7 +127,7 @@ func (c *stream) readFragment(h ws.Header) (err error) {
 }
 
 //go:noinline // its buffer must not be in the frame of readMessage, see Socket.Read
-func (c *stream) readControl(h ws.Header) error {
+func (c *Stream) readControl(h ws.Header) error {
 	var space [ws.MaxControlFramePayloadSize]byte
 	body := space[:h.Length]
 	if _, err := io.ReadFull(&c.reader, body); err != nil {
@@ -145,8 +138,8 @@ func (c *stream) readControl(h ws.Header) error {
 	}
 	switch h.OpCode {
 	case ws.OpPing:
-		if c.owner != nil {
-			c.owner.queuePongFrame(bytes.Clone(body))
+		if c.session != nil {
+			c.session.Pong(bytes.Clone(body))
 		}
 	case ws.OpClose:
 		return closedByPeer(body)
@@ -158,38 +151,16 @@ func (c *stream) readControl(h ws.Header) error {
 // code of that frame.
 func closedByPeer(body []byte) error {
 	if len(body) == 0 {
-		return &frameError{reason: ReasonTransportClose, err: errPeerClosed}
+		return &Error{Fault: Closed, Err: errPeerClosed}
 	}
 	code, reason := ws.ParseCloseFrameData(body)
 	switch err := ws.CheckCloseFrameData(code, reason); {
 	case errors.Is(err, ws.ErrProtocolInvalidUTF8):
-		return &frameError{ws.StatusInvalidFramePayloadData, ReasonTransportError, err}
+		return &Error{ws.StatusInvalidFramePayloadData, Violation, err}
 	case err != nil:
-		return &frameError{ws.StatusProtocolError, ReasonTransportError, err}
+		return &Error{ws.StatusProtocolError, Violation, err}
 	case code == ws.StatusMessageTooBig:
-		return &frameError{code, ReasonTransportClose, fmt.Errorf("%w: a message was too large for it", errPeerClosed)}
+		return &Error{code, Closed, fmt.Errorf("%w: a message was too large for it", errPeerClosed)}
 	}
-	return &frameError{code, ReasonTransportClose, errPeerClosed}
-}
-
-// writeClose writes a close frame. If code is 0, the frame has no code, as in the reference.
-func (c *stream) writeClose(code ws.StatusCode, timeout time.Duration) error {
-	b := newBatch()
-	defer b.release()
-	b.Write(c.unwritten)
-	c.unwritten = nil
-	var body []byte
-	if code != 0 {
-		body = ws.NewCloseFrameBody(code, "")
-	}
-	c.appendFrame(b, ws.OpClose, len(body), func(dst []byte) []byte { return append(dst, body...) })
-	return c.send(b.Bytes(), timeout)
-}
-
-// closeCode reports whether err requires a close frame on a WebSocket, and with which code.
-func closeCode(err error) (code ws.StatusCode, owed bool) {
-	if fe, ok := errors.AsType[*frameError](err); ok {
-		return fe.code, true
-	}
-	return 0, false
+	return &Error{code, Closed, errPeerClosed}
 }

@@ -1,4 +1,4 @@
-package engineio
+package wire
 
 import (
 	"bytes"
@@ -23,13 +23,13 @@ import (
 // context takeover"): a context would cost each session 32 KB at one end and a megabyte at the other, and a message to
 // many sockets could not be compressed once for all of them.
 
-// deflateOffer is the client's offer. It does not include client_max_window_bits, since compress/flate supports one
+// DeflateOffer is the client's offer. It does not include client_max_window_bits, since compress/flate supports one
 // window size only.
-const deflateOffer = wsflate.ExtensionName + "; server_no_context_takeover; client_no_context_takeover"
+const DeflateOffer = wsflate.ExtensionName + "; server_no_context_takeover; client_no_context_takeover"
 
-// deflateChosen reports whether the server chose the client's offer. ok is false if the server chose an extension that
+// DeflateChosen reports whether the server chose the client's offer. ok is false if the server chose an extension that
 // the client did not offer.
-func deflateChosen(answer http.Header, offered bool) (chosen, ok bool) {
+func DeflateChosen(answer http.Header, offered bool) (chosen, ok bool) {
 	header := strings.Join(answer.Values("Sec-WebSocket-Extensions"), ",")
 	if header == "" {
 		return false, true
@@ -41,19 +41,21 @@ func deflateChosen(answer http.Header, offered bool) (chosen, ok bool) {
 	return ok, ok
 }
 
-// deflateOffers processes the offers of a client. The server accepts the first offer that it supports.
-type deflateOffers struct{ accepted bool }
+// DeflateOffers processes the offers of a client. The server accepts the first offer that it supports.
+type DeflateOffers struct {
+	Accepted bool // an offer was accepted
+}
 
-// negotiate is the Negotiate of ws.HTTPUpgrader.
-func (o *deflateOffers) negotiate(offer httphead.Option) (answer httphead.Option, err error) {
+// Negotiate is the Negotiate of ws.HTTPUpgrader.
+func (o *DeflateOffers) Negotiate(offer httphead.Option) (answer httphead.Option, err error) {
 	ours := wsflate.Extension{Parameters: wsflate.DefaultParameters}
-	if o.accepted {
+	if o.Accepted {
 		return answer, nil
 	}
 	if answer, err = ours.Negotiate(offer); err != nil {
 		return httphead.Option{}, nil //nolint:nilerr // an offer that makes no sense is declined (RFC 7692, section 7)
 	}
-	_, o.accepted = ours.Accepted()
+	_, o.Accepted = ours.Accepted()
 	return answer, nil
 }
 
@@ -63,26 +65,31 @@ const deflateTail = "\x00\x00\xff\xff"
 // rsv1 marks the first frame of a compressed message in a ws.Header, and rsv1Bit in the first byte of a frame.
 const rsv1, rsv1Bit = 4, 0x40
 
-// deflaters is a pool of compressors, which need a megabyte each. deflating limits how many work at once to the number
-// of processors.
-var (
-	deflaters = sync.Pool{New: func() any {
-		z, _ := flate.NewWriter(nil, flate.BestSpeed) // fails for unknown levels only
-		return z
-	}}
-	deflating = make(chan struct{}, runtime.GOMAXPROCS(0))
-)
+// deflaters is a pool of compressors, which need a megabyte each.
+var deflaters = sync.Pool{New: func() any {
+	z, _ := flate.NewWriter(nil, flate.BestSpeed) // fails for unknown levels only
+	return z
+}}
+
+// compressing limits how many compressors work at once to the number of processors.
+var compressing = make(chan struct{}, runtime.GOMAXPROCS(0))
+
+// StartCompressing waits until the caller may use a compressor. The caller then calls StopCompressing.
+func StartCompressing() { compressing <- struct{}{} }
+
+// StopCompressing ends what StartCompressing began.
+func StopCompressing() { <-compressing }
 
 // deflate appends body to b in compressed form. If that is not smaller, it returns false and leaves b unchanged.
 func deflate(b *bytes.Buffer, body []byte) bool {
 	start := b.Len()
-	deflating <- struct{}{}
+	StartCompressing()
 	z := deflaters.Get().(*flate.Writer)
 	z.Reset(b)
 	_, _ = z.Write(body) // a bytes.Buffer does not fail
 	_ = z.Flush()
 	deflaters.Put(z)
-	<-deflating
+	StopCompressing()
 	b.Truncate(b.Len() - len(deflateTail))
 	if b.Len()-start < len(body) {
 		return true
@@ -92,13 +99,13 @@ func deflate(b *bytes.Buffer, body []byte) bool {
 }
 
 // deflates reports whether a message with a body of n bytes must be compressed.
-func (c *stream) deflates(n int, asIs bool) bool {
-	return c.deflate && !asIs && n >= c.conf.compressFrom
+func (c *Stream) deflates(n int, noCompression bool) bool {
+	return c.deflate && !noCompression && n >= c.conf.CompressFrom
 }
 
 // appendDeflated appends a frame that carries p compressed, and returns true. If that is not smaller, it appends
 // nothing.
-func (c *stream) appendDeflated(b *batch, op ws.OpCode, p packet.Packet) bool {
+func (c *Stream) appendDeflated(b *batch, op ws.OpCode, p packet.Packet) bool {
 	plain, z := newBatch(), newBatch()
 	defer plain.release()
 	defer z.release()
@@ -118,10 +125,10 @@ func (c *stream) appendDeflated(b *batch, op ws.OpCode, p packet.Packet) bool {
 
 // deflatedFrame returns the frame in which a server sends o in revision rev: compressed, or as it is if compression
 // does not make it smaller.
-func (o *outgoing) deflatedFrame(rev Revision) []byte {
+func (o *Outgoing) deflatedFrame(rev packet.Revision) []byte {
 	others := o.otherFrames()
 	made := &others.deflated[0]
-	if o.binary && rev == Revision3 {
+	if o.binary && rev == packet.Revision3 {
 		made = &others.deflated[1]
 	}
 	if f := made.Load(); f != nil {
@@ -133,7 +140,7 @@ func (o *outgoing) deflatedFrame(rev Revision) []byte {
 		return *f
 	}
 	f := o.wsFrame(rev)
-	op, n := frameShape(rev, o.packet())
+	op, n := frameShape(rev, o.Packet())
 	z := newBatch()
 	defer z.release()
 	if deflate(&z.Buffer, f[len(f)-n:]) {
@@ -197,20 +204,20 @@ func (d *deflated) Read(p []byte) (n int, err error) {
 // had been received without compression.
 //
 //go:noinline // the frame of readPacket must stay small, see Socket.Read
-func (c *stream) inflate(body []byte) (inflated []byte, err error) {
+func (c *Stream) inflate(body []byte) (inflated []byte, err error) {
 	z := inflaters.Get().(*inflater)
 	z.source = deflated{body, deflateTail + "\x01" + deflateTail}
 	_ = z.Reader.(flate.Resetter).Reset(&z.source, nil) // never fails
 	for err == nil {
 		if len(inflated) == cap(inflated) {
-			if inflated, err = receivelimit.Enlarge(inflated, c.conf.maxPayload+1, receivelimit.Free, c.reserve); err != nil { // one more byte, to detect the end
+			if inflated, err = receivelimit.Enlarge(inflated, c.conf.MaxPayload+1, receivelimit.Free, c.reserve); err != nil { // one more byte, to detect the end
 				break
 			}
 		}
 		var n int
 		n, err = z.Read(inflated[len(inflated):cap(inflated)])
-		if inflated = inflated[:len(inflated)+n]; len(inflated) > c.conf.maxPayload {
-			err = &frameError{ws.StatusMessageTooBig, ReasonTransportError, ErrTooLarge}
+		if inflated = inflated[:len(inflated)+n]; len(inflated) > c.conf.MaxPayload {
+			err = &Error{ws.StatusMessageTooBig, Violation, ErrTooLarge}
 		}
 	}
 	z.source = deflated{}
@@ -224,7 +231,7 @@ func (c *stream) inflate(body []byte) (inflated []byte, err error) {
 	}
 	receivelimit.Recycle(inflated)
 	if _, corrupt := errors.AsType[flate.CorruptInputError](err); corrupt || errors.Is(err, io.ErrUnexpectedEOF) {
-		err = &frameError{ws.StatusInvalidFramePayloadData, ReasonTransportError, err}
+		err = &Error{ws.StatusInvalidFramePayloadData, Violation, err}
 	}
 	return nil, err
 }

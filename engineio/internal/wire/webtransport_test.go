@@ -1,4 +1,4 @@
-package engineio
+package wire
 
 import (
 	"bytes"
@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
-	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/engineio/internal/packet"
@@ -26,11 +26,10 @@ func (t *tape) Read(p []byte) (int, error)  { return t.Reader.Read(p) }
 func (t *tape) Write(p []byte) (int, error) { return t.Buffer.Write(p) }
 func (*tape) Close() error                  { return nil }
 
-func lengthStream(role ws.State, in io.Reader, maxPayload int) (*stream, *tape) {
+func lengthStream(client bool, in io.Reader, maxPayload int) (*Stream, *tape) {
 	t := &tape{Reader: in}
-	c := newStream(t, Revision4, role, &config{maxPayload: maxPayload, writeTimeout: defaultWriteTimeout})
-	c.framing = lengthFrames
-	return c, t
+	conf := &Config{MaxPayload: maxPayload, WriteTimeout: time.Second}
+	return New(t, conf, Options{Revision: packet.Revision4, Client: client, WebTransport: true}), t
 }
 
 // lengthFrame makes a frame according to the protocol, with different code than the package.
@@ -58,72 +57,72 @@ func lengthFrame(body []byte, isBinary bool) []byte {
 // are decoded unchanged, in pieces of any size.
 func TestLengthFrames(t *testing.T) {
 	t.Parallel()
-	var messages []Message
-	var wire []byte
-	for _, n := range []int{0, 1, 123, 124, 125, 126, 65533, 65534, 65535, 65536, batchSize - 10, batchSize, 2 * batchSize} {
+	var packets []packet.Packet
+	var stream []byte
+	for _, n := range []int{0, 1, 123, 124, 125, 126, 65533, 65534, 65535, 65536, BatchSize - 10, BatchSize, 2 * BatchSize} {
 		data := []byte(strings.Repeat("x", n))
-		messages = append(messages, Text(string(data)))
-		wire = append(wire, lengthFrame(append([]byte("4"), data...), false)...)
+		packets = append(packets, packet.Packet{Type: packet.Message, Data: data})
+		stream = append(stream, lengthFrame(append([]byte("4"), data...), false)...)
 		if n > 0 {
-			messages = append(messages, Binary(data))
-			wire = append(wire, lengthFrame(data, true)...)
+			packets = append(packets, packet.Packet{Type: packet.Message, Binary: true, Data: data})
+			stream = append(stream, lengthFrame(data, true)...)
 		}
 	}
-	messages = append(messages, Message{Data: []byte("héllo")})
-	wire = append(wire, lengthFrame([]byte("4héllo"), false)...)
+	packets = append(packets, packet.Packet{Type: packet.Message, Data: []byte("héllo")})
+	stream = append(stream, lengthFrame([]byte("4héllo"), false)...)
 
-	for _, role := range []ws.State{ws.StateServerSide, ws.StateClientSide} {
-		out, written := lengthStream(role, strings.NewReader(""), 0)
-		var queue []*outgoing
-		for i := range messages {
-			queue = append(queue, messages[i].outgoing())
+	for _, client := range []bool{false, true} {
+		out, written := lengthStream(client, strings.NewReader(""), 0)
+		var queue []*Outgoing
+		for _, p := range packets {
+			queue = append(queue, Encode(p))
 		}
-		require.NoError(t, out.writeAll(queue))
-		require.True(t, bytes.Equal(wire, written.Bytes()), "the bytes sent in batches")
+		require.NoError(t, out.WriteAll(queue))
+		require.True(t, bytes.Equal(stream, written.Bytes()), "the bytes sent in batches")
 
-		out, written = lengthStream(role, strings.NewReader(""), 0)
-		for _, m := range messages {
-			require.NoError(t, out.writePacket(packet.Packet{Type: packet.Message, Binary: m.Binary, Data: m.Data}))
+		out, written = lengthStream(client, strings.NewReader(""), 0)
+		for _, p := range packets {
+			require.NoError(t, out.WritePacket(p))
 		}
-		require.True(t, bytes.Equal(wire, written.Bytes()), "the bytes sent one by one")
+		require.True(t, bytes.Equal(stream, written.Bytes()), "the bytes sent one by one")
 	}
 	for name, in := range map[string]io.Reader{
-		"at once":       bytes.NewReader(wire),
-		"byte by byte":  iotest.OneByteReader(bytes.NewReader(wire)),
-		"with the end":  iotest.DataErrReader(bytes.NewReader(wire)),
-		"half the time": iotest.HalfReader(bytes.NewReader(wire)),
+		"at once":       bytes.NewReader(stream),
+		"byte by byte":  iotest.OneByteReader(bytes.NewReader(stream)),
+		"with the end":  iotest.DataErrReader(bytes.NewReader(stream)),
+		"half the time": iotest.HalfReader(bytes.NewReader(stream)),
 	} {
-		c, _ := lengthStream(ws.StateServerSide, in, 1<<20)
-		c.owner = newSocket(t.Context(), "", Revision4, WebTransport, &config{receiveLimit: receivelimit.New(1 << 30)})
-		for _, m := range messages {
-			p, err := c.readPacket()
+		c, _ := lengthStream(false, in, 1<<20)
+		c.Attach(&session{ctx: t.Context(), limit: receivelimit.New(1 << 30)}, false)
+		for _, want := range packets {
+			p, err := c.ReadPacket()
 			require.NoError(t, err, name)
-			require.Equal(t, m.Binary, p.Binary, name)
-			require.Equal(t, string(m.Data), string(p.Data), name)
+			require.Equal(t, want.Binary, p.Binary, name)
+			require.Equal(t, string(want.Data), string(p.Data), name)
 		}
-		_, err := c.readPacket()
+		_, err := c.ReadPacket()
 		require.ErrorIs(t, err, io.EOF, name)
 	}
 }
 
-// holdsMessage, which Socket.Ready calls, returns true for a text message only if the buffer holds all of it.
+// HoldsMessage returns true for a text message only if the buffer holds all of it.
 func TestLengthFramesThatAreThere(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{"4", "4abc", "4" + strings.Repeat("x", 124), "4" + strings.Repeat("x", 125), "4" + strings.Repeat("x", 1000)} {
 		whole := lengthFrame([]byte(body), false)
 		for n := range whole {
-			c, _ := lengthStream(ws.StateServerSide, strings.NewReader(""), 1000)
-			c.preload(whole[:n])
-			require.False(t, c.holdsMessage(), "%d bytes of %d", n, len(whole))
+			c, _ := lengthStream(false, strings.NewReader(""), 1000)
+			c.Preload(whole[:n])
+			require.False(t, c.HoldsMessage(), "%d bytes of %d", n, len(whole))
 		}
-		c, _ := lengthStream(ws.StateServerSide, strings.NewReader(""), 1000)
-		c.preload(append(whole, 'x'))
-		require.True(t, c.holdsMessage())
+		c, _ := lengthStream(false, strings.NewReader(""), 1000)
+		c.Preload(append(whole, 'x'))
+		require.True(t, c.HoldsMessage())
 	}
 	for _, other := range []string{"", "\x00", "\x012", "\x81x", "\x7f\x00\x00\x00\x00\x00\x00\x00\x014"} {
-		c, _ := lengthStream(ws.StateServerSide, strings.NewReader(""), 1000)
-		c.preload([]byte(other))
-		require.False(t, c.holdsMessage(), "%q", other)
+		c, _ := lengthStream(false, strings.NewReader(""), 1000)
+		c.Preload([]byte(other))
+		require.False(t, c.HoldsMessage(), "%q", other)
 	}
 }
 
@@ -140,10 +139,10 @@ func FuzzLengthFrames(f *testing.F) {
 	}
 	const limit = 1000
 	f.Fuzz(func(t *testing.T, wire []byte, piece uint8) {
-		c, _ := lengthStream(ws.StateServerSide, &pieces{wire, int(piece%64) + 1}, limit)
+		c, _ := lengthStream(false, &pieces{wire, int(piece%64) + 1}, limit)
 		rest := wire
 		for {
-			got, err := c.readPacket()
+			got, err := c.ReadPacket()
 			var want packet.Packet
 			ok := false
 			if body, isBinary, after := cutLengthFrame(rest, limit); body != nil {
@@ -201,9 +200,9 @@ func cutLengthFrame(b []byte, limit int) (body []byte, isBinary bool, rest []byt
 
 func parseOne(body []byte, isBinary bool) (packet.Packet, bool) {
 	if isBinary {
-		p, err := packet.ParseBinary(Revision4, body)
+		p, err := packet.ParseBinary(packet.Revision4, body)
 		return p, err == nil
 	}
-	p, err := packet.ParseText(Revision4, body)
+	p, err := packet.ParseText(packet.Revision4, body)
 	return p, err == nil
 }

@@ -1,4 +1,4 @@
-package engineio
+package wire
 
 import (
 	"errors"
@@ -24,10 +24,8 @@ var readBuffers = sync.Pool{New: func() any { return new([borrowedBuffer]byte) }
 // reader buffers the input of a connection. For a plain socket it borrows a buffer, and only while there is input,
 // because most connections of a server are idle.
 type reader struct {
-	conn io.ReadWriteCloser
-	// owner is the session that uses conn as its transport, or nil before that. The reader lets it flush before each
-	// read, because a read may block.
-	owner       *Socket
+	conn        io.ReadWriteCloser
+	session     Session               // nil before Attach
 	raw         syscall.RawConn       // nil if conn is not a plain socket
 	pull        func(fd uintptr) bool // reads from raw; made once, since each call would allocate it
 	borrowed    *[borrowedBuffer]byte
@@ -37,11 +35,8 @@ type reader struct {
 	reservation *receivelimit.Reservation // counts the current message if it is large
 }
 
-// preload gives the reader bytes that were already read. It does not copy them.
-func (r *reader) preload(b []byte) { r.buf = b }
-
-// await waits until input is buffered, or until reading has failed.
-func (r *reader) await() {
+// Await waits until input is buffered, or until reading has failed.
+func (r *reader) Await() {
 	if len(r.buf) == 0 {
 		_ = r.fill() // the next Read returns the error
 	}
@@ -54,7 +49,8 @@ func (r *reader) next(n int) []byte {
 	return b
 }
 
-func (r *reader) buffered() int { return len(r.buf) }
+// Buffered returns the number of bytes that were read and not yet consumed.
+func (r *reader) Buffered() int { return len(r.buf) }
 
 // fill reads once from conn.
 func (r *reader) fill() error {
@@ -65,8 +61,8 @@ func (r *reader) fill() error {
 	if r.err != nil {
 		return r.err
 	}
-	if r.owner != nil {
-		r.owner.flushBeforeBlock()
+	if r.session != nil {
+		r.session.BeforeBlock()
 	}
 	if r.raw != nil {
 		if err := r.raw.Read(r.pull); err != nil {
@@ -89,7 +85,7 @@ func (r *reader) fill() error {
 	}
 }
 
-// Read implements io.Reader.
+// Read implements io.Reader for the frame headers of package ws.
 func (r *reader) Read(p []byte) (int, error) {
 	if len(r.buf) == 0 {
 		if err := r.fill(); err != nil {
@@ -102,7 +98,7 @@ func (r *reader) Read(p []byte) (int, error) {
 }
 
 // appendN appends the next n bytes to dst, whose final length is at most most. The buffer grows only as bytes arrive,
-// and memory beyond freeInput is counted.
+// and memory beyond receivelimit.Free is counted.
 func (r *reader) appendN(dst []byte, n, most int) ([]byte, error) {
 	if dst == nil {
 		dst = make([]byte, 0, min(n, receivelimit.Free))
@@ -121,8 +117,8 @@ func (r *reader) appendN(dst []byte, n, most int) ([]byte, error) {
 			m = copy(space, r.buf)
 			r.buf = r.buf[m:]
 		case len(space) >= borrowedBuffer: // read directly into dst
-			if r.owner != nil {
-				r.owner.flushBeforeBlock()
+			if r.session != nil {
+				r.session.BeforeBlock()
 			}
 			m, err = r.conn.Read(space)
 		default:
@@ -130,28 +126,49 @@ func (r *reader) appendN(dst []byte, n, most int) ([]byte, error) {
 		}
 		dst = dst[:len(dst)+m]
 		if n -= m; err != nil && n > 0 {
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
-			return dst, err
+			return dst, unexpected(err)
 		}
 	}
 	return dst, nil
 }
 
+// unexpected returns err, but io.ErrUnexpectedEOF in place of io.EOF.
+func unexpected(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// spend runs before n bytes of a frame are read. If the session does not permit them, the reader stops.
+func (r *reader) spend(n int) error {
+	if r.session == nil {
+		return nil
+	}
+	err := r.session.Spend(n)
+	if err != nil {
+		r.buf, r.err = nil, err
+		if t, ok := r.conn.(interface{ SetReadBuffer(bytes int) error }); ok {
+			_ = t.SetReadBuffer(borrowedBuffer) // the kernel must not hold more for a connection that the server does not read
+		}
+	}
+	return err
+}
+
 // reserve is called before a message uses n more counted bytes.
 func (r *reader) reserve(n int) error {
-	if r.owner == nil { // before the session has moved, only the probe of an upgrade is permitted
-		return &frameError{ws.StatusMessageTooBig, ReasonTransportError, ErrTooLarge}
+	if r.session == nil { // before the session has moved, only the probe of an upgrade is permitted
+		return &Error{ws.StatusMessageTooBig, Violation, ErrTooLarge}
 	}
+	ctx, limit := r.session.ReceiveLimit()
 	if r.reservation == nil {
-		r.reservation = r.owner.receiveLimit().Begin(func() {
+		r.reservation = limit.Begin(func() {
 			if d, ok := r.conn.(interface{ SetReadDeadline(time.Time) error }); ok {
 				_ = d.SetReadDeadline(time.Unix(1, 0)) // a broken connection fails in Read
 			}
 		})
 	}
-	return r.reservation.Grow(r.owner.Context(), n)
+	return r.reservation.Grow(ctx, n)
 }
 
 // received stops counting a message. It returns err, or the error of a message that was evicted.
@@ -159,8 +176,24 @@ func (r *reader) received(err error) error {
 	if in := r.reservation; in != nil {
 		r.reservation = nil
 		if in.End() {
-			return &frameError{reason: ReasonTransportError, err: receivelimit.ErrEvicted}
+			return &Error{Fault: Violation, Err: receivelimit.ErrEvicted}
 		}
 	}
 	return err
+}
+
+// HasInput reports whether the connection, which is a plain socket, has unread input or has reached its end.
+func (r *reader) HasInput() bool { return hasInput(r.raw) }
+
+// OnInput makes f run each attempt to read from a plain socket; attempt reports whether there was input, and f returns
+// its result. So f can keep a lock during the attempt. With nil, the attempts run directly again. The caller is the
+// reader, or there is no reader yet.
+func (r *reader) OnInput(f func(attempt func() bool) bool) {
+	switch {
+	case r.raw == nil:
+	case f == nil:
+		r.pull = r.pullRaw
+	default:
+		r.pull = func(fd uintptr) bool { return f(func() bool { return r.pullRaw(fd) }) }
+	}
 }

@@ -1,15 +1,13 @@
-package engineio
+package wire
 
 import (
 	"encoding/binary"
-	"errors"
 	"io"
 	"slices"
 
 	"github.com/gobwas/ws"
 
 	"github.com/bigcompany/mesh/engineio/internal/packet"
-	"github.com/bigcompany/mesh/engineio/internal/wtstream"
 )
 
 // A WebTransport stream carries frames. A frame is a length and a packet. The length is one byte, whose highest bit
@@ -22,10 +20,8 @@ const (
 	length64  = 127
 )
 
-var errFrameLength = errors.New("engineio: a frame of WebTransport has no valid length")
-
 // readLengthFrame returns the next packet's text or bytes, as readMessage does.
-func (c *stream) readLengthFrame() (op ws.OpCode, body []byte, err error) {
+func (c *Stream) readLengthFrame() (op ws.OpCode, body []byte, err error) {
 	if _, err := io.ReadFull(&c.reader, c.header[:1]); err != nil {
 		return 0, nil, err
 	}
@@ -41,14 +37,14 @@ func (c *stream) readLengthFrame() (op ws.OpCode, body []byte, err error) {
 	}
 	switch {
 	case n == 0:
-		return 0, nil, &frameError{reason: ReasonParseError, err: errFrameLength}
-	case n > uint64(c.conf.maxPayload):
-		return 0, nil, &frameError{reason: ReasonParseError, err: ErrTooLarge}
+		return 0, nil, &Error{Fault: Malformed, Err: errFrameLength}
+	case n > uint64(c.conf.MaxPayload):
+		return 0, nil, &Error{Fault: Malformed, Err: ErrTooLarge}
 	}
 	if err := c.spend(1 + int(n)); err != nil {
 		return 0, nil, err
 	}
-	if n <= uint64(c.buffered()) {
+	if n <= uint64(c.Buffered()) {
 		c.inPlace = true
 		return op, c.next(int(n)), nil
 	}
@@ -61,7 +57,7 @@ func (c *stream) readLengthFrame() (op ws.OpCode, body []byte, err error) {
 }
 
 // readLength reads a length of two or eight bytes.
-func (c *stream) readLength(marker uint64) (uint64, error) {
+func (c *Stream) readLength(marker uint64) (uint64, error) {
 	size := 2
 	if marker == length64 {
 		size = 8
@@ -76,16 +72,8 @@ func (c *stream) readLength(marker uint64) (uint64, error) {
 	return binary.BigEndian.Uint64(b), nil
 }
 
-// unexpected returns err, but io.ErrUnexpectedEOF in place of io.EOF.
-func unexpected(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
-}
-
 // holdsLengthFrame reports whether the buffer begins with a complete frame that is a text message.
-func (c *stream) holdsLengthFrame() bool {
+func (c *Stream) holdsLengthFrame() bool {
 	b := c.buf
 	if len(b) == 0 || b[0]&binaryBit != 0 {
 		return false
@@ -105,7 +93,7 @@ func (c *stream) holdsLengthFrame() bool {
 
 // readyLengthFrame returns the frame that carries o, or nil if it must be made. It is the WebSocket frame without its
 // first byte.
-func readyLengthFrame(o *outgoing) []byte {
+func readyLengthFrame(o *Outgoing) []byte {
 	if o.header == 0 || o.binary {
 		return nil
 	}
@@ -128,23 +116,13 @@ func appendLengthHeader(dst []byte, op ws.OpCode, n int) []byte {
 	}
 }
 
-// carriesLengths reports whether c is a WebTransport stream, which has no frame for an empty binary message.
-func (c *stream) carriesLengths() bool { return c != nil && c.framing == lengthFrames }
-
-// canSwitchTo reports whether c can carry all queued packets. The caller holds s.mu, and must set s.probe before it
-// unlocks s.mu, so that push rejects packets that c cannot carry.
-func (s *Socket) canSwitchTo(c *stream) bool {
-	isEmpty := func(o *outgoing) bool { return o.binary && len(o.data()) == 0 }
-	return !c.carriesLengths() || !slices.ContainsFunc(s.queue, isEmpty)
-}
-
 // writeEnd announces the end of the session to the peer. WebTransport has no close frame, and closing the connection
 // could overtake data that is still in transit. A client closes its side of the stream, and the server reads to its
 // end. Other implementations' clients ignore the closing of a side, so the server sends a last ping: the client's reply
 // means that it has received all earlier data.
-func (c *stream) writeEnd() error {
+func (c *Stream) writeEnd() error {
 	if c.state.ClientSide() {
-		return c.conn.(wtstream.Stream).CloseWrite()
+		return c.conn.(interface{ CloseWrite() error }).CloseWrite()
 	}
-	return c.writePacket(packet.Packet{Type: packet.Ping})
+	return c.WritePacket(packet.Packet{Type: packet.Ping})
 }

@@ -1,6 +1,6 @@
 //go:build !unix
 
-package engineio
+package wire
 
 import (
 	"io"

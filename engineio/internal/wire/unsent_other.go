@@ -1,6 +1,6 @@
 //go:build !linux
 
-package engineio
+package wire
 
 import "io"
 
