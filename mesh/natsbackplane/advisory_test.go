@@ -96,13 +96,13 @@ func inboxOf(subject string) string {
 }
 
 // message returns the data of a message between hubs.
-func message(hub string, life, number uint64, data string) []byte {
+func message(hub string, incarnation, number uint64, data string) []byte {
 	id, err := hex.DecodeString(hub)
 	if err != nil {
 		panic(err)
 	}
 	b := append([]byte{1}, id...)
-	b = binary.BigEndian.AppendUint64(b, life)
+	b = binary.BigEndian.AppendUint64(b, incarnation)
 	b = binary.BigEndian.AppendUint64(b, number)
 	return append(b, data...)
 }
@@ -146,8 +146,8 @@ func TestInvalidMessagesAreDropped(t *testing.T) {
 	// A client that knows a hub's ID, but not its messages, cannot block its messages.
 	require.NoError(t, nc.Publish("mesh.e.e", message(friend, 12345, 1<<63-1, "high")))
 	// Messages of many forged hubs do not make the hub forget the received messages of a real one.
-	for life := range uint64(5000) {
-		require.NoError(t, nc.Publish("mesh.e.e", message(newID(), life, 1, "flood")))
+	for incarnation := range uint64(5000) {
+		require.NoError(t, nc.Publish("mesh.e.e", message(newID(), incarnation, 1, "flood")))
 	}
 	require.NoError(t, nc.Flush())
 	meet(t, honest, "e", &in)

@@ -82,7 +82,7 @@ func Settings(o *nats.Options) error {
 	o.ReconnectWait, o.ReconnectJitter, o.ReconnectJitterTLS = reconnectWait, reconnectWait, reconnectWait
 	o.PingInterval, o.MaxPingsOut = pingInterval, 2
 	o.FlusherTimeout, o.ReconnectOnFlusherError = flushTimeout, true
-	o.ReconnectErrCB = reportFailure
+	o.ReconnectErrCB = reportReconnectError
 	return nil
 }
 

@@ -13,22 +13,22 @@ import (
 // connection for good after some errors of the server, such as a message above max_payload. The member then makes
 // another connection with the same options, and later closes that one itself.
 type connection struct {
-	options nats.Options
-	said    nats.ErrHandler // the owner's handler
+	options      nats.Options
+	ownerHandler nats.ErrHandler // the owner's handler
 
 	mu      sync.Mutex
 	current *nats.Conn
 	changed chan struct{} // closed when current changes, or when final is set
-	final   bool          // current does not change again
+	ended   bool          // current does not change again
 }
 
-// failing maps connections to their links. Settings uses it to report why an attempt to reconnect failed. The NATS
+// connStates maps connections to their states. Settings uses it to report why an attempt to reconnect failed. The NATS
 // client reports that in no other way.
-var failing sync.Map // of *nats.Conn to *link
+var connStates sync.Map // of *nats.Conn to *connState
 
-func reportFailure(nc *nats.Conn, err error) {
-	if l, ok := failing.Load(nc); ok {
-		l.(*link).blame(err)
+func reportReconnectError(nc *nats.Conn, err error) {
+	if state, ok := connStates.Load(nc); ok {
+		state.(*connState).addCause(err)
 	}
 }
 
@@ -51,19 +51,20 @@ func (c *connection) set(nc *nats.Conn) {
 func (c *connection) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.final {
-		c.final = true
+	if !c.ended {
+		c.ended = true
 		close(c.changed)
 	}
 }
 
-// after waits for a connection other than nc. It returns false if there will be no other connection, or stop is closed.
-func (c *connection) after(nc *nats.Conn, stop <-chan struct{}) bool {
+// awaitOther waits for a connection other than nc. It returns false if there will be no other connection, or stop is
+// closed.
+func (c *connection) awaitOther(nc *nats.Conn, stop <-chan struct{}) bool {
 	c.mu.Lock()
-	changed, final := c.changed, c.final
+	changed, ended := c.changed, c.ended
 	other := c.current != nc
 	c.mu.Unlock()
-	if other || final {
+	if other || ended {
 		return other
 	}
 	select {
@@ -74,37 +75,37 @@ func (c *connection) after(nc *nats.Conn, stop <-chan struct{}) bool {
 	}
 }
 
-// adopt makes the owner's connection the current one. Its handlers remain, and still get everything.
-func (m *member) adopt(nc *nats.Conn) {
+// useOwner makes the owner's connection the current one. Its handlers remain, and still get everything.
+func (m *member) useOwner(nc *nats.Conn) {
 	c := &m.conn
-	c.options, c.said = nc.Opts, nc.ErrorHandler()
-	nc.SetErrorHandler(m.hear)
-	failing.Store(nc, &m.link)
-	m.follow(nc)
+	c.options, c.ownerHandler = nc.Opts, nc.ErrorHandler()
+	nc.SetErrorHandler(m.onError)
+	connStates.Store(nc, &m.state)
+	m.setConn(nc)
 }
 
-// hear handles an error of a connection, and passes it to the owner's handler.
-func (m *member) hear(nc *nats.Conn, sub *nats.Subscription, err error) {
-	m.learn(err)
-	if m.conn.said != nil {
-		m.conn.said(nc, sub, err)
+// onError handles an error of a connection, and passes it to the owner's handler.
+func (m *member) onError(nc *nats.Conn, sub *nats.Subscription, err error) {
+	m.classify(err)
+	if m.conn.ownerHandler != nil {
+		m.conn.ownerHandler(nc, sub, err)
 	}
 }
 
-// giveBack undoes adopt, and closes the connection that the member made, if there is one.
-func (m *member) giveBack() {
+// releaseConn undoes useOwner, and closes the connection that the member made, if there is one.
+func (m *member) releaseConn() {
 	own := m.backplane.conn
 	nc := m.conn.get()
 	nc.RemoveStatusListener(m.status)
 	if nc != own {
 		nc.Close()
 	}
-	failing.Delete(own)
-	own.SetErrorHandler(m.conn.said)
+	connStates.Delete(own)
+	own.SetErrorHandler(m.conn.ownerHandler)
 }
 
-// follow makes a connection the current one.
-func (m *member) follow(nc *nats.Conn) {
+// setConn makes a connection the current one.
+func (m *member) setConn(nc *nats.Conn) {
 	m.status = nc.StatusChanged(
 		nats.CONNECTED, nats.RECONNECTING, nats.DISCONNECTED, nats.DRAINING_SUBS, nats.DRAINING_PUBS, nats.CLOSED)
 	m.conn.set(nc)
@@ -120,8 +121,8 @@ func (m *member) watch() {
 				return
 			}
 			if s != nats.CLOSED {
-				m.link.note(s)
-			} else if !m.rebuild() {
+				m.state.setStatus(s)
+			} else if !m.reconnectClosed() {
 				m.conn.end()
 				return
 			}
@@ -132,23 +133,24 @@ func (m *member) watch() {
 	}
 }
 
-// rebuild makes another connection. It returns false if the owner has closed the previous one, or if the member leaves.
-func (m *member) rebuild() bool {
+// reconnectClosed makes another connection. It returns false if the owner has closed the previous one, or if the member
+// leaves.
+func (m *member) reconnectClosed() bool {
 	old := m.conn.get()
-	why := old.LastError() // the NATS client sets it before it closes a connection by itself
-	if why == nil || m.link.drains() {
-		m.link.note(nats.CLOSED)
+	cause := old.LastError() // the NATS client sets it before it closes a connection by itself
+	if cause == nil || m.state.draining() {
+		m.state.setStatus(nats.CLOSED)
 		return false
 	}
-	m.link.blame(why)
-	m.link.note(nats.RECONNECTING)
+	m.state.addCause(cause)
+	m.state.setStatus(nats.RECONNECTING)
 	opts := m.conn.options
-	opts.RetryOnFailedConnect, opts.AsyncErrorCB = true, m.hear
-	said := opts.ReconnectErrCB
+	opts.RetryOnFailedConnect, opts.AsyncErrorCB = true, m.onError
+	ownerCallback := opts.ReconnectErrCB
 	opts.ReconnectErrCB = func(nc *nats.Conn, err error) {
-		m.link.blame(err)
-		if said != nil {
-			said(nc, err)
+		m.state.addCause(err)
+		if ownerCallback != nil {
+			ownerCallback(nc, err)
 		}
 	}
 	for {
@@ -157,15 +159,15 @@ func (m *member) rebuild() bool {
 		}
 		nc, err := opts.Connect()
 		if err != nil {
-			m.link.blame(err)
+			m.state.addCause(err)
 			continue
 		}
 		old.RemoveStatusListener(m.status)
 		if old != m.backplane.conn {
 			old.Close()
 		}
-		m.follow(nc)
-		m.link.note(nc.Status())
+		m.setConn(nc)
+		m.state.setStatus(nc.Status())
 		m.out.wake()
 		return true
 	}
@@ -183,25 +185,25 @@ func sleep(d time.Duration, stop <-chan struct{}) bool {
 	}
 }
 
-// learn classifies an error of the server.
-func (m *member) learn(err error) {
+// classify classifies an error of the server.
+func (m *member) classify(err error) {
 	switch text := strings.ToLower(err.Error()); {
-	case m.refuses(err):
-		m.link.deny(err)
+	case m.isPermissionError(err):
+		m.state.addDenial(err)
 	case errors.Is(err, nats.ErrSlowConsumer):
-		m.slow.Store(true)
+		m.overflowed.Store(true)
 	case strings.Contains(text, "maximum control line"):
-		m.shorten(err)
+		m.halveMaxLine(err)
 	default:
-		m.link.blame(err)
+		m.state.addCause(err)
 	}
 }
 
-// shorten halves the longest line that the member sends. The server does not report the maximum length. It is known
-// only that the longest line so far was too long.
-func (m *member) shorten(err error) {
+// halveMaxLine halves the longest line that the member sends. The server does not report the maximum length. It is
+// known only that the longest line so far was too long.
+func (m *member) halveMaxLine(err error) {
 	longest := m.longest.Load()
 	m.maxLine.Store(longest / 2)
 	m.longest.Store(longest / 2)
-	m.link.complain("mesh: max_control_line of NATS is below 2 KiB: events with long names do not reach other hubs; raise it", err)
+	m.state.logLater("mesh: max_control_line of NATS is below 2 KiB: events with long names do not reach other hubs; raise it", err)
 }

@@ -69,8 +69,8 @@ func FuzzSubjects(f *testing.F) {
 		require.True(t, server.IsValidLiteralSubject(of), "%q", of)
 		require.False(t, strings.ContainsAny(of, " \t\r\n\f\v\x00*>"), "%q", of)
 		require.Equal(t, one == two, of == s.of(two), "%q %q", one, two)
-		require.Equal(t, isOwn(one), strings.HasPrefix(of, "mesh.h."))
-		if isOwn(pattern) || protocol.CheckListen(pattern) != nil || strings.Contains(pattern, "**::**") {
+		require.Equal(t, isHubName(one), strings.HasPrefix(of, "mesh.h."))
+		if isHubName(pattern) || protocol.CheckListen(pattern) != nil || strings.Contains(pattern, "**::**") {
 			return
 		}
 		matches := 0
@@ -80,7 +80,7 @@ func FuzzSubjects(f *testing.F) {
 				matches++
 			}
 		}
-		wanted := !isOwn(one) && protocol.Match(pattern, one)
+		wanted := !isHubName(one) && protocol.Match(pattern, one)
 		if wanted {
 			require.Positive(t, matches, "%q %q", pattern, one)
 		}
@@ -107,27 +107,27 @@ func FuzzParseMessage(f *testing.F) {
 			return
 		}
 		require.Positive(t, number)
-		require.LessOrEqual(t, number, uint64(maxNumber))
+		require.LessOrEqual(t, number, uint64(maxSeq))
 		require.Equal(t, body, appendMessage(nil, from, number, data))
 	})
 }
 
 func TestLatestForgetsWhoWasSilent(t *testing.T) {
-	l := newLatest()
-	one := source{life: 1}
-	require.Zero(t, l.swap(one, 5))
-	require.EqualValues(t, 5, l.swap(one, 5))
-	require.EqualValues(t, 5, l.swap(one, 3))
-	require.EqualValues(t, 5, l.swap(one, 6))
+	l := newLastSeq()
+	one := source{incarnation: 1}
+	require.Zero(t, l.update(one, 5))
+	require.EqualValues(t, 5, l.update(one, 5))
+	require.EqualValues(t, 5, l.update(one, 3))
+	require.EqualValues(t, 5, l.update(one, 6))
 	for i := range uint64(maxSources) {
-		require.Zero(t, l.swap(source{life: 100 + i}, 1))
+		require.Zero(t, l.update(source{incarnation: 100 + i}, 1))
 	}
-	require.EqualValues(t, 6, l.swap(one, 7), "forgotten too early")
+	require.EqualValues(t, 6, l.update(one, 7), "forgotten too early")
 	for i := range uint64(10 * maxSources) {
-		require.Zero(t, l.swap(source{life: 1_000_000 + i}, 1))
-		require.LessOrEqual(t, len(l.young)+len(l.old), 2*maxSources)
+		require.Zero(t, l.update(source{incarnation: 1_000_000 + i}, 1))
+		require.LessOrEqual(t, len(l.cur)+len(l.prev), 2*maxSources)
 	}
-	require.Zero(t, l.swap(one, 8))
+	require.Zero(t, l.update(one, 8))
 }
 
 func TestRequests(t *testing.T) {

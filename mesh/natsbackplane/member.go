@@ -16,7 +16,7 @@ import (
 
 const (
 	// channelSize is the number of messages that fit between the connection and the hub's queue. The NATS client drops
-	// further messages, and it is fast: while sort waits some 10 ms for a processor, tens of thousands of messages
+	// further messages, and it is fast: while filter waits some 10 ms for a processor, tens of thousands of messages
 	// arrive. Of two million small messages, published without a pause on two busy processors, a third was lost with a
 	// size of 16,384, 0.1 % with 65,536, and no message with this size, which takes 1 MiB.
 	channelSize = 128 << 10
@@ -35,39 +35,39 @@ type member struct {
 	subjects  subjects
 	self      source
 	inbox     string // the subject of a reply to this member is inbox and a number
-	link      link
+	state     connState
 
 	out      *queue[publication]
 	in       *queue[arrival]
 	requests requests
-	came     chan *nats.Msg   // the messages of all subscriptions
+	messages chan *nats.Msg   // the messages of all subscriptions
 	status   chan nats.Status // of the current connection; only watch uses it
 
 	// Length of lines to NATS, in bytes: the longest one so far, and the limit.
 	longest, maxLine atomic.Int64
 
-	ctx       context.Context // ends when Close begins
-	cancel    context.CancelFunc
-	deadline  context.Context // of Close; set before out is closed
-	gone      chan struct{}   // closed when Close stops waiting for the queued messages
-	calling   sync.WaitGroup  // watch, pump and probe
-	sorting   sync.WaitGroup  // sort
-	others    sync.WaitGroup  // hand
-	silent    chan struct{}   // closed when there are no subscriptions any more
-	released  chan struct{}   // closed when the connection is no longer used
-	closeOnce sync.Once
+	ctx          context.Context // ends when Close begins
+	cancel       context.CancelFunc
+	deadline     context.Context // of Close; set before out is closed
+	aborted      chan struct{}   // closed when Close stops waiting for the queued messages
+	calling      sync.WaitGroup  // watch, pump and probe
+	filtering    sync.WaitGroup  // filter
+	delivering   sync.WaitGroup  // deliver
+	unsubscribed chan struct{}   // closed when there are no subscriptions any more
+	released     chan struct{}   // closed when the connection is no longer used
+	closeOnce    sync.Once
 
 	mu      sync.Mutex
 	left    bool
-	number  uint64              // the sequence number of the last message
+	lastSeq uint64              // the sequence number of the last message
 	counts  map[string]int      // the number of subscribed patterns by subject
 	changed map[string]struct{} // subjects to subscribe to or to unsubscribe from
-	retried []string            // denied subjects to subscribe to again
+	retry   []string            // denied subjects to subscribe to again
 
-	subs     subscriptions
-	scratch  []byte      // only pump uses it
-	slow     atomic.Bool // the channel has been full at least once
-	overflow int         // the value of subs.overflow at the last report; only probe uses it
+	subs       subscriptions
+	scratch    []byte      // only pump uses it
+	overflowed atomic.Bool // the channel has been full at least once
+	overflow   int         // the value of subs.overflow at the last report; only probe uses it
 }
 
 // errLeft reports that the membership has ended.
@@ -78,43 +78,43 @@ func newMember(b *Backplane, subjects subjects, id hubID, receive func(from stri
 	ctx, cancel := context.WithCancel(context.Background())
 	m := &member{
 		backplane: b, subjects: subjects, self: self,
-		inbox:    subjects.inboxOf(self),
-		out:      newQueue[publication](b.opts.QueueLimit),
-		in:       newQueue[arrival](b.opts.ReceiveLimit),
-		came:     make(chan *nats.Msg, channelSize),
-		ctx:      ctx,
-		cancel:   cancel,
-		gone:     make(chan struct{}),
-		silent:   make(chan struct{}),
-		released: make(chan struct{}),
-		counts:   make(map[string]int),
-		changed:  make(map[string]struct{}),
-		subs:     subscriptions{all: make(map[string]*nats.Subscription)},
+		inbox:        subjects.inboxOf(self),
+		out:          newQueue[publication](b.opts.QueueLimit),
+		in:           newQueue[arrival](b.opts.ReceiveLimit),
+		messages:     make(chan *nats.Msg, channelSize),
+		ctx:          ctx,
+		cancel:       cancel,
+		aborted:      make(chan struct{}),
+		unsubscribed: make(chan struct{}),
+		released:     make(chan struct{}),
+		counts:       make(map[string]int),
+		changed:      make(map[string]struct{}),
+		subs:         subscriptions{all: make(map[string]*nats.Subscription)},
 	}
-	m.link.init(b)
+	m.state.init(b)
 	m.maxLine.Store(maxControlLine)
-	m.adopt(b.conn)
-	m.link.noteMaxPayload(b.conn.MaxPayload())
-	m.link.begin(b.conn.Status())
+	m.useOwner(b.conn)
+	m.state.noteMaxPayload(b.conn.MaxPayload())
+	m.state.start(b.conn.Status())
 	m.counts[m.inbox+"*"], m.changed[m.inbox+"*"] = 1, struct{}{}
 	m.out.wake()
-	m.others.Go(func() { m.hand(receive) })
+	m.delivering.Go(func() { m.deliver(receive) })
 	m.calling.Go(m.watch)
 	m.calling.Go(m.pump)
 	m.calling.Go(m.probe)
-	m.sorting.Go(m.sort)
+	m.filtering.Go(m.filter)
 	return m
 }
 
 // Subscribe implements mesh.BackplaneMember.
-func (m *member) Subscribe(patterns ...string) { m.count(1, patterns) }
+func (m *member) Subscribe(patterns ...string) { m.addPatterns(1, patterns) }
 
 // Unsubscribe implements mesh.BackplaneMember.
-func (m *member) Unsubscribe(patterns ...string) { m.count(-1, patterns) }
+func (m *member) Unsubscribe(patterns ...string) { m.addPatterns(-1, patterns) }
 
-// count adds n to the number of patterns for each subject. It bounds the changes that wait for NATS by the current and
-// the wanted subscriptions: a subscription that is added and removed while NATS stalls leaves no change.
-func (m *member) count(n int, patterns []string) {
+// addPatterns adds n to the number of patterns for each subject. It bounds the changes that wait for NATS by the
+// current and the wanted subscriptions: a subscription that is added and removed while NATS stalls leaves no change.
+func (m *member) addPatterns(n int, patterns []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.left {
@@ -128,16 +128,16 @@ func (m *member) count(n int, patterns []string) {
 				delete(m.counts, subject)
 			}
 			if before == 0 || before+n == 0 {
-				m.toggle(subject)
+				m.toggleChange(subject)
 			}
 		}
 	}
 	m.out.wake()
 }
 
-// toggle records that pump must subscribe to a subject or unsubscribe from it. It removes a change that pump has not
-// seen yet.
-func (m *member) toggle(subject string) {
+// toggleChange records that pump must subscribe to a subject or unsubscribe from it. It removes a change that pump has
+// not seen yet.
+func (m *member) toggleChange(subject string) {
 	if _, ok := m.changed[subject]; ok {
 		delete(m.changed, subject)
 	} else {
@@ -147,7 +147,7 @@ func (m *member) toggle(subject string) {
 
 // Publish implements mesh.BackplaneMember.
 func (m *member) Publish(name string, data []byte, unheard func()) error {
-	if most := m.link.maxPayload.Load(); most > 0 && int64(headerSize+len(data)) > most {
+	if most := m.state.maxPayload.Load(); most > 0 && int64(headerSize+len(data)) > most {
 		return fmt.Errorf("natsbackplane: %d bytes, and this NATS accepts %d: %w", headerSize+len(data), most, mesh.ErrTooLarge)
 	}
 	p := publication{subject: m.subjects.of(name), data: data}
@@ -159,15 +159,15 @@ func (m *member) Publish(name string, data []byte, unheard func()) error {
 	if m.left {
 		return errLeft
 	}
-	if err := m.link.closed(); err != nil {
+	if err := m.state.closed(); err != nil {
 		return err
 	}
 	if !m.out.hasRoom(p.size()) {
 		m.backplane.counters.droppedOut.Add(1)
 		return mesh.ErrBackplaneFull
 	}
-	m.number++
-	p.number = m.number
+	m.lastSeq++
+	p.seq = m.lastSeq
 	if unheard != nil {
 		p.reply = m.inbox + strconv.FormatUint(m.requests.add(unheard), 10)
 	}
@@ -180,7 +180,7 @@ func (m *member) Err() error {
 	if m.ctx.Err() != nil {
 		return errLeft
 	}
-	return m.link.err()
+	return m.state.err()
 }
 
 // Close implements mesh.BackplaneMember.
@@ -204,18 +204,18 @@ func (m *member) leave() {
 	case <-ctx.Done():
 		m.backplane.opts.Logger.Warn("mesh: NATS did not accept all messages for other hubs")
 	}
-	close(m.gone)
+	close(m.aborted)
 	m.in.close()
-	m.others.Wait()
+	m.delivering.Wait()
 }
 
 // release waits until the connection is no longer used. If the connection is stalled, this may be after Close, because
 // no other goroutine can end a call that waits for the connection's lock.
 func (m *member) release() {
 	m.calling.Wait()
-	m.giveBack()
-	close(m.silent)
-	m.sorting.Wait()
+	m.releaseConn()
+	close(m.unsubscribed)
+	m.filtering.Wait()
 	m.backplane.joined.Store(false)
 	close(m.released)
 }

@@ -11,7 +11,7 @@ import (
 type publication struct {
 	subject string
 	reply   string // the subject for the "no responders" reply of NATS; empty if Publish had no unheard
-	number  uint64
+	seq     uint64
 	data    []byte
 }
 
@@ -24,16 +24,16 @@ const maxScratch = 128 << 10
 // connection it waits, so that Options.QueueLimit limits the published messages.
 func (m *member) pump() {
 	for {
-		row, more := m.out.take()
-		m.link.await(m.ctx.Done())
-		m.reconnect()
+		batch, more := m.out.take()
+		m.state.await(m.ctx.Done())
+		m.resubscribe()
 		// A subscription before one of these publications is in m.changed by now, so it goes first.
-		m.subscribe()
-		if len(row) > 0 {
-			m.link.regroup(m.ctx.Done())
+		m.updateSubscriptions()
+		if len(batch) > 0 {
+			m.state.settle(m.ctx.Done())
 		}
-		for i := range row {
-			m.send(&row[i])
+		for i := range batch {
+			m.send(&batch[i])
 		}
 		if !more {
 			break
@@ -42,13 +42,13 @@ func (m *member) pump() {
 	for _, s := range m.subs.all {
 		_ = s.Unsubscribe() // it fails if the connection is closed
 	}
-	if m.link.connected() {
+	if m.state.connected() {
 		_ = m.conn.get().FlushWithContext(m.deadline) // the messages are at least written
 	}
 }
 
-// reconnect repeats all subscriptions if there is another connection.
-func (m *member) reconnect() {
+// resubscribe repeats all subscriptions if there is another connection.
+func (m *member) resubscribe() {
 	nc := m.conn.get()
 	if nc == m.subs.conn {
 		return
@@ -62,8 +62,8 @@ func (m *member) reconnect() {
 	}
 }
 
-// subscribe updates the connection's subscriptions.
-func (m *member) subscribe() {
+// updateSubscriptions updates the connection's subscriptions.
+func (m *member) updateSubscriptions() {
 	m.mu.Lock()
 	changed := m.changed
 	wanted := make([]string, 0, len(changed))
@@ -76,26 +76,26 @@ func (m *member) subscribe() {
 		}
 	}
 	clear(changed)
-	for _, subject := range m.retried {
+	for _, subject := range m.retry {
 		if m.counts[subject] > 0 {
 			wanted = append(wanted, subject)
 		}
 	}
-	m.retried = nil
+	m.retry = nil
 	m.mu.Unlock()
 	var failed error
 	for _, subject := range wanted {
-		if m.isGone() {
+		if m.isAborted() {
 			return
 		}
 		if denied := m.subs.remove(subject); denied != nil {
 			_ = denied.Unsubscribe()
 		}
 		if !m.fits(subject) {
-			m.link.complain("mesh: max_control_line of NATS is below 2 KiB: this hub does not get events with long names; raise it", errLine)
+			m.state.logLater("mesh: max_control_line of NATS is below 2 KiB: this hub does not get events with long names; raise it", errLine)
 			continue
 		}
-		s, err := m.subs.conn.ChanSubscribe(subject, m.came)
+		s, err := m.subs.conn.ChanSubscribe(subject, m.messages)
 		if err != nil {
 			failed = err
 			continue
@@ -112,23 +112,23 @@ func (m *member) subscribe() {
 		}
 	}
 	if failed != nil {
-		m.link.complain("mesh: NATS did not accept a subscription", failed)
+		m.state.logLater("mesh: NATS did not accept a subscription", failed)
 	}
 }
 
 func (m *member) send(p *publication) {
 	c := &m.backplane.counters
 	defer m.out.done(p.size())
-	if m.isGone() {
+	if m.isAborted() {
 		c.droppedOut.Add(1)
 		return
 	}
-	m.scratch = appendMessage(m.scratch[:0], m.self, p.number, p.data)
+	m.scratch = appendMessage(m.scratch[:0], m.self, p.seq, p.data)
 	err := m.publish(p)
-	for errors.Is(err, nats.ErrConnectionClosed) && m.conn.after(m.subs.conn, m.ctx.Done()) {
-		m.link.await(m.ctx.Done())
-		m.reconnect()
-		m.subscribe()
+	for errors.Is(err, nats.ErrConnectionClosed) && m.conn.awaitOther(m.subs.conn, m.ctx.Done()) {
+		m.state.await(m.ctx.Done())
+		m.resubscribe()
+		m.updateSubscriptions()
 		err = m.publish(p)
 	}
 	if cap(m.scratch) > maxScratch {
@@ -136,7 +136,7 @@ func (m *member) send(p *publication) {
 	}
 	if err != nil {
 		c.droppedOut.Add(1)
-		m.link.complain("mesh: NATS did not accept messages for other hubs", err)
+		m.state.logLater("mesh: NATS did not accept messages for other hubs", err)
 		return
 	}
 	c.published.Add(1)
@@ -173,10 +173,10 @@ func (m *member) fits(subject string) bool {
 // maxDigits is the maximum number of digits of a number in a line.
 const maxDigits = 20
 
-// isGone reports whether Close no longer waits for the queued messages.
-func (m *member) isGone() bool {
+// isAborted reports whether Close no longer waits for the queued messages.
+func (m *member) isAborted() bool {
 	select {
-	case <-m.gone:
+	case <-m.aborted:
 		return true
 	default:
 		return false

@@ -6,13 +6,13 @@ import "sync"
 type queue[T any] struct {
 	limit int
 
-	mu     sync.Mutex
-	items  []T
-	spare  []T // the items of the last take
-	size   int // bytes, including the items that are being processed
-	woken  bool
-	closed bool
-	news   sync.Cond // of mu
+	mu       sync.Mutex
+	items    []T
+	spare    []T // the items of the last take
+	size     int // bytes, including the items that are being processed
+	signaled bool
+	closed   bool
+	changed  sync.Cond // of mu
 }
 
 // maxSpare limits the items of a batch whose memory is reused.
@@ -20,7 +20,7 @@ const maxSpare = 4096
 
 func newQueue[T any](limit int) *queue[T] {
 	q := &queue[T]{limit: limit}
-	q.news.L = &q.mu
+	q.changed.L = &q.mu
 	return q
 }
 
@@ -56,33 +56,33 @@ func (q *queue[T]) append(item T, size int) {
 	}
 	q.items = append(q.items, item)
 	q.size += size
-	q.news.Signal()
+	q.changed.Signal()
 }
 
 // wake makes take return, even without items.
 func (q *queue[T]) wake() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.woken = true
-	q.news.Signal()
+	q.signaled = true
+	q.changed.Signal()
 }
 
 // take waits for items and returns all of them. The caller may use the slice until it calls take again. more is false
 // when the queue is closed and these are the last items.
-func (q *queue[T]) take() (row []T, more bool) {
+func (q *queue[T]) take() (batch []T, more bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	clear(q.spare)
 	if cap(q.spare) > maxSpare { // after a burst
 		q.spare = nil
 	}
-	for len(q.items) == 0 && !q.closed && !q.woken {
-		q.news.Wait()
+	for len(q.items) == 0 && !q.closed && !q.signaled {
+		q.changed.Wait()
 	}
-	row = q.items
-	q.items, q.spare = q.spare[:0], row
-	q.woken = false
-	return row, !q.closed
+	batch = q.items
+	q.items, q.spare = q.spare[:0], batch
+	q.signaled = false
+	return batch, !q.closed
 }
 
 // done releases the room of a processed item.
@@ -97,5 +97,5 @@ func (q *queue[T]) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
-	q.news.Signal()
+	q.changed.Signal()
 }

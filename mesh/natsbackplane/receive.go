@@ -14,28 +14,28 @@ type arrival struct {
 	unheard func() // to be called; there is no message then
 }
 
-// sort takes the messages of the connection, drops the messages that the hub must not get, and queues the others. It
+// filter takes the messages of the connection, drops the messages that the hub must not get, and queues the others. It
 // has no other work, so that the channel stays empty. It runs until the subscriptions have ended, which may be after
 // Close.
-func (m *member) sort() {
-	last := newLatest()
+func (m *member) filter() {
+	seqs := newLastSeq()
 	for {
 		select {
-		case msg := <-m.came:
-			m.admit(msg, last)
-		case <-m.silent:
+		case msg := <-m.messages:
+			m.admit(msg, seqs)
+		case <-m.unsubscribed:
 			return
 		}
 	}
 }
 
-func (m *member) admit(msg *nats.Msg, last *latest) {
+func (m *member) admit(msg *nats.Msg, seqs *lastSeq) {
 	if answer, ok := strings.CutPrefix(msg.Subject, m.inbox); ok {
-		m.answered(answer, msg)
+		m.noResponders(answer, msg)
 		return
 	}
 	c := &m.backplane.counters
-	from, number, data, ok := parseMessage(msg.Data)
+	from, seq, data, ok := parseMessage(msg.Data)
 	if !ok || from.hub == m.self.hub && from != m.self {
 		c.malformed.Add(1) // also the message of another client that uses this hub's ID
 		return
@@ -44,10 +44,10 @@ func (m *member) admit(msg *nats.Msg, last *latest) {
 		c.echoes.Add(1)
 		return
 	}
-	switch before := last.swap(from, number); {
-	case number == before:
+	switch last := seqs.update(from, seq); {
+	case seq == last:
 		c.duplicates.Add(1)
-	case number < before:
+	case seq < last:
 		c.late.Add(1)
 	case m.in.tryPush(arrival{from: from.hub, data: data}, len(data)+overhead):
 		c.received.Add(1)
@@ -57,9 +57,9 @@ func (m *member) admit(msg *nats.Msg, last *latest) {
 	}
 }
 
-// answered handles a "no responders" reply of NATS. It queues the call of unheard after the earlier messages.
-func (m *member) answered(number string, msg *nats.Msg) {
-	n, err := strconv.ParseUint(number, 10, 64)
+// noResponders handles a "no responders" reply of NATS. It queues the call of unheard after the earlier messages.
+func (m *member) noResponders(suffix string, msg *nats.Msg) {
+	n, err := strconv.ParseUint(suffix, 10, 64)
 	if err != nil || len(msg.Data) != 0 || msg.Header.Get("Status") != "503" {
 		m.backplane.counters.malformed.Add(1)
 		return
@@ -69,17 +69,17 @@ func (m *member) answered(number string, msg *nats.Msg) {
 	}
 }
 
-// hand passes the queued arrivals to the hub.
-func (m *member) hand(receive func(from string, data []byte)) {
+// deliver passes the queued arrivals to the hub.
+func (m *member) deliver(receive func(from string, data []byte)) {
 	var last hubID
 	name := last.String()
 	for {
-		row, _ := m.in.take()
-		for i := range row {
-			if m.isGone() {
+		batch, _ := m.in.take()
+		for i := range batch {
+			if m.isAborted() {
 				return
 			}
-			a := &row[i]
+			a := &batch[i]
 			size := len(a.data) + overhead
 			if a.unheard != nil {
 				a.unheard()
@@ -92,7 +92,7 @@ func (m *member) hand(receive func(from string, data []byte)) {
 			*a = arrival{}
 			m.in.done(size)
 		}
-		if m.isGone() {
+		if m.isAborted() {
 			return
 		}
 	}

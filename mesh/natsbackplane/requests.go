@@ -8,9 +8,9 @@ const maxRequests = 1024
 
 // requests are these messages, by a separate number, modulo maxRequests.
 type requests struct {
-	mu   sync.Mutex
-	last uint64
-	ring [maxRequests]request
+	mu         sync.Mutex
+	lastNumber uint64
+	ring       [maxRequests]request
 }
 
 type request struct {
@@ -22,9 +22,9 @@ type request struct {
 func (r *requests) add(unheard func()) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.last++
-	r.ring[r.last%maxRequests] = request{r.last, unheard}
-	return r.last
+	r.lastNumber++
+	r.ring[r.lastNumber%maxRequests] = request{r.lastNumber, unheard}
+	return r.lastNumber
 }
 
 // take returns the unheard function of a request, once; nil if the request is unknown or forgotten.

@@ -17,7 +17,7 @@ const maxPrefix = 128
 var errPrefix = errors.New("natsbackplane: Prefix must be tokens of letters, digits, _ and -, separated by dots, at most 128 bytes")
 
 // subjects makes the subjects of a mesh.
-type subjects struct{ prefix, events, own, inbox string }
+type subjects struct{ prefix, events, hubs, inbox string }
 
 func newSubjects(prefix string) (subjects, error) {
 	if len(prefix) > maxPrefix {
@@ -28,15 +28,15 @@ func newSubjects(prefix string) (subjects, error) {
 			return subjects{}, errPrefix
 		}
 	}
-	prefix = apart(prefix)
-	return subjects{prefix: prefix + ".", events: prefix + ".e", own: prefix + ".h", inbox: prefix + ".i"}, nil
+	prefix = escapePrefix(prefix)
+	return subjects{prefix: prefix + ".", events: prefix + ".e", hubs: prefix + ".h", inbox: prefix + ".i"}, nil
 }
 
-// apart returns the form of a prefix in subjects. The token after the prefix of a mesh is "e", "h" or "i". In other
-// prefixes, these tokens become "=e", "=h" and "=i" after the first token. So no subject of a mesh is a subject of a
-// mesh with a longer prefix: the event e::a of "prod" has the subject prod.e.e.a, and the event a of "prod.e" has
+// escapePrefix returns the form of a prefix in subjects. The token after the prefix of a mesh is "e", "h" or "i". In
+// other prefixes, these tokens become "=e", "=h" and "=i" after the first token. So no subject of a mesh is a subject
+// of a mesh with a longer prefix: the event e::a of "prod" has the subject prod.e.e.a, and the event a of "prod.e" has
 // prod.=e.e.a.
-func apart(prefix string) string {
+func escapePrefix(prefix string) string {
 	tokens := strings.Split(prefix, ".")
 	for i, t := range tokens {
 		if i > 0 && (t == "e" || t == "h" || t == "i") {
@@ -46,13 +46,13 @@ func apart(prefix string) string {
 	return strings.Join(tokens, ".")
 }
 
-// has reports whether an error of NATS is about a subject of this mesh.
-func (s subjects) has(text string) bool { return strings.Contains(text, `"`+s.prefix) }
+// mentionedIn reports whether an error of NATS is about a subject of this mesh.
+func (s subjects) mentionedIn(text string) bool { return strings.Contains(text, `"`+s.prefix) }
 
 // of returns the subject of a name.
 func (s subjects) of(name string) string {
-	if isOwn(name) {
-		return string(appendToken(append(make([]byte, 0, 128), s.own+"."...), name))
+	if isHubName(name) {
+		return string(appendToken(append(make([]byte, 0, 128), s.hubs+"."...), name))
 	}
 	b := append(make([]byte, 0, 128), s.events...)
 	for part := range strings.SplitSeq(name, separator) {
@@ -64,7 +64,7 @@ func (s subjects) of(name string) string {
 // matching returns subjects that cover all names that a pattern matches. They cover no other names, unless "**" occurs
 // before the end of the pattern.
 func (s subjects) matching(pattern string) []string {
-	if isOwn(pattern) || !strings.Contains(pattern, "*") {
+	if isHubName(pattern) || !strings.Contains(pattern, "*") {
 		return []string{s.of(pattern)}
 	}
 	b := append(make([]byte, 0, 128), s.events...)
@@ -87,11 +87,11 @@ func (s subjects) matching(pattern string) []string {
 
 // inboxOf returns the prefix of the subjects of replies to a member.
 func (s subjects) inboxOf(member source) string {
-	return fmt.Sprintf("%s.%s%016x.", s.inbox, member.hub, member.life)
+	return fmt.Sprintf("%s.%s%016x.", s.inbox, member.hub, member.incarnation)
 }
 
-// isOwn reports whether a name is reserved for the hubs' own messages. No event has such a name.
-func isOwn(name string) bool {
+// isHubName reports whether a name is reserved for the hubs' own messages. No event has such a name.
+func isHubName(name string) bool {
 	return strings.HasPrefix(name, "$") && !strings.Contains(name, separator)
 }
 
