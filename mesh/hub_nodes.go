@@ -103,7 +103,7 @@ func (p *peer) answerNodesOf(a wire.NodesReply, number, after, limit int, find w
 func taker(a *wire.NodesReply) func(NodeInfo) (goesOn bool) {
 	size := 0
 	return func(info NodeInfo) bool {
-		raw := protocol.AppendASCII(nil, encodeInfo(info)) // the size in the packet
+		raw := protocol.AppendASCII(nil, wire.EncodeInfo(info)) // the size in the packet
 		a.Nodes = append(a.Nodes, raw)
 		size += len(raw)
 		return size < maxPageBytes

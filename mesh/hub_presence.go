@@ -87,7 +87,7 @@ func (h *hub) tell(event string, about *peer) (told notice) {
 	if !own && len(r.watchers) == 0 && h.others.Alone() {
 		return told
 	}
-	info := encodeInfo(h.describe(about))
+	info := wire.EncodeInfo(h.describe(about))
 	told.slow = r.notify(event, info, about)
 	h.others.ReportPresence(event, info)
 	told.own, told.event, told.info = own, event, info

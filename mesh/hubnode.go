@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/bigcompany/mesh/mesh/internal/cluster"
 	"github.com/bigcompany/mesh/mesh/internal/wire"
 )
 
@@ -80,9 +81,9 @@ func (n *Node) joinOthers(ctx context.Context, h *hub) error {
 	if backplane == nil {
 		return nil
 	}
-	c := newCluster(clusterConfig{ID: n.id, Hub: h, Counters: &n.counters, Logger: n.opts.Logger})
+	c := cluster.New(cluster.Config{ID: n.id, Hub: h, Counters: &n.counters, Logger: n.opts.Logger})
 	h.setOthers(c)
-	return c.join(ctx, func(receive func(from string, data []byte)) (backplaneMember, error) {
+	return c.Join(ctx, func(receive func(from string, data []byte)) (cluster.Member, error) {
 		return backplane.Join(n.id, receive)
 	})
 }

@@ -1,7 +1,6 @@
 package mesh
 
 import (
-	"encoding/json"
 	"slices"
 	"strings"
 	"sync"
@@ -161,10 +160,10 @@ func (h *hub) describe(p *peer) NodeInfo {
 	info := NodeInfo{
 		ID: p.id, Name: p.name, Role: RoleClient, Hub: h.conf.ID, Negotiated: p.negotiated, Muted: !p.admitted,
 		Browser: p.browser, Transport: string(p.sock.Transport()), Revision: int(p.sock.Revision()),
-		Since: stamp(p.since), LastSeen: stamp(p.sock.LastHeartbeat()),
+		Since: wire.Stamp(p.since), LastSeen: wire.Stamp(p.sock.LastHeartbeat()),
 	}
 	if seen := time.Unix(0, p.seen.Load()); seen.After(info.LastSeen) {
-		info.LastSeen = stamp(seen)
+		info.LastSeen = wire.Stamp(seen)
 	}
 	if q := p.sock.Request(); q != nil {
 		info.Addr = q.RemoteAddr
@@ -177,7 +176,7 @@ func (h *hub) describe(p *peer) NodeInfo {
 func (h *hub) Describe() NodeInfo {
 	info := NodeInfo{
 		ID: h.conf.ID, Name: h.conf.Name, Role: RoleHub, Addr: h.conf.Addr, Negotiated: true,
-		Since: stamp(h.roster.since), LastSeen: stamp(time.Now()),
+		Since: wire.Stamp(h.roster.since), LastSeen: wire.Stamp(time.Now()),
 	}
 	showInterests(&info, h.conf.Local.Interests())
 	return info
@@ -204,17 +203,6 @@ func (n *Node) interests() []string {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
-}
-
-// stamp returns a time in the form for descriptions: in UTC, in milliseconds.
-func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
-
-func encodeInfo(info NodeInfo) json.RawMessage {
-	raw, err := json.Marshal(info)
-	if err != nil {
-		panic(err) // strings, numbers and times, so this cannot happen
-	}
-	return raw
 }
 
 // lists reports whether to list the peer of a slot. It is not listed if a newer connection has its ID. The caller holds

@@ -196,9 +196,8 @@ type gathering struct {
 }
 
 const (
-	// maxGathered limits the events of a batch, in bytes. maxSpareGathered limits the memory for them that the hub
+	// maxSpareGathered limits the memory for them that the hub
 	// keeps, in events.
-	maxGathered      = 64 << 10
 	maxSpareGathered = 1024
 	// The hub measures one of measuredBatch batches of each gathering for Stats.FanOut, beginning with the first. To
 	// read the clock twice takes as long as a tenth of routing one event.
@@ -216,7 +215,7 @@ func (p *peer) room() []byte {
 		return nil
 	}
 	if g.buf == nil {
-		g.buf = make([]byte, 0, maxGathered)
+		g.buf = make([]byte, 0, wire.MaxBatch)
 	}
 	return g.buf[len(g.buf):]
 }
@@ -270,12 +269,12 @@ func (p *peer) relay(events []wire.Event, size int, from source) bool {
 	return ok
 }
 
-// dispatch routes the batch, unless more packets follow at once and the batch is below maxGathered. After routing, the
+// dispatch routes the batch, unless more packets follow at once and the batch is below wire.MaxBatch. After routing, the
 // memory from room is free for reuse. It includes the memory of the last packet, except in a batch of one packet, which
 // is not in that memory.
 func (p *peer) dispatch(more bool) {
 	g := p.gathered
-	if g == nil || more && g.size < maxGathered {
+	if g == nil || more && g.size < wire.MaxBatch {
 		return
 	}
 	p.gathered = nil

@@ -1,4 +1,4 @@
-package mesh
+package cluster
 
 import (
 	"encoding/json"
@@ -43,7 +43,7 @@ func TestFramesCarryEvents(t *testing.T) {
 			for rest := tc.events; len(rest) > 0; frames++ {
 				frame, n := newFrame(rest)
 				require.LessOrEqual(t, n, maxFrameEvents)
-				require.EqualValues(t, kindEvents, frame[0])
+				require.EqualValues(t, frameEvents, frame[0])
 				events, malformed := readFrame(nil, frame[1:])
 				require.Zero(t, malformed)
 				require.Len(t, events, n)

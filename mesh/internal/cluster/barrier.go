@@ -1,4 +1,4 @@
-package mesh
+package cluster
 
 import (
 	"context"
@@ -21,7 +21,7 @@ type round struct {
 // Sync returns when all other hubs have processed everything that this hub has published or subscribed to, and this hub
 // has processed everything that they had published by then. It does not wait for hubs that are gone. It returns false
 // if a hub that may be alive has not replied in time.
-func (c *cluster) Sync(ctx context.Context) (sure bool) {
+func (c *Cluster) Sync(ctx context.Context) (sure bool) {
 	c.mu.Lock()
 	c.version++
 	version := c.version
@@ -33,12 +33,12 @@ func (c *cluster) Sync(ctx context.Context) (sure bool) {
 }
 
 // Await returns when all other hubs know a version.
-func (c *cluster) Await(ctx context.Context, version uint64) {
+func (c *Cluster) Await(ctx context.Context, version uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for c.known < version && !c.closed && ctx.Err() == nil {
 		if c.round == nil {
-			c.begin()
+			c.beginRound()
 			continue
 		}
 		done := c.round.done
@@ -51,10 +51,10 @@ func (c *cluster) Await(ctx context.Context, version uint64) {
 	}
 }
 
-// begin asks each of the other hubs separately, under the hub's name. When a hub has died, the backplane reports that
-// no member subscribes to its name, and the round does not wait for it. The caller holds c.mu, and begin releases it
+// beginRound asks each of the other hubs separately, under the hub's name. When a hub has died, the backplane reports that
+// no member subscribes to its name, and the round does not wait for it. The caller holds c.mu, and beginRound releases it
 // while it publishes.
-func (c *cluster) begin() {
+func (c *Cluster) beginRound() {
 	c.rid++
 	r := &round{rid: c.rid, version: c.version, claims: c.claims, began: time.Now(), waiting: make(map[string]struct{}), done: make(chan struct{})}
 	c.round, c.claims = r, nil
@@ -64,44 +64,44 @@ func (c *cluster) begin() {
 	silent := slices.Collect(maps.Keys(c.silent))
 	hubs := slices.Collect(maps.Keys(r.waiting))
 	if len(hubs) == 0 {
-		c.finish()
+		c.finishRound()
 	}
 	parts := r.claims.conns()
 	c.mu.Unlock()
 	defer c.mu.Lock()
 	for _, part := range parts {
 		for _, id := range silent { // a hub that is only stopped gets the claims before the nodes' events
-			c.say(nameHub+id, &control{Kind: sayClaims, Conns: part}, nil)
+			c.send(subjectHub+id, &control{Kind: kindClaims, Conns: part}, nil)
 		}
 	}
 	for _, id := range hubs {
-		question := &control{Kind: askSync, RID: r.rid}
+		question := &control{Kind: kindSync, RID: r.rid}
 		for i, part := range parts {
 			if question.Conns = part; i < len(parts)-1 {
-				c.say(nameHub+id, &control{Kind: sayClaims, Conns: part}, nil)
+				c.send(subjectHub+id, &control{Kind: kindClaims, Conns: part}, nil)
 			}
 		}
-		c.say(nameHub+id, question, func() {
+		c.send(subjectHub+id, question, func() {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			if c.round == r {
-				c.answered(id)
+				c.confirm(id)
 			}
 		})
 	}
 }
 
-// repeat begins a round for claims that a hub has not confirmed, unless a round is in progress.
-func (c *cluster) repeat() {
+// repeatClaims begins a round for claims that a hub has not confirmed, unless a round is in progress.
+func (c *Cluster) repeatClaims() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.round == nil && len(c.claims) > 0 && !c.closed {
-		c.begin()
+		c.beginRound()
 	}
 }
 
-// finish ends the round. The caller holds c.mu.
-func (c *cluster) finish() {
+// finishRound ends the round. The caller holds c.mu.
+func (c *Cluster) finishRound() {
 	c.known = max(c.known, c.round.version)
 	if len(c.round.waiting) == 0 && !c.round.doubt {
 		c.sure = max(c.sure, c.round.version)
@@ -112,13 +112,13 @@ func (c *cluster) finish() {
 	c.round = nil
 }
 
-// answered records that a hub has replied to the round or is gone. The caller holds c.mu.
-func (c *cluster) answered(hub string) {
+// confirm records that a hub has replied to the round or is gone. The caller holds c.mu.
+func (c *Cluster) confirm(hub string) {
 	if c.round == nil {
 		return
 	}
 	delete(c.round.waiting, hub)
 	if len(c.round.waiting) == 0 {
-		c.finish()
+		c.finishRound()
 	}
 }

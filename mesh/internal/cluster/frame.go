@@ -1,4 +1,4 @@
-package mesh
+package cluster
 
 import (
 	"encoding/binary"
@@ -16,7 +16,7 @@ import (
 const (
 	// maxFrame bounds the events of a frame with more than one event, in bytes as counted by eventSize. It is the bound
 	// for a batch of events of one of the hub's own peers.
-	maxFrame = maxGathered
+	maxFrame = wire.MaxBatch
 	// maxFrameEvents bounds the number of events in a frame.
 	maxFrameEvents = maxFrame / wire.Overhead
 )
@@ -32,7 +32,7 @@ func newFrame(events []wire.Event) (frame []byte, n int) {
 		}
 		size += len(events[n].Payload) + binary.MaxVarintLen64 + binary.MaxVarintLen32
 	}
-	frame = append(make([]byte, 0, size), kindEvents)
+	frame = append(make([]byte, 0, size), frameEvents)
 	frame = append(binary.AppendUvarint(frame, uint64(len(name))), name...)
 	frame = append(binary.AppendUvarint(frame, uint64(len(from))), from...)
 	for i := range events[:n] {

@@ -1,4 +1,4 @@
-package mesh
+package cluster
 
 import (
 	"cmp"
@@ -36,7 +36,7 @@ type claim struct {
 
 // Claim reports to the other hubs that a node emits here, on its connection with this number. It returns when they have
 // routed all earlier events of the node, or have not replied in time.
-func (c *cluster) Claim(ctx context.Context, id string, conn uint64) {
+func (c *Cluster) Claim(ctx context.Context, id string, conn uint64) {
 	if c.Alone() {
 		return
 	}
@@ -77,7 +77,7 @@ func (c claims) conns() (parts []map[string]uint64) {
 }
 
 // retry repeats the claims of a round that a hub has not confirmed. The caller holds c.mu.
-func (c *cluster) retry(r *round) {
+func (c *Cluster) retry(r *round) {
 	for id, again := range r.claims {
 		if again.tries--; again.tries > 0 {
 			c.claims.add(id, again)
@@ -85,30 +85,30 @@ func (c *cluster) retry(r *round) {
 	}
 }
 
-// tellClaims sends a newly met hub the claims for the nodes that have reconnected to this hub.
-func (c *cluster) tellClaims(hub string) {
+// sendClaims sends a newly met hub the claims for the nodes that have reconnected to this hub.
+func (c *Cluster) sendClaims(hub string) {
 	for _, part := range c.fences.own(c.conf.ID).conns() {
-		c.say(nameHub+hub, &control{Kind: sayClaims, Conns: part}, nil)
+		c.send(subjectHub+hub, &control{Kind: kindClaims, Conns: part}, nil)
 	}
 }
 
 // receiveClaims supersedes the connections that nodes had here before they connected to another hub.
-func (c *cluster) receiveClaims(from string, conns map[string]uint64) {
+func (c *Cluster) receiveClaims(from string, conns map[string]uint64) {
 	var newer claims // of nodes that have connected here since
 	for id, conn := range c.conf.Hub.Supersede(conns, func(id string, conn uint64) { c.fences.expect(id, holder{hub: from, conn: conn}) }) {
 		newer.add(id, claim{conn: conn})
 	}
 	for _, part := range newer.conns() {
-		c.say(nameHub+from, &control{Kind: sayClaims, Conns: part}, nil)
+		c.send(subjectHub+from, &control{Kind: kindClaims, Conns: part}, nil)
 	}
 }
 
-// answerClaims replies to a hub that has asked with claims. It replies when all hubs other than that one have processed
+// replyToClaims replies to a hub that has asked with claims. It replies when all hubs other than that one have processed
 // everything that this hub has published.
-func (c *cluster) answerClaims(from string, rid uint64) {
+func (c *Cluster) replyToClaims(from string, rid uint64) {
 	c.conf.Hub.Quiesce() // after this, events that were being routed are published
 	hubs := slices.DeleteFunc(c.IDs(), func(id string) bool { return id == from })
-	answer := func() { c.say(nameHub+from, &control{Kind: sayAnswer, RID: rid}, nil) }
+	answer := func() { c.send(subjectHub+from, &control{Kind: kindReply, RID: rid}, nil) }
 	if len(hubs) == 0 {
 		answer()
 		return
@@ -116,7 +116,7 @@ func (c *cluster) answerClaims(from string, rid uint64) {
 	var mu sync.Mutex
 	waiting := len(hubs)
 	for _, id := range hubs {
-		c.ask(id, control{Kind: askSync}, func(*control) {
+		c.call(id, control{Kind: kindSync}, func(*control) {
 			mu.Lock()
 			waiting--
 			last := waiting == 0

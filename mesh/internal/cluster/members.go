@@ -1,4 +1,4 @@
-package mesh
+package cluster
 
 import (
 	"encoding/json"
@@ -6,11 +6,12 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// otherHub is a hub's state of another hub.
-type otherHub struct {
+// member is a hub's state of another hub.
+type member struct {
 	number int                // given by this hub; it orders the pages of nodes
 	seen   time.Time          // when its last message arrived
 	info   *protocol.NodeInfo // nil until it has introduced itself
@@ -18,7 +19,7 @@ type otherHub struct {
 }
 
 // meet notes that another hub is alive, and stores its description of itself if said has one.
-func (c *cluster) meet(id string, said *control) {
+func (c *Cluster) meet(id string, said *control) {
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
@@ -28,8 +29,8 @@ func (c *cluster) meet(id string, said *control) {
 	stranger := other == nil
 	if stranger {
 		delete(c.silent, id)
-		c.numbered++
-		other = &otherHub{number: c.numbered, nodes: 1}
+		c.lastNumber++
+		other = &member{number: c.lastNumber, nodes: 1}
 		c.others[id] = other
 		c.conf.Counters.Hubs.Store(int64(len(c.others)))
 		c.met.Store(true)
@@ -49,19 +50,19 @@ func (c *cluster) meet(id string, said *control) {
 		}
 	}
 	c.mu.Unlock()
-	if stranger && (said == nil || said.Kind != sayHello && said.Hub == nil) {
+	if stranger && (said == nil || said.Kind != kindHello && said.Hub == nil) {
 		self := c.conf.Hub.Describe()
-		c.say(nameHub+id, &control{Kind: sayHello, Hub: &self, Claims: true}, nil)
+		c.send(subjectHub+id, &control{Kind: kindHello, Hub: &self, Claims: true}, nil)
 	}
 	if said != nil && said.Claims {
 		c.fences.know(id)
 	}
 	if stranger {
-		c.tellClaims(id)
+		c.sendClaims(id)
 	}
 	if joined != nil {
 		c.conf.Logger.Info("mesh: another hub has joined", "hub", id, "name", joined.Name, "addr", joined.Addr)
-		c.conf.Hub.Presence(protocol.NameJoin, encodeInfo(*joined))
+		c.conf.Hub.Presence(protocol.NameJoin, wire.EncodeInfo(*joined))
 	}
 }
 
@@ -69,7 +70,7 @@ func (c *cluster) meet(id string, said *control) {
 const silence = "silence"
 
 // lose removes another hub.
-func (c *cluster) lose(id string, why string) {
+func (c *Cluster) lose(id string, why string) {
 	c.mu.Lock()
 	other := c.others[id]
 	delete(c.others, id)
@@ -80,31 +81,31 @@ func (c *cluster) lose(id string, why string) {
 	if c.round != nil && why == silence {
 		c.round.doubt = true
 	}
-	c.answered(id)
-	var unanswered []*question
-	for rid, q := range c.asked {
+	c.confirm(id)
+	var unanswered []*pendingCall
+	for rid, q := range c.calls {
 		if q.hub == id {
-			delete(c.asked, rid)
+			delete(c.calls, rid)
 			unanswered = append(unanswered, q)
 		}
 	}
 	c.mu.Unlock()
 	for _, q := range unanswered {
-		q.answer(nil)
+		q.reply(nil)
 	}
 	if other == nil {
 		return
 	}
 	c.conf.Logger.Warn("mesh: another hub is gone", "hub", id, "reason", why)
 	if other.info != nil {
-		c.conf.Hub.Presence(protocol.NameLeave, encodeInfo(*other.info))
+		c.conf.Hub.Presence(protocol.NameLeave, wire.EncodeInfo(*other.info))
 	}
 }
 
 // expire removes hubs that are silent, and ends queries without a response.
-func (c *cluster) expire(now time.Time) {
+func (c *Cluster) expire(now time.Time) {
 	var silent []string
-	var unanswered []*question
+	var unanswered []*pendingCall
 	c.mu.Lock()
 	maps.DeleteFunc(c.silent, func(_ string, since time.Time) bool { return now.Sub(since) >= fenceTime })
 	for id, other := range c.others {
@@ -112,18 +113,18 @@ func (c *cluster) expire(now time.Time) {
 			silent = append(silent, id)
 		}
 	}
-	for rid, q := range c.asked {
+	for rid, q := range c.calls {
 		if now.Sub(q.asked) >= hubTimeout {
-			delete(c.asked, rid)
+			delete(c.calls, rid)
 			unanswered = append(unanswered, q)
 		}
 	}
 	if c.round != nil && now.Sub(c.round.began) >= hubTimeout {
-		c.finish() // the query or a response was lost
+		c.finishRound() // the query or a response was lost
 	}
 	c.mu.Unlock()
 	for _, q := range unanswered {
-		q.answer(nil)
+		q.reply(nil)
 	}
 	for _, id := range silent {
 		c.lose(id, silence)
@@ -131,7 +132,7 @@ func (c *cluster) expire(now time.Time) {
 }
 
 // IDs returns the IDs of the other hubs, in the order in which this hub met them.
-func (c *cluster) IDs() []string {
+func (c *Cluster) IDs() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	ids := make([]string, 0, len(c.others))
@@ -144,7 +145,7 @@ func (c *cluster) IDs() []string {
 
 // Infos returns the descriptions of the other hubs, of at most limit. It omits their interests, which may be
 // outdated.
-func (c *cluster) Infos(limit int) (all []protocol.NodeInfo) {
+func (c *Cluster) Infos(limit int) (all []protocol.NodeInfo) {
 	hubs := c.IDs()
 	if len(hubs) == 0 {
 		return nil
@@ -154,7 +155,7 @@ func (c *cluster) Infos(limit int) (all []protocol.NodeInfo) {
 	for _, id := range hubs[:min(len(hubs), limit)] {
 		if other := c.others[id]; other != nil && other.info != nil {
 			info := *other.info
-			info.LastSeen, info.Interests, info.More = stamp(other.seen), []string{}, 0
+			info.LastSeen, info.Interests, info.More = wire.Stamp(other.seen), []string{}, 0
 			all = append(all, info)
 		}
 	}
@@ -162,7 +163,7 @@ func (c *cluster) Infos(limit int) (all []protocol.NodeInfo) {
 }
 
 // Nodes returns the number of nodes at the other hubs, including these hubs.
-func (c *cluster) Nodes() (n int) {
+func (c *Cluster) Nodes() (n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, other := range c.others {
@@ -173,7 +174,7 @@ func (c *cluster) Nodes() (n int) {
 
 // After returns the ID and the number of the other hub with the lowest number that is at least n; 0 if there is no such
 // hub.
-func (c *cluster) After(n int) (id string, number int) {
+func (c *Cluster) After(n int) (id string, number int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i, other := range c.others {
@@ -185,28 +186,28 @@ func (c *cluster) After(n int) (id string, number int) {
 }
 
 // WatchPresence subscribes to the presence changes of the other hubs, or ends that.
-func (c *cluster) WatchPresence(on bool) {
+func (c *Cluster) WatchPresence(on bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case on == c.watching:
 		return
 	case on:
-		c.member.Subscribe(namePresence)
+		c.member.Subscribe(subjectPresence)
 	default:
-		c.member.Unsubscribe(namePresence)
+		c.member.Unsubscribe(subjectPresence)
 	}
 	c.watching = on
 }
 
 // ReportPresence reports a presence change to the other hubs that watch presence.
-func (c *cluster) ReportPresence(event string, info json.RawMessage) {
+func (c *Cluster) ReportPresence(event string, info json.RawMessage) {
 	if !c.met.Load() {
 		return
 	}
-	kind := sayJoin
+	kind := kindJoin
 	if event == protocol.NameLeave {
-		kind = sayLeave
+		kind = kindLeave
 	}
-	c.say(namePresence, &control{Kind: kind, Node: info}, nil)
+	c.send(subjectPresence, &control{Kind: kind, Node: info}, nil)
 }

@@ -1,4 +1,4 @@
-package mesh
+package cluster
 
 import (
 	"encoding/json"
@@ -9,16 +9,16 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// clusterConfig is the configuration of a cluster.
-type clusterConfig struct {
+// Config is the configuration of a cluster.
+type Config struct {
 	ID       string // of this hub
-	Hub      clusterHub
+	Hub      Hub
 	Counters *stats.Counters
 	Logger   *slog.Logger
 }
 
-// clusterHub is this hub. Any goroutine may call its methods.
-type clusterHub interface {
+// Hub is this hub. Any goroutine may call its methods.
+type Hub interface {
 	// Announce subscribes to the subscriptions of the hub's own listeners.
 	Announce()
 	// Describe returns the description of the hub, and Count the number of its nodes, including itself.
@@ -46,8 +46,8 @@ type clusterHub interface {
 	MayEmitOwn(from, event string) (refused protocol.Rule, ok bool)
 }
 
-// backplaneMember is the hub's membership in the backplane: mesh.BackplaneMember, which documents it.
-type backplaneMember interface {
+// Member is the hub's membership in the backplane: mesh.BackplaneMember, which documents it.
+type Member interface {
 	Subscribe(patterns ...string)
 	Unsubscribe(patterns ...string)
 	Publish(name string, data []byte, unheard func()) error
