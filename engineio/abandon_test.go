@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"io"
@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 // abandonments are the states in which a client may fall silent. Each function opens a session, brings it into one
 // state, and returns the session's connection, or nil if it has no connection.
-func abandonments(rev Revision) []func(w *site) net.Conn {
+func abandonments(rev engineio.Revision) []func(w *site) net.Conn {
 	all := []func(w *site) net.Conn{
 		func(w *site) net.Conn { w.open(rev); return nil }, // never polls
 		func(w *site) net.Conn { v := w.open(rev); v.requireEcho("x"); return nil },
@@ -61,8 +63,8 @@ func TestAbandonedSessionsLeaveNothing(t *testing.T) {
 	if soak {
 		batches, size = 20, 500
 	}
-	ways := append(abandonments(Revision3), abandonments(Revision4)...)
-	inSite(t, echo, bothRevisions(), func(t *testing.T, w *site) {
+	ways := append(abandonments(engineio.Revision3), abandonments(engineio.Revision4)...)
+	inSite(t, echoHandler, bothRevisions(), func(t *testing.T, w *site) {
 		batch := func() {
 			var left []net.Conn
 			for i := range size {
@@ -75,7 +77,7 @@ func TestAbandonedSessionsLeaveNothing(t *testing.T) {
 					_ = conn.Close()
 				}
 			}
-			time.Sleep(2 * (DefaultPingInterval + DefaultPingTimeout))
+			time.Sleep(2 * (engineio.DefaultPingInterval + engineio.DefaultPingTimeout))
 			for _, conn := range left {
 				_ = conn.Close()
 			}

@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/engineio/internal/packet"
 	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
 )
@@ -30,12 +31,12 @@ func newGatekeeper() *gatekeeper {
 	return &gatekeeper{messages: make(chan string, 100_000), errs: make(chan error, 1000), takes: time.Second}
 }
 
-func (g *gatekeeper) ServeSocket(ctx context.Context, s *Socket) {
+func (g *gatekeeper) ServeSocket(ctx context.Context, s *engineio.Socket) {
 	for first := true; ; first = false {
 		m, err := s.Read(ctx)
 		if err != nil {
 			g.errs <- err
-			if errors.Is(err, ErrUnadmitted) {
+			if errors.Is(err, engineio.ErrUnadmitted) {
 				continue
 			}
 			return
@@ -48,27 +49,27 @@ func (g *gatekeeper) ServeSocket(ctx context.Context, s *Socket) {
 	}
 }
 
-func admitting() *ServerOptions {
-	return &ServerOptions{Revisions: []Revision{Revision3, Revision4}, Admission: &Admission{}}
+func admitting() *engineio.ServerOptions {
+	return &engineio.ServerOptions{Revisions: []engineio.Revision{engineio.Revision3, engineio.Revision4}, Admission: &engineio.Admission{}}
 }
 
 // payloads are the forms in which clients post packets.
 var payloads = []struct {
 	name        string
-	rev         Revision
+	rev         engineio.Revision
 	enc         packet.Encoding
 	contentType string
 }{
-	{"revision 3", Revision3, packet.Text, "text/plain;charset=UTF-8"},
-	{"revision 3 binary", Revision3, packet.Binary, typeBinary},
-	{"revision 4", Revision4, packet.Text, "text/plain;charset=UTF-8"},
+	{"revision 3", engineio.Revision3, packet.Text, "text/plain;charset=UTF-8"},
+	{"revision 3 binary", engineio.Revision3, packet.Binary, typeBinary},
+	{"revision 4", engineio.Revision4, packet.Text, "text/plain;charset=UTF-8"},
 }
 
 // A client may post its first packet and many others in one body. If the handler admits the client because of the first
 // packet, no packet is lost.
 func TestFirstBodyOfAnAdmittedPeer(t *testing.T) {
 	for _, c := range payloads {
-		for _, size := range []int{20, 3_000, maxAllowance - 9, maxAllowance, 500_000} {
+		for _, size := range []int{20, 3_000, engineio.MaxAllowance - 9, engineio.MaxAllowance, 500_000} {
 			t.Run(fmt.Sprint(c.name, " ", size), func(t *testing.T) {
 				g := newGatekeeper()
 				inSite(t, g, admitting(), func(t *testing.T, w *site) {
@@ -111,14 +112,14 @@ func TestFirstBodyOfAnUnadmittedPeer(t *testing.T) {
 					posted := later(func() answer {
 						return v.post(string(packet.AppendPayload(nil, c.rev, c.enc, packets...)), "Content-Type", c.contentType)
 					})
-					require.ErrorIs(t, <-g.errs, ErrUnadmitted)
+					require.ErrorIs(t, <-g.errs, engineio.ErrUnadmitted)
 					received := 0
 					for len(g.messages) > 0 {
 						received += len(<-g.messages)
 					}
-					require.Less(t, received, earlyPart)
+					require.Less(t, received, engineio.EarlyPart)
 					if first < 1000 {
-						require.Greater(t, received, earlyPart-2_000, "the packets before the limit arrive")
+						require.Greater(t, received, engineio.EarlyPart-2_000, "the packets before the limit arrive")
 					}
 					synctest.Wait()
 					select {
@@ -128,11 +129,11 @@ func TestFirstBodyOfAnUnadmittedPeer(t *testing.T) {
 					}
 					rejected := time.Now()
 					if a := <-posted; a.err == nil { // the client may see the end of the connection first
-						require.Equal(t, "413 "+ErrUnadmitted.Error()+"\n", a.brief())
+						require.Equal(t, "413 "+engineio.ErrUnadmitted.Error()+"\n", a.brief())
 					}
-					require.Equal(t, rejectedWait, time.Since(rejected))
+					require.Equal(t, engineio.RejectedWait, time.Since(rejected))
 					w.srv.Sockets()[0].Abort(nil)
-					require.ErrorContains(t, <-g.errs, ReasonForcedClose)
+					require.ErrorContains(t, <-g.errs, engineio.ReasonForcedClose)
 				})
 			})
 		}
@@ -146,16 +147,16 @@ func TestUnadmittedWebSocket(t *testing.T) {
 	w := newSite(t, g, admitting())
 	text := func(first byte, n int) string { return "4" + string(first) + strings.Repeat("x", n) }
 
-	l, _ := w.session(Revision4)
+	l, _ := w.session(engineio.Revision4)
 	l.write(ws.Header{Fin: true, OpCode: ws.OpText}, text('a', 40_000))
 	require.Len(t, <-g.messages, 40_001)
 	l.write(ws.Header{Fin: true, OpCode: ws.OpText}, text('b', 40_000))
-	require.ErrorIs(t, <-g.errs, ErrUnadmitted)
+	require.ErrorIs(t, <-g.errs, engineio.ErrUnadmitted)
 	require.Empty(t, g.messages)
 	w.srv.Sockets()[0].Abort(nil)
-	require.ErrorContains(t, <-g.errs, ReasonForcedClose)
+	require.ErrorContains(t, <-g.errs, engineio.ReasonForcedClose)
 
-	l, _ = w.session(Revision4) // many small frames, and fragments
+	l, _ = w.session(engineio.Revision4) // many small frames, and fragments
 	for i := range 100 {
 		if l.tryWrite(ws.Header{Fin: i%2 == 1, OpCode: []ws.OpCode{ws.OpText, ws.OpContinuation}[i%2]}, []string{text('c', 990), "x"}[i%2]) != nil {
 			break
@@ -164,43 +165,43 @@ func TestUnadmittedWebSocket(t *testing.T) {
 		_ = l.tryWrite(ws.Header{Fin: true, OpCode: ws.OpPing}, strings.Repeat("p", 125))
 		_ = l.tryWrite(ws.Header{Fin: true, OpCode: ws.OpPing}, strings.Repeat("p", 125))
 	}
-	require.ErrorIs(t, <-g.errs, ErrUnadmitted)
+	require.ErrorIs(t, <-g.errs, engineio.ErrUnadmitted)
 	received := 0
 	for len(g.messages) > 0 {
 		received += len(<-g.messages)
 	}
 	require.Less(t, received, 50_000, "control frames count too")
 	require.NoError(t, w.srv.Close()) // does not wait for the peer
-	require.ErrorContains(t, <-g.errs, ReasonForcedClose)
+	require.ErrorContains(t, <-g.errs, engineio.ReasonForcedClose)
 }
 
 // Read has returned ErrUnadmitted, so the server has dropped a part of the peer's input. An admission that comes later
 // ends the session at once.
 func TestAdmissionAfterErrUnadmitted(t *testing.T) {
-	for _, transport := range []Transport{Polling, WebSocket} {
+	for _, transport := range []engineio.Transport{engineio.Polling, engineio.WebSocket} {
 		t.Run(string(transport), func(t *testing.T) {
 			ended := make(chan error, 1)
-			w := newSite(t, HandlerFunc(func(ctx context.Context, s *Socket) {
+			w := newSite(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 				_, err := s.Read(ctx)
-				for ; errors.Is(err, ErrUnadmitted) && s.Context().Err() == nil; _, err = s.Read(ctx) {
+				for ; errors.Is(err, engineio.ErrUnadmitted) && s.Context().Err() == nil; _, err = s.Read(ctx) {
 					s.SetAdmitted(true)
 				}
 				ended <- err
 			}), admitting())
 			large := "4" + strings.Repeat("x", 100_000)
-			if transport == Polling {
-				require.Equal(t, "413 "+ErrUnadmitted.Error()+"\n", w.open(Revision4).post(large).brief())
+			if transport == engineio.Polling {
+				require.Equal(t, "413 "+engineio.ErrUnadmitted.Error()+"\n", w.open(engineio.Revision4).post(large).brief())
 			} else {
-				l, _ := w.session(Revision4)
+				l, _ := w.session(engineio.Revision4)
 				defer func() { _ = l.conn.Close() }()
 				_ = l.tryWrite(ws.Header{Fin: true, OpCode: ws.OpText}, large) // the server may close meanwhile
 			}
 			select {
 			case err := <-ended:
-				var closed *CloseError
+				var closed *engineio.CloseError
 				require.ErrorAs(t, err, &closed)
-				require.ErrorIs(t, err, ErrUnadmitted)
-				require.Equal(t, ReasonTransportError, closed.Reason)
+				require.ErrorIs(t, err, engineio.ErrUnadmitted)
+				require.Equal(t, engineio.ReasonTransportError, closed.Reason)
 			case <-testContext(t).Done():
 				require.Fail(t, "Read does not return")
 			}
@@ -212,7 +213,7 @@ func TestAdmissionAfterErrUnadmitted(t *testing.T) {
 func TestAdmittedWebSocket(t *testing.T) {
 	g := newGatekeeper()
 	w := newSite(t, g, admitting())
-	l, _ := w.session(Revision4)
+	l, _ := w.session(engineio.Revision4)
 	defer func() { _ = l.conn.Close() }() // not earlier: a connection without references is closed
 	l.say("4let me in")
 	l.write(ws.Header{Fin: true, OpCode: ws.OpText}, "4"+strings.Repeat("x", 500_000))
@@ -228,13 +229,13 @@ func TestUnadmittedPeersHaveTheirOwnBudget(t *testing.T) {
 	opts := admitting()
 	opts.ReceiveLimit, opts.Admission.ReceiveLimit = 100_000, 100_000
 	w := newSite(t, g, opts)
-	member, _ := w.session(Revision4)
+	member, _ := w.session(engineio.Revision4)
 	member.say("4let me in")
 	require.Equal(t, "let me in", <-g.messages)
 	for range 20 {
-		l, _ := w.session(Revision4)
+		l, _ := w.session(engineio.Revision4)
 		l.write(ws.Header{Fin: false, OpCode: ws.OpText}, "4"+strings.Repeat("x", 40_000))
-		_, err := fmt.Fprintf(w.connect(), "POST /engine.io/?%s HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n4%s", w.open(Revision4).query, strings.Repeat("x", 50_000))
+		_, err := fmt.Fprintf(w.connect(), "POST /engine.io/?%s HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n4%s", w.open(engineio.Revision4).query, strings.Repeat("x", 50_000))
 		require.NoError(t, err)
 	}
 	require.Eventually(t, func() bool { return w.srv.UnadmittedLimitUsed() > 30_000 }, 10*time.Second, time.Millisecond)
@@ -253,7 +254,7 @@ func TestSessionsOfOneAddress(t *testing.T) {
 	g.takes = 0
 	opts := admitting()
 	reasons := make(chan string, 100)
-	opts.OnConnectionError = func(e *ConnectionError) { reasons <- e.Reason }
+	opts.OnConnectionError = func(e *engineio.ConnectionError) { reasons <- e.Reason }
 	opts.Admission.SessionsPerAddr = 2
 	opts.Admission.Addr = func(r *http.Request) netip.Addr {
 		addr, _ := netip.ParseAddr(r.Header.Get("Test-Addr"))
@@ -270,9 +271,9 @@ func TestSessionsOfOneAddress(t *testing.T) {
 	one, two := sid(open("192.0.2.1")), sid(open("192.0.2.1"))
 	for range 2 {
 		a := open("192.0.2.1")
-		require.Equal(t, "503 "+errCrowded.Error()+"\n", a.brief())
+		require.Equal(t, "503 "+engineio.ErrCrowded.Error()+"\n", a.brief())
 		require.Equal(t, "5", a.header.Get("Retry-After"))
-		require.Equal(t, ReasonTooManySessions, <-reasons)
+		require.Equal(t, engineio.ReasonTooManySessions, <-reasons)
 	}
 	a, _ := w.shake("EIO=4&transport=websocket", "Test-Addr", "192.0.2.1")
 	require.Equal(t, http.StatusServiceUnavailable, a.status)
@@ -292,7 +293,7 @@ func TestSessionsOfOneAddress(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, open("192.0.2.1").status)
 
 	require.NoError(t, w.srv.Close())
-	require.Empty(t, w.srv.waiting, "addresses are forgotten")
+	require.Zero(t, w.srv.CountedAddrs(), "addresses are forgotten")
 }
 
 func TestAddressesThatCount(t *testing.T) {
@@ -308,6 +309,6 @@ func TestAddressesThatCount(t *testing.T) {
 		"pipe":                      "invalid IP",
 		"":                          "invalid IP",
 	} {
-		require.Equal(t, want, ConnAddr(&http.Request{RemoteAddr: remote}).String(), remote)
+		require.Equal(t, want, engineio.ConnAddr(&http.Request{RemoteAddr: remote}).String(), remote)
 	}
 }

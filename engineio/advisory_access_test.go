@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
 )
 
@@ -25,8 +26,8 @@ import (
 // session behind.
 // Advisories: GHSA-gr94-w7qr-f4j3, engine.io 6.6.7
 func TestOriginOnEveryTransport(t *testing.T) {
-	w := newSite(t, echo, bothRevisions())
-	v := w.open(Revision4)
+	w := newSite(t, echoHandler, bothRevisions())
+	v := w.open(engineio.Revision4)
 	for range 50 {
 		for _, query := range []string{"EIO=3&transport=websocket", "EIO=4&transport=websocket", polling4, v.query, strings.Replace(v.query, "polling", "websocket", 1)} {
 			a, l := w.shake(query, "Origin", "https://evil.example")
@@ -49,7 +50,7 @@ func TestAllowRequestOnEveryTransport(t *testing.T) {
 		return "", nil
 	}
 	opts.Cookie = &http.Cookie{}
-	w := newSite(t, echo, opts)
+	w := newSite(t, echoHandler, opts)
 	for _, rev := range []string{"EIO=3", "EIO=4"} {
 		for _, query := range []string{"&transport=polling", "&transport=polling&j=0"} {
 			a := w.ask("GET", rev+query, nil)
@@ -71,9 +72,9 @@ func TestAllowRequestOnEveryTransport(t *testing.T) {
 // Advisories: CVE-2017-16031
 func TestUnsafeGeneratedIDs(t *testing.T) {
 	id := "first"
-	w := newSite(t, echo, &ServerOptions{GenerateID: func(*http.Request) (string, error) { return id, nil }, Cookie: &http.Cookie{}})
+	w := newSite(t, echoHandler, &engineio.ServerOptions{GenerateID: func(*http.Request) (string, error) { return id, nil }, Cookie: &http.Cookie{}})
 	a := w.ask("GET", polling4, nil)
-	v := &visit{w: w, rev: Revision4, sid: id, query: polling4 + "&sid=" + id}
+	v := &visit{w: w, rev: engineio.Revision4, sid: id, query: polling4 + "&sid=" + id}
 	require.Equal(t, id, sidOf(t, a.body))
 	for _, id = range []string{"first", "", "x; Domain=evil.example", "x\r\nSet-Cookie: a=b", `x","upgrades":[]`, "x&sid=first", "ä"} {
 		a := w.ask("GET", polling4, nil)
@@ -90,7 +91,7 @@ func TestSessionIDsAreRandom(t *testing.T) {
 	const n = 20_000
 	seen := make(map[string]bool, n)
 	for range n {
-		sid := newSID()
+		sid := engineio.NewSID()
 		b, err := base64.RawURLEncoding.DecodeString(sid)
 		require.NoError(t, err)
 		require.Len(t, b, 18, "144 bits")
@@ -102,7 +103,7 @@ func TestSessionIDsAreRandom(t *testing.T) {
 // By default, the server rejects every page of another origin, and sends no CORS header.
 // Advisories: CVE-2020-28481
 func TestNoCrossOriginByDefault(t *testing.T) {
-	w := newSite(t, echo, nil)
+	w := newSite(t, echoHandler, nil)
 	for _, method := range []string{"GET", "POST", "OPTIONS"} {
 		a := w.ask(method, polling4, nil, "Origin", "https://evil.example", "Access-Control-Request-Method", "POST")
 		require.Equal(t, 403, a.status)
@@ -117,8 +118,8 @@ func TestNoCrossOriginByDefault(t *testing.T) {
 // origin.
 // Advisories: CVE-2019-13611
 func TestCrossSiteWebSocketHijacking(t *testing.T) {
-	w := newSite(t, echo, &ServerOptions{Revisions: []Revision{3, 4}, AllowedOrigins: []string{"https://good.example"}})
-	v, v3 := w.open(Revision4), w.open(Revision3)
+	w := newSite(t, echoHandler, &engineio.ServerOptions{Revisions: []engineio.Revision{3, 4}, AllowedOrigins: []string{"https://good.example"}})
+	v, v3 := w.open(engineio.Revision4), w.open(engineio.Revision3)
 	for _, origin := range []string{"https://evil.example", "null", "https://good.example.evil.example", "http://good.example", "https://good.example:8443", "https://good.example@evil.example", "https://evilgood.example", "HTTPS://GOOD.EXAMPLE.EVIL"} {
 		for _, query := range []string{"EIO=3&transport=polling", polling4, v.query, v3.query} {
 			a, l := w.shake(strings.Replace(query, "polling", "websocket", 1), "Origin", origin)
@@ -137,20 +138,20 @@ func TestCrossSiteWebSocketHijacking(t *testing.T) {
 // A client rejects a server whose certificate it does not trust, on each transport.
 // Advisories: CVE-2016-10536
 func TestClientsVerifyCertificates(t *testing.T) {
-	srv := NewServer(echo, nil)
+	srv := engineio.NewServer(echoHandler, nil)
 	web := httptest.NewUnstartedServer(srv)
 	web.Config.ErrorLog = log.New(io.Discard, "", 0)
 	web.StartTLS()
 	defer web.Close()
 	defer func() { require.NoError(t, srv.Close()) }()
-	for _, transport := range []Transport{Polling, WebSocket} {
+	for _, transport := range []engineio.Transport{engineio.Polling, engineio.WebSocket} {
 		for _, scheme := range []string{"https", "wss"} {
 			url := strings.Replace(web.URL, "https", scheme, 1)
-			_, err := Dial(testContext(t), url, &DialOptions{Transports: []Transport{transport}})
+			_, err := engineio.Dial(testContext(t), url, &engineio.DialOptions{Transports: []engineio.Transport{transport}})
 			require.ErrorContains(t, err, "certificate")
-			s, err := Dial(testContext(t), url, &DialOptions{Transports: []Transport{transport}, HTTPClient: web.Client()})
+			s, err := engineio.Dial(testContext(t), url, &engineio.DialOptions{Transports: []engineio.Transport{transport}, HTTPClient: web.Client()})
 			require.NoError(t, err)
-			require.NoError(t, s.Write(testContext(t), Text("x")))
+			require.NoError(t, s.Write(testContext(t), engineio.Text("x")))
 			m, err := s.Read(testContext(t))
 			require.NoError(t, err)
 			require.Equal(t, "x", string(m.Data))
@@ -164,7 +165,7 @@ func TestClientsVerifyCertificates(t *testing.T) {
 // its digits.
 // Advisories: engine.io JSONP
 func TestJSONPCallbackInjection(t *testing.T) {
-	w := newSite(t, echo, jsonpOptions())
+	w := newSite(t, echoHandler, jsonpOptions())
 	for _, j := range []string{"](0)%3Balert(1)%3B//", "%5D%28%29%3Balert%281%29%2F%2F", "%3Cscript%3E", "%E2%80%A8alert(1)", "0%0Aalert(1)", "0%00", "window.top"} {
 		a := w.ask("GET", polling4+"&j="+j, nil)
 		require.Equal(t, 200, a.status)
@@ -181,7 +182,7 @@ func TestJSONPCallbackInjection(t *testing.T) {
 func TestCrossSiteJSONP(t *testing.T) {
 	opts := jsonpOptions()
 	opts.AllowedOrigins = []string{"https://good.example"}
-	w := newSite(t, echo, opts)
+	w := newSite(t, echoHandler, opts)
 	for _, header := range [][]string{
 		{"Sec-Fetch-Site", "cross-site"},
 		{"Sec-Fetch-Site", "same-site"},
@@ -205,7 +206,7 @@ func TestSessionIDsAreNotShown(t *testing.T) {
 	w := newSite(t, h, opts)
 	var sids []string
 	for _, body := range []string{"nonsense", "1", "2"} {
-		v := w.open(Revision4)
+		v := w.open(engineio.Revision4)
 		sids = append(sids, v.sid)
 		_ = w.ask("GET", v.query, nil, "Origin", "https://evil.example")
 		_ = w.ask("PUT", v.query, nil)
@@ -214,19 +215,19 @@ func TestSessionIDsAreNotShown(t *testing.T) {
 		require.NotContains(t, e.Error(), v.sid)
 		require.NotContains(t, v.poll().body, v.sid)
 	}
-	l, sid := w.session(Revision4)
+	l, sid := w.session(engineio.Revision4)
 	sids = append(sids, sid)
 	l.say("nonsense")
 	require.Equal(t, "close", l.ending())
 	<-h.of(sid)
-	v := w.open(Revision4)
+	v := w.open(engineio.Revision4)
 	sids = append(sids, v.sid)
 	l = w.line(strings.Replace(v.query, "polling", "websocket", 1))
 	l.say("nonsense")
 	_ = l.ending()
 	require.Eventually(t, func() bool { return strings.Contains(logged.String(), "an upgrade was given up") }, receivelimit.SlowSenderTimeout, time.Millisecond)
 	v.socket().Abort(nil)
-	s, err := Dial(testContext(t), w.base, &DialOptions{Logger: opts.Logger})
+	s, err := engineio.Dial(testContext(t), w.base, &engineio.DialOptions{Logger: opts.Logger})
 	require.NoError(t, err)
 	sids = append(sids, s.ID())
 	require.NoError(t, s.Close())
@@ -241,16 +242,16 @@ func TestSessionIDsAreNotShown(t *testing.T) {
 // A transport that is switched off cannot be reached in any way.
 // Advisories: secnote 2026-27
 func TestDisabledTransports(t *testing.T) {
-	w := newSite(t, echo, &ServerOptions{Transports: []Transport{Polling}})
-	v := w.open(Revision4)
+	w := newSite(t, echoHandler, &engineio.ServerOptions{Transports: []engineio.Transport{engineio.Polling}})
+	v := w.open(engineio.Revision4)
 	for _, query := range []string{"EIO=4&transport=websocket", strings.Replace(v.query, "polling", "websocket", 1), "EIO=4&transport=webtransport"} {
 		a, l := w.shake(query)
 		require.Equal(t, "400 Transport unknown", a.brief())
 		require.NoError(t, l.conn.Close())
 	}
 	v.requireEcho("alive")
-	w = newSite(t, echo, &ServerOptions{Transports: []Transport{WebSocket}})
-	l, sid := w.session(Revision4)
+	w = newSite(t, echoHandler, &engineio.ServerOptions{Transports: []engineio.Transport{engineio.WebSocket}})
+	l, sid := w.session(engineio.Revision4)
 	require.Equal(t, "400 "+unknownTransport, w.ask("GET", polling4+"&sid="+sid, nil).brief())
 	l.requireEcho("alive")
 	require.NoError(t, l.conn.Close())

@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"fmt"
@@ -13,6 +13,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/engineio/internal/packet"
 )
 
@@ -25,7 +26,7 @@ func TestReservedBits(t *testing.T) {
 	h := newWitness()
 	w := newSite(t, h, bothRevisions())
 	others := w.bystanders()
-	for _, rev := range []Revision{Revision3, Revision4} {
+	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		v := w.open(rev)
 		for _, first := range []byte{0xa1, 0x91, 0xb1, 0xc1, 0xf1, 0xa0, 0xaa, 0xa9} {
 			l := w.line(strings.Replace(v.query, "polling", "websocket", 1)) // an upgrade; the session stays on polling
@@ -49,9 +50,9 @@ func TestReservedBits(t *testing.T) {
 // The server replies to each ping of a flood, on each transport, and takes part in nothing else.
 // Advisories: CVE-2026-48802, CVE-2026-48809
 func TestPongFlood(t *testing.T) {
-	w := newSite(t, echo, bothRevisions())
+	w := newSite(t, echoHandler, bothRevisions())
 	const n = 5000
-	for rev, beat := range map[Revision]string{Revision3: "2", Revision4: "3"} {
+	for rev, beat := range map[engineio.Revision]string{engineio.Revision3: "2", engineio.Revision4: "3"} {
 		l, _ := w.session(rev)
 		go func() {
 			_, _ = io.WriteString(l.conn, strings.Repeat(masked(0x81, beat)+masked(0x8a, "pong")+masked(0x89, "ping"), n)+masked(0x81, "4end"))
@@ -63,7 +64,7 @@ func TestPongFlood(t *testing.T) {
 			replies[string(f.Payload)]++
 		}
 		want := map[string]int{"ping": n, "4end": 1}
-		if rev == Revision3 {
+		if rev == engineio.Revision3 {
 			want["3"] = n
 		}
 		require.Equal(t, want, replies)
@@ -77,19 +78,19 @@ func TestPongFlood(t *testing.T) {
 			text = v.poll().body
 			pongs += strings.Count(text, v.framed("3"))
 		}
-		require.Equal(t, rev == Revision3, pongs == packet.MaxPackets, "%d answers", pongs)
+		require.Equal(t, rev == engineio.Revision3, pongs == packet.MaxPackets, "%d answers", pongs)
 	}
 }
 
 // One peer's data never reaches another peer, although buffers are pooled.
 // Advisories: CVE-2016-10518, CVE-2026-45736
 func TestNoStaleBytes(t *testing.T) {
-	w := newSite(t, echo, bothRevisions())
+	w := newSite(t, echoHandler, bothRevisions())
 	const canary = "CANARY"
 	secret := strings.Repeat(canary, 3000)
 	var wg sync.WaitGroup
 	for range 4 {
-		talker, _ := w.session(Revision4)
+		talker, _ := w.session(engineio.Revision4)
 		wg.Go(func() {
 			defer func() { _ = talker.conn.Close() }()
 			for i := range 40 {
@@ -106,7 +107,7 @@ func TestNoStaleBytes(t *testing.T) {
 		})
 	}
 	for i := range 60 {
-		l, _ := w.session(Revision4)
+		l, _ := w.session(engineio.Revision4)
 		for _, n := range []int{0, 1, 2, 100, 125} {
 			l.write(ws.Header{Fin: true, OpCode: ws.OpPing}, strings.Repeat("p", n))
 			f, err := l.frame()
@@ -126,7 +127,7 @@ func TestNoStaleBytes(t *testing.T) {
 		require.NotContains(t, string(rest), "CAN")
 		require.LessOrEqual(t, len(rest), 4)
 		require.NoError(t, l.conn.Close())
-		v := w.open(Revision3)
+		v := w.open(engineio.Revision3)
 		require.Equal(t, "200 ok", v.post("8:b4AQIDBA").brief())
 		require.Equal(t, "200 \x01\x05\xff\x04\x01\x02\x03\x04", v.poll().brief())
 		v.leave()
@@ -139,7 +140,7 @@ func TestNoStaleBytes(t *testing.T) {
 func TestFrameLengthOverflow(t *testing.T) {
 	h := newWitness()
 	w := newSite(t, h, bothRevisions())
-	v := w.open(Revision4)
+	v := w.open(engineio.Revision4)
 	for _, first := range []byte{0x81, 0x82, 0x01, 0x02, 0x80, 0x88, 0x89, 0x8a} {
 		for _, length := range []string{
 			"\xff\x80\x00\x00\x00\x00\x00\x00\x00", "\xff\xff\xff\xff\xff\xff\xff\xff\xff", "\xff\x7f\xff\xff\xff\xff\xff\xff\xff",
@@ -154,7 +155,7 @@ func TestFrameLengthOverflow(t *testing.T) {
 					require.NoError(t, err)
 					require.NoError(t, l.conn.Close())
 				}
-				for _, rev := range []Revision{Revision3, Revision4} {
+				for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 					l, sid := w.session(rev)
 					ends(l)
 					require.Contains(t, []string{remoteError, remoteClose}, h.end(sid))
@@ -177,7 +178,7 @@ func TestRepeatedOpenPacket(t *testing.T) {
 		}
 		_, _ = io.Copy(io.Discard, conn)
 	})
-	s, err := Dial(testContext(t), url, &DialOptions{Transports: []Transport{WebSocket}})
+	s, err := engineio.Dial(testContext(t), url, &engineio.DialOptions{Transports: []engineio.Transport{engineio.WebSocket}})
 	require.NoError(t, err)
 	m, err := s.Read(testContext(t))
 	require.NoError(t, err)

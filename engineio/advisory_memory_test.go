@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"bufio"
@@ -13,6 +13,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/engineio/internal/packet"
 	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
 )
@@ -27,11 +28,11 @@ func TestPayloadOfTinyPackets(t *testing.T) {
 	others := w.bystandersOf(2)
 	for _, c := range []struct {
 		name, contentType, packet string
-		rev                       Revision
+		rev                       engineio.Revision
 	}{
-		{"revision 3 text", "text/plain", "1:6", Revision3},
-		{"revision 3 binary", "application/octet-stream", "\x00\x01\xff6", Revision3},
-		{"revision 4", "text/plain", "6\x1e", Revision4},
+		{"revision 3 text", "text/plain", "1:6", engineio.Revision3},
+		{"revision 3 binary", "application/octet-stream", "\x00\x01\xff6", engineio.Revision3},
+		{"revision 4", "text/plain", "6\x1e", engineio.Revision4},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			v := w.open(c.rev)
@@ -44,7 +45,7 @@ func TestPayloadOfTinyPackets(t *testing.T) {
 			require.Len(t, w.srv.Sockets(), others)
 		})
 	}
-	a := w.ask("POST", w.open(Revision3).query, io.LimitReader(endless{}, 100<<20))
+	a := w.ask("POST", w.open(engineio.Revision3).query, io.LimitReader(endless{}, 100<<20))
 	if a.err == nil {
 		require.Equal(t, "413 ", a.brief())
 	}
@@ -53,8 +54,8 @@ func TestPayloadOfTinyPackets(t *testing.T) {
 // A body in many chunks costs no more than its bytes.
 // Advisories: engine.io 6.6.13
 func TestManyChunks(t *testing.T) {
-	w := newSite(t, echo, nil)
-	v := w.open(Revision4)
+	w := newSite(t, echoHandler, nil)
+	v := w.open(engineio.Revision4)
 	conn := w.connect()
 	const chunks = 50_000
 	_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n4\r\n", v.query)
@@ -73,7 +74,7 @@ func TestManyChunks(t *testing.T) {
 // bystandersOf opens n sessions and returns n.
 func (w *site) bystandersOf(n int) int {
 	for range n {
-		w.open(Revision4)
+		w.open(engineio.Revision4)
 	}
 	return n
 }
@@ -81,12 +82,12 @@ func (w *site) bystandersOf(n int) int {
 // The server does not allocate memory for a claimed length before the bytes arrive.
 // Advisories: CVE-2020-36049
 func TestClaimedLengthOfMessages(t *testing.T) {
-	w := newSite(t, echo, bothRevisions())
-	v := w.open(Revision4)
+	w := newSite(t, echoHandler, bothRevisions())
+	v := w.open(engineio.Revision4)
 	const n = 100
 	lines := make([]*line, n)
 	for i := range lines {
-		if rev := Revision3 + Revision(i%2); i%4 < 2 {
+		if rev := engineio.Revision3 + engineio.Revision(i%2); i%4 < 2 {
 			lines[i], _ = w.session(rev)
 		} else {
 			lines[i] = w.line(strings.Replace(w.open(rev).query, "polling", "websocket", 1))
@@ -97,7 +98,7 @@ func TestClaimedLengthOfMessages(t *testing.T) {
 		for _, l := range lines {
 			_, err := io.WriteString(l.conn, claim)
 			require.NoError(t, err)
-			conn := w.head("POST", w.open(Revision4).query, "Content-Length: 999999\r\n\r\n4")
+			conn := w.head("POST", w.open(engineio.Revision4).query, "Content-Length: 999999\r\n\r\n4")
 			t.Cleanup(func() { _ = conn.Close() })
 		}
 		v.requireEcho("the hub has received the earlier messages")
@@ -115,20 +116,20 @@ func TestInflateLimit(t *testing.T) {
 	megabyte := packed(t, strings.Repeat("x", 1<<20)) + deflateTail
 	bomb := strings.TrimSuffix(packed(t, "4")+deflateTail+strings.Repeat(megabyte, 32), deflateTail)
 	require.Less(t, len(bomb), 50_000)
-	w := newSite(t, echo, &ServerOptions{
-		Revisions: []Revision{3, 4}, PerMessageDeflate: true, MaxPayload: 1 << 20, ReceiveLimit: 1 << 20,
+	w := newSite(t, echoHandler, &engineio.ServerOptions{
+		Revisions: []engineio.Revision{3, 4}, PerMessageDeflate: true, MaxPayload: 1 << 20, ReceiveLimit: 1 << 20,
 		UpgradeTimeout: time.Minute, // an abandoned upgrade gets no close frame
 	})
 	requireAllocates(t, bombs*4<<20, func() { // of 32 MB each
 		for i := range bombs {
-			l := w.deflateLine(Revision3 + Revision(i%2))
+			l := w.deflateLine(engineio.Revision3 + engineio.Revision(i%2))
 			l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: rsv1}, bomb)
 			require.Equal(t, "close 1009", l.ending())
 		}
 	})
 
 	// Before the session has moved to a WebSocket, the limit is lower, because only a probe may come.
-	for _, rev := range []Revision{Revision3, Revision4} {
+	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		v := w.open(rev)
 		a, l := w.shake(strings.Replace(v.query, "polling", "websocket", 1), "Sec-WebSocket-Extensions", "permessage-deflate")
 		require.Equal(t, http.StatusSwitchingProtocols, a.status)
@@ -142,10 +143,10 @@ func TestInflateLimit(t *testing.T) {
 // Advisories: CVE-2016-10542
 func TestDefaultMessageLimit(t *testing.T) {
 	opts := jsonpOptions()
-	opts.Revisions = []Revision{3, 4}
-	w := newSite(t, echo, opts)
-	large := strings.Repeat("x", DefaultMaxPayload+1)
-	for _, rev := range []Revision{Revision3, Revision4} {
+	opts.Revisions = []engineio.Revision{3, 4}
+	w := newSite(t, echoHandler, opts)
+	large := strings.Repeat("x", engineio.DefaultMaxPayload+1)
+	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		upgrading := w.open(rev)
 		whole, _ := w.session(rev)
 		fragments, _ := w.session(rev)
@@ -153,7 +154,7 @@ func TestDefaultMessageLimit(t *testing.T) {
 		for _, l := range []*line{whole, fragments, probe} {
 			go func() { // the server stops reading
 				if l == fragments {
-					_ = l.tryWrite(ws.Header{OpCode: ws.OpBinary}, large[:DefaultMaxPayload])
+					_ = l.tryWrite(ws.Header{OpCode: ws.OpBinary}, large[:engineio.DefaultMaxPayload])
 					_ = l.tryWrite(ws.Header{Fin: true, OpCode: ws.OpContinuation}, "x")
 				} else {
 					_ = l.tryWrite(ws.Header{Fin: true, OpCode: ws.OpBinary}, large)
@@ -170,12 +171,12 @@ func TestDefaultMessageLimit(t *testing.T) {
 // The test opens many connections and sends messages of 1-byte fragments that it never finishes.
 // Advisories: CVE-2026-48779
 func TestUnfinishedFragments(t *testing.T) {
-	w := newSite(t, echo, bothRevisions())
+	w := newSite(t, echoHandler, bothRevisions())
 	const conns, fragments = 20, 10_000
 	burst := masked(0x02, "x") + strings.Repeat(masked(0x00, "x"), fragments) + masked(0x89, "read")
 	lines := make([]*line, conns)
 	for i := range lines {
-		lines[i], _ = w.session(Revision3 + Revision(i%2))
+		lines[i], _ = w.session(engineio.Revision3 + engineio.Revision(i%2))
 	}
 	requireHeapGrows(t, 2*conns*len(burst), func() { // twice the received bytes
 		for _, l := range lines {
@@ -191,7 +192,7 @@ func TestUnfinishedFragments(t *testing.T) {
 	}
 
 	// Before the session has moved to a WebSocket, the limit is lower, because a probe is short.
-	for _, rev := range []Revision{Revision3, Revision4} {
+	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		v := w.open(rev)
 		l := w.line(strings.Replace(v.query, "polling", "websocket", 1))
 		go func() { // the server stops reading
@@ -219,14 +220,14 @@ func TestDeflateIsOffByDefault(t *testing.T) {
 func TestPostsAreNotInflated(t *testing.T) {
 	h := newWitness()
 	w := newSite(t, h, jsonpOptions())
-	for _, coding := range httpCodings {
-		bomb := string(coding.compress([]byte("4" + strings.Repeat("x", 900_000))))
+	for _, coding := range []string{"gzip", "deflate"} {
+		bomb := string(engineio.Compress(coding, []byte("4"+strings.Repeat("x", 900_000))))
 		require.Less(t, len(bomb), 10_000)
-		v := w.open(Revision4)
-		require.Equal(t, "400 ", v.post(bomb, "Content-Encoding", coding.name).brief(), "taken as it is, which is no payload")
-		require.Equal(t, "remote "+ReasonParseError, h.end(v.sid))
-		j := w.openJSONP(Revision4, "0", "0")
-		require.Equal(t, "200 ok", j.visit.post(bomb, "Content-Encoding", coding.name).brief(), "a form without a payload")
+		v := w.open(engineio.Revision4)
+		require.Equal(t, "400 ", v.post(bomb, "Content-Encoding", coding).brief(), "taken as it is, which is no payload")
+		require.Equal(t, "remote "+engineio.ReasonParseError, h.end(v.sid))
+		j := w.openJSONP(engineio.Revision4, "0", "0")
+		require.Equal(t, "200 ok", j.visit.post(bomb, "Content-Encoding", coding).brief(), "a form without a payload")
 		require.Equal(t, "200 ok", j.post("4alive").brief())
 		require.Equal(t, "4alive", j.poll())
 	}
@@ -235,7 +236,7 @@ func TestPostsAreNotInflated(t *testing.T) {
 // A client inflates the response to a poll only up to its limit.
 // Advisories: CVE-2026-27571
 func TestPollInflateLimit(t *testing.T) {
-	bomb := httpCodings[0].compress([]byte("4" + strings.Repeat("x", 64<<20)))
+	bomb := engineio.Compress("gzip", []byte("4"+strings.Repeat("x", 64<<20)))
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Get("sid") == "" {
 			_, _ = io.WriteString(w, `0{"sid":"x","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}`)
@@ -245,18 +246,18 @@ func TestPollInflateLimit(t *testing.T) {
 		_, _ = w.Write(bomb)
 	}))
 	defer web.Close()
-	s, err := Dial(t.Context(), web.URL, &DialOptions{Transports: []Transport{Polling}, MaxPayload: 100_000})
+	s, err := engineio.Dial(t.Context(), web.URL, &engineio.DialOptions{Transports: []engineio.Transport{engineio.Polling}, MaxPayload: 100_000})
 	require.NoError(t, err)
 	requireAllocates(t, 2<<20, func() {
 		_, err := s.Read(t.Context())
-		require.ErrorIs(t, err, ErrTooLarge)
+		require.ErrorIs(t, err, engineio.ErrTooLarge)
 	})
 }
 
 // A session holds at most 64 KB of the request that opened it.
 // Advisories: CVE-2026-33219
 func TestHandshakeHeaderLimit(t *testing.T) {
-	w := newSite(t, echo, nil)
+	w := newSite(t, echoHandler, nil)
 	for _, header := range [][]string{
 		{"Cookie", strings.Repeat("c", 100_000)},
 		strings.Split(strings.TrimSuffix(strings.Repeat("X-A,"+strings.Repeat("v", 100)+",", 900), ","), ","),
@@ -277,7 +278,7 @@ func TestHandshakeHeaderLimit(t *testing.T) {
 // message has a limit too, however slowly the peer sends.
 // Advisories: CVE-2026-33151, CVE-2026-69185, CVE-2026-48804, GHSA-55mf-67qm-4wpg
 func TestUnfinishedMessages(t *testing.T) {
-	for _, rev := range []Revision{Revision3, Revision4} {
+	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		h := newWitness()
 		inSite(t, h, bothRevisions(), func(t *testing.T, w *site) {
 			start := time.Now()
@@ -290,8 +291,8 @@ func TestUnfinishedMessages(t *testing.T) {
 				time.Sleep(time.Second)
 				require.LessOrEqual(t, n, 50, "the session lives")
 			}
-			require.Equal(t, "remote "+ReasonPingTimeout, h.end(sid))
-			require.LessOrEqual(t, time.Since(start), DefaultPingInterval+DefaultPingTimeout+3*time.Second)
+			require.Equal(t, "remote "+engineio.ReasonPingTimeout, h.end(sid))
+			require.LessOrEqual(t, time.Since(start), engineio.DefaultPingInterval+engineio.DefaultPingTimeout+3*time.Second)
 			require.NoError(t, l.conn.Close())
 			requireNothingLeft(t, w.srv)
 
@@ -306,7 +307,7 @@ func TestUnfinishedMessages(t *testing.T) {
 				require.LessOrEqual(t, n, 50, "the session lives")
 			}
 			h.end(v.sid)
-			require.LessOrEqual(t, time.Since(start), DefaultPingInterval+DefaultPingTimeout+3*time.Second)
+			require.LessOrEqual(t, time.Since(start), engineio.DefaultPingInterval+engineio.DefaultPingTimeout+3*time.Second)
 			require.NoError(t, conn.Close())
 		})
 	}

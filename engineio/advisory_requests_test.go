@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"bufio"
@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 // The tests of this file cover published faults of other implementations. docs/security.md lists them all.
@@ -23,9 +25,9 @@ import (
 // descriptor.
 // Advisories: CVE-2022-41940
 func TestResetDuringHandshake(t *testing.T) {
-	w := newSite(t, echo, &ServerOptions{Revisions: []Revision{3, 4}, PerMessageDeflate: true})
+	w := newSite(t, echoHandler, &engineio.ServerOptions{Revisions: []engineio.Revision{3, 4}, PerMessageDeflate: true})
 	others := w.bystanders()
-	v, v3 := w.open(Revision4), w.open(Revision3)
+	v, v3 := w.open(engineio.Revision4), w.open(engineio.Revision3)
 	fds := openFiles(t)
 	upgrade := func(v *visit) string {
 		query := strings.Replace(v.query, "polling", "websocket", 1)
@@ -51,7 +53,7 @@ func TestResetDuringHandshake(t *testing.T) {
 	}
 	// Only a reset after the last byte may leave an open session.
 	for _, s := range w.srv.Sockets() {
-		if s.ID() != v.sid && s.ID() != v3.sid && s.ID() != others.v.sid && s.Transport() == Polling {
+		if s.ID() != v.sid && s.ID() != v3.sid && s.ID() != others.v.sid && s.Transport() == engineio.Polling {
 			s.Abort(nil)
 		}
 	}
@@ -95,7 +97,7 @@ func openFiles(t *testing.T) int {
 // The server responds with status 400 to a query with hostile values, and causes no panic.
 // Advisories: CVE-2023-31125
 func TestHostileQueryParameters(t *testing.T) {
-	w := newSite(t, echo, bothRevisions())
+	w := newSite(t, echoHandler, bothRevisions())
 	long := strings.Repeat("A", 64<<10)
 	hostile := []string{"__proto__", "constructor", "toString", "hasOwnProperty", "", "%00", "%ff", "%F0%9F%98%80", "null", "undefined", "NaN", "-1", "[]", "polling%00", "%2e%2e%2f", long}
 	for _, name := range []string{"transport", "EIO", "sid"} {
@@ -125,7 +127,7 @@ func TestHostileQueryParameters(t *testing.T) {
 			}
 		}
 	}
-	strict := newSite(t, echo, nil) // revision 4 only, so every other EIO is rejected
+	strict := newSite(t, echoHandler, nil) // revision 4 only, so every other EIO is rejected
 	for _, value := range append(hostile, "3", "5", "4.0", "04", "4e0", "+4", "4 ", "0x4") {
 		query := "transport=polling&EIO=" + strings.ReplaceAll(value, "+", "%2B")
 		require.Equal(t, "400 "+badRevision, strict.ask("GET", strings.ReplaceAll(query, " ", "%20"), nil).brief(), "%.20q", value)
@@ -153,8 +155,8 @@ func TestRejectedPostIsAnsweredAtOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newWitness()
-			inSite(t, h, &ServerOptions{MaxPayload: 100_000}, func(t *testing.T, w *site) {
-				v := w.open(Revision4)
+			inSite(t, h, &engineio.ServerOptions{MaxPayload: 100_000}, func(t *testing.T, w *site) {
+				v := w.open(engineio.Revision4)
 				start := time.Now()
 				conn := w.head("POST", v.query, rest)
 				resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -180,15 +182,15 @@ func TestRejectedPostIsAnsweredAtOnce(t *testing.T) {
 // The server reads any other content type as text, as the reference does.
 // Advisories: CVE-2026-59725, GHSA-r635-g3xr-vw7x
 func TestOtherContentTypesAreText(t *testing.T) {
-	w := newSite(t, echo, bothRevisions())
-	for _, rev := range []Revision{Revision3, Revision4} {
+	w := newSite(t, echoHandler, bothRevisions())
+	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		v := w.open(rev)
 		for _, contentType := range []string{"", "text/plain", "application/json", "application/octet-stream; charset=x", "a b", strings.Repeat("x", 10_000)} {
 			require.Equal(t, "200 ok", v.post(v.framed("4text"), "Content-Type", contentType).brief(), "%.20q", contentType)
 			require.Equal(t, "200 "+v.framed("4text"), v.poll().brief())
 		}
 	}
-	v := w.open(Revision3) // revision 3, where the type is valid
+	v := w.open(engineio.Revision3) // revision 3, where the type is valid
 	require.Equal(t, "200 ok", v.post("\x00\x02\xff4x", "Content-Type", "application/octet-stream").brief())
 	require.Equal(t, "200 "+v.framed("4x"), v.poll().brief())
 }
@@ -198,7 +200,7 @@ func TestOtherContentTypesAreText(t *testing.T) {
 func TestOverlappingPosts(t *testing.T) {
 	h := newWitness()
 	inSite(t, h, nil, func(t *testing.T, w *site) {
-		v := w.open(Revision4)
+		v := w.open(engineio.Revision4)
 		first := w.head("POST", v.query, "Content-Length: 3\r\n\r\n")
 		synctest.Wait()
 		start := time.Now()
@@ -236,8 +238,8 @@ func TestHostileHandshakeHeaders(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, compress := range []bool{false, true} {
-				w := newSite(t, echo, &ServerOptions{Revisions: []Revision{3, 4}, PerMessageDeflate: compress})
-				v := w.open(Revision4)
+				w := newSite(t, echoHandler, &engineio.ServerOptions{Revisions: []engineio.Revision{3, 4}, PerMessageDeflate: compress})
+				v := w.open(engineio.Revision4)
 				for _, query := range []string{"EIO=3&transport=websocket", "EIO=4&transport=websocket", strings.Replace(v.query, "polling", "websocket", 1)} {
 					a, l := w.shake(query, header...)
 					require.NoError(t, a.err)

@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"io"
@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 // requireAllocs bounds the mean number of allocations by f, on all goroutines, over many calls.
@@ -21,12 +23,12 @@ func requireAllocs(t *testing.T, most float64, f func()) {
 // Queuing a message for a session that is being written to allocates nothing, apart from the occasional growth of the
 // queue.
 func TestTryWriteToBusySessionAllocatesNothing(t *testing.T) {
-	w := serveBare(t, idle, &ServerOptions{QueueLimit: 64 << 20, BufferLimit: 128 << 20})
-	_, s := w.open(Revision4)
+	w := serveBare(t, idle, &engineio.ServerOptions{QueueLimit: 64 << 20, BufferLimit: 128 << 20})
+	_, s := w.open(engineio.Revision4)
 	for range 400 { // more than the kernel accepts for a peer that does not read
-		require.NoError(t, s.TryWrite(Binary(make([]byte, 64<<10))))
+		require.NoError(t, s.TryWrite(engineio.Binary(make([]byte, 64<<10))))
 	}
-	m := Prepare(Text(text128))
+	m := engineio.Prepare(engineio.Text(text128))
 	requireAllocs(t, 0, func() {
 		if err := s.TryWrite(m); err != nil {
 			t.Error(err)
@@ -37,9 +39,9 @@ func TestTryWriteToBusySessionAllocatesNothing(t *testing.T) {
 // A flush costs one goroutine, however many messages it writes.
 func TestFlushAllocatesNothingByMessage(t *testing.T) {
 	w := serveBare(t, idle, nil)
-	conn, s := w.open(Revision4)
+	conn, s := w.open(engineio.Revision4)
 	go newArrivals().drain(conn)
-	m := Prepare(Text(text128))
+	m := engineio.Prepare(engineio.Text(text128))
 	const messages = 256
 	requireAllocs(t, messages/8, func() {
 		for range messages {
@@ -57,11 +59,11 @@ func TestFlushAllocatesNothingByMessage(t *testing.T) {
 func TestReadingHeartbeatsAllocatesNothing(t *testing.T) {
 	const beats = 100
 	for _, tt := range []struct {
-		rev      Revision
+		rev      engineio.Revision
 		heart    string
 		answered bool
-	}{{Revision4, "3", false}, {Revision3, "2", true}} {
-		w := serveBare(t, echo, bothRevisions())
+	}{{engineio.Revision4, "3", false}, {engineio.Revision3, "2", true}} {
+		w := serveBare(t, echoHandler, bothRevisions())
 		conn, _ := w.open(tt.rev)
 		request := append(frames(beats, tt.heart), frames(1, "4x")...) // the echo shows that all heartbeats were read
 		answer := make([]byte, frameSize("x"))
@@ -74,8 +76,8 @@ func TestReadingHeartbeatsAllocatesNothing(t *testing.T) {
 
 // A reply that leaves at once allocates only the message, which belongs to the handler.
 func TestEchoAllocatesOnlyTheMessage(t *testing.T) {
-	w := serveBare(t, echo, bothRevisions())
-	conn, _ := w.open(Revision4)
+	w := serveBare(t, echoHandler, bothRevisions())
+	conn, _ := w.open(engineio.Revision4)
 	request, answer := frames(1, "4"+text128), make([]byte, frameSize(text128))
 	requireAllocs(t, 1, func() { exchange(t, conn, request, answer) })
 }
@@ -93,16 +95,16 @@ func exchange(t *testing.T, conn net.Conn, request, answer []byte) {
 func TestBroadcastAllocatesNothingByDelivery(t *testing.T) {
 	const sessions, messages = 20, 64
 	w := serveBare(t, idle, nil)
-	var sockets []*Socket
+	var sockets []*engineio.Socket
 	for range sessions {
-		conn, s := w.open(Revision4)
+		conn, s := w.open(engineio.Revision4)
 		sockets = append(sockets, s)
 		go newArrivals().drain(conn)
 	}
 	requireAllocs(t, 6*messages+10*sessions, func() {
-		var row []Message
+		var row []engineio.Message
 		for range messages {
-			row = append(row, Prepare(Text(text128)))
+			row = append(row, engineio.Prepare(engineio.Text(text128)))
 		}
 		for _, s := range sockets {
 			if err := s.TryWrite(row...); err != nil {

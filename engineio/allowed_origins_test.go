@@ -1,10 +1,12 @@
-package engineio
+package engineio_test
 
 import (
 	"net/http"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 // A browser omits the default port, and a proxy may add it: nginx does so with "Host $host:$server_port".
@@ -36,10 +38,10 @@ func TestDefaultPortsAreNoDifference(t *testing.T) {
 				want = http.StatusOK
 			}
 			if c.host != "" {
-				w := newSite(t, echo, nil)
+				w := newSite(t, echoHandler, nil)
 				require.Equal(t, want, w.ask("GET", polling4, nil, "Origin", c.origin, "Host", c.host).status)
 			}
-			w := newSite(t, echo, &ServerOptions{TrustForwardedHost: true})
+			w := newSite(t, echoHandler, &engineio.ServerOptions{TrustForwardedHost: true})
 			require.Equal(t, want, w.ask("GET", polling4, nil, "Origin", c.origin, "Host", "10.0.0.1:3000", "X-Forwarded-Host", c.host).status)
 		})
 	}
@@ -64,8 +66,8 @@ func TestAllowedOriginsWorkAsWritten(t *testing.T) {
 		{"file://", "file://", "null"},
 	} {
 		t.Run(c.entry, func(t *testing.T) {
-			require.NoError(t, CheckOrigin(c.entry))
-			w := newSite(t, echo, &ServerOptions{AllowedOrigins: []string{"https://first.example", c.entry}})
+			require.NoError(t, engineio.CheckOrigin(c.entry))
+			w := newSite(t, echoHandler, &engineio.ServerOptions{AllowedOrigins: []string{"https://first.example", c.entry}})
 			for origin, admitted := range map[string]bool{c.origin: true, c.other: false} {
 				status, upgraded, header := http.StatusForbidden, http.StatusBadRequest, ""
 				if admitted {
@@ -113,10 +115,10 @@ func TestOriginsThatNoBrowserSendsAreRefusedAtTheStart(t *testing.T) {
 		"https://example.com:*":       "such as https://example.com",
 	} {
 		t.Run(entry, func(t *testing.T) {
-			err := CheckOrigin(entry)
+			err := engineio.CheckOrigin(entry)
 			require.ErrorContains(t, err, remedy)
 			require.NotContains(t, err.Error(), "u:p")
-			require.PanicsWithError(t, err.Error(), func() { NewServer(echo, &ServerOptions{AllowedOrigins: []string{entry}}) })
+			require.PanicsWithError(t, err.Error(), func() { engineio.NewServer(echoHandler, &engineio.ServerOptions{AllowedOrigins: []string{entry}}) })
 		})
 	}
 }

@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/engineio/internal/wire"
 )
 
@@ -18,21 +19,21 @@ import (
 // read lose no messages.
 func TestBufferLimitEndsThePeersThatDoNotRead(t *testing.T) {
 	const limit = 1_000_000
-	inSite(t, idle, &ServerOptions{BufferLimit: limit}, func(t *testing.T, w *site) {
-		private := func() Message { return Text(strings.Repeat("x", 10_000)) }
+	inSite(t, idle, &engineio.ServerOptions{BufferLimit: limit}, func(t *testing.T, w *site) {
+		private := func() engineio.Message { return engineio.Text(strings.Repeat("x", 10_000)) }
 		var deaf, reading []*visit
 		for range 10 {
-			deaf = append(deaf, w.open(Revision4))
+			deaf = append(deaf, w.open(engineio.Revision4))
 		}
 		for range 10 {
-			reading = append(reading, w.open(Revision4))
+			reading = append(reading, w.open(engineio.Revision4))
 		}
 		write := func(v *visit, n int) {
 			for range n {
 				require.NoError(t, v.socket().TryWrite(private()))
 			}
 		}
-		var sockets []*Socket
+		var sockets []*engineio.Socket
 		for i, v := range deaf {
 			sockets = append(sockets, v.socket())
 			write(v, 5) // 50 KB each
@@ -54,7 +55,7 @@ func TestBufferLimitEndsThePeersThatDoNotRead(t *testing.T) {
 			if s.Context().Err() == nil {
 				continue
 			}
-			require.ErrorIs(t, context.Cause(s.Context()), ErrBufferLimit)
+			require.ErrorIs(t, context.Cause(s.Context()), engineio.ErrBufferLimit)
 			require.Equal(t, i, ended, "the session that has waited longest ends first")
 			ended++
 		}
@@ -71,14 +72,14 @@ func TestBufferLimitEndsThePeersThatDoNotRead(t *testing.T) {
 // A message in the queues of many sockets exists once, and counts once.
 func TestSharedMessagesCountOnce(t *testing.T) {
 	const sessions, messages, size = 50, 40, 5_000
-	inSite(t, idle, &ServerOptions{BufferLimit: 3 * messages * size}, func(t *testing.T, w *site) {
+	inSite(t, idle, &engineio.ServerOptions{BufferLimit: 3 * messages * size}, func(t *testing.T, w *site) {
 		var visits []*visit
 		for range sessions {
-			visits = append(visits, w.open(Revision4))
+			visits = append(visits, w.open(engineio.Revision4))
 		}
 		publish := func(n int) {
 			for range n {
-				m := Prepare(Text(strings.Repeat("x", size)))
+				m := engineio.Prepare(engineio.Text(strings.Repeat("x", size)))
 				for _, v := range visits {
 					require.NoError(t, v.socket().TryWrite(m))
 				}
@@ -97,7 +98,7 @@ func TestSharedMessagesCountOnce(t *testing.T) {
 		var held int
 		for i := 1; ; i++ {
 			s := visits[i].socket()
-			require.NoError(t, s.TryWrite(Text(strings.Repeat("y", 100_000))))
+			require.NoError(t, s.TryWrite(engineio.Text(strings.Repeat("y", 100_000))))
 			if synctest.Wait(); visits[0].socket() == nil {
 				break
 			}
@@ -114,31 +115,31 @@ func TestSharedMessagesCountOnce(t *testing.T) {
 }
 
 func TestMessageLargerThanBufferLimit(t *testing.T) {
-	inSite(t, idle, &ServerOptions{BufferLimit: 100_000}, func(t *testing.T, w *site) {
-		v := w.open(Revision4)
+	inSite(t, idle, &engineio.ServerOptions{BufferLimit: 100_000}, func(t *testing.T, w *site) {
+		v := w.open(engineio.Revision4)
 		s := v.socket()
-		require.ErrorIs(t, s.TryWrite(Text(strings.Repeat("x", 200_000))), ErrQueueFull)
-		require.ErrorIs(t, s.Write(t.Context(), Text(strings.Repeat("x", 200_000))), ErrQueueFull)
-		require.NoError(t, s.TryWrite(Text("small")))
+		require.ErrorIs(t, s.TryWrite(engineio.Text(strings.Repeat("x", 200_000))), engineio.ErrQueueFull)
+		require.ErrorIs(t, s.Write(t.Context(), engineio.Text(strings.Repeat("x", 200_000))), engineio.ErrQueueFull)
+		require.NoError(t, s.TryWrite(engineio.Text("small")))
 		require.Equal(t, "200 4small", v.poll().brief())
 	})
 }
 
 func TestWritersWithALowerLimitLeaveTheRestToOthers(t *testing.T) {
-	inSite(t, idle, &ServerOptions{QueueLimit: 10_000}, func(t *testing.T, w *site) {
-		v := w.open(Revision4)
+	inSite(t, idle, &engineio.ServerOptions{QueueLimit: 10_000}, func(t *testing.T, w *site) {
+		v := w.open(engineio.Revision4)
 		s := v.socket()
-		m := Text(strings.Repeat("x", 1000-wire.Overhead))
+		m := engineio.Text(strings.Repeat("x", 1000-wire.Overhead))
 		for range 5 {
 			require.NoError(t, s.TryWriteBelow(5000, m))
 		}
-		require.ErrorIs(t, s.TryWriteBelow(5000, m), ErrQueueFull)
-		require.ErrorIs(t, s.TryWriteBelow(6500, m, m), ErrQueueFull, "all or none")
+		require.ErrorIs(t, s.TryWriteBelow(5000, m), engineio.ErrQueueFull)
+		require.ErrorIs(t, s.TryWriteBelow(6500, m, m), engineio.ErrQueueFull, "all or none")
 		require.NoError(t, s.TryWriteBelow(1<<30, m))
 		for range 4 {
 			require.NoError(t, s.TryWrite(m))
 		}
-		require.ErrorIs(t, s.TryWriteBelow(1<<30, m), ErrQueueFull, "QueueLimit is the highest")
+		require.ErrorIs(t, s.TryWriteBelow(1<<30, m), engineio.ErrQueueFull, "QueueLimit is the highest")
 		wrote := make(chan error, 1)
 		go func() { wrote <- s.WaitBelow(t.Context(), 5000) }()
 		synctest.Wait()
@@ -147,7 +148,7 @@ func TestWritersWithALowerLimitLeaveTheRestToOthers(t *testing.T) {
 		require.NoError(t, <-wrote)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		require.NoError(t, s.TryWrite(Text(strings.Repeat("x", 9000))))
+		require.NoError(t, s.TryWrite(engineio.Text(strings.Repeat("x", 9000))))
 		require.ErrorIs(t, s.WaitBelow(ctx, 5000), context.DeadlineExceeded)
 		s.Abort(io.ErrClosedPipe)
 		require.ErrorIs(t, s.WaitBelow(t.Context(), 5000), io.ErrClosedPipe)
@@ -157,15 +158,15 @@ func TestWritersWithALowerLimitLeaveTheRestToOthers(t *testing.T) {
 // Stalled distinguishes a peer that reads slowly from a peer that does not read.
 func TestStalled(t *testing.T) {
 	inSite(t, idle, nil, func(t *testing.T, w *site) {
-		l, sid := w.session(Revision4)
+		l, sid := w.session(engineio.Revision4)
 		defer func() { require.NoError(t, l.conn.Close()) }()
 		s := (&visit{w: w, sid: sid}).socket()
 		require.Zero(t, s.Stalled())
-		require.NoError(t, s.TryWrite(Text("small")))
+		require.NoError(t, s.TryWrite(engineio.Text("small")))
 		time.Sleep(time.Second)
 		require.Zero(t, s.Stalled(), "a small queue is not looked at")
 		for range 10 {
-			require.NoError(t, s.TryWrite(Text(strings.Repeat("x", wire.BatchSize))))
+			require.NoError(t, s.TryWrite(engineio.Text(strings.Repeat("x", wire.BatchSize))))
 		}
 		time.Sleep(3 * time.Second)
 		require.Equal(t, 3*time.Second, s.Stalled())
@@ -188,10 +189,10 @@ func TestStalled(t *testing.T) {
 // and the peer's silence does not count. When the queue grows again, a new backlog begins.
 func TestBacklogEndsWhenTheQueueIsSmall(t *testing.T) {
 	inSite(t, idle, nil, func(t *testing.T, w *site) {
-		l, sid := w.session(Revision4)
+		l, sid := w.session(engineio.Revision4)
 		defer func() { require.NoError(t, l.conn.Close()) }()
 		s := (&visit{w: w, sid: sid}).socket()
-		large, small := Text(strings.Repeat("x", wire.BatchSize)), Text(strings.Repeat("y", 1000))
+		large, small := engineio.Text(strings.Repeat("x", wire.BatchSize)), engineio.Text(strings.Repeat("y", 1000))
 		require.NoError(t, s.TryWrite(large))
 		for range 10 {
 			require.NoError(t, s.TryWrite(small))
@@ -212,9 +213,9 @@ func TestBacklogEndsWhenTheQueueIsSmall(t *testing.T) {
 
 // The part of a frame that the kernel did not accept waits in the queue and counts in it.
 func TestQueuedCountsThePartlyWrittenFrame(t *testing.T) {
-	reply := Text(strings.Repeat("x", freeAllowance))
+	reply := engineio.Text(strings.Repeat("x", engineio.FreeAllowance))
 	queued := make(chan int)
-	w := newSite(t, HandlerFunc(func(ctx context.Context, s *Socket) {
+	w := newSite(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 		if _, err := s.Read(ctx); err != nil {
 			return
 		}
@@ -222,12 +223,12 @@ func TestQueuedCountsThePartlyWrittenFrame(t *testing.T) {
 		}
 		queued <- s.Queued()
 	}), nil)
-	l, _ := w.session(Revision4)
+	l, _ := w.session(engineio.Revision4)
 	defer func() { require.NoError(t, l.conn.Close()) }()
 	l.say("4x")
 	n := <-queued
 	require.NotZero(t, n, "a part of the frame is in the queue")
-	require.LessOrEqual(t, n, freeAllowance+5, "only a part of one frame")
+	require.LessOrEqual(t, n, engineio.FreeAllowance+5, "only a part of one frame")
 }
 
 // slowly reads n bytes at a steady rate, in small parts.
@@ -248,11 +249,11 @@ func TestCloseWaitsForAPeerThatReads(t *testing.T) {
 	for name, sizes := range map[string][]int{"one large message": {900_000}, "many": {90_000, 90_000, 90_000, 90_000, 90_000, 90_000, 90_000, 90_000, 90_000, 90_000}} {
 		t.Run(name, func(t *testing.T) {
 			inSite(t, idle, nil, func(t *testing.T, w *site) {
-				l, sid := w.session(Revision4)
+				l, sid := w.session(engineio.Revision4)
 				s := (&visit{w: w, sid: sid}).socket()
 				total := 0
 				for _, n := range sizes {
-					require.NoError(t, s.TryWrite(Text(strings.Repeat("x", n))))
+					require.NoError(t, s.TryWrite(engineio.Text(strings.Repeat("x", n))))
 					total += n
 				}
 				closed := make(chan time.Duration, 1)
@@ -276,10 +277,10 @@ func TestCloseIsBounded(t *testing.T) {
 	closing := func(t *testing.T, read func(conn net.Conn)) time.Duration {
 		var took time.Duration
 		inSite(t, idle, nil, func(t *testing.T, w *site) {
-			l, sid := w.session(Revision4)
+			l, sid := w.session(engineio.Revision4)
 			s := (&visit{w: w, sid: sid}).socket()
 			for range 10 {
-				require.NoError(t, s.TryWrite(Text(strings.Repeat("x", 90_000))))
+				require.NoError(t, s.TryWrite(engineio.Text(strings.Repeat("x", 90_000))))
 			}
 			reader := make(chan struct{})
 			go func() {
@@ -294,9 +295,9 @@ func TestCloseIsBounded(t *testing.T) {
 		})
 		return took
 	}
-	require.Equal(t, closeTimeout, closing(t, func(net.Conn) {}))
+	require.Equal(t, engineio.CloseTimeout, closing(t, func(net.Conn) {}))
 	took := closing(t, func(conn net.Conn) { _, _ = slowly(conn, 300_000, 50_000) })
-	require.InDelta(t, (6*time.Second + closeTimeout).Seconds(), took.Seconds(), 2)
+	require.InDelta(t, (6*time.Second + engineio.CloseTimeout).Seconds(), took.Seconds(), 2)
 	took = closing(t, func(conn net.Conn) {
 		for range 900_000 / 50_000 {
 			if _, err := io.ReadFull(conn, make([]byte, 50_000)); err != nil {
@@ -305,17 +306,17 @@ func TestCloseIsBounded(t *testing.T) {
 			time.Sleep(4 * time.Second)
 		}
 	})
-	require.LessOrEqual(t, took, closeLimit)
+	require.LessOrEqual(t, took, engineio.CloseLimit)
 }
 
 // A closed polling session whose queue needs several polls gets the time for them.
 func TestCloseWaitsForAPollingClientThatPolls(t *testing.T) {
-	inSite(t, idle, &ServerOptions{QueueLimit: 1 << 30}, func(t *testing.T, w *site) {
-		v := w.open(Revision4)
+	inSite(t, idle, &engineio.ServerOptions{QueueLimit: 1 << 30}, func(t *testing.T, w *site) {
+		v := w.open(engineio.Revision4)
 		s := v.socket()
 		const n = 25_000 // three payloads
 		for range n {
-			require.NoError(t, s.TryWrite(Text("x")))
+			require.NoError(t, s.TryWrite(engineio.Text("x")))
 		}
 		closed := make(chan error, 1)
 		go func() { closed <- s.Close() }()
@@ -333,10 +334,10 @@ func TestCloseWaitsForAPollingClientThatPolls(t *testing.T) {
 // session.
 func TestLargeMessageToASlowPeer(t *testing.T) {
 	inSite(t, idle, nil, func(t *testing.T, w *site) {
-		l, sid := w.session(Revision4)
+		l, sid := w.session(engineio.Revision4)
 		defer func() { require.NoError(t, l.conn.Close()) }()
 		s := (&visit{w: w, sid: sid}).socket()
-		require.NoError(t, s.TryWrite(Text(strings.Repeat("x", 900_000))))
+		require.NoError(t, s.TryWrite(engineio.Text(strings.Repeat("x", 900_000))))
 		_, err := slowly(l.conn, 900_000, 30_000) // 30 s
 		require.NoError(t, err)
 		require.NoError(t, s.Context().Err())
@@ -346,9 +347,9 @@ func TestLargeMessageToASlowPeer(t *testing.T) {
 // A message for which the server would end the session is an error, in each state of the session.
 func TestWriteAboveTheServersMaxPayload(t *testing.T) {
 	const limit = 1000
-	onEveryWay(t, &ServerOptions{MaxPayload: limit}, func() (Handler, func(*testing.T, *Server, *Socket)) {
+	onEveryWay(t, &engineio.ServerOptions{MaxPayload: limit}, func() (engineio.Handler, func(*testing.T, *engineio.Server, *engineio.Socket)) {
 		var got []int
-		h := HandlerFunc(func(ctx context.Context, s *Socket) {
+		h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 			for {
 				m, err := s.Read(ctx)
 				if err != nil {
@@ -357,14 +358,14 @@ func TestWriteAboveTheServersMaxPayload(t *testing.T) {
 				got = append(got, len(m.Data))
 			}
 		})
-		return h, func(t *testing.T, _ *Server, s *Socket) {
+		return h, func(t *testing.T, _ *engineio.Server, s *engineio.Socket) {
 			s.Discard()
 			synctest.Wait() // the upgrade has ended
 			var want []int
-			for _, form := range []func(n int) Message{
-				func(n int) Message { return Text(strings.Repeat("x", n)) },
-				func(n int) Message { return Text(strings.Repeat("é", n/2)) },
-				func(n int) Message { return Binary(make([]byte, n)) },
+			for _, form := range []func(n int) engineio.Message{
+				func(n int) engineio.Message { return engineio.Text(strings.Repeat("x", n)) },
+				func(n int) engineio.Message { return engineio.Text(strings.Repeat("é", n/2)) },
+				func(n int) engineio.Message { return engineio.Binary(make([]byte, n)) },
 			} {
 				largest := 0
 				for n := 700; n <= 1100; n += 2 {
@@ -375,9 +376,9 @@ func TestWriteAboveTheServersMaxPayload(t *testing.T) {
 						want, largest = append(want, n), n
 						continue
 					}
-					require.ErrorIs(t, err, ErrTooLarge)
+					require.ErrorIs(t, err, engineio.ErrTooLarge)
 					require.ErrorContains(t, err, "1000")
-					require.ErrorIs(t, s.TryWrite(m), ErrTooLarge)
+					require.ErrorIs(t, s.TryWrite(m), engineio.ErrTooLarge)
 				}
 				require.Greater(t, largest, 700)
 				require.LessOrEqual(t, largest, limit)

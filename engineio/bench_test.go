@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"bufio"
@@ -17,6 +17,8 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 // These benchmarks and guards use real connections on loopback. The other end does not use this package: it only reads
@@ -26,12 +28,12 @@ import (
 type bareSite struct {
 	t       testing.TB
 	host    string
-	sockets chan *Socket
+	sockets chan *engineio.Socket
 }
 
-func serveBare(t testing.TB, h HandlerFunc, opts *ServerOptions) *bareSite {
-	w := &bareSite{t: t, sockets: make(chan *Socket, 1)}
-	srv := NewServer(HandlerFunc(func(ctx context.Context, s *Socket) {
+func serveBare(t testing.TB, h engineio.HandlerFunc, opts *engineio.ServerOptions) *bareSite {
+	w := &bareSite{t: t, sockets: make(chan *engineio.Socket, 1)}
+	srv := engineio.NewServer(engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 		w.sockets <- s
 		h(ctx, s)
 	}), opts)
@@ -48,7 +50,7 @@ func serveBare(t testing.TB, h HandlerFunc, opts *ServerOptions) *bareSite {
 
 // open opens a session over a WebSocket and returns both ends. The caller's end has read everything that the server has
 // sent.
-func (w *bareSite) open(rev Revision) (net.Conn, *Socket) {
+func (w *bareSite) open(rev engineio.Revision) (net.Conn, *engineio.Socket) {
 	conn, err := net.Dial("tcp", w.host)
 	require.NoError(w.t, err)
 	w.t.Cleanup(func() { _ = conn.Close() })
@@ -132,19 +134,19 @@ func BenchmarkBroadcast(b *testing.B) {
 		b.Run(fmt.Sprintf("sessions=%d/prepared=%v", sessions, prepared), func(b *testing.B) {
 			w := serveBare(b, idle, nil)
 			received := newArrivals()
-			var sockets []*Socket
+			var sockets []*engineio.Socket
 			for range sessions {
-				conn, s := w.open(Revision4)
+				conn, s := w.open(engineio.Revision4)
 				sockets = append(sockets, s)
 				go received.drain(conn)
 			}
-			m := Text(text128)
+			m := engineio.Text(text128)
 			size := sessions * frameSize(text128)
 			n := 0
 			b.ReportAllocs()
 			for b.Loop() {
 				if prepared {
-					m = Prepare(Message{Data: m.Data})
+					m = engineio.Prepare(engineio.Message{Data: m.Data})
 				}
 				for _, s := range sockets {
 					if err := s.TryWrite(m); err != nil {
@@ -166,9 +168,9 @@ func BenchmarkQueueAndFlush(b *testing.B) {
 	for _, messages := range []int{1, 16, 256} {
 		b.Run(fmt.Sprintf("messages=%d", messages), func(b *testing.B) {
 			w := serveBare(b, idle, nil)
-			conn, s := w.open(Revision4)
+			conn, s := w.open(engineio.Revision4)
 			go newArrivals().drain(conn)
-			m := Prepare(Text(text128))
+			m := engineio.Prepare(engineio.Text(text128))
 			n := 0
 			b.ReportAllocs()
 			for b.Loop() {
@@ -191,8 +193,8 @@ func BenchmarkQueueAndFlush(b *testing.B) {
 func BenchmarkEcho(b *testing.B) {
 	for _, window := range []int{1, 16} {
 		b.Run(fmt.Sprintf("window=%d", window), func(b *testing.B) {
-			w := serveBare(b, echo, nil)
-			conn, _ := w.open(Revision4)
+			w := serveBare(b, echoHandler, nil)
+			conn, _ := w.open(engineio.Revision4)
 			request := frames(window, "4"+text128)
 			answers := make([]byte, window*frameSize(text128))
 			n := 0
@@ -216,7 +218,7 @@ func BenchmarkEcho(b *testing.B) {
 func BenchmarkReadFromIdle(b *testing.B) {
 	const sessions = 200
 	came := make(chan struct{})
-	w := serveBare(b, func(ctx context.Context, s *Socket) {
+	w := serveBare(b, func(ctx context.Context, s *engineio.Socket) {
 		for {
 			if _, err := s.Read(ctx); err != nil {
 				return
@@ -226,7 +228,7 @@ func BenchmarkReadFromIdle(b *testing.B) {
 	}, nil)
 	var conns []net.Conn
 	for range sessions {
-		conn, _ := w.open(Revision4)
+		conn, _ := w.open(engineio.Revision4)
 		conns = append(conns, conn)
 	}
 	message := frames(1, "4"+text128)

@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"context"
@@ -10,12 +10,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 // net/http reads the body of a request before it responds, and the body may never come.
 func TestRequestsWhoseBodyNeverComesHoldNothingUp(t *testing.T) {
-	inSite(t, echo, bothRevisions(), func(t *testing.T, w *site) {
-		v := w.open(Revision4)
+	inSite(t, echoHandler, bothRevisions(), func(t *testing.T, w *site) {
+		v := w.open(engineio.Revision4)
 		for _, request := range []string{
 			"GET /engine.io/?EIO=3&transport=polling", "GET /engine.io/?" + v.query, "PUT /engine.io/?" + v.query,
 			"POST /engine.io/?EIO=4&transport=polling", "POST /engine.io/?EIO=4", "GET /elsewhere",
@@ -36,22 +38,22 @@ func TestRequestsWhoseBodyNeverComesHoldNothingUp(t *testing.T) {
 // A reply that its peer does not accept counts as queued, however it was written.
 func TestRepliesCountAgainstTheBufferLimit(t *testing.T) {
 	result := make(chan error, 1)
-	h := HandlerFunc(func(ctx context.Context, s *Socket) {
+	h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 		if _, err := s.Read(ctx); err == nil {
-			result <- s.Write(ctx, Binary(make([]byte, 50<<20)))
+			result <- s.Write(ctx, engineio.Binary(make([]byte, 50<<20)))
 		}
 	})
-	w := newSite(t, h, &ServerOptions{BufferLimit: 1 << 20})
-	l, _ := w.session(Revision4)
+	w := newSite(t, h, &engineio.ServerOptions{BufferLimit: 1 << 20})
+	l, _ := w.session(engineio.Revision4)
 	l.say("4large, please")
-	require.ErrorIs(t, <-result, ErrQueueFull)
+	require.ErrorIs(t, <-result, engineio.ErrQueueFull)
 	require.NoError(t, l.conn.Close())
 	w.awaitSockets(0)
 }
 
 func TestDialsErrorsQuoteNoSecrets(t *testing.T) {
 	for _, url := range []string{"ftp://u:hunter2@h/?token=secret", "http://u:hunter2@h:x/?token=secret", "http://?token=secret", "://hunter2"} {
-		_, err := Dial(t.Context(), url, &DialOptions{HTTPClient: http.DefaultClient})
+		_, err := engineio.Dial(t.Context(), url, &engineio.DialOptions{HTTPClient: http.DefaultClient})
 		require.Error(t, err)
 		require.NotContains(t, err.Error(), "hunter2")
 		require.NotContains(t, err.Error(), "secret")

@@ -1,6 +1,6 @@
 //go:build soak
 
-package engineio
+package engineio_test
 
 import (
 	"context"
@@ -13,15 +13,17 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 // A message to many sessions is encoded once: the cost of a recipient does not depend on the message's size.
 func TestBroadcastIsEncodedOnce(t *testing.T) {
 	const most = 500
 	var mu sync.Mutex
-	var sockets []*Socket
+	var sockets []*engineio.Socket
 	ready := make(chan struct{}, most)
-	h := HandlerFunc(func(ctx context.Context, s *Socket) {
+	h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 		mu.Lock()
 		sockets = append(sockets, s)
 		mu.Unlock()
@@ -29,9 +31,9 @@ func TestBroadcastIsEncodedOnce(t *testing.T) {
 		idle(ctx, s)
 	})
 	for _, binary := range []bool{false, true} {
-		for _, rev := range []Revision{Revision3, Revision4} {
+		for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 			recipients := most
-			if raceDetector && (binary || rev == Revision3) {
+			if raceDetector && (binary || rev == engineio.Revision3) {
 				recipients /= 10 // large messages are slow
 			}
 			w := newSite(t, h, bothRevisions())
@@ -50,7 +52,7 @@ func TestBroadcastIsEncodedOnce(t *testing.T) {
 				sockets := sockets[:recipients]
 				data := []byte(strings.Repeat("x", size))
 				before := memory().TotalAlloc
-				m := Prepare(Message{Binary: binary, Data: data})
+				m := engineio.Prepare(engineio.Message{Binary: binary, Data: data})
 				for _, s := range sockets {
 					require.NoError(t, s.TryWrite(m))
 				}

@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"net/http"
@@ -6,15 +6,17 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 func TestServerOptionsThatNoServerCanHave(t *testing.T) {
-	text, empty := Text("a\x1eb"), Binary(nil)
-	for want, o := range map[string]*ServerOptions{
-		`Revisions: there is no revision 5`:                            {Revisions: []Revision{Revision4, 5}},
-		`Revisions: there is no revision 0`:                            {Revisions: []Revision{0}},
-		`Transports: there is no transport "websockets"`:               {Transports: []Transport{Polling, "websockets"}},
-		`Transports: there is no transport ""`:                         {Transports: []Transport{""}},
+	text, empty := engineio.Text("a\x1eb"), engineio.Binary(nil)
+	for want, o := range map[string]*engineio.ServerOptions{
+		`Revisions: there is no revision 5`:                            {Revisions: []engineio.Revision{engineio.Revision4, 5}},
+		`Revisions: there is no revision 0`:                            {Revisions: []engineio.Revision{0}},
+		`Transports: there is no transport "websockets"`:               {Transports: []engineio.Transport{engineio.Polling, "websockets"}},
+		`Transports: there is no transport ""`:                         {Transports: []engineio.Transport{""}},
 		`MaxPayload is -1; use a positive number of bytes`:             {MaxPayload: -1},
 		`QueueLimit is -1`:                                             {QueueLimit: -1},
 		`BufferLimit is -1`:                                            {BufferLimit: -1},
@@ -36,27 +38,27 @@ func TestServerOptionsThatNoServerCanHave(t *testing.T) {
 		t.Run(want, func(t *testing.T) {
 			err := o.Check()
 			require.ErrorContains(t, err, want)
-			require.PanicsWithError(t, err.Error(), func() { NewServer(echo, o) })
+			require.PanicsWithError(t, err.Error(), func() { engineio.NewServer(echoHandler, o) })
 		})
 	}
-	for _, o := range []*ServerOptions{
-		nil, {}, {PingInterval: time.Millisecond, PingTimeout: time.Millisecond}, {Transports: []Transport{WebTransport}},
+	for _, o := range []*engineio.ServerOptions{
+		nil, {}, {PingInterval: time.Millisecond, PingTimeout: time.Millisecond}, {Transports: []engineio.Transport{engineio.WebTransport}},
 		{MaxPayload: 1, QueueLimit: 1, BufferLimit: 1, ReceiveLimit: 1, CompressionThreshold: 1, WriteTimeout: 1},
-		{PingInterval: maxSilence - time.Millisecond, PingTimeout: time.Millisecond},
+		{PingInterval: engineio.MaxSilence - time.Millisecond, PingTimeout: time.Millisecond},
 	} {
 		require.NoError(t, o.Check())
-		require.NoError(t, NewServer(echo, o).Close())
+		require.NoError(t, engineio.NewServer(echoHandler, o).Close())
 	}
 }
 
 func TestDialOptionsThatNoClientCanHave(t *testing.T) {
-	for want, o := range map[string]*DialOptions{
+	for want, o := range map[string]*engineio.DialOptions{
 		"DialOptions.MaxPayload is -1":      {MaxPayload: -1},
 		"DialOptions.QueueLimit is -1":      {QueueLimit: -1},
 		"DialOptions.UpgradeTimeout is -1s": {UpgradeTimeout: -time.Second},
 		"DialOptions.WriteTimeout is -1s":   {WriteTimeout: -time.Second},
 	} {
-		_, err := Dial(t.Context(), "http://localhost:1", o)
+		_, err := engineio.Dial(t.Context(), "http://localhost:1", o)
 		require.ErrorContains(t, err, want)
 	}
 }

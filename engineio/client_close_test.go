@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"context"
@@ -10,12 +10,14 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 // Close of a client sends the queue by the transport that is available at that moment.
 func TestClientsCloseDuringAnUpgrade(t *testing.T) {
-	queue := func(t *testing.T, s *Socket) chan error {
-		require.NoError(t, s.Write(t.Context(), Text("queued")))
+	queue := func(t *testing.T, s *engineio.Socket) chan error {
+		require.NoError(t, s.Write(t.Context(), engineio.Text("queued")))
 		closed := make(chan error, 1)
 		go func() { closed <- s.Close() }()
 		synctest.Wait()
@@ -33,7 +35,7 @@ func TestClientsCloseDuringAnUpgrade(t *testing.T) {
 			}))
 		}
 		var got []string
-		read := HandlerFunc(func(ctx context.Context, s *Socket) {
+		read := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 			for {
 				m, err := s.Read(ctx)
 				if err != nil {
@@ -43,9 +45,9 @@ func TestClientsCloseDuringAnUpgrade(t *testing.T) {
 				got = append(got, string(m.Data))
 			}
 		})
-		inBubbleBehind(t, hang, read, nil, func(t *testing.T, _ *Server, client *http.Client) {
+		inBubbleBehind(t, hang, read, nil, func(t *testing.T, _ *engineio.Server, client *http.Client) {
 			start := time.Now()
-			s, err := Dial(t.Context(), "http://pipe", &DialOptions{HTTPClient: client})
+			s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{HTTPClient: client})
 			require.NoError(t, err)
 			synctest.Wait()
 			require.Equal(t, 1, log.kinds()["websocket"])
@@ -60,7 +62,7 @@ func TestClientsCloseDuringAnUpgrade(t *testing.T) {
 			sc.said <- l.read()
 			sc.said <- l.read()
 		}
-		inScript(t, line, nil, func(t *testing.T, sc *script, s *Socket, _ <-chan string) {
+		inScript(t, line, nil, func(t *testing.T, sc *script, s *engineio.Socket, _ <-chan string) {
 			start := time.Now()
 			<-sc.polls
 			require.Equal(t, "2probe", <-sc.said)
@@ -80,7 +82,7 @@ func TestClientsCloseDuringAnUpgrade(t *testing.T) {
 			_, _ = l.conn.Write([]byte{0x88, 0})
 			_, _ = io.Copy(io.Discard, l.conn)
 		}
-		inScript(t, line, nil, func(t *testing.T, sc *script, s *Socket, _ <-chan string) {
+		inScript(t, line, nil, func(t *testing.T, sc *script, s *engineio.Socket, _ <-chan string) {
 			start := time.Now()
 			poll := <-sc.polls
 			require.Equal(t, "2probe", <-sc.said)
@@ -103,13 +105,13 @@ func TestClientsCloseDuringAnUpgrade(t *testing.T) {
 			_ = l.say("3probe")
 			sc.said <- l.read()
 		}
-		inScript(t, line, nil, func(t *testing.T, sc *script, s *Socket, _ <-chan string) {
+		inScript(t, line, nil, func(t *testing.T, sc *script, s *engineio.Socket, _ <-chan string) {
 			start := time.Now()
 			<-sc.polls
 			require.Equal(t, "2probe", <-sc.said)
 			synctest.Wait()
 			require.NoError(t, <-queue(t, s))
-			require.Equal(t, DefaultUpgradeTimeout, time.Since(start))
+			require.Equal(t, engineio.DefaultUpgradeTimeout, time.Since(start))
 			require.Regexp(t, `^4queued[|\x1e]1$`, sc.posted(), "polling goes on when the upgrade has failed")
 			require.Empty(t, <-sc.said, "the WebSocket is closed")
 		})
@@ -132,19 +134,19 @@ func TestDialGivenUp(t *testing.T) {
 		}
 	}
 	for name, tt := range map[string]struct {
-		transport Transport
+		transport engineio.Transport
 		answer    func(http.ResponseWriter, *http.Request) io.Closer
 	}{
-		"no answer to a poll": {Polling, silent},
-		"half an answer to a poll": {Polling, func(w http.ResponseWriter, _ *http.Request) io.Closer {
+		"no answer to a poll": {engineio.Polling, silent},
+		"half an answer to a poll": {engineio.Polling, func(w http.ResponseWriter, _ *http.Request) io.Closer {
 			w.Header().Set("Content-Length", "100")
 			_, _ = io.WriteString(w, "0{")
 			_ = http.NewResponseController(w).Flush()
 			return nil
 		}},
-		"no answer to a handshake":   {WebSocket, silent},
-		"a WebSocket without a word": {WebSocket, accept()},
-		"half a frame":               {WebSocket, accept(0x81, 100, '0')},
+		"no answer to a handshake":   {engineio.WebSocket, silent},
+		"a WebSocket without a word": {engineio.WebSocket, accept()},
+		"half a frame":               {engineio.WebSocket, accept(0x81, 100, '0')},
 	} {
 		t.Run(name, func(t *testing.T) {
 			wrap := func(http.Handler) http.Handler {
@@ -157,11 +159,11 @@ func TestDialGivenUp(t *testing.T) {
 					<-r.Context().Done()
 				})
 			}
-			inBubbleBehind(t, wrap, echo, nil, func(t *testing.T, _ *Server, client *http.Client) {
+			inBubbleBehind(t, wrap, echoHandler, nil, func(t *testing.T, _ *engineio.Server, client *http.Client) {
 				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 				defer cancel()
 				start := time.Now()
-				_, err := Dial(ctx, "http://pipe", &DialOptions{Transports: []Transport{tt.transport}, HTTPClient: client})
+				_, err := engineio.Dial(ctx, "http://pipe", &engineio.DialOptions{Transports: []engineio.Transport{tt.transport}, HTTPClient: client})
 				require.ErrorIs(t, err, context.DeadlineExceeded)
 				require.Equal(t, 3*time.Second, time.Since(start))
 				time.Sleep(time.Minute)

@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"bufio"
@@ -22,10 +22,12 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 // upgradeEnd returns a function that waits until the client has given up its upgrade. A goroutine must be in Read.
-func upgradeEnd(t *testing.T, o *DialOptions) func() {
+func upgradeEnd(t *testing.T, o *engineio.DialOptions) func() {
 	t.Helper()
 	ended := make(chan struct{}, 1)
 	o.Logger = slog.New(eventHandler(func(message string) {
@@ -60,7 +62,7 @@ func TestCookiesAreKept(t *testing.T) {
 	var mu sync.Mutex
 	var sessions int
 	seen := make(map[string][]string) // the cookies of each session's requests
-	srv := NewServer(echo, nil)
+	srv := engineio.NewServer(echoHandler, nil)
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		sid := r.URL.Query().Get("sid")
@@ -81,13 +83,13 @@ func TestCookiesAreKept(t *testing.T) {
 	defer web.Close()
 	defer func() { require.NoError(t, srv.Close()) }()
 	for range 2 {
-		for _, transports := range [][]Transport{{Polling}, {Polling, WebSocket}} {
-			s, err := Dial(testContext(t), web.URL, &DialOptions{Transports: transports})
+		for _, transports := range [][]engineio.Transport{{engineio.Polling}, {engineio.Polling, engineio.WebSocket}} {
+			s, err := engineio.Dial(testContext(t), web.URL, &engineio.DialOptions{Transports: transports})
 			require.NoError(t, err)
-			requireEcho(t, s, Text("x"))
+			requireEcho(t, s, engineio.Text("x"))
 			if len(transports) == 2 {
 				s.Discard()
-				require.Eventually(t, func() bool { return s.Transport() == WebSocket }, 10*time.Second, time.Millisecond)
+				require.Eventually(t, func() bool { return s.Transport() == engineio.WebSocket }, 10*time.Second, time.Millisecond)
 			}
 			require.NoError(t, s.Close())
 			mu.Lock()
@@ -109,7 +111,7 @@ func TestCookiesAreKept(t *testing.T) {
 }
 
 func TestTimeoutOfTheHTTPClientIsRefused(t *testing.T) {
-	_, err := Dial(testContext(t), "http://127.0.0.1:1", &DialOptions{HTTPClient: &http.Client{Timeout: time.Hour}})
+	_, err := engineio.Dial(testContext(t), "http://127.0.0.1:1", &engineio.DialOptions{HTTPClient: &http.Client{Timeout: time.Hour}})
 	require.ErrorContains(t, err, "Timeout")
 }
 
@@ -131,20 +133,20 @@ func (o *over) wrap(h http.Handler) http.Handler {
 // requireUpgrade opens a session by polling and waits for its upgrade.
 func requireUpgrade(t *testing.T, url string, client *http.Client) {
 	t.Helper()
-	s, err := Dial(testContext(t), url, &DialOptions{HTTPClient: client})
+	s, err := engineio.Dial(testContext(t), url, &engineio.DialOptions{HTTPClient: client})
 	require.NoError(t, err)
-	for i := 0; s.Transport() != WebSocket; i++ {
+	for i := 0; s.Transport() != engineio.WebSocket; i++ {
 		require.Less(t, i, 10_000, "no upgrade")
-		requireEcho(t, s, Text(fmt.Sprint("message ", i)))
+		requireEcho(t, s, engineio.Text(fmt.Sprint("message ", i)))
 	}
-	requireEcho(t, s, Binary([]byte("over the WebSocket")))
+	requireEcho(t, s, engineio.Binary([]byte("over the WebSocket")))
 	require.NoError(t, s.Close())
 }
 
 // Polls share one HTTP/2 connection. The WebSocket has a separate connection with HTTP/1.1, which the same client
 // opens.
 func TestClientOverTLSAndHTTP2(t *testing.T) {
-	srv := NewServer(echo, nil)
+	srv := engineio.NewServer(echoHandler, nil)
 	o := over{kinds: make(map[string]int)}
 	web := httptest.NewUnstartedServer(o.wrap(srv))
 	web.EnableHTTP2 = true
@@ -164,7 +166,7 @@ func TestRequestsOutlastTimeoutsOfTheServer(t *testing.T) {
 	for _, proto := range []int{1, 2} {
 		t.Run(fmt.Sprint("HTTP/", proto), func(t *testing.T) {
 			large := strings.Repeat("x", 3<<20) // more than fits into the window of an HTTP/2 stream
-			h := HandlerFunc(func(ctx context.Context, s *Socket) {
+			h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 				for {
 					m, err := s.Read(ctx)
 					if err != nil {
@@ -174,17 +176,17 @@ func TestRequestsOutlastTimeoutsOfTheServer(t *testing.T) {
 					assert.NoError(t, s.Write(ctx, m))
 				}
 			})
-			srv := NewServer(h, &ServerOptions{MaxPayload: 4 << 20, QueueLimit: 16 << 20, WriteTimeout: timeout})
+			srv := engineio.NewServer(h, &engineio.ServerOptions{MaxPayload: 4 << 20, QueueLimit: 16 << 20, WriteTimeout: timeout})
 			web := httptest.NewUnstartedServer(srv)
 			web.EnableHTTP2 = proto == 2
 			web.Config.ReadTimeout, web.Config.WriteTimeout = timeout, timeout
 			web.StartTLS()
 			defer web.Close()
 			defer func() { require.NoError(t, srv.Close()) }()
-			s, err := Dial(t.Context(), web.URL, &DialOptions{HTTPClient: web.Client(), Transports: []Transport{Polling}})
+			s, err := engineio.Dial(t.Context(), web.URL, &engineio.DialOptions{HTTPClient: web.Client(), Transports: []engineio.Transport{engineio.Polling}})
 			require.NoError(t, err)
 			for _, data := range []string{"one", "two", large} {
-				require.NoError(t, s.Write(t.Context(), Text(data)))
+				require.NoError(t, s.Write(t.Context(), engineio.Text(data)))
 				require.NoError(t, s.Flush(t.Context()), "in a separate POST")
 			}
 			for _, want := range []string{"one", "two", large} {
@@ -200,7 +202,7 @@ func TestRequestsOutlastTimeoutsOfTheServer(t *testing.T) {
 func TestClientThroughAnHTTPProxy(t *testing.T) {
 	for _, scheme := range []string{"http", "https"} {
 		t.Run(scheme, func(t *testing.T) {
-			srv := NewServer(echo, nil)
+			srv := engineio.NewServer(echoHandler, nil)
 			web := httptest.NewUnstartedServer(srv)
 			if scheme == "https" {
 				web.StartTLS()
@@ -380,15 +382,15 @@ func TestProxiesThatBreakWebSockets(t *testing.T) {
 			ctx := testContext(t)
 			var wg sync.WaitGroup
 			defer wg.Wait()
-			numbers := func(ctx context.Context, s *Socket) {
+			numbers := func(ctx context.Context, s *engineio.Socket) {
 				for i := range n {
-					if s.Write(ctx, Text(fmt.Sprint(i))) != nil {
+					if s.Write(ctx, engineio.Text(fmt.Sprint(i))) != nil {
 						return
 					}
 				}
 			}
 			// Each message comes twice: from the server itself, and as the echo of the client's message.
-			h := HandlerFunc(func(ctx context.Context, s *Socket) {
+			h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 				wg.Go(func() { numbers(ctx, s) })
 				for i := 0; ; i++ {
 					m, err := s.Read(ctx)
@@ -399,19 +401,19 @@ func TestProxiesThatBreakWebSockets(t *testing.T) {
 						s.Abort(fmt.Errorf("message %d is %q", i, m.Data))
 						return
 					}
-					if s.Write(ctx, Text("echo "+string(m.Data))) != nil {
+					if s.Write(ctx, engineio.Text("echo "+string(m.Data))) != nil {
 						return
 					}
 				}
 			})
-			srv := NewServer(h, &ServerOptions{UpgradeTimeout: 300 * time.Millisecond})
+			srv := engineio.NewServer(h, &engineio.ServerOptions{UpgradeTimeout: 300 * time.Millisecond})
 			web := httptest.NewServer(srv)
 			defer web.Close()
 			defer func() { require.NoError(t, srv.Close()) }()
 			proxy := brokenProxy(t, web.Listener.Addr().String(), breaks)
-			opts := &DialOptions{UpgradeTimeout: 200 * time.Millisecond}
+			opts := &engineio.DialOptions{UpgradeTimeout: 200 * time.Millisecond}
 			ended := upgradeEnd(t, opts)
-			s, err := Dial(ctx, proxy, opts)
+			s, err := engineio.Dial(ctx, proxy, opts)
 			require.NoError(t, err)
 			wg.Go(func() { numbers(ctx, s) })
 			var own, echoed int
@@ -430,10 +432,10 @@ func TestProxiesThatBreakWebSockets(t *testing.T) {
 			}
 			receive(2 * n)
 			ended()
-			require.Equal(t, Polling, s.Transport())
+			require.Equal(t, engineio.Polling, s.Transport())
 			require.Len(t, srv.Sockets(), 1)
-			require.Equal(t, Polling, srv.Sockets()[0].Transport())
-			require.NoError(t, s.Write(ctx, Text(fmt.Sprint(n))))
+			require.Equal(t, engineio.Polling, srv.Sockets()[0].Transport())
+			require.NoError(t, s.Write(ctx, engineio.Text(fmt.Sprint(n))))
 			receive(2*n + 1)
 			require.NoError(t, s.Close())
 		})
@@ -458,23 +460,23 @@ func losing(method string, number int32) func(h http.Handler) http.Handler {
 // net/http repeats a GET if a reused connection breaks. A repeated poll would continue after the messages of the lost
 // response.
 func TestALostResponseToAPollEndsTheSession(t *testing.T) {
-	h := HandlerFunc(func(ctx context.Context, s *Socket) {
+	h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 		for _, text := range []string{"one", "two", "three"} {
-			if s.Write(ctx, Text(text)) != nil {
+			if s.Write(ctx, engineio.Text(text)) != nil {
 				return
 			}
 			time.Sleep(time.Second)
 		}
 		_, _ = s.Read(ctx)
 	})
-	inBubbleBehind(t, losing(http.MethodGet, 2), h, nil, func(t *testing.T, _ *Server, client *http.Client) {
-		s, err := Dial(t.Context(), "http://pipe", &DialOptions{HTTPClient: client, Transports: []Transport{Polling}})
+	inBubbleBehind(t, losing(http.MethodGet, 2), h, nil, func(t *testing.T, _ *engineio.Server, client *http.Client) {
+		s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{HTTPClient: client, Transports: []engineio.Transport{engineio.Polling}})
 		require.NoError(t, err)
 		m, err := s.Read(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, "one", string(m.Data))
 		m, err = s.Read(t.Context())
-		require.ErrorIs(t, err, errRepeated, "%q", m.Data)
+		require.ErrorIs(t, err, engineio.ErrRepeated, "%q", m.Data)
 		require.NotContains(t, err.Error(), s.ID())
 		require.NoError(t, s.Close())
 	})
@@ -483,7 +485,7 @@ func TestALostResponseToAPollEndsTheSession(t *testing.T) {
 // net/http also repeats a POST that has the header Idempotency-Key. The server would get its messages twice.
 func TestALostResponseToAPostEndsTheSession(t *testing.T) {
 	var received []string
-	h := HandlerFunc(func(ctx context.Context, s *Socket) {
+	h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 		for {
 			m, err := s.Read(ctx)
 			if err != nil {
@@ -492,18 +494,18 @@ func TestALostResponseToAPostEndsTheSession(t *testing.T) {
 			received = append(received, string(m.Data))
 		}
 	})
-	inBubbleBehind(t, losing(http.MethodPost, 2), h, nil, func(t *testing.T, srv *Server, client *http.Client) {
-		s, err := Dial(t.Context(), "http://pipe", &DialOptions{
-			HTTPClient: client, Transports: []Transport{Polling}, Header: http.Header{"Idempotency-Key": {"x"}},
+	inBubbleBehind(t, losing(http.MethodPost, 2), h, nil, func(t *testing.T, srv *engineio.Server, client *http.Client) {
+		s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{
+			HTTPClient: client, Transports: []engineio.Transport{engineio.Polling}, Header: http.Header{"Idempotency-Key": {"x"}},
 		})
 		require.NoError(t, err)
 		s.Discard()
 		for _, text := range []string{"one", "two"} {
-			require.NoError(t, s.Write(t.Context(), Text(text)))
+			require.NoError(t, s.Write(t.Context(), engineio.Text(text)))
 			synctest.Wait()
 		}
 		require.Equal(t, []string{"one", "two"}, received)
-		require.ErrorIs(t, context.Cause(s.Context()), errRepeated)
+		require.ErrorIs(t, context.Cause(s.Context()), engineio.ErrRepeated)
 		require.NoError(t, s.Close())
 		for _, left := range srv.Sockets() {
 			left.Abort(nil)
@@ -527,10 +529,10 @@ func TestHarmlessRepetitionsArePermitted(t *testing.T) {
 		cause error
 	}{
 		{"nothing written", nil, false, nil},
-		{"HTTP/1", nil, true, errRepeated},
+		{"HTTP/1", nil, true, engineio.ErrRepeated},
 		{"HTTP/2", h2Conn{}, true, nil},
 	} {
-		r, done := once(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody))
+		r, done := engineio.Once(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody))
 		trace := httptrace.ContextClientTrace(r.Context())
 		trace.GotConn(httptrace.GotConnInfo{Conn: c.conn})
 		if c.wrote {

@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"context"
@@ -17,6 +17,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/engineio/internal/wtstream"
 )
 
@@ -51,7 +52,7 @@ func (l *requestLog) kinds() map[string]int {
 }
 
 // requireEcho sends a message and expects its echo.
-func requireEcho(t *testing.T, s *Socket, m Message) {
+func requireEcho(t *testing.T, s *engineio.Socket, m engineio.Message) {
 	t.Helper()
 	require.NoError(t, s.Write(t.Context(), m))
 	got, err := s.Read(t.Context())
@@ -61,11 +62,11 @@ func requireEcho(t *testing.T, s *Socket, m Message) {
 }
 
 func TestWhatIsSentWithEachRequest(t *testing.T) {
-	for _, rev := range []Revision{Revision3, Revision4} {
+	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		t.Run(fmt.Sprintf("revision %d", rev), func(t *testing.T) {
 			var log requestLog
-			inBubbleBehind(t, log.wrap, echo, bothRevisions(), func(t *testing.T, _ *Server, client *http.Client) {
-				o := &DialOptions{
+			inBubbleBehind(t, log.wrap, echoHandler, bothRevisions(), func(t *testing.T, _ *engineio.Server, client *http.Client) {
+				o := &engineio.DialOptions{
 					Revision:     rev,
 					HTTPClient:   client,
 					Header:       http.Header{"Authorization": {"Bearer x"}, "X-Two": {"a", "b"}, "Host": {"other.example"}},
@@ -74,14 +75,14 @@ func TestWhatIsSentWithEachRequest(t *testing.T) {
 					Base64:       true,
 				}
 				for _, o.NoUpgrade = range []bool{true, false} {
-					s, err := Dial(t.Context(), "http://pipe?token=url&room=1&sid=x&EIO=9", o)
+					s, err := engineio.Dial(t.Context(), "http://pipe?token=url&room=1&sid=x&EIO=9", o)
 					require.NoError(t, err)
-					for _, m := range []Message{Binary([]byte{0, 255}), Text("é€😀"), Text("x")} {
+					for _, m := range []engineio.Message{engineio.Binary([]byte{0, 255}), engineio.Text("é€😀"), engineio.Text("x")} {
 						requireEcho(t, s, m)
 					}
 					go func() { _, _ = s.Read(t.Context()) }()
 					synctest.Wait()
-					require.Equal(t, o.NoUpgrade, s.Transport() == Polling)
+					require.Equal(t, o.NoUpgrade, s.Transport() == engineio.Polling)
 					require.NoError(t, s.Close())
 				}
 			})
@@ -116,7 +117,7 @@ func TestWhatIsSentWithEachRequest(t *testing.T) {
 
 func TestBase64KeepsBytesOffTheWire(t *testing.T) {
 	data := strings.Repeat("\x00\xff\xfe", 20)
-	for _, rev := range []Revision{Revision3, Revision4} {
+	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		t.Run(fmt.Sprintf("revision %d polling", rev), func(t *testing.T) {
 			var bodies lockedBuffer
 			tap := func(h http.Handler) http.Handler {
@@ -128,10 +129,10 @@ func TestBase64KeepsBytesOffTheWire(t *testing.T) {
 					h.ServeHTTP(w, r)
 				})
 			}
-			inBubbleBehind(t, tap, echo, bothRevisions(), func(t *testing.T, _ *Server, client *http.Client) {
-				s, err := Dial(t.Context(), "http://pipe", &DialOptions{Revision: rev, Transports: []Transport{Polling}, HTTPClient: client, Base64: true})
+			inBubbleBehind(t, tap, echoHandler, bothRevisions(), func(t *testing.T, _ *engineio.Server, client *http.Client) {
+				s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Revision: rev, Transports: []engineio.Transport{engineio.Polling}, HTTPClient: client, Base64: true})
 				require.NoError(t, err)
-				requireEcho(t, s, Binary([]byte(data)))
+				requireEcho(t, s, engineio.Binary([]byte(data)))
 				require.NoError(t, s.Close())
 			})
 			require.NotContains(t, bodies.String(), "ÿ")
@@ -153,10 +154,10 @@ func TestBase64KeepsBytesOffTheWire(t *testing.T) {
 					_ = ws.WriteFrame(conn, f)
 				}
 			})
-			s, err := Dial(testContext(t), url, &DialOptions{Revision: rev, Transports: []Transport{WebSocket}, Base64: true})
+			s, err := engineio.Dial(testContext(t), url, &engineio.DialOptions{Revision: rev, Transports: []engineio.Transport{engineio.WebSocket}, Base64: true})
 			require.NoError(t, err)
-			requireEcho(t, s, Binary([]byte(data)))
-			requireEcho(t, s, Text("text"))
+			requireEcho(t, s, engineio.Binary([]byte(data)))
+			requireEcho(t, s, engineio.Text("text"))
 			require.NoError(t, s.Close())
 		})
 	}
@@ -168,7 +169,7 @@ func TestBase64WithAServerThatEncodesTextTwice(t *testing.T) {
 		const twice = "\u00c3\u00a9\u00c2\u0080" // é and U+0080, in UTF-8 twice
 		posts := make(chan string, 2)
 		polls := make(chan string, 3)
-		polls <- framed(Revision3, `0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":60000}`)
+		polls <- framed(engineio.Revision3, `0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":60000}`)
 		polls <- "5:4" + twice
 		client, stop := serveOn(t, newNetwork(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Method == http.MethodPost {
@@ -183,14 +184,14 @@ func TestBase64WithAServerThatEncodesTextTwice(t *testing.T) {
 			case <-r.Context().Done():
 			}
 		}))
-		s, err := Dial(t.Context(), "http://pipe", &DialOptions{Revision: Revision3, Base64: true, HTTPClient: client})
+		s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Revision: engineio.Revision3, Base64: true, HTTPClient: client})
 		require.NoError(t, err)
-		require.NoError(t, s.Write(t.Context(), Text("\u00e9\u0080")))
+		require.NoError(t, s.Write(t.Context(), engineio.Text("\u00e9\u0080")))
 		require.Equal(t, "text/plain;charset=UTF-8 3:4\u00e9\u0080", <-posts, "the client does not know the dialect yet")
 		m, err := s.Read(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, "\u00e9\u0080", string(m.Data))
-		require.NoError(t, s.Write(t.Context(), Text("\u00e9\u0080")))
+		require.NoError(t, s.Write(t.Context(), engineio.Text("\u00e9\u0080")))
 		require.Equal(t, "text/plain;charset=UTF-8 5:4"+twice, <-posts)
 		s.Abort(nil)
 		require.NoError(t, s.Close())
@@ -210,26 +211,26 @@ func noWebSocket(h http.Handler) http.Handler {
 }
 
 func TestTryAllTransports(t *testing.T) {
-	both, reverse := []Transport{Polling, WebSocket}, []Transport{WebSocket, Polling}
+	both, reverse := []engineio.Transport{engineio.Polling, engineio.WebSocket}, []engineio.Transport{engineio.WebSocket, engineio.Polling}
 	t.Run("the second one works", func(t *testing.T) {
 		for _, only := range both {
-			for _, order := range [][]Transport{both, reverse} {
-				inBubble(t, echo, &ServerOptions{Transports: []Transport{only}}, func(t *testing.T, _ *Server, client *http.Client) {
-					s, err := Dial(t.Context(), "http://pipe", &DialOptions{Transports: order, TryAllTransports: true, HTTPClient: client})
+			for _, order := range [][]engineio.Transport{both, reverse} {
+				inBubble(t, echoHandler, &engineio.ServerOptions{Transports: []engineio.Transport{only}}, func(t *testing.T, _ *engineio.Server, client *http.Client) {
+					s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Transports: order, TryAllTransports: true, HTTPClient: client})
 					require.NoError(t, err)
 					require.Equal(t, only, s.Transport())
-					requireEcho(t, s, Text("x"))
+					requireEcho(t, s, engineio.Text("x"))
 					require.NoError(t, s.Close())
 
-					s, err = Dial(t.Context(), "http://pipe", &DialOptions{Transports: order, HTTPClient: client})
+					s, err = engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Transports: order, HTTPClient: client})
 					if order[0] == only {
 						require.NoError(t, err)
 						require.NoError(t, s.Close())
 						return
 					}
-					var refused *HandshakeError
+					var refused *engineio.HandshakeError
 					require.ErrorAs(t, err, &refused)
-					require.Equal(t, HandshakeError{400, CodeUnknownTransport, "Transport unknown"}, *refused)
+					require.Equal(t, engineio.HandshakeError{400, engineio.CodeUnknownTransport, "Transport unknown"}, *refused)
 				})
 			}
 		}
@@ -237,12 +238,12 @@ func TestTryAllTransports(t *testing.T) {
 	t.Run("a failed upgrade does not count", func(t *testing.T) {
 		var log requestLog
 		wrap := func(h http.Handler) http.Handler { return log.wrap(noWebSocket(h)) }
-		inBubbleBehind(t, wrap, echo, nil, func(t *testing.T, _ *Server, client *http.Client) {
-			s, err := Dial(t.Context(), "http://pipe", &DialOptions{Transports: reverse, TryAllTransports: true, HTTPClient: client})
+		inBubbleBehind(t, wrap, echoHandler, nil, func(t *testing.T, _ *engineio.Server, client *http.Client) {
+			s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Transports: reverse, TryAllTransports: true, HTTPClient: client})
 			require.NoError(t, err)
-			requireEcho(t, s, Text("x"))
+			requireEcho(t, s, engineio.Text("x"))
 			synctest.Wait()
-			require.Equal(t, Polling, s.Transport())
+			require.Equal(t, engineio.Polling, s.Transport())
 			require.Equal(t, 1, log.kinds()["websocket"])
 			require.NoError(t, s.Close())
 		})
@@ -254,11 +255,11 @@ func TestTryAllTransports(t *testing.T) {
 				_, _ = io.WriteString(w, `{"code":4,"message":"no `+r.URL.Query().Get("transport")+`"}`)
 			})
 		}
-		inBubbleBehind(t, refuse, echo, nil, func(t *testing.T, _ *Server, client *http.Client) {
-			_, err := Dial(t.Context(), "http://pipe", &DialOptions{Transports: reverse, TryAllTransports: true, HTTPClient: client})
-			var refused *HandshakeError
+		inBubbleBehind(t, refuse, echoHandler, nil, func(t *testing.T, _ *engineio.Server, client *http.Client) {
+			_, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Transports: reverse, TryAllTransports: true, HTTPClient: client})
+			var refused *engineio.HandshakeError
 			require.ErrorAs(t, err, &refused)
-			require.Equal(t, HandshakeError{403, CodeForbidden, "no websocket"}, *refused)
+			require.Equal(t, engineio.HandshakeError{403, engineio.CodeForbidden, "no websocket"}, *refused)
 			require.ErrorContains(t, err, "websocket: engineio: handshake rejected: no websocket (code 4, HTTP status 403)")
 			require.ErrorContains(t, err, "polling: engineio: handshake rejected: no polling")
 		})
@@ -273,18 +274,18 @@ func TestTryAllTransports(t *testing.T) {
 				h.ServeHTTP(w, r)
 			})
 		}
-		inBubbleBehind(t, hang, echo, nil, func(t *testing.T, _ *Server, client *http.Client) {
+		inBubbleBehind(t, hang, echoHandler, nil, func(t *testing.T, _ *engineio.Server, client *http.Client) {
 			start := time.Now()
-			o := &DialOptions{Transports: reverse, TryAllTransports: true, HTTPClient: client, UpgradeTimeout: 3 * time.Second}
-			s, err := Dial(t.Context(), "http://pipe", o)
+			o := &engineio.DialOptions{Transports: reverse, TryAllTransports: true, HTTPClient: client, UpgradeTimeout: 3 * time.Second}
+			s, err := engineio.Dial(t.Context(), "http://pipe", o)
 			require.NoError(t, err)
 			require.Equal(t, 3*time.Second, time.Since(start))
-			requireEcho(t, s, Text("x"))
+			requireEcho(t, s, engineio.Text("x"))
 			require.NoError(t, s.Close())
 
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			_, err = Dial(ctx, "http://pipe", o)
+			_, err = engineio.Dial(ctx, "http://pipe", o)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			require.NotContains(t, err.Error(), "polling:", "after the end of the context there are no further attempts")
 			require.Equal(t, 4*time.Second, time.Since(start))
@@ -294,11 +295,11 @@ func TestTryAllTransports(t *testing.T) {
 
 func TestTransportHint(t *testing.T) {
 	var broken bool
-	var opened Transport // the transport with which the last session opened, or tried to open
+	var opened engineio.Transport // the transport with which the last session opened, or tried to open
 	wrap := func(h http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if q := r.URL.Query(); !q.Has("sid") {
-				opened = Transport(q.Get("transport"))
+				opened = engineio.Transport(q.Get("transport"))
 			}
 			if broken {
 				noWebSocket(h).ServeHTTP(w, r)
@@ -307,66 +308,66 @@ func TestTransportHint(t *testing.T) {
 			}
 		})
 	}
-	inNetwork(t, wrap, echo, nil, func(t *testing.T, _ *Server, client *http.Client, n *network) {
-		var memory TransportHint
-		dial := func(transports ...Transport) *Socket {
-			s, err := Dial(t.Context(), "http://pipe", &DialOptions{Hint: &memory, HTTPClient: client, Transports: transports})
+	inNetwork(t, wrap, echoHandler, nil, func(t *testing.T, _ *engineio.Server, client *http.Client, n *network) {
+		var memory engineio.TransportHint
+		dial := func(transports ...engineio.Transport) *engineio.Socket {
+			s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Hint: &memory, HTTPClient: client, Transports: transports})
 			require.NoError(t, err)
 			return s
 		}
-		closeIt := func(s *Socket) {
+		closeIt := func(s *engineio.Socket) {
 			require.NoError(t, s.Close())
-			time.Sleep(lastPollTimeout) // the server waits for a last poll
+			time.Sleep(engineio.LastPollTimeout) // the server waits for a last poll
 			synctest.Wait()
 		}
 		s := dial()
-		require.Equal(t, Polling, opened, "the client knows no server yet")
+		require.Equal(t, engineio.Polling, opened, "the client knows no server yet")
 		go func() { _, _ = s.Read(t.Context()) }()
 		synctest.Wait()
-		require.Equal(t, WebSocket, s.Transport())
+		require.Equal(t, engineio.WebSocket, s.Transport())
 		closeIt(s)
 		s = dial()
-		require.Equal(t, WebSocket, opened, "the upgrade is remembered")
+		require.Equal(t, engineio.WebSocket, opened, "the upgrade is remembered")
 		closeIt(s)
-		s = dial(Polling)
-		require.Equal(t, Polling, s.Transport(), "WebSocket is not among its transports")
+		s = dial(engineio.Polling)
+		require.Equal(t, engineio.Polling, s.Transport(), "WebSocket is not among its transports")
 		closeIt(s)
 
 		broken = true
 		s = dial()
-		require.Equal(t, Polling, opened, "WebSocket fails now, and the session opens anyway")
-		requireEcho(t, s, Text("x"))
+		require.Equal(t, engineio.Polling, opened, "WebSocket fails now, and the session opens anyway")
+		requireEcho(t, s, engineio.Text("x"))
 		synctest.Wait()
-		require.Equal(t, Polling, s.Transport())
+		require.Equal(t, engineio.Polling, s.Transport())
 		closeIt(s)
 		broken = false
 		s = dial()
-		require.Equal(t, Polling, opened, "forgotten")
+		require.Equal(t, engineio.Polling, opened, "forgotten")
 		closeIt(s)
-		memory.record(false) // the session may have been upgraded
-		s = dial(WebSocket)
+		memory.Record(false) // the session may have been upgraded
+		s = dial(engineio.WebSocket)
 		closeIt(s)
 		s = dial()
-		require.Equal(t, WebSocket, opened, "a session that began with a WebSocket is remembered")
+		require.Equal(t, engineio.WebSocket, opened, "a session that began with a WebSocket is remembered")
 		go func() { _, _ = s.Read(t.Context()) }()
 		synctest.Wait()
 		_, server := n.last()
 		require.NoError(t, ws.WriteFrame(server, ws.NewTextFrame([]byte("3")))) // a server must not send a pong
 		<-s.Context().Done()
-		require.False(t, memory.webSocketWorks(), "an error of the WebSocket forgets")
+		require.False(t, memory.Works(), "an error of the WebSocket forgets")
 		closeIt(s)
 
 		broken = true
-		memory.record(true)
-		_, err := Dial(t.Context(), "http://pipe", &DialOptions{Hint: &memory, HTTPClient: client, Transports: []Transport{WebSocket}})
-		var refused *HandshakeError
+		memory.Record(true)
+		_, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Hint: &memory, HTTPClient: client, Transports: []engineio.Transport{engineio.WebSocket}})
+		var refused *engineio.HandshakeError
 		require.ErrorAs(t, err, &refused)
 		require.Equal(t, http.StatusBadGateway, refused.Status)
-		require.False(t, memory.webSocketWorks())
-		memory.record(true)
-		s, err = Dial(t.Context(), "http://pipe", &DialOptions{Hint: &memory, HTTPClient: client, NoUpgrade: true})
+		require.False(t, memory.Works())
+		memory.Record(true)
+		s, err = engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Hint: &memory, HTTPClient: client, NoUpgrade: true})
 		require.NoError(t, err)
-		require.Equal(t, Polling, s.Transport())
+		require.Equal(t, engineio.Polling, s.Transport())
 		closeIt(s)
 	})
 }
@@ -380,28 +381,29 @@ func (pipeStream) CloseWrite() error { return nil }
 func TestTransportHintOutlastsAFailedWebTransport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
-		var memory TransportHint
-		memory.record(true)
+		var memory engineio.TransportHint
+		memory.Record(true)
 		opened := make(chan error, 1)
 		go func() {
 			_, err := far.Read(make([]byte, 100)) // the client's open packet
 			if err == nil {
-				_, err = far.Write([]byte("\x43" + `0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000}`))
+				const open = `0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000}`
+				_, err = far.Write(append([]byte{byte(len(open))}, open...))
 			}
 			opened <- err
 		}()
-		s, err := Dial(t.Context(), "http://pipe", &DialOptions{
-			Hint: &memory, Transports: []Transport{WebTransport},
+		s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{
+			Hint: &memory, Transports: []engineio.Transport{engineio.WebTransport},
 			WebTransport: func(context.Context, *http.Request) (wtstream.Stream, *http.Response, error) {
 				return pipeStream{near}, nil, nil
 			},
 		})
 		require.NoError(t, err)
 		require.NoError(t, <-opened)
-		require.Equal(t, WebTransport, s.Transport())
+		require.Equal(t, engineio.WebTransport, s.Transport())
 		_, err = s.Read(t.Context()) // no ping comes
-		require.ErrorContains(t, err, ReasonPingTimeout)
-		require.True(t, memory.webSocketWorks())
+		require.ErrorContains(t, err, engineio.ReasonPingTimeout)
+		require.True(t, memory.Works())
 		require.NoError(t, s.Close())
 		require.NoError(t, far.Close())
 	})
@@ -425,31 +427,31 @@ func TestPostsFitTheServersLimit(t *testing.T) {
 			h.ServeHTTP(w, r)
 		})
 	}
-	read := HandlerFunc(func(ctx context.Context, s *Socket) {
+	read := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 		for {
 			if _, err := s.Read(ctx); err != nil {
 				return
 			}
 		}
 	})
-	inBubbleBehind(t, wrap, read, &ServerOptions{MaxPayload: limit}, func(t *testing.T, _ *Server, client *http.Client) {
+	inBubbleBehind(t, wrap, read, &engineio.ServerOptions{MaxPayload: limit}, func(t *testing.T, _ *engineio.Server, client *http.Client) {
 		release = make(chan struct{})
-		s, err := Dial(t.Context(), "http://pipe", &DialOptions{Transports: []Transport{Polling}, HTTPClient: client})
+		s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Transports: []engineio.Transport{engineio.Polling}, HTTPClient: client})
 		require.NoError(t, err)
-		write := func(m Message) { require.NoError(t, s.Write(t.Context(), m)) }
-		write(Text("first"))
+		write := func(m engineio.Message) { require.NoError(t, s.Write(t.Context(), m)) }
+		write(engineio.Text("first"))
 		synctest.Wait() // the POST is in progress; the messages below wait
 		// 49 bytes with the type, a separator, and 50 bytes: exactly the limit.
-		write(Text(strings.Repeat("a", 48)))
-		write(Text(strings.Repeat("b", 49)))
+		write(engineio.Text(strings.Repeat("a", 48)))
+		write(engineio.Text(strings.Repeat("b", 49)))
 		// One byte more in total, so the two messages do not fit into one POST: "b" and 48 bytes of base64, a
 		// separator, 51 bytes.
-		write(Binary(make([]byte, 36)))
-		write(Text(strings.Repeat("c", 50)))
-		write(Text("d"))
+		write(engineio.Binary(make([]byte, 36)))
+		write(engineio.Text(strings.Repeat("c", 50)))
+		write(engineio.Text("d"))
 		// The limit counts bytes, not characters: 1+3*33 alone is the limit.
-		write(Text(strings.Repeat("€", 33)))
-		write(Text("e"))
+		write(engineio.Text(strings.Repeat("€", 33)))
+		write(engineio.Text("e"))
 		close(release)
 		require.NoError(t, s.Flush(t.Context()))
 		require.Equal(t, []string{
@@ -466,13 +468,13 @@ func TestPostsFitTheServersLimit(t *testing.T) {
 		mu.Lock()
 		posts = nil
 		mu.Unlock()
-		for _, m := range []Message{Text(strings.Repeat("x", limit)), Binary(make([]byte, 75)), Text(strings.Repeat("€", 34))} {
-			require.ErrorIs(t, s.Write(t.Context(), m), ErrTooLarge)
-			require.ErrorIs(t, s.TryWrite(m), ErrTooLarge)
-			require.ErrorIs(t, s.TryWrite(Text("z"), m), ErrTooLarge, "all or none")
+		for _, m := range []engineio.Message{engineio.Text(strings.Repeat("x", limit)), engineio.Binary(make([]byte, 75)), engineio.Text(strings.Repeat("€", 34))} {
+			require.ErrorIs(t, s.Write(t.Context(), m), engineio.ErrTooLarge)
+			require.ErrorIs(t, s.TryWrite(m), engineio.ErrTooLarge)
+			require.ErrorIs(t, s.TryWrite(engineio.Text("z"), m), engineio.ErrTooLarge, "all or none")
 		}
-		write(Text(strings.Repeat("x", limit-1)))
-		write(Text("y"))
+		write(engineio.Text(strings.Repeat("x", limit-1)))
+		write(engineio.Text("y"))
 		require.NoError(t, s.Flush(t.Context()))
 		require.Equal(t, []string{"4" + strings.Repeat("x", limit-1), "4y"}, posts)
 		s.Abort(nil)
@@ -482,38 +484,38 @@ func TestPostsFitTheServersLimit(t *testing.T) {
 
 // Timers stop while a machine sleeps; only the wall clock shows the sleep.
 func TestClientNoticesThatItSlept(t *testing.T) {
-	for name, call := range map[string]func(t *testing.T, s *Socket) error{
-		"Write":    func(t *testing.T, s *Socket) error { return s.Write(t.Context(), Text("x")) },
-		"TryWrite": func(_ *testing.T, s *Socket) error { return s.TryWrite(Text("x")) },
-		"Read": func(t *testing.T, s *Socket) error {
+	for name, call := range map[string]func(t *testing.T, s *engineio.Socket) error{
+		"Write":    func(t *testing.T, s *engineio.Socket) error { return s.Write(t.Context(), engineio.Text("x")) },
+		"TryWrite": func(_ *testing.T, s *engineio.Socket) error { return s.TryWrite(engineio.Text("x")) },
+		"Read": func(t *testing.T, s *engineio.Socket) error {
 			_, err := s.Read(t.Context())
 			return err
 		},
-		"Write while another waits in Read": func(t *testing.T, s *Socket) error {
+		"Write while another waits in Read": func(t *testing.T, s *engineio.Socket) error {
 			s.Discard()
 			synctest.Wait()
-			if err := s.Write(t.Context(), Text("x")); err == nil {
+			if err := s.Write(t.Context(), engineio.Text("x")); err == nil {
 				return errors.New("written")
 			}
 			<-s.Context().Done()
 			return context.Cause(s.Context())
 		},
 	} {
-		for _, rev := range []Revision{Revision3, Revision4} {
-			for _, transport := range []Transport{Polling, WebSocket} {
+		for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
+			for _, transport := range []engineio.Transport{engineio.Polling, engineio.WebSocket} {
 				t.Run(fmt.Sprintf("%s revision %d %s", name, rev, transport), func(t *testing.T) {
-					inBubble(t, echo, bothRevisions(), func(t *testing.T, _ *Server, client *http.Client) {
+					inBubble(t, echoHandler, bothRevisions(), func(t *testing.T, _ *engineio.Server, client *http.Client) {
 						start := time.Now()
-						s, err := Dial(t.Context(), "http://pipe", &DialOptions{Revision: rev, Transports: []Transport{transport}, HTTPClient: client})
+						s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Revision: rev, Transports: []engineio.Transport{transport}, HTTPClient: client})
 						require.NoError(t, err)
-						requireEcho(t, s, Text("awake"))
+						requireEcho(t, s, engineio.Text("awake"))
 						s.ElapseWallClock(45*time.Second - 1)
-						requireEcho(t, s, Text("a nap"))
+						requireEcho(t, s, engineio.Text("a nap"))
 						s.ElapseWallClock(2)
 						err = call(t, s)
-						var closed *CloseError
+						var closed *engineio.CloseError
 						require.ErrorAs(t, err, &closed)
-						require.Equal(t, ReasonPingTimeout, closed.Reason)
+						require.Equal(t, engineio.ReasonPingTimeout, closed.Reason)
 						require.True(t, closed.Remote)
 						require.Zero(t, time.Since(start), "at once")
 						require.NoError(t, s.Close())

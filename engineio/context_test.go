@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"context"
@@ -6,48 +6,51 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 // A session ends when its parent context ends, on each transport. Read and Write with the session's context then return
 // the cause. If the parent context has already ended, no session opens.
 func TestSessionsEndWithTheContextThatTheyDescendFrom(t *testing.T) {
 	errEnough := errors.New("enough")
-	for _, transport := range []Transport{Polling, WebSocket} {
+	for _, transport := range []engineio.Transport{engineio.Polling, engineio.WebSocket} {
 		for _, early := range []bool{false, true} {
 			parent, cancel := context.WithCancelCause(t.Context())
 			defer cancel(nil)
 			begun, ends := make(chan context.Context, 1), make(chan error, 2)
-			w := newSite(t, HandlerFunc(func(ctx context.Context, s *Socket) {
+			w := newSite(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 				begun <- ctx
 				_, err := s.Read(ctx)
 				ends <- err
-				ends <- s.Write(ctx, Text("unread"))
-			}), &ServerOptions{SessionContext: func(*http.Request) context.Context { return parent }})
+				ends <- s.Write(ctx, engineio.Text("unread"))
+			}), &engineio.ServerOptions{SessionContext: func(*http.Request) context.Context { return parent }})
 			if early {
 				cancel(errEnough)
 			}
-			if transport == Polling {
+			if transport == engineio.Polling {
 				w.ask(http.MethodGet, "EIO=4&transport=polling", nil)
 			} else {
 				_, l := w.shake("EIO=4&transport=websocket")
 				defer func() { _ = l.conn.Close() }()
 			}
-			if early && transport == WebSocket { // its handler may not run at all
+			if early && transport == engineio.WebSocket { // its handler may not run at all
 				w.awaitSockets(0)
 				continue
 			}
 			ctx := <-begun
 			cancel(errEnough)
 			for range 2 {
-				end, ok := errors.AsType[*CloseError](<-ends)
+				end, ok := errors.AsType[*engineio.CloseError](<-ends)
 				require.True(t, ok)
-				require.Equal(t, ReasonForcedClose, end.Reason)
+				require.Equal(t, engineio.ReasonForcedClose, end.Reason)
 				require.ErrorIs(t, end, errEnough)
 			}
 			require.ErrorIs(t, ctx.Err(), context.Canceled)
-			_, ok := errors.AsType[*CloseError](context.Cause(ctx))
+			_, ok := errors.AsType[*engineio.CloseError](context.Cause(ctx))
 			require.True(t, ok, "the cause is the session's error")
 			w.awaitSockets(0)
 		}
@@ -56,17 +59,18 @@ func TestSessionsEndWithTheContextThatTheyDescendFrom(t *testing.T) {
 
 // A long-lived context holds no reference to sessions that have ended.
 func TestNothingRemainsInTheContextOfSessionsThatEnded(t *testing.T) {
-	parent := &countedContext{Context: t.Context(), done: make(chan struct{})}
-	w := newSite(t, echo, &ServerOptions{SessionContext: func(*http.Request) context.Context { return parent }})
-	for range 3 {
-		l, _ := w.session(Revision4)
-		l.requireEcho("works")
-		require.EqualValues(t, 1, parent.listeners.Load())
-		require.NoError(t, l.conn.Close())
-		w.awaitSockets(0)
-		w.srv.wg.Wait() // the session leaves the table before its context is done
-		require.Zero(t, parent.listeners.Load())
-	}
+	var parent *countedContext // made inside the bubble
+	inSite(t, echoHandler, &engineio.ServerOptions{SessionContext: func(*http.Request) context.Context { return parent }}, func(t *testing.T, w *site) {
+		parent = &countedContext{Context: t.Context(), done: make(chan struct{})}
+		for range 3 {
+			l, _ := w.session(engineio.Revision4)
+			l.requireEcho("works")
+			require.EqualValues(t, 1, parent.listeners.Load())
+			require.NoError(t, l.conn.Close())
+			synctest.Wait()
+			require.Zero(t, parent.listeners.Load())
+		}
+	})
 }
 
 // countedContext counts the contexts that wait for its end. Package context registers them with AfterFunc.

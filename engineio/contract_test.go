@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"context"
@@ -15,43 +15,44 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/engineio/internal/packet"
 )
 
 // everyWay is every way to open a session by polling, by WebSocket, and by an upgrade from polling to WebSocket.
-var everyWay = map[string]DialOptions{
-	"revision 3 polling":   {Revision: Revision3, Transports: []Transport{Polling}},
-	"revision 3 websocket": {Revision: Revision3, Transports: []Transport{WebSocket}},
-	"revision 3 upgrade":   {Revision: Revision3},
-	"revision 4 polling":   {Revision: Revision4, Transports: []Transport{Polling}},
-	"revision 4 websocket": {Revision: Revision4, Transports: []Transport{WebSocket}},
-	"revision 4 upgrade":   {Revision: Revision4},
+var everyWay = map[string]engineio.DialOptions{
+	"revision 3 polling":   {Revision: engineio.Revision3, Transports: []engineio.Transport{engineio.Polling}},
+	"revision 3 websocket": {Revision: engineio.Revision3, Transports: []engineio.Transport{engineio.WebSocket}},
+	"revision 3 upgrade":   {Revision: engineio.Revision3},
+	"revision 4 polling":   {Revision: engineio.Revision4, Transports: []engineio.Transport{engineio.Polling}},
+	"revision 4 websocket": {Revision: engineio.Revision4, Transports: []engineio.Transport{engineio.WebSocket}},
+	"revision 4 upgrade":   {Revision: engineio.Revision4},
 }
 
 // both returns the handler of the server and the function that a test runs with the client's side.
-type both func() (Handler, func(t *testing.T, srv *Server, s *Socket))
+type both func() (engineio.Handler, func(t *testing.T, srv *engineio.Server, s *engineio.Socket))
 
 // with makes a both from a handler that shares no data with the test.
-func with(h Handler, f func(t *testing.T, srv *Server, s *Socket)) both {
-	return func() (Handler, func(*testing.T, *Server, *Socket)) { return h, f }
+func with(h engineio.Handler, f func(t *testing.T, srv *engineio.Server, s *engineio.Socket)) both {
+	return func() (engineio.Handler, func(*testing.T, *engineio.Server, *engineio.Socket)) { return h, f }
 }
 
 // onEveryWay calls b in a bubble for every way to open a session.
-func onEveryWay(t *testing.T, opts *ServerOptions, b both) {
+func onEveryWay(t *testing.T, opts *engineio.ServerOptions, b both) {
 	t.Helper()
 	if opts == nil {
-		opts = &ServerOptions{}
+		opts = &engineio.ServerOptions{}
 	}
-	opts.Revisions = []Revision{Revision3, Revision4}
+	opts.Revisions = []engineio.Revision{engineio.Revision3, engineio.Revision4}
 	for name, o := range everyWay {
 		t.Run(name, func(t *testing.T) {
-			var h Handler // made inside the bubble, with its channels
-			outer := HandlerFunc(func(ctx context.Context, s *Socket) { h.ServeSocket(ctx, s) })
-			inBubble(t, outer, opts, func(t *testing.T, srv *Server, client *http.Client) {
-				var f func(t *testing.T, srv *Server, s *Socket)
+			var h engineio.Handler // made inside the bubble, with its channels
+			outer := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) { h.ServeSocket(ctx, s) })
+			inBubble(t, outer, opts, func(t *testing.T, srv *engineio.Server, client *http.Client) {
+				var f func(t *testing.T, srv *engineio.Server, s *engineio.Socket)
 				h, f = b()
 				o.HTTPClient = client
-				s, err := Dial(t.Context(), "http://pipe", &o)
+				s, err := engineio.Dial(t.Context(), "http://pipe", &o)
 				require.NoError(t, err)
 				f(t, srv, s)
 				s.Abort(nil)
@@ -67,7 +68,7 @@ func onEveryWay(t *testing.T, opts *ServerOptions, b both) {
 }
 
 // idle reads until the end.
-var idle = HandlerFunc(func(ctx context.Context, s *Socket) {
+var idle = engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 	for {
 		if _, err := s.Read(ctx); err != nil {
 			return
@@ -76,13 +77,13 @@ var idle = HandlerFunc(func(ctx context.Context, s *Socket) {
 })
 
 func TestReadsContextEndsTheSession(t *testing.T) {
-	onEveryWay(t, nil, func() (Handler, func(*testing.T, *Server, *Socket)) {
+	onEveryWay(t, nil, func() (engineio.Handler, func(*testing.T, *engineio.Server, *engineio.Socket)) {
 		ended := make(chan error, 1)
-		h := HandlerFunc(func(ctx context.Context, s *Socket) {
+		h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 			_, err := s.Read(ctx)
 			ended <- err
 		})
-		return h, func(t *testing.T, srv *Server, s *Socket) {
+		return h, func(t *testing.T, srv *engineio.Server, s *engineio.Socket) {
 			ctx, cancel := context.WithCancelCause(t.Context())
 			read := make(chan error, 1)
 			go func() {
@@ -93,13 +94,13 @@ func TestReadsContextEndsTheSession(t *testing.T) {
 			mine := errors.New("enough")
 			cancel(mine)
 			err := <-read
-			var closed *CloseError
+			var closed *engineio.CloseError
 			require.ErrorAs(t, err, &closed)
-			require.Equal(t, &CloseError{Reason: ReasonForcedClose, Err: mine}, closed)
+			require.Equal(t, &engineio.CloseError{Reason: engineio.ReasonForcedClose, Err: mine}, closed)
 			require.ErrorIs(t, err, net.ErrClosed)
 			require.Equal(t, closed, context.Cause(s.Context()))
-			require.ErrorIs(t, s.TryWrite(Text("x")), mine)
-			require.ErrorIs(t, s.Write(t.Context(), Text("x")), mine)
+			require.ErrorIs(t, s.TryWrite(engineio.Text("x")), mine)
+			require.ErrorIs(t, s.Write(t.Context(), engineio.Text("x")), mine)
 			_, err = s.Read(t.Context())
 			require.ErrorIs(t, err, mine)
 			require.ErrorAs(t, <-ended, &closed)
@@ -109,11 +110,11 @@ func TestReadsContextEndsTheSession(t *testing.T) {
 }
 
 func TestConcurrentRead(t *testing.T) {
-	onEveryWay(t, nil, with(idle, func(t *testing.T, srv *Server, s *Socket) {
+	onEveryWay(t, nil, with(idle, func(t *testing.T, srv *engineio.Server, s *engineio.Socket) {
 		s.Discard()
 		synctest.Wait()
 		_, err := s.Read(t.Context())
-		require.ErrorIs(t, err, ErrConcurrentRead)
+		require.ErrorIs(t, err, engineio.ErrConcurrentRead)
 		require.NoError(t, s.Context().Err(), "the session lives on")
 	}))
 }
@@ -121,10 +122,10 @@ func TestConcurrentRead(t *testing.T) {
 // All messages that were queued before Close arrive before the end, however many there are.
 func TestCloseSendsWhatIsQueued(t *testing.T) {
 	const n = packet.MaxPackets + 2000 // more than one poll can carry
-	onEveryWay(t, nil, func() (Handler, func(*testing.T, *Server, *Socket)) {
+	onEveryWay(t, nil, func() (engineio.Handler, func(*testing.T, *engineio.Server, *engineio.Socket)) {
 		closing := make(chan error, 1)
-		h := HandlerFunc(func(ctx context.Context, s *Socket) {
-			m := Prepare(Text("x"))
+		h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
+			m := engineio.Prepare(engineio.Text("x"))
 			for range n {
 				if err := s.TryWrite(m); err != nil {
 					closing <- err
@@ -133,16 +134,16 @@ func TestCloseSendsWhatIsQueued(t *testing.T) {
 			}
 			closing <- s.Close()
 		})
-		return h, func(t *testing.T, srv *Server, s *Socket) {
+		return h, func(t *testing.T, srv *engineio.Server, s *engineio.Socket) {
 			for i := range n {
 				m, err := s.Read(t.Context())
 				require.NoError(t, err, "message %d", i)
 				require.Equal(t, "x", string(m.Data))
 			}
 			_, err := s.Read(t.Context())
-			var closed *CloseError
+			var closed *engineio.CloseError
 			require.ErrorAs(t, err, &closed)
-			require.Equal(t, ReasonTransportClose, closed.Reason)
+			require.Equal(t, engineio.ReasonTransportClose, closed.Reason)
 			require.True(t, closed.Remote)
 			require.NoError(t, <-closing)
 		}
@@ -151,9 +152,9 @@ func TestCloseSendsWhatIsQueued(t *testing.T) {
 
 func TestClientsCloseSendsWhatIsQueued(t *testing.T) {
 	const n = 3000
-	onEveryWay(t, nil, func() (Handler, func(*testing.T, *Server, *Socket)) {
+	onEveryWay(t, nil, func() (engineio.Handler, func(*testing.T, *engineio.Server, *engineio.Socket)) {
 		got := make(chan int, 1)
-		h := HandlerFunc(func(ctx context.Context, s *Socket) {
+		h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 			n := 0
 			for {
 				if _, err := s.Read(ctx); err != nil {
@@ -163,9 +164,9 @@ func TestClientsCloseSendsWhatIsQueued(t *testing.T) {
 				n++
 			}
 		})
-		return h, func(t *testing.T, srv *Server, s *Socket) {
+		return h, func(t *testing.T, srv *engineio.Server, s *engineio.Socket) {
 			for range n {
-				require.NoError(t, s.TryWrite(Text("x")))
+				require.NoError(t, s.TryWrite(engineio.Text("x")))
 			}
 			start := time.Now()
 			require.NoError(t, s.Close())
@@ -177,16 +178,16 @@ func TestClientsCloseSendsWhatIsQueued(t *testing.T) {
 }
 
 func TestShutdown(t *testing.T) {
-	onEveryWay(t, nil, func() (Handler, func(*testing.T, *Server, *Socket)) {
+	onEveryWay(t, nil, func() (engineio.Handler, func(*testing.T, *engineio.Server, *engineio.Socket)) {
 		over := make(chan string, 1)
-		h := HandlerFunc(func(ctx context.Context, s *Socket) {
-			_ = s.TryWrite(Text("last"))
+		h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
+			_ = s.TryWrite(engineio.Text("last"))
 			_, err := s.Read(ctx)
 			time.Sleep(time.Second) // the handler has more work
 			over <- context.Cause(s.Context()).Error()
-			require.ErrorIs(t, err, ErrServerClosed)
+			require.ErrorIs(t, err, engineio.ErrServerClosed)
 		})
-		return h, func(t *testing.T, srv *Server, s *Socket) {
+		return h, func(t *testing.T, srv *engineio.Server, s *engineio.Socket) {
 			synctest.Wait() // the handler has written
 			start := time.Now()
 			down := make(chan error, 1)
@@ -195,9 +196,9 @@ func TestShutdown(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, "last", string(m.Data))
 			_, err = s.Read(t.Context())
-			var closed *CloseError
+			var closed *engineio.CloseError
 			require.ErrorAs(t, err, &closed)
-			require.Equal(t, ReasonTransportClose, closed.Reason)
+			require.Equal(t, engineio.ReasonTransportClose, closed.Reason)
 			require.NoError(t, <-down)
 			require.Equal(t, time.Second, time.Since(start))
 			require.Equal(t, "engineio: session ended locally: forced close: engineio: server closed", <-over, "it was waited for")
@@ -209,12 +210,12 @@ func TestShutdown(t *testing.T) {
 // Shutdown waits no longer than its context lives. Close waits only for handlers.
 func TestShutdownOfWhatHangs(t *testing.T) {
 	var leave chan struct{}
-	h := HandlerFunc(func(context.Context, *Socket) { <-leave })
-	inBubble(t, h, nil, func(t *testing.T, srv *Server, client *http.Client) {
+	h := engineio.HandlerFunc(func(context.Context, *engineio.Socket) { <-leave })
+	inBubble(t, h, nil, func(t *testing.T, srv *engineio.Server, client *http.Client) {
 		leave = make(chan struct{})
-		var all []*Socket
-		for _, transport := range []Transport{Polling, WebSocket} {
-			s, err := Dial(t.Context(), "http://pipe", &DialOptions{Transports: []Transport{transport}, HTTPClient: client})
+		var all []*engineio.Socket
+		for _, transport := range []engineio.Transport{engineio.Polling, engineio.WebSocket} {
+			s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Transports: []engineio.Transport{transport}, HTTPClient: client})
 			require.NoError(t, err)
 			all = append(all, s)
 		}
@@ -240,27 +241,27 @@ func TestShutdownOfWhatHangs(t *testing.T) {
 }
 
 func TestFlush(t *testing.T) {
-	inSite(t, echo, nil, func(t *testing.T, w *site) {
-		v := w.open(Revision4)
+	inSite(t, echoHandler, nil, func(t *testing.T, w *site) {
+		v := w.open(engineio.Revision4)
 		s := v.socket()
 		require.NoError(t, s.Flush(t.Context()), "nothing to wait for")
-		require.NoError(t, s.TryWrite(Text("a")))
+		require.NoError(t, s.TryWrite(engineio.Text("a")))
 		flushed := make(chan error, 1)
 		go func() { flushed <- s.Flush(t.Context()) }()
 		synctest.Wait()
 		require.Empty(t, flushed)
-		require.NoError(t, s.TryWrite(Text("b")))
+		require.NoError(t, s.TryWrite(engineio.Text("b")))
 		require.Equal(t, "200 4a\x1e4b", v.poll().brief())
 		require.NoError(t, <-flushed)
-		require.NoError(t, s.TryWrite(Text("c")))
+		require.NoError(t, s.TryWrite(engineio.Text("c")))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		require.ErrorIs(t, s.Flush(ctx), context.DeadlineExceeded)
 		require.NoError(t, s.Context().Err(), "the session lives on")
 
-		l, sid := w.session(Revision4)
+		l, sid := w.session(engineio.Revision4)
 		s = (&visit{w: w, sid: sid}).socket()
-		require.NoError(t, s.TryWrite(Text("a")))
+		require.NoError(t, s.TryWrite(engineio.Text("a")))
 		go func() { flushed <- s.Flush(t.Context()) }()
 		synctest.Wait()
 		require.Empty(t, flushed, "the pipe holds nothing")
@@ -272,10 +273,10 @@ func TestFlush(t *testing.T) {
 
 // A ping of revision 3 is a barrier: the reply comes when all earlier messages were returned and Read is called again.
 func TestPingIsABarrier(t *testing.T) {
-	onEveryWay(t, nil, func() (Handler, func(*testing.T, *Server, *Socket)) {
+	onEveryWay(t, nil, func() (engineio.Handler, func(*testing.T, *engineio.Server, *engineio.Socket)) {
 		step := make(chan struct{})
 		var handled atomic.Int32
-		h := HandlerFunc(func(ctx context.Context, s *Socket) {
+		h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 			for {
 				if _, err := s.Read(ctx); err != nil {
 					return
@@ -284,16 +285,16 @@ func TestPingIsABarrier(t *testing.T) {
 				handled.Add(1)
 			}
 		})
-		return h, func(t *testing.T, srv *Server, s *Socket) {
+		return h, func(t *testing.T, srv *engineio.Server, s *engineio.Socket) {
 			s.Discard()
-			if s.Revision() == Revision4 {
+			if s.Revision() == engineio.Revision4 {
 				require.Error(t, s.Ping(t.Context()))
 				require.Error(t, srv.Sockets()[0].Ping(t.Context()))
 				return
 			}
 			defer close(step)
 			for range 3 {
-				require.NoError(t, s.TryWrite(Text("x")))
+				require.NoError(t, s.TryWrite(engineio.Text("x")))
 			}
 			pinged := make(chan error, 1)
 			go func() { pinged <- s.Ping(t.Context()) }()
@@ -306,7 +307,7 @@ func TestPingIsABarrier(t *testing.T) {
 			require.EqualValues(t, 3, handled.Load())
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			require.NoError(t, s.TryWrite(Text("x")))
+			require.NoError(t, s.TryWrite(engineio.Text("x")))
 			require.ErrorIs(t, s.Ping(ctx), context.DeadlineExceeded)
 			require.NoError(t, s.Context().Err(), "the session lives on")
 			step <- struct{}{}
@@ -318,18 +319,18 @@ func TestPingIsABarrier(t *testing.T) {
 // A ping that finds no room does not delay later pings.
 func TestPingThatFindsNoRoom(t *testing.T) {
 	var read chan struct{}
-	h := HandlerFunc(func(ctx context.Context, s *Socket) {
+	h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 		<-read
 		idle(ctx, s)
 	})
-	inBubble(t, h, bothRevisions(), func(t *testing.T, srv *Server, client *http.Client) {
+	inBubble(t, h, bothRevisions(), func(t *testing.T, srv *engineio.Server, client *http.Client) {
 		read = make(chan struct{})
-		s, err := Dial(t.Context(), "http://pipe", &DialOptions{Revision: Revision3, Transports: []Transport{WebSocket}, HTTPClient: client, QueueLimit: 1000})
+		s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Revision: engineio.Revision3, Transports: []engineio.Transport{engineio.WebSocket}, HTTPClient: client, QueueLimit: 1000})
 		require.NoError(t, err)
 		s.Discard()
-		require.NoError(t, s.TryWrite(Text(strings.Repeat("x", 1000+controlAllowance))))
+		require.NoError(t, s.TryWrite(engineio.Text(strings.Repeat("x", 1000+engineio.ControlAllowance))))
 		synctest.Wait()
-		require.ErrorIs(t, s.Ping(t.Context()), ErrQueueFull)
+		require.ErrorIs(t, s.Ping(t.Context()), engineio.ErrQueueFull)
 		close(read)
 		require.NoError(t, s.Flush(t.Context()))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -340,12 +341,12 @@ func TestPingThatFindsNoRoom(t *testing.T) {
 }
 
 func TestDiscard(t *testing.T) {
-	onEveryWay(t, &ServerOptions{PingInterval: time.Second, PingTimeout: time.Second}, func() (Handler, func(*testing.T, *Server, *Socket)) {
+	onEveryWay(t, &engineio.ServerOptions{PingInterval: time.Second, PingTimeout: time.Second}, func() (engineio.Handler, func(*testing.T, *engineio.Server, *engineio.Socket)) {
 		wrote := make(chan error, 1)
-		h := HandlerFunc(func(ctx context.Context, s *Socket) {
+		h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 			s.Discard()
 			for range 1000 {
-				if err := s.Write(ctx, Text("x")); err != nil {
+				if err := s.Write(ctx, engineio.Text("x")); err != nil {
 					wrote <- err
 					return
 				}
@@ -353,10 +354,10 @@ func TestDiscard(t *testing.T) {
 			wrote <- nil
 			<-ctx.Done()
 		})
-		return h, func(t *testing.T, srv *Server, s *Socket) {
+		return h, func(t *testing.T, srv *engineio.Server, s *engineio.Socket) {
 			s.Discard()
 			for range 100 {
-				require.NoError(t, s.Write(t.Context(), Text("y")))
+				require.NoError(t, s.Write(t.Context(), engineio.Text("y")))
 			}
 			require.NoError(t, <-wrote)
 			time.Sleep(time.Minute)
@@ -378,25 +379,25 @@ func TestCloseReasons(t *testing.T) {
 		server, client end
 	}{
 		{"the server closes", func(t *testing.T, e *bothEnds) { require.NoError(t, e.server.Close()) },
-			end{ReasonForcedClose, false}, end{ReasonTransportClose, true}},
+			end{engineio.ReasonForcedClose, false}, end{engineio.ReasonTransportClose, true}},
 		{"the client closes", func(t *testing.T, e *bothEnds) { require.NoError(t, e.client.Close()) },
-			end{ReasonTransportClose, true}, end{ReasonForcedClose, false}},
+			end{engineio.ReasonTransportClose, true}, end{engineio.ReasonForcedClose, false}},
 		{"the client parses nonsense", func(t *testing.T, e *bothEnds) { e.nonsenseToClient(t) },
-			end{ReasonTransportClose, true}, end{ReasonParseError, true}},
+			end{engineio.ReasonTransportClose, true}, end{engineio.ReasonParseError, true}},
 		{"the server parses nonsense", func(t *testing.T, e *bothEnds) { e.nonsenseToServer(t) },
-			end{ReasonParseError, true}, end{ReasonTransportClose, true}},
+			end{engineio.ReasonParseError, true}, end{engineio.ReasonTransportClose, true}},
 		{"the network falls silent", func(_ *testing.T, e *bothEnds) { e.net.silence() },
-			end{ReasonPingTimeout, true}, end{ReasonPingTimeout, true}},
+			end{engineio.ReasonPingTimeout, true}, end{engineio.ReasonPingTimeout, true}},
 	} {
 		for way, o := range everyWay {
 			t.Run(c.name+", "+way, func(t *testing.T) {
 				inBothEnds(t, o, func(t *testing.T, e *bothEnds) {
 					nonsense := strings.HasSuffix(c.name, "nonsense")
-					polling := e.client.Transport() == Polling
+					polling := e.client.Transport() == engineio.Polling
 					c.act(t, e)
-					check := func(want end, s *Socket, parses bool) {
+					check := func(want end, s *engineio.Socket, parses bool) {
 						<-s.Context().Done()
-						var closed *CloseError
+						var closed *engineio.CloseError
 						require.ErrorAs(t, context.Cause(s.Context()), &closed)
 						require.ErrorIs(t, closed, net.ErrClosed)
 						got := end{closed.Reason, closed.Remote}
@@ -405,15 +406,14 @@ func TestCloseReasons(t *testing.T) {
 						}
 						if nonsense && polling && (!parses || s == e.client) {
 							// The parsing end does not announce the close. A client notices it at its next request, and
-							// a server at the end of its poll or by silence. A client's poll is one request, which
-							// fails.
-							require.Contains(t, []end{want, {ReasonTransportError, true}, {ReasonPingTimeout, true}}, got)
+							// a server at the end of its poll or by silence. A client's poll is one request, which fails.
+							require.Contains(t, []end{want, {engineio.ReasonTransportError, true}, {engineio.ReasonPingTimeout, true}}, got)
 							return
 						}
 						require.Equal(t, want, got, "%v", closed)
 					}
-					check(c.server, e.server, c.server.Reason == ReasonParseError)
-					check(c.client, e.client, c.client.Reason == ReasonParseError)
+					check(c.server, e.server, c.server.Reason == engineio.ReasonParseError)
+					check(c.client, e.client, c.client.Reason == engineio.ReasonParseError)
 				})
 			})
 		}
@@ -422,14 +422,14 @@ func TestCloseReasons(t *testing.T) {
 
 // bothEnds is a session with both ends, its network, and nonsense.
 type bothEnds struct {
-	server, client *Socket
+	server, client *engineio.Socket
 	net            *network
 	web            *http.Client
 	garbled        atomic.Bool // the next poll gets nonsense
 }
 
 // inBothEnds opens a session in a bubble and waits until it has moved to its last transport. Both ends read.
-func inBothEnds(t *testing.T, o DialOptions, f func(t *testing.T, e *bothEnds)) {
+func inBothEnds(t *testing.T, o engineio.DialOptions, f func(t *testing.T, e *bothEnds)) {
 	t.Helper()
 	var e bothEnds
 	garble := func(h http.Handler) http.Handler {
@@ -441,9 +441,9 @@ func inBothEnds(t *testing.T, o DialOptions, f func(t *testing.T, e *bothEnds)) 
 			h.ServeHTTP(w, r)
 		})
 	}
-	inNetwork(t, garble, idle, bothRevisions(), func(t *testing.T, srv *Server, client *http.Client, n *network) {
+	inNetwork(t, garble, idle, bothRevisions(), func(t *testing.T, srv *engineio.Server, client *http.Client, n *network) {
 		o.HTTPClient = client
-		s, err := Dial(t.Context(), "http://pipe", &o)
+		s, err := engineio.Dial(t.Context(), "http://pipe", &o)
 		require.NoError(t, err)
 		s.Discard()
 		synctest.Wait()
@@ -459,19 +459,19 @@ func inBothEnds(t *testing.T, o DialOptions, f func(t *testing.T, e *bothEnds)) 
 
 // nonsenseToClient makes the server send a packet of an unknown type.
 func (e *bothEnds) nonsenseToClient(t *testing.T) {
-	if e.client.Transport() != Polling {
+	if e.client.Transport() != engineio.Polling {
 		_, server := e.net.last()
 		_, err := io.WriteString(server, "\x81\x019")
 		require.NoError(t, err)
 		return
 	}
 	e.garbled.Store(true)
-	require.NoError(t, e.server.TryWrite(Text("ends the poll")))
+	require.NoError(t, e.server.TryWrite(engineio.Text("ends the poll")))
 }
 
 // nonsenseToServer makes the client send a packet of an unknown type.
 func (e *bothEnds) nonsenseToServer(t *testing.T) {
-	if e.client.Transport() != Polling {
+	if e.client.Transport() != engineio.Polling {
 		client, _ := e.net.last()
 		_, err := io.WriteString(client, masked(0x81, "9"))
 		require.NoError(t, err)
@@ -486,7 +486,7 @@ func (e *bothEnds) nonsenseToServer(t *testing.T) {
 // The response to a handshake does not wait for ever for a client that does not read.
 func TestHandshakeWithAClientThatTakesNothing(t *testing.T) {
 	inSite(t, newWitness(), nil, func(t *testing.T, w *site) {
-		for _, query := range []string{"EIO=4&transport=websocket", polling4, w.open(Revision4).query} {
+		for _, query := range []string{"EIO=4&transport=websocket", polling4, w.open(engineio.Revision4).query} {
 			conn := w.connect()
 			_, err := io.WriteString(conn, w.handshakeText(query))
 			require.NoError(t, err)

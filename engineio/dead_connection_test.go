@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 // wrapped is a RoundTripper whose type does not reveal its transport.
@@ -34,7 +36,7 @@ func TestNextSessionAvoidsADeadConnection(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				srv := NewServer(echo, nil)
+				srv := engineio.NewServer(echoHandler, nil)
 				n := newNetwork()
 				web := &httptest.Server{Listener: n, Config: &http.Server{Handler: srv}, EnableHTTP2: tc.http2}
 				web.StartTLS()
@@ -44,20 +46,20 @@ func TestNextSessionAvoidsADeadConnection(t *testing.T) {
 				transport.DialContext = n.dial
 				client := tc.client(transport)
 				defer client.CloseIdleConnections()
-				options := &DialOptions{HTTPClient: client, Transports: []Transport{Polling}}
+				options := &engineio.DialOptions{HTTPClient: client, Transports: []engineio.Transport{engineio.Polling}}
 
-				s, err := Dial(t.Context(), "https://127.0.0.1", options)
+				s, err := engineio.Dial(t.Context(), "https://127.0.0.1", options)
 				require.NoError(t, err)
-				requireEcho(t, s, Text("before"))
+				requireEcho(t, s, engineio.Text("before"))
 				s.Discard()
 				n.silence()
 				<-s.Context().Done()
 
 				soon, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 				defer cancel()
-				s, err = Dial(soon, "https://127.0.0.1", options)
+				s, err = engineio.Dial(soon, "https://127.0.0.1", options)
 				require.NoError(t, err)
-				requireEcho(t, s, Text("after"))
+				requireEcho(t, s, engineio.Text("after"))
 				require.NoError(t, s.Close())
 			})
 		})

@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/engineio/internal/packet"
 )
 
@@ -19,7 +20,7 @@ func textPayload(enc packet.Encoding, texts ...string) string {
 	for _, text := range texts {
 		ps = append(ps, packet.Packet{Type: packet.Message, Data: []byte(text)})
 	}
-	return string(packet.AppendPayload(nil, Revision3, enc, ps...))
+	return string(packet.AppendPayload(nil, engineio.Revision3, enc, ps...))
 }
 
 // In a browser, engine.io-client up to 1.5 reads every response as "ok" if it is not in the binary form.
@@ -40,17 +41,17 @@ func TestFormOfAnswers(t *testing.T) {
 		{"0.9", "EIO=2", false},
 	} {
 		t.Run(tt.client, func(t *testing.T) {
-			inSite(t, echo, bothRevisions(), func(t *testing.T, w *site) {
+			inSite(t, echoHandler, bothRevisions(), func(t *testing.T, w *site) {
 				want := typeText
 				if tt.binary {
 					want = typeBinary
 				}
 				require.Equal(t, want, w.ask(http.MethodGet, "transport=polling&"+tt.query, nil).header.Get("Content-Type"))
-				v := w.open(Revision3, tt.query)
+				v := w.open(engineio.Revision3, tt.query)
 				require.Equal(t, "200 ok", v.post("3:4hi1:2").brief())
 				answer := v.poll()
 				require.Equal(t, want, answer.header.Get("Content-Type"))
-				require.Equal(t, "hi", string(answer.packets(t, Revision3)[0].Data))
+				require.Equal(t, "hi", string(answer.packets(t, engineio.Revision3)[0].Data))
 
 				poll := later(v.poll)
 				l := v.upgrade()
@@ -58,7 +59,7 @@ func TestFormOfAnswers(t *testing.T) {
 				require.Equal(t, "3probe", l.text())
 				answer = <-poll
 				require.Equal(t, want, answer.header.Get("Content-Type"), "of a noop")
-				require.Equal(t, packet.Noop, answer.packets(t, Revision3)[0].Type)
+				require.Equal(t, packet.Noop, answer.packets(t, engineio.Revision3)[0].Type)
 				require.NoError(t, l.conn.Close())
 			})
 		})
@@ -80,12 +81,12 @@ var onceTexts = []string{
 // engine.io-client 1.6 to 1.8 encodes text twice, 2.0 to 3.5 does not, and their requests are the same.
 func TestDialectOfText(t *testing.T) {
 	for _, query := range []string{"t=Q85tEHY", "t=Q85tEHY&b64=1"} {
-		w := newSite(t, echo, bothRevisions())
+		w := newSite(t, echoHandler, bothRevisions())
 		for enc, texts := range map[packet.Encoding][]string{packet.TextDoubleUTF8: twiceTexts, packet.Text: onceTexts} {
 			for _, text := range texts {
 				for _, later := range []bool{false, true} {
 					t.Run(fmt.Sprintf("%s %v %q later=%v", query, enc, text, later), func(t *testing.T) {
-						v := w.open(Revision3, query)
+						v := w.open(engineio.Revision3, query)
 						packets := []string{text}
 						if later {
 							packets = []string{"Zürich", "é" + text, text} // the session has shown its dialect before
@@ -94,10 +95,10 @@ func TestDialectOfText(t *testing.T) {
 						var back []string
 						for len(back) < len(packets) {
 							answer := v.poll()
-							ps := answer.packets(t, Revision3)
+							ps := answer.packets(t, engineio.Revision3)
 							if enc == packet.TextDoubleUTF8 && answer.header.Get("Content-Type") == typeText {
 								var err error
-								ps, err = packet.ParsePayload(Revision3, packet.TextDoubleUTF8, []byte(answer.body))
+								ps, err = packet.ParsePayload(engineio.Revision3, packet.TextDoubleUTF8, []byte(answer.body))
 								require.NoError(t, err)
 							}
 							for _, p := range ps {
@@ -115,11 +116,11 @@ func TestDialectOfText(t *testing.T) {
 // parser 1.0, which engine.io-client 1.2 and 1.3 use, encodes text twice in WebSocket frames too.
 func TestTextOfTheOldestDialectInFrames(t *testing.T) {
 	const text, twice = "Zürich €", "ZÃ¼rich â\u0082¬"
-	shared := Prepare(Text(text))
-	both := HandlerFunc(func(ctx context.Context, s *Socket) {
+	shared := engineio.Prepare(engineio.Text(text))
+	both := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 		for {
 			m, err := s.Read(ctx)
-			if err != nil || s.Write(ctx, m) != nil || s.TryWrite(shared, Binary([]byte{1, 0xFC})) != nil {
+			if err != nil || s.Write(ctx, m) != nil || s.TryWrite(shared, engineio.Binary([]byte{1, 0xFC})) != nil {
 				return
 			}
 		}
@@ -135,9 +136,9 @@ func TestTextOfTheOldestDialectInFrames(t *testing.T) {
 		require.Equal(t, "\x04\x01\xfc", string(f.Payload))
 	}
 	for _, deflate := range []bool{false, true} {
-		w := newSite(t, both, &ServerOptions{Revisions: []Revision{Revision3}, PerMessageDeflate: deflate})
+		w := newSite(t, both, &engineio.ServerOptions{Revisions: []engineio.Revision{engineio.Revision3}, PerMessageDeflate: deflate})
 		t.Run(fmt.Sprintf("deflate=%v", deflate), func(t *testing.T) {
-			v := w.open(Revision3, "EIO=2&t=1395794813200-0")
+			v := w.open(engineio.Revision3, "EIO=2&t=1395794813200-0")
 			l := w.line(strings.NewReplacer("polling", "websocket", "&t=1395794813200-0", "").Replace(v.query))
 			l.say("2probe")
 			require.Equal(t, "3probe", l.text())
@@ -157,7 +158,7 @@ func TestTextOfTheOldestDialectInFrames(t *testing.T) {
 // The handler reads the text that the client meant.
 func TestHandlersReadTextOfTheOldestDialect(t *testing.T) {
 	got := make(chan string, 1)
-	w := newSite(t, HandlerFunc(func(ctx context.Context, s *Socket) {
+	w := newSite(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 		if m, err := s.Read(ctx); err == nil {
 			got <- string(m.Data)
 		}

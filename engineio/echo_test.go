@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"context"
@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
-// echo sends back every message.
-var echo = HandlerFunc(func(ctx context.Context, s *Socket) {
+// echoHandler sends back every message.
+var echoHandler = engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 	for {
 		m, err := s.Read(ctx)
 		if err != nil {
@@ -25,9 +27,9 @@ var echo = HandlerFunc(func(ctx context.Context, s *Socket) {
 })
 
 // serve starts a server on loopback and returns its URL.
-func serve(t *testing.T, h Handler, opts *ServerOptions) (*Server, string) {
+func serve(t *testing.T, h engineio.Handler, opts *engineio.ServerOptions) (*engineio.Server, string) {
 	t.Helper()
-	srv := NewServer(h, opts)
+	srv := engineio.NewServer(h, opts)
 	web := httptest.NewServer(srv)
 	t.Cleanup(func() {
 		require.NoError(t, srv.Close())
@@ -43,26 +45,26 @@ func testContext(t *testing.T) context.Context {
 	return ctx
 }
 
-func bothRevisions() *ServerOptions {
-	return &ServerOptions{Revisions: []Revision{Revision3, Revision4}}
+func bothRevisions() *engineio.ServerOptions {
+	return &engineio.ServerOptions{Revisions: []engineio.Revision{engineio.Revision3, engineio.Revision4}}
 }
 
 func TestEcho(t *testing.T) {
-	_, url := serve(t, echo, bothRevisions())
-	for _, rev := range []Revision{Revision3, Revision4} {
-		for name, opts := range map[string]*DialOptions{
-			"polling":   {Revision: rev, Transports: []Transport{Polling}},
-			"websocket": {Revision: rev, Transports: []Transport{WebSocket}},
+	_, url := serve(t, echoHandler, bothRevisions())
+	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
+		for name, opts := range map[string]*engineio.DialOptions{
+			"polling":   {Revision: rev, Transports: []engineio.Transport{engineio.Polling}},
+			"websocket": {Revision: rev, Transports: []engineio.Transport{engineio.WebSocket}},
 			"upgrade":   {Revision: rev},
 		} {
 			t.Run(fmt.Sprintf("revision %d %s", rev, name), func(t *testing.T) {
 				ctx := testContext(t)
-				s, err := Dial(ctx, url, opts)
+				s, err := engineio.Dial(ctx, url, opts)
 				require.NoError(t, err)
-				for _, m := range []Message{
-					Text("hello"), Text(""), Text("é€😀"), Text("2probe"), Text("4b"), Text("bQUJD"),
-					Binary([]byte{}), Binary([]byte{0, 1, 255, 0x1e}), Binary([]byte("4text")),
-					Text(strings.Repeat("é0123456789", 40_000)), Binary(make([]byte, 500_000)),
+				for _, m := range []engineio.Message{
+					engineio.Text("hello"), engineio.Text(""), engineio.Text("é€😀"), engineio.Text("2probe"), engineio.Text("4b"), engineio.Text("bQUJD"),
+					engineio.Binary([]byte{}), engineio.Binary([]byte{0, 1, 255, 0x1e}), engineio.Binary([]byte("4text")),
+					engineio.Text(strings.Repeat("é0123456789", 40_000)), engineio.Binary(make([]byte, 500_000)),
 				} {
 					require.NoError(t, s.Write(ctx, m))
 					got, err := s.Read(ctx)
@@ -72,32 +74,32 @@ func TestEcho(t *testing.T) {
 				}
 				require.NoError(t, s.Close())
 				_, err = s.Read(ctx)
-				var closed *CloseError
+				var closed *engineio.CloseError
 				require.ErrorAs(t, err, &closed)
-				require.Equal(t, ReasonForcedClose, closed.Reason)
+				require.Equal(t, engineio.ReasonForcedClose, closed.Reason)
 			})
 		}
 	}
 }
 
 func TestTextThatPollingCannotCarryIsRefused(t *testing.T) {
-	_, url := serve(t, echo, bothRevisions())
+	_, url := serve(t, echoHandler, bothRevisions())
 	for _, tt := range []struct {
-		rev       Revision
-		transport Transport
+		rev       engineio.Revision
+		transport engineio.Transport
 		want      error
 	}{
-		{Revision4, Polling, ErrSeparator},
-		{Revision4, WebSocket, nil},
-		{Revision3, Polling, nil},
+		{engineio.Revision4, engineio.Polling, engineio.ErrSeparator},
+		{engineio.Revision4, engineio.WebSocket, nil},
+		{engineio.Revision3, engineio.Polling, nil},
 	} {
 		t.Run(fmt.Sprintf("revision %d %s", tt.rev, tt.transport), func(t *testing.T) {
 			ctx := testContext(t)
-			s, err := Dial(ctx, url, &DialOptions{Revision: tt.rev, Transports: []Transport{tt.transport}})
+			s, err := engineio.Dial(ctx, url, &engineio.DialOptions{Revision: tt.rev, Transports: []engineio.Transport{tt.transport}})
 			require.NoError(t, err)
-			require.ErrorIs(t, s.Write(ctx, Text("a\x1e1")), tt.want)
-			require.ErrorIs(t, s.TryWrite(Prepare(Text("a\x1e1"))), tt.want)
-			require.NoError(t, s.Write(ctx, Binary([]byte("a\x1e1"))))
+			require.ErrorIs(t, s.Write(ctx, engineio.Text("a\x1e1")), tt.want)
+			require.ErrorIs(t, s.TryWrite(engineio.Prepare(engineio.Text("a\x1e1"))), tt.want)
+			require.NoError(t, s.Write(ctx, engineio.Binary([]byte("a\x1e1"))))
 			for range 2 {
 				if tt.want == nil {
 					m, err := s.Read(ctx)
@@ -114,13 +116,13 @@ func TestTextThatPollingCannotCarryIsRefused(t *testing.T) {
 }
 
 func TestInvalidTextIsRefused(t *testing.T) {
-	_, url := serve(t, echo, nil)
+	_, url := serve(t, echoHandler, nil)
 	ctx := testContext(t)
-	s, err := Dial(ctx, url, nil)
+	s, err := engineio.Dial(ctx, url, nil)
 	require.NoError(t, err)
-	require.ErrorIs(t, s.Write(ctx, Text("\xff")), ErrInvalidText)
-	require.ErrorIs(t, s.TryWrite(Text("\xff")), ErrInvalidText)
-	require.ErrorIs(t, s.Write(ctx, Prepare(Text("\xff"))), ErrInvalidText)
-	require.ErrorIs(t, s.TryWrite(Text("x"), Prepare(Text("\xff"))), ErrInvalidText)
+	require.ErrorIs(t, s.Write(ctx, engineio.Text("\xff")), engineio.ErrInvalidText)
+	require.ErrorIs(t, s.TryWrite(engineio.Text("\xff")), engineio.ErrInvalidText)
+	require.ErrorIs(t, s.Write(ctx, engineio.Prepare(engineio.Text("\xff"))), engineio.ErrInvalidText)
+	require.ErrorIs(t, s.TryWrite(engineio.Text("x"), engineio.Prepare(engineio.Text("\xff"))), engineio.ErrInvalidText)
 	require.NoError(t, s.Close())
 }

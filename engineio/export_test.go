@@ -1,8 +1,55 @@
 package engineio
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // This file is the only window through which the tests see what a peer cannot see.
+
+// Sizes in bytes, counts and times of the implementation.
+const (
+	CloseLimit       = closeLimit
+	CloseTimeout     = closeTimeout
+	ControlAllowance = controlAllowance
+	EarlyPart        = earlyPart
+	FreeAllowance    = freeAllowance
+	LastPollTimeout  = lastPollTimeout
+	MaxAllowance     = maxAllowance
+	MaxSavedRequest  = maxSavedRequest
+	MaxSilence       = maxSilence
+	NoopInterval     = noopInterval
+	PollCloseTimeout = pollCloseTimeout
+	PromptNoops      = promptNoops
+	PythonMaxPackets = pythonMaxPackets
+	RejectedWait     = rejectedWait
+)
+
+// Errors and functions that have tests of their own.
+var (
+	ErrCrowded    = errCrowded
+	ErrRepeated   = errRepeated
+	FormPayload   = formPayload
+	NewSID        = newSID
+	Once          = once
+	ProxyVariable = proxyVariable
+	ValidID       = validID
+)
+
+// Compress compresses the body of an HTTP response with the coding of the given name.
+func Compress(name string, body []byte) []byte {
+	i := slices.IndexFunc(httpCodings[:], func(c *httpCoding) bool { return c.name == name })
+	return httpCodings[i].compress(body)
+}
+
+// Works reports what the hint says.
+func (h *TransportHint) Works() bool { return h.webSocketWorks() }
+
+// Record changes what the hint says.
+func (h *TransportHint) Record(works bool) { h.record(works) }
+
+// CountedAddrs returns the number of addresses whose sessions count towards Admission.SessionsPerAddr.
+func (srv *Server) CountedAddrs() int { return len(srv.waiting) }
 
 // SendBudgetUsed returns the bytes of large queues that the server counts.
 func (srv *Server) SendBudgetUsed() int { return int(srv.conf.sendBudget.used.Load()) }

@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"context"
@@ -10,6 +10,8 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 // The server replies to pings of the WebSocket protocol. It ends the session of a peer that does not read the replies
@@ -19,7 +21,7 @@ func TestPingFlood(t *testing.T) {
 	h := newWitness()
 	w := newSite(t, h, nil)
 	others := w.bystanders()
-	l, sid := w.session(Revision4)
+	l, sid := w.session(engineio.Revision4)
 	const n = 20_000
 	flood := strings.Repeat(masked(0x89, "12345678")+masked(0x8a, "12345678"), n)
 	go func() { _, _ = io.WriteString(l.conn, flood) }()
@@ -35,8 +37,8 @@ func TestPingFlood(t *testing.T) {
 	others.requireUnharmed()
 
 	deaf := newWitness()
-	inSite(t, deaf, &ServerOptions{QueueLimit: 10_000}, func(t *testing.T, w *site) {
-		l, sid := w.session(Revision4)
+	inSite(t, deaf, &engineio.ServerOptions{QueueLimit: 10_000}, func(t *testing.T, w *site) {
+		l, sid := w.session(engineio.Revision4)
 		start := time.Now()
 		sent := 0
 		for l.tryWrite(ws.Header{Fin: true, OpCode: ws.OpPing}, strings.Repeat("x", 125)) == nil {
@@ -44,7 +46,7 @@ func TestPingFlood(t *testing.T) {
 			require.LessOrEqual(t, w.srv.SendBudgetUsed(), 100_000)
 		}
 		e := <-deaf.of(sid)
-		require.ErrorIs(t, e, ErrQueueFull)
+		require.ErrorIs(t, e, engineio.ErrQueueFull)
 		require.Less(t, sent, 400)
 		require.Zero(t, time.Since(start))
 		require.NoError(t, l.conn.Close())
@@ -55,20 +57,20 @@ func TestPingFlood(t *testing.T) {
 // The server ends the session of a peer that does not read its messages after the write timeout.
 func TestPeerThatTakesNothing(t *testing.T) {
 	var ended chan error
-	h := HandlerFunc(func(ctx context.Context, s *Socket) {
+	h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 		var err error
 		for err == nil {
-			err = s.Write(ctx, Text(strings.Repeat("x", 1000)))
+			err = s.Write(ctx, engineio.Text(strings.Repeat("x", 1000)))
 		}
 		ended <- err
 	})
 	inSite(t, h, nil, func(t *testing.T, w *site) {
 		ended = make(chan error, 1)
 		start := time.Now()
-		l, _ := w.session(Revision4)
-		var closed *CloseError
+		l, _ := w.session(engineio.Revision4)
+		var closed *engineio.CloseError
 		require.ErrorAs(t, <-ended, &closed)
-		require.Equal(t, ReasonTransportError, closed.Reason)
+		require.Equal(t, engineio.ReasonTransportError, closed.Reason)
 		require.Equal(t, defaultWriteTimeout, time.Since(start))
 		require.NoError(t, l.conn.Close())
 		synctest.Wait()

@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"context"
@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 // through returns a client whose requests go through a proxy.
@@ -19,15 +21,15 @@ func through(proxy string) (*http.Client, error) {
 	return &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(u)}}, err
 }
 
-func dialThrough(t *testing.T, proxy, url string) (*ProxyError, error) {
+func dialThrough(t *testing.T, proxy, url string) (*engineio.ProxyError, error) {
 	t.Helper()
 	client, err := through(proxy)
 	require.NoError(t, err)
-	_, err = Dial(testContext(t), url, &DialOptions{HTTPClient: client})
+	_, err = engineio.Dial(testContext(t), url, &engineio.DialOptions{HTTPClient: client})
 	client.CloseIdleConnections()
 	require.Error(t, err)
 	require.NotContains(t, err.Error(), "s3cret")
-	found, _ := errors.AsType[*ProxyError](err)
+	found, _ := errors.AsType[*engineio.ProxyError](err)
 	return found, err
 }
 
@@ -77,14 +79,14 @@ func TestErrorNamesTheForwardProxy(t *testing.T) {
 	}()
 	client, err := through("http://" + silent.Addr().String())
 	require.NoError(t, err)
-	_, err = Dial(ctx, "http://hub.example", &DialOptions{HTTPClient: client})
+	_, err = engineio.Dial(ctx, "http://hub.example", &engineio.DialOptions{HTTPClient: client})
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorContains(t, err, "through the proxy http://"+silent.Addr().String())
 }
 
 // The error of a server's response does not name the proxy.
 func TestAnswerOfTheServerDoesNotNameTheProxy(t *testing.T) {
-	srv := NewServer(echo, &ServerOptions{AllowRequest: func(*http.Request) error { return errors.New("not you") }})
+	srv := engineio.NewServer(echoHandler, &engineio.ServerOptions{AllowRequest: func(*http.Request) error { return errors.New("not you") }})
 	proxy := httptest.NewServer(srv) // it serves every host
 	defer proxy.Close()
 	defer func() { require.NoError(t, srv.Close()) }()
@@ -104,6 +106,6 @@ func TestProxyVariable(t *testing.T) {
 			t.Setenv(name, "")
 		}
 		t.Setenv(c.name, c.value)
-		require.Equal(t, c.want, proxyVariable(c.scheme, c.host), "%v", c)
+		require.Equal(t, c.want, engineio.ProxyVariable(c.scheme, c.host), "%v", c)
 	}
 }

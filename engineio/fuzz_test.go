@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"bufio"
@@ -18,6 +18,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 // FuzzHTTP sends the server a request of any shape, once without a session and once for each session. The server must
@@ -39,8 +41,8 @@ func FuzzHTTP(f *testing.F) {
 	}
 	statuses := []int{200, 204, 400, 403, 413, 431, 500}
 	f.Fuzz(func(t *testing.T, method, query, contentType, origin, upgrade string, body []byte) {
-		srv := NewServer(idle, &ServerOptions{
-			Revisions: []Revision{3, 4}, MaxPayload: 1000, AllowedOrigins: []string{"https://good.example"},
+		srv := engineio.NewServer(idle, &engineio.ServerOptions{
+			Revisions: []engineio.Revision{3, 4}, MaxPayload: 1000, AllowedOrigins: []string{"https://good.example"},
 			JSONP: true, Cookie: &http.Cookie{}, CompressionThreshold: 1,
 		})
 		for _, open := range []string{"EIO=3&transport=polling", "EIO=4&transport=polling", "EIO=3&transport=polling&j=1", "EIO=4&transport=polling&j=1"} {
@@ -92,7 +94,7 @@ func FuzzWSFrame(f *testing.F) {
 	}
 	largest := 0
 	var mu sync.Mutex
-	h := HandlerFunc(func(ctx context.Context, s *Socket) {
+	h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 		for {
 			m, err := s.Read(ctx)
 			if err != nil {
@@ -145,8 +147,8 @@ func FuzzWSFrame(f *testing.F) {
 
 // pipeSite serves h over a pipe, in both revisions and with compression. stop closes the server and checks that nothing
 // remains.
-func pipeSite(t *testing.T, h Handler) (w *site, stop func()) {
-	srv := NewServer(h, &ServerOptions{Revisions: []Revision{3, 4}, MaxPayload: 1000, BufferLimit: 1 << 20, PerMessageDeflate: true})
+func pipeSite(t *testing.T, h engineio.Handler) (w *site, stop func()) {
+	srv := engineio.NewServer(h, &engineio.ServerOptions{Revisions: []engineio.Revision{3, 4}, MaxPayload: 1000, BufferLimit: 1 << 20, PerMessageDeflate: true})
 	l := newNetwork()
 	web := &http.Server{Handler: srv, ErrorLog: log.New(io.Discard, "", 0)}
 	served := make(chan error, 1)
@@ -165,7 +167,7 @@ func pipeSite(t *testing.T, h Handler) (w *site, stop func()) {
 // anyQuery returns the query of a WebSocket handshake: mode&1 means revision 3, and mode&2 means the upgrade of a
 // session.
 func (w *site) anyQuery(mode uint8) string {
-	rev := Revision4 - Revision(mode&1)
+	rev := engineio.Revision4 - engineio.Revision(mode&1)
 	if mode&2 != 0 {
 		return strings.Replace(w.open(rev).query, "polling", "websocket", 1)
 	}

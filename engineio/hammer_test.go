@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 // The test calls every public method from many goroutines at once, on many short sessions of each kind, for a second.
@@ -18,16 +20,16 @@ func TestConcurrentSocketMethods(t *testing.T) {
 	opts := bothRevisions()
 	opts.QueueLimit = 4 << 10
 	opts.BufferLimit = 1 << 20
-	shared := []Message{Prepare(Text("to all")), Prepare(Binary([]byte{4, 0, 255})), Prepare(Text(string(make([]byte, 3000))))}
+	shared := []engineio.Message{engineio.Prepare(engineio.Text("to all")), engineio.Prepare(engineio.Binary([]byte{4, 0, 255})), engineio.Prepare(engineio.Text(string(make([]byte, 3000))))}
 	known := func(err error) {
-		var closed *CloseError
-		if err != nil && !errors.As(err, &closed) && !errors.Is(err, ErrQueueFull) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
+		var closed *engineio.CloseError
+		if err != nil && !errors.As(err, &closed) && !errors.Is(err, engineio.ErrQueueFull) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
 			t.Errorf("unexpected: %v", err)
 		}
 	}
 	var closers sync.WaitGroup // Close of a polling session without a client takes 30 s, or ends with the server
 	// poke calls one random method of a socket.
-	poke := func(s *Socket) {
+	poke := func(s *engineio.Socket) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 		defer cancel()
 		switch rand.IntN(40) {
@@ -38,7 +40,7 @@ func TestConcurrentSocketMethods(t *testing.T) {
 		case 2, 3:
 			known(s.Flush(ctx))
 		case 4:
-			if s.Revision() == Revision3 && s.Request() == nil {
+			if s.Revision() == engineio.Revision3 && s.Request() == nil {
 				known(s.Ping(ctx))
 			}
 		case 5:
@@ -53,12 +55,12 @@ func TestConcurrentSocketMethods(t *testing.T) {
 		case 7, 8, 9, 10:
 			known(s.Write(ctx, shared[rand.IntN(len(shared))]))
 		case 11, 12, 13:
-			known(s.Write(ctx, Text("own")))
+			known(s.Write(ctx, engineio.Text("own")))
 		default:
 			known(s.TryWrite(shared[rand.IntN(len(shared))]))
 		}
 	}
-	h := HandlerFunc(func(ctx context.Context, s *Socket) {
+	h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 		switch rand.IntN(3) {
 		case 0:
 			s.Discard()
@@ -92,7 +94,7 @@ func TestConcurrentSocketMethods(t *testing.T) {
 			o.QueueLimit = 4 << 10
 			for time.Now().Before(until) {
 				ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-				s, err := Dial(ctx, url, &o)
+				s, err := engineio.Dial(ctx, url, &o)
 				cancel()
 				if err != nil {
 					continue // the server's side ended while the session opened
@@ -100,7 +102,7 @@ func TestConcurrentSocketMethods(t *testing.T) {
 				var mine sync.WaitGroup
 				mine.Go(func() {
 					for {
-						if _, err := s.Read(context.Background()); err != nil && !errors.Is(err, ErrConcurrentRead) {
+						if _, err := s.Read(context.Background()); err != nil && !errors.Is(err, engineio.ErrConcurrentRead) {
 							known(err)
 							return
 						}
@@ -114,7 +116,7 @@ func TestConcurrentSocketMethods(t *testing.T) {
 					})
 				}
 				mine.Go(func() { // a second reader gets an error
-					if _, err := s.Read(s.Context()); !errors.Is(err, ErrConcurrentRead) && err != nil {
+					if _, err := s.Read(s.Context()); !errors.Is(err, engineio.ErrConcurrentRead) && err != nil {
 						known(err)
 					}
 				})
@@ -129,7 +131,7 @@ func TestConcurrentSocketMethods(t *testing.T) {
 	// Shutdown and Close run while sessions open.
 	for range 20 {
 		wg.Go(func() {
-			s, err := Dial(context.Background(), url, &DialOptions{Transports: []Transport{Transport([]string{"polling", "websocket"}[rand.IntN(2)])}})
+			s, err := engineio.Dial(context.Background(), url, &engineio.DialOptions{Transports: []engineio.Transport{engineio.Transport([]string{"polling", "websocket"}[rand.IntN(2)])}})
 			if err == nil {
 				_, err = s.Read(context.Background())
 				known(err)

@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"context"
@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 // sidOf returns the session ID in an open packet.
@@ -28,8 +30,8 @@ func TestAllowRequest(t *testing.T) {
 		asked++
 		return map[string]error{"yes": nil, "no": errors.New("the message"), "": errors.New("")}[r.Header.Get("X-Ticket")]
 	}
-	w := newSite(t, echo, opts)
-	for i, rev := range []Revision{Revision3, Revision4} {
+	w := newSite(t, echoHandler, opts)
+	for i, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		query := fmt.Sprintf("EIO=%d&transport=polling", rev)
 		a := w.ask("GET", query, nil, "X-Ticket", "no")
 		require.Equal(t, `403 {"code":4,"message":"the message"}`, a.brief())
@@ -63,7 +65,7 @@ func TestAllowRequest(t *testing.T) {
 // The order of the checks determines the response to a request with several faults.
 func TestAllowRequestIsAskedBehindTheServersOwnChecks(t *testing.T) {
 	no := func(*http.Request) error { return errors.New("no") }
-	w := newSite(t, echo, &ServerOptions{AllowRequest: no, GenerateID: func(*http.Request) (string, error) {
+	w := newSite(t, echoHandler, &engineio.ServerOptions{AllowRequest: no, GenerateID: func(*http.Request) (string, error) {
 		t.Error("GenerateID asked for a request that is not allowed")
 		return "", nil
 	}})
@@ -87,10 +89,10 @@ func TestGenerateID(t *testing.T) {
 		}
 		return id, nil
 	}
-	w := newSite(t, echo, opts)
+	w := newSite(t, echoHandler, opts)
 	a := w.ask("GET", polling4, nil, "X-ID", "my-ID_1")
 	require.Equal(t, "my-ID_1", sidOf(t, a.body))
-	v := &visit{w: w, rev: Revision4, sid: "my-ID_1", query: polling4 + "&sid=my-ID_1"}
+	v := &visit{w: w, rev: engineio.Revision4, sid: "my-ID_1", query: polling4 + "&sid=my-ID_1"}
 	require.Equal(t, "my-ID_1", v.socket().ID())
 	l := w.line("EIO=3&transport=websocket", "X-ID", "2")
 	require.Equal(t, "2", sidOf(t, l.text()))
@@ -99,7 +101,7 @@ func TestGenerateID(t *testing.T) {
 		if !strings.Contains(id, "\x00") {
 			require.Equal(t, "400 "+badRequest, w.ask("GET", polling4, nil, "X-ID", id).brief(), "%q", id)
 		} else {
-			require.False(t, validID(id))
+			require.False(t, engineio.ValidID(id))
 		}
 	}
 	refused, other := w.shake("EIO=4&transport=websocket", "X-ID", "my-ID_1")
@@ -112,9 +114,9 @@ func TestGenerateID(t *testing.T) {
 }
 
 func TestIDThatIsGivenAgainBelongsToTheNewSession(t *testing.T) {
-	w := newSite(t, echo, &ServerOptions{GenerateID: func(*http.Request) (string, error) { return "id", nil }})
+	w := newSite(t, echoHandler, &engineio.ServerOptions{GenerateID: func(*http.Request) (string, error) { return "id", nil }})
 	require.Equal(t, 200, w.ask("GET", polling4, nil).status)
-	v := &visit{w: w, rev: Revision4, sid: "id", query: polling4 + "&sid=id"}
+	v := &visit{w: w, rev: engineio.Revision4, sid: "id", query: polling4 + "&sid=id"}
 	first := v.socket()
 	first.Abort(nil)
 	require.Equal(t, 200, w.ask("GET", polling4, nil).status)
@@ -123,27 +125,27 @@ func TestIDThatIsGivenAgainBelongsToTheNewSession(t *testing.T) {
 	v.requireEcho("the second session lives")
 }
 
-func greet(ctx context.Context, s *Socket) {
-	_ = s.Write(ctx, Text("from the handler"))
+func greet(ctx context.Context, s *engineio.Socket) {
+	_ = s.Write(ctx, engineio.Text("from the handler"))
 	_, _ = s.Read(ctx)
 }
 
 func TestInitialMessageFollowsTheOpenPacket(t *testing.T) {
 	for _, c := range []struct {
 		name    string
-		message Message
-		text    map[Revision]string // expected in a text payload
-		frame   map[Revision]string
+		message engineio.Message
+		text    map[engineio.Revision]string // expected in a text payload
+		frame   map[engineio.Revision]string
 	}{
-		{"text", Text("init"), map[Revision]string{3: "4init", 4: "4init"}, map[Revision]string{3: "4init", 4: "4init"}},
-		{"prepared", Prepare(Text("init")), map[Revision]string{3: "4init", 4: "4init"}, map[Revision]string{3: "4init", 4: "4init"}},
-		{"binary", Binary([]byte{1, 2}), map[Revision]string{3: "b4AQI=", 4: "bAQI="}, map[Revision]string{3: "\x04\x01\x02", 4: "\x01\x02"}},
+		{"text", engineio.Text("init"), map[engineio.Revision]string{3: "4init", 4: "4init"}, map[engineio.Revision]string{3: "4init", 4: "4init"}},
+		{"prepared", engineio.Prepare(engineio.Text("init")), map[engineio.Revision]string{3: "4init", 4: "4init"}, map[engineio.Revision]string{3: "4init", 4: "4init"}},
+		{"binary", engineio.Binary([]byte{1, 2}), map[engineio.Revision]string{3: "b4AQI=", 4: "bAQI="}, map[engineio.Revision]string{3: "\x04\x01\x02", 4: "\x01\x02"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			opts := bothRevisions()
 			opts.InitialMessage = &c.message
-			w := newSite(t, HandlerFunc(greet), opts)
-			for _, rev := range []Revision{Revision3, Revision4} {
+			w := newSite(t, engineio.HandlerFunc(greet), opts)
+			for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 				a := w.ask("GET", fmt.Sprintf("EIO=%d&transport=polling&b64=1", rev), nil)
 				open := a.body[strings.Index(a.body, "0{") : strings.Index(a.body, "}")+1]
 				require.Equal(t, framed(rev, open, c.text[rev]), a.body, "in the same payload")
@@ -161,8 +163,8 @@ func TestInitialMessageFollowsTheOpenPacket(t *testing.T) {
 		})
 	}
 	t.Run("messages that a transport cannot carry", func(t *testing.T) {
-		for _, m := range []Message{Text("\xff"), Text("a\x1eb")} {
-			require.Panics(t, func() { NewServer(echo, &ServerOptions{InitialMessage: &m}) })
+		for _, m := range []engineio.Message{engineio.Text("\xff"), engineio.Text("a\x1eb")} {
+			require.Panics(t, func() { engineio.NewServer(echoHandler, &engineio.ServerOptions{InitialMessage: &m}) })
 		}
 	})
 }
@@ -182,8 +184,8 @@ func TestCookie(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			opts := bothRevisions()
 			opts.Cookie = c.template
-			w := newSite(t, echo, opts)
-			for _, rev := range []Revision{Revision3, Revision4} {
+			w := newSite(t, echoHandler, opts)
+			for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 				a := w.ask("GET", fmt.Sprintf("EIO=%d&transport=polling", rev), nil)
 				want := strings.ReplaceAll(c.want, "SID", sidOf(t, a.body))
 				require.Equal(t, want, strings.Join(a.header.Values("Set-Cookie"), "|"))
@@ -203,16 +205,16 @@ func TestCookie(t *testing.T) {
 		})
 	}
 	if c := (&http.Cookie{Name: "x"}); true {
-		NewServer(echo, &ServerOptions{Cookie: c})
+		engineio.NewServer(echoHandler, &engineio.ServerOptions{Cookie: c})
 		require.Equal(t, &http.Cookie{Name: "x"}, c, "the template stays the caller's")
 	}
-	require.Panics(t, func() { NewServer(echo, &ServerOptions{Cookie: &http.Cookie{Name: "a b"}}) })
+	require.Panics(t, func() { engineio.NewServer(echoHandler, &engineio.ServerOptions{Cookie: &http.Cookie{Name: "a b"}}) })
 }
 
 // The header fields that a handler around the server sets are part of every response, also of the response to a
 // WebSocket handshake.
 func TestHeadersOfAHandlerAround(t *testing.T) {
-	srv := NewServer(echo, &ServerOptions{AllowedOrigins: []string{"https://good.example"}, Cookie: &http.Cookie{}})
+	srv := engineio.NewServer(echoHandler, &engineio.ServerOptions{AllowedOrigins: []string{"https://good.example"}, Cookie: &http.Cookie{}})
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("X-Powered-By", "mesh")
@@ -235,7 +237,7 @@ func TestHeadersOfAHandlerAround(t *testing.T) {
 	w := &site{t: t, base: web.URL + "/engine.io/", client: web.Client(), srv: srv}
 
 	open := w.ask("GET", polling4, nil)
-	v := &visit{w: w, rev: Revision4, query: polling4 + "&sid=" + sidOf(t, open.body)}
+	v := &visit{w: w, rev: engineio.Revision4, query: polling4 + "&sid=" + sidOf(t, open.body)}
 	require.Len(t, open.header.Values("Set-Cookie"), 3, "beside the session's own")
 	upgrade, l := w.shake(strings.Replace(v.query, "polling", "websocket", 1), "Origin", "https://good.example")
 	require.Equal(t, http.StatusSwitchingProtocols, upgrade.status)
@@ -258,7 +260,7 @@ func TestHeadersOfAHandlerAround(t *testing.T) {
 }
 
 func TestAnswersToInternetExplorer(t *testing.T) {
-	w := newSite(t, echo, nil)
+	w := newSite(t, echoHandler, nil)
 	for ua, want := range map[string]string{
 		"Mozilla/5.0 (compatible;MSIE 9.0; Windows NT 6.1)":          "0",
 		"Mozilla/5.0 (Windows NT 10.0; Trident/7.0; rv:11.0) like G": "0",
@@ -266,7 +268,7 @@ func TestAnswersToInternetExplorer(t *testing.T) {
 		"MSIE without the text before it in the reference's search":  "",
 	} {
 		open := w.ask("GET", polling4, nil, "User-Agent", ua)
-		v := &visit{w: w, rev: Revision4, query: polling4 + "&sid=" + sidOf(t, open.body)}
+		v := &visit{w: w, rev: engineio.Revision4, query: polling4 + "&sid=" + sidOf(t, open.body)}
 		post := v.post("4x", "User-Agent", ua)
 		poll := w.ask("GET", v.query, nil, "User-Agent", ua)
 		for _, a := range []answer{open, post, poll} {

@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"encoding/json"
@@ -12,12 +12,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/engineio/internal/packet"
 )
 
 // jsonpOptions returns options that serve JSONP to every origin, and to requests that show no origin.
-func jsonpOptions() *ServerOptions {
-	return &ServerOptions{Revisions: []Revision{Revision3, Revision4}, JSONP: true, AllowedOrigins: []string{"*"}}
+func jsonpOptions() *engineio.ServerOptions {
+	return &engineio.ServerOptions{Revisions: []engineio.Revision{engineio.Revision3, engineio.Revision4}, JSONP: true, AllowedOrigins: []string{"*"}}
 }
 
 // unwrap parses the script that a poll returns. The script must call ___eio[number] with one string, which unwrap
@@ -44,7 +45,7 @@ type scripted struct {
 	number string
 }
 
-func (w *site) openJSONP(rev Revision, j, number string, extra ...string) scripted {
+func (w *site) openJSONP(rev engineio.Revision, j, number string, extra ...string) scripted {
 	w.t.Helper()
 	query := strings.Join(append([]string{fmt.Sprintf("EIO=%d&transport=polling&j=%s", rev, j)}, extra...), "&")
 	open := unwrap(w.t, number, w.ask("GET", query, nil))
@@ -68,7 +69,7 @@ func (v scripted) form(body string) answer {
 
 // lengthened writes packets as a payload of the session's revision; in revision 3 lengths count UTF-16 units.
 func (v scripted) lengthened(packets ...string) string {
-	if v.rev == Revision4 {
+	if v.rev == engineio.Revision4 {
 		return strings.Join(packets, "\x1e")
 	}
 	var b strings.Builder
@@ -83,9 +84,9 @@ func (v scripted) lengthened(packets ...string) string {
 }
 
 func TestJSONP(t *testing.T) {
-	for _, rev := range []Revision{Revision3, Revision4} {
+	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		t.Run(fmt.Sprint("revision ", rev), func(t *testing.T) {
-			w := newSite(t, echo, jsonpOptions())
+			w := newSite(t, echoHandler, jsonpOptions())
 			v := w.openJSONP(rev, "7", "7")
 			for _, text := range []string{
 				"", "hello", "a\nb", `a\nb`, `a\\nb`, `\`, "\n\n", `\n` + "\n" + `\n`, "a&d=b;c%41+ +", `"quoted"`,
@@ -98,7 +99,7 @@ func TestJSONP(t *testing.T) {
 				require.Equal(t, v.lengthened("4"+text), v.poll(), "%q", text)
 			}
 			// Binary messages are base64, although the client did not ask for it with b64.
-			b64 := map[Revision]string{3: "b4AQID+w==", 4: "bAQID+w=="}[rev]
+			b64 := map[engineio.Revision]string{3: "b4AQID+w==", 4: "bAQID+w=="}[rev]
 			require.Equal(t, "200 ok", v.post(v.lengthened(b64, "4text")).brief())
 			got := v.poll()
 			if got == v.lengthened(b64) { // the echo came before the text
@@ -112,8 +113,8 @@ func TestJSONP(t *testing.T) {
 
 // The response is a script in a page of another origin: all data of a peer must be inside the script's one string.
 func TestJSONPAnswersHoldNothingThatEndsAScript(t *testing.T) {
-	w := newSite(t, echo, jsonpOptions())
-	v := w.openJSONP(Revision4, "0", "0")
+	w := newSite(t, echoHandler, jsonpOptions())
+	v := w.openJSONP(engineio.Revision4, "0", "0")
 	for _, text := range []string{"</script>", "<!--<script>", "-->", "\u2028\u2029", "&lt;", "\x7f\x00\r\n\t", `\"`, `*/`} {
 		require.Equal(t, "200 ok", v.post("4"+text).brief())
 		a := v.visit.poll()
@@ -125,25 +126,25 @@ func TestJSONPAnswersHoldNothingThatEndsAScript(t *testing.T) {
 }
 
 func TestJSONPCallbackIsTheHandshakesDigits(t *testing.T) {
-	w := newSite(t, echo, jsonpOptions())
+	w := newSite(t, echoHandler, jsonpOptions())
 	for j, number := range map[string]string{
 		"0": "0", "12": "12", "": "", "a1b2": "12", "]alert(1)//": "1", "%3C/script%3E": "", "-1": "1", "1.5": "15",
 		"%D9%A1": "", // a digit that is not ASCII
 	} {
-		w.openJSONP(Revision4, j, number)
+		w.openJSONP(engineio.Revision4, j, number)
 	}
-	require.Equal(t, "2", w.openJSONP(Revision4, "1&j=2", "2").number, "the last one counts")
+	require.Equal(t, "2", w.openJSONP(engineio.Revision4, "1&j=2", "2").number, "the last one counts")
 
-	v := w.openJSONP(Revision4, "3", "3")
+	v := w.openJSONP(engineio.Revision4, "3", "3")
 	later := v
-	later.visit = &visit{w: w, rev: Revision4, query: strings.Replace(v.query, "j=3", "j=9", 1)}
+	later.visit = &visit{w: w, rev: engineio.Revision4, query: strings.Replace(v.query, "j=3", "j=9", 1)}
 	require.Equal(t, "200 ok", later.post("4x").brief())
 	require.Equal(t, "4x", later.poll())
-	later.visit = &visit{w: w, rev: Revision4, query: strings.Replace(v.query, "j=3", "", 1)}
+	later.visit = &visit{w: w, rev: engineio.Revision4, query: strings.Replace(v.query, "j=3", "", 1)}
 	require.Equal(t, "200 ok", later.post("4y").brief())
 	require.Equal(t, "4y", later.poll())
 
-	plain := w.open(Revision4)
+	plain := w.open(engineio.Revision4)
 	plain.query += "&j=5"
 	plain.requireEcho("j is ignored on a session without JSONP")
 }
@@ -151,7 +152,7 @@ func TestJSONPCallbackIsTheHandshakesDigits(t *testing.T) {
 func TestJSONPForms(t *testing.T) {
 	h := newWitness()
 	w := newSite(t, h, jsonpOptions())
-	v := w.openJSONP(Revision4, "0", "0")
+	v := w.openJSONP(engineio.Revision4, "0", "0")
 	for _, body := range []string{"", "e=4x", "d", "D=4x", "4x", "d=4x&d=4y", "&&", "ed=4x"} {
 		require.Equal(t, "200 ok", v.form(body).brief(), "%q: nothing happens", body)
 	}
@@ -164,11 +165,11 @@ func TestJSONPForms(t *testing.T) {
 	}
 	// An invalid payload ends the session, as in any other session.
 	for _, body := range []string{"d=", "d=abc", "d=%zz", "d=7x", "d=4x%1e"} {
-		v := w.openJSONP(Revision4, "0", "0")
+		v := w.openJSONP(engineio.Revision4, "0", "0")
 		require.Equal(t, "400 ", v.form(body).brief(), "%q", body)
-		require.Equal(t, "remote "+ReasonParseError, h.end(v.sid))
+		require.Equal(t, "remote "+engineio.ReasonParseError, h.end(v.sid))
 	}
-	binary := w.openJSONP(Revision4, "0", "0")
+	binary := w.openJSONP(engineio.Revision4, "0", "0")
 	require.Equal(t, "400 ", binary.visit.post("d=4x", "Content-Type", "application/octet-stream").brief())
 	require.Equal(t, remoteError, h.end(binary.sid))
 }
@@ -177,12 +178,12 @@ func TestJSONPForms(t *testing.T) {
 func TestJSONPLimit(t *testing.T) {
 	opts := jsonpOptions()
 	opts.MaxPayload = 100
-	w := newSite(t, echo, opts)
-	v := w.openJSONP(Revision4, "0", "0")
+	w := newSite(t, echoHandler, opts)
+	v := w.openJSONP(engineio.Revision4, "0", "0")
 	require.Equal(t, "200 ok", v.form("d=4"+strings.Repeat("x", 97)).brief())
 	require.Equal(t, "4"+strings.Repeat("x", 97), v.poll())
 	require.Equal(t, "413 ", v.form("d=4"+strings.Repeat("x", 98)).brief())
-	v = w.openJSONP(Revision4, "0", "0")
+	v = w.openJSONP(engineio.Revision4, "0", "0")
 	require.Equal(t, "413 ", v.form("d=4"+strings.Repeat("%41", 33)).brief())
 }
 
@@ -190,23 +191,23 @@ func TestJSONPLimit(t *testing.T) {
 // twice.
 func TestJSONPInBothDialects(t *testing.T) {
 	twice := func(text string) string {
-		return string(packet.AppendPayload(nil, Revision3, packet.TextDoubleUTF8, packet.Packet{Type: packet.Message, Data: []byte(text)}))
+		return string(packet.AppendPayload(nil, engineio.Revision3, packet.TextDoubleUTF8, packet.Packet{Type: packet.Message, Data: []byte(text)}))
 	}
 	once := func(text string) string {
-		return string(packet.AppendPayload(nil, Revision3, packet.Text, packet.Packet{Type: packet.Message, Data: []byte(text)}))
+		return string(packet.AppendPayload(nil, engineio.Revision3, packet.Text, packet.Packet{Type: packet.Message, Data: []byte(text)}))
 	}
 	for _, text := range []string{"€ and 😀", "\u2028", `ü\n` + "\nü"} {
 		t.Run(fmt.Sprintf("%+q", text), func(t *testing.T) {
-			w := newSite(t, echo, jsonpOptions())
-			old := w.openJSONP(Revision3, "0", "0", "t=1395794813200-0")
+			w := newSite(t, echoHandler, jsonpOptions())
+			old := w.openJSONP(engineio.Revision3, "0", "0", "t=1395794813200-0")
 			require.Equal(t, "200 ok", old.post(twice(text)).brief())
 			require.Equal(t, twice(text), old.poll())
 
-			witness := w.openJSONP(Revision3, "0", "0") // text that is meaningful only when it is decoded twice
+			witness := w.openJSONP(engineio.Revision3, "0", "0") // text that is meaningful only when it is decoded twice
 			require.Equal(t, "200 ok", witness.post(twice(text)).brief())
 			require.Equal(t, twice(text), witness.poll())
 
-			recent := w.openJSONP(Revision3, "0", "0", "t=Q85tEHY")
+			recent := w.openJSONP(engineio.Revision3, "0", "0", "t=Q85tEHY")
 			require.Equal(t, "200 ok", recent.post(once(text)).brief())
 			require.Equal(t, once(text), recent.poll())
 		})
@@ -214,7 +215,7 @@ func TestJSONPInBothDialects(t *testing.T) {
 }
 
 func TestJSONPSessionsEndLikeOthers(t *testing.T) {
-	for _, rev := range []Revision{Revision3, Revision4} {
+	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		for name, end := range map[string]func(t *testing.T, v scripted, h *witness){
 			"overlap": func(t *testing.T, v scripted, h *witness) {
 				first := later(v.visit.poll)
@@ -249,9 +250,9 @@ func TestJSONPSessionsEndLikeOthers(t *testing.T) {
 }
 
 func TestJSONPSessionMovesToAWebSocket(t *testing.T) {
-	for _, rev := range []Revision{Revision3, Revision4} {
+	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		t.Run(fmt.Sprint("revision ", rev), func(t *testing.T) {
-			inSite(t, echo, jsonpOptions(), func(t *testing.T, w *site) {
+			inSite(t, echoHandler, jsonpOptions(), func(t *testing.T, w *site) {
 				v := w.openJSONP(rev, "0", "0")
 				poll := later(v.visit.poll)
 				synctest.Wait()
@@ -269,8 +270,8 @@ func TestJSONPSessionMovesToAWebSocket(t *testing.T) {
 }
 
 func TestJSONPIsCompressed(t *testing.T) {
-	w := newSite(t, say(Text(strings.Repeat("hello ", 500))), jsonpOptions())
-	v := w.openJSONP(Revision4, "0", "0")
+	w := newSite(t, say(engineio.Text(strings.Repeat("hello ", 500))), jsonpOptions())
+	v := w.openJSONP(engineio.Revision4, "0", "0")
 	a := w.ask("GET", v.query, nil, "Accept-Encoding", "deflate")
 	require.Equal(t, "deflate", a.header.Get("Content-Encoding"))
 	a.body = unpack(t, a)
@@ -279,7 +280,7 @@ func TestJSONPIsCompressed(t *testing.T) {
 
 // Without the option the server rejects a JSONP request, so that the client tries another transport at once.
 func TestJSONPIsOffByDefault(t *testing.T) {
-	w := newSite(t, echo, nil)
+	w := newSite(t, echoHandler, nil)
 	for _, query := range []string{polling4 + "&j=0", polling4 + "&j="} {
 		require.Equal(t, "400 "+unknownTransport, w.ask("GET", query, nil).brief())
 	}
@@ -292,7 +293,7 @@ func TestJSONPIsOffByDefault(t *testing.T) {
 func TestJSONPOfOtherOriginsNeedsAllowedOrigins(t *testing.T) {
 	opts := jsonpOptions()
 	opts.AllowedOrigins = []string{"https://good.example"}
-	w := newSite(t, echo, opts)
+	w := newSite(t, echoHandler, opts)
 	host := strings.TrimPrefix(strings.TrimSuffix(w.base, "/engine.io/"), "http://")
 	for _, c := range []struct {
 		name   string
@@ -336,7 +337,7 @@ func FuzzFormPayload(f *testing.F) {
 	f.Add([]byte("d=%"))
 	f.Add([]byte("&d=&"))
 	f.Fuzz(func(t *testing.T, form []byte) {
-		payload, ok, err := formPayload(form)
+		payload, ok, err := engineio.FormPayload(form)
 		if !ok && (payload != nil || err != nil) {
 			t.Errorf("%q: no payload, but %q, %v", form, payload, err)
 		}

@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"bufio"
@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 // keptConnection is a client's side of a connection that net/http reuses for several requests.
@@ -48,11 +50,11 @@ func (c *keptConnection) hear() answer {
 func TestRejectedRequestsDoNotDisturbTheConnection(t *testing.T) {
 	rejected := map[string]func(t *testing.T, w *site, c *keptConnection){
 		"a binary POST without a body": func(t *testing.T, w *site, c *keptConnection) {
-			c.say("POST", w.open(Revision4).query, "Content-Type: application/octet-stream\r\nContent-Length: 0\r\n")
+			c.say("POST", w.open(engineio.Revision4).query, "Content-Type: application/octet-stream\r\nContent-Length: 0\r\n")
 			require.Equal(t, "400 ", c.hear().brief())
 		},
 		"a POST without a body beside another POST": func(t *testing.T, w *site, c *keptConnection) {
-			v := w.open(Revision4)
+			v := w.open(engineio.Revision4)
 			other := w.head("POST", v.query, halfPosts["declared"])
 			for !v.socket().HoldsPost() {
 				runtime.Gosched()
@@ -62,11 +64,11 @@ func TestRejectedRequestsDoNotDisturbTheConnection(t *testing.T) {
 			require.NoError(t, other.Close())
 		},
 		"a POST without a body and packets": func(t *testing.T, w *site, c *keptConnection) {
-			c.say("POST", w.open(Revision4).query, "Content-Length: 0\r\n")
+			c.say("POST", w.open(engineio.Revision4).query, "Content-Length: 0\r\n")
 			require.Equal(t, "400 ", c.hear().brief())
 		},
 		"a second poll": func(t *testing.T, w *site, c *keptConnection) {
-			v := w.open(Revision4)
+			v := w.open(engineio.Revision4)
 			first := later(v.poll)
 			v.awaitPoll()
 			c.say("GET", v.query, "")
@@ -78,17 +80,17 @@ func TestRejectedRequestsDoNotDisturbTheConnection(t *testing.T) {
 			require.Equal(t, "400 "+unknownSession, c.hear().brief())
 		},
 		"a method that sessions do not know": func(t *testing.T, w *site, c *keptConnection) {
-			c.say("PUT", w.open(Revision4).query, "Content-Length: 0\r\n")
+			c.say("PUT", w.open(engineio.Revision4).query, "Content-Length: 0\r\n")
 			require.Equal(t, "500 ", c.hear().brief())
 		},
 		"a close packet": func(t *testing.T, w *site, c *keptConnection) {
-			c.say("POST", w.open(Revision4).query, "Content-Length: 1\r\n\r\n1")
+			c.say("POST", w.open(engineio.Revision4).query, "Content-Length: 1\r\n\r\n1")
 			require.Equal(t, "200 ok", c.hear().brief())
 		},
 	}
 	for name, reject := range rejected {
 		t.Run(name, func(t *testing.T) {
-			w := newSite(t, echo, nil)
+			w := newSite(t, echoHandler, nil)
 			tries := 5
 			if strings.Contains(name, "without a body") { // net/http watches the connection
 				tries = 100
@@ -96,7 +98,7 @@ func TestRejectedRequestsDoNotDisturbTheConnection(t *testing.T) {
 			for range tries {
 				c := w.keep()
 				reject(t, w, c)
-				v := w.open(Revision4)
+				v := w.open(engineio.Revision4)
 				c.say("GET", v.query, "")
 				heard := later(c.hear)
 				for s := v.socket(); s != nil && !s.HoldsPoll() && len(heard) == 0; {
@@ -112,7 +114,7 @@ func TestRejectedRequestsDoNotDisturbTheConnection(t *testing.T) {
 
 // If a connection's context is done before a session's poll comes on it, the session does not end.
 func TestPollOnACanceledConnection(t *testing.T) {
-	w := newSite(t, echo, nil)
+	w := newSite(t, echoHandler, nil)
 	srv := w.srv
 	// Other code in the process, such as another handler, may leave the connection in this state.
 	web := newLoopback(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -125,7 +127,7 @@ func TestPollOnACanceledConnection(t *testing.T) {
 	}))
 	defer web.close()
 	w.base = web.url + "/engine.io/"
-	v := w.open(Revision4)
+	v := w.open(engineio.Revision4)
 	c := w.keep()
 	c.say("GET", "cancel", "")
 	require.Equal(t, "200 ", c.hear().brief())
@@ -138,8 +140,8 @@ func TestPollOnACanceledConnection(t *testing.T) {
 // A session that ends while a POST is received cuts the POST short with a deadline. net/http must then close the
 // connection.
 func TestAPostThatIsCutClosesItsConnection(t *testing.T) {
-	w := newSite(t, echo, nil)
-	v := w.open(Revision4)
+	w := newSite(t, echoHandler, nil)
+	v := w.open(engineio.Revision4)
 	c := w.keep()
 	c.say("POST", v.query, halfPosts["declared"])
 	s := v.socket()
@@ -157,8 +159,8 @@ func TestAPostThatIsCutClosesItsConnection(t *testing.T) {
 // A response to a client that does not read ends after WriteTimeout, and the deadline ends with the response.
 func TestResponsesHaveAWriteDeadline(t *testing.T) {
 	const timeout = 3 * time.Second
-	opts := func() *ServerOptions {
-		return &ServerOptions{WriteTimeout: timeout, AllowedOrigins: []string{"http://other.example"}}
+	opts := func() *engineio.ServerOptions {
+		return &engineio.ServerOptions{WriteTimeout: timeout, AllowedOrigins: []string{"http://other.example"}}
 	}
 	// SESSION is replaced with a session's query.
 	for name, request := range map[string]string{
@@ -175,9 +177,9 @@ func TestResponsesHaveAWriteDeadline(t *testing.T) {
 		"WebSocket":       "GET /engine.io/?EIO=4&transport=websocket&sid=none HTTP/1.1\r\nHost: pipe\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
 		"a message to it": "GET /engine.io/?SESSION HTTP/1.1\r\nHost: pipe\r\n\r\n",
 	} {
-		greet := HandlerFunc(func(ctx context.Context, s *Socket) {
+		greet := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 			if name == "a message to it" {
-				_ = s.Write(ctx, Text("hello"))
+				_ = s.Write(ctx, engineio.Text("hello"))
 			}
 			_, _ = s.Read(ctx)
 		})
@@ -194,11 +196,11 @@ func TestResponsesHaveAWriteDeadline(t *testing.T) {
 					served <- time.Since(start)
 				})
 			}
-			inBubbleBehind(t, slow, greet, opts(), func(t *testing.T, srv *Server, client *http.Client) {
+			inBubbleBehind(t, slow, greet, opts(), func(t *testing.T, srv *engineio.Server, client *http.Client) {
 				served = make(chan time.Duration, 1)
 				w := &site{t: t, base: "http://pipe/engine.io/", client: client, srv: srv}
 				send := func() net.Conn {
-					v := w.open(Revision4)
+					v := w.open(engineio.Revision4)
 					<-served
 					conn := w.connect()
 					_, err := io.WriteString(conn, replaceSession(request, v.query))

@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"context"
@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 // network is an in-memory network, for which a synctest bubble can wait. As a net.Listener it is the server's side.
@@ -115,22 +117,22 @@ func (c *networkConn) Read(p []byte) (int, error) {
 }
 
 // inBubble serves h in a synctest bubble and calls f with an HTTP client that reaches it.
-func inBubble(t *testing.T, h Handler, opts *ServerOptions, f func(t *testing.T, srv *Server, client *http.Client)) {
+func inBubble(t *testing.T, h engineio.Handler, opts *engineio.ServerOptions, f func(t *testing.T, srv *engineio.Server, client *http.Client)) {
 	t.Helper()
 	inBubbleBehind(t, func(h http.Handler) http.Handler { return h }, h, opts, f)
 }
 
 // inBubbleBehind is like inBubble, with a handler of the test in front of the server.
-func inBubbleBehind(t *testing.T, wrap func(http.Handler) http.Handler, h Handler, opts *ServerOptions, f func(t *testing.T, srv *Server, client *http.Client)) {
+func inBubbleBehind(t *testing.T, wrap func(http.Handler) http.Handler, h engineio.Handler, opts *engineio.ServerOptions, f func(t *testing.T, srv *engineio.Server, client *http.Client)) {
 	t.Helper()
-	inNetwork(t, wrap, h, opts, func(t *testing.T, srv *Server, client *http.Client, _ *network) { f(t, srv, client) })
+	inNetwork(t, wrap, h, opts, func(t *testing.T, srv *engineio.Server, client *http.Client, _ *network) { f(t, srv, client) })
 }
 
 // inNetwork is like inBubbleBehind, for tests that disturb the network.
-func inNetwork(t *testing.T, wrap func(http.Handler) http.Handler, h Handler, opts *ServerOptions, f func(t *testing.T, srv *Server, client *http.Client, n *network)) {
+func inNetwork(t *testing.T, wrap func(http.Handler) http.Handler, h engineio.Handler, opts *engineio.ServerOptions, f func(t *testing.T, srv *engineio.Server, client *http.Client, n *network)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		srv := NewServer(h, opts)
+		srv := engineio.NewServer(h, opts)
 		n := newNetwork()
 		client, stop := serveOn(t, n, wrap(srv))
 		f(t, srv, client, n)

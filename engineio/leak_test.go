@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"context"
@@ -16,14 +16,16 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 // census counts the sessions that the garbage collector has not freed. A session stays alive while a timer, a goroutine
 // or a table refers to it.
 type census struct{ born, alive atomic.Int64 }
 
-func (c *census) handler(h Handler) Handler {
-	return HandlerFunc(func(ctx context.Context, s *Socket) {
+func (c *census) handler(h engineio.Handler) engineio.Handler {
+	return engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 		c.born.Add(1)
 		c.alive.Add(1)
 		runtime.AddCleanup(s, func(n *atomic.Int64) { n.Add(-1) }, &c.alive)
@@ -83,7 +85,7 @@ func (v *visit) leave() {
 	<-polls
 }
 
-func leaves(transport string, rev Revision) []leave {
+func leaves(transport string, rev engineio.Revision) []leave {
 	var all []leave
 	add := func(name string, f func(w *site)) { all = append(all, leave{name, f}) }
 	for _, how := range []string{"FIN", "RST"} {
@@ -163,13 +165,13 @@ func TestNothingRemainsOfSessions(t *testing.T) {
 	}
 	before := goleak.IgnoreCurrent()
 	var c census
-	srv := NewServer(c.handler(echo), bothRevisions())
+	srv := engineio.NewServer(c.handler(echoHandler), bothRevisions())
 	web := newLoopback(t, srv)
 	w := &site{t: t, base: web.url + "/engine.io/", client: web.client, srv: srv}
 	var ways []leave
 	for _, transport := range []string{"polling", "websocket", "upgrade"} {
-		ways = append(ways, leaves(transport, Revision3)...)
-		ways = append(ways, leaves(transport, Revision4)...)
+		ways = append(ways, leaves(transport, engineio.Revision3)...)
+		ways = append(ways, leaves(transport, engineio.Revision4)...)
 	}
 	begun := 0
 	batch := func() {
@@ -225,11 +227,11 @@ func newLoopback(t *testing.T, h http.Handler) *loopback {
 // checks that no goroutine is left.
 func TestNothingRemainsOfSilentSessions(t *testing.T) {
 	var c census
-	inSite(t, c.handler(echo), &ServerOptions{Revisions: []Revision{3, 4}, UpgradeTimeout: 3 * time.Second}, func(t *testing.T, w *site) {
+	inSite(t, c.handler(echoHandler), &engineio.ServerOptions{Revisions: []engineio.Revision{3, 4}, UpgradeTimeout: 3 * time.Second}, func(t *testing.T, w *site) {
 		var conns []net.Conn
 		const rounds = 40
 		for i := range rounds {
-			rev := Revision3 + Revision(i%2)
+			rev := engineio.Revision3 + engineio.Revision(i%2)
 			w.open(rev) // the client never polls
 			conns = append(conns, w.head("GET", w.open(rev).query, "\r\n"))
 			for _, half := range halfPosts {
@@ -270,7 +272,7 @@ func TestNothingRemainsOfSilentSessions(t *testing.T) {
 // The client's side also leaves nothing behind, however its server vanishes.
 func TestNothingRemainsOfClients(t *testing.T) {
 	before := goleak.IgnoreCurrent()
-	srv := NewServer(echo, bothRevisions())
+	srv := engineio.NewServer(echoHandler, bothRevisions())
 	web := newLoopback(t, srv)
 	var alive atomic.Int64
 	ctx := testContext(t)
@@ -279,12 +281,12 @@ func TestNothingRemainsOfClients(t *testing.T) {
 			if i >= 20 && o.Transports == nil {
 				continue
 			}
-			s, err := Dial(ctx, web.url, &o)
+			s, err := engineio.Dial(ctx, web.url, &o)
 			require.NoError(t, err)
 			alive.Add(1)
 			runtime.AddCleanup(s, func(n *atomic.Int64) { n.Add(-1) }, &alive)
 			if i%2 == 0 {
-				require.NoError(t, s.Write(ctx, Text("x")))
+				require.NoError(t, s.Write(ctx, engineio.Text("x")))
 				_, err = s.Read(ctx)
 				require.NoError(t, err)
 			}

@@ -1,6 +1,6 @@
 //go:build soak
 
-package engineio
+package engineio_test
 
 import (
 	"strings"
@@ -8,12 +8,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 // Ten times the input takes ten times as long, not a hundred times.
 // Advisories: CVE-2021-32640
 func TestHandshakeHeadersTakeLinearTime(t *testing.T) {
-	w := newSite(t, echo, &ServerOptions{PerMessageDeflate: true})
+	w := newSite(t, echoHandler, &engineio.ServerOptions{PerMessageDeflate: true})
 	for _, unit := range []string{" ", ",", ";", "a;", "a,", ";a=b", "permessage-deflate;", `"`, `\`, `a="\`, "permessage-deflate,", "permessage-deflate; x=\""} {
 		for _, name := range []string{"Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol"} {
 			best := func(size int) time.Duration {

@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"testing"

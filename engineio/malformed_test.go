@@ -1,7 +1,9 @@
-package engineio
+package engineio_test
 
 import (
 	"bytes"
+	"crypto/sha1"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +14,8 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 // masked returns a client's frame with the given first byte.
@@ -32,9 +36,9 @@ type bystanders struct {
 }
 
 func (w *site) bystanders() *bystanders {
-	l, _ := w.session(Revision4)
+	l, _ := w.session(engineio.Revision4)
 	w.t.Cleanup(func() { _ = l.conn.Close() })
-	return &bystanders{v: w.open(Revision4), l: l}
+	return &bystanders{v: w.open(engineio.Revision4), l: l}
 }
 
 func (b *bystanders) requireUnharmed() {
@@ -46,16 +50,16 @@ func (b *bystanders) requireUnharmed() {
 }
 
 const (
-	remoteError = "remote " + ReasonTransportError
-	remoteClose = "remote " + ReasonTransportClose
-	remoteParse = "remote " + ReasonParseError
+	remoteError = "remote " + engineio.ReasonTransportError
+	remoteClose = "remote " + engineio.ReasonTransportClose
+	remoteParse = "remote " + engineio.ReasonParseError
 )
 
 func TestMalformedFrames(t *testing.T) {
 	const limit = 2000
 	type row struct {
 		name, send, ending, reason string
-		revs                       []Revision
+		revs                       []engineio.Revision
 	}
 	rows := []row{
 		{"unmasked", "\x81\x024x", "close 1002", remoteError, nil},
@@ -84,12 +88,12 @@ func TestMalformedFrames(t *testing.T) {
 		{"garbage", masked(0x81, "abc"), "close", remoteParse, nil},
 		{"unknown type", masked(0x81, "7x"), "close", remoteParse, nil},
 		{"bad base64", masked(0x81, "b4!!!"), "close", remoteParse, nil},
-		{"empty binary, revision 3", masked(0x82, ""), "close", remoteParse, []Revision{3}},
-		{"binary of no message, revision 3", masked(0x82, "\x02probe"), "close", remoteParse, []Revision{3}},
+		{"empty binary, revision 3", masked(0x82, ""), "close", remoteParse, []engineio.Revision{3}},
+		{"binary of no message, revision 3", masked(0x82, "\x02probe"), "close", remoteParse, []engineio.Revision{3}},
 		{"a continuation of nothing", masked(0x80, "4x"), "close 1002", remoteError, nil},
 		{"a message within a message", masked(0x01, "4x") + masked(0x81, "4y"), "close 1002", remoteError, nil},
-		{"ping of the wrong side", masked(0x81, "2"), "close", remoteError, []Revision{4}},
-		{"pong of the wrong side", masked(0x81, "3"), "close", remoteError, []Revision{3}},
+		{"ping of the wrong side", masked(0x81, "2"), "close", remoteError, []engineio.Revision{4}},
+		{"pong of the wrong side", masked(0x81, "3"), "close", remoteError, []engineio.Revision{3}},
 		{"close packet", masked(0x81, "1"), "close", remoteClose, nil},
 		{"close frame", masked(0x88, ""), "close", remoteClose, nil},
 		{"close frame 1000", masked(0x88, "\x03\xe8"), "close 1000", remoteClose, nil},
@@ -108,11 +112,11 @@ func TestMalformedFrames(t *testing.T) {
 		rows = append(rows, row{fmt.Sprint("opcode ", op), masked(0x80|op, "4x"), "close 1002", remoteError, nil})
 	}
 	h := newWitness()
-	w := newSite(t, h, &ServerOptions{Revisions: []Revision{3, 4}, MaxPayload: limit})
+	w := newSite(t, h, &engineio.ServerOptions{Revisions: []engineio.Revision{3, 4}, MaxPayload: limit})
 	others := w.bystanders()
 	for _, c := range rows {
 		if c.revs == nil {
-			c.revs = []Revision{Revision3, Revision4}
+			c.revs = []engineio.Revision{engineio.Revision3, engineio.Revision4}
 		}
 		for _, rev := range c.revs {
 			t.Run(fmt.Sprintf("%s, revision %d", c.name, rev), func(t *testing.T) {
@@ -125,7 +129,7 @@ func TestMalformedFrames(t *testing.T) {
 		}
 	}
 	t.Run("while upgrading, none of it touches the session", func(t *testing.T) {
-		v := w.open(Revision4)
+		v := w.open(engineio.Revision4)
 		for _, c := range append(rows,
 			row{name: "a message", send: masked(0x81, "4x"), ending: "close"},
 			row{name: "a ping that is no probe", send: masked(0x81, "2"), ending: "close"},
@@ -141,7 +145,7 @@ func TestMalformedFrames(t *testing.T) {
 			go func() { _, _ = io.WriteString(l.conn, c.send) }()
 			require.Equal(t, c.ending, l.ending(), c.name)
 			v.requireEcho("alive") // after the close frame and the end of the connection
-			require.Equal(t, Polling, v.socket().Transport())
+			require.Equal(t, engineio.Polling, v.socket().Transport())
 		}
 		require.Equal(t, "200 ok", v.post("1").brief())
 		<-h.of(v.sid)
@@ -156,14 +160,14 @@ func TestHalfFrames(t *testing.T) {
 	others := w.bystanders()
 	whole := masked(0x81, "4"+strings.Repeat("x", 200))
 	for _, n := range []int{0, 1, 2, 3, 4, 5, 7, 8, 100, len(whole) - 1} {
-		l, sid := w.session(Revision4)
+		l, sid := w.session(engineio.Revision4)
 		_, err := io.WriteString(l.conn, whole[:n])
 		require.NoError(t, err)
 		require.NoError(t, l.conn.(*net.TCPConn).CloseWrite())
 		require.Equal(t, remoteClose, h.end(sid), "after %d bytes", n)
 		require.NoError(t, l.conn.Close())
 
-		l, sid = w.session(Revision4)
+		l, sid = w.session(engineio.Revision4)
 		_, err = io.WriteString(l.conn, whole[:n])
 		require.NoError(t, err)
 		reset(l.conn)
@@ -179,8 +183,8 @@ func reset(conn net.Conn) {
 }
 
 func TestValidButUnusualFrames(t *testing.T) {
-	w := newSite(t, echo, bothRevisions())
-	l, _ := w.session(Revision4)
+	w := newSite(t, echoHandler, bothRevisions())
+	l, _ := w.session(engineio.Revision4)
 	defer func() { require.NoError(t, l.conn.Close()) }()
 	ping := func(body string) {
 		f, err := l.frame()
@@ -249,19 +253,19 @@ func TestClientAgainstMalformedFrames(t *testing.T) {
 	for _, c := range []struct {
 		name, send, reason string
 	}{
-		{"masked", masked(0x81, "4x"), ReasonTransportError},
-		{"RSV", frame(0xc1, "4x"), ReasonTransportError},
-		{"opcode", frame(0x83, "4x"), ReasonTransportError},
-		{"length 2^63", "\x81\x7f\x80\x00\x00\x00\x00\x00\x00\x00", ReasonTransportError},
-		{"length 2^63-1", "\x81\x7f\x7f\xff\xff\xff\xff\xff\xff\xff", ReasonTransportError},
-		{"invalid UTF-8", frame(0x81, "4\xff"), ReasonTransportError},
-		{"empty text", frame(0x81, ""), ReasonParseError},
-		{"garbage", frame(0x81, "abc"), ReasonParseError},
-		{"pong", frame(0x81, "3"), ReasonTransportError},
-		{"close packet", frame(0x81, "1"), ReasonTransportClose},
-		{"close frame", frame(0x88, ""), ReasonTransportClose},
-		{"bad close frame", frame(0x88, "\x03"), ReasonTransportError},
-		{"half a frame", "\x81\x7f", ReasonTransportClose},
+		{"masked", masked(0x81, "4x"), engineio.ReasonTransportError},
+		{"RSV", frame(0xc1, "4x"), engineio.ReasonTransportError},
+		{"opcode", frame(0x83, "4x"), engineio.ReasonTransportError},
+		{"length 2^63", "\x81\x7f\x80\x00\x00\x00\x00\x00\x00\x00", engineio.ReasonTransportError},
+		{"length 2^63-1", "\x81\x7f\x7f\xff\xff\xff\xff\xff\xff\xff", engineio.ReasonTransportError},
+		{"invalid UTF-8", frame(0x81, "4\xff"), engineio.ReasonTransportError},
+		{"empty text", frame(0x81, ""), engineio.ReasonParseError},
+		{"garbage", frame(0x81, "abc"), engineio.ReasonParseError},
+		{"pong", frame(0x81, "3"), engineio.ReasonTransportError},
+		{"close packet", frame(0x81, "1"), engineio.ReasonTransportClose},
+		{"close frame", frame(0x88, ""), engineio.ReasonTransportClose},
+		{"bad close frame", frame(0x88, "\x03"), engineio.ReasonTransportError},
+		{"half a frame", "\x81\x7f", engineio.ReasonTransportClose},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, url := fakeServer(t, func(conn net.Conn, r *http.Request) {
@@ -271,10 +275,10 @@ func TestClientAgainstMalformedFrames(t *testing.T) {
 				}
 				_, _ = io.Copy(io.Discard, conn)
 			})
-			s, err := Dial(testContext(t), url, &DialOptions{Transports: []Transport{WebSocket}})
+			s, err := engineio.Dial(testContext(t), url, &engineio.DialOptions{Transports: []engineio.Transport{engineio.WebSocket}})
 			require.NoError(t, err)
 			_, err = s.Read(testContext(t))
-			var closed *CloseError
+			var closed *engineio.CloseError
 			require.ErrorAs(t, err, &closed)
 			require.Equal(t, c.reason, closed.Reason)
 			require.True(t, closed.Remote)
@@ -285,8 +289,9 @@ func TestClientAgainstMalformedFrames(t *testing.T) {
 
 // switching returns the response that accepts the WebSocket handshake r.
 func switching(r *http.Request) string {
+	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // RFC 6455 demands it
 	return "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
-		acceptKey(r.Header.Get("Sec-WebSocket-Key")) + "\r\n\r\n"
+		base64.StdEncoding.EncodeToString(sum[:]) + "\r\n\r\n"
 }
 
 // fakeServer responds to each request with the bytes that f writes to the connection, and then closes the connection.

@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"crypto/tls"
@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 func TestOrigin(t *testing.T) {
@@ -19,7 +21,7 @@ func TestOrigin(t *testing.T) {
 		return w.ask("GET", polling4, nil, append([]string{"Origin", origin}, header...)...)
 	}
 	t.Run("by default the server's own host", func(t *testing.T) {
-		w := newSite(t, echo, nil)
+		w := newSite(t, echoHandler, nil)
 		host, _, _ := strings.Cut(strings.TrimPrefix(w.base, "http://"), "/")
 		require.Equal(t, 200, ask(w, "http://"+host).status)
 		require.Equal(t, 200, ask(w, "https://app.example", "Host", "app.example").status)
@@ -44,7 +46,7 @@ func TestOrigin(t *testing.T) {
 		require.Equal(t, "400 "+badRequest, ask(w, "http://[::1").brief(), "not a URL")
 
 		// An open session does not bypass the check.
-		v := w.open(Revision4)
+		v := w.open(engineio.Revision4)
 		require.Equal(t, "403 "+forbidden, w.ask("GET", v.query, nil, "Origin", "http://evil.example").brief())
 		require.Equal(t, "403 "+forbidden, w.ask("POST", v.query, strings.NewReader("4x"), "Origin", "http://evil.example").brief())
 		refused, l := w.shake(strings.Replace(v.query, "polling", "websocket", 1), "Origin", "http://evil.example")
@@ -57,7 +59,7 @@ func TestOrigin(t *testing.T) {
 		require.Empty(t, a.header.Values("Access-Control-Allow-Origin"))
 	})
 	t.Run("a request without Host has no own origin", func(t *testing.T) {
-		w := newSite(t, echo, nil)
+		w := newSite(t, echoHandler, nil)
 		for _, origin := range []string{"null", "file://"} {
 			a, l := w.send("GET /engine.io/?" + polling4 + " HTTP/1.0\r\nOrigin: " + origin + "\r\n\r\n")
 			require.Equal(t, http.StatusForbidden, a.status, origin)
@@ -65,7 +67,7 @@ func TestOrigin(t *testing.T) {
 		}
 	})
 	t.Run("allowed", func(t *testing.T) {
-		w := newSite(t, echo, &ServerOptions{AllowedOrigins: []string{"https://good.example", "https://Slash.example/"}})
+		w := newSite(t, echoHandler, &engineio.ServerOptions{AllowedOrigins: []string{"https://good.example", "https://Slash.example/"}})
 		for _, origin := range []string{"https://good.example", "https://slash.example"} {
 			a := ask(w, origin)
 			require.Equal(t, 200, a.status, origin)
@@ -98,7 +100,7 @@ func TestOrigin(t *testing.T) {
 		require.Empty(t, a.header.Values("Access-Control-Allow-Origin"))
 	})
 	t.Run("every page", func(t *testing.T) {
-		w := newSite(t, echo, &ServerOptions{AllowedOrigins: []string{"*"}})
+		w := newSite(t, echoHandler, &engineio.ServerOptions{AllowedOrigins: []string{"*"}})
 		for _, origin := range []string{"https://any.example", "null"} {
 			a := ask(w, origin)
 			require.Equal(t, 200, a.status)
@@ -119,7 +121,7 @@ func TestPagesThatHideTheirOrigin(t *testing.T) {
 		{[]string{"null"}, 200},
 		{[]string{"*"}, 200},
 	} {
-		w := newSite(t, echo, &ServerOptions{AllowedOrigins: c.allowed, JSONP: true})
+		w := newSite(t, echoHandler, &engineio.ServerOptions{AllowedOrigins: c.allowed, JSONP: true})
 		require.Equal(t, c.status, w.ask("GET", polling4, nil, "Origin", "null").status, "%q", c.allowed)
 		for _, site := range []string{"", "cross-site", "same-site"} {
 			require.Equal(t, c.status, w.ask("GET", polling4+"&j=0", nil, "Sec-Fetch-Site", site).status, "%q, %s", c.allowed, site)
@@ -135,25 +137,26 @@ func TestSchemesOfOrigins(t *testing.T) {
 	for _, c := range []struct {
 		tls     bool
 		origin  string
-		opts    ServerOptions
+		opts    engineio.ServerOptions
 		allowed bool
 	}{
-		{false, "http://a.example", ServerOptions{}, true},
-		{false, "https://a.example", ServerOptions{}, true},
-		{true, "https://a.example", ServerOptions{}, true},
-		{true, "http://a.example", ServerOptions{}, false},
-		{true, "HTTP://a.example:80", ServerOptions{}, false},
-		{true, "http://a.example", ServerOptions{TrustForwardedHost: true}, true},
-		{true, "http://a.example", ServerOptions{AllowedOrigins: []string{"http://a.example"}}, true},
+		{false, "http://a.example", engineio.ServerOptions{}, true},
+		{false, "https://a.example", engineio.ServerOptions{}, true},
+		{true, "https://a.example", engineio.ServerOptions{}, true},
+		{true, "http://a.example", engineio.ServerOptions{}, false},
+		{true, "HTTP://a.example:80", engineio.ServerOptions{}, false},
+		{true, "http://a.example", engineio.ServerOptions{TrustForwardedHost: true}, true},
+		{true, "http://a.example", engineio.ServerOptions{AllowedOrigins: []string{"http://a.example"}}, true},
 	} {
-		srv := NewServer(echo, &c.opts)
+		srv := engineio.NewServer(echoHandler, &c.opts)
 		r := httptest.NewRequest(http.MethodGet, "http://a.example/engine.io/?EIO=4&transport=polling", nil)
 		r.Header.Set("Origin", c.origin)
 		if c.tls {
 			r.TLS = new(tls.ConnectionState)
 		}
-		_, _, ok := srv.originAllowed(r, false)
-		require.Equal(t, c.allowed, ok, c)
+		resp := httptest.NewRecorder()
+		srv.ServeHTTP(resp, r)
+		require.Equal(t, c.allowed, resp.Code == http.StatusOK, "%v %s", c.tls, c.origin)
 		require.NoError(t, srv.Close())
 	}
 }
@@ -176,7 +179,7 @@ func TestTrustForwardedHost(t *testing.T) {
 		{"empty", "10.0.0.1:3000", ",", true, 403},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := newSite(t, echo, &ServerOptions{TrustForwardedHost: c.trust, JSONP: true})
+			w := newSite(t, echoHandler, &engineio.ServerOptions{TrustForwardedHost: c.trust, JSONP: true})
 			header := []string{"Host", c.host, "Origin", page}
 			if c.forwarded != "" {
 				header = append(header, "X-Forwarded-Host", c.forwarded)
@@ -196,7 +199,7 @@ func TestRefusedOriginIsLoggedWithTheOptionThatAdmitsIt(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var log lockedBuffer
-			w := newSite(t, echo, &ServerOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			w := newSite(t, echoHandler, &engineio.ServerOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 			header := []string{c.header, c.value}
 			if c.header != "Origin" {
 				header = append(header, "Origin", "https://app.example")
@@ -211,7 +214,7 @@ func TestRefusedOriginIsLoggedWithTheOptionThatAdmitsIt(t *testing.T) {
 func TestAFloodOfRefusedPagesIsALineASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log lockedBuffer
-		srv := NewServer(echo, &ServerOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		srv := engineio.NewServer(echoHandler, &engineio.ServerOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		defer func() { require.NoError(t, srv.Close()) }()
 		for range 3 {
 			for range 100 {

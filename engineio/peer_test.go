@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"bufio"
@@ -22,6 +22,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/engineio/internal/packet"
 )
 
@@ -30,13 +31,13 @@ type site struct {
 	t      *testing.T
 	base   string
 	client *http.Client
-	srv    *Server
+	srv    *engineio.Server
 }
 
 // inSite is inBubble with a site.
-func inSite(t *testing.T, h Handler, opts *ServerOptions, f func(t *testing.T, w *site)) {
+func inSite(t *testing.T, h engineio.Handler, opts *engineio.ServerOptions, f func(t *testing.T, w *site)) {
 	t.Helper()
-	inBubble(t, h, opts, func(t *testing.T, srv *Server, client *http.Client) {
+	inBubble(t, h, opts, func(t *testing.T, srv *engineio.Server, client *http.Client) {
 		f(t, &site{t: t, base: "http://pipe/engine.io/", client: client, srv: srv})
 		time.Sleep(time.Second) // net/http waits half a second before it closes a connection whose body it did not read
 	})
@@ -44,9 +45,9 @@ func inSite(t *testing.T, h Handler, opts *ServerOptions, f func(t *testing.T, w
 
 // newSite serves h on loopback. At the end of the test it checks that no session has left anything behind, and that the
 // HTTP server has logged nothing (it logs the panics of handlers).
-func newSite(t *testing.T, h Handler, opts *ServerOptions) *site {
+func newSite(t *testing.T, h engineio.Handler, opts *engineio.ServerOptions) *site {
 	t.Helper()
-	srv := NewServer(h, opts)
+	srv := engineio.NewServer(h, opts)
 	complaints := new(lockedBuffer)
 	web := httptest.NewUnstartedServer(srv)
 	web.Config.ErrorLog = log.New(complaints, "", 0)
@@ -59,11 +60,11 @@ func newSite(t *testing.T, h Handler, opts *ServerOptions) *site {
 		require.Empty(t, complaints.String())
 		requireNothingLeft(t, srv)
 	})
-	return &site{t: t, base: web.URL + srv.opts.Path + "/", client: &http.Client{Transport: transport}, srv: srv}
+	return &site{t: t, base: web.URL + "/engine.io/", client: &http.Client{Transport: transport}, srv: srv}
 }
 
 // requireNothingLeft fails if the server still has a session or counted bytes.
-func requireNothingLeft(t *testing.T, srv *Server) {
+func requireNothingLeft(t *testing.T, srv *engineio.Server) {
 	t.Helper()
 	require.Empty(t, srv.Sockets())
 	require.Zero(t, srv.SendBudgetUsed(), "bytes of the budget were not given back")
@@ -104,7 +105,7 @@ func (a answer) brief() string {
 }
 
 // packets parses the response to a poll.
-func (a answer) packets(t *testing.T, rev Revision) []packet.Packet {
+func (a answer) packets(t *testing.T, rev engineio.Revision) []packet.Packet {
 	t.Helper()
 	enc := packet.Text
 	if a.header.Get("Content-Type") == typeBinary {
@@ -150,13 +151,13 @@ func later(f func() answer) <-chan answer {
 // visit is a polling session of a site.
 type visit struct {
 	w     *site
-	rev   Revision
+	rev   engineio.Revision
 	sid   string
 	query string // of all further requests
 }
 
 // open opens a polling session.
-func (w *site) open(rev Revision, extra ...string) *visit {
+func (w *site) open(rev engineio.Revision, extra ...string) *visit {
 	w.t.Helper()
 	query := strings.Join(append([]string{fmt.Sprintf("EIO=%d&transport=polling", rev)}, extra...), "&")
 	a := w.ask(http.MethodGet, query, nil)
@@ -164,7 +165,7 @@ func (w *site) open(rev Revision, extra ...string) *visit {
 	require.Equal(w.t, http.StatusOK, a.status, a.body)
 	ps := a.packets(w.t, rev)
 	require.Equal(w.t, packet.Open, ps[0].Type)
-	var h handshake
+	var h struct{ SID string }
 	require.NoError(w.t, json.Unmarshal(ps[0].Data, &h))
 	return &visit{w: w, rev: rev, sid: h.SID, query: query + "&sid=" + h.SID}
 }
@@ -181,8 +182,8 @@ func (v *visit) post(body string, header ...string) answer {
 // framed writes packets as a text payload of the session's revision.
 func (v *visit) framed(packets ...string) string { return framed(v.rev, packets...) }
 
-func framed(rev Revision, packets ...string) string {
-	if rev == Revision4 {
+func framed(rev engineio.Revision, packets ...string) string {
+	if rev == engineio.Revision4 {
 		return strings.Join(packets, "\x1e")
 	}
 	var b strings.Builder
@@ -193,7 +194,7 @@ func framed(rev Revision, packets ...string) string {
 }
 
 // socket returns the server's side of the session, or nil.
-func (v *visit) socket() *Socket {
+func (v *visit) socket() *engineio.Socket {
 	for _, s := range v.w.srv.Sockets() {
 		if s.ID() == v.sid {
 			return s
@@ -282,12 +283,12 @@ func (w *site) line(query string, header ...string) *line {
 }
 
 // session opens a session on a WebSocket and returns its WebSocket and sid.
-func (w *site) session(rev Revision) (*line, string) {
+func (w *site) session(rev engineio.Revision) (*line, string) {
 	w.t.Helper()
 	l := w.line(fmt.Sprintf("EIO=%d&transport=websocket", rev))
 	open := l.text()
 	require.True(w.t, strings.HasPrefix(open, "0{"), open)
-	var h handshake
+	var h struct{ SID string }
 	require.NoError(w.t, json.Unmarshal([]byte(open[1:]), &h))
 	return l, h.SID
 }
@@ -365,23 +366,23 @@ func isReset(err error) bool { return strings.Contains(err.Error(), "reset") }
 // witness is an echo handler that reports how its sessions ended.
 type witness struct {
 	mu    sync.Mutex
-	ended map[string]chan *CloseError // by sid
+	ended map[string]chan *engineio.CloseError // by sid
 }
 
-func newWitness() *witness { return &witness{ended: make(map[string]chan *CloseError)} }
+func newWitness() *witness { return &witness{ended: make(map[string]chan *engineio.CloseError)} }
 
-func (h *witness) ServeSocket(ctx context.Context, s *Socket) {
+func (h *witness) ServeSocket(ctx context.Context, s *engineio.Socket) {
 	echo(ctx, s)
 	_, err := s.Read(context.Background())
-	closed, _ := errors.AsType[*CloseError](err)
+	closed, _ := errors.AsType[*engineio.CloseError](err)
 	h.of(s.ID()) <- closed
 }
 
-func (h *witness) of(sid string) chan *CloseError {
+func (h *witness) of(sid string) chan *engineio.CloseError {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.ended[sid] == nil {
-		h.ended[sid] = make(chan *CloseError, 1)
+		h.ended[sid] = make(chan *engineio.CloseError, 1)
 	}
 	return h.ended[sid]
 }

@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"context"
@@ -11,15 +11,16 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/engineio/internal/packet"
 )
 
 // A binary message is sent as base64 in revision 4. In revision 3 it is sent as a binary payload, unless the client
 // asked for text.
 func TestBinaryOverPolling(t *testing.T) {
-	w := newSite(t, echo, bothRevisions())
+	w := newSite(t, echoHandler, bothRevisions())
 
-	v := w.open(Revision4)
+	v := w.open(engineio.Revision4)
 	require.Equal(t, "200 ok", v.post("bAQIDBA==").brief())
 	require.Equal(t, "200 bAQIDBA==", v.poll().brief())
 	require.Equal(t, "200 ok", v.post("bAQIDBA").brief(), "padding is not needed")
@@ -27,7 +28,7 @@ func TestBinaryOverPolling(t *testing.T) {
 	require.Equal(t, "200 ok", v.post("b").brief())
 	require.Equal(t, "200 b", v.poll().brief())
 
-	v = w.open(Revision3)
+	v = w.open(engineio.Revision3)
 	const binary = "\x01\x05\xff\x04\x01\x02\x03\x04"
 	require.Equal(t, "200 ok", v.post("10:b4AQIDBA==").brief())
 	a := v.poll()
@@ -36,13 +37,13 @@ func TestBinaryOverPolling(t *testing.T) {
 	require.Equal(t, "200 ok", w.ask("POST", v.query, strings.NewReader(binary), "Content-Type", "application/octet-stream").brief())
 	require.Equal(t, "200 "+binary, v.poll().brief())
 
-	v = w.open(Revision3, "b64=1")
+	v = w.open(engineio.Revision3, "b64=1")
 	require.Equal(t, "200 ok", v.post("10:b4AQIDBA==").brief())
 	require.Equal(t, "200 10:b4AQIDBA==", v.poll().brief())
 }
 
 func TestSecondPollEndsTheSession(t *testing.T) {
-	for _, rev := range []Revision{Revision3, Revision4} {
+	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		h := newWitness()
 		inSite(t, h, bothRevisions(), func(t *testing.T, w *site) {
 			v := w.open(rev)
@@ -52,7 +53,7 @@ func TestSecondPollEndsTheSession(t *testing.T) {
 			require.Equal(t, "200 "+v.framed("1"), (<-first).brief())
 			require.Equal(t, "400 "+unknownSession, v.poll().brief())
 			e := <-h.of(v.sid)
-			require.Equal(t, ReasonTransportError, e.Reason)
+			require.Equal(t, engineio.ReasonTransportError, e.Reason)
 			require.True(t, e.Remote)
 			require.ErrorContains(t, e, "overlap from client")
 		})
@@ -64,7 +65,7 @@ func TestSecondPostEndsTheSession(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newWitness()
 			inSite(t, h, nil, func(t *testing.T, w *site) {
-				v := w.open(Revision4)
+				v := w.open(engineio.Revision4)
 				start := time.Now()
 				conn := w.connect()
 				_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: pipe\r\n%s", v.query, head)
@@ -78,7 +79,7 @@ func TestSecondPostEndsTheSession(t *testing.T) {
 				require.NoError(t, conn.Close())
 				require.Equal(t, "400 "+unknownSession, v.poll().brief())
 				e := <-h.of(v.sid)
-				require.Equal(t, ReasonTransportError, e.Reason)
+				require.Equal(t, engineio.ReasonTransportError, e.Reason)
 				require.ErrorContains(t, e, "data request overlap from client")
 			})
 		})
@@ -97,8 +98,8 @@ func TestSlowBody(t *testing.T) {
 	for name, head := range halfPosts {
 		t.Run(name, func(t *testing.T) {
 			h := newWitness()
-			inSite(t, h, &ServerOptions{PingInterval: time.Hour}, func(t *testing.T, w *site) {
-				v := w.open(Revision4)
+			inSite(t, h, &engineio.ServerOptions{PingInterval: time.Hour}, func(t *testing.T, w *site) {
+				v := w.open(engineio.Revision4)
 				start := time.Now()
 				conn := w.connect()
 				_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: pipe\r\n%s", v.query, head)
@@ -117,8 +118,8 @@ func TestSlowBody(t *testing.T) {
 		})
 	}
 	t.Run("declared too large", func(t *testing.T) {
-		inSite(t, echo, &ServerOptions{MaxPayload: 100}, func(t *testing.T, w *site) {
-			v := w.open(Revision4)
+		inSite(t, echoHandler, &engineio.ServerOptions{MaxPayload: 100}, func(t *testing.T, w *site) {
+			v := w.open(engineio.Revision4)
 			conn := w.connect()
 			_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: pipe\r\nContent-Length: 1000\r\n\r\n4", v.query)
 			require.NoError(t, err)
@@ -134,7 +135,7 @@ func TestSlowBody(t *testing.T) {
 func TestAbortedPollEndsTheSession(t *testing.T) {
 	h := newWitness()
 	inSite(t, h, nil, func(t *testing.T, w *site) {
-		v := w.open(Revision4)
+		v := w.open(engineio.Revision4)
 		conn := w.connect()
 		_, err := fmt.Fprintf(conn, "GET /engine.io/?%s HTTP/1.1\r\nHost: pipe\r\n\r\n", v.query)
 		require.NoError(t, err)
@@ -142,7 +143,7 @@ func TestAbortedPollEndsTheSession(t *testing.T) {
 		require.NotNil(t, v.socket())
 		require.NoError(t, conn.Close())
 		e := <-h.of(v.sid)
-		require.Equal(t, ReasonTransportError, e.Reason)
+		require.Equal(t, engineio.ReasonTransportError, e.Reason)
 		require.ErrorContains(t, e, "poll connection closed prematurely")
 		require.Equal(t, "400 "+unknownSession, v.poll().brief())
 	})
@@ -153,7 +154,7 @@ func TestAbortedPostEndsTheSession(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newWitness()
 			inSite(t, h, nil, func(t *testing.T, w *site) {
-				v := w.open(Revision4)
+				v := w.open(engineio.Revision4)
 				conn := w.connect()
 				_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: pipe\r\n%s", v.query, head)
 				require.NoError(t, err)
@@ -161,7 +162,7 @@ func TestAbortedPostEndsTheSession(t *testing.T) {
 				require.NotNil(t, v.socket())
 				require.NoError(t, conn.Close())
 				e := <-h.of(v.sid)
-				require.Equal(t, ReasonTransportError, e.Reason)
+				require.Equal(t, engineio.ReasonTransportError, e.Reason)
 				require.ErrorContains(t, e, "data request connection closed prematurely")
 			})
 		})
@@ -170,12 +171,12 @@ func TestAbortedPostEndsTheSession(t *testing.T) {
 
 // The limit counts bytes and is inclusive, for both kinds of bodies. No part of a larger body is delivered.
 func TestPostLimit(t *testing.T) {
-	for _, rev := range []Revision{Revision3, Revision4} {
+	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		for _, chunked := range []bool{false, true} {
 			t.Run(fmt.Sprintf("revision %d chunked %v", rev, chunked), func(t *testing.T) {
 				opts := bothRevisions()
 				opts.MaxPayload = 100
-				w := newSite(t, echo, opts)
+				w := newSite(t, echoHandler, opts)
 				v := w.open(rev)
 				post := func(size int) answer {
 					payload := ""
@@ -189,7 +190,7 @@ func TestPostLimit(t *testing.T) {
 					return w.ask("POST", v.query, body)
 				}
 				sizes := []int{101, 102}
-				if chunked && rev == Revision4 { // net/http lingers for half a second
+				if chunked && rev == engineio.Revision4 { // net/http lingers for half a second
 					sizes = append(sizes, 300_000)
 				}
 				for _, size := range sizes {
@@ -207,22 +208,22 @@ func TestPostLimit(t *testing.T) {
 func TestBinaryPostOnRevision4EndsTheSession(t *testing.T) {
 	h := newWitness()
 	inSite(t, h, nil, func(t *testing.T, w *site) {
-		v := w.open(Revision4)
+		v := w.open(engineio.Revision4)
 		first := later(v.poll)
 		synctest.Wait()
 		require.Equal(t, "400 ", v.w.ask("POST", v.query, strings.NewReader("4x"), "Content-Type", "application/octet-stream").brief())
 		require.Equal(t, "200 1", (<-first).brief())
 		e := <-h.of(v.sid)
-		require.Equal(t, ReasonTransportError, e.Reason)
+		require.Equal(t, engineio.ReasonTransportError, e.Reason)
 		require.ErrorContains(t, e, "invalid content")
 	})
 }
 
 func TestPostsThatAreNoPayload(t *testing.T) {
-	for _, rev := range []Revision{Revision3, Revision4} {
-		bodies := map[Revision][]string{
-			Revision4: {"", "abc", "7x", "\x1e", "4a\x1e", "\x1e4a", "4a\x1e\x1e4b", "b!!", "4\xff\xfe", "\x00", "bA"},
-			Revision3: {"", "abc", "7x", ":", "1:", "2:4", "3:4a", "-1:4", "0:", "1:7", "99999999999999999999:4", "2:4a3:4b", "2:4\xff", "1:4x", "2:b5"},
+	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
+		bodies := map[engineio.Revision][]string{
+			engineio.Revision4: {"", "abc", "7x", "\x1e", "4a\x1e", "\x1e4a", "4a\x1e\x1e4b", "b!!", "4\xff\xfe", "\x00", "bA"},
+			engineio.Revision3: {"", "abc", "7x", ":", "1:", "2:4", "3:4a", "-1:4", "0:", "1:7", "99999999999999999999:4", "2:4a3:4b", "2:4\xff", "1:4x", "2:b5"},
 		}[rev]
 		for _, body := range bodies {
 			t.Run(fmt.Sprintf("revision %d %q", rev, body), func(t *testing.T) {
@@ -233,7 +234,7 @@ func TestPostsThatAreNoPayload(t *testing.T) {
 					synctest.Wait()
 					require.Equal(t, "400 ", v.post(body).brief())
 					require.Equal(t, "200 "+v.framed("1"), (<-first).brief())
-					require.Equal(t, "remote "+ReasonParseError, h.end(v.sid))
+					require.Equal(t, "remote "+engineio.ReasonParseError, h.end(v.sid))
 					require.Equal(t, "400 "+unknownSession, v.poll().brief())
 				})
 			})
@@ -243,8 +244,8 @@ func TestPostsThatAreNoPayload(t *testing.T) {
 
 // The server ignores packets that have no meaning for it.
 func TestIgnoredPackets(t *testing.T) {
-	for _, rev := range []Revision{Revision3, Revision4} {
-		w := newSite(t, echo, bothRevisions())
+	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
+		w := newSite(t, echoHandler, bothRevisions())
 		v := w.open(rev)
 		require.Equal(t, "200 ok", v.post(v.framed("0x", "5", "6")).brief())
 		v.requireEcho("alive")
@@ -252,7 +253,7 @@ func TestIgnoredPackets(t *testing.T) {
 }
 
 func TestClosePacketOverPolling(t *testing.T) {
-	for _, rev := range []Revision{Revision3, Revision4} {
+	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		h := newWitness()
 		inSite(t, h, bothRevisions(), func(t *testing.T, w *site) {
 			v := w.open(rev)
@@ -260,7 +261,7 @@ func TestClosePacketOverPolling(t *testing.T) {
 			synctest.Wait()
 			require.Equal(t, "200 ok", v.post(v.framed("1")).brief())
 			require.Equal(t, "200 "+v.framed("6"), (<-pending).brief())
-			require.Equal(t, "remote "+ReasonTransportClose, h.end(v.sid))
+			require.Equal(t, "remote "+engineio.ReasonTransportClose, h.end(v.sid))
 			require.Equal(t, "400 "+unknownSession, v.poll().brief())
 		})
 	}
@@ -271,13 +272,13 @@ func TestMessagesBeforeAClosePacketArrive(t *testing.T) {
 	got := make(chan string, 10)
 	h := collect(got)
 	w := newSite(t, h, nil)
-	v := w.open(Revision4)
+	v := w.open(engineio.Revision4)
 	require.Equal(t, "200 ok", v.post("4a\x1e4b\x1e1\x1e4c").brief())
 	require.Equal(t, []string{"a", "b", "end"}, []string{<-got, <-got, <-got})
 }
 
 func TestServerClosesAPollingSession(t *testing.T) {
-	for _, rev := range []Revision{Revision3, Revision4} {
+	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		h := newWitness()
 		inSite(t, h, bothRevisions(), func(t *testing.T, w *site) {
 			v := w.open(rev)
@@ -285,7 +286,7 @@ func TestServerClosesAPollingSession(t *testing.T) {
 			synctest.Wait()
 			require.NoError(t, v.socket().Close())
 			require.Equal(t, "200 "+v.framed("1"), (<-pending).brief(), "a poll that waits")
-			require.Equal(t, "local "+ReasonForcedClose, h.end(v.sid))
+			require.Equal(t, "local "+engineio.ReasonForcedClose, h.end(v.sid))
 
 			v = w.open(rev)
 			s := v.socket()
@@ -305,8 +306,8 @@ func TestServerClosesAPollingSession(t *testing.T) {
 }
 
 // collect sends the text of each message, and then "end", to got.
-func collect(got chan<- string) Handler {
-	return HandlerFunc(func(ctx context.Context, s *Socket) {
+func collect(got chan<- string) engineio.Handler {
+	return engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 		for {
 			m, err := s.Read(ctx)
 			if err != nil {
@@ -322,7 +323,7 @@ func collect(got chan<- string) Handler {
 func TestPacketsOfOnePayload(t *testing.T) {
 	var read int
 	done := make(chan int, 1)
-	h := HandlerFunc(func(ctx context.Context, s *Socket) {
+	h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 		for {
 			if _, err := s.Read(ctx); err != nil {
 				done <- read
@@ -332,7 +333,7 @@ func TestPacketsOfOnePayload(t *testing.T) {
 		}
 	})
 	w := newSite(t, h, nil)
-	v := w.open(Revision4)
+	v := w.open(engineio.Revision4)
 	require.Equal(t, "200 ok", v.post("4x"+strings.Repeat("\x1e4x", packet.MaxPackets-1)).brief())
 	require.Equal(t, "400 ", v.post("4x"+strings.Repeat("\x1e4x", packet.MaxPackets)).brief())
 	require.Equal(t, packet.MaxPackets, <-done)
@@ -341,15 +342,15 @@ func TestPacketsOfOnePayload(t *testing.T) {
 // A client of python-engineio ends the session when it gets a payload of more than 16 packets.
 func TestPayloadsForPython(t *testing.T) {
 	for client, most := range map[string]int{
-		"Python/3.11 aiohttp/3.8.4": pythonMaxPackets, "python-requests/2.28.1": pythonMaxPackets, "node-XMLHttpRequest": 40,
+		"Python/3.11 aiohttp/3.8.4": engineio.PythonMaxPackets, "python-requests/2.28.1": engineio.PythonMaxPackets, "node-XMLHttpRequest": 40,
 	} {
-		inSite(t, echo, nil, func(t *testing.T, w *site) {
-			v := w.open(Revision4)
+		inSite(t, echoHandler, nil, func(t *testing.T, w *site) {
+			v := w.open(engineio.Revision4)
 			require.Equal(t, "200 ok", v.post("4x"+strings.Repeat("\x1e4x", 39)).brief())
 			synctest.Wait()
 			for got := 0; got < 40; {
 				answer := w.ask("GET", v.query, nil, "User-Agent", client)
-				n := len(answer.packets(t, Revision4))
+				n := len(answer.packets(t, engineio.Revision4))
 				require.LessOrEqual(t, n, most, client)
 				if got += n; most == 40 {
 					require.Equal(t, 40, n, client)

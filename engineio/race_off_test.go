@@ -1,6 +1,6 @@
 //go:build !race
 
-package engineio
+package engineio_test
 
 // raceDetector reports whether the tests run under the race detector.
 const raceDetector = false

@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/engineio/internal/wire"
 )
 
@@ -52,7 +53,7 @@ func TestReadyKnowsWhetherReadWouldWait(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			answers := make(chan bool, 2)
-			h := HandlerFunc(func(ctx context.Context, s *Socket) {
+			h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 				if _, err := s.Read(ctx); err != nil {
 					return
 				}
@@ -63,7 +64,7 @@ func TestReadyKnowsWhetherReadWouldWait(t *testing.T) {
 				}
 			})
 			inSite(t, h, bothRevisions(), func(t *testing.T, w *site) {
-				l, _ := w.session(Revision3)
+				l, _ := w.session(engineio.Revision3)
 				_, err := l.conn.Write(append(text("4a"), tt.next...))
 				require.NoError(t, err)
 				require.Equal(t, tt.ready, <-answers)
@@ -78,7 +79,7 @@ func TestReadyKnowsWhetherReadWouldWait(t *testing.T) {
 
 func TestReadyOnPolling(t *testing.T) {
 	answers := make(chan bool, 10)
-	h := HandlerFunc(func(ctx context.Context, s *Socket) {
+	h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 		for {
 			if _, err := s.Read(ctx); err != nil {
 				answers <- s.Ready()
@@ -88,7 +89,7 @@ func TestReadyOnPolling(t *testing.T) {
 		}
 	})
 	inSite(t, h, bothRevisions(), func(t *testing.T, w *site) {
-		v := w.open(Revision3)
+		v := w.open(engineio.Revision3)
 		require.Equal(t, 200, v.post(v.framed("4a", "4b", "2", "4c")).status)
 		synctest.Wait()
 		require.True(t, <-answers, "b stands behind a")
@@ -100,19 +101,19 @@ func TestReadyOnPolling(t *testing.T) {
 }
 
 func TestTryWriteTakesAllOrNone(t *testing.T) {
-	inSite(t, echo, &ServerOptions{QueueLimit: 1000}, func(t *testing.T, w *site) {
-		v := w.open(Revision4)
+	inSite(t, echoHandler, &engineio.ServerOptions{QueueLimit: 1000}, func(t *testing.T, w *site) {
+		v := w.open(engineio.Revision4)
 		s := v.socket()
-		m := Text(strings.Repeat("x", 100-wire.Overhead))
+		m := engineio.Text(strings.Repeat("x", 100-wire.Overhead))
 		require.NoError(t, s.TryWrite(), "nothing to send")
-		require.NoError(t, s.TryWrite(Text("1"), Prepare(Text("2")), Text("3")))
-		require.ErrorIs(t, s.TryWrite(m, m, m, m, m, m, m, m, m, m), ErrQueueFull)
-		require.ErrorIs(t, s.TryWrite(Text("4"), Text("\xff")), ErrInvalidText)
-		require.ErrorIs(t, s.TryWrite(Text("4"), Text("\x1e")), ErrSeparator)
-		require.NoError(t, s.TryWrite(Text("4"), Text("5")))
+		require.NoError(t, s.TryWrite(engineio.Text("1"), engineio.Prepare(engineio.Text("2")), engineio.Text("3")))
+		require.ErrorIs(t, s.TryWrite(m, m, m, m, m, m, m, m, m, m), engineio.ErrQueueFull)
+		require.ErrorIs(t, s.TryWrite(engineio.Text("4"), engineio.Text("\xff")), engineio.ErrInvalidText)
+		require.ErrorIs(t, s.TryWrite(engineio.Text("4"), engineio.Text("\x1e")), engineio.ErrSeparator)
+		require.NoError(t, s.TryWrite(engineio.Text("4"), engineio.Text("5")))
 		require.Equal(t, "200 41\x1e42\x1e43\x1e44\x1e45", v.poll().brief())
 		s.Abort(nil)
-		var ended *CloseError
+		var ended *engineio.CloseError
 		require.ErrorAs(t, s.TryWrite(m, m, m, m, m, m, m, m, m, m, m), &ended, "there never will be room")
 	})
 }
@@ -121,9 +122,9 @@ func TestTryWriteTakesAllOrNone(t *testing.T) {
 // messages elsewhere.
 func TestReadIntoUsesWhatFits(t *testing.T) {
 	long := strings.Repeat("x", 100)
-	for _, rev := range []Revision{Revision3, Revision4} {
+	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		answers := make(chan string, 10)
-		h := HandlerFunc(func(ctx context.Context, s *Socket) {
+		h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 			buf := make([]byte, 10, 20)
 			for {
 				m, err := s.ReadInto(ctx, buf)

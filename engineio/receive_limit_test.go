@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
 )
 
@@ -21,7 +22,7 @@ func TestEndlessBodies(t *testing.T) {
 	h := newWitness()
 	w := newSite(t, h, nil)
 	others := w.bystanders()
-	v := w.open(Revision4)
+	v := w.open(engineio.Revision4)
 
 	// The client sends chunks until the server stops reading.
 	conn := w.connect()
@@ -41,13 +42,13 @@ func TestEndlessBodies(t *testing.T) {
 	<-h.of(v.sid)
 
 	// The client gets a response if it reads.
-	v = w.open(Revision4)
+	v = w.open(engineio.Revision4)
 	a := w.ask("POST", v.query, io.LimitReader(endless{}, 10<<20))
 	if a.err == nil { // net/http may see the end of the connection first
 		require.Equal(t, "413 ", a.brief())
 	}
 	<-h.of(v.sid)
-	v = w.open(Revision4)
+	v = w.open(engineio.Revision4)
 
 	// A body with a declared length of 100 MB is rejected before its first byte has come.
 	conn = w.connect()
@@ -79,7 +80,7 @@ func TestOneByteFragments(t *testing.T) {
 	h := newWitness()
 	w := newSite(t, h, nil)
 	others := w.bystanders()
-	l, sid := w.session(Revision4)
+	l, sid := w.session(engineio.Revision4)
 	const n = 400_000
 	var burst bytes.Buffer
 	burst.WriteString(masked(0x01, "4"))
@@ -109,17 +110,17 @@ func TestOneByteFragments(t *testing.T) {
 func TestLargeMessagesWaitForTheFirst(t *testing.T) {
 	large := strings.Repeat("x", 240_000)
 	h := newWitness()
-	inSite(t, h, &ServerOptions{ReceiveLimit: 300_000}, func(t *testing.T, w *site) {
+	inSite(t, h, &engineio.ServerOptions{ReceiveLimit: 300_000}, func(t *testing.T, w *site) {
 		others := w.bystanders()
 		start := time.Now()
-		slow, slowID := w.session(Revision4)
+		slow, slowID := w.session(engineio.Revision4)
 		slow.requireEcho("small")
 		go func() { _, _ = io.WriteString(slow.conn, masked(0x01, "4"+large)) }() // the end is missing
 		synctest.Wait()
 
-		waiting, _ := w.session(Revision4)
+		waiting, _ := w.session(engineio.Revision4)
 		go func() { _, _ = io.WriteString(waiting.conn, masked(0x81, "4"+large)) }()
-		posting := w.open(Revision4)
+		posting := w.open(engineio.Revision4)
 		answer := make(chan string, 1)
 		go func() { answer <- posting.post("4" + large).brief() }()
 		synctest.Wait()
@@ -134,7 +135,7 @@ func TestLargeMessagesWaitForTheFirst(t *testing.T) {
 		require.Equal(t, receivelimit.SlowSenderTimeout, time.Since(start))
 		e := <-h.of(slowID)
 		require.ErrorIs(t, e, receivelimit.ErrEvicted)
-		require.Equal(t, ReasonTransportError, e.Reason)
+		require.Equal(t, engineio.ReasonTransportError, e.Reason)
 		require.Zero(t, w.srv.ReceiveLimitUsed())
 		require.NoError(t, slow.conn.Close())
 		require.NoError(t, waiting.conn.Close())
@@ -145,11 +146,11 @@ func TestLargeMessagesWaitForTheFirst(t *testing.T) {
 func TestBurstOfLargeMessagesIsReceivedWhole(t *testing.T) {
 	const peers = 20
 	large := strings.Repeat("x", 200_000)
-	inSite(t, echo, &ServerOptions{ReceiveLimit: 300_000}, func(t *testing.T, w *site) {
+	inSite(t, echoHandler, &engineio.ServerOptions{ReceiveLimit: 300_000}, func(t *testing.T, w *site) {
 		start := time.Now()
 		var lines []*line
 		for range peers {
-			l, _ := w.session(Revision4)
+			l, _ := w.session(engineio.Revision4)
 			lines = append(lines, l)
 			go func() {
 				for _, part := range []string{masked(0x01, "4"+large), masked(0x00, large), masked(0x80, large)} {
@@ -168,11 +169,11 @@ func TestBurstOfLargeMessagesIsReceivedWhole(t *testing.T) {
 // Peers that begin large messages and do not finish them must not end the sessions of other peers.
 // Advisories: CVE-2026-33151, CVE-2026-69185, CVE-2026-48804, GHSA-55mf-67qm-4wpg
 func TestHogsDoNotCostOthersTheirMessages(t *testing.T) {
-	inSite(t, echo, nil, func(t *testing.T, w *site) {
+	inSite(t, echoHandler, nil, func(t *testing.T, w *site) {
 		var hogs []*line
 		for range 12 {
 			for range 40 {
-				l, _ := w.session(Revision4)
+				l, _ := w.session(engineio.Revision4)
 				hogs = append(hogs, l)
 				go func() { _, _ = io.Copy(io.Discard, l.conn) }()
 				go func() { _, _ = io.WriteString(l.conn, masked(0x01, "4"+strings.Repeat("x", 40_000))) }()
@@ -180,7 +181,7 @@ func TestHogsDoNotCostOthersTheirMessages(t *testing.T) {
 			time.Sleep(receivelimit.SlowSenderTimeout)
 		}
 		require.Greater(t, w.srv.ReceiveLimitUsed(), defaultReceiveLimit-(1<<17), "the limit is reached")
-		l, _ := w.session(Revision4)
+		l, _ := w.session(engineio.Revision4)
 		start := time.Now()
 		go l.say("4" + strings.Repeat("y", 100_000))
 		require.Len(t, l.text(), 100_001)

@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"fmt"
@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 // redirecting returns a server that redirects each request to the URL that the function to returns.
@@ -31,7 +33,7 @@ type observed struct {
 
 func observe(t *testing.T) *observed {
 	t.Helper()
-	srv, o := NewServer(echo, nil), new(observed)
+	srv, o := engineio.NewServer(echoHandler, nil), new(observed)
 	o.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		o.mu.Lock()
 		o.requests = append(o.requests, r.Clone(t.Context()))
@@ -53,12 +55,12 @@ func (o *observed) each(f func(r *http.Request)) {
 	}
 }
 
-func requireEchoed(t *testing.T, s *Socket) {
+func requireEchoed(t *testing.T, s *engineio.Socket) {
 	t.Helper()
 	ctx := testContext(t)
 	for i := range 3 {
 		want := fmt.Sprint("message ", i)
-		require.NoError(t, s.Write(ctx, Text(want)))
+		require.NoError(t, s.Write(ctx, engineio.Text(want)))
 		m, err := s.Read(ctx)
 		require.NoError(t, err)
 		require.Equal(t, want, string(m.Data))
@@ -76,7 +78,7 @@ func TestRedirectedSessionWorksAtItsNewAddress(t *testing.T) {
 	}
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		for form, location := range forms {
-			for _, transports := range [][]Transport{{Polling}, {Polling, WebSocket}, {WebSocket}} {
+			for _, transports := range [][]engineio.Transport{{engineio.Polling}, {engineio.Polling, engineio.WebSocket}, {engineio.WebSocket}} {
 				t.Run(fmt.Sprint(status, " ", form, " ", transports), func(t *testing.T) {
 					t.Parallel()
 					back, asked := observe(t), 0
@@ -84,7 +86,7 @@ func TestRedirectedSessionWorksAtItsNewAddress(t *testing.T) {
 						asked++
 						return location(back.URL, r)
 					})
-					s, err := Dial(testContext(t), front.URL+"/engine.io/?user=ann", &DialOptions{Transports: transports})
+					s, err := engineio.Dial(testContext(t), front.URL+"/engine.io/?user=ann", &engineio.DialOptions{Transports: transports})
 					require.NoError(t, err)
 					requireEchoed(t, s)
 					require.NoError(t, s.Close())
@@ -120,11 +122,11 @@ func TestRedirectThatIsNotFollowedIsNamed(t *testing.T) {
 		"a loop":             {func(r *http.Request) string { return self.URL + r.URL.RequestURI() }, "/engine.io/"},
 		"a page for a login": {func(*http.Request) string { return back.URL + "/login" }, "404"},
 	} {
-		for _, transports := range [][]Transport{{Polling}, {WebSocket}} {
+		for _, transports := range [][]engineio.Transport{{engineio.Polling}, {engineio.WebSocket}} {
 			t.Run(fmt.Sprint(name, transports), func(t *testing.T) {
 				self = redirecting(t, http.StatusFound, c.to)
-				_, err := Dial(testContext(t), self.URL, &DialOptions{Transports: transports})
-				var refused *HandshakeError
+				_, err := engineio.Dial(testContext(t), self.URL, &engineio.DialOptions{Transports: transports})
+				var refused *engineio.HandshakeError
 				require.ErrorAs(t, err, &refused)
 				require.ErrorContains(t, err, "a redirect to http://")
 				require.ErrorContains(t, err, c.want)
@@ -142,7 +144,7 @@ func TestNoRedirectLeadsOutOfTLS(t *testing.T) {
 		http.Redirect(w, r, back.URL+r.URL.RequestURI(), http.StatusPermanentRedirect)
 	}))
 	defer front.Close()
-	_, err := Dial(testContext(t), front.URL, &DialOptions{HTTPClient: front.Client()})
+	_, err := engineio.Dial(testContext(t), front.URL, &engineio.DialOptions{HTTPClient: front.Client()})
 	require.ErrorContains(t, err, "a redirect to "+back.URL+"/engine.io/")
 	require.Empty(t, back.requests)
 }
@@ -151,8 +153,8 @@ func TestErrorBehindARedirectNamesIt(t *testing.T) {
 	secure := httptest.NewTLSServer(http.NotFoundHandler())
 	defer secure.Close()
 	front := redirecting(t, http.StatusMovedPermanently, func(r *http.Request) string { return secure.URL + r.URL.RequestURI() })
-	_, err := Dial(testContext(t), front.URL, nil)
-	var redirected *RedirectError
+	_, err := engineio.Dial(testContext(t), front.URL, nil)
+	var redirected *engineio.RedirectError
 	require.ErrorAs(t, err, &redirected)
 	require.Equal(t, secure.URL+"/engine.io/", redirected.To)
 	require.ErrorContains(t, err, `Get "`+front.URL+`/engine.io/": after a redirect to `+secure.URL+"/engine.io/: ")
@@ -164,7 +166,7 @@ func TestRedirectInASessionEndsItAndIsNamed(t *testing.T) {
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		t.Run(method, func(t *testing.T) {
 			back := observe(t)
-			srv := NewServer(echo, nil)
+			srv := engineio.NewServer(echoHandler, nil)
 			front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Query().Has("sid") && r.Method == method {
 					http.Redirect(w, r, back.URL+r.URL.RequestURI(), http.StatusTemporaryRedirect)
@@ -174,10 +176,10 @@ func TestRedirectInASessionEndsItAndIsNamed(t *testing.T) {
 			}))
 			defer front.Close()
 			defer func() { require.NoError(t, srv.Close()) }()
-			s, err := Dial(testContext(t), front.URL, &DialOptions{Transports: []Transport{Polling}})
+			s, err := engineio.Dial(testContext(t), front.URL, &engineio.DialOptions{Transports: []engineio.Transport{engineio.Polling}})
 			require.NoError(t, err)
 			if method == http.MethodPost {
-				require.NoError(t, s.Write(testContext(t), Text("x")))
+				require.NoError(t, s.Write(testContext(t), engineio.Text("x")))
 			}
 			_, err = s.Read(testContext(t))
 			require.ErrorContains(t, err, "307: a redirect to "+back.URL+"/engine.io/")
@@ -192,7 +194,7 @@ func TestOwnCheckRedirectIsAsked(t *testing.T) {
 	back := observe(t)
 	front := redirecting(t, http.StatusFound, func(r *http.Request) string { return back.URL + r.URL.RequestURI() })
 	never := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	_, err := Dial(testContext(t), front.URL, &DialOptions{HTTPClient: never})
+	_, err := engineio.Dial(testContext(t), front.URL, &engineio.DialOptions{HTTPClient: never})
 	require.ErrorContains(t, err, "302: a redirect to "+back.URL)
 	require.Empty(t, back.requests)
 }

@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"errors"
@@ -9,23 +9,24 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
 )
 
 // complaints collects the calls of OnConnectionError.
 type complaints struct {
 	mu  sync.Mutex
-	all []*ConnectionError
+	all []*engineio.ConnectionError
 }
 
-func (c *complaints) add(e *ConnectionError) {
+func (c *complaints) add(e *engineio.ConnectionError) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.all = append(c.all, e)
 }
 
 // take returns the errors since the last call.
-func (c *complaints) take() []*ConnectionError {
+func (c *complaints) take() []*engineio.ConnectionError {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	defer func() { c.all = nil }()
@@ -35,8 +36,8 @@ func (c *complaints) take() []*ConnectionError {
 func TestEachRefusalIsReportedOnceWithItsReason(t *testing.T) {
 	var told complaints
 	deny, noID := false, false
-	opts := &ServerOptions{
-		Revisions:         []Revision{Revision4},
+	opts := &engineio.ServerOptions{
+		Revisions:         []engineio.Revision{engineio.Revision4},
 		OnConnectionError: told.add,
 		AllowRequest: func(*http.Request) error {
 			if deny {
@@ -48,12 +49,12 @@ func TestEachRefusalIsReportedOnceWithItsReason(t *testing.T) {
 			if noID {
 				return "", errors.New("no more IDs")
 			}
-			return newSID(), nil
+			return engineio.NewSID(), nil
 		},
 	}
-	w := newSite(t, echo, opts)
-	v := w.open(Revision4)
-	stream, sid := w.session(Revision4)
+	w := newSite(t, echoHandler, opts)
+	v := w.open(engineio.Revision4)
+	stream, sid := w.session(engineio.Revision4)
 	require.Empty(t, told.take())
 	asWebSocket := func(query string) string { return strings.Replace(query, "polling", "websocket", 1) }
 	const ws4 = "EIO=4&transport=websocket"
@@ -78,7 +79,7 @@ func TestEachRefusalIsReportedOnceWithItsReason(t *testing.T) {
 		{"revision", "GET", "EIO=3&transport=polling", false, nil, 5, "Unsupported protocol version", "UNSUPPORTED_PROTOCOL_VERSION: 3"},
 		{"JSONP", "GET", polling4 + "&j=0", false, nil, 0, "Transport unknown", "UNKNOWN_TRANSPORT: jsonp"},
 		{"WebSocket of another version", "GET", ws4, true, []string{"Sec-WebSocket-Key", "short"}, 3, `handshake error: bad "Sec-WebSocket-Key" header`, `TRANSPORT_HANDSHAKE_ERROR: handshake error: bad "Sec-WebSocket-Key" header`},
-		{"too large", "GET", polling4 + "&x=" + strings.Repeat("x", maxSavedRequest), false, nil, -1, "request headers too large", "REQUEST_TOO_LARGE"},
+		{"too large", "GET", polling4 + "&x=" + strings.Repeat("x", engineio.MaxSavedRequest), false, nil, -1, "request headers too large", "REQUEST_TOO_LARGE"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.upgrade {
@@ -93,7 +94,7 @@ func TestEachRefusalIsReportedOnceWithItsReason(t *testing.T) {
 			} else {
 				require.NoError(t, w.ask(c.method, c.query, nil, c.header...).err)
 			}
-			var got []*ConnectionError
+			var got []*engineio.ConnectionError
 			require.Eventually(t, func() bool { got = append(got, told.take()...); return len(got) > 0 }, receivelimit.SlowSenderTimeout, 1)
 			require.Len(t, got, 1)
 			require.Equal(t, c.code, got[0].Code)
@@ -118,7 +119,7 @@ func TestEachRefusalIsReportedOnceWithItsReason(t *testing.T) {
 	w.ask("GET", polling4, nil)
 	got = told.take()
 	require.Len(t, got, 1)
-	require.Equal(t, CodeForbidden, got[0].Code)
+	require.Equal(t, engineio.CodeForbidden, got[0].Code)
 	require.Equal(t, "no thank you", got[0].Message)
 	require.Equal(t, "FORBIDDEN: AllowRequest", got[0].Reason)
 
@@ -134,12 +135,12 @@ func TestEachRefusalIsReportedOnceWithItsReason(t *testing.T) {
 // Only rejections are reported: no requests of sessions, and no errors that end a session.
 func TestWhatEndsASessionIsNoConnectionError(t *testing.T) {
 	var told complaints
-	w := newSite(t, echo, &ServerOptions{OnConnectionError: told.add, MaxPayload: 10})
-	v := w.open(Revision4)
+	w := newSite(t, echoHandler, &engineio.ServerOptions{OnConnectionError: told.add, MaxPayload: 10})
+	v := w.open(engineio.Revision4)
 	v.requireEcho("x")
 	require.Equal(t, "500 ", w.ask("PUT", v.query, nil).brief())
 	require.Equal(t, "400 ", v.post("abc").brief())
-	require.Equal(t, "413 ", w.open(Revision4).post(strings.Repeat("4", 11)).brief())
+	require.Equal(t, "413 ", w.open(engineio.Revision4).post(strings.Repeat("4", 11)).brief())
 	require.Empty(t, told.take())
 	require.Equal(t, "400 "+unknownSession, v.poll().brief())
 	require.Len(t, told.take(), 1)

@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"fmt"
@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 const (
@@ -30,7 +32,7 @@ func TestRefusedRequests(t *testing.T) {
 	both := bothRevisions()
 	for _, c := range []struct {
 		name, method, query, body string
-		opts                      *ServerOptions
+		opts                      *engineio.ServerOptions
 	}{
 		{"no query", "GET", "", unknownTransport, nil},
 		{"no transport", "GET", "EIO=4", unknownTransport, nil},
@@ -42,8 +44,8 @@ func TestRefusedRequests(t *testing.T) {
 		{"constructor as transport", "GET", "EIO=4&transport=constructor", unknownTransport, nil},
 		{"long transport", "GET", "EIO=4&transport=" + long, unknownTransport, nil},
 		{"the last transport counts", "GET", "transport=polling&EIO=4&transport=tobi", unknownTransport, nil},
-		{"polling disabled", "GET", polling4, unknownTransport, &ServerOptions{Transports: []Transport{WebSocket}}},
-		{"websocket disabled", "GET", "EIO=4&transport=websocket", unknownTransport, &ServerOptions{Transports: []Transport{Polling}}},
+		{"polling disabled", "GET", polling4, unknownTransport, &engineio.ServerOptions{Transports: []engineio.Transport{engineio.WebSocket}}},
+		{"websocket disabled", "GET", "EIO=4&transport=websocket", unknownTransport, &engineio.ServerOptions{Transports: []engineio.Transport{engineio.Polling}}},
 
 		{"unknown sid", "GET", polling4 + "&sid=none", unknownSession, nil},
 		{"unknown sid of a POST", "POST", polling4 + "&sid=none", unknownSession, nil},
@@ -65,7 +67,7 @@ func TestRefusedRequests(t *testing.T) {
 		{"revision 5", "GET", "EIO=5&transport=polling", badRevision, nil},
 		{"revision is a text", "GET", "EIO=04&transport=polling", badRevision, nil},
 		{"the last revision counts", "GET", "EIO=4&EIO=3&transport=polling", badRevision, nil},
-		{"revision 4 disabled", "GET", polling4, badRevision, &ServerOptions{Revisions: []Revision{Revision3}}},
+		{"revision 4 disabled", "GET", polling4, badRevision, &engineio.ServerOptions{Revisions: []engineio.Revision{engineio.Revision3}}},
 		{"bad escapes are no value", "GET", "EIO=4&transport=polling%zz", unknownTransport, nil},
 
 		{"order: transport before sid", "GET", "EIO=4&transport=tobi&sid=none", unknownTransport, nil},
@@ -77,7 +79,7 @@ func TestRefusedRequests(t *testing.T) {
 		{"empty sid is a handshake", "POST", polling4 + "&sid=", badMethod, both},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := newSite(t, echo, c.opts)
+			w := newSite(t, echoHandler, c.opts)
 			a := w.ask(c.method, c.query, nil)
 			require.NoError(t, a.err)
 			require.Equal(t, http.StatusBadRequest, a.status)
@@ -92,12 +94,12 @@ func TestRefusedWebSocketHandshakes(t *testing.T) {
 	const ws4 = "EIO=4&transport=websocket"
 	for _, c := range []struct {
 		name, query, body string
-		opts              *ServerOptions
+		opts              *engineio.ServerOptions
 		header            []string
 	}{
 		{"no transport", "EIO=4", "Transport unknown", nil, nil},
 		{"unknown transport", "EIO=4&transport=tobi", "Transport unknown", nil, nil},
-		{"websocket disabled", ws4, "Transport unknown", &ServerOptions{Transports: []Transport{Polling}}, nil},
+		{"websocket disabled", ws4, "Transport unknown", &engineio.ServerOptions{Transports: []engineio.Transport{engineio.Polling}}, nil},
 		{"unknown sid", ws4 + "&sid=none", "Session ID unknown", nil, nil},
 		{"property of objects as sid", ws4 + "&sid=__proto__", "Session ID unknown", nil, nil},
 		{"revision 3 unasked", "EIO=3&transport=websocket", "Unsupported protocol version", nil, nil},
@@ -106,7 +108,7 @@ func TestRefusedWebSocketHandshakes(t *testing.T) {
 		{"another origin, sid unknown", ws4 + "&sid=none", "Forbidden", nil, []string{"Origin", "http://evil.example"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := newSite(t, echo, c.opts)
+			w := newSite(t, echoHandler, c.opts)
 			a, l := w.shake(c.query, c.header...)
 			require.NoError(t, a.err)
 			require.Equal(t, http.StatusBadRequest, a.status, "refused before 101, so that clients see an error")
@@ -134,7 +136,7 @@ func TestBrokenWebSocketHandshakes(t *testing.T) {
 		"POST":            strings.Replace(good, "GET ", "POST ", 1),
 	} {
 		t.Run(name, func(t *testing.T) {
-			inSite(t, echo, nil, func(t *testing.T, w *site) {
+			inSite(t, echoHandler, nil, func(t *testing.T, w *site) {
 				a, l := w.send(raw)
 				defer func() { require.NoError(t, l.conn.Close()) }()
 				require.NoError(t, a.err)
@@ -152,7 +154,7 @@ func TestBrokenWebSocketHandshakes(t *testing.T) {
 // A request with Upgrade but without Connection is an ordinary request. Both header fields are lists, which a proxy may
 // send in several lines.
 func TestUpgradeIsNamedByConnection(t *testing.T) {
-	w := newSite(t, echo, nil)
+	w := newSite(t, echoHandler, nil)
 	const upgrade = "Upgrade: websocket\r\n"
 	for header, want := range map[string]int{
 		upgrade:                                400,
@@ -186,7 +188,7 @@ func TestUpgradeIsNamedByConnection(t *testing.T) {
 
 // Subprotocols and extensions are lists too.
 func TestListsOverSeveralLines(t *testing.T) {
-	w := newSite(t, echo, &ServerOptions{PerMessageDeflate: true, CompressionThreshold: 1})
+	w := newSite(t, echoHandler, &engineio.ServerOptions{PerMessageDeflate: true, CompressionThreshold: 1})
 	a, l := w.shake("EIO=4&transport=websocket", "Sec-WebSocket-Protocol", "one, two", "Sec-WebSocket-Protocol", "three",
 		"Sec-WebSocket-Extensions", "x-unknown", "Sec-WebSocket-Extensions", "permessage-deflate; client_no_context_takeover; server_no_context_takeover")
 	require.Equal(t, http.StatusSwitchingProtocols, a.status)
@@ -208,7 +210,7 @@ func TestPath(t *testing.T) {
 		{"rt", []string{"/rt", "/rt/"}, []string{"/", "/r", "/engine.io/"}},
 		{"/", []string{"/", "/x"}, nil},
 	} {
-		w := newSite(t, echo, &ServerOptions{Path: c.option})
+		w := newSite(t, echoHandler, &engineio.ServerOptions{Path: c.option})
 		host, _, _ := strings.Cut(strings.TrimPrefix(w.base, "http://"), "/")
 		for _, p := range append(append([]string{}, c.served...), c.not...) {
 			t.Run(fmt.Sprintf("%q %s", c.option, p), func(t *testing.T) {
@@ -227,23 +229,23 @@ func TestPath(t *testing.T) {
 func TestOpenPacket(t *testing.T) {
 	for _, c := range []struct {
 		name, want string
-		rev        Revision
-		transport  Transport
-		opts       *ServerOptions
+		rev        engineio.Revision
+		transport  engineio.Transport
+		opts       *engineio.ServerOptions
 	}{
-		{"revision 4", `0{"sid":"SID","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}`, Revision4, Polling, bothRevisions()},
-		{"revision 3", `0{"sid":"SID","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}`, Revision3, Polling, bothRevisions()},
-		{"no upgrade", `0{"sid":"SID","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}`, Revision4, Polling, &ServerOptions{NoUpgrade: true}},
-		{"polling only", `0{"sid":"SID","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}`, Revision4, Polling, &ServerOptions{Transports: []Transport{Polling}}},
-		{"options", `0{"sid":"SID","upgrades":["websocket"],"pingInterval":300,"pingTimeout":200,"maxPayload":77}`, Revision4, Polling,
-			&ServerOptions{PingInterval: 300 * time.Millisecond, PingTimeout: 200 * time.Millisecond, MaxPayload: 77}},
-		{"websocket revision 4", `0{"sid":"SID","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}`, Revision4, WebSocket, bothRevisions()},
-		{"websocket revision 3", `0{"sid":"SID","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}`, Revision3, WebSocket, bothRevisions()},
+		{"revision 4", `0{"sid":"SID","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}`, engineio.Revision4, engineio.Polling, bothRevisions()},
+		{"revision 3", `0{"sid":"SID","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}`, engineio.Revision3, engineio.Polling, bothRevisions()},
+		{"no upgrade", `0{"sid":"SID","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}`, engineio.Revision4, engineio.Polling, &engineio.ServerOptions{NoUpgrade: true}},
+		{"polling only", `0{"sid":"SID","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}`, engineio.Revision4, engineio.Polling, &engineio.ServerOptions{Transports: []engineio.Transport{engineio.Polling}}},
+		{"options", `0{"sid":"SID","upgrades":["websocket"],"pingInterval":300,"pingTimeout":200,"maxPayload":77}`, engineio.Revision4, engineio.Polling,
+			&engineio.ServerOptions{PingInterval: 300 * time.Millisecond, PingTimeout: 200 * time.Millisecond, MaxPayload: 77}},
+		{"websocket revision 4", `0{"sid":"SID","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}`, engineio.Revision4, engineio.WebSocket, bothRevisions()},
+		{"websocket revision 3", `0{"sid":"SID","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}`, engineio.Revision3, engineio.WebSocket, bothRevisions()},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := newSite(t, echo, c.opts)
+			w := newSite(t, echoHandler, c.opts)
 			var got string
-			if c.transport == WebSocket {
+			if c.transport == engineio.WebSocket {
 				l := w.line(fmt.Sprintf("EIO=%d&transport=websocket", c.rev))
 				got = l.text()
 				require.NoError(t, l.conn.Close())
@@ -258,7 +260,7 @@ func TestOpenPacket(t *testing.T) {
 			before, rest, _ := strings.Cut(got, `"sid":"`)
 			sid, rest, _ := strings.Cut(rest, `"`)
 			want := c.want
-			if c.rev == Revision3 && c.transport == Polling { // the length prefix counts the sid
+			if c.rev == engineio.Revision3 && c.transport == engineio.Polling { // the length prefix counts the sid
 				want = fmt.Sprintf("%d:%s", len(c.want)-len("SID")+len(sid), c.want)
 			}
 			require.Equal(t, want, before+`"sid":"SID"`+rest)
@@ -267,9 +269,9 @@ func TestOpenPacket(t *testing.T) {
 }
 
 func TestPostAndPollHeaders(t *testing.T) {
-	for _, rev := range []Revision{Revision3, Revision4} {
+	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		t.Run(fmt.Sprint("revision ", rev), func(t *testing.T) {
-			w := newSite(t, echo, bothRevisions())
+			w := newSite(t, echoHandler, bothRevisions())
 			v := w.open(rev)
 			a := v.post(v.framed("4hello", "4world"))
 			require.Equal(t, "200 ok", a.brief())
@@ -282,7 +284,7 @@ func TestPostAndPollHeaders(t *testing.T) {
 				require.Equal(t, "text/plain; charset=UTF-8", a.header.Get("Content-Type"))
 				require.Equal(t, fmt.Sprint(len(a.body)), a.header.Get("Content-Length"))
 				require.Equal(t, "no-store", a.header.Get("Cache-Control"))
-				if got != "" && rev == Revision4 {
+				if got != "" && rev == engineio.Revision4 {
 					got += "\x1e"
 				}
 				got += a.body
@@ -297,19 +299,19 @@ func TestPostAndPollHeaders(t *testing.T) {
 }
 
 func TestTheLastValueOfAQueryCounts(t *testing.T) {
-	w := newSite(t, echo, bothRevisions())
+	w := newSite(t, echoHandler, bothRevisions())
 	a := w.ask("GET", "EIO=3&EIO=4&transport=polling&sid=", nil)
 	require.Equal(t, 200, a.status)
 	require.True(t, strings.HasPrefix(a.body, "0{"), a.body)
-	v := w.open(Revision4)
+	v := w.open(engineio.Revision4)
 	v.query = "sid=other&t=1&" + v.query + "&t=2"
 	v.requireEcho("x")
 }
 
 // A faulty request with a sid does not affect the session.
 func TestRequestsThatDoNotFitTheSession(t *testing.T) {
-	inSite(t, echo, bothRevisions(), func(t *testing.T, w *site) {
-		v := w.open(Revision4)
+	inSite(t, echoHandler, bothRevisions(), func(t *testing.T, w *site) {
+		v := w.open(engineio.Revision4)
 		for _, c := range []struct{ name, method, query, want string }{
 			{"another revision", "GET", strings.Replace(v.query, "EIO=4", "EIO=3", 1), "400 " + badRequest},
 			{"no revision", "GET", strings.Replace(v.query, "EIO=4", "", 1), "400 " + badRequest},
@@ -323,7 +325,7 @@ func TestRequestsThatDoNotFitTheSession(t *testing.T) {
 		}
 		v.requireEcho("alive")
 
-		l, sid := w.session(Revision4)
+		l, sid := w.session(engineio.Revision4)
 		for _, query := range []string{polling4, "EIO=4&transport=websocket"} {
 			require.Equal(t, "400 "+badRequest, w.ask("GET", query+"&sid="+sid, nil).brief())
 			require.Equal(t, "400 "+badRequest, w.ask("POST", query+"&sid="+sid, nil).brief())
@@ -334,7 +336,7 @@ func TestRequestsThatDoNotFitTheSession(t *testing.T) {
 }
 
 func TestWebSocketHandshakeDetails(t *testing.T) {
-	w := newSite(t, echo, bothRevisions())
+	w := newSite(t, echoHandler, bothRevisions())
 	const ws4 = "EIO=4&transport=websocket"
 
 	a, l := w.shake(ws4, "Sec-WebSocket-Protocol", "chat, superchat", "Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits")
@@ -352,14 +354,14 @@ func TestWebSocketHandshakeDetails(t *testing.T) {
 	// Polling with an upgrade's header fields is accepted and closed, as in the reference.
 	l = w.line(polling4)
 	require.Equal(t, "close", l.ending())
-	v := w.open(Revision4)
+	v := w.open(engineio.Revision4)
 	require.Equal(t, "close", w.line(v.query).ending())
 	v.requireEcho("alive")
 }
 
 // Frames that come in the same write as the handshake are not lost.
 func TestFramesBehindTheHandshake(t *testing.T) {
-	w := newSite(t, echo, nil)
+	w := newSite(t, echoHandler, nil)
 	a, l := w.send(w.handshakeText("EIO=4&transport=websocket") + "\x81\x82\x00\x00\x00\x004x")
 	require.Equal(t, http.StatusSwitchingProtocols, a.status)
 	require.True(t, strings.HasPrefix(l.text(), "0{"))
@@ -368,8 +370,8 @@ func TestFramesBehindTheHandshake(t *testing.T) {
 }
 
 func TestBase64OverWebSocket(t *testing.T) {
-	w := newSite(t, echo, bothRevisions())
-	for rev, want := range map[Revision]string{Revision3: "b4AQIDBA==", Revision4: "bAQIDBA=="} {
+	w := newSite(t, echoHandler, bothRevisions())
+	for rev, want := range map[engineio.Revision]string{engineio.Revision3: "b4AQIDBA==", engineio.Revision4: "bAQIDBA=="} {
 		l := w.line(fmt.Sprintf("EIO=%d&transport=websocket&b64=1", rev))
 		_ = l.text()
 		l.say(want)
@@ -380,8 +382,8 @@ func TestBase64OverWebSocket(t *testing.T) {
 
 // A closed server rejects new sessions with status 503, and its old sessions are unknown.
 func TestClosedServerRefuses(t *testing.T) {
-	w := newSite(t, echo, nil)
-	v := w.open(Revision4)
+	w := newSite(t, echoHandler, nil)
+	v := w.open(engineio.Revision4)
 	require.NoError(t, w.srv.Close())
 	require.Equal(t, http.StatusServiceUnavailable, w.ask("GET", polling4, nil).status)
 	a, l := w.shake("EIO=4&transport=websocket")
@@ -391,8 +393,8 @@ func TestClosedServerRefuses(t *testing.T) {
 }
 
 func TestDrainRefusesNewSessionsOnly(t *testing.T) {
-	inSite(t, echo, nil, func(t *testing.T, w *site) {
-		v, other := w.open(Revision4), w.open(Revision4)
+	inSite(t, echoHandler, nil, func(t *testing.T, w *site) {
+		v, other := w.open(engineio.Revision4), w.open(engineio.Revision4)
 		w.srv.Drain()
 		require.Equal(t, http.StatusServiceUnavailable, w.ask("GET", polling4, nil).status)
 		a, l := w.shake("EIO=4&transport=websocket")
@@ -414,7 +416,7 @@ func TestDrainRefusesNewSessionsOnly(t *testing.T) {
 
 // An error response contains no part of the request.
 func TestErrorsDoNotReflectTheRequest(t *testing.T) {
-	w := newSite(t, echo, nil)
+	w := newSite(t, echoHandler, nil)
 	for _, query := range []string{"EIO=4&transport=%3Cscript%3E", polling4 + "&sid=%3Cscript%3E", "EIO=%3Cscript%3E&transport=polling"} {
 		a := w.ask("GET", query, nil)
 		require.NotContains(t, a.body, "script")

@@ -1,6 +1,6 @@
 //go:build soak && !race
 
-package engineio
+package engineio_test
 
 import (
 	"runtime"
@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 // The stack of an idle session on a WebSocket has the smallest possible size. It doubles if the calls that handle a
@@ -17,7 +19,7 @@ func TestIdleSessionsHaveTheSmallestStack(t *testing.T) {
 		sessions = 500
 		smallest = 2 << 10 // the runtime's smallest stack
 	)
-	w := newSite(t, echo, &ServerOptions{PingInterval: 50 * time.Millisecond})
+	w := newSite(t, echoHandler, &engineio.ServerOptions{PingInterval: 50 * time.Millisecond})
 	before := stacks()
 	lines := make([]*line, sessions)
 	for i := range lines {

@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"io"
@@ -11,15 +11,17 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 // Each session has its own timer, whatever happens to other sessions meanwhile. A ping comes an interval after the last
 // pong. A session ends a timeout after a ping without a pong, or closeTimeout after a close that the client does not
 // confirm. A random script decides how long each client takes for its pongs, and how it ends.
 func TestTimersOfManySessions(t *testing.T) {
-	const interval, timeout = 2 * closeTimeout, 7 * time.Second
+	const interval, timeout = 2 * engineio.CloseTimeout, 7 * time.Second
 	h := newWitness()
-	inSite(t, h, &ServerOptions{PingInterval: interval, PingTimeout: timeout}, func(t *testing.T, w *site) {
+	inSite(t, h, &engineio.ServerOptions{PingInterval: interval, PingTimeout: timeout}, func(t *testing.T, w *site) {
 		ended := func(l *line) {
 			_, err := l.frame()
 			assert.ErrorIs(t, err, io.EOF)
@@ -32,21 +34,21 @@ func TestTimersOfManySessions(t *testing.T) {
 				assert.NoError(t, err)
 				assert.Equal(t, ws.OpClose, f.Header.OpCode)
 				ended(l)
-				assert.Equal(t, closeTimeout, time.Since(start))
+				assert.Equal(t, engineio.CloseTimeout, time.Since(start))
 			},
 			func(l *line, sid string) { // the client falls silent
 				start := time.Now()
 				assert.Equal(t, "2", l.text())
 				ended(l)
 				assert.Equal(t, interval+timeout, time.Since(start))
-				assert.Equal(t, "remote "+ReasonPingTimeout, h.end(sid))
+				assert.Equal(t, "remote "+engineio.ReasonPingTimeout, h.end(sid))
 			},
 			func(*line, string) {}, // the client leaves
 		}
 		rnd := rand.New(rand.NewPCG(1, 2))
 		var clients sync.WaitGroup
 		for i := range 200 {
-			l, sid := w.session(Revision4)
+			l, sid := w.session(engineio.Revision4)
 			delays := make([]time.Duration, rnd.IntN(20))
 			for i := range delays {
 				delays[i] = time.Duration(rnd.Int64N(int64(timeout)))

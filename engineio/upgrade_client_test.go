@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"io"
@@ -11,6 +11,8 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 // script is a server whose responses come from the test. Its session has the sid "s" and revision 4.
@@ -91,16 +93,16 @@ func (s *script) posted() string {
 }
 
 // inScript calls f in a bubble with a client's session at a scripted server. The session's messages arrive in got.
-func inScript(t *testing.T, line func(sc *script, l *serverLine), opts *DialOptions, f func(t *testing.T, sc *script, s *Socket, got <-chan string)) {
+func inScript(t *testing.T, line func(sc *script, l *serverLine), opts *engineio.DialOptions, f func(t *testing.T, sc *script, s *engineio.Socket, got <-chan string)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		sc := &script{polls: make(chan chan string), said: make(chan string, 10), step: make(chan struct{}), polled: make(chan struct{}), left: make(chan struct{}), line: line}
 		client, stop := serveOn(t, newNetwork(), sc)
-		o := DialOptions{HTTPClient: client}
+		o := engineio.DialOptions{HTTPClient: client}
 		if opts != nil {
 			o.UpgradeTimeout = opts.UpgradeTimeout
 		}
-		s, err := Dial(t.Context(), "http://pipe", &o)
+		s, err := engineio.Dial(t.Context(), "http://pipe", &o)
 		require.NoError(t, err)
 		got := make(chan string, 100)
 		var reader sync.WaitGroup
@@ -132,11 +134,11 @@ func TestClientUpgradeWithALateNoop(t *testing.T) {
 		sc.said <- l.read()
 		sc.said <- l.read()
 	}
-	inScript(t, line, nil, func(t *testing.T, sc *script, s *Socket, got <-chan string) {
+	inScript(t, line, nil, func(t *testing.T, sc *script, s *engineio.Socket, got <-chan string) {
 		poll := <-sc.polls
 		synctest.Wait()
 		require.Equal(t, "2probe", <-sc.said)
-		require.NoError(t, s.Write(t.Context(), Text("waits")))
+		require.NoError(t, s.Write(t.Context(), engineio.Text("waits")))
 		time.Sleep(5 * time.Second)
 		require.Empty(t, sc.said, "no 5 while a poll is under way")
 		require.Empty(t, sc.posted(), "polling is paused")
@@ -145,7 +147,7 @@ func TestClientUpgradeWithALateNoop(t *testing.T) {
 		require.Equal(t, "4waits", <-sc.said)
 		require.Equal(t, "a real message", <-got)
 		require.Equal(t, "over websocket", <-got)
-		require.Equal(t, WebSocket, s.Transport())
+		require.Equal(t, engineio.WebSocket, s.Transport())
 	})
 }
 
@@ -157,12 +159,12 @@ func TestClientUpgradeWithAnEarlyNoop(t *testing.T) {
 		sc.said <- l.read()
 		sc.said <- l.read()
 	}
-	inScript(t, line, nil, func(t *testing.T, sc *script, s *Socket, got <-chan string) {
+	inScript(t, line, nil, func(t *testing.T, sc *script, s *engineio.Socket, got <-chan string) {
 		poll := <-sc.polls
 		require.Equal(t, "2probe", <-sc.said)
 		poll <- "6" // too early: the client polls again
 		poll = <-sc.polls
-		require.NoError(t, s.Write(t.Context(), Text("by polling")))
+		require.NoError(t, s.Write(t.Context(), engineio.Text("by polling")))
 		synctest.Wait()
 		require.Equal(t, "4by polling", sc.posted())
 		close(sc.step)
@@ -170,7 +172,7 @@ func TestClientUpgradeWithAnEarlyNoop(t *testing.T) {
 		require.Empty(t, sc.said)
 		poll <- "6"
 		require.Equal(t, "5", <-sc.said)
-		require.NoError(t, s.Write(t.Context(), Text("by websocket")))
+		require.NoError(t, s.Write(t.Context(), engineio.Text("by websocket")))
 		require.Equal(t, "4by websocket", <-sc.said)
 	})
 }
@@ -181,18 +183,18 @@ func TestClientUpgradeWithoutANoop(t *testing.T) {
 		_ = l.say("3probe")
 		sc.said <- l.read() // the client abandons the upgrade
 	}
-	inScript(t, line, &DialOptions{UpgradeTimeout: 3 * time.Second}, func(t *testing.T, sc *script, s *Socket, got <-chan string) {
+	inScript(t, line, &engineio.DialOptions{UpgradeTimeout: 3 * time.Second}, func(t *testing.T, sc *script, s *engineio.Socket, got <-chan string) {
 		start := time.Now()
 		poll := <-sc.polls
 		require.Equal(t, "2probe", <-sc.said)
-		require.NoError(t, s.Write(t.Context(), Text("held up")))
+		require.NoError(t, s.Write(t.Context(), engineio.Text("held up")))
 		require.Empty(t, <-sc.said, "the WebSocket ends")
 		require.Equal(t, 3*time.Second, time.Since(start))
 		synctest.Wait()
 		require.Equal(t, "4held up", sc.posted(), "polling goes on")
 		poll <- "4alive"
 		require.Equal(t, "alive", <-got)
-		require.Equal(t, Polling, s.Transport())
+		require.Equal(t, engineio.Polling, s.Transport())
 		<-sc.polls
 	})
 }
@@ -208,15 +210,15 @@ func TestClientUpgradeTimeoutWhileTheLastPacketIsSent(t *testing.T) {
 		_ = l.say("4over websocket")
 		sc.said <- l.read()
 	}
-	inScript(t, line, &DialOptions{UpgradeTimeout: 3 * time.Second}, func(t *testing.T, sc *script, s *Socket, got <-chan string) {
+	inScript(t, line, &engineio.DialOptions{UpgradeTimeout: 3 * time.Second}, func(t *testing.T, sc *script, s *engineio.Socket, got <-chan string) {
 		poll := <-sc.polls
 		require.Equal(t, "2probe", <-sc.said)
 		synctest.Wait() // the client has read the 3probe, so it does not poll again
 		poll <- "6"
 		require.Equal(t, "5", <-sc.said)
 		require.Equal(t, "over websocket", <-got)
-		require.Equal(t, WebSocket, s.Transport())
-		require.NoError(t, s.Write(t.Context(), Text("moved")))
+		require.Equal(t, engineio.WebSocket, s.Transport())
+		require.NoError(t, s.Write(t.Context(), engineio.Text("moved")))
 		require.Equal(t, "4moved", <-sc.said)
 	})
 }
@@ -234,21 +236,21 @@ func TestClientUpgradeThatFails(t *testing.T) {
 		"refused":               nil,
 	} {
 		t.Run(name, func(t *testing.T) {
-			inScript(t, line, nil, func(t *testing.T, sc *script, s *Socket, got <-chan string) {
+			inScript(t, line, nil, func(t *testing.T, sc *script, s *engineio.Socket, got <-chan string) {
 				poll := <-sc.polls
 				time.Sleep(time.Minute / 6)
 				poll <- "4a"
 				require.Equal(t, "a", <-got)
-				require.NoError(t, s.Write(t.Context(), Text("b")))
+				require.NoError(t, s.Write(t.Context(), engineio.Text("b")))
 				poll = <-sc.polls
 				synctest.Wait()
-				if name == "closed at the upgrade" && s.Transport() == WebSocket {
+				if name == "closed at the upgrade" && s.Transport() == engineio.WebSocket {
 					return // the client notices the end after its 5, too late to return to polling
 				}
 				require.Equal(t, "4b", sc.posted())
 				poll <- "4c"
 				require.Equal(t, "c", <-got)
-				require.Equal(t, Polling, s.Transport())
+				require.Equal(t, engineio.Polling, s.Transport())
 				<-sc.polls
 			})
 		})

@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 // A hundred clients upgrade at the same time over loopback, while both sides send continuously before, during and after
@@ -14,23 +16,23 @@ import (
 func TestManyUpgradesAtOnceLoseNothing(t *testing.T) {
 	const clients = 100
 	const patience = time.Minute // if a busy machine needs longer for an upgrade, the upgrade is abandoned and the session stays on polling
-	for _, rev := range []Revision{Revision3, Revision4} {
+	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		t.Run(fmt.Sprintf("revision %d", rev), func(t *testing.T) {
-			w := newSite(t, HandlerFunc(func(ctx context.Context, s *Socket) {
+			w := newSite(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 				if err := talk(ctx, s, "server", "client"); err != nil {
 					t.Errorf("server: %v", err)
 				}
 				_, _ = s.Read(ctx) // until the client closes
-			}), &ServerOptions{Revisions: []Revision{3, 4}, UpgradeTimeout: patience})
+			}), &engineio.ServerOptions{Revisions: []engineio.Revision{3, 4}, UpgradeTimeout: patience})
 			transport := &http.Transport{}
 			defer transport.CloseIdleConnections()
 			ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 			defer cancel()
-			opts := &DialOptions{Revision: rev, HTTPClient: &http.Client{Transport: transport}, UpgradeTimeout: patience}
+			opts := &engineio.DialOptions{Revision: rev, HTTPClient: &http.Client{Transport: transport}, UpgradeTimeout: patience}
 			var wg sync.WaitGroup
 			for range clients {
 				wg.Go(func() {
-					s, err := Dial(ctx, w.base, opts)
+					s, err := engineio.Dial(ctx, w.base, opts)
 					if err != nil {
 						t.Errorf("dial: %v", err)
 						return
@@ -48,21 +50,21 @@ func TestManyUpgradesAtOnceLoseNothing(t *testing.T) {
 
 // talk sends numbered messages, and expects the other side's messages in order: hundreds while the session is polling,
 // and hundreds after the upgrade. At the end the session must be on a WebSocket.
-func talk(ctx context.Context, s *Socket, mine, theirs string) error {
+func talk(ctx context.Context, s *engineio.Socket, mine, theirs string) error {
 	const before, after = 200, 200
 	failed := make(chan error, 1)
 	go func() {
 		failed <- func() error {
 			for i := range before + after {
 				if i == before {
-					for s.Transport() != WebSocket {
+					for s.Transport() != engineio.WebSocket {
 						if err := ctx.Err(); err != nil {
 							return fmt.Errorf("waiting for the upgrade: %w", err)
 						}
 						time.Sleep(time.Millisecond)
 					}
 				}
-				if err := s.Write(ctx, Text(fmt.Sprint(mine, i))); err != nil {
+				if err := s.Write(ctx, engineio.Text(fmt.Sprint(mine, i))); err != nil {
 					return fmt.Errorf("write %d: %w", i, err)
 				}
 			}
@@ -78,7 +80,7 @@ func talk(ctx context.Context, s *Socket, mine, theirs string) error {
 			return fmt.Errorf("%q came, not %q", m.Data, want)
 		}
 	}
-	if t := s.Transport(); t != WebSocket {
+	if t := s.Transport(); t != engineio.WebSocket {
 		return fmt.Errorf("still on %s", t)
 	}
 	return <-failed

@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"context"
@@ -13,6 +13,8 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 // upgrade begins an upgrade of v: the WebSocket is open, and no packet has been sent on it.
@@ -30,8 +32,8 @@ func pending(c <-chan answer) bool {
 }
 
 func TestNoopComesAfterTheProbesAnswer(t *testing.T) {
-	for _, rev := range []Revision{Revision3, Revision4} {
-		inSite(t, echo, bothRevisions(), func(t *testing.T, w *site) {
+	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
+		inSite(t, echoHandler, bothRevisions(), func(t *testing.T, w *site) {
 			v := w.open(rev)
 			poll := later(v.poll)
 			l := v.upgrade()
@@ -57,20 +59,20 @@ func TestNoopComesAfterTheProbesAnswer(t *testing.T) {
 
 // However often a client polls while it upgrades, each poll soon gets a noop, but not in a hot loop.
 func TestManyPollsWhileUpgrading(t *testing.T) {
-	inSite(t, echo, nil, func(t *testing.T, w *site) {
-		v := w.open(Revision4)
+	inSite(t, echoHandler, nil, func(t *testing.T, w *site) {
+		v := w.open(engineio.Revision4)
 		l := v.upgrade()
 		l.say("2probe")
 		require.Equal(t, "3probe", l.text())
 		start := time.Now()
-		for range promptNoops {
+		for range engineio.PromptNoops {
 			require.Equal(t, "200 6", v.poll().brief())
 		}
 		require.Zero(t, time.Since(start))
 		for range 20 {
 			require.Equal(t, "200 6", v.poll().brief())
 		}
-		require.Equal(t, 20*noopInterval, time.Since(start))
+		require.Equal(t, 20*engineio.NoopInterval, time.Since(start))
 		l.say("5")
 		l.requireEcho("alive")
 		require.NoError(t, l.conn.Close())
@@ -79,19 +81,19 @@ func TestManyPollsWhileUpgrading(t *testing.T) {
 
 // Messages that are sent during an upgrade go by polling or wait for the new transport. They arrive once and in order.
 func TestMessagesWhileUpgrading(t *testing.T) {
-	inSite(t, echo, nil, func(t *testing.T, w *site) {
-		v := w.open(Revision4)
+	inSite(t, echoHandler, nil, func(t *testing.T, w *site) {
+		v := w.open(engineio.Revision4)
 		s := v.socket()
 		poll := later(v.poll)
 		l := v.upgrade()
-		require.NoError(t, s.TryWrite(Text("a")))
+		require.NoError(t, s.TryWrite(engineio.Text("a")))
 		require.Equal(t, "200 4a", (<-poll).brief(), "before the probe")
 		l.say("2probe")
 		require.Equal(t, "3probe", l.text())
-		require.NoError(t, s.TryWrite(Text("b")))
+		require.NoError(t, s.TryWrite(engineio.Text("b")))
 		require.Equal(t, "200 4b", v.poll().brief(), "while polling goes on")
-		require.NoError(t, s.TryWrite(Text("c")))
-		require.NoError(t, s.TryWrite(Text("d")))
+		require.NoError(t, s.TryWrite(engineio.Text("c")))
+		require.NoError(t, s.TryWrite(engineio.Text("d")))
 		l.say("5")
 		require.Equal(t, "4c", l.text())
 		require.Equal(t, "4d", l.text())
@@ -103,17 +105,17 @@ func TestMessagesWhileUpgrading(t *testing.T) {
 // WebSocket.
 func TestPollThatWaitsAtTheEndOfAnUpgrade(t *testing.T) {
 	for range 20 {
-		inSite(t, echo, nil, func(t *testing.T, w *site) {
-			v := w.open(Revision4)
+		inSite(t, echoHandler, nil, func(t *testing.T, w *site) {
+			v := w.open(engineio.Revision4)
 			s := v.socket()
 			poll := later(v.poll)
 			l := v.upgrade()
 			synctest.Wait()
 			l.say("5")
-			require.NoError(t, s.TryWrite(Text("a")))
+			require.NoError(t, s.TryWrite(engineio.Text("a")))
 			got := <-poll
 			if got.brief() == "200 4a" { // the message was written before the 5 arrived
-				require.NoError(t, s.TryWrite(Text("b")))
+				require.NoError(t, s.TryWrite(engineio.Text("b")))
 				require.Equal(t, "4b", l.text())
 			} else {
 				require.Equal(t, "200 6", got.brief())
@@ -128,8 +130,8 @@ func TestPollThatWaitsAtTheEndOfAnUpgrade(t *testing.T) {
 // A client may drop its poll when it has sent 5. The poll's goroutine then finds that the client has gone and that the
 // session has moved. It must not end the session.
 func TestPollDroppedAfterTheUpgradeDoesNotEndTheSession(t *testing.T) {
-	inSite(t, echo, nil, func(t *testing.T, w *site) {
-		v := w.open(Revision4)
+	inSite(t, echoHandler, nil, func(t *testing.T, w *site) {
+		v := w.open(engineio.Revision4)
 		dropped := &unsignaledContext{Context: t.Context()}
 		r, err := http.NewRequestWithContext(dropped, http.MethodGet, w.base+"?"+v.query, nil)
 		require.NoError(t, err)
@@ -179,8 +181,8 @@ func (*brokenWriter) WriteHeader(int)           {}
 func (*brokenWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
 func TestUpgradeWaitsForThePostBeforeIt(t *testing.T) {
-	inSite(t, echo, nil, func(t *testing.T, w *site) {
-		v := w.open(Revision4)
+	inSite(t, echoHandler, nil, func(t *testing.T, w *site) {
+		v := w.open(engineio.Revision4)
 		conn := w.connect()
 		_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: pipe\r\nContent-Length: 6\r\n\r\n4", v.query)
 		require.NoError(t, err)
@@ -205,7 +207,7 @@ func TestCloseFinishesTheUpgradeFirst(t *testing.T) {
 		t.Run(when, func(t *testing.T) {
 			h := newWitness()
 			inSite(t, h, nil, func(t *testing.T, w *site) {
-				v := w.open(Revision4)
+				v := w.open(engineio.Revision4)
 				s := v.socket()
 				poll := later(v.poll)
 				l := v.upgrade()
@@ -214,7 +216,7 @@ func TestCloseFinishesTheUpgradeFirst(t *testing.T) {
 					require.Equal(t, "3probe", l.text())
 					require.Equal(t, "200 6", (<-poll).brief())
 				}
-				require.NoError(t, s.TryWrite(Text("last")))
+				require.NoError(t, s.TryWrite(engineio.Text("last")))
 				if when == "before the probe" {
 					require.Equal(t, "200 4last", (<-poll).brief())
 					poll = later(v.poll)
@@ -239,7 +241,7 @@ func TestCloseFinishesTheUpgradeFirst(t *testing.T) {
 				require.Empty(t, f.Payload)
 				l.write(ws.Header{Fin: true, OpCode: ws.OpClose}, "")
 				require.NoError(t, <-closed)
-				require.Equal(t, "local "+ReasonForcedClose, h.end(v.sid))
+				require.Equal(t, "local "+engineio.ReasonForcedClose, h.end(v.sid))
 				require.NoError(t, l.conn.Close())
 				requireNothingLeft(t, w.srv)
 			})
@@ -248,8 +250,8 @@ func TestCloseFinishesTheUpgradeFirst(t *testing.T) {
 }
 
 func TestShutdownFinishesUpgradesFirst(t *testing.T) {
-	inSite(t, echo, nil, func(t *testing.T, w *site) {
-		v := w.open(Revision4)
+	inSite(t, echoHandler, nil, func(t *testing.T, w *site) {
+		v := w.open(engineio.Revision4)
 		poll := later(v.poll)
 		l := v.upgrade()
 		l.say("2probe")
@@ -275,14 +277,14 @@ func TestShutdownFinishesUpgradesFirst(t *testing.T) {
 func TestCloseWithAnUpgradeThatNeverEnds(t *testing.T) {
 	h := newWitness()
 	inSite(t, h, nil, func(t *testing.T, w *site) {
-		v := w.open(Revision4)
+		v := w.open(engineio.Revision4)
 		start := time.Now()
 		l := v.upgrade()
 		poll := later(v.poll)
 		synctest.Wait()
 		require.NoError(t, v.socket().Close())
 		require.Equal(t, "200 1", (<-poll).brief())
-		require.Equal(t, DefaultUpgradeTimeout, time.Since(start))
+		require.Equal(t, engineio.DefaultUpgradeTimeout, time.Since(start))
 		_, err := l.frame()
 		require.ErrorIs(t, err, io.EOF)
 		require.NoError(t, l.conn.Close())
@@ -294,13 +296,13 @@ func TestCloseWithAnUpgradeThatNeverEnds(t *testing.T) {
 func TestCloseWithAClientThatHasStoppedPolling(t *testing.T) {
 	h := newWitness()
 	inSite(t, h, nil, func(t *testing.T, w *site) {
-		v := w.open(Revision4)
+		v := w.open(engineio.Revision4)
 		start := time.Now()
 		l := v.upgrade()
 		l.say("2probe")
 		require.Equal(t, "3probe", l.text())
 		require.NoError(t, v.socket().Close())
-		require.LessOrEqual(t, time.Since(start), DefaultUpgradeTimeout+pollCloseTimeout)
+		require.LessOrEqual(t, time.Since(start), engineio.DefaultUpgradeTimeout+engineio.PollCloseTimeout)
 		_, err := l.frame()
 		require.ErrorIs(t, err, io.EOF)
 		require.NoError(t, l.conn.Close())
@@ -311,8 +313,8 @@ func TestCloseWithAClientThatHasStoppedPolling(t *testing.T) {
 func TestUpgradeThatNeverEnds(t *testing.T) {
 	for _, far := range []string{"nothing", "101", "2probe", "half a frame"} {
 		t.Run(far, func(t *testing.T) {
-			inSite(t, echo, &ServerOptions{UpgradeTimeout: 3 * time.Second, PingInterval: time.Hour}, func(t *testing.T, w *site) {
-				v := w.open(Revision4)
+			inSite(t, echoHandler, &engineio.ServerOptions{UpgradeTimeout: 3 * time.Second, PingInterval: time.Hour}, func(t *testing.T, w *site) {
+				v := w.open(engineio.Revision4)
 				for range 3 {
 					start := time.Now()
 					var l *line
@@ -362,28 +364,28 @@ func TestUpgradeThatNeverEnds(t *testing.T) {
 func TestUpgradeOfASlowClientIsWaitedFor(t *testing.T) {
 	const timeout = 3 * time.Second
 	h := newWitness()
-	opts := &ServerOptions{UpgradeTimeout: timeout, PingInterval: 60 * time.Second, PingTimeout: 30 * time.Second}
+	opts := &engineio.ServerOptions{UpgradeTimeout: timeout, PingInterval: 60 * time.Second, PingTimeout: 30 * time.Second}
 	inSite(t, h, opts, func(t *testing.T, w *site) {
-		v := w.open(Revision4)
+		v := w.open(engineio.Revision4)
 		poll := later(v.poll)
 		l := v.upgrade()
 		l.say("2probe")
 		require.Equal(t, "3probe", l.text())
 		require.Equal(t, "200 6", (<-poll).brief())
 		time.Sleep(10*timeout + time.Second)
-		require.NoError(t, v.socket().TryWrite(Text("meanwhile")))
+		require.NoError(t, v.socket().TryWrite(engineio.Text("meanwhile")))
 		l.say("5")
 		require.Equal(t, "4meanwhile", l.text())
 		require.NoError(t, l.conn.Close())
 		h.end(v.sid)
 
 		// The heartbeat detects a client that is gone.
-		v = w.open(Revision4)
+		v = w.open(engineio.Revision4)
 		start := time.Now()
 		l = v.upgrade()
 		l.say("2probe")
 		require.Equal(t, "3probe", l.text())
-		require.Equal(t, "remote "+ReasonPingTimeout, h.end(v.sid))
+		require.Equal(t, "remote "+engineio.ReasonPingTimeout, h.end(v.sid))
 		require.Equal(t, 90*time.Second, time.Since(start))
 		_, err := l.frame()
 		require.ErrorIs(t, err, io.EOF, "the probing stream ends with its session")
@@ -396,14 +398,14 @@ func TestUpgradeOfASlowClientIsWaitedFor(t *testing.T) {
 // A client that continues to poll has not reached this point: the server abandons its upgrade.
 func TestUpgradeOfAClientThatPollsOnIsGivenUp(t *testing.T) {
 	const timeout = 3 * time.Second
-	inSite(t, echo, &ServerOptions{UpgradeTimeout: timeout, PingInterval: time.Hour}, func(t *testing.T, w *site) {
-		v := w.open(Revision4)
+	inSite(t, echoHandler, &engineio.ServerOptions{UpgradeTimeout: timeout, PingInterval: time.Hour}, func(t *testing.T, w *site) {
+		v := w.open(engineio.Revision4)
 		start := time.Now()
 		l := v.upgrade()
-		time.Sleep(noopInterval / 2)
+		time.Sleep(engineio.NoopInterval / 2)
 		l.say("2probe")
 		require.Equal(t, "3probe", l.text())
-		for time.Since(start) < timeout-noopInterval {
+		for time.Since(start) < timeout-engineio.NoopInterval {
 			require.Equal(t, "200 6", v.poll().brief())
 		}
 		poll := later(v.poll)
@@ -417,8 +419,8 @@ func TestUpgradeOfAClientThatPollsOnIsGivenUp(t *testing.T) {
 }
 
 func TestSecondUpgradeIsRefused(t *testing.T) {
-	inSite(t, echo, nil, func(t *testing.T, w *site) {
-		v := w.open(Revision4)
+	inSite(t, echoHandler, nil, func(t *testing.T, w *site) {
+		v := w.open(engineio.Revision4)
 		l := v.upgrade()
 		require.Equal(t, "close", v.upgrade().ending())
 		l.say("2probe")
@@ -430,13 +432,13 @@ func TestSecondUpgradeIsRefused(t *testing.T) {
 		l.requireEcho("and untouched")
 		require.NoError(t, l.conn.Close())
 
-		l, sid := w.session(Revision4)
+		l, sid := w.session(engineio.Revision4)
 		require.Equal(t, "close", w.line("EIO=4&transport=websocket&sid="+sid).ending(), "never polled")
 		l.requireEcho("untouched")
 		require.NoError(t, l.conn.Close())
 	})
-	inSite(t, echo, &ServerOptions{NoUpgrade: true}, func(t *testing.T, w *site) {
-		v := w.open(Revision4)
+	inSite(t, echoHandler, &engineio.ServerOptions{NoUpgrade: true}, func(t *testing.T, w *site) {
+		v := w.open(engineio.Revision4)
 		require.Equal(t, "close", v.upgrade().ending(), "not allowed")
 		v.requireEcho("untouched")
 	})
@@ -445,9 +447,9 @@ func TestSecondUpgradeIsRefused(t *testing.T) {
 // A ping during an upgrade neither delays the upgrade nor ends the session later.
 func TestHeartbeatDuringAnUpgrade(t *testing.T) {
 	h := newWitness()
-	opts := &ServerOptions{PingInterval: 2 * time.Second, PingTimeout: 4 * time.Second, UpgradeTimeout: 30 * time.Second}
+	opts := &engineio.ServerOptions{PingInterval: 2 * time.Second, PingTimeout: 4 * time.Second, UpgradeTimeout: 30 * time.Second}
 	inSite(t, h, opts, func(t *testing.T, w *site) {
-		v := w.open(Revision4)
+		v := w.open(engineio.Revision4)
 		start := time.Now()
 		poll := later(v.poll)
 		l := v.upgrade()
@@ -467,12 +469,12 @@ func TestHeartbeatDuringAnUpgrade(t *testing.T) {
 		require.NoError(t, l.conn.Close())
 
 		// The client falls silent after its probe.
-		v = w.open(Revision4)
+		v = w.open(engineio.Revision4)
 		start = time.Now()
 		poll = later(v.poll)
 		l = v.upgrade()
 		require.Equal(t, "200 2", (<-poll).brief())
-		require.Equal(t, "remote "+ReasonPingTimeout, h.end(v.sid))
+		require.Equal(t, "remote "+engineio.ReasonPingTimeout, h.end(v.sid))
 		require.Equal(t, 6*time.Second, time.Since(start))
 		_, err := l.frame()
 		require.ErrorIs(t, err, io.EOF, "the probing socket ends with its session")

@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"context"
@@ -11,17 +11,19 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 func TestUpgradeTakesNoTimeAndKeepsOrder(t *testing.T) {
 	const n = 500
-	for _, rev := range []Revision{Revision3, Revision4} {
+	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		t.Run(fmt.Sprintf("revision %d", rev), func(t *testing.T) {
-			both := HandlerFunc(func(ctx context.Context, s *Socket) {
+			both := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 				var wg sync.WaitGroup
 				wg.Go(func() {
 					for i := range n {
-						if s.Write(context.Background(), Text(fmt.Sprint("s", i))) != nil {
+						if s.Write(context.Background(), engineio.Text(fmt.Sprint("s", i))) != nil {
 							return
 						}
 					}
@@ -36,14 +38,14 @@ func TestUpgradeTakesNoTimeAndKeepsOrder(t *testing.T) {
 				wg.Wait()
 				_, _ = s.Read(ctx) // until the client closes
 			})
-			inBubble(t, both, bothRevisions(), func(t *testing.T, srv *Server, client *http.Client) {
+			inBubble(t, both, bothRevisions(), func(t *testing.T, srv *engineio.Server, client *http.Client) {
 				start := time.Now()
-				s, err := Dial(t.Context(), "http://pipe", &DialOptions{Revision: rev, HTTPClient: client})
+				s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Revision: rev, HTTPClient: client})
 				require.NoError(t, err)
 				var wg sync.WaitGroup
 				wg.Go(func() {
 					for i := range n {
-						if err := s.Write(context.Background(), Text(fmt.Sprint("c", i))); err != nil {
+						if err := s.Write(context.Background(), engineio.Text(fmt.Sprint("c", i))); err != nil {
 							t.Errorf("write %d: %v", i, err)
 							return
 						}
@@ -58,9 +60,9 @@ func TestUpgradeTakesNoTimeAndKeepsOrder(t *testing.T) {
 				require.NoError(t, s.Flush(t.Context()))
 				go func() { _, _ = s.Read(t.Context()) }()
 				synctest.Wait()
-				require.Equal(t, WebSocket, s.Transport())
+				require.Equal(t, engineio.WebSocket, s.Transport())
 				require.Len(t, srv.Sockets(), 1)
-				require.Equal(t, WebSocket, srv.Sockets()[0].Transport())
+				require.Equal(t, engineio.WebSocket, srv.Sockets()[0].Transport())
 				require.Zero(t, time.Since(start), "virtual time passed")
 				require.NoError(t, s.Close())
 				synctest.Wait()
@@ -72,12 +74,12 @@ func TestUpgradeTakesNoTimeAndKeepsOrder(t *testing.T) {
 }
 
 func TestHeartbeatKeepsAnIdleSession(t *testing.T) {
-	idle := HandlerFunc(func(ctx context.Context, s *Socket) { _, _ = s.Read(ctx) })
-	for _, rev := range []Revision{Revision3, Revision4} {
-		for _, transports := range [][]Transport{{Polling}, {WebSocket}, {Polling, WebSocket}} {
+	idle := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) { _, _ = s.Read(ctx) })
+	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
+		for _, transports := range [][]engineio.Transport{{engineio.Polling}, {engineio.WebSocket}, {engineio.Polling, engineio.WebSocket}} {
 			t.Run(fmt.Sprintf("revision %d %v", rev, transports), func(t *testing.T) {
-				inBubble(t, idle, bothRevisions(), func(t *testing.T, srv *Server, client *http.Client) {
-					s, err := Dial(t.Context(), "http://pipe", &DialOptions{Revision: rev, Transports: transports, HTTPClient: client})
+				inBubble(t, idle, bothRevisions(), func(t *testing.T, srv *engineio.Server, client *http.Client) {
+					s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Revision: rev, Transports: transports, HTTPClient: client})
 					require.NoError(t, err)
 					s.Discard()
 					time.Sleep(10 * time.Minute)
@@ -91,26 +93,26 @@ func TestHeartbeatKeepsAnIdleSession(t *testing.T) {
 }
 
 func TestServerGivesUpASilentPeer(t *testing.T) {
-	for _, rev := range []Revision{Revision3, Revision4} {
-		for _, transport := range []Transport{Polling, WebSocket} {
+	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
+		for _, transport := range []engineio.Transport{engineio.Polling, engineio.WebSocket} {
 			t.Run(fmt.Sprintf("revision %d %s", rev, transport), func(t *testing.T) {
 				var ended chan error // made inside the bubble
-				h := HandlerFunc(func(ctx context.Context, s *Socket) {
+				h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 					_, err := s.Read(ctx)
 					ended <- err
 				})
 				inSite(t, h, bothRevisions(), func(t *testing.T, w *site) {
 					start := time.Now()
 					ended = make(chan error, 1)
-					if transport == Polling {
+					if transport == engineio.Polling {
 						later(w.open(rev).poll)
 					} else { // a pipe has no buffer, so the client reads all data
 						l, _ := w.session(rev)
 						go func() { _, _ = io.Copy(io.Discard, l.conn) }()
 					}
-					var closed *CloseError
+					var closed *engineio.CloseError
 					require.ErrorAs(t, <-ended, &closed)
-					require.Equal(t, ReasonPingTimeout, closed.Reason)
+					require.Equal(t, engineio.ReasonPingTimeout, closed.Reason)
 					require.Equal(t, 45*time.Second, time.Since(start))
 				})
 			})

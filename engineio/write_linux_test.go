@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"io"
@@ -8,14 +8,16 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/bigcompany/mesh/engineio"
 )
 
 // The replies to the frames of one read leave together as well, in one write or a few: another goroutine may begin to
 // write before the last reply is queued.
 func TestRepliesToOneReadLeaveTogether(t *testing.T) {
 	const bursts, size = 100, 20
-	w := newSite(t, echo, nil)
-	l, _ := w.session(Revision4)
+	w := newSite(t, echoHandler, nil)
+	l, _ := w.session(engineio.Revision4)
 	defer func() { require.NoError(t, l.conn.Close()) }()
 	l.requireEcho("begin")
 	before := segmentsReceived(t, l.conn)

@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"context"
@@ -12,15 +12,16 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/engineio/internal/wire"
 )
 
 // The limit of a queue is exact. A polling session without a poll sends nothing.
 func TestQueueLimit(t *testing.T) {
-	inSite(t, echo, &ServerOptions{QueueLimit: 1000}, func(t *testing.T, w *site) {
-		v := w.open(Revision4)
+	inSite(t, echoHandler, &engineio.ServerOptions{QueueLimit: 1000}, func(t *testing.T, w *site) {
+		v := w.open(engineio.Revision4)
 		s := v.socket()
-		m := Text(strings.Repeat("x", 100-wire.Overhead))
+		m := engineio.Text(strings.Repeat("x", 100-wire.Overhead))
 		for i := range 10 {
 			if i%2 == 0 {
 				require.NoError(t, s.TryWrite(m))
@@ -28,7 +29,7 @@ func TestQueueLimit(t *testing.T) {
 				require.NoError(t, s.Write(t.Context(), m))
 			}
 		}
-		require.ErrorIs(t, s.TryWrite(Text("")), ErrQueueFull)
+		require.ErrorIs(t, s.TryWrite(engineio.Text("")), engineio.ErrQueueFull)
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, io.ErrNoProgress)
 		defer cancel()
 		start := time.Now()
@@ -37,7 +38,7 @@ func TestQueueLimit(t *testing.T) {
 		require.NoError(t, s.Context().Err(), "the session lives on")
 
 		wrote := make(chan error, 1)
-		go func() { wrote <- s.Write(t.Context(), Text("waited")) }()
+		go func() { wrote <- s.Write(t.Context(), engineio.Text("waited")) }()
 		synctest.Wait()
 		require.Empty(t, wrote)
 		require.Equal(t, 10, strings.Count(v.poll().body, "4"), "rejected messages were not sent")
@@ -45,14 +46,14 @@ func TestQueueLimit(t *testing.T) {
 		require.Equal(t, "200 4waited", v.poll().brief())
 		synctest.Wait()
 
-		require.NoError(t, s.TryWrite(Text(strings.Repeat("y", 5000))), "one larger than the limit, when nothing waits")
-		require.ErrorIs(t, s.TryWrite(Text("")), ErrQueueFull)
+		require.NoError(t, s.TryWrite(engineio.Text(strings.Repeat("y", 5000))), "one larger than the limit, when nothing waits")
+		require.ErrorIs(t, s.TryWrite(engineio.Text("")), engineio.ErrQueueFull)
 		require.Len(t, v.poll().body, 5001)
 		synctest.Wait()
 
 		// A waiting writer gets the error of the session's end.
-		require.NoError(t, s.TryWrite(Text(strings.Repeat("y", 5000))))
-		go func() { wrote <- s.Write(t.Context(), Text("never")) }()
+		require.NoError(t, s.TryWrite(engineio.Text(strings.Repeat("y", 5000))))
+		go func() { wrote <- s.Write(t.Context(), engineio.Text("never")) }()
 		synctest.Wait()
 		s.Abort(io.ErrClosedPipe)
 		require.ErrorIs(t, <-wrote, io.ErrClosedPipe)
@@ -63,15 +64,15 @@ func TestQueueLimit(t *testing.T) {
 func TestQueuedMessagesLeaveInOneWrite(t *testing.T) {
 	for _, server := range []bool{true, false} {
 		t.Run(fmt.Sprint("server ", server), func(t *testing.T) {
-			var there chan *Socket
-			h := HandlerFunc(func(ctx context.Context, s *Socket) {
+			var there chan *engineio.Socket
+			h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 				there <- s
 				<-ctx.Done()
 			})
 			same := func(h http.Handler) http.Handler { return h }
-			inNetwork(t, same, h, nil, func(t *testing.T, _ *Server, client *http.Client, wires *network) {
-				there = make(chan *Socket, 1)
-				s, err := Dial(t.Context(), "http://pipe", &DialOptions{Transports: []Transport{WebSocket}, HTTPClient: client})
+			inNetwork(t, same, h, nil, func(t *testing.T, _ *engineio.Server, client *http.Client, wires *network) {
+				there = make(chan *engineio.Socket, 1)
+				s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Transports: []engineio.Transport{engineio.WebSocket}, HTTPClient: client})
 				require.NoError(t, err)
 				from, to := <-there, s
 				near, far := wires.last()
@@ -83,10 +84,10 @@ func TestQueuedMessagesLeaveInOneWrite(t *testing.T) {
 				synctest.Wait() // the handshake is over
 				writes.Store(0)
 				const n = 500
-				require.NoError(t, from.TryWrite(Text("first")))
+				require.NoError(t, from.TryWrite(engineio.Text("first")))
 				synctest.Wait() // its write is in progress, because the other end does not read
 				for i := range n {
-					require.NoError(t, from.TryWrite(Text(fmt.Sprint(i))))
+					require.NoError(t, from.TryWrite(engineio.Text(fmt.Sprint(i))))
 				}
 				m, err := to.Read(t.Context())
 				require.NoError(t, err)
@@ -107,9 +108,9 @@ func TestQueuedMessagesLeaveInOneWrite(t *testing.T) {
 // A close frame is never written into the middle of another frame.
 func TestCloseFrameStandsBehindWholeFrames(t *testing.T) {
 	t.Run("a message that the kernel took in part", func(t *testing.T) {
-		reply := Text(strings.Repeat("x", freeAllowance))
+		reply := engineio.Text(strings.Repeat("x", engineio.FreeAllowance))
 		asked, begin, replied := make(chan struct{}), make(chan struct{}), make(chan int, 1)
-		w := newSite(t, HandlerFunc(func(ctx context.Context, s *Socket) {
+		w := newSite(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 			_, _ = s.Read(ctx)
 			asked <- struct{}{}
 			<-begin
@@ -120,13 +121,13 @@ func TestCloseFrameStandsBehindWholeFrames(t *testing.T) {
 			_, _ = s.Read(ctx) // mostly before another goroutine writes the rest of the message
 		}), nil)
 		for range 10 {
-			l, _ := w.session(Revision4)
+			l, _ := w.session(engineio.Revision4)
 			l.say("4begin")
 			<-asked
 			l.say("nonsense")
 			begin <- struct{}{}
 			for range <-replied {
-				require.Len(t, l.text(), 1+freeAllowance)
+				require.Len(t, l.text(), 1+engineio.FreeAllowance)
 			}
 			require.Equal(t, "close", l.ending())
 		}
@@ -134,17 +135,17 @@ func TestCloseFrameStandsBehindWholeFrames(t *testing.T) {
 	t.Run("a message that is being written", func(t *testing.T) {
 		h := newWitness()
 		inSite(t, h, nil, func(t *testing.T, w *site) {
-			l, sid := w.session(Revision4)
+			l, sid := w.session(engineio.Revision4)
 			s := (&visit{w: w, sid: sid}).socket()
-			require.NoError(t, s.TryWrite(Text("whole")))
+			require.NoError(t, s.TryWrite(engineio.Text("whole")))
 			synctest.Wait() // the write waits for a reader
 			l.say("nonsense")
 			time.Sleep(wire.CloseFrameTimeout - 1)
 			require.Equal(t, "4whole", l.text())
 			require.Equal(t, "close", l.ending())
-			l, sid = w.session(Revision4)
+			l, sid = w.session(engineio.Revision4)
 			s = (&visit{w: w, sid: sid}).socket()
-			require.NoError(t, s.TryWrite(Text("never read")))
+			require.NoError(t, s.TryWrite(engineio.Text("never read")))
 			synctest.Wait()
 			l.say("nonsense")
 			start := time.Now()

@@ -1,4 +1,4 @@
-package engineio
+package engineio_test
 
 import (
 	"bytes"
@@ -18,15 +18,8 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/engineio/internal/packet"
-	"github.com/bigcompany/mesh/engineio/internal/wire"
-)
-
-// deflateTail ends each compressed message. It is not sent (RFC 7692, section 7.2.1). rsv1 marks the first frame of a
-// compressed message.
-const (
-	deflateTail = "\x00\x00\xff\xff"
-	rsv1        = 4
 )
 
 // packed compresses a message as RFC 7692 specifies.
@@ -49,7 +42,7 @@ func unpacked(body string) (string, error) {
 }
 
 // deflateLine opens a session with compression at both ends.
-func (w *site) deflateLine(rev Revision, extra ...string) *line {
+func (w *site) deflateLine(rev engineio.Revision, extra ...string) *line {
 	w.t.Helper()
 	query := strings.Join(append([]string{fmt.Sprintf("EIO=%d&transport=websocket", rev)}, extra...), "&")
 	l := w.line(query, "Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits")
@@ -57,10 +50,22 @@ func (w *site) deflateLine(rev Revision, extra ...string) *line {
 	return l
 }
 
+// frameBody returns the payload of the frame that carries a message.
+func frameBody(rev engineio.Revision, p packet.Packet) string {
+	switch {
+	case !p.Binary:
+		return "4" + string(p.Data)
+	case rev == engineio.Revision3:
+		return "\x04" + string(p.Data)
+	default:
+		return string(p.Data)
+	}
+}
+
 func TestDeflateNegotiation(t *testing.T) {
 	const agreed = "permessage-deflate;server_no_context_takeover;client_no_context_takeover"
 	for _, on := range []bool{false, true} {
-		w := newSite(t, echo, &ServerOptions{PerMessageDeflate: on})
+		w := newSite(t, echoHandler, &engineio.ServerOptions{PerMessageDeflate: on})
 		for offer, want := range map[string]string{
 			"":                   "",
 			"permessage-deflate": agreed,
@@ -135,21 +140,21 @@ func TestDeflateAnswersToAClient(t *testing.T) {
 					_ = conn.Close()
 				})
 			}
-			inBubbleBehind(t, wrap, echo, nil, func(t *testing.T, _ *Server, client *http.Client) {
-				s, err := Dial(t.Context(), "http://pipe", &DialOptions{Transports: []Transport{WebSocket}, HTTPClient: client, PerMessageDeflate: offered})
+			inBubbleBehind(t, wrap, echoHandler, nil, func(t *testing.T, _ *engineio.Server, client *http.Client) {
+				s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Transports: []engineio.Transport{engineio.WebSocket}, HTTPClient: client, PerMessageDeflate: offered})
 				expected, expectedOffer := want.notOffered, ""
 				if offered {
-					expected, expectedOffer = want.offered, wire.DeflateOffer
+					expected, expectedOffer = want.offered, "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 				}
 				require.Equal(t, expectedOffer, offer)
 				if expected == "refused" {
-					var refused *HandshakeError
+					var refused *engineio.HandshakeError
 					require.ErrorAs(t, err, &refused, answer)
 					require.Equal(t, http.StatusSwitchingProtocols, refused.Status)
 					return
 				}
 				require.NoError(t, err, answer)
-				require.NoError(t, s.Write(t.Context(), Text(strings.Repeat("long ", 1000))))
+				require.NoError(t, s.Write(t.Context(), engineio.Text(strings.Repeat("long ", 1000))))
 				synctest.Wait()
 				require.Equal(t, expected == "compressed", packed)
 				s.Abort(nil)
@@ -163,31 +168,31 @@ func TestWhatIsCompressed(t *testing.T) {
 	long := strings.Repeat("compressible ", 100)
 	noise := make([]byte, 160_000)
 	_, _ = rand.Read(noise)
-	for _, rev := range []Revision{Revision3, Revision4} {
+	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		for name, tt := range map[string]struct {
-			m    Message
+			m    engineio.Message
 			want bool
 		}{
-			"long text":            {Text(long), true},
-			"long binary":          {Binary([]byte(long)), true},
-			"at the threshold":     {Text(long[:1023]), true}, // 1024 bytes with the type
-			"below the threshold":  {Text(long[:1022]), false},
-			"short binary":         {Binary([]byte(long[:1022])), false},
-			"empty":                {Text(""), false},
-			"as it is":             {Message{Data: []byte(long), NoCompression: true}, false},
-			"bytes as they are":    {Message{Binary: true, Data: []byte(long), NoCompression: true}, false},
-			"noise":                {Binary(noise[:4000]), false},
-			"larger than a batch":  {Text(strings.Repeat(long, 100)), true},
-			"large and stays so":   {Binary(noise), false},
-			"prepared long text":   {Prepare(Text(long)), true},
-			"prepared long binary": {Prepare(Binary([]byte(long))), true},
-			"prepared short text":  {Prepare(Text("x")), false},
-			"prepared as it is":    {Prepare(Message{Data: []byte(long), NoCompression: true}), false},
-			"prepared noise":       {Prepare(Binary(noise[:4000])), false},
+			"long text":            {engineio.Text(long), true},
+			"long binary":          {engineio.Binary([]byte(long)), true},
+			"at the threshold":     {engineio.Text(long[:1023]), true}, // 1024 bytes with the type
+			"below the threshold":  {engineio.Text(long[:1022]), false},
+			"short binary":         {engineio.Binary([]byte(long[:1022])), false},
+			"empty":                {engineio.Text(""), false},
+			"as it is":             {engineio.Message{Data: []byte(long), NoCompression: true}, false},
+			"bytes as they are":    {engineio.Message{Binary: true, Data: []byte(long), NoCompression: true}, false},
+			"noise":                {engineio.Binary(noise[:4000]), false},
+			"larger than a batch":  {engineio.Text(strings.Repeat(long, 100)), true},
+			"large and stays so":   {engineio.Binary(noise), false},
+			"prepared long text":   {engineio.Prepare(engineio.Text(long)), true},
+			"prepared long binary": {engineio.Prepare(engineio.Binary([]byte(long))), true},
+			"prepared short text":  {engineio.Prepare(engineio.Text("x")), false},
+			"prepared as it is":    {engineio.Prepare(engineio.Message{Data: []byte(long), NoCompression: true}), false},
+			"prepared noise":       {engineio.Prepare(engineio.Binary(noise[:4000])), false},
 		} {
 			for _, how := range []string{"at once", "queued"} {
 				t.Run(fmt.Sprintf("revision %d %s %s", rev, name, how), func(t *testing.T) {
-					h := HandlerFunc(func(ctx context.Context, s *Socket) {
+					h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 						_, _ = s.Read(ctx)
 						if how == "at once" {
 							_ = s.Write(ctx, tt.m)
@@ -196,7 +201,7 @@ func TestWhatIsCompressed(t *testing.T) {
 						}
 						_, _ = s.Read(ctx)
 					})
-					w := newSite(t, h, &ServerOptions{PerMessageDeflate: true, Revisions: bothRevisions().Revisions})
+					w := newSite(t, h, &engineio.ServerOptions{PerMessageDeflate: true, Revisions: bothRevisions().Revisions})
 					l := w.deflateLine(rev)
 					l.say("4go")
 					f, err := l.frame()
@@ -212,11 +217,7 @@ func TestWhatIsCompressed(t *testing.T) {
 						require.Zero(t, f.Header.Rsv)
 					}
 					p := packet.Packet{Type: packet.Message, Binary: tt.m.Binary, Data: tt.m.Data}
-					want := packet.AppendText(nil, rev, p)
-					if p.Binary {
-						want = packet.AppendBinary(nil, rev, p)
-					}
-					require.Equal(t, string(want), body)
+					require.Equal(t, frameBody(rev, p), body)
 					require.NoError(t, l.conn.Close())
 				})
 			}
@@ -226,43 +227,43 @@ func TestWhatIsCompressed(t *testing.T) {
 
 func TestDeflateBothEnds(t *testing.T) {
 	var received, sent atomic.Int64
-	srv := NewServer(echo, &ServerOptions{PerMessageDeflate: true, Revisions: bothRevisions().Revisions, CompressionThreshold: 1})
+	srv := engineio.NewServer(echoHandler, &engineio.ServerOptions{PerMessageDeflate: true, Revisions: bothRevisions().Revisions, CompressionThreshold: 1})
 	web := httptest.NewUnstartedServer(srv)
 	web.Listener = meteredListener{web.Listener, &received, &sent}
 	web.Start()
 	defer web.Close()
 	defer func() { require.NoError(t, srv.Close()) }()
-	for _, rev := range []Revision{Revision3, Revision4} {
+	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		for _, base64 := range []bool{false, true} {
-			s, err := Dial(testContext(t), web.URL, &DialOptions{
-				Revision: rev, Transports: []Transport{WebSocket}, PerMessageDeflate: true, Base64: base64,
+			s, err := engineio.Dial(testContext(t), web.URL, &engineio.DialOptions{
+				Revision: rev, Transports: []engineio.Transport{engineio.WebSocket}, PerMessageDeflate: true, Base64: base64,
 			})
 			require.NoError(t, err)
-			for _, m := range []Message{
-				Text(""), Binary([]byte{}), Text("short"), Text("é€😀"), Binary([]byte{0, 255}),
-				Text(strings.Repeat("é€😀", 1000)), Binary(bytes.Repeat([]byte{0, 255}, 1000)), Prepare(Text(strings.Repeat("p", 2000))),
+			for _, m := range []engineio.Message{
+				engineio.Text(""), engineio.Binary([]byte{}), engineio.Text("short"), engineio.Text("é€😀"), engineio.Binary([]byte{0, 255}),
+				engineio.Text(strings.Repeat("é€😀", 1000)), engineio.Binary(bytes.Repeat([]byte{0, 255}, 1000)), engineio.Prepare(engineio.Text(strings.Repeat("p", 2000))),
 			} {
 				requireEcho(t, s, m)
 			}
 			received.Store(0)
 			sent.Store(0)
-			requireEcho(t, s, Text(strings.Repeat("0123456789", 50_000)))
-			requireEcho(t, s, Binary(make([]byte, 500_000)))
+			requireEcho(t, s, engineio.Text(strings.Repeat("0123456789", 50_000)))
+			requireEcho(t, s, engineio.Binary(make([]byte, 500_000)))
 			require.Less(t, received.Load(), int64(50_000))
 			require.Less(t, sent.Load(), int64(50_000))
 			require.NoError(t, s.Close())
 		}
 	}
 	// An upgrade enables compression too.
-	s, err := Dial(testContext(t), web.URL, &DialOptions{PerMessageDeflate: true})
+	s, err := engineio.Dial(testContext(t), web.URL, &engineio.DialOptions{PerMessageDeflate: true})
 	require.NoError(t, err)
-	for i := 0; s.Transport() != WebSocket; i++ {
-		requireEcho(t, s, Text(fmt.Sprint(i)))
+	for i := 0; s.Transport() != engineio.WebSocket; i++ {
+		requireEcho(t, s, engineio.Text(fmt.Sprint(i)))
 	}
-	requireEcho(t, s, Text("over the WebSocket")) // so the server has moved there too
+	requireEcho(t, s, engineio.Text("over the WebSocket")) // so the server has moved there too
 	received.Store(0)
 	sent.Store(0)
-	requireEcho(t, s, Text(strings.Repeat("x", 5000)))
+	requireEcho(t, s, engineio.Text(strings.Repeat("x", 5000)))
 	require.Less(t, received.Load(), int64(1000))
 	require.Less(t, sent.Load(), int64(1000))
 	require.NoError(t, s.Close())
@@ -299,8 +300,8 @@ func (c meteredConn) Write(p []byte) (int, error) {
 func TestCompressedFramesThatAreAccepted(t *testing.T) {
 	const limit = 100_000
 	first := func(op ws.OpCode, fin bool) ws.Header { return ws.Header{Fin: fin, OpCode: op, Rsv: rsv1} }
-	w := newSite(t, echo, &ServerOptions{PerMessageDeflate: true, CompressionThreshold: 1 << 20, MaxPayload: limit})
-	l := w.deflateLine(Revision4)
+	w := newSite(t, echoHandler, &engineio.ServerOptions{PerMessageDeflate: true, CompressionThreshold: 1 << 20, MaxPayload: limit})
+	l := w.deflateLine(engineio.Revision4)
 	expect := func(op ws.OpCode, body string) {
 		t.Helper()
 		f, err := l.frame()
@@ -380,11 +381,11 @@ func TestCompressedFramesThatAreRefused(t *testing.T) {
 		}, "close 1009"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newSite(t, echo, &ServerOptions{PerMessageDeflate: true, MaxPayload: limit})
-			l := w.deflateLine(Revision4)
+			w := newSite(t, echoHandler, &engineio.ServerOptions{PerMessageDeflate: true, MaxPayload: limit})
+			l := w.deflateLine(engineio.Revision4)
 			if tt.plain {
 				require.NoError(t, l.conn.Close())
-				l, _ = w.session(Revision4)
+				l, _ = w.session(engineio.Revision4)
 			}
 			l.requireEcho("before")
 			tt.send(l)
