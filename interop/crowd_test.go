@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
 )
 
@@ -236,7 +237,9 @@ func (c *crowd) keepFlushing() (stop func()) {
 				err := w.Flush(ctx)
 				took := time.Since(began)
 				cancel()
-				assert.Less(c.t, took, flushWithin+emitWithin, "Flush has not returned with its context: %v", err)
+				if interoptest.Soak {
+					assert.Less(c.t, took, flushWithin+emitWithin, "Flush has not returned with its context: %v", err)
+				}
 				c.mu.Lock()
 				w.flush = max(w.flush, took)
 				c.mu.Unlock()
@@ -319,7 +322,7 @@ func (c *crowd) suffer(name string, fault func()) (r report) {
 		round(r.near.longest), round(r.well), r.lost, round(emit), refused, round(flush))
 	require.Zero(t, doubled, "events came twice")
 	require.Zero(t, late, "events came out of order")
-	require.Less(t, emit, emitWithin, "Emit has waited")
+	interoptest.RequireTakes(t, emitWithin, emit, "Emit has waited")
 	return r
 }
 

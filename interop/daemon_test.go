@@ -126,7 +126,7 @@ type natsServer struct {
 func startNATS(t *testing.T, args ...string) *natsServer {
 	t.Helper()
 	interoptest.Need(t, "go")
-	port, pages := stablePort(t), stablePort(t)
+	port, pages := interoptest.StablePort(t), interoptest.StablePort(t)
 	s := &natsServer{
 		t: t, url: "nats://" + localAddr(port), page: "http://" + localAddr(pages) + "/",
 		args: append([]string{"-a", "127.0.0.1", "-p", fmt.Sprint(port), "-m", fmt.Sprint(pages)}, args...),

@@ -25,7 +25,7 @@ func startFleet(t *testing.T, args ...string) *fleet {
 	t.Helper()
 	var own []string
 	for range clusterHubs {
-		own = append(own, localAddr(stablePort(t)))
+		own = append(own, localAddr(interoptest.StablePort(t)))
 	}
 	return startFleetWith(t, func(hub int) []string {
 		list := append([]string{own[hub]}, own[:hub]...)
@@ -39,7 +39,7 @@ func startFleetWith(t *testing.T, args func(hub int) []string) *fleet {
 	interoptest.Need(t, "go")
 	f := &fleet{t: t}
 	for i := range clusterHubs {
-		addr := localAddr(stablePort(t))
+		addr := localAddr(interoptest.StablePort(t))
 		f.hubs = append(f.hubs, &hubProcess{addr: addr, args: append([]string{"listen", "--addr", addr}, args(i)...)})
 		f.start(i)
 	}

@@ -82,7 +82,7 @@ func (r *reader) goRun() {
 	source := strings.Replace(r.program, lastLine, known+lastLine, 1)
 	require.NoError(r.t, os.WriteFile(filepath.Join(r.dir, "main.go"), []byte(source), 0o600))
 	r.fourth.types(r.t, "clear; go run ./hello")
-	r.fourth.shows(r.t, fmt.Sprintf("at work %d$", r.runs))
+	r.fourth.showsWithin(r.t, buildTimeout, fmt.Sprintf("at work %d$", r.runs))
 }
 
 // end interrupts the program in a terminal, as a person does, and waits for its end.
@@ -121,12 +121,12 @@ func TestGuide(t *testing.T) {
 	require.NoError(t, err)
 	_, err = meshCommand() // go install then finds the packages compiled
 	require.NoError(t, err)
-	port, other, inside := stablePort(t), stablePort(t), stablePort(t)
+	port, other, inside := interoptest.StablePort(t), interoptest.StablePort(t), interoptest.StablePort(t)
 	at := fmt.Sprintf("localhost:%d", port)
 	r := &reader{t: t, blocks: blocksOf(t, "../docs/guide.md"), root: root, dir: t.TempDir(), changed: strings.NewReplacer(
 		"localhost:8888", at, "port: 8888", fmt.Sprintf("port: %d", port),
 		"&mesh.Options{Name:", fmt.Sprintf("&mesh.Options{Addr: %q, Name:", at),
-		"localhost:7777", fmt.Sprintf("localhost:%d", other), "localhost:7778", fmt.Sprintf("localhost:%d", stablePort(t)), "localhost:9100", fmt.Sprintf("localhost:%d", inside),
+		"localhost:7777", fmt.Sprintf("localhost:%d", other), "localhost:7778", fmt.Sprintf("localhost:%d", interoptest.StablePort(t)), "localhost:9100", fmt.Sprintf("localhost:%d", inside),
 	)}
 	// Only the go command sees the folder hello in the clone.
 	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{
@@ -279,7 +279,7 @@ func TestNodeProgramStepByStep(t *testing.T) {
 	for _, first := range []kind{nodeKind, goKind} {
 		t.Run(fmt.Sprintf("%s first", first), func(t *testing.T) {
 			t.Parallel()
-			port, folder := stablePort(t), nodeFolder(t)
+			port, folder := interoptest.StablePort(t), nodeFolder(t)
 			text := strings.Replace(program, "8888", fmt.Sprint(port), 1)
 			require.NoError(t, os.WriteFile(filepath.Join(folder, "lamp.js"), []byte(text), 0o600))
 			d, setup := newDesk(t, folder, pathWith(bin)), meshAt(fmt.Sprintf("localhost:%d", port))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
 	"github.com/bigcompany/mesh/mesh/natsbackplane"
 )
@@ -117,7 +118,7 @@ func TestNATSOfAClusterKilled(t *testing.T) {
 		server.start()
 	})
 	require.Zero(t, r.near.lost)
-	require.Less(t, r.near.longest, promptly)
+	interoptest.RequireTakes(t, promptly, r.near.longest, "an event at one hub")
 	require.Zero(t, r.lost, "connections of clients")
 	require.Positive(t, r.far.lost+int(r.far.longest/promptly), "NATS was not away")
 }
@@ -128,7 +129,7 @@ func TestPartitionOfACluster(t *testing.T) {
 	var own [clusterHubs]string
 	var ways [clusterHubs][clusterHubs]*link // from a hub to another one
 	for i := range own {
-		own[i] = localAddr(stablePort(t))
+		own[i] = localAddr(interoptest.StablePort(t))
 	}
 	f := startFleetWith(t, func(hub int) []string {
 		list := []string{own[hub]}
@@ -208,7 +209,7 @@ func (c *crowd) requireOnly(t *testing.T, from, to time.Time, away func(from, to
 		what, gone.wanted, gone.lost, round(gone.longest), others, rest.lost, round(rest.longest))
 	require.Greater(t, gone.lost+int(gone.longest/time.Second), least, "%s no fault occurred", what)
 	require.Zero(t, rest.lost)
-	require.Less(t, rest.longest, promptly)
+	interoptest.RequireTakes(t, promptly, rest.longest, others)
 }
 
 // flood makes two nodes emit large events to each other until stop is called.

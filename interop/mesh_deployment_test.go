@@ -242,7 +242,7 @@ func healthy(t *testing.T, addr, path string) bool {
 // first hub runs again.
 func TestMeshHasASpareHub(t *testing.T) {
 	t.Parallel()
-	one, two := localAddr(stablePort(t)), localAddr(stablePort(t))
+	one, two := localAddr(interoptest.StablePort(t)), localAddr(interoptest.StablePort(t))
 	hub := startListen(t, one, "--name", "one")
 	startListen(t, two, "--name", "spare")
 	p, err := front(t, "haproxy", false, false).start(t, one, two)
@@ -335,7 +335,7 @@ func TestMeshSticksToAHub(t *testing.T) {
 // addresses of its clients.
 func TestServerOfYourOwnBehindProxies(t *testing.T) {
 	t.Parallel()
-	addr := localAddr(stablePort(t))
+	addr := localAddr(interoptest.StablePort(t))
 	source := blocks(t, deployment, "go")[0]
 	require.Contains(t, source, `"localhost:8888"`)
 	exe := buildSource(t, strings.Replace(source, "localhost:8888", addr, 1))
@@ -370,7 +370,7 @@ func TestServiceStartsAHub(t *testing.T) {
 	require.Contains(t, unit, "LoadCredential=password:")
 	dir := t.TempDir() // systemd's %d
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "password"), []byte("secret\n"), 0o600))
-	addr := localAddr(stablePort(t))
+	addr := localAddr(interoptest.StablePort(t))
 	startListen(t, addr, strings.Fields(strings.ReplaceAll(command[1], "%d", dir))...)
 	_, err := mesh.Connect(t.Context(), &mesh.Options{Addr: addr})
 	var refused *mesh.AuthError

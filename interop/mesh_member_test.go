@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"strconv"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -149,28 +147,6 @@ func (m goMember) flush(t testing.TB) {
 }
 
 func localAddr(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
-
-// stablePorts holds the ports that tests have, so that no two tests get the same port.
-var stablePorts sync.Map
-
-// stablePort returns a free port for a server that starts later. Neither the system nor this function gives the port
-// away again.
-func stablePort(t testing.TB) int {
-	t.Helper()
-	for range 100 {
-		port := 20_000 + rand.N(10_000)
-		if _, taken := stablePorts.LoadOrStore(port, true); taken {
-			continue
-		}
-		l, err := net.Listen("tcp", localAddr(port))
-		if err == nil {
-			require.NoError(t, l.Close())
-			return port
-		}
-	}
-	t.Fatal("no port is free")
-	return 0
-}
 
 // star is a mesh under test.
 type star struct {

@@ -62,7 +62,7 @@ func TestModuleOutsideBrowsers(t *testing.T) {
 			defer cancel()
 			cmd := exec.CommandContext(ctx, node, "--test", "mesh-client.test.mjs")
 			cmd.Dir = dir
-			cmd.Env = append(os.Environ(), "HUB=http://"+hub.Addr(), "DEAD=http://"+localAddr(stablePort(t)),
+			cmd.Env = append(os.Environ(), "HUB=http://"+hub.Addr(), "DEAD=http://"+localAddr(interoptest.StablePort(t)),
 				"SILENT="+silent.url(), "CUT="+way.url(), "CUT_IT="+control.URL)
 			out, err := cmd.CombinedOutput()
 			require.NoError(t, ctx.Err(), "does not end by itself:\n%s", out)

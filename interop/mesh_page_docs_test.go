@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
 )
 
@@ -87,7 +88,7 @@ func TestStockBundleAsInTheDocumentation(t *testing.T) {
 	code := inDocs(t, "js")[2]
 	require.Equal(t, 20, strings.Count(code, "\n"))
 	b := startBrowser(t)
-	port := stablePort(t)
+	port := interoptest.StablePort(t)
 	options := mesh.Options{Addr: localAddr(port), AllowedOrigins: []string{b.origin}}
 	hub, end := startGoHubAt(t, options, "mark", "ping", "é€😀")
 	s := &star{hub: hub, port: port}

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
 )
 
@@ -81,7 +82,7 @@ func TestPagesFindTheirHub(t *testing.T) {
 func TestPagesReturnToAHubThatRestarts(t *testing.T) {
 	t.Parallel()
 	eachPage(t, func(t *testing.T, b browser, client string, hub kind) {
-		s := &star{port: stablePort(t)}
+		s := &star{port: interoptest.StablePort(t)}
 		listens := []string{"mark", "ping", "offline"}
 		start := func() (end func()) {
 			if hub == nodeKind {
@@ -174,7 +175,7 @@ func TestPagesOutliveAHubThatIsShutDown(t *testing.T) {
 				t.Run(client[1:]+" "+strings.Join(transports, " "), func(t *testing.T) {
 					t.Parallel()
 					backplane := new(mesh.LocalBackplane)
-					here := mesh.Options{Addr: localAddr(stablePort(t)), AllowedOrigins: []string{b.origin}, Backplane: backplane}
+					here := mesh.Options{Addr: localAddr(interoptest.StablePort(t)), AllowedOrigins: []string{b.origin}, Backplane: backplane}
 					hub := startGoHub(t, here)
 					there := startGoHub(t, mesh.Options{Backplane: backplane})
 					there.on(t, "said")

@@ -329,7 +329,7 @@ func TestPageApart(t *testing.T) {
 		page := b.load(t, b.files+client)
 		if client == "/mesh.mjs" {
 			page.run(t, "") // not connected yet
-			page.Must(t, Command{Do: "connect", Options: hubURL(stablePort(t))}, "disconnected")
+			page.Must(t, Command{Do: "connect", Options: hubURL(interoptest.StablePort(t))}, "disconnected")
 		}
 		t.Run(client[1:], func(t *testing.T) {
 			t.Run("types", func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
 )
 
@@ -47,7 +48,7 @@ func TestClientsReturnToAHubThatRestarts(t *testing.T) {
 	for _, k := range []kind{nodeKind, goKind} {
 		t.Run(fmt.Sprintf("%s hub", k), func(t *testing.T) {
 			t.Parallel()
-			s := &star{port: stablePort(t)}
+			s := &star{port: interoptest.StablePort(t)}
 			listens := []string{"mark", "ping", "offline"}
 			var end func()
 			s.hub, end = startHubAt(t, k, s.port, listens...)
@@ -82,7 +83,7 @@ func TestClientsReturnToAHubThatRestarts(t *testing.T) {
 // again at the moment of the close, and never after that.
 func TestBareNodeClientGoesSilentWhenAGoHubRestarts(t *testing.T) {
 	t.Parallel()
-	s := &star{port: stablePort(t)}
+	s := &star{port: interoptest.StablePort(t)}
 	var end func()
 	s.hub, end = startHubAt(t, goKind, s.port, "mark")
 	bare := startNodeMember(t)

@@ -61,7 +61,7 @@ func TestReadmeProgramsHearEachOther(t *testing.T) {
 	for _, first := range []kind{nodeKind, goKind} {
 		t.Run(fmt.Sprintf("%s first", first), func(t *testing.T) {
 			t.Parallel()
-			port := stablePort(t)
+			port := interoptest.StablePort(t)
 			var programs []*Peer
 			if first == nodeKind {
 				programs = append(programs, startReadme(t, port))
@@ -109,7 +109,7 @@ func TestStartConnectsToANodeHub(t *testing.T) {
 // TestNodeProgramConnectsToWhatStartBecame starts our node first, so our node is the hub.
 func TestNodeProgramConnectsToWhatStartBecame(t *testing.T) {
 	t.Parallel()
-	port := stablePort(t)
+	port := interoptest.StablePort(t)
 	n, err := mesh.Start(t.Context(), &mesh.Options{Addr: fmt.Sprintf("localhost:%d", port)})
 	hub := newGoMember(t, n, err)
 	require.Equal(t, mesh.RoleHub, hub.Role())

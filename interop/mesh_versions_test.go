@@ -53,7 +53,7 @@ func TestTheOriginalOnVersionsOfNode(t *testing.T) {
 		})
 		t.Run(version+" reconnect.js", func(t *testing.T) {
 			t.Parallel()
-			port := stablePort(t)
+			port := interoptest.StablePort(t)
 			var program *Endpoint
 			last := 0
 			next := func(h goMember) {

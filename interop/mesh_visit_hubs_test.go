@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
 	"github.com/bigcompany/mesh/mesh/gateway"
 )
@@ -20,7 +21,7 @@ func startHubs(t *testing.T, names ...string) (hubs []goMember, start func(name 
 		return startGoHub(t, mesh.Options{Name: name, Addr: localAddr(port), Backplane: backplane})
 	}
 	for _, name := range names {
-		hubs = append(hubs, start(name, stablePort(t)))
+		hubs = append(hubs, start(name, interoptest.StablePort(t)))
 	}
 	return hubs, start
 }
@@ -43,7 +44,7 @@ func (p visit) gone(t *testing.T, selector, text string) {
 func testPageOfSeveralHubs(t *testing.T, v visitor) {
 	hubs, start := startHubs(t, "alpha", "beta", "")
 	alpha, beta, nameless := hubs[0], hubs[1], hubs[2]
-	later := stablePort(t)
+	later := interoptest.StablePort(t)
 	here := startGoClient(t, alpha.port(t), mesh.Options{Name: "here"})
 	there := startGoClient(t, nameless.port(t), mesh.Options{Name: "there"})
 	n, err := mesh.Connect(t.Context(), &mesh.Options{Name: "mover", Addr: beta.Addr() + "," + localAddr(later)})

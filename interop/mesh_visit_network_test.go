@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
 )
 
@@ -36,13 +37,13 @@ func (p visit) watch(t *testing.T, url string, transports []string) {
 	p.run(t, "await page.waitForFunction(() => node.state.status === 'connected')")
 }
 
-// since waits until a state follows an event, and requires that this takes less than most.
+// since waits until a state follows an event, and requires, with the build tag soak, that this takes less than most.
 func (p visit) since(t *testing.T, event, state string, most time.Duration) {
 	t.Helper()
 	var ms float64
 	took := p.run(t, "return (await page.waitForFunction(([event, state]) => since(event, state) !== null && { took: since(event, state) }, [%s, %s])).evaluate(o => o.took)", event, state)
 	require.NoError(t, json.Unmarshal(took, &ms))
-	require.Less(t, time.Duration(ms*float64(time.Millisecond)), most, "%s after %s", state, event)
+	interoptest.RequireTakes(t, most, time.Duration(ms*float64(time.Millisecond)), state+" after "+event)
 }
 
 // testPageGoesOffline takes the browser offline and online again. The events that the page emits meanwhile arrive.

@@ -325,7 +325,7 @@ func shown(s string, most int) string {
 }
 
 func testPageReturnsToItsHub(t *testing.T, v visitor) {
-	port := stablePort(t)
+	port := interoptest.StablePort(t)
 	_, end := startGoHubAt(t, mesh.Options{Addr: localAddr(port)}, "offline")
 	page := v.visit(t, "http://"+localAddr(port), nil)
 	page.see(t, "#state", "Connected, websocket")

@@ -229,7 +229,7 @@ func TestProgramsBeforeAndAfterDoTheSame(t *testing.T) {
 // TestTheHubIsReplacedAndPutBack follows the steps of docs/migrating.md, and the steps back.
 func TestTheHubIsReplacedAndPutBack(t *testing.T) {
 	t.Parallel()
-	s := &star{port: stablePort(t)}
+	s := &star{port: interoptest.StablePort(t)}
 	before := startNodeMember(t)
 	before.listen(t, Command{Port: s.port})
 	var originals []nodeMember
@@ -281,7 +281,7 @@ func TestTheHubOfStep4MutesNoFleet(t *testing.T) {
 	for i, tc := range []struct{ user, password string }{{"", ""}, {"ann", "secret"}} {
 		t.Run("user "+tc.user, func(t *testing.T) {
 			t.Parallel()
-			port := stablePort(t)
+			port := interoptest.StablePort(t)
 			args := strings.Fields(commands[i])
 			require.Equal(t, []string{"mesh", "listen", "--addr", "0.0.0.0:8888"}, args[:4])
 			args[3] = localAddr(port)

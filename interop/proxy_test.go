@@ -178,7 +178,7 @@ func (k proxyKind) start(t testing.TB, backends ...string) (*proxy, error) {
 func (k proxyKind) try(t testing.TB, backends []string) (*proxy, error) {
 	t.Helper()
 	dir := t.TempDir()
-	k.Listen, k.Dir, k.Backends = localAddr(stablePort(t)), dir, backends
+	k.Listen, k.Dir, k.Backends = localAddr(interoptest.StablePort(t)), dir, backends
 	p := &proxy{url: "http://" + k.Listen + "/engine.io/"}
 	if k.TLS {
 		p.url = "https://" + k.Listen + "/engine.io/"

@@ -87,12 +87,20 @@ func (w terminal) screen(t *testing.T) string {
 	return w.tmux(t, "capture-pane", "-p", "-J", "-t", w.name)
 }
 
+// buildTimeout bounds the go command, which compiles and links, perhaps on a busy machine.
+const buildTimeout = 5 * time.Minute
+
 // shows waits until the screen has lines that match, one after the other.
 func (w terminal) shows(t *testing.T, lines ...string) {
 	t.Helper()
+	w.showsWithin(t, AwaitTimeout, lines...)
+}
+
+func (w terminal) showsWithin(t *testing.T, patience time.Duration, lines ...string) {
+	t.Helper()
 	pattern := regexp.MustCompile(`(?m)` + strings.Join(lines, `(?s:.*)`))
 	var screen string
-	for end := time.Now().Add(AwaitTimeout); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		var trimmed []string // of the spaces at the ends of lines
 		for line := range strings.Lines(w.screen(t)) {
 			trimmed = append(trimmed, strings.TrimRight(line, " \n"))
@@ -122,7 +130,7 @@ func (w terminal) runs(t *testing.T, commands string) {
 	for command := range strings.Lines(commands) {
 		w.typed++ // the output of the previous command may still be on the screen
 		w.types(t, fmt.Sprintf("clear; %s; echo code $?; echo end of %d", strings.TrimSpace(command), w.typed))
-		w.shows(t, `^code \d+$`, fmt.Sprintf("^end of %d$", w.typed))
+		w.showsWithin(t, buildTimeout, `^code \d+$`, fmt.Sprintf("^end of %d$", w.typed)) // some commands build
 	}
 }
 

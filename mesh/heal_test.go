@@ -12,22 +12,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// stableAddr returns a free address of localhost. The system does not assign its port to other sockets.
+// stableAddr returns a free address of localhost for a hub that starts later: see interoptest.StablePort.
 func stableAddr(t testing.TB) string {
 	t.Helper()
-	for range 100 {
-		addr := fmt.Sprintf("localhost:%d", 20_000+rand.N(10_000))
-		if n, err := mesh.Listen(testContext(t), &mesh.Options{Addr: addr}); err == nil {
-			require.NoError(t, n.Close())
-			return addr
-		}
-	}
-	require.FailNow(t, "no port is free")
-	return ""
+	return fmt.Sprintf("localhost:%d", interoptest.StablePort(t))
 }
 
 // start starts a node. The test may close it earlier.

@@ -12,7 +12,10 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
 	"golang.org/x/sys/unix"
+
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 // Half-open connections cost little memory, and end soon.
@@ -32,7 +35,7 @@ func TestHalfOpenClusterConnections(t *testing.T) {
 	hearsAt(t, "1", one, two)
 	grown := residentMemory(t, one.cmd.Process.Pid) - before
 	t.Logf("%d KB for %d connections", grown, len(conns))
-	require.Less(t, grown, 48<<10, "KB, for %d connections", len(conns))
+	interoptest.RequireMemory(t, 48<<20, grown<<10, "for half-open connections")
 	for _, c := range conns {
 		_, err := c.Read(make([]byte, 1))
 		require.NotErrorIs(t, err, os.ErrDeadlineExceeded)
@@ -84,7 +87,7 @@ func TestStrangersTakeAllDescriptors(t *testing.T) {
 	two.emits(`"meanwhile"`)
 	hearsAt(t, `"meanwhile"`, one, two)
 	require.Equal(t, `"meanwhile"`, string(hears.hears().Payload))
-	require.Less(t, residentMemory(t, pid)-before, 32<<10, "KB")
+	interoptest.RequireMemory(t, 32<<20, (residentMemory(t, pid)-before)<<10, "for connections that wait")
 	for _, c := range conns {
 		require.NoError(t, c.Close())
 	}

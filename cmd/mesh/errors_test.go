@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
 )
 
@@ -28,10 +29,7 @@ func TestErrorsSayWhatWhereAndWhatToDo(t *testing.T) {
 	require.NoError(t, err)
 	inUse := taken.Addr().String()
 	t.Cleanup(func() { _ = taken.Close() })
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	nobody := free.Addr().String()
-	require.NoError(t, free.Close())
+	nobody := fmt.Sprintf("127.0.0.1:%d", interoptest.StablePort(t))
 	web := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(web.Close)
 

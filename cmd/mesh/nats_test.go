@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 // natsServer builds NATS's own server, once.
@@ -34,10 +37,7 @@ type broker struct {
 
 func startBroker(t *testing.T, args ...string) *broker {
 	t.Helper()
-	l, err := net.Listen("tcp", anyPort)
-	require.NoError(t, err)
-	b := &broker{t: t, addr: l.Addr().String(), args: args}
-	require.NoError(t, l.Close())
+	b := &broker{t: t, addr: fmt.Sprintf("127.0.0.1:%d", interoptest.StablePort(t)), args: args}
 	t.Cleanup(b.kill)
 	b.start()
 	return b

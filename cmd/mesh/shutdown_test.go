@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -82,11 +81,9 @@ func TestWhatAHubIsWhileItsClientsMove(t *testing.T) {
 		require.Equal(t, "ok\n", body)
 		require.NoError(t, stays.Flush(t.Context()))
 
-		began := time.Now()
 		require.NoError(t, one.cmd.Process.Signal(second))
 		one.wait()
-		require.Less(t, time.Since(began), shutdownTimeout/2)
-		require.Equal(t, "signal: "+second.String(), one.cmd.ProcessState.String())
+		require.Equal(t, "signal: "+second.String(), one.cmd.ProcessState.String(), "a hub that waits for its clients exits with a status")
 	}
 }
 
@@ -164,10 +161,7 @@ func TestRollingRestartOfThreeCommands(t *testing.T) {
 
 // A node that took over from a hub, and may have lost events there, does not report clients when it ends.
 func TestOnlyClientsThatStayAreSpokenOf(t *testing.T) {
-	l, err := net.Listen("tcp", anyPort)
-	require.NoError(t, err)
-	opts := &mesh.Options{Addr: l.Addr().String()}
-	require.NoError(t, l.Close())
+	opts := &mesh.Options{Addr: stableAddr(t)}
 	first, err := mesh.Start(t.Context(), opts)
 	require.NoError(t, err)
 	n, err := mesh.Start(t.Context(), opts)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// flood emits events at full speed to which 11 bystanders subscribe. The bystanders do not understand the payload,
+// flood emits events at full speed to which all other bystanders subscribe. The bystanders do not understand the payload,
 // which is no object, and drop it. An honest client emits as many bytes a second as the hub has read from the attacker.
 var flood = attack{
 	name:  "flood",

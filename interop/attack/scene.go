@@ -105,7 +105,7 @@ func (s scene) phase(ctx context.Context, p phase, rate float64) (r row, err err
 		return row{}, err
 	}
 	defer func() { err = errors.Join(err, h.end()) }()
-	b, err := connectBystanders(ctx, h.addr, s.attack)
+	b, err := connectBystanders(ctx, h.addr, s)
 	if err != nil {
 		return row{}, err
 	}

@@ -36,6 +36,14 @@ func RequireTakes(t testing.TB, most, took time.Duration, what string) {
 	}
 }
 
+// RequireMemory fails t with the build tag soak if a measured size is not below most, both in bytes.
+func RequireMemory(t testing.TB, most, size int, what string) {
+	t.Helper()
+	if Soak {
+		require.Less(t, size, most, what)
+	}
+}
+
 // liveHeap returns the size of the heap after collections, in bytes.
 func liveHeap() int64 {
 	if Soak {
