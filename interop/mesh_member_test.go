@@ -97,6 +97,7 @@ func startGoHub(t testing.TB, o mesh.Options) goMember {
 	if o.Addr == "" {
 		o.Addr = "127.0.0.1:0"
 	}
+	o.Page = true
 	n, err := mesh.Listen(t.Context(), &o)
 	// The previous server has closed its socket. But a process that another test starts has the socket too, between
 	// fork and exec.

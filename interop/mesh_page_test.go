@@ -29,7 +29,7 @@ type browser struct {
 
 func startBrowser(t *testing.T) browser {
 	t.Helper()
-	files := httptest.NewServer(gateway.Handler())
+	files := httptest.NewServer(gateway.Handler("", true))
 	t.Cleanup(files.Close)
 	b := browser{Peer: startPage(t, meshPage), files: files.URL}
 	b.origin = *b.Node().Must(t, Command{Do: "where"}, "origin").Text

@@ -192,7 +192,7 @@ func testPageReturnsToAHubThatWasReplaced(t *testing.T, v visitor) {
 
 // testPageFollowsNodesFromHubToHub gives the page the messages of a hub, in the orders in which they may come.
 func testPageFollowsNodesFromHubToHub(t *testing.T, v visitor) {
-	files := httptest.NewServer(gateway.Handler())
+	files := httptest.NewServer(gateway.Handler("", true))
 	t.Cleanup(files.Close)
 	page := v.visit(t, files.URL, nil)
 	for name, tc := range map[string]struct{ code, want string }{

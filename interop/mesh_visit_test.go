@@ -352,7 +352,7 @@ func testPageReturnsToItsHub(t *testing.T, v visitor) {
 
 // testPageOnANodeHub loads the page from a server that is not the hub.
 func testPageOnANodeHub(t *testing.T, v visitor) {
-	files := httptest.NewServer(gateway.Handler())
+	files := httptest.NewServer(gateway.Handler("", true))
 	t.Cleanup(files.Close)
 	s := startStar(t, nodeKind, []kind{goKind, nodeKind}, "ping")
 	page := v.visit(t, files.URL+"/", nil)

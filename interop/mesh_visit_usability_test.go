@@ -110,7 +110,7 @@ func testPageByKeyboard(t *testing.T, v visitor) {
 // testPageTellsWhereJSONIsWrong checks the messages for invalid JSON. The page must agree with JSON.parse whether a
 // text is valid.
 func testPageTellsWhereJSONIsWrong(t *testing.T, v visitor) {
-	files := httptest.NewServer(gateway.Handler())
+	files := httptest.NewServer(gateway.Handler("", true))
 	t.Cleanup(files.Close)
 	page := v.visit(t, files.URL+"/page/icon.svg", nil)
 	for text, want := range map[string]string{

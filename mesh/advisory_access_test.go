@@ -184,8 +184,8 @@ func TestHubRejectsOtherOrigins(t *testing.T) {
 // page is loaded. For the browser, the hub is then the page's origin server.
 func TestPagesCannotReachAHubByANameOfTheirOwn(t *testing.T) {
 	var log logBuffer
-	own := listen(t, mesh.Options{Addr: "127.0.0.1:0", Logger: log.logger()})
-	proxied := listen(t, mesh.Options{Addr: "127.0.0.1:0", AllowedOrigins: []string{"https://Mesh.example.com/"}})
+	own := listen(t, mesh.Options{Addr: "127.0.0.1:0", Page: true, Logger: log.logger()})
+	proxied := listen(t, mesh.Options{Addr: "127.0.0.1:0", Page: true, AllowedOrigins: []string{"https://Mesh.example.com/"}})
 	for _, c := range []struct {
 		hub          *mesh.Node
 		host, origin string

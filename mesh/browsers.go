@@ -7,8 +7,8 @@ import (
 	"github.com/bigcompany/mesh/mesh/gateway"
 )
 
-// forBrowsers serves a hub's files for browsers: the client for browsers, and the page unless Options.NoPage is set. It
-// responds with 404 to paths that it does not have.
+// forBrowsers serves a hub's files for browsers: the client for browsers, and the page if Options.Page is set. It responds
+// with 404 to paths that it does not have.
 type forBrowsers struct {
 	http.Handler
 	page bool
@@ -16,11 +16,11 @@ type forBrowsers struct {
 
 // newForBrowsers returns the files for a hub whose Engine.IO is at path.
 func newForBrowsers(path string, page bool) forBrowsers {
-	return forBrowsers{gateway.HandlerFor(path, page), page}
+	return forBrowsers{gateway.Handler(path, page), page}
 }
 
 func (b forBrowsers) has(path string) bool {
-	return gateway.ServesClient(path) || b.page && gateway.Serves(path)
+	return gateway.Serves(path, b.page)
 }
 
 // serveMounted serves a hub that is mounted in another server. It ignores any prefix of the paths that it knows.

@@ -11,7 +11,7 @@ import (
 )
 
 func TestAHubServesItsPage(t *testing.T) {
-	hub := listen(t, mesh.Options{})
+	hub := listen(t, mesh.Options{Page: true})
 	status, body := ask(t, hub, http.MethodGet, "/")
 	require.Equal(t, http.StatusOK, status)
 	require.Contains(t, body, `<script type="module" src="page/page.js">`)
@@ -21,8 +21,8 @@ func TestAHubServesItsPage(t *testing.T) {
 	require.Equal(t, http.StatusOK, status, "which the page loads")
 }
 
-func TestAHubServesNoPageIfItIsNotWanted(t *testing.T) {
-	o := mesh.Options{NoPage: true, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })}
+func TestAHubServesItsPageOnlyOnRequest(t *testing.T) {
+	o := mesh.Options{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })}
 	hub := listen(t, o)
 	status, body := ask(t, hub, http.MethodGet, "/")
 	require.Equal(t, http.StatusOK, status)
@@ -47,7 +47,7 @@ func TestWhatAHubServesLooksForItAtItsOwnPath(t *testing.T) {
 	for addr, want := range map[string]string{
 		"http://localhost:0/a/b/": `"./a/b/"`, "http://localhost:0/c:d/%22'%3F<": `"./c:d/%22%27%3F%3C/"`, "localhost:0": `"./engine.io/"`,
 	} {
-		o := mesh.Options{Addr: addr}
+		o := mesh.Options{Addr: addr, Page: true}
 		hub := listen(t, o)
 		mounted, err := mesh.NewHub(&o)
 		require.NoError(t, err)

@@ -42,7 +42,7 @@ func (n *Node) newHub(ctx context.Context, addr address) (*hub, error) {
 	conf := hubConfig{
 		ID: n.id, Name: o.Name, Path: addr.path, Local: local{n}, Counters: &n.counters, Logger: o.Logger,
 		Transports: o.Transports, AllowedOrigins: o.AllowedOrigins, TrustForwardedHost: o.TrustForwardedHost,
-		TrustedProxies: o.proxies, TLS: o.tls, Page: !o.NoPage, Handler: o.Handler,
+		TrustedProxies: o.proxies, TLS: o.tls, Page: o.Page, Handler: o.Handler,
 		AuthTimeout: o.AuthTimeout, MuteTimeout: o.MuteTimeout,
 		MaxMessage: o.MaxMessage, QueueLimit: o.QueueLimit, BufferLimit: o.BufferLimit, Rate: hubRate(o.Rate),
 		ConnsPerAddr: o.ConnsPerAddr, SessionsPerAddr: o.SessionsPerAddr,

@@ -253,8 +253,8 @@ var errNoHub = errors.New("mesh: this node is not a hub")
 
 // ServeHTTP serves the hub's Engine.IO. Use it to mount a hub in another server, under any prefix: the path before the
 // Engine.IO path does not matter. It also serves the client for browsers, at /mesh.js and /mesh.mjs under any prefix,
-// and the client finds its hub under the prefix that it was loaded from. Unless Options.NoPage is set, it serves the
-// page at every path that ends with a slash. The server must not end before the hub is closed. With http.Server:
+// and the client finds its hub under the prefix that it was loaded from. With Options.Page it serves the page
+// at every path that ends with a slash. The server must not end before the hub is closed. With http.Server:
 //
 //	srv.RegisterOnShutdown(func() { hub.Close() })
 //

@@ -130,12 +130,12 @@ type Options struct {
 	// It cannot be combined with HTTPClient. Default: the system's authorities.
 	CAFile string
 
-	// NoPage turns off the hub's web page, which the hub otherwise serves at / of its listener or of the prefix
-	// that it is mounted under. The page shows the nodes and the events of the mesh to every user whom the hub admits.
-	// The page is an ordinary client and has no further rights. Default: the hub serves the page.
-	NoPage bool
+	// Page makes a hub serve a web page at / of its listener, or of the prefix that it is mounted under. The page shows
+	// the nodes and the events of the mesh to every user whom the hub admits. It is an ordinary client and has no
+	// further rights. Default: no page.
+	Page bool
 	// Handler serves the requests to a hub's own listener whose paths the hub does not serve itself. The hub serves its
-	// Engine.IO path, its client for browsers and its page. A request's body must arrive within 5 s. The response must
+	// Engine.IO path, its client for browsers, its page, and / with a line of text if it has no page. A request's body must arrive within 5 s. The response must
 	// be written, and read by the client, within 30 s of the request. A Handler that streams for longer sets another
 	// deadline with http.ResponseController.SetWriteDeadline. Without a deadline, a client that does not read holds the
 	// response's memory and goroutine forever. Close breaks the connections of Handler and does not wait for it.

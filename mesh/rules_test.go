@@ -425,7 +425,7 @@ func TestErrorIsAnOrdinaryNameButKeptFromTheOriginalsClients(t *testing.T) {
 }
 
 func TestHubUnderAPrefixOfAnotherServer(t *testing.T) {
-	hub, err := mesh.NewHub(nil)
+	hub, err := mesh.NewHub(&mesh.Options{Page: true})
 	require.NoError(t, err)
 	require.Empty(t, hub.Addr())
 	mux := http.NewServeMux()

@@ -118,7 +118,7 @@ func (f *metricsFlags) checkPath(addr string) error {
 		return errors.New("it must begin with a slash")
 	case strings.ContainsAny(f.path, "{}?#% ") || path.Clean(f.path) != f.path:
 		return errors.New("it must be a plain path, such as /metrics")
-	case f.path == healthPath || f.path == readyPath || f.path == "/" || gateway.Serves(f.path) || strings.HasPrefix(f.path+"/", engine+"/"):
+	case f.path == healthPath || f.path == readyPath || f.path == "/" || gateway.Serves(f.path, true) || strings.HasPrefix(f.path+"/", engine+"/"):
 		return errors.New("the hub itself answers there: take another path, such as /metrics")
 	}
 	return nil

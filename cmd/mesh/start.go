@@ -112,7 +112,7 @@ func runCommand(logs *logFlags, start startFunc, cmd *cobra.Command) *cobra.Comm
 				return err
 			}
 		}
-		opts.NoPage = f.noPage
+		opts.Page = !f.noPage
 		if err := f.metrics.prepare(cmd.Context(), opts); err != nil {
 			return err
 		}

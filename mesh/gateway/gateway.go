@@ -93,39 +93,28 @@ func locate(source, path string) string {
 	return strings.Replace(source, "'."+usualPath+"'", string(quoted), 1)
 }
 
-// Handler serves the page and the client in response to GET and HEAD. It responds with status 404 to all other paths.
+// Handler serves the client, and the page if page is true, in response to GET and HEAD. It responds with status 404 to
+// all other paths. The served client connects to the hub whose Engine.IO is at hubPath beside the files, unless it gets
+// the address of another hub. An empty hubPath means /engine.io/.
 //
 // Any page may load the client: it contains only files of this package, and needs no credentials. The hub then decides
 // which pages may connect. Browsers cache the files, and ask each time whether they have changed.
 //
 // A hub serves the same files. If another server serves them, the page takes the hub from its own address, ?hub=URL,
 // and that hub must admit pages of this server.
-func Handler() http.Handler { return usual.handler(true) }
-
-// ClientHandler is like Handler, without the page.
-func ClientHandler() http.Handler { return usual.handler(false) }
-
-// HandlerFor is like Handler, or like ClientHandler if page is false. It is for a hub whose Engine.IO is not at
-// /engine.io/ beside the files, but at another path such as /chat/. The served client connects to the hub at that path,
-// unless it gets the address of another hub.
-func HandlerFor(path string, page bool) http.Handler {
-	path = "/" + strings.Trim(path, "/") + "/"
-	if path == "//" || path == usualPath {
+func Handler(hubPath string, page bool) http.Handler {
+	hubPath = "/" + strings.Trim(hubPath, "/") + "/"
+	if hubPath == "//" || hubPath == usualPath {
 		return usual.handler(page)
 	}
-	return newSite(path).handler(page)
+	return newSite(hubPath).handler(page)
 }
 
-// Serves reports whether Handler has a file for a path.
-func Serves(path string) bool {
-	_, ok := usual.pages[path]
-	return ok || ServesClient(path)
-}
-
-// ServesClient reports whether ClientHandler has a file for a path.
-func ServesClient(path string) bool {
-	_, ok := usual.clients[path]
-	return ok
+// Serves reports whether a Handler has a file for a path.
+func Serves(path string, page bool) bool {
+	_, client := usual.clients[path]
+	_, ofPage := usual.pages[path]
+	return client || page && ofPage
 }
 
 // writeTimeout bounds the time for a response to a client that does not read.

@@ -21,7 +21,7 @@ func request(t *testing.T, method, path, tag string) *http.Response {
 		r.Header.Set("If-None-Match", tag)
 	}
 	w := httptest.NewRecorder()
-	Handler().ServeHTTP(w, r)
+	Handler("", true).ServeHTTP(w, r)
 	return w.Result()
 }
 
@@ -96,7 +96,7 @@ func TestAPathCannotLeaveItsString(t *testing.T) {
 	} {
 		for _, at := range []string{"/mesh.js", "/mesh.mjs", "/page/hub.js"} {
 			w := httptest.NewRecorder()
-			HandlerFor(path, true).ServeHTTP(w, httptest.NewRequest(http.MethodGet, at, http.NoBody))
+			Handler(path, true).ServeHTTP(w, httptest.NewRequest(http.MethodGet, at, http.NoBody))
 			require.Contains(t, w.Body.String(), want, "%q", path)
 			require.NotContains(t, w.Body.String(), "'./engine.io/'")
 		}

@@ -30,11 +30,11 @@ func TestPage(t *testing.T) {
 		require.Equal(t, http.StatusNotModified, same.StatusCode)
 		require.Equal(t, got.Header.Get("Content-Security-Policy"), same.Header.Get("Content-Security-Policy"))
 		require.Equal(t, http.StatusMethodNotAllowed, request(t, http.MethodPost, path, "").StatusCode)
-		require.True(t, Serves(path))
-		require.False(t, ServesClient(path))
+		require.True(t, Serves(path, true))
+		require.False(t, Serves(path, false))
 
 		w := httptest.NewRecorder()
-		ClientHandler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, http.NoBody))
+		Handler("", false).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, http.NoBody))
 		require.Equal(t, http.StatusNotFound, w.Code)
 	}
 	require.Equal(t, http.StatusNotFound, request(t, http.MethodGet, "/page/index.html", "").StatusCode)
@@ -55,7 +55,7 @@ func TestPageLoadsItsOwnFilesOnly(t *testing.T) {
 			u, err := at.Parse(m[1] + m[2] + m[3])
 			require.NoError(t, err)
 			require.Equal(t, "hub", u.Host, m[0])
-			require.True(t, Serves(u.Path), "%s in %s", m[0], path)
+			require.True(t, Serves(u.Path, true), "%s in %s", m[0], path)
 			found++
 		}
 		if path == "/" {
@@ -96,7 +96,7 @@ func TestPageMayTalkToTheHubOfItsAddressOnly(t *testing.T) {
 		require.Equal(t, want, origins(hub), hub)
 		r := httptest.NewRequest(http.MethodGet, "/?"+url.Values{"hub": {hub}}.Encode(), http.NoBody)
 		w := httptest.NewRecorder()
-		Handler().ServeHTTP(w, r)
+		Handler("", true).ServeHTTP(w, r)
 		require.Equal(t, policy(hub), w.Header().Get("Content-Security-Policy"))
 		require.Contains(t, policy(hub), "; connect-src 'self'"+want+"; base-uri 'none'")
 	}
