@@ -15,41 +15,41 @@ import (
 
 // abandonments are the states in which a client may fall silent. Each function opens a session, brings it into one
 // state, and returns the session's connection, or nil if it has no connection.
-func abandonments(rev engineio.Revision) []func(w *site) net.Conn {
-	all := []func(w *site) net.Conn{
-		func(w *site) net.Conn { w.open(rev); return nil }, // never polls
-		func(w *site) net.Conn { v := w.open(rev); v.requireEcho("x"); return nil },
-		func(w *site) net.Conn { v := w.open(rev); v.post(v.framed("4x")); return nil }, // the client never fetches the echo
-		func(w *site) net.Conn { return w.head("GET", w.open(rev).query, "\r\n") },
-		func(w *site) net.Conn { l, _ := w.session(rev); return l.conn },
-		func(w *site) net.Conn { l, _ := w.session(rev); l.requireEcho("x"); return l.conn },
-		func(w *site) net.Conn { // an unfinished message and an unfinished frame
-			l, _ := w.session(rev)
-			_, _ = io.WriteString(l.conn, masked(0x01, "4half")+masked(0x81, "4")[:3])
-			return l.conn
+func abandonments(rev engineio.Revision) []func(ts *testServer) net.Conn {
+	all := []func(ts *testServer) net.Conn{
+		func(ts *testServer) net.Conn { ts.openPolling(rev); return nil }, // never polls
+		func(ts *testServer) net.Conn { pc := ts.openPolling(rev); pc.requireEcho("x"); return nil },
+		func(ts *testServer) net.Conn { pc := ts.openPolling(rev); pc.post(pc.payload("4x")); return nil }, // the client never fetches the echo
+		func(ts *testServer) net.Conn { return ts.sendHead("GET", ts.openPolling(rev).query, "\r\n") },
+		func(ts *testServer) net.Conn { wc, _ := ts.openWebSocket(rev); return wc.conn },
+		func(ts *testServer) net.Conn { wc, _ := ts.openWebSocket(rev); wc.requireEcho("x"); return wc.conn },
+		func(ts *testServer) net.Conn { // an unfinished message and an unfinished frame
+			wc, _ := ts.openWebSocket(rev)
+			_, _ = io.WriteString(wc.conn, masked(0x01, "4half")+masked(0x81, "4")[:3])
+			return wc.conn
 		},
-		func(w *site) net.Conn { // the client does not read the echoes
-			l, _ := w.session(rev)
-			_, _ = io.WriteString(l.conn, strings.Repeat(masked(0x82, "\x04"+strings.Repeat("x", 1000)), 20))
-			return l.conn
+		func(ts *testServer) net.Conn { // the client does not read the echoes
+			wc, _ := ts.openWebSocket(rev)
+			_, _ = io.WriteString(wc.conn, strings.Repeat(masked(0x82, "\x04"+strings.Repeat("x", 1000)), 20))
+			return wc.conn
 		},
 	}
 	for _, half := range halfPosts {
-		all = append(all, func(w *site) net.Conn { return w.head("POST", w.open(rev).query, half) })
+		all = append(all, func(ts *testServer) net.Conn { return ts.sendHead("POST", ts.openPolling(rev).query, half) })
 	}
 	for _, far := range []string{"101", "2probe", "3probe", "5"} {
-		all = append(all, func(w *site) net.Conn {
-			l := w.open(rev).upgrade()
+		all = append(all, func(ts *testServer) net.Conn {
+			wc := ts.openPolling(rev).upgrade()
 			if far != "101" {
-				l.say("2probe")
+				wc.sendText("2probe")
 			}
 			if far == "3probe" || far == "5" {
-				require.Equal(w.t, "3probe", l.text())
+				require.Equal(ts.t, "3probe", wc.readText())
 			}
 			if far == "5" {
-				l.say("5")
+				wc.sendText("5")
 			}
-			return l.conn
+			return wc.conn
 		})
 	}
 	return all
@@ -64,11 +64,11 @@ func TestAbandonedSessionsLeaveNothing(t *testing.T) {
 		batches, size = 20, 500
 	}
 	ways := append(abandonments(engineio.Revision3), abandonments(engineio.Revision4)...)
-	inSite(t, echoHandler, bothRevisions(), func(t *testing.T, w *site) {
+	inBubbleServer(t, echoHandler, bothRevisions(), func(t *testing.T, ts *testServer) {
 		batch := func() {
 			var left []net.Conn
 			for i := range size {
-				conn := ways[i%len(ways)](w)
+				conn := ways[i%len(ways)](ts)
 				switch {
 				case conn == nil:
 				case i/len(ways)%2 == 0:
@@ -81,10 +81,10 @@ func TestAbandonedSessionsLeaveNothing(t *testing.T) {
 			for _, conn := range left {
 				_ = conn.Close()
 			}
-			w.client.CloseIdleConnections()
+			ts.client.CloseIdleConnections()
 			time.Sleep(time.Second)
 			synctest.Wait()
-			requireNothingLeft(t, w.srv)
+			requireNothingLeft(t, ts.srv)
 		}
 		batch() // makes the objects that are made only once
 		requireHeapGrows(t, 5<<20, func() {

@@ -72,7 +72,7 @@ func TestFirstBodyOfAnAdmittedPeer(t *testing.T) {
 		for _, size := range []int{20, 3_000, engineio.MaxAllowance - 9, engineio.MaxAllowance, 500_000} {
 			t.Run(fmt.Sprint(c.name, " ", size), func(t *testing.T) {
 				g := newGatekeeper()
-				inSite(t, g, admitting(), func(t *testing.T, w *site) {
+				inBubbleServer(t, g, admitting(), func(t *testing.T, ts *testServer) {
 					want := []string{"let me in"}
 					packets := []packet.Packet{{Type: packet.Message, Data: []byte(want[0])}}
 					for n := 0; n < max(size, 150_000); n += size {
@@ -80,14 +80,14 @@ func TestFirstBodyOfAnAdmittedPeer(t *testing.T) {
 						want = append(want, text)
 						packets = append(packets, packet.Packet{Type: packet.Message, Data: []byte(text)})
 					}
-					v := w.open(c.rev)
+					pc := ts.openPolling(c.rev)
 					body := packet.AppendPayload(nil, c.rev, c.enc, packets...)
-					posted := v.post(string(body), "Content-Type", c.contentType)
-					require.Equal(t, "200 ok", posted.brief())
+					posted := pc.post(string(body), "Content-Type", c.contentType)
+					require.Equal(t, "200 ok", posted.summary())
 					for _, text := range want {
 						require.Equal(t, text, <-g.messages)
 					}
-					require.Equal(t, "200 ok", v.post(string(packet.AppendPayload(nil, c.rev, packet.Text, packet.Packet{Type: packet.Message, Data: []byte("after")}))).brief())
+					require.Equal(t, "200 ok", pc.post(string(packet.AppendPayload(nil, c.rev, packet.Text, packet.Packet{Type: packet.Message, Data: []byte("after")}))).summary())
 					require.Equal(t, "after", <-g.messages)
 					require.Empty(t, g.errs)
 				})
@@ -103,14 +103,14 @@ func TestFirstBodyOfAnUnadmittedPeer(t *testing.T) {
 		for _, first := range []int{10, 100_000} { // a first packet that is too large never arrives
 			t.Run(fmt.Sprint(c.name, " ", first), func(t *testing.T) {
 				g := newGatekeeper()
-				inSite(t, g, admitting(), func(t *testing.T, w *site) {
+				inBubbleServer(t, g, admitting(), func(t *testing.T, ts *testServer) {
 					packets := []packet.Packet{{Type: packet.Message, Data: []byte(strings.Repeat("x", first))}}
 					for range 300 {
 						packets = append(packets, packet.Packet{Type: packet.Message, Data: []byte(strings.Repeat("y", 1000))})
 					}
-					v := w.open(c.rev)
-					posted := later(func() answer {
-						return v.post(string(packet.AppendPayload(nil, c.rev, c.enc, packets...)), "Content-Type", c.contentType)
+					pc := ts.openPolling(c.rev)
+					posted := inBackground(func() response {
+						return pc.post(string(packet.AppendPayload(nil, c.rev, c.enc, packets...)), "Content-Type", c.contentType)
 					})
 					require.ErrorIs(t, <-g.errs, engineio.ErrUnadmitted)
 					received := 0
@@ -123,16 +123,16 @@ func TestFirstBodyOfAnUnadmittedPeer(t *testing.T) {
 					}
 					synctest.Wait()
 					select {
-					case a := <-posted:
-						require.Fail(t, "the POST got an answer before the session ended", a.brief())
+					case resp := <-posted:
+						require.Fail(t, "the POST got an answer before the session ended", resp.summary())
 					default:
 					}
 					rejected := time.Now()
-					if a := <-posted; a.err == nil { // the client may see the end of the connection first
-						require.Equal(t, "413 "+engineio.ErrUnadmitted.Error()+"\n", a.brief())
+					if resp := <-posted; resp.err == nil { // the client may see the end of the connection first
+						require.Equal(t, "413 "+engineio.ErrUnadmitted.Error()+"\n", resp.summary())
 					}
 					require.Equal(t, engineio.RejectedWait, time.Since(rejected))
-					w.srv.Sockets()[0].Abort(nil)
+					ts.srv.Sockets()[0].Abort(nil)
 					require.ErrorContains(t, <-g.errs, engineio.ReasonForcedClose)
 				})
 			})
@@ -144,26 +144,26 @@ func TestFirstBodyOfAnUnadmittedPeer(t *testing.T) {
 func TestUnadmittedWebSocket(t *testing.T) {
 	g := newGatekeeper()
 	g.takes = 0
-	w := newSite(t, g, admitting())
+	ts := newTestServer(t, g, admitting())
 	text := func(first byte, n int) string { return "4" + string(first) + strings.Repeat("x", n) }
 
-	l, _ := w.session(engineio.Revision4)
-	l.write(ws.Header{Fin: true, OpCode: ws.OpText}, text('a', 40_000))
+	wc, _ := ts.openWebSocket(engineio.Revision4)
+	wc.sendFrame(ws.Header{Fin: true, OpCode: ws.OpText}, text('a', 40_000))
 	require.Len(t, <-g.messages, 40_001)
-	l.write(ws.Header{Fin: true, OpCode: ws.OpText}, text('b', 40_000))
+	wc.sendFrame(ws.Header{Fin: true, OpCode: ws.OpText}, text('b', 40_000))
 	require.ErrorIs(t, <-g.errs, engineio.ErrUnadmitted)
 	require.Empty(t, g.messages)
-	w.srv.Sockets()[0].Abort(nil)
+	ts.srv.Sockets()[0].Abort(nil)
 	require.ErrorContains(t, <-g.errs, engineio.ReasonForcedClose)
 
-	l, _ = w.session(engineio.Revision4) // many small frames, and fragments
+	wc, _ = ts.openWebSocket(engineio.Revision4) // many small frames, and fragments
 	for i := range 100 {
-		if l.tryWrite(ws.Header{Fin: i%2 == 1, OpCode: []ws.OpCode{ws.OpText, ws.OpContinuation}[i%2]}, []string{text('c', 990), "x"}[i%2]) != nil {
+		if wc.trySendFrame(ws.Header{Fin: i%2 == 1, OpCode: []ws.OpCode{ws.OpText, ws.OpContinuation}[i%2]}, []string{text('c', 990), "x"}[i%2]) != nil {
 			break
 		}
-		_ = l.tryWrite(ws.Header{Fin: true, OpCode: ws.OpPing}, strings.Repeat("p", 125))
-		_ = l.tryWrite(ws.Header{Fin: true, OpCode: ws.OpPing}, strings.Repeat("p", 125))
-		_ = l.tryWrite(ws.Header{Fin: true, OpCode: ws.OpPing}, strings.Repeat("p", 125))
+		_ = wc.trySendFrame(ws.Header{Fin: true, OpCode: ws.OpPing}, strings.Repeat("p", 125))
+		_ = wc.trySendFrame(ws.Header{Fin: true, OpCode: ws.OpPing}, strings.Repeat("p", 125))
+		_ = wc.trySendFrame(ws.Header{Fin: true, OpCode: ws.OpPing}, strings.Repeat("p", 125))
 	}
 	require.ErrorIs(t, <-g.errs, engineio.ErrUnadmitted)
 	received := 0
@@ -171,7 +171,7 @@ func TestUnadmittedWebSocket(t *testing.T) {
 		received += len(<-g.messages)
 	}
 	require.Less(t, received, 50_000, "control frames count too")
-	require.NoError(t, w.srv.Close()) // does not wait for the peer
+	require.NoError(t, ts.srv.Close()) // does not wait for the peer
 	require.ErrorContains(t, <-g.errs, engineio.ReasonForcedClose)
 }
 
@@ -181,7 +181,7 @@ func TestAdmissionAfterErrUnadmitted(t *testing.T) {
 	for _, transport := range []engineio.Transport{engineio.Polling, engineio.WebSocket} {
 		t.Run(string(transport), func(t *testing.T) {
 			ended := make(chan error, 1)
-			w := newSite(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
+			ts := newTestServer(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 				_, err := s.Read(ctx)
 				for ; errors.Is(err, engineio.ErrUnadmitted) && s.Context().Err() == nil; _, err = s.Read(ctx) {
 					s.SetAdmitted(true)
@@ -190,11 +190,11 @@ func TestAdmissionAfterErrUnadmitted(t *testing.T) {
 			}), admitting())
 			large := "4" + strings.Repeat("x", 100_000)
 			if transport == engineio.Polling {
-				require.Equal(t, "413 "+engineio.ErrUnadmitted.Error()+"\n", w.open(engineio.Revision4).post(large).brief())
+				require.Equal(t, "413 "+engineio.ErrUnadmitted.Error()+"\n", ts.openPolling(engineio.Revision4).post(large).summary())
 			} else {
-				l, _ := w.session(engineio.Revision4)
-				defer func() { _ = l.conn.Close() }()
-				_ = l.tryWrite(ws.Header{Fin: true, OpCode: ws.OpText}, large) // the server may close meanwhile
+				wc, _ := ts.openWebSocket(engineio.Revision4)
+				defer func() { _ = wc.conn.Close() }()
+				_ = wc.trySendFrame(ws.Header{Fin: true, OpCode: ws.OpText}, large) // the server may close meanwhile
 			}
 			select {
 			case err := <-ended:
@@ -205,18 +205,18 @@ func TestAdmissionAfterErrUnadmitted(t *testing.T) {
 			case <-testContext(t).Done():
 				require.Fail(t, "Read does not return")
 			}
-			require.Empty(t, w.srv.Sockets())
+			require.Empty(t, ts.srv.Sockets())
 		})
 	}
 }
 
 func TestAdmittedWebSocket(t *testing.T) {
 	g := newGatekeeper()
-	w := newSite(t, g, admitting())
-	l, _ := w.session(engineio.Revision4)
-	defer func() { _ = l.conn.Close() }() // not earlier: a connection without references is closed
-	l.say("4let me in")
-	l.write(ws.Header{Fin: true, OpCode: ws.OpText}, "4"+strings.Repeat("x", 500_000))
+	ts := newTestServer(t, g, admitting())
+	wc, _ := ts.openWebSocket(engineio.Revision4)
+	defer func() { _ = wc.conn.Close() }() // not earlier: a connection without references is closed
+	wc.sendText("4let me in")
+	wc.sendFrame(ws.Header{Fin: true, OpCode: ws.OpText}, "4"+strings.Repeat("x", 500_000))
 	require.Equal(t, "let me in", <-g.messages)
 	require.Len(t, <-g.messages, 500_000)
 	require.Empty(t, g.errs)
@@ -228,21 +228,21 @@ func TestUnadmittedPeersHaveTheirOwnBudget(t *testing.T) {
 	g.takes = 0
 	opts := admitting()
 	opts.ReceiveLimit, opts.Admission.ReceiveLimit = 100_000, 100_000
-	w := newSite(t, g, opts)
-	member, _ := w.session(engineio.Revision4)
-	member.say("4let me in")
+	ts := newTestServer(t, g, opts)
+	member, _ := ts.openWebSocket(engineio.Revision4)
+	member.sendText("4let me in")
 	require.Equal(t, "let me in", <-g.messages)
 	for range 20 {
-		l, _ := w.session(engineio.Revision4)
-		l.write(ws.Header{Fin: false, OpCode: ws.OpText}, "4"+strings.Repeat("x", 40_000))
-		_, err := fmt.Fprintf(w.connect(), "POST /engine.io/?%s HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n4%s", w.open(engineio.Revision4).query, strings.Repeat("x", 50_000))
+		wc, _ := ts.openWebSocket(engineio.Revision4)
+		wc.sendFrame(ws.Header{Fin: false, OpCode: ws.OpText}, "4"+strings.Repeat("x", 40_000))
+		_, err := fmt.Fprintf(ts.dial(), "POST /engine.io/?%s HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n4%s", ts.openPolling(engineio.Revision4).query, strings.Repeat("x", 50_000))
 		require.NoError(t, err)
 	}
-	require.Eventually(t, func() bool { return w.srv.UnadmittedLimitUsed() > 30_000 }, 10*time.Second, time.Millisecond)
-	require.Zero(t, w.srv.ReceiveLimitUsed())
+	require.Eventually(t, func() bool { return ts.srv.UnadmittedLimitUsed() > 30_000 }, 10*time.Second, time.Millisecond)
+	require.Zero(t, ts.srv.ReceiveLimitUsed())
 	start := time.Now()
 	for range 10 {
-		member.write(ws.Header{Fin: true, OpCode: ws.OpText}, "4"+strings.Repeat("m", 60_000))
+		member.sendFrame(ws.Header{Fin: true, OpCode: ws.OpText}, "4"+strings.Repeat("m", 60_000))
 		require.Len(t, <-g.messages, 60_000)
 	}
 	require.Less(t, time.Since(start), receivelimit.SlowSenderTimeout/2, "of the time after which a message gives way")
@@ -260,40 +260,40 @@ func TestSessionsOfOneAddress(t *testing.T) {
 		addr, _ := netip.ParseAddr(r.Header.Get("Test-Addr"))
 		return addr
 	}
-	w := newSite(t, g, opts)
-	open := func(addr string) answer { return w.ask(http.MethodGet, polling4, nil, "Test-Addr", addr) }
-	sid := func(a answer) string {
-		require.Equal(t, http.StatusOK, a.status, a.body)
-		_, rest, _ := strings.Cut(a.body, `"sid":"`)
+	ts := newTestServer(t, g, opts)
+	open := func(addr string) response { return ts.request(http.MethodGet, polling4, nil, "Test-Addr", addr) }
+	sid := func(resp response) string {
+		require.Equal(t, http.StatusOK, resp.status, resp.body)
+		_, rest, _ := strings.Cut(resp.body, `"sid":"`)
 		id, _, _ := strings.Cut(rest, `"`)
 		return id
 	}
 	one, two := sid(open("192.0.2.1")), sid(open("192.0.2.1"))
 	for range 2 {
-		a := open("192.0.2.1")
-		require.Equal(t, "503 "+engineio.ErrCrowded.Error()+"\n", a.brief())
-		require.Equal(t, "5", a.header.Get("Retry-After"))
+		resp := open("192.0.2.1")
+		require.Equal(t, "503 "+engineio.ErrCrowded.Error()+"\n", resp.summary())
+		require.Equal(t, "5", resp.header.Get("Retry-After"))
 		require.Equal(t, engineio.ReasonTooManySessions, <-reasons)
 	}
-	a, _ := w.shake("EIO=4&transport=websocket", "Test-Addr", "192.0.2.1")
-	require.Equal(t, http.StatusServiceUnavailable, a.status)
+	resp, _ := ts.handshake("EIO=4&transport=websocket", "Test-Addr", "192.0.2.1")
+	require.Equal(t, http.StatusServiceUnavailable, resp.status)
 	sid(open("192.0.2.2"))
 	for range 5 {
 		sid(open(""))
 	}
 
 	// One session is admitted and the other one ends: each makes room.
-	require.Equal(t, "200 ok", w.ask(http.MethodPost, polling4+"&sid="+one, strings.NewReader("4let me in")).brief())
+	require.Equal(t, "200 ok", ts.request(http.MethodPost, polling4+"&sid="+one, strings.NewReader("4let me in")).summary())
 	require.Equal(t, "let me in", <-g.messages)
 	sid(open("192.0.2.1"))
 	require.Equal(t, http.StatusServiceUnavailable, open("192.0.2.1").status)
-	require.Equal(t, "200 ok", w.ask(http.MethodPost, polling4+"&sid="+two, strings.NewReader("1")).brief())
+	require.Equal(t, "200 ok", ts.request(http.MethodPost, polling4+"&sid="+two, strings.NewReader("1")).summary())
 	<-g.errs
 	sid(open("192.0.2.1"))
 	require.Equal(t, http.StatusServiceUnavailable, open("192.0.2.1").status)
 
-	require.NoError(t, w.srv.Close())
-	require.Zero(t, w.srv.CountedAddrs(), "addresses are forgotten")
+	require.NoError(t, ts.srv.Close())
+	require.Zero(t, ts.srv.CountedAddrs(), "addresses are forgotten")
 }
 
 func TestAddressesThatCount(t *testing.T) {

@@ -26,18 +26,18 @@ import (
 // session behind.
 // Advisories: GHSA-gr94-w7qr-f4j3, engine.io 6.6.7
 func TestOriginOnEveryTransport(t *testing.T) {
-	w := newSite(t, echoHandler, bothRevisions())
-	v := w.open(engineio.Revision4)
+	ts := newTestServer(t, echoHandler, bothRevisions())
+	pc := ts.openPolling(engineio.Revision4)
 	for range 50 {
-		for _, query := range []string{"EIO=3&transport=websocket", "EIO=4&transport=websocket", polling4, v.query, strings.Replace(v.query, "polling", "websocket", 1)} {
-			a, l := w.shake(query, "Origin", "https://evil.example")
-			require.Equal(t, "400 Forbidden", a.brief())
-			require.NoError(t, l.conn.Close())
-			require.Equal(t, "403 "+forbidden, w.ask("GET", strings.Replace(query, "websocket", "polling", 1), nil, "Origin", "https://evil.example").brief())
+		for _, query := range []string{"EIO=3&transport=websocket", "EIO=4&transport=websocket", polling4, pc.query, strings.Replace(pc.query, "polling", "websocket", 1)} {
+			resp, wc := ts.handshake(query, "Origin", "https://evil.example")
+			require.Equal(t, "400 Forbidden", resp.summary())
+			require.NoError(t, wc.conn.Close())
+			require.Equal(t, "403 "+forbidden, ts.request("GET", strings.Replace(query, "websocket", "polling", 1), nil, "Origin", "https://evil.example").summary())
 		}
 	}
-	require.Len(t, w.srv.Sockets(), 1)
-	v.requireEcho("alive")
+	require.Len(t, ts.srv.Sockets(), 1)
+	pc.requireEcho("alive")
 }
 
 // The server calls AllowRequest on every transport, before it creates any part of a session.
@@ -50,20 +50,20 @@ func TestAllowRequestOnEveryTransport(t *testing.T) {
 		return "", nil
 	}
 	opts.Cookie = &http.Cookie{}
-	w := newSite(t, echoHandler, opts)
+	ts := newTestServer(t, echoHandler, opts)
 	for _, rev := range []string{"EIO=3", "EIO=4"} {
 		for _, query := range []string{"&transport=polling", "&transport=polling&j=0"} {
-			a := w.ask("GET", rev+query, nil)
-			require.Equal(t, `403 {"code":4,"message":"no ticket"}`, a.brief())
-			require.Empty(t, a.header.Values("Set-Cookie"))
-			b, l := w.shake(rev + query)
-			require.Equal(t, "400 no ticket", b.brief())
-			require.NoError(t, l.conn.Close())
+			resp := ts.request("GET", rev+query, nil)
+			require.Equal(t, `403 {"code":4,"message":"no ticket"}`, resp.summary())
+			require.Empty(t, resp.header.Values("Set-Cookie"))
+			b, wc := ts.handshake(rev + query)
+			require.Equal(t, "400 no ticket", b.summary())
+			require.NoError(t, wc.conn.Close())
 		}
-		a, l := w.shake(rev + "&transport=websocket")
-		require.Equal(t, "400 no ticket", a.brief())
-		require.Empty(t, a.header.Values("Set-Cookie"))
-		require.NoError(t, l.conn.Close())
+		resp, wc := ts.handshake(rev + "&transport=websocket")
+		require.Equal(t, "400 no ticket", resp.summary())
+		require.Empty(t, resp.header.Values("Set-Cookie"))
+		require.NoError(t, wc.conn.Close())
 	}
 }
 
@@ -72,17 +72,17 @@ func TestAllowRequestOnEveryTransport(t *testing.T) {
 // Advisories: CVE-2017-16031
 func TestUnsafeGeneratedIDs(t *testing.T) {
 	id := "first"
-	w := newSite(t, echoHandler, &engineio.ServerOptions{GenerateID: func(*http.Request) (string, error) { return id, nil }, Cookie: &http.Cookie{}})
-	a := w.ask("GET", polling4, nil)
-	v := &visit{w: w, rev: engineio.Revision4, sid: id, query: polling4 + "&sid=" + id}
-	require.Equal(t, id, sidOf(t, a.body))
+	ts := newTestServer(t, echoHandler, &engineio.ServerOptions{GenerateID: func(*http.Request) (string, error) { return id, nil }, Cookie: &http.Cookie{}})
+	resp := ts.request("GET", polling4, nil)
+	pc := &pollingClient{ts: ts, rev: engineio.Revision4, sid: id, query: polling4 + "&sid=" + id}
+	require.Equal(t, id, sidOf(t, resp.body))
 	for _, id = range []string{"first", "", "x; Domain=evil.example", "x\r\nSet-Cookie: a=b", `x","upgrades":[]`, "x&sid=first", "ä"} {
-		a := w.ask("GET", polling4, nil)
-		require.Equal(t, "400 "+badRequest, a.brief(), "%q", id)
-		require.Empty(t, a.header.Values("Set-Cookie"))
+		resp := ts.request("GET", polling4, nil)
+		require.Equal(t, "400 "+badRequest, resp.summary(), "%q", id)
+		require.Empty(t, resp.header.Values("Set-Cookie"))
 	}
-	require.Len(t, w.srv.Sockets(), 1)
-	v.requireEcho("still its own")
+	require.Len(t, ts.srv.Sockets(), 1)
+	pc.requireEcho("still its own")
 }
 
 // A session ID has 144 bits, and of 20,000 IDs no two are equal.
@@ -103,35 +103,35 @@ func TestSessionIDsAreRandom(t *testing.T) {
 // By default, the server rejects every page of another origin, and sends no CORS header.
 // Advisories: CVE-2020-28481
 func TestNoCrossOriginByDefault(t *testing.T) {
-	w := newSite(t, echoHandler, nil)
+	ts := newTestServer(t, echoHandler, nil)
 	for _, method := range []string{"GET", "POST", "OPTIONS"} {
-		a := w.ask(method, polling4, nil, "Origin", "https://evil.example", "Access-Control-Request-Method", "POST")
-		require.Equal(t, 403, a.status)
-		for name := range a.header {
+		resp := ts.request(method, polling4, nil, "Origin", "https://evil.example", "Access-Control-Request-Method", "POST")
+		require.Equal(t, 403, resp.status)
+		for name := range resp.header {
 			require.False(t, strings.HasPrefix(name, "Access-Control"), name)
 		}
 	}
-	require.Empty(t, w.srv.Sockets())
+	require.Empty(t, ts.srv.Sockets())
 }
 
 // A page of another origin can open no session and use no visitor's session, also if its origin looks like an allowed
 // origin.
 // Advisories: CVE-2019-13611
 func TestCrossSiteWebSocketHijacking(t *testing.T) {
-	w := newSite(t, echoHandler, &engineio.ServerOptions{Revisions: []engineio.Revision{3, 4}, AllowedOrigins: []string{"https://good.example"}})
-	v, v3 := w.open(engineio.Revision4), w.open(engineio.Revision3)
+	ts := newTestServer(t, echoHandler, &engineio.ServerOptions{Revisions: []engineio.Revision{3, 4}, AllowedOrigins: []string{"https://good.example"}})
+	pc, v3 := ts.openPolling(engineio.Revision4), ts.openPolling(engineio.Revision3)
 	for _, origin := range []string{"https://evil.example", "null", "https://good.example.evil.example", "http://good.example", "https://good.example:8443", "https://good.example@evil.example", "https://evilgood.example", "HTTPS://GOOD.EXAMPLE.EVIL"} {
-		for _, query := range []string{"EIO=3&transport=polling", polling4, v.query, v3.query} {
-			a, l := w.shake(strings.Replace(query, "polling", "websocket", 1), "Origin", origin)
-			require.Equal(t, "400 Forbidden", a.brief(), origin)
-			require.NoError(t, l.conn.Close())
+		for _, query := range []string{"EIO=3&transport=polling", polling4, pc.query, v3.query} {
+			resp, wc := ts.handshake(strings.Replace(query, "polling", "websocket", 1), "Origin", origin)
+			require.Equal(t, "400 Forbidden", resp.summary(), origin)
+			require.NoError(t, wc.conn.Close())
 			for _, method := range []string{"GET", "POST"} {
-				require.Equal(t, 403, w.ask(method, query, nil, "Origin", origin).status, origin)
+				require.Equal(t, 403, ts.request(method, query, nil, "Origin", origin).status, origin)
 			}
 		}
 	}
-	require.Len(t, w.srv.Sockets(), 2)
-	v.requireEcho("alive")
+	require.Len(t, ts.srv.Sockets(), 2)
+	pc.requireEcho("alive")
 	v3.requireEcho("alive")
 }
 
@@ -165,15 +165,15 @@ func TestClientsVerifyCertificates(t *testing.T) {
 // its digits.
 // Advisories: engine.io JSONP
 func TestJSONPCallbackInjection(t *testing.T) {
-	w := newSite(t, echoHandler, jsonpOptions())
+	ts := newTestServer(t, echoHandler, jsonpOptions())
 	for _, j := range []string{"](0)%3Balert(1)%3B//", "%5D%28%29%3Balert%281%29%2F%2F", "%3Cscript%3E", "%E2%80%A8alert(1)", "0%0Aalert(1)", "0%00", "window.top"} {
-		a := w.ask("GET", polling4+"&j="+j, nil)
-		require.Equal(t, 200, a.status)
-		require.Regexp(t, `^___eio\[[0-9]*\]\("0\{\\"sid\\":\\"[A-Za-z0-9_-]{24}\\",[ -~]*"\);$`, a.body)
-		require.NotContains(t, a.body, "alert")
-		require.NotContains(t, a.body, "script")
-		require.Equal(t, "nosniff", a.header.Get("X-Content-Type-Options"))
-		require.Equal(t, "text/javascript; charset=UTF-8", a.header.Get("Content-Type"))
+		resp := ts.request("GET", polling4+"&j="+j, nil)
+		require.Equal(t, 200, resp.status)
+		require.Regexp(t, `^___eio\[[0-9]*\]\("0\{\\"sid\\":\\"[A-Za-z0-9_-]{24}\\",[ -~]*"\);$`, resp.body)
+		require.NotContains(t, resp.body, "alert")
+		require.NotContains(t, resp.body, "script")
+		require.Equal(t, "nosniff", resp.header.Get("X-Content-Type-Options"))
+		require.Equal(t, "text/javascript; charset=UTF-8", resp.header.Get("Content-Type"))
 	}
 }
 
@@ -182,7 +182,7 @@ func TestJSONPCallbackInjection(t *testing.T) {
 func TestCrossSiteJSONP(t *testing.T) {
 	opts := jsonpOptions()
 	opts.AllowedOrigins = []string{"https://good.example"}
-	w := newSite(t, echoHandler, opts)
+	ts := newTestServer(t, echoHandler, opts)
 	for _, header := range [][]string{
 		{"Sec-Fetch-Site", "cross-site"},
 		{"Sec-Fetch-Site", "same-site"},
@@ -191,43 +191,43 @@ func TestCrossSiteJSONP(t *testing.T) {
 		{"Origin", "https://evil.example", "Referer", "https://good.example/"},
 		nil,
 	} {
-		require.Equal(t, "403 "+forbidden, w.ask("GET", polling4+"&j=0", nil, header...).brief(), "%q", header)
+		require.Equal(t, "403 "+forbidden, ts.request("GET", polling4+"&j=0", nil, header...).summary(), "%q", header)
 	}
-	require.Empty(t, w.srv.Sockets())
+	require.Empty(t, ts.srv.Sockets())
 }
 
 // A client that knows a sid controls the session. So no log, no error and no response to another client contains a sid.
 // Advisories: CVE-2026-33247
 func TestSessionIDsAreNotShown(t *testing.T) {
 	logged := new(lockedBuffer)
-	h := newWitness()
+	h := newEndRecorder()
 	opts := bothRevisions()
 	opts.Logger = slog.New(slog.NewTextHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	w := newSite(t, h, opts)
+	ts := newTestServer(t, h, opts)
 	var sids []string
 	for _, body := range []string{"nonsense", "1", "2"} {
-		v := w.open(engineio.Revision4)
-		sids = append(sids, v.sid)
-		_ = w.ask("GET", v.query, nil, "Origin", "https://evil.example")
-		_ = w.ask("PUT", v.query, nil)
-		_ = v.post(body)
-		e := <-h.of(v.sid)
-		require.NotContains(t, e.Error(), v.sid)
-		require.NotContains(t, v.poll().body, v.sid)
+		pc := ts.openPolling(engineio.Revision4)
+		sids = append(sids, pc.sid)
+		_ = ts.request("GET", pc.query, nil, "Origin", "https://evil.example")
+		_ = ts.request("PUT", pc.query, nil)
+		_ = pc.post(body)
+		e := <-h.ends(pc.sid)
+		require.NotContains(t, e.Error(), pc.sid)
+		require.NotContains(t, pc.poll().body, pc.sid)
 	}
-	l, sid := w.session(engineio.Revision4)
+	wc, sid := ts.openWebSocket(engineio.Revision4)
 	sids = append(sids, sid)
-	l.say("nonsense")
-	require.Equal(t, "close", l.ending())
-	<-h.of(sid)
-	v := w.open(engineio.Revision4)
-	sids = append(sids, v.sid)
-	l = w.line(strings.Replace(v.query, "polling", "websocket", 1))
-	l.say("nonsense")
-	_ = l.ending()
+	wc.sendText("nonsense")
+	require.Equal(t, "close", wc.readEnd())
+	<-h.ends(sid)
+	pc := ts.openPolling(engineio.Revision4)
+	sids = append(sids, pc.sid)
+	wc = ts.webSocket(strings.Replace(pc.query, "polling", "websocket", 1))
+	wc.sendText("nonsense")
+	_ = wc.readEnd()
 	require.Eventually(t, func() bool { return strings.Contains(logged.String(), "an upgrade was given up") }, receivelimit.SlowSenderTimeout, time.Millisecond)
-	v.socket().Abort(nil)
-	s, err := engineio.Dial(testContext(t), w.base, &engineio.DialOptions{Logger: opts.Logger})
+	pc.socket().Abort(nil)
+	s, err := engineio.Dial(testContext(t), ts.base, &engineio.DialOptions{Logger: opts.Logger})
 	require.NoError(t, err)
 	sids = append(sids, s.ID())
 	require.NoError(t, s.Close())
@@ -242,17 +242,17 @@ func TestSessionIDsAreNotShown(t *testing.T) {
 // A transport that is switched off cannot be reached in any way.
 // Advisories: secnote 2026-27
 func TestDisabledTransports(t *testing.T) {
-	w := newSite(t, echoHandler, &engineio.ServerOptions{Transports: []engineio.Transport{engineio.Polling}})
-	v := w.open(engineio.Revision4)
-	for _, query := range []string{"EIO=4&transport=websocket", strings.Replace(v.query, "polling", "websocket", 1), "EIO=4&transport=webtransport"} {
-		a, l := w.shake(query)
-		require.Equal(t, "400 Transport unknown", a.brief())
-		require.NoError(t, l.conn.Close())
+	ts := newTestServer(t, echoHandler, &engineio.ServerOptions{Transports: []engineio.Transport{engineio.Polling}})
+	pc := ts.openPolling(engineio.Revision4)
+	for _, query := range []string{"EIO=4&transport=websocket", strings.Replace(pc.query, "polling", "websocket", 1), "EIO=4&transport=webtransport"} {
+		resp, wc := ts.handshake(query)
+		require.Equal(t, "400 Transport unknown", resp.summary())
+		require.NoError(t, wc.conn.Close())
 	}
-	v.requireEcho("alive")
-	w = newSite(t, echoHandler, &engineio.ServerOptions{Transports: []engineio.Transport{engineio.WebSocket}})
-	l, sid := w.session(engineio.Revision4)
-	require.Equal(t, "400 "+unknownTransport, w.ask("GET", polling4+"&sid="+sid, nil).brief())
-	l.requireEcho("alive")
-	require.NoError(t, l.conn.Close())
+	pc.requireEcho("alive")
+	ts = newTestServer(t, echoHandler, &engineio.ServerOptions{Transports: []engineio.Transport{engineio.WebSocket}})
+	wc, sid := ts.openWebSocket(engineio.Revision4)
+	require.Equal(t, "400 "+unknownTransport, ts.request("GET", polling4+"&sid="+sid, nil).summary())
+	wc.requireEcho("alive")
+	require.NoError(t, wc.conn.Close())
 }

@@ -24,8 +24,8 @@ import (
 // The server rejects a POST with too many tiny packets, and allocates little memory for it.
 // Advisories: CVE-2020-36048
 func TestPayloadOfTinyPackets(t *testing.T) {
-	w := newSite(t, idle, bothRevisions())
-	others := w.bystandersOf(2)
+	ts := newTestServer(t, idle, bothRevisions())
+	others := ts.bystandersOf(2)
 	for _, c := range []struct {
 		name, contentType, packet string
 		rev                       engineio.Revision
@@ -35,30 +35,30 @@ func TestPayloadOfTinyPackets(t *testing.T) {
 		{"revision 4", "text/plain", "6\x1e", engineio.Revision4},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			v := w.open(c.rev)
-			post := func(n int) answer {
+			pc := ts.openPolling(c.rev)
+			post := func(n int) response {
 				body := strings.TrimSuffix(strings.Repeat(c.packet, n), "\x1e")
-				return w.ask("POST", v.query, strings.NewReader(body), "Content-Type", c.contentType)
+				return ts.request("POST", pc.query, strings.NewReader(body), "Content-Type", c.contentType)
 			}
-			require.Equal(t, "200 ok", post(packet.MaxPackets).brief(), "bursts of stock clients pass")
-			requireAllocates(t, 16<<20, func() { require.Equal(t, "400 ", post(1_000_000/len(c.packet)).brief()) })
-			require.Len(t, w.srv.Sockets(), others)
+			require.Equal(t, "200 ok", post(packet.MaxPackets).summary(), "bursts of stock clients pass")
+			requireAllocates(t, 16<<20, func() { require.Equal(t, "400 ", post(1_000_000/len(c.packet)).summary()) })
+			require.Len(t, ts.srv.Sockets(), others)
 		})
 	}
-	a := w.ask("POST", w.open(engineio.Revision3).query, io.LimitReader(endless{}, 100<<20))
-	if a.err == nil {
-		require.Equal(t, "413 ", a.brief())
+	resp := ts.request("POST", ts.openPolling(engineio.Revision3).query, io.LimitReader(endless{}, 100<<20))
+	if resp.err == nil {
+		require.Equal(t, "413 ", resp.summary())
 	}
 }
 
 // A body in many chunks costs no more than its bytes.
 // Advisories: engine.io 6.6.13
 func TestManyChunks(t *testing.T) {
-	w := newSite(t, echoHandler, nil)
-	v := w.open(engineio.Revision4)
-	conn := w.connect()
+	ts := newTestServer(t, echoHandler, nil)
+	pc := ts.openPolling(engineio.Revision4)
+	conn := ts.dial()
 	const chunks = 50_000
-	_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n4\r\n", v.query)
+	_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n4\r\n", pc.query)
 	require.NoError(t, err)
 	requireAllocates(t, 4<<20, func() { // the test's own bytes too
 		_, err = io.WriteString(conn, strings.Repeat("1\r\nx\r\n", chunks)+"0\r\n\r\n")
@@ -67,14 +67,14 @@ func TestManyChunks(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, http.StatusOK, resp.StatusCode)
 	})
-	require.Equal(t, "200 4"+strings.Repeat("x", chunks), v.poll().brief())
+	require.Equal(t, "200 4"+strings.Repeat("x", chunks), pc.poll().summary())
 	require.NoError(t, conn.Close())
 }
 
 // bystandersOf opens n sessions and returns n.
-func (w *site) bystandersOf(n int) int {
+func (ts *testServer) bystandersOf(n int) int {
 	for range n {
-		w.open(engineio.Revision4)
+		ts.openPolling(engineio.Revision4)
 	}
 	return n
 }
@@ -82,29 +82,29 @@ func (w *site) bystandersOf(n int) int {
 // The server does not allocate memory for a claimed length before the bytes arrive.
 // Advisories: CVE-2020-36049
 func TestClaimedLengthOfMessages(t *testing.T) {
-	w := newSite(t, echoHandler, bothRevisions())
-	v := w.open(engineio.Revision4)
+	ts := newTestServer(t, echoHandler, bothRevisions())
+	pc := ts.openPolling(engineio.Revision4)
 	const n = 100
-	lines := make([]*line, n)
+	lines := make([]*webSocketClient, n)
 	for i := range lines {
 		if rev := engineio.Revision3 + engineio.Revision(i%2); i%4 < 2 {
-			lines[i], _ = w.session(rev)
+			lines[i], _ = ts.openWebSocket(rev)
 		} else {
-			lines[i] = w.line(strings.Replace(w.open(rev).query, "polling", "websocket", 1))
+			lines[i] = ts.webSocket(strings.Replace(ts.openPolling(rev).query, "polling", "websocket", 1))
 		}
 	}
 	claim := masked(0x81, "4"+strings.Repeat("x", 999_998))[:15] // the length is 999,999 bytes; one byte is sent
 	requireHeapGrows(t, n*2*80<<10, func() {
-		for _, l := range lines {
-			_, err := io.WriteString(l.conn, claim)
+		for _, wc := range lines {
+			_, err := io.WriteString(wc.conn, claim)
 			require.NoError(t, err)
-			conn := w.head("POST", w.open(engineio.Revision4).query, "Content-Length: 999999\r\n\r\n4")
+			conn := ts.sendHead("POST", ts.openPolling(engineio.Revision4).query, "Content-Length: 999999\r\n\r\n4")
 			t.Cleanup(func() { _ = conn.Close() })
 		}
-		v.requireEcho("the hub has received the earlier messages")
+		pc.requireEcho("the hub has received the earlier messages")
 	})
-	for _, l := range lines {
-		require.NoError(t, l.conn.Close())
+	for _, wc := range lines {
+		require.NoError(t, wc.conn.Close())
 	}
 }
 
@@ -116,26 +116,26 @@ func TestInflateLimit(t *testing.T) {
 	megabyte := packed(t, strings.Repeat("x", 1<<20)) + deflateTail
 	bomb := strings.TrimSuffix(packed(t, "4")+deflateTail+strings.Repeat(megabyte, 32), deflateTail)
 	require.Less(t, len(bomb), 50_000)
-	w := newSite(t, echoHandler, &engineio.ServerOptions{
+	ts := newTestServer(t, echoHandler, &engineio.ServerOptions{
 		Revisions: []engineio.Revision{3, 4}, PerMessageDeflate: true, MaxPayload: 1 << 20, ReceiveLimit: 1 << 20,
 		UpgradeTimeout: time.Minute, // an abandoned upgrade gets no close frame
 	})
 	requireAllocates(t, bombs*4<<20, func() { // of 32 MB each
 		for i := range bombs {
-			l := w.deflateLine(engineio.Revision3 + engineio.Revision(i%2))
-			l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: rsv1}, bomb)
-			require.Equal(t, "close 1009", l.ending())
+			wc := ts.openDeflated(engineio.Revision3 + engineio.Revision(i%2))
+			wc.sendFrame(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: rsv1}, bomb)
+			require.Equal(t, "close 1009", wc.readEnd())
 		}
 	})
 
 	// Before the session has moved to a WebSocket, the limit is lower, because only a probe may come.
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
-		v := w.open(rev)
-		a, l := w.shake(strings.Replace(v.query, "polling", "websocket", 1), "Sec-WebSocket-Extensions", "permessage-deflate")
-		require.Equal(t, http.StatusSwitchingProtocols, a.status)
-		l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: rsv1}, packed(t, "2"+strings.Repeat("x", 2*receivelimit.Free)))
-		require.Equal(t, "close 1009", l.ending())
-		v.requireEcho("untouched")
+		pc := ts.openPolling(rev)
+		resp, wc := ts.handshake(strings.Replace(pc.query, "polling", "websocket", 1), "Sec-WebSocket-Extensions", "permessage-deflate")
+		require.Equal(t, http.StatusSwitchingProtocols, resp.status)
+		wc.sendFrame(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: rsv1}, packed(t, "2"+strings.Repeat("x", 2*receivelimit.Free)))
+		require.Equal(t, "close 1009", wc.readEnd())
+		pc.requireEcho("untouched")
 	}
 }
 
@@ -144,91 +144,91 @@ func TestInflateLimit(t *testing.T) {
 func TestDefaultMessageLimit(t *testing.T) {
 	opts := jsonpOptions()
 	opts.Revisions = []engineio.Revision{3, 4}
-	w := newSite(t, echoHandler, opts)
+	ts := newTestServer(t, echoHandler, opts)
 	large := strings.Repeat("x", engineio.DefaultMaxPayload+1)
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
-		upgrading := w.open(rev)
-		whole, _ := w.session(rev)
-		fragments, _ := w.session(rev)
-		probe := w.line(strings.Replace(upgrading.query, "polling", "websocket", 1))
-		for _, l := range []*line{whole, fragments, probe} {
+		upgrading := ts.openPolling(rev)
+		whole, _ := ts.openWebSocket(rev)
+		fragments, _ := ts.openWebSocket(rev)
+		probe := ts.webSocket(strings.Replace(upgrading.query, "polling", "websocket", 1))
+		for _, wc := range []*webSocketClient{whole, fragments, probe} {
 			go func() { // the server stops reading
-				if l == fragments {
-					_ = l.tryWrite(ws.Header{OpCode: ws.OpBinary}, large[:engineio.DefaultMaxPayload])
-					_ = l.tryWrite(ws.Header{Fin: true, OpCode: ws.OpContinuation}, "x")
+				if wc == fragments {
+					_ = wc.trySendFrame(ws.Header{OpCode: ws.OpBinary}, large[:engineio.DefaultMaxPayload])
+					_ = wc.trySendFrame(ws.Header{Fin: true, OpCode: ws.OpContinuation}, "x")
 				} else {
-					_ = l.tryWrite(ws.Header{Fin: true, OpCode: ws.OpBinary}, large)
+					_ = wc.trySendFrame(ws.Header{Fin: true, OpCode: ws.OpBinary}, large)
 				}
 			}()
-			require.Equal(t, "close 1009", l.ending())
+			require.Equal(t, "close 1009", wc.readEnd())
 		}
 		upgrading.requireEcho("untouched")
-		require.Equal(t, "413 ", upgrading.post(large).brief())
-		require.Equal(t, "413 ", w.openJSONP(rev, "0", "0").visit.post("d="+large).brief())
+		require.Equal(t, "413 ", upgrading.post(large).summary())
+		require.Equal(t, "413 ", ts.openJSONP(rev, "0", "0").pollingClient.post("d="+large).summary())
 	}
 }
 
 // The test opens many connections and sends messages of 1-byte fragments that it never finishes.
 // Advisories: CVE-2026-48779
 func TestUnfinishedFragments(t *testing.T) {
-	w := newSite(t, echoHandler, bothRevisions())
+	ts := newTestServer(t, echoHandler, bothRevisions())
 	const conns, fragments = 20, 10_000
 	burst := masked(0x02, "x") + strings.Repeat(masked(0x00, "x"), fragments) + masked(0x89, "read")
-	lines := make([]*line, conns)
+	lines := make([]*webSocketClient, conns)
 	for i := range lines {
-		lines[i], _ = w.session(engineio.Revision3 + engineio.Revision(i%2))
+		lines[i], _ = ts.openWebSocket(engineio.Revision3 + engineio.Revision(i%2))
 	}
 	requireHeapGrows(t, 2*conns*len(burst), func() { // twice the received bytes
-		for _, l := range lines {
-			_, err := io.WriteString(l.conn, burst)
+		for _, wc := range lines {
+			_, err := io.WriteString(wc.conn, burst)
 			require.NoError(t, err)
-			f, err := l.frame()
+			f, err := wc.readFrame()
 			require.NoError(t, err)
 			require.Equal(t, "read", string(f.Payload))
 		}
 	})
-	for _, l := range lines {
-		require.NoError(t, l.conn.Close())
+	for _, wc := range lines {
+		require.NoError(t, wc.conn.Close())
 	}
 
 	// Before the session has moved to a WebSocket, the limit is lower, because a probe is short.
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
-		v := w.open(rev)
-		l := w.line(strings.Replace(v.query, "polling", "websocket", 1))
+		pc := ts.openPolling(rev)
+		wc := ts.webSocket(strings.Replace(pc.query, "polling", "websocket", 1))
 		go func() { // the server stops reading
-			_, _ = io.WriteString(l.conn, masked(0x01, "2")+strings.Repeat(masked(0x00, "x"), 2*receivelimit.Free))
+			_, _ = io.WriteString(wc.conn, masked(0x01, "2")+strings.Repeat(masked(0x00, "x"), 2*receivelimit.Free))
 		}()
-		require.Equal(t, "close 1009", l.ending())
-		v.requireEcho("untouched")
+		require.Equal(t, "close 1009", wc.readEnd())
+		pc.requireEcho("untouched")
 	}
 }
 
 // Without the extension, a compressed message is a protocol error, and the server does not inflate it.
 // Advisories: CVE-2026-27571
 func TestDeflateIsOffByDefault(t *testing.T) {
-	w := newSite(t, newWitness(), nil)
-	a, l := w.shake("EIO=4&transport=websocket", "Sec-WebSocket-Extensions", "permessage-deflate; server_no_context_takeover")
-	require.Equal(t, http.StatusSwitchingProtocols, a.status)
-	require.Empty(t, a.header.Values("Sec-WebSocket-Extensions"))
-	_, err := io.WriteString(l.conn, masked(0xc1, "\xaa\xaa\x04\x00"))
+	ts := newTestServer(t, newEndRecorder(), nil)
+	resp, wc := ts.handshake("EIO=4&transport=websocket", "Sec-WebSocket-Extensions", "permessage-deflate; server_no_context_takeover")
+	require.Equal(t, http.StatusSwitchingProtocols, resp.status)
+	require.Empty(t, resp.header.Values("Sec-WebSocket-Extensions"))
+	_, err := io.WriteString(wc.conn, masked(0xc1, "\xaa\xaa\x04\x00"))
 	require.NoError(t, err)
-	require.Equal(t, "close 1002", l.ending())
+	require.Equal(t, "close 1002", wc.readEnd())
 }
 
 // The server never inflates the body of a POST, whatever its headers claim. So a compressed body cannot exhaust memory.
 // Advisories: CVE-2026-27571
 func TestPostsAreNotInflated(t *testing.T) {
-	h := newWitness()
-	w := newSite(t, h, jsonpOptions())
+	h := newEndRecorder()
+	ts := newTestServer(t, h, jsonpOptions())
 	for _, coding := range []string{"gzip", "deflate"} {
 		bomb := string(engineio.Compress(coding, []byte("4"+strings.Repeat("x", 900_000))))
 		require.Less(t, len(bomb), 10_000)
-		v := w.open(engineio.Revision4)
-		require.Equal(t, "400 ", v.post(bomb, "Content-Encoding", coding).brief(), "taken as it is, which is no payload")
-		require.Equal(t, "remote "+engineio.ReasonParseError, h.end(v.sid))
-		j := w.openJSONP(engineio.Revision4, "0", "0")
-		require.Equal(t, "200 ok", j.visit.post(bomb, "Content-Encoding", coding).brief(), "a form without a payload")
-		require.Equal(t, "200 ok", j.post("4alive").brief())
+		pc := ts.openPolling(engineio.Revision4)
+		require.Equal(t, "400 ", pc.post(bomb, "Content-Encoding", coding).summary(), "taken as it is, which is no payload")
+		require.Equal(t, "remote "+engineio.ReasonParseError, h.awaitEnd(pc.sid))
+		j := ts.openJSONP(engineio.Revision4, "0", "0")
+		require.Equal(t, "200 ok", j.pollingClient.post(bomb, "Content-Encoding", coding).summary(), "a form without a payload")
+		require.Equal(t, "200 ok", j.post("4alive").summary())
 		require.Equal(t, "4alive", j.poll())
 	}
 }
@@ -257,20 +257,20 @@ func TestPollInflateLimit(t *testing.T) {
 // A session holds at most 64 KB of the request that opened it.
 // Advisories: CVE-2026-33219
 func TestHandshakeHeaderLimit(t *testing.T) {
-	w := newSite(t, echoHandler, nil)
+	ts := newTestServer(t, echoHandler, nil)
 	for _, header := range [][]string{
 		{"Cookie", strings.Repeat("c", 100_000)},
 		strings.Split(strings.TrimSuffix(strings.Repeat("X-A,"+strings.Repeat("v", 100)+",", 900), ","), ","),
 	} {
-		require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, w.ask("GET", polling4, nil, header...).status)
-		a, l := w.shake("EIO=4&transport=websocket", header...)
-		require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, a.status)
-		require.NoError(t, l.conn.Close())
+		require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, ts.request("GET", polling4, nil, header...).status)
+		resp, wc := ts.handshake("EIO=4&transport=websocket", header...)
+		require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, resp.status)
+		require.NoError(t, wc.conn.Close())
 	}
-	require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, w.ask("GET", polling4+"&x="+strings.Repeat("q", 100_000), nil).status)
-	require.Empty(t, w.srv.Sockets())
-	require.Equal(t, 200, w.ask("GET", polling4, nil, "Cookie", strings.Repeat("c", 30_000)).status)
-	require.Len(t, w.srv.Sockets()[0].Request().Header.Get("Cookie"), 30_000)
+	require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, ts.request("GET", polling4+"&x="+strings.Repeat("q", 100_000), nil).status)
+	require.Empty(t, ts.srv.Sockets())
+	require.Equal(t, 200, ts.request("GET", polling4, nil, "Cookie", strings.Repeat("c", 30_000)).status)
+	require.Len(t, ts.srv.Sockets()[0].Request().Header.Get("Cookie"), 30_000)
 }
 
 // A message that the peer never finishes ends with its session: the server limits its bytes, and the number of its
@@ -279,34 +279,34 @@ func TestHandshakeHeaderLimit(t *testing.T) {
 // Advisories: CVE-2026-33151, CVE-2026-69185, CVE-2026-48804, GHSA-55mf-67qm-4wpg
 func TestUnfinishedMessages(t *testing.T) {
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
-		h := newWitness()
-		inSite(t, h, bothRevisions(), func(t *testing.T, w *site) {
+		h := newEndRecorder()
+		inBubbleServer(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
 			start := time.Now()
-			l, sid := w.session(rev)
-			go func() { _, _ = io.Copy(io.Discard, l.r) }()
-			_, err := io.WriteString(l.conn, masked(0x02, "begun"))
+			wc, sid := ts.openWebSocket(rev)
+			go func() { _, _ = io.Copy(io.Discard, wc.r) }()
+			_, err := io.WriteString(wc.conn, masked(0x02, "begun"))
 			for n := 0; err == nil; n++ {
 				drip := masked(0x00, "x") + masked(0x00, "") + masked(0x89, "still here") + masked(0x8a, "")
-				_, err = io.WriteString(l.conn, strings.Repeat(drip, 100))
+				_, err = io.WriteString(wc.conn, strings.Repeat(drip, 100))
 				time.Sleep(time.Second)
 				require.LessOrEqual(t, n, 50, "the session lives")
 			}
-			require.Equal(t, "remote "+engineio.ReasonPingTimeout, h.end(sid))
+			require.Equal(t, "remote "+engineio.ReasonPingTimeout, h.awaitEnd(sid))
 			require.LessOrEqual(t, time.Since(start), engineio.DefaultPingInterval+engineio.DefaultPingTimeout+3*time.Second)
-			require.NoError(t, l.conn.Close())
-			requireNothingLeft(t, w.srv)
+			require.NoError(t, wc.conn.Close())
+			requireNothingLeft(t, ts.srv)
 
 			// A POST that sends slowly has the same time.
 			start = time.Now()
-			v := w.open(rev)
-			conn := w.head("POST", v.query, "Content-Length: 100000\r\n\r\n")
+			pc := ts.openPolling(rev)
+			conn := ts.sendHead("POST", pc.query, "Content-Length: 100000\r\n\r\n")
 			go func() { _, _ = io.Copy(io.Discard, conn) }()
-			for n := 0; v.socket() != nil; n++ {
+			for n := 0; pc.socket() != nil; n++ {
 				_, _ = io.WriteString(conn, "4")
 				time.Sleep(time.Second)
 				require.LessOrEqual(t, n, 50, "the session lives")
 			}
-			h.end(v.sid)
+			h.awaitEnd(pc.sid)
 			require.LessOrEqual(t, time.Since(start), engineio.DefaultPingInterval+engineio.DefaultPingTimeout+3*time.Second)
 			require.NoError(t, conn.Close())
 		})

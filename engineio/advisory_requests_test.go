@@ -25,61 +25,61 @@ import (
 // descriptor.
 // Advisories: CVE-2022-41940
 func TestResetDuringHandshake(t *testing.T) {
-	w := newSite(t, echoHandler, &engineio.ServerOptions{Revisions: []engineio.Revision{3, 4}, PerMessageDeflate: true})
-	others := w.bystanders()
-	v, v3 := w.open(engineio.Revision4), w.open(engineio.Revision3)
+	ts := newTestServer(t, echoHandler, &engineio.ServerOptions{Revisions: []engineio.Revision{3, 4}, PerMessageDeflate: true})
+	others := ts.bystanders()
+	pc, v3 := ts.openPolling(engineio.Revision4), ts.openPolling(engineio.Revision3)
 	fds := openFiles(t)
-	upgrade := func(v *visit) string {
-		query := strings.Replace(v.query, "polling", "websocket", 1)
-		return w.handshakeText(query, "Sec-WebSocket-Extensions", "permessage-deflate")
+	upgrade := func(pc *pollingClient) string {
+		query := strings.Replace(pc.query, "polling", "websocket", 1)
+		return ts.handshakeText(query, "Sec-WebSocket-Extensions", "permessage-deflate")
 	}
 	for name, raw := range map[string]string{
-		"accepted":            w.handshakeText("EIO=4&transport=websocket"),
-		"accepted, 3":         w.handshakeText("EIO=3&transport=websocket"),
-		"refused":             w.handshakeText("EIO=4&transport=tobi"),
-		"forbidden":           w.handshakeText("EIO=4&transport=websocket", "Origin", "http://evil.example"),
-		"no session":          w.handshakeText("EIO=4&transport=websocket&sid=none"),
-		"upgrade":             upgrade(v) + masked(0x81, "2probe"),
+		"accepted":            ts.handshakeText("EIO=4&transport=websocket"),
+		"accepted, 3":         ts.handshakeText("EIO=3&transport=websocket"),
+		"refused":             ts.handshakeText("EIO=4&transport=tobi"),
+		"forbidden":           ts.handshakeText("EIO=4&transport=websocket", "Origin", "http://evil.example"),
+		"no session":          ts.handshakeText("EIO=4&transport=websocket&sid=none"),
+		"upgrade":             upgrade(pc) + masked(0x81, "2probe"),
 		"upgrade, 3":          upgrade(v3) + masked(0x81, "2probe"),
-		"a message, no probe": upgrade(v) + masked(0x81, "4x"),
+		"a message, no probe": upgrade(pc) + masked(0x81, "4x"),
 		"polling":             "GET /engine.io/?" + polling4 + " HTTP/1.1\r\nHost: x\r\n\r\n",
 	} {
 		for n := range len(raw) + 1 {
-			conn := w.connect()
+			conn := ts.dial()
 			_, err := io.WriteString(conn, raw[:n])
 			require.NoError(t, err, "%s %d", name, n)
 			reset(conn)
 		}
 	}
 	// Only a reset after the last byte may leave an open session.
-	for _, s := range w.srv.Sockets() {
-		if s.ID() != v.sid && s.ID() != v3.sid && s.ID() != others.v.sid && s.Transport() == engineio.Polling {
+	for _, s := range ts.srv.Sockets() {
+		if s.ID() != pc.sid && s.ID() != v3.sid && s.ID() != others.v.sid && s.Transport() == engineio.Polling {
 			s.Abort(nil)
 		}
 	}
-	for _, v := range []*visit{v, v3} {
-		v.requireEcho("alive")
-		require.Equal(t, "200 ok", v.post(v.framed("1")).brief())
+	for _, pc := range []*pollingClient{pc, v3} {
+		pc.requireEcho("alive")
+		require.Equal(t, "200 ok", pc.post(pc.payload("1")).summary())
 	}
-	w.awaitSockets(2)
+	ts.awaitSockets(2)
 	others.requireUnharmed()
-	w.client.CloseIdleConnections()
+	ts.client.CloseIdleConnections()
 	for range 1000 {
 		if openFiles(t) <= fds+2 { // the client's own connections come and go
 			return
 		}
 		runtime.Gosched()
-		_ = w.ask("GET", "", nil) // the server closes the connections that it finds reset
+		_ = ts.request("GET", "", nil) // the server closes the connections that it finds reset
 	}
 	require.LessOrEqual(t, openFiles(t), fds+2)
 }
 
 // awaitSockets waits until the server has n sessions.
-func (w *site) awaitSockets(n int) {
-	w.t.Helper()
-	ctx := testContext(w.t)
-	for len(w.srv.Sockets()) != n {
-		require.NoError(w.t, ctx.Err(), "%d sessions, not %d", len(w.srv.Sockets()), n)
+func (ts *testServer) awaitSockets(n int) {
+	ts.t.Helper()
+	ctx := testContext(ts.t)
+	for len(ts.srv.Sockets()) != n {
+		require.NoError(ts.t, ctx.Err(), "%d sessions, not %d", len(ts.srv.Sockets()), n)
 		runtime.Gosched()
 	}
 }
@@ -97,7 +97,7 @@ func openFiles(t *testing.T) int {
 // The server responds with status 400 to a query with hostile values, and causes no panic.
 // Advisories: CVE-2023-31125
 func TestHostileQueryParameters(t *testing.T) {
-	w := newSite(t, echoHandler, bothRevisions())
+	ts := newTestServer(t, echoHandler, bothRevisions())
 	long := strings.Repeat("A", 64<<10)
 	hostile := []string{"__proto__", "constructor", "toString", "hasOwnProperty", "", "%00", "%ff", "%F0%9F%98%80", "null", "undefined", "NaN", "-1", "[]", "polling%00", "%2e%2e%2f", long}
 	for _, name := range []string{"transport", "EIO", "sid"} {
@@ -112,31 +112,31 @@ func TestHostileQueryParameters(t *testing.T) {
 				for _, part := range query {
 					all = append(all, part)
 				}
-				a := w.ask("GET", strings.Join(all, "&"), nil)
-				require.NoError(t, a.err)
+				resp := ts.request("GET", strings.Join(all, "&"), nil)
+				require.NoError(t, resp.err)
 				served := name == "EIO" || name == "sid" && value == "" // EIO is 4, and otherwise 3
 				if !served {
-					require.Equal(t, 400, a.status, "%s=%.20q", name, value)
-					require.Contains(t, a.body, `{"code":`)
+					require.Equal(t, 400, resp.status, "%s=%.20q", name, value)
+					require.Contains(t, resp.body, `{"code":`)
 				}
-				b, l := w.shake(strings.Replace(strings.Join(all, "&"), "transport=polling", "transport=websocket", 1))
+				b, wc := ts.handshake(strings.Replace(strings.Join(all, "&"), "transport=polling", "transport=websocket", 1))
 				if !served {
 					require.Equal(t, 400, b.status, "%s=%.20q", name, value)
 				}
-				require.NoError(t, l.conn.Close())
+				require.NoError(t, wc.conn.Close())
 			}
 		}
 	}
-	strict := newSite(t, echoHandler, nil) // revision 4 only, so every other EIO is rejected
+	strict := newTestServer(t, echoHandler, nil) // revision 4 only, so every other EIO is rejected
 	for _, value := range append(hostile, "3", "5", "4.0", "04", "4e0", "+4", "4 ", "0x4") {
 		query := "transport=polling&EIO=" + strings.ReplaceAll(value, "+", "%2B")
-		require.Equal(t, "400 "+badRevision, strict.ask("GET", strings.ReplaceAll(query, " ", "%20"), nil).brief(), "%.20q", value)
-		a, l := strict.shake(strings.ReplaceAll(strings.Replace(query, "polling", "websocket", 1), " ", "%20"))
-		require.Equal(t, "400 Unsupported protocol version", a.brief(), "%.20q", value)
-		require.NoError(t, l.conn.Close())
+		require.Equal(t, "400 "+badRevision, strict.request("GET", strings.ReplaceAll(query, " ", "%20"), nil).summary(), "%.20q", value)
+		resp, wc := strict.handshake(strings.ReplaceAll(strings.Replace(query, "polling", "websocket", 1), " ", "%20"))
+		require.Equal(t, "400 Unsupported protocol version", resp.summary(), "%.20q", value)
+		require.NoError(t, wc.conn.Close())
 	}
 	for _, query := range []string{"sid[]=x&transport[]=polling&EIO[]=4", "transport=polling&EIO=4&sid=x&sid=__proto__", strings.Repeat("a=b&", 5000) + "transport=tobi"} {
-		require.Equal(t, 400, w.ask("GET", query, nil).status)
+		require.Equal(t, 400, ts.request("GET", query, nil).status)
 	}
 }
 
@@ -154,11 +154,11 @@ func TestRejectedPostIsAnsweredAtOnce(t *testing.T) {
 		"too large":      "Content-Length: 100001\r\n\r\n4xy",
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newWitness()
-			inSite(t, h, &engineio.ServerOptions{MaxPayload: 100_000}, func(t *testing.T, w *site) {
-				v := w.open(engineio.Revision4)
+			h := newEndRecorder()
+			inBubbleServer(t, h, &engineio.ServerOptions{MaxPayload: 100_000}, func(t *testing.T, ts *testServer) {
+				pc := ts.openPolling(engineio.Revision4)
 				start := time.Now()
-				conn := w.head("POST", v.query, rest)
+				conn := ts.sendHead("POST", pc.query, rest)
 				resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 				require.NoError(t, err)
 				require.Zero(t, time.Since(start), "answered at once")
@@ -167,7 +167,7 @@ func TestRejectedPostIsAnsweredAtOnce(t *testing.T) {
 				} else {
 					require.Equal(t, http.StatusBadRequest, resp.StatusCode)
 				}
-				require.Equal(t, remoteError, h.end(v.sid))
+				require.Equal(t, remoteError, h.awaitEnd(pc.sid))
 				if name != "whole" { // the missing bytes cannot be the next request
 					_, err = io.Copy(io.Discard, conn)
 					require.NoError(t, err)
@@ -182,29 +182,29 @@ func TestRejectedPostIsAnsweredAtOnce(t *testing.T) {
 // The server reads any other content type as text, as the reference does.
 // Advisories: CVE-2026-59725, GHSA-r635-g3xr-vw7x
 func TestOtherContentTypesAreText(t *testing.T) {
-	w := newSite(t, echoHandler, bothRevisions())
+	ts := newTestServer(t, echoHandler, bothRevisions())
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
-		v := w.open(rev)
+		pc := ts.openPolling(rev)
 		for _, contentType := range []string{"", "text/plain", "application/json", "application/octet-stream; charset=x", "a b", strings.Repeat("x", 10_000)} {
-			require.Equal(t, "200 ok", v.post(v.framed("4text"), "Content-Type", contentType).brief(), "%.20q", contentType)
-			require.Equal(t, "200 "+v.framed("4text"), v.poll().brief())
+			require.Equal(t, "200 ok", pc.post(pc.payload("4text"), "Content-Type", contentType).summary(), "%.20q", contentType)
+			require.Equal(t, "200 "+pc.payload("4text"), pc.poll().summary())
 		}
 	}
-	v := w.open(engineio.Revision3) // revision 3, where the type is valid
-	require.Equal(t, "200 ok", v.post("\x00\x02\xff4x", "Content-Type", "application/octet-stream").brief())
-	require.Equal(t, "200 "+v.framed("4x"), v.poll().brief())
+	pc := ts.openPolling(engineio.Revision3) // revision 3, where the type is valid
+	require.Equal(t, "200 ok", pc.post("\x00\x02\xff4x", "Content-Type", "application/octet-stream").summary())
+	require.Equal(t, "200 "+pc.payload("4x"), pc.poll().summary())
 }
 
 // The server rejects the second of two simultaneous POSTs in the same way.
 // Advisories: CVE-2026-59725, GHSA-r635-g3xr-vw7x
 func TestOverlappingPosts(t *testing.T) {
-	h := newWitness()
-	inSite(t, h, nil, func(t *testing.T, w *site) {
-		v := w.open(engineio.Revision4)
-		first := w.head("POST", v.query, "Content-Length: 3\r\n\r\n")
+	h := newEndRecorder()
+	inBubbleServer(t, h, nil, func(t *testing.T, ts *testServer) {
+		pc := ts.openPolling(engineio.Revision4)
+		first := ts.sendHead("POST", pc.query, "Content-Length: 3\r\n\r\n")
 		synctest.Wait()
 		start := time.Now()
-		second := w.head("POST", v.query, "Content-Length: 3\r\n\r\n")
+		second := ts.sendHead("POST", pc.query, "Content-Length: 3\r\n\r\n")
 		for _, conn := range []net.Conn{second, first} {
 			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 			require.NoError(t, err)
@@ -212,7 +212,7 @@ func TestOverlappingPosts(t *testing.T) {
 			require.NoError(t, conn.Close())
 		}
 		require.Zero(t, time.Since(start))
-		require.Equal(t, remoteError, h.end(v.sid))
+		require.Equal(t, remoteError, h.awaitEnd(pc.sid))
 	})
 }
 
@@ -238,21 +238,21 @@ func TestHostileHandshakeHeaders(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, compress := range []bool{false, true} {
-				w := newSite(t, echoHandler, &engineio.ServerOptions{Revisions: []engineio.Revision{3, 4}, PerMessageDeflate: compress})
-				v := w.open(engineio.Revision4)
-				for _, query := range []string{"EIO=3&transport=websocket", "EIO=4&transport=websocket", strings.Replace(v.query, "polling", "websocket", 1)} {
-					a, l := w.shake(query, header...)
-					require.NoError(t, a.err)
-					require.Contains(t, []int{101, 400, 431}, a.status)
-					for name, values := range a.header {
+				ts := newTestServer(t, echoHandler, &engineio.ServerOptions{Revisions: []engineio.Revision{3, 4}, PerMessageDeflate: compress})
+				pc := ts.openPolling(engineio.Revision4)
+				for _, query := range []string{"EIO=3&transport=websocket", "EIO=4&transport=websocket", strings.Replace(pc.query, "polling", "websocket", 1)} {
+					resp, wc := ts.handshake(query, header...)
+					require.NoError(t, resp.err)
+					require.Contains(t, []int{101, 400, 431}, resp.status)
+					for name, values := range resp.header {
 						require.Less(t, len(strings.Join(values, "")), 200, name)
 					}
 					if !compress {
-						require.Empty(t, a.header.Values("Sec-WebSocket-Extensions"))
+						require.Empty(t, resp.header.Values("Sec-WebSocket-Extensions"))
 					}
-					require.NoError(t, l.conn.Close())
+					require.NoError(t, wc.conn.Close())
 				}
-				v.requireEcho("alive")
+				pc.requireEcho("alive")
 			}
 		})
 	}

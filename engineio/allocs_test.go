@@ -23,8 +23,8 @@ func requireAllocs(t *testing.T, most float64, f func()) {
 // Queuing a message for a session that is being written to allocates nothing, apart from the occasional growth of the
 // queue.
 func TestTryWriteToBusySessionAllocatesNothing(t *testing.T) {
-	w := serveBare(t, idle, &engineio.ServerOptions{QueueLimit: 64 << 20, BufferLimit: 128 << 20})
-	_, s := w.open(engineio.Revision4)
+	bs := newBenchServer(t, idle, &engineio.ServerOptions{QueueLimit: 64 << 20, BufferLimit: 128 << 20})
+	_, s := bs.open(engineio.Revision4)
 	for range 400 { // more than the kernel accepts for a peer that does not read
 		require.NoError(t, s.TryWrite(engineio.Binary(make([]byte, 64<<10))))
 	}
@@ -38,9 +38,9 @@ func TestTryWriteToBusySessionAllocatesNothing(t *testing.T) {
 
 // A flush costs one goroutine, however many messages it writes.
 func TestFlushAllocatesNothingByMessage(t *testing.T) {
-	w := serveBare(t, idle, nil)
-	conn, s := w.open(engineio.Revision4)
-	go newArrivals().drain(conn)
+	bs := newBenchServer(t, idle, nil)
+	conn, s := bs.open(engineio.Revision4)
+	go newByteCounter().drain(conn)
 	m := engineio.Prepare(engineio.Text(text128))
 	const messages = 256
 	requireAllocs(t, messages/8, func() {
@@ -63,8 +63,8 @@ func TestReadingHeartbeatsAllocatesNothing(t *testing.T) {
 		heart    string
 		answered bool
 	}{{engineio.Revision4, "3", false}, {engineio.Revision3, "2", true}} {
-		w := serveBare(t, echoHandler, bothRevisions())
-		conn, _ := w.open(tt.rev)
+		bs := newBenchServer(t, echoHandler, bothRevisions())
+		conn, _ := bs.open(tt.rev)
 		request := append(frames(beats, tt.heart), frames(1, "4x")...) // the echo shows that all heartbeats were read
 		answer := make([]byte, frameSize("x"))
 		if tt.answered {
@@ -76,8 +76,8 @@ func TestReadingHeartbeatsAllocatesNothing(t *testing.T) {
 
 // A reply that leaves at once allocates only the message, which belongs to the handler.
 func TestEchoAllocatesOnlyTheMessage(t *testing.T) {
-	w := serveBare(t, echoHandler, bothRevisions())
-	conn, _ := w.open(engineio.Revision4)
+	bs := newBenchServer(t, echoHandler, bothRevisions())
+	conn, _ := bs.open(engineio.Revision4)
 	request, answer := frames(1, "4"+text128), make([]byte, frameSize(text128))
 	requireAllocs(t, 1, func() { exchange(t, conn, request, answer) })
 }
@@ -94,12 +94,12 @@ func exchange(t *testing.T, conn net.Conn, request, answer []byte) {
 // A message to many sockets is encoded once. Each recipient costs only as much as the start of its writer.
 func TestBroadcastAllocatesNothingByDelivery(t *testing.T) {
 	const sessions, messages = 20, 64
-	w := serveBare(t, idle, nil)
+	bs := newBenchServer(t, idle, nil)
 	var sockets []*engineio.Socket
 	for range sessions {
-		conn, s := w.open(engineio.Revision4)
+		conn, s := bs.open(engineio.Revision4)
 		sockets = append(sockets, s)
-		go newArrivals().drain(conn)
+		go newByteCounter().drain(conn)
 	}
 	requireAllocs(t, 6*messages+10*sessions, func() {
 		var row []engineio.Message

@@ -38,11 +38,11 @@ func TestDefaultPortsAreNoDifference(t *testing.T) {
 				want = http.StatusOK
 			}
 			if c.host != "" {
-				w := newSite(t, echoHandler, nil)
-				require.Equal(t, want, w.ask("GET", polling4, nil, "Origin", c.origin, "Host", c.host).status)
+				ts := newTestServer(t, echoHandler, nil)
+				require.Equal(t, want, ts.request("GET", polling4, nil, "Origin", c.origin, "Host", c.host).status)
 			}
-			w := newSite(t, echoHandler, &engineio.ServerOptions{TrustForwardedHost: true})
-			require.Equal(t, want, w.ask("GET", polling4, nil, "Origin", c.origin, "Host", "10.0.0.1:3000", "X-Forwarded-Host", c.host).status)
+			ts := newTestServer(t, echoHandler, &engineio.ServerOptions{TrustForwardedHost: true})
+			require.Equal(t, want, ts.request("GET", polling4, nil, "Origin", c.origin, "Host", "10.0.0.1:3000", "X-Forwarded-Host", c.host).status)
 		})
 	}
 }
@@ -67,20 +67,20 @@ func TestAllowedOriginsWorkAsWritten(t *testing.T) {
 	} {
 		t.Run(c.entry, func(t *testing.T) {
 			require.NoError(t, engineio.CheckOrigin(c.entry))
-			w := newSite(t, echoHandler, &engineio.ServerOptions{AllowedOrigins: []string{"https://first.example", c.entry}})
+			ts := newTestServer(t, echoHandler, &engineio.ServerOptions{AllowedOrigins: []string{"https://first.example", c.entry}})
 			for origin, admitted := range map[string]bool{c.origin: true, c.other: false} {
 				status, upgraded, header := http.StatusForbidden, http.StatusBadRequest, ""
 				if admitted {
 					status, upgraded, header = http.StatusOK, http.StatusSwitchingProtocols, origin
 				}
-				a := w.ask("GET", polling4, nil, "Origin", origin)
-				require.Equal(t, status, a.status, origin)
-				require.Equal(t, header, a.header.Get("Access-Control-Allow-Origin"), origin)
-				a = w.ask("OPTIONS", polling4, nil, "Origin", origin, "Access-Control-Request-Method", "POST")
-				require.Equal(t, header, a.header.Get("Access-Control-Allow-Origin"), origin)
-				shaken, l := w.shake("EIO=4&transport=websocket", "Origin", origin)
+				resp := ts.request("GET", polling4, nil, "Origin", origin)
+				require.Equal(t, status, resp.status, origin)
+				require.Equal(t, header, resp.header.Get("Access-Control-Allow-Origin"), origin)
+				resp = ts.request("OPTIONS", polling4, nil, "Origin", origin, "Access-Control-Request-Method", "POST")
+				require.Equal(t, header, resp.header.Get("Access-Control-Allow-Origin"), origin)
+				shaken, wc := ts.handshake("EIO=4&transport=websocket", "Origin", origin)
 				require.Equal(t, upgraded, shaken.status, origin)
-				require.NoError(t, l.conn.Close())
+				require.NoError(t, wc.conn.Close())
 			}
 		})
 	}

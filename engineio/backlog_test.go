@@ -19,34 +19,34 @@ import (
 // read lose no messages.
 func TestBufferLimitEndsThePeersThatDoNotRead(t *testing.T) {
 	const limit = 1_000_000
-	inSite(t, idle, &engineio.ServerOptions{BufferLimit: limit}, func(t *testing.T, w *site) {
+	inBubbleServer(t, idle, &engineio.ServerOptions{BufferLimit: limit}, func(t *testing.T, ts *testServer) {
 		private := func() engineio.Message { return engineio.Text(strings.Repeat("x", 10_000)) }
-		var deaf, reading []*visit
+		var deaf, reading []*pollingClient
 		for range 10 {
-			deaf = append(deaf, w.open(engineio.Revision4))
+			deaf = append(deaf, ts.openPolling(engineio.Revision4))
 		}
 		for range 10 {
-			reading = append(reading, w.open(engineio.Revision4))
+			reading = append(reading, ts.openPolling(engineio.Revision4))
 		}
-		write := func(v *visit, n int) {
+		write := func(pc *pollingClient, n int) {
 			for range n {
-				require.NoError(t, v.socket().TryWrite(private()))
+				require.NoError(t, pc.socket().TryWrite(private()))
 			}
 		}
 		var sockets []*engineio.Socket
-		for i, v := range deaf {
-			sockets = append(sockets, v.socket())
-			write(v, 5) // 50 KB each
+		for i, pc := range deaf {
+			sockets = append(sockets, pc.socket())
+			write(pc, 5) // 50 KB each
 			time.Sleep(time.Second)
 			require.NoError(t, sockets[i].Context().Err())
 		}
 		for round := range 10 { // 700 KB each time, beside the other queues
-			for _, v := range reading {
-				write(v, 7)
-				require.LessOrEqual(t, w.srv.SendBudgetUsed(), limit)
+			for _, pc := range reading {
+				write(pc, 7)
+				require.LessOrEqual(t, ts.srv.SendBudgetUsed(), limit)
 			}
-			for _, v := range reading {
-				require.Equal(t, 70_000, strings.Count(v.poll().body, "x"), round)
+			for _, pc := range reading {
+				require.Equal(t, 70_000, strings.Count(pc.poll().body, "x"), round)
 			}
 			synctest.Wait()
 		}
@@ -61,40 +61,40 @@ func TestBufferLimitEndsThePeersThatDoNotRead(t *testing.T) {
 		}
 		require.NotZero(t, ended)
 		require.Less(t, ended, 10, "no more than needed")
-		for _, s := range w.srv.Sockets() {
+		for _, s := range ts.srv.Sockets() {
 			s.Abort(nil)
 		}
 		synctest.Wait()
-		requireNothingLeft(t, w.srv)
+		requireNothingLeft(t, ts.srv)
 	})
 }
 
 // A message in the queues of many sockets exists once, and counts once.
 func TestSharedMessagesCountOnce(t *testing.T) {
 	const sessions, messages, size = 50, 40, 5_000
-	inSite(t, idle, &engineio.ServerOptions{BufferLimit: 3 * messages * size}, func(t *testing.T, w *site) {
-		var visits []*visit
+	inBubbleServer(t, idle, &engineio.ServerOptions{BufferLimit: 3 * messages * size}, func(t *testing.T, ts *testServer) {
+		var visits []*pollingClient
 		for range sessions {
-			visits = append(visits, w.open(engineio.Revision4))
+			visits = append(visits, ts.openPolling(engineio.Revision4))
 		}
 		publish := func(n int) {
 			for range n {
 				m := engineio.Prepare(engineio.Text(strings.Repeat("x", size)))
-				for _, v := range visits {
-					require.NoError(t, v.socket().TryWrite(m))
+				for _, pc := range visits {
+					require.NoError(t, pc.socket().TryWrite(m))
 				}
 			}
 		}
 		publish(messages) // 10 MB counted, 200 KB real
-		require.Greater(t, w.srv.SendBudgetUsed(), 5_000_000)
+		require.Greater(t, ts.srv.SendBudgetUsed(), 5_000_000)
 
 		// The count of shared bytes stays right when some of them leave: the unshared bytes of one session get no more
 		// room than the budget has.
-		for _, v := range visits[1:] {
-			require.Equal(t, messages*size, strings.Count(v.poll().body, "x"))
+		for _, pc := range visits[1:] {
+			require.Equal(t, messages*size, strings.Count(pc.poll().body, "x"))
 		}
 		synctest.Wait()
-		require.Less(t, w.srv.SendBudgetUsed(), 300_000)
+		require.Less(t, ts.srv.SendBudgetUsed(), 300_000)
 		var held int
 		for i := 1; ; i++ {
 			s := visits[i].socket()
@@ -106,29 +106,29 @@ func TestSharedMessagesCountOnce(t *testing.T) {
 			require.LessOrEqual(t, held, 3*messages*size, "the limit holds")
 		}
 		require.GreaterOrEqual(t, held, messages*size)
-		for _, s := range w.srv.Sockets() {
+		for _, s := range ts.srv.Sockets() {
 			s.Abort(nil)
 		}
 		synctest.Wait()
-		requireNothingLeft(t, w.srv)
+		requireNothingLeft(t, ts.srv)
 	})
 }
 
 func TestMessageLargerThanBufferLimit(t *testing.T) {
-	inSite(t, idle, &engineio.ServerOptions{BufferLimit: 100_000}, func(t *testing.T, w *site) {
-		v := w.open(engineio.Revision4)
-		s := v.socket()
+	inBubbleServer(t, idle, &engineio.ServerOptions{BufferLimit: 100_000}, func(t *testing.T, ts *testServer) {
+		pc := ts.openPolling(engineio.Revision4)
+		s := pc.socket()
 		require.ErrorIs(t, s.TryWrite(engineio.Text(strings.Repeat("x", 200_000))), engineio.ErrQueueFull)
 		require.ErrorIs(t, s.Write(t.Context(), engineio.Text(strings.Repeat("x", 200_000))), engineio.ErrQueueFull)
 		require.NoError(t, s.TryWrite(engineio.Text("small")))
-		require.Equal(t, "200 4small", v.poll().brief())
+		require.Equal(t, "200 4small", pc.poll().summary())
 	})
 }
 
 func TestWritersWithALowerLimitLeaveTheRestToOthers(t *testing.T) {
-	inSite(t, idle, &engineio.ServerOptions{QueueLimit: 10_000}, func(t *testing.T, w *site) {
-		v := w.open(engineio.Revision4)
-		s := v.socket()
+	inBubbleServer(t, idle, &engineio.ServerOptions{QueueLimit: 10_000}, func(t *testing.T, ts *testServer) {
+		pc := ts.openPolling(engineio.Revision4)
+		s := pc.socket()
 		m := engineio.Text(strings.Repeat("x", 1000-wire.Overhead))
 		for range 5 {
 			require.NoError(t, s.TryWriteBelow(5000, m))
@@ -144,7 +144,7 @@ func TestWritersWithALowerLimitLeaveTheRestToOthers(t *testing.T) {
 		go func() { wrote <- s.WaitBelow(t.Context(), 5000) }()
 		synctest.Wait()
 		require.Empty(t, wrote)
-		v.poll()
+		pc.poll()
 		require.NoError(t, <-wrote)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -157,10 +157,10 @@ func TestWritersWithALowerLimitLeaveTheRestToOthers(t *testing.T) {
 
 // Stalled distinguishes a peer that reads slowly from a peer that does not read.
 func TestStalled(t *testing.T) {
-	inSite(t, idle, nil, func(t *testing.T, w *site) {
-		l, sid := w.session(engineio.Revision4)
-		defer func() { require.NoError(t, l.conn.Close()) }()
-		s := (&visit{w: w, sid: sid}).socket()
+	inBubbleServer(t, idle, nil, func(t *testing.T, ts *testServer) {
+		wc, sid := ts.openWebSocket(engineio.Revision4)
+		defer func() { require.NoError(t, wc.conn.Close()) }()
+		s := (&pollingClient{ts: ts, sid: sid}).socket()
 		require.Zero(t, s.Stalled())
 		require.NoError(t, s.TryWrite(engineio.Text("small")))
 		time.Sleep(time.Second)
@@ -170,13 +170,13 @@ func TestStalled(t *testing.T) {
 		}
 		time.Sleep(3 * time.Second)
 		require.Equal(t, 3*time.Second, s.Stalled())
-		_ = l.text()
-		_ = l.text()
+		_ = wc.readText()
+		_ = wc.readText()
 		synctest.Wait()
 		require.Zero(t, s.Stalled())
 		queued := s.Queued()
 		time.Sleep(time.Second)
-		_ = l.text()
+		_ = wc.readText()
 		synctest.Wait()
 		require.Zero(t, s.Stalled())
 		require.Equal(t, queued-wire.BatchSize-wire.Overhead, s.Queued(), "the queue shrinks while it is written")
@@ -188,20 +188,20 @@ func TestStalled(t *testing.T) {
 // A queue that has become small is no backlog any more, even if it never becomes empty: it holds no part of the budget,
 // and the peer's silence does not count. When the queue grows again, a new backlog begins.
 func TestBacklogEndsWhenTheQueueIsSmall(t *testing.T) {
-	inSite(t, idle, nil, func(t *testing.T, w *site) {
-		l, sid := w.session(engineio.Revision4)
-		defer func() { require.NoError(t, l.conn.Close()) }()
-		s := (&visit{w: w, sid: sid}).socket()
+	inBubbleServer(t, idle, nil, func(t *testing.T, ts *testServer) {
+		wc, sid := ts.openWebSocket(engineio.Revision4)
+		defer func() { require.NoError(t, wc.conn.Close()) }()
+		s := (&pollingClient{ts: ts, sid: sid}).socket()
 		large, small := engineio.Text(strings.Repeat("x", wire.BatchSize)), engineio.Text(strings.Repeat("y", 1000))
 		require.NoError(t, s.TryWrite(large))
 		for range 10 {
 			require.NoError(t, s.TryWrite(small))
 		}
-		require.NotZero(t, w.srv.SendBudgetUsed())
-		_ = l.text()
+		require.NotZero(t, ts.srv.SendBudgetUsed())
+		_ = wc.readText()
 		synctest.Wait()
 		require.Equal(t, 10*(1000+wire.Overhead), s.Queued())
-		require.Zero(t, w.srv.SendBudgetUsed())
+		require.Zero(t, ts.srv.SendBudgetUsed())
 		time.Sleep(3 * time.Second)
 		require.Zero(t, s.Stalled())
 		require.NoError(t, s.TryWrite(large))
@@ -215,7 +215,7 @@ func TestBacklogEndsWhenTheQueueIsSmall(t *testing.T) {
 func TestQueuedCountsThePartlyWrittenFrame(t *testing.T) {
 	reply := engineio.Text(strings.Repeat("x", engineio.FreeAllowance))
 	queued := make(chan int)
-	w := newSite(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
+	ts := newTestServer(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 		if _, err := s.Read(ctx); err != nil {
 			return
 		}
@@ -223,9 +223,9 @@ func TestQueuedCountsThePartlyWrittenFrame(t *testing.T) {
 		}
 		queued <- s.Queued()
 	}), nil)
-	l, _ := w.session(engineio.Revision4)
-	defer func() { require.NoError(t, l.conn.Close()) }()
-	l.say("4x")
+	wc, _ := ts.openWebSocket(engineio.Revision4)
+	defer func() { require.NoError(t, wc.conn.Close()) }()
+	wc.sendText("4x")
 	n := <-queued
 	require.NotZero(t, n, "a part of the frame is in the queue")
 	require.LessOrEqual(t, n, engineio.FreeAllowance+5, "only a part of one frame")
@@ -248,9 +248,9 @@ func slowly(conn net.Conn, n int, rate int) (got int, err error) {
 func TestCloseWaitsForAPeerThatReads(t *testing.T) {
 	for name, sizes := range map[string][]int{"one large message": {900_000}, "many": {90_000, 90_000, 90_000, 90_000, 90_000, 90_000, 90_000, 90_000, 90_000, 90_000}} {
 		t.Run(name, func(t *testing.T) {
-			inSite(t, idle, nil, func(t *testing.T, w *site) {
-				l, sid := w.session(engineio.Revision4)
-				s := (&visit{w: w, sid: sid}).socket()
+			inBubbleServer(t, idle, nil, func(t *testing.T, ts *testServer) {
+				wc, sid := ts.openWebSocket(engineio.Revision4)
+				s := (&pollingClient{ts: ts, sid: sid}).socket()
 				total := 0
 				for _, n := range sizes {
 					require.NoError(t, s.TryWrite(engineio.Text(strings.Repeat("x", n))))
@@ -262,10 +262,10 @@ func TestCloseWaitsForAPeerThatReads(t *testing.T) {
 					_ = s.Close()
 					closed <- time.Since(start)
 				}()
-				got, err := slowly(l.conn, total, 30_000)
+				got, err := slowly(wc.conn, total, 30_000)
 				require.NoError(t, err)
 				require.Equal(t, total, got)
-				require.NoError(t, l.conn.Close())
+				require.NoError(t, wc.conn.Close())
 				require.Greater(t, <-closed, 29*time.Second)
 			})
 		})
@@ -276,21 +276,21 @@ func TestCloseWaitsForAPeerThatReads(t *testing.T) {
 func TestCloseIsBounded(t *testing.T) {
 	closing := func(t *testing.T, read func(conn net.Conn)) time.Duration {
 		var took time.Duration
-		inSite(t, idle, nil, func(t *testing.T, w *site) {
-			l, sid := w.session(engineio.Revision4)
-			s := (&visit{w: w, sid: sid}).socket()
+		inBubbleServer(t, idle, nil, func(t *testing.T, ts *testServer) {
+			wc, sid := ts.openWebSocket(engineio.Revision4)
+			s := (&pollingClient{ts: ts, sid: sid}).socket()
 			for range 10 {
 				require.NoError(t, s.TryWrite(engineio.Text(strings.Repeat("x", 90_000))))
 			}
 			reader := make(chan struct{})
 			go func() {
 				defer close(reader)
-				read(l.conn)
+				read(wc.conn)
 			}()
 			start := time.Now()
 			require.NoError(t, s.Close())
 			took = time.Since(start)
-			require.NoError(t, l.conn.Close())
+			require.NoError(t, wc.conn.Close())
 			<-reader
 		})
 		return took
@@ -311,9 +311,9 @@ func TestCloseIsBounded(t *testing.T) {
 
 // A closed polling session whose queue needs several polls gets the time for them.
 func TestCloseWaitsForAPollingClientThatPolls(t *testing.T) {
-	inSite(t, idle, &engineio.ServerOptions{QueueLimit: 1 << 30}, func(t *testing.T, w *site) {
-		v := w.open(engineio.Revision4)
-		s := v.socket()
+	inBubbleServer(t, idle, &engineio.ServerOptions{QueueLimit: 1 << 30}, func(t *testing.T, ts *testServer) {
+		pc := ts.openPolling(engineio.Revision4)
+		s := pc.socket()
 		const n = 25_000 // three payloads
 		for range n {
 			require.NoError(t, s.TryWrite(engineio.Text("x")))
@@ -323,7 +323,7 @@ func TestCloseWaitsForAPollingClientThatPolls(t *testing.T) {
 		got := 0
 		for range 3 {
 			time.Sleep(20 * time.Second)
-			got += strings.Count(v.poll().body, "x")
+			got += strings.Count(pc.poll().body, "x")
 		}
 		require.Equal(t, n, got)
 		require.NoError(t, <-closed)
@@ -333,12 +333,12 @@ func TestCloseWaitsForAPollingClientThatPolls(t *testing.T) {
 // WriteTimeout ends the session of a peer that accepts no data. A peer that accepts a large message slowly keeps its
 // session.
 func TestLargeMessageToASlowPeer(t *testing.T) {
-	inSite(t, idle, nil, func(t *testing.T, w *site) {
-		l, sid := w.session(engineio.Revision4)
-		defer func() { require.NoError(t, l.conn.Close()) }()
-		s := (&visit{w: w, sid: sid}).socket()
+	inBubbleServer(t, idle, nil, func(t *testing.T, ts *testServer) {
+		wc, sid := ts.openWebSocket(engineio.Revision4)
+		defer func() { require.NoError(t, wc.conn.Close()) }()
+		s := (&pollingClient{ts: ts, sid: sid}).socket()
 		require.NoError(t, s.TryWrite(engineio.Text(strings.Repeat("x", 900_000))))
-		_, err := slowly(l.conn, 900_000, 30_000) // 30 s
+		_, err := slowly(wc.conn, 900_000, 30_000) // 30 s
 		require.NoError(t, err)
 		require.NoError(t, s.Context().Err())
 	})
@@ -347,7 +347,7 @@ func TestLargeMessageToASlowPeer(t *testing.T) {
 // A message for which the server would end the session is an error, in each state of the session.
 func TestWriteAboveTheServersMaxPayload(t *testing.T) {
 	const limit = 1000
-	onEveryWay(t, &engineio.ServerOptions{MaxPayload: limit}, func() (engineio.Handler, func(*testing.T, *engineio.Server, *engineio.Socket)) {
+	onEveryTransport(t, &engineio.ServerOptions{MaxPayload: limit}, func() (engineio.Handler, func(*testing.T, *engineio.Server, *engineio.Socket)) {
 		var got []int
 		h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 			for {

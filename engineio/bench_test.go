@@ -24,17 +24,17 @@ import (
 // These benchmarks and guards use real connections on loopback. The other end does not use this package: it only reads
 // and writes bytes, and the figures include its cost.
 
-// bareSite is a server that gives a benchmark the server's side of its sessions.
-type bareSite struct {
+// benchServer is a server that gives a benchmark the server's side of its sessions.
+type benchServer struct {
 	t       testing.TB
 	host    string
 	sockets chan *engineio.Socket
 }
 
-func serveBare(t testing.TB, h engineio.HandlerFunc, opts *engineio.ServerOptions) *bareSite {
-	w := &bareSite{t: t, sockets: make(chan *engineio.Socket, 1)}
+func newBenchServer(t testing.TB, h engineio.HandlerFunc, opts *engineio.ServerOptions) *benchServer {
+	bs := &benchServer{t: t, sockets: make(chan *engineio.Socket, 1)}
 	srv := engineio.NewServer(engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
-		w.sockets <- s
+		bs.sockets <- s
 		h(ctx, s)
 	}), opts)
 	web := httptest.NewServer(srv)
@@ -44,27 +44,27 @@ func serveBare(t testing.TB, h engineio.HandlerFunc, opts *engineio.ServerOption
 	})
 	u, err := url.Parse(web.URL)
 	require.NoError(t, err)
-	w.host = u.Host
-	return w
+	bs.host = u.Host
+	return bs
 }
 
 // open opens a session over a WebSocket and returns both ends. The caller's end has read everything that the server has
 // sent.
-func (w *bareSite) open(rev engineio.Revision) (net.Conn, *engineio.Socket) {
-	conn, err := net.Dial("tcp", w.host)
-	require.NoError(w.t, err)
-	w.t.Cleanup(func() { _ = conn.Close() })
+func (bs *benchServer) open(rev engineio.Revision) (net.Conn, *engineio.Socket) {
+	conn, err := net.Dial("tcp", bs.host)
+	require.NoError(bs.t, err)
+	bs.t.Cleanup(func() { _ = conn.Close() })
 	_, err = fmt.Fprintf(conn, "GET /engine.io/?EIO=%d&transport=websocket HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\n"+
-		"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", rev, w.host)
-	require.NoError(w.t, err)
+		"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", rev, bs.host)
+	require.NoError(bs.t, err)
 	in := bufio.NewReader(conn)
 	resp, err := http.ReadResponse(in, nil)
-	require.NoError(w.t, err)
-	require.Equal(w.t, http.StatusSwitchingProtocols, resp.StatusCode)
+	require.NoError(bs.t, err)
+	require.Equal(bs.t, http.StatusSwitchingProtocols, resp.StatusCode)
 	_, err = ws.ReadFrame(in) // the open packet
-	require.NoError(w.t, err)
-	require.Zero(w.t, in.Buffered())
-	return conn, <-w.sockets
+	require.NoError(bs.t, err)
+	require.Zero(bs.t, in.Buffered())
+	return conn, <-bs.sockets
 }
 
 // frames returns n copies of a text frame, as a client sends them.
@@ -81,16 +81,16 @@ func frameSize(text string) int {
 	return 4 + 1 + len(text)
 }
 
-// arrivals counts the bytes that arrive on many connections.
-type arrivals struct {
+// byteCounter counts the bytes that arrive on many connections.
+type byteCounter struct {
 	bytes, wanted atomic.Int64
 	reached       chan struct{} // holds a value when as many bytes as wanted have arrived
 }
 
-func newArrivals() *arrivals { return &arrivals{reached: make(chan struct{}, 1)} }
+func newByteCounter() *byteCounter { return &byteCounter{reached: make(chan struct{}, 1)} }
 
 // drain counts the bytes that arrive until the connection ends.
-func (a *arrivals) drain(conn net.Conn) {
+func (a *byteCounter) drain(conn net.Conn) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := conn.Read(buf)
@@ -107,7 +107,7 @@ func (a *arrivals) drain(conn net.Conn) {
 }
 
 // await waits until size bytes have arrived.
-func (a *arrivals) await(t testing.TB, size int) {
+func (a *byteCounter) await(t testing.TB, size int) {
 	t.Helper()
 	a.wanted.Store(int64(size))
 	late := time.NewTimer(20 * time.Second)
@@ -132,11 +132,11 @@ func BenchmarkBroadcast(b *testing.B) {
 	const sessions, window = 500, 1000
 	for _, prepared := range []bool{true, false} {
 		b.Run(fmt.Sprintf("sessions=%d/prepared=%v", sessions, prepared), func(b *testing.B) {
-			w := serveBare(b, idle, nil)
-			received := newArrivals()
+			bs := newBenchServer(b, idle, nil)
+			received := newByteCounter()
 			var sockets []*engineio.Socket
 			for range sessions {
-				conn, s := w.open(engineio.Revision4)
+				conn, s := bs.open(engineio.Revision4)
 				sockets = append(sockets, s)
 				go received.drain(conn)
 			}
@@ -167,9 +167,9 @@ func BenchmarkBroadcast(b *testing.B) {
 func BenchmarkQueueAndFlush(b *testing.B) {
 	for _, messages := range []int{1, 16, 256} {
 		b.Run(fmt.Sprintf("messages=%d", messages), func(b *testing.B) {
-			w := serveBare(b, idle, nil)
-			conn, s := w.open(engineio.Revision4)
-			go newArrivals().drain(conn)
+			bs := newBenchServer(b, idle, nil)
+			conn, s := bs.open(engineio.Revision4)
+			go newByteCounter().drain(conn)
 			m := engineio.Prepare(engineio.Text(text128))
 			n := 0
 			b.ReportAllocs()
@@ -193,8 +193,8 @@ func BenchmarkQueueAndFlush(b *testing.B) {
 func BenchmarkEcho(b *testing.B) {
 	for _, window := range []int{1, 16} {
 		b.Run(fmt.Sprintf("window=%d", window), func(b *testing.B) {
-			w := serveBare(b, echoHandler, nil)
-			conn, _ := w.open(engineio.Revision4)
+			bs := newBenchServer(b, echoHandler, nil)
+			conn, _ := bs.open(engineio.Revision4)
 			request := frames(window, "4"+text128)
 			answers := make([]byte, window*frameSize(text128))
 			n := 0
@@ -218,7 +218,7 @@ func BenchmarkEcho(b *testing.B) {
 func BenchmarkReadFromIdle(b *testing.B) {
 	const sessions = 200
 	came := make(chan struct{})
-	w := serveBare(b, func(ctx context.Context, s *engineio.Socket) {
+	bs := newBenchServer(b, func(ctx context.Context, s *engineio.Socket) {
 		for {
 			if _, err := s.Read(ctx); err != nil {
 				return
@@ -228,7 +228,7 @@ func BenchmarkReadFromIdle(b *testing.B) {
 	}, nil)
 	var conns []net.Conn
 	for range sessions {
-		conn, _ := w.open(engineio.Revision4)
+		conn, _ := bs.open(engineio.Revision4)
 		conns = append(conns, conn)
 	}
 	message := frames(1, "4"+text128)

@@ -16,13 +16,13 @@ import (
 
 // net/http reads the body of a request before it responds, and the body may never come.
 func TestRequestsWhoseBodyNeverComesHoldNothingUp(t *testing.T) {
-	inSite(t, echoHandler, bothRevisions(), func(t *testing.T, w *site) {
-		v := w.open(engineio.Revision4)
+	inBubbleServer(t, echoHandler, bothRevisions(), func(t *testing.T, ts *testServer) {
+		pc := ts.openPolling(engineio.Revision4)
 		for _, request := range []string{
-			"GET /engine.io/?EIO=3&transport=polling", "GET /engine.io/?" + v.query, "PUT /engine.io/?" + v.query,
+			"GET /engine.io/?EIO=3&transport=polling", "GET /engine.io/?" + pc.query, "PUT /engine.io/?" + pc.query,
 			"POST /engine.io/?EIO=4&transport=polling", "POST /engine.io/?EIO=4", "GET /elsewhere",
 		} {
-			conn := w.connect()
+			conn := ts.dial()
 			_, err := fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: pipe\r\nContent-Length: 1\r\n\r\n", request)
 			require.NoError(t, err)
 			go func() { _, _ = io.Copy(io.Discard, conn) }()
@@ -30,7 +30,7 @@ func TestRequestsWhoseBodyNeverComesHoldNothingUp(t *testing.T) {
 		}
 		synctest.Wait()
 		start := time.Now()
-		require.NoError(t, w.srv.Close())
+		require.NoError(t, ts.srv.Close())
 		require.LessOrEqual(t, time.Since(start), defaultWriteTimeout)
 	})
 }
@@ -43,12 +43,12 @@ func TestRepliesCountAgainstTheBufferLimit(t *testing.T) {
 			result <- s.Write(ctx, engineio.Binary(make([]byte, 50<<20)))
 		}
 	})
-	w := newSite(t, h, &engineio.ServerOptions{BufferLimit: 1 << 20})
-	l, _ := w.session(engineio.Revision4)
-	l.say("4large, please")
+	ts := newTestServer(t, h, &engineio.ServerOptions{BufferLimit: 1 << 20})
+	wc, _ := ts.openWebSocket(engineio.Revision4)
+	wc.sendText("4large, please")
 	require.ErrorIs(t, <-result, engineio.ErrQueueFull)
-	require.NoError(t, l.conn.Close())
-	w.awaitSockets(0)
+	require.NoError(t, wc.conn.Close())
+	ts.awaitSockets(0)
 }
 
 func TestDialsErrorsQuoteNoSecrets(t *testing.T) {

@@ -36,16 +36,16 @@ func TestBroadcastIsEncodedOnce(t *testing.T) {
 			if raceDetector && (binary || rev == engineio.Revision3) {
 				recipients /= 10 // large messages are slow
 			}
-			w := newSite(t, h, bothRevisions())
+			ts := newTestServer(t, h, bothRevisions())
 			mu.Lock()
 			sockets = nil
 			mu.Unlock()
 			var readers sync.WaitGroup
 			var conns []net.Conn
 			for range recipients {
-				l, _ := w.session(rev)
-				conns = append(conns, l.conn)
-				readers.Go(func() { _, _ = io.Copy(io.Discard, l.conn) })
+				wc, _ := ts.openWebSocket(rev)
+				conns = append(conns, wc.conn)
+				readers.Go(func() { _, _ = io.Copy(io.Discard, wc.conn) })
 				<-ready
 			}
 			broadcast := func(size, recipients int) uint64 {
@@ -85,7 +85,7 @@ func TestBroadcastIsEncodedOnce(t *testing.T) {
 				require.NoError(t, conn.Close())
 			}
 			readers.Wait()
-			w.awaitSockets(0)
+			ts.awaitSockets(0)
 			runtime.GC()
 		}
 	}

@@ -58,62 +58,62 @@ func TestClientsCloseDuringAnUpgrade(t *testing.T) {
 		})
 	})
 	t.Run("probe unanswered", func(t *testing.T) {
-		line := func(sc *script, l *serverLine) {
-			sc.said <- l.read()
-			sc.said <- l.read()
+		line := func(fs *fakeServer, wc *fakeWebSocket) {
+			fs.received <- wc.readText()
+			fs.received <- wc.readText()
 		}
-		inScript(t, line, nil, func(t *testing.T, sc *script, s *engineio.Socket, _ <-chan string) {
+		inFakeServer(t, line, nil, func(t *testing.T, fs *fakeServer, s *engineio.Socket, _ <-chan string) {
 			start := time.Now()
-			<-sc.polls
-			require.Equal(t, "2probe", <-sc.said)
+			<-fs.polls
+			require.Equal(t, "2probe", <-fs.received)
 			require.NoError(t, <-queue(t, s))
-			require.Regexp(t, `^4queued[|\x1e]1$`, sc.posted())
-			require.Empty(t, <-sc.said, "the WebSocket is closed")
+			require.Regexp(t, `^4queued[|\x1e]1$`, fs.posted())
+			require.Empty(t, <-fs.received, "the WebSocket is closed")
 			require.Zero(t, time.Since(start))
 		})
 	})
 	t.Run("probe answered", func(t *testing.T) {
-		line := func(sc *script, l *serverLine) {
-			sc.said <- l.read()
-			_ = l.say("3probe")
-			sc.said <- l.read()
-			sc.said <- l.read()
-			sc.said <- "close frame" + l.read()
-			_, _ = l.conn.Write([]byte{0x88, 0})
-			_, _ = io.Copy(io.Discard, l.conn)
+		line := func(fs *fakeServer, wc *fakeWebSocket) {
+			fs.received <- wc.readText()
+			_ = wc.sendText("3probe")
+			fs.received <- wc.readText()
+			fs.received <- wc.readText()
+			fs.received <- "close frame" + wc.readText()
+			_, _ = wc.conn.Write([]byte{0x88, 0})
+			_, _ = io.Copy(io.Discard, wc.conn)
 		}
-		inScript(t, line, nil, func(t *testing.T, sc *script, s *engineio.Socket, _ <-chan string) {
+		inFakeServer(t, line, nil, func(t *testing.T, fs *fakeServer, s *engineio.Socket, _ <-chan string) {
 			start := time.Now()
-			poll := <-sc.polls
-			require.Equal(t, "2probe", <-sc.said)
+			poll := <-fs.polls
+			require.Equal(t, "2probe", <-fs.received)
 			synctest.Wait()
 			closed := queue(t, s)
-			require.Empty(t, sc.said)
+			require.Empty(t, fs.received)
 			require.Empty(t, closed)
 			poll <- "6"
-			require.Equal(t, "5", <-sc.said)
-			require.Equal(t, "4queued", <-sc.said)
-			require.Equal(t, "close frame", <-sc.said)
+			require.Equal(t, "5", <-fs.received)
+			require.Equal(t, "4queued", <-fs.received)
+			require.Equal(t, "close frame", <-fs.received)
 			require.NoError(t, <-closed)
-			require.Empty(t, sc.posted())
+			require.Empty(t, fs.posted())
 			require.Zero(t, time.Since(start))
 		})
 	})
 	t.Run("poll never released", func(t *testing.T) {
-		line := func(sc *script, l *serverLine) {
-			sc.said <- l.read()
-			_ = l.say("3probe")
-			sc.said <- l.read()
+		line := func(fs *fakeServer, wc *fakeWebSocket) {
+			fs.received <- wc.readText()
+			_ = wc.sendText("3probe")
+			fs.received <- wc.readText()
 		}
-		inScript(t, line, nil, func(t *testing.T, sc *script, s *engineio.Socket, _ <-chan string) {
+		inFakeServer(t, line, nil, func(t *testing.T, fs *fakeServer, s *engineio.Socket, _ <-chan string) {
 			start := time.Now()
-			<-sc.polls
-			require.Equal(t, "2probe", <-sc.said)
+			<-fs.polls
+			require.Equal(t, "2probe", <-fs.received)
 			synctest.Wait()
 			require.NoError(t, <-queue(t, s))
 			require.Equal(t, engineio.DefaultUpgradeTimeout, time.Since(start))
-			require.Regexp(t, `^4queued[|\x1e]1$`, sc.posted(), "polling goes on when the upgrade has failed")
-			require.Empty(t, <-sc.said, "the WebSocket is closed")
+			require.Regexp(t, `^4queued[|\x1e]1$`, fs.posted(), "polling goes on when the upgrade has failed")
+			require.Empty(t, <-fs.received, "the WebSocket is closed")
 		})
 	})
 }

@@ -115,13 +115,13 @@ func TestTimeoutOfTheHTTPClientIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, "Timeout")
 }
 
-// over counts the requests that reach a server.
-type over struct {
+// requestCounter counts the requests that reach a server.
+type requestCounter struct {
 	mu    sync.Mutex
 	kinds map[string]int // by transport and HTTP version
 }
 
-func (o *over) wrap(h http.Handler) http.Handler {
+func (o *requestCounter) wrap(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		o.mu.Lock()
 		o.kinds[r.URL.Query().Get("transport")+" "+r.Proto]++
@@ -147,7 +147,7 @@ func requireUpgrade(t *testing.T, url string, client *http.Client) {
 // opens.
 func TestClientOverTLSAndHTTP2(t *testing.T) {
 	srv := engineio.NewServer(echoHandler, nil)
-	o := over{kinds: make(map[string]int)}
+	o := requestCounter{kinds: make(map[string]int)}
 	web := httptest.NewUnstartedServer(o.wrap(srv))
 	web.EnableHTTP2 = true
 	web.StartTLS()

@@ -138,7 +138,7 @@ func TestBase64KeepsBytesOffTheWire(t *testing.T) {
 			require.NotContains(t, bodies.String(), "ÿ")
 		})
 		t.Run(fmt.Sprintf("revision %d websocket", rev), func(t *testing.T) {
-			_, url := fakeServer(t, func(conn net.Conn, r *http.Request) {
+			_, url := serveConnections(t, func(conn net.Conn, r *http.Request) {
 				_, _ = io.WriteString(conn, switching(r))
 				_ = ws.WriteFrame(conn, ws.NewTextFrame([]byte(`0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000}`)))
 				for {
@@ -169,7 +169,7 @@ func TestBase64WithAServerThatEncodesTextTwice(t *testing.T) {
 		const twice = "\u00c3\u00a9\u00c2\u0080" // é and U+0080, in UTF-8 twice
 		posts := make(chan string, 2)
 		polls := make(chan string, 3)
-		polls <- framed(engineio.Revision3, `0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":60000}`)
+		polls <- asciiPayload(engineio.Revision3, `0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":60000}`)
 		polls <- "5:4" + twice
 		client, stop := serveOn(t, newNetwork(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Method == http.MethodPost {

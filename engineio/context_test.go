@@ -22,7 +22,7 @@ func TestSessionsEndWithTheContextThatTheyDescendFrom(t *testing.T) {
 			parent, cancel := context.WithCancelCause(t.Context())
 			defer cancel(nil)
 			begun, ends := make(chan context.Context, 1), make(chan error, 2)
-			w := newSite(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
+			ts := newTestServer(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 				begun <- ctx
 				_, err := s.Read(ctx)
 				ends <- err
@@ -32,13 +32,13 @@ func TestSessionsEndWithTheContextThatTheyDescendFrom(t *testing.T) {
 				cancel(errEnough)
 			}
 			if transport == engineio.Polling {
-				w.ask(http.MethodGet, "EIO=4&transport=polling", nil)
+				ts.request(http.MethodGet, "EIO=4&transport=polling", nil)
 			} else {
-				_, l := w.shake("EIO=4&transport=websocket")
-				defer func() { _ = l.conn.Close() }()
+				_, wc := ts.handshake("EIO=4&transport=websocket")
+				defer func() { _ = wc.conn.Close() }()
 			}
 			if early && transport == engineio.WebSocket { // its handler may not run at all
-				w.awaitSockets(0)
+				ts.awaitSockets(0)
 				continue
 			}
 			ctx := <-begun
@@ -52,7 +52,7 @@ func TestSessionsEndWithTheContextThatTheyDescendFrom(t *testing.T) {
 			require.ErrorIs(t, ctx.Err(), context.Canceled)
 			_, ok := errors.AsType[*engineio.CloseError](context.Cause(ctx))
 			require.True(t, ok, "the cause is the session's error")
-			w.awaitSockets(0)
+			ts.awaitSockets(0)
 		}
 	}
 }
@@ -60,13 +60,13 @@ func TestSessionsEndWithTheContextThatTheyDescendFrom(t *testing.T) {
 // A long-lived context holds no reference to sessions that have ended.
 func TestNothingRemainsInTheContextOfSessionsThatEnded(t *testing.T) {
 	var parent *countedContext // made inside the bubble
-	inSite(t, echoHandler, &engineio.ServerOptions{SessionContext: func(*http.Request) context.Context { return parent }}, func(t *testing.T, w *site) {
+	inBubbleServer(t, echoHandler, &engineio.ServerOptions{SessionContext: func(*http.Request) context.Context { return parent }}, func(t *testing.T, ts *testServer) {
 		parent = &countedContext{Context: t.Context(), done: make(chan struct{})}
 		for range 3 {
-			l, _ := w.session(engineio.Revision4)
-			l.requireEcho("works")
+			wc, _ := ts.openWebSocket(engineio.Revision4)
+			wc.requireEcho("works")
 			require.EqualValues(t, 1, parent.listeners.Load())
-			require.NoError(t, l.conn.Close())
+			require.NoError(t, wc.conn.Close())
 			synctest.Wait()
 			require.Zero(t, parent.listeners.Load())
 		}

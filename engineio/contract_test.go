@@ -19,8 +19,8 @@ import (
 	"github.com/bigcompany/mesh/engineio/internal/packet"
 )
 
-// everyWay is every way to open a session by polling, by WebSocket, and by an upgrade from polling to WebSocket.
-var everyWay = map[string]engineio.DialOptions{
+// everyTransport is every way to open a session by polling, by WebSocket, and by an upgrade from polling to WebSocket.
+var everyTransport = map[string]engineio.DialOptions{
 	"revision 3 polling":   {Revision: engineio.Revision3, Transports: []engineio.Transport{engineio.Polling}},
 	"revision 3 websocket": {Revision: engineio.Revision3, Transports: []engineio.Transport{engineio.WebSocket}},
 	"revision 3 upgrade":   {Revision: engineio.Revision3},
@@ -29,22 +29,22 @@ var everyWay = map[string]engineio.DialOptions{
 	"revision 4 upgrade":   {Revision: engineio.Revision4},
 }
 
-// both returns the handler of the server and the function that a test runs with the client's side.
-type both func() (engineio.Handler, func(t *testing.T, srv *engineio.Server, s *engineio.Socket))
+// scenario returns the handler of the server and the function that a test runs with the client's side.
+type scenario func() (engineio.Handler, func(t *testing.T, srv *engineio.Server, s *engineio.Socket))
 
-// with makes a both from a handler that shares no data with the test.
-func with(h engineio.Handler, f func(t *testing.T, srv *engineio.Server, s *engineio.Socket)) both {
+// scenarioOf makes a scenario from a handler that shares no data with the test.
+func scenarioOf(h engineio.Handler, f func(t *testing.T, srv *engineio.Server, s *engineio.Socket)) scenario {
 	return func() (engineio.Handler, func(*testing.T, *engineio.Server, *engineio.Socket)) { return h, f }
 }
 
-// onEveryWay calls b in a bubble for every way to open a session.
-func onEveryWay(t *testing.T, opts *engineio.ServerOptions, b both) {
+// onEveryTransport calls b in a bubble for every way to open a session.
+func onEveryTransport(t *testing.T, opts *engineio.ServerOptions, b scenario) {
 	t.Helper()
 	if opts == nil {
 		opts = &engineio.ServerOptions{}
 	}
 	opts.Revisions = []engineio.Revision{engineio.Revision3, engineio.Revision4}
-	for name, o := range everyWay {
+	for name, o := range everyTransport {
 		t.Run(name, func(t *testing.T) {
 			var h engineio.Handler // made inside the bubble, with its channels
 			outer := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) { h.ServeSocket(ctx, s) })
@@ -77,7 +77,7 @@ var idle = engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 })
 
 func TestReadsContextEndsTheSession(t *testing.T) {
-	onEveryWay(t, nil, func() (engineio.Handler, func(*testing.T, *engineio.Server, *engineio.Socket)) {
+	onEveryTransport(t, nil, func() (engineio.Handler, func(*testing.T, *engineio.Server, *engineio.Socket)) {
 		ended := make(chan error, 1)
 		h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 			_, err := s.Read(ctx)
@@ -110,7 +110,7 @@ func TestReadsContextEndsTheSession(t *testing.T) {
 }
 
 func TestConcurrentRead(t *testing.T) {
-	onEveryWay(t, nil, with(idle, func(t *testing.T, srv *engineio.Server, s *engineio.Socket) {
+	onEveryTransport(t, nil, scenarioOf(idle, func(t *testing.T, srv *engineio.Server, s *engineio.Socket) {
 		s.Discard()
 		synctest.Wait()
 		_, err := s.Read(t.Context())
@@ -122,7 +122,7 @@ func TestConcurrentRead(t *testing.T) {
 // All messages that were queued before Close arrive before the end, however many there are.
 func TestCloseSendsWhatIsQueued(t *testing.T) {
 	const n = packet.MaxPackets + 2000 // more than one poll can carry
-	onEveryWay(t, nil, func() (engineio.Handler, func(*testing.T, *engineio.Server, *engineio.Socket)) {
+	onEveryTransport(t, nil, func() (engineio.Handler, func(*testing.T, *engineio.Server, *engineio.Socket)) {
 		closing := make(chan error, 1)
 		h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 			m := engineio.Prepare(engineio.Text("x"))
@@ -152,7 +152,7 @@ func TestCloseSendsWhatIsQueued(t *testing.T) {
 
 func TestClientsCloseSendsWhatIsQueued(t *testing.T) {
 	const n = 3000
-	onEveryWay(t, nil, func() (engineio.Handler, func(*testing.T, *engineio.Server, *engineio.Socket)) {
+	onEveryTransport(t, nil, func() (engineio.Handler, func(*testing.T, *engineio.Server, *engineio.Socket)) {
 		got := make(chan int, 1)
 		h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 			n := 0
@@ -178,7 +178,7 @@ func TestClientsCloseSendsWhatIsQueued(t *testing.T) {
 }
 
 func TestShutdown(t *testing.T) {
-	onEveryWay(t, nil, func() (engineio.Handler, func(*testing.T, *engineio.Server, *engineio.Socket)) {
+	onEveryTransport(t, nil, func() (engineio.Handler, func(*testing.T, *engineio.Server, *engineio.Socket)) {
 		over := make(chan string, 1)
 		h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 			_ = s.TryWrite(engineio.Text("last"))
@@ -241,9 +241,9 @@ func TestShutdownOfWhatHangs(t *testing.T) {
 }
 
 func TestFlush(t *testing.T) {
-	inSite(t, echoHandler, nil, func(t *testing.T, w *site) {
-		v := w.open(engineio.Revision4)
-		s := v.socket()
+	inBubbleServer(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
+		pc := ts.openPolling(engineio.Revision4)
+		s := pc.socket()
 		require.NoError(t, s.Flush(t.Context()), "nothing to wait for")
 		require.NoError(t, s.TryWrite(engineio.Text("a")))
 		flushed := make(chan error, 1)
@@ -251,7 +251,7 @@ func TestFlush(t *testing.T) {
 		synctest.Wait()
 		require.Empty(t, flushed)
 		require.NoError(t, s.TryWrite(engineio.Text("b")))
-		require.Equal(t, "200 4a\x1e4b", v.poll().brief())
+		require.Equal(t, "200 4a\x1e4b", pc.poll().summary())
 		require.NoError(t, <-flushed)
 		require.NoError(t, s.TryWrite(engineio.Text("c")))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -259,21 +259,21 @@ func TestFlush(t *testing.T) {
 		require.ErrorIs(t, s.Flush(ctx), context.DeadlineExceeded)
 		require.NoError(t, s.Context().Err(), "the session lives on")
 
-		l, sid := w.session(engineio.Revision4)
-		s = (&visit{w: w, sid: sid}).socket()
+		wc, sid := ts.openWebSocket(engineio.Revision4)
+		s = (&pollingClient{ts: ts, sid: sid}).socket()
 		require.NoError(t, s.TryWrite(engineio.Text("a")))
 		go func() { flushed <- s.Flush(t.Context()) }()
 		synctest.Wait()
 		require.Empty(t, flushed, "the pipe holds nothing")
-		require.Equal(t, "4a", l.text())
+		require.Equal(t, "4a", wc.readText())
 		require.NoError(t, <-flushed)
-		require.NoError(t, l.conn.Close())
+		require.NoError(t, wc.conn.Close())
 	})
 }
 
 // A ping of revision 3 is a barrier: the reply comes when all earlier messages were returned and Read is called again.
 func TestPingIsABarrier(t *testing.T) {
-	onEveryWay(t, nil, func() (engineio.Handler, func(*testing.T, *engineio.Server, *engineio.Socket)) {
+	onEveryTransport(t, nil, func() (engineio.Handler, func(*testing.T, *engineio.Server, *engineio.Socket)) {
 		step := make(chan struct{})
 		var handled atomic.Int32
 		h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
@@ -341,7 +341,7 @@ func TestPingThatFindsNoRoom(t *testing.T) {
 }
 
 func TestDiscard(t *testing.T) {
-	onEveryWay(t, &engineio.ServerOptions{PingInterval: time.Second, PingTimeout: time.Second}, func() (engineio.Handler, func(*testing.T, *engineio.Server, *engineio.Socket)) {
+	onEveryTransport(t, &engineio.ServerOptions{PingInterval: time.Second, PingTimeout: time.Second}, func() (engineio.Handler, func(*testing.T, *engineio.Server, *engineio.Socket)) {
 		wrote := make(chan error, 1)
 		h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 			s.Discard()
@@ -389,7 +389,7 @@ func TestCloseReasons(t *testing.T) {
 		{"the network falls silent", func(_ *testing.T, e *bothEnds) { e.net.silence() },
 			end{engineio.ReasonPingTimeout, true}, end{engineio.ReasonPingTimeout, true}},
 	} {
-		for way, o := range everyWay {
+		for way, o := range everyTransport {
 			t.Run(c.name+", "+way, func(t *testing.T) {
 				inBothEnds(t, o, func(t *testing.T, e *bothEnds) {
 					nonsense := strings.HasSuffix(c.name, "nonsense")
@@ -435,7 +435,7 @@ func inBothEnds(t *testing.T, o engineio.DialOptions, f func(t *testing.T, e *bo
 	garble := func(h http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Method == http.MethodGet && e.garbled.Load() {
-				_, _ = io.WriteString(w, framed(o.Revision, "9"))
+				_, _ = io.WriteString(w, asciiPayload(o.Revision, "9"))
 				return
 			}
 			h.ServeHTTP(w, r)
@@ -478,23 +478,23 @@ func (e *bothEnds) nonsenseToServer(t *testing.T) {
 		return
 	}
 	rev := e.client.Revision()
-	w := &site{t: t, base: "http://pipe/engine.io/", client: e.web}
-	v := &visit{w: w, rev: rev, query: fmt.Sprintf("EIO=%d&transport=polling&sid=%s", rev, e.client.ID())}
-	require.Equal(t, "400 ", v.post(v.framed("9")).brief())
+	ts := &testServer{t: t, base: "http://pipe/engine.io/", client: e.web}
+	pc := &pollingClient{ts: ts, rev: rev, query: fmt.Sprintf("EIO=%d&transport=polling&sid=%s", rev, e.client.ID())}
+	require.Equal(t, "400 ", pc.post(pc.payload("9")).summary())
 }
 
 // The response to a handshake does not wait for ever for a client that does not read.
 func TestHandshakeWithAClientThatTakesNothing(t *testing.T) {
-	inSite(t, newWitness(), nil, func(t *testing.T, w *site) {
-		for _, query := range []string{"EIO=4&transport=websocket", polling4, w.open(engineio.Revision4).query} {
-			conn := w.connect()
-			_, err := io.WriteString(conn, w.handshakeText(query))
+	inBubbleServer(t, newEndRecorder(), nil, func(t *testing.T, ts *testServer) {
+		for _, query := range []string{"EIO=4&transport=websocket", polling4, ts.openPolling(engineio.Revision4).query} {
+			conn := ts.dial()
+			_, err := io.WriteString(conn, ts.handshakeText(query))
 			require.NoError(t, err)
 			time.Sleep(defaultWriteTimeout - 1)
-			require.Len(t, w.srv.Sockets(), 1+boolInt(query == "EIO=4&transport=websocket"))
+			require.Len(t, ts.srv.Sockets(), 1+boolInt(query == "EIO=4&transport=websocket"))
 			time.Sleep(2)
 			synctest.Wait()
-			require.Len(t, w.srv.Sockets(), 1)
+			require.Len(t, ts.srv.Sockets(), 1)
 			_, err = io.WriteString(conn, "x")
 			require.Error(t, err, "the connection is closed")
 			require.NoError(t, conn.Close())

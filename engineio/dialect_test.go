@@ -41,26 +41,26 @@ func TestFormOfAnswers(t *testing.T) {
 		{"0.9", "EIO=2", false},
 	} {
 		t.Run(tt.client, func(t *testing.T) {
-			inSite(t, echoHandler, bothRevisions(), func(t *testing.T, w *site) {
+			inBubbleServer(t, echoHandler, bothRevisions(), func(t *testing.T, ts *testServer) {
 				want := typeText
 				if tt.binary {
 					want = typeBinary
 				}
-				require.Equal(t, want, w.ask(http.MethodGet, "transport=polling&"+tt.query, nil).header.Get("Content-Type"))
-				v := w.open(engineio.Revision3, tt.query)
-				require.Equal(t, "200 ok", v.post("3:4hi1:2").brief())
-				answer := v.poll()
+				require.Equal(t, want, ts.request(http.MethodGet, "transport=polling&"+tt.query, nil).header.Get("Content-Type"))
+				pc := ts.openPolling(engineio.Revision3, tt.query)
+				require.Equal(t, "200 ok", pc.post("3:4hi1:2").summary())
+				answer := pc.poll()
 				require.Equal(t, want, answer.header.Get("Content-Type"))
 				require.Equal(t, "hi", string(answer.packets(t, engineio.Revision3)[0].Data))
 
-				poll := later(v.poll)
-				l := v.upgrade()
-				l.say("2probe")
-				require.Equal(t, "3probe", l.text())
+				poll := inBackground(pc.poll)
+				wc := pc.upgrade()
+				wc.sendText("2probe")
+				require.Equal(t, "3probe", wc.readText())
 				answer = <-poll
 				require.Equal(t, want, answer.header.Get("Content-Type"), "of a noop")
 				require.Equal(t, packet.Noop, answer.packets(t, engineio.Revision3)[0].Type)
-				require.NoError(t, l.conn.Close())
+				require.NoError(t, wc.conn.Close())
 			})
 		})
 	}
@@ -81,20 +81,20 @@ var onceTexts = []string{
 // engine.io-client 1.6 to 1.8 encodes text twice, 2.0 to 3.5 does not, and their requests are the same.
 func TestDialectOfText(t *testing.T) {
 	for _, query := range []string{"t=Q85tEHY", "t=Q85tEHY&b64=1"} {
-		w := newSite(t, echoHandler, bothRevisions())
+		ts := newTestServer(t, echoHandler, bothRevisions())
 		for enc, texts := range map[packet.Encoding][]string{packet.TextDoubleUTF8: twiceTexts, packet.Text: onceTexts} {
 			for _, text := range texts {
 				for _, later := range []bool{false, true} {
 					t.Run(fmt.Sprintf("%s %v %q later=%v", query, enc, text, later), func(t *testing.T) {
-						v := w.open(engineio.Revision3, query)
+						pc := ts.openPolling(engineio.Revision3, query)
 						packets := []string{text}
 						if later {
 							packets = []string{"Zürich", "é" + text, text} // the session has shown its dialect before
 						}
-						require.Equal(t, "200 ok", v.post(textPayload(enc, packets...)).brief())
+						require.Equal(t, "200 ok", pc.post(textPayload(enc, packets...)).summary())
 						var back []string
 						for len(back) < len(packets) {
-							answer := v.poll()
+							answer := pc.poll()
 							ps := answer.packets(t, engineio.Revision3)
 							if enc == packet.TextDoubleUTF8 && answer.header.Get("Content-Type") == typeText {
 								var err error
@@ -125,30 +125,30 @@ func TestTextOfTheOldestDialectInFrames(t *testing.T) {
 			}
 		}
 	})
-	exchange := func(t *testing.T, l *line, sent string) {
+	exchange := func(t *testing.T, wc *webSocketClient, sent string) {
 		t.Helper()
-		l.say("4" + sent)
-		require.Equal(t, "4"+sent, l.text())
-		require.Equal(t, "4"+twice, l.text(), "a shared message")
-		f, err := l.frame()
+		wc.sendText("4" + sent)
+		require.Equal(t, "4"+sent, wc.readText())
+		require.Equal(t, "4"+twice, wc.readText(), "a shared message")
+		f, err := wc.readFrame()
 		require.NoError(t, err)
 		require.Equal(t, ws.OpBinary, f.Header.OpCode)
 		require.Equal(t, "\x04\x01\xfc", string(f.Payload))
 	}
 	for _, deflate := range []bool{false, true} {
-		w := newSite(t, both, &engineio.ServerOptions{Revisions: []engineio.Revision{engineio.Revision3}, PerMessageDeflate: deflate})
+		ts := newTestServer(t, both, &engineio.ServerOptions{Revisions: []engineio.Revision{engineio.Revision3}, PerMessageDeflate: deflate})
 		t.Run(fmt.Sprintf("deflate=%v", deflate), func(t *testing.T) {
-			v := w.open(engineio.Revision3, "EIO=2&t=1395794813200-0")
-			l := w.line(strings.NewReplacer("polling", "websocket", "&t=1395794813200-0", "").Replace(v.query))
-			l.say("2probe")
-			require.Equal(t, "3probe", l.text())
-			l.say("5")
-			exchange(t, l, "ascii")
-			exchange(t, l, twice)
-			require.NoError(t, l.conn.Close())
+			pc := ts.openPolling(engineio.Revision3, "EIO=2&t=1395794813200-0")
+			wc := ts.webSocket(strings.NewReplacer("polling", "websocket", "&t=1395794813200-0", "").Replace(pc.query))
+			wc.sendText("2probe")
+			require.Equal(t, "3probe", wc.readText())
+			wc.sendText("5")
+			exchange(t, wc, "ascii")
+			exchange(t, wc, twice)
+			require.NoError(t, wc.conn.Close())
 
-			direct := w.line("EIO=2&transport=websocket")
-			require.True(t, strings.HasPrefix(direct.text(), "0{"))
+			direct := ts.webSocket("EIO=2&transport=websocket")
+			require.True(t, strings.HasPrefix(direct.readText(), "0{"))
 			exchange(t, direct, twice)
 			require.NoError(t, direct.conn.Close())
 		})
@@ -158,19 +158,19 @@ func TestTextOfTheOldestDialectInFrames(t *testing.T) {
 // The handler reads the text that the client meant.
 func TestHandlersReadTextOfTheOldestDialect(t *testing.T) {
 	got := make(chan string, 1)
-	w := newSite(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
+	ts := newTestServer(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 		if m, err := s.Read(ctx); err == nil {
 			got <- string(m.Data)
 		}
 		_, _ = s.Read(ctx)
 	}), bothRevisions())
-	l := w.line("EIO=2&transport=websocket")
-	l.say("4ZÃ¼rich")
+	wc := ts.webSocket("EIO=2&transport=websocket")
+	wc.sendText("4ZÃ¼rich")
 	select {
 	case text := <-got:
 		require.Equal(t, "Zürich", text)
 	case <-time.After(10 * time.Second):
 		require.Fail(t, "no message")
 	}
-	require.NoError(t, l.conn.Close())
+	require.NoError(t, wc.conn.Close())
 }

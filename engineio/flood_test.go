@@ -18,39 +18,39 @@ import (
 // when the queue's limit is reached.
 // Advisories: CVE-2026-48802, CVE-2026-48809
 func TestPingFlood(t *testing.T) {
-	h := newWitness()
-	w := newSite(t, h, nil)
-	others := w.bystanders()
-	l, sid := w.session(engineio.Revision4)
+	h := newEndRecorder()
+	ts := newTestServer(t, h, nil)
+	others := ts.bystanders()
+	wc, sid := ts.openWebSocket(engineio.Revision4)
 	const n = 20_000
 	flood := strings.Repeat(masked(0x89, "12345678")+masked(0x8a, "12345678"), n)
-	go func() { _, _ = io.WriteString(l.conn, flood) }()
+	go func() { _, _ = io.WriteString(wc.conn, flood) }()
 	for range n {
-		f, err := l.frame()
+		f, err := wc.readFrame()
 		require.NoError(t, err)
 		require.Equal(t, ws.OpPong, f.Header.OpCode)
 		require.Equal(t, "12345678", string(f.Payload))
 	}
-	l.requireEcho("alive")
-	require.NoError(t, l.conn.Close())
-	h.end(sid)
+	wc.requireEcho("alive")
+	require.NoError(t, wc.conn.Close())
+	h.awaitEnd(sid)
 	others.requireUnharmed()
 
-	deaf := newWitness()
-	inSite(t, deaf, &engineio.ServerOptions{QueueLimit: 10_000}, func(t *testing.T, w *site) {
-		l, sid := w.session(engineio.Revision4)
+	deaf := newEndRecorder()
+	inBubbleServer(t, deaf, &engineio.ServerOptions{QueueLimit: 10_000}, func(t *testing.T, ts *testServer) {
+		wc, sid := ts.openWebSocket(engineio.Revision4)
 		start := time.Now()
 		sent := 0
-		for l.tryWrite(ws.Header{Fin: true, OpCode: ws.OpPing}, strings.Repeat("x", 125)) == nil {
+		for wc.trySendFrame(ws.Header{Fin: true, OpCode: ws.OpPing}, strings.Repeat("x", 125)) == nil {
 			sent++
-			require.LessOrEqual(t, w.srv.SendBudgetUsed(), 100_000)
+			require.LessOrEqual(t, ts.srv.SendBudgetUsed(), 100_000)
 		}
-		e := <-deaf.of(sid)
+		e := <-deaf.ends(sid)
 		require.ErrorIs(t, e, engineio.ErrQueueFull)
 		require.Less(t, sent, 400)
 		require.Zero(t, time.Since(start))
-		require.NoError(t, l.conn.Close())
-		requireNothingLeft(t, w.srv)
+		require.NoError(t, wc.conn.Close())
+		requireNothingLeft(t, ts.srv)
 	})
 }
 
@@ -64,16 +64,16 @@ func TestPeerThatTakesNothing(t *testing.T) {
 		}
 		ended <- err
 	})
-	inSite(t, h, nil, func(t *testing.T, w *site) {
+	inBubbleServer(t, h, nil, func(t *testing.T, ts *testServer) {
 		ended = make(chan error, 1)
 		start := time.Now()
-		l, _ := w.session(engineio.Revision4)
+		wc, _ := ts.openWebSocket(engineio.Revision4)
 		var closed *engineio.CloseError
 		require.ErrorAs(t, <-ended, &closed)
 		require.Equal(t, engineio.ReasonTransportError, closed.Reason)
 		require.Equal(t, defaultWriteTimeout, time.Since(start))
-		require.NoError(t, l.conn.Close())
+		require.NoError(t, wc.conn.Close())
 		synctest.Wait()
-		requireNothingLeft(t, w.srv)
+		requireNothingLeft(t, ts.srv)
 	})
 }

@@ -113,9 +113,9 @@ func FuzzWSFrame(f *testing.F) {
 		if mode&4 != 0 {
 			header = []string{"Sec-WebSocket-Extensions", "permessage-deflate"}
 		}
-		w, stop := pipeSite(t, h)
-		query := w.anyQuery(mode)
-		conn := w.connect()
+		ts, stop := pipeSite(t, h)
+		query := ts.anyQuery(mode)
+		conn := ts.dial()
 		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
 		drained := make(chan struct{})
 		go func() {
@@ -125,12 +125,12 @@ func FuzzWSFrame(f *testing.F) {
 				t.Error(err)
 			}
 		}()
-		writePieces(conn, []byte(w.handshakeText(query, header...)), 200)
+		writePieces(conn, []byte(ts.handshakeText(query, header...)), 200)
 		writePieces(conn, data, int(piece)+1)
 		_ = conn.Close()
 		<-drained
 		if mode&2 == 0 { // after an upgrade the session may continue with polling
-			for start := time.Now(); len(w.srv.Sockets()) > 0; runtime.Gosched() {
+			for start := time.Now(); len(ts.srv.Sockets()) > 0; runtime.Gosched() {
 				if time.Since(start) > 10*time.Second {
 					t.Fatal("the session does not end")
 				}
@@ -147,15 +147,15 @@ func FuzzWSFrame(f *testing.F) {
 
 // pipeSite serves h over a pipe, in both revisions and with compression. stop closes the server and checks that nothing
 // remains.
-func pipeSite(t *testing.T, h engineio.Handler) (w *site, stop func()) {
+func pipeSite(t *testing.T, h engineio.Handler) (ts *testServer, stop func()) {
 	srv := engineio.NewServer(h, &engineio.ServerOptions{Revisions: []engineio.Revision{3, 4}, MaxPayload: 1000, BufferLimit: 1 << 20, PerMessageDeflate: true})
 	l := newNetwork()
 	web := &http.Server{Handler: srv, ErrorLog: log.New(io.Discard, "", 0)}
 	served := make(chan error, 1)
 	go func() { served <- web.Serve(l) }()
 	transport := &http.Transport{DialContext: l.dial}
-	w = &site{t: t, base: "http://pipe/engine.io/", client: &http.Client{Transport: transport}, srv: srv}
-	return w, func() {
+	ts = &testServer{t: t, base: "http://pipe/engine.io/", client: &http.Client{Transport: transport}, srv: srv}
+	return ts, func() {
 		_ = srv.Close()
 		transport.CloseIdleConnections()
 		_ = web.Close()
@@ -166,10 +166,10 @@ func pipeSite(t *testing.T, h engineio.Handler) (w *site, stop func()) {
 
 // anyQuery returns the query of a WebSocket handshake: mode&1 means revision 3, and mode&2 means the upgrade of a
 // session.
-func (w *site) anyQuery(mode uint8) string {
+func (ts *testServer) anyQuery(mode uint8) string {
 	rev := engineio.Revision4 - engineio.Revision(mode&1)
 	if mode&2 != 0 {
-		return strings.Replace(w.open(rev).query, "polling", "websocket", 1)
+		return strings.Replace(ts.openPolling(rev).query, "polling", "websocket", 1)
 	}
 	return fmt.Sprintf("EIO=%d&transport=websocket", rev)
 }
@@ -195,9 +195,9 @@ func FuzzUpgradeHeaders(f *testing.F) {
 		"Content-Type", "Content-Length", "Date", "Cache-Control", "X-Content-Type-Options", "Allow", "Transfer-Encoding",
 	}
 	f.Fuzz(func(t *testing.T, header []byte, mode uint8) {
-		w, stop := pipeSite(t, idle)
-		line, rest, _ := strings.Cut(w.handshakeText(w.anyQuery(mode)), "\r\n")
-		conn := w.connect()
+		ts, stop := pipeSite(t, idle)
+		line, rest, _ := strings.Cut(ts.handshakeText(ts.anyQuery(mode)), "\r\n")
+		conn := ts.dial()
 		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
 		sent := make(chan struct{})
 		go func() {

@@ -89,7 +89,7 @@ func TestConcurrentSocketMethods(t *testing.T) {
 			}
 		})
 	}
-	for _, o := range everyWay {
+	for _, o := range everyTransport {
 		wg.Go(func() {
 			o.QueueLimit = 4 << 10
 			for time.Now().Before(until) {

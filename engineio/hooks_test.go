@@ -30,34 +30,34 @@ func TestAllowRequest(t *testing.T) {
 		asked++
 		return map[string]error{"yes": nil, "no": errors.New("the message"), "": errors.New("")}[r.Header.Get("X-Ticket")]
 	}
-	w := newSite(t, echoHandler, opts)
+	ts := newTestServer(t, echoHandler, opts)
 	for i, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		query := fmt.Sprintf("EIO=%d&transport=polling", rev)
-		a := w.ask("GET", query, nil, "X-Ticket", "no")
-		require.Equal(t, `403 {"code":4,"message":"the message"}`, a.brief())
-		require.Equal(t, "application/json", a.header.Get("Content-Type"))
-		require.Equal(t, "403 "+forbidden, w.ask("GET", query, nil).brief(), "no text")
+		resp := ts.request("GET", query, nil, "X-Ticket", "no")
+		require.Equal(t, `403 {"code":4,"message":"the message"}`, resp.summary())
+		require.Equal(t, "application/json", resp.header.Get("Content-Type"))
+		require.Equal(t, "403 "+forbidden, ts.request("GET", query, nil).summary(), "no text")
 
-		a, l := w.shake(strings.Replace(query, "polling", "websocket", 1), "X-Ticket", "no")
-		require.Equal(t, "400 the message", a.brief(), "before 101")
-		require.NoError(t, l.conn.Close())
-		a, l = w.shake(query, "X-Ticket", "no") // polling with an upgrade's header fields
-		require.Equal(t, "400 the message", a.brief())
-		require.NoError(t, l.conn.Close())
-		require.Len(t, w.srv.Sockets(), i, "those of the turn before")
+		resp, wc := ts.handshake(strings.Replace(query, "polling", "websocket", 1), "X-Ticket", "no")
+		require.Equal(t, "400 the message", resp.summary(), "before 101")
+		require.NoError(t, wc.conn.Close())
+		resp, wc = ts.handshake(query, "X-Ticket", "no") // polling with an upgrade's header fields
+		require.Equal(t, "400 the message", resp.summary())
+		require.NoError(t, wc.conn.Close())
+		require.Len(t, ts.srv.Sockets(), i, "those of the turn before")
 
-		l = w.line(strings.Replace(query, "polling", "websocket", 1), "X-Ticket", "yes")
-		require.True(t, strings.HasPrefix(l.text(), "0{"))
-		l.say("1")
-		require.Equal(t, "close", l.ending())
-		a = w.ask("GET", query, nil, "X-Ticket", "yes")
-		require.Equal(t, 200, a.status)
+		wc = ts.webSocket(strings.Replace(query, "polling", "websocket", 1), "X-Ticket", "yes")
+		require.True(t, strings.HasPrefix(wc.readText(), "0{"))
+		wc.sendText("1")
+		require.Equal(t, "close", wc.readEnd())
+		resp = ts.request("GET", query, nil, "X-Ticket", "yes")
+		require.Equal(t, 200, resp.status)
 
 		before := asked
-		v := &visit{w: w, rev: rev, sid: sidOf(t, a.body), query: query + "&sid=" + sidOf(t, a.body)}
-		v.requireEcho("not asked for open sessions")
-		l = w.line(strings.Replace(v.query, "polling", "websocket", 1))
-		require.NoError(t, l.conn.Close())
+		pc := &pollingClient{ts: ts, rev: rev, sid: sidOf(t, resp.body), query: query + "&sid=" + sidOf(t, resp.body)}
+		pc.requireEcho("not asked for open sessions")
+		wc = ts.webSocket(strings.Replace(pc.query, "polling", "websocket", 1))
+		require.NoError(t, wc.conn.Close())
 		require.Equal(t, before, asked)
 	}
 }
@@ -65,19 +65,19 @@ func TestAllowRequest(t *testing.T) {
 // The order of the checks determines the response to a request with several faults.
 func TestAllowRequestIsAskedBehindTheServersOwnChecks(t *testing.T) {
 	no := func(*http.Request) error { return errors.New("no") }
-	w := newSite(t, echoHandler, &engineio.ServerOptions{AllowRequest: no, GenerateID: func(*http.Request) (string, error) {
+	ts := newTestServer(t, echoHandler, &engineio.ServerOptions{AllowRequest: no, GenerateID: func(*http.Request) (string, error) {
 		t.Error("GenerateID asked for a request that is not allowed")
 		return "", nil
 	}})
-	require.Equal(t, "400 "+unknownTransport, w.ask("GET", "EIO=4&transport=tobi", nil).brief())
-	require.Equal(t, "400 "+badRequest, w.ask("GET", polling4, nil, "Origin", "http://%zz").brief())
-	require.Equal(t, "403 "+forbidden, w.ask("GET", polling4, nil, "Origin", "http://evil.example").brief())
-	require.Equal(t, "400 "+unknownSession, w.ask("GET", polling4+"&sid=x", nil).brief())
-	require.Equal(t, "400 "+badMethod, w.ask("POST", polling4, nil).brief())
-	require.Equal(t, "400 "+badRequest, w.ask("GET", "EIO=4&transport=websocket", nil).brief())
+	require.Equal(t, "400 "+unknownTransport, ts.request("GET", "EIO=4&transport=tobi", nil).summary())
+	require.Equal(t, "400 "+badRequest, ts.request("GET", polling4, nil, "Origin", "http://%zz").summary())
+	require.Equal(t, "403 "+forbidden, ts.request("GET", polling4, nil, "Origin", "http://evil.example").summary())
+	require.Equal(t, "400 "+unknownSession, ts.request("GET", polling4+"&sid=x", nil).summary())
+	require.Equal(t, "400 "+badMethod, ts.request("POST", polling4, nil).summary())
+	require.Equal(t, "400 "+badRequest, ts.request("GET", "EIO=4&transport=websocket", nil).summary())
 	const refused = `403 {"code":4,"message":"no"}`
-	require.Equal(t, refused, w.ask("GET", "EIO=3&transport=polling", nil).brief(), "before the revision")
-	require.Equal(t, refused, w.ask("GET", polling4, nil).brief(), "before the ID")
+	require.Equal(t, refused, ts.request("GET", "EIO=3&transport=polling", nil).summary(), "before the revision")
+	require.Equal(t, refused, ts.request("GET", polling4, nil).summary(), "before the ID")
 }
 
 func TestGenerateID(t *testing.T) {
@@ -89,40 +89,40 @@ func TestGenerateID(t *testing.T) {
 		}
 		return id, nil
 	}
-	w := newSite(t, echoHandler, opts)
-	a := w.ask("GET", polling4, nil, "X-ID", "my-ID_1")
-	require.Equal(t, "my-ID_1", sidOf(t, a.body))
-	v := &visit{w: w, rev: engineio.Revision4, sid: "my-ID_1", query: polling4 + "&sid=my-ID_1"}
-	require.Equal(t, "my-ID_1", v.socket().ID())
-	l := w.line("EIO=3&transport=websocket", "X-ID", "2")
-	require.Equal(t, "2", sidOf(t, l.text()))
+	ts := newTestServer(t, echoHandler, opts)
+	resp := ts.request("GET", polling4, nil, "X-ID", "my-ID_1")
+	require.Equal(t, "my-ID_1", sidOf(t, resp.body))
+	pc := &pollingClient{ts: ts, rev: engineio.Revision4, sid: "my-ID_1", query: polling4 + "&sid=my-ID_1"}
+	require.Equal(t, "my-ID_1", pc.socket().ID())
+	wc := ts.webSocket("EIO=3&transport=websocket", "X-ID", "2")
+	require.Equal(t, "2", sidOf(t, wc.readText()))
 
 	for _, id := range []string{"none", "", "my-ID_1", "2", "a b", "a/b", `"`, "é", "a\x00", "a.b", strings.Repeat("a", 100) + "="} {
 		if !strings.Contains(id, "\x00") {
-			require.Equal(t, "400 "+badRequest, w.ask("GET", polling4, nil, "X-ID", id).brief(), "%q", id)
+			require.Equal(t, "400 "+badRequest, ts.request("GET", polling4, nil, "X-ID", id).summary(), "%q", id)
 		} else {
 			require.False(t, engineio.ValidID(id))
 		}
 	}
-	refused, other := w.shake("EIO=4&transport=websocket", "X-ID", "my-ID_1")
-	require.Equal(t, "400 Bad request", refused.brief(), "before 101")
+	refused, other := ts.handshake("EIO=4&transport=websocket", "X-ID", "my-ID_1")
+	require.Equal(t, "400 Bad request", refused.summary(), "before 101")
 	require.NoError(t, other.conn.Close())
-	require.Len(t, w.srv.Sockets(), 2)
-	v.requireEcho("the session that has the ID lives on")
-	l.requireEcho("and so does the other")
-	require.NoError(t, l.conn.Close())
+	require.Len(t, ts.srv.Sockets(), 2)
+	pc.requireEcho("the session that has the ID lives on")
+	wc.requireEcho("and so does the other")
+	require.NoError(t, wc.conn.Close())
 }
 
 func TestIDThatIsGivenAgainBelongsToTheNewSession(t *testing.T) {
-	w := newSite(t, echoHandler, &engineio.ServerOptions{GenerateID: func(*http.Request) (string, error) { return "id", nil }})
-	require.Equal(t, 200, w.ask("GET", polling4, nil).status)
-	v := &visit{w: w, rev: engineio.Revision4, sid: "id", query: polling4 + "&sid=id"}
-	first := v.socket()
+	ts := newTestServer(t, echoHandler, &engineio.ServerOptions{GenerateID: func(*http.Request) (string, error) { return "id", nil }})
+	require.Equal(t, 200, ts.request("GET", polling4, nil).status)
+	pc := &pollingClient{ts: ts, rev: engineio.Revision4, sid: "id", query: polling4 + "&sid=id"}
+	first := pc.socket()
 	first.Abort(nil)
-	require.Equal(t, 200, w.ask("GET", polling4, nil).status)
+	require.Equal(t, 200, ts.request("GET", polling4, nil).status)
 	first.Abort(nil)
-	require.NotSame(t, first, v.socket())
-	v.requireEcho("the second session lives")
+	require.NotSame(t, first, pc.socket())
+	pc.requireEcho("the second session lives")
 }
 
 func greet(ctx context.Context, s *engineio.Socket) {
@@ -144,21 +144,21 @@ func TestInitialMessageFollowsTheOpenPacket(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			opts := bothRevisions()
 			opts.InitialMessage = &c.message
-			w := newSite(t, engineio.HandlerFunc(greet), opts)
+			ts := newTestServer(t, engineio.HandlerFunc(greet), opts)
 			for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
-				a := w.ask("GET", fmt.Sprintf("EIO=%d&transport=polling&b64=1", rev), nil)
-				open := a.body[strings.Index(a.body, "0{") : strings.Index(a.body, "}")+1]
-				require.Equal(t, framed(rev, open, c.text[rev]), a.body, "in the same payload")
-				v := &visit{w: w, rev: rev, query: fmt.Sprintf("EIO=%d&transport=polling&sid=%s", rev, sidOf(t, a.body))}
-				require.Equal(t, "200 "+v.framed("4from the handler"), v.poll().brief())
+				resp := ts.request("GET", fmt.Sprintf("EIO=%d&transport=polling&b64=1", rev), nil)
+				open := resp.body[strings.Index(resp.body, "0{") : strings.Index(resp.body, "}")+1]
+				require.Equal(t, asciiPayload(rev, open, c.text[rev]), resp.body, "in the same payload")
+				pc := &pollingClient{ts: ts, rev: rev, query: fmt.Sprintf("EIO=%d&transport=polling&sid=%s", rev, sidOf(t, resp.body))}
+				require.Equal(t, "200 "+pc.payload("4from the handler"), pc.poll().summary())
 
-				l := w.line(fmt.Sprintf("EIO=%d&transport=websocket", rev))
-				require.True(t, strings.HasPrefix(l.text(), "0{"))
-				f, err := l.frame()
+				wc := ts.webSocket(fmt.Sprintf("EIO=%d&transport=websocket", rev))
+				require.True(t, strings.HasPrefix(wc.readText(), "0{"))
+				f, err := wc.readFrame()
 				require.NoError(t, err)
 				require.Equal(t, c.frame[rev], string(f.Payload))
-				require.Equal(t, "4from the handler", l.text())
-				require.NoError(t, l.conn.Close())
+				require.Equal(t, "4from the handler", wc.readText())
+				require.NoError(t, wc.conn.Close())
 			}
 		})
 	}
@@ -184,23 +184,23 @@ func TestCookie(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			opts := bothRevisions()
 			opts.Cookie = c.template
-			w := newSite(t, echoHandler, opts)
+			ts := newTestServer(t, echoHandler, opts)
 			for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
-				a := w.ask("GET", fmt.Sprintf("EIO=%d&transport=polling", rev), nil)
-				want := strings.ReplaceAll(c.want, "SID", sidOf(t, a.body))
-				require.Equal(t, want, strings.Join(a.header.Values("Set-Cookie"), "|"))
-				v := &visit{w: w, rev: rev, sid: sidOf(t, a.body), query: fmt.Sprintf("EIO=%d&transport=polling&sid=%s", rev, sidOf(t, a.body))}
-				a = v.post(v.framed("4x"))
-				require.Empty(t, a.header.Values("Set-Cookie"), "in the first answer only")
-				require.Empty(t, v.poll().header.Values("Set-Cookie"))
-				a, l := w.shake(strings.Replace(v.query, "polling", "websocket", 1))
-				require.Equal(t, http.StatusSwitchingProtocols, a.status)
-				require.Empty(t, a.header.Values("Set-Cookie"))
-				require.NoError(t, l.conn.Close())
+				resp := ts.request("GET", fmt.Sprintf("EIO=%d&transport=polling", rev), nil)
+				want := strings.ReplaceAll(c.want, "SID", sidOf(t, resp.body))
+				require.Equal(t, want, strings.Join(resp.header.Values("Set-Cookie"), "|"))
+				pc := &pollingClient{ts: ts, rev: rev, sid: sidOf(t, resp.body), query: fmt.Sprintf("EIO=%d&transport=polling&sid=%s", rev, sidOf(t, resp.body))}
+				resp = pc.post(pc.payload("4x"))
+				require.Empty(t, resp.header.Values("Set-Cookie"), "in the first answer only")
+				require.Empty(t, pc.poll().header.Values("Set-Cookie"))
+				resp, wc := ts.handshake(strings.Replace(pc.query, "polling", "websocket", 1))
+				require.Equal(t, http.StatusSwitchingProtocols, resp.status)
+				require.Empty(t, resp.header.Values("Set-Cookie"))
+				require.NoError(t, wc.conn.Close())
 
-				a, l = w.shake(fmt.Sprintf("EIO=%d&transport=websocket", rev))
-				require.Equal(t, strings.ReplaceAll(c.want, "SID", sidOf(t, l.text())), strings.Join(a.header.Values("Set-Cookie"), "|"))
-				require.NoError(t, l.conn.Close())
+				resp, wc = ts.handshake(fmt.Sprintf("EIO=%d&transport=websocket", rev))
+				require.Equal(t, strings.ReplaceAll(c.want, "SID", sidOf(t, wc.readText())), strings.Join(resp.header.Values("Set-Cookie"), "|"))
+				require.NoError(t, wc.conn.Close())
 			}
 		})
 	}
@@ -234,20 +234,20 @@ func TestHeadersOfAHandlerAround(t *testing.T) {
 	}))
 	defer web.Close()
 	defer func() { require.NoError(t, srv.Close()) }()
-	w := &site{t: t, base: web.URL + "/engine.io/", client: web.Client(), srv: srv}
+	ts := &testServer{t: t, base: web.URL + "/engine.io/", client: web.Client(), srv: srv}
 
-	open := w.ask("GET", polling4, nil)
-	v := &visit{w: w, rev: engineio.Revision4, query: polling4 + "&sid=" + sidOf(t, open.body)}
+	open := ts.request("GET", polling4, nil)
+	pc := &pollingClient{ts: ts, rev: engineio.Revision4, query: polling4 + "&sid=" + sidOf(t, open.body)}
 	require.Len(t, open.header.Values("Set-Cookie"), 3, "beside the session's own")
-	upgrade, l := w.shake(strings.Replace(v.query, "polling", "websocket", 1), "Origin", "https://good.example")
+	upgrade, wc := ts.handshake(strings.Replace(pc.query, "polling", "websocket", 1), "Origin", "https://good.example")
 	require.Equal(t, http.StatusSwitchingProtocols, upgrade.status)
-	require.NoError(t, l.conn.Close())
-	for name, a := range map[string]answer{
-		"open": open, "POST": v.post("4x"), "poll": v.poll(), "refusal": w.ask("GET", "", nil), "upgrade": upgrade,
+	require.NoError(t, wc.conn.Close())
+	for name, resp := range map[string]response{
+		"open": open, "POST": pc.post("4x"), "poll": pc.poll(), "refusal": ts.request("GET", "", nil), "upgrade": upgrade,
 	} {
-		require.Equal(t, "mesh", a.header.Get("X-Powered-By"), name)
-		require.Subset(t, a.header.Values("Set-Cookie"), []string{"a=1", "b=2"}, name)
-		require.Empty(t, a.header.Values("Injected"), name)
+		require.Equal(t, "mesh", resp.header.Get("X-Powered-By"), name)
+		require.Subset(t, resp.header.Values("Set-Cookie"), []string{"a=1", "b=2"}, name)
+		require.Empty(t, resp.header.Values("Injected"), name)
 	}
 	require.Equal(t, "Upgrade", upgrade.header.Get("Connection"))
 	require.Equal(t, "websocket", upgrade.header.Get("Upgrade"))
@@ -260,20 +260,20 @@ func TestHeadersOfAHandlerAround(t *testing.T) {
 }
 
 func TestAnswersToInternetExplorer(t *testing.T) {
-	w := newSite(t, echoHandler, nil)
+	ts := newTestServer(t, echoHandler, nil)
 	for ua, want := range map[string]string{
 		"Mozilla/5.0 (compatible;MSIE 9.0; Windows NT 6.1)":          "0",
 		"Mozilla/5.0 (Windows NT 10.0; Trident/7.0; rv:11.0) like G": "0",
 		"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0":    "",
 		"MSIE without the text before it in the reference's search":  "",
 	} {
-		open := w.ask("GET", polling4, nil, "User-Agent", ua)
-		v := &visit{w: w, rev: engineio.Revision4, query: polling4 + "&sid=" + sidOf(t, open.body)}
-		post := v.post("4x", "User-Agent", ua)
-		poll := w.ask("GET", v.query, nil, "User-Agent", ua)
-		for _, a := range []answer{open, post, poll} {
-			require.Equal(t, want, a.header.Get("X-XSS-Protection"), ua)
-			require.Equal(t, "no-store", a.header.Get("Cache-Control"))
+		open := ts.request("GET", polling4, nil, "User-Agent", ua)
+		pc := &pollingClient{ts: ts, rev: engineio.Revision4, query: polling4 + "&sid=" + sidOf(t, open.body)}
+		post := pc.post("4x", "User-Agent", ua)
+		poll := ts.request("GET", pc.query, nil, "User-Agent", ua)
+		for _, resp := range []response{open, post, poll} {
+			require.Equal(t, want, resp.header.Get("X-XSS-Protection"), ua)
+			require.Equal(t, "no-store", resp.header.Get("Cache-Control"))
 		}
 	}
 }

@@ -16,8 +16,8 @@ import (
 )
 
 func TestAcceptedCoding(t *testing.T) {
-	w := newSite(t, echoHandler, &engineio.ServerOptions{CompressionThreshold: 1})
-	w.client.Transport.(*http.Transport).DisableCompression = true // net/http would send a header of its own
+	ts := newTestServer(t, echoHandler, &engineio.ServerOptions{CompressionThreshold: 1})
+	ts.client.Transport.(*http.Transport).DisableCompression = true // net/http would send a header of its own
 	for header, want := range map[string]string{
 		"":                                    "",
 		"identity":                            "",
@@ -52,24 +52,24 @@ func TestAcceptedCoding(t *testing.T) {
 		strings.Repeat(",", 10_000):           "",
 		strings.Repeat("a;q=1,", 99) + "gzip": "gzip",
 	} {
-		a := w.ask("GET", polling4, nil, "Accept-Encoding", header)
-		require.Equal(t, 200, a.status)
-		require.Equal(t, want, a.header.Get("Content-Encoding"), "%.60q", header)
+		resp := ts.request("GET", polling4, nil, "Accept-Encoding", header)
+		require.Equal(t, 200, resp.status)
+		require.Equal(t, want, resp.header.Get("Content-Encoding"), "%.60q", header)
 	}
 }
 
 // unpack decompresses a response by its Content-Encoding.
-func unpack(t *testing.T, a answer) string {
+func unpack(t *testing.T, resp response) string {
 	t.Helper()
 	var r io.Reader
 	var err error
-	switch coding := a.header.Get("Content-Encoding"); coding {
+	switch coding := resp.header.Get("Content-Encoding"); coding {
 	case "":
-		return a.body
+		return resp.body
 	case "gzip":
-		r, err = gzip.NewReader(strings.NewReader(a.body))
+		r, err = gzip.NewReader(strings.NewReader(resp.body))
 	case "deflate": // the zlib format
-		r, err = zlib.NewReader(strings.NewReader(a.body))
+		r, err = zlib.NewReader(strings.NewReader(resp.body))
 	default:
 		require.Fail(t, "unknown coding", coding)
 	}
@@ -114,34 +114,34 @@ func TestAnswersToPollsAreCompressed(t *testing.T) {
 			t.Run(fmt.Sprint(c.name, ", revision ", rev), func(t *testing.T) {
 				opts := c.opts
 				opts.Revisions = bothRevisions().Revisions
-				w := newSite(t, say(c.messages...), &opts)
-				w.client.Transport.(*http.Transport).DisableCompression = true // net/http would decompress by itself
-				v := w.open(rev)
+				ts := newTestServer(t, say(c.messages...), &opts)
+				ts.client.Transport.(*http.Transport).DisableCompression = true // net/http would decompress by itself
+				pc := ts.openPolling(rev)
 				var header []string
 				if c.accept != "" {
 					header = []string{"Accept-Encoding", c.accept}
 				}
-				a := w.ask("GET", v.query, nil, header...)
-				require.Equal(t, 200, a.status)
-				require.Equal(t, c.want, a.header.Get("Content-Encoding"))
-				require.Equal(t, fmt.Sprint(len(a.body)), a.header.Get("Content-Length"))
-				plain := unpack(t, a)
+				resp := ts.request("GET", pc.query, nil, header...)
+				require.Equal(t, 200, resp.status)
+				require.Equal(t, c.want, resp.header.Get("Content-Encoding"))
+				require.Equal(t, fmt.Sprint(len(resp.body)), resp.header.Get("Content-Length"))
+				plain := unpack(t, resp)
 				var all []string
 				for _, m := range c.messages {
 					if all = append(all, "4"+string(m.Data)); m.Binary && rev == engineio.Revision3 {
-						require.Equal(t, "application/octet-stream", a.header.Get("Content-Type"))
+						require.Equal(t, "application/octet-stream", resp.header.Get("Content-Type"))
 						require.Equal(t, "\x01\x03\x00\x00\x01\xff\x04"+long, plain)
 						return
 					}
 				}
-				require.Equal(t, "text/plain; charset=UTF-8", a.header.Get("Content-Type"))
+				require.Equal(t, "text/plain; charset=UTF-8", resp.header.Get("Content-Type"))
 				if !c.messages[0].Binary {
-					require.Equal(t, v.framed(all...), plain)
+					require.Equal(t, pc.payload(all...), plain)
 				}
 				if c.want != "" {
-					require.Less(t, len(a.body), len(plain))
+					require.Less(t, len(resp.body), len(plain))
 				}
-				require.Empty(t, v.post(v.framed("4"+long)).header.Get("Content-Encoding"), "a POST's answer is two bytes")
+				require.Empty(t, pc.post(pc.payload("4"+long)).header.Get("Content-Encoding"), "a POST's answer is two bytes")
 			})
 		}
 	}
@@ -152,8 +152,8 @@ func TestCompressorsAreUsedAgain(t *testing.T) {
 	for _, name := range []string{"gzip", "deflate"} {
 		for i := range 3 {
 			body := strings.Repeat(fmt.Sprint("body ", i), 300)
-			a := answer{header: http.Header{"Content-Encoding": {name}}, body: string(engineio.Compress(name, []byte(body)))}
-			require.Equal(t, body, unpack(t, a))
+			resp := response{header: http.Header{"Content-Encoding": {name}}, body: string(engineio.Compress(name, []byte(body)))}
+			require.Equal(t, body, unpack(t, resp))
 		}
 		if !raceDetector {
 			require.Less(t, testing.AllocsPerRun(100, func() { engineio.Compress(name, make([]byte, 2000)) }), 12.0)
@@ -163,8 +163,8 @@ func TestCompressorsAreUsedAgain(t *testing.T) {
 
 func TestClientReadsCompressedPolls(t *testing.T) {
 	long := strings.Repeat("hello ", 5000)
-	w := newSite(t, say(engineio.Text(long)), nil)
-	s, err := engineio.Dial(t.Context(), strings.TrimSuffix(w.base, "/"), &engineio.DialOptions{Transports: []engineio.Transport{engineio.Polling}, HTTPClient: w.client})
+	ts := newTestServer(t, say(engineio.Text(long)), nil)
+	s, err := engineio.Dial(t.Context(), strings.TrimSuffix(ts.base, "/"), &engineio.DialOptions{Transports: []engineio.Transport{engineio.Polling}, HTTPClient: ts.client})
 	require.NoError(t, err)
 	m, err := s.Read(t.Context())
 	require.NoError(t, err)

@@ -23,53 +23,53 @@ func jsonpOptions() *engineio.ServerOptions {
 
 // unwrap parses the script that a poll returns. The script must call ___eio[number] with one string, which unwrap
 // returns.
-func unwrap(t *testing.T, number string, a answer) string {
+func unwrap(t *testing.T, number string, resp response) string {
 	t.Helper()
-	require.NoError(t, a.err)
-	require.Equal(t, http.StatusOK, a.status, a.body)
-	require.Equal(t, "text/javascript; charset=UTF-8", a.header.Get("Content-Type"))
-	require.Equal(t, "nosniff", a.header.Get("X-Content-Type-Options"))
-	require.Equal(t, "no-store", a.header.Get("Cache-Control"))
-	literal, ok := strings.CutPrefix(a.body, "___eio["+number+"](")
-	require.True(t, ok, a.body)
+	require.NoError(t, resp.err)
+	require.Equal(t, http.StatusOK, resp.status, resp.body)
+	require.Equal(t, "text/javascript; charset=UTF-8", resp.header.Get("Content-Type"))
+	require.Equal(t, "nosniff", resp.header.Get("X-Content-Type-Options"))
+	require.Equal(t, "no-store", resp.header.Get("Cache-Control"))
+	literal, ok := strings.CutPrefix(resp.body, "___eio["+number+"](")
+	require.True(t, ok, resp.body)
 	literal, ok = strings.CutSuffix(literal, ");")
-	require.True(t, ok, a.body)
+	require.True(t, ok, resp.body)
 	var payload string
 	require.NoError(t, json.Unmarshal([]byte(literal), &payload), literal)
 	return payload
 }
 
-// scripted is a session by JSONP.
-type scripted struct {
-	*visit
+// jsonpClient is a polling session by JSONP.
+type jsonpClient struct {
+	*pollingClient
 	number string
 }
 
-func (w *site) openJSONP(rev engineio.Revision, j, number string, extra ...string) scripted {
-	w.t.Helper()
+func (ts *testServer) openJSONP(rev engineio.Revision, j, number string, extra ...string) jsonpClient {
+	ts.t.Helper()
 	query := strings.Join(append([]string{fmt.Sprintf("EIO=%d&transport=polling&j=%s", rev, j)}, extra...), "&")
-	open := unwrap(w.t, number, w.ask("GET", query, nil))
-	sid := sidOf(w.t, open)
-	return scripted{&visit{w: w, rev: rev, sid: sid, query: query + "&sid=" + sid}, number}
+	open := unwrap(ts.t, number, ts.request("GET", query, nil))
+	sid := sidOf(ts.t, open)
+	return jsonpClient{&pollingClient{ts: ts, rev: rev, sid: sid, query: query + "&sid=" + sid}, number}
 }
 
-func (v scripted) poll() string { return unwrap(v.w.t, v.number, v.visit.poll()) }
+func (jc jsonpClient) poll() string { return unwrap(jc.ts.t, jc.number, jc.pollingClient.poll()) }
 
 // post sends a payload as a browser's form does: it escapes newlines as engine.io-client does, and then escapes the
 // payload as a form does.
-func (v scripted) post(payload string) answer {
+func (jc jsonpClient) post(payload string) response {
 	payload = strings.ReplaceAll(payload, `\n`, "\\\n")
 	payload = strings.ReplaceAll(payload, "\n", `\n`)
-	return v.form("d=" + url.QueryEscape(payload))
+	return jc.form("d=" + url.QueryEscape(payload))
 }
 
-func (v scripted) form(body string) answer {
-	return v.visit.post(body, "Content-Type", "application/x-www-form-urlencoded")
+func (jc jsonpClient) form(body string) response {
+	return jc.pollingClient.post(body, "Content-Type", "application/x-www-form-urlencoded")
 }
 
 // lengthened writes packets as a payload of the session's revision; in revision 3 lengths count UTF-16 units.
-func (v scripted) lengthened(packets ...string) string {
-	if v.rev == engineio.Revision4 {
+func (jc jsonpClient) lengthened(packets ...string) string {
+	if jc.rev == engineio.Revision4 {
 		return strings.Join(packets, "\x1e")
 	}
 	var b strings.Builder
@@ -86,26 +86,26 @@ func (v scripted) lengthened(packets ...string) string {
 func TestJSONP(t *testing.T) {
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		t.Run(fmt.Sprint("revision ", rev), func(t *testing.T) {
-			w := newSite(t, echoHandler, jsonpOptions())
-			v := w.openJSONP(rev, "7", "7")
+			ts := newTestServer(t, echoHandler, jsonpOptions())
+			jc := ts.openJSONP(rev, "7", "7")
 			for _, text := range []string{
 				"", "hello", "a\nb", `a\nb`, `a\\nb`, `\`, "\n\n", `\n` + "\n" + `\n`, "a&d=b;c%41+ +", `"quoted"`,
 				"\u2028 and \u2029", "</script><script>alert(1)</script>", "<!--", "€😀", "\r", "\x00", "'); alert(1); ('",
 			} {
-				a := v.post(v.lengthened("4" + text))
-				require.Equal(t, "200 ok", a.brief(), "%q", text)
-				require.Equal(t, "text/html", a.header.Get("Content-Type"), "an iframe shows it")
-				require.Equal(t, "2", a.header.Get("Content-Length"))
-				require.Equal(t, v.lengthened("4"+text), v.poll(), "%q", text)
+				resp := jc.post(jc.lengthened("4" + text))
+				require.Equal(t, "200 ok", resp.summary(), "%q", text)
+				require.Equal(t, "text/html", resp.header.Get("Content-Type"), "an iframe shows it")
+				require.Equal(t, "2", resp.header.Get("Content-Length"))
+				require.Equal(t, jc.lengthened("4"+text), jc.poll(), "%q", text)
 			}
 			// Binary messages are base64, although the client did not ask for it with b64.
 			b64 := map[engineio.Revision]string{3: "b4AQID+w==", 4: "bAQID+w=="}[rev]
-			require.Equal(t, "200 ok", v.post(v.lengthened(b64, "4text")).brief())
-			got := v.poll()
-			if got == v.lengthened(b64) { // the echo came before the text
-				require.Equal(t, v.lengthened("4text"), v.poll())
+			require.Equal(t, "200 ok", jc.post(jc.lengthened(b64, "4text")).summary())
+			got := jc.poll()
+			if got == jc.lengthened(b64) { // the echo came before the text
+				require.Equal(t, jc.lengthened("4text"), jc.poll())
 			} else {
-				require.Equal(t, v.lengthened(b64, "4text"), got)
+				require.Equal(t, jc.lengthened(b64, "4text"), got)
 			}
 		})
 	}
@@ -113,78 +113,78 @@ func TestJSONP(t *testing.T) {
 
 // The response is a script in a page of another origin: all data of a peer must be inside the script's one string.
 func TestJSONPAnswersHoldNothingThatEndsAScript(t *testing.T) {
-	w := newSite(t, echoHandler, jsonpOptions())
-	v := w.openJSONP(engineio.Revision4, "0", "0")
+	ts := newTestServer(t, echoHandler, jsonpOptions())
+	jc := ts.openJSONP(engineio.Revision4, "0", "0")
 	for _, text := range []string{"</script>", "<!--<script>", "-->", "\u2028\u2029", "&lt;", "\x7f\x00\r\n\t", `\"`, `*/`} {
-		require.Equal(t, "200 ok", v.post("4"+text).brief())
-		a := v.visit.poll()
+		require.Equal(t, "200 ok", jc.post("4"+text).summary())
+		resp := jc.pollingClient.poll()
 		for _, evil := range []string{"<", ">", "&", "\u2028", "\u2029", "\n", "\r", "\x00"} {
-			require.NotContains(t, a.body, evil, "%q", text)
+			require.NotContains(t, resp.body, evil, "%q", text)
 		}
-		require.Equal(t, "4"+text, unwrap(t, "0", a))
+		require.Equal(t, "4"+text, unwrap(t, "0", resp))
 	}
 }
 
 func TestJSONPCallbackIsTheHandshakesDigits(t *testing.T) {
-	w := newSite(t, echoHandler, jsonpOptions())
+	ts := newTestServer(t, echoHandler, jsonpOptions())
 	for j, number := range map[string]string{
 		"0": "0", "12": "12", "": "", "a1b2": "12", "]alert(1)//": "1", "%3C/script%3E": "", "-1": "1", "1.5": "15",
 		"%D9%A1": "", // a digit that is not ASCII
 	} {
-		w.openJSONP(engineio.Revision4, j, number)
+		ts.openJSONP(engineio.Revision4, j, number)
 	}
-	require.Equal(t, "2", w.openJSONP(engineio.Revision4, "1&j=2", "2").number, "the last one counts")
+	require.Equal(t, "2", ts.openJSONP(engineio.Revision4, "1&j=2", "2").number, "the last one counts")
 
-	v := w.openJSONP(engineio.Revision4, "3", "3")
-	later := v
-	later.visit = &visit{w: w, rev: engineio.Revision4, query: strings.Replace(v.query, "j=3", "j=9", 1)}
-	require.Equal(t, "200 ok", later.post("4x").brief())
+	jc := ts.openJSONP(engineio.Revision4, "3", "3")
+	later := jc
+	later.pollingClient = &pollingClient{ts: ts, rev: engineio.Revision4, query: strings.Replace(jc.query, "j=3", "j=9", 1)}
+	require.Equal(t, "200 ok", later.post("4x").summary())
 	require.Equal(t, "4x", later.poll())
-	later.visit = &visit{w: w, rev: engineio.Revision4, query: strings.Replace(v.query, "j=3", "", 1)}
-	require.Equal(t, "200 ok", later.post("4y").brief())
+	later.pollingClient = &pollingClient{ts: ts, rev: engineio.Revision4, query: strings.Replace(jc.query, "j=3", "", 1)}
+	require.Equal(t, "200 ok", later.post("4y").summary())
 	require.Equal(t, "4y", later.poll())
 
-	plain := w.open(engineio.Revision4)
+	plain := ts.openPolling(engineio.Revision4)
 	plain.query += "&j=5"
 	plain.requireEcho("j is ignored on a session without JSONP")
 }
 
 func TestJSONPForms(t *testing.T) {
-	h := newWitness()
-	w := newSite(t, h, jsonpOptions())
-	v := w.openJSONP(engineio.Revision4, "0", "0")
+	h := newEndRecorder()
+	ts := newTestServer(t, h, jsonpOptions())
+	jc := ts.openJSONP(engineio.Revision4, "0", "0")
 	for _, body := range []string{"", "e=4x", "d", "D=4x", "4x", "d=4x&d=4y", "&&", "ed=4x"} {
-		require.Equal(t, "200 ok", v.form(body).brief(), "%q: nothing happens", body)
+		require.Equal(t, "200 ok", jc.form(body).summary(), "%q: nothing happens", body)
 	}
 	for body, want := range map[string]string{
 		"d=4x": "4x", "d=4+%2B%20": "4 + ", "a=1&d=4=&b": "4=", "&d=4x&": "4x", `d=4a\nb`: "4a\nb", `d=4a\\nb`: `4a\nb`,
 		`d=4\\\n`: `4\\n`, "d=4%5Cn": "4\n", `d=4\t\\`: `4\t\\`,
 	} {
-		require.Equal(t, "200 ok", v.form(body).brief(), "%q", body)
-		require.Equal(t, want, v.poll(), "%q", body)
+		require.Equal(t, "200 ok", jc.form(body).summary(), "%q", body)
+		require.Equal(t, want, jc.poll(), "%q", body)
 	}
 	// An invalid payload ends the session, as in any other session.
 	for _, body := range []string{"d=", "d=abc", "d=%zz", "d=7x", "d=4x%1e"} {
-		v := w.openJSONP(engineio.Revision4, "0", "0")
-		require.Equal(t, "400 ", v.form(body).brief(), "%q", body)
-		require.Equal(t, "remote "+engineio.ReasonParseError, h.end(v.sid))
+		jc := ts.openJSONP(engineio.Revision4, "0", "0")
+		require.Equal(t, "400 ", jc.form(body).summary(), "%q", body)
+		require.Equal(t, "remote "+engineio.ReasonParseError, h.awaitEnd(jc.sid))
 	}
-	binary := w.openJSONP(engineio.Revision4, "0", "0")
-	require.Equal(t, "400 ", binary.visit.post("d=4x", "Content-Type", "application/octet-stream").brief())
-	require.Equal(t, remoteError, h.end(binary.sid))
+	binary := ts.openJSONP(engineio.Revision4, "0", "0")
+	require.Equal(t, "400 ", binary.pollingClient.post("d=4x", "Content-Type", "application/octet-stream").summary())
+	require.Equal(t, remoteError, h.awaitEnd(binary.sid))
 }
 
 // The limit counts the bytes of the form, with its escapes.
 func TestJSONPLimit(t *testing.T) {
 	opts := jsonpOptions()
 	opts.MaxPayload = 100
-	w := newSite(t, echoHandler, opts)
-	v := w.openJSONP(engineio.Revision4, "0", "0")
-	require.Equal(t, "200 ok", v.form("d=4"+strings.Repeat("x", 97)).brief())
-	require.Equal(t, "4"+strings.Repeat("x", 97), v.poll())
-	require.Equal(t, "413 ", v.form("d=4"+strings.Repeat("x", 98)).brief())
-	v = w.openJSONP(engineio.Revision4, "0", "0")
-	require.Equal(t, "413 ", v.form("d=4"+strings.Repeat("%41", 33)).brief())
+	ts := newTestServer(t, echoHandler, opts)
+	jc := ts.openJSONP(engineio.Revision4, "0", "0")
+	require.Equal(t, "200 ok", jc.form("d=4"+strings.Repeat("x", 97)).summary())
+	require.Equal(t, "4"+strings.Repeat("x", 97), jc.poll())
+	require.Equal(t, "413 ", jc.form("d=4"+strings.Repeat("x", 98)).summary())
+	jc = ts.openJSONP(engineio.Revision4, "0", "0")
+	require.Equal(t, "413 ", jc.form("d=4"+strings.Repeat("%41", 33)).summary())
 }
 
 // Revision 3 has two dialects of text. Clients with parser 1.x, recognized by their timestamps, encode text in UTF-8
@@ -198,17 +198,17 @@ func TestJSONPInBothDialects(t *testing.T) {
 	}
 	for _, text := range []string{"€ and 😀", "\u2028", `ü\n` + "\nü"} {
 		t.Run(fmt.Sprintf("%+q", text), func(t *testing.T) {
-			w := newSite(t, echoHandler, jsonpOptions())
-			old := w.openJSONP(engineio.Revision3, "0", "0", "t=1395794813200-0")
-			require.Equal(t, "200 ok", old.post(twice(text)).brief())
+			ts := newTestServer(t, echoHandler, jsonpOptions())
+			old := ts.openJSONP(engineio.Revision3, "0", "0", "t=1395794813200-0")
+			require.Equal(t, "200 ok", old.post(twice(text)).summary())
 			require.Equal(t, twice(text), old.poll())
 
-			witness := w.openJSONP(engineio.Revision3, "0", "0") // text that is meaningful only when it is decoded twice
-			require.Equal(t, "200 ok", witness.post(twice(text)).brief())
+			witness := ts.openJSONP(engineio.Revision3, "0", "0") // text that is meaningful only when it is decoded twice
+			require.Equal(t, "200 ok", witness.post(twice(text)).summary())
 			require.Equal(t, twice(text), witness.poll())
 
-			recent := w.openJSONP(engineio.Revision3, "0", "0", "t=Q85tEHY")
-			require.Equal(t, "200 ok", recent.post(once(text)).brief())
+			recent := ts.openJSONP(engineio.Revision3, "0", "0", "t=Q85tEHY")
+			require.Equal(t, "200 ok", recent.post(once(text)).summary())
 			require.Equal(t, once(text), recent.poll())
 		})
 	}
@@ -216,34 +216,34 @@ func TestJSONPInBothDialects(t *testing.T) {
 
 func TestJSONPSessionsEndLikeOthers(t *testing.T) {
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
-		for name, end := range map[string]func(t *testing.T, v scripted, h *witness){
-			"overlap": func(t *testing.T, v scripted, h *witness) {
-				first := later(v.visit.poll)
+		for name, end := range map[string]func(t *testing.T, jc jsonpClient, h *endRecorder){
+			"overlap": func(t *testing.T, jc jsonpClient, h *endRecorder) {
+				first := inBackground(jc.pollingClient.poll)
 				synctest.Wait()
-				require.Equal(t, "400 ", v.visit.poll().brief())
-				require.Equal(t, v.framed("1"), unwrap(t, "0", <-first))
-				require.Equal(t, remoteError, h.end(v.sid))
+				require.Equal(t, "400 ", jc.pollingClient.poll().summary())
+				require.Equal(t, jc.payload("1"), unwrap(t, "0", <-first))
+				require.Equal(t, remoteError, h.awaitEnd(jc.sid))
 			},
-			"the client closes": func(t *testing.T, v scripted, h *witness) {
-				poll := later(v.visit.poll)
+			"the client closes": func(t *testing.T, jc jsonpClient, h *endRecorder) {
+				poll := inBackground(jc.pollingClient.poll)
 				synctest.Wait()
-				require.Equal(t, "200 ok", v.post(v.framed("1")).brief())
-				require.Equal(t, v.framed("6"), unwrap(t, "0", <-poll))
-				require.Equal(t, remoteClose, h.end(v.sid))
-				require.Equal(t, "400 "+unknownSession, v.visit.poll().brief(), "an error is JSON, which a script tag reports as such")
+				require.Equal(t, "200 ok", jc.post(jc.payload("1")).summary())
+				require.Equal(t, jc.payload("6"), unwrap(t, "0", <-poll))
+				require.Equal(t, remoteClose, h.awaitEnd(jc.sid))
+				require.Equal(t, "400 "+unknownSession, jc.pollingClient.poll().summary(), "an error is JSON, which a script tag reports as such")
 			},
-			"the server closes": func(t *testing.T, v scripted, _ *witness) {
+			"the server closes": func(t *testing.T, jc jsonpClient, _ *endRecorder) {
 				closed := make(chan error, 1)
-				s := v.socket()
+				s := jc.socket()
 				go func() { closed <- s.Close() }()
 				synctest.Wait()
-				require.Equal(t, v.framed("6", "1"), v.poll())
+				require.Equal(t, jc.payload("6", "1"), jc.poll())
 				require.NoError(t, <-closed)
 			},
 		} {
 			t.Run(fmt.Sprintf("revision %d, %s", rev, name), func(t *testing.T) {
-				h := newWitness()
-				inSite(t, h, jsonpOptions(), func(t *testing.T, w *site) { end(t, w.openJSONP(rev, "0", "0"), h) })
+				h := newEndRecorder()
+				inBubbleServer(t, h, jsonpOptions(), func(t *testing.T, ts *testServer) { end(t, ts.openJSONP(rev, "0", "0"), h) })
 			})
 		}
 	}
@@ -252,49 +252,49 @@ func TestJSONPSessionsEndLikeOthers(t *testing.T) {
 func TestJSONPSessionMovesToAWebSocket(t *testing.T) {
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		t.Run(fmt.Sprint("revision ", rev), func(t *testing.T) {
-			inSite(t, echoHandler, jsonpOptions(), func(t *testing.T, w *site) {
-				v := w.openJSONP(rev, "0", "0")
-				poll := later(v.visit.poll)
+			inBubbleServer(t, echoHandler, jsonpOptions(), func(t *testing.T, ts *testServer) {
+				jc := ts.openJSONP(rev, "0", "0")
+				poll := inBackground(jc.pollingClient.poll)
 				synctest.Wait()
-				query := fmt.Sprintf("EIO=%d&transport=websocket&sid=%s", rev, v.sid)
-				l := w.line(query)
-				l.say("2probe")
-				require.Equal(t, "3probe", l.text())
-				require.Equal(t, v.framed("6"), unwrap(t, "0", <-poll), "as a script too")
-				l.say("5")
-				l.requireEcho("moved")
-				require.NoError(t, l.conn.Close())
+				query := fmt.Sprintf("EIO=%d&transport=websocket&sid=%s", rev, jc.sid)
+				wc := ts.webSocket(query)
+				wc.sendText("2probe")
+				require.Equal(t, "3probe", wc.readText())
+				require.Equal(t, jc.payload("6"), unwrap(t, "0", <-poll), "as a script too")
+				wc.sendText("5")
+				wc.requireEcho("moved")
+				require.NoError(t, wc.conn.Close())
 			})
 		})
 	}
 }
 
 func TestJSONPIsCompressed(t *testing.T) {
-	w := newSite(t, say(engineio.Text(strings.Repeat("hello ", 500))), jsonpOptions())
-	v := w.openJSONP(engineio.Revision4, "0", "0")
-	a := w.ask("GET", v.query, nil, "Accept-Encoding", "deflate")
-	require.Equal(t, "deflate", a.header.Get("Content-Encoding"))
-	a.body = unpack(t, a)
-	require.Equal(t, "4"+strings.Repeat("hello ", 500), unwrap(t, "0", a))
+	ts := newTestServer(t, say(engineio.Text(strings.Repeat("hello ", 500))), jsonpOptions())
+	jc := ts.openJSONP(engineio.Revision4, "0", "0")
+	resp := ts.request("GET", jc.query, nil, "Accept-Encoding", "deflate")
+	require.Equal(t, "deflate", resp.header.Get("Content-Encoding"))
+	resp.body = unpack(t, resp)
+	require.Equal(t, "4"+strings.Repeat("hello ", 500), unwrap(t, "0", resp))
 }
 
 // Without the option the server rejects a JSONP request, so that the client tries another transport at once.
 func TestJSONPIsOffByDefault(t *testing.T) {
-	w := newSite(t, echoHandler, nil)
+	ts := newTestServer(t, echoHandler, nil)
 	for _, query := range []string{polling4 + "&j=0", polling4 + "&j="} {
-		require.Equal(t, "400 "+unknownTransport, w.ask("GET", query, nil).brief())
+		require.Equal(t, "400 "+unknownTransport, ts.request("GET", query, nil).summary())
 	}
-	l := w.line("EIO=4&transport=websocket&j=0")
-	require.True(t, strings.HasPrefix(l.text(), "0{"), "j says nothing about a WebSocket")
-	require.NoError(t, l.conn.Close())
+	wc := ts.webSocket("EIO=4&transport=websocket&j=0")
+	require.True(t, strings.HasPrefix(wc.readText(), "0{"), "j says nothing about a WebSocket")
+	require.NoError(t, wc.conn.Close())
 }
 
 // A script tag sends no Origin header, so other headers must show the page's origin. A page can suppress these headers.
 func TestJSONPOfOtherOriginsNeedsAllowedOrigins(t *testing.T) {
 	opts := jsonpOptions()
 	opts.AllowedOrigins = []string{"https://good.example"}
-	w := newSite(t, echoHandler, opts)
-	host := strings.TrimPrefix(strings.TrimSuffix(w.base, "/engine.io/"), "http://")
+	ts := newTestServer(t, echoHandler, opts)
+	host := strings.TrimPrefix(strings.TrimSuffix(ts.base, "/engine.io/"), "http://")
 	for _, c := range []struct {
 		name   string
 		status int
@@ -321,14 +321,14 @@ func TestJSONPOfOtherOriginsNeedsAllowedOrigins(t *testing.T) {
 		{"another scheme", 403, []string{"Referer", "http://good.example/"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			require.Equal(t, c.status, w.ask("GET", polling4+"&j=0", nil, c.header...).status)
+			require.Equal(t, c.status, ts.request("GET", polling4+"&j=0", nil, c.header...).status)
 		})
 	}
 	// Requests of an open session are checked too.
-	open := unwrap(t, "0", w.ask("GET", polling4+"&j=0", nil, "Sec-Fetch-Site", "same-origin"))
+	open := unwrap(t, "0", ts.request("GET", polling4+"&j=0", nil, "Sec-Fetch-Site", "same-origin"))
 	query := polling4 + "&j=0&sid=" + sidOf(t, open)
 	for _, method := range []string{"GET", "POST"} {
-		require.Equal(t, "403 "+forbidden, w.ask(method, query, strings.NewReader("d=4x"), "Referer", "https://evil.example/").brief())
+		require.Equal(t, "403 "+forbidden, ts.request(method, query, strings.NewReader("d=4x"), "Referer", "https://evil.example/").summary())
 	}
 }
 

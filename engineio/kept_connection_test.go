@@ -24,88 +24,88 @@ type keptConnection struct {
 	r *bufio.Reader
 }
 
-func (w *site) keep() *keptConnection {
-	conn := w.connect()
-	return &keptConnection{conn, w.t, bufio.NewReader(conn)}
+func (ts *testServer) keepAlive() *keptConnection {
+	conn := ts.dial()
+	return &keptConnection{conn, ts.t, bufio.NewReader(conn)}
 }
 
-// say sends a request.
-func (c *keptConnection) say(method, query, rest string) {
+// send sends a request.
+func (c *keptConnection) send(method, query, rest string) {
 	_, err := fmt.Fprintf(c, "%s /engine.io/?%s HTTP/1.1\r\nHost: x\r\n%s\r\n", method, query, rest)
 	require.NoError(c.t, err)
 }
 
-// hear reads a response.
-func (c *keptConnection) hear() answer {
+// receive reads a response.
+func (c *keptConnection) receive() response {
 	resp, err := http.ReadResponse(c.r, nil)
 	if err != nil {
-		return answer{err: err}
+		return response{err: err}
 	}
 	body, err := io.ReadAll(resp.Body)
-	return answer{resp.StatusCode, resp.Header, string(body), err}
+	return response{resp.StatusCode, resp.Header, string(body), err}
 }
 
 // A proxy may send the requests of several clients on one connection to the server. A request of one client must not
 // disturb the next request on the connection.
 func TestRejectedRequestsDoNotDisturbTheConnection(t *testing.T) {
-	rejected := map[string]func(t *testing.T, w *site, c *keptConnection){
-		"a binary POST without a body": func(t *testing.T, w *site, c *keptConnection) {
-			c.say("POST", w.open(engineio.Revision4).query, "Content-Type: application/octet-stream\r\nContent-Length: 0\r\n")
-			require.Equal(t, "400 ", c.hear().brief())
+	rejected := map[string]func(t *testing.T, ts *testServer, c *keptConnection){
+		"a binary POST without a body": func(t *testing.T, ts *testServer, c *keptConnection) {
+			c.send("POST", ts.openPolling(engineio.Revision4).query, "Content-Type: application/octet-stream\r\nContent-Length: 0\r\n")
+			require.Equal(t, "400 ", c.receive().summary())
 		},
-		"a POST without a body beside another POST": func(t *testing.T, w *site, c *keptConnection) {
-			v := w.open(engineio.Revision4)
-			other := w.head("POST", v.query, halfPosts["declared"])
-			for !v.socket().HoldsPost() {
+		"a POST without a body beside another POST": func(t *testing.T, ts *testServer, c *keptConnection) {
+			pc := ts.openPolling(engineio.Revision4)
+			other := ts.sendHead("POST", pc.query, halfPosts["declared"])
+			for !pc.socket().HoldsPost() {
 				runtime.Gosched()
 			}
-			c.say("POST", v.query, "Content-Length: 0\r\n")
-			require.Equal(t, "400 ", c.hear().brief())
+			c.send("POST", pc.query, "Content-Length: 0\r\n")
+			require.Equal(t, "400 ", c.receive().summary())
 			require.NoError(t, other.Close())
 		},
-		"a POST without a body and packets": func(t *testing.T, w *site, c *keptConnection) {
-			c.say("POST", w.open(engineio.Revision4).query, "Content-Length: 0\r\n")
-			require.Equal(t, "400 ", c.hear().brief())
+		"a POST without a body and packets": func(t *testing.T, ts *testServer, c *keptConnection) {
+			c.send("POST", ts.openPolling(engineio.Revision4).query, "Content-Length: 0\r\n")
+			require.Equal(t, "400 ", c.receive().summary())
 		},
-		"a second poll": func(t *testing.T, w *site, c *keptConnection) {
-			v := w.open(engineio.Revision4)
-			first := later(v.poll)
-			v.awaitPoll()
-			c.say("GET", v.query, "")
-			require.Equal(t, "400 ", c.hear().brief())
-			require.Equal(t, "200 1", (<-first).brief())
+		"a second poll": func(t *testing.T, ts *testServer, c *keptConnection) {
+			pc := ts.openPolling(engineio.Revision4)
+			first := inBackground(pc.poll)
+			pc.awaitPoll()
+			c.send("GET", pc.query, "")
+			require.Equal(t, "400 ", c.receive().summary())
+			require.Equal(t, "200 1", (<-first).summary())
 		},
-		"a poll of no session": func(t *testing.T, w *site, c *keptConnection) {
-			c.say("GET", polling4+"&sid=none", "")
-			require.Equal(t, "400 "+unknownSession, c.hear().brief())
+		"a poll of no session": func(t *testing.T, ts *testServer, c *keptConnection) {
+			c.send("GET", polling4+"&sid=none", "")
+			require.Equal(t, "400 "+unknownSession, c.receive().summary())
 		},
-		"a method that sessions do not know": func(t *testing.T, w *site, c *keptConnection) {
-			c.say("PUT", w.open(engineio.Revision4).query, "Content-Length: 0\r\n")
-			require.Equal(t, "500 ", c.hear().brief())
+		"a method that sessions do not know": func(t *testing.T, ts *testServer, c *keptConnection) {
+			c.send("PUT", ts.openPolling(engineio.Revision4).query, "Content-Length: 0\r\n")
+			require.Equal(t, "500 ", c.receive().summary())
 		},
-		"a close packet": func(t *testing.T, w *site, c *keptConnection) {
-			c.say("POST", w.open(engineio.Revision4).query, "Content-Length: 1\r\n\r\n1")
-			require.Equal(t, "200 ok", c.hear().brief())
+		"a close packet": func(t *testing.T, ts *testServer, c *keptConnection) {
+			c.send("POST", ts.openPolling(engineio.Revision4).query, "Content-Length: 1\r\n\r\n1")
+			require.Equal(t, "200 ok", c.receive().summary())
 		},
 	}
 	for name, reject := range rejected {
 		t.Run(name, func(t *testing.T) {
-			w := newSite(t, echoHandler, nil)
+			ts := newTestServer(t, echoHandler, nil)
 			tries := 5
 			if strings.Contains(name, "without a body") { // net/http watches the connection
 				tries = 100
 			}
 			for range tries {
-				c := w.keep()
-				reject(t, w, c)
-				v := w.open(engineio.Revision4)
-				c.say("GET", v.query, "")
-				heard := later(c.hear)
-				for s := v.socket(); s != nil && !s.HoldsPoll() && len(heard) == 0; {
+				c := ts.keepAlive()
+				reject(t, ts, c)
+				pc := ts.openPolling(engineio.Revision4)
+				c.send("GET", pc.query, "")
+				heard := inBackground(c.receive)
+				for s := pc.socket(); s != nil && !s.HoldsPoll() && len(heard) == 0; {
 					runtime.Gosched()
 				}
-				require.Equal(t, "200 ok", v.post("4x").brief())
-				require.Equal(t, "200 4x", (<-heard).brief())
+				require.Equal(t, "200 ok", pc.post("4x").summary())
+				require.Equal(t, "200 4x", (<-heard).summary())
 				require.NoError(t, c.Close())
 			}
 		})
@@ -114,8 +114,8 @@ func TestRejectedRequestsDoNotDisturbTheConnection(t *testing.T) {
 
 // If a connection's context is done before a session's poll comes on it, the session does not end.
 func TestPollOnACanceledConnection(t *testing.T) {
-	w := newSite(t, echoHandler, nil)
-	srv := w.srv
+	ts := newTestServer(t, echoHandler, nil)
+	srv := ts.srv
 	// Other code in the process, such as another handler, may leave the connection in this state.
 	web := newLoopback(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Has("cancel") {
@@ -126,31 +126,31 @@ func TestPollOnACanceledConnection(t *testing.T) {
 		srv.ServeHTTP(w, r)
 	}))
 	defer web.close()
-	w.base = web.url + "/engine.io/"
-	v := w.open(engineio.Revision4)
-	c := w.keep()
-	c.say("GET", "cancel", "")
-	require.Equal(t, "200 ", c.hear().brief())
-	c.say("GET", v.query, "")
-	require.ErrorIs(t, c.hear().err, io.ErrUnexpectedEOF, "closed without a response, so that a proxy repeats the request")
+	ts.base = web.url + "/engine.io/"
+	pc := ts.openPolling(engineio.Revision4)
+	c := ts.keepAlive()
+	c.send("GET", "cancel", "")
+	require.Equal(t, "200 ", c.receive().summary())
+	c.send("GET", pc.query, "")
+	require.ErrorIs(t, c.receive().err, io.ErrUnexpectedEOF, "closed without a response, so that a proxy repeats the request")
 	require.NoError(t, c.Close())
-	v.requireEcho("the session lives on")
+	pc.requireEcho("the session lives on")
 }
 
 // A session that ends while a POST is received cuts the POST short with a deadline. net/http must then close the
 // connection.
 func TestAPostThatIsCutClosesItsConnection(t *testing.T) {
-	w := newSite(t, echoHandler, nil)
-	v := w.open(engineio.Revision4)
-	c := w.keep()
-	c.say("POST", v.query, halfPosts["declared"])
-	s := v.socket()
+	ts := newTestServer(t, echoHandler, nil)
+	pc := ts.openPolling(engineio.Revision4)
+	c := ts.keepAlive()
+	c.send("POST", pc.query, halfPosts["declared"])
+	s := pc.socket()
 	for !s.HoldsPost() {
 		runtime.Gosched()
 	}
 	s.Abort(nil)
-	a := c.hear()
-	require.Equal(t, "400 ", a.brief())
+	resp := c.receive()
+	require.Equal(t, "400 ", resp.summary())
 	_, err := c.r.ReadByte()
 	require.ErrorIs(t, err, io.EOF)
 	require.NoError(t, c.Close())
@@ -198,12 +198,12 @@ func TestResponsesHaveAWriteDeadline(t *testing.T) {
 			}
 			inBubbleBehind(t, slow, greet, opts(), func(t *testing.T, srv *engineio.Server, client *http.Client) {
 				served = make(chan time.Duration, 1)
-				w := &site{t: t, base: "http://pipe/engine.io/", client: client, srv: srv}
+				ts := &testServer{t: t, base: "http://pipe/engine.io/", client: client, srv: srv}
 				send := func() net.Conn {
-					v := w.open(engineio.Revision4)
+					pc := ts.openPolling(engineio.Revision4)
 					<-served
-					conn := w.connect()
-					_, err := io.WriteString(conn, replaceSession(request, v.query))
+					conn := ts.dial()
+					_, err := io.WriteString(conn, replaceSession(request, pc.query))
 					require.NoError(t, err)
 					return conn
 				}

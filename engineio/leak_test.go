@@ -42,10 +42,10 @@ func (c *census) requireExtinct(t *testing.T) {
 	require.Zero(t, c.alive.Load(), "sessions that something still refers to")
 }
 
-// leave is a way in which a client begins an action and vanishes in the middle of it, with a FIN or a RST.
-type leave struct {
+// departure is a way in which a client begins an action and vanishes in the middle of it, with a FIN or a RST.
+type departure struct {
 	name string
-	f    func(w *site)
+	f    func(ts *testServer)
 }
 
 func vanish(conn net.Conn, how string) {
@@ -56,98 +56,98 @@ func vanish(conn net.Conn, how string) {
 	}
 }
 
-func (w *site) head(method, query, rest string) net.Conn {
-	conn := w.connect()
+func (ts *testServer) sendHead(method, query, rest string) net.Conn {
+	conn := ts.dial()
 	_, err := fmt.Fprintf(conn, "%s /engine.io/?%s HTTP/1.1\r\nHost: x\r\n%s", method, query, rest)
-	require.NoError(w.t, err)
+	require.NoError(ts.t, err)
 	return conn
 }
 
 // awaitPoll waits until the server holds a poll of the session.
-func (v *visit) awaitPoll() {
-	s := v.socket()
-	require.NotNil(v.w.t, s)
+func (pc *pollingClient) awaitPoll() {
+	s := pc.socket()
+	require.NotNil(pc.ts.t, s)
 	for !s.HoldsPoll() {
 		runtime.Gosched()
 	}
 }
 
-// leave ends the session as stock clients do: with a close packet while a poll waits.
-func (v *visit) leave() {
-	polls := later(func() answer { // a client polls until the session is gone, and the close packet waits for such a poll
-		a := v.poll()
-		for a.status == http.StatusOK {
-			a = v.poll()
+// closeSession ends the session as stock clients do: with a close packet while a poll waits.
+func (pc *pollingClient) closeSession() {
+	polls := inBackground(func() response { // a client polls until the session is gone, and the close packet waits for such a poll
+		resp := pc.poll()
+		for resp.status == http.StatusOK {
+			resp = pc.poll()
 		}
-		return a
+		return resp
 	})
-	_ = v.post(v.framed("1"))
+	_ = pc.post(pc.payload("1"))
 	<-polls
 }
 
-func leaves(transport string, rev engineio.Revision) []leave {
-	var all []leave
-	add := func(name string, f func(w *site)) { all = append(all, leave{name, f}) }
+func departures(transport string, rev engineio.Revision) []departure {
+	var all []departure
+	add := func(name string, f func(ts *testServer)) { all = append(all, departure{name, f}) }
 	for _, how := range []string{"FIN", "RST"} {
 		switch transport {
 		case "polling":
-			add("mid-poll "+how, func(w *site) {
-				v := w.open(rev)
-				conn := w.head("GET", v.query, "\r\n")
-				v.awaitPoll()
+			add("mid-poll "+how, func(ts *testServer) {
+				pc := ts.openPolling(rev)
+				conn := ts.sendHead("GET", pc.query, "\r\n")
+				pc.awaitPoll()
 				vanish(conn, how)
 			})
 			for _, half := range halfPosts {
-				add("mid-POST "+how, func(w *site) { vanish(w.head("POST", w.open(rev).query, half), how) })
+				add("mid-POST "+how, func(ts *testServer) { vanish(ts.sendHead("POST", ts.openPolling(rev).query, half), how) })
 			}
-			add("close packet", func(w *site) { v := w.open(rev); v.leave() })
-			add("garbage", func(w *site) { v := w.open(rev); _ = v.post("nonsense") })
+			add("close packet", func(ts *testServer) { pc := ts.openPolling(rev); pc.closeSession() })
+			add("garbage", func(ts *testServer) { pc := ts.openPolling(rev); _ = pc.post("nonsense") })
 		case "websocket":
-			add("idle "+how, func(w *site) { l, _ := w.session(rev); vanish(l.conn, how) })
-			add("half a frame "+how, func(w *site) {
-				l, _ := w.session(rev)
-				_, _ = io.WriteString(l.conn, masked(0x81, "4half")[:7])
-				vanish(l.conn, how)
+			add("idle "+how, func(ts *testServer) { wc, _ := ts.openWebSocket(rev); vanish(wc.conn, how) })
+			add("half a frame "+how, func(ts *testServer) {
+				wc, _ := ts.openWebSocket(rev)
+				_, _ = io.WriteString(wc.conn, masked(0x81, "4half")[:7])
+				vanish(wc.conn, how)
 			})
-			add("unread echoes "+how, func(w *site) {
-				l, _ := w.session(rev)
-				_, _ = io.WriteString(l.conn, strings.Repeat(masked(0x82, "\x04"+strings.Repeat("x", 1000)), 20))
-				vanish(l.conn, how)
+			add("unread echoes "+how, func(ts *testServer) {
+				wc, _ := ts.openWebSocket(rev)
+				_, _ = io.WriteString(wc.conn, strings.Repeat(masked(0x82, "\x04"+strings.Repeat("x", 1000)), 20))
+				vanish(wc.conn, how)
 			})
-			add("close frame "+how, func(w *site) {
-				l, _ := w.session(rev)
-				l.write(ws.Header{Fin: true, OpCode: ws.OpClose}, "")
-				vanish(l.conn, how)
+			add("close frame "+how, func(ts *testServer) {
+				wc, _ := ts.openWebSocket(rev)
+				wc.sendFrame(ws.Header{Fin: true, OpCode: ws.OpClose}, "")
+				vanish(wc.conn, how)
 			})
-			add("garbage "+how, func(w *site) { l, _ := w.session(rev); l.say("nonsense"); vanish(l.conn, how) })
-			add("mid-handshake "+how, func(w *site) {
-				conn := w.connect()
-				_, _ = io.WriteString(conn, w.handshakeText(fmt.Sprintf("EIO=%d&transport=websocket", rev)))
+			add("garbage "+how, func(ts *testServer) { wc, _ := ts.openWebSocket(rev); wc.sendText("nonsense"); vanish(wc.conn, how) })
+			add("mid-handshake "+how, func(ts *testServer) {
+				conn := ts.dial()
+				_, _ = io.WriteString(conn, ts.handshakeText(fmt.Sprintf("EIO=%d&transport=websocket", rev)))
 				vanish(conn, how)
 			})
 		case "upgrade":
 			for _, far := range []string{"handshake", "101", "2probe", "3probe", "5"} {
-				add("after "+far+" "+how, func(w *site) {
-					v := w.open(rev)
-					query := strings.Replace(v.query, "polling", "websocket", 1)
+				add("after "+far+" "+how, func(ts *testServer) {
+					pc := ts.openPolling(rev)
+					query := strings.Replace(pc.query, "polling", "websocket", 1)
 					if far == "handshake" {
-						conn := w.connect()
-						_, _ = io.WriteString(conn, w.handshakeText(query))
+						conn := ts.dial()
+						_, _ = io.WriteString(conn, ts.handshakeText(query))
 						vanish(conn, how)
 					} else {
-						l := w.line(query)
+						wc := ts.webSocket(query)
 						if far != "101" {
-							l.say("2probe")
+							wc.sendText("2probe")
 						}
 						if far == "3probe" || far == "5" {
-							require.Equal(w.t, "3probe", l.text())
+							require.Equal(ts.t, "3probe", wc.readText())
 						}
 						if far == "5" {
-							l.say("5")
+							wc.sendText("5")
 						}
-						vanish(l.conn, how)
+						vanish(wc.conn, how)
 					}
-					v.leave() // the session continues with polling; end it now, so that the test need not wait for its timeout
+					pc.closeSession() // the session continues with polling; end it now, so that the test need not wait for its timeout
 				})
 			}
 		}
@@ -167,19 +167,19 @@ func TestNothingRemainsOfSessions(t *testing.T) {
 	var c census
 	srv := engineio.NewServer(c.handler(echoHandler), bothRevisions())
 	web := newLoopback(t, srv)
-	w := &site{t: t, base: web.url + "/engine.io/", client: web.client, srv: srv}
-	var ways []leave
+	ts := &testServer{t: t, base: web.url + "/engine.io/", client: web.client, srv: srv}
+	var ways []departure
 	for _, transport := range []string{"polling", "websocket", "upgrade"} {
-		ways = append(ways, leaves(transport, engineio.Revision3)...)
-		ways = append(ways, leaves(transport, engineio.Revision4)...)
+		ways = append(ways, departures(transport, engineio.Revision3)...)
+		ways = append(ways, departures(transport, engineio.Revision4)...)
 	}
 	begun := 0
 	batch := func() {
 		for range size {
-			ways[begun%len(ways)].f(w)
+			ways[begun%len(ways)].f(ts)
 			begun++
 		}
-		w.awaitSockets(0)
+		ts.awaitSockets(0)
 		web.client.CloseIdleConnections()
 	}
 	batch() // makes the objects that are made only once
@@ -227,40 +227,40 @@ func newLoopback(t *testing.T, h http.Handler) *loopback {
 // checks that no goroutine is left.
 func TestNothingRemainsOfSilentSessions(t *testing.T) {
 	var c census
-	inSite(t, c.handler(echoHandler), &engineio.ServerOptions{Revisions: []engineio.Revision{3, 4}, UpgradeTimeout: 3 * time.Second}, func(t *testing.T, w *site) {
+	inBubbleServer(t, c.handler(echoHandler), &engineio.ServerOptions{Revisions: []engineio.Revision{3, 4}, UpgradeTimeout: 3 * time.Second}, func(t *testing.T, ts *testServer) {
 		var conns []net.Conn
 		const rounds = 40
 		for i := range rounds {
 			rev := engineio.Revision3 + engineio.Revision(i%2)
-			w.open(rev) // the client never polls
-			conns = append(conns, w.head("GET", w.open(rev).query, "\r\n"))
+			ts.openPolling(rev) // the client never polls
+			conns = append(conns, ts.sendHead("GET", ts.openPolling(rev).query, "\r\n"))
 			for _, half := range halfPosts {
-				conns = append(conns, w.head("POST", w.open(rev).query, half))
+				conns = append(conns, ts.sendHead("POST", ts.openPolling(rev).query, half))
 			}
-			l, _ := w.session(rev)
-			conns = append(conns, l.conn)
-			l, _ = w.session(rev)
-			_, err := io.WriteString(l.conn, masked(0x01, "4half")+masked(0x81, "4")[:3])
+			wc, _ := ts.openWebSocket(rev)
+			conns = append(conns, wc.conn)
+			wc, _ = ts.openWebSocket(rev)
+			_, err := io.WriteString(wc.conn, masked(0x01, "4half")+masked(0x81, "4")[:3])
 			require.NoError(t, err)
-			conns = append(conns, l.conn)
+			conns = append(conns, wc.conn)
 			for _, far := range []string{"101", "2probe", "3probe", "5"} {
-				l := w.open(rev).upgrade()
-				conns = append(conns, l.conn)
+				wc := ts.openPolling(rev).upgrade()
+				conns = append(conns, wc.conn)
 				if far != "101" {
-					l.say("2probe")
+					wc.sendText("2probe")
 				}
 				if far == "3probe" || far == "5" {
-					require.Equal(t, "3probe", l.text())
+					require.Equal(t, "3probe", wc.readText())
 				}
 				if far == "5" {
-					l.say("5")
+					wc.sendText("5")
 				}
 			}
 		}
-		require.Len(t, w.srv.Sockets(), rounds*10)
+		require.Len(t, ts.srv.Sockets(), rounds*10)
 		time.Sleep(45*time.Second + defaultWriteTimeout)
 		synctest.Wait()
-		requireNothingLeft(t, w.srv)
+		requireNothingLeft(t, ts.srv)
 		for _, conn := range conns {
 			_ = conn.Close()
 		}
@@ -277,7 +277,7 @@ func TestNothingRemainsOfClients(t *testing.T) {
 	var alive atomic.Int64
 	ctx := testContext(t)
 	for i := range 200 {
-		for _, o := range everyWay {
+		for _, o := range everyTransport {
 			if i >= 20 && o.Transports == nil {
 				continue
 			}

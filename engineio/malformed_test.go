@@ -31,22 +31,22 @@ func masked(first byte, body string) string {
 
 // bystanders are sessions that other sessions must not affect.
 type bystanders struct {
-	v *visit
-	l *line
+	v *pollingClient
+	l *webSocketClient
 }
 
-func (w *site) bystanders() *bystanders {
-	l, _ := w.session(engineio.Revision4)
-	w.t.Cleanup(func() { _ = l.conn.Close() })
-	return &bystanders{v: w.open(engineio.Revision4), l: l}
+func (ts *testServer) bystanders() *bystanders {
+	wc, _ := ts.openWebSocket(engineio.Revision4)
+	ts.t.Cleanup(func() { _ = wc.conn.Close() })
+	return &bystanders{v: ts.openPolling(engineio.Revision4), l: wc}
 }
 
 func (b *bystanders) requireUnharmed() {
-	b.v.w.t.Helper()
+	b.v.ts.t.Helper()
 	b.v.requireEcho("polling")
 	b.l.requireEcho("websocket")
-	require.Zero(b.v.w.t, b.v.w.srv.SendBudgetUsed())
-	require.Len(b.v.w.t, b.v.w.srv.Sockets(), 2)
+	require.Zero(b.v.ts.t, b.v.ts.srv.SendBudgetUsed())
+	require.Len(b.v.ts.t, b.v.ts.srv.Sockets(), 2)
 }
 
 const (
@@ -111,25 +111,25 @@ func TestMalformedFrames(t *testing.T) {
 	for _, op := range []byte{3, 4, 5, 6, 7, 11, 12, 13, 14, 15} {
 		rows = append(rows, row{fmt.Sprint("opcode ", op), masked(0x80|op, "4x"), "close 1002", remoteError, nil})
 	}
-	h := newWitness()
-	w := newSite(t, h, &engineio.ServerOptions{Revisions: []engineio.Revision{3, 4}, MaxPayload: limit})
-	others := w.bystanders()
+	h := newEndRecorder()
+	ts := newTestServer(t, h, &engineio.ServerOptions{Revisions: []engineio.Revision{3, 4}, MaxPayload: limit})
+	others := ts.bystanders()
 	for _, c := range rows {
 		if c.revs == nil {
 			c.revs = []engineio.Revision{engineio.Revision3, engineio.Revision4}
 		}
 		for _, rev := range c.revs {
 			t.Run(fmt.Sprintf("%s, revision %d", c.name, rev), func(t *testing.T) {
-				l, sid := w.session(rev)
-				go func() { _, _ = io.WriteString(l.conn, c.send) }() // the server may stop reading
-				require.Equal(t, c.ending, l.ending())
-				require.Equal(t, c.reason, h.end(sid))
+				wc, sid := ts.openWebSocket(rev)
+				go func() { _, _ = io.WriteString(wc.conn, c.send) }() // the server may stop reading
+				require.Equal(t, c.ending, wc.readEnd())
+				require.Equal(t, c.reason, h.awaitEnd(sid))
 				others.requireUnharmed()
 			})
 		}
 	}
 	t.Run("while upgrading, none of it touches the session", func(t *testing.T) {
-		v := w.open(engineio.Revision4)
+		pc := ts.openPolling(engineio.Revision4)
 		for _, c := range append(rows,
 			row{name: "a message", send: masked(0x81, "4x"), ending: "close"},
 			row{name: "a ping that is no probe", send: masked(0x81, "2"), ending: "close"},
@@ -141,37 +141,37 @@ func TestMalformedFrames(t *testing.T) {
 			if c.revs != nil {
 				continue
 			}
-			l := w.line(strings.Replace(v.query, "polling", "websocket", 1))
-			go func() { _, _ = io.WriteString(l.conn, c.send) }()
-			require.Equal(t, c.ending, l.ending(), c.name)
-			v.requireEcho("alive") // after the close frame and the end of the connection
-			require.Equal(t, engineio.Polling, v.socket().Transport())
+			wc := ts.webSocket(strings.Replace(pc.query, "polling", "websocket", 1))
+			go func() { _, _ = io.WriteString(wc.conn, c.send) }()
+			require.Equal(t, c.ending, wc.readEnd(), c.name)
+			pc.requireEcho("alive") // after the close frame and the end of the connection
+			require.Equal(t, engineio.Polling, pc.socket().Transport())
 		}
-		require.Equal(t, "200 ok", v.post("1").brief())
-		<-h.of(v.sid)
+		require.Equal(t, "200 ok", pc.post("1").summary())
+		<-h.ends(pc.sid)
 		others.requireUnharmed()
 	})
 }
 
 // A frame that is cut off by the end of its connection ends only its own session.
 func TestHalfFrames(t *testing.T) {
-	h := newWitness()
-	w := newSite(t, h, nil)
-	others := w.bystanders()
+	h := newEndRecorder()
+	ts := newTestServer(t, h, nil)
+	others := ts.bystanders()
 	whole := masked(0x81, "4"+strings.Repeat("x", 200))
 	for _, n := range []int{0, 1, 2, 3, 4, 5, 7, 8, 100, len(whole) - 1} {
-		l, sid := w.session(engineio.Revision4)
-		_, err := io.WriteString(l.conn, whole[:n])
+		wc, sid := ts.openWebSocket(engineio.Revision4)
+		_, err := io.WriteString(wc.conn, whole[:n])
 		require.NoError(t, err)
-		require.NoError(t, l.conn.(*net.TCPConn).CloseWrite())
-		require.Equal(t, remoteClose, h.end(sid), "after %d bytes", n)
-		require.NoError(t, l.conn.Close())
+		require.NoError(t, wc.conn.(*net.TCPConn).CloseWrite())
+		require.Equal(t, remoteClose, h.awaitEnd(sid), "after %d bytes", n)
+		require.NoError(t, wc.conn.Close())
 
-		l, sid = w.session(engineio.Revision4)
-		_, err = io.WriteString(l.conn, whole[:n])
+		wc, sid = ts.openWebSocket(engineio.Revision4)
+		_, err = io.WriteString(wc.conn, whole[:n])
 		require.NoError(t, err)
-		reset(l.conn)
-		require.Contains(t, []string{remoteClose, remoteError}, h.end(sid), "reset after %d bytes", n)
+		reset(wc.conn)
+		require.Contains(t, []string{remoteClose, remoteError}, h.awaitEnd(sid), "reset after %d bytes", n)
 		others.requireUnharmed()
 	}
 }
@@ -183,45 +183,45 @@ func reset(conn net.Conn) {
 }
 
 func TestValidButUnusualFrames(t *testing.T) {
-	w := newSite(t, echoHandler, bothRevisions())
-	l, _ := w.session(engineio.Revision4)
-	defer func() { require.NoError(t, l.conn.Close()) }()
+	ts := newTestServer(t, echoHandler, bothRevisions())
+	wc, _ := ts.openWebSocket(engineio.Revision4)
+	defer func() { require.NoError(t, wc.conn.Close()) }()
 	ping := func(body string) {
-		f, err := l.frame()
+		f, err := wc.readFrame()
 		require.NoError(t, err)
 		require.Equal(t, ws.OpPong, f.Header.OpCode)
 		require.Equal(t, body, string(f.Payload))
 	}
 	raw := func(s string) {
-		_, err := io.WriteString(l.conn, s)
+		_, err := io.WriteString(wc.conn, s)
 		require.NoError(t, err)
 	}
 	raw(masked(0x01, "") + masked(0x00, "4h\xe2") + masked(0x89, "a") + masked(0x00, "\x82") + masked(0x8a, "unasked") + masked(0x80, "\xac"))
 	ping("a")
-	require.Equal(t, "4h€", l.text(), "a character over three fragments, pings between")
+	require.Equal(t, "4h€", wc.readText(), "a character over three fragments, pings between")
 	raw(masked(0x89, "") + masked(0x89, strings.Repeat("p", 125)))
 	ping("")
 	ping(strings.Repeat("p", 125))
 	raw(masked(0x82, ""))
-	f, err := l.frame()
+	f, err := wc.readFrame()
 	require.NoError(t, err)
 	require.Equal(t, ws.OpBinary, f.Header.OpCode)
 	require.Empty(t, f.Payload)
 	raw("\x81\xfe\x00\x02\x00\x00\x00\x004x") // lengths in a longer form than necessary
-	require.Equal(t, "4x", l.text())
+	require.Equal(t, "4x", wc.readText())
 	raw("\x81\xff\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x004y")
-	require.Equal(t, "4y", l.text())
+	require.Equal(t, "4y", wc.readText())
 	raw(masked(0x81, "4"+strings.Repeat("x", 999_999)))
-	require.Len(t, l.text(), 1_000_000, "the limit is inclusive")
+	require.Len(t, wc.readText(), 1_000_000, "the limit is inclusive")
 	// packets to which the server does not reply, and then a message
 	raw(masked(0x81, "0{}") + masked(0x81, "5") + masked(0x81, "6") + masked(0x81, "3") + masked(0x81, "4z"))
-	require.Equal(t, "4z", l.text())
+	require.Equal(t, "4z", wc.readText())
 }
 
 // net/http rejects garbage at the HTTP level; it does not affect the sessions.
 func TestGarbageRequests(t *testing.T) {
-	w := newSite(t, newWitness(), nil)
-	others := w.bystanders()
+	ts := newTestServer(t, newEndRecorder(), nil)
+	others := ts.bystanders()
 	for _, raw := range []string{
 		"\x00\x01\x02\x03\r\n\r\n", "GET\r\n\r\n", "GET /engine.io/?EIO=4&transport=polling HTTP/9.9\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00",
 		"GET /engine.io/?EIO=4&transport=polling&sid=\x00 HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -229,7 +229,7 @@ func TestGarbageRequests(t *testing.T) {
 		"POST /engine.io/?" + polling4 + " HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\nxyz",
 		"GET /engine.io/?EIO=%&transport=%%% HTTP/1.1\r\nHost: x\r\n\r\n", strings.Repeat("A", 100),
 	} {
-		conn := w.connect()
+		conn := ts.dial()
 		_, err := io.WriteString(conn, raw)
 		require.NoError(t, err)
 		require.NoError(t, conn.(*net.TCPConn).CloseWrite())
@@ -268,7 +268,7 @@ func TestClientAgainstMalformedFrames(t *testing.T) {
 		{"half a frame", "\x81\x7f", engineio.ReasonTransportClose},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, url := fakeServer(t, func(conn net.Conn, r *http.Request) {
+			_, url := serveConnections(t, func(conn net.Conn, r *http.Request) {
 				_, _ = io.WriteString(conn, switching(r)+frame(0x81, open)+c.send)
 				if tcp, ok := conn.(*net.TCPConn); ok && c.name == "half a frame" {
 					_ = tcp.CloseWrite()
@@ -294,8 +294,8 @@ func switching(r *http.Request) string {
 		base64.StdEncoding.EncodeToString(sum[:]) + "\r\n\r\n"
 }
 
-// fakeServer responds to each request with the bytes that f writes to the connection, and then closes the connection.
-func fakeServer(t *testing.T, f func(conn net.Conn, r *http.Request)) (net.Listener, string) {
+// serveConnections responds to each request with the bytes that f writes to the connection, and then closes the connection.
+func serveConnections(t *testing.T, f func(conn net.Conn, r *http.Request)) (net.Listener, string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -17,95 +17,95 @@ import (
 )
 
 func TestOrigin(t *testing.T) {
-	ask := func(w *site, origin string, header ...string) answer {
-		return w.ask("GET", polling4, nil, append([]string{"Origin", origin}, header...)...)
+	ask := func(ts *testServer, origin string, header ...string) response {
+		return ts.request("GET", polling4, nil, append([]string{"Origin", origin}, header...)...)
 	}
 	t.Run("by default the server's own host", func(t *testing.T) {
-		w := newSite(t, echoHandler, nil)
-		host, _, _ := strings.Cut(strings.TrimPrefix(w.base, "http://"), "/")
-		require.Equal(t, 200, ask(w, "http://"+host).status)
-		require.Equal(t, 200, ask(w, "https://app.example", "Host", "app.example").status)
+		ts := newTestServer(t, echoHandler, nil)
+		host, _, _ := strings.Cut(strings.TrimPrefix(ts.base, "http://"), "/")
+		require.Equal(t, 200, ask(ts, "http://"+host).status)
+		require.Equal(t, 200, ask(ts, "https://app.example", "Host", "app.example").status)
 		for _, host := range []string{"hub.example:8888", "hub.example", "hub", "127.0.0.1", "[::1]", "[::1]:8888"} {
-			require.Equal(t, 200, ask(w, host).status, "engine.io-client 1.x in Node.js, behind a proxy that rewrites Host")
-			accepted, l := w.shake("EIO=4&transport=websocket", "Origin", host)
+			require.Equal(t, 200, ask(ts, host).status, "engine.io-client 1.x in Node.js, behind a proxy that rewrites Host")
+			accepted, wc := ts.handshake("EIO=4&transport=websocket", "Origin", host)
 			require.Equal(t, http.StatusSwitchingProtocols, accepted.status, host)
-			require.NoError(t, l.conn.Close())
+			require.NoError(t, wc.conn.Close())
 		}
 		for _, origin := range []string{
 			"http://evil.example", "null", "file://", "http://" + host + ".evil.example", "http://evil.example/" + host,
 			"http://" + host + "@evil.example", "http://localhost", "*", "http://", "://",
 		} {
-			a := ask(w, origin)
-			require.Contains(t, []string{"403 " + forbidden, "400 " + badRequest}, a.brief(), origin)
-			require.Empty(t, a.header.Values("Access-Control-Allow-Origin"))
-			refused, l := w.shake("EIO=4&transport=websocket", "Origin", origin)
+			resp := ask(ts, origin)
+			require.Contains(t, []string{"403 " + forbidden, "400 " + badRequest}, resp.summary(), origin)
+			require.Empty(t, resp.header.Values("Access-Control-Allow-Origin"))
+			refused, wc := ts.handshake("EIO=4&transport=websocket", "Origin", origin)
 			require.Equal(t, 400, refused.status, origin)
-			require.NoError(t, l.conn.Close())
+			require.NoError(t, wc.conn.Close())
 		}
-		require.Equal(t, "403 "+forbidden, ask(w, "http://evil.example").brief())
-		require.Equal(t, "400 "+badRequest, ask(w, "http://[::1").brief(), "not a URL")
+		require.Equal(t, "403 "+forbidden, ask(ts, "http://evil.example").summary())
+		require.Equal(t, "400 "+badRequest, ask(ts, "http://[::1").summary(), "not a URL")
 
 		// An open session does not bypass the check.
-		v := w.open(engineio.Revision4)
-		require.Equal(t, "403 "+forbidden, w.ask("GET", v.query, nil, "Origin", "http://evil.example").brief())
-		require.Equal(t, "403 "+forbidden, w.ask("POST", v.query, strings.NewReader("4x"), "Origin", "http://evil.example").brief())
-		refused, l := w.shake(strings.Replace(v.query, "polling", "websocket", 1), "Origin", "http://evil.example")
-		require.Equal(t, "400 Forbidden", refused.brief())
-		require.NoError(t, l.conn.Close())
-		v.requireEcho("alive")
+		pc := ts.openPolling(engineio.Revision4)
+		require.Equal(t, "403 "+forbidden, ts.request("GET", pc.query, nil, "Origin", "http://evil.example").summary())
+		require.Equal(t, "403 "+forbidden, ts.request("POST", pc.query, strings.NewReader("4x"), "Origin", "http://evil.example").summary())
+		refused, wc := ts.handshake(strings.Replace(pc.query, "polling", "websocket", 1), "Origin", "http://evil.example")
+		require.Equal(t, "400 Forbidden", refused.summary())
+		require.NoError(t, wc.conn.Close())
+		pc.requireEcho("alive")
 		// Without CORS no preflight succeeds.
-		a := w.ask("OPTIONS", polling4, nil, "Origin", "http://evil.example", "Access-Control-Request-Method", "POST")
-		require.Equal(t, "403 "+forbidden, a.brief())
-		require.Empty(t, a.header.Values("Access-Control-Allow-Origin"))
+		resp := ts.request("OPTIONS", polling4, nil, "Origin", "http://evil.example", "Access-Control-Request-Method", "POST")
+		require.Equal(t, "403 "+forbidden, resp.summary())
+		require.Empty(t, resp.header.Values("Access-Control-Allow-Origin"))
 	})
 	t.Run("a request without Host has no own origin", func(t *testing.T) {
-		w := newSite(t, echoHandler, nil)
+		ts := newTestServer(t, echoHandler, nil)
 		for _, origin := range []string{"null", "file://"} {
-			a, l := w.send("GET /engine.io/?" + polling4 + " HTTP/1.0\r\nOrigin: " + origin + "\r\n\r\n")
-			require.Equal(t, http.StatusForbidden, a.status, origin)
-			require.NoError(t, l.conn.Close())
+			resp, wc := ts.sendRaw("GET /engine.io/?" + polling4 + " HTTP/1.0\r\nOrigin: " + origin + "\r\n\r\n")
+			require.Equal(t, http.StatusForbidden, resp.status, origin)
+			require.NoError(t, wc.conn.Close())
 		}
 	})
 	t.Run("allowed", func(t *testing.T) {
-		w := newSite(t, echoHandler, &engineio.ServerOptions{AllowedOrigins: []string{"https://good.example", "https://Slash.example/"}})
+		ts := newTestServer(t, echoHandler, &engineio.ServerOptions{AllowedOrigins: []string{"https://good.example", "https://Slash.example/"}})
 		for _, origin := range []string{"https://good.example", "https://slash.example"} {
-			a := ask(w, origin)
-			require.Equal(t, 200, a.status, origin)
-			require.Equal(t, origin, a.header.Get("Access-Control-Allow-Origin"))
-			require.Equal(t, "true", a.header.Get("Access-Control-Allow-Credentials"))
-			require.Contains(t, a.header.Values("Vary"), "Origin")
-			accepted, l := w.shake("EIO=4&transport=websocket", "Origin", origin)
+			resp := ask(ts, origin)
+			require.Equal(t, 200, resp.status, origin)
+			require.Equal(t, origin, resp.header.Get("Access-Control-Allow-Origin"))
+			require.Equal(t, "true", resp.header.Get("Access-Control-Allow-Credentials"))
+			require.Contains(t, resp.header.Values("Vary"), "Origin")
+			accepted, wc := ts.handshake("EIO=4&transport=websocket", "Origin", origin)
 			require.Equal(t, http.StatusSwitchingProtocols, accepted.status)
-			require.NoError(t, l.conn.Close())
+			require.NoError(t, wc.conn.Close())
 		}
 		for _, origin := range []string{"http://good.example", "https://good.example:444", "https://evil.example", "https://good.example.evil.example"} {
-			a := ask(w, origin)
-			require.Equal(t, "403 "+forbidden, a.brief(), origin)
-			require.Empty(t, a.header.Values("Access-Control-Allow-Origin"))
-			refused, l := w.shake("EIO=4&transport=websocket", "Origin", origin)
-			require.Equal(t, "400 Forbidden", refused.brief())
-			require.NoError(t, l.conn.Close())
+			resp := ask(ts, origin)
+			require.Equal(t, "403 "+forbidden, resp.summary(), origin)
+			require.Empty(t, resp.header.Values("Access-Control-Allow-Origin"))
+			refused, wc := ts.handshake("EIO=4&transport=websocket", "Origin", origin)
+			require.Equal(t, "400 Forbidden", refused.summary())
+			require.NoError(t, wc.conn.Close())
 		}
-		a := w.ask("GET", "EIO=9&transport=polling&sid=none", nil, "Origin", "https://good.example")
-		require.Equal(t, "400 "+unknownSession, a.brief(), "errors carry the headers too")
-		require.Equal(t, "https://good.example", a.header.Get("Access-Control-Allow-Origin"))
+		resp := ts.request("GET", "EIO=9&transport=polling&sid=none", nil, "Origin", "https://good.example")
+		require.Equal(t, "400 "+unknownSession, resp.summary(), "errors carry the headers too")
+		require.Equal(t, "https://good.example", resp.header.Get("Access-Control-Allow-Origin"))
 
-		a = w.ask("OPTIONS", polling4, nil, "Origin", "https://good.example", "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "content-type,x-own")
-		require.Equal(t, "204 ", a.brief())
-		require.Equal(t, "https://good.example", a.header.Get("Access-Control-Allow-Origin"))
-		require.Equal(t, "POST", a.header.Get("Access-Control-Allow-Methods"))
-		require.Equal(t, "content-type,x-own", a.header.Get("Access-Control-Allow-Headers"))
-		require.Contains(t, a.header.Get("Vary"), "Access-Control-Request-Headers")
-		a = w.ask("OPTIONS", polling4, nil, "Origin", "https://evil.example", "Access-Control-Request-Method", "POST")
-		require.Empty(t, a.header.Values("Access-Control-Allow-Origin"))
+		resp = ts.request("OPTIONS", polling4, nil, "Origin", "https://good.example", "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "content-type,x-own")
+		require.Equal(t, "204 ", resp.summary())
+		require.Equal(t, "https://good.example", resp.header.Get("Access-Control-Allow-Origin"))
+		require.Equal(t, "POST", resp.header.Get("Access-Control-Allow-Methods"))
+		require.Equal(t, "content-type,x-own", resp.header.Get("Access-Control-Allow-Headers"))
+		require.Contains(t, resp.header.Get("Vary"), "Access-Control-Request-Headers")
+		resp = ts.request("OPTIONS", polling4, nil, "Origin", "https://evil.example", "Access-Control-Request-Method", "POST")
+		require.Empty(t, resp.header.Values("Access-Control-Allow-Origin"))
 	})
 	t.Run("every page", func(t *testing.T) {
-		w := newSite(t, echoHandler, &engineio.ServerOptions{AllowedOrigins: []string{"*"}})
+		ts := newTestServer(t, echoHandler, &engineio.ServerOptions{AllowedOrigins: []string{"*"}})
 		for _, origin := range []string{"https://any.example", "null"} {
-			a := ask(w, origin)
-			require.Equal(t, 200, a.status)
-			require.Equal(t, "*", a.header.Get("Access-Control-Allow-Origin"))
-			require.Empty(t, a.header.Values("Access-Control-Allow-Credentials"), "never with every page")
+			resp := ask(ts, origin)
+			require.Equal(t, 200, resp.status)
+			require.Equal(t, "*", resp.header.Get("Access-Control-Allow-Origin"))
+			require.Empty(t, resp.header.Values("Access-Control-Allow-Credentials"), "never with every page")
 		}
 	})
 }
@@ -121,12 +121,12 @@ func TestPagesThatHideTheirOrigin(t *testing.T) {
 		{[]string{"null"}, 200},
 		{[]string{"*"}, 200},
 	} {
-		w := newSite(t, echoHandler, &engineio.ServerOptions{AllowedOrigins: c.allowed, JSONP: true})
-		require.Equal(t, c.status, w.ask("GET", polling4, nil, "Origin", "null").status, "%q", c.allowed)
+		ts := newTestServer(t, echoHandler, &engineio.ServerOptions{AllowedOrigins: c.allowed, JSONP: true})
+		require.Equal(t, c.status, ts.request("GET", polling4, nil, "Origin", "null").status, "%q", c.allowed)
 		for _, site := range []string{"", "cross-site", "same-site"} {
-			require.Equal(t, c.status, w.ask("GET", polling4+"&j=0", nil, "Sec-Fetch-Site", site).status, "%q, %s", c.allowed, site)
+			require.Equal(t, c.status, ts.request("GET", polling4+"&j=0", nil, "Sec-Fetch-Site", site).status, "%q, %s", c.allowed, site)
 		}
-		shown := w.ask("GET", polling4+"&j=0", nil, "Sec-Fetch-Site", "cross-site", "Referer", "https://evil.example/").status
+		shown := ts.request("GET", polling4+"&j=0", nil, "Sec-Fetch-Site", "cross-site", "Referer", "https://evil.example/").status
 		require.Equal(t, len(c.allowed) > 0 && c.allowed[0] == "*", shown == 200, "%q", c.allowed)
 	}
 }
@@ -179,14 +179,14 @@ func TestTrustForwardedHost(t *testing.T) {
 		{"empty", "10.0.0.1:3000", ",", true, 403},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := newSite(t, echoHandler, &engineio.ServerOptions{TrustForwardedHost: c.trust, JSONP: true})
+			ts := newTestServer(t, echoHandler, &engineio.ServerOptions{TrustForwardedHost: c.trust, JSONP: true})
 			header := []string{"Host", c.host, "Origin", page}
 			if c.forwarded != "" {
 				header = append(header, "X-Forwarded-Host", c.forwarded)
 			}
-			require.Equal(t, c.status, w.ask("GET", polling4, nil, header...).status)
+			require.Equal(t, c.status, ts.request("GET", polling4, nil, header...).status)
 			header[2], header[3] = "Referer", page+"/"
-			require.Equal(t, c.status, w.ask("GET", polling4+"&j=0", nil, header...).status)
+			require.Equal(t, c.status, ts.request("GET", polling4+"&j=0", nil, header...).status)
 		})
 	}
 }
@@ -199,12 +199,12 @@ func TestRefusedOriginIsLoggedWithTheOptionThatAdmitsIt(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var log lockedBuffer
-			w := newSite(t, echoHandler, &engineio.ServerOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			ts := newTestServer(t, echoHandler, &engineio.ServerOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 			header := []string{c.header, c.value}
 			if c.header != "Origin" {
 				header = append(header, "Origin", "https://app.example")
 			}
-			require.NotEqual(t, 200, w.ask("GET", c.query, nil, header...).status)
+			require.NotEqual(t, 200, ts.request("GET", c.query, nil, header...).status)
 			require.Contains(t, log.String(), c.want)
 			require.Equal(t, 1, strings.Count(log.String(), "\n"))
 		})

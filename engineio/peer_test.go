@@ -26,26 +26,26 @@ import (
 	"github.com/bigcompany/mesh/engineio/internal/packet"
 )
 
-// site is a server with a client that need not follow the protocol: the test chooses every byte of every request.
-type site struct {
+// testServer is a server with a client that need not follow the protocol: the test chooses every byte of every request.
+type testServer struct {
 	t      *testing.T
 	base   string
 	client *http.Client
 	srv    *engineio.Server
 }
 
-// inSite is inBubble with a site.
-func inSite(t *testing.T, h engineio.Handler, opts *engineio.ServerOptions, f func(t *testing.T, w *site)) {
+// inBubbleServer is inBubble with a testServer.
+func inBubbleServer(t *testing.T, h engineio.Handler, opts *engineio.ServerOptions, f func(t *testing.T, ts *testServer)) {
 	t.Helper()
 	inBubble(t, h, opts, func(t *testing.T, srv *engineio.Server, client *http.Client) {
-		f(t, &site{t: t, base: "http://pipe/engine.io/", client: client, srv: srv})
+		f(t, &testServer{t: t, base: "http://pipe/engine.io/", client: client, srv: srv})
 		time.Sleep(time.Second) // net/http waits half a second before it closes a connection whose body it did not read
 	})
 }
 
-// newSite serves h on loopback. At the end of the test it checks that no session has left anything behind, and that the
+// newTestServer serves h on loopback. At the end of the test it checks that no session has left anything behind, and that the
 // HTTP server has logged nothing (it logs the panics of handlers).
-func newSite(t *testing.T, h engineio.Handler, opts *engineio.ServerOptions) *site {
+func newTestServer(t *testing.T, h engineio.Handler, opts *engineio.ServerOptions) *testServer {
 	t.Helper()
 	srv := engineio.NewServer(h, opts)
 	complaints := new(lockedBuffer)
@@ -60,7 +60,7 @@ func newSite(t *testing.T, h engineio.Handler, opts *engineio.ServerOptions) *si
 		require.Empty(t, complaints.String())
 		requireNothingLeft(t, srv)
 	})
-	return &site{t: t, base: web.URL + "/engine.io/", client: &http.Client{Transport: transport}, srv: srv}
+	return &testServer{t: t, base: web.URL + "/engine.io/", client: &http.Client{Transport: transport}, srv: srv}
 }
 
 // requireNothingLeft fails if the server still has a session or counted bytes.
@@ -88,43 +88,43 @@ func (b *lockedBuffer) String() string {
 	return b.b.String()
 }
 
-// answer is an HTTP response, read to its end.
-type answer struct {
+// response is an HTTP response, read to its end.
+type response struct {
 	status int
 	header http.Header
 	body   string
 	err    error
 }
 
-// brief returns the response's status and body, for comparisons.
-func (a answer) brief() string {
-	if a.err != nil {
-		return "error: " + a.err.Error()
+// summary returns the response's status and body, for comparisons.
+func (resp response) summary() string {
+	if resp.err != nil {
+		return "error: " + resp.err.Error()
 	}
-	return fmt.Sprintf("%d %s", a.status, a.body)
+	return fmt.Sprintf("%d %s", resp.status, resp.body)
 }
 
 // packets parses the response to a poll.
-func (a answer) packets(t *testing.T, rev engineio.Revision) []packet.Packet {
+func (resp response) packets(t *testing.T, rev engineio.Revision) []packet.Packet {
 	t.Helper()
 	enc := packet.Text
-	if a.header.Get("Content-Type") == typeBinary {
+	if resp.header.Get("Content-Type") == typeBinary {
 		enc = packet.Binary
 	}
-	ps, err := packet.ParsePayload(rev, enc, []byte(a.body))
+	ps, err := packet.ParsePayload(rev, enc, []byte(resp.body))
 	require.NoError(t, err)
 	return ps
 }
 
-// ask sends a request with the given query. Header fields come in pairs.
-func (w *site) ask(method, query string, body io.Reader, header ...string) answer {
-	return w.askFor(context.Background(), method, w.base+"?"+query, body, header...)
+// request sends a request with the given query. Header fields come in pairs.
+func (ts *testServer) request(method, query string, body io.Reader, header ...string) response {
+	return ts.requestURL(context.Background(), method, ts.base+"?"+query, body, header...)
 }
 
-func (w *site) askFor(ctx context.Context, method, url string, body io.Reader, header ...string) answer {
+func (ts *testServer) requestURL(ctx context.Context, method, url string, body io.Reader, header ...string) response {
 	r, err := http.NewRequestWithContext(ctx, method, url, body)
 	if err != nil {
-		return answer{err: err}
+		return response{err: err}
 	}
 	for i := 0; i+1 < len(header); i += 2 {
 		if header[i] == "Host" {
@@ -132,57 +132,57 @@ func (w *site) askFor(ctx context.Context, method, url string, body io.Reader, h
 		}
 		r.Header.Add(header[i], header[i+1])
 	}
-	resp, err := w.client.Do(r)
+	resp, err := ts.client.Do(r)
 	if err != nil {
-		return answer{err: err}
+		return response{err: err}
 	}
 	defer func() { _ = resp.Body.Close() }()
 	b, err := io.ReadAll(resp.Body)
-	return answer{resp.StatusCode, resp.Header, string(b), err}
+	return response{resp.StatusCode, resp.Header, string(b), err}
 }
 
-// later runs f on a new goroutine.
-func later(f func() answer) <-chan answer {
-	c := make(chan answer, 1)
+// inBackground runs f on a new goroutine.
+func inBackground(f func() response) <-chan response {
+	c := make(chan response, 1)
 	go func() { c <- f() }()
 	return c
 }
 
-// visit is a polling session of a site.
-type visit struct {
-	w     *site
+// pollingClient is the client of a polling session. The test sends its requests.
+type pollingClient struct {
+	ts    *testServer
 	rev   engineio.Revision
 	sid   string
 	query string // of all further requests
 }
 
-// open opens a polling session.
-func (w *site) open(rev engineio.Revision, extra ...string) *visit {
-	w.t.Helper()
+// openPolling opens a polling session.
+func (ts *testServer) openPolling(rev engineio.Revision, extra ...string) *pollingClient {
+	ts.t.Helper()
 	query := strings.Join(append([]string{fmt.Sprintf("EIO=%d&transport=polling", rev)}, extra...), "&")
-	a := w.ask(http.MethodGet, query, nil)
-	require.NoError(w.t, a.err)
-	require.Equal(w.t, http.StatusOK, a.status, a.body)
-	ps := a.packets(w.t, rev)
-	require.Equal(w.t, packet.Open, ps[0].Type)
+	resp := ts.request(http.MethodGet, query, nil)
+	require.NoError(ts.t, resp.err)
+	require.Equal(ts.t, http.StatusOK, resp.status, resp.body)
+	ps := resp.packets(ts.t, rev)
+	require.Equal(ts.t, packet.Open, ps[0].Type)
 	var h struct{ SID string }
-	require.NoError(w.t, json.Unmarshal(ps[0].Data, &h))
-	return &visit{w: w, rev: rev, sid: h.SID, query: query + "&sid=" + h.SID}
+	require.NoError(ts.t, json.Unmarshal(ps[0].Data, &h))
+	return &pollingClient{ts: ts, rev: rev, sid: h.SID, query: query + "&sid=" + h.SID}
 }
 
-func (v *visit) poll() answer { return v.w.ask(http.MethodGet, v.query, nil) }
+func (pc *pollingClient) poll() response { return pc.ts.request(http.MethodGet, pc.query, nil) }
 
-func (v *visit) post(body string, header ...string) answer {
+func (pc *pollingClient) post(body string, header ...string) response {
 	if !slices.Contains(header, "Content-Type") {
 		header = append([]string{"Content-Type", "text/plain;charset=UTF-8"}, header...)
 	}
-	return v.w.ask(http.MethodPost, v.query, strings.NewReader(body), header...)
+	return pc.ts.request(http.MethodPost, pc.query, strings.NewReader(body), header...)
 }
 
-// framed writes packets as a text payload of the session's revision.
-func (v *visit) framed(packets ...string) string { return framed(v.rev, packets...) }
+// payload writes packets as a text payload of the session's revision.
+func (pc *pollingClient) payload(packets ...string) string { return asciiPayload(pc.rev, packets...) }
 
-func framed(rev engineio.Revision, packets ...string) string {
+func asciiPayload(rev engineio.Revision, packets ...string) string {
 	if rev == engineio.Revision4 {
 		return strings.Join(packets, "\x1e")
 	}
@@ -194,9 +194,9 @@ func framed(rev engineio.Revision, packets ...string) string {
 }
 
 // socket returns the server's side of the session, or nil.
-func (v *visit) socket() *engineio.Socket {
-	for _, s := range v.w.srv.Sockets() {
-		if s.ID() == v.sid {
+func (pc *pollingClient) socket() *engineio.Socket {
+	for _, s := range pc.ts.srv.Sockets() {
+		if s.ID() == pc.sid {
 			return s
 		}
 	}
@@ -204,37 +204,37 @@ func (v *visit) socket() *engineio.Socket {
 }
 
 // requireEcho checks that the session works: the server must echo a message.
-func (v *visit) requireEcho(text string) {
-	v.w.t.Helper()
-	require.Equal(v.w.t, "200 ok", v.post(v.framed("4"+text)).brief())
-	require.Equal(v.w.t, "200 "+v.framed("4"+text), v.poll().brief())
+func (pc *pollingClient) requireEcho(text string) {
+	pc.ts.t.Helper()
+	require.Equal(pc.ts.t, "200 ok", pc.post(pc.payload("4"+text)).summary())
+	require.Equal(pc.ts.t, "200 "+pc.payload("4"+text), pc.poll().summary())
 }
 
-// connect opens a connection to the site's server.
-func (w *site) connect() net.Conn {
-	w.t.Helper()
-	u, err := url.Parse(w.base)
-	require.NoError(w.t, err)
+// dial opens a connection to the server.
+func (ts *testServer) dial() net.Conn {
+	ts.t.Helper()
+	u, err := url.Parse(ts.base)
+	require.NoError(ts.t, err)
 	dial := (&net.Dialer{}).DialContext
-	if t := w.client.Transport.(*http.Transport); t.DialContext != nil {
+	if t := ts.client.Transport.(*http.Transport); t.DialContext != nil {
 		dial = t.DialContext
 	}
 	conn, err := dial(context.Background(), "tcp", u.Host)
-	require.NoError(w.t, err)
+	require.NoError(ts.t, err)
 	return conn
 }
 
-// line is a WebSocket whose frames the test writes and reads itself.
-type line struct {
+// webSocketClient is the client of a WebSocket. The test writes and reads its frames.
+type webSocketClient struct {
 	t    *testing.T
 	conn net.Conn
 	r    *bufio.Reader
 }
 
 // handshakeText returns the text of a WebSocket handshake.
-func (w *site) handshakeText(query string, header ...string) string {
-	u, err := url.Parse(w.base)
-	require.NoError(w.t, err)
+func (ts *testServer) handshakeText(query string, header ...string) string {
+	u, err := url.Parse(ts.base)
+	require.NoError(ts.t, err)
 	var b strings.Builder
 	fmt.Fprintf(&b, "GET %s?%s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n", u.Path, query, u.Host)
 	b.WriteString("Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n")
@@ -245,61 +245,61 @@ func (w *site) handshakeText(query string, header ...string) string {
 	return b.String()
 }
 
-// shake makes a WebSocket handshake. It returns the response and the connection. If the status is not 101, the body has
+// handshake makes a WebSocket handshake. It returns the response and the connection. If the status is not 101, the body has
 // been read.
-func (w *site) shake(query string, header ...string) (answer, *line) {
-	w.t.Helper()
-	return w.send(w.handshakeText(query, header...))
+func (ts *testServer) handshake(query string, header ...string) (response, *webSocketClient) {
+	ts.t.Helper()
+	return ts.sendRaw(ts.handshakeText(query, header...))
 }
 
-// send sends raw bytes and reads the response.
-func (w *site) send(raw string) (answer, *line) {
-	w.t.Helper()
-	conn := w.connect()
+// sendRaw sends raw bytes and reads the response.
+func (ts *testServer) sendRaw(raw string) (response, *webSocketClient) {
+	ts.t.Helper()
+	conn := ts.dial()
 	_, err := io.WriteString(conn, raw)
-	require.NoError(w.t, err)
-	l := &line{t: w.t, conn: conn, r: bufio.NewReader(conn)}
-	resp, err := http.ReadResponse(l.r, nil)
+	require.NoError(ts.t, err)
+	wc := &webSocketClient{t: ts.t, conn: conn, r: bufio.NewReader(conn)}
+	got, err := http.ReadResponse(wc.r, nil)
 	if err != nil {
-		return answer{err: err}, l
+		return response{err: err}, wc
 	}
-	a := answer{status: resp.StatusCode, header: resp.Header}
-	if resp.Close { // net/http removes the header field
-		a.header.Set("Connection", "close")
+	resp := response{status: got.StatusCode, header: got.Header}
+	if got.Close { // net/http removes the header field
+		resp.header.Set("Connection", "close")
 	}
-	if resp.StatusCode != http.StatusSwitchingProtocols {
-		b, err := io.ReadAll(resp.Body)
-		a.body, a.err = string(b), err
+	if got.StatusCode != http.StatusSwitchingProtocols {
+		b, err := io.ReadAll(got.Body)
+		resp.body, resp.err = string(b), err
 	}
-	return a, l
+	return resp, wc
 }
 
-// line opens a WebSocket, which must be accepted.
-func (w *site) line(query string, header ...string) *line {
-	w.t.Helper()
-	a, l := w.shake(query, header...)
-	require.Equal(w.t, http.StatusSwitchingProtocols, a.status, a.body)
-	return l
+// webSocket opens a WebSocket, which must be accepted.
+func (ts *testServer) webSocket(query string, header ...string) *webSocketClient {
+	ts.t.Helper()
+	resp, wc := ts.handshake(query, header...)
+	require.Equal(ts.t, http.StatusSwitchingProtocols, resp.status, resp.body)
+	return wc
 }
 
-// session opens a session on a WebSocket and returns its WebSocket and sid.
-func (w *site) session(rev engineio.Revision) (*line, string) {
-	w.t.Helper()
-	l := w.line(fmt.Sprintf("EIO=%d&transport=websocket", rev))
-	open := l.text()
-	require.True(w.t, strings.HasPrefix(open, "0{"), open)
+// openWebSocket opens a session on a WebSocket and returns its WebSocket and sid.
+func (ts *testServer) openWebSocket(rev engineio.Revision) (*webSocketClient, string) {
+	ts.t.Helper()
+	wc := ts.webSocket(fmt.Sprintf("EIO=%d&transport=websocket", rev))
+	open := wc.readText()
+	require.True(ts.t, strings.HasPrefix(open, "0{"), open)
 	var h struct{ SID string }
-	require.NoError(w.t, json.Unmarshal([]byte(open[1:]), &h))
-	return l, h.SID
+	require.NoError(ts.t, json.Unmarshal([]byte(open[1:]), &h))
+	return wc, h.SID
 }
 
-// write sends a masked frame.
-func (l *line) write(h ws.Header, body string) {
-	l.t.Helper()
-	require.NoError(l.t, l.tryWrite(h, body))
+// sendFrame sends a masked frame.
+func (wc *webSocketClient) sendFrame(h ws.Header, body string) {
+	wc.t.Helper()
+	require.NoError(wc.t, wc.trySendFrame(h, body))
 }
 
-func (l *line) tryWrite(h ws.Header, body string) error {
+func (wc *webSocketClient) trySendFrame(h ws.Header, body string) error {
 	h.Length = int64(len(body))
 	h.Masked, h.Mask = true, [4]byte{1, 2, 3, 4}
 	masked := []byte(body)
@@ -307,48 +307,48 @@ func (l *line) tryWrite(h ws.Header, body string) error {
 	var b bytes.Buffer
 	_ = ws.WriteHeader(&b, h)
 	b.Write(masked)
-	_, err := l.conn.Write(b.Bytes())
+	_, err := wc.conn.Write(b.Bytes())
 	return err
 }
 
-// say sends a text message.
-func (l *line) say(text string) {
-	l.t.Helper()
-	l.write(ws.Header{Fin: true, OpCode: ws.OpText}, text)
+// sendText sends a text message.
+func (wc *webSocketClient) sendText(text string) {
+	wc.t.Helper()
+	wc.sendFrame(ws.Header{Fin: true, OpCode: ws.OpText}, text)
 }
 
-// frame reads a frame.
-func (l *line) frame() (ws.Frame, error) { return ws.ReadFrame(l.r) }
+// readFrame reads a frame.
+func (wc *webSocketClient) readFrame() (ws.Frame, error) { return ws.ReadFrame(wc.r) }
 
-// text reads a frame, which must hold text.
-func (l *line) text() string {
-	l.t.Helper()
-	f, err := l.frame()
-	require.NoError(l.t, err)
-	require.Equal(l.t, ws.OpText, f.Header.OpCode, "%q", f.Payload)
+// readText reads a frame, which must hold text.
+func (wc *webSocketClient) readText() string {
+	wc.t.Helper()
+	f, err := wc.readFrame()
+	require.NoError(wc.t, err)
+	require.Equal(wc.t, ws.OpText, f.Header.OpCode, "%q", f.Payload)
 	return string(f.Payload)
 }
 
 // requireEcho checks that the session works: the server must echo a message.
-func (l *line) requireEcho(text string) {
-	l.t.Helper()
-	l.say("4" + text)
-	require.Equal(l.t, "4"+text, l.text())
+func (wc *webSocketClient) requireEcho(text string) {
+	wc.t.Helper()
+	wc.sendText("4" + text)
+	require.Equal(wc.t, "4"+text, wc.readText())
 }
 
-// ending reads to the end and returns how the server ended the WebSocket: "close", with code and reason if the close
+// readEnd reads to the end and returns how the server ended the WebSocket: "close", with code and reason if the close
 // frame has them, or a description of the other end.
-func (l *line) ending() string {
-	l.t.Helper()
-	defer func() { _ = l.conn.Close() }()
-	_ = l.conn.SetReadDeadline(time.Now().Add(time.Minute)) // a broken connection fails in Read
+func (wc *webSocketClient) readEnd() string {
+	wc.t.Helper()
+	defer func() { _ = wc.conn.Close() }()
+	_ = wc.conn.SetReadDeadline(time.Now().Add(time.Minute)) // a broken connection fails in Read
 	for {
-		f, err := l.frame()
+		f, err := wc.readFrame()
 		switch {
 		case err != nil:
 			return "no close frame: " + err.Error()
 		case f.Header.OpCode == ws.OpClose:
-			_, err := io.Copy(io.Discard, l.r)
+			_, err := io.Copy(io.Discard, wc.r)
 			if err != nil && !isReset(err) {
 				return "then " + err.Error()
 			}
@@ -363,22 +363,24 @@ func (l *line) ending() string {
 
 func isReset(err error) bool { return strings.Contains(err.Error(), "reset") }
 
-// witness is an echo handler that reports how its sessions ended.
-type witness struct {
+// endRecorder is an echo handler that reports how its sessions ended.
+type endRecorder struct {
 	mu    sync.Mutex
 	ended map[string]chan *engineio.CloseError // by sid
 }
 
-func newWitness() *witness { return &witness{ended: make(map[string]chan *engineio.CloseError)} }
+func newEndRecorder() *endRecorder {
+	return &endRecorder{ended: make(map[string]chan *engineio.CloseError)}
+}
 
-func (h *witness) ServeSocket(ctx context.Context, s *engineio.Socket) {
+func (h *endRecorder) ServeSocket(ctx context.Context, s *engineio.Socket) {
 	echo(ctx, s)
 	_, err := s.Read(context.Background())
 	closed, _ := errors.AsType[*engineio.CloseError](err)
-	h.of(s.ID()) <- closed
+	h.ends(s.ID()) <- closed
 }
 
-func (h *witness) of(sid string) chan *engineio.CloseError {
+func (h *endRecorder) ends(sid string) chan *engineio.CloseError {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.ended[sid] == nil {
@@ -387,9 +389,9 @@ func (h *witness) of(sid string) chan *engineio.CloseError {
 	return h.ended[sid]
 }
 
-// end waits for a session's end and returns its side and reason.
-func (h *witness) end(sid string) string {
-	e := <-h.of(sid)
+// awaitEnd waits for a session's end and returns its side and reason.
+func (h *endRecorder) awaitEnd(sid string) string {
+	e := <-h.ends(sid)
 	side := "local"
 	if e.Remote {
 		side = "remote"

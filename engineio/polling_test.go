@@ -18,41 +18,41 @@ import (
 // A binary message is sent as base64 in revision 4. In revision 3 it is sent as a binary payload, unless the client
 // asked for text.
 func TestBinaryOverPolling(t *testing.T) {
-	w := newSite(t, echoHandler, bothRevisions())
+	ts := newTestServer(t, echoHandler, bothRevisions())
 
-	v := w.open(engineio.Revision4)
-	require.Equal(t, "200 ok", v.post("bAQIDBA==").brief())
-	require.Equal(t, "200 bAQIDBA==", v.poll().brief())
-	require.Equal(t, "200 ok", v.post("bAQIDBA").brief(), "padding is not needed")
-	require.Equal(t, "200 bAQIDBA==", v.poll().brief())
-	require.Equal(t, "200 ok", v.post("b").brief())
-	require.Equal(t, "200 b", v.poll().brief())
+	pc := ts.openPolling(engineio.Revision4)
+	require.Equal(t, "200 ok", pc.post("bAQIDBA==").summary())
+	require.Equal(t, "200 bAQIDBA==", pc.poll().summary())
+	require.Equal(t, "200 ok", pc.post("bAQIDBA").summary(), "padding is not needed")
+	require.Equal(t, "200 bAQIDBA==", pc.poll().summary())
+	require.Equal(t, "200 ok", pc.post("b").summary())
+	require.Equal(t, "200 b", pc.poll().summary())
 
-	v = w.open(engineio.Revision3)
+	pc = ts.openPolling(engineio.Revision3)
 	const binary = "\x01\x05\xff\x04\x01\x02\x03\x04"
-	require.Equal(t, "200 ok", v.post("10:b4AQIDBA==").brief())
-	a := v.poll()
-	require.Equal(t, "application/octet-stream", a.header.Get("Content-Type"))
-	require.Equal(t, "200 "+binary, a.brief())
-	require.Equal(t, "200 ok", w.ask("POST", v.query, strings.NewReader(binary), "Content-Type", "application/octet-stream").brief())
-	require.Equal(t, "200 "+binary, v.poll().brief())
+	require.Equal(t, "200 ok", pc.post("10:b4AQIDBA==").summary())
+	resp := pc.poll()
+	require.Equal(t, "application/octet-stream", resp.header.Get("Content-Type"))
+	require.Equal(t, "200 "+binary, resp.summary())
+	require.Equal(t, "200 ok", ts.request("POST", pc.query, strings.NewReader(binary), "Content-Type", "application/octet-stream").summary())
+	require.Equal(t, "200 "+binary, pc.poll().summary())
 
-	v = w.open(engineio.Revision3, "b64=1")
-	require.Equal(t, "200 ok", v.post("10:b4AQIDBA==").brief())
-	require.Equal(t, "200 10:b4AQIDBA==", v.poll().brief())
+	pc = ts.openPolling(engineio.Revision3, "b64=1")
+	require.Equal(t, "200 ok", pc.post("10:b4AQIDBA==").summary())
+	require.Equal(t, "200 10:b4AQIDBA==", pc.poll().summary())
 }
 
 func TestSecondPollEndsTheSession(t *testing.T) {
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
-		h := newWitness()
-		inSite(t, h, bothRevisions(), func(t *testing.T, w *site) {
-			v := w.open(rev)
-			first := later(v.poll)
+		h := newEndRecorder()
+		inBubbleServer(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
+			pc := ts.openPolling(rev)
+			first := inBackground(pc.poll)
 			synctest.Wait()
-			require.Equal(t, "400 ", v.poll().brief())
-			require.Equal(t, "200 "+v.framed("1"), (<-first).brief())
-			require.Equal(t, "400 "+unknownSession, v.poll().brief())
-			e := <-h.of(v.sid)
+			require.Equal(t, "400 ", pc.poll().summary())
+			require.Equal(t, "200 "+pc.payload("1"), (<-first).summary())
+			require.Equal(t, "400 "+unknownSession, pc.poll().summary())
+			e := <-h.ends(pc.sid)
 			require.Equal(t, engineio.ReasonTransportError, e.Reason)
 			require.True(t, e.Remote)
 			require.ErrorContains(t, e, "overlap from client")
@@ -63,22 +63,22 @@ func TestSecondPollEndsTheSession(t *testing.T) {
 func TestSecondPostEndsTheSession(t *testing.T) {
 	for name, head := range halfPosts {
 		t.Run(name, func(t *testing.T) {
-			h := newWitness()
-			inSite(t, h, nil, func(t *testing.T, w *site) {
-				v := w.open(engineio.Revision4)
+			h := newEndRecorder()
+			inBubbleServer(t, h, nil, func(t *testing.T, ts *testServer) {
+				pc := ts.openPolling(engineio.Revision4)
 				start := time.Now()
-				conn := w.connect()
-				_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: pipe\r\n%s", v.query, head)
+				conn := ts.dial()
+				_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: pipe\r\n%s", pc.query, head)
 				require.NoError(t, err)
 				synctest.Wait()
-				require.Equal(t, "400 ", v.post("4x").brief())
+				require.Equal(t, "400 ", pc.post("4x").summary())
 				first, err := io.ReadAll(conn) // the first poll also ends at once
 				require.NoError(t, err)
 				require.NotContains(t, string(first), "200 OK")
 				require.Zero(t, time.Since(start))
 				require.NoError(t, conn.Close())
-				require.Equal(t, "400 "+unknownSession, v.poll().brief())
-				e := <-h.of(v.sid)
+				require.Equal(t, "400 "+unknownSession, pc.poll().summary())
+				e := <-h.ends(pc.sid)
 				require.Equal(t, engineio.ReasonTransportError, e.Reason)
 				require.ErrorContains(t, e, "data request overlap from client")
 			})
@@ -97,12 +97,12 @@ var halfPosts = map[string]string{
 func TestSlowBody(t *testing.T) {
 	for name, head := range halfPosts {
 		t.Run(name, func(t *testing.T) {
-			h := newWitness()
-			inSite(t, h, &engineio.ServerOptions{PingInterval: time.Hour}, func(t *testing.T, w *site) {
-				v := w.open(engineio.Revision4)
+			h := newEndRecorder()
+			inBubbleServer(t, h, &engineio.ServerOptions{PingInterval: time.Hour}, func(t *testing.T, ts *testServer) {
+				pc := ts.openPolling(engineio.Revision4)
 				start := time.Now()
-				conn := w.connect()
-				_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: pipe\r\n%s", v.query, head)
+				conn := ts.dial()
+				_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: pipe\r\n%s", pc.query, head)
 				require.NoError(t, err)
 				time.Sleep(20 * time.Second)
 				_, err = io.WriteString(conn, map[string]string{"declared": "lf", "chunked": "2\r\nlf\r\n"}[name])
@@ -110,20 +110,20 @@ func TestSlowBody(t *testing.T) {
 				got, err := io.ReadAll(conn)
 				require.NoError(t, err)
 				require.Contains(t, string(got), "408 Request Timeout")
-				require.Equal(t, remoteError, h.end(v.sid))
+				require.Equal(t, remoteError, h.awaitEnd(pc.sid))
 				require.Equal(t, 30*time.Second, time.Since(start))
 				require.NoError(t, conn.Close())
-				requireNothingLeft(t, w.srv)
+				requireNothingLeft(t, ts.srv)
 			})
 		})
 	}
 	t.Run("declared too large", func(t *testing.T) {
-		inSite(t, echoHandler, &engineio.ServerOptions{MaxPayload: 100}, func(t *testing.T, w *site) {
-			v := w.open(engineio.Revision4)
-			conn := w.connect()
-			_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: pipe\r\nContent-Length: 1000\r\n\r\n4", v.query)
+		inBubbleServer(t, echoHandler, &engineio.ServerOptions{MaxPayload: 100}, func(t *testing.T, ts *testServer) {
+			pc := ts.openPolling(engineio.Revision4)
+			conn := ts.dial()
+			_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: pipe\r\nContent-Length: 1000\r\n\r\n4", pc.query)
 			require.NoError(t, err)
-			go v.poll()
+			go pc.poll()
 			got, err := io.ReadAll(conn)
 			require.NoError(t, err)
 			require.Contains(t, string(got), "413 Request Entity Too Large")
@@ -133,35 +133,35 @@ func TestSlowBody(t *testing.T) {
 }
 
 func TestAbortedPollEndsTheSession(t *testing.T) {
-	h := newWitness()
-	inSite(t, h, nil, func(t *testing.T, w *site) {
-		v := w.open(engineio.Revision4)
-		conn := w.connect()
-		_, err := fmt.Fprintf(conn, "GET /engine.io/?%s HTTP/1.1\r\nHost: pipe\r\n\r\n", v.query)
+	h := newEndRecorder()
+	inBubbleServer(t, h, nil, func(t *testing.T, ts *testServer) {
+		pc := ts.openPolling(engineio.Revision4)
+		conn := ts.dial()
+		_, err := fmt.Fprintf(conn, "GET /engine.io/?%s HTTP/1.1\r\nHost: pipe\r\n\r\n", pc.query)
 		require.NoError(t, err)
 		synctest.Wait()
-		require.NotNil(t, v.socket())
+		require.NotNil(t, pc.socket())
 		require.NoError(t, conn.Close())
-		e := <-h.of(v.sid)
+		e := <-h.ends(pc.sid)
 		require.Equal(t, engineio.ReasonTransportError, e.Reason)
 		require.ErrorContains(t, e, "poll connection closed prematurely")
-		require.Equal(t, "400 "+unknownSession, v.poll().brief())
+		require.Equal(t, "400 "+unknownSession, pc.poll().summary())
 	})
 }
 
 func TestAbortedPostEndsTheSession(t *testing.T) {
 	for name, head := range halfPosts {
 		t.Run(name, func(t *testing.T) {
-			h := newWitness()
-			inSite(t, h, nil, func(t *testing.T, w *site) {
-				v := w.open(engineio.Revision4)
-				conn := w.connect()
-				_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: pipe\r\n%s", v.query, head)
+			h := newEndRecorder()
+			inBubbleServer(t, h, nil, func(t *testing.T, ts *testServer) {
+				pc := ts.openPolling(engineio.Revision4)
+				conn := ts.dial()
+				_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: pipe\r\n%s", pc.query, head)
 				require.NoError(t, err)
 				synctest.Wait()
-				require.NotNil(t, v.socket())
+				require.NotNil(t, pc.socket())
 				require.NoError(t, conn.Close())
-				e := <-h.of(v.sid)
+				e := <-h.ends(pc.sid)
 				require.Equal(t, engineio.ReasonTransportError, e.Reason)
 				require.ErrorContains(t, e, "data request connection closed prematurely")
 			})
@@ -176,29 +176,29 @@ func TestPostLimit(t *testing.T) {
 			t.Run(fmt.Sprintf("revision %d chunked %v", rev, chunked), func(t *testing.T) {
 				opts := bothRevisions()
 				opts.MaxPayload = 100
-				w := newSite(t, echoHandler, opts)
-				v := w.open(rev)
-				post := func(size int) answer {
+				ts := newTestServer(t, echoHandler, opts)
+				pc := ts.openPolling(rev)
+				post := func(size int) response {
 					payload := ""
 					for n := size; len(payload) != size; n-- { // the length prefix of revision 3 counts too
-						payload = v.framed("4" + strings.Repeat("x", n))
+						payload = pc.payload("4" + strings.Repeat("x", n))
 					}
 					var body io.Reader = strings.NewReader(payload)
 					if chunked {
 						body = io.MultiReader(body) // hides the length from net/http
 					}
-					return w.ask("POST", v.query, body)
+					return ts.request("POST", pc.query, body)
 				}
 				sizes := []int{101, 102}
 				if chunked && rev == engineio.Revision4 { // net/http lingers for half a second
 					sizes = append(sizes, 300_000)
 				}
 				for _, size := range sizes {
-					v = w.open(rev)
-					require.Equal(t, "200 ok", post(100).brief())
-					require.Len(t, v.poll().body, 100)
-					require.Equal(t, "413 ", post(size).brief())
-					require.Equal(t, "400 "+unknownSession, v.poll().brief(), "the session has ended")
+					pc = ts.openPolling(rev)
+					require.Equal(t, "200 ok", post(100).summary())
+					require.Len(t, pc.poll().body, 100)
+					require.Equal(t, "413 ", post(size).summary())
+					require.Equal(t, "400 "+unknownSession, pc.poll().summary(), "the session has ended")
 				}
 			})
 		}
@@ -206,14 +206,14 @@ func TestPostLimit(t *testing.T) {
 }
 
 func TestBinaryPostOnRevision4EndsTheSession(t *testing.T) {
-	h := newWitness()
-	inSite(t, h, nil, func(t *testing.T, w *site) {
-		v := w.open(engineio.Revision4)
-		first := later(v.poll)
+	h := newEndRecorder()
+	inBubbleServer(t, h, nil, func(t *testing.T, ts *testServer) {
+		pc := ts.openPolling(engineio.Revision4)
+		first := inBackground(pc.poll)
 		synctest.Wait()
-		require.Equal(t, "400 ", v.w.ask("POST", v.query, strings.NewReader("4x"), "Content-Type", "application/octet-stream").brief())
-		require.Equal(t, "200 1", (<-first).brief())
-		e := <-h.of(v.sid)
+		require.Equal(t, "400 ", pc.ts.request("POST", pc.query, strings.NewReader("4x"), "Content-Type", "application/octet-stream").summary())
+		require.Equal(t, "200 1", (<-first).summary())
+		e := <-h.ends(pc.sid)
 		require.Equal(t, engineio.ReasonTransportError, e.Reason)
 		require.ErrorContains(t, e, "invalid content")
 	})
@@ -227,15 +227,15 @@ func TestPostsThatAreNoPayload(t *testing.T) {
 		}[rev]
 		for _, body := range bodies {
 			t.Run(fmt.Sprintf("revision %d %q", rev, body), func(t *testing.T) {
-				h := newWitness()
-				inSite(t, h, bothRevisions(), func(t *testing.T, w *site) {
-					v := w.open(rev)
-					first := later(v.poll)
+				h := newEndRecorder()
+				inBubbleServer(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
+					pc := ts.openPolling(rev)
+					first := inBackground(pc.poll)
 					synctest.Wait()
-					require.Equal(t, "400 ", v.post(body).brief())
-					require.Equal(t, "200 "+v.framed("1"), (<-first).brief())
-					require.Equal(t, "remote "+engineio.ReasonParseError, h.end(v.sid))
-					require.Equal(t, "400 "+unknownSession, v.poll().brief())
+					require.Equal(t, "400 ", pc.post(body).summary())
+					require.Equal(t, "200 "+pc.payload("1"), (<-first).summary())
+					require.Equal(t, "remote "+engineio.ReasonParseError, h.awaitEnd(pc.sid))
+					require.Equal(t, "400 "+unknownSession, pc.poll().summary())
 				})
 			})
 		}
@@ -245,24 +245,24 @@ func TestPostsThatAreNoPayload(t *testing.T) {
 // The server ignores packets that have no meaning for it.
 func TestIgnoredPackets(t *testing.T) {
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
-		w := newSite(t, echoHandler, bothRevisions())
-		v := w.open(rev)
-		require.Equal(t, "200 ok", v.post(v.framed("0x", "5", "6")).brief())
-		v.requireEcho("alive")
+		ts := newTestServer(t, echoHandler, bothRevisions())
+		pc := ts.openPolling(rev)
+		require.Equal(t, "200 ok", pc.post(pc.payload("0x", "5", "6")).summary())
+		pc.requireEcho("alive")
 	}
 }
 
 func TestClosePacketOverPolling(t *testing.T) {
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
-		h := newWitness()
-		inSite(t, h, bothRevisions(), func(t *testing.T, w *site) {
-			v := w.open(rev)
-			pending := later(v.poll)
+		h := newEndRecorder()
+		inBubbleServer(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
+			pc := ts.openPolling(rev)
+			pending := inBackground(pc.poll)
 			synctest.Wait()
-			require.Equal(t, "200 ok", v.post(v.framed("1")).brief())
-			require.Equal(t, "200 "+v.framed("6"), (<-pending).brief())
-			require.Equal(t, "remote "+engineio.ReasonTransportClose, h.end(v.sid))
-			require.Equal(t, "400 "+unknownSession, v.poll().brief())
+			require.Equal(t, "200 ok", pc.post(pc.payload("1")).summary())
+			require.Equal(t, "200 "+pc.payload("6"), (<-pending).summary())
+			require.Equal(t, "remote "+engineio.ReasonTransportClose, h.awaitEnd(pc.sid))
+			require.Equal(t, "400 "+unknownSession, pc.poll().summary())
 		})
 	}
 }
@@ -271,35 +271,35 @@ func TestClosePacketOverPolling(t *testing.T) {
 func TestMessagesBeforeAClosePacketArrive(t *testing.T) {
 	got := make(chan string, 10)
 	h := collect(got)
-	w := newSite(t, h, nil)
-	v := w.open(engineio.Revision4)
-	require.Equal(t, "200 ok", v.post("4a\x1e4b\x1e1\x1e4c").brief())
+	ts := newTestServer(t, h, nil)
+	pc := ts.openPolling(engineio.Revision4)
+	require.Equal(t, "200 ok", pc.post("4a\x1e4b\x1e1\x1e4c").summary())
 	require.Equal(t, []string{"a", "b", "end"}, []string{<-got, <-got, <-got})
 }
 
 func TestServerClosesAPollingSession(t *testing.T) {
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
-		h := newWitness()
-		inSite(t, h, bothRevisions(), func(t *testing.T, w *site) {
-			v := w.open(rev)
-			pending := later(v.poll)
+		h := newEndRecorder()
+		inBubbleServer(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
+			pc := ts.openPolling(rev)
+			pending := inBackground(pc.poll)
 			synctest.Wait()
-			require.NoError(t, v.socket().Close())
-			require.Equal(t, "200 "+v.framed("1"), (<-pending).brief(), "a poll that waits")
-			require.Equal(t, "local "+engineio.ReasonForcedClose, h.end(v.sid))
+			require.NoError(t, pc.socket().Close())
+			require.Equal(t, "200 "+pc.payload("1"), (<-pending).summary(), "a poll that waits")
+			require.Equal(t, "local "+engineio.ReasonForcedClose, h.awaitEnd(pc.sid))
 
-			v = w.open(rev)
-			s := v.socket()
+			pc = ts.openPolling(rev)
+			s := pc.socket()
 			done := make(chan error, 1)
 			go func() { done <- s.Close() }()
 			time.Sleep(29 * time.Second)
-			require.Equal(t, "200 "+v.framed("6", "1"), v.poll().brief(), "a poll that comes later")
+			require.Equal(t, "200 "+pc.payload("6", "1"), pc.poll().summary(), "a poll that comes later")
 			require.NoError(t, <-done)
-			require.Equal(t, "400 "+unknownSession, v.poll().brief())
+			require.Equal(t, "400 "+unknownSession, pc.poll().summary())
 
-			v = w.open(rev)
+			pc = ts.openPolling(rev)
 			start := time.Now()
-			require.NoError(t, v.socket().Close(), "no poll comes")
+			require.NoError(t, pc.socket().Close(), "no poll comes")
 			require.Equal(t, 30*time.Second, time.Since(start))
 		})
 	}
@@ -332,10 +332,10 @@ func TestPacketsOfOnePayload(t *testing.T) {
 			read++
 		}
 	})
-	w := newSite(t, h, nil)
-	v := w.open(engineio.Revision4)
-	require.Equal(t, "200 ok", v.post("4x"+strings.Repeat("\x1e4x", packet.MaxPackets-1)).brief())
-	require.Equal(t, "400 ", v.post("4x"+strings.Repeat("\x1e4x", packet.MaxPackets)).brief())
+	ts := newTestServer(t, h, nil)
+	pc := ts.openPolling(engineio.Revision4)
+	require.Equal(t, "200 ok", pc.post("4x"+strings.Repeat("\x1e4x", packet.MaxPackets-1)).summary())
+	require.Equal(t, "400 ", pc.post("4x"+strings.Repeat("\x1e4x", packet.MaxPackets)).summary())
 	require.Equal(t, packet.MaxPackets, <-done)
 }
 
@@ -344,12 +344,12 @@ func TestPayloadsForPython(t *testing.T) {
 	for client, most := range map[string]int{
 		"Python/3.11 aiohttp/3.8.4": engineio.PythonMaxPackets, "python-requests/2.28.1": engineio.PythonMaxPackets, "node-XMLHttpRequest": 40,
 	} {
-		inSite(t, echoHandler, nil, func(t *testing.T, w *site) {
-			v := w.open(engineio.Revision4)
-			require.Equal(t, "200 ok", v.post("4x"+strings.Repeat("\x1e4x", 39)).brief())
+		inBubbleServer(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
+			pc := ts.openPolling(engineio.Revision4)
+			require.Equal(t, "200 ok", pc.post("4x"+strings.Repeat("\x1e4x", 39)).summary())
 			synctest.Wait()
 			for got := 0; got < 40; {
-				answer := w.ask("GET", v.query, nil, "User-Agent", client)
+				answer := ts.request("GET", pc.query, nil, "User-Agent", client)
 				n := len(answer.packets(t, engineio.Revision4))
 				require.LessOrEqual(t, n, most, client)
 				if got += n; most == 40 {

@@ -63,15 +63,15 @@ func TestReadyKnowsWhetherReadWouldWait(t *testing.T) {
 					answers <- time.Since(began) == 0
 				}
 			})
-			inSite(t, h, bothRevisions(), func(t *testing.T, w *site) {
-				l, _ := w.session(engineio.Revision3)
-				_, err := l.conn.Write(append(text("4a"), tt.next...))
+			inBubbleServer(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
+				wc, _ := ts.openWebSocket(engineio.Revision3)
+				_, err := wc.conn.Write(append(text("4a"), tt.next...))
 				require.NoError(t, err)
 				require.Equal(t, tt.ready, <-answers)
 				if tt.ready {
 					require.True(t, <-answers, "the read took time")
 				}
-				_ = l.conn.Close()
+				_ = wc.conn.Close()
 			})
 		})
 	}
@@ -88,22 +88,22 @@ func TestReadyOnPolling(t *testing.T) {
 			answers <- s.Ready()
 		}
 	})
-	inSite(t, h, bothRevisions(), func(t *testing.T, w *site) {
-		v := w.open(engineio.Revision3)
-		require.Equal(t, 200, v.post(v.framed("4a", "4b", "2", "4c")).status)
+	inBubbleServer(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
+		pc := ts.openPolling(engineio.Revision3)
+		require.Equal(t, 200, pc.post(pc.payload("4a", "4b", "2", "4c")).status)
 		synctest.Wait()
 		require.True(t, <-answers, "b stands behind a")
 		require.False(t, <-answers, "a heartbeat comes after b")
 		require.False(t, <-answers, "c is the last message")
-		v.socket().Abort(nil)
+		pc.socket().Abort(nil)
 		require.False(t, <-answers, "the session has ended")
 	})
 }
 
 func TestTryWriteTakesAllOrNone(t *testing.T) {
-	inSite(t, echoHandler, &engineio.ServerOptions{QueueLimit: 1000}, func(t *testing.T, w *site) {
-		v := w.open(engineio.Revision4)
-		s := v.socket()
+	inBubbleServer(t, echoHandler, &engineio.ServerOptions{QueueLimit: 1000}, func(t *testing.T, ts *testServer) {
+		pc := ts.openPolling(engineio.Revision4)
+		s := pc.socket()
 		m := engineio.Text(strings.Repeat("x", 100-wire.Overhead))
 		require.NoError(t, s.TryWrite(), "nothing to send")
 		require.NoError(t, s.TryWrite(engineio.Text("1"), engineio.Prepare(engineio.Text("2")), engineio.Text("3")))
@@ -111,7 +111,7 @@ func TestTryWriteTakesAllOrNone(t *testing.T) {
 		require.ErrorIs(t, s.TryWrite(engineio.Text("4"), engineio.Text("\xff")), engineio.ErrInvalidText)
 		require.ErrorIs(t, s.TryWrite(engineio.Text("4"), engineio.Text("\x1e")), engineio.ErrSeparator)
 		require.NoError(t, s.TryWrite(engineio.Text("4"), engineio.Text("5")))
-		require.Equal(t, "200 41\x1e42\x1e43\x1e44\x1e45", v.poll().brief())
+		require.Equal(t, "200 41\x1e42\x1e43\x1e44\x1e45", pc.poll().summary())
 		s.Abort(nil)
 		var ended *engineio.CloseError
 		require.ErrorAs(t, s.TryWrite(m, m, m, m, m, m, m, m, m, m, m), &ended, "there never will be room")
@@ -141,25 +141,25 @@ func TestReadIntoUsesWhatFits(t *testing.T) {
 				answers <- string(m.Data) + " " + where
 			}
 		})
-		inSite(t, h, bothRevisions(), func(t *testing.T, w *site) {
-			l, _ := w.session(rev)
+		inBubbleServer(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
+			wc, _ := ts.openWebSocket(rev)
 			for _, body := range []string{"4", "4short", "4" + strings.Repeat("x", 20), "4" + long} {
-				_, err := l.conn.Write(maskedFrame(ws.Header{Fin: true, OpCode: ws.OpText}, body))
+				_, err := wc.conn.Write(maskedFrame(ws.Header{Fin: true, OpCode: ws.OpText}, body))
 				require.NoError(t, err)
 			}
 			require.Equal(t, " in place", <-answers)
 			require.Equal(t, "short in place", <-answers)
 			require.Equal(t, strings.Repeat("x", 20)+" in place", <-answers)
 			require.Equal(t, long+" elsewhere", <-answers)
-			_ = l.conn.Close()
+			_ = wc.conn.Close()
 			require.Equal(t, "nothing", <-answers)
 		})
-		inSite(t, h, bothRevisions(), func(t *testing.T, w *site) {
-			v := w.open(rev)
-			require.Equal(t, 200, v.post(v.framed("4a", "4"+long)).status)
+		inBubbleServer(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
+			pc := ts.openPolling(rev)
+			require.Equal(t, 200, pc.post(pc.payload("4a", "4"+long)).status)
 			require.Equal(t, "a elsewhere", <-answers)
 			require.Equal(t, long+" elsewhere", <-answers)
-			v.socket().Abort(nil)
+			pc.socket().Abort(nil)
 			require.Equal(t, "nothing", <-answers)
 		})
 	}

@@ -19,14 +19,14 @@ import (
 
 // An endless body stops at the limit and ends its session. It does not affect other sessions.
 func TestEndlessBodies(t *testing.T) {
-	h := newWitness()
-	w := newSite(t, h, nil)
-	others := w.bystanders()
-	v := w.open(engineio.Revision4)
+	h := newEndRecorder()
+	ts := newTestServer(t, h, nil)
+	others := ts.bystanders()
+	pc := ts.openPolling(engineio.Revision4)
 
 	// The client sends chunks until the server stops reading.
-	conn := w.connect()
-	_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", v.query)
+	conn := ts.dial()
+	_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", pc.query)
 	require.NoError(t, err)
 	chunk := fmt.Sprintf("%x\r\n%s\r\n", 64<<10, strings.Repeat("4", 64<<10))
 	sent := 0
@@ -39,27 +39,27 @@ func TestEndlessBodies(t *testing.T) {
 	}
 	require.Less(t, sent, 50<<20, "the server takes no more")
 	require.NoError(t, conn.Close())
-	<-h.of(v.sid)
+	<-h.ends(pc.sid)
 
 	// The client gets a response if it reads.
-	v = w.open(engineio.Revision4)
-	a := w.ask("POST", v.query, io.LimitReader(endless{}, 10<<20))
-	if a.err == nil { // net/http may see the end of the connection first
-		require.Equal(t, "413 ", a.brief())
+	pc = ts.openPolling(engineio.Revision4)
+	resp := ts.request("POST", pc.query, io.LimitReader(endless{}, 10<<20))
+	if resp.err == nil { // net/http may see the end of the connection first
+		require.Equal(t, "413 ", resp.summary())
 	}
-	<-h.of(v.sid)
-	v = w.open(engineio.Revision4)
+	<-h.ends(pc.sid)
+	pc = ts.openPolling(engineio.Revision4)
 
 	// A body with a declared length of 100 MB is rejected before its first byte has come.
-	conn = w.connect()
-	_, err = fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n", v.query)
+	conn = ts.dial()
+	_, err = fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n", pc.query)
 	require.NoError(t, err)
 	var got [12]byte
 	_, err = io.ReadFull(conn, got[:])
 	require.NoError(t, err)
 	require.Equal(t, "HTTP/1.1 413", string(got[:]))
 	require.NoError(t, conn.Close())
-	<-h.of(v.sid)
+	<-h.ends(pc.sid)
 	others.requireUnharmed()
 }
 
@@ -77,10 +77,10 @@ func (endless) Read(p []byte) (int, error) {
 // bytes.
 // Advisories: CVE-2026-48779
 func TestOneByteFragments(t *testing.T) {
-	h := newWitness()
-	w := newSite(t, h, nil)
-	others := w.bystanders()
-	l, sid := w.session(engineio.Revision4)
+	h := newEndRecorder()
+	ts := newTestServer(t, h, nil)
+	others := ts.bystanders()
+	wc, sid := ts.openWebSocket(engineio.Revision4)
 	const n = 400_000
 	var burst bytes.Buffer
 	burst.WriteString(masked(0x01, "4"))
@@ -89,17 +89,17 @@ func TestOneByteFragments(t *testing.T) {
 	}
 	burst.WriteString(masked(0x89, "there"))
 	requireHeapGrows(t, 4*n, func() {
-		_, err := l.conn.Write(burst.Bytes())
+		_, err := wc.conn.Write(burst.Bytes())
 		require.NoError(t, err)
-		f, err := l.frame()
+		f, err := wc.readFrame()
 		require.NoError(t, err)
 		require.Equal(t, ws.OpPong, f.Header.OpCode, "all of it has been read")
 	})
-	used := w.srv.ReceiveLimitUsed()
+	used := ts.srv.ReceiveLimitUsed()
 	require.GreaterOrEqual(t, used, n-receivelimit.Free, "the unfinished message is on the account")
 	require.LessOrEqual(t, used, 2*n)
-	reset(l.conn)
-	h.end(sid)
+	reset(wc.conn)
+	h.awaitEnd(sid)
 	others.requireUnharmed()
 	runtime.KeepAlive(burst)
 }
@@ -109,34 +109,34 @@ func TestOneByteFragments(t *testing.T) {
 // Advisories: CVE-2026-33151, CVE-2026-69185, CVE-2026-48804, GHSA-55mf-67qm-4wpg
 func TestLargeMessagesWaitForTheFirst(t *testing.T) {
 	large := strings.Repeat("x", 240_000)
-	h := newWitness()
-	inSite(t, h, &engineio.ServerOptions{ReceiveLimit: 300_000}, func(t *testing.T, w *site) {
-		others := w.bystanders()
+	h := newEndRecorder()
+	inBubbleServer(t, h, &engineio.ServerOptions{ReceiveLimit: 300_000}, func(t *testing.T, ts *testServer) {
+		others := ts.bystanders()
 		start := time.Now()
-		slow, slowID := w.session(engineio.Revision4)
+		slow, slowID := ts.openWebSocket(engineio.Revision4)
 		slow.requireEcho("small")
 		go func() { _, _ = io.WriteString(slow.conn, masked(0x01, "4"+large)) }() // the end is missing
 		synctest.Wait()
 
-		waiting, _ := w.session(engineio.Revision4)
+		waiting, _ := ts.openWebSocket(engineio.Revision4)
 		go func() { _, _ = io.WriteString(waiting.conn, masked(0x81, "4"+large)) }()
-		posting := w.open(engineio.Revision4)
+		posting := ts.openPolling(engineio.Revision4)
 		answer := make(chan string, 1)
-		go func() { answer <- posting.post("4" + large).brief() }()
+		go func() { answer <- posting.post("4" + large).summary() }()
 		synctest.Wait()
 		others.v.requireEcho("polling")
 		others.l.requireEcho("websocket")
 		require.Empty(t, answer)
-		require.LessOrEqual(t, w.srv.ReceiveLimitUsed(), 300_000)
+		require.LessOrEqual(t, ts.srv.ReceiveLimitUsed(), 300_000)
 		require.Zero(t, time.Since(start))
 
-		require.Equal(t, "4"+large, waiting.text())
+		require.Equal(t, "4"+large, waiting.readText())
 		require.Equal(t, "200 ok", <-answer)
 		require.Equal(t, receivelimit.SlowSenderTimeout, time.Since(start))
-		e := <-h.of(slowID)
+		e := <-h.ends(slowID)
 		require.ErrorIs(t, e, receivelimit.ErrEvicted)
 		require.Equal(t, engineio.ReasonTransportError, e.Reason)
-		require.Zero(t, w.srv.ReceiveLimitUsed())
+		require.Zero(t, ts.srv.ReceiveLimitUsed())
 		require.NoError(t, slow.conn.Close())
 		require.NoError(t, waiting.conn.Close())
 	})
@@ -146,21 +146,21 @@ func TestLargeMessagesWaitForTheFirst(t *testing.T) {
 func TestBurstOfLargeMessagesIsReceivedWhole(t *testing.T) {
 	const peers = 20
 	large := strings.Repeat("x", 200_000)
-	inSite(t, echoHandler, &engineio.ServerOptions{ReceiveLimit: 300_000}, func(t *testing.T, w *site) {
+	inBubbleServer(t, echoHandler, &engineio.ServerOptions{ReceiveLimit: 300_000}, func(t *testing.T, ts *testServer) {
 		start := time.Now()
-		var lines []*line
+		var lines []*webSocketClient
 		for range peers {
-			l, _ := w.session(engineio.Revision4)
-			lines = append(lines, l)
+			wc, _ := ts.openWebSocket(engineio.Revision4)
+			lines = append(lines, wc)
 			go func() {
 				for _, part := range []string{masked(0x01, "4"+large), masked(0x00, large), masked(0x80, large)} {
-					_, _ = io.WriteString(l.conn, part)
+					_, _ = io.WriteString(wc.conn, part)
 				}
 			}()
 		}
-		for _, l := range lines {
-			require.Equal(t, "4"+large+large+large, l.text())
-			require.NoError(t, l.conn.Close())
+		for _, wc := range lines {
+			require.Equal(t, "4"+large+large+large, wc.readText())
+			require.NoError(t, wc.conn.Close())
 		}
 		require.Zero(t, time.Since(start))
 	})
@@ -169,26 +169,26 @@ func TestBurstOfLargeMessagesIsReceivedWhole(t *testing.T) {
 // Peers that begin large messages and do not finish them must not end the sessions of other peers.
 // Advisories: CVE-2026-33151, CVE-2026-69185, CVE-2026-48804, GHSA-55mf-67qm-4wpg
 func TestHogsDoNotCostOthersTheirMessages(t *testing.T) {
-	inSite(t, echoHandler, nil, func(t *testing.T, w *site) {
-		var hogs []*line
+	inBubbleServer(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
+		var hogs []*webSocketClient
 		for range 12 {
 			for range 40 {
-				l, _ := w.session(engineio.Revision4)
-				hogs = append(hogs, l)
-				go func() { _, _ = io.Copy(io.Discard, l.conn) }()
-				go func() { _, _ = io.WriteString(l.conn, masked(0x01, "4"+strings.Repeat("x", 40_000))) }()
+				wc, _ := ts.openWebSocket(engineio.Revision4)
+				hogs = append(hogs, wc)
+				go func() { _, _ = io.Copy(io.Discard, wc.conn) }()
+				go func() { _, _ = io.WriteString(wc.conn, masked(0x01, "4"+strings.Repeat("x", 40_000))) }()
 			}
 			time.Sleep(receivelimit.SlowSenderTimeout)
 		}
-		require.Greater(t, w.srv.ReceiveLimitUsed(), defaultReceiveLimit-(1<<17), "the limit is reached")
-		l, _ := w.session(engineio.Revision4)
+		require.Greater(t, ts.srv.ReceiveLimitUsed(), defaultReceiveLimit-(1<<17), "the limit is reached")
+		wc, _ := ts.openWebSocket(engineio.Revision4)
 		start := time.Now()
-		go l.say("4" + strings.Repeat("y", 100_000))
-		require.Len(t, l.text(), 100_001)
+		go wc.sendText("4" + strings.Repeat("y", 100_000))
+		require.Len(t, wc.readText(), 100_001)
 		require.LessOrEqual(t, time.Since(start), receivelimit.SlowSenderTimeout)
-		require.NoError(t, l.conn.Close())
-		for _, l := range hogs {
-			require.NoError(t, l.conn.Close())
+		require.NoError(t, wc.conn.Close())
+		for _, wc := range hogs {
+			require.NoError(t, wc.conn.Close())
 		}
 	})
 }

@@ -24,16 +24,16 @@ func redirecting(t *testing.T, status int, to func(r *http.Request) string) *htt
 	return front
 }
 
-// observed is an echo server that records its requests.
-type observed struct {
+// recordingServer is an echo server that records its requests.
+type recordingServer struct {
 	*httptest.Server
 	mu       sync.Mutex
 	requests []*http.Request
 }
 
-func observe(t *testing.T) *observed {
+func newRecordingServer(t *testing.T) *recordingServer {
 	t.Helper()
-	srv, o := engineio.NewServer(echoHandler, nil), new(observed)
+	srv, o := engineio.NewServer(echoHandler, nil), new(recordingServer)
 	o.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		o.mu.Lock()
 		o.requests = append(o.requests, r.Clone(t.Context()))
@@ -47,7 +47,7 @@ func observe(t *testing.T) *observed {
 	return o
 }
 
-func (o *observed) each(f func(r *http.Request)) {
+func (o *recordingServer) each(f func(r *http.Request)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, r := range o.requests {
@@ -81,7 +81,7 @@ func TestRedirectedSessionWorksAtItsNewAddress(t *testing.T) {
 			for _, transports := range [][]engineio.Transport{{engineio.Polling}, {engineio.Polling, engineio.WebSocket}, {engineio.WebSocket}} {
 				t.Run(fmt.Sprint(status, " ", form, " ", transports), func(t *testing.T) {
 					t.Parallel()
-					back, asked := observe(t), 0
+					back, asked := newRecordingServer(t), 0
 					front := redirecting(t, status, func(r *http.Request) string {
 						asked++
 						return location(back.URL, r)
@@ -108,7 +108,7 @@ func TestRedirectedSessionWorksAtItsNewAddress(t *testing.T) {
 // A client does not send its credentials to a host that its user did not name. The error shows the target of the
 // redirect.
 func TestRedirectThatIsNotFollowedIsNamed(t *testing.T) {
-	back := observe(t)
+	back := newRecordingServer(t)
 	elsewhere := strings.Replace(back.URL, "127.0.0.1", "localhost", 1)
 	var self *httptest.Server
 	for name, c := range map[string]struct {
@@ -139,7 +139,7 @@ func TestRedirectThatIsNotFollowedIsNamed(t *testing.T) {
 }
 
 func TestNoRedirectLeadsOutOfTLS(t *testing.T) {
-	back := observe(t)
+	back := newRecordingServer(t)
 	front := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, back.URL+r.URL.RequestURI(), http.StatusPermanentRedirect)
 	}))
@@ -165,7 +165,7 @@ func TestErrorBehindARedirectNamesIt(t *testing.T) {
 func TestRedirectInASessionEndsItAndIsNamed(t *testing.T) {
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		t.Run(method, func(t *testing.T) {
-			back := observe(t)
+			back := newRecordingServer(t)
 			srv := engineio.NewServer(echoHandler, nil)
 			front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Query().Has("sid") && r.Method == method {
@@ -191,7 +191,7 @@ func TestRedirectInASessionEndsItAndIsNamed(t *testing.T) {
 
 // The CheckRedirect of the user's client can also reject a redirect.
 func TestOwnCheckRedirectIsAsked(t *testing.T) {
-	back := observe(t)
+	back := newRecordingServer(t)
 	front := redirecting(t, http.StatusFound, func(r *http.Request) string { return back.URL + r.URL.RequestURI() })
 	never := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	_, err := engineio.Dial(testContext(t), front.URL, &engineio.DialOptions{HTTPClient: never})

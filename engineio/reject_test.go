@@ -52,9 +52,9 @@ func TestEachRefusalIsReportedOnceWithItsReason(t *testing.T) {
 			return engineio.NewSID(), nil
 		},
 	}
-	w := newSite(t, echoHandler, opts)
-	v := w.open(engineio.Revision4)
-	stream, sid := w.session(engineio.Revision4)
+	ts := newTestServer(t, echoHandler, opts)
+	pc := ts.openPolling(engineio.Revision4)
+	stream, sid := ts.openWebSocket(engineio.Revision4)
 	require.Empty(t, told.take())
 	asWebSocket := func(query string) string { return strings.Replace(query, "polling", "websocket", 1) }
 	const ws4 = "EIO=4&transport=websocket"
@@ -70,9 +70,9 @@ func TestEachRefusalIsReportedOnceWithItsReason(t *testing.T) {
 		{"unknown session", "GET", polling4 + "&sid=secret", false, nil, 1, "Session ID unknown", "UNKNOWN_SID"},
 		{"method", "PUT", polling4, false, nil, 2, "Bad handshake method", "BAD_HANDSHAKE_METHOD: PUT"},
 		{"no upgrade", "GET", ws4, false, nil, 3, "Bad request", "TRANSPORT_HANDSHAKE_ERROR: no upgrade"},
-		{"transport of the session", "GET", asWebSocket(v.query), false, nil, 3, "Bad request", "TRANSPORT_MISMATCH: websocket, the session's is polling"},
+		{"transport of the session", "GET", asWebSocket(pc.query), false, nil, 3, "Bad request", "TRANSPORT_MISMATCH: websocket, the session's is polling"},
 		{"poll of a WebSocket's session", "GET", polling4 + "&sid=" + sid, false, nil, 3, "Bad request", "TRANSPORT_MISMATCH: polling, the session's is websocket"},
-		{"revision of the session", "GET", strings.Replace(v.query, "EIO=4", "EIO=3", 1), false, nil, 3, "Bad request", "PROTOCOL_MISMATCH: 3, the session's is 4"},
+		{"revision of the session", "GET", strings.Replace(pc.query, "EIO=4", "EIO=3", 1), false, nil, 3, "Bad request", "PROTOCOL_MISMATCH: 3, the session's is 4"},
 		{"unreadable origin", "GET", polling4, false, []string{"Origin", "http://%zz"}, 3, "Bad request", "INVALID_ORIGIN: http://%zz"},
 		{"origin", "GET", polling4, false, []string{"Origin", "http://evil.example"}, 4, "Forbidden", "FORBIDDEN: origin http://evil.example"},
 		{"origin, upgrade", "GET", ws4, true, []string{"Origin", "http://evil.example"}, 4, "Forbidden", "FORBIDDEN: origin http://evil.example"},
@@ -83,16 +83,16 @@ func TestEachRefusalIsReportedOnceWithItsReason(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.upgrade {
-				raw := w.handshakeText(c.query, c.header...)
+				raw := ts.handshakeText(c.query, c.header...)
 				if len(c.header) > 0 && c.header[0] == "Sec-WebSocket-Key" {
 					raw = strings.Replace(raw, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", "", 1)
 				}
-				_, l := w.send(raw)
-				_, err := l.r.ReadByte() // the connection ends after the report
+				_, wc := ts.sendRaw(raw)
+				_, err := wc.r.ReadByte() // the connection ends after the report
 				require.Error(t, err)
-				require.NoError(t, l.conn.Close())
+				require.NoError(t, wc.conn.Close())
 			} else {
-				require.NoError(t, w.ask(c.method, c.query, nil, c.header...).err)
+				require.NoError(t, ts.request(c.method, c.query, nil, c.header...).err)
 			}
 			var got []*engineio.ConnectionError
 			require.Eventually(t, func() bool { got = append(got, told.take()...); return len(got) > 0 }, receivelimit.SlowSenderTimeout, 1)
@@ -105,18 +105,18 @@ func TestEachRefusalIsReportedOnceWithItsReason(t *testing.T) {
 			require.ErrorContains(t, got[0], c.reason)
 		})
 	}
-	v.requireEcho("alive")
+	pc.requireEcho("alive")
 	stream.requireEcho("alive")
 	require.NoError(t, stream.conn.Close())
 
 	noID = true
-	require.Equal(t, "400 "+badRequest, w.ask("GET", polling4, nil).brief())
+	require.Equal(t, "400 "+badRequest, ts.request("GET", polling4, nil).summary())
 	got := told.take()
 	require.Len(t, got, 1)
 	require.Equal(t, "ID_GENERATION_ERROR: no more IDs", got[0].Reason)
 
 	deny = true
-	w.ask("GET", polling4, nil)
+	ts.request("GET", polling4, nil)
 	got = told.take()
 	require.Len(t, got, 1)
 	require.Equal(t, engineio.CodeForbidden, got[0].Code)
@@ -124,8 +124,8 @@ func TestEachRefusalIsReportedOnceWithItsReason(t *testing.T) {
 	require.Equal(t, "FORBIDDEN: AllowRequest", got[0].Reason)
 
 	deny, noID = false, false
-	require.NoError(t, w.srv.Close())
-	require.Equal(t, http.StatusServiceUnavailable, w.ask("GET", polling4, nil).status)
+	require.NoError(t, ts.srv.Close())
+	require.Equal(t, http.StatusServiceUnavailable, ts.request("GET", polling4, nil).status)
 	got = told.take()
 	require.Len(t, got, 1)
 	require.Equal(t, -1, got[0].Code)
@@ -135,13 +135,13 @@ func TestEachRefusalIsReportedOnceWithItsReason(t *testing.T) {
 // Only rejections are reported: no requests of sessions, and no errors that end a session.
 func TestWhatEndsASessionIsNoConnectionError(t *testing.T) {
 	var told complaints
-	w := newSite(t, echoHandler, &engineio.ServerOptions{OnConnectionError: told.add, MaxPayload: 10})
-	v := w.open(engineio.Revision4)
-	v.requireEcho("x")
-	require.Equal(t, "500 ", w.ask("PUT", v.query, nil).brief())
-	require.Equal(t, "400 ", v.post("abc").brief())
-	require.Equal(t, "413 ", w.open(engineio.Revision4).post(strings.Repeat("4", 11)).brief())
+	ts := newTestServer(t, echoHandler, &engineio.ServerOptions{OnConnectionError: told.add, MaxPayload: 10})
+	pc := ts.openPolling(engineio.Revision4)
+	pc.requireEcho("x")
+	require.Equal(t, "500 ", ts.request("PUT", pc.query, nil).summary())
+	require.Equal(t, "400 ", pc.post("abc").summary())
+	require.Equal(t, "413 ", ts.openPolling(engineio.Revision4).post(strings.Repeat("4", 11)).summary())
 	require.Empty(t, told.take())
-	require.Equal(t, "400 "+unknownSession, v.poll().brief())
+	require.Equal(t, "400 "+unknownSession, pc.poll().summary())
 	require.Len(t, told.take(), 1)
 }

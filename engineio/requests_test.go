@@ -79,13 +79,13 @@ func TestRefusedRequests(t *testing.T) {
 		{"empty sid is a handshake", "POST", polling4 + "&sid=", badMethod, both},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := newSite(t, echoHandler, c.opts)
-			a := w.ask(c.method, c.query, nil)
-			require.NoError(t, a.err)
-			require.Equal(t, http.StatusBadRequest, a.status)
-			require.Equal(t, "application/json", a.header.Get("Content-Type"))
-			require.Equal(t, c.body, a.body)
-			require.Empty(t, w.srv.Sockets())
+			ts := newTestServer(t, echoHandler, c.opts)
+			resp := ts.request(c.method, c.query, nil)
+			require.NoError(t, resp.err)
+			require.Equal(t, http.StatusBadRequest, resp.status)
+			require.Equal(t, "application/json", resp.header.Get("Content-Type"))
+			require.Equal(t, c.body, resp.body)
+			require.Empty(t, ts.srv.Sockets())
 		})
 	}
 }
@@ -108,25 +108,25 @@ func TestRefusedWebSocketHandshakes(t *testing.T) {
 		{"another origin, sid unknown", ws4 + "&sid=none", "Forbidden", nil, []string{"Origin", "http://evil.example"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := newSite(t, echoHandler, c.opts)
-			a, l := w.shake(c.query, c.header...)
-			require.NoError(t, a.err)
-			require.Equal(t, http.StatusBadRequest, a.status, "refused before 101, so that clients see an error")
-			require.Equal(t, "text/html", a.header.Get("Content-Type"))
-			require.Equal(t, fmt.Sprint(len(c.body)), a.header.Get("Content-Length"))
-			require.Equal(t, "close", a.header.Get("Connection"))
-			require.Equal(t, c.body, a.body)
-			_, err := l.r.ReadByte()
+			ts := newTestServer(t, echoHandler, c.opts)
+			resp, wc := ts.handshake(c.query, c.header...)
+			require.NoError(t, resp.err)
+			require.Equal(t, http.StatusBadRequest, resp.status, "refused before 101, so that clients see an error")
+			require.Equal(t, "text/html", resp.header.Get("Content-Type"))
+			require.Equal(t, fmt.Sprint(len(c.body)), resp.header.Get("Content-Length"))
+			require.Equal(t, "close", resp.header.Get("Connection"))
+			require.Equal(t, c.body, resp.body)
+			_, err := wc.r.ReadByte()
 			require.ErrorIs(t, err, io.EOF, "the connection is closed")
-			require.NoError(t, l.conn.Close())
-			require.Empty(t, w.srv.Sockets())
+			require.NoError(t, wc.conn.Close())
+			require.Empty(t, ts.srv.Sockets())
 		})
 	}
 }
 
 // A handshake that violates RFC 6455 is also rejected before the 101, and opens no session.
 func TestBrokenWebSocketHandshakes(t *testing.T) {
-	good := (&site{t: t, base: "http://pipe/engine.io/"}).handshakeText("EIO=4&transport=websocket")
+	good := (&testServer{t: t, base: "http://pipe/engine.io/"}).handshakeText("EIO=4&transport=websocket")
 	for name, raw := range map[string]string{
 		"no key":          strings.Replace(good, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", "", 1),
 		"short key":       strings.Replace(good, "dGhlIHNhbXBsZSBub25jZQ==", "c2hvcnQ=", 1),
@@ -136,16 +136,16 @@ func TestBrokenWebSocketHandshakes(t *testing.T) {
 		"POST":            strings.Replace(good, "GET ", "POST ", 1),
 	} {
 		t.Run(name, func(t *testing.T) {
-			inSite(t, echoHandler, nil, func(t *testing.T, w *site) {
-				a, l := w.send(raw)
-				defer func() { require.NoError(t, l.conn.Close()) }()
-				require.NoError(t, a.err)
-				require.GreaterOrEqual(t, a.status, 400)
-				require.Less(t, a.status, 600)
-				_, err := l.r.ReadByte()
+			inBubbleServer(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
+				resp, wc := ts.sendRaw(raw)
+				defer func() { require.NoError(t, wc.conn.Close()) }()
+				require.NoError(t, resp.err)
+				require.GreaterOrEqual(t, resp.status, 400)
+				require.Less(t, resp.status, 600)
+				_, err := wc.r.ReadByte()
 				require.ErrorIs(t, err, io.EOF, "the connection is closed")
 				synctest.Wait()
-				requireNothingLeft(t, w.srv)
+				requireNothingLeft(t, ts.srv)
 			})
 		})
 	}
@@ -154,7 +154,7 @@ func TestBrokenWebSocketHandshakes(t *testing.T) {
 // A request with Upgrade but without Connection is an ordinary request. Both header fields are lists, which a proxy may
 // send in several lines.
 func TestUpgradeIsNamedByConnection(t *testing.T) {
-	w := newSite(t, echoHandler, nil)
+	ts := newTestServer(t, echoHandler, nil)
 	const upgrade = "Upgrade: websocket\r\n"
 	for header, want := range map[string]int{
 		upgrade:                                400,
@@ -169,33 +169,33 @@ func TestUpgradeIsNamedByConnection(t *testing.T) {
 		"Upgrade: h2c\r\nUpgrade: websocket2\r\nConnection: Upgrade\r\n": 400,
 	} {
 		replaced := "Connection: Upgrade\r\nUpgrade: websocket\r\n"
-		if text := w.handshakeText(polling4); !strings.Contains(text, replaced) {
+		if text := ts.handshakeText(polling4); !strings.Contains(text, replaced) {
 			t.Fatalf("%q lacks %q", text, replaced)
 		}
-		a, l := w.send(strings.Replace(w.handshakeText("EIO=4&transport=websocket"), replaced, header, 1))
-		require.NoError(t, a.err)
-		require.Equal(t, want, a.status, header)
+		resp, wc := ts.sendRaw(strings.Replace(ts.handshakeText("EIO=4&transport=websocket"), replaced, header, 1))
+		require.NoError(t, resp.err)
+		require.Equal(t, want, resp.status, header)
 		if want == 400 {
-			require.Equal(t, badRequest, a.body)
+			require.Equal(t, badRequest, resp.body)
 		}
-		require.NoError(t, l.conn.Close())
-		a, l = w.send(strings.Replace(w.handshakeText(polling4), replaced, header, 1))
-		require.NoError(t, a.err)
-		require.Equal(t, want == 101, a.status == 101, header)
-		require.NoError(t, l.conn.Close())
+		require.NoError(t, wc.conn.Close())
+		resp, wc = ts.sendRaw(strings.Replace(ts.handshakeText(polling4), replaced, header, 1))
+		require.NoError(t, resp.err)
+		require.Equal(t, want == 101, resp.status == 101, header)
+		require.NoError(t, wc.conn.Close())
 	}
 }
 
 // Subprotocols and extensions are lists too.
 func TestListsOverSeveralLines(t *testing.T) {
-	w := newSite(t, echoHandler, &engineio.ServerOptions{PerMessageDeflate: true, CompressionThreshold: 1})
-	a, l := w.shake("EIO=4&transport=websocket", "Sec-WebSocket-Protocol", "one, two", "Sec-WebSocket-Protocol", "three",
+	ts := newTestServer(t, echoHandler, &engineio.ServerOptions{PerMessageDeflate: true, CompressionThreshold: 1})
+	resp, wc := ts.handshake("EIO=4&transport=websocket", "Sec-WebSocket-Protocol", "one, two", "Sec-WebSocket-Protocol", "three",
 		"Sec-WebSocket-Extensions", "x-unknown", "Sec-WebSocket-Extensions", "permessage-deflate; client_no_context_takeover; server_no_context_takeover")
-	require.Equal(t, http.StatusSwitchingProtocols, a.status)
-	require.Equal(t, "one", a.header.Get("Sec-WebSocket-Protocol"))
-	require.Contains(t, a.header.Get("Sec-WebSocket-Extensions"), "permessage-deflate")
-	require.NoError(t, l.conn.Close())
-	c := w.ask("GET", polling4, nil, "Accept-Encoding", "x-none", "Accept-Encoding", "gzip")
+	require.Equal(t, http.StatusSwitchingProtocols, resp.status)
+	require.Equal(t, "one", resp.header.Get("Sec-WebSocket-Protocol"))
+	require.Contains(t, resp.header.Get("Sec-WebSocket-Extensions"), "permessage-deflate")
+	require.NoError(t, wc.conn.Close())
+	c := ts.request("GET", polling4, nil, "Accept-Encoding", "x-none", "Accept-Encoding", "gzip")
 	require.Equal(t, "gzip", c.header.Get("Content-Encoding"))
 }
 
@@ -210,16 +210,16 @@ func TestPath(t *testing.T) {
 		{"rt", []string{"/rt", "/rt/"}, []string{"/", "/r", "/engine.io/"}},
 		{"/", []string{"/", "/x"}, nil},
 	} {
-		w := newSite(t, echoHandler, &engineio.ServerOptions{Path: c.option})
-		host, _, _ := strings.Cut(strings.TrimPrefix(w.base, "http://"), "/")
+		ts := newTestServer(t, echoHandler, &engineio.ServerOptions{Path: c.option})
+		host, _, _ := strings.Cut(strings.TrimPrefix(ts.base, "http://"), "/")
 		for _, p := range append(append([]string{}, c.served...), c.not...) {
 			t.Run(fmt.Sprintf("%q %s", c.option, p), func(t *testing.T) {
-				a, l := w.send("GET " + p + "?" + polling4 + " HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n")
-				require.NoError(t, l.conn.Close())
+				resp, wc := ts.sendRaw("GET " + p + "?" + polling4 + " HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n")
+				require.NoError(t, wc.conn.Close())
 				if slices.Contains(c.served, p) {
-					require.Equal(t, http.StatusOK, a.status)
+					require.Equal(t, http.StatusOK, resp.status)
 				} else {
-					require.Equal(t, http.StatusNotFound, a.status)
+					require.Equal(t, http.StatusNotFound, resp.status)
 				}
 			})
 		}
@@ -243,19 +243,19 @@ func TestOpenPacket(t *testing.T) {
 		{"websocket revision 3", `0{"sid":"SID","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}`, engineio.Revision3, engineio.WebSocket, bothRevisions()},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := newSite(t, echoHandler, c.opts)
+			ts := newTestServer(t, echoHandler, c.opts)
 			var got string
 			if c.transport == engineio.WebSocket {
-				l := w.line(fmt.Sprintf("EIO=%d&transport=websocket", c.rev))
-				got = l.text()
-				require.NoError(t, l.conn.Close())
+				wc := ts.webSocket(fmt.Sprintf("EIO=%d&transport=websocket", c.rev))
+				got = wc.readText()
+				require.NoError(t, wc.conn.Close())
 			} else {
-				a := w.ask("GET", fmt.Sprintf("EIO=%d&transport=polling", c.rev), nil)
-				require.Equal(t, 200, a.status)
-				require.Equal(t, "text/plain; charset=UTF-8", a.header.Get("Content-Type"))
-				require.Equal(t, fmt.Sprint(len(a.body)), a.header.Get("Content-Length"))
-				require.Equal(t, "no-store", a.header.Get("Cache-Control"))
-				got = a.body
+				resp := ts.request("GET", fmt.Sprintf("EIO=%d&transport=polling", c.rev), nil)
+				require.Equal(t, 200, resp.status)
+				require.Equal(t, "text/plain; charset=UTF-8", resp.header.Get("Content-Type"))
+				require.Equal(t, fmt.Sprint(len(resp.body)), resp.header.Get("Content-Length"))
+				require.Equal(t, "no-store", resp.header.Get("Cache-Control"))
+				got = resp.body
 			}
 			before, rest, _ := strings.Cut(got, `"sid":"`)
 			sid, rest, _ := strings.Cut(rest, `"`)
@@ -271,156 +271,156 @@ func TestOpenPacket(t *testing.T) {
 func TestPostAndPollHeaders(t *testing.T) {
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		t.Run(fmt.Sprint("revision ", rev), func(t *testing.T) {
-			w := newSite(t, echoHandler, bothRevisions())
-			v := w.open(rev)
-			a := v.post(v.framed("4hello", "4world"))
-			require.Equal(t, "200 ok", a.brief())
-			require.Equal(t, "text/html", a.header.Get("Content-Type"))
-			require.Equal(t, "2", a.header.Get("Content-Length"))
+			ts := newTestServer(t, echoHandler, bothRevisions())
+			pc := ts.openPolling(rev)
+			resp := pc.post(pc.payload("4hello", "4world"))
+			require.Equal(t, "200 ok", resp.summary())
+			require.Equal(t, "text/html", resp.header.Get("Content-Type"))
+			require.Equal(t, "2", resp.header.Get("Content-Length"))
 			got := ""
-			for got != v.framed("4hello", "4world") {
-				a = v.poll()
-				require.Equal(t, 200, a.status)
-				require.Equal(t, "text/plain; charset=UTF-8", a.header.Get("Content-Type"))
-				require.Equal(t, fmt.Sprint(len(a.body)), a.header.Get("Content-Length"))
-				require.Equal(t, "no-store", a.header.Get("Cache-Control"))
+			for got != pc.payload("4hello", "4world") {
+				resp = pc.poll()
+				require.Equal(t, 200, resp.status)
+				require.Equal(t, "text/plain; charset=UTF-8", resp.header.Get("Content-Type"))
+				require.Equal(t, fmt.Sprint(len(resp.body)), resp.header.Get("Content-Length"))
+				require.Equal(t, "no-store", resp.header.Get("Cache-Control"))
 				if got != "" && rev == engineio.Revision4 {
 					got += "\x1e"
 				}
-				got += a.body
+				got += resp.body
 			}
 			// Every content type but one means text.
 			for _, ct := range []string{"", "application/json", "application/x-www-form-urlencoded", "application/octet-stream; charset=UTF-8"} {
-				require.Equal(t, "200 ok", v.post(v.framed("4x"), "Content-Type", ct).brief())
-				require.Equal(t, "200 "+v.framed("4x"), v.poll().brief())
+				require.Equal(t, "200 ok", pc.post(pc.payload("4x"), "Content-Type", ct).summary())
+				require.Equal(t, "200 "+pc.payload("4x"), pc.poll().summary())
 			}
 		})
 	}
 }
 
 func TestTheLastValueOfAQueryCounts(t *testing.T) {
-	w := newSite(t, echoHandler, bothRevisions())
-	a := w.ask("GET", "EIO=3&EIO=4&transport=polling&sid=", nil)
-	require.Equal(t, 200, a.status)
-	require.True(t, strings.HasPrefix(a.body, "0{"), a.body)
-	v := w.open(engineio.Revision4)
-	v.query = "sid=other&t=1&" + v.query + "&t=2"
-	v.requireEcho("x")
+	ts := newTestServer(t, echoHandler, bothRevisions())
+	resp := ts.request("GET", "EIO=3&EIO=4&transport=polling&sid=", nil)
+	require.Equal(t, 200, resp.status)
+	require.True(t, strings.HasPrefix(resp.body, "0{"), resp.body)
+	pc := ts.openPolling(engineio.Revision4)
+	pc.query = "sid=other&t=1&" + pc.query + "&t=2"
+	pc.requireEcho("x")
 }
 
 // A faulty request with a sid does not affect the session.
 func TestRequestsThatDoNotFitTheSession(t *testing.T) {
-	inSite(t, echoHandler, bothRevisions(), func(t *testing.T, w *site) {
-		v := w.open(engineio.Revision4)
+	inBubbleServer(t, echoHandler, bothRevisions(), func(t *testing.T, ts *testServer) {
+		pc := ts.openPolling(engineio.Revision4)
 		for _, c := range []struct{ name, method, query, want string }{
-			{"another revision", "GET", strings.Replace(v.query, "EIO=4", "EIO=3", 1), "400 " + badRequest},
-			{"no revision", "GET", strings.Replace(v.query, "EIO=4", "", 1), "400 " + badRequest},
-			{"another transport", "GET", strings.Replace(v.query, "polling", "websocket", 1), "400 " + badRequest},
-			{"PUT", "PUT", v.query, "500 "},
-			{"OPTIONS", "OPTIONS", v.query, "500 "},
-			{"DELETE", "DELETE", v.query, "500 "},
-			{"HEAD", "HEAD", v.query, "500 "},
+			{"another revision", "GET", strings.Replace(pc.query, "EIO=4", "EIO=3", 1), "400 " + badRequest},
+			{"no revision", "GET", strings.Replace(pc.query, "EIO=4", "", 1), "400 " + badRequest},
+			{"another transport", "GET", strings.Replace(pc.query, "polling", "websocket", 1), "400 " + badRequest},
+			{"PUT", "PUT", pc.query, "500 "},
+			{"OPTIONS", "OPTIONS", pc.query, "500 "},
+			{"DELETE", "DELETE", pc.query, "500 "},
+			{"HEAD", "HEAD", pc.query, "500 "},
 		} {
-			require.Equal(t, c.want, w.ask(c.method, c.query, nil).brief(), c.name)
+			require.Equal(t, c.want, ts.request(c.method, c.query, nil).summary(), c.name)
 		}
-		v.requireEcho("alive")
+		pc.requireEcho("alive")
 
-		l, sid := w.session(engineio.Revision4)
+		wc, sid := ts.openWebSocket(engineio.Revision4)
 		for _, query := range []string{polling4, "EIO=4&transport=websocket"} {
-			require.Equal(t, "400 "+badRequest, w.ask("GET", query+"&sid="+sid, nil).brief())
-			require.Equal(t, "400 "+badRequest, w.ask("POST", query+"&sid="+sid, nil).brief())
+			require.Equal(t, "400 "+badRequest, ts.request("GET", query+"&sid="+sid, nil).summary())
+			require.Equal(t, "400 "+badRequest, ts.request("POST", query+"&sid="+sid, nil).summary())
 		}
-		l.requireEcho("alive")
-		require.NoError(t, l.conn.Close())
+		wc.requireEcho("alive")
+		require.NoError(t, wc.conn.Close())
 	})
 }
 
 func TestWebSocketHandshakeDetails(t *testing.T) {
-	w := newSite(t, echoHandler, bothRevisions())
+	ts := newTestServer(t, echoHandler, bothRevisions())
 	const ws4 = "EIO=4&transport=websocket"
 
-	a, l := w.shake(ws4, "Sec-WebSocket-Protocol", "chat, superchat", "Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits")
-	require.Equal(t, http.StatusSwitchingProtocols, a.status)
-	require.Equal(t, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", a.header.Get("Sec-WebSocket-Accept"))
-	require.Equal(t, "chat", a.header.Get("Sec-WebSocket-Protocol"), "the first one offered")
-	require.Empty(t, a.header.Values("Sec-WebSocket-Extensions"))
-	require.NoError(t, l.conn.Close())
+	resp, wc := ts.handshake(ws4, "Sec-WebSocket-Protocol", "chat, superchat", "Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits")
+	require.Equal(t, http.StatusSwitchingProtocols, resp.status)
+	require.Equal(t, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", resp.header.Get("Sec-WebSocket-Accept"))
+	require.Equal(t, "chat", resp.header.Get("Sec-WebSocket-Protocol"), "the first one offered")
+	require.Empty(t, resp.header.Values("Sec-WebSocket-Extensions"))
+	require.NoError(t, wc.conn.Close())
 
-	a, l = w.shake(ws4)
-	require.Equal(t, http.StatusSwitchingProtocols, a.status)
-	require.Empty(t, a.header.Values("Sec-WebSocket-Protocol"))
-	require.NoError(t, l.conn.Close())
+	resp, wc = ts.handshake(ws4)
+	require.Equal(t, http.StatusSwitchingProtocols, resp.status)
+	require.Empty(t, resp.header.Values("Sec-WebSocket-Protocol"))
+	require.NoError(t, wc.conn.Close())
 
 	// Polling with an upgrade's header fields is accepted and closed, as in the reference.
-	l = w.line(polling4)
-	require.Equal(t, "close", l.ending())
-	v := w.open(engineio.Revision4)
-	require.Equal(t, "close", w.line(v.query).ending())
-	v.requireEcho("alive")
+	wc = ts.webSocket(polling4)
+	require.Equal(t, "close", wc.readEnd())
+	pc := ts.openPolling(engineio.Revision4)
+	require.Equal(t, "close", ts.webSocket(pc.query).readEnd())
+	pc.requireEcho("alive")
 }
 
 // Frames that come in the same write as the handshake are not lost.
 func TestFramesBehindTheHandshake(t *testing.T) {
-	w := newSite(t, echoHandler, nil)
-	a, l := w.send(w.handshakeText("EIO=4&transport=websocket") + "\x81\x82\x00\x00\x00\x004x")
-	require.Equal(t, http.StatusSwitchingProtocols, a.status)
-	require.True(t, strings.HasPrefix(l.text(), "0{"))
-	require.Equal(t, "4x", l.text())
-	require.NoError(t, l.conn.Close())
+	ts := newTestServer(t, echoHandler, nil)
+	resp, wc := ts.sendRaw(ts.handshakeText("EIO=4&transport=websocket") + "\x81\x82\x00\x00\x00\x004x")
+	require.Equal(t, http.StatusSwitchingProtocols, resp.status)
+	require.True(t, strings.HasPrefix(wc.readText(), "0{"))
+	require.Equal(t, "4x", wc.readText())
+	require.NoError(t, wc.conn.Close())
 }
 
 func TestBase64OverWebSocket(t *testing.T) {
-	w := newSite(t, echoHandler, bothRevisions())
+	ts := newTestServer(t, echoHandler, bothRevisions())
 	for rev, want := range map[engineio.Revision]string{engineio.Revision3: "b4AQIDBA==", engineio.Revision4: "bAQIDBA=="} {
-		l := w.line(fmt.Sprintf("EIO=%d&transport=websocket&b64=1", rev))
-		_ = l.text()
-		l.say(want)
-		require.Equal(t, want, l.text())
-		require.NoError(t, l.conn.Close())
+		wc := ts.webSocket(fmt.Sprintf("EIO=%d&transport=websocket&b64=1", rev))
+		_ = wc.readText()
+		wc.sendText(want)
+		require.Equal(t, want, wc.readText())
+		require.NoError(t, wc.conn.Close())
 	}
 }
 
 // A closed server rejects new sessions with status 503, and its old sessions are unknown.
 func TestClosedServerRefuses(t *testing.T) {
-	w := newSite(t, echoHandler, nil)
-	v := w.open(engineio.Revision4)
-	require.NoError(t, w.srv.Close())
-	require.Equal(t, http.StatusServiceUnavailable, w.ask("GET", polling4, nil).status)
-	a, l := w.shake("EIO=4&transport=websocket")
-	require.Equal(t, http.StatusServiceUnavailable, a.status)
-	require.NoError(t, l.conn.Close())
-	require.Equal(t, "400 "+unknownSession, v.poll().brief())
+	ts := newTestServer(t, echoHandler, nil)
+	pc := ts.openPolling(engineio.Revision4)
+	require.NoError(t, ts.srv.Close())
+	require.Equal(t, http.StatusServiceUnavailable, ts.request("GET", polling4, nil).status)
+	resp, wc := ts.handshake("EIO=4&transport=websocket")
+	require.Equal(t, http.StatusServiceUnavailable, resp.status)
+	require.NoError(t, wc.conn.Close())
+	require.Equal(t, "400 "+unknownSession, pc.poll().summary())
 }
 
 func TestDrainRefusesNewSessionsOnly(t *testing.T) {
-	inSite(t, echoHandler, nil, func(t *testing.T, w *site) {
-		v, other := w.open(engineio.Revision4), w.open(engineio.Revision4)
-		w.srv.Drain()
-		require.Equal(t, http.StatusServiceUnavailable, w.ask("GET", polling4, nil).status)
-		a, l := w.shake("EIO=4&transport=websocket")
-		require.Equal(t, http.StatusServiceUnavailable, a.status)
-		require.NoError(t, l.conn.Close())
-		v.requireEcho("goes on")
-		poll := later(other.poll)
-		l = other.upgrade()
-		l.say("2probe")
-		require.Equal(t, "3probe", l.text())
-		require.Equal(t, "200 6", (<-poll).brief())
-		l.say("5")
-		l.say("4moves on")
-		require.Equal(t, "4moves on", l.text())
-		require.NoError(t, l.conn.Close())
-		require.NoError(t, w.srv.Close())
+	inBubbleServer(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
+		pc, other := ts.openPolling(engineio.Revision4), ts.openPolling(engineio.Revision4)
+		ts.srv.Drain()
+		require.Equal(t, http.StatusServiceUnavailable, ts.request("GET", polling4, nil).status)
+		resp, wc := ts.handshake("EIO=4&transport=websocket")
+		require.Equal(t, http.StatusServiceUnavailable, resp.status)
+		require.NoError(t, wc.conn.Close())
+		pc.requireEcho("goes on")
+		poll := inBackground(other.poll)
+		wc = other.upgrade()
+		wc.sendText("2probe")
+		require.Equal(t, "3probe", wc.readText())
+		require.Equal(t, "200 6", (<-poll).summary())
+		wc.sendText("5")
+		wc.sendText("4moves on")
+		require.Equal(t, "4moves on", wc.readText())
+		require.NoError(t, wc.conn.Close())
+		require.NoError(t, ts.srv.Close())
 	})
 }
 
 // An error response contains no part of the request.
 func TestErrorsDoNotReflectTheRequest(t *testing.T) {
-	w := newSite(t, echoHandler, nil)
+	ts := newTestServer(t, echoHandler, nil)
 	for _, query := range []string{"EIO=4&transport=%3Cscript%3E", polling4 + "&sid=%3Cscript%3E", "EIO=%3Cscript%3E&transport=polling"} {
-		a := w.ask("GET", query, nil)
-		require.NotContains(t, a.body, "script")
-		for _, values := range a.header {
+		resp := ts.request("GET", query, nil)
+		require.NotContains(t, resp.body, "script")
+		for _, values := range resp.header {
 			require.NotContains(t, strings.Join(values, ""), "script")
 		}
 	}

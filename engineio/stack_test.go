@@ -19,23 +19,23 @@ func TestIdleSessionsHaveTheSmallestStack(t *testing.T) {
 		sessions = 500
 		smallest = 2 << 10 // the runtime's smallest stack
 	)
-	w := newSite(t, echoHandler, &engineio.ServerOptions{PingInterval: 50 * time.Millisecond})
+	ts := newTestServer(t, echoHandler, &engineio.ServerOptions{PingInterval: 50 * time.Millisecond})
 	before := stacks()
-	lines := make([]*line, sessions)
+	lines := make([]*webSocketClient, sessions)
 	for i := range lines {
-		lines[i] = w.line("EIO=4&transport=websocket")
-		_ = lines[i].text() // the open packet
+		lines[i] = ts.webSocket("EIO=4&transport=websocket")
+		_ = lines[i].readText() // the open packet
 	}
 	for range 2 { // the second ping shows that the first pong was processed
-		for _, l := range lines {
-			require.Equal(t, "2", l.text())
-			l.say("3")
+		for _, wc := range lines {
+			require.Equal(t, "2", wc.readText())
+			wc.sendText("3")
 		}
 	}
 	// A doubled stack does not shrink; the stacks of other work in the server end soon.
 	require.Eventually(t, func() bool { return (stacks()-before)/sessions < 2*smallest }, 5*time.Second, 50*time.Millisecond)
-	for _, l := range lines {
-		require.NoError(t, l.conn.Close())
+	for _, wc := range lines {
+		require.NoError(t, wc.conn.Close())
 	}
 }
 

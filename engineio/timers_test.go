@@ -20,35 +20,35 @@ import (
 // confirm. A random script decides how long each client takes for its pongs, and how it ends.
 func TestTimersOfManySessions(t *testing.T) {
 	const interval, timeout = 2 * engineio.CloseTimeout, 7 * time.Second
-	h := newWitness()
-	inSite(t, h, &engineio.ServerOptions{PingInterval: interval, PingTimeout: timeout}, func(t *testing.T, w *site) {
-		ended := func(l *line) {
-			_, err := l.frame()
+	h := newEndRecorder()
+	inBubbleServer(t, h, &engineio.ServerOptions{PingInterval: interval, PingTimeout: timeout}, func(t *testing.T, ts *testServer) {
+		ended := func(wc *webSocketClient) {
+			_, err := wc.readFrame()
 			assert.ErrorIs(t, err, io.EOF)
 		}
-		endings := []func(l *line, sid string){
-			func(l *line, sid string) { // the server closes
-				go func() { _ = (&visit{w: w, sid: sid}).socket().Close() }()
+		endings := []func(wc *webSocketClient, sid string){
+			func(wc *webSocketClient, sid string) { // the server closes
+				go func() { _ = (&pollingClient{ts: ts, sid: sid}).socket().Close() }()
 				start := time.Now()
-				f, err := l.frame()
+				f, err := wc.readFrame()
 				assert.NoError(t, err)
 				assert.Equal(t, ws.OpClose, f.Header.OpCode)
-				ended(l)
+				ended(wc)
 				assert.Equal(t, engineio.CloseTimeout, time.Since(start))
 			},
-			func(l *line, sid string) { // the client falls silent
+			func(wc *webSocketClient, sid string) { // the client falls silent
 				start := time.Now()
-				assert.Equal(t, "2", l.text())
-				ended(l)
+				assert.Equal(t, "2", wc.readText())
+				ended(wc)
 				assert.Equal(t, interval+timeout, time.Since(start))
-				assert.Equal(t, "remote "+engineio.ReasonPingTimeout, h.end(sid))
+				assert.Equal(t, "remote "+engineio.ReasonPingTimeout, h.awaitEnd(sid))
 			},
-			func(*line, string) {}, // the client leaves
+			func(*webSocketClient, string) {}, // the client leaves
 		}
 		rnd := rand.New(rand.NewPCG(1, 2))
 		var clients sync.WaitGroup
 		for i := range 200 {
-			l, sid := w.session(engineio.Revision4)
+			wc, sid := ts.openWebSocket(engineio.Revision4)
 			delays := make([]time.Duration, rnd.IntN(20))
 			for i := range delays {
 				delays[i] = time.Duration(rnd.Int64N(int64(timeout)))
@@ -60,18 +60,18 @@ func TestTimersOfManySessions(t *testing.T) {
 			clients.Go(func() {
 				for _, delay := range delays {
 					start := time.Now()
-					assert.Equal(t, "2", l.text())
+					assert.Equal(t, "2", wc.readText())
 					assert.Equal(t, interval, time.Since(start), "a ping an interval after the pong")
 					time.Sleep(delay)
-					l.say("3")
+					wc.sendText("3")
 				}
-				end(l, sid)
-				_ = l.conn.Close()
+				end(wc, sid)
+				_ = wc.conn.Close()
 			})
 			time.Sleep(time.Duration(rnd.IntN(9)) * time.Millisecond)
 		}
 		clients.Wait()
 		synctest.Wait()
-		require.Empty(t, w.srv.Sockets())
+		require.Empty(t, ts.srv.Sockets())
 	})
 }

@@ -15,39 +15,39 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// script is a server whose responses come from the test. Its session has the sid "s" and revision 4.
-type script struct {
-	polls  chan chan string // each poll waits here for its response
-	polled chan struct{}    // the first poll has come
-	left   chan struct{}    // the client has sent a close packet
-	once   sync.Once
-	mu     sync.Mutex
-	posts  []string
-	said   chan string                     // the client's frames on the WebSocket
-	step   chan struct{}                   // lets the WebSocket continue
-	line   func(sc *script, l *serverLine) // the server's side of the WebSocket; if nil, the server rejects it
+// fakeServer is a server whose responses come from the test. Its session has the sid "s" and revision 4.
+type fakeServer struct {
+	polls     chan chan string // each poll waits here for its response
+	polled    chan struct{}    // the first poll has come
+	left      chan struct{}    // the client has sent a close packet
+	once      sync.Once
+	mu        sync.Mutex
+	posts     []string
+	received  chan string                             // the client's frames on the WebSocket
+	step      chan struct{}                           // lets the WebSocket continue
+	webSocket func(fs *fakeServer, wc *fakeWebSocket) // the server's side of the WebSocket; if nil, the server rejects it
 }
 
-// serverLine is a WebSocket's server side.
-type serverLine struct{ conn io.ReadWriteCloser }
+// fakeWebSocket is the server's side of a WebSocket. The test writes and reads its frames.
+type fakeWebSocket struct{ conn io.ReadWriteCloser }
 
-func (l *serverLine) say(text string) error {
-	return ws.WriteFrame(l.conn, ws.NewTextFrame([]byte(text)))
+func (wc *fakeWebSocket) sendText(text string) error {
+	return ws.WriteFrame(wc.conn, ws.NewTextFrame([]byte(text)))
 }
 
-// read returns the text of the next frame, or "" at the end.
-func (l *serverLine) read() string {
-	f, err := ws.ReadFrame(l.conn)
+// readText returns the text of the next frame, or "" at the end.
+func (wc *fakeWebSocket) readText() string {
+	f, err := ws.ReadFrame(wc.conn)
 	if err != nil {
 		return ""
 	}
 	return string(ws.UnmaskFrame(f).Payload)
 }
 
-func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	switch {
-	case q.Get("transport") == "websocket" && s.line == nil:
+	case q.Get("transport") == "websocket" && s.webSocket == nil:
 		http.Error(w, "no", http.StatusBadRequest)
 	case q.Get("transport") == "websocket":
 		<-s.polled // a poll is in progress when the upgrade begins
@@ -56,7 +56,7 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		defer func() { _ = conn.Close() }()
-		s.line(s, &serverLine{conn: conn})
+		s.webSocket(s, &fakeWebSocket{conn: conn})
 	case q.Get("sid") == "":
 		_, _ = io.WriteString(w, `0{"sid":"s","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}`)
 	case r.Method == http.MethodPost:
@@ -86,18 +86,18 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *script) posted() string {
+func (s *fakeServer) posted() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return strings.Join(s.posts, "|")
 }
 
-// inScript calls f in a bubble with a client's session at a scripted server. The session's messages arrive in got.
-func inScript(t *testing.T, line func(sc *script, l *serverLine), opts *engineio.DialOptions, f func(t *testing.T, sc *script, s *engineio.Socket, got <-chan string)) {
+// inFakeServer calls f in a bubble with a client's session at a fake server. The session's messages arrive in got.
+func inFakeServer(t *testing.T, line func(fs *fakeServer, wc *fakeWebSocket), opts *engineio.DialOptions, f func(t *testing.T, fs *fakeServer, s *engineio.Socket, got <-chan string)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		sc := &script{polls: make(chan chan string), said: make(chan string, 10), step: make(chan struct{}), polled: make(chan struct{}), left: make(chan struct{}), line: line}
-		client, stop := serveOn(t, newNetwork(), sc)
+		fs := &fakeServer{polls: make(chan chan string), received: make(chan string, 10), step: make(chan struct{}), polled: make(chan struct{}), left: make(chan struct{}), webSocket: line}
+		client, stop := serveOn(t, newNetwork(), fs)
 		o := engineio.DialOptions{HTTPClient: client}
 		if opts != nil {
 			o.UpgradeTimeout = opts.UpgradeTimeout
@@ -116,7 +116,7 @@ func inScript(t *testing.T, line func(sc *script, l *serverLine), opts *engineio
 				got <- string(m.Data)
 			}
 		})
-		f(t, sc, s, got)
+		f(t, fs, s, got)
 		s.Abort(nil)
 		require.NoError(t, s.Close())
 		reader.Wait()
@@ -126,25 +126,25 @@ func inScript(t *testing.T, line func(sc *script, l *serverLine), opts *engineio
 }
 
 func TestClientUpgradeWithALateNoop(t *testing.T) {
-	line := func(sc *script, l *serverLine) {
-		sc.said <- l.read()
-		_ = l.say("3probe")
-		sc.said <- l.read()
-		_ = l.say("4over websocket")
-		sc.said <- l.read()
-		sc.said <- l.read()
+	line := func(fs *fakeServer, wc *fakeWebSocket) {
+		fs.received <- wc.readText()
+		_ = wc.sendText("3probe")
+		fs.received <- wc.readText()
+		_ = wc.sendText("4over websocket")
+		fs.received <- wc.readText()
+		fs.received <- wc.readText()
 	}
-	inScript(t, line, nil, func(t *testing.T, sc *script, s *engineio.Socket, got <-chan string) {
-		poll := <-sc.polls
+	inFakeServer(t, line, nil, func(t *testing.T, fs *fakeServer, s *engineio.Socket, got <-chan string) {
+		poll := <-fs.polls
 		synctest.Wait()
-		require.Equal(t, "2probe", <-sc.said)
+		require.Equal(t, "2probe", <-fs.received)
 		require.NoError(t, s.Write(t.Context(), engineio.Text("waits")))
 		time.Sleep(5 * time.Second)
-		require.Empty(t, sc.said, "no 5 while a poll is under way")
-		require.Empty(t, sc.posted(), "polling is paused")
+		require.Empty(t, fs.received, "no 5 while a poll is under way")
+		require.Empty(t, fs.posted(), "polling is paused")
 		poll <- "4a real message\x1e6"
-		require.Equal(t, "5", <-sc.said)
-		require.Equal(t, "4waits", <-sc.said)
+		require.Equal(t, "5", <-fs.received)
+		require.Equal(t, "4waits", <-fs.received)
 		require.Equal(t, "a real message", <-got)
 		require.Equal(t, "over websocket", <-got)
 		require.Equal(t, engineio.WebSocket, s.Transport())
@@ -152,106 +152,106 @@ func TestClientUpgradeWithALateNoop(t *testing.T) {
 }
 
 func TestClientUpgradeWithAnEarlyNoop(t *testing.T) {
-	line := func(sc *script, l *serverLine) {
-		sc.said <- l.read()
-		<-sc.step
-		_ = l.say("3probe")
-		sc.said <- l.read()
-		sc.said <- l.read()
+	line := func(fs *fakeServer, wc *fakeWebSocket) {
+		fs.received <- wc.readText()
+		<-fs.step
+		_ = wc.sendText("3probe")
+		fs.received <- wc.readText()
+		fs.received <- wc.readText()
 	}
-	inScript(t, line, nil, func(t *testing.T, sc *script, s *engineio.Socket, got <-chan string) {
-		poll := <-sc.polls
-		require.Equal(t, "2probe", <-sc.said)
+	inFakeServer(t, line, nil, func(t *testing.T, fs *fakeServer, s *engineio.Socket, got <-chan string) {
+		poll := <-fs.polls
+		require.Equal(t, "2probe", <-fs.received)
 		poll <- "6" // too early: the client polls again
-		poll = <-sc.polls
+		poll = <-fs.polls
 		require.NoError(t, s.Write(t.Context(), engineio.Text("by polling")))
 		synctest.Wait()
-		require.Equal(t, "4by polling", sc.posted())
-		close(sc.step)
+		require.Equal(t, "4by polling", fs.posted())
+		close(fs.step)
 		synctest.Wait()
-		require.Empty(t, sc.said)
+		require.Empty(t, fs.received)
 		poll <- "6"
-		require.Equal(t, "5", <-sc.said)
+		require.Equal(t, "5", <-fs.received)
 		require.NoError(t, s.Write(t.Context(), engineio.Text("by websocket")))
-		require.Equal(t, "4by websocket", <-sc.said)
+		require.Equal(t, "4by websocket", <-fs.received)
 	})
 }
 
 func TestClientUpgradeWithoutANoop(t *testing.T) {
-	line := func(sc *script, l *serverLine) {
-		sc.said <- l.read()
-		_ = l.say("3probe")
-		sc.said <- l.read() // the client abandons the upgrade
+	line := func(fs *fakeServer, wc *fakeWebSocket) {
+		fs.received <- wc.readText()
+		_ = wc.sendText("3probe")
+		fs.received <- wc.readText() // the client abandons the upgrade
 	}
-	inScript(t, line, &engineio.DialOptions{UpgradeTimeout: 3 * time.Second}, func(t *testing.T, sc *script, s *engineio.Socket, got <-chan string) {
+	inFakeServer(t, line, &engineio.DialOptions{UpgradeTimeout: 3 * time.Second}, func(t *testing.T, fs *fakeServer, s *engineio.Socket, got <-chan string) {
 		start := time.Now()
-		poll := <-sc.polls
-		require.Equal(t, "2probe", <-sc.said)
+		poll := <-fs.polls
+		require.Equal(t, "2probe", <-fs.received)
 		require.NoError(t, s.Write(t.Context(), engineio.Text("held up")))
-		require.Empty(t, <-sc.said, "the WebSocket ends")
+		require.Empty(t, <-fs.received, "the WebSocket ends")
 		require.Equal(t, 3*time.Second, time.Since(start))
 		synctest.Wait()
-		require.Equal(t, "4held up", sc.posted(), "polling goes on")
+		require.Equal(t, "4held up", fs.posted(), "polling goes on")
 		poll <- "4alive"
 		require.Equal(t, "alive", <-got)
 		require.Equal(t, engineio.Polling, s.Transport())
-		<-sc.polls
+		<-fs.polls
 	})
 }
 
 // The server moves when it reads the 5, so the timeout of the upgrade must not close the WebSocket while the 5 is in
 // transit.
 func TestClientUpgradeTimeoutWhileTheLastPacketIsSent(t *testing.T) {
-	line := func(sc *script, l *serverLine) {
-		sc.said <- l.read()
-		_ = l.say("3probe")
+	line := func(fs *fakeServer, wc *fakeWebSocket) {
+		fs.received <- wc.readText()
+		_ = wc.sendText("3probe")
 		time.Sleep(4 * time.Second) // the network delays the 5
-		sc.said <- l.read()
-		_ = l.say("4over websocket")
-		sc.said <- l.read()
+		fs.received <- wc.readText()
+		_ = wc.sendText("4over websocket")
+		fs.received <- wc.readText()
 	}
-	inScript(t, line, &engineio.DialOptions{UpgradeTimeout: 3 * time.Second}, func(t *testing.T, sc *script, s *engineio.Socket, got <-chan string) {
-		poll := <-sc.polls
-		require.Equal(t, "2probe", <-sc.said)
+	inFakeServer(t, line, &engineio.DialOptions{UpgradeTimeout: 3 * time.Second}, func(t *testing.T, fs *fakeServer, s *engineio.Socket, got <-chan string) {
+		poll := <-fs.polls
+		require.Equal(t, "2probe", <-fs.received)
 		synctest.Wait() // the client has read the 3probe, so it does not poll again
 		poll <- "6"
-		require.Equal(t, "5", <-sc.said)
+		require.Equal(t, "5", <-fs.received)
 		require.Equal(t, "over websocket", <-got)
 		require.Equal(t, engineio.WebSocket, s.Transport())
 		require.NoError(t, s.Write(t.Context(), engineio.Text("moved")))
-		require.Equal(t, "4moved", <-sc.said)
+		require.Equal(t, "4moved", <-fs.received)
 	})
 }
 
 // If the WebSocket of an upgrade fails in any way, the session stays on polling.
 func TestClientUpgradeThatFails(t *testing.T) {
-	for name, line := range map[string]func(sc *script, l *serverLine){
-		"closed at once":        func(*script, *serverLine) {},
-		"closed at the probe":   func(_ *script, l *serverLine) { l.read() },
-		"another answer":        func(_ *script, l *serverLine) { l.read(); _ = l.say("3other") },
-		"a message":             func(_ *script, l *serverLine) { l.read(); _ = l.say("4x") },
-		"garbage":               func(_ *script, l *serverLine) { l.read(); _ = l.say("") },
-		"closed at the upgrade": func(_ *script, l *serverLine) { l.read(); _ = l.say("3probe") },
-		"silence":               func(_ *script, l *serverLine) { l.read(); l.read() },
+	for name, line := range map[string]func(fs *fakeServer, wc *fakeWebSocket){
+		"closed at once":        func(*fakeServer, *fakeWebSocket) {},
+		"closed at the probe":   func(_ *fakeServer, wc *fakeWebSocket) { wc.readText() },
+		"another answer":        func(_ *fakeServer, wc *fakeWebSocket) { wc.readText(); _ = wc.sendText("3other") },
+		"a message":             func(_ *fakeServer, wc *fakeWebSocket) { wc.readText(); _ = wc.sendText("4x") },
+		"garbage":               func(_ *fakeServer, wc *fakeWebSocket) { wc.readText(); _ = wc.sendText("") },
+		"closed at the upgrade": func(_ *fakeServer, wc *fakeWebSocket) { wc.readText(); _ = wc.sendText("3probe") },
+		"silence":               func(_ *fakeServer, wc *fakeWebSocket) { wc.readText(); wc.readText() },
 		"refused":               nil,
 	} {
 		t.Run(name, func(t *testing.T) {
-			inScript(t, line, nil, func(t *testing.T, sc *script, s *engineio.Socket, got <-chan string) {
-				poll := <-sc.polls
+			inFakeServer(t, line, nil, func(t *testing.T, fs *fakeServer, s *engineio.Socket, got <-chan string) {
+				poll := <-fs.polls
 				time.Sleep(time.Minute / 6)
 				poll <- "4a"
 				require.Equal(t, "a", <-got)
 				require.NoError(t, s.Write(t.Context(), engineio.Text("b")))
-				poll = <-sc.polls
+				poll = <-fs.polls
 				synctest.Wait()
 				if name == "closed at the upgrade" && s.Transport() == engineio.WebSocket {
 					return // the client notices the end after its 5, too late to return to polling
 				}
-				require.Equal(t, "4b", sc.posted())
+				require.Equal(t, "4b", fs.posted())
 				poll <- "4c"
 				require.Equal(t, "c", <-got)
 				require.Equal(t, engineio.Polling, s.Transport())
-				<-sc.polls
+				<-fs.polls
 			})
 		})
 	}

@@ -18,7 +18,7 @@ func TestManyUpgradesAtOnceLoseNothing(t *testing.T) {
 	const patience = time.Minute // if a busy machine needs longer for an upgrade, the upgrade is abandoned and the session stays on polling
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		t.Run(fmt.Sprintf("revision %d", rev), func(t *testing.T) {
-			w := newSite(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
+			ts := newTestServer(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 				if err := talk(ctx, s, "server", "client"); err != nil {
 					t.Errorf("server: %v", err)
 				}
@@ -32,7 +32,7 @@ func TestManyUpgradesAtOnceLoseNothing(t *testing.T) {
 			var wg sync.WaitGroup
 			for range clients {
 				wg.Go(func() {
-					s, err := engineio.Dial(ctx, w.base, opts)
+					s, err := engineio.Dial(ctx, ts.base, opts)
 					if err != nil {
 						t.Errorf("dial: %v", err)
 						return

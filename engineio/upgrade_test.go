@@ -101,14 +101,14 @@ func TestServerGivesUpASilentPeer(t *testing.T) {
 					_, err := s.Read(ctx)
 					ended <- err
 				})
-				inSite(t, h, bothRevisions(), func(t *testing.T, w *site) {
+				inBubbleServer(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
 					start := time.Now()
 					ended = make(chan error, 1)
 					if transport == engineio.Polling {
-						later(w.open(rev).poll)
+						inBackground(ts.openPolling(rev).poll)
 					} else { // a pipe has no buffer, so the client reads all data
-						l, _ := w.session(rev)
-						go func() { _, _ = io.Copy(io.Discard, l.conn) }()
+						wc, _ := ts.openWebSocket(rev)
+						go func() { _, _ = io.Copy(io.Discard, wc.conn) }()
 					}
 					var closed *engineio.CloseError
 					require.ErrorAs(t, <-ended, &closed)

@@ -16,19 +16,19 @@ import (
 // write before the last reply is queued.
 func TestRepliesToOneReadLeaveTogether(t *testing.T) {
 	const bursts, size = 100, 20
-	w := newSite(t, echoHandler, nil)
-	l, _ := w.session(engineio.Revision4)
-	defer func() { require.NoError(t, l.conn.Close()) }()
-	l.requireEcho("begin")
-	before := segmentsReceived(t, l.conn)
+	ts := newTestServer(t, echoHandler, nil)
+	wc, _ := ts.openWebSocket(engineio.Revision4)
+	defer func() { require.NoError(t, wc.conn.Close()) }()
+	wc.requireEcho("begin")
+	before := segmentsReceived(t, wc.conn)
 	for range bursts {
-		_, err := io.WriteString(l.conn, strings.Repeat(masked(0x81, "4x"), size))
+		_, err := io.WriteString(wc.conn, strings.Repeat(masked(0x81, "4x"), size))
 		require.NoError(t, err)
 		for range size {
-			require.Equal(t, "4x", l.text())
+			require.Equal(t, "4x", wc.readText())
 		}
 	}
-	segments := segmentsReceived(t, l.conn) - before
+	segments := segmentsReceived(t, wc.conn) - before
 	require.Less(t, segments, bursts*size/2, "each write is at least one segment")
 }
 

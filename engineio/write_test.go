@@ -18,9 +18,9 @@ import (
 
 // The limit of a queue is exact. A polling session without a poll sends nothing.
 func TestQueueLimit(t *testing.T) {
-	inSite(t, echoHandler, &engineio.ServerOptions{QueueLimit: 1000}, func(t *testing.T, w *site) {
-		v := w.open(engineio.Revision4)
-		s := v.socket()
+	inBubbleServer(t, echoHandler, &engineio.ServerOptions{QueueLimit: 1000}, func(t *testing.T, ts *testServer) {
+		pc := ts.openPolling(engineio.Revision4)
+		s := pc.socket()
 		m := engineio.Text(strings.Repeat("x", 100-wire.Overhead))
 		for i := range 10 {
 			if i%2 == 0 {
@@ -41,14 +41,14 @@ func TestQueueLimit(t *testing.T) {
 		go func() { wrote <- s.Write(t.Context(), engineio.Text("waited")) }()
 		synctest.Wait()
 		require.Empty(t, wrote)
-		require.Equal(t, 10, strings.Count(v.poll().body, "4"), "rejected messages were not sent")
+		require.Equal(t, 10, strings.Count(pc.poll().body, "4"), "rejected messages were not sent")
 		require.NoError(t, <-wrote)
-		require.Equal(t, "200 4waited", v.poll().brief())
+		require.Equal(t, "200 4waited", pc.poll().summary())
 		synctest.Wait()
 
 		require.NoError(t, s.TryWrite(engineio.Text(strings.Repeat("y", 5000))), "one larger than the limit, when nothing waits")
 		require.ErrorIs(t, s.TryWrite(engineio.Text("")), engineio.ErrQueueFull)
-		require.Len(t, v.poll().body, 5001)
+		require.Len(t, pc.poll().body, 5001)
 		synctest.Wait()
 
 		// A waiting writer gets the error of the session's end.
@@ -110,7 +110,7 @@ func TestCloseFrameStandsBehindWholeFrames(t *testing.T) {
 	t.Run("a message that the kernel took in part", func(t *testing.T) {
 		reply := engineio.Text(strings.Repeat("x", engineio.FreeAllowance))
 		asked, begin, replied := make(chan struct{}), make(chan struct{}), make(chan int, 1)
-		w := newSite(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
+		ts := newTestServer(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 			_, _ = s.Read(ctx)
 			asked <- struct{}{}
 			<-begin
@@ -121,37 +121,37 @@ func TestCloseFrameStandsBehindWholeFrames(t *testing.T) {
 			_, _ = s.Read(ctx) // mostly before another goroutine writes the rest of the message
 		}), nil)
 		for range 10 {
-			l, _ := w.session(engineio.Revision4)
-			l.say("4begin")
+			wc, _ := ts.openWebSocket(engineio.Revision4)
+			wc.sendText("4begin")
 			<-asked
-			l.say("nonsense")
+			wc.sendText("nonsense")
 			begin <- struct{}{}
 			for range <-replied {
-				require.Len(t, l.text(), 1+engineio.FreeAllowance)
+				require.Len(t, wc.readText(), 1+engineio.FreeAllowance)
 			}
-			require.Equal(t, "close", l.ending())
+			require.Equal(t, "close", wc.readEnd())
 		}
 	})
 	t.Run("a message that is being written", func(t *testing.T) {
-		h := newWitness()
-		inSite(t, h, nil, func(t *testing.T, w *site) {
-			l, sid := w.session(engineio.Revision4)
-			s := (&visit{w: w, sid: sid}).socket()
+		h := newEndRecorder()
+		inBubbleServer(t, h, nil, func(t *testing.T, ts *testServer) {
+			wc, sid := ts.openWebSocket(engineio.Revision4)
+			s := (&pollingClient{ts: ts, sid: sid}).socket()
 			require.NoError(t, s.TryWrite(engineio.Text("whole")))
 			synctest.Wait() // the write waits for a reader
-			l.say("nonsense")
+			wc.sendText("nonsense")
 			time.Sleep(wire.CloseFrameTimeout - 1)
-			require.Equal(t, "4whole", l.text())
-			require.Equal(t, "close", l.ending())
-			l, sid = w.session(engineio.Revision4)
-			s = (&visit{w: w, sid: sid}).socket()
+			require.Equal(t, "4whole", wc.readText())
+			require.Equal(t, "close", wc.readEnd())
+			wc, sid = ts.openWebSocket(engineio.Revision4)
+			s = (&pollingClient{ts: ts, sid: sid}).socket()
 			require.NoError(t, s.TryWrite(engineio.Text("never read")))
 			synctest.Wait()
-			l.say("nonsense")
+			wc.sendText("nonsense")
 			start := time.Now()
-			require.Equal(t, remoteParse, h.end(sid))
+			require.Equal(t, remoteParse, h.awaitEnd(sid))
 			require.Equal(t, wire.CloseFrameTimeout, time.Since(start), "the socket does not wait for a peer that reads nothing")
-			require.NoError(t, l.conn.Close())
+			require.NoError(t, wc.conn.Close())
 		})
 	})
 }

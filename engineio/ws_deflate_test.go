@@ -41,13 +41,13 @@ func unpacked(body string) (string, error) {
 	return string(b), err
 }
 
-// deflateLine opens a session with compression at both ends.
-func (w *site) deflateLine(rev engineio.Revision, extra ...string) *line {
-	w.t.Helper()
+// openDeflated opens a session with compression at both ends.
+func (ts *testServer) openDeflated(rev engineio.Revision, extra ...string) *webSocketClient {
+	ts.t.Helper()
 	query := strings.Join(append([]string{fmt.Sprintf("EIO=%d&transport=websocket", rev)}, extra...), "&")
-	l := w.line(query, "Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits")
-	require.True(w.t, strings.HasPrefix(l.text(), "0{"))
-	return l
+	wc := ts.webSocket(query, "Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits")
+	require.True(ts.t, strings.HasPrefix(wc.readText(), "0{"))
+	return wc
 }
 
 // frameBody returns the payload of the frame that carries a message.
@@ -65,7 +65,7 @@ func frameBody(rev engineio.Revision, p packet.Packet) string {
 func TestDeflateNegotiation(t *testing.T) {
 	const agreed = "permessage-deflate;server_no_context_takeover;client_no_context_takeover"
 	for _, on := range []bool{false, true} {
-		w := newSite(t, echoHandler, &engineio.ServerOptions{PerMessageDeflate: on})
+		ts := newTestServer(t, echoHandler, &engineio.ServerOptions{PerMessageDeflate: on})
 		for offer, want := range map[string]string{
 			"":                   "",
 			"permessage-deflate": agreed,
@@ -89,19 +89,19 @@ func TestDeflateNegotiation(t *testing.T) {
 			if offer != "" {
 				header = []string{"Sec-WebSocket-Extensions", offer}
 			}
-			a, l := w.shake("EIO=4&transport=websocket", header...)
-			require.Equal(t, http.StatusSwitchingProtocols, a.status, offer)
+			resp, wc := ts.handshake("EIO=4&transport=websocket", header...)
+			require.Equal(t, http.StatusSwitchingProtocols, resp.status, offer)
 			if !on {
 				want = ""
 			}
-			require.Equal(t, want, strings.Join(a.header.Values("Sec-WebSocket-Extensions"), "|"), offer)
-			l.text()
-			l.requireEcho("works")
-			require.NoError(t, l.conn.Close())
+			require.Equal(t, want, strings.Join(resp.header.Values("Sec-WebSocket-Extensions"), "|"), offer)
+			wc.readText()
+			wc.requireEcho("works")
+			require.NoError(t, wc.conn.Close())
 		}
-		a, l := w.shake("EIO=4&transport=websocket", "Sec-WebSocket-Extensions", "permessage-deflate; x=\"")
-		require.Equal(t, on, a.status == http.StatusBadRequest)
-		require.NoError(t, l.conn.Close())
+		resp, wc := ts.handshake("EIO=4&transport=websocket", "Sec-WebSocket-Extensions", "permessage-deflate; x=\"")
+		require.Equal(t, on, resp.status == http.StatusBadRequest)
+		require.NoError(t, wc.conn.Close())
 	}
 }
 
@@ -201,10 +201,10 @@ func TestWhatIsCompressed(t *testing.T) {
 						}
 						_, _ = s.Read(ctx)
 					})
-					w := newSite(t, h, &engineio.ServerOptions{PerMessageDeflate: true, Revisions: bothRevisions().Revisions})
-					l := w.deflateLine(rev)
-					l.say("4go")
-					f, err := l.frame()
+					ts := newTestServer(t, h, &engineio.ServerOptions{PerMessageDeflate: true, Revisions: bothRevisions().Revisions})
+					wc := ts.openDeflated(rev)
+					wc.sendText("4go")
+					f, err := wc.readFrame()
 					require.NoError(t, err)
 					require.True(t, f.Header.Fin)
 					body := string(f.Payload)
@@ -218,7 +218,7 @@ func TestWhatIsCompressed(t *testing.T) {
 					}
 					p := packet.Packet{Type: packet.Message, Binary: tt.m.Binary, Data: tt.m.Data}
 					require.Equal(t, frameBody(rev, p), body)
-					require.NoError(t, l.conn.Close())
+					require.NoError(t, wc.conn.Close())
 				})
 			}
 		}
@@ -300,35 +300,35 @@ func (c meteredConn) Write(p []byte) (int, error) {
 func TestCompressedFramesThatAreAccepted(t *testing.T) {
 	const limit = 100_000
 	first := func(op ws.OpCode, fin bool) ws.Header { return ws.Header{Fin: fin, OpCode: op, Rsv: rsv1} }
-	w := newSite(t, echoHandler, &engineio.ServerOptions{PerMessageDeflate: true, CompressionThreshold: 1 << 20, MaxPayload: limit})
-	l := w.deflateLine(engineio.Revision4)
+	ts := newTestServer(t, echoHandler, &engineio.ServerOptions{PerMessageDeflate: true, CompressionThreshold: 1 << 20, MaxPayload: limit})
+	wc := ts.openDeflated(engineio.Revision4)
 	expect := func(op ws.OpCode, body string) {
 		t.Helper()
-		f, err := l.frame()
+		f, err := wc.readFrame()
 		require.NoError(t, err)
 		require.Equal(t, op, f.Header.OpCode)
 		require.Equal(t, body, string(f.Payload))
 	}
 	text := "4" + strings.Repeat("text ", 100)
-	l.write(first(ws.OpText, true), packed(t, text))
+	wc.sendFrame(first(ws.OpText, true), packed(t, text))
 	expect(ws.OpText, text)
 
 	z := packed(t, text)
-	l.write(first(ws.OpText, false), z[:5])
-	l.write(ws.Header{OpCode: ws.OpContinuation}, "")
-	l.write(ws.Header{Fin: true, OpCode: ws.OpPing}, "between")
-	l.write(ws.Header{OpCode: ws.OpContinuation}, z[5:6])
-	l.write(ws.Header{Fin: true, OpCode: ws.OpContinuation}, z[6:])
+	wc.sendFrame(first(ws.OpText, false), z[:5])
+	wc.sendFrame(ws.Header{OpCode: ws.OpContinuation}, "")
+	wc.sendFrame(ws.Header{Fin: true, OpCode: ws.OpPing}, "between")
+	wc.sendFrame(ws.Header{OpCode: ws.OpContinuation}, z[5:6])
+	wc.sendFrame(ws.Header{Fin: true, OpCode: ws.OpContinuation}, z[6:])
 	expect(ws.OpPong, "between")
 	expect(ws.OpText, text)
 
-	l.say("4plain")
+	wc.sendText("4plain")
 	expect(ws.OpText, "4plain")
-	l.write(ws.Header{OpCode: ws.OpText}, "4pl")
-	l.write(ws.Header{Fin: true, OpCode: ws.OpContinuation}, "ain")
+	wc.sendFrame(ws.Header{OpCode: ws.OpText}, "4pl")
+	wc.sendFrame(ws.Header{Fin: true, OpCode: ws.OpContinuation}, "ain")
 	expect(ws.OpText, "4plain")
 
-	l.write(first(ws.OpBinary, true), "\x00") // an empty message, in the form of RFC 7692, 7.2.3.6
+	wc.sendFrame(first(ws.OpBinary, true), "\x00") // an empty message, in the form of RFC 7692, 7.2.3.6
 	expect(ws.OpBinary, "")
 
 	// A final block with a zero byte after it, as in RFC 7692, 7.2.3.4, and a final block that ends the message.
@@ -337,17 +337,17 @@ func TestCompressedFramesThatAreAccepted(t *testing.T) {
 	require.NoError(t, err)
 	_, _ = io.WriteString(final, text)
 	require.NoError(t, final.Close())
-	l.write(first(ws.OpText, true), b.String()+"\x00")
+	wc.sendFrame(first(ws.OpText, true), b.String()+"\x00")
 	expect(ws.OpText, text)
-	l.write(first(ws.OpText, true), b.String())
+	wc.sendFrame(first(ws.OpText, true), b.String())
 	expect(ws.OpText, text)
-	l.write(first(ws.OpText, true), "\x00\x07\x00\xf8\xff4stored\x00") // a stored block
+	wc.sendFrame(first(ws.OpText, true), "\x00\x07\x00\xf8\xff4stored\x00") // a stored block
 	expect(ws.OpText, "4stored")
 
 	largest := "4" + strings.Repeat("x", limit-1)
-	l.write(first(ws.OpText, true), packed(t, largest))
+	wc.sendFrame(first(ws.OpText, true), packed(t, largest))
 	expect(ws.OpText, largest)
-	require.NoError(t, l.conn.Close())
+	require.NoError(t, wc.conn.Close())
 }
 
 func TestCompressedFramesThatAreRefused(t *testing.T) {
@@ -355,41 +355,47 @@ func TestCompressedFramesThatAreRefused(t *testing.T) {
 	good := packed(t, "4hello")
 	for name, tt := range map[string]struct {
 		plain bool // the extension is off
-		send  func(l *line)
+		send  func(wc *webSocketClient)
 		want  string
 	}{
-		"not negotiated":  {true, func(l *line) { l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 4}, good) }, "close 1002"},
-		"RSV2":            {false, func(l *line) { l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 2}, good) }, "close 1002"},
-		"RSV3":            {false, func(l *line) { l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 1}, good) }, "close 1002"},
-		"RSV1 and RSV2":   {false, func(l *line) { l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 6}, good) }, "close 1002"},
-		"RSV1 on a ping":  {false, func(l *line) { l.write(ws.Header{Fin: true, OpCode: ws.OpPing, Rsv: 4}, "x") }, "close 1002"},
-		"RSV1 on a close": {false, func(l *line) { l.write(ws.Header{Fin: true, OpCode: ws.OpClose, Rsv: 4}, "") }, "close 1002"},
-		"RSV1 on the second frame": {false, func(l *line) {
-			l.write(ws.Header{OpCode: ws.OpText, Rsv: 4}, good[:3])
-			l.write(ws.Header{Fin: true, OpCode: ws.OpContinuation, Rsv: 4}, good[3:])
+		"not negotiated":  {true, func(wc *webSocketClient) { wc.sendFrame(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 4}, good) }, "close 1002"},
+		"RSV2":            {false, func(wc *webSocketClient) { wc.sendFrame(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 2}, good) }, "close 1002"},
+		"RSV3":            {false, func(wc *webSocketClient) { wc.sendFrame(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 1}, good) }, "close 1002"},
+		"RSV1 and RSV2":   {false, func(wc *webSocketClient) { wc.sendFrame(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 6}, good) }, "close 1002"},
+		"RSV1 on a ping":  {false, func(wc *webSocketClient) { wc.sendFrame(ws.Header{Fin: true, OpCode: ws.OpPing, Rsv: 4}, "x") }, "close 1002"},
+		"RSV1 on a close": {false, func(wc *webSocketClient) { wc.sendFrame(ws.Header{Fin: true, OpCode: ws.OpClose, Rsv: 4}, "") }, "close 1002"},
+		"RSV1 on the second frame": {false, func(wc *webSocketClient) {
+			wc.sendFrame(ws.Header{OpCode: ws.OpText, Rsv: 4}, good[:3])
+			wc.sendFrame(ws.Header{Fin: true, OpCode: ws.OpContinuation, Rsv: 4}, good[3:])
 		}, "close 1002"},
-		"nothing":   {false, func(l *line) { l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 4}, "") }, "close 1007"},
-		"garbage":   {false, func(l *line) { l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 4}, "\xff\xff\xff") }, "close 1007"},
-		"cut off":   {false, func(l *line) { l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 4}, "\x04\xc1") }, "close 1007"},
-		"no UTF-8":  {false, func(l *line) { l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 4}, packed(t, "4\xff")) }, "close 1007"},
-		"no packet": {false, func(l *line) { l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 4}, packed(t, "abc")) }, "close"},
-		"one byte too many": {false, func(l *line) {
-			l.write(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 4}, packed(t, "4"+strings.Repeat("x", limit)))
+		"nothing": {false, func(wc *webSocketClient) { wc.sendFrame(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 4}, "") }, "close 1007"},
+		"garbage": {false, func(wc *webSocketClient) {
+			wc.sendFrame(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 4}, "\xff\xff\xff")
+		}, "close 1007"},
+		"cut off": {false, func(wc *webSocketClient) { wc.sendFrame(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 4}, "\x04\xc1") }, "close 1007"},
+		"no UTF-8": {false, func(wc *webSocketClient) {
+			wc.sendFrame(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 4}, packed(t, "4\xff"))
+		}, "close 1007"},
+		"no packet": {false, func(wc *webSocketClient) {
+			wc.sendFrame(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 4}, packed(t, "abc"))
+		}, "close"},
+		"one byte too many": {false, func(wc *webSocketClient) {
+			wc.sendFrame(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 4}, packed(t, "4"+strings.Repeat("x", limit)))
 		}, "close 1009"},
-		"too large compressed": {false, func(l *line) {
-			_ = l.tryWrite(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 4}, strings.Repeat("\x00", limit+1))
+		"too large compressed": {false, func(wc *webSocketClient) {
+			_ = wc.trySendFrame(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: 4}, strings.Repeat("\x00", limit+1))
 		}, "close 1009"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newSite(t, echoHandler, &engineio.ServerOptions{PerMessageDeflate: true, MaxPayload: limit})
-			l := w.deflateLine(engineio.Revision4)
+			ts := newTestServer(t, echoHandler, &engineio.ServerOptions{PerMessageDeflate: true, MaxPayload: limit})
+			wc := ts.openDeflated(engineio.Revision4)
 			if tt.plain {
-				require.NoError(t, l.conn.Close())
-				l, _ = w.session(engineio.Revision4)
+				require.NoError(t, wc.conn.Close())
+				wc, _ = ts.openWebSocket(engineio.Revision4)
 			}
-			l.requireEcho("before")
-			tt.send(l)
-			require.Equal(t, tt.want, l.ending())
+			wc.requireEcho("before")
+			tt.send(wc)
+			require.Equal(t, tt.want, wc.readEnd())
 		})
 	}
 }
