@@ -100,30 +100,51 @@ func TestEachNameOfTheOriginalHasItsCounterpart(t *testing.T) {
 }
 
 // exported returns the names of package mesh: mesh.Name for functions, types and values, Type.Name for methods and
-// fields.
+// fields. A type that is an alias has the methods and fields of the type in the other package.
 func exported(t *testing.T) map[string]bool {
 	t.Helper()
-	names := make(map[string]bool)
-	files, err := filepath.Glob("../mesh/*.go")
-	require.NoError(t, err)
-	for _, name := range files {
-		if strings.HasSuffix(name, "_test.go") {
-			continue
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+	packages := make(map[string]map[string]bool) // the names of each package
+	aliases := make(map[string]*ast.SelectorExpr)
+	for _, pattern := range []string{"../mesh/*.go", "../mesh/internal/*/*.go", "../protocol/*.go"} {
+		files, err := filepath.Glob(pattern)
 		require.NoError(t, err)
-		for _, d := range file.Decls {
-			switch d := d.(type) {
-			case *ast.FuncDecl:
-				owner := "mesh"
-				if d.Recv != nil {
-					owner = receiver(d.Recv.List[0].Type)
+		for _, name := range files {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+			require.NoError(t, err)
+			names := packages[file.Name.Name]
+			if names == nil {
+				names = make(map[string]bool)
+				packages[file.Name.Name] = names
+			}
+			for _, d := range file.Decls {
+				switch d := d.(type) {
+				case *ast.FuncDecl:
+					owner := file.Name.Name
+					if d.Recv != nil {
+						owner = receiver(d.Recv.List[0].Type)
+					}
+					names[owner+"."+d.Name.Name] = true
+				case *ast.GenDecl:
+					for _, spec := range d.Specs {
+						declare(names, file.Name.Name, spec)
+						if spec, ok := spec.(*ast.TypeSpec); ok && file.Name.Name == "mesh" && spec.Assign.IsValid() {
+							if other, ok := spec.Type.(*ast.SelectorExpr); ok {
+								aliases[spec.Name.Name] = other
+							}
+						}
+					}
 				}
-				names[owner+"."+d.Name.Name] = true
-			case *ast.GenDecl:
-				for _, spec := range d.Specs {
-					declare(names, spec)
-				}
+			}
+		}
+	}
+	names := packages["mesh"]
+	for alias, other := range aliases {
+		for name := range packages[other.X.(*ast.Ident).Name] {
+			if member, ok := strings.CutPrefix(name, other.Sel.Name+"."); ok {
+				names[alias+"."+member] = true
 			}
 		}
 	}
@@ -143,14 +164,14 @@ func receiver(e ast.Expr) string {
 	return ""
 }
 
-func declare(names map[string]bool, spec ast.Spec) {
+func declare(names map[string]bool, owner string, spec ast.Spec) {
 	switch spec := spec.(type) {
 	case *ast.ValueSpec:
 		for _, name := range spec.Names {
-			names["mesh."+name.Name] = true
+			names[owner+"."+name.Name] = true
 		}
 	case *ast.TypeSpec:
-		names["mesh."+spec.Name.Name] = true
+		names[owner+"."+spec.Name.Name] = true
 		if s, ok := spec.Type.(*ast.StructType); ok {
 			for _, field := range s.Fields.List {
 				for _, name := range field.Names {
