@@ -17,6 +17,7 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 )
 
 // The tests in this file cover published faults of other implementations. docs/security.md lists them all. Tests of the
@@ -28,27 +29,27 @@ import (
 func TestUnadmittedPeerUsesLittleMemory(t *testing.T) {
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Authorize: mesh.Pair("u", "p")})
 	const peers = 50
-	var wires []*wire
+	var wires []*fakes.Session
 	for range peers {
-		w := dialWire(t, hub.URL(), nil)
-		w.send(`{"event":"x"}`)
-		w.barrier()
+		w := fakes.Dial(t, hub.URL(), nil)
+		w.Send(`{"event":"x"}`)
+		w.Barrier()
 		wires = append(wires, w)
 	}
 	interoptest.RequireHeapGrows(t, peers*64<<10, func() {
 		for _, w := range wires {
-			w.send(`{"event":"x","headers":{"auth":{"user":"` + strings.Repeat("x", 8000) + `"}},"eventTable":{"mesh::` + strings.Repeat("x", 50_000) + `":{}}}`)
-			w.barrier()
+			w.Send(`{"event":"x","headers":{"auth":{"user":"` + strings.Repeat("x", 8000) + `"}},"eventTable":{"mesh::` + strings.Repeat("x", 50_000) + `":{}}}`)
+			w.Barrier()
 		}
 		require.Zero(t, hub.Stats().TooEarly)
 		for _, w := range wires {
-			w.send(`{"event":"x","payload":"` + strings.Repeat("x", 900_000) + `"}`)
+			w.Send(`{"event":"x","payload":"` + strings.Repeat("x", 900_000) + `"}`)
 		}
 		eventually(t, "the hub reads no more", func() bool { return hub.Stats().TooEarly == peers })
 	})
 	require.EqualValues(t, 2*peers, hub.Stats().Unauthorized, "the hub parses no packet beyond 64 KB")
 	for _, w := range wires {
-		w.sock.Abort(nil) // the hub does not read from this peer, so a normal close would get no reply
+		w.Socket.Abort(nil) // the hub does not read from this peer, so a normal close would get no reply
 	}
 }
 
@@ -72,17 +73,17 @@ func TestAdmissionTimeouts(t *testing.T) {
 		require.NoError(t, err)
 		conns = append(conns, conn)
 	}
-	w := dialWire(t, hub.URL(), nil)
-	w.send(`{"event":"e"}`)
+	w := fakes.Dial(t, hub.URL(), nil)
+	w.Send(`{"event":"e"}`)
 	<-started
 	for i, conn := range conns {
-		require.NoError(t, conn.SetReadDeadline(start.Add(limit+patience)))
+		require.NoError(t, conn.SetReadDeadline(start.Add(limit+fakes.Patience)))
 		_, err := io.Copy(io.Discard, conn)
 		require.NoError(t, err, "connection %d is still waited for", i)
 		require.NoError(t, conn.Close())
 	}
 	eventually(t, "refused", func() bool { return hub.Stats().Refusals == 1 })
-	require.Empty(t, heard.in)
+	require.Empty(t, heard.C)
 }
 
 // A hub negotiates no compression, so it inflates nothing before or after admission.
@@ -90,7 +91,7 @@ func TestAdmissionTimeouts(t *testing.T) {
 func TestHubInflatesNothing(t *testing.T) {
 	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p")})
 	for _, user := range []string{"u", "x"} {
-		s, err := engineio.Dial(testContext(t), hub.URL(), &engineio.DialOptions{
+		s, err := engineio.Dial(fakes.Context(t), hub.URL(), &engineio.DialOptions{
 			Revision: engineio.Revision3, Transports: []engineio.Transport{engineio.WebSocket}, PerMessageDeflate: true,
 			HTTPClient: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 				resp, err := http.DefaultTransport.RoundTrip(r)
@@ -103,8 +104,8 @@ func TestHubInflatesNothing(t *testing.T) {
 		})
 		require.NoError(t, err)
 		s.Discard()
-		require.NoError(t, s.Write(testContext(t), engineio.Text(fmt.Sprintf(authPacket, user, "p"))))
-		require.NoError(t, s.Ping(testContext(t)))
+		require.NoError(t, s.Write(fakes.Context(t), engineio.Text(fmt.Sprintf(authPacket, user, "p"))))
+		require.NoError(t, s.Ping(fakes.Context(t)))
 		require.NoError(t, s.Close())
 	}
 }
@@ -130,7 +131,7 @@ func TestRandomPacketsBeforeAdmission(t *testing.T) {
 		`"headers":{"auth":{"user":["u"],"password":["p"]}}`, `"headers":{"auth":null,"mesh":{"v":1}}`, `"from":"` + good.ID() + `"`,
 	}
 	for range 200 {
-		w := dialWire(t, hub.URL(), nil)
+		w := fakes.Dial(t, hub.URL(), nil)
 		for range 1 + rnd.IntN(8) {
 			packet := `{"event":"` + events[rnd.IntN(len(events))] + `"`
 			for range rnd.IntN(4) {
@@ -140,16 +141,16 @@ func TestRandomPacketsBeforeAdmission(t *testing.T) {
 			if rnd.IntN(10) == 0 {
 				packet = packet[:rnd.IntN(len(packet))]
 			}
-			w.send(packet)
+			w.Send(packet)
 		}
-		w.barrier()
+		w.Barrier()
 		require.NoError(t, hub.Emit("secret", nil))
-		require.Empty(t, w.heard())
+		require.Empty(t, w.Received())
 		heard.silentUntil("secret")
 		atGood.silentUntil("secret")
-		w.sock.Abort(nil)
+		w.Socket.Abort(nil)
 	}
-	require.Empty(t, heard.in)
+	require.Empty(t, heard.C)
 }
 
 // A hub rejects pages of other origins on every transport, unless AllowedOrigins names them.
@@ -170,7 +171,7 @@ func TestHubRejectsOtherOrigins(t *testing.T) {
 			if c.origin != "" {
 				header.Set("Origin", c.origin)
 			}
-			s, err := engineio.Dial(testContext(t), c.hub.URL(), &engineio.DialOptions{Transports: transports, Header: header})
+			s, err := engineio.Dial(fakes.Context(t), c.hub.URL(), &engineio.DialOptions{Transports: transports, Header: header})
 			require.Equal(t, c.ok, err == nil, "%q on %s: %v", c.origin, transports[0], err)
 			if err == nil {
 				s.Discard()
@@ -183,8 +184,8 @@ func TestHubRejectsOtherOrigins(t *testing.T) {
 // TestPagesCannotReachAHubByANameOfTheirOwn checks DNS rebinding: a site can resolve its name to 127.0.0.1 after its
 // page is loaded. For the browser, the hub is then the page's origin server.
 func TestPagesCannotReachAHubByANameOfTheirOwn(t *testing.T) {
-	var log logBuffer
-	own := listen(t, mesh.Options{Addr: "127.0.0.1:0", Page: true, Logger: log.logger()})
+	var log fakes.Log
+	own := listen(t, mesh.Options{Addr: "127.0.0.1:0", Page: true, Logger: log.Logger()})
 	proxied := listen(t, mesh.Options{Addr: "127.0.0.1:0", Page: true, AllowedOrigins: []string{"https://Mesh.example.com/"}})
 	for _, c := range []struct {
 		hub          *mesh.Node
@@ -204,7 +205,7 @@ func TestPagesCannotReachAHubByANameOfTheirOwn(t *testing.T) {
 			if c.origin != "" {
 				header.Set("Origin", c.origin)
 			}
-			s, err := engineio.Dial(testContext(t), c.hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: transports, Header: header})
+			s, err := engineio.Dial(fakes.Context(t), c.hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: transports, Header: header})
 			if !c.ok {
 				require.ErrorContains(t, err, "403", "%s %v", c.host, transports)
 				continue
@@ -237,7 +238,7 @@ func TestPagesCannotReachAHubByANameOfTheirOwn(t *testing.T) {
 // getAs returns the status of a GET with the given Host header.
 func getAs(t *testing.T, url, host string) int {
 	t.Helper()
-	req, err := http.NewRequestWithContext(testContext(t), http.MethodGet, url, nil)
+	req, err := http.NewRequestWithContext(fakes.Context(t), http.MethodGet, url, nil)
 	require.NoError(t, err)
 	req.Host = host
 	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)

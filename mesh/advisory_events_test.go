@@ -10,6 +10,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -18,7 +19,7 @@ import (
 // messages of peers.
 
 // everyWay runs a test on each transport and revision, with an admitted peer and with a peer that is not admitted.
-func everyWay(t *testing.T, test func(t *testing.T, hub *mesh.Node, w *wire, admitted bool)) {
+func everyWay(t *testing.T, test func(t *testing.T, hub *mesh.Node, w *fakes.Session, admitted bool)) {
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		for name, transports := range map[string][]engineio.Transport{
 			"polling": {engineio.Polling}, "websocket": {engineio.WebSocket}, "upgrade": {engineio.Polling, engineio.WebSocket},
@@ -26,9 +27,9 @@ func everyWay(t *testing.T, test func(t *testing.T, hub *mesh.Node, w *wire, adm
 			for _, admitted := range []bool{false, true} {
 				t.Run(fmt.Sprintf("revision %d/%s/admitted %t", rev, name, admitted), func(t *testing.T) {
 					hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p")})
-					w := dialWire(t, hub.URL(), &engineio.DialOptions{Revision: rev, Transports: transports})
+					w := fakes.Dial(t, hub.URL(), &engineio.DialOptions{Revision: rev, Transports: transports})
 					if admitted {
-						w.send(`{"event":"handshake","headers":{"auth":{"user":"u","password":"p"}}}`)
+						w.Send(`{"event":"handshake","headers":{"auth":{"user":"u","password":"p"}}}`)
 						eventually(t, "admitted", func() bool { return hub.Stats().Peers == 1 })
 					}
 					test(t, hub, w, admitted)
@@ -41,14 +42,14 @@ func everyWay(t *testing.T, test func(t *testing.T, hub *mesh.Node, w *wire, adm
 // A name that an emitter uses for its own events has no effect at a hub.
 // Advisories: CVE-2024-38355
 func TestReservedEventNames(t *testing.T) {
-	everyWay(t, func(t *testing.T, hub *mesh.Node, w *wire, admitted bool) {
+	everyWay(t, func(t *testing.T, hub *mesh.Node, w *fakes.Session, admitted bool) {
 		heard := listenTo(t, hub, "**")
 		names := []string{
 			"error", "newListener", "removeListener", "connect", "connection", "disconnect", "disconnecting", "connect_error",
 			"__proto__", "constructor", "hasOwnProperty", "toString", "mesh::connect", "end",
 		}
 		for _, name := range names {
-			w.send(`{"event":"` + name + `","payload":{"__proto__":{"x":1}}}`)
+			w.Send(`{"event":"` + name + `","payload":{"__proto__":{"x":1}}}`)
 		}
 		eventually(t, "all packets were dealt with", func() bool {
 			s := hub.Stats()
@@ -69,12 +70,12 @@ func TestReservedEventNames(t *testing.T) {
 // A hub rejects a packet whose event is not a string.
 // Advisories: CVE-2022-2421, CVE-2023-32695
 func TestNonStringEventNames(t *testing.T) {
-	everyWay(t, func(t *testing.T, hub *mesh.Node, w *wire, admitted bool) {
+	everyWay(t, func(t *testing.T, hub *mesh.Node, w *fakes.Session, admitted bool) {
 		packets := []string{
 			`{"event":{"toString":1},"payload":{}}`, `{"event":["a"],"payload":{}}`, `{"event":1}`, `{"event":true}`, `{"event":null}`,
 			`{"payload":{}}`, `{"Event":"x"}`, `{"event":""}`, `51-["event",{"_placeholder":true,"num":99}]`,
 		}
-		w.send(packets...)
+		w.Send(packets...)
 		eventually(t, "all were refused", func() bool { return hub.Stats().Malformed == uint64(len(packets)) })
 	})
 }
@@ -92,25 +93,25 @@ func TestHostileNames(t *testing.T) {
 	heard := listenTo(t, c, "**")
 	for _, name := range hostileNames {
 		require.NoError(t, hub.Emit(name, name))
-		e := heard.next()
+		e := heard.Next()
 		require.Equal(t, name, e.Name)
 		var payload string
 		require.NoError(t, e.Decode(&payload))
 		require.Equal(t, name, payload)
 
 		// A subscriber to exactly this name receives the event. Subscribers to other names do not.
-		w := dialWire(t, hub.URL(), nil)
+		w := fakes.Dial(t, hub.URL(), nil)
 		key, err := json.Marshal("mesh::" + name)
 		require.NoError(t, err)
-		w.send(`{"event":"handshake","eventTable":{` + string(key) + `:{}}}`)
-		w.barrier()
+		w.Send(`{"event":"handshake","eventTable":{` + string(key) + `:{}}}`)
+		w.Barrier()
 		sent := hub.Stats().Sent
 		require.NoError(t, c.Emit(name, nil))
 		flush(t, c)
 		require.Equal(t, sent+1, hub.Stats().Sent)
-		require.Len(t, w.heard(), 1)
-		require.NoError(t, w.sock.Close())
-		heard.next() // the event of the client itself
+		require.Len(t, w.Received(), 1)
+		require.NoError(t, w.Socket.Close())
+		heard.Next() // the event of the client itself
 	}
 }
 
@@ -119,20 +120,20 @@ func TestHostileNames(t *testing.T) {
 func TestHostileNamesAcrossHubs(t *testing.T) {
 	hubs := cluster(t, 2, mesh.Options{})
 	emitter, c := connect(t, hubs[0], mesh.Options{}), connect(t, hubs[1], mesh.Options{})
-	var heard []*ears
+	var heard []ears
 	for _, name := range hostileNames {
 		heard = append(heard, listenTo(t, c, name))
 	}
 	for i, name := range hostileNames {
 		require.NoError(t, emitter.Emit(name, name))
-		e := heard[i].next()
+		e := heard[i].Next()
 		require.Equal(t, name, e.Name)
 		var payload string
 		require.NoError(t, e.Decode(&payload))
 		require.Equal(t, name, payload)
 	}
 	for _, ears := range heard {
-		require.Empty(t, ears.in, "an event of another node")
+		require.Empty(t, ears.C, "an event of another node")
 	}
 }
 
@@ -140,8 +141,8 @@ func TestHostileNamesAcrossHubs(t *testing.T) {
 // Advisories: unlimited tables
 func TestEventTableLimits(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	w := dialWire(t, hub.URL(), nil)
-	w.send(table("mesh::kept"))
+	w := fakes.Dial(t, hub.URL(), nil)
+	w.Send(fakes.Table("mesh::kept"))
 	var many strings.Builder
 	for i := range protocol.MaxTableEntries + 1 {
 		fmt.Fprintf(&many, `"mesh::%d":{},`, i)
@@ -150,10 +151,10 @@ func TestEventTableLimits(t *testing.T) {
 		many.String() + `"mesh::x":{}`,
 		`"mesh::x":{},"` + strings.Repeat("y", protocol.MaxTableBytes) + `":{}`,
 	} {
-		w.send(`{"event":"handshake","eventTable":{` + entries + `}}`)
+		w.Send(`{"event":"handshake","eventTable":{` + entries + `}}`)
 	}
-	w.send(`{"event":"handshake","eventTable":{"mesh::kept":{},"mesh::` + strings.Repeat("z", protocol.MaxName+1) + `":{}}}`)
-	w.barrier()
+	w.Send(`{"event":"handshake","eventTable":{"mesh::kept":{},"mesh::` + strings.Repeat("z", protocol.MaxName+1) + `":{}}}`)
+	w.Barrier()
 	require.EqualValues(t, 2, hub.Stats().BadTables)
 	// These patterns share few parts and match an event in many ways. With 250 KB of them, the hub took 75 ms for one
 	// event.
@@ -165,15 +166,15 @@ func TestEventTableLimits(t *testing.T) {
 		}
 		slow = append(slow, p)
 	}
-	w.send(table(slow...))
-	w.barrier()
+	w.Send(fakes.Table(slow...))
+	w.Barrier()
 	require.EqualValues(t, 3, hub.Stats().BadTables)
 	require.NoError(t, hub.Emit("a::b::c::d::e::f::g::h", nil))
 	require.Error(t, hub.Emit(strings.Repeat("a::", protocol.MaxParts), nil))
-	w.send(`{"event":"` + strings.Repeat("a::", protocol.MaxParts) + `"}`)
-	w.barrier()
+	w.Send(`{"event":"` + strings.Repeat("a::", protocol.MaxParts) + `"}`)
+	w.Barrier()
 	require.EqualValues(t, 1, hub.Stats().Reserved)
 	require.NoError(t, hub.Emit("x", nil))
 	require.NoError(t, hub.Emit("kept", nil))
-	require.Equal(t, []string{`{"event":"kept"}`}, w.heard())
+	require.Equal(t, []string{`{"event":"kept"}`}, w.Received())
 }

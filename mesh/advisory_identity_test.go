@@ -16,6 +16,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 )
 
 // The tests in this file cover published faults of other implementations. docs/security.md lists them all. Tests of the
@@ -28,24 +29,24 @@ func TestForgedIdentity(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	victim := connect(t, hub, mesh.Options{})
 	atVictim, atHub := listenTo(t, victim, "e"), listenTo(t, hub, "e")
-	other := dialWire(t, hub.URL(), nil)
-	other.send(table("mesh::e"))
-	other.barrier()
-	for _, first := range []string{table(), offer(testKey, "")} {
-		forger := dialWire(t, hub.URL(), nil)
-		forger.send(first)
+	other := fakes.Dial(t, hub.URL(), nil)
+	other.Send(fakes.Table("mesh::e"))
+	other.Barrier()
+	for _, first := range []string{fakes.Table(), offer(testKey, "")} {
+		forger := fakes.Dial(t, hub.URL(), nil)
+		forger.Send(first)
 		for _, packet := range []string{
 			`{"event":"e","payload":{"id":"ID"},"from":"ID"}`,
 			`{"event":"e","payload":{"id":1,"\u0069d":"ID","id":"ID"},"from":"x","from":"ID"}`,
 			`{"event":"e","payload":{"id":{}},"from":{"id":"ID"},"headers":{"mesh":{"v":1,"key":"ID","id":"ID","from":"ID"}}}`,
 		} {
-			forger.send(strings.ReplaceAll(packet, "ID", victim.ID()))
-			at, hubbed := atVictim.next(), atHub.next()
+			forger.Send(strings.ReplaceAll(packet, "ID", victim.ID()))
+			at, hubbed := atVictim.Next(), atHub.Next()
 			require.Equal(t, at.From, hubbed.From)
 			require.NotEqual(t, victim.ID(), at.From)
 			require.Len(t, at.From, 32)
 			var p struct{ Payload struct{ ID string } }
-			got := other.next()
+			got := other.Next()
 			require.NoError(t, json.Unmarshal([]byte(got), &p))
 			require.Equal(t, at.From, p.Payload.ID)
 			require.Equal(t, 1, strings.Count(got, `"id":`), got)
@@ -61,25 +62,25 @@ func TestForgedIdentityAcrossHubs(t *testing.T) {
 	hubs := cluster(t, 2, mesh.Options{})
 	victim := connect(t, hubs[1], mesh.Options{})
 	atVictim, atHub := listenTo(t, victim, "e"), listenTo(t, hubs[1], "e")
-	other := dialWire(t, hubs[1].URL(), nil)
-	other.send(table("mesh::e"))
-	other.barrier()
-	for _, first := range []string{table(), offer(testKey, "")} {
-		forger := dialWire(t, hubs[0].URL(), nil)
-		forger.send(first)
+	other := fakes.Dial(t, hubs[1].URL(), nil)
+	other.Send(fakes.Table("mesh::e"))
+	other.Barrier()
+	for _, first := range []string{fakes.Table(), offer(testKey, "")} {
+		forger := fakes.Dial(t, hubs[0].URL(), nil)
+		forger.Send(first)
 		for _, id := range []string{victim.ID(), hubs[0].ID(), hubs[1].ID()} {
 			for _, packet := range []string{
 				`{"event":"e","payload":{"id":"ID"},"from":"ID","n":1}`,
 				`{"event":"e","payload":{"id":1,"\u0069d":"ID","id":"ID"},"from":"x","from":"ID","n":99,"hub":"ID"}`,
 				`{"event":"e","payload":{"id":{}},"from":{"id":"ID"},"headers":{"mesh":{"v":1,"key":"ID","id":"ID","from":"ID","hub":"ID"}}}`,
 			} {
-				forger.send(strings.ReplaceAll(packet, "ID", id))
-				at, hubbed := atVictim.next(), atHub.next()
+				forger.Send(strings.ReplaceAll(packet, "ID", id))
+				at, hubbed := atVictim.Next(), atHub.Next()
 				require.Equal(t, at.From, hubbed.From)
 				require.NotContains(t, []string{victim.ID(), hubs[0].ID(), hubs[1].ID()}, at.From)
 				require.Len(t, at.From, 32)
 				var p struct{ Payload struct{ ID string } }
-				got := other.next()
+				got := other.Next()
 				require.NoError(t, json.Unmarshal([]byte(got), &p))
 				require.Equal(t, at.From, p.Payload.ID)
 				require.NotContains(t, got, id)
@@ -96,40 +97,40 @@ func TestPeersCannotSpeakForHubs(t *testing.T) {
 	b := &watchedBackplane{subscribed: make(map[string]int)}
 	hubs := []*mesh.Node{listen(t, mesh.Options{Backplane: b}), listen(t, mesh.Options{Backplane: b})}
 	names := []string{"$hubs", "$hub-" + hubs[0].ID(), "$hub-" + hubs[1].ID(), "$presence"}
-	for _, first := range []string{table(), offer(testKey, "")} {
-		w := dialWire(t, hubs[0].URL(), nil)
-		w.send(first)
+	for _, first := range []string{fakes.Table(), offer(testKey, "")} {
+		w := fakes.Dial(t, hubs[0].URL(), nil)
+		w.Send(first)
 		var keys []string
 		for _, name := range append(names, "$*", "$**", "*", "**") {
 			keys = append(keys, "mesh::"+name, name)
 		}
-		w.send(table(keys...))
+		w.Send(fakes.Table(keys...))
 		for _, name := range names {
 			for _, payload := range []string{`{"kind":"bye"}`, `"c{\"kind\":\"bye\"}"`, `{"kind":"leave","node":{"id":"` + hubs[1].ID() + `"}}`} {
-				w.send(`{"event":"` + name + `","payload":` + payload + `}`)
+				w.Send(`{"event":"` + name + `","payload":` + payload + `}`)
 			}
 		}
-		w.barrier()
+		w.Barrier()
 		require.NoError(t, hubs[1].Emit("heard", nil))
 		for {
-			p := w.next()
+			p := w.Next()
 			if strings.Contains(p, `"heard"`) {
 				break
 			}
 			require.Contains(t, p, `{"event":"$mesh.`)
 		}
-		w.send(table()) // the hubs keep their subscriptions when such a peer unsubscribes
-		w.barrier()
-		require.NoError(t, w.sock.Close())
+		w.Send(fakes.Table()) // the hubs keep their subscriptions when such a peer unsubscribes
+		w.Barrier()
+		require.NoError(t, w.Socket.Close())
 		for _, h := range hubs {
 			require.Equal(t, 1, h.Stats().Hubs)
-			nodes, err := connect(t, h, mesh.Options{}).Nodes(testContext(t))
+			nodes, err := connect(t, h, mesh.Options{}).Nodes(fakes.Context(t))
 			require.NoError(t, err)
 			require.NotEmpty(t, nodes)
 		}
 		there := listenTo(t, connect(t, hubs[1], mesh.Options{}), "still")
 		require.NoError(t, hubs[0].Emit("still", nil))
-		there.next()
+		there.Next()
 	}
 	require.GreaterOrEqual(t, hubs[0].Stats().Reserved, uint64(2*3*len(names)))
 	b.mu.Lock()
@@ -178,9 +179,9 @@ func TestPeerIDsAreUnique(t *testing.T) {
 	heard := listenTo(t, hub, "e")
 	seen := map[string]bool{}
 	for range 50 {
-		w := dialWire(t, hub.URL(), nil)
-		w.send(`{"event":"e"}`)
-		id := heard.next().From
+		w := fakes.Dial(t, hub.URL(), nil)
+		w.Send(`{"event":"e"}`)
+		id := heard.Next().From
 		require.Len(t, id, 32)
 		require.False(t, seen[id])
 		seen[id] = true
@@ -191,7 +192,7 @@ func TestPeerIDsAreUnique(t *testing.T) {
 // Advisories: CVE-2026-33247, CVE-2026-33216
 func TestNoSecretInLogsOrErrors(t *testing.T) {
 	const user, password, key = "tainted-user-1", "tainted-password-2", "tainted-key-0123456789abcdef"
-	var logs logBuffer
+	var logs fakes.Log
 	var mu sync.Mutex
 	var seen []string
 	see := func(v ...any) {
@@ -202,11 +203,11 @@ func TestNoSecretInLogsOrErrors(t *testing.T) {
 			if b, err := json.Marshal(v); err == nil {
 				seen = append(seen, string(b))
 			}
-			logs.logger().Info("seen", "value", v)
+			logs.Logger().Info("seen", "value", v)
 		}
 	}
 	secrets := []string{user, password, key}
-	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Logger: logs.logger(), MuteTimeout: 100 * time.Millisecond, Authorize: func(_ context.Context, c mesh.Credentials) error {
+	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Logger: logs.Logger(), MuteTimeout: 100 * time.Millisecond, Authorize: func(_ context.Context, c mesh.Credentials) error {
 		see(c)
 		if c.User == user {
 			return nil
@@ -214,48 +215,48 @@ func TestNoSecretInLogsOrErrors(t *testing.T) {
 		return fmt.Errorf("no account %s with %s", c.User, c.Password)
 	}})
 	for _, transports := range [][]engineio.Transport{{engineio.Polling}, {engineio.WebSocket}, nil} {
-		p := startProxy(t, hub.Addr())
-		o := mesh.Options{Addr: p.addr(), User: user, Password: password, Logger: logs.logger(), Transports: transports}
+		p := fakes.StartProxy(t, hub.Addr())
+		o := mesh.Options{Addr: p.Addr(), User: user, Password: password, Logger: logs.Logger(), Transports: transports}
 		c := connectTo(t, o)
 		c.OnState(func(s mesh.State) { see(s, s.Err) })
 		changes := states(c)
-		p.cut(true)
+		p.Close()
 		require.NoError(t, c.Emit("e", nil))
 		// The client may repeat a poll that was cut. The repeated poll fails, because the hub cannot be reached.
 		see(awaitStatus(t, changes, mesh.Disconnected).Err)
 		short, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 		see(c.Flush(short), c.Stats())
 		cancel()
-		p.open()
-		see(c.Flush(testContext(t)))
+		p.Open()
+		see(c.Flush(fakes.Context(t)))
 		require.NoError(t, c.Close())
 
 		o.Addr, o.User = hub.Addr(), "wrong-"+user[len("tainted-"):]
-		_, err := mesh.Connect(testContext(t), &o)
+		_, err := mesh.Connect(fakes.Context(t), &o)
 		var refused *mesh.AuthError
 		require.ErrorAs(t, err, &refused)
 		see(err, refused)
 	}
-	w := dialWire(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Logger: logs.logger()})
-	secrets = append(secrets, w.sock.ID())
+	w := fakes.Dial(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Logger: logs.Logger()})
+	secrets = append(secrets, w.Socket.ID())
 	auth := `"headers":{"auth":{"user":"` + user + `","password":"` + password + `"},"mesh":{"v":1,"key":"` + key + `"}}`
-	w.send(`{"event":"x",`+auth, `{"event":"`+password+`":`+auth+`}`, `{"event":"x","eventTable":{"`+strings.Repeat("[", 600)+`":`+"5}"+`,`+auth+`}`,
+	w.Send(`{"event":"x",`+auth, `{"event":"`+password+`":`+auth+`}`, `{"event":"x","eventTable":{"`+strings.Repeat("[", 600)+`":`+"5}"+`,`+auth+`}`,
 		`{"event":"x","eventTable":"`+password+`",`+auth+`}`, `{"event":"$`+key+`"}`)
-	w.barrier()
-	muted := dialWire(t, hub.URL(), nil)
-	secrets = append(secrets, muted.sock.ID())
-	muted.send(fmt.Sprintf(authPacket, "x", password))
-	muted.ended()
+	w.Barrier()
+	muted := fakes.Dial(t, hub.URL(), nil)
+	secrets = append(secrets, muted.Socket.ID())
+	muted.Send(fmt.Sprintf(authPacket, "x", password))
+	muted.AwaitEnd()
 
 	for _, addr := range []string{"http://" + user + ":" + password + "@localhost:1/", "http://localhost:1/?token=" + password, "http://%zz" + password} {
-		_, err := mesh.Connect(testContext(t), &mesh.Options{Addr: addr})
+		_, err := mesh.Connect(fakes.Context(t), &mesh.Options{Addr: addr})
 		require.Error(t, err)
 		see(err)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, l.Close())
-	_, err = mesh.Connect(testContext(t), &mesh.Options{Addr: l.Addr().String(), User: user, Password: password})
+	_, err = mesh.Connect(fakes.Context(t), &mesh.Options{Addr: l.Addr().String(), User: user, Password: password})
 	see(err, errors.Unwrap(err))
 	see(hub.Stats(), hub.Err(), hub.Emit("$"+"x", password), hub.Emit("x", json.RawMessage(`{"`+password+`":`)))
 	require.NoError(t, hub.Close())

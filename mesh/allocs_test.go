@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 )
 
 // routing returns the hub's allocations for each event of a bare client that sends batches to this number of peers.
@@ -14,12 +15,12 @@ func routing(t *testing.T, peers int) float64 {
 	const row = 64
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
 	a := gather(t, hub, peers, "mesh::bench::event")
-	sender := bareWebSocket(t, hub.Addr(), table("mesh::other"))
+	sender := fakes.DialRaw(t, hub.Addr(), fakes.Table("mesh::other"))
 	packets := make([]string, row)
 	for i := range packets {
 		packets[i] = routed
 	}
-	wire := inARow(packets...)
+	wire := fakes.Frames(packets...)
 	n := 0
 	route := func() {
 		_, err := sender.Write(wire)

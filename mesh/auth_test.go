@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 )
 
 const authPacket = `{"event":"e","payload":{},"eventTable":{"news":{}},"headers":{"auth":{"user":%q,"password":%q}}}`
@@ -41,7 +41,7 @@ func TestAuthRefusalEndsConnectAtOnce(t *testing.T) {
 				asked.Add(1)
 				return errors.New("some inner reason")
 			}})
-			_, err := mesh.Connect(testContext(t), &mesh.Options{Addr: hub.URL(), User: "u", Password: "p", Transports: transports})
+			_, err := mesh.Connect(fakes.Context(t), &mesh.Options{Addr: hub.URL(), User: "u", Password: "p", Transports: transports})
 			var refused *mesh.AuthError
 			require.ErrorAs(t, err, &refused)
 			require.Equal(t, "user, password or token refused", refused.Message)
@@ -63,9 +63,9 @@ func TestAuthSeesCredentialsAndPeer(t *testing.T) {
 	require.NotEmpty(t, c.RemoteAddr)
 	require.Equal(t, []string{"é", "pässword", "client"}, []string{c.User, c.Password, c.Name}) // Credentials do not print these fields
 
-	w := dialWire(t, hub.URL(), nil)
-	w.send(`{"event":"x"}`, `{"event":"x"}`)
-	w.barrier()
+	w := fakes.Dial(t, hub.URL(), nil)
+	w.Send(`{"event":"x"}`, `{"event":"x"}`)
+	w.Barrier()
 	c = <-seen
 	require.True(t, c.User == "" && c.Password == "", "who presents nothing presents empty credentials, once")
 	require.Empty(t, seen)
@@ -78,26 +78,26 @@ func TestAuthRunsAgainWhenCredentialsChange(t *testing.T) {
 		asked.Add(1)
 		return pair(ctx, c)
 	}})
-	w := dialWire(t, hub.URL(), nil)
+	w := fakes.Dial(t, hub.URL(), nil)
 	hears := func() bool {
-		w.barrier()
+		w.Barrier()
 		require.NoError(t, hub.Emit("news", nil))
-		return len(w.heard()) == 1
+		return len(w.Received()) == 1
 	}
-	w.send(fmt.Sprintf(authPacket, "u", "p"))
+	w.Send(fmt.Sprintf(authPacket, "u", "p"))
 	require.True(t, hears())
-	w.send(fmt.Sprintf(authPacket, "u", "p"), `{"event":"x"}`)
+	w.Send(fmt.Sprintf(authPacket, "u", "p"), `{"event":"x"}`)
 	require.True(t, hears(), "the last verdict holds for a packet without credentials")
 	require.EqualValues(t, 1, asked.Load(), "the same credentials are asked for once")
 
-	w.send(fmt.Sprintf(authPacket, "u", "other"))
+	w.Send(fmt.Sprintf(authPacket, "u", "other"))
 	require.False(t, hears())
 	require.Equal(t, 1, hub.Stats().Muted)
-	w.send(fmt.Sprintf(authPacket, "u", "other"), `{"event":"x"}`)
+	w.Send(fmt.Sprintf(authPacket, "u", "other"), `{"event":"x"}`)
 	require.False(t, hears())
 	require.EqualValues(t, 2, asked.Load())
 
-	w.send(fmt.Sprintf(authPacket, "u", "p"))
+	w.Send(fmt.Sprintf(authPacket, "u", "p"))
 	require.True(t, hears())
 	require.Equal(t, 1, hub.Stats().Peers)
 }
@@ -108,11 +108,11 @@ func TestAuthGuessesAreBounded(t *testing.T) {
 		asked.Add(1)
 		return errors.New("no")
 	}})
-	w := dialWire(t, hub.URL(), nil)
+	w := fakes.Dial(t, hub.URL(), nil)
 	for i := range 100 {
-		w.send(fmt.Sprintf(authPacket, "u", fmt.Sprint(i)))
+		w.Send(fmt.Sprintf(authPacket, "u", fmt.Sprint(i)))
 	}
-	w.barrier()
+	w.Barrier()
 	require.EqualValues(t, 8, asked.Load())
 	require.EqualValues(t, 100, hub.Stats().Unauthorized)
 }
@@ -124,25 +124,20 @@ func TestAuthLaterPacketsWait(t *testing.T) {
 		return nil
 	}})
 	heard := listenTo(t, hub, "e")
-	slow := dialWire(t, hub.URL(), nil)
-	slow.send(fmt.Sprintf(authPacket, "u", "p"), `{"event":"e","payload":2}`)
-	require.Empty(t, heard.in)
+	slow := fakes.Dial(t, hub.URL(), nil)
+	slow.Send(fmt.Sprintf(authPacket, "u", "p"), `{"event":"e","payload":2}`)
+	require.Empty(t, heard.C)
 	close(release)
-	require.Equal(t, "{}", string(heard.next().Payload))
-	require.Equal(t, "2", string(heard.next().Payload))
+	require.Equal(t, "{}", string(heard.Next().Payload))
+	require.Equal(t, "2", string(heard.Next().Payload))
 }
 
-// inMemory runs a test with a hub and an HTTP client for it in a synctest bubble.
-func inMemory(t *testing.T, opts mesh.Options, test func(t *testing.T, hub *mesh.Node, client *http.Client)) {
+// inMemory runs a test with a hub and its network in a synctest bubble.
+func inMemory(t *testing.T, opts mesh.Options, test func(t *testing.T, hub *mesh.Node, network *fakes.Network)) {
 	synctest.Test(t, func(t *testing.T) {
-		m := serveInMemory(t, opts)
-		defer m.stop(t)
-		test(t, m.Node, m.client)
+		hub, network := serveInMemory(t, opts)
+		test(t, hub, network)
 	})
-}
-
-func rawOver(client *http.Client) *engineio.DialOptions {
-	return &engineio.DialOptions{Revision: engineio.Revision3, Transports: overWebSocket, HTTPClient: client}
 }
 
 func TestAuthCallbackEndsWithinFiveSeconds(t *testing.T) {
@@ -152,9 +147,9 @@ func TestAuthCallbackEndsWithinFiveSeconds(t *testing.T) {
 				<-ctx.Done()
 				return verdict
 			}}
-			inMemory(t, opts, func(t *testing.T, hub *mesh.Node, client *http.Client) {
+			inMemory(t, opts, func(t *testing.T, hub *mesh.Node, network *fakes.Network) {
 				start := time.Now()
-				_, err := mesh.Connect(context.Background(), &mesh.Options{Addr: "http://mesh", HTTPClient: client, Transports: overWebSocket})
+				_, err := mesh.Connect(context.Background(), &mesh.Options{Addr: "http://mesh", HTTPClient: network.Client, Transports: overWebSocket})
 				var refused *mesh.AuthError
 				require.ErrorAs(t, err, &refused)
 				require.Equal(t, "authorization took too long", refused.Message)
@@ -172,53 +167,51 @@ func TestAuthRefusedPeerThatDidNotNegotiateIsMutedAndClosedAfter30s(t *testing.T
 		"garbage": "{{{",
 	} {
 		t.Run(name, func(t *testing.T) {
-			inMemory(t, mesh.Options{Authorize: mesh.Pair("u", "p")}, func(t *testing.T, hub *mesh.Node, client *http.Client) {
+			inMemory(t, mesh.Options{Authorize: mesh.Pair("u", "p")}, func(t *testing.T, hub *mesh.Node, network *fakes.Network) {
 				start := time.Now()
-				w := dialWire(t, "http://mesh", rawOver(client))
+				w := dialInMemory(t, network)
 				if packet != "" {
-					w.send(packet)
+					w.Send(packet)
 				}
-				w.barrier()
+				w.Barrier()
 				time.Sleep(29 * time.Second)
 				synctest.Wait()
-				w.barrier()
+				w.Barrier()
 				require.Equal(t, 1, hub.Stats().Muted, "a Node.js client would reconnect at once")
-				<-w.done
+				<-w.Done
 				require.Equal(t, 30*time.Second, time.Since(start))
 				synctest.Wait()
 				require.Equal(t, 0, hub.Stats().Muted)
-				_ = w.sock.Close()
 			})
 		})
 	}
 }
 
 func TestAuthAdmittedPeerIsNotClosedAfter30s(t *testing.T) {
-	inMemory(t, mesh.Options{Authorize: mesh.Pair("u", "p")}, func(t *testing.T, hub *mesh.Node, client *http.Client) {
-		w := dialWire(t, "http://mesh", rawOver(client))
-		w.send(fmt.Sprintf(authPacket, "u", "p"))
+	inMemory(t, mesh.Options{Authorize: mesh.Pair("u", "p")}, func(t *testing.T, hub *mesh.Node, network *fakes.Network) {
+		w := dialInMemory(t, network)
+		w.Send(fmt.Sprintf(authPacket, "u", "p"))
 		for range 100 { // longer than the heartbeat permits a silent peer
 			time.Sleep(time.Second)
-			w.barrier()
+			w.Barrier()
 		}
 		// Rejected credentials start MuteTimeout again.
-		w.send(fmt.Sprintf(authPacket, "u", "wrong"))
-		w.barrier()
+		w.Send(fmt.Sprintf(authPacket, "u", "wrong"))
+		w.Barrier()
 		start := time.Now()
-		<-w.done
+		<-w.Done
 		require.Equal(t, 30*time.Second, time.Since(start))
-		_ = w.sock.Close()
 	})
 }
 
 func TestAuthNegotiatedPeerIsToldAndClosedWhenItsCredentialsAreRefusedLater(t *testing.T) {
 	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p")})
-	w := dialWire(t, hub.URL(), nil)
-	w.send(`{"event":"handshake","headers":{"auth":{"user":"u","password":"p"},"mesh":{"v":1,"key":"` + testKey + `"}}}`)
-	require.Contains(t, w.next(), "$mesh.hello")
-	w.send(fmt.Sprintf(authPacket, "u", "wrong"))
-	require.Equal(t, `{"event":"$mesh.unauthorized","payload":{"message":"user, password or token refused"}}`, w.next())
-	w.ended()
+	w := fakes.Dial(t, hub.URL(), nil)
+	w.Send(`{"event":"handshake","headers":{"auth":{"user":"u","password":"p"},"mesh":{"v":1,"key":"` + testKey + `"}}}`)
+	require.Contains(t, w.Next(), "$mesh.hello")
+	w.Send(fmt.Sprintf(authPacket, "u", "wrong"))
+	require.Equal(t, `{"event":"$mesh.unauthorized","payload":{"message":"user, password or token refused"}}`, w.Next())
+	w.AwaitEnd()
 }
 
 func TestAuthEstablishedClientKeepsTryingWhenRefused(t *testing.T) {
@@ -230,12 +223,12 @@ func TestAuthEstablishedClientKeepsTryingWhenRefused(t *testing.T) {
 		}
 		return errors.New("closed")
 	}})
-	p := startProxy(t, hub.Addr())
-	c := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
+	p := fakes.StartProxy(t, hub.Addr())
+	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
 	states := make(chan mesh.State, 100)
 	c.OnState(func(s mesh.State) { states <- s })
 	open.Store(false)
-	p.cut(false)
+	p.Cut()
 	require.Equal(t, mesh.Disconnected, (<-states).Status)
 	var refused *mesh.AuthError
 	require.ErrorAs(t, (<-states).Err, &refused)
@@ -251,8 +244,8 @@ func TestAuthEstablishedClientKeepsTryingWhenRefused(t *testing.T) {
 }
 
 func TestAuthOverANodeHubIsSentInEveryPacket(t *testing.T) {
-	h := startNodeHub(t)
-	c := connectTo(t, mesh.Options{Addr: h.url})
-	require.NoError(t, c.Emit("e", nil)) // otherwise nodeHub fails the test
+	h := fakes.StartLegacyHub(t)
+	c := connectTo(t, mesh.Options{Addr: h.URL})
+	require.NoError(t, c.Emit("e", nil)) // otherwise the hub fails the test
 	flush(t, c)
 }

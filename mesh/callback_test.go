@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 )
 
 // roles runs a test with a hub and with a client as n. other is the node at the other end of the connection.
@@ -57,8 +58,8 @@ func TestCallbacksMayUseTheNode(t *testing.T) {
 		})
 		flush(t, n)
 		require.NoError(t, other.Emit("e", 1))
-		require.Equal(t, "1", string(replies.next().Payload))
-		require.Equal(t, "second", replies.next().Name)
+		require.Equal(t, "1", string(replies.Next().Payload))
+		require.Equal(t, "second", replies.Next().Name)
 	})
 }
 
@@ -163,7 +164,7 @@ func TestEmitFailsAndSendsNothingWhenCallbacksAreFull(t *testing.T) {
 		require.NoError(t, n.Emit("end", nil), "an event that the node does not hear itself has room")
 		close(release)
 		for range sent {
-			require.Equal(t, "e", far.next().Name)
+			require.Equal(t, "e", far.Next().Name)
 		}
 		far.silentUntil("end")
 	})
@@ -188,7 +189,7 @@ func TestAFullCallbackQueueHoldsUpTheReaderAndLosesNothing(t *testing.T) {
 		close(release)
 		select {
 		case <-done:
-		case <-time.After(patience):
+		case <-time.After(fakes.Patience):
 			require.Fail(t, "events were lost")
 		}
 	})
@@ -201,7 +202,7 @@ func TestCallbacksOfAClosedNodeAreNotCalled(t *testing.T) {
 		require.NoError(t, n.Close())
 		after := calls.Load()
 		require.ErrorIs(t, n.Emit("e", nil), mesh.ErrClosed)
-		require.ErrorIs(t, n.Flush(testContext(t)), mesh.ErrClosed)
+		require.ErrorIs(t, n.Flush(fakes.Context(t)), mesh.ErrClosed)
 		n.On("e", func(mesh.Event) { calls.Add(1) })()
 		_ = other.Emit("e", nil)
 		require.Equal(t, after, calls.Load())
@@ -211,13 +212,13 @@ func TestCallbacksOfAClosedNodeAreNotCalled(t *testing.T) {
 // TestPanicOfACallbackIsNotRecovered runs itself in another process, which the panic must end.
 func TestPanicOfACallbackIsNotRecovered(t *testing.T) {
 	if os.Getenv("MESH_TEST_PANIC") != "" {
-		hub, err := mesh.Listen(testContext(t), &mesh.Options{Addr: "localhost:0"})
+		hub, err := mesh.Listen(fakes.Context(t), &mesh.Options{Addr: "localhost:0"})
 		if err != nil {
 			return // this ends without the exit code of a panic
 		}
 		hub.On("e", func(mesh.Event) { panic("the callback's own panic") })
 		_ = hub.Emit("e", nil)
-		time.Sleep(patience)
+		time.Sleep(fakes.Patience)
 		return
 	}
 	cmd := exec.Command(os.Args[0], "-test.run=^TestPanicOfACallbackIsNotRecovered$")

@@ -1,10 +1,8 @@
 package mesh_test
 
 import (
-	"context"
 	"encoding/json"
 	"math"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -13,55 +11,29 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 )
 
-// scriptedHub sends the messages of a script after it has read the first packet and before it reads the ping that
-// follows. It then sends the messages from say.
-func scriptedHub(t *testing.T, script ...engineio.Message) (url string, say chan<- engineio.Message) {
-	further := make(chan engineio.Message)
-	server := engineio.NewServer(engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
-		if _, err := s.Read(ctx); err != nil {
-			return
-		}
-		for _, m := range script {
-			_ = s.TryWrite(m)
-		}
-		s.Discard()
-		for {
-			select {
-			case m := <-further:
-				_ = s.TryWrite(m)
-			case <-ctx.Done():
-				return
-			}
-		}
-	}), &engineio.ServerOptions{Revisions: []engineio.Revision{engineio.Revision3}})
-	web := httptest.NewServer(server)
-	t.Cleanup(func() {
-		_ = server.Close()
-		web.Close()
-	})
-	return web.URL, further
-}
-
 func TestClientWithstandsAHubThatSendsGarbage(t *testing.T) {
-	url, say := scriptedHub(t,
-		engineio.Text(""), engineio.Text("garbage"), engineio.Text("null"), engineio.Text(`{"payload":1}`), engineio.Binary([]byte(`{"event":"e"}`)),
-		engineio.Text(`{"event":"$mesh.hello"}`), engineio.Text(`{"event":"$mesh.hello","payload":5}`),
-		engineio.Text(`{"event":"$mesh.hello","payload":{"v":0}}`),
-		engineio.Text(`{"event":"$mesh.hello","payload":{"v":1,"id":"not this node's","hub":"h"}}`),
-		engineio.Text(`{"event":"$other"}`), engineio.Text(`{"event":"handshake"}`), engineio.Text(`{"event":"mesh::x"}`),
-	)
+	hub, url := fakes.StartHub(t, "h")
+	hub.Greet(func(string) []string {
+		return []string{
+			"", "garbage", "null", `{"payload":1}`, `{"event":"$mesh.hello"}`, `{"event":"$mesh.hello","payload":5}`,
+			`{"event":"$mesh.hello","payload":{"v":0}}`, fakes.HelloPacket("h", "not this node's"), `{"event":"$other"}`, `{"event":"handshake"}`,
+			`{"event":"mesh::x"}`,
+		}
+	})
 	c := connectTo(t, mesh.Options{Addr: url, Transports: overWebSocket})
 	info, ok := c.Hub()
 	require.True(t, ok)
 	require.True(t, info.Legacy, "a hub that does not know this node's ID has not introduced itself")
 	heard := listenTo(t, c, "e")
 	// A hub may send these packets only before its first reply.
-	say <- engineio.Text(`{"event":"$mesh.hello","payload":{"v":1,"id":"` + c.ID() + `","hub":"h"}}`)
-	say <- engineio.Text(`{"event":"$mesh.unauthorized","payload":{"message":"x"}}`)
-	say <- engineio.Text(`{"event":"e","from":"forged","payload":{"id":"a"}}`)
-	require.Empty(t, cmp.Diff(mesh.Event{Name: "e", Payload: json.RawMessage(`{"id":"a"}`), From: "a"}, heard.next()))
+	p := hub.Peers.Next()
+	p.Send(fakes.HelloPacket("h", c.ID()), `{"event":"$mesh.unauthorized","payload":{"message":"x"}}`)
+	require.NoError(t, p.Socket.TryWrite(engineio.Binary([]byte(`{"event":"e"}`))))
+	p.Send(`{"event":"e","from":"forged","payload":{"id":"a"}}`)
+	require.Empty(t, cmp.Diff(mesh.Event{Name: "e", Payload: json.RawMessage(`{"id":"a"}`), From: "a"}, heard.Next()))
 	stats := c.Stats()
 	require.EqualValues(t, 5, stats.Malformed)
 	require.EqualValues(t, 5, stats.Reserved)
@@ -76,8 +48,9 @@ func TestClientIsRefusedWhateverTheRefusalSays(t *testing.T) {
 		`null`:                  "",
 		`{"message":"a\u0007"}`: "a\a",
 	} {
-		url, _ := scriptedHub(t, engineio.Text(`{"event":"$mesh.unauthorized","payload":`+payload+`}`))
-		_, err := mesh.Connect(testContext(t), &mesh.Options{Addr: url, Transports: overWebSocket})
+		hub, url := fakes.StartHub(t, "h")
+		hub.Greet(func(string) []string { return []string{`{"event":"$mesh.unauthorized","payload":` + payload + `}`} })
+		_, err := mesh.Connect(fakes.Context(t), &mesh.Options{Addr: url, Transports: overWebSocket})
 		var refused *mesh.AuthError
 		require.ErrorAs(t, err, &refused)
 		require.Equal(t, want, refused.Message)
@@ -86,27 +59,25 @@ func TestClientIsRefusedWhateverTheRefusalSays(t *testing.T) {
 }
 
 func TestPatternsAreWarnedOfWhenANodeHubTakesOver(t *testing.T) {
-	first, err := mesh.Listen(testContext(t), &mesh.Options{Addr: "localhost:0"})
+	first, err := mesh.Listen(fakes.Context(t), &mesh.Options{Addr: "localhost:0"})
 	require.NoError(t, err)
-	p := startProxy(t, first.Addr())
-	var logs logBuffer
-	c := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket, Logger: logs.logger()})
+	p := fakes.StartProxy(t, first.Addr())
+	var logs fakes.Log
+	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket, Logger: logs.Logger()})
 	changes := states(c)
 	c.On("b::*", func(mesh.Event) {})
 	c.On("exact", func(mesh.Event) {})
 	flush(t, c)
 	require.NotContains(t, logs.String(), "does not support patterns")
-	h := startNodeHub(t)
-	p.mu.Lock()
-	p.target = strings.TrimPrefix(h.url, "http://")
-	p.mu.Unlock()
+	h := fakes.StartLegacyHub(t)
+	p.SetTarget(strings.TrimPrefix(h.URL, "http://"))
 	require.NoError(t, first.Close())
 	require.True(t, awaitStatus(t, changes, mesh.Connected).Hub.Legacy)
 	require.Contains(t, logs.String(), "pattern=b::*")
 	require.NotContains(t, logs.String(), "pattern=exact")
 	heard := listenTo(t, c, "exact")
-	h.emit("exact", "{}")
-	heard.next()
+	h.Emit("exact", "{}")
+	heard.Next()
 }
 
 func TestPayloadsThatAreNoJSONAreRefused(t *testing.T) {
@@ -134,7 +105,7 @@ func TestPayloadsAreEncodedAsJSON(t *testing.T) {
 		{"<é&>", `"<é&>"`}, {struct{ A int }{1}, `{"A":1}`}, {(*int)(nil), "null"}, {[]int{1}, "[1]"},
 	} {
 		require.NoError(t, hub.Emit("e", c.payload))
-		require.Equal(t, c.want, string(heard.next().Payload))
+		require.Equal(t, c.want, string(heard.Next().Payload))
 	}
 }
 
@@ -144,7 +115,7 @@ func TestEmitKeepsNothingOfItsArgument(t *testing.T) {
 	payload := json.RawMessage(`"before"`)
 	require.NoError(t, hub.Emit("e", payload))
 	copy(payload, `"later!"`)
-	require.Equal(t, `"before"`, string(heard.next().Payload))
+	require.Equal(t, `"before"`, string(heard.Next().Payload))
 }
 
 func TestEventsDecode(t *testing.T) {

@@ -10,16 +10,17 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 )
 
 // TestAHubsSlowCallbackHoldsUpNobodyElse checks that other receivers of events from other hubs do not wait for the
 // callback.
 func TestAHubsSlowCallbackHoldsUpNobodyElse(t *testing.T) {
 	const events = 100
-	var logs logBuffer
+	var logs fakes.Log
 	b := new(mesh.LocalBackplane)
 	one := listen(t, mesh.Options{Backplane: b})
-	two := listen(t, mesh.Options{Backplane: b, CallbackLimit: 2000, Logger: logs.logger()})
+	two := listen(t, mesh.Options{Backplane: b, CallbackLimit: 2000, Logger: logs.Logger()})
 	client, far := connect(t, two, mesh.Options{}), connect(t, one, mesh.Options{})
 	released := make(chan struct{})
 	release := sync.OnceFunc(func() { close(released) })
@@ -40,9 +41,9 @@ func TestAHubsSlowCallbackHoldsUpNobodyElse(t *testing.T) {
 		require.NoError(t, one.Emit("e", i))
 	}
 	for i := range events {
-		require.JSONEq(t, strconv.Itoa(i), string(heard.next().Payload), "its clients hear all")
+		require.JSONEq(t, strconv.Itoa(i), string(heard.Next().Payload), "its clients hear all")
 	}
-	e, err := two.Request(testContext(t), "question", nil)
+	e, err := two.Request(fakes.Context(t), "question", nil)
 	require.NoError(t, err, "answers do not wait")
 	require.Equal(t, `"answer"`, string(e.Payload))
 	missed := two.Stats().Missed

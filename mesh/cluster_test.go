@@ -16,6 +16,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -33,7 +34,7 @@ func cluster(t *testing.T, n int, opts mesh.Options) []*mesh.Node {
 func TestEventsReachEveryHubOfAClusterOnce(t *testing.T) {
 	hubs := cluster(t, 3, mesh.Options{})
 	var clients []*mesh.Node
-	var heard []*ears
+	var heard []ears
 	for _, h := range hubs {
 		for range 2 {
 			c := connect(t, h, mesh.Options{})
@@ -58,14 +59,14 @@ func TestEventsReachEveryHubOfAClusterOnce(t *testing.T) {
 	for _, e := range heard {
 		next := make(map[string]int)
 		for range 3 * events * len(nodes) {
-			ev := e.next()
+			ev := e.Next()
 			var i int
 			require.NoError(t, ev.Decode(&i))
 			require.Equal(t, next[ev.From]/3, i, "from %s", ev.From)
 			next[ev.From]++
 		}
 		require.Len(t, next, len(nodes))
-		require.Empty(t, e.in)
+		require.Empty(t, e.C)
 	}
 	for _, h := range hubs {
 		s := h.Stats()
@@ -91,8 +92,8 @@ func TestEventsCrossOnlyToHubsThatWantThem(t *testing.T) {
 	for _, name := range []string{"local", "unwanted", "later", "p", "p::q::r", "p::q", "wanted"} {
 		require.NoError(t, a.Emit(name, nil))
 	}
-	require.Equal(t, "p::q", there.next().Name)
-	require.Equal(t, "wanted", there.next().Name)
+	require.Equal(t, "p::q", there.Next().Name)
+	require.Equal(t, "wanted", there.Next().Name)
 	require.EqualValues(t, 2, hubs[1].Stats().HubsIn)
 }
 
@@ -109,7 +110,7 @@ func TestFlushCoversTheOtherHubs(t *testing.T) {
 		require.NoError(t, emitter.Emit(name, i))
 		select {
 		case <-heard:
-		case <-time.After(patience):
+		case <-time.After(fakes.Patience):
 			require.FailNow(t, "lost", "%d", i)
 		}
 		off()
@@ -122,27 +123,27 @@ func TestFlushCoversTheOtherHubs(t *testing.T) {
 // their events.
 func TestOtherPeersAcrossHubs(t *testing.T) {
 	hubs := cluster(t, 2, mesh.Options{})
-	here, there, native := dialWire(t, hubs[0].URL(), nil), dialWire(t, hubs[1].URL(), nil), dialWire(t, hubs[1].URL(), nil)
-	there.send(table("mesh::e"), `{"event":"barrier","payload":{}}`)
-	native.send(offer(testKey, `,"eventTable":{"mesh::e":{}}`))
-	require.Contains(t, native.next(), "$mesh.hello")
-	require.NoError(t, there.sock.Ping(testContext(t)))
-	require.NoError(t, native.sock.Ping(testContext(t)))
+	here, there, native := fakes.Dial(t, hubs[0].URL(), nil), fakes.Dial(t, hubs[1].URL(), nil), fakes.Dial(t, hubs[1].URL(), nil)
+	there.Send(fakes.Table("mesh::e"), `{"event":"barrier","payload":{}}`)
+	native.Send(offer(testKey, `,"eventTable":{"mesh::e":{}}`))
+	require.Contains(t, native.Next(), "$mesh.hello")
+	require.NoError(t, there.Socket.Ping(fakes.Context(t)))
+	require.NoError(t, native.Socket.Ping(fakes.Context(t)))
 
-	here.send(`{"event":"e","payload":{"a":"é","id":"forged"},"n":77,"from":"forged","headers":{"auth":{"user":"u"}}}`, `{"event":"e","payload":"s"}`)
-	first := there.next()
-	nodes, err := hubs[0].Nodes(testContext(t))
+	here.Send(`{"event":"e","payload":{"a":"é","id":"forged"},"n":77,"from":"forged","headers":{"auth":{"user":"u"}}}`, `{"event":"e","payload":"s"}`)
+	first := there.Next()
+	nodes, err := hubs[0].Nodes(fakes.Context(t))
 	require.NoError(t, err)
 	id := nodes[1].ID
 	require.Equal(t, `{"event":"e","payload":{"a":"\u00e9","id":"`+id+`"}}`, first)
-	require.Equal(t, `{"event":"e","payload":{"a":"é","id":"forged"},"from":"`+id+`","n":1}`, native.next())
-	require.Equal(t, `{"event":"e","payload":"s"}`, there.next())
-	require.Equal(t, `{"event":"e","payload":"s","from":"`+id+`","n":2}`, native.next())
+	require.Equal(t, `{"event":"e","payload":{"a":"é","id":"forged"},"from":"`+id+`","n":1}`, native.Next())
+	require.Equal(t, `{"event":"e","payload":"s"}`, there.Next())
+	require.Equal(t, `{"event":"e","payload":"s","from":"`+id+`","n":2}`, native.Next())
 
 	// In a hub's own events the payload has no sender, at another hub as at the hub itself.
 	require.NoError(t, hubs[0].Emit("e", map[string]int{"a": 1}))
-	require.Equal(t, `{"event":"e","payload":{"a":1}}`, there.next())
-	require.Equal(t, `{"event":"e","payload":{"a":1},"from":"`+hubs[0].ID()+`","n":1}`, native.next())
+	require.Equal(t, `{"event":"e","payload":{"a":1}}`, there.Next())
+	require.Equal(t, `{"event":"e","payload":{"a":1},"from":"`+hubs[0].ID()+`","n":1}`, native.Next())
 }
 
 func TestRequestsAcrossHubs(t *testing.T) {
@@ -157,14 +158,14 @@ func TestRequestsAcrossHubs(t *testing.T) {
 	})
 	flush(t, b)
 	for _, asker := range []*mesh.Node{a, hubs[0], hubs[1], hubs[2]} {
-		e, err := asker.Request(testContext(t), "sum", []int{1, 2})
+		e, err := asker.Request(fakes.Context(t), "sum", []int{1, 2})
 		require.NoError(t, err)
 		require.JSONEq(t, "3", string(e.Payload))
 		require.Equal(t, b.ID(), e.From)
-		_, err = asker.Request(testContext(t), "nobody", nil)
+		_, err = asker.Request(fakes.Context(t), "nobody", nil)
 		require.ErrorIs(t, err, mesh.ErrNoListener)
 	}
-	_, err := a.Request(testContext(t), "sum", []string{"x"})
+	_, err := a.Request(fakes.Context(t), "sum", []string{"x"})
 	require.ErrorAs(t, err, new(*mesh.RemoteError))
 }
 
@@ -174,22 +175,22 @@ func TestNodesOfAllHubs(t *testing.T) {
 	want := make(map[string]string)
 	for _, h := range hubs {
 		want[h.ID()] = ""
-		var wires []*wire
+		var wires []*fakes.Session
 		for i := range each {
-			w := dialWire(t, h.URL(), nil)
+			w := fakes.Dial(t, h.URL(), nil)
 			key := fmt.Sprintf("%s-%d", h.ID(), i)
-			w.send(offer(key, ""))
+			w.Send(offer(key, ""))
 			want[protocol.ID(key)] = h.ID()
 			wires = append(wires, w)
 		}
 		for _, w := range wires {
-			require.Contains(t, w.next(), "$mesh.hello")
+			require.Contains(t, w.Next(), "$mesh.hello")
 		}
 	}
 	asker := connect(t, hubs[1], mesh.Options{})
 	want[asker.ID()] = hubs[1].ID()
 	for _, n := range []*mesh.Node{asker, hubs[0]} {
-		all, err := n.Nodes(testContext(t))
+		all, err := n.Nodes(fakes.Context(t))
 		require.NoError(t, err)
 		got := make(map[string]string)
 		for _, i := range all {
@@ -201,13 +202,13 @@ func TestNodesOfAllHubs(t *testing.T) {
 		require.Equal(t, hub.ID, all[0].ID, "its own hub first")
 	}
 	// Small pages, as another client may request them.
-	w := dialWire(t, hubs[2].URL(), nil)
-	w.send(offer(testKey, ""))
-	require.Contains(t, w.next(), "$mesh.hello")
+	w := fakes.Dial(t, hubs[2].URL(), nil)
+	w.Send(offer(testKey, ""))
+	require.Contains(t, w.Next(), "$mesh.hello")
 	want[protocol.ID(testKey)] = hubs[2].ID()
 	got := make(map[string]string)
 	for after, first := int64(0), true; first || after > 0; first = false {
-		w.send(fmt.Sprintf(`{"event":"$mesh.nodes","payload":{"rid":1,"limit":50,"after":%d}}`, after))
+		w.Send(fmt.Sprintf(`{"event":"$mesh.nodes","payload":{"rid":1,"limit":50,"after":%d}}`, after))
 		var a struct {
 			Payload struct {
 				Next  int64
@@ -216,7 +217,7 @@ func TestNodesOfAllHubs(t *testing.T) {
 				Hubs  []mesh.NodeInfo
 			}
 		}
-		require.NoError(t, json.Unmarshal([]byte(w.next()), &a))
+		require.NoError(t, json.Unmarshal([]byte(w.Next()), &a))
 		var others []string
 		for _, i := range a.Payload.Hubs {
 			require.Equal(t, mesh.RoleHub, i.Role)
@@ -243,13 +244,13 @@ func TestNodesOfAllHubs(t *testing.T) {
 func TestNodesOfAHubThatIsGone(t *testing.T) {
 	hubs := []*mesh.Node{listen(t, mesh.Options{}), cluster(t, 1, mesh.Options{})[0], cluster(t, 3, mesh.Options{})[0]}
 	for _, hub := range hubs {
-		w := dialWire(t, hub.URL(), nil)
-		w.send(offer(testKey, ""))
-		require.Contains(t, w.next(), "$mesh.hello")
+		w := fakes.Dial(t, hub.URL(), nil)
+		w.Send(offer(testKey, ""))
+		require.Contains(t, w.Next(), "$mesh.hello")
 		for after := int64(3) << 32; after < 1<<52; after <<= 1 { // beyond all hubs
-			w.send(fmt.Sprintf(`{"event":"$mesh.nodes","payload":{"rid":1,"after":%d}}`, after))
+			w.Send(fmt.Sprintf(`{"event":"$mesh.nodes","payload":{"rid":1,"after":%d}}`, after))
 			var a struct{ Payload map[string]any }
-			require.NoError(t, json.Unmarshal([]byte(w.next()), &a))
+			require.NoError(t, json.Unmarshal([]byte(w.Next()), &a))
 			require.Empty(t, a.Payload["nodes"])
 			require.NotContains(t, a.Payload, "next")
 		}
@@ -262,7 +263,7 @@ func TestPresenceAcrossHubs(t *testing.T) {
 	for _, n := range []*mesh.Node{watcher, hubs[0]} {
 		seen := make(chan mesh.Presence, 100)
 		off := n.OnPresence(func(p mesh.Presence) { seen <- p })
-		_, err := n.Nodes(testContext(t)) // after this, the hub watches for this node, and the other hub knows it
+		_, err := n.Nodes(fakes.Context(t)) // after this, the hub watches for this node, and the other hub knows it
 		require.NoError(t, err)
 		c := connect(t, hubs[1], mesh.Options{Name: "c"})
 		p := <-seen
@@ -280,13 +281,13 @@ func TestPresenceAcrossHubs(t *testing.T) {
 	// The watcher also gets presence reports about hubs.
 	seen := make(chan mesh.Presence, 100)
 	watcher.OnPresence(func(p mesh.Presence) { seen <- p })
-	_, err := watcher.Nodes(testContext(t))
+	_, err := watcher.Nodes(fakes.Context(t))
 	require.NoError(t, err)
 	require.NoError(t, hubs[1].Close())
 	p := <-seen
 	require.False(t, p.Joined)
 	require.Equal(t, [2]string{hubs[1].ID(), string(mesh.RoleHub)}, [2]string{p.Node.ID, string(p.Node.Role)})
-	all, err := watcher.Nodes(testContext(t))
+	all, err := watcher.Nodes(fakes.Context(t))
 	require.NoError(t, err)
 	require.Len(t, all, 2)
 }
@@ -314,13 +315,13 @@ func TestExplainAcrossHubs(t *testing.T) {
 			{silent.ID(), hubs[1].ID(), "x", protocol.RuleNoListener, ""},
 			{silent.ID(), asker.ID(), "secret", protocol.RuleMayNotEmit, ""},
 		} {
-			e, err := n.ExplainFrom(testContext(t), tc.from, tc.to, tc.event)
+			e, err := n.ExplainFrom(fakes.Context(t), tc.from, tc.to, tc.event)
 			require.NoError(t, err)
 			require.Equal(t, mesh.Explanation{Delivered: tc.rule == protocol.RuleListens, Rule: tc.rule, Match: tc.match}, e, "%+v", tc)
 		}
-		_, err := n.Explain(testContext(t), "nobody", "x")
+		_, err := n.Explain(fakes.Context(t), "nobody", "x")
 		require.ErrorIs(t, err, mesh.ErrUnknownNode)
-		_, err = n.ExplainFrom(testContext(t), "nobody", listener.ID(), "x")
+		_, err = n.ExplainFrom(fakes.Context(t), "nobody", listener.ID(), "x")
 		require.ErrorIs(t, err, mesh.ErrUnknownNode)
 	}
 }
@@ -390,12 +391,12 @@ func TestHubMessagesAreData(t *testing.T) {
 	}
 	// A malformed event does not affect the other events of its frame.
 	say("e", events("e", "someone", "\x01", field("{"), "\x02", field("1")))
-	e := heard.next()
+	e := heard.Next()
 	require.Equal(t, mesh.Event{Name: "e", Payload: json.RawMessage("1"), From: "someone"}, e)
 	require.Greater(t, hub.Stats().Malformed, uint64(15))
 	flush(t, c)
-	require.Empty(t, heard.in)
-	nodes, err := c.Nodes(testContext(t))
+	require.Empty(t, heard.C)
+	nodes, err := c.Nodes(fakes.Context(t))
 	require.NoError(t, err)
 	require.Equal(t, hub.ID(), nodes[0].ID, "no hub replies for another hub")
 }
@@ -415,7 +416,7 @@ func TestSilentHubIsGivenUp(t *testing.T) {
 	})
 	listenTo(t, c, "e") // this waits until the hub gives up the fake hub, and never again
 	require.Zero(t, hub.Stats().Hubs)
-	nodes, err := c.Nodes(testContext(t))
+	nodes, err := c.Nodes(fakes.Context(t))
 	require.NoError(t, err)
 	require.Len(t, nodes, 2)
 	require.NoError(t, hub.Ready())
@@ -434,10 +435,10 @@ func TestDeadHubIsNotWaitedFor(t *testing.T) {
 	}
 	listenTo(t, c, "e")
 	flush(t, hub)
-	nodes, err := c.Nodes(testContext(t))
+	nodes, err := c.Nodes(fakes.Context(t))
 	require.NoError(t, err)
 	require.Len(t, nodes, 2)
-	_, err = c.Explain(testContext(t), "nobody", "e")
+	_, err = c.Explain(fakes.Context(t), "nobody", "e")
 	require.ErrorIs(t, err, mesh.ErrUnknownNode)
 	require.Equal(t, 3, hub.Stats().Hubs, "they were given up, and that was waited for")
 }
@@ -450,7 +451,7 @@ func TestOneAnswerExplains(t *testing.T) {
 	require.NoError(t, f.Publish("$hubs", []byte(`c{"kind":"hello","hub":{"name":"fake"}}`), nil))
 	eventually(t, "met", func() bool { return hub.Stats().Hubs == 2 })
 	for range 3 {
-		why, err := hub.ExplainFrom(testContext(t), there.ID(), there.ID(), "e")
+		why, err := hub.ExplainFrom(fakes.Context(t), there.ID(), there.ID(), "e")
 		require.NoError(t, err)
 		require.Equal(t, protocol.RuleNoListener, why.Rule)
 	}
@@ -459,7 +460,7 @@ func TestOneAnswerExplains(t *testing.T) {
 
 func TestHubWhoseBackplaneRefusesIt(t *testing.T) {
 	refuse := errors.New("no")
-	_, err := mesh.Listen(testContext(t), &mesh.Options{Addr: "localhost:0", Backplane: refusing{refuse}})
+	_, err := mesh.Listen(fakes.Context(t), &mesh.Options{Addr: "localhost:0", Backplane: refusing{refuse}})
 	require.ErrorIs(t, err, refuse)
 	_, err = mesh.NewHub(&mesh.Options{Backplane: refusing{refuse}})
 	require.ErrorIs(t, err, refuse)
@@ -480,7 +481,7 @@ func TestLargeEventsAcrossHubs(t *testing.T) {
 		flush(t, a)
 	}
 	for _, n := range sizes {
-		require.Len(t, heard.next().Payload, n)
+		require.Len(t, heard.Next().Payload, n)
 	}
 }
 
@@ -489,7 +490,7 @@ func TestHealedHubJoinsTheOthers(t *testing.T) {
 	b := new(mesh.LocalBackplane)
 	other := listen(t, mesh.Options{Backplane: b})
 	hub := listen(t, mesh.Options{Backplane: b})
-	heir, err := mesh.Start(testContext(t), &mesh.Options{Addr: hub.URL(), Backplane: b})
+	heir, err := mesh.Start(fakes.Context(t), &mesh.Options{Addr: hub.URL(), Backplane: b})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, heir.Close()) })
 	heard := listenTo(t, heir, "e")
@@ -503,10 +504,10 @@ func TestHealedHubJoinsTheOthers(t *testing.T) {
 	<-became
 	flush(t, heir)
 	require.NoError(t, other.Emit("e", 1))
-	require.Equal(t, "e", heard.next().Name)
+	require.Equal(t, "e", heard.Next().Name)
 	back := listenTo(t, other, "f")
 	require.NoError(t, heir.Emit("f", 1))
-	require.Equal(t, heir.ID(), back.next().From)
+	require.Equal(t, heir.ID(), back.Next().From)
 }
 
 func TestFlushAtAHubEndsWithItsContext(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
@@ -14,16 +13,9 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 	"github.com/bigcompany/mesh/protocol"
 )
-
-// offerOf returns the first packet of a client that introduces itself. Its key begins with a name.
-func offerOf(name, more string, keys ...string) string {
-	offer := fmt.Sprintf(`"headers":{"mesh":{"v":1,"key":"%s"%s},`, keyOf(name), more)
-	return strings.Replace(table(keys...), `"headers":{`, offer, 1)
-}
-
-func keyOf(name string) string { return name + strings.Repeat("-", 32-len(name)) }
 
 const moves = `,"moves":true`
 
@@ -37,87 +29,87 @@ func shutDown(ctx context.Context, n *mesh.Node) <-chan error {
 func TestShutdownLetsClientsMove(t *testing.T) {
 	hubs := cluster(t, 2, mesh.Options{})
 	hub, other := hubs[0], hubs[1]
-	mover, stayer, original := dialWire(t, hub.URL(), nil), dialWire(t, hub.URL(), nil), dialWire(t, hub.URL(), nil)
-	mover.send(offerOf("mover", moves, "mesh::e"))
-	stayer.send(offerOf("stayer", "", "mesh::e"))
-	original.send(table("mesh::e"))
-	silent := dialWire(t, hub.URL(), nil)
-	for _, w := range []*wire{mover, stayer, original} {
-		w.barrier()
+	mover, stayer, original := fakes.Dial(t, hub.URL(), nil), fakes.Dial(t, hub.URL(), nil), fakes.Dial(t, hub.URL(), nil)
+	mover.Send(fakes.Offer("mover", moves, "mesh::e"))
+	stayer.Send(fakes.Offer("stayer", "", "mesh::e"))
+	original.Send(fakes.Table("mesh::e"))
+	silent := fakes.Dial(t, hub.URL(), nil)
+	for _, w := range []*fakes.Session{mover, stayer, original} {
+		w.Barrier()
 	}
-	require.Contains(t, mover.next(), "$mesh.hello")
-	require.Contains(t, stayer.next(), "$mesh.hello")
+	require.Contains(t, mover.Next(), "$mesh.hello")
+	require.Contains(t, stayer.Next(), "$mesh.hello")
 	require.NoError(t, hub.Ready())
 
-	done := shutDown(testContext(t), hub)
-	require.Equal(t, move, mover.next())
+	done := shutDown(fakes.Context(t), hub)
+	require.Equal(t, fakes.Move, mover.Next())
 	require.ErrorContains(t, hub.Ready(), "move to others")
 	for _, transport := range []engineio.Transport{engineio.Polling, engineio.WebSocket} {
-		_, err := engineio.Dial(testContext(t), hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: []engineio.Transport{transport}})
+		_, err := engineio.Dial(fakes.Context(t), hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: []engineio.Transport{transport}})
 		var refused *engineio.HandshakeError
 		require.ErrorAs(t, err, &refused)
 		require.Equal(t, http.StatusServiceUnavailable, refused.Status)
 	}
-	_, err := mesh.Connect(testContext(t), &mesh.Options{Addr: hub.URL()})
+	_, err := mesh.Connect(fakes.Context(t), &mesh.Options{Addr: hub.URL()})
 	require.ErrorContains(t, err, "shutting down")
 
 	// The hub serves existing peers, and asks peers that introduce themselves now to move.
-	silent.send(offerOf("silent", moves, "mesh::e"))
-	require.Contains(t, silent.next(), "$mesh.hello")
-	require.Equal(t, move, silent.next())
-	silent.barrier() // the hub sends its hello before it adds the subscriptions
+	silent.Send(fakes.Offer("silent", moves, "mesh::e"))
+	require.Contains(t, silent.Next(), "$mesh.hello")
+	require.Equal(t, fakes.Move, silent.Next())
+	silent.Barrier() // the hub sends its hello before it adds the subscriptions
 	require.NoError(t, other.Emit("e", 1))
-	for _, w := range []*wire{mover, stayer, original, silent} {
-		require.Contains(t, w.next(), `"payload":1`)
+	for _, w := range []*fakes.Session{mover, stayer, original, silent} {
+		require.Contains(t, w.Next(), `"payload":1`)
 	}
 	require.Empty(t, done)
 
-	mover.send(leaving)
-	require.Equal(t, left, mover.next())
+	mover.Send(fakes.Leaving)
+	require.Equal(t, fakes.Left, mover.Next())
 	require.NoError(t, other.Emit("e", 2))
-	require.Contains(t, stayer.next(), `"payload":2`)
-	require.Empty(t, mover.heard(), "it listens to nothing any more")
-	mover.send(table("mesh::e")) // the peer subscribes again
-	mover.barrier()
+	require.Contains(t, stayer.Next(), `"payload":2`)
+	require.Empty(t, mover.Received(), "it listens to nothing any more")
+	mover.Send(fakes.Table("mesh::e")) // the peer subscribes again
+	mover.Barrier()
 	require.NoError(t, other.Emit("e", 3))
-	require.Contains(t, mover.next(), `"payload":3`)
-	require.NoError(t, mover.sock.Close())
-	require.Contains(t, silent.next(), `"payload":2`)
+	require.Contains(t, mover.Next(), `"payload":3`)
+	require.NoError(t, mover.Socket.Close())
+	require.Contains(t, silent.Next(), `"payload":2`)
 	require.Empty(t, done)
-	silent.sock.Abort(nil) // this ends the last session
+	silent.Socket.Abort(nil) // this ends the last session
 	require.NoError(t, <-done)
-	stayer.ended()
-	original.ended()
+	stayer.AwaitEnd()
+	original.AwaitEnd()
 	require.ErrorIs(t, hub.Err(), mesh.ErrClosed)
-	require.NoError(t, hub.Shutdown(testContext(t)), "again")
+	require.NoError(t, hub.Shutdown(fakes.Context(t)), "again")
 	require.ErrorIs(t, hub.Ready(), mesh.ErrClosed)
 }
 
 func TestShutdownWaitsNoLongerThanItsContext(t *testing.T) {
 	hub := cluster(t, 2, mesh.Options{})[0]
-	mover := dialWire(t, hub.URL(), nil)
-	mover.send(offerOf("k", moves))
-	mover.barrier()
+	mover := fakes.Dial(t, hub.URL(), nil)
+	mover.Send(fakes.Offer("k", moves))
+	mover.Barrier()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	done := shutDown(ctx, hub)
-	require.Contains(t, mover.next(), "$mesh.hello")
-	require.Equal(t, move, mover.next())
+	require.Contains(t, mover.Next(), "$mesh.hello")
+	require.Equal(t, fakes.Move, mover.Next())
 	why := errors.New("enough")
 	cancel(why)
 	require.ErrorIs(t, <-done, why)
-	mover.ended()
+	mover.AwaitEnd()
 	require.ErrorIs(t, hub.Err(), mesh.ErrClosed)
 }
 
 // Close during Shutdown ends both.
 func TestShutdownEndsWhenTheHubIsClosed(t *testing.T) {
 	hub := cluster(t, 2, mesh.Options{})[0]
-	mover := dialWire(t, hub.URL(), nil)
-	mover.send(offerOf("k", moves))
-	mover.barrier()
-	require.Contains(t, mover.next(), "$mesh.hello")
-	done := shutDown(testContext(t), hub)
-	require.Equal(t, move, mover.next())
+	mover := fakes.Dial(t, hub.URL(), nil)
+	mover.Send(fakes.Offer("k", moves))
+	mover.Barrier()
+	require.Contains(t, mover.Next(), "$mesh.hello")
+	done := shutDown(fakes.Context(t), hub)
+	require.Equal(t, fakes.Move, mover.Next())
 	require.NoError(t, hub.Close())
 	require.NoError(t, <-done)
 }
@@ -130,19 +122,19 @@ func TestShutdownDoesNotWaitForTheMuted(t *testing.T) {
 		}
 		return nil
 	}})[0]
-	muted := dialWire(t, hub.URL(), nil)
-	muted.send(table())
-	muted.barrier()
-	require.NoError(t, hub.Shutdown(testContext(t)))
-	muted.ended()
-	require.Empty(t, muted.in)
+	muted := fakes.Dial(t, hub.URL(), nil)
+	muted.Send(fakes.Table())
+	muted.Barrier()
+	require.NoError(t, hub.Shutdown(fakes.Context(t)))
+	muted.AwaitEnd()
+	require.Empty(t, muted.C)
 }
 
 func TestShutdownOfAHubThatIsAloneClosesIt(t *testing.T) {
 	for _, hub := range []*mesh.Node{listen(t, mesh.Options{}), cluster(t, 1, mesh.Options{})[0]} {
 		c := connect(t, hub, mesh.Options{})
 		changes := states(c)
-		require.NoError(t, hub.Shutdown(testContext(t)))
+		require.NoError(t, hub.Shutdown(fakes.Context(t)))
 		awaitStatus(t, changes, mesh.Disconnected)
 	}
 }
@@ -150,22 +142,22 @@ func TestShutdownOfAHubThatIsAloneClosesIt(t *testing.T) {
 func TestShutdownOfAClientFlushes(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	heard := listenTo(t, hub, "e")
-	p := startProxy(t, hub.Addr())
-	c := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
+	p := fakes.StartProxy(t, hub.Addr())
+	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
 	changes := states(c)
-	p.cut(true)
+	p.Close()
 	awaitStatus(t, changes, mesh.Disconnected)
 	require.NoError(t, c.Emit("e", 1))
-	done := shutDown(testContext(t), c)
+	done := shutDown(fakes.Context(t), c)
 	awaitStatus(t, changes, mesh.Disconnected)
 	require.Empty(t, done)
-	p.open()
+	p.Open()
 	require.NoError(t, <-done)
-	require.Equal(t, "1", string(heard.next().Payload))
+	require.Equal(t, "1", string(heard.Next().Payload))
 	require.ErrorIs(t, c.Err(), mesh.ErrClosed)
 
-	lost := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
-	p.cut(true)
+	lost := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
+	p.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	require.NoError(t, lost.Emit("e", 2))
@@ -196,91 +188,91 @@ func TestSyncIsABarrierThroughAllHubs(t *testing.T) {
 	for b := (&laggingBackplane{every: 10, most: 2 * time.Millisecond}); len(hubs) < 3; {
 		hubs = append(hubs, listen(t, mesh.Options{Backplane: b}))
 	}
-	w := dialWire(t, hubs[0].URL(), nil)
-	w.send(offerOf("k", "", "mesh::e"))
-	w.barrier()
-	require.Contains(t, w.next(), "$mesh.hello")
+	w := fakes.Dial(t, hubs[0].URL(), nil)
+	w.Send(fakes.Offer("k", "", "mesh::e"))
+	w.Barrier()
+	require.Contains(t, w.Next(), "$mesh.hello")
 	for round := range 50 {
 		for i := range 20 {
 			require.NoError(t, hubs[1+i%2].Emit("e", i))
 		}
 		question := fmt.Sprintf(`{"event":"$mesh.sync","payload":{"rid":%d}}`, round)
-		w.send(question)
+		w.Send(question)
 		for range 20 {
-			require.Contains(t, w.next(), `"event":"e"`)
+			require.Contains(t, w.Next(), `"event":"e"`)
 		}
-		require.Equal(t, question, w.next())
+		require.Equal(t, question, w.Next())
 	}
-	w.send(`{"event":"$mesh.sync"}`)
-	require.Contains(t, w.next(), `"bad-question"`)
-	w.send(`{"event":"$mesh.sync","payload":{"rid":"` + fmt.Sprintf("%065d", 1) + `"}}`)
-	require.Contains(t, w.next(), `"bad-question"`)
+	w.Send(`{"event":"$mesh.sync"}`)
+	require.Contains(t, w.Next(), `"bad-question"`)
+	w.Send(`{"event":"$mesh.sync","payload":{"rid":"` + fmt.Sprintf("%065d", 1) + `"}}`)
+	require.Contains(t, w.Next(), `"bad-question"`)
 	require.EqualValues(t, 2, hubs[0].Stats().Malformed)
 
-	stranger := dialWire(t, hubs[0].URL(), nil)
-	stranger.send(table("mesh::e"), `{"event":"$mesh.sync","payload":{}}`, leaving)
-	require.Empty(t, stranger.heard())
+	stranger := fakes.Dial(t, hubs[0].URL(), nil)
+	stranger.Send(fakes.Table("mesh::e"), `{"event":"$mesh.sync","payload":{}}`, fakes.Leaving)
+	require.Empty(t, stranger.Received())
 	require.EqualValues(t, 2, hubs[0].Stats().Reserved)
 	require.NoError(t, hubs[0].Emit("e", 1))
-	require.Contains(t, stranger.next(), `"event":"e"`, "the subscription remains")
+	require.Contains(t, stranger.Next(), `"event":"e"`, "the subscription remains")
 }
 
 // The hub numbers the events of clients that have the same ID at every hub and do not number their events. No number
 // occurs twice.
 func TestNumbersOfThoseWhoDoNotCount(t *testing.T) {
 	hubs := cluster(t, 2, mesh.Options{})
-	listener := dialWire(t, hubs[0].URL(), nil)
-	listener.send(offerOf("listener", "", "mesh::e"))
-	listener.barrier()
-	require.Contains(t, listener.next(), "$mesh.hello")
+	listener := fakes.Dial(t, hubs[0].URL(), nil)
+	listener.Send(fakes.Offer("listener", "", "mesh::e"))
+	listener.Barrier()
+	require.Contains(t, listener.Next(), "$mesh.hello")
 	last := 0
 	for _, hub := range []*mesh.Node{hubs[1], hubs[0], hubs[1]} {
-		w := dialWire(t, hub.URL(), nil)
-		w.send(offerOf("emitter", ""), `{"event":"e"}`, `{"event":"e"}`)
+		w := fakes.Dial(t, hub.URL(), nil)
+		w.Send(fakes.Offer("emitter", ""), `{"event":"e"}`, `{"event":"e"}`)
 		for range 2 {
 			var n int
-			_, err := fmt.Sscanf(listener.next(), `{"event":"e","from":"`+protocol.ID(keyOf("emitter"))+`","n":%d}`, &n)
+			_, err := fmt.Sscanf(listener.Next(), `{"event":"e","from":"`+protocol.ID(fakes.Key("emitter"))+`","n":%d}`, &n)
 			require.NoError(t, err)
 			require.Greater(t, n, last)
 			last = n
 		}
-		w.send(`{"event":"e","n":7}`)
-		require.Contains(t, listener.next(), `"n":7}`)
+		w.Send(`{"event":"e","n":7}`)
+		require.Contains(t, listener.Next(), `"n":7}`)
 	}
 }
 
 // A peer that floods the hub with sync or leaving packets delays only itself, also while the hub is about to close.
 func TestAFloodOfGoodbyesHoldsUpNobodyElse(t *testing.T) {
-	for name, packet := range map[string]string{"sync": `{"event":"$mesh.sync","payload":{"rid":1}}`, "leaving": leaving} {
+	for name, packet := range map[string]string{"sync": `{"event":"$mesh.sync","payload":{"rid":1}}`, "leaving": fakes.Leaving} {
 		t.Run(name, func(t *testing.T) {
 			hub := cluster(t, 2, mesh.Options{})[0]
-			flood := dialWire(t, hub.URL(), nil)
-			flood.send(offerOf("k", moves))
-			flood.barrier()
-			require.Contains(t, flood.next(), "$mesh.hello")
+			flood := fakes.Dial(t, hub.URL(), nil)
+			flood.Send(fakes.Offer("k", moves))
+			flood.Barrier()
+			require.Contains(t, flood.Next(), "$mesh.hello")
 			c := connect(t, hub, mesh.Options{})
 			heard := listenTo(t, c, "e")
 			began := time.Now()
 			const packets = 10_000
 			for range packets {
-				flood.send(packet)
+				flood.Send(packet)
 			}
 			for i := range 50 {
 				require.NoError(t, hub.Emit("e", i))
-				require.Equal(t, fmt.Sprint(i), string(heard.next().Payload))
+				require.Equal(t, fmt.Sprint(i), string(heard.Next().Payload))
 				flush(t, c)
 			}
-			done := shutDown(testContext(t), hub)
-			for flood.next() != move {
+			done := shutDown(fakes.Context(t), hub)
+			for flood.Next() != fakes.Move {
 			}
 			require.NoError(t, hub.Emit("e", "last"))
-			require.Equal(t, `"last"`, string(heard.next().Payload))
+			require.Equal(t, `"last"`, string(heard.Next().Payload))
 			require.NoError(t, hub.Close())
 			require.NoError(t, <-done)
-			flood.ended()
+			flood.AwaitEnd()
 			took := time.Since(began)
-			require.Less(t, len(flood.in), packets, "the hub has not waited for the flood")
-			require.LessOrEqual(t, len(flood.in), 20+int(50*took.Seconds())+1)
+			require.Less(t, len(flood.C), packets, "the hub has not waited for the flood")
+			require.LessOrEqual(t, len(flood.C), 20+int(50*took.Seconds())+1)
 		})
 	}
 }
@@ -288,18 +280,18 @@ func TestAFloodOfGoodbyesHoldsUpNobodyElse(t *testing.T) {
 // A peer that stays after it has sent leaving gets new subscriptions, and may send leaving again.
 func TestPeersMayStayAfterAGoodbye(t *testing.T) {
 	hubs := cluster(t, 2, mesh.Options{})
-	w := dialWire(t, hubs[0].URL(), nil)
-	w.send(offerOf("k", moves, "mesh::e"), leaving, leaving)
-	require.Contains(t, w.next(), "$mesh.hello")
-	require.Equal(t, left, w.next())
-	require.Equal(t, left, w.next())
+	w := fakes.Dial(t, hubs[0].URL(), nil)
+	w.Send(fakes.Offer("k", moves, "mesh::e"), fakes.Leaving, fakes.Leaving)
+	require.Contains(t, w.Next(), "$mesh.hello")
+	require.Equal(t, fakes.Left, w.Next())
+	require.Equal(t, fakes.Left, w.Next())
 	require.NoError(t, hubs[1].Emit("e", 1))
-	require.NoError(t, hubs[1].Flush(testContext(t)))
-	require.Empty(t, w.heard())
-	w.send(table("mesh::e"), `{"event":"$mesh.sync","payload":{"rid":1}}`)
-	require.Contains(t, w.next(), "$mesh.sync")
+	require.NoError(t, hubs[1].Flush(fakes.Context(t)))
+	require.Empty(t, w.Received())
+	w.Send(fakes.Table("mesh::e"), `{"event":"$mesh.sync","payload":{"rid":1}}`)
+	require.Contains(t, w.Next(), "$mesh.sync")
 	require.NoError(t, hubs[1].Emit("e", 2))
-	require.Contains(t, w.next(), `"payload":2`)
+	require.Contains(t, w.Next(), `"payload":2`)
 }
 
 // A node that has become the hub lets its clients move even if its own events may have been lost with the previous hub.
@@ -312,11 +304,11 @@ func TestShutdownOfANodeThatTookOverAndHasLostEvents(t *testing.T) {
 	require.NoError(t, n.Emit("e", 1)) // without Flush, the loss of the event is unknown
 	require.NoError(t, first.Close())
 	require.Equal(t, mesh.RoleHub, awaitStatus(t, changes, mesh.Connected).Role)
-	mover := dialWire(t, n.URL(), nil)
-	mover.send(offerOf("k", moves))
-	require.Contains(t, mover.next(), "$mesh.hello")
-	done := shutDown(testContext(t), n)
-	require.Equal(t, move, mover.next())
-	require.NoError(t, mover.sock.Close())
+	mover := fakes.Dial(t, n.URL(), nil)
+	mover.Send(fakes.Offer("k", moves))
+	require.Contains(t, mover.Next(), "$mesh.hello")
+	done := shutDown(fakes.Context(t), n)
+	require.Equal(t, fakes.Move, mover.Next())
+	require.NoError(t, mover.Socket.Close())
 	require.ErrorIs(t, <-done, mesh.ErrUnconfirmed)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -22,15 +23,15 @@ func TestExplainSaysWhichRuleDecides(t *testing.T) {
 	listenTo(t, native, "exact", "a::*", "error")
 	listenTo(t, hub, "hub::**")
 	const admitted = `"headers":{"auth":{"user":"u","password":"p"}}`
-	foreign := dialWire(t, hub.URL(), nil)
-	foreign.send(`{"event":"handshake","eventTable":{"mesh::**":{},"mesh::no":{"remote":false},"no::way":{"remote":false}},` + admitted + `}`)
-	bare := dialWire(t, hub.URL(), nil)
-	bare.send(`{"event":"handshake","eventTable":{"mesh::no":{"remote":false}},` + admitted + `}`)
-	muted := dialWire(t, hub.URL(), nil)
-	muted.send(table("mesh::exact"))
-	muted.barrier()
-	foreign.barrier()
-	bare.barrier()
+	foreign := fakes.Dial(t, hub.URL(), nil)
+	foreign.Send(`{"event":"handshake","eventTable":{"mesh::**":{},"mesh::no":{"remote":false},"no::way":{"remote":false}},` + admitted + `}`)
+	bare := fakes.Dial(t, hub.URL(), nil)
+	bare.Send(`{"event":"handshake","eventTable":{"mesh::no":{"remote":false}},` + admitted + `}`)
+	muted := fakes.Dial(t, hub.URL(), nil)
+	muted.Send(fakes.Table("mesh::exact"))
+	muted.Barrier()
+	foreign.Barrier()
+	bare.Barrier()
 	who := map[string]string{"native": native.ID(), "asker": asker.ID(), "hub": hub.ID()}
 	for id, i := range nodes(t, hub) {
 		switch {
@@ -76,15 +77,15 @@ func TestExplainSaysWhichRuleDecides(t *testing.T) {
 		{"muted", "hub", "hub::x", by(protocol.RuleMuted)},
 	} {
 		for _, n := range []*mesh.Node{asker, hub} {
-			got, err := n.ExplainFrom(testContext(t), who[c.from], who[c.to], c.event)
+			got, err := n.ExplainFrom(fakes.Context(t), who[c.from], who[c.to], c.event)
 			require.NoError(t, err, "%+v", c)
 			require.Empty(t, cmp.Diff(c.want, got), "%+v", c)
 		}
 	}
 	for _, n := range []*mesh.Node{asker, hub} {
-		_, err := n.Explain(testContext(t), "nobody", "x")
+		_, err := n.Explain(fakes.Context(t), "nobody", "x")
 		require.ErrorIs(t, err, mesh.ErrUnknownNode)
-		_, err = n.ExplainFrom(testContext(t), "nobody", native.ID(), "x")
+		_, err = n.ExplainFrom(fakes.Context(t), "nobody", native.ID(), "x")
 		require.ErrorIs(t, err, mesh.ErrUnknownNode)
 	}
 }
@@ -92,17 +93,17 @@ func TestExplainSaysWhichRuleDecides(t *testing.T) {
 // Explain predicts the delivery of events.
 func TestExplainKeepsItsWord(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	w := dialWire(t, hub.URL(), nil)
-	w.send(`{"event":"handshake","eventTable":{"mesh::a::**":{},"mesh::b":{},"c":{},"mesh::a::x":{"remote":false},"mesh::d":{"remote":false},"mesh::error":{},"mesh::e":null,"mesh::x::f":{}}}`)
-	w.barrier()
-	all, err := hub.Nodes(testContext(t))
+	w := fakes.Dial(t, hub.URL(), nil)
+	w.Send(`{"event":"handshake","eventTable":{"mesh::a::**":{},"mesh::b":{},"c":{},"mesh::a::x":{"remote":false},"mesh::d":{"remote":false},"mesh::error":{},"mesh::e":null,"mesh::x::f":{}}}`)
+	w.Barrier()
+	all, err := hub.Nodes(fakes.Context(t))
 	require.NoError(t, err)
 	id := all[1].ID
 	for _, event := range []string{"a", "a::b", "a::b::c", "a::x", "b", "b::c", "c", "d", "e", "f", "x::f", "error", "nobody"} {
-		e, err := hub.Explain(testContext(t), id, event)
+		e, err := hub.Explain(fakes.Context(t), id, event)
 		require.NoError(t, err)
 		require.NoError(t, hub.Emit(event, nil))
-		require.Equal(t, e.Delivered, len(w.heard()) == 1, "%s: %s", event, e.Rule)
+		require.Equal(t, e.Delivered, len(w.Received()) == 1, "%s: %s", event, e.Rule)
 	}
 }
 
@@ -119,16 +120,16 @@ func TestExplainSaysThatANodeIsTooSlow(t *testing.T) {
 	}})
 	letGo := sync.OnceFunc(func() { close(release) })
 	t.Cleanup(letGo)
-	conn := bareWebSocket(t, hub.Addr(), offer(testKey, `,"eventTable":{"mesh::e":{}}`))
+	conn := fakes.DialRaw(t, hub.Addr(), offer(testKey, `,"eventTable":{"mesh::e":{}}`))
 	id := protocol.ID(testKey)
 	asker := connect(t, hub, mesh.Options{})
 	ask := func() mesh.Explanation {
-		e, err := asker.Explain(testContext(t), id, "e")
+		e, err := asker.Explain(fakes.Context(t), id, "e")
 		require.NoError(t, err)
 		return e
 	}
 	require.Equal(t, mesh.Explanation{Delivered: true, Rule: protocol.RuleListens, Match: "e"}, ask())
-	require.NoError(t, writeFrame(conn, `4`+fmt.Sprintf(authPacket, "second", "p")))
+	require.NoError(t, fakes.WriteFrame(conn, `4`+fmt.Sprintf(authPacket, "second", "p")))
 	<-held
 	payload := json.RawMessage(`"` + strings.Repeat("x", 100_000) + `"`)
 	for n := 0; hub.Stats().SlowPeers == 0; n++ {
@@ -138,7 +139,7 @@ func TestExplainSaysThatANodeIsTooSlow(t *testing.T) {
 	require.Equal(t, mesh.Explanation{Rule: protocol.RuleSlow, Match: "e"}, ask())
 	letGo()
 	eventually(t, "it is gone", func() bool { return hub.Stats().Peers == 1 })
-	_, err := asker.Explain(testContext(t), id, "e")
+	_, err := asker.Explain(fakes.Context(t), id, "e")
 	require.ErrorIs(t, err, mesh.ErrUnknownNode)
 }
 
@@ -146,12 +147,12 @@ func TestExplainOnTheWire(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	c := connect(t, hub, mesh.Options{})
 	listenTo(t, c, "a::*")
-	w := dialWire(t, hub.URL(), nil)
-	w.send(strings.ReplaceAll(`{"event":"$mesh.explain","payload":{"rid":[1],"to":"ID","event":"a::b"}}`, "ID", c.ID()))
+	w := fakes.Dial(t, hub.URL(), nil)
+	w.Send(strings.ReplaceAll(`{"event":"$mesh.explain","payload":{"rid":[1],"to":"ID","event":"a::b"}}`, "ID", c.ID()))
 	require.Equal(t, `{"event":"$mesh.explain","payload":{"rid":[1],"to":"`+c.ID()+`","event":"a::b","delivered":true,"rule":"listens","match":"a::*",`+
-		`"text":"The node subscribes to this event, and no rule prevents its delivery."}}`, w.next())
-	w.send(`{"event":"$mesh.explain","payload":{"rid":2,"to":"x","event":"a::b"}}`)
-	require.Equal(t, `{"event":"$mesh.explain","payload":{"rid":2,"error":"unknown-node","message":"no node with this ID is connected to the hub"}}`, w.next())
+		`"text":"The node subscribes to this event, and no rule prevents its delivery."}}`, w.Next())
+	w.Send(`{"event":"$mesh.explain","payload":{"rid":2,"to":"x","event":"a::b"}}`)
+	require.Equal(t, `{"event":"$mesh.explain","payload":{"rid":2,"error":"unknown-node","message":"no node with this ID is connected to the hub"}}`, w.Next())
 }
 
 func TestEveryRuleHasASentence(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 )
 
 // found is the reply to a question for nodes or groups.
@@ -27,17 +28,17 @@ type found struct {
 	}
 }
 
-// ask sends a $mesh.nodes question and requests all pages of the reply.
-func (w *wire) ask(question string) (all found) {
-	w.t.Helper()
+// find sends a $mesh.nodes question and requests all pages of the reply.
+func find(t testing.TB, w *fakes.Session, question string) (all found) {
+	t.Helper()
 	for after := int64(0); ; {
-		w.send(fmt.Sprintf(`{"event":"$mesh.nodes","payload":{"rid":1,"after":%d,%s}}`, after, question))
-		answer := w.next()
+		w.Send(fmt.Sprintf(`{"event":"$mesh.nodes","payload":{"rid":1,"after":%d,%s}}`, after, question))
+		answer := w.Next()
 		for strings.Contains(answer, "$mesh.hello") {
-			answer = w.next()
+			answer = w.Next()
 		}
 		var a struct{ Payload found }
-		require.NoError(w.t, json.Unmarshal([]byte(answer), &a))
+		require.NoError(t, json.Unmarshal([]byte(answer), &a))
 		all.Nodes = append(all.Nodes, a.Payload.Nodes...)
 		all.Groups = append(all.Groups, a.Payload.Groups...)
 		all.Ungrouped += a.Payload.Ungrouped
@@ -67,30 +68,30 @@ func TestNodesAreFound(t *testing.T) {
 	other := listen(t, mesh.Options{Name: "other hub", Backplane: b})
 	lamp := connect(t, hub, mesh.Options{Name: "My-Lamp", Transports: overWebSocket})
 	for i := range 300 { // more than one page holds
-		bareWebSocket(t, hub.Addr(), named(fmt.Sprintf("%032d", i), fmt.Sprintf("worker %d", i)))
+		fakes.DialRaw(t, hub.Addr(), named(fmt.Sprintf("%032d", i), fmt.Sprintf("worker %d", i)))
 	}
 	far := connect(t, other, mesh.Options{Name: "far lamp", Transports: overWebSocket})
-	w := dialWire(t, hub.URL(), nil)
-	w.send(named(testKey, "worker"))
-	w.barrier()
+	w := fakes.Dial(t, hub.URL(), nil)
+	w.Send(named(testKey, "worker"))
+	w.Barrier()
 
-	require.Equal(t, []string{"My-Lamp", "far lamp"}, w.ask(`"find":"LAMP"`).names())
-	require.Equal(t, []string{"My-Lamp"}, w.ask(`"find":"my-lamp","exact":true`).names())
-	require.Empty(t, w.ask(`"find":"lamp","exact":true`).names())
-	require.Equal(t, []string{"Hub", "other hub"}, w.ask(`"find":"hub"`).names())
-	require.Equal(t, []string{"worker 7"}, w.ask(`"find":"worker 7","exact":true`).names())
-	require.Len(t, w.ask(`"find":"worker"`).names(), 301)
-	require.Len(t, w.ask(`"find":"worker 7"`).names(), 11)
+	require.Equal(t, []string{"My-Lamp", "far lamp"}, find(t, w, `"find":"LAMP"`).names())
+	require.Equal(t, []string{"My-Lamp"}, find(t, w, `"find":"my-lamp","exact":true`).names())
+	require.Empty(t, find(t, w, `"find":"lamp","exact":true`).names())
+	require.Equal(t, []string{"Hub", "other hub"}, find(t, w, `"find":"hub"`).names())
+	require.Equal(t, []string{"worker 7"}, find(t, w, `"find":"worker 7","exact":true`).names())
+	require.Len(t, find(t, w, `"find":"worker"`).names(), 301)
+	require.Len(t, find(t, w, `"find":"worker 7"`).names(), 11)
 	for _, n := range []*mesh.Node{lamp, far, hub, other} {
 		for _, question := range []string{`"find":"` + n.ID() + `","exact":true`, `"find":"` + n.ID()[:12] + `"`, `"find":"` + strings.ToUpper(n.ID()) + `"`} {
-			got := w.ask(question)
+			got := find(t, w, question)
 			require.Len(t, got.Nodes, 1, question)
 			require.Equal(t, n.ID(), got.Nodes[0].ID)
 		}
 	}
-	require.Empty(t, w.ask(`"find":"nothing"`).Nodes)
-	w.send(`{"event":"$mesh.nodes","payload":{"rid":1,"find":"` + strings.Repeat("x", 600) + `"}}`)
-	require.Contains(t, w.next(), `"error":"bad-question"`)
+	require.Empty(t, find(t, w, `"find":"nothing"`).Nodes)
+	w.Send(`{"event":"$mesh.nodes","payload":{"rid":1,"find":"` + strings.Repeat("x", 600) + `"}}`)
+	require.Contains(t, w.Next(), `"error":"bad-question"`)
 }
 
 func TestNodesAreGrouped(t *testing.T) {
@@ -98,14 +99,14 @@ func TestNodesAreGrouped(t *testing.T) {
 	hub := listen(t, mesh.Options{Backplane: b})
 	other := listen(t, mesh.Options{Backplane: b})
 	for i := range 20 {
-		bareWebSocket(t, hub.Addr(), named(fmt.Sprintf("%032d", i), fmt.Sprintf("worker %d", i)), table("mesh::job::*", fmt.Sprintf("mesh::reply-%032x", i+1)))
+		fakes.DialRaw(t, hub.Addr(), named(fmt.Sprintf("%032d", i), fmt.Sprintf("worker %d", i)), fakes.Table("mesh::job::*", fmt.Sprintf("mesh::reply-%032x", i+1)))
 	}
 	for i := range 60 { // each peer has a group by itself
 		name := strings.Repeat("x", i+1)
-		bareWebSocket(t, other.Addr(), table("mesh::"+name))
+		fakes.DialRaw(t, other.Addr(), fakes.Table("mesh::"+name))
 	}
-	w := dialWire(t, hub.URL(), nil)
-	got := w.ask(`"groups":true`)
+	w := fakes.Dial(t, hub.URL(), nil)
+	got := find(t, w, `"groups":true`)
 	require.Empty(t, got.Nodes)
 	first := got.Groups[0]
 	require.Equal(t, 20, first.Count)

@@ -10,13 +10,14 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 )
 
 // A client with an event table of 100 KB reconnects after its hub was away, and receives its events.
 func TestLargeTableAfterARestart(t *testing.T) {
 	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p"), Addr: "127.0.0.1:0"})
-	p := startProxy(t, hub.Addr())
-	n := connectTo(t, mesh.Options{Addr: p.addr(), User: "u", Password: "p", Transports: overWebSocket})
+	p := fakes.StartProxy(t, hub.Addr())
+	n := connectTo(t, mesh.Options{Addr: p.Addr(), User: "u", Password: "p", Transports: overWebSocket})
 	const names = 1500
 	name := func(i int) string { return fmt.Sprintf("%04d-%s", i, strings.Repeat("x", 60)) }
 	var all []string
@@ -26,10 +27,8 @@ func TestLargeTableAfterARestart(t *testing.T) {
 	heard := listenTo(t, n, all...)
 
 	next := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p"), Addr: "127.0.0.1:0"})
-	p.mu.Lock()
-	p.target = next.Addr()
-	p.mu.Unlock()
-	p.cut(false)
+	p.SetTarget(next.Addr())
+	p.Cut()
 	eventually(t, "the client is back", func() bool { return next.Stats().Peers == 1 })
 	flush(t, n)
 	info, ok := n.Hub()
@@ -37,7 +36,7 @@ func TestLargeTableAfterARestart(t *testing.T) {
 	require.False(t, info.Legacy, "the client takes the hub for the original's")
 	require.Equal(t, next.ID(), info.ID)
 	require.NoError(t, next.Emit(name(names-1), "x"))
-	require.Equal(t, name(names-1), heard.next().Name)
+	require.Equal(t, name(names-1), heard.Next().Name)
 	require.Zero(t, next.Stats().TooEarly)
 }
 
@@ -69,7 +68,7 @@ func TestFirstEventsInTheBodyOfTheHandshake(t *testing.T) {
 	require.Equal(t, 200, post(body.String()))
 	for i := range events {
 		var e struct{ N int }
-		require.NoError(t, heard.next().Decode(&e))
+		require.NoError(t, heard.Next().Decode(&e))
 		require.Equal(t, i, e.N)
 	}
 	http.DefaultClient.CloseIdleConnections()
@@ -78,16 +77,16 @@ func TestFirstEventsInTheBodyOfTheHandshake(t *testing.T) {
 // The hub reads at most 64 KB from a peer that is not admitted, and delivers none of its events. The connection lasts
 // for MuteTimeout.
 func TestUnadmittedPeerSendsTooMuch(t *testing.T) {
-	logs := new(logBuffer)
-	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p"), Logger: logs.logger()})
+	logs := new(fakes.Log)
+	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p"), Logger: logs.Logger()})
 	heard := listenTo(t, hub, "**")
 	large := `{"event":"e","payload":"` + strings.Repeat("x", 70_000) + `"`
-	w := dialWire(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: overWebSocket})
-	w.send(large+`,"headers":{"auth":{"user":"u","password":"p"}}}`, `{"event":"later"}`)
+	w := fakes.Dial(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: overWebSocket})
+	w.Send(large+`,"headers":{"auth":{"user":"u","password":"p"}}}`, `{"event":"later"}`)
 	eventually(t, "the hub reads no more", func() bool { return hub.Stats().TooEarly == 1 })
 	require.Equal(t, 1, hub.Stats().Muted)
 	require.Contains(t, logs.String(), "rule=too-early")
 	require.NoError(t, hub.Emit("end", nil))
 	heard.silentUntil("end")
-	w.sock.Abort(nil)
+	w.Socket.Abort(nil)
 }

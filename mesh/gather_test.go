@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -12,26 +11,12 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 )
-
-// inARow returns the frames of several packets. The test writes them with one system call, so that the hub reads them
-// together.
-func inARow(packets ...string) []byte {
-	var b bytes.Buffer
-	for _, p := range packets {
-		body := []byte("4" + p)
-		h := ws.Header{Fin: true, OpCode: ws.OpText, Length: int64(len(body)), Masked: true, Mask: [4]byte{1, 2, 3, 4}}
-		ws.Cipher(body, h.Mask, 0)
-		_ = ws.WriteHeader(&b, h)
-		b.Write(body)
-	}
-	return b.Bytes()
-}
 
 func TestEventsInARowKeepTheirOrder(t *testing.T) {
 	const n = 300 // some 18 KB: more than one read
@@ -41,13 +26,13 @@ func TestEventsInARowKeepTheirOrder(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	a, b, all := dialWire(t, hub.URL(), nil), dialWire(t, hub.URL(), nil), connect(t, hub, mesh.Options{})
-	a.send(table("mesh::a"))
-	b.send(table("mesh::b"))
-	a.barrier()
-	b.barrier()
+	a, b, all := fakes.Dial(t, hub.URL(), nil), fakes.Dial(t, hub.URL(), nil), connect(t, hub, mesh.Options{})
+	a.Send(fakes.Table("mesh::a"))
+	b.Send(fakes.Table("mesh::b"))
+	a.Barrier()
+	b.Barrier()
 	everything := listenTo(t, all, "**")
-	sender := bareWebSocket(t, hub.Addr(), table("mesh::**"))
+	sender := fakes.DialRaw(t, hub.Addr(), fakes.Table("mesh::**"))
 
 	var packets, wantA, wantB, wantAll []string
 	names := []string{"a", "b", "b", "question", "a", "a"}
@@ -62,13 +47,13 @@ func TestEventsInARowKeepTheirOrder(t *testing.T) {
 		}
 		wantAll = append(wantAll, fmt.Sprint(name, i))
 	}
-	_, err := sender.Write(inARow(packets...))
+	_, err := sender.Write(fakes.Frames(packets...))
 	require.NoError(t, err)
 
-	numbers := func(w *wire, count int) (got []string) {
+	numbers := func(w *fakes.Session, count int) (got []string) {
 		for range count {
 			var p struct{ Payload struct{ N int } }
-			require.NoError(t, json.Unmarshal([]byte(w.next()), &p))
+			require.NoError(t, json.Unmarshal([]byte(w.Next()), &p))
 			got = append(got, fmt.Sprint(p.Payload.N))
 		}
 		return got
@@ -78,7 +63,7 @@ func TestEventsInARowKeepTheirOrder(t *testing.T) {
 	var gotAll []string
 	asked, answered := map[int]bool{}, 0
 	for range n + n/len(names) {
-		e := everything.next()
+		e := everything.Next()
 		var p struct{ N int }
 		require.NoError(t, e.Decode(&p))
 		switch e.Name {
@@ -113,11 +98,11 @@ func TestPacketsThatEndARowKeepTheirPayloads(t *testing.T) {
 			const senders = 3
 			var wg sync.WaitGroup
 			for s := range senders {
-				sender := bareWebSocket(t, hubs[0].Addr(), table())
+				sender := fakes.DialRaw(t, hubs[0].Addr(), fakes.Table())
 				wg.Go(func() {
 					for i := range rows {
 						text := func(of string) string { return fmt.Sprintf(`"%s %d %d"`, strings.Repeat(of, 200), s, i) }
-						_, err := sender.Write(inARow(`{"event":"e","payload":`+text("a")+`}`, last(i, text("b")), `{"event":"e","payload":`+text("c")+`}`))
+						_, err := sender.Write(fakes.Frames(`{"event":"e","payload":`+text("a")+`}`, last(i, text("b")), `{"event":"e","payload":`+text("c")+`}`))
 						assert.NoError(t, err)
 					}
 				})
@@ -125,7 +110,7 @@ func TestPacketsThatEndARowKeepTheirPayloads(t *testing.T) {
 			heard := make(map[string]int)
 			for range 3 * rows * senders {
 				var text string
-				require.NoError(t, all.next().Decode(&text))
+				require.NoError(t, all.Next().Decode(&text))
 				heard[text]++
 			}
 			wg.Wait()
@@ -146,14 +131,14 @@ func TestEventsInARowFillHalfAQueue(t *testing.T) {
 	const limit, size = 10 << 10, 900
 	sent := func(send func(t *testing.T, conn net.Conn, packets []string)) uint64 {
 		hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", QueueLimit: limit})
-		neverPolls(t, hub, table("mesh::e"))
+		neverPolls(t, hub, fakes.Table("mesh::e"))
 		eventually(t, "the table is known", func() bool { // the hub responds to a POST when the body has arrived, before it has read the packets
-			nodes, err := hub.Nodes(testContext(t))
+			nodes, err := hub.Nodes(fakes.Context(t))
 			return assert.NoError(t, err) && slices.ContainsFunc(nodes, func(n mesh.NodeInfo) bool { return slices.Contains(n.Interests, "e") })
 		})
 		heard := listenTo(t, connect(t, hub, mesh.Options{}), "last")
 		packets := slices.Repeat([]string{`{"event":"e","payload":"` + strings.Repeat("x", size) + `"}`}, 15)
-		sender := bareWebSocket(t, hub.Addr(), table())
+		sender := fakes.DialRaw(t, hub.Addr(), fakes.Table())
 		send(t, sender, append(packets, `{"event":"last","payload":1}`))
 		heard.silentUntil("last")
 		eventually(t, "the peer that does not poll is closed", func() bool { return hub.Stats().SlowPeers == 1 })
@@ -161,12 +146,12 @@ func TestEventsInARowFillHalfAQueue(t *testing.T) {
 		return hub.Stats().Sent - 1
 	}
 	together := sent(func(t *testing.T, conn net.Conn, packets []string) {
-		_, err := conn.Write(inARow(packets...))
+		_, err := conn.Write(fakes.Frames(packets...))
 		require.NoError(t, err)
 	})
 	alone := sent(func(t *testing.T, conn net.Conn, packets []string) {
 		for _, p := range packets {
-			require.NoError(t, writeFrame(conn, "4"+p))
+			require.NoError(t, fakes.WriteFrame(conn, "4"+p))
 
 		}
 	})
@@ -177,36 +162,8 @@ func TestEventsInARowFillHalfAQueue(t *testing.T) {
 // neverPolls opens a session by long-polling that posts packets and never polls.
 func neverPolls(t *testing.T, hub *mesh.Node, packets ...string) {
 	t.Helper()
-	poller(t, http.DefaultClient, hub.URL(), packets...)
+	fakes.DialPolling(t, http.DefaultClient, hub.URL(), packets...)
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
-}
-
-// poller opens a session by long-polling that posts packets. It returns a function that polls once.
-func poller(t *testing.T, client *http.Client, url string, packets ...string) (poll func() string) {
-	t.Helper()
-	ask := func(method, query, body string) string {
-		t.Helper()
-		r, err := http.NewRequestWithContext(testContext(t), method, url+"?EIO=3&transport=polling"+query, strings.NewReader(body))
-		require.NoError(t, err)
-		resp, err := client.Do(r)
-		require.NoError(t, err)
-		defer resp.Body.Close()
-		answer, err := io.ReadAll(resp.Body)
-		require.NoError(t, err)
-		require.Equal(t, http.StatusOK, resp.StatusCode, "%s", answer)
-		return string(answer)
-	}
-	_, open, found := strings.Cut(ask(http.MethodGet, "", ""), ":0")
-	require.True(t, found)
-	var hello struct{ SID string }
-	require.NoError(t, json.Unmarshal([]byte(open), &hello))
-	for _, p := range packets {
-		ask(http.MethodPost, "&sid="+hello.SID, fmt.Sprintf("%d:4%s", len(p)+1, p))
-	}
-	return func() string {
-		t.Helper()
-		return ask(http.MethodGet, "&sid="+hello.SID, "")
-	}
 }
 
 // TestWhatStandsBeforeNonsenseIsHeard sends an event and invalid data together. The hub delivers the event, and the
@@ -214,12 +171,12 @@ func poller(t *testing.T, client *http.Client, url string, packets ...string) (p
 func TestWhatStandsBeforeNonsenseIsHeard(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	heard := listenTo(t, connect(t, hub, mesh.Options{}), "e")
-	conn := bareWebSocket(t, hub.Addr(), table())
+	conn := fakes.DialRaw(t, hub.Addr(), fakes.Table())
 	var row bytes.Buffer
-	require.NoError(t, writeFrame(&row, `4{"event":"e","payload":1}`))
-	require.NoError(t, writeFrame(&row, "4\xff")) // invalid UTF-8
+	require.NoError(t, fakes.WriteFrame(&row, `4{"event":"e","payload":1}`))
+	require.NoError(t, fakes.WriteFrame(&row, "4\xff")) // invalid UTF-8
 	_, err := row.WriteTo(conn)
 	require.NoError(t, err)
-	require.Equal(t, "1", string(heard.next().Payload))
+	require.Equal(t, "1", string(heard.Next().Payload))
 	eventually(t, "the session has ended", func() bool { return hub.Stats().Peers == 1 })
 }

@@ -14,12 +14,13 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 )
 
 // through returns a hub's response to a request that a proxy on this machine forwards.
 func through(t testing.TB, hub *mesh.Node, path string, forwarded ...string) (status int, body string, header http.Header) {
 	t.Helper()
-	status, body, header, err := tryThrough(testContext(t), hub, path, forwarded...)
+	status, body, header, err := tryThrough(fakes.Context(t), hub, path, forwarded...)
 	require.NoError(t, err)
 	return status, body, header
 }
@@ -45,9 +46,9 @@ const pollingHandshake = "/engine.io/?EIO=3&transport=polling"
 // Until the hub admits a session, the session counts for the client of a trusted proxy. Without such a proxy, a session
 // from loopback does not count.
 func TestSessionsOfOneAddressAreLimited(t *testing.T) {
-	logs := new(logBuffer)
+	logs := new(fakes.Log)
 	hub := listen(t, mesh.Options{
-		Authorize: mesh.Pair("u", "p"), SessionsPerAddr: 2, TrustedProxies: []string{"127.0.0.0/8", "::1", "10.0.0.0/8"}, Logger: logs.logger(),
+		Authorize: mesh.Pair("u", "p"), SessionsPerAddr: 2, TrustedProxies: []string{"127.0.0.0/8", "::1", "10.0.0.0/8"}, Logger: logs.Logger(),
 	})
 	open := func(forwarded ...string) int {
 		status, _, _ := through(t, hub, pollingHandshake, forwarded...)
@@ -79,9 +80,9 @@ func TestSessionsOfOneAddressAreLimited(t *testing.T) {
 	// An admitted peer does not count.
 	header := http.Header{"X-Forwarded-For": {"192.0.2.3"}}
 	for range 5 {
-		w := dialWire(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: overWebSocket, Header: header})
-		w.send(`{"event":"handshake","payload":{},"eventTable":{},"headers":{"auth":{"user":"u","password":"p"}}}`)
-		w.barrier()
+		w := fakes.Dial(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: overWebSocket, Header: header})
+		w.Send(`{"event":"handshake","payload":{},"eventTable":{},"headers":{"auth":{"user":"u","password":"p"}}}`)
+		w.Barrier()
 	}
 	require.Equal(t, 5, hub.Stats().Peers)
 }
@@ -105,13 +106,13 @@ func TestRequestsThroughAProxyAreLimited(t *testing.T) {
 		}),
 	})
 	forwarded := "192.0.2.1"
-	members := func(n int) (wires []*wire) {
+	members := func(n int) (wires []*fakes.Session) {
 		for range n {
-			w := dialWire(t, hub.URL(), &engineio.DialOptions{
+			w := fakes.Dial(t, hub.URL(), &engineio.DialOptions{
 				Revision: engineio.Revision3, Transports: []engineio.Transport{engineio.Polling}, Header: http.Header{"X-Forwarded-For": {forwarded}},
 			})
-			w.send(`{"event":"handshake"}`)
-			w.barrier()
+			w.Send(`{"event":"handshake"}`)
+			w.Barrier()
 			wires = append(wires, w)
 		}
 		return wires
@@ -120,7 +121,7 @@ func TestRequestsThroughAProxyAreLimited(t *testing.T) {
 	slow := make(chan int, 3)
 	for range 3 {
 		go func() {
-			status, _, _, _ := tryThrough(testContext(t), hub, "/slow", forwarded) // on an error the status is 0
+			status, _, _, _ := tryThrough(fakes.Context(t), hub, "/slow", forwarded) // on an error the status is 0
 			slow <- status
 		}()
 		<-begun
@@ -174,9 +175,9 @@ func TestConnectionsOfOneAddressAreLimited(t *testing.T) {
 
 	dial := func() net.Conn {
 		var d net.Dialer
-		conn, err := d.DialContext(testContext(t), "tcp", tcp.Addr().String())
+		conn, err := d.DialContext(fakes.Context(t), "tcp", tcp.Addr().String())
 		require.NoError(t, err)
-		require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+		require.NoError(t, conn.SetDeadline(time.Now().Add(fakes.Patience)))
 		t.Cleanup(func() { _ = conn.Close() })
 		return conn
 	}
@@ -197,10 +198,10 @@ func TestConnectionsOfOneAddressAreLimited(t *testing.T) {
 	// Admitted peers do not count. With polling, this holds from their next poll.
 	for _, transport := range []engineio.Transport{engineio.WebSocket, engineio.Polling} {
 		for range 4 {
-			w := dialWire(t, url, &engineio.DialOptions{Revision: engineio.Revision3, Transports: []engineio.Transport{transport}})
-			w.send(`{"event":"handshake","payload":{},"eventTable":{},"headers":{"auth":{"user":"u","password":"p"}}}`)
-			w.barrier()
-			w.barrier()
+			w := fakes.Dial(t, url, &engineio.DialOptions{Revision: engineio.Revision3, Transports: []engineio.Transport{transport}})
+			w.Send(`{"event":"handshake","payload":{},"eventTable":{},"headers":{"auth":{"user":"u","password":"p"}}}`)
+			w.Barrier()
+			w.Barrier()
 		}
 	}
 	require.Equal(t, 8, hub.Stats().Peers)

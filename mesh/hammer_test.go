@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 )
 
 // The test calls every method on a hub and its clients while connections break, and closes all nodes in the middle of
@@ -18,16 +19,16 @@ import (
 // Advisories: googollee/go-socket.io#170, googollee/go-socket.io#182, googollee/go-socket.io#393
 func TestConcurrentNodeMethods(t *testing.T) {
 	hub := listen(t, mesh.Options{CallbackLimit: 10_000, Authorize: mesh.Pair("u", "p")})
-	p := startProxy(t, hub.Addr())
+	p := fakes.StartProxy(t, hub.Addr())
 	nodes := []*mesh.Node{hub}
 	for i := range 4 {
-		o := mesh.Options{Addr: p.addr(), User: "u", Password: "p", Name: fmt.Sprint(i), CallbackLimit: 10_000}
+		o := mesh.Options{Addr: p.Addr(), User: "u", Password: "p", Name: fmt.Sprint(i), CallbackLimit: 10_000}
 		if i%2 == 0 {
 			o.Transports = overWebSocket
 		}
 		nodes = append(nodes, connectTo(t, o))
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), fakes.Patience)
 	defer cancel()
 	var calls atomic.Int64
 	nothing := func(mesh.Event) { calls.Add(1) }
@@ -79,7 +80,7 @@ func TestConcurrentNodeMethods(t *testing.T) {
 			select {
 			case <-ctx.Done():
 			case <-time.After(50 * time.Millisecond):
-				p.cut(false)
+				p.Cut()
 			}
 		}
 	})

@@ -14,6 +14,7 @@ import (
 
 	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -26,7 +27,7 @@ func stableAddr(t testing.TB) string {
 // start starts a node. The test may close it earlier.
 func start(t testing.TB, opts mesh.Options) *mesh.Node {
 	t.Helper()
-	n, err := mesh.Start(testContext(t), &opts)
+	n, err := mesh.Start(fakes.Context(t), &opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, n.Close()) })
 	return n
@@ -46,7 +47,7 @@ func TestAutohealMakesExactlyOneNodeTheHub(t *testing.T) {
 	bystander := connectTo(t, mesh.Options{Addr: addr})
 	changes = append(changes, states(bystander))
 	nodes = append(nodes, bystander)
-	var heard []*ears
+	var heard []ears
 	var ids []string
 	for _, n := range nodes {
 		heard = append(heard, listenTo(t, n, "e"))
@@ -79,17 +80,17 @@ func TestAutohealMakesExactlyOneNodeTheHub(t *testing.T) {
 	}
 	require.Equal(t, len(nodes)-1, hub.Stats().Peers)
 	require.Len(t, hub.Sessions(), len(nodes)-1)
-	known, err := hub.Nodes(testContext(t))
+	known, err := hub.Nodes(fakes.Context(t))
 	require.NoError(t, err)
 	require.Len(t, known, len(nodes))
 	require.Equal(t, hub.ID(), known[0].ID)
-	why, err := hub.Explain(testContext(t), bystander.ID(), "e")
+	why, err := hub.Explain(fakes.Context(t), bystander.ID(), "e")
 	require.NoError(t, err)
 	require.Equal(t, protocol.RuleListens, why.Rule)
 	for i, from := range nodes {
 		require.NoError(t, from.Emit("e", i))
 		for _, h := range heard {
-			e := h.next()
+			e := h.Next()
 			require.Equal(t, fmt.Sprint(i), string(e.Payload))
 			require.Equal(t, from.ID(), e.From)
 		}
@@ -98,7 +99,7 @@ func TestAutohealMakesExactlyOneNodeTheHub(t *testing.T) {
 
 func TestAutohealIsForThoseWhoStartedOnly(t *testing.T) {
 	addr := stableAddr(t)
-	first, err := mesh.Listen(testContext(t), &mesh.Options{Addr: addr})
+	first, err := mesh.Listen(fakes.Context(t), &mesh.Options{Addr: addr})
 	require.NoError(t, err)
 	transport := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		var d net.Dialer
@@ -129,11 +130,11 @@ func TestAutohealIsForThoseWhoStartedOnly(t *testing.T) {
 
 func TestAutohealNeedsMoreThanALostConnection(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	p := startProxy(t, hub.Addr())
-	n := start(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
+	p := fakes.StartProxy(t, hub.Addr())
+	n := start(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
 	changes := states(n)
 	for range 3 {
-		p.cut(false)
+		p.Cut()
 		awaitStatus(t, changes, mesh.Disconnected)
 		require.Equal(t, hub.ID(), awaitStatus(t, changes, mesh.Connected).Hub.ID)
 		require.Equal(t, mesh.RoleClient, n.Role())
@@ -179,7 +180,7 @@ func TestAutohealSendsWhatWaited(t *testing.T) {
 		}
 		for i := range 2 * events {
 			var got int
-			require.NoError(t, heard.next().Decode(&got))
+			require.NoError(t, heard.Next().Decode(&got))
 			require.Equal(t, i, got)
 		}
 		return
@@ -198,7 +199,7 @@ func TestAutohealFlushTellsOnceThatEventsMayBeLost(t *testing.T) {
 	require.NoError(t, first.Close())
 	awaitStatus(t, changes, mesh.Connected)
 	require.Equal(t, mesh.RoleHub, heir.Role())
-	require.ErrorIs(t, heir.Flush(testContext(t)), mesh.ErrUnconfirmed)
+	require.ErrorIs(t, heir.Flush(fakes.Context(t)), mesh.ErrUnconfirmed)
 	for range 2 {
 		require.NoError(t, heir.Emit("e", nil))
 		flush(t, heir)
@@ -213,7 +214,7 @@ func TestAutohealWhileEverythingIsCalled(t *testing.T) {
 	for range 5 {
 		left[start(t, mesh.Options{Addr: addr, CallbackLimit: 10_000})] = true
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), fakes.Patience)
 	defer cancel()
 	actions := []func(n *mesh.Node, i int){
 		func(n *mesh.Node, i int) { _ = n.Emit("e", i) },
@@ -287,6 +288,6 @@ func TestAutohealStopsWhenTheNodeIsClosed(t *testing.T) {
 		})
 		wg.Wait()
 		require.ErrorIs(t, second.Emit("e", nil), mesh.ErrClosed)
-		require.ErrorIs(t, second.Flush(testContext(t)), mesh.ErrClosed)
+		require.ErrorIs(t, second.Flush(fakes.Context(t)), mesh.ErrClosed)
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 )
 
 // flood writes n events of size bytes as fast as the hub reads them.
@@ -27,7 +28,7 @@ func flood(t testing.TB, conn net.Conn, event string, n, size int) (wrote chan e
 	go func() {
 		w := bufio.NewWriterSize(conn, 64<<10)
 		for i := range n {
-			if err := writeFrame(w, fmt.Sprintf(`4{"event":%q,"payload":{"n":%d,"pad":"%s"}}`, event, i, pad)); err != nil {
+			if err := fakes.WriteFrame(w, fmt.Sprintf(`4{"event":%q,"payload":{"n":%d,"pad":"%s"}}`, event, i, pad)); err != nil {
 				wrote <- err
 				return
 			}
@@ -70,7 +71,7 @@ func (r *slowReader) requireEvents(t testing.TB, n int) {
 	t.Helper()
 	in := bufio.NewReaderSize(r, 16<<10)
 	for i := range n {
-		text := readFrame(t, in)
+		text := fakes.ReadFrame(t, in)
 		require.True(t, strings.HasPrefix(text, "4"), text)
 		var p struct{ Payload struct{ N int } }
 		require.NoError(t, json.Unmarshal([]byte(text[1:]), &p))
@@ -84,11 +85,11 @@ func TestFloodSlowsTheFloodingPeer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			const total = 8 << 20 // more than the kernel's buffers and the queue hold
 			n := total / (size + 100)
-			var logs logBuffer
-			hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Logger: logs.logger()})
-			listener := bareWebSocket(t, hub.Addr(), table("mesh::e"))
+			var logs fakes.Log
+			hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Logger: logs.Logger()})
+			listener := fakes.DialRaw(t, hub.Addr(), fakes.Table("mesh::e"))
 			require.NoError(t, listener.(*net.TCPConn).SetReadBuffer(64<<10))
-			emitter := bareWebSocket(t, hub.Addr())
+			emitter := fakes.DialRaw(t, hub.Addr())
 			wrote := flood(t, emitter, "e", n, size)
 			(&slowReader{conn: listener, rate: 512 << 10, slow: afterPause(t, hub)}).requireEvents(t, n)
 			require.NoError(t, <-wrote)
@@ -105,14 +106,14 @@ func TestFloodSlowsTheFloodingPeer(t *testing.T) {
 // subscribers lose no event.
 func TestListenerThatReadsNothingHoldsNobodyUp(t *testing.T) {
 	const size, n = 1000, 8 << 10
-	var logs logBuffer
-	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Logger: logs.logger()})
+	var logs fakes.Log
+	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Logger: logs.Logger()})
 	for range 3 {
-		bareWebSocket(t, hub.Addr(), table("mesh::e"))
+		fakes.DialRaw(t, hub.Addr(), fakes.Table("mesh::e"))
 	}
-	neverPolls(t, hub, table("mesh::e"))
-	listener := bareWebSocket(t, hub.Addr(), table("mesh::e"))
-	wrote := flood(t, bareWebSocket(t, hub.Addr()), "e", n, size)
+	neverPolls(t, hub, fakes.Table("mesh::e"))
+	listener := fakes.DialRaw(t, hub.Addr(), fakes.Table("mesh::e"))
+	wrote := flood(t, fakes.DialRaw(t, hub.Addr()), "e", n, size)
 	(&slowReader{conn: listener, rate: 100 << 20, slow: afterPause(t, hub)}).requireEvents(t, n)
 	require.NoError(t, <-wrote)
 	eventually(t, "they are gone", func() bool { return hub.Stats().SlowPeers == 4 })
@@ -124,9 +125,9 @@ func TestListenerThatReadsNothingHoldsNobodyUp(t *testing.T) {
 func TestTheRestOfAnEarlierQueueDoesNotCostPatience(t *testing.T) {
 	const early, large = 10_050, 3 // a poll takes at most 10,000 packets
 	synctest.Test(t, func(t *testing.T) {
-		hub := serveInMemory(t, mesh.Options{QueueLimit: 4 << 20})
-		poll := poller(t, hub.client, "http://mesh/engine.io/", table("mesh::e"))
-		emitter := inTheBubble(t, hub)
+		hub, network := serveInMemory(t, mesh.Options{QueueLimit: 4 << 20})
+		poll := fakes.DialPolling(t, network.Client, "http://mesh/engine.io/", fakes.Table("mesh::e"))
+		emitter := inTheBubble(t, network)
 		synctest.Wait()
 		for i := range early {
 			require.NoError(t, hub.Emit("e", i))
@@ -144,33 +145,31 @@ func TestTheRestOfAnEarlierQueueDoesNotCostPatience(t *testing.T) {
 			heard += strings.Count(poll(), `"event":"e"`)
 		}
 		require.Zero(t, hub.Stats().SlowPeers)
-		require.NoError(t, emitter.Close())
-		hub.stop(t)
 	})
 }
 
 // Peers that write without reading delay each other for a second, and do not delay the hub.
 func TestPeersThatFloodEachOther(t *testing.T) {
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
-	a, b := bareWebSocket(t, hub.Addr(), table("mesh::e")), bareWebSocket(t, hub.Addr(), table("mesh::e"))
+	a, b := fakes.DialRaw(t, hub.Addr(), fakes.Table("mesh::e")), fakes.DialRaw(t, hub.Addr(), fakes.Table("mesh::e"))
 	for _, end := range []chan error{flood(t, a, "e", 40_000, 1000), flood(t, b, "e", 40_000, 1000)} {
 		select {
 		case <-end:
-		case <-time.After(patience):
+		case <-time.After(fakes.Patience):
 			t.Fatal("a peer waits for ever")
 		}
 	}
 	c := connect(t, hub, mesh.Options{})
 	heard := listenTo(t, c, "after")
 	require.NoError(t, connect(t, hub, mesh.Options{}).Emit("after", 1))
-	heard.next()
+	heard.Next()
 }
 
 // A peer that emits little does not wait for a flood, and neither do its events to other peers.
 func TestModestPeerDoesNotWaitBehindAFlood(t *testing.T) {
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
-	listener := bareWebSocket(t, hub.Addr(), table("mesh::e", "mesh::modest"))
-	flooder := bareWebSocket(t, hub.Addr())
+	listener := fakes.DialRaw(t, hub.Addr(), fakes.Table("mesh::e", "mesh::modest"))
+	flooder := fakes.DialRaw(t, hub.Addr())
 	wrote := flood(t, flooder, "e", 1<<20, 1000) // until the end of the test
 	read := make(chan struct{})
 	go func() { // the reader needs a quarter of a second for the events that a flooding peer sends together
@@ -186,7 +185,7 @@ func TestModestPeerDoesNotWaitBehindAFlood(t *testing.T) {
 		time.Sleep(50 * time.Millisecond) // between two events
 		start := time.Now()
 		require.NoError(t, c.Emit("modest", i))
-		heard.next()
+		heard.Next()
 		took += time.Since(start)
 	}
 	interoptest.RequireTakes(t, emitted*125*time.Millisecond, took, "half of the time if each event waited for the listener")
@@ -222,7 +221,7 @@ func TestDearEventsWaitForEachOtherOnly(t *testing.T) {
 			}
 			keys = append(keys, strings.Join(parts, "::"))
 		}
-		bareWebSocket(t, hub.Addr(), table(keys...))
+		fakes.DialRaw(t, hub.Addr(), fakes.Table(keys...))
 	}
 	emitter := func() *mesh.Node { return connect(t, hub, mesh.Options{Transports: overWebSocket}) }
 	first, second, cheap := emitter(), emitter(), emitter()

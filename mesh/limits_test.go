@@ -11,13 +11,15 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// inTheBubble connects to a hub in memory.
-func inTheBubble(t *testing.T, hub *memoryHub) *mesh.Node {
-	n, err := mesh.Connect(t.Context(), &mesh.Options{Addr: "http://mesh", HTTPClient: hub.client, Transports: []engineio.Transport{engineio.Polling}})
+// inTheBubble connects a client to a hub of serveInMemory.
+func inTheBubble(t *testing.T, network *fakes.Network) *mesh.Node {
+	n, err := mesh.Connect(t.Context(), &mesh.Options{Addr: "http://mesh", HTTPClient: network.Client, Transports: []engineio.Transport{engineio.Polling}})
 	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, n.Close()) })
 	return n
 }
 
@@ -28,9 +30,9 @@ func TestEventsBeyondTheRateAreDropped(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var logs logBuffer
-				hub := serveInMemory(t, mesh.Options{Rate: rate, Logger: logs.logger()})
-				n, innocent := inTheBubble(t, hub), inTheBubble(t, hub)
+				var logs fakes.Log
+				hub, network := serveInMemory(t, mesh.Options{Rate: rate, Logger: logs.Logger()})
+				n, innocent := inTheBubble(t, network), inTheBubble(t, network)
 				payload := `"` + strings.Repeat("x", 1000-len(`{"event":"e","payload":""}`)) + `"`
 				emit := func(n *mesh.Node, times int) (taken, refused uint64) {
 					before := hub.Stats()
@@ -58,9 +60,6 @@ func TestEventsBeyondTheRateAreDropped(t *testing.T) {
 				time.Sleep(time.Second)
 				require.Positive(t, n.Stats().Refused, "the client was informed")
 				require.Zero(t, innocent.Stats().Refused)
-				require.NoError(t, n.Close())
-				require.NoError(t, innocent.Close())
-				hub.stop(t)
 			})
 		})
 	}
@@ -68,8 +67,8 @@ func TestEventsBeyondTheRateAreDropped(t *testing.T) {
 
 func TestWhatIsNoEventWaitsWhenItIsBeyondTheRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hub := serveInMemory(t, mesh.Options{Rate: mesh.Rate{Bytes: 1000, ByteBurst: 10_000}})
-		n := inTheBubble(t, hub)
+		hub, network := serveInMemory(t, mesh.Options{Rate: mesh.Rate{Bytes: 1000, ByteBurst: 10_000}})
+		n := inTheBubble(t, network)
 		start := time.Now()
 		for i := range 20 {
 			n.On(fmt.Sprint(i, strings.Repeat("x", 500)), func(mesh.Event) {})
@@ -80,22 +79,20 @@ func TestWhatIsNoEventWaitsWhenItIsBeyondTheRate(t *testing.T) {
 		all, err := hub.Nodes(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, 20, len(all[1].Interests)+all[1].More, "and none was lost")
-		require.NoError(t, n.Close())
-		hub.stop(t)
 	})
 }
 
 func TestEachRefusalHasARuleACounterAndALine(t *testing.T) {
-	var logs logBuffer
+	var logs fakes.Log
 	hub := listen(t, mesh.Options{
-		Logger: logs.logger(), Rate: mesh.Rate{Events: 1, EventBurst: 2},
+		Logger: logs.Logger(), Rate: mesh.Rate{Events: 1, EventBurst: 2},
 		Permit: func(_ mesh.PeerInfo, _ mesh.Action, event string) bool { return event != "denied" },
 	})
-	w := dialWire(t, hub.URL(), nil)
-	w.send("{", `{"event":"$x"}`, `{"event":"handshake","eventTable":[]}`, `{"event":"denied"}`)
+	w := fakes.Dial(t, hub.URL(), nil)
+	w.Send("{", `{"event":"$x"}`, `{"event":"handshake","eventTable":[]}`, `{"event":"denied"}`)
 	for hub.Stats().RateLimited == 0 { // each second permits one more event
-		w.send(`{"event":"a"}`)
-		w.barrier()
+		w.Send(`{"event":"a"}`)
+		w.Barrier()
 	}
 	s := hub.Stats()
 	for rule, count := range map[mesh.Rule]uint64{
@@ -106,9 +103,9 @@ func TestEachRefusalHasARuleACounterAndALine(t *testing.T) {
 		require.Equal(t, 1, strings.Count(logs.String(), "rule="+string(rule)), string(rule))
 	}
 	for range 1000 {
-		w.send("{")
+		w.Send("{")
 	}
-	w.barrier()
+	w.Barrier()
 	require.EqualValues(t, 1001, hub.Stats().Malformed)
 	require.Less(t, strings.Count(logs.String(), "rule=malformed"), 15, "a flood of refusals is no flood of lines")
 }

@@ -8,15 +8,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 )
 
 // TestTheLogTellsOnceWhatAnOperatorWantsToKnow follows a hub and its peers from beginning to end.
 func TestTheLogTellsOnceWhatAnOperatorWantsToKnow(t *testing.T) {
-	var logs, own logBuffer
-	hub := listen(t, mesh.Options{Authorize: mesh.Pair("ann", "s3cret"), Logger: logs.logger()})
-	_, err := mesh.Connect(testContext(t), &mesh.Options{Addr: hub.URL(), User: "ann", Password: "gu3ss"})
+	var logs, own fakes.Log
+	hub := listen(t, mesh.Options{Authorize: mesh.Pair("ann", "s3cret"), Logger: logs.Logger()})
+	_, err := mesh.Connect(fakes.Context(t), &mesh.Options{Addr: hub.URL(), User: "ann", Password: "gu3ss"})
 	require.Error(t, err)
-	c := connect(t, hub, mesh.Options{User: "ann", Password: "s3cret", Name: "a name", Logger: own.logger()})
+	c := connect(t, hub, mesh.Options{User: "ann", Password: "s3cret", Name: "a name", Logger: own.Logger()})
 	for range 10 {
 		require.NoError(t, c.Emit("e", "a text"))
 	}
@@ -25,7 +26,7 @@ func TestTheLogTellsOnceWhatAnOperatorWantsToKnow(t *testing.T) {
 	eventually(t, "the peer is gone", func() bool { return strings.Contains(logs.String(), "peer left") && len(hub.Sessions()) == 0 })
 	require.NoError(t, hub.Close())
 
-	for said, b := range map[string]*logBuffer{
+	for said, b := range map[string]*fakes.Log{
 		`level=INFO msg="mesh: listening" addr=`:                     &logs,
 		`level=WARN msg="mesh: peer refused" peer=`:                  &logs,
 		`level=INFO msg="mesh: peer admitted" peer=` + c.ID():        &logs,
@@ -49,15 +50,15 @@ func TestAHubWithoutAuthorizeSaysSo(t *testing.T) {
 		true:  {User: "ann", Password: "s3cret"},
 		false: {Token: "s3cret", Authorize: mesh.Bearer("s3cret")},
 	} {
-		var logs logBuffer
-		o.Logger = logs.logger()
+		var logs fakes.Log
+		o.Logger = logs.Logger()
 		listen(t, o)
 		require.Equal(t, said, strings.Contains(logs.String(), "this hub admits every client"))
 		require.NotContains(t, logs.String(), "s3cret")
 	}
-	var logs logBuffer
+	var logs fakes.Log
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
-	heir, err := mesh.Start(testContext(t), &mesh.Options{Addr: hub.URL(), Token: "s3cret", Logger: logs.logger()})
+	heir, err := mesh.Start(fakes.Context(t), &mesh.Options{Addr: hub.URL(), Token: "s3cret", Logger: logs.Logger()})
 	require.NoError(t, err)
 	defer heir.Close()
 	require.NotContains(t, logs.String(), "admits every client")
@@ -67,11 +68,11 @@ func TestAHubWithoutAuthorizeSaysSo(t *testing.T) {
 }
 
 func TestAFloodOfGuessesIsALineASecond(t *testing.T) {
-	var logs logBuffer
-	hub := listen(t, mesh.Options{Authorize: mesh.Pair("ann", "s3cret"), Logger: logs.logger()})
+	var logs fakes.Log
+	hub := listen(t, mesh.Options{Authorize: mesh.Pair("ann", "s3cret"), Logger: logs.Logger()})
 	start := time.Now()
 	for range 50 {
-		_, err := mesh.Connect(testContext(t), &mesh.Options{Addr: hub.URL(), User: "ann", Password: "gu3ss"})
+		_, err := mesh.Connect(fakes.Context(t), &mesh.Options{Addr: hub.URL(), User: "ann", Password: "gu3ss"})
 		require.ErrorAs(t, err, new(*mesh.AuthError))
 	}
 	require.EqualValues(t, 50, hub.Stats().Refusals)

@@ -6,13 +6,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 )
 
 func TestConnectPicksOneOfSeveralAddresses(t *testing.T) {
 	a, b := listen(t, mesh.Options{}), listen(t, mesh.Options{})
 	picked := map[string]int{}
 	for range 40 { // both are picked, except with a probability of 1 in 10^12
-		n, err := mesh.Connect(testContext(t), &mesh.Options{Addr: a.Addr() + "," + b.Addr()})
+		n, err := mesh.Connect(fakes.Context(t), &mesh.Options{Addr: a.Addr() + "," + b.Addr()})
 		require.NoError(t, err)
 		info, _ := n.Hub()
 		require.Equal(t, map[string]string{a.Addr(): a.ID(), b.Addr(): b.ID()}[n.Addr()], info.ID)
@@ -24,21 +25,21 @@ func TestConnectPicksOneOfSeveralAddresses(t *testing.T) {
 
 func TestConnectSkipsAddressesWhereNobodyAnswers(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	dead, deaf := stableAddr(t), startProxy(t, "127.0.0.1:1")
+	dead, deaf := stableAddr(t), fakes.StartProxy(t, "127.0.0.1:1")
 	for range 4 {
-		n := connectTo(t, mesh.Options{Addr: dead + ", " + deaf.addr() + ", " + hub.Addr()})
+		n := connectTo(t, mesh.Options{Addr: dead + ", " + deaf.Addr() + ", " + hub.Addr()})
 		require.Equal(t, hub.Addr(), n.Addr())
 	}
-	_, err := mesh.Connect(testContext(t), &mesh.Options{Addr: dead + "," + deaf.addr()})
+	_, err := mesh.Connect(fakes.Context(t), &mesh.Options{Addr: dead + "," + deaf.Addr()})
 	require.ErrorContains(t, err, dead)
-	require.ErrorContains(t, err, deaf.addr())
+	require.ErrorContains(t, err, deaf.Addr())
 }
 
 func TestConnectEndsAtTheFirstHubThatRefuses(t *testing.T) {
 	refusing, admitting := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p")}), listen(t, mesh.Options{})
 	refusals := 0
 	for range 20 {
-		n, err := mesh.Connect(testContext(t), &mesh.Options{Addr: refusing.Addr() + "," + admitting.Addr()})
+		n, err := mesh.Connect(fakes.Context(t), &mesh.Options{Addr: refusing.Addr() + "," + admitting.Addr()})
 		if err == nil {
 			require.NoError(t, n.Close())
 			continue
@@ -52,18 +53,18 @@ func TestConnectEndsAtTheFirstHubThatRefuses(t *testing.T) {
 
 func TestClientComesBackLastToTheHubThatItLost(t *testing.T) {
 	a, b := listen(t, mesh.Options{}), listen(t, mesh.Options{})
-	proxies := map[string]*proxy{}
+	proxies := map[string]*fakes.Proxy{}
 	addr := ""
 	for _, hub := range []*mesh.Node{a, b} {
-		p := startProxy(t, hub.Addr())
+		p := fakes.StartProxy(t, hub.Addr())
 		proxies[hub.ID()] = p
-		addr += "," + p.addr()
+		addr += "," + p.Addr()
 	}
 	n := connectTo(t, mesh.Options{Addr: addr[1:], Transports: overWebSocket})
 	changes := states(n)
 	at, _ := n.Hub()
 	for range 8 {
-		proxies[at.ID].cut(false)
+		proxies[at.ID].Cut()
 		now := awaitStatus(t, changes, mesh.Connected).Hub
 		require.NotEqual(t, at, now)
 		at = now
@@ -84,10 +85,10 @@ func TestClientMovesToAnotherAddressWhenItsHubIsLost(t *testing.T) {
 	require.NoError(t, n.Emit("late", nil))
 	require.Equal(t, to.ID(), awaitStatus(t, changes, mesh.Connected).Hub.ID)
 	require.Equal(t, to.Addr(), n.Addr())
-	require.NoError(t, n.Flush(testContext(t)))
+	require.NoError(t, n.Flush(fakes.Context(t)))
 	require.EqualValues(t, 1, to.Stats().Received)
 	require.NoError(t, to.Emit("e", 1))
-	require.Equal(t, "1", string(heard.next().Payload))
+	require.Equal(t, "1", string(heard.Next().Payload))
 
 	// Then back to a hub at the first address.
 	back := listen(t, mesh.Options{Addr: from.Addr()})

@@ -19,6 +19,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 )
 
 func TestOriginal_MalformedPacketIsRejected(t *testing.T) {
@@ -28,26 +29,26 @@ func TestOriginal_MalformedPacketIsRejected(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			hub := listen(t, mesh.Options{Authorize: auth})
-			w := dialWire(t, hub.URL(), nil)
+			w := fakes.Dial(t, hub.URL(), nil)
 			malformed := []string{
 				"", "garbage", "[]", `"x"`, "null", "{", `{"payload":{}}`, `{"event":5,"payload":{}}`, `{"event":null}`,
 				`{"event":"x","payload":{}`, `{"event":"x","payload":tru}`, "\x00", strings.Repeat(`{"event":`, 2000),
 				`{"event":""}`, `{"event":"` + strings.Repeat("x", 2000) + `"}`,
 			}
-			w.send(malformed...)
-			require.NoError(t, w.sock.Write(testContext(t), engineio.Binary([]byte(`{"event":"x"}`))))
-			w.barrier()
+			w.Send(malformed...)
+			require.NoError(t, w.Socket.Write(fakes.Context(t), engineio.Binary([]byte(`{"event":"x"}`))))
+			w.Barrier()
 			require.EqualValues(t, len(malformed)+1, hub.Stats().Malformed)
 
 			// Every field except the event may be absent, or of any type.
-			w.send(`{"event":"x","payload":null}`, `{"event":"x"}`, `{"event":"x","payload":{},"headers":null}`,
+			w.Send(`{"event":"x","payload":null}`, `{"event":"x"}`, `{"event":"x","payload":{},"headers":null}`,
 				`{"event":"x","payload":{},"eventTable":{"mesh::y":null}}`, `{"event":"x","eventTable":null}`)
-			w.barrier()
+			w.Barrier()
 
 			c := connect(t, hub, mesh.Options{User: "u", Password: "p"})
 			heard := listenTo(t, c, "alive")
 			require.NoError(t, hub.Emit("alive", nil))
-			require.Nil(t, heard.next().Payload)
+			require.Nil(t, heard.Next().Payload)
 		})
 	}
 }
@@ -57,28 +58,28 @@ func TestOriginal_UnauthenticatedPeerNeitherHearsNorEmits(t *testing.T) {
 	atHub := listenTo(t, hub, "**")
 	good := connect(t, hub, mesh.Options{User: "u", Password: "p"})
 	heard := listenTo(t, good, "**")
-	bad := dialWire(t, hub.URL(), nil)
+	bad := fakes.Dial(t, hub.URL(), nil)
 	for _, auth := range []string{`{}`, `{"user":"u"}`, `{"user":"u","password":"x"}`, `{"user":"","password":""}`, `null`, `5`} {
-		bad.send(`{"event":"secret","payload":{},"eventTable":{"mesh::**":{"remote":true},"mesh::news":{"remote":true}},"headers":{"auth":` + auth + `}}`)
+		bad.Send(`{"event":"secret","payload":{},"eventTable":{"mesh::**":{"remote":true},"mesh::news":{"remote":true}},"headers":{"auth":` + auth + `}}`)
 	}
-	bad.send(`{"event":"secret","payload":{},"eventTable":{"mesh::news":{"remote":true}}}`)
-	bad.barrier()
+	bad.Send(`{"event":"secret","payload":{},"eventTable":{"mesh::news":{"remote":true}}}`)
+	bad.Barrier()
 	require.NoError(t, hub.Emit("news", 1))
 	require.NoError(t, good.Emit("news", 2))
 	flush(t, good)
-	require.Empty(t, bad.heard())
-	require.Equal(t, "news", atHub.next().Name)
-	require.Equal(t, "news", heard.next().Name)
+	require.Empty(t, bad.Received())
+	require.Equal(t, "news", atHub.Next().Name)
+	require.Equal(t, "news", heard.Next().Name)
 	require.EqualValues(t, 7, hub.Stats().Unauthorized)
 	require.Equal(t, 1, hub.Stats().Muted)
 
 	// After the same peer has sent the right credentials, the hub delivers its events, and events to it.
-	bad.send(`{"event":"now","payload":{},"eventTable":{"mesh::news":{"remote":true}},"headers":{"auth":{"user":"u","password":"p"}}}`)
-	bad.barrier()
+	bad.Send(`{"event":"now","payload":{},"eventTable":{"mesh::news":{"remote":true}},"headers":{"auth":{"user":"u","password":"p"}}}`)
+	bad.Barrier()
 	require.NoError(t, hub.Emit("news", 3))
-	require.Equal(t, `{"event":"news","payload":3}`, bad.next())
-	require.Equal(t, "news", atHub.next().Name) // the second "news" event
-	require.Equal(t, "now", atHub.next().Name)
+	require.Equal(t, `{"event":"news","payload":3}`, bad.Next())
+	require.Equal(t, "news", atHub.Next().Name) // the second "news" event
+	require.Equal(t, "now", atHub.Next().Name)
 	require.Equal(t, 0, hub.Stats().Muted)
 }
 
@@ -92,22 +93,22 @@ func TestOriginal_PayloadArrivesByteForByteAndTheSenderStandsBesideIt(t *testing
 	}
 	for _, p := range payloads {
 		require.NoError(t, a.Emit("e", json.RawMessage(" "+p+"\n")))
-		for _, at := range []*ears{atHub, atB} {
-			require.Empty(t, cmp.Diff(mesh.Event{Name: "e", Payload: json.RawMessage(p), From: a.ID()}, at.next()))
+		for _, at := range []ears{atHub, atB} {
+			require.Empty(t, cmp.Diff(mesh.Event{Name: "e", Payload: json.RawMessage(p), From: a.ID()}, at.Next()))
 		}
 	}
 	require.NoError(t, a.Emit("e", nil))
-	require.Empty(t, cmp.Diff(mesh.Event{Name: "e", From: a.ID()}, atB.next()))
+	require.Empty(t, cmp.Diff(mesh.Event{Name: "e", From: a.ID()}, atB.Next()))
 	require.NoError(t, hub.Emit("e", map[string]string{"id": "mine"}))
-	require.Empty(t, cmp.Diff(mesh.Event{Name: "e", Payload: json.RawMessage(`{"id":"mine"}`), From: hub.ID()}, atB.next()))
+	require.Empty(t, cmp.Diff(mesh.Event{Name: "e", Payload: json.RawMessage(`{"id":"mine"}`), From: hub.ID()}, atB.Next()))
 }
 
 func TestOriginal_OtherPeersGetTheSenderInThePayload(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	a := connect(t, hub, mesh.Options{})
-	other := dialWire(t, hub.URL(), nil)
-	other.send(table("mesh::e", "mesh::é"))
-	other.barrier()
+	other := fakes.Dial(t, hub.URL(), nil)
+	other.Send(fakes.Table("mesh::e", "mesh::é"))
+	other.Barrier()
 	id := a.ID()
 	for in, want := range map[string]string{
 		`{"n":1}`:             `{"n":1,"id":"` + id + `"}`,
@@ -119,28 +120,28 @@ func TestOriginal_OtherPeersGetTheSenderInThePayload(t *testing.T) {
 		`{"deep":{"id":"x"}}`: `{"deep":{"id":"x"},"id":"` + id + `"}`,
 	} {
 		require.NoError(t, a.Emit("e", json.RawMessage(in)))
-		require.Equal(t, `{"event":"e","payload":`+want+`}`, other.next())
+		require.Equal(t, `{"event":"e","payload":`+want+`}`, other.Next())
 	}
 	require.NoError(t, a.Emit("e", nil))
-	require.Equal(t, `{"event":"e"}`, other.next())
+	require.Equal(t, `{"event":"e"}`, other.Next())
 	require.NoError(t, a.Emit("é", 1))
-	require.Equal(t, `{"event":"\u00e9","payload":1}`, other.next())
+	require.Equal(t, `{"event":"\u00e9","payload":1}`, other.Next())
 
 	// The hub's own events have no sender, as in the original.
 	require.NoError(t, hub.Emit("e", json.RawMessage(`{"n":1}`)))
-	require.Equal(t, `{"event":"e","payload":{"n":1}}`, other.next())
+	require.Equal(t, `{"event":"e","payload":{"n":1}}`, other.Next())
 }
 
 func TestOriginal_NoPayloadReturnsToItsSender(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	payloads := []string{`{"n":1}`, `[1]`, `"x"`, `0`, `false`, `null`, `{"id":"other"}`}
 	t.Run("original", func(t *testing.T) {
-		sender := dialWire(t, hub.URL(), nil)
-		sender.send(table("mesh::e", "mesh::*"))
+		sender := fakes.Dial(t, hub.URL(), nil)
+		sender.Send(fakes.Table("mesh::e", "mesh::*"))
 		for _, p := range payloads {
-			sender.send(`{"event":"e","payload":` + p + `}`)
+			sender.Send(`{"event":"e","payload":` + p + `}`)
 		}
-		require.Empty(t, sender.heard())
+		require.Empty(t, sender.Received())
 	})
 	t.Run("ours", func(t *testing.T) {
 		sender := connect(t, hub, mesh.Options{})
@@ -151,8 +152,8 @@ func TestOriginal_NoPayloadReturnsToItsSender(t *testing.T) {
 		flush(t, sender)
 		require.NoError(t, hub.Emit("end", nil))
 		for range payloads { // each listener gets each own event once, from the node itself
-			require.Equal(t, "e", heard.next().Name)
-			require.Equal(t, "e", heard.next().Name)
+			require.Equal(t, "e", heard.Next().Name)
+			require.Equal(t, "e", heard.Next().Name)
 		}
 		heard.silentUntil("end")
 	})
@@ -161,39 +162,39 @@ func TestOriginal_NoPayloadReturnsToItsSender(t *testing.T) {
 func TestOriginal_HubEchoReachesTheClientItCameFrom(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	hub.On("ping", func(e mesh.Event) { _ = hub.Emit("pong", e.Payload) })
-	other := dialWire(t, hub.URL(), nil)
-	other.send(table("mesh::pong"), `{"event":"ping","payload":{"id":"x"}}`)
-	require.Equal(t, `{"event":"pong","payload":{"id":"x"}}`, other.next())
+	other := fakes.Dial(t, hub.URL(), nil)
+	other.Send(fakes.Table("mesh::pong"), `{"event":"ping","payload":{"id":"x"}}`)
+	require.Equal(t, `{"event":"pong","payload":{"id":"x"}}`, other.Next())
 
 	ours := connect(t, hub, mesh.Options{})
 	heard := listenTo(t, ours, "pong")
 	require.NoError(t, ours.Emit("ping", json.RawMessage(`{"id":"y"}`)))
-	require.Equal(t, `{"id":"y"}`, string(heard.next().Payload))
+	require.Equal(t, `{"id":"y"}`, string(heard.Next().Payload))
 }
 
 func TestOriginal_TwoPartNamesArrive(t *testing.T) {
 	t.Run("our hub matches either key", func(t *testing.T) {
 		hub := listen(t, mesh.Options{})
 		for _, key := range []string{"mesh::ns::pong", "ns::pong"} {
-			w := dialWire(t, hub.URL(), nil)
-			w.send(table(key))
-			w.barrier()
+			w := fakes.Dial(t, hub.URL(), nil)
+			w.Send(fakes.Table(key))
+			w.Barrier()
 			require.NoError(t, hub.Emit("ns::pong", nil))
-			require.Equal(t, `{"event":"ns::pong"}`, w.next())
+			require.Equal(t, `{"event":"ns::pong"}`, w.Next())
 		}
-		both := dialWire(t, hub.URL(), nil)
-		both.send(table("mesh::ns::pong", "ns::pong"))
-		both.barrier()
+		both := fakes.Dial(t, hub.URL(), nil)
+		both.Send(fakes.Table("mesh::ns::pong", "ns::pong"))
+		both.Barrier()
 		require.NoError(t, hub.Emit("ns::pong", nil))
-		require.Len(t, both.heard(), 1, "it hears the event once")
+		require.Len(t, both.Received(), 1, "it hears the event once")
 	})
 	t.Run("our client receives them from a Node.js hub, once", func(t *testing.T) {
-		h := startNodeHub(t)
-		c := connectTo(t, mesh.Options{Addr: h.url})
+		h := fakes.StartLegacyHub(t)
+		c := connectTo(t, mesh.Options{Addr: h.URL})
 		heard := listenTo(t, c, "ns::pong", "a::b::c", "one", "end")
 		for _, name := range []string{"ns::pong", "a::b::c", "one", "end"} {
-			h.emit(name, `{}`)
-			require.Equal(t, name, heard.next().Name)
+			h.Emit(name, `{}`)
+			require.Equal(t, name, heard.Next().Name)
 		}
 	})
 }
@@ -210,14 +211,14 @@ func TestOriginal_WildcardsWorkForEveryClient(t *testing.T) {
 		"mesh::*":        {"wild"},
 	} {
 		t.Run(key, func(t *testing.T) {
-			w := dialWire(t, hub.URL(), nil)
-			w.send(table(key))
-			w.barrier()
+			w := fakes.Dial(t, hub.URL(), nil)
+			w.Send(fakes.Table(key))
+			w.Barrier()
 			for _, name := range names {
 				require.NoError(t, hub.Emit(name, nil))
 			}
 			var got []string
-			for _, p := range w.heard() {
+			for _, p := range w.Received() {
 				var packet struct{ Event string }
 				require.NoError(t, json.Unmarshal([]byte(p), &packet))
 				got = append(got, packet.Event)
@@ -230,32 +231,32 @@ func TestOriginal_WildcardsWorkForEveryClient(t *testing.T) {
 func TestOriginal_EventsAreSentOnceAfterManyReconnects(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	atHub := listenTo(t, hub, "e")
-	p := startProxy(t, hub.Addr())
-	c := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
+	p := fakes.StartProxy(t, hub.Addr())
+	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
 	heard := listenTo(t, c, "e", "back")
 	for range 5 {
 		connections := hub.Stats().Connections
-		p.cut(false)
+		p.Cut()
 		eventually(t, "reconnected", func() bool { return hub.Stats().Connections > connections })
 		flush(t, c)
 	}
 	require.NoError(t, c.Emit("e", 1))
-	require.Equal(t, "1", string(atHub.next().Payload))
+	require.Equal(t, "1", string(atHub.Next().Payload))
 	require.NoError(t, hub.Emit("back", 2))
-	require.Equal(t, "1", string(heard.next().Payload))
-	require.Equal(t, "2", string(heard.next().Payload))
+	require.Equal(t, "1", string(heard.Next().Payload))
+	require.Equal(t, "2", string(heard.Next().Payload))
 	require.NoError(t, hub.Emit("e", "end"))
-	require.Equal(t, `"end"`, string(atHub.next().Payload))
+	require.Equal(t, `"end"`, string(atHub.Next().Payload))
 }
 
 func TestOriginal_ClientReturnsHoweverLongTheHubIsAway(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	p := startProxy(t, hub.Addr())
-	c := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
+	p := fakes.StartProxy(t, hub.Addr())
+	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
 	heard := listenTo(t, c, "e")
 	failed := make(chan mesh.State, 100)
 	c.OnState(func(s mesh.State) { failed <- s })
-	p.cut(true)
+	p.Close()
 	for attempt := range 4 { // the original would report nothing after the first attempt
 		s := <-failed
 		require.Equal(t, mesh.Disconnected, s.Status)
@@ -263,15 +264,15 @@ func TestOriginal_ClientReturnsHoweverLongTheHubIsAway(t *testing.T) {
 		require.Error(t, s.Err)
 		require.Positive(t, s.Retry)
 	}
-	p.open()
+	p.Open()
 	flush(t, c)
 	require.NoError(t, hub.Emit("e", nil))
-	heard.next()
+	heard.Next()
 }
 
 func TestOriginal_StartOnATakenPortConnects(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	n, err := mesh.Start(testContext(t), &mesh.Options{Addr: hub.Addr()})
+	n, err := mesh.Start(fakes.Context(t), &mesh.Options{Addr: hub.Addr()})
 	require.NoError(t, err)
 	defer n.Close()
 	require.Equal(t, mesh.RoleClient, n.Role())
@@ -281,15 +282,13 @@ func TestOriginal_StartOnATakenPortConnects(t *testing.T) {
 }
 
 func TestOriginal_ClientAsksANodeHubForEngineIOOnly(t *testing.T) {
-	h := startNodeHub(t)
-	c := connectTo(t, mesh.Options{Addr: h.url})
+	h := fakes.StartLegacyHub(t)
+	c := connectTo(t, mesh.Options{Addr: h.URL})
 	require.NoError(t, c.Emit("e", nil))
 	flush(t, c)
 	require.NoError(t, c.Close())
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	require.NotEmpty(t, h.paths)
-	for _, path := range h.paths {
+	require.NotEmpty(t, h.Paths())
+	for _, path := range h.Paths() {
 		require.Equal(t, "/engine.io/", path)
 	}
 }
@@ -309,7 +308,7 @@ func TestOriginal_UnknownPathsDoNotHurtAHub(t *testing.T) {
 }
 
 func TestOriginal_WithoutAHostOnlyLocalhostIsBound(t *testing.T) {
-	n, err := mesh.Listen(testContext(t), &mesh.Options{Addr: ":0"})
+	n, err := mesh.Listen(fakes.Context(t), &mesh.Options{Addr: ":0"})
 	require.NoError(t, err)
 	defer n.Close()
 	host, port, err := net.SplitHostPort(n.Addr())
@@ -349,20 +348,20 @@ func TestOriginal_AMessageMayHaveOneMegabyte(t *testing.T) {
 	heard := listenTo(t, hub, "e")
 	large := func(n int) json.RawMessage { return json.RawMessage(`"` + strings.Repeat("x", n-2) + `"`) }
 	require.NoError(t, c.Emit("e", large(999_000)))
-	require.Len(t, heard.next().Payload, 999_000)
+	require.Len(t, heard.Next().Payload, 999_000)
 	require.ErrorIs(t, c.Emit("e", large(1_000_000)), mesh.ErrTooLarge)
 	require.ErrorIs(t, hub.Emit("e", large(1_000_000)), mesh.ErrTooLarge)
 
-	w := bareWebSocket(t, hub.Addr())
-	require.NoError(t, writeFrame(w, fmt.Sprintf(`4{"event":"e","payload":%s}`, large(1_000_001))))
+	w := fakes.DialRaw(t, hub.Addr())
+	require.NoError(t, fakes.WriteFrame(w, fmt.Sprintf(`4{"event":"e","payload":%s}`, large(1_000_001))))
 	_, err := io.Copy(io.Discard, w)
 	require.NoError(t, ended(err))
 	require.NoError(t, c.Emit("e", 1))
-	require.Equal(t, "1", string(heard.next().Payload))
+	require.Equal(t, "1", string(heard.Next().Payload))
 
 	small := listen(t, mesh.Options{MaxMessage: 1000})
-	w = bareWebSocket(t, small.Addr())
-	require.NoError(t, writeFrame(w, fmt.Sprintf(`4{"event":"e","payload":%s}`, large(1000))))
+	w = fakes.DialRaw(t, small.Addr())
+	require.NoError(t, fakes.WriteFrame(w, fmt.Sprintf(`4{"event":"e","payload":%s}`, large(1000))))
 	_, err = io.Copy(io.Discard, w)
 	require.NoError(t, ended(err))
 }
@@ -379,14 +378,14 @@ func ended(err error) error {
 func TestEventLargerThanTheHubAccepts(t *testing.T) {
 	hub := listen(t, mesh.Options{MaxMessage: 10_000})
 	heard := listenTo(t, hub, "e")
-	var logs logBuffer
-	c := connect(t, hub, mesh.Options{Logger: logs.logger()})
+	var logs fakes.Log
+	c := connect(t, hub, mesh.Options{Logger: logs.Logger()})
 	large := json.RawMessage(`"` + strings.Repeat("x", 20_000) + `"`)
 	err := c.Emit("e", large)
 	require.ErrorIs(t, err, mesh.ErrTooLarge)
 	require.ErrorContains(t, err, "10000")
 	require.NoError(t, c.Emit("e", 1))
-	require.Equal(t, "1", string(heard.next().Payload))
+	require.Equal(t, "1", string(heard.Next().Payload))
 	require.EqualValues(t, 1, hub.Stats().Connections, "the client was not disconnected")
 	require.Zero(t, c.Stats().Refused)
 }
@@ -395,23 +394,23 @@ func TestEventLargerThanTheHubAccepts(t *testing.T) {
 func TestEventThatWaitedIsLargerThanTheHubAccepts(t *testing.T) {
 	hub := listen(t, mesh.Options{MaxMessage: 10_000})
 	heard := listenTo(t, hub, "e")
-	p := startProxy(t, hub.Addr())
-	var logs logBuffer
-	c := connectTo(t, mesh.Options{Addr: p.l.Addr().String(), Transports: overWebSocket, Logger: logs.logger()})
+	p := fakes.StartProxy(t, hub.Addr())
+	var logs fakes.Log
+	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket, Logger: logs.Logger()})
 	gone := make(chan struct{}, 10)
 	c.OnState(func(s mesh.State) {
 		if s.Status != mesh.Connected {
 			gone <- struct{}{}
 		}
 	})
-	p.cut(true)
+	p.Close()
 	<-gone
 	require.NoError(t, c.Emit("e", json.RawMessage(`"`+strings.Repeat("x", 20_000)+`"`)))
 	require.NoError(t, c.Emit("e", 1))
-	p.open()
-	require.Equal(t, "1", string(heard.next().Payload))
-	require.ErrorIs(t, c.Flush(testContext(t)), mesh.ErrUnconfirmed)
-	require.NoError(t, c.Flush(testContext(t)))
+	p.Open()
+	require.Equal(t, "1", string(heard.Next().Payload))
+	require.ErrorIs(t, c.Flush(fakes.Context(t)), mesh.ErrUnconfirmed)
+	require.NoError(t, c.Flush(fakes.Context(t)))
 	require.EqualValues(t, 1, c.Stats().Refused)
 	require.Contains(t, logs.String(), "larger than this hub accepts")
 }
@@ -425,15 +424,15 @@ func TestOriginal_OnAnyHearsThisNodesOwnEventsOnly(t *testing.T) {
 		off := own.OnAny(func(e mesh.Event) { heard <- e })
 		arrived := listenTo(t, own, "e")
 		require.NoError(t, other.Emit("e", "other"))
-		require.Equal(t, `"other"`, string(arrived.next().Payload))
+		require.Equal(t, `"other"`, string(arrived.Next().Payload))
 		require.NoError(t, own.Emit("e", "own"))
 		require.NoError(t, own.Emit("unheard", "own"))
 		require.Empty(t, cmp.Diff(mesh.Event{Name: "e", Payload: json.RawMessage(`"own"`), From: own.ID()}, <-heard))
 		require.Equal(t, "unheard", (<-heard).Name)
 		off()
 		require.NoError(t, own.Emit("e", "more"))
-		arrived.next()
-		arrived.next()
+		arrived.Next()
+		arrived.Next()
 		require.Empty(t, heard)
 	}
 }

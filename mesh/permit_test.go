@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -28,9 +29,9 @@ func TestPermitNarrowsWhatPeersEmitAndHear(t *testing.T) {
 	}})
 	boss, other := connect(t, hub, mesh.Options{Name: "boss"}), connect(t, hub, mesh.Options{Name: "other"})
 	atBoss, atOther := listenTo(t, boss, "**"), listenTo(t, other, "**", "secret", "also::*")
-	foreign := dialWire(t, hub.URL(), nil)
-	foreign.send(table("mesh::secret", "mesh::*"))
-	foreign.barrier()
+	foreign := fakes.Dial(t, hub.URL(), nil)
+	foreign.Send(fakes.Table("mesh::secret", "mesh::*"))
+	foreign.Barrier()
 	atHub := listenTo(t, hub, "**")
 
 	for _, event := range []string{"secret", "also::secret", "public"} {
@@ -39,10 +40,10 @@ func TestPermitNarrowsWhatPeersEmitAndHear(t *testing.T) {
 		atHub.silentUntil(event)
 	}
 	atOther.silentUntil("public")
-	require.Equal(t, []string{`{"event":"public"}`}, foreign.heard())
+	require.Equal(t, []string{`{"event":"public"}`}, foreign.Received())
 	require.EqualValues(t, 3, hub.Stats().Withheld)
 
-	foreign.send(`{"event":"orders::1","payload":1}`, `{"event":"order","payload":2}`)
+	foreign.Send(`{"event":"orders::1","payload":1}`, `{"event":"order","payload":2}`)
 	atHub.silentUntil("order")
 	atBoss.silentUntil("order")
 	require.NoError(t, other.Emit("orders::2", nil))
@@ -68,7 +69,7 @@ func TestPermitSeesWhomAuthorizeHasAdmitted(t *testing.T) {
 	ann := connect(t, hub, mesh.Options{Name: "n", User: "ann", Password: "p"})
 	heard := listenTo(t, hub, "e")
 	require.NoError(t, ann.Emit("e", 1))
-	heard.next()
+	heard.Next()
 	mu.Lock()
 	p := seen["ann"]
 	mu.Unlock()
@@ -108,7 +109,7 @@ func TestPermitIsAskedOnceForAName(t *testing.T) {
 	emit()
 	require.EqualValues(t, 3, asked.Load(), "and whether the listener may hear")
 	for range 100 {
-		heard.next()
+		heard.Next()
 	}
 	require.EqualValues(t, 200, hub.Stats().NotPermitted)
 	sender.ForgetPermits() // has no effect at a client
@@ -120,15 +121,15 @@ func TestPermitIsAskedAgainForOtherCredentials(t *testing.T) {
 		Permit:    func(p mesh.PeerInfo, _ mesh.Action, _ string) bool { return p.User == "b" },
 	})
 	heard := listenTo(t, hub, "e")
-	w := dialWire(t, hub.URL(), nil)
+	w := fakes.Dial(t, hub.URL(), nil)
 	for _, user := range []string{"a", "b", "c", "b"} {
-		w.send(fmt.Sprintf(authPacket, user, "p"))
+		w.Send(fmt.Sprintf(authPacket, user, "p"))
 	}
-	w.barrier()
+	w.Barrier()
 	require.EqualValues(t, 2, hub.Stats().NotPermitted)
-	heard.next()
-	heard.next()
-	require.Empty(t, heard.in)
+	heard.Next()
+	heard.Next()
+	require.Empty(t, heard.C)
 }
 
 // The hub remembers a limited number of decisions for a peer, whatever names the peer uses.
@@ -138,15 +139,15 @@ func TestPermitDecisionsAreBounded(t *testing.T) {
 		asked.Add(1)
 		return true
 	}})
-	w := dialWire(t, hub.URL(), nil)
+	w := fakes.Dial(t, hub.URL(), nil)
 	const names = 2000
-	emit := func(name string) { w.send(fmt.Sprintf(`{"event":%q}`, name)) }
+	emit := func(name string) { w.Send(fmt.Sprintf(`{"event":%q}`, name)) }
 	for range 2 {
 		for i := range names {
 			emit(fmt.Sprint("n", i))
 		}
 	}
-	w.barrier()
+	w.Barrier()
 	require.Greater(t, int(asked.Load()), 2*names-2*512, "few were remembered")
 	before := asked.Load()
 	for range 2 {
@@ -154,7 +155,7 @@ func TestPermitDecisionsAreBounded(t *testing.T) {
 			emit(fmt.Sprint(i, strings.Repeat("x", 400)))
 		}
 	}
-	w.barrier()
+	w.Barrier()
 	require.LessOrEqual(t, int(asked.Load()-before), 40)
 	require.Equal(t, uint64(2*names+40), hub.Stats().Received)
 }
@@ -173,23 +174,23 @@ func TestPermitAppliesToQueries(t *testing.T) {
 	}})
 	none, some, all := connect(t, hub, mesh.Options{Name: "none"}), connect(t, hub, mesh.Options{Name: "some"}), connect(t, hub, mesh.Options{Name: "all"})
 	listenTo(t, all, "**")
-	_, err := none.Nodes(testContext(t))
+	_, err := none.Nodes(fakes.Context(t))
 	require.ErrorIs(t, err, mesh.ErrNotPermitted)
-	_, err = none.Explain(testContext(t), all.ID(), "x")
+	_, err = none.Explain(fakes.Context(t), all.ID(), "x")
 	require.ErrorIs(t, err, mesh.ErrNotPermitted)
 	said := make(chan mesh.Presence, 10)
 	defer none.OnPresence(func(p mesh.Presence) { said <- p })()
-	_, err = none.Nodes(testContext(t))
+	_, err = none.Nodes(fakes.Context(t))
 	require.ErrorIs(t, err, mesh.ErrNotPermitted)
 	connect(t, hub, mesh.Options{})
 	flush(t, none)
 	require.Empty(t, said)
 
 	nodes(t, some)
-	_, err = some.Explain(testContext(t), all.ID(), "x")
+	_, err = some.Explain(fakes.Context(t), all.ID(), "x")
 	require.ErrorIs(t, err, mesh.ErrNotPermitted)
 	for _, event := range []string{"heard", "said"} {
-		e, err := some.Explain(testContext(t), all.ID(), event)
+		e, err := some.Explain(fakes.Context(t), all.ID(), event)
 		require.NoError(t, err)
 		require.True(t, e.Delivered)
 	}
@@ -203,7 +204,7 @@ func TestPermitAppliesToQueries(t *testing.T) {
 		{some, all, "said", mesh.Explanation{Delivered: true, Rule: protocol.RuleListens, Match: "**"}},
 		{hub, all, "kept", mesh.Explanation{Rule: protocol.RuleMayNotListen, Match: "**"}},
 	} {
-		got, err := hub.ExplainFrom(testContext(t), c.from.ID(), c.to.ID(), c.event)
+		got, err := hub.ExplainFrom(fakes.Context(t), c.from.ID(), c.to.ID(), c.event)
 		require.NoError(t, err)
 		require.Empty(t, cmp.Diff(c.want, got), c.event)
 	}
@@ -211,8 +212,8 @@ func TestPermitAppliesToQueries(t *testing.T) {
 
 func TestPeerInfoShowsNoCredentials(t *testing.T) {
 	p := mesh.PeerInfo{ID: "id1", Credentials: mesh.Credentials{User: "tainted", Password: "tainted", Name: "n", RemoteAddr: "r"}}
-	var logs logBuffer
-	logs.logger().Info("x", "peer", p)
+	var logs fakes.Log
+	logs.Logger().Info("x", "peer", p)
 	b, err := json.Marshal(map[string]any{"p": p})
 	require.NoError(t, err)
 	said := fmt.Sprintf("%v %+v %#v %s %q %d %x", p, p, p, p, p, p, p) + logs.String() + string(b)

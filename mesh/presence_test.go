@@ -14,13 +14,14 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 	"github.com/bigcompany/mesh/protocol"
 )
 
 // nodes returns the result of Nodes, by ID.
 func nodes(t testing.TB, n *mesh.Node) map[string]mesh.NodeInfo {
 	t.Helper()
-	all, err := n.Nodes(testContext(t))
+	all, err := n.Nodes(fakes.Context(t))
 	require.NoError(t, err)
 	require.Equal(t, mesh.RoleHub, all[0].Role)
 	byID := map[string]mesh.NodeInfo{}
@@ -37,8 +38,8 @@ func TestNodesTellsWhoIsThere(t *testing.T) {
 	listenTo(t, hub, "at::hub")
 	a := connect(t, hub, mesh.Options{Name: "a", Transports: overWebSocket})
 	listenTo(t, a, "x::y", "z::**")
-	polling := dialWire(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision4, Transports: []engineio.Transport{engineio.Polling}})
-	polling.send(table("mesh::old", "mesh::silent"))
+	polling := fakes.Dial(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision4, Transports: []engineio.Transport{engineio.Polling}})
+	polling.Send(fakes.Table("mesh::old", "mesh::silent"))
 	eventually(t, "the other one is there", func() bool { return hub.Stats().Peers == 2 })
 
 	atHub, atClient := nodes(t, hub), nodes(t, a)
@@ -82,18 +83,18 @@ func TestNodesTellsWhoIsThere(t *testing.T) {
 
 func TestLastSeenMovesWithPacketsAndHeartbeats(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	w := dialWire(t, hub.URL(), nil)
-	w.send(table("mesh::x"))
-	w.barrier()
+	w := fakes.Dial(t, hub.URL(), nil)
+	w.Send(fakes.Table("mesh::x"))
+	w.Barrier()
 	seen := func() time.Time {
-		all, err := hub.Nodes(testContext(t))
+		all, err := hub.Nodes(fakes.Context(t))
 		require.NoError(t, err)
 		require.Len(t, all, 2)
 		return all[1].LastSeen
 	}
 	for name, move := range map[string]func(){
-		"an event": func() { w.send(`{"event":"e"}`) },
-		"a ping":   w.barrier,
+		"an event": func() { w.Send(`{"event":"e"}`) },
+		"a ping":   w.Barrier,
 	} {
 		before := seen()
 		eventually(t, name, func() bool {
@@ -108,14 +109,14 @@ func TestManyNodesComeInPages(t *testing.T) {
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
 	a := connect(t, hub, mesh.Options{Transports: overWebSocket})
 	for i := range count {
-		bareWebSocket(t, hub.Addr(), table(fmt.Sprintf("mesh::%d", i)))
+		fakes.DialRaw(t, hub.Addr(), fakes.Table(fmt.Sprintf("mesh::%d", i)))
 	}
 	require.Len(t, nodes(t, a), count+2)
 	require.Len(t, nodes(t, hub), count+2)
 
 	// The packets are small, whatever limit the query has.
-	w := dialWire(t, hub.URL(), nil)
-	w.send(`{"event":"$mesh.nodes","payload":{"rid":"a","limit":1000000}}`)
+	w := fakes.Dial(t, hub.URL(), nil)
+	w.Send(`{"event":"$mesh.nodes","payload":{"rid":"a","limit":1000000}}`)
 	var answer struct {
 		Payload struct {
 			RID, You string
@@ -124,7 +125,7 @@ func TestManyNodesComeInPages(t *testing.T) {
 			Nodes    []mesh.NodeInfo
 		}
 	}
-	got := w.next()
+	got := w.Next()
 	require.Less(t, len(got), 65<<10)
 	require.NoError(t, json.Unmarshal([]byte(got), &answer))
 	require.Equal(t, "a", answer.Payload.RID)
@@ -132,24 +133,24 @@ func TestManyNodesComeInPages(t *testing.T) {
 	require.LessOrEqual(t, len(answer.Payload.Nodes), 257)
 	require.Contains(t, nodes(t, hub), answer.Payload.You)
 	require.Positive(t, answer.Payload.Next)
-	w.send(fmt.Sprintf(`{"event":"$mesh.nodes","payload":{"rid":7,"limit":2,"after":%d}}`, answer.Payload.Next))
-	require.Contains(t, w.next(), `{"event":"$mesh.nodes","payload":{"rid":7,"you":"`)
+	w.Send(fmt.Sprintf(`{"event":"$mesh.nodes","payload":{"rid":7,"limit":2,"after":%d}}`, answer.Payload.Next))
+	require.Contains(t, w.Next(), `{"event":"$mesh.nodes","payload":{"rid":7,"you":"`)
 }
 
 func TestWhatIsToldOfANodeIsBounded(t *testing.T) {
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
 	for range 30 {
-		w := dialWire(t, hub.URL(), nil)
+		w := fakes.Dial(t, hub.URL(), nil)
 		var keys []string
 		for i := range 4000 {
 			keys = append(keys, fmt.Sprintf("mesh::%04d", i)+strings.Repeat("\u00e9", 20))
 		}
-		w.send(table(keys...), table(append(keys[:30:30], "mesh::"+strings.Repeat("\x01", protocol.MaxName))...))
-		w.barrier()
+		w.Send(fakes.Table(keys...), fakes.Table(append(keys[:30:30], "mesh::"+strings.Repeat("\x01", protocol.MaxName))...))
+		w.Barrier()
 	}
-	w := dialWire(t, hub.URL(), nil)
-	w.send(`{"event":"$mesh.nodes","payload":{}}`)
-	got := w.next()
+	w := fakes.Dial(t, hub.URL(), nil)
+	w.Send(`{"event":"$mesh.nodes","payload":{}}`)
+	got := w.Next()
 	require.Less(t, len(got), 65<<10)
 	var answer struct {
 		Payload struct{ Nodes []mesh.NodeInfo }
@@ -162,7 +163,7 @@ func TestWhatIsToldOfANodeIsBounded(t *testing.T) {
 
 func TestQuestionsThatMakeNoSenseAreRefused(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	w := dialWire(t, hub.URL(), nil)
+	w := fakes.Dial(t, hub.URL(), nil)
 	bad := 0
 	for _, packet := range []string{
 		`{"event":"$mesh.nodes"}`, `{"event":"$mesh.nodes","payload":null}`, `{"event":"$mesh.nodes","payload":[]}`,
@@ -170,8 +171,8 @@ func TestQuestionsThatMakeNoSenseAreRefused(t *testing.T) {
 		`{"event":"$mesh.explain","payload":1}`, `{"event":"$mesh.explain","payload":{"to":"` + strings.Repeat("x", 200) + `","event":"x"}}`,
 		`{"event":"$mesh.explain","payload":{"to":"x","event":"` + strings.Repeat("x", 600) + `"}}`,
 	} {
-		w.send(packet)
-		got := w.next()
+		w.Send(packet)
+		got := w.Next()
 		if strings.Contains(packet, "null") {
 			require.Contains(t, got, `"nodes":[`, "null is as good as {}")
 			continue
@@ -184,22 +185,22 @@ func TestQuestionsThatMakeNoSenseAreRefused(t *testing.T) {
 	for _, packet := range []string{
 		`{"event":"$mesh.nodes","payload":{"after":-5,"limit":-1}}`, `{"event":"$mesh.nodes","payload":{"after":99999999}}`,
 	} {
-		w.send(packet)
-		require.Contains(t, w.next(), `"nodes":[`)
+		w.Send(packet)
+		require.Contains(t, w.Next(), `"nodes":[`)
 	}
 }
 
 func TestFastQuestionsWaitTheirTurn(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	w := dialWire(t, hub.URL(), nil)
+	w := fakes.Dial(t, hub.URL(), nil)
 	start := time.Now()
 	const asked = 40
 	for range asked {
-		w.send(`{"event":"$mesh.nodes","payload":{}}`)
+		w.Send(`{"event":"$mesh.nodes","payload":{}}`)
 	}
-	w.send(`{"event":"x"}`)
+	w.Send(`{"event":"x"}`)
 	for range asked {
-		w.next()
+		w.Next()
 	}
 	require.GreaterOrEqual(t, time.Since(start), (asked-20-1)*time.Second/50)
 	other := connect(t, hub, mesh.Options{})
@@ -211,32 +212,32 @@ func TestFastQuestionsWaitTheirTurn(t *testing.T) {
 func TestQuestionsThatAreMuchWorkCountAsSeveral(t *testing.T) {
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
 	for i := range 255 {
-		bareWebSocket(t, hub.Addr(), table(fmt.Sprintf("mesh::%d", i)))
+		fakes.DialRaw(t, hub.Addr(), fakes.Table(fmt.Sprintf("mesh::%d", i)))
 	}
-	large := dialWire(t, hub.URL(), nil)
+	large := fakes.Dial(t, hub.URL(), nil)
 	var keys []string
 	for i := range 2000 {
 		keys = append(keys, fmt.Sprintf("mesh::%04d", i)+strings.Repeat("x", 50))
 	}
-	large.send(offer(testKey, ""), table(keys...))
-	large.barrier()
+	large.Send(offer(testKey, ""), fakes.Table(keys...))
+	large.Barrier()
 	for name, c := range map[string]struct {
 		question string
 		counts   int
 	}{
 		"many nodes":    {`{"event":"$mesh.nodes","payload":{}}`, 1 + 128/32}, // the maximum number of nodes in the size limit
 		"few nodes":     {`{"event":"$mesh.nodes","payload":{"limit":3}}`, 1},
-		"a large table": {`{"event":"$mesh.explain","payload":{"to":"` + protocol.ID(testKey) + `","event":"x"}}`, 1 + len(table(keys...))/(16<<10)},
+		"a large table": {`{"event":"$mesh.explain","payload":{"to":"` + protocol.ID(testKey) + `","event":"x"}}`, 1 + len(fakes.Table(keys...))/(16<<10)},
 		"no table":      {`{"event":"$mesh.explain","payload":{"to":"` + hub.ID() + `","event":"x"}}`, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := dialWire(t, hub.URL(), nil)
+			w := fakes.Dial(t, hub.URL(), nil)
 			asked := 30/c.counts + 2
 			start := time.Now()
 			for range asked {
-				w.send(c.question)
-				require.NotContains(t, w.next(), `"error"`)
+				w.Send(c.question)
+				require.NotContains(t, w.Next(), `"error"`)
 			}
 			waited := time.Duration((asked-1)*c.counts-20) * time.Second / 50 // the next query would wait for the last one
 			require.GreaterOrEqual(t, time.Since(start), waited-time.Second/50)
@@ -248,7 +249,7 @@ func TestQuestionsThatAreMuchWorkCountAsSeveral(t *testing.T) {
 func watching(t *testing.T, n *mesh.Node) chan mesh.Presence {
 	said := make(chan mesh.Presence, 1000)
 	t.Cleanup(n.OnPresence(func(p mesh.Presence) { said <- p }))
-	_, err := n.Nodes(testContext(t)) // no node is missed after this
+	_, err := n.Nodes(fakes.Context(t)) // no node is missed after this
 	require.NoError(t, err)
 	return said
 }
@@ -258,7 +259,7 @@ func nextPresence(t *testing.T, said chan mesh.Presence) mesh.Presence {
 	select {
 	case p := <-said:
 		return p
-	case <-time.After(patience):
+	case <-time.After(fakes.Patience):
 		require.FailNow(t, "no node joined or left")
 		return mesh.Presence{}
 	}
@@ -268,46 +269,46 @@ func TestPresenceTellsWhoComesAndGoes(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	watcher := connect(t, hub, mesh.Options{Name: "watcher"})
 	idle := connect(t, hub, mesh.Options{Name: "idle"})
-	page := dialWire(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision4})
-	page.send(table("mesh::x"), `{"event":"$mesh.nodes","payload":{"rid":1,"watch":true,"limit":1}}`)
-	require.Contains(t, page.next(), `"total":4`)
+	page := fakes.Dial(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision4})
+	page.Send(fakes.Table("mesh::x"), `{"event":"$mesh.nodes","payload":{"rid":1,"watch":true,"limit":1}}`)
+	require.Contains(t, page.Next(), `"total":4`)
 	atHub, atClient := watching(t, hub), watching(t, watcher)
 
 	heard := listenTo(t, hub, "news")
-	guest := dialWire(t, hub.URL(), nil)
-	guest.send(strings.Replace(table("mesh::a"), "handshake", "news", 1))
-	id := heard.next().From
+	guest := fakes.Dial(t, hub.URL(), nil)
+	guest.Send(strings.Replace(fakes.Table("mesh::a"), "handshake", "news", 1))
+	id := heard.Next().From
 	for _, said := range []chan mesh.Presence{atHub, atClient} {
 		p := nextPresence(t, said)
 		require.True(t, p.Joined)
 		require.Equal(t, id, p.Node.ID)
 		require.Equal(t, []string{"a"}, p.Node.Interests, "with the table that it brought")
 	}
-	require.Contains(t, page.next(), `{"event":"$mesh.join","payload":{"id":"`+id+`","role":"client"`)
-	require.NoError(t, guest.sock.Close())
+	require.Contains(t, page.Next(), `{"event":"$mesh.join","payload":{"id":"`+id+`","role":"client"`)
+	require.NoError(t, guest.Socket.Close())
 	for _, said := range []chan mesh.Presence{atHub, atClient} {
 		p := nextPresence(t, said)
 		require.False(t, p.Joined)
 		require.Equal(t, id, p.Node.ID)
 		require.Equal(t, []string{"a"}, p.Node.Interests)
 	}
-	require.Contains(t, page.next(), `{"event":"$mesh.leave","payload":{"id":"`+id+`"`)
+	require.Contains(t, page.Next(), `{"event":"$mesh.leave","payload":{"id":"`+id+`"`)
 
-	page.send(`{"event":"$mesh.nodes","payload":{"watch":false,"limit":1}}`)
-	page.next()
+	page.Send(`{"event":"$mesh.nodes","payload":{"watch":false,"limit":1}}`)
+	page.Next()
 	last := connect(t, hub, mesh.Options{Name: "last"})
 	require.Equal(t, last.ID(), nextPresence(t, atClient).Node.ID)
-	page.send(`{"event":"$mesh.nodes","payload":{"limit":1}}`)
-	require.Contains(t, page.next(), `$mesh.nodes`, "it got no reports meanwhile")
+	page.Send(`{"event":"$mesh.nodes","payload":{"limit":1}}`)
+	require.Contains(t, page.Next(), `$mesh.nodes`, "it got no reports meanwhile")
 	require.Zero(t, idle.Stats().Reserved+watcher.Stats().Reserved)
 }
 
 func TestPresenceGoesOnAfterAReconnect(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	p := startProxy(t, hub.Addr())
-	watcher := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
+	p := fakes.StartProxy(t, hub.Addr())
+	watcher := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
 	said, changes := watching(t, watcher), states(watcher)
-	p.cut(false)
+	p.Cut()
 	awaitStatus(t, changes, mesh.Disconnected)
 	awaitStatus(t, changes, mesh.Connected)
 	nodes(t, watcher)
@@ -321,18 +322,18 @@ func TestPresenceGoesOnAfterAReconnect(t *testing.T) {
 func TestANodeThatIsBackHasNotLeft(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	said := watching(t, hub)
-	first := dialWire(t, hub.URL(), nil)
-	first.send(strings.Replace(offer(testKey, ""), `"wire"`, `"first"`, 1))
+	first := fakes.Dial(t, hub.URL(), nil)
+	first.Send(strings.Replace(offer(testKey, ""), `"wire"`, `"first"`, 1))
 	require.Equal(t, "first", nextPresence(t, said).Node.Name)
-	second := dialWire(t, hub.URL(), nil)
-	second.send(strings.Replace(offer(testKey, ""), `"wire"`, `"second"`, 1))
+	second := fakes.Dial(t, hub.URL(), nil)
+	second.Send(strings.Replace(offer(testKey, ""), `"wire"`, `"second"`, 1))
 	require.Equal(t, "second", nextPresence(t, said).Node.Name)
 	all := nodes(t, hub)
 	require.Len(t, all, 2)
 	require.Equal(t, "second", all[protocol.ID(testKey)].Name)
-	require.NoError(t, first.sock.Close())
+	require.NoError(t, first.Socket.Close())
 	eventually(t, "the first has left", func() bool { return hub.Stats().Peers == 1 })
-	require.NoError(t, second.sock.Close())
+	require.NoError(t, second.Socket.Close())
 	p := nextPresence(t, said)
 	require.False(t, p.Joined)
 	require.Equal(t, "second", p.Node.Name)
@@ -342,36 +343,36 @@ func TestANodeThatIsBackHasNotLeft(t *testing.T) {
 func TestTheMutedAreListedButHaveNotJoined(t *testing.T) {
 	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p")})
 	said := watching(t, hub)
-	w := dialWire(t, hub.URL(), nil)
-	w.send(table("mesh::x"), `{"event":"$mesh.nodes","payload":{"watch":true}}`)
-	require.Empty(t, w.heard(), "it gets no reports")
-	all, err := hub.Nodes(testContext(t))
+	w := fakes.Dial(t, hub.URL(), nil)
+	w.Send(fakes.Table("mesh::x"), `{"event":"$mesh.nodes","payload":{"watch":true}}`)
+	require.Empty(t, w.Received(), "it gets no reports")
+	all, err := hub.Nodes(fakes.Context(t))
 	require.NoError(t, err)
 	require.Len(t, all, 2)
 	require.True(t, all[1].Muted)
 	require.Empty(t, all[1].Interests)
 	require.Empty(t, said)
 
-	w.send(fmt.Sprintf(authPacket, "u", "p"))
+	w.Send(fmt.Sprintf(authPacket, "u", "p"))
 	p := nextPresence(t, said)
 	require.True(t, p.Joined)
 	require.False(t, p.Node.Muted)
 	require.Equal(t, []string{"news"}, p.Node.Interests)
-	w.send(fmt.Sprintf(authPacket, "u", "wrong"))
+	w.Send(fmt.Sprintf(authPacket, "u", "wrong"))
 	require.False(t, nextPresence(t, said).Joined)
 }
 
 func TestNoSecretIsToldOfANode(t *testing.T) {
 	hub := listen(t, mesh.Options{Authorize: mesh.Pair("user-u", "pass-p")})
-	w := dialWire(t, hub.URL(), nil)
-	w.send(`{"event":"handshake","headers":{"auth":{"user":"user-u","password":"pass-p"},"mesh":{"v":1,"key":"` + testKey + `"}}}`)
-	w.send(`{"event":"$mesh.nodes","payload":{"watch":true}}`)
-	w.barrier()
+	w := fakes.Dial(t, hub.URL(), nil)
+	w.Send(`{"event":"handshake","headers":{"auth":{"user":"user-u","password":"pass-p"},"mesh":{"v":1,"key":"` + testKey + `"}}}`)
+	w.Send(`{"event":"$mesh.nodes","payload":{"watch":true}}`)
+	w.Barrier()
 	connect(t, hub, mesh.Options{User: "user-u", Password: "pass-p"})
-	w.next() // the hello packet
-	said := w.next() + w.next()
+	w.Next() // the hello packet
+	said := w.Next() + w.Next()
 	require.Contains(t, said, "$mesh.join")
-	for _, secret := range []string{testKey, "user-u", "pass-p", w.sock.ID()} {
+	for _, secret := range []string{testKey, "user-u", "pass-p", w.Socket.ID()} {
 		require.NotContains(t, said, secret)
 	}
 }
@@ -381,31 +382,31 @@ func TestWatchersAreBounded(t *testing.T) {
 	const watch = `{"event":"$mesh.nodes","payload":{"watch":true,"limit":1}}`
 	watchers := make([]net.Conn, 256)
 	for i := range watchers {
-		watchers[i] = bareWebSocket(t, hub.Addr(), watch)
+		watchers[i] = fakes.DialRaw(t, hub.Addr(), watch)
 	}
-	w := dialWire(t, hub.URL(), nil)
-	w.send(watch)
-	require.Contains(t, w.next(), `"error":"too-many-watchers"`)
+	w := fakes.Dial(t, hub.URL(), nil)
+	w.Send(watch)
+	require.Contains(t, w.Next(), `"error":"too-many-watchers"`)
 	c := connect(t, hub, mesh.Options{})
 	defer c.OnPresence(func(mesh.Presence) {})()
-	_, err := c.Nodes(testContext(t))
+	_, err := c.Nodes(fakes.Context(t))
 	require.ErrorIs(t, err, mesh.ErrTooManyWatchers)
 
 	// A query without a watch gets a response. After one watcher has left, there is room for another one.
 	require.Len(t, nodes(t, connect(t, hub, mesh.Options{})), 256+4)
 	require.NoError(t, watchers[0].Close())
 	eventually(t, "there is room", func() bool {
-		w.send(watch)
-		return strings.Contains(w.next(), `"nodes":[`)
+		w.Send(watch)
+		return strings.Contains(w.Next(), `"nodes":[`)
 	})
 }
 
 func TestQuestionsWaitForAHubAndEndWithTheNode(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	p := startProxy(t, hub.Addr())
-	c := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
+	p := fakes.StartProxy(t, hub.Addr())
+	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
 	changes := states(c)
-	p.cut(true)
+	p.Close()
 	awaitStatus(t, changes, mesh.Disconnected)
 	short, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
@@ -417,9 +418,9 @@ func TestQuestionsWaitForAHubAndEndWithTheNode(t *testing.T) {
 		_, err := c.Nodes(context.Background())
 		done <- err
 	}()
-	p.open()
+	p.Open()
 	require.NoError(t, <-done)
-	p.cut(true)
+	p.Close()
 	awaitStatus(t, changes, mesh.Disconnected)
 	go func() {
 		_, err := c.Nodes(context.Background())
@@ -431,11 +432,11 @@ func TestQuestionsWaitForAHubAndEndWithTheNode(t *testing.T) {
 
 // A hub of the original does not respond to queries, so the client must not send any.
 func TestANodeHubIsNotAsked(t *testing.T) {
-	hub := startNodeHub(t)
-	c := connectTo(t, mesh.Options{Addr: hub.url})
-	_, err := c.Nodes(testContext(t))
+	hub := fakes.StartLegacyHub(t)
+	c := connectTo(t, mesh.Options{Addr: hub.URL})
+	_, err := c.Nodes(fakes.Context(t))
 	require.ErrorIs(t, err, mesh.ErrLegacyHub)
-	_, err = c.Explain(testContext(t), "someone", "x")
+	_, err = c.Explain(fakes.Context(t), "someone", "x")
 	require.ErrorIs(t, err, mesh.ErrLegacyHub)
 	defer c.OnPresence(func(mesh.Presence) {})()
 	c.On("exact", func(mesh.Event) {})
@@ -447,13 +448,11 @@ func TestANodeHubIsNotAsked(t *testing.T) {
 		"other": {Rule: protocol.RuleNoListener},
 		"$x":    {Rule: protocol.RuleReserved},
 	} {
-		got, err := c.Explain(testContext(t), c.ID(), event)
+		got, err := c.Explain(fakes.Context(t), c.ID(), event)
 		require.NoError(t, err)
 		require.Empty(t, cmp.Diff(want, got), event)
 	}
-	hub.mu.Lock()
-	defer hub.mu.Unlock()
-	for _, p := range hub.packets {
+	for _, p := range hub.Packets() {
 		require.NotContains(t, p, "$mesh")
 	}
 }
@@ -462,9 +461,9 @@ func TestANodeHubIsNotAsked(t *testing.T) {
 func TestWatchersOfOneUserAreBounded(t *testing.T) {
 	hub := listen(t, mesh.Options{Authorize: func(context.Context, mesh.Credentials) error { return nil }})
 	watch := func(user string) string {
-		w := dialWire(t, hub.URL(), nil)
-		w.send(fmt.Sprintf(`{"event":"$mesh.nodes","payload":{"limit":1,"watch":true},"headers":{"auth":{"user":%q}}}`, user))
-		return w.next()
+		w := fakes.Dial(t, hub.URL(), nil)
+		w.Send(fmt.Sprintf(`{"event":"$mesh.nodes","payload":{"limit":1,"watch":true},"headers":{"auth":{"user":%q}}}`, user))
+		return w.Next()
 	}
 	for range 64 {
 		require.NotContains(t, watch("ann"), "error")

@@ -15,6 +15,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 )
 
 // states collects the reports of OnState.
@@ -26,7 +27,7 @@ func states(n *mesh.Node) <-chan mesh.State {
 
 func awaitStatus(t testing.TB, ch <-chan mesh.State, want mesh.Status) mesh.State {
 	t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(fakes.Patience)
 	for {
 		select {
 		case s := <-ch:
@@ -44,7 +45,7 @@ func TestReconnectAfterTheHubWasKilledAndRestarted(t *testing.T) {
 		"polling": {engineio.Polling}, "websocket": overWebSocket, "both": nil,
 	} {
 		t.Run(name, func(t *testing.T) {
-			first, err := mesh.Listen(testContext(t), &mesh.Options{Addr: "localhost:0"})
+			first, err := mesh.Listen(fakes.Context(t), &mesh.Options{Addr: "localhost:0"})
 			require.NoError(t, err)
 			addr := first.Addr()
 			c := connectTo(t, mesh.Options{Addr: addr, Transports: transports})
@@ -64,8 +65,8 @@ func TestReconnectAfterTheHubWasKilledAndRestarted(t *testing.T) {
 			require.Empty(t, cmp.Diff(mesh.HubInfo{ID: second.ID(), Name: "second"}, back.Hub))
 			require.NoError(t, d.Emit("e", 1))
 			require.NoError(t, d.Emit("late::x", 2))
-			require.Equal(t, "1", string(heard.next().Payload))
-			e := heard.next()
+			require.Equal(t, "1", string(heard.Next().Payload))
+			e := heard.Next()
 			require.Equal(t, "2", string(e.Payload))
 			require.Equal(t, d.ID(), e.From, "an ID is for life")
 		})
@@ -76,11 +77,11 @@ func TestReconnectPausesGrowAndAreRandom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var pauses [2][]time.Duration
 		for i := range pauses {
-			hub := serveInMemory(t, mesh.Options{})
-			n, err := mesh.Connect(context.Background(), &mesh.Options{Addr: "http://mesh", HTTPClient: hub.client, Transports: overWebSocket})
+			hub, network := serveInMemory(t, mesh.Options{})
+			n, err := mesh.Connect(context.Background(), &mesh.Options{Addr: "http://mesh", HTTPClient: network.Client, Transports: overWebSocket})
 			require.NoError(t, err)
 			changes := states(n)
-			hub.down.Store(true)
+			network.SetDown("mesh", true)
 			require.NoError(t, hub.Close())
 			for attempt := range 12 {
 				s := <-changes
@@ -91,7 +92,6 @@ func TestReconnectPausesGrowAndAreRandom(t *testing.T) {
 				pauses[i] = append(pauses[i], s.Retry)
 			}
 			require.NoError(t, n.Close())
-			hub.stop(t)
 		}
 		require.NotEqual(t, pauses[0], pauses[1])
 	})
@@ -99,23 +99,23 @@ func TestReconnectPausesGrowAndAreRandom(t *testing.T) {
 
 func TestOfflineEventsGoOutInOrderBeforeNewerOnes(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	p := startProxy(t, hub.Addr())
-	c := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
+	p := fakes.StartProxy(t, hub.Addr())
+	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
 	heard := listenTo(t, hub, "e")
 	changes := states(c)
-	p.cut(true)
+	p.Close()
 	awaitStatus(t, changes, mesh.Disconnected)
 	const queued = 500
 	for i := range queued {
 		require.NoError(t, c.Emit("e", i))
 	}
-	p.open()
+	p.Open()
 	for i := queued; i < 2*queued; i++ { // while the client reconnects and sends its queue
 		require.NoError(t, c.Emit("e", i))
 	}
 	for i := range 2 * queued {
 		var got int
-		require.NoError(t, heard.next().Decode(&got))
+		require.NoError(t, heard.Next().Decode(&got))
 		require.Equal(t, i, got)
 	}
 	flush(t, c)
@@ -123,10 +123,10 @@ func TestOfflineEventsGoOutInOrderBeforeNewerOnes(t *testing.T) {
 
 func TestOfflineQueueHoldsOneMegabyteAndTheCallerIsTold(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	p := startProxy(t, hub.Addr())
-	c := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
+	p := fakes.StartProxy(t, hub.Addr())
+	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
 	changes := states(c)
-	p.cut(true)
+	p.Close()
 	awaitStatus(t, changes, mesh.Disconnected)
 	payload := json.RawMessage(`"` + strings.Repeat("x", 10_000) + `"`)
 	sent := 0
@@ -148,19 +148,19 @@ func TestOfflineQueueHoldsOneMegabyteAndTheCallerIsTold(t *testing.T) {
 
 func TestOfflineQueueThatWasFullIsSent(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	p := startProxy(t, hub.Addr())
-	c := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket, OfflineLimit: 100_000})
+	p := fakes.StartProxy(t, hub.Addr())
+	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket, OfflineLimit: 100_000})
 	heard := listenTo(t, hub, "e", "end")
 	changes := states(c)
-	p.cut(true)
+	p.Close()
 	awaitStatus(t, changes, mesh.Disconnected)
 	sent := 0
 	for c.Emit("e", sent) == nil {
 		sent++
 	}
-	p.open()
+	p.Open()
 	for range sent {
-		require.Equal(t, "e", heard.next().Name)
+		require.Equal(t, "e", heard.Next().Name)
 	}
 	flush(t, c)
 	require.NoError(t, c.Emit("end", nil))
@@ -170,16 +170,16 @@ func TestOfflineQueueThatWasFullIsSent(t *testing.T) {
 func TestOfflineEventsAreWrittenForTheHubThatComes(t *testing.T) {
 	// An event without payload has another encoding for a Node.js hub than for ours. The node learns the kind of its hub
 	// only after it has emitted the event.
-	h := startNodeHub(t)
-	p := startProxy(t, strings.TrimPrefix(h.url, "http://"))
-	c := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
+	h := fakes.StartLegacyHub(t)
+	p := fakes.StartProxy(t, strings.TrimPrefix(h.URL, "http://"))
+	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
 	changes := states(c)
-	p.cut(true)
+	p.Close()
 	awaitStatus(t, changes, mesh.Disconnected)
 	require.NoError(t, c.Emit("e", nil))
-	p.open()
+	p.Open()
 	flush(t, c)
-	require.Equal(t, []string{`{"event":"e","payload":{},"headers":{"auth":{}}}`}, h.received("e"))
+	require.Equal(t, []string{`{"event":"e","payload":{},"headers":{"auth":{}}}`}, h.Received("e"))
 }
 
 func TestFlushMeansThatTheHubHasProcessedEverything(t *testing.T) {
@@ -206,10 +206,10 @@ func TestFlushMeansThatTheHubHasProcessedEverything(t *testing.T) {
 
 func TestFlushWaitsForTheNextHubUntilTheContextEnds(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	p := startProxy(t, hub.Addr())
-	c := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
+	p := fakes.StartProxy(t, hub.Addr())
+	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
 	changes := states(c)
-	p.cut(true)
+	p.Close()
 	awaitStatus(t, changes, mesh.Disconnected)
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
@@ -217,42 +217,42 @@ func TestFlushWaitsForTheNextHubUntilTheContextEnds(t *testing.T) {
 
 	require.NoError(t, c.Emit("e", nil))
 	flushed := make(chan error)
-	go func() { flushed <- c.Flush(testContext(t)) }()
+	go func() { flushed <- c.Flush(fakes.Context(t)) }()
 	awaitStatus(t, changes, mesh.Disconnected)
-	p.open()
+	p.Open()
 	require.NoError(t, <-flushed)
 	require.EqualValues(t, 1, hub.Stats().Received)
 }
 
 func TestFlushTellsOnceThatEventsMayBeLost(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	p := startProxy(t, hub.Addr())
-	c := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
+	p := fakes.StartProxy(t, hub.Addr())
+	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
 	changes := states(c)
 
 	require.NoError(t, c.Emit("e", nil))
 	flush(t, c)
-	p.cut(false)
+	p.Cut()
 	awaitStatus(t, changes, mesh.Connected)
-	require.NoError(t, c.Flush(testContext(t)), "all was confirmed before the break")
+	require.NoError(t, c.Flush(fakes.Context(t)), "all was confirmed before the break")
 
 	require.NoError(t, c.Emit("e", nil))
-	p.cut(false)
+	p.Cut()
 	awaitStatus(t, changes, mesh.Connected)
 	require.NoError(t, c.Emit("e", nil))
-	require.ErrorIs(t, c.Flush(testContext(t)), mesh.ErrUnconfirmed)
-	require.NoError(t, c.Flush(testContext(t)), "the node has reported this already")
+	require.ErrorIs(t, c.Flush(fakes.Context(t)), mesh.ErrUnconfirmed)
+	require.NoError(t, c.Flush(fakes.Context(t)), "the node has reported this already")
 }
 
 func TestFlushEndsWhenTheNodeIsClosed(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	p := startProxy(t, hub.Addr())
-	c := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
+	p := fakes.StartProxy(t, hub.Addr())
+	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
 	changes := states(c)
-	p.cut(true)
+	p.Close()
 	awaitStatus(t, changes, mesh.Disconnected)
 	flushed := make(chan error)
-	go func() { flushed <- c.Flush(testContext(t)) }()
+	go func() { flushed <- c.Flush(fakes.Context(t)) }()
 	awaitStatus(t, changes, mesh.Disconnected)
 	require.NoError(t, c.Close())
 	require.ErrorIs(t, <-flushed, mesh.ErrClosed)
@@ -273,14 +273,14 @@ func TestCloseWritesWhatWasEmitted(t *testing.T) {
 			require.NoError(t, c.Close())
 			for i := range events {
 				var got int
-				require.NoError(t, heard.next().Decode(&got))
+				require.NoError(t, heard.Next().Decode(&got))
 				require.Equal(t, i, got)
 			}
 			eventually(t, "the peer is gone", func() bool { return hub.Stats().Peers == 0 })
 		})
 	}
 	t.Run("hub", func(t *testing.T) {
-		hub, err := mesh.Listen(testContext(t), &mesh.Options{Addr: "localhost:0"})
+		hub, err := mesh.Listen(fakes.Context(t), &mesh.Options{Addr: "localhost:0"})
 		require.NoError(t, err)
 		c := connect(t, hub, mesh.Options{})
 		heard := listenTo(t, c, "e")
@@ -290,7 +290,7 @@ func TestCloseWritesWhatWasEmitted(t *testing.T) {
 		}
 		require.NoError(t, hub.Close())
 		for range events {
-			heard.next()
+			heard.Next()
 		}
 	})
 }
@@ -323,7 +323,7 @@ func TestEmitNeverBlocksOnASlowHub(t *testing.T) {
 		err = c.Emit("e", payload)
 	}
 	require.ErrorIs(t, err, mesh.ErrQueueFull)
-	require.Less(t, time.Since(start), patience)
+	require.Less(t, time.Since(start), fakes.Patience)
 }
 
 func TestOrderAcrossTheUpgrade(t *testing.T) {
@@ -337,10 +337,10 @@ func TestOrderAcrossTheUpgrade(t *testing.T) {
 		for i := range events {
 			require.NoError(t, sender.Emit("e", i))
 		}
-		for _, ears := range []*ears{atHub, heard} {
+		for _, ears := range []ears{atHub, heard} {
 			for i := range events {
 				var got int
-				require.NoError(t, ears.next().Decode(&got))
+				require.NoError(t, ears.Next().Decode(&got))
 				require.Equal(t, i, got)
 			}
 		}
@@ -358,11 +358,11 @@ func TestAHubThatGreetsAndClosesIsNotCalledWithoutEnd(t *testing.T) {
 		var pauses []time.Duration
 		for range calls {
 			synctest.Wait() // the client is introduced
-			p.sock.Abort(nil)
+			p.Socket.Abort(nil)
 			lost := awaitStatus(t, changes, mesh.Disconnected)
 			require.Zero(t, lost.Attempt, "none has failed")
 			pauses = append(pauses, lost.Retry)
-			p = s.hubs["a"].arrival()
+			p = s.arrival("a")
 		}
 		for i, pause := range pauses {
 			most := min(50*time.Millisecond<<i, 5*time.Second)
@@ -372,13 +372,13 @@ func TestAHubThatGreetsAndClosesIsNotCalledWithoutEnd(t *testing.T) {
 		require.Greater(t, time.Since(began), 30*time.Second, "for %d calls", calls)
 
 		time.Sleep(time.Second) // that connection has lasted
-		p.sock.Abort(nil)
+		p.Socket.Abort(nil)
 		for {
 			if s := awaitStatus(t, changes, mesh.Disconnected); s.Retry <= 50*time.Millisecond {
 				break
 			}
 		}
-		s.hubs["a"].arrival()
+		s.arrival("a")
 		require.NoError(t, n.Close())
 	})
 }

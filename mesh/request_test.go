@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -40,7 +41,7 @@ func TestARequestIsAnswered(t *testing.T) {
 			`{"id":"mine","n":1}`, `[1, 2]`, `"text é😀 <&>"`, `0`, `-0.0`, `12345678901234567890.123`, `true`, `false`, `null`, `{}`, `[]`, `""`,
 			`"\ud800"`, `{"rid":"x","reply":"reply-x","data":1}`, `{"error":"none"}`, ``,
 		} {
-			answer, err := n.Request(testContext(t), "echo", json.RawMessage(payload))
+			answer, err := n.Request(fakes.Context(t), "echo", json.RawMessage(payload))
 			require.NoError(t, err)
 			want := mesh.Event{Name: "echo", From: other.ID()}
 			if payload != "" {
@@ -61,7 +62,7 @@ func TestANodeAnswersItself(t *testing.T) {
 			}
 			return terms[0] + terms[1], nil
 		})
-		answer, err := n.Request(testContext(t), "sum", []int{1, 2})
+		answer, err := n.Request(fakes.Context(t), "sum", []int{1, 2})
 		require.NoError(t, err)
 		require.Empty(t, cmp.Diff(mesh.Event{Name: "sum", Payload: json.RawMessage(`3`), From: n.ID()}, answer))
 	})
@@ -78,7 +79,7 @@ func TestARemoteErrorComesBack(t *testing.T) {
 			"\xff<\"\x00>":            "<\"\x00>",
 		} {
 			failure = errors.New(text)
-			_, err := n.Request(testContext(t), "fail", nil)
+			_, err := n.Request(fakes.Context(t), "fail", nil)
 			var remote *mesh.RemoteError
 			require.ErrorAs(t, err, &remote)
 			require.Equal(t, want, remote.Message)
@@ -88,29 +89,29 @@ func TestARemoteErrorComesBack(t *testing.T) {
 }
 
 func TestAnAnswerThatCannotBeSentIsAnError(t *testing.T) {
-	var log logBuffer
-	hub := listen(t, mesh.Options{Logger: log.logger(), MaxMessage: 10_000})
+	var log fakes.Log
+	hub := listen(t, mesh.Options{Logger: log.Logger(), MaxMessage: 10_000})
 	c := connect(t, hub, mesh.Options{MaxMessage: 10_000})
 	answers := map[string]any{"encode": make(chan int), "large": strings.Repeat("x", 10_000), "raw": []byte(`{"secret":`)}
 	for event, answer := range answers {
 		hub.Reply(event, func(mesh.Event) (any, error) { return answer, nil })
-		_, err := c.Request(testContext(t), event, nil)
+		_, err := c.Request(fakes.Context(t), event, nil)
 		require.Equal(t, &mesh.RemoteError{Message: "the answer cannot be sent"}, err)
 		require.Contains(t, log.String(), "event="+event)
 	}
 	require.Equal(t, 3, strings.Count(log.String(), "level=WARN"))
 	require.NotContains(t, log.String(), "secret")
 	for range 100 {
-		_, err := c.Request(testContext(t), "encode", nil)
+		_, err := c.Request(fakes.Context(t), "encode", nil)
 		require.Error(t, err)
 	}
 	require.Less(t, strings.Count(log.String(), "event=encode"), 20, "a line a second")
 }
 
 func TestTheFirstAnswerCounts(t *testing.T) {
-	var log logBuffer
+	var log fakes.Log
 	hub := listen(t, mesh.Options{})
-	asking := connect(t, hub, mesh.Options{Logger: log.logger()})
+	asking := connect(t, hub, mesh.Options{Logger: log.Logger()})
 	release := make(chan struct{})
 	replies(t, hub, "who", func(mesh.Event) (any, error) {
 		<-release
@@ -118,7 +119,7 @@ func TestTheFirstAnswerCounts(t *testing.T) {
 	})
 	replies(t, connect(t, hub, mesh.Options{}), "who", func(mesh.Event) (any, error) { return "first", nil })
 	for range 3 {
-		answer, err := asking.Request(testContext(t), "who", nil)
+		answer, err := asking.Request(fakes.Context(t), "who", nil)
 		require.NoError(t, err)
 		require.Equal(t, `"first"`, string(answer.Payload))
 	}
@@ -126,7 +127,7 @@ func TestTheFirstAnswerCounts(t *testing.T) {
 	end := listenTo(t, asking, "end")
 	flush(t, asking)
 	require.NoError(t, hub.Emit("end", nil))
-	end.next()
+	end.Next()
 	require.NotContains(t, log.String(), "WARN")
 	require.Zero(t, asking.Stats().Malformed)
 }
@@ -135,12 +136,12 @@ func TestNobodyListeningIsAnErrorAtOnce(t *testing.T) {
 	roles(t, mesh.Options{}, func(t *testing.T, n, other *mesh.Node) {
 		nobody := func(event string) {
 			t.Helper()
-			_, err := n.Request(testContext(t), event, 1)
+			_, err := n.Request(fakes.Context(t), event, 1)
 			require.ErrorIs(t, err, mesh.ErrNoListener)
 		}
 		answered := func(event string) {
 			t.Helper()
-			_, err := n.Request(testContext(t), event, 1)
+			_, err := n.Request(fakes.Context(t), event, 1)
 			require.NoError(t, err)
 		}
 		nobody("sum")
@@ -179,7 +180,7 @@ func TestAnotherClientOfTheHubAnswers(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	a, b := connect(t, hub, mesh.Options{}), connect(t, hub, mesh.Options{})
 	replies(t, b, "echo", echo)
-	answer, err := a.Request(testContext(t), "echo", 1)
+	answer, err := a.Request(fakes.Context(t), "echo", 1)
 	require.NoError(t, err)
 	require.Equal(t, b.ID(), answer.From)
 }
@@ -193,13 +194,13 @@ func TestRequestsInCallbacks(t *testing.T) {
 		results := make(chan result, 1)
 		ask := func(event string) func(mesh.Event) {
 			return func(mesh.Event) {
-				answer, err := n.Request(testContext(t), event, "asked")
+				answer, err := n.Request(fakes.Context(t), event, "asked")
 				results <- result{answer, err}
 			}
 		}
 		other.Reply("inner", echo)
 		replies(t, other, "outer", func(mesh.Event) (any, error) {
-			answer, err := other.Request(testContext(t), "back", "again") // n is in its callback: does it still reply?
+			answer, err := other.Request(fakes.Context(t), "back", "again") // n is in its callback: does it still reply?
 			return answer.Payload, err
 		})
 		n.On("ask", ask("inner"))
@@ -242,7 +243,7 @@ func TestManyRequestsAtOnce(t *testing.T) {
 				for k := range 20 {
 					payload := fmt.Sprintf(`"%d %d %d"`, i, g, k)
 					to := (i + g + k) % len(nodes)
-					answer, err := n.Request(testContext(t), fmt.Sprint("echo", to), json.RawMessage(payload))
+					answer, err := n.Request(fakes.Context(t), fmt.Sprint("echo", to), json.RawMessage(payload))
 					if err != nil || string(answer.Payload) != payload || answer.From != nodes[to].ID() {
 						t.Errorf("%s: %v, %v", payload, answer, err)
 						return
@@ -257,15 +258,15 @@ func TestManyRequestsAtOnce(t *testing.T) {
 func TestRequestsThatAreNotSent(t *testing.T) {
 	roles(t, mesh.Options{MaxMessage: 10_000}, func(t *testing.T, n, other *mesh.Node) {
 		heard := listenTo(t, other, "**")
-		_, err := n.Request(testContext(t), "$e", nil)
+		_, err := n.Request(fakes.Context(t), "$e", nil)
 		require.ErrorIs(t, err, protocol.ErrReserved)
-		_, err = n.Request(testContext(t), "*", nil)
+		_, err = n.Request(fakes.Context(t), "*", nil)
 		require.ErrorIs(t, err, protocol.ErrName)
-		_, err = n.Request(testContext(t), "e", make(chan int))
+		_, err = n.Request(fakes.Context(t), "e", make(chan int))
 		require.Error(t, err)
-		_, err = n.Request(testContext(t), "e", json.RawMessage(strings.Repeat("[", protocol.MaxDepth-1)+strings.Repeat("]", protocol.MaxDepth-1)))
+		_, err = n.Request(fakes.Context(t), "e", json.RawMessage(strings.Repeat("[", protocol.MaxDepth-1)+strings.Repeat("]", protocol.MaxDepth-1)))
 		require.ErrorIs(t, err, protocol.ErrLimit)
-		_, err = n.Request(testContext(t), "e", strings.Repeat("x", 9_990))
+		_, err = n.Request(fakes.Context(t), "e", strings.Repeat("x", 9_990))
 		require.ErrorIs(t, err, mesh.ErrTooLarge)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -300,8 +301,8 @@ func TestCloseEndsRequests(t *testing.T) {
 // not send a request again.
 func TestRequestsOutlastTheConnection(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	p := startProxy(t, hub.Addr())
-	c := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
+	p := fakes.StartProxy(t, hub.Addr())
+	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
 	asked, release := make(chan struct{}, 10), make(chan struct{})
 	defer close(release)
 	hub.Reply("slow", func(e mesh.Event) (any, error) {
@@ -311,7 +312,7 @@ func TestRequestsOutlastTheConnection(t *testing.T) {
 	})
 	answers := make(chan mesh.Event, 2)
 	request := func(payload int) {
-		answer, err := c.Request(testContext(t), "slow", payload)
+		answer, err := c.Request(fakes.Context(t), "slow", payload)
 		if err != nil {
 			t.Error(err)
 		}
@@ -326,18 +327,18 @@ func TestRequestsOutlastTheConnection(t *testing.T) {
 
 	go request(1)
 	<-asked
-	p.cut(true)
+	p.Close()
 	await(mesh.Disconnected)
-	p.open()
+	p.Open()
 	await(mesh.Connected)
-	require.ErrorIs(t, c.Flush(testContext(t)), mesh.ErrUnconfirmed) // the hub knows the inbox again
+	require.ErrorIs(t, c.Flush(fakes.Context(t)), mesh.ErrUnconfirmed) // the hub knows the inbox again
 	release <- struct{}{}
 	require.Equal(t, "1", string((<-answers).Payload))
 
-	p.cut(true)
+	p.Close()
 	await(mesh.Disconnected)
 	go request(2) // while there is no hub
-	p.open()
+	p.Open()
 	<-asked
 	release <- struct{}{}
 	require.Equal(t, "2", string((<-answers).Payload))
@@ -353,26 +354,26 @@ func TestRequestsOnTheWire(t *testing.T) {
 		}
 		return json.RawMessage(`{ "sum":3}`), nil
 	})
-	w := dialWire(t, hub.URL(), nil)
-	w.send(offer(testKey, ""), table("mesh::reply-w"))
-	require.Contains(t, w.next(), "$mesh.hello")
-	w.send(`{"event":"sum","payload":{"rid":"r1","reply":"reply-w","data":[1,2]},"rid":"r1"}`)
-	require.Equal(t, `{"event":"reply-w","payload":{"rid":"r1","data":{ "sum":3}},"from":"`+hub.ID()+`","n":1}`, w.next())
-	w.send(`{"event":"sum","payload":{"rid":[1, {}],"reply":"reply-w"}}`)
-	require.Equal(t, `{"event":"reply-w","payload":{"rid":[1, {}],"error":"of what?"},"from":"`+hub.ID()+`","n":2}`, w.next())
+	w := fakes.Dial(t, hub.URL(), nil)
+	w.Send(offer(testKey, ""), fakes.Table("mesh::reply-w"))
+	require.Contains(t, w.Next(), "$mesh.hello")
+	w.Send(`{"event":"sum","payload":{"rid":"r1","reply":"reply-w","data":[1,2]},"rid":"r1"}`)
+	require.Equal(t, `{"event":"reply-w","payload":{"rid":"r1","data":{ "sum":3}},"from":"`+hub.ID()+`","n":1}`, w.Next())
+	w.Send(`{"event":"sum","payload":{"rid":[1, {}],"reply":"reply-w"}}`)
+	require.Equal(t, `{"event":"reply-w","payload":{"rid":[1, {}],"error":"of what?"},"from":"`+hub.ID()+`","n":2}`, w.Next())
 
-	w.send(`{"event":"unheard","payload":{},"rid":"r2"}`, `{"event":"$mesh.unheard","payload":{},"rid":"r2"}`, `{"event":"unheard","payload":{}}`,
+	w.Send(`{"event":"unheard","payload":{},"rid":"r2"}`, `{"event":"$mesh.unheard","payload":{},"rid":"r2"}`, `{"event":"unheard","payload":{}}`,
 		`{"event":"unheard","payload":{},"rid":""}`, `{"event":"unheard","payload":{},"rid":5}`, `{"event":"unheard","rid":"`+strings.Repeat("x", 200)+`"}`)
-	require.Equal(t, []string{`{"event":"$mesh.unheard","payload":{"rid":"r2"}}`}, w.heard())
+	require.Equal(t, []string{`{"event":"$mesh.unheard","payload":{"rid":"r2"}}`}, w.Received())
 
 	// Clients that do not offer the extensions get no report. Their listeners of the name error, and a sender's own
 	// listeners, do not count as listeners.
-	original := dialWire(t, hub.URL(), nil)
-	original.send(table("mesh::e", "mesh::error"), `{"event":"unheard","payload":{},"rid":"r2"}`)
-	require.Empty(t, original.heard())
-	w.send(table("mesh::own"), `{"event":"own","rid":"r3"}`, `{"event":"error","rid":"r4"}`, `{"event":"e","rid":"r5"}`)
-	require.Equal(t, []string{`{"event":"$mesh.unheard","payload":{"rid":"r3"}}`, `{"event":"$mesh.unheard","payload":{"rid":"r4"}}`}, w.heard())
-	require.Equal(t, []string{`{"event":"e"}`}, original.heard())
+	original := fakes.Dial(t, hub.URL(), nil)
+	original.Send(fakes.Table("mesh::e", "mesh::error"), `{"event":"unheard","payload":{},"rid":"r2"}`)
+	require.Empty(t, original.Received())
+	w.Send(fakes.Table("mesh::own"), `{"event":"own","rid":"r3"}`, `{"event":"error","rid":"r4"}`, `{"event":"e","rid":"r5"}`)
+	require.Equal(t, []string{`{"event":"$mesh.unheard","payload":{"rid":"r3"}}`, `{"event":"$mesh.unheard","payload":{"rid":"r4"}}`}, w.Received())
+	require.Equal(t, []string{`{"event":"e"}`}, original.Received())
 }
 
 // A node replies only to valid requests, and only under the names of inboxes, so that no peer can make it emit another
@@ -383,29 +384,29 @@ func TestWhatIsNoRequestIsNotAnswered(t *testing.T) {
 		t.Error("this is no request")
 		return nil, nil
 	})
-	w := dialWire(t, hub.URL(), nil)
-	w.send(offer(testKey, ""))
+	w := fakes.Dial(t, hub.URL(), nil)
+	w.Send(offer(testKey, ""))
 	for _, payload := range []string{
 		`null`, `5`, `"x"`, `[]`, `[{"rid":"r","reply":"reply-w"}]`, `{}`, `{"rid":"r"}`, `{"reply":"reply-w"}`, `{"rid":"r","reply":5}`, `{"rid":"r","reply":null}`,
 		`{"rid":"r","reply":"shutdown"}`, `{"rid":"r","reply":"reply-a::b"}`, `{"rid":"r","reply":"reply-*"}`, `{"rid":"r","reply":""}`, `{"RID":"r","Reply":"reply-w"}`,
 		`{"rid":"r","reply":"$mesh.hello"}`, `{"rid":"r","reply":"reply-` + strings.Repeat("x", 600) + `"}`,
 	} {
-		w.send(`{"event":"e","payload":` + payload + `}`)
+		w.Send(`{"event":"e","payload":` + payload + `}`)
 	}
-	w.send(`{"event":"e"}`)
-	w.barrier()
+	w.Send(`{"event":"e"}`)
+	w.Barrier()
 	require.EqualValues(t, 18, hub.Stats().Received)
 	end := listenTo(t, hub, "end")
 	require.NoError(t, hub.Emit("end", nil))
-	end.next()
+	end.Next()
 }
 
 // The replies of other programs may have any content.
 func TestAnswersOnTheWire(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	w := dialWire(t, hub.URL(), nil)
-	w.send(table("mesh::e"))
-	w.barrier()
+	w := fakes.Dial(t, hub.URL(), nil)
+	w.Send(fakes.Table("mesh::e"))
+	w.Barrier()
 	type request struct {
 		Payload struct{ RID, Reply string }
 	}
@@ -425,7 +426,7 @@ func TestAnswersOnTheWire(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			answer, err := hub.Request(testContext(t), "e", nil)
+			answer, err := hub.Request(fakes.Context(t), "e", nil)
 			if tt.failure != "" {
 				var remote *mesh.RemoteError
 				if !errors.As(err, &remote) || remote.Message != tt.failure {
@@ -436,30 +437,30 @@ func TestAnswersOnTheWire(t *testing.T) {
 			}
 		}()
 		var r request
-		require.NoError(t, json.Unmarshal([]byte(w.next()), &r))
+		require.NoError(t, json.Unmarshal([]byte(w.Next()), &r))
 		require.Equal(t, "reply-"+hub.ID(), r.Payload.Reply)
 		rid := `"rid":"` + r.Payload.RID + `"`
 		for _, garbage := range []string{`5`, `{}`, `{"rid":5}`, `{"rid":"unknown","data":1}`, `{"RID":"` + r.Payload.RID + `"}`, `["` + r.Payload.RID + `"]`} {
-			w.send(`{"event":"` + r.Payload.Reply + `","payload":` + garbage + `}`)
+			w.Send(`{"event":"` + r.Payload.Reply + `","payload":` + garbage + `}`)
 		}
-		w.send(`{"event":"` + r.Payload.Reply + `","payload":{` + rid + `,` + tt.members + `}}`)
+		w.Send(`{"event":"` + r.Payload.Reply + `","payload":{` + rid + `,` + tt.members + `}}`)
 		for range 3 { // further replies must not block the reader
-			w.send(`{"event":"` + r.Payload.Reply + `","payload":{` + rid + `,"data":"later"}}`)
+			w.Send(`{"event":"` + r.Payload.Reply + `","payload":{` + rid + `,"data":"later"}}`)
 		}
 		<-done
-		w.barrier()
+		w.Barrier()
 	}
 }
 
 // A node announces one inbox, with its first request and before it.
 func TestTheInboxIsAnnouncedOnceAndFirst(t *testing.T) {
-	h := startNodeHub(t)
-	c := connectTo(t, mesh.Options{Addr: h.url})
+	h := fakes.StartLegacyHub(t)
+	c := connectTo(t, mesh.Options{Addr: h.URL})
 	inbox := "reply-" + c.ID()
 	c.Reply("e", echo)
 	flush(t, c)
-	require.NotContains(t, strings.Join(h.received("handshake"), ""), "reply-")
-	before := len(h.received("handshake"))
+	require.NotContains(t, strings.Join(h.Received("handshake"), ""), "reply-")
+	before := len(h.Received("handshake"))
 	for range 3 {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		_, err := c.Request(ctx, "nobody", json.RawMessage(`[1]`))
@@ -467,17 +468,15 @@ func TestTheInboxIsAnnouncedOnceAndFirst(t *testing.T) {
 		cancel()
 	}
 	flush(t, c)
-	handshakes := h.received("handshake")
+	handshakes := h.Received("handshake")
 	require.Len(t, handshakes, before+1)
 	require.Contains(t, handshakes[before], `"mesh::`+inbox+`":{"remote":true}`)
-	requests := h.received("nobody")
+	requests := h.Received("nobody")
 	require.Len(t, requests, 3)
 	for _, packet := range requests {
 		require.Contains(t, packet, `"reply":"`+inbox+`","data":[1]},"headers"`, "and no rid for the hub")
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	require.Equal(t, []string{handshakes[before], requests[0]}, h.packets[len(h.packets)-4:len(h.packets)-2])
+	require.Equal(t, []string{handshakes[before], requests[0]}, h.Packets()[len(h.Packets())-4:len(h.Packets())-2])
 }
 
 // A request that waits while the hub is dead goes to the next hub, even if that is this node itself.
@@ -494,7 +493,7 @@ func TestRequestsWhileANodeTakesOver(t *testing.T) {
 	for i, n := range nodes {
 		awaitStatus(t, lost[i], mesh.Disconnected)
 		wg.Go(func() {
-			_, err := n.Request(testContext(t), "nobody", nil)
+			_, err := n.Request(fakes.Context(t), "nobody", nil)
 			if !errors.Is(err, mesh.ErrNoListener) {
 				t.Errorf("node %d: %v", i, err)
 			}
@@ -506,7 +505,7 @@ func TestRequestsWhileANodeTakesOver(t *testing.T) {
 	}
 	require.NotEqual(t, nodes[0].Role(), nodes[1].Role())
 	for i, n := range nodes {
-		answer, err := n.Request(testContext(t), fmt.Sprint("echo", 1-i), i)
+		answer, err := n.Request(fakes.Context(t), fmt.Sprint("echo", 1-i), i)
 		require.NoError(t, err)
 		require.Equal(t, nodes[1-i].ID(), answer.From)
 	}
@@ -520,12 +519,12 @@ func TestPermissionsMakeListenersNone(t *testing.T) {
 	a, b := connect(t, hub, mesh.Options{}), connect(t, hub, mesh.Options{})
 	replies(t, b, "**", echo)
 	for _, n := range []*mesh.Node{hub, a} {
-		_, err := n.Request(testContext(t), "permitted", nil)
+		_, err := n.Request(fakes.Context(t), "permitted", nil)
 		require.NoError(t, err)
-		_, err = n.Request(testContext(t), "withheld", nil)
+		_, err = n.Request(fakes.Context(t), "withheld", nil)
 		require.ErrorIs(t, err, mesh.ErrNoListener)
 	}
-	_, err := a.Request(testContext(t), "refused", nil)
+	_, err := a.Request(fakes.Context(t), "refused", nil)
 	require.ErrorIs(t, err, mesh.ErrNoListener)
 }
 
@@ -541,7 +540,7 @@ func TestAnAnswerThatIsNotPermittedDoesNotCome(t *testing.T) {
 			defer close(answered)
 			return e.Payload, nil
 		})
-		ctx, cancel := context.WithCancel(testContext(t))
+		ctx, cancel := context.WithCancel(fakes.Context(t))
 		if refused != 0 {
 			go func() {
 				<-answered
@@ -587,7 +586,7 @@ func TestAThiefOfAnswers(t *testing.T) {
 				}
 			})
 			for range 20 {
-				answer, err := victim.Request(testContext(t), "secret", nil)
+				answer, err := victim.Request(fakes.Context(t), "secret", nil)
 				require.NoError(t, err)
 				require.Equal(t, `"s3cret"`, string(answer.Payload))
 				require.Equal(t, server.ID(), answer.From)
@@ -596,8 +595,8 @@ func TestAThiefOfAnswers(t *testing.T) {
 			wg.Wait()
 			flush(t, thief)
 			heard := 0
-			for len(stolen.in) > 0 {
-				if e := <-stolen.in; strings.Contains(string(e.Payload), "s3cret") {
+			for len(stolen.C) > 0 {
+				if e := <-stolen.C; strings.Contains(string(e.Payload), "s3cret") {
 					heard++
 				}
 			}
@@ -606,7 +605,7 @@ func TestAThiefOfAnswers(t *testing.T) {
 			// A node that receives a request can reply to it.
 			replies(t, thief, "secret", func(mesh.Event) (any, error) { return "forged", nil })
 			server.Close()
-			answer, err := victim.Request(testContext(t), "secret", nil)
+			answer, err := victim.Request(fakes.Context(t), "secret", nil)
 			require.NoError(t, err)
 			require.Equal(t, thief.ID(), answer.From)
 		})

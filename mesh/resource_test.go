@@ -8,21 +8,22 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 )
 
 // calls collects the events with which a resource's methods and listeners are called.
 type calls struct {
-	*ears
+	ears
 }
 
-func collectCalls(t testing.TB) calls { return calls{&ears{t: t, in: make(chan mesh.Event, 1000)}} }
+func collectCalls(t testing.TB) calls { return calls{ears{fakes.NewRecorder[mesh.Event](t), t}} }
 
-func (c calls) add(e mesh.Event) { c.in <- e }
+func (c calls) add(e mesh.Event) { c.C <- e }
 
 // noneUntil checks that no event is left, by a mark that takes the same way as the events.
 func (c calls) noneUntil(t testing.TB, n, other *mesh.Node) {
 	t.Helper()
-	off := n.On("mark", c.add)
+	off := n.On("mark", c.Add)
 	defer off()
 	flush(t, n)
 	require.NoError(t, other.Emit("mark", nil))
@@ -33,12 +34,12 @@ func TestAMethodRunsOnceForEachEventOfAnotherNode(t *testing.T) {
 	roles(t, mesh.Options{}, func(t *testing.T, n, other *mesh.Node) {
 		r := n.Resource("creature")
 		ran := collectCalls(t)
-		r.Method("talk", ran.add)
+		r.Method("talk", ran.Add)
 		r.SetRemote(true)
 		flush(t, n)
 		require.NoError(t, other.Emit("creature::talk", map[string]string{"text": "hi"}))
 		want := mesh.Event{Name: "creature::talk", Payload: []byte(`{"text":"hi"}`), From: other.ID()}
-		require.Empty(t, cmp.Diff(want, ran.next()))
+		require.Empty(t, cmp.Diff(want, ran.Next()))
 		require.NoError(t, other.Emit("creature::fly", nil))
 		require.NoError(t, n.Emit("creature::talk", "own"))
 		ran.noneUntil(t, n, other)
@@ -49,20 +50,20 @@ func TestAMethodOfAResourceThatIsNotRemoteRunsForCallOnly(t *testing.T) {
 	roles(t, mesh.Options{}, func(t *testing.T, n, other *mesh.Node) {
 		ran, heard, everything := collectCalls(t), collectCalls(t), collectCalls(t)
 		r := n.Resource("creature")
-		r.Method("talk", ran.add)
-		r.On("talk", ran.add)
+		r.Method("talk", ran.Add)
+		r.On("talk", ran.Add)
 		// These listeners have the event delivered. The method must not run because of that.
-		n.On("creature::talk", heard.add)
-		n.On("**", everything.add)
+		n.On("creature::talk", heard.Add)
+		n.On("**", everything.Add)
 		flush(t, n)
 		require.NoError(t, other.Emit("creature::talk", 1))
-		require.Equal(t, "1", string(heard.next().Payload))
-		require.Equal(t, "1", string(everything.next().Payload))
+		require.Equal(t, "1", string(heard.Next().Payload))
+		require.Equal(t, "1", string(everything.Next().Payload))
 		ran.noneUntil(t, n, other)
 
 		require.NoError(t, r.Call("talk", 2))
 		for _, at := range []calls{ran, ran, heard} {
-			require.Empty(t, cmp.Diff(mesh.Event{Name: "creature::talk", Payload: []byte(`2`), From: n.ID()}, at.next()))
+			require.Empty(t, cmp.Diff(mesh.Event{Name: "creature::talk", Payload: []byte(`2`), From: n.ID()}, at.Next()))
 		}
 	})
 }
@@ -77,12 +78,12 @@ func TestACallStaysLocal(t *testing.T) {
 			if string(e.Payload) == "1" {
 				require.NoError(t, r.Call("talk", 2), "in a callback")
 			}
-			ran.add(e)
+			ran.Add(e)
 		})
 		n.OnAny(func(mesh.Event) { t.Error("a call is no event of this node's") })
 		require.NoError(t, r.Call("talk", 1))
-		require.Equal(t, "1", string(ran.next().Payload))
-		require.Equal(t, "2", string(ran.next().Payload))
+		require.Equal(t, "1", string(ran.Next().Payload))
+		require.Equal(t, "2", string(ran.Next().Payload))
 		flush(t, n)
 		require.NoError(t, other.Emit("end", nil))
 		at.silentUntil("end")
@@ -95,27 +96,27 @@ func TestAHubRelaysWhatItsOwnResourceHears(t *testing.T) {
 	ran := collectCalls(t)
 	for _, n := range []*mesh.Node{hub, b} {
 		r := n.Resource("creature")
-		r.Method("talk", ran.add)
+		r.Method("talk", ran.Add)
 		r.SetRemote(true)
 		flush(t, n)
 	}
 	require.NoError(t, a.Emit("creature::talk", nil))
-	ran.next()
-	ran.next()
+	ran.Next()
+	ran.Next()
 }
 
 func TestRemoteIsSwitchedWhileConnected(t *testing.T) {
 	roles(t, mesh.Options{}, func(t *testing.T, n, other *mesh.Node) {
 		ran := collectCalls(t)
 		r := n.Resource("creature")
-		off := r.Method("talk", ran.add)
+		off := r.Method("talk", ran.Add)
 		for i, remote := range []bool{true, false, false, true, true} {
 			r.SetRemote(remote)
 			require.Equal(t, remote, r.Remote())
 			flush(t, n)
 			require.NoError(t, other.Emit("creature::talk", i))
 			if remote {
-				ran.next()
+				ran.Next()
 			} else {
 				ran.noneUntil(t, n, other)
 			}
@@ -126,9 +127,9 @@ func TestRemoteIsSwitchedWhileConnected(t *testing.T) {
 		require.NoError(t, other.Emit("creature::talk", nil))
 		ran.noneUntil(t, n, other)
 		require.ErrorIs(t, r.Call("talk", nil), mesh.ErrNoMethod)
-		r.Method("talk", ran.add)
+		r.Method("talk", ran.Add)
 		require.NoError(t, r.Call("talk", nil))
-		ran.next()
+		ran.Next()
 	})
 }
 
@@ -145,7 +146,7 @@ func TestQueuedEventsDoNotRunAMethodThatIsNoLongerRemote(t *testing.T) {
 			close(started)
 			<-release
 		}
-		ran.add(e)
+		ran.Add(e)
 	})
 	flush(t, c)
 	for i := range 3 {
@@ -155,19 +156,19 @@ func TestQueuedEventsDoNotRunAMethodThatIsNoLongerRemote(t *testing.T) {
 	flush(t, c) // the other events are queued
 	r.SetRemote(false)
 	close(release)
-	require.Equal(t, "0", string(ran.next().Payload))
+	require.Equal(t, "0", string(ran.Next().Payload))
 	ran.noneUntil(t, c, hub)
 }
 
 func TestWhatAResourceAnnounces(t *testing.T) {
 	const remote, local = `"creature::talk":{"remote":true}`, `"creature::talk":{"remote":false}`
 	nothing := func(mesh.Event) {}
-	h := startNodeHub(t)
-	c := connectTo(t, mesh.Options{Addr: h.url})
+	h := fakes.StartLegacyHub(t)
+	c := connectTo(t, mesh.Options{Addr: h.URL})
 	announced := func(want string) {
 		t.Helper()
 		flush(t, c)
-		packets := h.received("handshake")
+		packets := h.Received("handshake")
 		require.Contains(t, packets[len(packets)-1], `"eventTable":{`+want+`}`)
 	}
 	r := c.Resource("creature")
@@ -175,14 +176,14 @@ func TestWhatAResourceAnnounces(t *testing.T) {
 	require.Equal(t, "creature", r.Name())
 	r.SetRemote(true)
 	announced(``)
-	before := len(h.received("handshake"))
+	before := len(h.Received("handshake"))
 	off := r.Method("talk", nothing)
 	announced(remote)
 	r.SetRemote(false)
 	announced(local)
 	r.SetRemote(false)
 	announced(local)
-	require.Len(t, h.received("handshake"), before+2, "without a change there is no announcement")
+	require.Len(t, h.Received("handshake"), before+2, "without a change there is no announcement")
 
 	// One name, two keys: other listeners on this node subscribe to an event that the resource excludes.
 	offOrdinary := c.On("creature::talk", nothing)
@@ -207,15 +208,15 @@ func TestWhatAResourceAnnounces(t *testing.T) {
 // same process also listens to the event. The client's library runs the method whenever the event arrives.
 func TestAHubKeepsEventsFromOriginalResourcesThatAreNotRemote(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	w := dialWire(t, hub.URL(), nil)
-	w.send(`{"event":"handshake","payload":{},"eventTable":{"creature::talk":{"remote":false},"mesh::creature::talk":{"remote":true}},"headers":{"auth":{}}}`)
-	w.barrier()
+	w := fakes.Dial(t, hub.URL(), nil)
+	w.Send(`{"event":"handshake","payload":{},"eventTable":{"creature::talk":{"remote":false},"mesh::creature::talk":{"remote":true}},"headers":{"auth":{}}}`)
+	w.Barrier()
 	require.NoError(t, hub.Emit("creature::talk", nil))
-	require.Empty(t, w.heard())
-	w.send(`{"event":"handshake","payload":{},"eventTable":{"creature::talk":{"remote":true},"mesh::creature::talk":{"remote":true}},"headers":{"auth":{}}}`)
-	w.barrier()
+	require.Empty(t, w.Received())
+	w.Send(`{"event":"handshake","payload":{},"eventTable":{"creature::talk":{"remote":true},"mesh::creature::talk":{"remote":true}},"headers":{"auth":{}}}`)
+	w.Barrier()
 	require.NoError(t, hub.Emit("creature::talk", nil))
-	require.Len(t, w.heard(), 1)
+	require.Len(t, w.Received(), 1)
 }
 
 func TestMisusedResources(t *testing.T) {

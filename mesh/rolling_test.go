@@ -14,6 +14,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 )
 
 // rolling has hubs of one mesh at fixed addresses. A test can replace each of them by a new one.
@@ -47,7 +48,7 @@ func (r *rolling) start(i int) *mesh.Node {
 // restart shuts a hub down, and starts another hub at its address.
 func (r *rolling) restart(i int) {
 	r.t.Helper()
-	require.NoError(r.t, r.hubs[i].Shutdown(testContext(r.t)))
+	require.NoError(r.t, r.hubs[i].Shutdown(fakes.Context(r.t)))
 	r.hubs[i] = r.start(i)
 }
 
@@ -60,7 +61,7 @@ func TestRollingRestartLosesAndDoublesNothing(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	var nodes []*mesh.Node
-	var heard []*ears
+	var heard []ears
 	var changes []<-chan mesh.State
 	transports := [][]engineio.Transport{nil, {engineio.WebSocket}, {engineio.Polling}}
 	for i := range clients {
@@ -97,13 +98,13 @@ func TestRollingRestartLosesAndDoublesNothing(t *testing.T) {
 			want += emitted[j]
 		}
 		for range want {
-			ev := e.next()
+			ev := e.Next()
 			var k int
 			require.NoError(t, ev.Decode(&k))
 			require.Equal(t, next[ev.From], k, "client %d, from %s", i, ev.From)
 			next[ev.From]++
 		}
-		require.Empty(t, e.in)
+		require.Empty(t, e.C)
 	}
 	for _, ch := range changes {
 		eventually(t, "each has moved", func() bool { return len(ch) > 0 })
@@ -118,34 +119,33 @@ func TestRollingRestartLosesAndDoublesNothing(t *testing.T) {
 // there is no other hub.
 func TestStartedNodesMoveInsteadOfBinding(t *testing.T) {
 	r := startRolling(t, 2, mesh.Options{})
-	p := startProxy(t, r.addrs[0])
-	n := start(t, mesh.Options{Addr: p.addr() + "," + r.addrs[1], Backplane: r.opts.Backplane, Transports: overWebSocket})
+	p := fakes.StartProxy(t, r.addrs[0])
+	n := start(t, mesh.Options{Addr: p.Addr() + "," + r.addrs[1], Backplane: r.opts.Backplane, Transports: overWebSocket})
 	require.Equal(t, mesh.RoleClient, n.Role())
 	info, _ := n.Hub()
 	require.Equal(t, r.hubs[0].ID(), info.ID, "the one at its own address")
 	changes := states(n)
 	heard := listenTo(t, n, "e")
 
-	require.NoError(t, p.l.Close()) // its own address is free
-	p.cut(true)
+	p.Stop() // its own address is free
 	awaitStatus(t, changes, mesh.Disconnected)
 	require.Equal(t, r.hubs[1].ID(), awaitStatus(t, changes, mesh.Connected).Hub.ID)
 	require.Equal(t, mesh.RoleClient, n.Role())
 	require.NoError(t, r.hubs[0].Emit("e", 1))
-	require.Equal(t, "1", string(heard.next().Payload))
+	require.Equal(t, "1", string(heard.Next().Payload))
 
 	require.NoError(t, r.hubs[1].Close())
 	require.Equal(t, mesh.RoleHub, awaitStatus(t, changes, mesh.Connected).Role)
-	require.Equal(t, p.addr(), n.Addr())
+	require.Equal(t, p.Addr(), n.Addr())
 	require.NoError(t, n.Ready())
 	require.NoError(t, r.hubs[0].Close())
 	r.hubs[1] = r.start(1)
 	eventually(t, "it is one of the hubs", func() bool { return n.Stats().Hubs == 1 })
 	require.NoError(t, r.hubs[1].Emit("e", 2))
-	require.Equal(t, "2", string(heard.next().Payload))
+	require.Equal(t, "2", string(heard.Next().Payload))
 	c := connectTo(t, mesh.Options{Addr: n.Addr() + "," + r.addrs[1]})
 	flush(t, c)
-	require.NoError(t, n.Shutdown(testContext(t)), "as any hub")
+	require.NoError(t, n.Shutdown(fakes.Context(t)), "as any hub")
 	info, _ = c.Hub()
 	require.Equal(t, r.hubs[1].ID(), info.ID)
 }
@@ -157,11 +157,11 @@ func TestStartedNodesTakeTheirOwnAddressFirst(t *testing.T) {
 	b := start(t, mesh.Options{Addr: two + "," + one, Backplane: backplane})
 	require.Equal(t, []mesh.Role{mesh.RoleHub, mesh.RoleHub}, []mesh.Role{a.Role(), b.Role()})
 	require.Equal(t, 1, b.Stats().Hubs)
-	p := startProxy(t, two)
-	p.cut(true) // its own address is taken by a program that does not respond
-	c := start(t, mesh.Options{Addr: p.addr() + "," + one})
+	p := fakes.StartProxy(t, two)
+	p.Close() // its own address is taken by a program that does not respond
+	c := start(t, mesh.Options{Addr: p.Addr() + "," + one})
 	require.Equal(t, one, c.Addr())
-	_, err := mesh.Listen(testContext(t), &mesh.Options{Addr: one + "," + two})
+	_, err := mesh.Listen(fakes.Context(t), &mesh.Options{Addr: one + "," + two})
 	require.ErrorContains(t, err, "only Start and Connect accept several addresses")
 	_, err = mesh.NewHub(&mesh.Options{Addr: one + "," + two})
 	require.ErrorContains(t, err, "only Start and Connect accept several addresses")
@@ -186,7 +186,7 @@ func TestEverythingGoesOnWhileClientsMove(t *testing.T) {
 	}
 	actions := []func(n *mesh.Node, i int) error{
 		func(n *mesh.Node, i int) error {
-			a, err := n.Request(testContext(t), "double", i)
+			a, err := n.Request(fakes.Context(t), "double", i)
 			if err == nil && string(a.Payload) != fmt.Sprint(2*i) {
 				err = fmt.Errorf("answered %s", a.Payload)
 			}
@@ -196,12 +196,12 @@ func TestEverythingGoesOnWhileClientsMove(t *testing.T) {
 			if err := n.Emit("e", nil); err != nil {
 				return err
 			}
-			return n.Flush(testContext(t))
+			return n.Flush(fakes.Context(t))
 		},
 		func(n *mesh.Node, i int) error { // after its Flush, a node receives the event
 			name, heard := fmt.Sprintf("%s-%d", n.ID(), i), make(chan mesh.Event, 1)
 			defer n.On(name, func(e mesh.Event) { heard <- e })()
-			if err := n.Flush(testContext(t)); err != nil {
+			if err := n.Flush(fakes.Context(t)); err != nil {
 				return err
 			}
 			if err := nodes[i%3].Emit(name, nil); err != nil {
@@ -210,17 +210,17 @@ func TestEverythingGoesOnWhileClientsMove(t *testing.T) {
 			select {
 			case <-heard:
 				return nil
-			case <-time.After(patience):
+			case <-time.After(fakes.Patience):
 				return fmt.Errorf("%s was lost", name)
 			}
 		},
 		func(n *mesh.Node, _ int) error {
 			defer n.OnPresence(func(mesh.Presence) {})()
-			_, err := n.Nodes(testContext(t))
+			_, err := n.Nodes(fakes.Context(t))
 			return err
 		},
 		func(n *mesh.Node, _ int) error {
-			_, err := n.Explain(testContext(t), n.ID(), "e")
+			_, err := n.Explain(fakes.Context(t), n.ID(), "e")
 			if errors.Is(err, mesh.ErrUnknownNode) { // the node moved between the query and the response
 				err = nil
 			}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -28,11 +29,11 @@ func TestHubServesBothRevisions(t *testing.T) {
 	heard := listenTo(t, hub, "e")
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		for _, transports := range [][]engineio.Transport{{engineio.Polling}, {engineio.WebSocket}, {engineio.Polling, engineio.WebSocket}} {
-			w := dialWire(t, hub.URL(), &engineio.DialOptions{Revision: rev, Transports: transports})
-			w.send(table("mesh::back"), `{"event":"e","payload":"é"}`)
-			require.Equal(t, `"é"`, string(heard.next().Payload))
+			w := fakes.Dial(t, hub.URL(), &engineio.DialOptions{Revision: rev, Transports: transports})
+			w.Send(fakes.Table("mesh::back"), `{"event":"e","payload":"é"}`)
+			require.Equal(t, `"é"`, string(heard.Next().Payload))
 			require.NoError(t, hub.Emit("back", "é"))
-			require.Equal(t, `{"event":"back","payload":"\u00e9"}`, w.next())
+			require.Equal(t, `{"event":"back","payload":"\u00e9"}`, w.Next())
 		}
 	}
 }
@@ -44,46 +45,46 @@ func TestClientDialsRevision3(t *testing.T) {
 		http.NotFound(w, r)
 	}))
 	defer srv.Close()
-	_, err := mesh.Connect(testContext(t), &mesh.Options{Addr: srv.URL})
+	_, err := mesh.Connect(fakes.Context(t), &mesh.Options{Addr: srv.URL})
 	require.Error(t, err)
 	require.Equal(t, []string{"3"}, revisions)
 }
 
 func TestHubIntroducesItselfToThoseWhoOffer(t *testing.T) {
 	hub := listen(t, mesh.Options{Name: "the hub"})
-	w := dialWire(t, hub.URL(), nil)
-	w.send(offer(testKey, `,"eventTable":{"mesh::e":{}}`))
+	w := fakes.Dial(t, hub.URL(), nil)
+	w.Send(offer(testKey, `,"eventTable":{"mesh::e":{}}`))
 	var p struct {
 		Event   string
 		Payload map[string]any
 	}
-	require.NoError(t, json.Unmarshal([]byte(w.next()), &p))
+	require.NoError(t, json.Unmarshal([]byte(w.Next()), &p))
 	require.Equal(t, "$mesh.hello", p.Event)
 	require.Empty(t, cmp.Diff(map[string]any{"v": 1.0, "id": protocol.ID(testKey), "hub": hub.ID(), "name": "the hub"}, p.Payload))
 
-	w.barrier() // the hub sends hello before it delivers events
+	w.Barrier() // the hub sends hello before it delivers events
 	require.NoError(t, hub.Emit("e", "é"))
-	require.Equal(t, `{"event":"e","payload":"é","from":"`+hub.ID()+`","n":1}`, w.next())
+	require.Equal(t, `{"event":"e","payload":"é","from":"`+hub.ID()+`","n":1}`, w.Next())
 }
 
 func TestReservedPacketsGoOnlyToThoseWhoOffer(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	for _, first := range []string{
-		table(), `{"event":"e"}`,
+		fakes.Table(), `{"event":"e"}`,
 		`{"event":"handshake","headers":{"mesh":{"v":0,"key":"` + testKey + `"}}}`,
 		`{"event":"handshake","headers":{"mesh":{"v":1,"key":"short"}}}`,
 		`{"event":"handshake","headers":{"mesh":{"v":1}}}`,
 		`{"event":"handshake","headers":{"mesh":null}}`,
 	} {
-		w := dialWire(t, hub.URL(), nil)
-		w.send(first, offer(testKey, "")) // the offer in the second packet comes too late
-		require.Empty(t, w.heard(), first)
+		w := fakes.Dial(t, hub.URL(), nil)
+		w.Send(first, offer(testKey, "")) // the offer in the second packet comes too late
+		require.Empty(t, w.Received(), first)
 	}
 }
 
 func TestHelloIsTheFirstPacketALaterVersionToo(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	w := dialWire(t, hub.URL(), nil)
+	w := fakes.Dial(t, hub.URL(), nil)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -91,8 +92,8 @@ func TestHelloIsTheFirstPacketALaterVersionToo(t *testing.T) {
 			_ = hub.Emit("e", nil)
 		}
 	}()
-	w.send(`{"event":"handshake","eventTable":{"e":{}},"headers":{"mesh":{"v":7,"key":"` + testKey + `"}}}`)
-	require.Contains(t, w.next(), `{"event":"$mesh.hello","payload":{"v":1,`)
+	w.Send(`{"event":"handshake","eventTable":{"e":{}},"headers":{"mesh":{"v":7,"key":"` + testKey + `"}}}`)
+	require.Contains(t, w.Next(), `{"event":"$mesh.hello","payload":{"v":1,`)
 	<-done
 }
 
@@ -103,8 +104,8 @@ func TestClientTellsAHubOfOursFromANodeHub(t *testing.T) {
 	require.True(t, ok)
 	require.Empty(t, cmp.Diff(mesh.HubInfo{ID: hub.ID(), Name: "n"}, info))
 
-	h := startNodeHub(t)
-	c = connectTo(t, mesh.Options{Addr: h.url})
+	h := fakes.StartLegacyHub(t)
+	c = connectTo(t, mesh.Options{Addr: h.URL})
 	info, ok = c.Hub()
 	require.True(t, ok)
 	require.Empty(t, cmp.Diff(mesh.HubInfo{Legacy: true}, info))
@@ -112,17 +113,17 @@ func TestClientTellsAHubOfOursFromANodeHub(t *testing.T) {
 
 func TestHeadersAreHopByHop(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	ours, other := dialWire(t, hub.URL(), nil), dialWire(t, hub.URL(), nil)
-	ours.send(offer(testKey, `,"eventTable":{"mesh::e":{}}`))
-	other.send(table("mesh::e"))
-	ours.barrier()
-	other.barrier()
-	require.Contains(t, ours.next(), "hello")
-	sender := dialWire(t, hub.URL(), nil)
-	sender.send(`{"event":"e","payload":1,"from":"forged","eventTable":{},"extra":"field","headers":{"auth":{"user":"u","password":"pw"},"mesh":{"v":1,"key":"0123456789abcdef"}}}`)
-	sender.barrier()
-	require.Equal(t, `{"event":"e","payload":1,"from":"`+protocol.ID("0123456789abcdef")+`"}`, ours.next())
-	require.Equal(t, `{"event":"e","payload":1}`, other.next())
+	ours, other := fakes.Dial(t, hub.URL(), nil), fakes.Dial(t, hub.URL(), nil)
+	ours.Send(offer(testKey, `,"eventTable":{"mesh::e":{}}`))
+	other.Send(fakes.Table("mesh::e"))
+	ours.Barrier()
+	other.Barrier()
+	require.Contains(t, ours.Next(), "hello")
+	sender := fakes.Dial(t, hub.URL(), nil)
+	sender.Send(`{"event":"e","payload":1,"from":"forged","eventTable":{},"extra":"field","headers":{"auth":{"user":"u","password":"pw"},"mesh":{"v":1,"key":"0123456789abcdef"}}}`)
+	sender.Barrier()
+	require.Equal(t, `{"event":"e","payload":1,"from":"`+protocol.ID("0123456789abcdef")+`"}`, ours.Next())
+	require.Equal(t, `{"event":"e","payload":1}`, other.Next())
 }
 
 func TestReservedNamesAreRefused(t *testing.T) {
@@ -148,18 +149,18 @@ func TestAHubNeverRelaysReservedNames(t *testing.T) {
 	atHub := listenTo(t, hub, "**")
 	c := connect(t, hub, mesh.Options{})
 	atClient := listenTo(t, c, "**")
-	other := dialWire(t, hub.URL(), nil)
-	other.send(table("mesh::**", "mesh::handshake", "mesh::newListener", "$mesh.hello", "mesh::$mesh.hello", "mesh::mesh::x", "mesh", "mesh::x*"))
-	other.barrier()
-	evil := dialWire(t, hub.URL(), nil)
+	other := fakes.Dial(t, hub.URL(), nil)
+	other.Send(fakes.Table("mesh::**", "mesh::handshake", "mesh::newListener", "$mesh.hello", "mesh::$mesh.hello", "mesh::mesh::x", "mesh", "mesh::x*"))
+	other.Barrier()
+	evil := fakes.Dial(t, hub.URL(), nil)
 	for _, name := range []string{"handshake", "newListener", "$mesh.hello", "$mesh.unauthorized", "$x", "mesh", "mesh::x", "x*", "**", "a::*"} {
-		evil.send(`{"event":"` + name + `","payload":{"v":1}}`)
+		evil.Send(`{"event":"` + name + `","payload":{"v":1}}`)
 	}
-	evil.send(`{"event":"$x::y","payload":{}}`)
-	evil.barrier()
+	evil.Send(`{"event":"$x::y","payload":{}}`)
+	evil.Barrier()
 	atHub.silentUntil("$x::y")
 	atClient.silentUntil("$x::y")
-	require.Len(t, other.heard(), 1)
+	require.Len(t, other.Received(), 1)
 	require.EqualValues(t, 8, hub.Stats().Reserved, "handshake and newListener are control packets")
 }
 
@@ -167,37 +168,37 @@ func TestTheSenderComesFromTheConnection(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	c := connect(t, hub, mesh.Options{})
 	heard := listenTo(t, c, "e")
-	forger := dialWire(t, hub.URL(), nil)
-	forger.send(`{"event":"e","payload":{"id":"` + c.ID() + `"},"from":"` + c.ID() + `"}`)
-	e := heard.next()
+	forger := fakes.Dial(t, hub.URL(), nil)
+	forger.Send(`{"event":"e","payload":{"id":"` + c.ID() + `"},"from":"` + c.ID() + `"}`)
+	e := heard.Next()
 	require.NotEqual(t, c.ID(), e.From)
 	require.Len(t, e.From, 32)
-	require.NotEqual(t, forger.sock.ID(), e.From, "a session ID is never shown")
-	forger.send(`{"event":"e"}`)
-	require.Equal(t, e.From, heard.next().From, "the same for the whole session")
+	require.NotEqual(t, forger.Socket.ID(), e.From, "a session ID is never shown")
+	forger.Send(`{"event":"e"}`)
+	require.Equal(t, e.From, heard.Next().From, "the same for the whole session")
 }
 
 func TestBehindANodeHubTheSenderIsThePayloadsID(t *testing.T) {
-	h := startNodeHub(t)
-	c := connectTo(t, mesh.Options{Addr: h.url})
+	h := fakes.StartLegacyHub(t)
+	c := connectTo(t, mesh.Options{Addr: h.URL})
 	heard := listenTo(t, c, "e")
 	for payload, want := range map[string]string{`{"id":"abc"}`: "abc", `{"id":5}`: "", `[1]`: "", `{}`: "", `"x"`: ""} {
-		h.emit("e", payload)
-		require.Empty(t, cmp.Diff(mesh.Event{Name: "e", Payload: json.RawMessage(payload), From: want}, heard.next()))
+		h.Emit("e", payload)
+		require.Empty(t, cmp.Diff(mesh.Event{Name: "e", Payload: json.RawMessage(payload), From: want}, heard.Next()))
 	}
 }
 
 func TestClientIDIsTheSameAtEveryHub(t *testing.T) {
 	one, two := listen(t, mesh.Options{}), listen(t, mesh.Options{})
 	atOne, atTwo := listenTo(t, one, "e"), listenTo(t, two, "e")
-	for hub, heard := range map[*mesh.Node]*ears{one: atOne, two: atTwo} {
-		w := dialWire(t, hub.URL(), nil)
-		w.send(offer(testKey, ""), `{"event":"e"}`)
-		require.Equal(t, protocol.ID(testKey), heard.next().From)
+	for hub, heard := range map[*mesh.Node]ears{one: atOne, two: atTwo} {
+		w := fakes.Dial(t, hub.URL(), nil)
+		w.Send(offer(testKey, ""), `{"event":"e"}`)
+		require.Equal(t, protocol.ID(testKey), heard.Next().From)
 	}
 	c := connect(t, one, mesh.Options{})
 	require.NoError(t, c.Emit("e", nil))
-	require.Equal(t, c.ID(), atOne.next().From)
+	require.Equal(t, c.ID(), atOne.Next().From)
 	require.NotEqual(t, one.ID(), two.ID())
 }
 
@@ -207,7 +208,7 @@ func TestEmitCallsTheNodesOwnListeners(t *testing.T) {
 	for _, n := range []*mesh.Node{hub, c} {
 		heard := listenTo(t, n, "a::**")
 		require.NoError(t, n.Emit("a", map[string]int{"x": 1}))
-		require.Empty(t, cmp.Diff(mesh.Event{Name: "a", Payload: json.RawMessage(`{"x":1}`), From: n.ID()}, heard.next()))
+		require.Empty(t, cmp.Diff(mesh.Event{Name: "a", Payload: json.RawMessage(`{"x":1}`), From: n.ID()}, heard.Next()))
 	}
 }
 
@@ -232,9 +233,9 @@ func TestEventTables(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			hub := listen(t, mesh.Options{})
-			w := dialWire(t, hub.URL(), nil)
-			w.send(`{"event":"handshake","payload":{},"eventTable":` + c.table + `}`)
-			w.barrier()
+			w := fakes.Dial(t, hub.URL(), nil)
+			w.Send(`{"event":"handshake","payload":{},"eventTable":` + c.table + `}`)
+			w.Barrier()
 			for _, name := range append(strings.Fields(c.hears), strings.Fields(c.deaf)...) {
 				if name != "mesh" {
 					require.NoError(t, hub.Emit(name, nil))
@@ -244,31 +245,31 @@ func TestEventTables(t *testing.T) {
 			for name := range strings.FieldsSeq(c.hears) {
 				want = append(want, `{"event":"`+name+`"}`)
 			}
-			require.Empty(t, cmp.Diff(want, w.heard()))
+			require.Empty(t, cmp.Diff(want, w.Received()))
 		})
 	}
 }
 
 func TestTablesAreReplacedWhole(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	w := dialWire(t, hub.URL(), nil)
+	w := fakes.Dial(t, hub.URL(), nil)
 	emit := func() []string {
-		w.barrier()
+		w.Barrier()
 		for _, name := range []string{"a", "b", "c"} {
 			require.NoError(t, hub.Emit(name, nil))
 		}
-		return w.heard()
+		return w.Received()
 	}
 	a, b, c := `{"event":"a"}`, `{"event":"b"}`, `{"event":"c"}`
-	w.send(table("mesh::a", "mesh::b"))
+	w.Send(fakes.Table("mesh::a", "mesh::b"))
 	require.Equal(t, []string{a, b}, emit())
-	w.send(`{"event":"x","payload":{}}`, `{"event":"x","payload":{},"eventTable":null}`) // a packet without a table does not change the table
+	w.Send(`{"event":"x","payload":{}}`, `{"event":"x","payload":{},"eventTable":null}`) // a packet without a table does not change the table
 	require.Equal(t, []string{a, b}, emit())
-	w.send(`{"event":"newListener","payload":"c","eventTable":{"b":{},"mesh::c":{}}}`)
+	w.Send(`{"event":"newListener","payload":"c","eventTable":{"b":{},"mesh::c":{}}}`)
 	require.Equal(t, []string{b, c}, emit())
-	w.send(`{"event":"x","payload":{},"eventTable":{"a":`+strings.Repeat("[", 300)+`}}`, `{"event":"x","eventTable":5}`)
+	w.Send(`{"event":"x","payload":{},"eventTable":{"a":`+strings.Repeat("[", 300)+`}}`, `{"event":"x","eventTable":5}`)
 	require.Equal(t, []string{b, c}, emit(), "a table that makes no sense changes nothing")
-	w.send(`{"event":"x","payload":{},"eventTable":{}}`)
+	w.Send(`{"event":"x","payload":{},"eventTable":{}}`)
 	require.Empty(t, emit())
 	stats := hub.Stats()
 	require.EqualValues(t, 1, stats.BadTables)
@@ -276,11 +277,11 @@ func TestTablesAreReplacedWhole(t *testing.T) {
 }
 
 func TestClientAnnouncesItsTableAndEveryChange(t *testing.T) {
-	h := startNodeHub(t)
-	c := connectTo(t, mesh.Options{Addr: h.url})
+	h := fakes.StartLegacyHub(t)
+	c := connectTo(t, mesh.Options{Addr: h.URL})
 	last := func() string {
 		flush(t, c)
-		all := h.received("handshake")
+		all := h.Received("handshake")
 		var p struct {
 			EventTable json.RawMessage `json:"eventTable"`
 		}
@@ -302,12 +303,12 @@ func TestClientAnnouncesItsTableAndEveryChange(t *testing.T) {
 	offX2()
 	require.Equal(t, `{"mesh::a::b::c":{"remote":true}}`, last())
 
-	sent := len(h.received("handshake"))
+	sent := len(h.Received("handshake"))
 	c.On("a::b::c", nothing) // it changes nothing
 	require.NoError(t, c.Emit("e", nil))
 	flush(t, c)
-	require.Len(t, h.received("handshake"), sent)
-	require.NotContains(t, h.received("e")[0], "eventTable", "only a handshake has the table")
+	require.Len(t, h.Received("handshake"), sent)
+	require.NotContains(t, h.Received("e")[0], "eventTable", "only a handshake has the table")
 }
 
 func TestMoreListenersThanATableHoldsHearAllTheSame(t *testing.T) {
@@ -326,11 +327,11 @@ func TestMoreListenersThanATableHoldsHearAllTheSame(t *testing.T) {
 	}
 	t.Run("our hub", func(t *testing.T) {
 		hub := listen(t, mesh.Options{})
-		p := startProxy(t, hub.Addr())
-		c := connectTo(t, mesh.Options{Addr: p.addr(), Transports: overWebSocket})
+		p := fakes.StartProxy(t, hub.Addr())
+		c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
 		check(t, c, func(name string) { require.NoError(t, hub.Emit(name, nil)) })
 		changes := states(c)
-		p.cut(false)
+		p.Cut()
 		awaitStatus(t, changes, mesh.Connected)
 		check(t, c, func(name string) { require.NoError(t, hub.Emit(name, nil)) })
 		require.Zero(t, hub.Stats().BadTables)
@@ -349,8 +350,8 @@ func TestMoreListenersThanATableHoldsHearAllTheSame(t *testing.T) {
 		require.Zero(t, hub.Stats().BadTables)
 	})
 	t.Run("a Node.js hub", func(t *testing.T) {
-		h := startNodeHub(t)
-		check(t, connectTo(t, mesh.Options{Addr: h.url}), func(name string) { h.emit(name, "{}") })
+		h := fakes.StartLegacyHub(t)
+		check(t, connectTo(t, mesh.Options{Addr: h.URL}), func(name string) { h.Emit(name, "{}") })
 	})
 }
 
@@ -378,9 +379,9 @@ func TestOnceAndManyAreAnnouncedOff(t *testing.T) {
 }
 
 func TestPatternsOnANodeHubAreWarnedOf(t *testing.T) {
-	h := startNodeHub(t)
-	var logs logBuffer
-	c := connectTo(t, mesh.Options{Addr: h.url, Logger: logs.logger()})
+	h := fakes.StartLegacyHub(t)
+	var logs fakes.Log
+	c := connectTo(t, mesh.Options{Addr: h.URL, Logger: logs.Logger()})
 	c.On("exact", func(mesh.Event) {})
 	require.NotContains(t, logs.String(), "pattern")
 	c.On("a::*", func(mesh.Event) {})
@@ -389,15 +390,15 @@ func TestPatternsOnANodeHubAreWarnedOf(t *testing.T) {
 }
 
 func TestANodeHubGetsOnlyPacketsThatItReads(t *testing.T) {
-	h := startNodeHub(t)
-	c := connectTo(t, mesh.Options{Addr: h.url, User: "ü", Password: "p"})
+	h := fakes.StartLegacyHub(t)
+	c := connectTo(t, mesh.Options{Addr: h.URL, User: "ü", Password: "p"})
 	for _, payload := range []any{nil, json.RawMessage("null"), json.RawMessage(" null "), (*int)(nil), 0, false, "", "é", []int(nil), []int{}, map[string]int{}} {
 		require.NoError(t, c.Emit("e", payload))
 	}
 	c.On("x::**", func(mesh.Event) {})
 	flush(t, c)
 	var payloads []string
-	for _, packet := range h.received("e") {
+	for _, packet := range h.Received("e") {
 		var p struct{ Payload json.RawMessage }
 		require.NoError(t, json.Unmarshal([]byte(packet), &p))
 		payloads = append(payloads, string(p.Payload))
@@ -405,23 +406,23 @@ func TestANodeHubGetsOnlyPacketsThatItReads(t *testing.T) {
 	}
 	require.Equal(t, []string{"{}", "{}", "{}", "{}", "0", "false", `""`, `"\u00e9"`, "{}", "[]", "{}"}, payloads)
 
-	without := startNodeHub(t)
-	c = connectTo(t, mesh.Options{Addr: without.url})
+	without := fakes.StartLegacyHub(t)
+	c = connectTo(t, mesh.Options{Addr: without.URL})
 	require.NoError(t, c.Emit("e", nil))
 	flush(t, c)
-	require.Equal(t, []string{`{"event":"e","payload":{},"headers":{"auth":{}}}`}, without.received("e"))
+	require.Equal(t, []string{`{"event":"e","payload":{},"headers":{"auth":{}}}`}, without.Received("e"))
 }
 
 func TestErrorIsAnOrdinaryNameButKeptFromTheOriginalsClients(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	c := connect(t, hub, mesh.Options{})
 	heard := listenTo(t, c, "error")
-	other := dialWire(t, hub.URL(), nil)
-	other.send(table("mesh::error", "mesh::**"))
-	other.barrier()
+	other := fakes.Dial(t, hub.URL(), nil)
+	other.Send(fakes.Table("mesh::error", "mesh::**"))
+	other.Barrier()
 	require.NoError(t, hub.Emit("error", "boom"))
-	require.Equal(t, `"boom"`, string(heard.next().Payload))
-	require.Empty(t, other.heard())
+	require.Equal(t, `"boom"`, string(heard.Next().Payload))
+	require.Empty(t, other.Received())
 }
 
 func TestHubUnderAPrefixOfAnotherServer(t *testing.T) {
@@ -450,7 +451,7 @@ func TestHubUnderAPrefixOfAnotherServer(t *testing.T) {
 		require.NoError(t, resp.Body.Close())
 		require.Equal(t, want, resp.StatusCode, path)
 	}
-	require.NoError(t, srv.Config.Shutdown(testContext(t)))
+	require.NoError(t, srv.Config.Shutdown(fakes.Context(t)))
 	<-hub.Done()
 	require.ErrorIs(t, hub.Err(), mesh.ErrClosed)
 }
@@ -459,7 +460,7 @@ func TestHubAtAPathOfItsOwn(t *testing.T) {
 	hub := listen(t, mesh.Options{Addr: "http://localhost:0/a/b/"})
 	require.True(t, strings.HasSuffix(hub.URL(), "/a/b/"))
 	connect(t, hub, mesh.Options{})
-	_, err := mesh.Connect(testContext(t), &mesh.Options{Addr: hub.Addr()})
+	_, err := mesh.Connect(fakes.Context(t), &mesh.Options{Addr: hub.Addr()})
 	var he *engineio.HandshakeError
 	require.ErrorAs(t, err, &he)
 	require.Equal(t, 404, he.Status)

@@ -1,13 +1,8 @@
 package mesh_test
 
 import (
-	"bufio"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"strings"
 	"testing"
 
@@ -16,76 +11,22 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 )
 
-// bareWebSocket opens a session over a TCP connection, and sends packets on it. Only the test reads the connection.
-func bareWebSocket(t testing.TB, addr string, packets ...string) net.Conn {
-	t.Helper()
-	conn, err := net.Dial("tcp", addr)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = conn.Close() })
-	_, err = fmt.Fprintf(conn, "GET /engine.io/?EIO=3&transport=websocket HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n", addr)
-	require.NoError(t, err)
-	r := bufio.NewReaderSize(conn, 4096)
-	resp, err := http.ReadResponse(r, nil)
-	require.NoError(t, err)
-	require.Equal(t, 101, resp.StatusCode)
-	readFrame(t, r) // the open packet
-	for _, p := range packets {
-		require.NoError(t, writeFrame(conn, "4"+p))
-	}
-	// The hub responds to a ping after it has processed the packets.
-	require.NoError(t, writeFrame(conn, "2"))
-	for readFrame(t, r) != "3" {
-	}
-	require.Zero(t, r.Buffered())
-	return conn
-}
-
-func writeFrame(w io.Writer, text string) error {
-	head := []byte{0x81, 0x80 | 127}
-	head = binary.BigEndian.AppendUint64(head, uint64(len(text)))
-	head = append(head, 0, 0, 0, 0) // a mask of zeros
-	_, err := w.Write(append(head, text...))
-	return err
-}
-
-func readFrame(t testing.TB, r *bufio.Reader) string {
-	t.Helper()
-	var head [2]byte
-	_, err := io.ReadFull(r, head[:])
-	require.NoError(t, err)
-	n := uint64(head[1])
-	if n >= 126 {
-		var long [8]byte
-		size := 2
-		if n == 127 {
-			size = 8
-		}
-		_, err = io.ReadFull(r, long[8-size:])
-		require.NoError(t, err)
-		n = binary.BigEndian.Uint64(long[:])
-	}
-	body := make([]byte, n)
-	_, err = io.ReadFull(r, body)
-	require.NoError(t, err)
-	return string(body)
-}
-
 func TestSlowPeerIsClosedAndNobodyElseIsDisturbed(t *testing.T) {
-	for name, first := range map[string]string{"original": table("mesh::e"), "ours": offer(testKey, `,"eventTable":{"mesh::e":{}}`)} {
+	for name, first := range map[string]string{"original": fakes.Table("mesh::e"), "ours": offer(testKey, `,"eventTable":{"mesh::e":{}}`)} {
 		t.Run(name, func(t *testing.T) {
-			var logs logBuffer
-			hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Logger: logs.logger()})
+			var logs fakes.Log
+			hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Logger: logs.Logger()})
 			c := connect(t, hub, mesh.Options{Transports: overWebSocket})
 			heard := listenTo(t, c, "e", "other")
-			bareWebSocket(t, hub.Addr(), first)
+			fakes.DialRaw(t, hub.Addr(), first)
 			payload := json.RawMessage(`"` + strings.Repeat("x", 100_000) + `"`)
 			emitted := 0
 			for ; hub.Stats().SlowPeers == 0; emitted++ {
 				require.NoError(t, hub.Emit("e", payload))
-				require.Len(t, heard.next().Payload, len(payload))
+				require.Len(t, heard.Next().Payload, len(payload))
 				require.Less(t, emitted, 1000)
 			}
 			require.Greater(t, emitted, 10, "the queue holds 1 MiB")
@@ -102,22 +43,22 @@ func TestSlowPeerIsClosedAndNobodyElseIsDisturbed(t *testing.T) {
 // When BufferLimit is reached, the hub disconnects only peers that do not read.
 func TestSlowPeersTogetherAreBounded(t *testing.T) {
 	const limit = 4 << 20
-	var logs logBuffer
-	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", QueueLimit: 64 << 20, BufferLimit: limit, Logger: logs.logger()})
+	var logs fakes.Log
+	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", QueueLimit: 64 << 20, BufferLimit: limit, Logger: logs.Logger()})
 	c := connect(t, hub, mesh.Options{Transports: overWebSocket})
 	heard := listenTo(t, c, "e")
 	for range 5 {
-		bareWebSocket(t, hub.Addr(), table("mesh::e"))
+		fakes.DialRaw(t, hub.Addr(), fakes.Table("mesh::e"))
 	}
 	payload := json.RawMessage(`"` + strings.Repeat("x", 100_000) + `"`)
 	for n := 0; hub.Stats().SlowPeers < 5; n++ {
 		require.NoError(t, hub.Emit("e", payload))
-		heard.next()
+		heard.Next()
 		require.Less(t, n, 10_000)
 	}
 	eventually(t, "the slow peers are gone", func() bool { return hub.Stats().Peers == 1 })
 	require.NoError(t, hub.Emit("e", payload))
-	heard.next()
+	heard.Next()
 	require.Contains(t, logs.String(), engineio.ErrBufferLimit.Error(), "the log names the cause")
 	require.NotContains(t, logs.String(), "too slow")
 }
@@ -130,13 +71,13 @@ func TestManySilentPollersCloseNobodyElse(t *testing.T) {
 	c := connect(t, hub, mesh.Options{})
 	heard := listenTo(t, c, "e")
 	for range pollers {
-		neverPolls(t, hub, table("mesh::e"))
+		neverPolls(t, hub, fakes.Table("mesh::e"))
 	}
 	eventually(t, "all listen", func() bool { return hub.Stats().Peers == 1+pollers })
 	payload := json.RawMessage(`"` + strings.Repeat("x", size) + `"`)
 	for range events {
 		require.NoError(t, hub.Emit("e", payload))
-		heard.next()
+		heard.Next()
 	}
 	require.Zero(t, hub.Stats().SlowPeers)
 	require.Equal(t, 1+pollers, hub.Stats().Peers)
@@ -148,11 +89,11 @@ func TestBroadcastIsEncodedOnce(t *testing.T) {
 	const peers, size = 500, 32 << 10
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
 	for i := range peers {
-		first := table("mesh::e")
+		first := fakes.Table("mesh::e")
 		if i%2 == 0 {
 			first = offer(fmt.Sprintf("%032d", i), `,"eventTable":{"**":{}}`)
 		}
-		bareWebSocket(t, hub.Addr(), first)
+		fakes.DialRaw(t, hub.Addr(), first)
 	}
 	require.Equal(t, peers, hub.Stats().Peers)
 	payload := json.RawMessage(`{"x":"` + strings.Repeat("x", size) + `"}`)

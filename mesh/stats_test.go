@@ -9,6 +9,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 )
 
 func TestStatsCountEventsAndBytesAtBothEnds(t *testing.T) {
@@ -23,7 +24,7 @@ func TestStatsCountEventsAndBytesAtBothEnds(t *testing.T) {
 	payload := json.RawMessage(`"twenty-one bytes long"`)
 	for range events {
 		require.NoError(t, from.Emit("e", payload))
-		heard.next()
+		heard.Next()
 	}
 	flush(t, from)
 	in := uint64(events*len(`{"event":"e","payload":"twenty-one bytes long","n":1}`) + len("0")) // the last number is 10
@@ -49,7 +50,7 @@ func TestRequestsToOtherHubsAreCountedOnce(t *testing.T) {
 	flush(t, hubs[1])
 	ask := func() {
 		t.Helper()
-		_, err := from.Request(testContext(t), "ask", "twenty-one bytes long")
+		_, err := from.Request(fakes.Context(t), "ask", "twenty-one bytes long")
 		require.NoError(t, err)
 		flush(t, from)
 	}
@@ -91,7 +92,7 @@ func TestStatsMeasureFanOut(t *testing.T) {
 
 func TestOverflowedEventsAreCounted(t *testing.T) {
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
-	bareWebSocket(t, hub.Addr(), table("mesh::e"))
+	fakes.DialRaw(t, hub.Addr(), fakes.Table("mesh::e"))
 	payload := make(json.RawMessage, 100_000)
 	for i := range payload {
 		payload[i] = '1'
@@ -119,14 +120,14 @@ func TestSessionsShowTransportRevisionAndQueue(t *testing.T) {
 	require.Empty(t, hub.Sessions())
 	polling := connect(t, hub, mesh.Options{Transports: []engineio.Transport{engineio.Polling}})
 	require.Equal(t, []mesh.Session{{Transport: engineio.Polling, Revision: 3}}, kinds(polling))
-	dialWire(t, hub.URL(), &engineio.DialOptions{Revision: 4, Transports: overWebSocket})
+	fakes.Dial(t, hub.URL(), &engineio.DialOptions{Revision: 4, Transports: overWebSocket})
 	require.ElementsMatch(t, []mesh.Session{
 		{Transport: engineio.Polling, Revision: 3},
 		{Transport: engineio.WebSocket, Revision: 4},
 	}, kinds(hub))
 
 	require.NoError(t, polling.Close())
-	bareWebSocket(t, hub.Addr(), table("mesh::e"))
+	fakes.DialRaw(t, hub.Addr(), fakes.Table("mesh::e"))
 	payload := make(json.RawMessage, 500_000)
 	for i := range payload {
 		payload[i] = '1'

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -15,17 +16,17 @@ import (
 // previous table still applies.
 func TestTableBeyondTheStepsIsRejected(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	w := dialWire(t, hub.URL(), nil)
-	w.send(`{"event":"handshake","headers":{"mesh":{"v":1,"key":"` + testKey + `"}}}`)
+	w := fakes.Dial(t, hub.URL(), nil)
+	w.Send(`{"event":"handshake","headers":{"mesh":{"v":1,"key":"` + testKey + `"}}}`)
 	id := protocol.ID(testKey)
 	var slow []string
 	for i := range 256 {
 		slow = append(slow, fmt.Sprintf("mesh::**::%d::**::%d", i%16, i/16))
 	}
-	w.send(table("mesh::kept"))
-	w.barrier()
-	w.send(table(slow...))
-	w.barrier()
+	w.Send(fakes.Table("mesh::kept"))
+	w.Barrier()
+	w.Send(fakes.Table(slow...))
+	w.Barrier()
 	require.EqualValues(t, 1, hub.Stats().BadTables)
 	explain := func(event string) mesh.Explanation {
 		e, err := hub.Explain(t.Context(), id, event)
@@ -34,11 +35,11 @@ func TestTableBeyondTheStepsIsRejected(t *testing.T) {
 	}
 	require.Equal(t, protocol.RuleBadTable, explain("1::1").Rule)
 	require.Equal(t, protocol.RuleListens, explain("kept").Rule)
-	w.send(table("mesh::kept", "mesh::**::1"))
-	w.barrier()
+	w.Send(fakes.Table("mesh::kept", "mesh::**::1"))
+	w.Barrier()
 	require.Equal(t, protocol.RuleListens, explain("1::1").Rule)
 	require.Equal(t, protocol.RuleNoListener, explain("2").Rule)
-	heard := strings.Join(w.heard(), "\n")
+	heard := strings.Join(w.Received(), "\n")
 	require.Contains(t, heard, `{"event":"$mesh.refused","payload":{"rule":"bad-table","count":1,"message":"the patterns of the event table can take `)
 	require.Contains(t, heard, "listen to `**`")
 }
@@ -46,16 +47,16 @@ func TestTableBeyondTheStepsIsRejected(t *testing.T) {
 // TestManyPatternsOfFewStepsAreAccepted checks that the limit does not apply to the number of patterns.
 func TestManyPatternsOfFewStepsAreAccepted(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	w := dialWire(t, hub.URL(), nil)
+	w := fakes.Dial(t, hub.URL(), nil)
 	var many []string
 	for i := range protocol.MaxTableEntries {
 		many = append(many, fmt.Sprintf("mesh::*::room%d::temperature", i))
 	}
-	w.send(table(many...))
-	w.barrier()
+	w.Send(fakes.Table(many...))
+	w.Barrier()
 	require.Zero(t, hub.Stats().BadTables)
 	require.NoError(t, hub.Emit("x::room4095::temperature", nil))
 	require.NoError(t, hub.Emit("x::room4096::temperature", nil))
-	w.barrier()
-	require.Equal(t, []string{`{"event":"x::room4095::temperature"}`}, w.heard())
+	w.Barrier()
+	require.Equal(t, []string{`{"event":"x::room4095::temperature"}`}, w.Received())
 }

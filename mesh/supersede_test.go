@@ -13,40 +13,18 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// onConn returns the fields of an offer that number the connection.
-func onConn(n int) string { return fmt.Sprintf(`,"moves":true,"conn":%d`, n) }
-
 // arrive connects a node to a hub, and waits for the hub's response.
-func arrive(t testing.TB, url, name, more string, keys ...string) *wire {
+func arrive(t testing.TB, url, name, more string, keys ...string) *fakes.Session {
 	t.Helper()
-	w := dialWire(t, url, nil)
-	w.send(offerOf(name, more, keys...))
-	require.Contains(t, w.next(), "$mesh.hello")
-	w.barrier()
+	w := fakes.Dial(t, url, nil)
+	w.Send(fakes.Offer(name, more, keys...))
+	require.Contains(t, w.Next(), "$mesh.hello")
+	w.Barrier()
 	return w
-}
-
-// numbers sends events whose sequence numbers are also their payloads.
-func (w *wire) numbers(from, to int) {
-	w.t.Helper()
-	for n := from; n <= to; n++ {
-		w.send(fmt.Sprintf(`{"event":"e","payload":%d,"n":%d}`, n, n))
-	}
-}
-
-// payloads returns the payloads of the events before the given one, which the test emitted last.
-func (e *ears) payloads(last string) (all []string) {
-	e.t.Helper()
-	for {
-		ev := e.next()
-		if ev.Name == last {
-			return all
-		}
-		all = append(all, string(ev.Payload))
-	}
 }
 
 // late waits until the hubs have dropped n late events.
@@ -66,27 +44,27 @@ func TestEventsBehindQuestionsDoNotComeAfterThoseOfANewerConnection(t *testing.T
 	for name, reset := range map[string]bool{"the old connection is open": false, "the old connection is reset": true} {
 		t.Run(name, func(t *testing.T) {
 			hub := listen(t, mesh.Options{})
-			p := startProxy(t, hub.Addr())
+			p := fakes.StartProxy(t, hub.Addr())
 			heard := listenTo(t, connect(t, hub, mesh.Options{}), "e", "last")
-			old := arrive(t, "http://"+p.addr(), "node", onConn(1))
+			old := arrive(t, "http://"+p.Addr(), "node", fakes.Conn(1))
 			for rid := range 150 {
-				old.send(fmt.Sprintf(`{"event":"$mesh.nodes","payload":{"rid":%d}}`, rid))
+				old.Send(fmt.Sprintf(`{"event":"$mesh.nodes","payload":{"rid":%d}}`, rid))
 			}
-			old.numbers(1, 3)
-			require.NoError(t, old.sock.Flush(testContext(t)))
-			require.Contains(t, old.next(), "$mesh.nodes", "the hub has begun to answer")
+			old.SendEvents(1, 2, 3)
+			require.NoError(t, old.Socket.Flush(fakes.Context(t)))
+			require.Contains(t, old.Next(), "$mesh.nodes", "the hub has begun to answer")
 			if reset {
-				p.cut(false)
+				p.Cut()
 			}
-			back := arrive(t, hub.URL(), "node", onConn(2))
-			back.numbers(4, 6)
-			back.barrier()
+			back := arrive(t, hub.URL(), "node", fakes.Conn(2))
+			back.SendEvents(4, 5, 6)
+			back.Barrier()
 			if reset { // the reset may lose the events
 				eventually(t, "the old session ends", func() bool { return len(hub.Sessions()) == 2 })
 			} else {
 				late(t, 3, hub)
 			}
-			back.send(`{"event":"last"}`)
+			back.Send(`{"event":"last"}`)
 			require.Equal(t, []string{"4", "5", "6"}, heard.payloads("last"))
 		})
 	}
@@ -99,20 +77,20 @@ func TestBytesOfAnOlderConnectionAreDropped(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			hub := listen(t, mesh.Options{})
 			own, other := listenTo(t, hub, "e", "last"), listenTo(t, connect(t, hub, mesh.Options{}), "e", "last")
-			old := dialWire(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: transports})
-			old.send(offerOf("node", onConn(1), "mesh::e"))
-			old.numbers(1, 2)
-			old.barrier()
-			back := arrive(t, hub.URL(), "node", onConn(2), "mesh::e")
-			back.numbers(5, 6)
-			back.barrier()
-			old.numbers(3, 4)
-			old.barrier()
-			back.send(`{"event":"last"}`)
-			for _, e := range []*ears{own, other} {
+			old := fakes.Dial(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: transports})
+			old.Send(fakes.Offer("node", fakes.Conn(1), "mesh::e"))
+			old.SendEvents(1, 2)
+			old.Barrier()
+			back := arrive(t, hub.URL(), "node", fakes.Conn(2), "mesh::e")
+			back.SendEvents(5, 6)
+			back.Barrier()
+			old.SendEvents(3, 4)
+			old.Barrier()
+			back.Send(`{"event":"last"}`)
+			for _, e := range []ears{own, other} {
 				require.Equal(t, []string{"1", "2", "5", "6"}, e.payloads("last"))
 			}
-			require.Empty(t, back.heard(), "no event returns to its emitter")
+			require.Empty(t, back.Received(), "no event returns to its emitter")
 			require.EqualValues(t, 2, hub.Stats().Late)
 			require.EqualValues(t, 5, hub.Stats().Received)
 			require.Equal(t, 2, hub.Stats().Peers)
@@ -123,25 +101,19 @@ func TestBytesOfAnOlderConnectionAreDropped(t *testing.T) {
 // The hub reads a superseded session for a while to count the dropped events, and then closes it.
 func TestASupersededSessionEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hub := serveInMemory(t, mesh.Options{})
-		defer hub.stop(t)
-		dial := func(offer string) *engineio.Socket {
-			s, err := engineio.Dial(testContext(t), "http://mesh", &engineio.DialOptions{
-				Revision: engineio.Revision3, Transports: overWebSocket, HTTPClient: hub.client,
-			})
-			require.NoError(t, err)
-			require.NoError(t, s.Write(testContext(t), engineio.Text(offer)))
-			s.Discard()
+		_, network := serveInMemory(t, mesh.Options{})
+		dial := func(offer string) *fakes.Session {
+			s := dialInMemory(t, network)
+			s.Send(offer)
 			synctest.Wait()
 			return s
 		}
-		old := dial(offerOf("node", onConn(1)))
+		old := dial(fakes.Offer("node", fakes.Conn(1)))
 		began := time.Now()
-		back := dial(offerOf("node", onConn(2)))
-		<-old.Context().Done()
+		back := dial(fakes.Offer("node", fakes.Conn(2)))
+		old.AwaitEnd()
 		require.Equal(t, 5*time.Second, time.Since(began))
-		require.NoError(t, back.Context().Err())
-		require.NoError(t, back.Close())
+		require.False(t, back.Ended())
 	})
 }
 
@@ -152,14 +124,14 @@ func TestANodeThatDoesNotNumberItsConnectionsHasSeveral(t *testing.T) {
 	heard := listenTo(t, hub, "e", "last")
 	first := arrive(t, hub.URL(), "node", "", "mesh::e")
 	second := arrive(t, hub.URL(), "node", "", "mesh::e")
-	second.numbers(2, 2)
-	second.barrier()
-	first.numbers(1, 1)
-	first.barrier()
-	first.send(`{"event":"last"}`)
+	second.SendEvents(2)
+	second.Barrier()
+	first.SendEvents(1)
+	first.Barrier()
+	first.Send(`{"event":"last"}`)
 	require.Equal(t, []string{"2", "1"}, heard.payloads("last"))
-	require.Empty(t, first.heard())
-	require.Empty(t, second.heard())
+	require.Empty(t, first.Received())
+	require.Empty(t, second.Received())
 	require.Zero(t, hub.Stats().Superseded)
 }
 
@@ -169,16 +141,16 @@ func TestALateHandshakeSupersedesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			hub := listen(t, opts)
 			heard := listenTo(t, hub, "e", "last")
-			back := arrive(t, hub.URL(), "node", onConn(2))
-			lateOne := dialWire(t, hub.URL(), nil)
-			require.NoError(t, lateOne.sock.TryWrite( // together: the hub disconnects the node after the first packet
-				engineio.Text(offerOf("node", onConn(1), "mesh::e")), engineio.Text(`{"event":"e","payload":1,"n":1}`)))
-			lateOne.ended()
-			require.Empty(t, lateOne.in)
-			back.numbers(2, 2)
-			back.send(`{"event":"last"}`)
+			back := arrive(t, hub.URL(), "node", fakes.Conn(2))
+			lateOne := fakes.Dial(t, hub.URL(), nil)
+			require.NoError(t, lateOne.Socket.TryWrite( // together: the hub disconnects the node after the first packet
+				engineio.Text(fakes.Offer("node", fakes.Conn(1), "mesh::e")), engineio.Text(`{"event":"e","payload":1,"n":1}`)))
+			lateOne.AwaitEnd()
+			require.Empty(t, lateOne.C)
+			back.SendEvents(2)
+			back.Send(`{"event":"last"}`)
 			require.Equal(t, []string{"2"}, heard.payloads("last"))
-			nodes, err := hub.Nodes(testContext(t))
+			nodes, err := hub.Nodes(fakes.Context(t))
 			require.NoError(t, err)
 			require.Len(t, nodes, 2)
 			require.Equal(t, 1, hub.Stats().Peers)
@@ -191,17 +163,17 @@ func TestALateHandshakeSupersedesNothing(t *testing.T) {
 func TestAConnectionBesideAnotherSupersedesItWithItsFirstEvent(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	heard := listenTo(t, hub, "e", "last")
-	old := arrive(t, hub.URL(), "node", onConn(1))
-	next := arrive(t, hub.URL(), "node", onConn(2)+`,"beside":true`, "mesh::x")
-	next.send(`{"event":"$mesh.sync","payload":{"rid":1}}`)
-	require.Contains(t, next.next(), "$mesh.sync")
-	old.numbers(1, 2)
-	old.barrier()
-	next.numbers(4, 4)
-	next.barrier()
-	old.numbers(3, 3)
-	old.barrier()
-	next.send(`{"event":"last"}`)
+	old := arrive(t, hub.URL(), "node", fakes.Conn(1))
+	next := arrive(t, hub.URL(), "node", fakes.Conn(2)+`,"beside":true`, "mesh::x")
+	next.Send(`{"event":"$mesh.sync","payload":{"rid":1}}`)
+	require.Contains(t, next.Next(), "$mesh.sync")
+	old.SendEvents(1, 2)
+	old.Barrier()
+	next.SendEvents(4)
+	next.Barrier()
+	old.SendEvents(3)
+	old.Barrier()
+	next.Send(`{"event":"last"}`)
 	require.Equal(t, []string{"1", "2", "4"}, heard.payloads("last"))
 	late(t, 1, hub)
 }
@@ -212,19 +184,19 @@ func TestAConnectionBesideAnotherEndsWithoutIt(t *testing.T) {
 	came := make(chan mesh.Presence, 10)
 	hub.OnPresence(func(p mesh.Presence) { came <- p })
 	heard := listenTo(t, hub, "e", "last")
-	old := arrive(t, hub.URL(), "node", onConn(1))
+	old := arrive(t, hub.URL(), "node", fakes.Conn(1))
 	require.True(t, (<-came).Joined)
-	next := arrive(t, hub.URL(), "node", onConn(2)+`,"beside":true`)
+	next := arrive(t, hub.URL(), "node", fakes.Conn(2)+`,"beside":true`)
 	require.True(t, (<-came).Joined)
-	require.NoError(t, next.sock.Close())
+	require.NoError(t, next.Socket.Close())
 	eventually(t, "the hub has one peer", func() bool { return hub.Stats().Peers == 1 })
-	old.numbers(1, 1)
-	old.send(`{"event":"last"}`)
+	old.SendEvents(1)
+	old.Send(`{"event":"last"}`)
 	require.Equal(t, []string{"1"}, heard.payloads("last"))
-	nodes, err := hub.Nodes(testContext(t))
+	nodes, err := hub.Nodes(fakes.Context(t))
 	require.NoError(t, err)
 	require.Len(t, nodes, 2, "the node is there")
-	require.NoError(t, old.sock.Close())
+	require.NoError(t, old.Socket.Close())
 	require.False(t, (<-came).Joined)
 	require.Empty(t, came, "it left once")
 }
@@ -232,36 +204,36 @@ func TestAConnectionBesideAnotherEndsWithoutIt(t *testing.T) {
 // A node that reconnects to another hub leaves its old hub at once, even if it polls: no hub sees the end of polling.
 func TestANodeThatWentToAnotherHubLeavesTheOldOne(t *testing.T) {
 	hubs := cluster(t, 3, mesh.Options{})
-	var heard []*ears
+	var heard []ears
 	came := make(chan mesh.Presence, 10)
 	for _, h := range hubs {
 		heard = append(heard, listenTo(t, connect(t, h, mesh.Options{Name: "listener"}), "e", "last"))
 	}
 	flush(t, hubs[2])
 	hubs[2].OnPresence(func(p mesh.Presence) { came <- p })
-	old := dialWire(t, hubs[0].URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: []engineio.Transport{engineio.Polling}})
-	old.send(offerOf("node", onConn(1), "mesh::e"))
-	old.numbers(1, 2)
-	old.barrier()
-	back := arrive(t, hubs[1].URL(), "node", onConn(2), "mesh::e")
-	back.numbers(5, 6)
-	back.barrier()
-	old.numbers(3, 4)
-	old.barrier()
-	nodes, err := hubs[2].Nodes(testContext(t))
+	old := fakes.Dial(t, hubs[0].URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: []engineio.Transport{engineio.Polling}})
+	old.Send(fakes.Offer("node", fakes.Conn(1), "mesh::e"))
+	old.SendEvents(1, 2)
+	old.Barrier()
+	back := arrive(t, hubs[1].URL(), "node", fakes.Conn(2), "mesh::e")
+	back.SendEvents(5, 6)
+	back.Barrier()
+	old.SendEvents(3, 4)
+	old.Barrier()
+	nodes, err := hubs[2].Nodes(fakes.Context(t))
 	require.NoError(t, err)
-	id, where := protocol.ID(keyOf("node")), ""
+	id, where := protocol.ID(fakes.Key("node")), ""
 	for _, n := range nodes {
 		if n.ID == id {
 			where += n.Hub
 		}
 	}
 	require.Equal(t, hubs[1].ID(), where, "it is listed once")
-	back.send(`{"event":"last"}`)
+	back.Send(`{"event":"last"}`)
 	for _, e := range heard {
 		require.Equal(t, []string{"1", "2", "5", "6"}, e.payloads("last"))
 	}
-	require.Empty(t, back.heard())
+	require.Empty(t, back.Received())
 	late(t, 2, hubs...)
 	var story []string
 	for len(story) < 3 {
@@ -319,25 +291,25 @@ func TestAHubThatDoesNotKnowWhereANodeIsBringsNoEventsOutOfOrder(t *testing.T) {
 	for i := range hubs {
 		hubs[i] = listen(t, mesh.Options{Backplane: b})
 	}
-	var heard []*ears
+	var heard []ears
 	for _, h := range hubs {
 		heard = append(heard, listenTo(t, connect(t, h, mesh.Options{}), "e", "last"))
 	}
-	old := arrive(t, hubs[0].URL(), "node", onConn(1), "mesh::e")
-	old.numbers(1, 2)
-	old.barrier()
+	old := arrive(t, hubs[0].URL(), "node", fakes.Conn(1), "mesh::e")
+	old.SendEvents(1, 2)
+	old.Barrier()
 	b.close(hubs[0].ID())
-	back := dialWire(t, hubs[1].URL(), nil)
-	back.send(offerOf("node", onConn(2), "mesh::e")) // its events wait for a response of the stopped hub
-	back.numbers(5, 6)
-	back.barrier()
-	require.Contains(t, back.next(), "$mesh.hello")
-	old.numbers(3, 4)
-	old.barrier()
+	back := fakes.Dial(t, hubs[1].URL(), nil)
+	back.Send(fakes.Offer("node", fakes.Conn(2), "mesh::e")) // its events wait for a response of the stopped hub
+	back.SendEvents(5, 6)
+	back.Barrier()
+	require.Contains(t, back.Next(), "$mesh.hello")
+	old.SendEvents(3, 4)
+	old.Barrier()
 	b.open()
-	eventually(t, "the stopped hub hears the newer events", func() bool { return len(heard[0].in) == 6 })
-	back.send(`{"event":"last"}`)
-	back.barrier()
+	eventually(t, "the stopped hub hears the newer events", func() bool { return len(heard[0].C) == 6 })
+	back.Send(`{"event":"last"}`)
+	back.Barrier()
 	for i, e := range heard {
 		expected := "1 2 5 6"
 		if i == 0 {
@@ -345,7 +317,7 @@ func TestAHubThatDoesNotKnowWhereANodeIsBringsNoEventsOutOfOrder(t *testing.T) {
 		}
 		require.Equal(t, expected, strings.Join(e.payloads("last"), " "), "at hub %d", i)
 	}
-	require.Empty(t, back.heard(), "no event returns to its emitter")
+	require.Empty(t, back.Received(), "no event returns to its emitter")
 }
 
 // Events that a Flush has confirmed survive the node's return at another hub, however slow the hubs are. They arrive
@@ -353,21 +325,21 @@ func TestAHubThatDoesNotKnowWhereANodeIsBringsNoEventsOutOfOrder(t *testing.T) {
 func TestAReturnAtAnotherHubLosesNothingThatWasConfirmed(t *testing.T) {
 	b := &laggingBackplane{every: 3, most: 20 * time.Millisecond}
 	hubs := make([]*mesh.Node, 3)
-	var heard []*ears
+	var heard []ears
 	for i := range hubs {
 		hubs[i] = listen(t, mesh.Options{Backplane: b})
 		heard = append(heard, listenTo(t, connect(t, hubs[i], mesh.Options{}), "e", "last"))
 	}
 	var expected []string
 	for n := range 20 {
-		w := arrive(t, hubs[n%3].URL(), "node", onConn(n+1))
-		w.numbers(10*n+1, 10*n+10)
-		w.barrier()
+		w := arrive(t, hubs[n%3].URL(), "node", fakes.Conn(n+1))
 		for i := range 10 {
+			w.SendEvents(10*n + 1 + i)
 			expected = append(expected, fmt.Sprint(10*n+1+i))
 		}
+		w.Barrier()
 	}
-	arrive(t, hubs[0].URL(), "node", onConn(21)).send(`{"event":"last"}`)
+	arrive(t, hubs[0].URL(), "node", fakes.Conn(21)).Send(`{"event":"last"}`)
 	for i, e := range heard {
 		require.Equal(t, expected, e.payloads("last"), "at hub %d", i)
 	}
@@ -377,7 +349,7 @@ func TestAReturnAtAnotherHubLosesNothingThatWasConfirmed(t *testing.T) {
 // Events that a hub emits on several goroutines arrive in the order of their numbers.
 func TestAHubsOwnEventsComeInTheOrderOfTheirNumbers(t *testing.T) {
 	hubs := cluster(t, 2, mesh.Options{})
-	var ears []*wire
+	var ears []*fakes.Session
 	for _, h := range hubs {
 		ears = append(ears, arrive(t, h.URL(), "ears", "", "mesh::e"))
 	}
@@ -393,7 +365,7 @@ func TestAHubsOwnEventsComeInTheOrderOfTheirNumbers(t *testing.T) {
 	wg.Wait()
 	flush(t, hubs[0])
 	for i, w := range ears {
-		all := w.heard()
+		all := w.Received()
 		require.Len(t, all, emitters*each)
 		last := uint64(0)
 		for _, raw := range all {
@@ -408,19 +380,13 @@ func TestAHubsOwnEventsComeInTheOrderOfTheirNumbers(t *testing.T) {
 // A client counts its connections over all hubs, and marks a connection that it opens beside another one.
 func TestAClientNumbersItsConnections(t *testing.T) {
 	onStage(t, "ab", func(t *testing.T, s *stage) {
-		n, first := s.connect(mesh.Options{})
-		require.Contains(t, first.hello, `"conn":1}`)
-		first.say(move)
-		second := s.hubs["b"].arrival()
-		require.Contains(t, second.hello, `"conn":2,"beside":true}`)
-		second.sync()
-		require.Equal(t, leaving, first.next())
-		first.say(left)
-		require.True(t, first.ended())
-		s.hubs["b"].down.Store(true)
-		second.sock.Abort(nil)
-		third := s.hubs["a"].arrival()
-		require.Contains(t, third.hello, `"conn":3}`)
-		require.NoError(t, n.Close())
+		c := s.act(mesh.Options{})
+		require.Contains(t, c.at["a"].Hello, `"conn":1}`)
+		c.play(movesTo("a", "b")...)
+		require.Contains(t, c.at["b"].Hello, `"conn":2,"beside":true}`)
+		c.play([]step{{hub: "a", sends: fakes.Left}, {hub: "a", left: true}}...)
+		s.network.SetDown("b", true)
+		c.play([]step{{hub: "b", dies: true}, {hub: "a", arrives: true}}...)
+		require.Contains(t, c.at["a"].Hello, `"conn":3}`)
 	})
 }

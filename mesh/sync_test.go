@@ -10,11 +10,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 )
-
-const syncPacket = `{"event":"$mesh.sync","payload":{}}`
 
 // A goroutine that routes an event has looked up the subscribers, and may publish the event only later. Other
 // subscribers may have received it already. $mesh.sync, $mesh.leaving and Flush wait for such goroutines at all hubs.
@@ -25,10 +23,10 @@ func TestSyncWaitsForEventsThatHubsAreRouting(t *testing.T) {
 	client := func(packet, reply string) func(t *testing.T) (over <-chan error) {
 		return func(t *testing.T) <-chan error {
 			w := arrive(t, hubs[0].URL(), "client", "")
-			w.send(packet)
+			w.Send(packet)
 			over := make(chan error, 1)
 			go func() {
-				if got := <-w.in; got != reply {
+				if got := <-w.C; got != reply {
 					over <- fmt.Errorf("the hub replied %s", got)
 				}
 				close(over)
@@ -38,7 +36,7 @@ func TestSyncWaitsForEventsThatHubsAreRouting(t *testing.T) {
 	}
 	hub := func(t *testing.T) <-chan error {
 		over := make(chan error, 1)
-		go func() { over <- hubs[0].Flush(testContext(t)) }()
+		go func() { over <- hubs[0].Flush(fakes.Context(t)) }()
 		return over
 	}
 	for _, tc := range []struct {
@@ -46,10 +44,10 @@ func TestSyncWaitsForEventsThatHubsAreRouting(t *testing.T) {
 		at    *mesh.Node // the hub that is routing
 		begin func(t *testing.T) <-chan error
 	}{
-		{"sync at the same hub", hubs[0], client(syncPacket, syncPacket)},
-		{"sync at another hub", hubs[1], client(syncPacket, syncPacket)},
-		{"leaving the same hub", hubs[0], client(leaving, left)},
-		{"leaving another hub", hubs[1], client(leaving, left)},
+		{"sync at the same hub", hubs[0], client(fakes.Sync, fakes.Sync)},
+		{"sync at another hub", hubs[1], client(fakes.Sync, fakes.Sync)},
+		{"leaving the same hub", hubs[0], client(fakes.Leaving, fakes.Left)},
+		{"leaving another hub", hubs[1], client(fakes.Leaving, fakes.Left)},
 		{"Flush of another hub", hubs[1], hub},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -64,7 +62,7 @@ func TestSyncWaitsForEventsThatHubsAreRouting(t *testing.T) {
 			}
 			b.onPublish.Store(&hook)
 			defer b.onPublish.Store(nil)
-			dialWire(t, tc.at.URL(), nil).send(`{"event":"held"}`)
+			fakes.Dial(t, tc.at.URL(), nil).Send(`{"event":"held"}`)
 			<-routing
 			over := tc.begin(t)
 			select {
@@ -86,7 +84,7 @@ func TestSyncFailsWhileAHubIsSilent(t *testing.T) {
 	)
 	synctest.Test(t, func(t *testing.T) {
 		b := new(mesh.LocalBackplane)
-		hub := serveInMemory(t, mesh.Options{Backplane: b})
+		_, network := serveInMemory(t, mesh.Options{Backplane: b})
 		mute, err := b.Join("mute", func(string, []byte) {})
 		require.NoError(t, err)
 		mute.Subscribe("$hubs", "$hub-mute")
@@ -101,27 +99,25 @@ func TestSyncFailsWhileAHubIsSilent(t *testing.T) {
 			}
 		}()
 		synctest.Wait()
-		w := dialWire(t, "http://mesh", &engineio.DialOptions{Revision: engineio.Revision3, Transports: overWebSocket, HTTPClient: hub.client})
-		w.send(offerOf("client", ""))
-		require.Contains(t, w.next(), "$mesh.hello")
+		w := dialInMemory(t, network)
+		w.Send(fakes.Offer("client", ""))
+		require.Contains(t, w.Next(), "$mesh.hello")
 		start := time.Now()
-		w.send(syncPacket)
-		require.Contains(t, w.next(), `"error":"unanswered"`)
+		w.Send(fakes.Sync)
+		require.Contains(t, w.Next(), `"error":"unanswered"`)
 		require.InDelta(t, hubTimeout, time.Since(start), float64(time.Second))
 		start = time.Now()
-		w.send(leaving)
-		require.Equal(t, left, w.next(), "the hub lets the client leave all the same")
+		w.Send(fakes.Leaving)
+		require.Equal(t, fakes.Left, w.Next(), "the hub lets the client leave all the same")
 		require.InDelta(t, tries*hubTimeout, time.Since(start), float64(3*time.Second))
 		require.Less(t, time.Since(start), 10*time.Second, "a client waits no longer")
 
 		silence() // the hub gives up the silent hub, which is not a response, either
-		w.send(syncPacket)
-		require.Contains(t, w.next(), `"error":"unanswered"`)
+		w.Send(fakes.Sync)
+		require.Contains(t, w.Next(), `"error":"unanswered"`)
 		time.Sleep(hubTimeout)
-		w.send(syncPacket)
-		require.Equal(t, syncPacket, w.next(), "the silent hub is gone")
-		require.NoError(t, w.sock.Close())
+		w.Send(fakes.Sync)
+		require.Equal(t, fakes.Sync, w.Next(), "the silent hub is gone")
 		require.NoError(t, mute.Close())
-		hub.stop(t)
 	})
 }

@@ -26,6 +26,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 )
 
 // writeCertificate writes a self-signed certificate for this machine and its key into two files.
@@ -56,15 +57,15 @@ func TestAHubSpeaksTLS(t *testing.T) {
 		c := connect(t, hub, mesh.Options{CAFile: cert, Transports: transports})
 		atClient := listenTo(t, c, "back")
 		require.NoError(t, c.Emit("e", 1))
-		require.Equal(t, c.ID(), heard.next().From)
+		require.Equal(t, c.ID(), heard.Next().From)
 		require.NoError(t, hub.Emit("back", nil))
-		atClient.next()
+		atClient.Next()
 		require.NoError(t, c.Close())
 	}
 
-	_, err := mesh.Connect(testContext(t), &mesh.Options{Addr: hub.URL()})
+	_, err := mesh.Connect(fakes.Context(t), &mesh.Options{Addr: hub.URL()})
 	require.ErrorAs(t, err, new(x509.UnknownAuthorityError), "verified by default")
-	_, err = mesh.Connect(testContext(t), &mesh.Options{Addr: hub.Addr()})
+	_, err = mesh.Connect(fakes.Context(t), &mesh.Options{Addr: hub.Addr()})
 	require.ErrorContains(t, err, "HTTP request to an HTTPS server")
 }
 
@@ -74,7 +75,7 @@ func TestStartWithTLSMakesHubsAndClients(t *testing.T) {
 	first := listen(t, o)
 	for _, addr := range []string{first.Addr(), first.URL()} {
 		o.Addr = addr
-		second, err := mesh.Start(testContext(t), &o)
+		second, err := mesh.Start(fakes.Context(t), &o)
 		require.NoError(t, err)
 		require.Equal(t, mesh.RoleClient, second.Role())
 		require.NoError(t, second.Close())
@@ -83,9 +84,9 @@ func TestStartWithTLSMakesHubsAndClients(t *testing.T) {
 
 func TestANewCertificateIsTakenOver(t *testing.T) {
 	dir := t.TempDir()
-	var logs logBuffer
+	var logs fakes.Log
 	cert, key := writeCertificate(t, dir, 1)
-	hub := listen(t, mesh.Options{CertFile: cert, KeyFile: key, Logger: logs.logger()})
+	hub := listen(t, mesh.Options{CertFile: cert, KeyFile: key, Logger: logs.Logger()})
 	serial := func() string {
 		conn, err := tls.Dial("tcp", hub.Addr(), &tls.Config{InsecureSkipVerify: true}) // the test checks the certificate itself
 		require.NoError(t, err)
@@ -118,7 +119,7 @@ func TestTLSOptionsAreChecked(t *testing.T) {
 		"exclude each other":                            {CAFile: cert, HTTPClient: http.DefaultClient},
 		"mesh: Token must be at most":                   {Token: "tainted\r\nX: y"},
 	} {
-		_, err := mesh.Listen(testContext(t), &o)
+		_, err := mesh.Listen(fakes.Context(t), &o)
 		require.ErrorContains(t, err, want)
 		require.NotContains(t, err.Error(), "tainted")
 	}
@@ -136,20 +137,20 @@ func TestATokenIsPresentedInHeaderOrQuery(t *testing.T) {
 		require.NoError(t, c.Close())
 	}
 	for _, token := range []string{"", "s3cret", "s3cret-token2"} {
-		_, err := mesh.Connect(testContext(t), &mesh.Options{Addr: hub.URL(), Token: token})
+		_, err := mesh.Connect(fakes.Context(t), &mesh.Options{Addr: hub.URL(), Token: token})
 		require.ErrorAs(t, err, new(*mesh.AuthError))
 		require.Equal(t, token, (<-seen).Token)
 	}
 	for query, want := range map[string]string{
 		"?token=s3cret-token": "s3cret-token", "?token=": "", "?token=a%0Ab": "", "?token=" + strings.Repeat("x", 8193): "", "?token=a&token=b": "a",
 	} {
-		w := dialWire(t, hub.URL()+query, nil)
-		w.send(table())
+		w := fakes.Dial(t, hub.URL()+query, nil)
+		w.Send(fakes.Table())
 		require.Equal(t, want, (<-seen).Token)
 	}
 	for header, want := range map[string]string{"bearer  abc": "abc", "Basic abc": "", "Bearer ": "", "Bearer": ""} {
-		w := dialWire(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision4, Header: http.Header{"Authorization": {header}}})
-		w.send(table())
+		w := fakes.Dial(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision4, Header: http.Header{"Authorization": {header}}})
+		w.Send(fakes.Table())
 		require.Equal(t, want, (<-seen).Token)
 	}
 	require.ErrorIs(t, mesh.Bearer("")(context.Background(), mesh.Credentials{}), mesh.ErrUnauthorized, "an empty token is not valid")
@@ -160,30 +161,30 @@ func TestATokenIsPresentedInHeaderOrQuery(t *testing.T) {
 // Advisories: CVE-2026-33247, CVE-2020-26149
 func TestNoTokenInLogsOrErrors(t *testing.T) {
 	const token, wrong, inQuery = "tainted-token-1", "tainted-token-2", "tainted-token-3"
-	var logs logBuffer
+	var logs fakes.Log
 	var said strings.Builder
 	cert, key := writeCertificate(t, t.TempDir(), 1)
 	hub := listen(t, mesh.Options{
-		CertFile: cert, KeyFile: key, Logger: logs.logger(), MuteTimeout: 50 * time.Millisecond,
+		CertFile: cert, KeyFile: key, Logger: logs.Logger(), MuteTimeout: 50 * time.Millisecond,
 		Authorize: mesh.Bearer(token), Permit: func(p mesh.PeerInfo, _ mesh.Action, event string) bool {
-			logs.logger().Info("asked", "peer", p)
+			logs.Logger().Info("asked", "peer", p)
 			return event == "ok"
 		},
 	})
-	c := connect(t, hub, mesh.Options{Token: token, CAFile: cert, Logger: logs.logger(), Transports: overWebSocket})
+	c := connect(t, hub, mesh.Options{Token: token, CAFile: cert, Logger: logs.Logger(), Transports: overWebSocket})
 	require.NoError(t, c.Emit("denied", nil))
 	require.NoError(t, c.Emit("ok", nil))
 	flush(t, c)
-	_, err := c.Nodes(testContext(t))
+	_, err := c.Nodes(fakes.Context(t))
 	fmt.Fprintln(&said, err)
-	all, err := hub.Nodes(testContext(t))
+	all, err := hub.Nodes(fakes.Context(t))
 	fmt.Fprintln(&said, all, err, hub.Stats(), hub.Sessions())
 	for _, o := range []mesh.Options{
 		{Addr: hub.URL(), Token: wrong, CAFile: cert}, {Addr: hub.URL(), Token: wrong}, {Addr: hub.Addr(), Token: wrong},
 		{Addr: hub.URL() + "nowhere/", Token: wrong, CAFile: cert}, {Addr: "http://127.0.0.1:1", Token: wrong}, {Addr: hub.URL() + "?token=" + inQuery},
 	} {
-		o.Logger = logs.logger()
-		_, err := mesh.Connect(testContext(t), &o)
+		o.Logger = logs.Logger()
+		_, err := mesh.Connect(fakes.Context(t), &o)
 		require.Error(t, err)
 		fmt.Fprintf(&said, "%v %+v %#v\n", err, err, err)
 	}
@@ -193,11 +194,11 @@ func TestNoTokenInLogsOrErrors(t *testing.T) {
 	pool.AppendCertsFromPEM(raw)
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}
 	defer transport.CloseIdleConnections()
-	w := dialWire(t, hub.URL()+"?token="+inQuery, &engineio.DialOptions{Revision: engineio.Revision3, Logger: logs.logger(), HTTPClient: &http.Client{Transport: transport}})
-	w.send(table(), `{"event":"x"}`, `{"event":`)
-	w.ended() // the hub mutes the peer, and then disconnects it
+	w := fakes.Dial(t, hub.URL()+"?token="+inQuery, &engineio.DialOptions{Revision: engineio.Revision3, Logger: logs.Logger(), HTTPClient: &http.Client{Transport: transport}})
+	w.Send(fakes.Table(), `{"event":"x"}`, `{"event":`)
+	w.AwaitEnd() // the hub mutes the peer, and then disconnects it
 	require.NoError(t, hub.Close())
-	_ = c.Flush(testContext(t))
+	_ = c.Flush(fakes.Context(t))
 	for _, secret := range []string{token, wrong, inQuery} {
 		require.NotContains(t, logs.String(), secret)
 		require.NotContains(t, said.String(), secret)

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
+	"github.com/bigcompany/mesh/mesh/internal/fakes"
 )
 
 // returns checks that a typed listener gets the values that were emitted with the type.
@@ -28,7 +29,7 @@ func returns[T any](t *testing.T, n, other *mesh.Node, payloads ...T) {
 		select {
 		case got := <-heard:
 			require.Empty(t, cmp.Diff(want, got))
-		case <-time.After(patience):
+		case <-time.After(fakes.Patience):
 			require.FailNow(t, "no event came", "for %T", want)
 		}
 	}
@@ -58,8 +59,8 @@ func TestTypedEventsArriveAsTheyWereEmitted(t *testing.T) {
 }
 
 func TestPayloadsThatDoNotFitAreReported(t *testing.T) {
-	var log logBuffer
-	hub := listen(t, mesh.Options{Logger: log.logger()})
+	var log fakes.Log
+	hub := listen(t, mesh.Options{Logger: log.Logger()})
 	c := connect(t, hub, mesh.Options{})
 	got := make(chan point, 10)
 	mesh.On(hub, "time", func(time.Time, mesh.Event) { t.Error("it does not fit") })
@@ -69,7 +70,7 @@ func TestPayloadsThatDoNotFitAreReported(t *testing.T) {
 		t.Helper()
 		require.NoError(t, c.Emit("next", nil))
 		for range events + 1 {
-			rest.next()
+			rest.Next()
 		}
 	}
 	for _, misfit := range []string{`{"x":"secret"}`, `"secret"`, `[5551234]`, `{"x":5551234.5}`, `{"x":1,"y":{"secret":1}}`, `{"tags":{"secret":"secret"}}`} {

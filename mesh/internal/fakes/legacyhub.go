@@ -1,10 +1,10 @@
-package mesh_test
+package fakes
 
 import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,12 +14,13 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// nodeHub behaves like a hub of the original, as far as its clients can see: exact names, the sender in payload.id, and
-// recognition of the sender by that ID. It records all packets and requests. A packet fails the test if our clients must
-// not send it to a hub of the original: see docs/packet-format.md, Checks on both sides.
-type nodeHub struct {
+// LegacyHub behaves like a hub of the original, as far as its clients can see: exact names, the sender in payload.id,
+// and recognition of the sender by that ID. It records all packets and requests. A packet fails the test if our clients
+// must not send it to a hub of the original: see docs/packet-format.md, Checks on both sides.
+type LegacyHub struct {
+	URL string
+
 	t      testing.TB
-	url    string
 	server *engineio.Server
 
 	mu      sync.Mutex
@@ -28,24 +29,25 @@ type nodeHub struct {
 	paths   []string
 }
 
-func startNodeHub(t testing.TB) *nodeHub {
-	h := &nodeHub{t: t, tables: make(map[*engineio.Socket]map[string]json.RawMessage)}
+// StartLegacyHub starts a hub at a loopback address.
+func StartLegacyHub(t testing.TB) *LegacyHub {
+	h := &LegacyHub{t: t, tables: make(map[*engineio.Socket]map[string]json.RawMessage)}
 	h.server = engineio.NewServer(h, &engineio.ServerOptions{Revisions: []engineio.Revision{engineio.Revision3}})
-	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h.mu.Lock()
-		h.paths = append(h.paths, r.URL.Path)
-		h.mu.Unlock()
-		h.server.ServeHTTP(w, r)
-	}))
-	h.url = web.URL
-	t.Cleanup(func() {
-		_ = h.server.Close()
-		web.Close()
-	})
+	h.URL = serve(t, h)
+	t.Cleanup(func() { _ = h.server.Close() })
 	return h
 }
 
-func (h *nodeHub) ServeSocket(ctx context.Context, s *engineio.Socket) {
+// ServeHTTP serves the hub's clients.
+func (h *LegacyHub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.mu.Lock()
+	h.paths = append(h.paths, r.URL.Path)
+	h.mu.Unlock()
+	h.server.ServeHTTP(w, r)
+}
+
+// ServeSocket serves one client.
+func (h *LegacyHub) ServeSocket(ctx context.Context, s *engineio.Socket) {
 	h.mu.Lock()
 	h.tables[s] = nil
 	h.mu.Unlock()
@@ -63,7 +65,7 @@ func (h *nodeHub) ServeSocket(ctx context.Context, s *engineio.Socket) {
 	}
 }
 
-func (h *nodeHub) receive(s *engineio.Socket, packet string) {
+func (h *LegacyHub) receive(s *engineio.Socket, packet string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.packets = append(h.packets, packet)
@@ -109,7 +111,7 @@ func (h *nodeHub) receive(s *engineio.Socket, packet string) {
 
 // broadcast sends an event to all clients except the client whose session the payload's id names. The caller holds
 // h.mu.
-func (h *nodeHub) broadcast(event string, payload json.RawMessage) {
+func (h *LegacyHub) broadcast(event string, payload json.RawMessage) {
 	key := "mesh::" + event
 	if strings.Count(event, "::") == 1 {
 		key = event
@@ -125,15 +127,15 @@ func (h *nodeHub) broadcast(event string, payload json.RawMessage) {
 	}
 }
 
-// emit sends an event of the hub itself.
-func (h *nodeHub) emit(event, payload string) {
+// Emit sends an event of the hub itself.
+func (h *LegacyHub) Emit(event, payload string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.broadcast(event, json.RawMessage(payload))
 }
 
-// received returns the packets with this event.
-func (h *nodeHub) received(event string) []string {
+// Received returns the packets with this event.
+func (h *LegacyHub) Received(event string) []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var all []string
@@ -143,4 +145,18 @@ func (h *nodeHub) received(event string) []string {
 		}
 	}
 	return all
+}
+
+// Packets returns all packets of all clients.
+func (h *LegacyHub) Packets() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.packets)
+}
+
+// Paths returns the paths of all requests.
+func (h *LegacyHub) Paths() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.paths)
 }
