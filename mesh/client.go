@@ -302,7 +302,7 @@ func (c *client) handshake(dst []byte, conn *conn, offer *protocol.Hello) ([]byt
 	case offer != nil && (beyond || len(raw) > maxFirstTable):
 		raw, version = emptyObject, 0
 	case beyond && !conn.hub.Legacy:
-		raw = []byte(`{"` + tablePrefix + `**":{"remote":true}}`)
+		raw = []byte(`{"` + wire.TablePrefix + `**":{"remote":true}}`)
 	}
 	return protocol.AppendPacket(dst, &protocol.Packet{
 		Event:      protocol.NameHandshake,

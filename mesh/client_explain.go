@@ -23,7 +23,7 @@ func (c *client) explain(ctx context.Context, from, to, event string) (e Explana
 
 // explainSelf applies the rules of a Node.js hub to an event for this node.
 func (c *client) explainSelf(event string) Explanation {
-	match := matching(c.node.interests(), event)
+	match := wire.Matching(c.node.interests(), event)
 	rule := protocol.RuleListens
 	switch {
 	case !protocol.Relayed(event):

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/bigcompany/mesh/mesh/internal/interest"
+	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -107,7 +108,7 @@ func (e *emitter) table() (protocol.EventTable, uint64) {
 	defer e.mu.Unlock()
 	t := make(protocol.EventTable, len(e.wanted))
 	for name := range e.wanted {
-		t[tablePrefix+name] = true
+		t[wire.TablePrefix+name] = true
 		if twoParts(name) {
 			t[name] = true
 		}
@@ -184,8 +185,5 @@ func (e *emitter) unwatch(of *atomic.Pointer[[]*listener], l *listener) {
 
 // separator separates the parts of an event name.
 const separator = "::"
-
-// tablePrefix precedes the names in an event table, except the names of resources.
-const tablePrefix = "mesh" + separator
 
 func twoParts(name string) bool { return strings.Count(name, separator) == 1 }

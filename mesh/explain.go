@@ -2,8 +2,6 @@ package mesh
 
 import (
 	"context"
-
-	"github.com/bigcompany/mesh/protocol"
 )
 
 // Explain reports whether the node with the ID to would receive an event that some other node emits, and by which rule.
@@ -25,18 +23,4 @@ func (n *Node) ExplainFrom(ctx context.Context, from, to, event string) (Explana
 		return err
 	})
 	return e, err
-}
-
-// matching returns the name or pattern that matches an event, preferably the name itself; "" if there is no match.
-func matching(interests []string, event string) string {
-	match := ""
-	for _, i := range interests {
-		if i == event {
-			return i
-		}
-		if match == "" && protocol.Match(i, event) {
-			match = i
-		}
-	}
-	return match
 }

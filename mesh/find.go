@@ -68,7 +68,7 @@ func (r *roster) summarize(from int, all []peerSummary) (next int, _ []peerSumma
 
 // join adds a peer to its group.
 func (p *peerSummary) join(groups map[string]*wire.NodeGroup, shapes map[string]string, hub string) {
-	var info NodeInfo
+	var info protocol.NodeInfo
 	showInterests(&info, p.interests)
 	for i, name := range info.Interests {
 		shape, ok := shapes[name]

@@ -58,6 +58,16 @@ type hub struct {
 	serving sync.WaitGroup
 }
 
+// A hub uses the heartbeat of the original hub, resource-mesh. It serves revision 3 of Engine.IO, for clients of the
+// original and of this package, and revision 4, for current stock clients.
+const (
+	pingInterval = 25 * time.Second
+	pingTimeout  = 60 * time.Second
+)
+
+// closeTimeout bounds how long Close waits until queued messages are written and until peers confirm the close.
+const closeTimeoutHub = 3 * time.Second
+
 // Bounds of the hub's own web server. engineio replaces writeTimeout for its responses, because some of them wait
 // longer.
 const (
@@ -98,6 +108,12 @@ func newHub(conf hubConfig) *hub {
 	h.server = engineio.NewServer(h, serve)
 	return h
 }
+
+// setLastSeq makes the hub continue the numbers of a client's events with n+1.
+func (h *hub) setLastSeq(n uint64) { h.lastSeq.Store(n) }
+
+// othersErr returns the reason why the other hubs cannot be reached, or nil.
+func (h *hub) othersErr() error { return h.others.Err() }
 
 // setOthers connects the hub to the other hubs of its mesh, before it serves.
 func (h *hub) setOthers(others Others) { h.others, h.clustered = others, true }
@@ -233,7 +249,7 @@ func (h *hub) flush(ctx context.Context) error {
 }
 
 func (h *hub) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeoutHub)
 	defer cancel()
 	_ = h.server.Shutdown(ctx) // Close ends the remaining sessions
 	if h.web != nil {

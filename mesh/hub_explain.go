@@ -9,30 +9,30 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-func (h *hub) explain(ctx context.Context, from, to, event string) (Explanation, error) {
-	var refused Rule // the rule that stops the emitter
+func (h *hub) explain(ctx context.Context, from, to, event string) (protocol.Explanation, error) {
+	var refused protocol.Rule // the rule that stops the emitter
 	if from != "" {
 		if emitter, err := h.lookup(from); err == nil {
 			refused = h.mayEmit(emitter, event)
 		} else if rule, ok := h.others.AskEmit(ctx, from, event); ok {
 			refused = rule
 		} else {
-			return Explanation{}, err
+			return protocol.Explanation{}, err
 		}
 	}
 	listener, err := h.lookup(to)
 	if err == nil {
 		rule, match := h.decide(from, refused, listener, event)
-		return Explanation{Delivered: rule == protocol.RuleListens, Rule: rule, Match: match}, nil
+		return protocol.Explanation{Delivered: rule == protocol.RuleListens, Rule: rule, Match: match}, nil
 	}
 	if e, ok := h.others.AskExplain(ctx, from, to, event, refused); ok {
 		return e, nil
 	}
-	return Explanation{}, err
+	return protocol.Explanation{}, err
 }
 
 // mayEmit returns the rule that stops a peer from emitting an event, or "". A nil p is the hub itself.
-func (h *hub) mayEmit(p *peer, event string) Rule {
+func (h *hub) mayEmit(p *peer, event string) protocol.Rule {
 	switch {
 	case p == nil:
 		return ""
@@ -59,7 +59,7 @@ func (h *hub) lookup(id string) (*peer, error) {
 
 // decide applies the rules to an event for p, or for the hub itself if p is nil. An empty from is an unknown emitter.
 // refused is the result of mayEmit for from.
-func (h *hub) decide(from string, refused Rule, p *peer, event string) (rule Rule, match string) {
+func (h *hub) decide(from string, refused protocol.Rule, p *peer, event string) (rule protocol.Rule, match string) {
 	if !protocol.Relayed(event) {
 		return protocol.RuleReserved, ""
 	}
@@ -67,7 +67,7 @@ func (h *hub) decide(from string, refused Rule, p *peer, event string) (rule Rul
 		return refused, ""
 	}
 	if p == nil {
-		if match = matching(h.conf.Local.Interests(), event); match == "" {
+		if match = wire.Matching(h.conf.Local.Interests(), event); match == "" {
 			return protocol.RuleNoListener, ""
 		}
 		return protocol.RuleListens, match
@@ -83,7 +83,7 @@ func (h *hub) decide(from string, refused Rule, p *peer, event string) (rule Rul
 	case refused != "":
 		return refused, ""
 	}
-	match = matching(interests, event)
+	match = wire.Matching(interests, event)
 	switch {
 	case keepsFrom(table, event):
 		return protocol.RuleNotRemote, ""
@@ -113,7 +113,7 @@ func keepsFrom(raw []byte, event string) bool {
 	if err != nil {
 		return false // a table with an error is not in force
 	}
-	for _, key := range []string{event, tablePrefix + event} {
+	for _, key := range []string{event, wire.TablePrefix + event} {
 		if remote, ok := table[key]; ok && !remote {
 			return true
 		}

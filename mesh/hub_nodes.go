@@ -100,9 +100,9 @@ func (p *peer) answerNodesOf(a wire.NodesReply, number, after, limit int, find w
 }
 
 // taker returns the function to which page passes each node of a reply.
-func taker(a *wire.NodesReply) func(NodeInfo) (goesOn bool) {
+func taker(a *wire.NodesReply) func(protocol.NodeInfo) (goesOn bool) {
 	size := 0
-	return func(info NodeInfo) bool {
+	return func(info protocol.NodeInfo) bool {
 		raw := protocol.AppendASCII(nil, wire.EncodeInfo(info)) // the size in the packet
 		a.Nodes = append(a.Nodes, raw)
 		size += len(raw)
@@ -123,11 +123,11 @@ func (h *hub) firstPage(number int) int64 {
 	return cursor(found, 0)
 }
 
-func (h *hub) nodes(ctx context.Context) ([]NodeInfo, error) {
-	var all []NodeInfo
+func (h *hub) nodes(ctx context.Context) ([]protocol.NodeInfo, error) {
+	var all []protocol.NodeInfo
 	for next, first := 0, true; first || next > 0; first = false {
 		h.roster.mu.Lock() // locked for one page at a time
-		next = h.page(next, maxPage, wire.NodeFilter{}, func(info NodeInfo) bool {
+		next = h.page(next, maxPage, wire.NodeFilter{}, func(info protocol.NodeInfo) bool {
 			all = append(all, info)
 			return true
 		})
@@ -143,7 +143,7 @@ func (h *hub) nodes(ctx context.Context) ([]NodeInfo, error) {
 }
 
 // nodesOf returns the nodes of another hub, or a part of them if the hub stops responding.
-func (h *hub) nodesOf(ctx context.Context, id string) (all []NodeInfo) {
+func (h *hub) nodesOf(ctx context.Context, id string) (all []protocol.NodeInfo) {
 	type page struct {
 		nodes []json.RawMessage
 		next  int
@@ -163,7 +163,7 @@ func (h *hub) nodesOf(ctx context.Context, id string) (all []NodeInfo) {
 			return all
 		}
 		for _, raw := range p.nodes {
-			var info NodeInfo
+			var info protocol.NodeInfo
 			if json.Unmarshal(raw, &info) == nil {
 				all = append(all, info)
 			}

@@ -34,7 +34,7 @@ func (p *peer) asked(ctx context.Context, event string, payload json.RawMessage,
 		return false
 	}
 	if len(*rid) > maxRID {
-		err, *rid = errQuestion, nil
+		err, *rid = errLongRID, nil
 	}
 	switch {
 	case err != nil:
@@ -49,6 +49,8 @@ func (p *peer) asked(ctx context.Context, event string, payload json.RawMessage,
 
 // charge counts the cost of a response as further queries. The next query waits for them.
 func (p *peer) charge(questions int) { p.questions.Borrow(questions, questionRate, questionBurst) }
+
+var errLongRID = errors.New("mesh: the rid of the query is too long")
 
 // denyQuestion responds to a query that Options.Permit rejects.
 func (p *peer) denyQuestion(event string, rid json.RawMessage) {

@@ -19,7 +19,7 @@ func NewHub(opts *Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.setRole(hubRole{h})
+	n.setRole(hubRole{h, n})
 	return n, nil
 }
 
@@ -67,13 +67,18 @@ func credentialsOf(p PeerIdentity) Credentials {
 }
 
 // hubRole is the role of a node that is a hub.
-type hubRole struct{ *hub }
+type hubRole struct {
+	*hub
+	node *Node
+}
 
 func (r hubRole) asHub() *hub { return r.hub }
 
 func (r hubRole) announce() { r.Announce() }
 
-func (r hubRole) hubInfo() (HubInfo, bool) { return HubInfo{ID: r.conf.ID, Name: r.conf.Name}, true }
+func (r hubRole) hubInfo() (HubInfo, bool) {
+	return HubInfo{ID: r.node.id, Name: r.node.opts.Name}, true
+}
 
 // joinOthers connects a hub to the other hubs of its mesh, if the options have a Backplane.
 func (n *Node) joinOthers(ctx context.Context, h *hub) error {

@@ -57,7 +57,7 @@ func (p *pace) other(size int) time.Duration {
 }
 
 // refuse counts and logs the rejection of a peer's message.
-func (p *peer) refuse(rule Rule, attrs ...any) {
+func (p *peer) refuse(rule protocol.Rule, attrs ...any) {
 	c := p.hub.conf.Counters
 	switch rule {
 	case wire.RuleMalformed:
@@ -84,7 +84,7 @@ func (p *peer) refuse(rule Rule, attrs ...any) {
 
 // refuseEvent rejects an event, and reports that to a peer that negotiated the extensions: at once for the first event,
 // then at most once in limit.LogInterval.
-func (p *peer) refuseEvent(rule Rule, event string) {
+func (p *peer) refuseEvent(rule protocol.Rule, event string) {
 	p.refuse(rule, "event", event)
 	if !p.negotiated {
 		return

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
 	"sync/atomic"
 
 	"github.com/bigcompany/mesh/mesh/internal/fault"
 	"github.com/bigcompany/mesh/mesh/internal/wire"
+	"github.com/bigcompany/mesh/protocol"
 )
 
 // local is a node as its own hub sees it: see hub.Local.
@@ -59,3 +61,16 @@ func (l local) Presence(event string, info json.RawMessage, wait bool) (queued b
 func (l local) FailRequest(rid string, err error) { l.node.inbox.fail(rid, err) }
 func (l local) Fail(err error)                    { l.node.end(err) }
 func (l local) Done() <-chan struct{}             { return l.node.done }
+
+// interests returns the names and patterns that a node subscribes to, sorted.
+func (n *Node) interests() []string {
+	table, _ := n.emitter.table()
+	var names []string
+	for key, remote := range table {
+		if remote {
+			names = append(names, protocol.TableName(key))
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}

@@ -94,7 +94,7 @@ func (n *Node) Stats() Stats {
 	s := readStats(&n.counters)
 	s.CallbackQueue = n.executor.size()
 	if h := n.hub(); h != nil {
-		s.Apart = h.others.Err() != nil
+		s.Apart = h.othersErr() != nil
 	}
 	return s
 }

@@ -28,13 +28,6 @@ const (
 	DefaultSessionsPerAddr = 4096
 )
 
-// A hub uses the heartbeat of the original hub, resource-mesh. It serves revision 3 of Engine.IO, for clients of the
-// original and of this package, and revision 4, for current stock clients.
-const (
-	pingInterval = 25 * time.Second
-	pingTimeout  = 60 * time.Second
-)
-
 const (
 	// closeTimeout bounds how long Close waits until queued messages are written and until peers confirm the close.
 	closeTimeout = 3 * time.Second

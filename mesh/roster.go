@@ -1,7 +1,6 @@
 package mesh
 
 import (
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -156,9 +155,9 @@ func (p *peer) noteInterests(interests []string) {
 }
 
 // describe returns the description of a peer. The caller holds h.roster.mu.
-func (h *hub) describe(p *peer) NodeInfo {
-	info := NodeInfo{
-		ID: p.id, Name: p.name, Role: RoleClient, Hub: h.conf.ID, Negotiated: p.negotiated, Muted: !p.admitted,
+func (h *hub) describe(p *peer) protocol.NodeInfo {
+	info := protocol.NodeInfo{
+		ID: p.id, Name: p.name, Role: protocol.RoleClient, Hub: h.conf.ID, Negotiated: p.negotiated, Muted: !p.admitted,
 		Browser: p.browser, Transport: string(p.sock.Transport()), Revision: int(p.sock.Revision()),
 		Since: wire.Stamp(p.since), LastSeen: wire.Stamp(p.sock.LastHeartbeat()),
 	}
@@ -173,9 +172,9 @@ func (h *hub) describe(p *peer) NodeInfo {
 }
 
 // Describe returns the description of the hub.
-func (h *hub) Describe() NodeInfo {
-	info := NodeInfo{
-		ID: h.conf.ID, Name: h.conf.Name, Role: RoleHub, Addr: h.conf.Addr, Negotiated: true,
+func (h *hub) Describe() protocol.NodeInfo {
+	info := protocol.NodeInfo{
+		ID: h.conf.ID, Name: h.conf.Name, Role: protocol.RoleHub, Addr: h.conf.Addr, Negotiated: true,
 		Since: wire.Stamp(h.roster.since), LastSeen: wire.Stamp(time.Now()),
 	}
 	showInterests(&info, h.conf.Local.Interests())
@@ -183,26 +182,13 @@ func (h *hub) Describe() NodeInfo {
 }
 
 // showInterests sets Interests to as many names and patterns as the limits permit, and More to the number of the others.
-func showInterests(i *NodeInfo, interests []string) {
+func showInterests(i *protocol.NodeInfo, interests []string) {
 	n, size := 0, 0
 	for n < min(len(interests), maxInterests) && size+len(interests[n]) <= maxInterestBytes {
 		size += len(interests[n])
 		n++
 	}
 	i.Interests, i.More = append([]string{}, interests[:n]...), len(interests)-n
-}
-
-// interests returns the names and patterns that a node subscribes to, sorted.
-func (n *Node) interests() []string {
-	table, _ := n.emitter.table()
-	var names []string
-	for key, remote := range table {
-		if remote {
-			names = append(names, protocol.TableName(key))
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
 }
 
 // lists reports whether to list the peer of a slot. It is not listed if a newer connection has its ID. The caller holds
@@ -214,7 +200,7 @@ func (r *roster) lists(p *peer) bool {
 // page calls take with the nodes that find selects: the hub if after is 0, then its peers from slot after on. It ends
 // when take returns false, after limit peers, or after maxScan slots of a search. It returns the slot at which the next
 // page starts, or 0 after the last page. The caller holds h.roster.mu.
-func (h *hub) page(after, limit int, find wire.NodeFilter, take func(NodeInfo) (goesOn bool)) (next int) {
+func (h *hub) page(after, limit int, find wire.NodeFilter, take func(protocol.NodeInfo) (goesOn bool)) (next int) {
 	r := &h.roster
 	if after == 0 && find.Selects(h.conf.ID, h.conf.Name) {
 		take(h.Describe()) // ignore the result, because a page that has only the hub could not have a next page

@@ -128,7 +128,7 @@ func listen(ctx context.Context, o Options, addr address) (*Node, error) {
 		closeAll(listeners)
 		return nil, err
 	}
-	n.setRole(hubRole{h})
+	n.setRole(hubRole{h, n})
 	h.serve(listeners)
 	o.Logger.Info("mesh: listening", "addr", addr.String())
 	return n, nil

@@ -57,7 +57,7 @@ func (n *Node) Ready() error {
 	if h.isDraining() {
 		return errDraining
 	}
-	return h.others.Err()
+	return h.othersErr()
 }
 
 var errNotConnected = errors.New("mesh: not connected to a hub")

@@ -49,13 +49,13 @@ func (c *client) takeOver(cause error, failed int) bool {
 	c.mu.Lock()
 	if c.closing {
 		c.mu.Unlock()
-		h.others.Close()
+		h.close()
 		closeAll(listeners)
 		return false
 	}
 	c.retired = true
 	c.node.addr.Store(c.home)
-	c.node.setRole(takeover{hubRole: hubRole{h}, client: c})
+	c.node.setRole(takeover{hubRole: hubRole{h, c.node}, client: c})
 	c.tell()
 	c.mu.Unlock()
 	h.Announce() // a listener may be new since joinOthers
@@ -64,7 +64,7 @@ func (c *client) takeOver(cause error, failed int) bool {
 	c.wg.Go(func() { c.handOver(h) })
 	// This comes last, because report waits while the queue for callbacks is full.
 	c.report(State{Status: Disconnected, Role: RoleClient, Err: cause, Attempt: failed})
-	info, _ := hubRole{h}.hubInfo()
+	info, _ := hubRole{h, c.node}.hubInfo()
 	c.report(State{Status: Connected, Role: RoleHub, Hub: info})
 	return true
 }
@@ -119,7 +119,7 @@ func (c *client) handOver(h *hub) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.await(context.Background(), func() bool { return !c.pumping }) // the pump's connection has ended
-	h.lastSeq.Store(c.written)                                       // the hub continues the numbers of the client
+	h.setLastSeq(c.written)                                          // the hub continues the numbers of the client
 	for ; !c.out.empty(); c.out.pop() {
 		next := c.out.front()
 		if err := h.emit(next.event, next.payload, next.rid); err != nil { // as if it was emitted just now
@@ -129,6 +129,6 @@ func (c *client) handOver(h *hub) {
 	}
 	c.confirmed = c.written
 	c.emptied = true
-	c.node.setRole(hubRole{h})
+	c.node.setRole(hubRole{h, c.node})
 	c.tell()
 }
