@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh/internal/hub"
 	"github.com/bigcompany/mesh/mesh/internal/limit"
 	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
@@ -164,8 +165,8 @@ func greeting(ctx context.Context, o *Options, addr address, failure error) stri
 	return strings.TrimSpace(string(said[:n]))
 }
 
-// emit writes an event if the connection accepts it at once, and queues it otherwise.
-func (c *client) emit(event string, payload json.RawMessage, rid string) error {
+// Emit writes an event if the connection accepts it at once, and queues it otherwise.
+func (c *client) Emit(event string, payload json.RawMessage, rid string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -204,7 +205,7 @@ func (c *client) wrote(size int) {
 	c.node.counters.BytesOut.Add(uint64(size))
 }
 
-func (c *client) announce() {
+func (c *client) Announce() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.startPump()
@@ -379,7 +380,7 @@ func (c *client) await(ctx context.Context, done func() bool) {
 	}
 }
 
-func (c *client) flush(ctx context.Context) error {
+func (c *client) Flush(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	target, version := c.accepted, c.node.emitter.version.Load()
@@ -478,7 +479,7 @@ func (c *client) close() {
 	}
 }
 
-func (c *client) sockets() []*engineio.Socket {
+func (c *client) Sockets() []*engineio.Socket {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.conn == nil {
@@ -487,4 +488,4 @@ func (c *client) sockets() []*engineio.Socket {
 	return []*engineio.Socket{c.conn.sock}
 }
 
-func (c *client) asHub() *hub { return nil }
+func (c *client) asHub() *hub.Hub { return nil }

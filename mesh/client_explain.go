@@ -8,7 +8,7 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-func (c *client) explain(ctx context.Context, from, to, event string) (e Explanation, err error) {
+func (c *client) Explain(ctx context.Context, from, to, event string) (e Explanation, err error) {
 	if info, ok := c.hubInfo(); ok && info.Legacy && to == c.node.id && from == "" {
 		return c.explainSelf(event), nil
 	}

@@ -14,7 +14,7 @@ const maxNodesBytes = 32 << 20
 
 var errManyNodes = errors.New("mesh: the hub reports too many nodes")
 
-func (c *client) nodes(ctx context.Context) ([]NodeInfo, error) {
+func (c *client) Nodes(ctx context.Context) ([]NodeInfo, error) {
 	return c.nodesWithin(ctx, maxNodesBytes)
 }
 

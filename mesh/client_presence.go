@@ -13,7 +13,7 @@ func (c *client) watches() *bool {
 	return &watches
 }
 
-func (c *client) watch() {
+func (c *client) WatchPresence() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.startWatch()

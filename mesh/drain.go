@@ -30,7 +30,7 @@ func (n *Node) drain(ctx context.Context) (err error) {
 		err = n.Flush(ctx)
 	}
 	if h := n.hub(); h != nil {
-		err = cmp.Or(h.drain(ctx), err) // an earlier loss does not affect the hub's clients
+		err = cmp.Or(h.Drain(ctx), err) // an earlier loss does not affect the hub's clients
 	}
 	return err
 }

@@ -19,7 +19,7 @@ func (n *Node) ExplainFrom(ctx context.Context, from, to, event string) (Explana
 	}
 	var e Explanation
 	err := n.retry(func(r role) (err error) {
-		e, err = r.explain(ctx, from, to, event)
+		e, err = r.Explain(ctx, from, to, event)
 		return err
 	})
 	return e, err

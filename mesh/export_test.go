@@ -11,4 +11,4 @@ func NodesWithin(ctx context.Context, n *Node, limit int) ([]NodeInfo, error) {
 }
 
 // ServeOn makes a hub of NewHub serve a listener as its own.
-func ServeOn(n *Node, l net.Listener) { n.hub().serve([]net.Listener{l}) }
+func ServeOn(n *Node, l net.Listener) { n.hub().Serve([]net.Listener{l}) }

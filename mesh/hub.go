@@ -2,307 +2,92 @@ package mesh
 
 import (
 	"context"
-	"crypto/tls"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"log/slog"
-	"net"
-	"net/http"
-	"strings"
-	"sync"
-	"sync/atomic"
-	"time"
 
-	"github.com/bigcompany/mesh/engineio"
-	"github.com/bigcompany/mesh/mesh/internal/fault"
-	"github.com/bigcompany/mesh/mesh/internal/interest"
-	"github.com/bigcompany/mesh/mesh/internal/limit"
-	"github.com/bigcompany/mesh/mesh/internal/sharded"
+	"github.com/bigcompany/mesh/mesh/internal/cluster"
+	"github.com/bigcompany/mesh/mesh/internal/hub"
 	"github.com/bigcompany/mesh/mesh/internal/wire"
 )
 
-// hub connects the clients of a mesh. The goroutine that reads a client's session also processes the client's messages,
-// and puts them into the queues of their receivers. There is no central loop, and no single lock around routing, except
-// for events whose searches take many steps: see dear.
-type hub struct {
-	conf       hubConfig // fixed
-	server     *engineio.Server
-	browsers   forBrowsers
-	interest   interest.Index[*peer]
-	roster     roster
-	rejectLogs limit.Throttles
-	others     Others // fixed before the hub serves
-	clustered  bool   // others is not noOthers; fixed before the hub serves
-
-	announcing sync.Mutex
-	announced  []string      // the subscriptions of the hub's own listeners that the other hubs have, sorted; guarded by announcing
-	lastSeq    atomic.Uint64 // the sequence number of the last event of the hub itself
-
-	authFailLog limit.Throttle // limits the log lines about rejected credentials
-	rebindLog   limit.Throttle // limits the log lines about rejected pages
-	routings    sync.Pool      // of *routing
-	numbers     numbers
-	guests      *guests
-	busy        sharded.RWMutex // goroutines hold it for reading while they route
-	dear        sync.Mutex      // held while a goroutine routes a dear batch: see peer.relay
-
-	// Held while an event of the hub itself gets its number and is routed.
-	emitting sync.Mutex
-
-	draining   bool          // the hub asks peers to move; guarded by roster.mu
-	departures chan struct{} // receives a value after a peer has left
-
-	web     *http.Server // nil if the hub has no listener
-	serving sync.WaitGroup
+// NewHub returns a hub without a listener, to mount in an existing server: see Node.ServeHTTP. If Options.Addr is a
+// URL, its path is the path of Engine.IO. The rest of Options.Addr is not used.
+func NewHub(opts *Options) (*Node, error) {
+	o, addr, err := prepareHub(opts)
+	if err != nil {
+		return nil, err
+	}
+	n, h, err := newHubNode(context.Background(), o, address{path: addr.path})
+	if err != nil {
+		return nil, err
+	}
+	n.setRole(hubRole{h, n})
+	return n, nil
 }
 
-// A hub uses the heartbeat of the original hub, resource-mesh. It serves revision 3 of Engine.IO, for clients of the
-// original and of this package, and revision 4, for current stock clients.
-const (
-	pingInterval = 25 * time.Second
-	pingTimeout  = 60 * time.Second
-)
-
-// closeTimeout bounds how long Close waits until queued messages are written and until peers confirm the close.
-const closeTimeoutHub = 3 * time.Second
-
-// Bounds of the hub's own web server. engineio replaces writeTimeout for its responses, because some of them wait
-// longer.
-const (
-	readHeaderTimeout = 5 * time.Second
-	writeTimeout      = 30 * time.Second
-	idleTimeout       = 2 * time.Minute
-	maxHeaderBytes    = 32 << 10
-)
-
-// newHub returns a hub that serves no listener yet.
-func newHub(conf hubConfig) *hub {
-	conf.Rate = conf.Rate.withDefaults(conf.MaxMessage)
-	h := &hub{conf: conf, others: noOthers{}, browsers: newForBrowsers(conf.Path, conf.Page)}
-	h.roster.since = time.Now()
-	h.departures = make(chan struct{}, 1)
-	h.routings.New = func() any { return &routing{busy: h.busy.Shard()} }
-	h.guests = newGuests(&h.conf)
-	serve := &engineio.ServerOptions{
-		Path:           h.conf.Path,
-		Revisions:      []engineio.Revision{engineio.Revision3, engineio.Revision4},
-		Transports:     conf.Transports,
-		PingInterval:   pingInterval,
-		PingTimeout:    pingTimeout,
-		MaxPayload:     conf.MaxMessage,
-		QueueLimit:     conf.QueueLimit,
-		BufferLimit:    conf.BufferLimit,
-		AllowedOrigins: conf.AllowedOrigins,
-		Logger:         conf.Logger,
-
-		TrustForwardedHost: conf.TrustForwardedHost,
-
-		OnAdmitted:        h.guests.admit,
-		OnConnectionError: h.countRejected,
+// newHubNode returns a node and its hub, which has joined the other hubs and serves no listener yet.
+func newHubNode(ctx context.Context, o Options, addr address) (*Node, *hub.Hub, error) {
+	n := newNode(o, wire.NewID(), addr)
+	h, err := n.newHub(ctx, addr)
+	if err != nil {
+		return nil, nil, fmt.Errorf("mesh: join the other hubs: %w", err)
 	}
-	if conf.Authorize != nil {
-		serve.Admission = &engineio.Admission{SessionsPerAddr: conf.SessionsPerAddr, Addr: h.guests.addr, OnLargeBody: narrow}
-	}
-	h.server = engineio.NewServer(h, serve)
-	return h
+	return n, h, nil
 }
 
-// setLastSeq makes the hub continue the numbers of a client's events with n+1.
-func (h *hub) setLastSeq(n uint64) { h.lastSeq.Store(n) }
-
-// othersErr returns the reason why the other hubs cannot be reached, or nil.
-func (h *hub) othersErr() error { return h.others.Err() }
-
-// setOthers connects the hub to the other hubs of its mesh, before it serves.
-func (h *hub) setOthers(others Others) { h.others, h.clustered = others, true }
-
-// serve accepts connections on listeners until close.
-func (h *hub) serve(listeners []net.Listener) {
-	h.web = &http.Server{
-		Handler:           http.HandlerFunc(h.serveOwn),
-		ReadHeaderTimeout: readHeaderTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		HTTP2:             &http.HTTP2Config{WriteByteTimeout: writeTimeout},
-		ErrorLog:          slog.NewLogLogger(h.conf.Logger.Handler(), slog.LevelDebug),
-		ConnContext:       h.connected,
-		ConnState:         h.guests.changed,
+// newHub returns a hub for a node that is, or becomes, a hub. The hub has joined the other hubs.
+func (n *Node) newHub(ctx context.Context, addr address) (*hub.Hub, error) {
+	o := &n.opts
+	if o.Authorize == nil && (o.User != "" || o.Token != "") {
+		o.Logger.Warn("mesh: this hub admits every client: only clients use User and Token, a hub checks credentials with Authorize")
 	}
-	for _, l := range listeners {
-		l = h.reporting(l)
-		if h.conf.TLS != nil {
-			l = tls.NewListener(l, h.conf.TLS)
-		}
-		h.serving.Add(1)
-		go func() {
-			err := h.web.Serve(l)
-			h.serving.Done()
-			if !errors.Is(err, http.ErrServerClosed) {
-				h.conf.Logger.Error("mesh: the hub's listener failed", "addr", l.Addr().String(), "error", err)
-				h.conf.Local.Fail(err)
-			}
-		}()
+	conf := hub.Config{
+		ID: n.id, Name: o.Name, Path: addr.path, Local: local{n}, Counters: &n.counters, Logger: o.Logger,
+		Transports: o.Transports, AllowedOrigins: o.AllowedOrigins, TrustForwardedHost: o.TrustForwardedHost,
+		TrustedProxies: o.proxies, TLS: o.tls, Page: o.Page, Handler: o.Handler,
+		AuthTimeout: o.AuthTimeout, MuteTimeout: o.MuteTimeout,
+		MaxMessage: o.MaxMessage, QueueLimit: o.QueueLimit, BufferLimit: o.BufferLimit, Rate: hub.Rate(o.Rate),
+		ConnsPerAddr: o.ConnsPerAddr, SessionsPerAddr: o.SessionsPerAddr,
 	}
-}
-
-// serveOwn handles requests to the hub's own listener.
-func (h *hub) serveOwn(w http.ResponseWriter, r *http.Request) {
-	if !awaitReader(r) {
-		panic(http.ErrAbortHandler) // closes the connection
+	if addr.host != "" {
+		conf.Addr = addr.String()
 	}
-	if r.ContentLength != 0 { // net/http reads the body before it responds
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readHeaderTimeout)) // a broken connection fails when the body is read
+	if o.Authorize != nil {
+		conf.Authorize = func(ctx context.Context, p hub.Identity) error { return o.Authorize(ctx, credentialsOf(p)) }
 	}
-	r, leave, ok := h.enter(w, r)
-	if !ok {
-		return
-	}
-	defer leave()
-	rest, ok := strings.CutPrefix(r.URL.Path, h.conf.Path)
-	switch {
-	case ok && (rest == "" || rest[0] == '/') && r.Header.Get("Origin") != "" && rejectRebinding(h, w, r), // programs send no Origin
-		h.browsers.has(r.URL.Path) && rejectRebinding(h, w, r):
-	case ok && (rest == "" || rest[0] == '/'):
-		h.server.ServeHTTP(w, r)
-	case h.browsers.has(r.URL.Path):
-		h.browsers.ServeHTTP(w, r)
-	case r.URL.Path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		_, _ = io.WriteString(w, "This is the hub of a mesh. Its clients connect to "+h.conf.Path+"/\n")
-	default:
-		h.conf.Handler.ServeHTTP(w, r)
-	}
-}
-
-// ServeSocket serves one peer. It is exported because engineio calls it.
-func (h *hub) ServeSocket(ctx context.Context, s *engineio.Socket) {
-	p := h.join(s)
-	defer h.leave(p)
-	for {
-		m, err := s.ReadInto(ctx, p.room())
-		if err != nil {
-			p.dispatch(false) // Ready may report a message that never comes whole
-			if errors.Is(err, engineio.ErrUnadmitted) {
-				p.refuse(wire.RuleTooEarly)
-				// The hub waits for the end of the session: a client of the original would reconnect at once after a
-				// disconnect.
-				continue
-			}
-			p.left(err)
-			return
-		}
-		goesOn := true
-		if p.superseded.Load() {
-			p.drop(m)
-		} else {
-			goesOn = p.take(ctx, m)
-		}
-		p.keep(m.Data)
-		more := goesOn && s.Ready()
-		if !more {
-			p.seen.Store(time.Now().UnixNano())
-		}
-		p.dispatch(more)
-		if !goesOn {
-			return
+	if o.Permit != nil {
+		conf.Permit = func(p hub.Identity, a hub.Action, event string) bool {
+			return o.Permit(PeerInfo{ID: p.ID, Credentials: credentialsOf(p)}, Action(a), event)
 		}
 	}
+	h := hub.New(conf)
+	return h, n.joinOthers(ctx, h)
 }
 
-func (h *hub) emit(event string, payload json.RawMessage, rid string) error {
-	var from source
-	if rid != "" && !h.heard(event, nil) {
-		if h.others.Alone() {
-			return fault.ErrNoListener
-		}
-		from.unheard = func() { h.conf.Local.FailRequest(rid, fault.ErrNoListener) }
-		from.unsent = func(err error) { h.conf.Local.FailRequest(rid, err) }
+func credentialsOf(p hub.Identity) Credentials {
+	return Credentials{User: p.User, Password: p.Password, Token: p.Token, Name: p.Name, RemoteAddr: p.RemoteAddr}
+}
+
+// hubRole is the role of a node that is a hub.
+type hubRole struct {
+	*hub.Hub
+	node *Node
+}
+
+func (r hubRole) asHub() *hub.Hub { return r.Hub }
+
+func (r hubRole) hubInfo() (HubInfo, bool) {
+	return HubInfo{ID: r.node.id, Name: r.node.opts.Name}, true
+}
+
+// joinOthers connects a hub to the other hubs of its mesh, if the options have a Backplane.
+func (n *Node) joinOthers(ctx context.Context, h *hub.Hub) error {
+	backplane := n.opts.Backplane
+	if backplane == nil {
+		return nil
 	}
-	h.emitting.Lock()
-	defer h.emitting.Unlock()
-	h.route([]wire.Event{{Name: event, Payload: payload, From: h.conf.ID, N: h.lastSeq.Add(1)}}, from)
-	return nil
-}
-
-// Announce sends changed subscriptions of the hub itself to the other hubs. For its own peers the hub needs only its
-// index.
-func (h *hub) Announce() {
-	h.announcing.Lock()
-	defer h.announcing.Unlock()
-	now := h.conf.Local.Interests()
-	add, remove := difference(h.announced, now)
-	h.announced = now
-	h.others.Subscribe(add, remove)
-}
-
-// flush waits until the other hubs have processed the emitted events. The events for the hub's own peers are in their
-// queues.
-func (h *hub) flush(ctx context.Context) error {
-	h.others.Sync(ctx)
-	if h.clustered && ctx.Err() != nil {
-		return fmt.Errorf("mesh: flush: %w", context.Cause(ctx))
-	}
-	return nil
-}
-
-func (h *hub) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeoutHub)
-	defer cancel()
-	_ = h.server.Shutdown(ctx) // Close ends the remaining sessions
-	if h.web != nil {
-		_ = h.web.Close() // before the sessions: an incomplete request may block one
-		h.serving.Wait()
-	}
-	_ = h.server.Close()
-	h.others.Close()
-}
-
-// numbers gives peers small numbers, so that a bit set of a few words can hold a set of peers.
-type numbers struct {
-	mu    sync.Mutex
-	spare []int
-	next  int
-}
-
-func (x *numbers) take() int {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if last := len(x.spare) - 1; last >= 0 {
-		n := x.spare[last]
-		x.spare = x.spare[:last]
-		return n
-	}
-	x.next++
-	return x.next - 1
-}
-
-func (x *numbers) give(n int) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.spare = append(x.spare, n)
-}
-
-func (h *hub) sockets() []*engineio.Socket { return h.server.Sockets() }
-
-// logMissed groups the log lines about events and notices of other hubs that found the queue for callbacks full.
-const logMissed = "missed"
-
-// missed counts n events or notices of other hubs that this hub's own listeners do not receive.
-func (h *hub) missed(n int, event string) {
-	h.conf.Counters.Missed.Add(uint64(n))
-	if times := h.rejectLogs.Allow(logMissed); times > 0 {
-		h.conf.Logger.Warn("mesh: callbacks are slow: this hub drops events from other hubs for its own listeners",
-			"event", event, "times", times, "ever", h.conf.Counters.Missed.Load())
-	}
-}
-
-// Receive routes events of one emitter at another hub to this hub's peers and listeners.
-func (h *hub) Receive(events []wire.Event, from string) {
-	h.route(events, source{remote: true, hub: from})
-	if n := h.conf.Local.Deliver(events, nil); n > 0 {
-		h.missed(n, events[0].Name)
-	}
+	c := cluster.New(cluster.Config{ID: n.id, Hub: h, Counters: &n.counters, Logger: n.opts.Logger})
+	h.SetOthers(c)
+	return c.Join(ctx, func(receive func(from string, data []byte)) (cluster.Member, error) {
+		return backplane.Join(n.id, receive)
+	})
 }

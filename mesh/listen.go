@@ -50,7 +50,7 @@ func (n *Node) add(l *listener) (off func()) {
 		return func() {}
 	}
 	if n.emitter.add(l) {
-		n.role().announce()
+		n.role().Announce()
 		if info, ok := n.role().hubInfo(); ok && info.Legacy && protocol.IsPattern(l.pattern) {
 			n.warnOfPattern(l.pattern)
 		}
@@ -65,7 +65,7 @@ func (n *Node) add(l *listener) (off func()) {
 // forget removes a listener from the index.
 func (n *Node) forget(l *listener) {
 	if l.pattern != "" && n.emitter.remove(l) && !n.closed.Load() {
-		n.role().announce()
+		n.role().Announce()
 	}
 }
 

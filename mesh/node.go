@@ -94,7 +94,7 @@ func (n *Node) Stats() Stats {
 	s := readStats(&n.counters)
 	s.CallbackQueue = n.executor.size()
 	if h := n.hub(); h != nil {
-		s.Apart = h.othersErr() != nil
+		s.Apart = h.OthersErr() != nil
 	}
 	return s
 }
@@ -135,7 +135,7 @@ func (n *Node) end(cause error) {
 		n.uplink.close()
 	}
 	if h := n.hub(); h != nil { // the uplink is closed, so the role does not change any more
-		h.close()
+		h.Close()
 	}
 	n.mu.Lock()
 	n.err = cause
@@ -240,10 +240,10 @@ func (n *Node) Flush(ctx context.Context) error {
 		return ErrClosed
 	}
 	if n.uplink == nil {
-		return n.role().flush(ctx)
+		return n.role().Flush(ctx)
 	}
 	mark := n.uplink.lossMark()
-	if err := n.retry(func(r role) error { return r.flush(ctx) }); err != nil {
+	if err := n.retry(func(r role) error { return r.Flush(ctx) }); err != nil {
 		return err
 	}
 	return n.uplink.lossSince(mark)
@@ -265,5 +265,5 @@ func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, errNoHub.Error(), http.StatusNotFound)
 		return
 	}
-	h.serveMounted(w, r)
+	h.ServeHTTP(w, r)
 }

@@ -18,7 +18,7 @@ func (n *Node) Nodes(ctx context.Context) ([]NodeInfo, error) {
 	}
 	var all []NodeInfo
 	err := n.retry(func(r role) (err error) {
-		all, err = r.nodes(ctx)
+		all, err = r.Nodes(ctx)
 		return err
 	})
 	return all, err

@@ -53,6 +53,6 @@ func (p PeerInfo) MarshalText() ([]byte, error) { return []byte(p.String()), nil
 // when that peer sends other credentials. At a client, ForgetPermits does nothing.
 func (n *Node) ForgetPermits() {
 	if h := n.hub(); h != nil {
-		h.forgetPermits()
+		h.ForgetPermits()
 	}
 }

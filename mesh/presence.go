@@ -33,11 +33,11 @@ func (n *Node) OnPresence(fn func(Presence)) (off func()) {
 		}
 	}}
 	n.emitter.watch(&n.emitter.presence, l)
-	n.role().watch()
+	n.role().WatchPresence()
 	return func() {
 		n.executor.retire(l)
 		n.emitter.unwatch(&n.emitter.presence, l)
-		n.role().watch()
+		n.role().WatchPresence()
 		n.executor.settle(l)
 	}
 }

@@ -1,6 +1,10 @@
 package mesh
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/bigcompany/mesh/mesh/internal/hub"
+)
 
 // RejectRebound returns a handler that rejects requests which reach this machine's loopback under a foreign name: it
 // responds with status 403 if the name is not this machine's and AllowedOrigins does not allow it. It passes all other
@@ -8,7 +12,7 @@ import "net/http"
 // protection already.
 func (n *Node) RejectRebound(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !rejectRebinding(n.hub(), w, r) {
+		if !hub.RejectRebinding(n.hub(), w, r) {
 			h.ServeHTTP(w, r)
 		}
 	})

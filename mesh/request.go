@@ -50,7 +50,7 @@ func (n *Node) Request(ctx context.Context, event string, payload any) (Event, e
 	}
 	n.inbox.once.Do(func() {
 		n.emitter.want(n.inbox.name)
-		n.role().announce()
+		n.role().Announce()
 	})
 	answers := n.inbox.open(rid, event)
 	defer n.inbox.close(rid)

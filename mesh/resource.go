@@ -65,7 +65,7 @@ func (r *Resource) Remote() bool { return r.remote.Load() }
 // already running continues.
 func (r *Resource) SetRemote(remote bool) {
 	if r.node.emitter.setRemote(r, remote) && !r.node.closed.Load() {
-		r.node.role().announce()
+		r.node.role().Announce()
 	}
 	// The executor reads the value with this lock held. After this, each call that used the old value has begun.
 	r.node.executor.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh/internal/hub"
 )
 
 // role connects a node to the other nodes of the mesh. A node is one of three:
@@ -16,22 +17,22 @@ import (
 //
 // A role changes only from client to takeover, and from takeover to hub: see takeover.go.
 type role interface {
-	// emit sends an event of this node to the other nodes. It does not block. For a request, rid is not empty: the node
+	// Emit sends an event of this node to the other nodes. It does not block. For a request, rid is not empty: the node
 	// must then learn if no node subscribes to the event.
-	emit(event string, payload json.RawMessage, rid string) error
-	// announce is called when the node's subscriptions have changed.
-	announce()
-	// flush returns when the other nodes have the events and subscriptions, or these can never reach them.
-	flush(ctx context.Context) error
-	sockets() []*engineio.Socket
+	Emit(event string, payload json.RawMessage, rid string) error
+	// Announce is called when the node's subscriptions have changed.
+	Announce()
+	// Flush returns when the other nodes have the events and subscriptions, or these can never reach them.
+	Flush(ctx context.Context) error
+	Sockets() []*engineio.Socket
 	// hubInfo returns the hub of the node; false if there is no hub.
 	hubInfo() (HubInfo, bool)
-	nodes(ctx context.Context) ([]NodeInfo, error)
-	explain(ctx context.Context, from, to, event string) (Explanation, error)
-	// watch is called when OnPresence has got its first listener, or lost its last listener.
-	watch()
+	Nodes(ctx context.Context) ([]NodeInfo, error)
+	Explain(ctx context.Context, from, to, event string) (Explanation, error)
+	// WatchPresence is called when OnPresence has got its first listener, or lost its last listener.
+	WatchPresence()
 	// asHub returns the hub that this node is; nil at a client.
-	asHub() *hub
+	asHub() *hub.Hub
 }
 
 // errRoleChanged is the error of a client that has become a hub since the caller of the method read the role. The role
@@ -41,7 +42,7 @@ var errRoleChanged = errors.New("mesh: this node has become the hub")
 func (n *Node) role() role { return *n.current.Load() }
 
 // hub returns the hub that this node is; nil at a client.
-func (n *Node) hub() *hub { return n.role().asHub() }
+func (n *Node) hub() *hub.Hub { return n.role().asHub() }
 
 func (n *Node) setRole(r role) { n.current.Store(&r) }
 
@@ -57,7 +58,7 @@ func (n *Node) retry(fn func(role) error) error {
 // sendOut sends an event of this node to the other nodes.
 func (n *Node) sendOut(event string, payload json.RawMessage, rid string) error {
 	for { // as retry, without a closure
-		if err := n.role().emit(event, payload, rid); !errors.Is(err, errRoleChanged) {
+		if err := n.role().Emit(event, payload, rid); !errors.Is(err, errRoleChanged) {
 			return err
 		}
 	}

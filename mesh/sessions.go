@@ -13,7 +13,7 @@ type Session struct {
 // with its hub. The order is undefined. Sessions locks each connection briefly: call it occasionally, not for each
 // event.
 func (n *Node) Sessions() []Session {
-	sockets := n.role().sockets()
+	sockets := n.role().Sockets()
 	all := make([]Session, len(sockets))
 	for i, s := range sockets {
 		all[i] = Session{Transport: s.Transport(), Revision: s.Revision(), Queued: s.Queued()}

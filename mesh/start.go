@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh/internal/hub"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -28,7 +29,7 @@ func prepare(opts *Options) (Options, []address, error) {
 	if max(len(o.User), len(o.Password)) > protocol.MaxCredential {
 		return o, nil, fmt.Errorf("mesh: User and Password must have at most %d bytes", protocol.MaxCredential)
 	}
-	if err := checkToken(o.Token); err != nil {
+	if err := hub.CheckToken(o.Token); err != nil {
 		return o, nil, err
 	}
 	if err := o.checkValues(); err != nil {
@@ -94,10 +95,10 @@ func prepareStart(opts *Options) (Options, []address, error) {
 		err = o.serveTLS(addrs)
 	}
 	if err == nil && min(o.ConnsPerAddr, o.SessionsPerAddr) < 0 {
-		err = errPerAddr
+		err = hub.ErrPerAddr
 	}
 	if err == nil {
-		o.proxies, err = parseProxies(o.TrustedProxies)
+		o.proxies, err = hub.ParseProxies(o.TrustedProxies)
 	}
 	return o, addrs, err
 }
@@ -129,7 +130,7 @@ func listen(ctx context.Context, o Options, addr address) (*Node, error) {
 		return nil, err
 	}
 	n.setRole(hubRole{h, n})
-	h.serve(listeners)
+	h.Serve(listeners)
 	o.Logger.Info("mesh: listening", "addr", addr.String())
 	return n, nil
 }

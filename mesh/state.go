@@ -3,6 +3,8 @@ package mesh
 import (
 	"errors"
 	"time"
+
+	"github.com/bigcompany/mesh/mesh/internal/hub"
 )
 
 // Status is the connection status of a node.
@@ -54,10 +56,10 @@ func (n *Node) Ready() error {
 		}
 		return nil
 	}
-	if h.isDraining() {
-		return errDraining
+	if h.IsDraining() {
+		return hub.ErrDraining
 	}
-	return h.othersErr()
+	return h.OthersErr()
 }
 
 var errNotConnected = errors.New("mesh: not connected to a hub")

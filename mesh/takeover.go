@@ -7,6 +7,8 @@ import (
 	"net"
 	"slices"
 	"time"
+
+	"github.com/bigcompany/mesh/mesh/internal/hub"
 )
 
 // healGrace is how long a client that has become the hub delays the events that it emits. The other nodes lost their
@@ -20,11 +22,11 @@ type takeover struct {
 	client *client
 }
 
-func (t takeover) emit(event string, payload json.RawMessage, rid string) error {
-	return t.client.emit(event, payload, rid)
+func (t takeover) Emit(event string, payload json.RawMessage, rid string) error {
+	return t.client.Emit(event, payload, rid)
 }
 
-func (t takeover) flush(ctx context.Context) error { return t.client.flush(ctx) }
+func (t takeover) Flush(ctx context.Context) error { return t.client.Flush(ctx) }
 
 // takeOver makes this node the hub if it may become the hub and the address is free. The nodes need no agreement on the
 // next hub: the system gives an address to one process only. While a hub holds the address, no node can take it, even
@@ -49,7 +51,7 @@ func (c *client) takeOver(cause error, failed int) bool {
 	c.mu.Lock()
 	if c.closing {
 		c.mu.Unlock()
-		h.close()
+		h.Close()
 		closeAll(listeners)
 		return false
 	}
@@ -59,8 +61,8 @@ func (c *client) takeOver(cause error, failed int) bool {
 	c.tell()
 	c.mu.Unlock()
 	h.Announce() // a listener may be new since joinOthers
-	h.watch()
-	h.serve(listeners)
+	h.WatchPresence()
+	h.Serve(listeners)
 	c.wg.Go(func() { c.handOver(h) })
 	// This comes last, because report waits while the queue for callbacks is full.
 	c.report(State{Status: Disconnected, Role: RoleClient, Err: cause, Attempt: failed})
@@ -109,7 +111,7 @@ func (c *client) replace(old, with address) address {
 
 // handOver passes the queued events to the hub after healGrace. The hub then also gets the events that the node emits
 // later.
-func (c *client) handOver(h *hub) {
+func (c *client) handOver(h *hub.Hub) {
 	grace := time.NewTimer(healGrace)
 	defer grace.Stop()
 	select {
@@ -119,10 +121,10 @@ func (c *client) handOver(h *hub) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.await(context.Background(), func() bool { return !c.pumping }) // the pump's connection has ended
-	h.setLastSeq(c.written)                                          // the hub continues the numbers of the client
+	h.SetLastSeq(c.written)                                          // the hub continues the numbers of the client
 	for ; !c.out.empty(); c.out.pop() {
 		next := c.out.front()
-		if err := h.emit(next.event, next.payload, next.rid); err != nil { // as if it was emitted just now
+		if err := h.Emit(next.event, next.payload, next.rid); err != nil { // as if it was emitted just now
 			c.node.inbox.fail(next.rid, err)
 		}
 		c.written++

@@ -1,4 +1,4 @@
-package mesh
+package hub
 
 import (
 	"net"
@@ -18,7 +18,7 @@ import (
 
 // RejectRebinding responds to a request that may come from a page after DNS rebinding, and returns true. It returns false
 // for any other request. h is nil at a node that is not a hub.
-func rejectRebinding(h *hub, w http.ResponseWriter, r *http.Request) bool {
+func RejectRebinding(h *Hub, w http.ResponseWriter, r *http.Request) bool {
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
 	if local == nil || !local.IP.IsLoopback() || isLocalHostname(r.Host) || h != nil && h.allowsRebinding(r) {
 		return false
@@ -30,7 +30,7 @@ func rejectRebinding(h *hub, w http.ResponseWriter, r *http.Request) bool {
 
 // allowsRebinding reports whether AllowedOrigins has the origin of a request that names this machine in a foreign way.
 // It logs the requests that it does not allow.
-func (h *hub) allowsRebinding(r *http.Request) bool {
+func (h *Hub) allowsRebinding(r *http.Request) bool {
 	origins := []string{r.Header.Get("Origin")}
 	if origins[0] == "" { // browsers send no Origin with a GET to the page's own server
 		origins = []string{"https://" + r.Host, "http://" + r.Host}

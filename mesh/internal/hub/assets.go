@@ -1,4 +1,4 @@
-package mesh
+package hub
 
 import (
 	"net/http"
@@ -23,8 +23,8 @@ func (b forBrowsers) has(path string) bool {
 	return gateway.Serves(path, b.page)
 }
 
-// serveMounted serves a hub that is mounted in another server. It ignores any prefix of the paths that it knows.
-func (h *hub) serveMounted(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP serves a hub that is mounted in another server. It ignores any prefix of the paths that it knows.
+func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r, leave, ok := h.enter(w, r)
 	if !ok {
 		return

@@ -1,4 +1,4 @@
-package mesh
+package hub
 
 import (
 	"cmp"
@@ -17,7 +17,7 @@ const maxScan = 8192
 const maxGroups = 48
 
 // groups returns the groups of this hub's clients, the largest first, and the number of clients outside these groups.
-func (h *hub) groups() (groups []wire.NodeGroup, ungrouped int) {
+func (h *Hub) groups() (groups []wire.NodeGroup, ungrouped int) {
 	r := &h.roster
 	byKey := make(map[string]*wire.NodeGroup)
 	shapes := make(map[string]string) // of each name and pattern; most nodes have the same ones

@@ -1,4 +1,4 @@
-package mesh
+package hub
 
 import (
 	"context"
@@ -58,37 +58,37 @@ type Others interface {
 	Close()
 }
 
-// noOthers is the Others of a hub that is the only hub of its mesh.
-type noOthers struct{}
+// alone is the Others of a hub that is the only hub of its mesh.
+type alone struct{}
 
-func (noOthers) Alone() bool            { return true }
-func (noOthers) Attend(context.Context) {}
+func (alone) Alone() bool            { return true }
+func (alone) Attend(context.Context) {}
 
-func (noOthers) Publish(_ []wire.Event, unheard func(), _ func(error)) {
+func (alone) Publish(_ []wire.Event, unheard func(), _ func(error)) {
 	if unheard != nil {
 		unheard()
 	}
 }
-func (noOthers) Subscribe(_, _ []string) uint64                        { return 0 }
-func (noOthers) Await(context.Context, uint64)                         {}
-func (noOthers) Sync(context.Context) bool                             { return true }
-func (noOthers) Claim(context.Context, string, uint64)                 {}
-func (noOthers) WatchPresence(bool)                                    {}
-func (noOthers) ReportPresence(string, json.RawMessage)                {}
-func (noOthers) IDs() []string                                         { return nil }
-func (noOthers) After(int) (string, int)                               { return "", 0 }
-func (noOthers) Infos(int) []protocol.NodeInfo                         { return nil }
-func (noOthers) Nodes() int                                            { return 0 }
-func (noOthers) Err() error                                            { return nil }
-func (noOthers) Close()                                                {}
-func (noOthers) AskGroups(_ string, reply func([]wire.NodeGroup, int)) { reply(nil, 0) }
+func (alone) Subscribe(_, _ []string) uint64                        { return 0 }
+func (alone) Await(context.Context, uint64)                         {}
+func (alone) Sync(context.Context) bool                             { return true }
+func (alone) Claim(context.Context, string, uint64)                 {}
+func (alone) WatchPresence(bool)                                    {}
+func (alone) ReportPresence(string, json.RawMessage)                {}
+func (alone) IDs() []string                                         { return nil }
+func (alone) After(int) (string, int)                               { return "", 0 }
+func (alone) Infos(int) []protocol.NodeInfo                         { return nil }
+func (alone) Nodes() int                                            { return 0 }
+func (alone) Err() error                                            { return nil }
+func (alone) Close()                                                {}
+func (alone) AskGroups(_ string, reply func([]wire.NodeGroup, int)) { reply(nil, 0) }
 
-func (noOthers) AskNodes(_ string, _, _ int, _ wire.NodeFilter, reply func([]json.RawMessage, int, bool)) {
+func (alone) AskNodes(_ string, _, _ int, _ wire.NodeFilter, reply func([]json.RawMessage, int, bool)) {
 	reply(nil, 0, false)
 }
 
-func (noOthers) AskEmit(context.Context, string, string) (protocol.Rule, bool) { return "", false }
+func (alone) AskEmit(context.Context, string, string) (protocol.Rule, bool) { return "", false }
 
-func (noOthers) AskExplain(context.Context, string, string, string, protocol.Rule) (protocol.Explanation, bool) {
+func (alone) AskExplain(context.Context, string, string, string, protocol.Rule) (protocol.Explanation, bool) {
 	return protocol.Explanation{}, false
 }

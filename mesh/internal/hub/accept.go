@@ -1,4 +1,4 @@
-package mesh
+package hub
 
 import (
 	"errors"
@@ -11,11 +11,11 @@ import (
 // second.
 type reporting struct {
 	net.Listener
-	hub    *hub
+	hub    *Hub
 	failed *atomic.Bool
 }
 
-func (h *hub) reporting(l net.Listener) net.Listener { return reporting{l, h, new(atomic.Bool)} }
+func (h *Hub) reporting(l net.Listener) net.Listener { return reporting{l, h, new(atomic.Bool)} }
 
 // logAccept groups the log lines about connections that cannot be accepted.
 const logAccept = "accept"
@@ -26,7 +26,7 @@ func (l reporting) Accept() (net.Conn, error) {
 	case err == nil:
 		l.failed.Store(false)
 	case !errors.Is(err, net.ErrClosed) && !l.failed.Swap(true):
-		if times := l.hub.rejectLogs.Allow(logAccept); times > 0 {
+		if times := l.hub.rejectLog.Allow(logAccept); times > 0 {
 			l.hub.conf.Logger.Warn("mesh: new connections cannot be accepted; if files are too many, raise LimitNOFILE or ulimit -n",
 				"addr", l.Addr().String(), "error", err, "times", times)
 		}

@@ -1,4 +1,4 @@
-package mesh
+package hub
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-func (h *hub) explain(ctx context.Context, from, to, event string) (protocol.Explanation, error) {
+func (h *Hub) Explain(ctx context.Context, from, to, event string) (protocol.Explanation, error) {
 	var refused protocol.Rule // the rule that stops the emitter
 	if from != "" {
 		if emitter, err := h.lookup(from); err == nil {
@@ -32,20 +32,20 @@ func (h *hub) explain(ctx context.Context, from, to, event string) (protocol.Exp
 }
 
 // mayEmit returns the rule that stops a peer from emitting an event, or "". A nil p is the hub itself.
-func (h *hub) mayEmit(p *peer, event string) protocol.Rule {
+func (h *Hub) mayEmit(p *peer, event string) protocol.Rule {
 	switch {
 	case p == nil:
 		return ""
 	case !h.admits(p):
 		return protocol.RuleMuted
-	case protocol.Relayed(event) && !p.may(actionEmit, event):
+	case protocol.Relayed(event) && !p.may(Emit, event):
 		return protocol.RuleMayNotEmit
 	}
 	return ""
 }
 
 // lookup returns the peer with an ID, or nil for the hub's own ID.
-func (h *hub) lookup(id string) (*peer, error) {
+func (h *Hub) lookup(id string) (*peer, error) {
 	if id == h.conf.ID {
 		return nil, nil
 	}
@@ -59,7 +59,7 @@ func (h *hub) lookup(id string) (*peer, error) {
 
 // decide applies the rules to an event for p, or for the hub itself if p is nil. An empty from is an unknown emitter.
 // refused is the result of mayEmit for from.
-func (h *hub) decide(from string, refused protocol.Rule, p *peer, event string) (rule protocol.Rule, match string) {
+func (h *Hub) decide(from string, refused protocol.Rule, p *peer, event string) (rule protocol.Rule, match string) {
 	if !protocol.Relayed(event) {
 		return protocol.RuleReserved, ""
 	}
@@ -93,7 +93,7 @@ func (h *hub) decide(from string, refused protocol.Rule, p *peer, event string) 
 		return protocol.RuleNoListener, ""
 	case event == protocol.NameError && !p.negotiated:
 		return protocol.RuleErrorName, match
-	case !p.may(actionListen, event):
+	case !p.may(Listen, event):
 		return protocol.RuleMayNotListen, match
 	case p.slow.Load() || p.sock.Context().Err() != nil:
 		return protocol.RuleSlow, match
@@ -101,7 +101,7 @@ func (h *hub) decide(from string, refused protocol.Rule, p *peer, event string) 
 	return protocol.RuleListens, match
 }
 
-func (h *hub) admits(p *peer) bool {
+func (h *Hub) admits(p *peer) bool {
 	h.roster.mu.Lock()
 	defer h.roster.mu.Unlock()
 	return p.admitted
@@ -130,7 +130,7 @@ func (p *peer) answerExplain(ctx context.Context, payload json.RawMessage) {
 		p.refuseQuestion(protocol.NameExplain, q.RID)
 		return
 	}
-	if protocol.Relayed(q.Event) && !p.may(actionListen, q.Event) && !p.may(actionEmit, q.Event) {
+	if protocol.Relayed(q.Event) && !p.may(Listen, q.Event) && !p.may(Emit, q.Event) {
 		p.denyQuestion(protocol.NameExplain, q.RID)
 		return
 	}
@@ -139,7 +139,7 @@ func (p *peer) answerExplain(ctx context.Context, payload json.RawMessage) {
 		p.charge(len(to.table) / questionBytes)
 		p.hub.roster.mu.Unlock()
 	}
-	e, err := p.hub.explain(ctx, q.From, q.To, q.Event)
+	e, err := p.hub.Explain(ctx, q.From, q.To, q.Event)
 	if err != nil {
 		p.fail(protocol.NameExplain, q.RID, wire.CodeUnknownNode, "no node with this ID is connected to the hub")
 		return

@@ -1,4 +1,4 @@
-package mesh
+package hub
 
 import (
 	"strings"
@@ -155,7 +155,7 @@ func (p *peer) noteInterests(interests []string) {
 }
 
 // describe returns the description of a peer. The caller holds h.roster.mu.
-func (h *hub) describe(p *peer) protocol.NodeInfo {
+func (h *Hub) describe(p *peer) protocol.NodeInfo {
 	info := protocol.NodeInfo{
 		ID: p.id, Name: p.name, Role: protocol.RoleClient, Hub: h.conf.ID, Negotiated: p.negotiated, Muted: !p.admitted,
 		Browser: p.browser, Transport: string(p.sock.Transport()), Revision: int(p.sock.Revision()),
@@ -172,7 +172,7 @@ func (h *hub) describe(p *peer) protocol.NodeInfo {
 }
 
 // Describe returns the description of the hub.
-func (h *hub) Describe() protocol.NodeInfo {
+func (h *Hub) Describe() protocol.NodeInfo {
 	info := protocol.NodeInfo{
 		ID: h.conf.ID, Name: h.conf.Name, Role: protocol.RoleHub, Addr: h.conf.Addr, Negotiated: true,
 		Since: wire.Stamp(h.roster.since), LastSeen: wire.Stamp(time.Now()),
@@ -200,7 +200,7 @@ func (r *roster) lists(p *peer) bool {
 // page calls take with the nodes that find selects: the hub if after is 0, then its peers from slot after on. It ends
 // when take returns false, after limit peers, or after maxScan slots of a search. It returns the slot at which the next
 // page starts, or 0 after the last page. The caller holds h.roster.mu.
-func (h *hub) page(after, limit int, find wire.NodeFilter, take func(protocol.NodeInfo) (goesOn bool)) (next int) {
+func (h *Hub) page(after, limit int, find wire.NodeFilter, take func(protocol.NodeInfo) (goesOn bool)) (next int) {
 	r := &h.roster
 	if after == 0 && find.Selects(h.conf.ID, h.conf.Name) {
 		take(h.Describe()) // ignore the result, because a page that has only the hub could not have a next page

@@ -1,4 +1,4 @@
-package mesh
+package hub
 
 import (
 	"context"
@@ -118,12 +118,12 @@ func cut(cursor int64) (number, slot int) {
 }
 
 // firstPage returns the cursor of the first other hub with at least this number; 0 if there is no such hub.
-func (h *hub) firstPage(number int) int64 {
+func (h *Hub) firstPage(number int) int64 {
 	_, found := h.others.After(number)
 	return cursor(found, 0)
 }
 
-func (h *hub) nodes(ctx context.Context) ([]protocol.NodeInfo, error) {
+func (h *Hub) Nodes(ctx context.Context) ([]protocol.NodeInfo, error) {
 	var all []protocol.NodeInfo
 	for next, first := 0, true; first || next > 0; first = false {
 		h.roster.mu.Lock() // locked for one page at a time
@@ -143,7 +143,7 @@ func (h *hub) nodes(ctx context.Context) ([]protocol.NodeInfo, error) {
 }
 
 // nodesOf returns the nodes of another hub, or a part of them if the hub stops responding.
-func (h *hub) nodesOf(ctx context.Context, id string) (all []protocol.NodeInfo) {
+func (h *Hub) nodesOf(ctx context.Context, id string) (all []protocol.NodeInfo) {
 	type page struct {
 		nodes []json.RawMessage
 		next  int

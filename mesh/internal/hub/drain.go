@@ -1,4 +1,4 @@
-package mesh
+package hub
 
 import (
 	"context"
@@ -11,8 +11,8 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// drain asks the peers to move, and returns when all that can move are gone.
-func (h *hub) drain(ctx context.Context) error {
+// Drain asks the peers to move, and returns when all that can move are gone.
+func (h *Hub) Drain(ctx context.Context) error {
 	h.server.Drain()
 	if len(h.others.IDs()) == 0 {
 		return nil
@@ -32,7 +32,7 @@ func (h *hub) drain(ctx context.Context) error {
 }
 
 // sendAway asks present and future peers to move, and returns the number of the present ones.
-func (h *hub) sendAway() (told int) {
+func (h *Hub) sendAway() (told int) {
 	h.roster.mu.Lock()
 	defer h.roster.mu.Unlock()
 	h.draining = true
@@ -46,7 +46,7 @@ func (h *hub) sendAway() (told int) {
 }
 
 // staying returns the number of peers that have not moved yet.
-func (h *hub) staying() (n int) {
+func (h *Hub) staying() (n int) {
 	h.roster.mu.Lock()
 	defer h.roster.mu.Unlock()
 	for _, p := range h.roster.slots {
@@ -57,9 +57,9 @@ func (h *hub) staying() (n int) {
 	return n
 }
 
-var errDraining = errors.New("mesh: the hub will close: its clients move to others")
+var ErrDraining = errors.New("mesh: the hub will close: its clients move to others")
 
-func (h *hub) isDraining() bool {
+func (h *Hub) IsDraining() bool {
 	h.roster.mu.Lock()
 	defer h.roster.mu.Unlock()
 	return h.draining
@@ -74,7 +74,7 @@ func (p *peer) sendAway() {
 }
 
 // departed signals drain that a peer is gone.
-func (h *hub) departed() {
+func (h *Hub) departed() {
 	select {
 	case h.departures <- struct{}{}:
 	default: // drain will check again anyway

@@ -1,4 +1,4 @@
-package mesh
+package hub
 
 import (
 	"context"
@@ -112,7 +112,7 @@ func (p *peer) sendHeld(waiting held, size int) {
 		return
 	}
 	h.conf.Counters.Pauses.Add(1)
-	if times := h.rejectLogs.Allow(logPause); times > 0 {
+	if times := h.rejectLog.Allow(logPause); times > 0 {
 		p.log().Info("mesh: a peer emits faster than others read: the hub reads from it more slowly", "times", times)
 	}
 }

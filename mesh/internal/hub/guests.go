@@ -1,4 +1,4 @@
-package mesh
+package hub
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 
 // guests limits the connections of each address that serve no admitted peer.
 type guests struct {
-	conf      *hubConfig
+	conf      *Config
 	rejectLog limit.Throttle
 
 	mu     sync.Mutex
@@ -35,14 +35,14 @@ type guest struct {
 // guestKey is the key of a request's *guest in its context.
 type guestKey struct{}
 
-func newGuests(conf *hubConfig) *guests {
+func newGuests(conf *Config) *guests {
 	return &guests{conf: conf, counts: make(map[netip.Addr]int), conns: make(map[net.Conn]*guest)}
 }
 
-var errPerAddr = errors.New("mesh: ConnsPerAddr and SessionsPerAddr must not be negative; 0 means the default")
+var ErrPerAddr = errors.New("mesh: ConnsPerAddr and SessionsPerAddr must not be negative; 0 means the default")
 
-// parseProxies parses Options.TrustedProxies.
-func parseProxies(all []string) (proxies []netip.Prefix, err error) {
+// ParseProxies parses Options.TrustedProxies.
+func ParseProxies(all []string) (proxies []netip.Prefix, err error) {
 	for _, s := range all {
 		var p netip.Prefix
 		if strings.Contains(s, "/") {
@@ -159,7 +159,7 @@ func (g *guests) admit(r *http.Request) {
 
 // enter counts a request, unless its connection is counted. If the address has too many guests, enter responds to the
 // request, and ok is false. Otherwise the caller calls leave after the response.
-func (h *hub) enter(w http.ResponseWriter, r *http.Request) (_ *http.Request, leave func(), ok bool) {
+func (h *Hub) enter(w http.ResponseWriter, r *http.Request) (_ *http.Request, leave func(), ok bool) {
 	g := h.guests
 	its, counted := r.Context().Value(guestKey{}).(*guest)
 	leave = func() {}
@@ -211,7 +211,7 @@ const narrowBuffer = 16 << 10
 const retryAfter = "5"
 
 // countRejected is the engineio.ServerOptions.OnConnectionError.
-func (h *hub) countRejected(e *engineio.ConnectionError) {
+func (h *Hub) countRejected(e *engineio.ConnectionError) {
 	if e.Reason == engineio.ReasonTooManySessions {
 		h.conf.Counters.RejectedSessions.Add(1)
 	}

@@ -1,4 +1,4 @@
-package mesh
+package hub
 
 import (
 	"time"
@@ -8,10 +8,10 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// hubRate limits the messages of a peer. Package mesh documents the fields.
-type hubRate struct{ Events, Bytes, EventBurst, ByteBurst int }
+// Rate limits the messages of a peer. Package mesh documents the fields.
+type Rate struct{ Events, Bytes, EventBurst, ByteBurst int }
 
-func (r hubRate) withDefaults(maxMessage int) hubRate {
+func (r Rate) withDefaults(maxMessage int) Rate {
 	if r.EventBurst == 0 {
 		r.EventBurst = r.Events
 	}
@@ -23,12 +23,12 @@ func (r hubRate) withDefaults(maxMessage int) hubRate {
 
 // pace is the part of its Rate that a peer has used. It belongs to the goroutine that reads the peer's session.
 type pace struct {
-	rate          hubRate
+	rate          Rate
 	events, bytes limit.Bucket
 }
 
 // newPace returns nil if r has no limit.
-func newPace(r hubRate) *pace {
+func newPace(r Rate) *pace {
 	if r.Events <= 0 && r.Bytes <= 0 {
 		return nil
 	}
@@ -77,7 +77,7 @@ func (p *peer) refuse(rule protocol.Rule, attrs ...any) {
 	case wire.RuleTooEarly:
 		c.TooEarly.Add(1)
 	}
-	if count := p.hub.rejectLogs.Allow(string(rule)); count > 0 {
+	if count := p.hub.rejectLog.Allow(string(rule)); count > 0 {
 		p.log().Warn("mesh: rejected packets of a peer", append([]any{"rule", string(rule), "times", count}, attrs...)...)
 	}
 }

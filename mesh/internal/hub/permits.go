@@ -1,4 +1,4 @@
-package mesh
+package hub
 
 import "sync"
 
@@ -12,17 +12,17 @@ const (
 // permits are the decisions of Permit about one peer. Any goroutine may use them.
 type permits struct {
 	mu    sync.RWMutex
-	info  PeerIdentity
+	info  Identity
 	round uint64              // the number of calls of forget
 	known map[string]decision // by name
 	bytes int                 // total bytes of the names
 }
 
 // decision holds the decisions about one name: for which actions Permit was called, and which it granted.
-type decision struct{ asked, granted hubAction }
+type decision struct{ asked, granted Action }
 
 // reset forgets all decisions. Later decisions are about info.
-func (c *permits) reset(info PeerIdentity) {
+func (c *permits) reset(info Identity) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.info = info
@@ -36,7 +36,7 @@ func (c *permits) forget() {
 }
 
 // may reports whether Permit lets a peer do something. It calls Permit only if it does not remember a decision.
-func (p *peer) may(a hubAction, event string) bool {
+func (p *peer) may(a Action, event string) bool {
 	c := p.permits
 	if c == nil {
 		return true
@@ -57,7 +57,7 @@ func (p *peer) may(a hubAction, event string) bool {
 }
 
 // remember stores a decision. The caller holds c.mu.
-func (c *permits) remember(event string, a hubAction, granted bool) {
+func (c *permits) remember(event string, a Action, granted bool) {
 	d, known := c.known[event]
 	if !known {
 		for name := range c.known {
@@ -86,8 +86,8 @@ func (p *peer) identify() {
 	}
 }
 
-// forgetPermits makes the hub forget all decisions of Permit.
-func (h *hub) forgetPermits() {
+// ForgetPermits makes the hub forget all decisions of Permit.
+func (h *Hub) ForgetPermits() {
 	r := &h.roster
 	r.mu.Lock()
 	defer r.mu.Unlock()

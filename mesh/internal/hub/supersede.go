@@ -1,4 +1,4 @@
-package mesh
+package hub
 
 import (
 	"context"
@@ -43,7 +43,7 @@ func (p *peer) claim(ctx context.Context, event string) (goesOn bool) {
 
 // retire ends superseded sessions. When it returns, their events are in the queues of the listeners, or are dropped. It
 // does not wait for callbacks or peers.
-func (h *hub) retire(peers []*peer) {
+func (h *Hub) retire(peers []*peer) {
 	if len(peers) == 0 {
 		return
 	}
@@ -53,7 +53,7 @@ func (h *hub) retire(peers []*peer) {
 		sock := p.sock
 		time.AfterFunc(supersededTime, func() { sock.Abort(fault.ErrSuperseded) })
 		h.conf.Counters.Superseded.Add(1)
-		if times := h.rejectLogs.Allow(logSuperseded); times > 0 {
+		if times := h.rejectLog.Allow(logSuperseded); times > 0 {
 			h.conf.Logger.Info("mesh: a session ends: its node is back on a newer connection", "peer", p.id, "name", p.name, "times", times)
 		}
 	}

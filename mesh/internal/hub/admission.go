@@ -1,4 +1,4 @@
-package mesh
+package hub
 
 import (
 	"context"
@@ -71,8 +71,8 @@ func (p *peer) ask(ctx context.Context) error {
 }
 
 // identity returns the identity of the peer. Token is empty without Options.Authorize.
-func (p *peer) identity() PeerIdentity {
-	c := PeerIdentity{ID: p.id, User: p.user, Password: p.password, Name: p.name}
+func (p *peer) identity() Identity {
+	c := Identity{ID: p.id, User: p.user, Password: p.password, Name: p.name}
 	if r := p.sock.Request(); r != nil {
 		c.RemoteAddr = r.RemoteAddr
 		if p.hub.conf.Authorize != nil {

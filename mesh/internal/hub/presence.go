@@ -1,4 +1,4 @@
-package mesh
+package hub
 
 import (
 	"encoding/json"
@@ -51,7 +51,7 @@ func (p *peer) vanish() {
 
 // vanished is like vanish, for a superseded peer. It reports nothing if the node is back at this hub. It does not wait
 // for callbacks.
-func (h *hub) vanished(p *peer) {
+func (h *Hub) vanished(p *peer) {
 	r := &h.roster
 	r.mu.Lock()
 	h.listenForOthers()
@@ -81,7 +81,7 @@ func (n *notice) finish() {
 }
 
 // tell reports a presence change of a peer to the watching peers and to the other hubs. The caller holds h.roster.mu.
-func (h *hub) tell(event string, about *peer) (told notice) {
+func (h *Hub) tell(event string, about *peer) (told notice) {
 	own := h.conf.Local.WatchesPresence()
 	r := &h.roster
 	if !own && len(r.watchers) == 0 && h.others.Alone() {
@@ -96,7 +96,7 @@ func (h *hub) tell(event string, about *peer) (told notice) {
 
 // Presence reports a presence change of another hub, or of a node of another hub, to the watching peers. It does not wait
 // for callbacks.
-func (h *hub) Presence(event string, info json.RawMessage) {
+func (h *Hub) Presence(event string, info json.RawMessage) {
 	h.roster.mu.Lock()
 	slow := h.roster.notify(event, info, nil)
 	h.roster.mu.Unlock()
@@ -118,14 +118,14 @@ func (r *roster) notify(event string, info json.RawMessage, about *peer) (slow [
 	m := []engineio.Message{engineio.Prepare(wire.Control(event, info))}
 	for p := range r.watchers {
 		// The permissions may have changed since the peer subscribed to presence.
-		if p != about && p.may(actionEmit, protocol.NameNodes) && !p.offer(m) {
+		if p != about && p.may(Emit, protocol.NameNodes) && !p.offer(m) {
 			slow = append(slow, p)
 		}
 	}
 	return slow
 }
 
-func (h *hub) watch() {
+func (h *Hub) WatchPresence() {
 	h.roster.mu.Lock()
 	defer h.roster.mu.Unlock()
 	h.listenForOthers()
@@ -133,7 +133,7 @@ func (h *hub) watch() {
 
 // watchFor turns the presence reports to a peer on or off. It returns false if the hub has too many watching peers. The
 // caller holds h.roster.mu.
-func (h *hub) watchFor(p *peer, on bool) bool {
+func (h *Hub) watchFor(p *peer, on bool) bool {
 	ok := h.roster.watch(p, on)
 	h.listenForOthers()
 	return ok
@@ -189,6 +189,6 @@ func (p *peer) member() string {
 
 // listenForOthers subscribes to the presence changes of the other hubs while a peer or a listener of this hub watches
 // presence. The caller holds h.roster.mu.
-func (h *hub) listenForOthers() {
+func (h *Hub) listenForOthers() {
 	h.others.WatchPresence(len(h.roster.watchers) > 0 || h.conf.Local.WatchesPresence())
 }

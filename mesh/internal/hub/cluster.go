@@ -1,4 +1,4 @@
-package mesh
+package hub
 
 import (
 	"encoding/json"
@@ -10,14 +10,14 @@ import (
 // The methods in this file are for the cluster: see cluster.Hub.
 
 // Count returns the number of nodes, including the hub.
-func (h *hub) Count() int { return h.roster.count() }
+func (h *Hub) Count() int { return h.roster.count() }
 
 // Quiesce waits until the events that the hub was routing at the time of the call are in the queues of the peers, and
 // published.
-func (h *hub) Quiesce() { h.busy.Quiesce() }
+func (h *Hub) Quiesce() { h.busy.Quiesce() }
 
 // Supersede ends the peers whose nodes have newer connections at another hub.
-func (h *hub) Supersede(conns map[string]uint64, expect func(id string, conn uint64)) (newer map[string]uint64) {
+func (h *Hub) Supersede(conns map[string]uint64, expect func(id string, conn uint64)) (newer map[string]uint64) {
 	var older []*peer
 	for id, conn := range conns {
 		gone, newest := h.roster.supersedeAt(id, conn)
@@ -36,7 +36,7 @@ func (h *hub) Supersede(conns map[string]uint64, expect func(id string, conn uin
 }
 
 // Page returns a page of the hub's nodes as JSON, and the start of the next page; 0 after the last one.
-func (h *hub) Page(after, limit int, find wire.NodeFilter) (nodes []json.RawMessage, next int) {
+func (h *Hub) Page(after, limit int, find wire.NodeFilter) (nodes []json.RawMessage, next int) {
 	h.roster.mu.Lock()
 	defer h.roster.mu.Unlock()
 	var page wire.NodesReply
@@ -45,10 +45,10 @@ func (h *hub) Page(after, limit int, find wire.NodeFilter) (nodes []json.RawMess
 }
 
 // Groups returns the groups of the hub's nodes, and the number of the other nodes.
-func (h *hub) Groups() (groups []wire.NodeGroup, ungrouped int) { return h.groups() }
+func (h *Hub) Groups() (groups []wire.NodeGroup, ungrouped int) { return h.groups() }
 
 // ExplainOwn reports whether a node of this hub receives an event; ok is false if the hub has no such node.
-func (h *hub) ExplainOwn(from, to, event string, refused protocol.Rule) (e protocol.Explanation, ok bool) {
+func (h *Hub) ExplainOwn(from, to, event string, refused protocol.Rule) (e protocol.Explanation, ok bool) {
 	p, err := h.lookup(to)
 	if err != nil {
 		return e, false
@@ -59,7 +59,7 @@ func (h *hub) ExplainOwn(from, to, event string, refused protocol.Rule) (e proto
 
 // MayEmitOwn returns the rule that stops a node of this hub from emitting an event; ok is false if the hub has no such
 // node.
-func (h *hub) MayEmitOwn(from, event string) (refused protocol.Rule, ok bool) {
+func (h *Hub) MayEmitOwn(from, event string) (refused protocol.Rule, ok bool) {
 	p, err := h.lookup(from)
 	if err != nil {
 		return "", false

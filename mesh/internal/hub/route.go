@@ -1,4 +1,4 @@
-package mesh
+package hub
 
 import (
 	"encoding/binary"
@@ -43,7 +43,7 @@ type source struct {
 //
 // route drops and counts the events of a superseded peer, whose node is back on a newer connection: see supersede.go.
 // ok is then false.
-func (h *hub) route(events []wire.Event, from source) (steps int, waiting held, ok bool) {
+func (h *Hub) route(events []wire.Event, from source) (steps int, waiting held, ok bool) {
 	r := h.routings.Get().(*routing)
 	defer h.recycle(r)
 	r.busy.RLock()
@@ -70,7 +70,7 @@ func (h *hub) route(events []wire.Event, from source) (steps int, waiting held, 
 
 // deliver sends events of one name. Each peer gets all of them at once. Nearly all the cost of a delivery is in loading
 // the peer's data, so the next events for the same peer find it in the processor's caches.
-func (h *hub) deliver(r *routing, events []wire.Event, from source) {
+func (h *Hub) deliver(r *routing, events []wire.Event, from source) {
 	defer r.reset()
 	name := events[0].Name
 	h.interest.Find(name, &r.search)
@@ -94,7 +94,7 @@ func (h *hub) deliver(r *routing, events []wire.Event, from source) {
 				}
 				messages = &r.foreign
 			}
-			if restricted && !p.may(actionListen, name) {
+			if restricted && !p.may(Listen, name) {
 				withheld++
 				continue
 			}
@@ -148,7 +148,7 @@ func (r *routing) reset() {
 }
 
 // recycle returns a routing to the pool, unless its buffers are large.
-func (h *hub) recycle(r *routing) {
+func (h *Hub) recycle(r *routing) {
 	if cap(r.packet)+cap(r.inner) <= maxSparePacket {
 		h.routings.Put(r)
 	}

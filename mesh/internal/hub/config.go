@@ -1,4 +1,4 @@
-package mesh
+package hub
 
 import (
 	"context"
@@ -15,8 +15,8 @@ import (
 	"github.com/bigcompany/mesh/mesh/internal/wire"
 )
 
-// hubConfig is the configuration of a hub. Package mesh documents the options of the same names.
-type hubConfig struct {
+// Config is the configuration of a hub. Package mesh documents the options of the same names.
+type Config struct {
 	ID, Name string
 	Addr     string // of the hub's listener, as host:port; empty without one
 	Path     string // of Engine.IO
@@ -32,26 +32,26 @@ type hubConfig struct {
 	Page               bool        // serve the web page
 	Handler            http.Handler
 
-	Authorize                func(ctx context.Context, p PeerIdentity) error // nil admits every peer
-	Permit                   func(p PeerIdentity, a hubAction, event string) bool
+	Authorize                func(ctx context.Context, p Identity) error // nil admits every peer
+	Permit                   func(p Identity, a Action, event string) bool
 	AuthTimeout, MuteTimeout time.Duration
 
 	MaxMessage, QueueLimit        int
 	BufferLimit                   int64
-	Rate                          hubRate
+	Rate                          Rate
 	ConnsPerAddr, SessionsPerAddr int
 }
 
-// PeerIdentity identifies a peer to Authorize and Permit.
-type PeerIdentity struct{ ID, User, Password, Token, Name, RemoteAddr string }
+// Identity identifies a peer to Authorize and Permit.
+type Identity struct{ ID, User, Password, Token, Name, RemoteAddr string }
 
-// hubAction is an action of a peer.
-type hubAction uint8
+// Action is an action of a peer.
+type Action uint8
 
 // The actions of a peer.
 const (
-	actionEmit   hubAction = 1 << iota // the hub accepts the event from the peer
-	actionListen                       // the hub sends the event to the peer
+	Emit   Action = 1 << iota // the hub accepts the event from the peer
+	Listen                    // the hub sends the event to the peer
 )
 
 // Local is the hub's own node: the listeners that the node has itself. Any goroutine may call its methods.

@@ -1,4 +1,4 @@
-package mesh
+package hub
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 
 var errToken = fmt.Errorf("mesh: Token must be at most %d visible ASCII characters", protocol.MaxCredential)
 
-func checkToken(token string) error {
+func CheckToken(token string) error {
 	if len(token) > protocol.MaxCredential || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return errToken
 	}
@@ -26,7 +26,7 @@ func tokenOf(r *http.Request) string {
 	} else {
 		token = r.URL.Query().Get("token")
 	}
-	if checkToken(token) != nil {
+	if CheckToken(token) != nil {
 		return ""
 	}
 	return token

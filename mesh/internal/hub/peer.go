@@ -1,4 +1,4 @@
-package mesh
+package hub
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ import (
 
 // peer is a hub's state of one client. Fields without a comment belong to the goroutine that reads the session.
 type peer struct {
-	hub    *hub
+	hub    *Hub
 	sock   *engineio.Socket
 	number int // the peer's slot; fixed at creation
 
@@ -80,7 +80,7 @@ const (
 	minKey = 16
 )
 
-func (h *hub) join(s *engineio.Socket) *peer {
+func (h *Hub) join(s *engineio.Socket) *peer {
 	p := &peer{hub: h, sock: s, number: h.numbers.take(), since: time.Now(), pace: newPace(h.conf.Rate)}
 	if h.conf.Permit != nil {
 		p.permits = new(permits)
@@ -93,7 +93,7 @@ func (h *hub) join(s *engineio.Socket) *peer {
 	return p
 }
 
-func (h *hub) leave(p *peer) {
+func (h *Hub) leave(p *peer) {
 	h.roster.remove(p)
 	p.setInterests(nil, nil)
 	h.numbers.give(p.number) // after the peer has left the index
@@ -213,7 +213,7 @@ func (p *peer) takeEvent(packet *protocol.Packet, size int) {
 	switch {
 	case p.pace != nil && !p.pace.event(size):
 		p.refuseEvent(wire.RuleRate, packet.Event)
-	case !p.may(actionEmit, packet.Event):
+	case !p.may(Emit, packet.Event):
 		p.refuseEvent(protocol.RuleMayNotEmit, packet.Event)
 	default:
 		e := wire.Event{Name: packet.Event, Payload: packet.Payload, From: p.id, N: p.numberOf(packet.N)}

@@ -1,4 +1,4 @@
-package mesh
+package hub
 
 import (
 	"github.com/bigcompany/mesh/protocol"
@@ -6,7 +6,7 @@ import (
 
 // heard reports whether any node here gets an event: a peer other than the sender, or the hub itself if there is a
 // sender.
-func (h *hub) heard(event string, sender *peer) bool {
+func (h *Hub) heard(event string, sender *peer) bool {
 	if sender != nil && h.conf.Local.Listens(event) {
 		return true
 	}
@@ -20,7 +20,7 @@ func (h *hub) heard(event string, sender *peer) bool {
 			if p == sender || byPattern && p.keepsSilent(event) || !p.negotiated && event == protocol.NameError {
 				continue
 			}
-			if p.may(actionListen, event) {
+			if p.may(Listen, event) {
 				return true
 			}
 		}

@@ -1,4 +1,4 @@
-package mesh
+package hub
 
 import (
 	"context"
@@ -18,7 +18,7 @@ const (
 type connKey struct{}
 
 // connected is http.Server.ConnContext of the hub's own listener.
-func (h *hub) connected(ctx context.Context, conn net.Conn) context.Context {
+func (h *Hub) connected(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(h.guests.connected(ctx, conn), connKey{}, conn)
 }
 

@@ -1,4 +1,4 @@
-package mesh
+package hub
 
 import (
 	"context"
@@ -39,7 +39,7 @@ func (p *peer) asked(ctx context.Context, event string, payload json.RawMessage,
 	switch {
 	case err != nil:
 		p.refuseQuestion(event, *rid)
-	case !p.may(actionEmit, event):
+	case !p.may(Emit, event):
 		p.denyQuestion(event, *rid)
 	default:
 		return true
