@@ -104,11 +104,11 @@ func (p *poller) response() (status int, body []byte, err error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	defer func() { _ = resp.Body.Close() }()
 	body, err = io.ReadAll(io.LimitReader(resp.Body, maxFrame+1))
 	if len(body) > maxFrame {
-		err = errEndless
+		return 0, nil, errEndless // Close would read the rest of the body
 	}
+	_ = resp.Body.Close() // it has nothing left to read
 	return resp.StatusCode, body, err
 }
 
