@@ -138,24 +138,20 @@ func TestCrossSiteWebSocketHijacking(t *testing.T) {
 // A client rejects a server whose certificate it does not trust, on each transport.
 // Advisories: CVE-2016-10536
 func TestClientsVerifyCertificates(t *testing.T) {
-	srv := engineio.NewServer(echoHandler, nil)
-	web := httptest.NewUnstartedServer(srv)
-	web.Config.ErrorLog = log.New(io.Discard, "", 0)
-	web.StartTLS()
-	defer web.Close()
-	defer func() { require.NoError(t, srv.Close()) }()
+	quiet := func(web *httptest.Server) { web.Config.ErrorLog = log.New(io.Discard, "", 0) }
+	ts := newTestServer(t, echoHandler, nil, quiet, overTLS(false))
 	for _, transport := range []engineio.Transport{engineio.Polling, engineio.WebSocket} {
 		for _, scheme := range []string{"https", "wss"} {
-			url := strings.Replace(web.URL, "https", scheme, 1)
+			url := strings.Replace(ts.url, "https", scheme, 1)
 			_, err := engineio.Dial(testContext(t), url, &engineio.DialOptions{Transports: []engineio.Transport{transport}})
 			require.ErrorContains(t, err, "certificate")
-			s, err := engineio.Dial(testContext(t), url, &engineio.DialOptions{Transports: []engineio.Transport{transport}, HTTPClient: web.Client()})
+			s, err := engineio.Dial(testContext(t), url, &engineio.DialOptions{Transports: []engineio.Transport{transport}, HTTPClient: ts.client})
 			require.NoError(t, err)
 			require.NoError(t, s.Write(testContext(t), engineio.Text("x")))
 			m, err := s.Read(testContext(t))
 			require.NoError(t, err)
 			require.Equal(t, "x", string(m.Data))
-			require.NotNil(t, srv.Sockets()[0].Request().TLS)
+			require.NotNil(t, ts.srv.Sockets()[0].Request().TLS)
 			require.NoError(t, s.Close())
 		}
 	}

@@ -74,16 +74,6 @@ func TestResetDuringHandshake(t *testing.T) {
 	require.LessOrEqual(t, openFiles(t), fds+2)
 }
 
-// awaitSockets waits until the server has n sessions.
-func (ts *testServer) awaitSockets(n int) {
-	ts.t.Helper()
-	ctx := testContext(ts.t)
-	for len(ts.srv.Sockets()) != n {
-		require.NoError(ts.t, ctx.Err(), "%d sessions, not %d", len(ts.srv.Sockets()), n)
-		runtime.Gosched()
-	}
-}
-
 func openFiles(t *testing.T) int {
 	t.Helper()
 	all, err := os.ReadDir("/proc/self/fd")

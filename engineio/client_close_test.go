@@ -24,9 +24,9 @@ func TestClientsCloseDuringAnUpgrade(t *testing.T) {
 		return closed
 	}
 	t.Run("handshake unanswered", func(t *testing.T) {
-		var log requestLog
+		var requests recorder[*http.Request]
 		hang := func(h http.Handler) http.Handler {
-			return log.wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			return recordRequests(&requests)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if isUpgrade(r) {
 					<-r.Context().Done()
 					return
@@ -50,7 +50,7 @@ func TestClientsCloseDuringAnUpgrade(t *testing.T) {
 			s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{HTTPClient: client})
 			require.NoError(t, err)
 			synctest.Wait()
-			require.Equal(t, 1, log.kinds()["websocket"])
+			require.Equal(t, 1, kinds(&requests)["websocket"])
 			require.NoError(t, <-queue(t, s))
 			require.Zero(t, time.Since(start))
 			synctest.Wait()

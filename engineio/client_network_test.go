@@ -62,29 +62,24 @@ func TestCookiesAreKept(t *testing.T) {
 	var mu sync.Mutex
 	var sessions int
 	seen := make(map[string][]string) // the cookies of each session's requests
-	srv := engineio.NewServer(echoHandler, nil)
-	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		sid := r.URL.Query().Get("sid")
-		if sid == "" {
-			seen["handshake"] = append(seen["handshake"], r.Header.Get("Cookie"))
-			sessions++
-			http.SetCookie(w, &http.Cookie{Name: "server", Value: fmt.Sprint(sessions), Path: "/", HttpOnly: true})
-		} else {
-			kind := r.Method
-			if isUpgrade(r) {
-				kind = "websocket"
+	cookies := behind(func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			if !r.URL.Query().Has("sid") {
+				seen["handshake"] = append(seen["handshake"], r.Header.Get("Cookie"))
+				sessions++
+				http.SetCookie(w, &http.Cookie{Name: "server", Value: fmt.Sprint(sessions), Path: "/", HttpOnly: true})
+			} else {
+				seen[kindOf(r)] = append(seen[kindOf(r)], r.Header.Get("Cookie"))
 			}
-			seen[kind] = append(seen[kind], r.Header.Get("Cookie"))
-		}
-		mu.Unlock()
-		srv.ServeHTTP(w, r)
-	}))
-	defer web.Close()
-	defer func() { require.NoError(t, srv.Close()) }()
+			mu.Unlock()
+			h.ServeHTTP(w, r)
+		})
+	})
+	ts := newTestServer(t, echoHandler, nil, cookies)
 	for range 2 {
 		for _, transports := range [][]engineio.Transport{{engineio.Polling}, {engineio.Polling, engineio.WebSocket}} {
-			s, err := engineio.Dial(testContext(t), web.URL, &engineio.DialOptions{Transports: transports})
+			s, err := engineio.Dial(testContext(t), ts.url, &engineio.DialOptions{Transports: transports})
 			require.NoError(t, err)
 			requireEcho(t, s, engineio.Text("x"))
 			if len(transports) == 2 {
@@ -115,21 +110,6 @@ func TestTimeoutOfTheHTTPClientIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, "Timeout")
 }
 
-// requestCounter counts the requests that reach a server.
-type requestCounter struct {
-	mu    sync.Mutex
-	kinds map[string]int // by transport and HTTP version
-}
-
-func (o *requestCounter) wrap(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		o.mu.Lock()
-		o.kinds[r.URL.Query().Get("transport")+" "+r.Proto]++
-		o.mu.Unlock()
-		h.ServeHTTP(w, r)
-	})
-}
-
 // requireUpgrade opens a session by polling and waits for its upgrade.
 func requireUpgrade(t *testing.T, url string, client *http.Client) {
 	t.Helper()
@@ -146,17 +126,17 @@ func requireUpgrade(t *testing.T, url string, client *http.Client) {
 // Polls share one HTTP/2 connection. The WebSocket has a separate connection with HTTP/1.1, which the same client
 // opens.
 func TestClientOverTLSAndHTTP2(t *testing.T) {
-	srv := engineio.NewServer(echoHandler, nil)
-	o := requestCounter{kinds: make(map[string]int)}
-	web := httptest.NewUnstartedServer(o.wrap(srv))
-	web.EnableHTTP2 = true
-	web.StartTLS()
-	defer web.Close()
-	defer func() { require.NoError(t, srv.Close()) }()
-	requireUpgrade(t, web.URL, web.Client())
-	require.Len(t, o.kinds, 2)
-	require.NotZero(t, o.kinds["polling HTTP/2.0"])
-	require.Equal(t, 1, o.kinds["websocket HTTP/1.1"])
+	var requests recorder[*http.Request]
+	ts := newTestServer(t, echoHandler, nil, behind(recordRequests(&requests)), overTLS(true))
+	requireUpgrade(t, ts.url, ts.client)
+	n := make(map[string]int)
+	for _, r := range requests.values() {
+		n[kindOf(r)+" "+r.Proto]++
+	}
+	require.NotZero(t, n["GET HTTP/2.0"])
+	require.NotZero(t, n["POST HTTP/2.0"])
+	require.Equal(t, 1, n["websocket HTTP/1.1"])
+	require.Len(t, n, 3)
 }
 
 // The timeouts of a program's http.Server are for requests that do not wait: they end neither a poll nor a POST that
@@ -176,14 +156,10 @@ func TestRequestsOutlastTimeoutsOfTheServer(t *testing.T) {
 					assert.NoError(t, s.Write(ctx, m))
 				}
 			})
-			srv := engineio.NewServer(h, &engineio.ServerOptions{MaxPayload: 4 << 20, QueueLimit: 16 << 20, WriteTimeout: timeout})
-			web := httptest.NewUnstartedServer(srv)
-			web.EnableHTTP2 = proto == 2
-			web.Config.ReadTimeout, web.Config.WriteTimeout = timeout, timeout
-			web.StartTLS()
-			defer web.Close()
-			defer func() { require.NoError(t, srv.Close()) }()
-			s, err := engineio.Dial(t.Context(), web.URL, &engineio.DialOptions{HTTPClient: web.Client(), Transports: []engineio.Transport{engineio.Polling}})
+			timeouts := func(web *httptest.Server) { web.Config.ReadTimeout, web.Config.WriteTimeout = timeout, timeout }
+			opts := &engineio.ServerOptions{MaxPayload: 4 << 20, QueueLimit: 16 << 20, WriteTimeout: timeout}
+			ts := newTestServer(t, h, opts, timeouts, overTLS(proto == 2))
+			s, err := engineio.Dial(t.Context(), ts.url, &engineio.DialOptions{HTTPClient: ts.client, Transports: []engineio.Transport{engineio.Polling}})
 			require.NoError(t, err)
 			for _, data := range []string{"one", "two", large} {
 				require.NoError(t, s.Write(t.Context(), engineio.Text(data)))
@@ -202,15 +178,11 @@ func TestRequestsOutlastTimeoutsOfTheServer(t *testing.T) {
 func TestClientThroughAnHTTPProxy(t *testing.T) {
 	for _, scheme := range []string{"http", "https"} {
 		t.Run(scheme, func(t *testing.T) {
-			srv := engineio.NewServer(echoHandler, nil)
-			web := httptest.NewUnstartedServer(srv)
-			if scheme == "https" {
-				web.StartTLS()
-			} else {
-				web.Start()
-			}
-			defer web.Close()
-			defer func() { require.NoError(t, srv.Close()) }()
+			ts := newTestServer(t, echoHandler, nil, func(web *httptest.Server) {
+				if scheme == "https" {
+					web.StartTLS()
+				}
+			})
 			var tunnels, forwarded atomic.Int32
 			forward := &httputil.ReverseProxy{Rewrite: func(*httputil.ProxyRequest) {}}
 			proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -225,10 +197,10 @@ func TestClientThroughAnHTTPProxy(t *testing.T) {
 			defer proxy.Close()
 			at, err := url.Parse(proxy.URL)
 			require.NoError(t, err)
-			transport := web.Client().Transport.(*http.Transport).Clone()
+			transport := ts.client.Transport.(*http.Transport).Clone()
 			transport.Proxy = http.ProxyURL(at)
 			defer transport.CloseIdleConnections()
-			requireUpgrade(t, web.URL, &http.Client{Transport: transport})
+			requireUpgrade(t, ts.url, &http.Client{Transport: transport})
 			if scheme == "https" {
 				require.GreaterOrEqual(t, tunnels.Load(), int32(2), "polling and WebSocket")
 				require.Zero(t, forwarded.Load())
@@ -406,11 +378,9 @@ func TestProxiesThatBreakWebSockets(t *testing.T) {
 					}
 				}
 			})
-			srv := engineio.NewServer(h, &engineio.ServerOptions{UpgradeTimeout: 300 * time.Millisecond})
-			web := httptest.NewServer(srv)
-			defer web.Close()
-			defer func() { require.NoError(t, srv.Close()) }()
-			proxy := brokenProxy(t, web.Listener.Addr().String(), breaks)
+			ts := newTestServer(t, h, &engineio.ServerOptions{UpgradeTimeout: 300 * time.Millisecond})
+			srv := ts.srv
+			proxy := brokenProxy(t, strings.TrimPrefix(ts.url, "http://"), breaks)
 			opts := &engineio.DialOptions{UpgradeTimeout: 200 * time.Millisecond}
 			ended := upgradeEnd(t, opts)
 			s, err := engineio.Dial(ctx, proxy, opts)

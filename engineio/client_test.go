@@ -21,51 +21,11 @@ import (
 	"github.com/bigcompany/mesh/engineio/internal/wtstream"
 )
 
-// requestLog records the requests that a server gets.
-type requestLog struct {
-	mu  sync.Mutex
-	all []*http.Request
-}
-
-func (l *requestLog) wrap(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		l.mu.Lock()
-		l.all = append(l.all, r.Clone(context.Background()))
-		l.mu.Unlock()
-		h.ServeHTTP(w, r)
-	})
-}
-
-// kinds returns how often each kind of request came: GET, POST and websocket.
-func (l *requestLog) kinds() map[string]int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	kinds := make(map[string]int)
-	for _, r := range l.all {
-		kind := r.Method
-		if isUpgrade(r) {
-			kind = "websocket"
-		}
-		kinds[kind]++
-	}
-	return kinds
-}
-
-// requireEcho sends a message and expects its echo.
-func requireEcho(t *testing.T, s *engineio.Socket, m engineio.Message) {
-	t.Helper()
-	require.NoError(t, s.Write(t.Context(), m))
-	got, err := s.Read(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, m.Binary, got.Binary)
-	require.Equal(t, string(m.Data), string(got.Data))
-}
-
 func TestWhatIsSentWithEachRequest(t *testing.T) {
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		t.Run(fmt.Sprintf("revision %d", rev), func(t *testing.T) {
-			var log requestLog
-			inBubbleBehind(t, log.wrap, echoHandler, bothRevisions(), func(t *testing.T, _ *engineio.Server, client *http.Client) {
+			var requests recorder[*http.Request]
+			inBubbleBehind(t, recordRequests(&requests), echoHandler, bothRevisions(), func(t *testing.T, _ *engineio.Server, client *http.Client) {
 				o := &engineio.DialOptions{
 					Revision:     rev,
 					HTTPClient:   client,
@@ -86,9 +46,9 @@ func TestWhatIsSentWithEachRequest(t *testing.T) {
 					require.NoError(t, s.Close())
 				}
 			})
-			require.Len(t, log.kinds(), 3)
+			require.Len(t, kinds(&requests), 3)
 			opened := 0
-			for _, r := range log.all {
+			for _, r := range requests.values() {
 				q := r.URL.Query()
 				transport := "polling"
 				if isUpgrade(r) {
@@ -236,15 +196,15 @@ func TestTryAllTransports(t *testing.T) {
 		}
 	})
 	t.Run("a failed upgrade does not count", func(t *testing.T) {
-		var log requestLog
-		wrap := func(h http.Handler) http.Handler { return log.wrap(noWebSocket(h)) }
+		var requests recorder[*http.Request]
+		wrap := func(h http.Handler) http.Handler { return recordRequests(&requests)(noWebSocket(h)) }
 		inBubbleBehind(t, wrap, echoHandler, nil, func(t *testing.T, _ *engineio.Server, client *http.Client) {
 			s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Transports: reverse, TryAllTransports: true, HTTPClient: client})
 			require.NoError(t, err)
 			requireEcho(t, s, engineio.Text("x"))
 			synctest.Wait()
 			require.Equal(t, engineio.Polling, s.Transport())
-			require.Equal(t, 1, log.kinds()["websocket"])
+			require.Equal(t, 1, kinds(&requests)["websocket"])
 			require.NoError(t, s.Close())
 		})
 	})

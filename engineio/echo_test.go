@@ -1,56 +1,17 @@
 package engineio_test
 
 import (
-	"context"
 	"fmt"
-	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// echoHandler sends back every message.
-var echoHandler = engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
-	for {
-		m, err := s.Read(ctx)
-		if err != nil {
-			return
-		}
-		if err := s.Write(ctx, m); err != nil {
-			return
-		}
-	}
-})
-
-// serve starts a server on loopback and returns its URL.
-func serve(t *testing.T, h engineio.Handler, opts *engineio.ServerOptions) (*engineio.Server, string) {
-	t.Helper()
-	srv := engineio.NewServer(h, opts)
-	web := httptest.NewServer(srv)
-	t.Cleanup(func() {
-		require.NoError(t, srv.Close())
-		web.Close()
-	})
-	return srv, web.URL
-}
-
-func testContext(t *testing.T) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-func bothRevisions() *engineio.ServerOptions {
-	return &engineio.ServerOptions{Revisions: []engineio.Revision{engineio.Revision3, engineio.Revision4}}
-}
-
 func TestEcho(t *testing.T) {
-	_, url := serve(t, echoHandler, bothRevisions())
+	url := newTestServer(t, echoHandler, bothRevisions()).url
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		for name, opts := range map[string]*engineio.DialOptions{
 			"polling":   {Revision: rev, Transports: []engineio.Transport{engineio.Polling}},
@@ -83,7 +44,7 @@ func TestEcho(t *testing.T) {
 }
 
 func TestTextThatPollingCannotCarryIsRefused(t *testing.T) {
-	_, url := serve(t, echoHandler, bothRevisions())
+	url := newTestServer(t, echoHandler, bothRevisions()).url
 	for _, tt := range []struct {
 		rev       engineio.Revision
 		transport engineio.Transport
@@ -116,7 +77,7 @@ func TestTextThatPollingCannotCarryIsRefused(t *testing.T) {
 }
 
 func TestInvalidTextIsRefused(t *testing.T) {
-	_, url := serve(t, echoHandler, nil)
+	url := newTestServer(t, echoHandler, nil).url
 	ctx := testContext(t)
 	s, err := engineio.Dial(ctx, url, nil)
 	require.NoError(t, err)

@@ -86,11 +86,9 @@ func TestErrorNamesTheForwardProxy(t *testing.T) {
 
 // The error of a server's response does not name the proxy.
 func TestAnswerOfTheServerDoesNotNameTheProxy(t *testing.T) {
-	srv := engineio.NewServer(echoHandler, &engineio.ServerOptions{AllowRequest: func(*http.Request) error { return errors.New("not you") }})
-	proxy := httptest.NewServer(srv) // it serves every host
-	defer proxy.Close()
-	defer func() { require.NoError(t, srv.Close()) }()
-	_, err := dialThrough(t, proxy.URL, "http://hub.example")
+	opts := &engineio.ServerOptions{AllowRequest: func(*http.Request) error { return errors.New("not you") }}
+	proxy := newTestServer(t, echoHandler, opts) // it serves every host
+	_, err := dialThrough(t, proxy.url, "http://hub.example")
 	require.EqualError(t, err, "engineio: handshake rejected: not you (code 4, HTTP status 403)")
 }
 

@@ -77,7 +77,8 @@ func TestConcurrentSocketMethods(t *testing.T) {
 			}
 		}
 	})
-	srv, url := serve(t, h, opts)
+	ts := newTestServer(t, h, opts)
+	srv, url := ts.srv, ts.url
 	until := time.Now().Add(time.Second)
 	var wg sync.WaitGroup
 	for range 4 {

@@ -1,11 +1,9 @@
 package engineio_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -13,15 +11,6 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 )
-
-// sidOf returns the session ID in an open packet.
-func sidOf(t *testing.T, open string) string {
-	t.Helper()
-	_, rest, ok := strings.Cut(open, `"sid":"`)
-	require.True(t, ok, open)
-	sid, _, _ := strings.Cut(rest, `"`)
-	return sid
-}
 
 func TestAllowRequest(t *testing.T) {
 	opts := bothRevisions()
@@ -125,11 +114,6 @@ func TestIDThatIsGivenAgainBelongsToTheNewSession(t *testing.T) {
 	pc.requireEcho("the second session lives")
 }
 
-func greet(ctx context.Context, s *engineio.Socket) {
-	_ = s.Write(ctx, engineio.Text("from the handler"))
-	_, _ = s.Read(ctx)
-}
-
 func TestInitialMessageFollowsTheOpenPacket(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -214,27 +198,27 @@ func TestCookie(t *testing.T) {
 // The header fields that a handler around the server sets are part of every response, also of the response to a
 // WebSocket handshake.
 func TestHeadersOfAHandlerAround(t *testing.T) {
-	srv := engineio.NewServer(echoHandler, &engineio.ServerOptions{AllowedOrigins: []string{"https://good.example"}, Cookie: &http.Cookie{}})
-	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("X-Powered-By", "mesh")
-		h.Add("Set-Cookie", "a=1")
-		h.Add("Set-Cookie", "b=2")
-		h["x-raw"] = []string{"as it is\r\nInjected: 1"}
-		if r.Header.Get("Upgrade") != "" { // fields that the handshake itself sets
-			h.Set("Connection", "close")
-			h.Set("Upgrade", "h2c")
-			h.Set("Content-Length", "7")
-			h.Set("Transfer-Encoding", "chunked")
-			h.Set("Sec-WebSocket-Accept", "mine")
-			h.Set("Sec-WebSocket-Extensions", "mine")
-			h["sec-websocket-protocol"] = []string{"mine"}
-		}
-		srv.ServeHTTP(w, r)
-	}))
-	defer web.Close()
-	defer func() { require.NoError(t, srv.Close()) }()
-	ts := &testServer{t: t, base: web.URL + "/engine.io/", client: web.Client(), srv: srv}
+	around := behind(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			h := w.Header()
+			h.Set("X-Powered-By", "mesh")
+			h.Add("Set-Cookie", "a=1")
+			h.Add("Set-Cookie", "b=2")
+			h["x-raw"] = []string{"as it is\r\nInjected: 1"}
+			if r.Header.Get("Upgrade") != "" { // fields that the handshake itself sets
+				h.Set("Connection", "close")
+				h.Set("Upgrade", "h2c")
+				h.Set("Content-Length", "7")
+				h.Set("Transfer-Encoding", "chunked")
+				h.Set("Sec-WebSocket-Accept", "mine")
+				h.Set("Sec-WebSocket-Extensions", "mine")
+				h["sec-websocket-protocol"] = []string{"mine"}
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	opts := &engineio.ServerOptions{AllowedOrigins: []string{"https://good.example"}, Cookie: &http.Cookie{}}
+	ts := newTestServer(t, echoHandler, opts, around)
 
 	open := ts.request("GET", polling4, nil)
 	pc := &pollingClient{ts: ts, rev: engineio.Revision4, query: polling4 + "&sid=" + sidOf(t, open.body)}

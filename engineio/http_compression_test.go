@@ -3,7 +3,6 @@ package engineio_test
 import (
 	"compress/gzip"
 	"compress/zlib"
-	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -77,14 +76,6 @@ func unpack(t *testing.T, resp response) string {
 	b, err := io.ReadAll(r)
 	require.NoError(t, err)
 	return string(b)
-}
-
-// say returns a handler that writes messages in one piece and then waits for the end.
-func say(messages ...engineio.Message) engineio.Handler {
-	return engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
-		_ = s.TryWrite(messages...)
-		_, _ = s.Read(ctx)
-	})
 }
 
 func TestAnswersToPollsAreCompressed(t *testing.T) {

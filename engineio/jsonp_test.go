@@ -1,87 +1,16 @@
 package engineio_test
 
 import (
-	"encoding/json"
 	"fmt"
-	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
-	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/engineio/internal/packet"
 )
-
-// jsonpOptions returns options that serve JSONP to every origin, and to requests that show no origin.
-func jsonpOptions() *engineio.ServerOptions {
-	return &engineio.ServerOptions{Revisions: []engineio.Revision{engineio.Revision3, engineio.Revision4}, JSONP: true, AllowedOrigins: []string{"*"}}
-}
-
-// unwrap parses the script that a poll returns. The script must call ___eio[number] with one string, which unwrap
-// returns.
-func unwrap(t *testing.T, number string, resp response) string {
-	t.Helper()
-	require.NoError(t, resp.err)
-	require.Equal(t, http.StatusOK, resp.status, resp.body)
-	require.Equal(t, "text/javascript; charset=UTF-8", resp.header.Get("Content-Type"))
-	require.Equal(t, "nosniff", resp.header.Get("X-Content-Type-Options"))
-	require.Equal(t, "no-store", resp.header.Get("Cache-Control"))
-	literal, ok := strings.CutPrefix(resp.body, "___eio["+number+"](")
-	require.True(t, ok, resp.body)
-	literal, ok = strings.CutSuffix(literal, ");")
-	require.True(t, ok, resp.body)
-	var payload string
-	require.NoError(t, json.Unmarshal([]byte(literal), &payload), literal)
-	return payload
-}
-
-// jsonpClient is a polling session by JSONP.
-type jsonpClient struct {
-	*pollingClient
-	number string
-}
-
-func (ts *testServer) openJSONP(rev engineio.Revision, j, number string, extra ...string) jsonpClient {
-	ts.t.Helper()
-	query := strings.Join(append([]string{fmt.Sprintf("EIO=%d&transport=polling&j=%s", rev, j)}, extra...), "&")
-	open := unwrap(ts.t, number, ts.request("GET", query, nil))
-	sid := sidOf(ts.t, open)
-	return jsonpClient{&pollingClient{ts: ts, rev: rev, sid: sid, query: query + "&sid=" + sid}, number}
-}
-
-func (jc jsonpClient) poll() string { return unwrap(jc.ts.t, jc.number, jc.pollingClient.poll()) }
-
-// post sends a payload as a browser's form does: it escapes newlines as engine.io-client does, and then escapes the
-// payload as a form does.
-func (jc jsonpClient) post(payload string) response {
-	payload = strings.ReplaceAll(payload, `\n`, "\\\n")
-	payload = strings.ReplaceAll(payload, "\n", `\n`)
-	return jc.form("d=" + url.QueryEscape(payload))
-}
-
-func (jc jsonpClient) form(body string) response {
-	return jc.pollingClient.post(body, "Content-Type", "application/x-www-form-urlencoded")
-}
-
-// lengthened writes packets as a payload of the session's revision; in revision 3 lengths count UTF-16 units.
-func (jc jsonpClient) lengthened(packets ...string) string {
-	if jc.rev == engineio.Revision4 {
-		return strings.Join(packets, "\x1e")
-	}
-	var b strings.Builder
-	for _, p := range packets {
-		units := 0
-		for _, r := range p {
-			units += max(1, utf8.RuneLen(r)/4+1)
-		}
-		fmt.Fprintf(&b, "%d:%s", units, p)
-	}
-	return b.String()
-}
 
 func TestJSONP(t *testing.T) {
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {

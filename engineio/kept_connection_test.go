@@ -3,7 +3,6 @@ package engineio_test
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -17,32 +16,9 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// keptConnection is a client's side of a connection that net/http reuses for several requests.
-type keptConnection struct {
-	net.Conn
-	t *testing.T
-	r *bufio.Reader
-}
-
 func (ts *testServer) keepAlive() *keptConnection {
 	conn := ts.dial()
 	return &keptConnection{conn, ts.t, bufio.NewReader(conn)}
-}
-
-// send sends a request.
-func (c *keptConnection) send(method, query, rest string) {
-	_, err := fmt.Fprintf(c, "%s /engine.io/?%s HTTP/1.1\r\nHost: x\r\n%s\r\n", method, query, rest)
-	require.NoError(c.t, err)
-}
-
-// receive reads a response.
-func (c *keptConnection) receive() response {
-	resp, err := http.ReadResponse(c.r, nil)
-	if err != nil {
-		return response{err: err}
-	}
-	body, err := io.ReadAll(resp.Body)
-	return response{resp.StatusCode, resp.Header, string(body), err}
 }
 
 // A proxy may send the requests of several clients on one connection to the server. A request of one client must not
@@ -114,19 +90,17 @@ func TestRejectedRequestsDoNotDisturbTheConnection(t *testing.T) {
 
 // If a connection's context is done before a session's poll comes on it, the session does not end.
 func TestPollOnACanceledConnection(t *testing.T) {
-	ts := newTestServer(t, echoHandler, nil)
-	srv := ts.srv
 	// Other code in the process, such as another handler, may leave the connection in this state.
-	web := newLoopback(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Query().Has("cancel") {
-			_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
-			<-r.Context().Done()
-			return
-		}
-		srv.ServeHTTP(w, r)
+	ts := newTestServer(t, echoHandler, nil, behind(func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Query().Has("cancel") {
+				_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
+				<-r.Context().Done()
+				return
+			}
+			h.ServeHTTP(w, r)
+		})
 	}))
-	defer web.close()
-	ts.base = web.url + "/engine.io/"
 	pc := ts.openPolling(engineio.Revision4)
 	c := ts.keepAlive()
 	c.send("GET", "cancel", "")

@@ -1,11 +1,9 @@
 package engineio_test
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -20,28 +18,6 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// census counts the sessions that the garbage collector has not freed. A session stays alive while a timer, a goroutine
-// or a table refers to it.
-type census struct{ born, alive atomic.Int64 }
-
-func (c *census) handler(h engineio.Handler) engineio.Handler {
-	return engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
-		c.born.Add(1)
-		c.alive.Add(1)
-		runtime.AddCleanup(s, func(n *atomic.Int64) { n.Add(-1) }, &c.alive)
-		h.ServeSocket(ctx, s)
-	})
-}
-
-func (c *census) requireExtinct(t *testing.T) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); c.alive.Load() > 0 && time.Now().Before(end); {
-		runtime.GC()
-		runtime.Gosched() // cleanups run on a goroutine of the runtime, which must be scheduled first
-	}
-	require.Zero(t, c.alive.Load(), "sessions that something still refers to")
-}
-
 // departure is a way in which a client begins an action and vanishes in the middle of it, with a FIN or a RST.
 type departure struct {
 	name string
@@ -54,35 +30,6 @@ func vanish(conn net.Conn, how string) {
 	} else {
 		_ = conn.Close()
 	}
-}
-
-func (ts *testServer) sendHead(method, query, rest string) net.Conn {
-	conn := ts.dial()
-	_, err := fmt.Fprintf(conn, "%s /engine.io/?%s HTTP/1.1\r\nHost: x\r\n%s", method, query, rest)
-	require.NoError(ts.t, err)
-	return conn
-}
-
-// awaitPoll waits until the server holds a poll of the session.
-func (pc *pollingClient) awaitPoll() {
-	s := pc.socket()
-	require.NotNil(pc.ts.t, s)
-	for !s.HoldsPoll() {
-		runtime.Gosched()
-	}
-}
-
-// closeSession ends the session as stock clients do: with a close packet while a poll waits.
-func (pc *pollingClient) closeSession() {
-	polls := inBackground(func() response { // a client polls until the session is gone, and the close packet waits for such a poll
-		resp := pc.poll()
-		for resp.status == http.StatusOK {
-			resp = pc.poll()
-		}
-		return resp
-	})
-	_ = pc.post(pc.payload("1"))
-	<-polls
 }
 
 func departures(transport string, rev engineio.Revision) []departure {
@@ -165,9 +112,7 @@ func TestNothingRemainsOfSessions(t *testing.T) {
 	}
 	before := goleak.IgnoreCurrent()
 	var c census
-	srv := engineio.NewServer(c.handler(echoHandler), bothRevisions())
-	web := newLoopback(t, srv)
-	ts := &testServer{t: t, base: web.url + "/engine.io/", client: web.client, srv: srv}
+	ts := newTestServer(t, c.handler(echoHandler), bothRevisions())
 	var ways []departure
 	for _, transport := range []string{"polling", "websocket", "upgrade"} {
 		ways = append(ways, departures(transport, engineio.Revision3)...)
@@ -180,7 +125,7 @@ func TestNothingRemainsOfSessions(t *testing.T) {
 			begun++
 		}
 		ts.awaitSockets(0)
-		web.client.CloseIdleConnections()
+		ts.client.CloseIdleConnections()
 	}
 	batch() // makes the objects that are made only once
 	requireHeapGrows(t, 5<<20, func() {
@@ -191,36 +136,12 @@ func TestNothingRemainsOfSessions(t *testing.T) {
 			c.requireExtinct(t) // a session that still ends counts in the heap
 		}
 	})
-	require.NoError(t, srv.Close())
-	web.close()
-	requireNothingLeft(t, srv)
+	ts.close()
 	goleak.VerifyNone(t, before)
 	c.requireExtinct(t)
 	// Some clients vanish before the session exists.
 	require.LessOrEqual(t, c.born.Load(), int64(begun))
 	require.Greater(t, c.born.Load(), int64(begun*8/10))
-}
-
-// loopback is an HTTP server with its own client.
-type loopback struct {
-	url    string
-	client *http.Client
-	close  func()
-}
-
-func newLoopback(t *testing.T, h http.Handler) *loopback {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	web := &http.Server{Handler: h, ErrorLog: nil}
-	served := make(chan error, 1)
-	go func() { served <- web.Serve(l) }()
-	transport := &http.Transport{}
-	return &loopback{"http://" + l.Addr().String(), &http.Client{Transport: transport}, func() {
-		transport.CloseIdleConnections()
-		_ = web.Close()
-		<-served
-	}}
 }
 
 // Sessions that fall silent, also during upgrades, are gone after their timeout, in every state. The end of the bubble
@@ -272,8 +193,7 @@ func TestNothingRemainsOfSilentSessions(t *testing.T) {
 // The client's side also leaves nothing behind, however its server vanishes.
 func TestNothingRemainsOfClients(t *testing.T) {
 	before := goleak.IgnoreCurrent()
-	srv := engineio.NewServer(echoHandler, bothRevisions())
-	web := newLoopback(t, srv)
+	ts := newTestServer(t, echoHandler, bothRevisions())
 	var alive atomic.Int64
 	ctx := testContext(t)
 	for i := range 200 {
@@ -281,7 +201,7 @@ func TestNothingRemainsOfClients(t *testing.T) {
 			if i >= 20 && o.Transports == nil {
 				continue
 			}
-			s, err := engineio.Dial(ctx, web.url, &o)
+			s, err := engineio.Dial(ctx, ts.url, &o)
 			require.NoError(t, err)
 			alive.Add(1)
 			runtime.AddCleanup(s, func(n *atomic.Int64) { n.Add(-1) }, &alive)
@@ -297,7 +217,7 @@ func TestNothingRemainsOfClients(t *testing.T) {
 				s.Abort(nil)
 				require.NoError(t, s.Close())
 			case 2:
-				for _, there := range srv.Sockets() {
+				for _, there := range ts.srv.Sockets() {
 					there.Abort(nil)
 				}
 				s.Discard()
@@ -306,9 +226,7 @@ func TestNothingRemainsOfClients(t *testing.T) {
 			}
 		}
 	}
-	require.NoError(t, srv.Close())
-	web.close()
-	requireNothingLeft(t, srv)
+	ts.close()
 	goleak.VerifyNone(t, before)
 	for range 100 {
 		if runtime.GC(); alive.Load() == 0 {

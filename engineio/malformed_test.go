@@ -2,9 +2,6 @@ package engineio_test
 
 import (
 	"bytes"
-	"crypto/sha1"
-	"encoding/base64"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,43 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/engineio"
-)
-
-// masked returns a client's frame with the given first byte.
-func masked(first byte, body string) string {
-	h := ws.Header{Fin: first&0x80 != 0, Rsv: first >> 4 & 7, OpCode: ws.OpCode(first & 15), Length: int64(len(body)), Masked: true, Mask: [4]byte{9, 8, 7, 6}}
-	var b bytes.Buffer
-	_ = ws.WriteHeader(&b, h)
-	data := []byte(body)
-	ws.Cipher(data, h.Mask, 0)
-	b.Write(data)
-	return b.String()
-}
-
-// bystanders are sessions that other sessions must not affect.
-type bystanders struct {
-	v *pollingClient
-	l *webSocketClient
-}
-
-func (ts *testServer) bystanders() *bystanders {
-	wc, _ := ts.openWebSocket(engineio.Revision4)
-	ts.t.Cleanup(func() { _ = wc.conn.Close() })
-	return &bystanders{v: ts.openPolling(engineio.Revision4), l: wc}
-}
-
-func (b *bystanders) requireUnharmed() {
-	b.v.ts.t.Helper()
-	b.v.requireEcho("polling")
-	b.l.requireEcho("websocket")
-	require.Zero(b.v.ts.t, b.v.ts.srv.SendBudgetUsed())
-	require.Len(b.v.ts.t, b.v.ts.srv.Sockets(), 2)
-}
-
-const (
-	remoteError = "remote " + engineio.ReasonTransportError
-	remoteClose = "remote " + engineio.ReasonTransportClose
-	remoteParse = "remote " + engineio.ReasonParseError
 )
 
 func TestMalformedFrames(t *testing.T) {
@@ -176,12 +136,6 @@ func TestHalfFrames(t *testing.T) {
 	}
 }
 
-// reset closes a connection with a RST.
-func reset(conn net.Conn) {
-	_ = conn.(*net.TCPConn).SetLinger(0)
-	_ = conn.Close()
-}
-
 func TestValidButUnusualFrames(t *testing.T) {
 	ts := newTestServer(t, echoHandler, bothRevisions())
 	wc, _ := ts.openWebSocket(engineio.Revision4)
@@ -285,36 +239,4 @@ func TestClientAgainstMalformedFrames(t *testing.T) {
 			require.NoError(t, s.Close())
 		})
 	}
-}
-
-// switching returns the response that accepts the WebSocket handshake r.
-func switching(r *http.Request) string {
-	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // RFC 6455 demands it
-	return "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
-		base64.StdEncoding.EncodeToString(sum[:]) + "\r\n\r\n"
-}
-
-// serveConnections responds to each request with the bytes that f writes to the connection, and then closes the connection.
-func serveConnections(t *testing.T, f func(conn net.Conn, r *http.Request)) (net.Listener, string) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	web := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn, _, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			t.Errorf("hijack: %v", err)
-			return
-		}
-		defer func() { _ = conn.Close() }()
-		f(conn, r)
-	})}
-	served := make(chan error, 1)
-	go func() { served <- web.Serve(l) }()
-	t.Cleanup(func() {
-		_ = web.Close()
-		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
-			t.Errorf("fake server: %v", err)
-		}
-	})
-	return l, "http://" + l.Addr().String()
 }

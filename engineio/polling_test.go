@@ -86,12 +86,6 @@ func TestSecondPostEndsTheSession(t *testing.T) {
 	}
 }
 
-// halfPosts are the remaining header fields of a POST and the beginning of its body.
-var halfPosts = map[string]string{
-	"declared": "Content-Length: 10\r\n\r\n4ha",
-	"chunked":  "Transfer-Encoding: chunked\r\n\r\n3\r\n4ha\r\n",
-}
-
 // A body has 30 s in total, even if parts of it keep coming.
 // Advisories: engine.io 6.6.13
 func TestSlowBody(t *testing.T) {

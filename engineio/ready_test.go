@@ -1,7 +1,6 @@
 package engineio_test
 
 import (
-	"bytes"
 	"context"
 	"strings"
 	"testing"
@@ -14,18 +13,6 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/engineio/internal/wire"
 )
-
-// maskedFrame returns a frame as a client sends it.
-func maskedFrame(h ws.Header, body string) []byte {
-	h.Length = int64(len(body))
-	h.Masked, h.Mask = true, [4]byte{1, 2, 3, 4}
-	masked := []byte(body)
-	ws.Cipher(masked, h.Mask, 0)
-	var b bytes.Buffer
-	_ = ws.WriteHeader(&b, h)
-	b.Write(masked)
-	return b.Bytes()
-}
 
 // The frame after a message comes with the same write, and so with the same read.
 func TestReadyKnowsWhetherReadWouldWait(t *testing.T) {

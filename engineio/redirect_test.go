@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -22,37 +21,6 @@ func redirecting(t *testing.T, status int, to func(r *http.Request) string) *htt
 	}))
 	t.Cleanup(front.Close)
 	return front
-}
-
-// recordingServer is an echo server that records its requests.
-type recordingServer struct {
-	*httptest.Server
-	mu       sync.Mutex
-	requests []*http.Request
-}
-
-func newRecordingServer(t *testing.T) *recordingServer {
-	t.Helper()
-	srv, o := engineio.NewServer(echoHandler, nil), new(recordingServer)
-	o.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		o.mu.Lock()
-		o.requests = append(o.requests, r.Clone(t.Context()))
-		o.mu.Unlock()
-		srv.ServeHTTP(w, r)
-	}))
-	t.Cleanup(func() {
-		require.NoError(t, srv.Close())
-		o.Close()
-	})
-	return o
-}
-
-func (o *recordingServer) each(f func(r *http.Request)) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, r := range o.requests {
-		f(r)
-	}
 }
 
 func requireEchoed(t *testing.T, s *engineio.Socket) {
@@ -81,24 +49,25 @@ func TestRedirectedSessionWorksAtItsNewAddress(t *testing.T) {
 			for _, transports := range [][]engineio.Transport{{engineio.Polling}, {engineio.Polling, engineio.WebSocket}, {engineio.WebSocket}} {
 				t.Run(fmt.Sprint(status, " ", form, " ", transports), func(t *testing.T) {
 					t.Parallel()
-					back, asked := newRecordingServer(t), 0
+					var requests recorder[*http.Request]
+					back, asked := newTestServer(t, echoHandler, nil, behind(recordRequests(&requests))), 0
 					front := redirecting(t, status, func(r *http.Request) string {
 						asked++
-						return location(back.URL, r)
+						return location(back.url, r)
 					})
 					s, err := engineio.Dial(testContext(t), front.URL+"/engine.io/?user=ann", &engineio.DialOptions{Transports: transports})
 					require.NoError(t, err)
 					requireEchoed(t, s)
 					require.NoError(t, s.Close())
 					require.Equal(t, 1, asked, "only the first request goes to the old address")
-					back.each(func(r *http.Request) {
+					for _, r := range requests.values() {
 						require.Empty(t, r.Referer())
 						require.Equal(t, []string{"ann"}, r.URL.Query()["user"])
 						require.LessOrEqual(t, len(r.URL.Query()["t"]), 1)
 						if form == "its own query" {
 							require.Equal(t, []string{"2"}, r.URL.Query()["lane"])
 						}
-					})
+					}
 				})
 			}
 		}
@@ -108,8 +77,9 @@ func TestRedirectedSessionWorksAtItsNewAddress(t *testing.T) {
 // A client does not send its credentials to a host that its user did not name. The error shows the target of the
 // redirect.
 func TestRedirectThatIsNotFollowedIsNamed(t *testing.T) {
-	back := newRecordingServer(t)
-	elsewhere := strings.Replace(back.URL, "127.0.0.1", "localhost", 1)
+	var requests recorder[*http.Request]
+	back := newTestServer(t, echoHandler, nil, behind(recordRequests(&requests)))
+	elsewhere := strings.Replace(back.url, "127.0.0.1", "localhost", 1)
 	var self *httptest.Server
 	for name, c := range map[string]struct {
 		to   func(r *http.Request) string
@@ -117,10 +87,10 @@ func TestRedirectThatIsNotFollowedIsNamed(t *testing.T) {
 	}{
 		"another host": {func(r *http.Request) string { return elsewhere + r.URL.RequestURI() }, elsewhere + "/engine.io/"},
 		"with a password": {func(r *http.Request) string {
-			return strings.Replace(back.URL, "//", "//u:s3cret@", 1) + r.URL.RequestURI()
-		}, back.URL + "/engine.io/"},
+			return strings.Replace(back.url, "//", "//u:s3cret@", 1) + r.URL.RequestURI()
+		}, back.url + "/engine.io/"},
 		"a loop":             {func(r *http.Request) string { return self.URL + r.URL.RequestURI() }, "/engine.io/"},
-		"a page for a login": {func(*http.Request) string { return back.URL + "/login" }, "404"},
+		"a page for a login": {func(*http.Request) string { return back.url + "/login" }, "404"},
 	} {
 		for _, transports := range [][]engineio.Transport{{engineio.Polling}, {engineio.WebSocket}} {
 			t.Run(fmt.Sprint(name, transports), func(t *testing.T) {
@@ -135,18 +105,21 @@ func TestRedirectThatIsNotFollowedIsNamed(t *testing.T) {
 			})
 		}
 	}
-	back.each(func(r *http.Request) { require.Equal(t, "/login", r.URL.Path) })
+	for _, r := range requests.values() {
+		require.Equal(t, "/login", r.URL.Path)
+	}
 }
 
 func TestNoRedirectLeadsOutOfTLS(t *testing.T) {
-	back := newRecordingServer(t)
+	var requests recorder[*http.Request]
+	back := newTestServer(t, echoHandler, nil, behind(recordRequests(&requests)))
 	front := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, back.URL+r.URL.RequestURI(), http.StatusPermanentRedirect)
+		http.Redirect(w, r, back.url+r.URL.RequestURI(), http.StatusPermanentRedirect)
 	}))
 	defer front.Close()
 	_, err := engineio.Dial(testContext(t), front.URL, &engineio.DialOptions{HTTPClient: front.Client()})
-	require.ErrorContains(t, err, "a redirect to "+back.URL+"/engine.io/")
-	require.Empty(t, back.requests)
+	require.ErrorContains(t, err, "a redirect to "+back.url+"/engine.io/")
+	require.Empty(t, requests.values())
 }
 
 func TestErrorBehindARedirectNamesIt(t *testing.T) {
@@ -165,36 +138,37 @@ func TestErrorBehindARedirectNamesIt(t *testing.T) {
 func TestRedirectInASessionEndsItAndIsNamed(t *testing.T) {
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		t.Run(method, func(t *testing.T) {
-			back := newRecordingServer(t)
-			srv := engineio.NewServer(echoHandler, nil)
-			front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.URL.Query().Has("sid") && r.Method == method {
-					http.Redirect(w, r, back.URL+r.URL.RequestURI(), http.StatusTemporaryRedirect)
-					return
-				}
-				srv.ServeHTTP(w, r)
+			var requests recorder[*http.Request]
+			back := newTestServer(t, echoHandler, nil, behind(recordRequests(&requests)))
+			front := newTestServer(t, echoHandler, nil, behind(func(h http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Query().Has("sid") && r.Method == method {
+						http.Redirect(w, r, back.url+r.URL.RequestURI(), http.StatusTemporaryRedirect)
+						return
+					}
+					h.ServeHTTP(w, r)
+				})
 			}))
-			defer front.Close()
-			defer func() { require.NoError(t, srv.Close()) }()
-			s, err := engineio.Dial(testContext(t), front.URL, &engineio.DialOptions{Transports: []engineio.Transport{engineio.Polling}})
+			s, err := engineio.Dial(testContext(t), front.url, &engineio.DialOptions{Transports: []engineio.Transport{engineio.Polling}})
 			require.NoError(t, err)
 			if method == http.MethodPost {
 				require.NoError(t, s.Write(testContext(t), engineio.Text("x")))
 			}
 			_, err = s.Read(testContext(t))
-			require.ErrorContains(t, err, "307: a redirect to "+back.URL+"/engine.io/")
+			require.ErrorContains(t, err, "307: a redirect to "+back.url+"/engine.io/")
 			require.NotContains(t, err.Error(), s.ID())
-			require.Empty(t, back.requests)
+			require.Empty(t, requests.values())
 		})
 	}
 }
 
 // The CheckRedirect of the user's client can also reject a redirect.
 func TestOwnCheckRedirectIsAsked(t *testing.T) {
-	back := newRecordingServer(t)
-	front := redirecting(t, http.StatusFound, func(r *http.Request) string { return back.URL + r.URL.RequestURI() })
+	var requests recorder[*http.Request]
+	back := newTestServer(t, echoHandler, nil, behind(recordRequests(&requests)))
+	front := redirecting(t, http.StatusFound, func(r *http.Request) string { return back.url + r.URL.RequestURI() })
 	never := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	_, err := engineio.Dial(testContext(t), front.URL, &engineio.DialOptions{HTTPClient: never})
-	require.ErrorContains(t, err, "302: a redirect to "+back.URL)
-	require.Empty(t, back.requests)
+	require.ErrorContains(t, err, "302: a redirect to "+back.url)
+	require.Empty(t, requests.values())
 }

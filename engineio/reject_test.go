@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -13,32 +12,12 @@ import (
 	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
 )
 
-// complaints collects the calls of OnConnectionError.
-type complaints struct {
-	mu  sync.Mutex
-	all []*engineio.ConnectionError
-}
-
-func (c *complaints) add(e *engineio.ConnectionError) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.all = append(c.all, e)
-}
-
-// take returns the errors since the last call.
-func (c *complaints) take() []*engineio.ConnectionError {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	defer func() { c.all = nil }()
-	return c.all
-}
-
 func TestEachRefusalIsReportedOnceWithItsReason(t *testing.T) {
-	var told complaints
+	var reported recorder[*engineio.ConnectionError]
 	deny, noID := false, false
 	opts := &engineio.ServerOptions{
 		Revisions:         []engineio.Revision{engineio.Revision4},
-		OnConnectionError: told.add,
+		OnConnectionError: reported.add,
 		AllowRequest: func(*http.Request) error {
 			if deny {
 				return errors.New("no thank you")
@@ -55,7 +34,7 @@ func TestEachRefusalIsReportedOnceWithItsReason(t *testing.T) {
 	ts := newTestServer(t, echoHandler, opts)
 	pc := ts.openPolling(engineio.Revision4)
 	stream, sid := ts.openWebSocket(engineio.Revision4)
-	require.Empty(t, told.take())
+	require.Empty(t, reported.take())
 	asWebSocket := func(query string) string { return strings.Replace(query, "polling", "websocket", 1) }
 	const ws4 = "EIO=4&transport=websocket"
 	for _, c := range []struct {
@@ -95,7 +74,7 @@ func TestEachRefusalIsReportedOnceWithItsReason(t *testing.T) {
 				require.NoError(t, ts.request(c.method, c.query, nil, c.header...).err)
 			}
 			var got []*engineio.ConnectionError
-			require.Eventually(t, func() bool { got = append(got, told.take()...); return len(got) > 0 }, receivelimit.SlowSenderTimeout, 1)
+			require.Eventually(t, func() bool { got = append(got, reported.take()...); return len(got) > 0 }, receivelimit.SlowSenderTimeout, 1)
 			require.Len(t, got, 1)
 			require.Equal(t, c.code, got[0].Code)
 			require.Equal(t, c.message, got[0].Message)
@@ -111,13 +90,13 @@ func TestEachRefusalIsReportedOnceWithItsReason(t *testing.T) {
 
 	noID = true
 	require.Equal(t, "400 "+badRequest, ts.request("GET", polling4, nil).summary())
-	got := told.take()
+	got := reported.take()
 	require.Len(t, got, 1)
 	require.Equal(t, "ID_GENERATION_ERROR: no more IDs", got[0].Reason)
 
 	deny = true
 	ts.request("GET", polling4, nil)
-	got = told.take()
+	got = reported.take()
 	require.Len(t, got, 1)
 	require.Equal(t, engineio.CodeForbidden, got[0].Code)
 	require.Equal(t, "no thank you", got[0].Message)
@@ -126,7 +105,7 @@ func TestEachRefusalIsReportedOnceWithItsReason(t *testing.T) {
 	deny, noID = false, false
 	require.NoError(t, ts.srv.Close())
 	require.Equal(t, http.StatusServiceUnavailable, ts.request("GET", polling4, nil).status)
-	got = told.take()
+	got = reported.take()
 	require.Len(t, got, 1)
 	require.Equal(t, -1, got[0].Code)
 	require.Equal(t, "SERVER_CLOSED", got[0].Reason)
@@ -134,14 +113,14 @@ func TestEachRefusalIsReportedOnceWithItsReason(t *testing.T) {
 
 // Only rejections are reported: no requests of sessions, and no errors that end a session.
 func TestWhatEndsASessionIsNoConnectionError(t *testing.T) {
-	var told complaints
-	ts := newTestServer(t, echoHandler, &engineio.ServerOptions{OnConnectionError: told.add, MaxPayload: 10})
+	var reported recorder[*engineio.ConnectionError]
+	ts := newTestServer(t, echoHandler, &engineio.ServerOptions{OnConnectionError: reported.add, MaxPayload: 10})
 	pc := ts.openPolling(engineio.Revision4)
 	pc.requireEcho("x")
 	require.Equal(t, "500 ", ts.request("PUT", pc.query, nil).summary())
 	require.Equal(t, "400 ", pc.post("abc").summary())
 	require.Equal(t, "413 ", ts.openPolling(engineio.Revision4).post(strings.Repeat("4", 11)).summary())
-	require.Empty(t, told.take())
+	require.Empty(t, reported.take())
 	require.Equal(t, "400 "+unknownSession, pc.poll().summary())
-	require.Len(t, told.take(), 1)
+	require.Len(t, reported.take(), 1)
 }

@@ -17,14 +17,6 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// upgrade begins an upgrade of v: the WebSocket is open, and no packet has been sent on it.
-func (pc *pollingClient) upgrade() *webSocketClient {
-	pc.ts.t.Helper()
-	wc := pc.ts.webSocket(strings.Replace(pc.query, "polling", "websocket", 1))
-	synctest.Wait() // the 101 is sent before the upgrade has begun
-	return wc
-}
-
 // pending reports whether a response has not come yet.
 func pending(c <-chan response) bool {
 	synctest.Wait()

@@ -22,46 +22,6 @@ import (
 	"github.com/bigcompany/mesh/engineio/internal/packet"
 )
 
-// packed compresses a message as RFC 7692 specifies.
-func packed(t testing.TB, text string) string {
-	t.Helper()
-	var b bytes.Buffer
-	z, err := flate.NewWriter(&b, flate.BestCompression)
-	require.NoError(t, err)
-	_, err = io.WriteString(z, text)
-	require.NoError(t, err)
-	require.NoError(t, z.Flush())
-	return strings.TrimSuffix(b.String(), deflateTail)
-}
-
-// unpacked is the reverse of packed.
-func unpacked(body string) (string, error) {
-	z := flate.NewReader(strings.NewReader(body + deflateTail + "\x01" + deflateTail))
-	b, err := io.ReadAll(z)
-	return string(b), err
-}
-
-// openDeflated opens a session with compression at both ends.
-func (ts *testServer) openDeflated(rev engineio.Revision, extra ...string) *webSocketClient {
-	ts.t.Helper()
-	query := strings.Join(append([]string{fmt.Sprintf("EIO=%d&transport=websocket", rev)}, extra...), "&")
-	wc := ts.webSocket(query, "Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits")
-	require.True(ts.t, strings.HasPrefix(wc.readText(), "0{"))
-	return wc
-}
-
-// frameBody returns the payload of the frame that carries a message.
-func frameBody(rev engineio.Revision, p packet.Packet) string {
-	switch {
-	case !p.Binary:
-		return "4" + string(p.Data)
-	case rev == engineio.Revision3:
-		return "\x04" + string(p.Data)
-	default:
-		return string(p.Data)
-	}
-}
-
 func TestDeflateNegotiation(t *testing.T) {
 	const agreed = "permessage-deflate;server_no_context_takeover;client_no_context_takeover"
 	for _, on := range []bool{false, true} {
@@ -227,15 +187,13 @@ func TestWhatIsCompressed(t *testing.T) {
 
 func TestDeflateBothEnds(t *testing.T) {
 	var received, sent atomic.Int64
-	srv := engineio.NewServer(echoHandler, &engineio.ServerOptions{PerMessageDeflate: true, Revisions: bothRevisions().Revisions, CompressionThreshold: 1})
-	web := httptest.NewUnstartedServer(srv)
-	web.Listener = meteredListener{web.Listener, &received, &sent}
-	web.Start()
-	defer web.Close()
-	defer func() { require.NoError(t, srv.Close()) }()
+	opts := &engineio.ServerOptions{PerMessageDeflate: true, Revisions: bothRevisions().Revisions, CompressionThreshold: 1}
+	ts := newTestServer(t, echoHandler, opts, func(web *httptest.Server) {
+		web.Listener = meteredListener{web.Listener, &received, &sent}
+	})
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		for _, base64 := range []bool{false, true} {
-			s, err := engineio.Dial(testContext(t), web.URL, &engineio.DialOptions{
+			s, err := engineio.Dial(testContext(t), ts.url, &engineio.DialOptions{
 				Revision: rev, Transports: []engineio.Transport{engineio.WebSocket}, PerMessageDeflate: true, Base64: base64,
 			})
 			require.NoError(t, err)
@@ -255,7 +213,7 @@ func TestDeflateBothEnds(t *testing.T) {
 		}
 	}
 	// An upgrade enables compression too.
-	s, err := engineio.Dial(testContext(t), web.URL, &engineio.DialOptions{PerMessageDeflate: true})
+	s, err := engineio.Dial(testContext(t), ts.url, &engineio.DialOptions{PerMessageDeflate: true})
 	require.NoError(t, err)
 	for i := 0; s.Transport() != engineio.WebSocket; i++ {
 		requireEcho(t, s, engineio.Text(fmt.Sprint(i)))

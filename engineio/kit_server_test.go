@@ -2,10 +2,8 @@ package engineio_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -13,13 +11,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"slices"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/gobwas/ws"
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/engineio"
@@ -29,9 +26,11 @@ import (
 // testServer is a server with a client that need not follow the protocol: the test chooses every byte of every request.
 type testServer struct {
 	t      *testing.T
-	base   string
+	url    string
+	base   string // the URL of every request, without the query
 	client *http.Client
 	srv    *engineio.Server
+	close  func() // the end of the test calls it; see newTestServer
 }
 
 // inBubbleServer is inBubble with a testServer.
@@ -43,24 +42,47 @@ func inBubbleServer(t *testing.T, h engineio.Handler, opts *engineio.ServerOptio
 	})
 }
 
-// newTestServer serves h on loopback. At the end of the test it checks that no session has left anything behind, and that the
-// HTTP server has logged nothing (it logs the panics of handlers).
-func newTestServer(t *testing.T, h engineio.Handler, opts *engineio.ServerOptions) *testServer {
+// newTestServer serves h on loopback. close, or the end of the test, ends the server and its client, and checks that no
+// session has left anything behind and that the HTTP server has logged nothing (it logs the panics of handlers).
+func newTestServer(t *testing.T, h engineio.Handler, opts *engineio.ServerOptions, configure ...func(web *httptest.Server)) *testServer {
 	t.Helper()
 	srv := engineio.NewServer(h, opts)
-	complaints := new(lockedBuffer)
+	logged := new(lockedBuffer)
 	web := httptest.NewUnstartedServer(srv)
-	web.Config.ErrorLog = log.New(complaints, "", 0)
-	web.Start()
-	transport := &http.Transport{}
-	t.Cleanup(func() {
+	web.Config.ErrorLog = log.New(logged, "", 0)
+	for _, f := range configure {
+		f(web)
+	}
+	if web.URL == "" {
+		web.Start()
+	}
+	client := &http.Client{Transport: &http.Transport{}}
+	if web.TLS != nil {
+		client = web.Client()
+	}
+	ts := &testServer{t: t, url: web.URL, base: web.URL + "/engine.io/", client: client, srv: srv}
+	ts.close = sync.OnceFunc(func() {
 		require.NoError(t, srv.Close())
-		transport.CloseIdleConnections()
+		client.CloseIdleConnections()
 		web.Close()
-		require.Empty(t, complaints.String())
+		require.Empty(t, logged.String())
 		requireNothingLeft(t, srv)
 	})
-	return &testServer{t: t, base: web.URL + "/engine.io/", client: &http.Client{Transport: transport}, srv: srv}
+	t.Cleanup(ts.close)
+	return ts
+}
+
+// behind puts a handler of the test in front of the server.
+func behind(wrap func(http.Handler) http.Handler) func(web *httptest.Server) {
+	return func(web *httptest.Server) { web.Config.Handler = wrap(web.Config.Handler) }
+}
+
+// overTLS serves HTTP/1.1 or HTTP/2 over TLS.
+func overTLS(http2 bool) func(web *httptest.Server) {
+	return func(web *httptest.Server) {
+		web.EnableHTTP2 = http2
+		web.StartTLS()
+	}
 }
 
 // requireNothingLeft fails if the server still has a session or counted bytes.
@@ -69,23 +91,6 @@ func requireNothingLeft(t *testing.T, srv *engineio.Server) {
 	require.Empty(t, srv.Sockets())
 	require.Zero(t, srv.SendBudgetUsed(), "bytes of the budget were not given back")
 	require.Zero(t, srv.ReceiveLimitUsed(), "bytes of unfinished messages were not given back")
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 // response is an HTTP response, read to its end.
@@ -133,6 +138,11 @@ func (ts *testServer) requestURL(ctx context.Context, method, url string, body i
 		r.Header.Add(header[i], header[i+1])
 	}
 	resp, err := ts.client.Do(r)
+	return readAll(resp, err)
+}
+
+// readAll reads a response to its end.
+func readAll(resp *http.Response, err error) response {
 	if err != nil {
 		return response{err: err}
 	}
@@ -146,14 +156,6 @@ func inBackground(f func() response) <-chan response {
 	c := make(chan response, 1)
 	go func() { c <- f() }()
 	return c
-}
-
-// pollingClient is the client of a polling session. The test sends its requests.
-type pollingClient struct {
-	ts    *testServer
-	rev   engineio.Revision
-	sid   string
-	query string // of all further requests
 }
 
 // openPolling opens a polling session.
@@ -170,46 +172,6 @@ func (ts *testServer) openPolling(rev engineio.Revision, extra ...string) *polli
 	return &pollingClient{ts: ts, rev: rev, sid: h.SID, query: query + "&sid=" + h.SID}
 }
 
-func (pc *pollingClient) poll() response { return pc.ts.request(http.MethodGet, pc.query, nil) }
-
-func (pc *pollingClient) post(body string, header ...string) response {
-	if !slices.Contains(header, "Content-Type") {
-		header = append([]string{"Content-Type", "text/plain;charset=UTF-8"}, header...)
-	}
-	return pc.ts.request(http.MethodPost, pc.query, strings.NewReader(body), header...)
-}
-
-// payload writes packets as a text payload of the session's revision.
-func (pc *pollingClient) payload(packets ...string) string { return asciiPayload(pc.rev, packets...) }
-
-func asciiPayload(rev engineio.Revision, packets ...string) string {
-	if rev == engineio.Revision4 {
-		return strings.Join(packets, "\x1e")
-	}
-	var b strings.Builder
-	for _, p := range packets { // ASCII
-		fmt.Fprintf(&b, "%d:%s", len(p), p)
-	}
-	return b.String()
-}
-
-// socket returns the server's side of the session, or nil.
-func (pc *pollingClient) socket() *engineio.Socket {
-	for _, s := range pc.ts.srv.Sockets() {
-		if s.ID() == pc.sid {
-			return s
-		}
-	}
-	return nil
-}
-
-// requireEcho checks that the session works: the server must echo a message.
-func (pc *pollingClient) requireEcho(text string) {
-	pc.ts.t.Helper()
-	require.Equal(pc.ts.t, "200 ok", pc.post(pc.payload("4"+text)).summary())
-	require.Equal(pc.ts.t, "200 "+pc.payload("4"+text), pc.poll().summary())
-}
-
 // dial opens a connection to the server.
 func (ts *testServer) dial() net.Conn {
 	ts.t.Helper()
@@ -222,13 +184,6 @@ func (ts *testServer) dial() net.Conn {
 	conn, err := dial(context.Background(), "tcp", u.Host)
 	require.NoError(ts.t, err)
 	return conn
-}
-
-// webSocketClient is the client of a WebSocket. The test writes and reads its frames.
-type webSocketClient struct {
-	t    *testing.T
-	conn net.Conn
-	r    *bufio.Reader
 }
 
 // handshakeText returns the text of a WebSocket handshake.
@@ -293,113 +248,71 @@ func (ts *testServer) openWebSocket(rev engineio.Revision) (*webSocketClient, st
 	return wc, h.SID
 }
 
-// sendFrame sends a masked frame.
-func (wc *webSocketClient) sendFrame(h ws.Header, body string) {
-	wc.t.Helper()
-	require.NoError(wc.t, wc.trySendFrame(h, body))
-}
-
-func (wc *webSocketClient) trySendFrame(h ws.Header, body string) error {
-	h.Length = int64(len(body))
-	h.Masked, h.Mask = true, [4]byte{1, 2, 3, 4}
-	masked := []byte(body)
-	ws.Cipher(masked, h.Mask, 0)
-	var b bytes.Buffer
-	_ = ws.WriteHeader(&b, h)
-	b.Write(masked)
-	_, err := wc.conn.Write(b.Bytes())
-	return err
-}
-
-// sendText sends a text message.
-func (wc *webSocketClient) sendText(text string) {
-	wc.t.Helper()
-	wc.sendFrame(ws.Header{Fin: true, OpCode: ws.OpText}, text)
-}
-
-// readFrame reads a frame.
-func (wc *webSocketClient) readFrame() (ws.Frame, error) { return ws.ReadFrame(wc.r) }
-
-// readText reads a frame, which must hold text.
-func (wc *webSocketClient) readText() string {
-	wc.t.Helper()
-	f, err := wc.readFrame()
-	require.NoError(wc.t, err)
-	require.Equal(wc.t, ws.OpText, f.Header.OpCode, "%q", f.Payload)
-	return string(f.Payload)
-}
-
-// requireEcho checks that the session works: the server must echo a message.
-func (wc *webSocketClient) requireEcho(text string) {
-	wc.t.Helper()
-	wc.sendText("4" + text)
-	require.Equal(wc.t, "4"+text, wc.readText())
-}
-
-// readEnd reads to the end and returns how the server ended the WebSocket: "close", with code and reason if the close
-// frame has them, or a description of the other end.
-func (wc *webSocketClient) readEnd() string {
-	wc.t.Helper()
-	defer func() { _ = wc.conn.Close() }()
-	_ = wc.conn.SetReadDeadline(time.Now().Add(time.Minute)) // a broken connection fails in Read
-	for {
-		f, err := wc.readFrame()
-		switch {
-		case err != nil:
-			return "no close frame: " + err.Error()
-		case f.Header.OpCode == ws.OpClose:
-			_, err := io.Copy(io.Discard, wc.r)
-			if err != nil && !isReset(err) {
-				return "then " + err.Error()
-			}
-			if len(f.Payload) == 0 {
-				return "close"
-			}
-			code, reason := ws.ParseCloseFrameData(f.Payload)
-			return strings.TrimSpace(fmt.Sprintf("close %d %s", code, reason))
-		}
-	}
-}
-
-func isReset(err error) bool { return strings.Contains(err.Error(), "reset") }
-
-// endRecorder is an echo handler that reports how its sessions ended.
-type endRecorder struct {
-	mu    sync.Mutex
-	ended map[string]chan *engineio.CloseError // by sid
-}
-
-func newEndRecorder() *endRecorder {
-	return &endRecorder{ended: make(map[string]chan *engineio.CloseError)}
-}
-
-func (h *endRecorder) ServeSocket(ctx context.Context, s *engineio.Socket) {
-	echo(ctx, s)
-	_, err := s.Read(context.Background())
-	closed, _ := errors.AsType[*engineio.CloseError](err)
-	h.ends(s.ID()) <- closed
-}
-
-func (h *endRecorder) ends(sid string) chan *engineio.CloseError {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.ended[sid] == nil {
-		h.ended[sid] = make(chan *engineio.CloseError, 1)
-	}
-	return h.ended[sid]
-}
-
-// awaitEnd waits for a session's end and returns its side and reason.
-func (h *endRecorder) awaitEnd(sid string) string {
-	e := <-h.ends(sid)
-	side := "local"
-	if e.Remote {
-		side = "remote"
-	}
-	return side + " " + e.Reason
-}
-
 // replaceSession puts a session's query into a request.
 func replaceSession(request, query string) string {
 	return strings.Replace(request, "SESSION", query, 1)
+}
+
+func testContext(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func bothRevisions() *engineio.ServerOptions {
+	return &engineio.ServerOptions{Revisions: []engineio.Revision{engineio.Revision3, engineio.Revision4}}
+}
+
+// bystanders are sessions that other sessions must not affect.
+type bystanders struct {
+	v *pollingClient
+	l *webSocketClient
+}
+
+func (b *bystanders) requireUnharmed() {
+	b.v.ts.t.Helper()
+	b.v.requireEcho("polling")
+	b.l.requireEcho("websocket")
+	require.Zero(b.v.ts.t, b.v.ts.srv.SendBudgetUsed())
+	require.Len(b.v.ts.t, b.v.ts.srv.Sockets(), 2)
+}
+
+func (ts *testServer) bystanders() *bystanders {
+	wc, _ := ts.openWebSocket(engineio.Revision4)
+	ts.t.Cleanup(func() { _ = wc.conn.Close() })
+	return &bystanders{v: ts.openPolling(engineio.Revision4), l: wc}
+}
+
+func (ts *testServer) sendHead(method, query, rest string) net.Conn {
+	conn := ts.dial()
+	_, err := fmt.Fprintf(conn, "%s /engine.io/?%s HTTP/1.1\r\nHost: x\r\n%s", method, query, rest)
+	require.NoError(ts.t, err)
+	return conn
+}
+
+// keptConnection is a client's side of a connection that net/http reuses for several requests.
+type keptConnection struct {
+	net.Conn
+	t *testing.T
+	r *bufio.Reader
+}
+
+// send sends a request.
+func (c *keptConnection) send(method, query, rest string) {
+	_, err := fmt.Fprintf(c, "%s /engine.io/?%s HTTP/1.1\r\nHost: x\r\n%s\r\n", method, query, rest)
+	require.NoError(c.t, err)
+}
+
+// receive reads a response.
+func (c *keptConnection) receive() response { return readAll(http.ReadResponse(c.r, nil)) }
+
+// awaitSockets waits until the server has n sessions.
+func (ts *testServer) awaitSockets(n int) {
+	ts.t.Helper()
+	ctx := testContext(ts.t)
+	for len(ts.srv.Sockets()) != n {
+		require.NoError(ts.t, ctx.Err(), "%d sessions, not %d", len(ts.srv.Sockets()), n)
+		runtime.Gosched()
+	}
 }

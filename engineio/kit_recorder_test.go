@@ -1,0 +1,79 @@
+package engineio_test
+
+import (
+	"bytes"
+	"net/http"
+	"sync"
+)
+
+// recorder collects values. Any number of goroutines may call its methods.
+type recorder[T any] struct {
+	mu  sync.Mutex
+	all []T
+}
+
+func (r *recorder[T]) add(v T) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all = append(r.all, v)
+}
+
+// take returns the values since the last call.
+func (r *recorder[T]) take() []T {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	defer func() { r.all = nil }()
+	return r.all
+}
+
+// values returns all values.
+func (r *recorder[T]) values() []T {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.all[:len(r.all):len(r.all)]
+}
+
+// recordRequests returns a handler that records the requests in front of another handler.
+func recordRequests(requests *recorder[*http.Request]) func(http.Handler) http.Handler {
+	return func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			requests.add(r.Clone(r.Context()))
+			h.ServeHTTP(w, r)
+		})
+	}
+}
+
+// kindOf returns the kind of a request: GET, POST or websocket.
+func kindOf(r *http.Request) string {
+	if isUpgrade(r) {
+		return "websocket"
+	}
+	return r.Method
+}
+
+// kinds returns how often each kind of request came.
+func kinds(requests *recorder[*http.Request]) map[string]int {
+	n := make(map[string]int)
+	for _, r := range requests.values() {
+		n[kindOf(r)]++
+	}
+	return n
+}
+
+// lockedBuffer is a bytes.Buffer for several goroutines.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
