@@ -56,6 +56,7 @@ func TestUnadmittedPeerUsesLittleMemory(t *testing.T) {
 // A hub waits at most 5 s for an HTTP request that does not end and for a callback that does not return.
 // Advisories: CVE-2026-33219, secnote 2026-25
 func TestAdmissionTimeouts(t *testing.T) {
+	t.Parallel() // it waits for a timer
 	const limit = 5 * time.Second
 	started := make(chan struct{}, 1)
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Authorize: func(ctx context.Context, _ mesh.Credentials) error {

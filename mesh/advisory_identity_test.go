@@ -191,6 +191,7 @@ func TestPeerIDsAreUnique(t *testing.T) {
 // The test sends secrets through every kind of failure, and searches for them in all output that a program can see.
 // Advisories: CVE-2026-33247, CVE-2026-33216
 func TestNoSecretInLogsOrErrors(t *testing.T) {
+	t.Parallel() // it waits for a timer
 	const user, password, key = "tainted-user-1", "tainted-password-2", "tainted-key-0123456789abcdef"
 	var logs fakes.Log
 	var mu sync.Mutex

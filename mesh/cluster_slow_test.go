@@ -16,6 +16,7 @@ import (
 // TestAHubsSlowCallbackHoldsUpNobodyElse checks that other receivers of events from other hubs do not wait for the
 // callback.
 func TestAHubsSlowCallbackHoldsUpNobodyElse(t *testing.T) {
+	t.Parallel() // it waits for a timer
 	const events = 100
 	var logs fakes.Log
 	b := new(mesh.LocalBackplane)

@@ -361,6 +361,7 @@ func joinFake(t *testing.T, b mesh.Backplane, id string) *fakeHub {
 // A hub drops invalid messages of another hub, and continues.
 // Advisories: CVE-2025-61765
 func TestHubMessagesAreData(t *testing.T) {
+	t.Parallel() // it waits for a timer
 	b := new(mesh.LocalBackplane)
 	hub := listen(t, mesh.Options{Backplane: b})
 	c := connect(t, hub, mesh.Options{})
@@ -403,6 +404,7 @@ func TestHubMessagesAreData(t *testing.T) {
 
 // The other hubs give up a silent hub and continue.
 func TestSilentHubIsGivenUp(t *testing.T) {
+	t.Parallel() // it waits for a timer
 	b := new(mesh.LocalBackplane)
 	hub := listen(t, mesh.Options{Backplane: b})
 	f := joinFake(t, b, "fake")

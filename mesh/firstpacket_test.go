@@ -43,6 +43,7 @@ func TestLargeTableAfterARestart(t *testing.T) {
 // A client of the original posts its handshake and its first events in one body. The hub reads 64 KB of the body before
 // it calls Authorize, and loses none of the events.
 func TestFirstEventsInTheBodyOfTheHandshake(t *testing.T) {
+	t.Parallel() // it waits for a timer
 	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p")})
 	heard := listenTo(t, hub, "e")
 	credentials := `"eventTable":{},"headers":{"auth":{"user":"u","password":"p"}}}`

@@ -46,6 +46,7 @@ const pollingHandshake = "/engine.io/?EIO=3&transport=polling"
 // Until the hub admits a session, the session counts for the client of a trusted proxy. Without such a proxy, a session
 // from loopback does not count.
 func TestSessionsOfOneAddressAreLimited(t *testing.T) {
+	t.Parallel() // it waits for a timer
 	logs := new(fakes.Log)
 	hub := listen(t, mesh.Options{
 		Authorize: mesh.Pair("u", "p"), SessionsPerAddr: 2, TrustedProxies: []string{"127.0.0.0/8", "::1", "10.0.0.0/8"}, Logger: logs.Logger(),
@@ -88,6 +89,7 @@ func TestSessionsOfOneAddressAreLimited(t *testing.T) {
 }
 
 func TestForwardedAddressesOfStrangersDoNotMatter(t *testing.T) {
+	t.Parallel() // it waits for a timer
 	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p"), SessionsPerAddr: 1, TrustedProxies: []string{"10.0.0.0/8"}})
 	for range 3 {
 		status, _, _ := through(t, hub, pollingHandshake, "192.0.2.1")

@@ -4,6 +4,11 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	interoptest.RunAtOnce(6)
+	goleak.VerifyTestMain(m)
+}

@@ -52,6 +52,7 @@ func TestConnectEndsAtTheFirstHubThatRefuses(t *testing.T) {
 }
 
 func TestClientComesBackLastToTheHubThatItLost(t *testing.T) {
+	t.Parallel() // it waits for a timer
 	a, b := listen(t, mesh.Options{}), listen(t, mesh.Options{})
 	proxies := map[string]*fakes.Proxy{}
 	addr := ""

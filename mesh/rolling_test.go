@@ -249,6 +249,7 @@ func TestEverythingGoesOnWhileClientsMove(t *testing.T) {
 
 // Nodes and hubs close during moves. The race detector checks them.
 func TestMovesThatAreCutShort(t *testing.T) {
+	t.Parallel() // it waits for a timer
 	backplane := new(mesh.LocalBackplane)
 	last := listen(t, mesh.Options{Backplane: backplane})
 	for i := range 10 {

@@ -286,6 +286,7 @@ func (b *gatedBackplane) open() {
 // A hub that was stopped, or cut off from the others, reads old bytes of a node that is now at another hub. The other
 // hubs drop the old events that it publishes. It receives the newer events afterwards.
 func TestAHubThatDoesNotKnowWhereANodeIsBringsNoEventsOutOfOrder(t *testing.T) {
+	t.Parallel() // it waits for a timer
 	b := new(gatedBackplane)
 	hubs := make([]*mesh.Node, 3)
 	for i := range hubs {

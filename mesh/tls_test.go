@@ -160,6 +160,7 @@ func TestATokenIsPresentedInHeaderOrQuery(t *testing.T) {
 // The test uses a token in all cases in which an error or a log line could show it.
 // Advisories: CVE-2026-33247, CVE-2020-26149
 func TestNoTokenInLogsOrErrors(t *testing.T) {
+	t.Parallel() // it waits for a timer
 	const token, wrong, inQuery = "tainted-token-1", "tainted-token-2", "tainted-token-3"
 	var logs fakes.Log
 	var said strings.Builder

@@ -37,6 +37,7 @@ func TestNoSecretInArguments(t *testing.T) {
 // The secret of a cluster appears in no argument, help text, log, error, metric or page, also when it is wrong.
 // Advisories: CVE-2026-33247, CVE-2026-33216
 func TestClusterSecretIsNotShown(t *testing.T) {
+	t.Parallel() // it waits for a timer
 	for _, command := range []string{"start", "listen"} {
 		help, _, code := execute(t, []string{"MESH_NATS=nats://ann:taint@localhost", "MESH_CLUSTER_SECRET=taint"}, command, "--help")
 		require.Zero(t, code)

@@ -21,6 +21,7 @@ import (
 // Half-open connections cost little memory, and end soon.
 // Advisories: CVE-2026-33219
 func TestHalfOpenClusterConnections(t *testing.T) {
+	t.Parallel() // it waits for a timer
 	one := joins(t, []string{"MESH_CLUSTER_SECRET=" + clusterSecret}, nil)
 	before := residentMemory(t, one.cmd.Process.Pid)
 	conns := make([]net.Conn, 500)

@@ -83,6 +83,7 @@ func eventually(t *testing.T, what string, is func() bool) {
 }
 
 func TestThreeHubsAreThreeCommands(t *testing.T) {
+	t.Parallel() // it waits for a timer
 	one := joins(t, nil, nil, "--name", "one", "--metrics", "/metrics")
 	two := joins(t, nil, []string{one.cluster}, "--name", "two", "--metrics", "/metrics")
 	three := joins(t, nil, []string{one.cluster}, "--name", "three", "--metrics", "/metrics") // it learns of two from one
@@ -200,6 +201,7 @@ func delayed(t *testing.T, addr string) string {
 }
 
 func TestHubsOfAClusterNeedItsSecret(t *testing.T) {
+	t.Parallel() // it waits for a timer
 	file := filepath.Join(t.TempDir(), "secret")
 	require.NoError(t, os.WriteFile(file, []byte(clusterSecret+"\n"), 0o600))
 	one := joins(t, []string{"MESH_CLUSTER_SECRET=" + clusterSecret}, nil)
@@ -402,6 +404,7 @@ var beforeAuthentication = []hostile{
 // Advisories: CVE-2026-27889, CVE-2026-29785, CVE-2026-33218, CVE-2026-33219, secnote 2026-16, secnote 2026-19,
 // secnote 2026-24
 func TestStrangersAtTheClusterAddress(t *testing.T) {
+	t.Parallel() // it waits for a timer
 	one := joins(t, []string{"MESH_CLUSTER_SECRET=" + clusterSecret}, nil)
 	two := joins(t, []string{"MESH_CLUSTER_SECRET=" + clusterSecret}, []string{one.cluster})
 	assault(t, one.cluster, append(beforeAuthentication, hostile{"nothing", func(net.Conn) {}}))
@@ -413,6 +416,7 @@ func TestStrangersAtTheClusterAddress(t *testing.T) {
 // Advisories: CVE-2026-27889, CVE-2026-29785, CVE-2026-33218, CVE-2026-33219, secnote 2026-16, secnote 2026-19,
 // secnote 2026-24
 func TestStrangersOnThisMachine(t *testing.T) {
+	t.Parallel() // it waits for a timer
 	one := joins(t, nil, nil)
 	two := joins(t, nil, []string{one.cluster})
 	assault(t, one.cluster, append(beforeAuthentication, hostile{"nothing", func(net.Conn) {}}))

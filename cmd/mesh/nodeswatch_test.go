@@ -63,6 +63,7 @@ func (s *screen) count(sign, text string) (n int) {
 
 // TestWatchShowsWhomAHubBringsBack: when a lost hub returns, its clients return with it, and no hub announces them.
 func TestWatchShowsWhomAHubBringsBack(t *testing.T) {
+	t.Parallel() // it waits for a timer
 	var backplane cuttable
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	t.Cleanup(cancel)

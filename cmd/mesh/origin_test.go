@@ -28,6 +28,7 @@ func openAs(t *testing.T, url, origin, host string, forwarded ...string) (status
 }
 
 func TestAllowedOriginsAreAdmittedAndOthersToldOf(t *testing.T) {
+	t.Parallel() // it waits for a timer
 	p := spawn(t, nil, "listen", "--addr", anyPort, "--allow-origin", "null", "--allow-origin", "https://app.example.com")
 	url := p.is().url
 	require.Equal(t, http.StatusOK, openAs(t, url, "null", "localhost"))
@@ -43,6 +44,7 @@ func TestAllowedOriginsAreAdmittedAndOthersToldOf(t *testing.T) {
 
 // Apache's "ProxyPass / http://hub:8888/ upgrade=websocket" rewrites Host and sets X-Forwarded-Host.
 func TestTrustForwardedHost(t *testing.T) {
+	t.Parallel() // it waits for a timer
 	p := spawn(t, nil, "listen", "--addr", anyPort, "--trust-forwarded-host", "--allow-origin", "https://*.example.com")
 	url := p.is().url
 	require.Equal(t, http.StatusOK, openAs(t, url, "https://app.example", "hub:8888", "app.example:443"))

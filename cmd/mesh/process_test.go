@@ -16,12 +16,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 // binary is the path of the command, built for these tests.
 var binary string
 
 func TestMain(m *testing.M) {
+	interoptest.RunAtOnce(4)
 	dir, err := os.MkdirTemp("", "mesh")
 	if err == nil {
 		binary = filepath.Join(dir, "mesh.exe")
