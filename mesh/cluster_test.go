@@ -479,7 +479,7 @@ func TestLargeEventsAcrossHubs(t *testing.T) {
 	heard := listenTo(t, b, "e")
 	sizes := []int{1, 60_000, 10, 60_000, 900_000, 10, 999_000, 1}
 	for _, n := range sizes {
-		require.NoError(t, a.Emit("e", slices.Repeat([]byte("1"), n)))
+		require.NoError(t, a.Emit("e", json.RawMessage(slices.Repeat([]byte("1"), n))))
 		flush(t, a)
 	}
 	for _, n := range sizes {

@@ -1,6 +1,7 @@
 package mesh_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -37,7 +38,7 @@ func TestEventsBeyondTheRateAreDropped(t *testing.T) {
 				emit := func(n *mesh.Node, times int) (taken, refused uint64) {
 					before := hub.Stats()
 					for range times {
-						require.NoError(t, n.Emit("e", []byte(payload)))
+						require.NoError(t, n.Emit("e", json.RawMessage(payload)))
 					}
 					require.NoError(t, n.Flush(t.Context()))
 					after := hub.Stats()

@@ -147,8 +147,9 @@ func (n *Node) end(cause error) {
 // Emit sends an event to every node that subscribes to it, including this node. It never blocks, and callbacks may call
 // it. Each receiver gets the events of one goroutine in the order in which that goroutine emitted them.
 //
-// Emit encodes the payload as JSON with encoding/json. A json.RawMessage or []byte must already be JSON: Emit checks it
-// and sends it byte for byte, without the surrounding space. nil, or an empty slice, means no payload.
+// Emit encodes the payload as JSON with encoding/json. A json.RawMessage must already be JSON: Emit checks it and sends
+// it byte for byte, without the surrounding space. nil, or an empty json.RawMessage, means no payload. encoding/json
+// writes a []byte as a string in base64.
 //
 // A nil error means that the event is on its way. A hub has put it into its peers' queues. A client has passed it to
 // its connection or, while it has none, to the queue that it sends after the next handshake. With any other error the

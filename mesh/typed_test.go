@@ -2,6 +2,7 @@ package mesh_test
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -50,7 +51,7 @@ func TestTypedEventsArriveAsTheyWereEmitted(t *testing.T) {
 		returns(t, n, other, "", "text")
 		returns(t, n, other, true, false)
 		returns(t, n, other, []string{"a"}, nil)
-		returns(t, n, other, []byte("bytes"), []byte{}) // Node.Emit would treat it as JSON
+		returns(t, n, other, []byte("bytes"), []byte{})
 		returns(t, n, other, json.RawMessage(`{"a":[1]}`))
 		returns[any](t, n, other, "x", 1.5, nil)
 		returns(t, n, other, time.Unix(1000, 0).UTC())
@@ -104,4 +105,72 @@ func TestPayloadsThatDoNotFitAreReported(t *testing.T) {
 	}
 	require.EqualValues(t, 7+flood, hub.Stats().Undecodable)
 	require.Panics(t, func() { mesh.On[int](hub, "e", nil) })
+}
+
+func TestBothFormsOfEmitEncodeTheSame(t *testing.T) {
+	hub := listen(t, mesh.Options{})
+	got := listenTo(t, hub, "e")
+	for _, payload := range []any{nil, []byte("bytes"), []byte(nil), json.RawMessage(` {"a": [1.0]} `), json.RawMessage(nil), "<é>", (*point)(nil), point{X: 1}} {
+		require.NoError(t, hub.Emit("e", payload))
+		require.NoError(t, mesh.Emit(hub, "e", payload))
+		want := got.Next()
+		require.Equal(t, want, got.Next(), "%T", payload)
+	}
+	require.NoError(t, mesh.Emit(hub, "e", []byte("bytes")))
+	require.Equal(t, `"Ynl0ZXM="`, string(got.Next().Payload), "as encoding/json writes it")
+	require.NoError(t, mesh.Emit(hub, "e", json.RawMessage(`{"a": [1.0]}`)))
+	require.Equal(t, `{"a": [1.0]}`, string(got.Next().Payload), "byte for byte")
+}
+
+func TestTypedRequests(t *testing.T) {
+	roles(t, mesh.Options{}, func(t *testing.T, n, other *mesh.Node) {
+		mesh.Reply(n, "sum", func(terms []int, e mesh.Event) (int, error) {
+			if e.Name != "sum" || e.From != other.ID() {
+				return 0, errors.New("not the requester's event")
+			}
+			sum := 0
+			for _, v := range terms {
+				sum += v
+			}
+			if sum < 0 {
+				return 0, errors.New("negative")
+			}
+			return sum, nil
+		})
+		flush(t, n)
+		ctx := fakes.Context(t)
+		sum, err := mesh.Request[int](ctx, other, "sum", []int{1, 2, 3})
+		require.NoError(t, err)
+		require.Equal(t, 6, sum)
+		sum, err = mesh.Request[int](ctx, other, "sum", any(nil)) // null is the nil slice
+		require.NoError(t, err)
+		require.Zero(t, sum)
+
+		var remote *mesh.RemoteError
+		_, err = mesh.Request[int](ctx, other, "sum", []int{-1})
+		require.ErrorAs(t, err, &remote)
+		require.Equal(t, "negative", remote.Message)
+
+		_, err = mesh.Request[int](ctx, other, "sum", []string{"secret"})
+		require.ErrorAs(t, err, &remote)
+		require.Equal(t, "the payload does not fit: string for int", remote.Message)
+		require.EqualValues(t, 1, n.Stats().Undecodable)
+
+		p, err := mesh.Request[point](ctx, other, "sum", []int{1})
+		var wrong *json.UnmarshalTypeError
+		require.ErrorAs(t, err, &wrong, "the reply is a number")
+		require.Zero(t, p)
+
+		mesh.Reply(n, "partly", func(struct{}, mesh.Event) (json.RawMessage, error) { return json.RawMessage(`{"x":1,"y":"text"}`), nil })
+		flush(t, n)
+		p, err = mesh.Request[point](ctx, other, "partly", struct{}{})
+		require.ErrorAs(t, err, &wrong)
+		require.Zero(t, p, "no part of the reply")
+
+		_, err = mesh.Request[int](ctx, other, "product", 1)
+		require.ErrorIs(t, err, mesh.ErrNoListener)
+		_, err = mesh.Request[int](ctx, other, "sum", make(chan int))
+		require.ErrorContains(t, err, "unsupported type")
+	})
+	require.Panics(t, func() { mesh.Reply[int, int](listen(t, mesh.Options{}), "e", nil) })
 }

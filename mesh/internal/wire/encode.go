@@ -17,8 +17,6 @@ func Encode(event string, payload any) (json.RawMessage, error) {
 		return nil, nil
 	case json.RawMessage:
 		raw = bytes.Clone(bytes.TrimSpace(v))
-	case []byte:
-		raw = bytes.Clone(bytes.TrimSpace(v))
 	default:
 		var b bytes.Buffer
 		enc := json.NewEncoder(&b)
