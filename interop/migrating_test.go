@@ -229,7 +229,7 @@ func TestProgramsBeforeAndAfterDoTheSame(t *testing.T) {
 				require.NoError(t, os.WriteFile(filepath.Join(folder, "before.js"), []byte(source), 0o600))
 				cmd = exec.CommandContext(t.Context(), "node", filepath.Join(folder, "before.js"))
 			}
-			var said lockedText
+			var said interoptest.Buffer
 			cmd.Stdout = &said
 			require.NoError(t, cmd.Start())
 			t.Cleanup(func() {
@@ -309,7 +309,7 @@ func TestTheHubOfStep4MutesNoFleet(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), exe, args[1:]...)
 			cmd.Dir = t.TempDir()
 			require.NoError(t, os.WriteFile(filepath.Join(cmd.Dir, "password.txt"), []byte("secret\n"), 0o600))
-			var said lockedText
+			var said interoptest.Buffer
 			cmd.Stderr = &said
 			require.NoError(t, cmd.Start())
 			t.Cleanup(func() {

@@ -219,7 +219,7 @@ func (k proxyKind) try(t testing.TB, backends []string) (*proxy, error) {
 	if p.input, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
-	var said lockedText
+	var said interoptest.Buffer
 	p.cmd.Stdout, p.cmd.Stderr = &said, &said
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
@@ -256,23 +256,6 @@ func (p *proxy) await(addr string) error {
 func (p *proxy) close() {
 	_ = p.input.Close()
 	<-p.gone
-}
-
-type lockedText struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *lockedText) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedText) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 func TestProxyEndsWithItsInput(t *testing.T) {

@@ -4,13 +4,13 @@ import (
 	"context"
 	"io"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
 )
 
@@ -38,22 +38,11 @@ func (m cuttableMember) Publish(name string, data []byte, unheard func()) error 
 }
 
 // screen holds the printed text.
-type screen struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (s *screen) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(b)
-}
+type screen struct{ interoptest.Buffer }
 
 // count returns the number of lines about joining or leaving nodes, by sign, that contain text.
 func (s *screen) count(sign, text string) (n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for line := range strings.Lines(s.text.String()) {
+	for line := range strings.Lines(s.String()) {
 		if strings.HasPrefix(line, sign+" ") && strings.Contains(line, text) {
 			n++
 		}

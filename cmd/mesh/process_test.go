@@ -5,17 +5,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/bigcompany/mesh/interop/interoptest"
 )
@@ -25,22 +22,7 @@ var binary string
 
 func TestMain(m *testing.M) {
 	interoptest.RunAtOnce(4)
-	dir, err := os.MkdirTemp("", "mesh")
-	if err == nil {
-		binary = filepath.Join(dir, "mesh.exe")
-		var out []byte
-		if out, err = exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-			err = fmt.Errorf("%w\n%s", err, out)
-		}
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "building the command:", err)
-		os.Exit(1)
-	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		_ = os.RemoveAll(dir)
-		os.Exit(code)
-	}))
+	interoptest.Main(m, &binary)
 }
 
 // patience bounds every wait for a process.

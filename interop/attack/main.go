@@ -11,25 +11,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/bigcompany/mesh/cmd/mesh/loadgen"
 	"github.com/bigcompany/mesh/interop"
+	"github.com/bigcompany/mesh/interop/internal/cli"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	status := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
-	interop.RemoveBuilds()
-	os.Exit(status)
-}
+func main() { cli.Main(run) }
 
 // errHarm reports that bystanders lost events or connections.
 var errHarm = errors.New("bystanders lost events or connections")
@@ -61,10 +53,7 @@ Attacks:
 The exit status is 1 if a bystander lost an event or its connection.`,
 		Example: `  go run ./interop/attack
   go run ./interop/attack --hub ./old-mesh --runs 5 flood`,
-		Args:              cobra.ArbitraryArgs, // the names of attacks
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		Args: cobra.ArbitraryArgs, // the names of attacks
 		RunE: func(cmd *cobra.Command, names []string) error {
 			chosen, err := choose(attacks, names)
 			if err != nil {
@@ -77,16 +66,8 @@ The exit status is 1 if a bystander lost an event or its connection.`,
 	cmd.Flags().BoolVar(&f.small, "small", false, "attack with small figures, as the tests do")
 	cmd.Flags().DurationVar(&f.time, "time", 10*time.Second, "measure each phase for `TIME`")
 	cmd.Flags().IntVar(&f.runs, "runs", 1, "run all phases `N` times and print medians")
-	cmd.SetHelpCommand(&cobra.Command{Hidden: true})
 	cmd.AddCommand(actCommand(stdin, stdout), costCommand(stdout))
-	cmd.SetArgs(args)
-	cmd.SetOut(stdout)
-	cmd.SetErr(stderr)
-	if err := cmd.ExecuteContext(ctx); err != nil {
-		_, _ = fmt.Fprintln(stderr, "attack:", err)
-		return 1
-	}
-	return 0
+	return cli.Execute(ctx, cmd, args, stdin, stdout, stderr)
 }
 
 // attack runs the attacks and prints the table.

@@ -11,23 +11,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/bigcompany/mesh/cmd/mesh/loadgen"
 	"github.com/bigcompany/mesh/interop"
+	"github.com/bigcompany/mesh/interop/internal/cli"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
-}
+func main() { cli.Main(run) }
 
 // errOurs reports that a server of this project failed. Failures of other servers are only in the report.
 var errOurs = errors.New("a server of this project failed")
@@ -75,11 +69,8 @@ status is not zero if a server of this project failed. It reports failures of pe
   go run ./interop/bench --only echo,fanout --runs 1
   go run ./interop/bench --json > figures.json
   go run ./interop/bench --before ./old-bench --runs 5`,
-		Args:              cobra.NoArgs,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
-		RunE:              func(cmd *cobra.Command, _ []string) error { return f.bench(cmd.Context(), stdout, stderr) },
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.bench(cmd.Context(), stdout, stderr) },
 	}
 	cmd.Flags().StringSliceVar(&f.only, "only", nil, "run these `scenarios` only, separated by commas")
 	cmd.Flags().StringVar(&f.before, "before", "", "measure another build of this program, in `FILE`, in place of the peers")
@@ -87,17 +78,8 @@ status is not zero if a server of this project failed. It reports failures of pe
 	cmd.Flags().BoolVar(&f.hubs, "cluster", false, "measure only joined hubs of this project")
 	cmd.Flags().BoolVar(&f.quick, "quick", false, "make everything small: a test of this program, not of the servers")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON, with the figures of each run")
-	cmd.SetHelpCommand(&cobra.Command{Hidden: true})
 	cmd.AddCommand(serveCommand())
-	cmd.SetArgs(args)
-	cmd.SetIn(stdin)
-	cmd.SetOut(stdout)
-	cmd.SetErr(stderr)
-	if err := cmd.ExecuteContext(ctx); err != nil {
-		_, _ = fmt.Fprintln(stderr, "bench:", err)
-		return 1
-	}
-	return 0
+	return cli.Execute(ctx, cmd, args, stdin, stdout, stderr)
 }
 
 // bench runs the scenarios and prints the report.

@@ -27,27 +27,18 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// buffer is a buffer that is safe for concurrent use.
+// buffer is a Buffer that reports its first write.
 type buffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-	told chan struct{} // closed with the first write
-	once sync.Once
+	interoptest.Buffer
+	written chan struct{} // closed with the first write
+	once    sync.Once
 }
 
-func newBuffer() *buffer { return &buffer{told: make(chan struct{})} }
+func newBuffer() *buffer { return &buffer{written: make(chan struct{})} }
 
 func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.once.Do(func() { close(b.told) })
-	return b.text.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
+	b.once.Do(func() { close(b.written) })
+	return b.Buffer.Write(p)
 }
 
 func bound(t *testing.T) context.Context {
@@ -129,7 +120,7 @@ func TestInterruptEndsTheServers(t *testing.T) {
 	var stdout bytes.Buffer
 	stderr := newBuffer()
 	go func() {
-		<-stderr.told
+		<-stderr.written
 		time.Sleep(50 * time.Millisecond) // usually enough for a server to start
 		interrupt()
 	}()

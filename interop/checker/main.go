@@ -15,24 +15,17 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/bigcompany/mesh/interop"
+	"github.com/bigcompany/mesh/interop/internal/cli"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	status := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	interop.RemoveBuilds()
-	os.Exit(status)
-}
+func main() { cli.Main(run) }
 
 // The meshes that can be checked.
 const (
@@ -62,7 +55,7 @@ var defaults = check{
 
 var errBroken = errors.New("a promise is broken")
 
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	c := defaults
 	cmd := &cobra.Command{
 		Use:   "checker [MESH]...",
@@ -81,9 +74,6 @@ knew each other again.
 The exit status is 1 if a promise is broken.`,
 		Example: `  go run ./interop/checker
   go run ./interop/checker --hub ./old-mesh one`,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		RunE: func(cmd *cobra.Command, chosen []string) error {
 			if len(chosen) == 0 {
 				chosen = modes
@@ -103,14 +93,7 @@ The exit status is 1 if a promise is broken.`,
 	cmd.Flags().DurationVar(&c.every, "every", c.every, "each client emits an event each `TIME`")
 	cmd.Flags().DurationVar(&c.tail, "tail", c.tail, "proxies bring bytes late by up to `TIME`")
 	cmd.Flags().DurationVar(&c.stop, "stop", c.stop, "every second stop of a hub lasts `TIME`, the others 1 to 2 s")
-	cmd.SetHelpCommand(&cobra.Command{Hidden: true})
-	cmd.SetArgs(args)
-	cmd.SetOut(stdout)
-	if err := cmd.ExecuteContext(ctx); err != nil {
-		_, _ = fmt.Fprintln(stderr, "checker:", err)
-		return 1
-	}
-	return 0
+	return cli.Execute(ctx, cmd, args, stdin, stdout, stderr)
 }
 
 func (c *check) all(ctx context.Context, chosen []string, stdout io.Writer) (err error) {

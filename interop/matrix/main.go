@@ -11,22 +11,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/bigcompany/mesh/interop"
+	"github.com/bigcompany/mesh/interop/internal/cli"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	status := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	interop.RemoveBuilds()
-	os.Exit(status)
-}
+func main() { cli.Main(run) }
 
 // flags are the flags of the command line.
 type flags struct {
@@ -35,7 +27,7 @@ type flags struct {
 }
 
 // run executes one command line and returns the exit status.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var f flags
 	most, webTransport := interop.Legends()
 	cmd := &cobra.Command{
@@ -66,24 +58,13 @@ status is not zero if there is a ✗.`,
 		Example: `  go run ./interop/matrix
   go run ./interop/matrix --only 6.6.8,6.6.13
   go run ./interop/matrix --json > matrix.json`,
-		Args:              cobra.NoArgs,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
-		RunE:              func(cmd *cobra.Command, _ []string) error { return f.matrix(cmd.Context(), stdout, stderr) },
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.matrix(cmd.Context(), stdout, stderr) },
 	}
 	cmd.Flags().StringSliceVar(&f.only, "only", nil, "only rows whose `peer`'s name or version has one of these in it")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON, with the errors")
 	cmd.AddCommand(pagesCommand(stdout, stderr))
-	cmd.SetHelpCommand(&cobra.Command{Hidden: true})
-	cmd.SetArgs(args)
-	cmd.SetOut(stdout)
-	cmd.SetErr(stderr)
-	if err := cmd.ExecuteContext(ctx); err != nil {
-		_, _ = fmt.Fprintln(stderr, "matrix:", err)
-		return 1
-	}
-	return 0
+	return cli.Execute(ctx, cmd, args, stdin, stdout, stderr)
 }
 
 // errOurs reports a failure of this project.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -40,7 +41,7 @@ func TestCommandLine(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			var out, errs bytes.Buffer
-			require.Equal(t, 1, run(t.Context(), tt.args, &out, &errs))
+			require.Equal(t, 1, run(t.Context(), tt.args, strings.NewReader(""), &out, &errs))
 			require.Empty(t, out.String())
 			require.Contains(t, errs.String(), tt.stderr)
 		})

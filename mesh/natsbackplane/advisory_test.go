@@ -3,6 +3,7 @@ package natsbackplane_test
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh/natsbackplane"
 	"github.com/bigcompany/mesh/protocol"
 )
@@ -115,9 +117,9 @@ func TestInvalidMessagesAreDropped(t *testing.T) {
 	nc, err := nats.Connect(s.ClientURL())
 	require.NoError(t, err)
 	defer nc.Close()
-	var log journal
+	var log interoptest.Buffer
 	var in inbox
-	b := natsbackplane.New(connect(t, s), &natsbackplane.Options{Logger: log.logger()})
+	b := natsbackplane.New(connect(t, s), &natsbackplane.Options{Logger: log.Logger(slog.LevelInfo)})
 	id, friend := newID(), newID()
 	m, err := b.Join(id, in.receive)
 	require.NoError(t, err)

@@ -1,6 +1,7 @@
 package natsbackplane_test
 
 import (
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
 	"github.com/bigcompany/mesh/mesh/natsbackplane"
 )
@@ -144,10 +146,10 @@ func TestNothingCrossesThatNobodyWants(t *testing.T) {
 // TestSlowHub checks that the backplane counts and logs the messages that a slow hub loses.
 func TestSlowHub(t *testing.T) {
 	s := runServer(t, &server.Options{})
-	var log journal
+	var log interoptest.Buffer
 	awake := make(chan struct{})
 	wake := sync.OnceFunc(func() { close(awake) })
-	b := natsbackplane.New(connect(t, s), &natsbackplane.Options{ReceiveLimit: 100_000, Logger: log.logger()})
+	b := natsbackplane.New(connect(t, s), &natsbackplane.Options{ReceiveLimit: 100_000, Logger: log.Logger(slog.LevelInfo)})
 	var in inbox
 	m, err := b.Join(newID(), func(from string, data []byte) {
 		<-awake
@@ -195,8 +197,8 @@ func TestNATSDoesNotPermit(t *testing.T) {
 	all := join(t, connect(t, s, nats.UserInfo("all", "all")), nil, in.receive)
 	meet(t, all, "e", &in)
 	for _, name := range []string{"deaf", "mute"} {
-		var log journal
-		m := join(t, connect(t, s, nats.UserInfo(name, name)), &natsbackplane.Options{Logger: log.logger()}, in.receive)
+		var log interoptest.Buffer
+		m := join(t, connect(t, s, nats.UserInfo(name, name)), &natsbackplane.Options{Logger: log.Logger(slog.LevelInfo)}, in.receive)
 		m.Subscribe("e")
 		require.NoError(t, m.Publish("e", []byte(name), nil))
 		eventually(t, func() bool { return m.Err() != nil })

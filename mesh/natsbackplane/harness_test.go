@@ -1,10 +1,8 @@
 package natsbackplane_test
 
 import (
-	"bytes"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/url"
 	"slices"
@@ -158,26 +156,6 @@ func eventually(t testing.TB, done func() bool) {
 		require.True(t, time.Now().Before(end), "it does not come to pass")
 	}
 }
-
-// journal is a log that can be read while others write to it.
-type journal struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (j *journal) Write(b []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(b)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.String()
-}
-
-func (j *journal) logger() *slog.Logger { return slog.New(slog.NewTextHandler(j, nil)) }
 
 // proxy is a proxy between a connection and NATS. While it stalls, it reads from neither side.
 type proxy struct {

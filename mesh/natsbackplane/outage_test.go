@@ -28,7 +28,7 @@ func port(s *server.Server) int { return s.Addr().(*net.TCPAddr).Port }
 func TestNATSKilledAndRestarted(t *testing.T) {
 	s := startServer(t, &server.Options{})
 	defer func() { stopServer(s) }()
-	var log journal
+	var log interoptest.Buffer
 	var in inbox
 	// The publisher reconnects at once, the listener a moment later.
 	var backs [2]chan time.Time
@@ -40,7 +40,7 @@ func TestNATSKilledAndRestarted(t *testing.T) {
 			return nil
 		}
 	}
-	publishing := natsbackplane.New(connect(t, s, again(0, time.Millisecond)), &natsbackplane.Options{Logger: log.logger()})
+	publishing := natsbackplane.New(connect(t, s, again(0, time.Millisecond)), &natsbackplane.Options{Logger: log.Logger(slog.LevelInfo)})
 	publisher, err := publishing.Join(newID(), func(string, []byte) {})
 	require.NoError(t, err)
 	defer publisher.Close()
@@ -435,7 +435,7 @@ func TestALogMayAskForWhatItIsTold(t *testing.T) {
 	s := startServer(t, &server.Options{})
 	p := port(s)
 	var ask atomic.Pointer[mesh.BackplaneMember]
-	var log journal
+	var log interoptest.Buffer
 	b := natsbackplane.New(connect(t, s), &natsbackplane.Options{Logger: slog.New(asking{slog.NewTextHandler(&log, nil), func() {
 		if m := ask.Load(); m != nil {
 			_ = (*m).Err()

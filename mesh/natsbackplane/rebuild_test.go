@@ -3,6 +3,7 @@ package natsbackplane_test
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -37,10 +38,10 @@ func reload(t *testing.T, s *server.Server, change func(*server.Options)) {
 }
 
 // pairOf joins two hubs through a server. The first one logs to log.
-func pairOf(t *testing.T, s *server.Server, log *journal, opts ...nats.Option) (b *natsbackplane.Backplane, m, other mesh.BackplaneMember, in, out *inbox) {
+func pairOf(t *testing.T, s *server.Server, log *interoptest.Buffer, opts ...nats.Option) (b *natsbackplane.Backplane, m, other mesh.BackplaneMember, in, out *inbox) {
 	t.Helper()
 	in, out = new(inbox), new(inbox)
-	b = natsbackplane.New(connect(t, s, append(opts, nats.Timeout(time.Second))...), &natsbackplane.Options{Logger: log.logger()})
+	b = natsbackplane.New(connect(t, s, append(opts, nats.Timeout(time.Second))...), &natsbackplane.Options{Logger: log.Logger(slog.LevelInfo)})
 	m, err := b.Join(newID(), in.receive)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, m.Close()) })
@@ -69,7 +70,7 @@ func rejoins(t *testing.T, m, other mesh.BackplaneMember, in, out *inbox) {
 func TestNATSClosesTheConnection(t *testing.T) {
 	t.Parallel()
 	s := runServer(t, &server.Options{})
-	var log journal
+	var log interoptest.Buffer
 	_, m, other, in, out := pairOf(t, s, &log)
 	reload(t, s, func(o *server.Options) { o.MaxPayload = 64 << 10 })
 	for range 3 {
@@ -93,7 +94,7 @@ func TestNamesTooLongForALine(t *testing.T) {
 	for _, of := range []string{"publish", "subscribe"} {
 		t.Run(of, func(t *testing.T) {
 			s := runServer(t, &server.Options{MaxControlLine: 1024})
-			var log journal
+			var log interoptest.Buffer
 			_, m, other, in, out := pairOf(t, s, &log)
 			long := strings.Repeat("é", 256)
 			for range 5 {
@@ -120,7 +121,7 @@ func TestNATSRejectsTheHub(t *testing.T) {
 	users := func(password string) []*server.User { return []*server.User{{Username: "hub", Password: password}} }
 	s := startServer(t, &server.Options{Users: users("right")})
 	defer func() { stopServer(s) }()
-	var log journal
+	var log interoptest.Buffer
 	_, m, other, in, out := pairOf(t, s, &log, nats.UserInfo("hub", "right"))
 	reload(t, s, func(o *server.Options) { o.Users = users("another") })
 	eventually(t, func() bool { return m.Err() != nil && strings.Contains(log.String(), "Authorization Violation") })
@@ -146,7 +147,7 @@ func TestNATSDeniesSubjects(t *testing.T) {
 		return []*server.User{{Username: "hub", Password: "right", Permissions: &server.Permissions{Publish: allowed, Subscribe: allowed}}}
 	}
 	s := runServer(t, &server.Options{Users: users()})
-	var log journal
+	var log interoptest.Buffer
 	_, m, other, in, out := pairOf(t, s, &log, nats.UserInfo("hub", "right"))
 	reload(t, s, func(o *server.Options) { o.Users = users("mesh.e.one", "mesh.e.two", "mesh.e.three") })
 	eventually(t, func() bool { return m.Err() == nil })
@@ -207,7 +208,7 @@ func TestCredentialsExpire(t *testing.T) {
 		require.NoError(t, os.WriteFile(file, creds, 0o600))
 	}
 	renew(3 * time.Second)
-	var log journal
+	var log interoptest.Buffer
 	_, m, other, in, out := pairOf(t, s, &log, nats.UserCredentials(file))
 	eventually(t, func() bool { return strings.Contains(log.String(), "authentication expired") && m.Err() != nil })
 	renew(time.Hour)
@@ -227,8 +228,8 @@ func TestCausesOfAnOutage(t *testing.T) {
 		}
 		return net.DialTimeout(network, address, time.Second)
 	})
-	var log journal
-	m := join(t, connectTo(t, address, nats.SetCustomDialer(dialer)), &natsbackplane.Options{Logger: log.logger()}, func(string, []byte) {})
+	var log interoptest.Buffer
+	m := join(t, connectTo(t, address, nats.SetCustomDialer(dialer)), &natsbackplane.Options{Logger: log.Logger(slog.LevelInfo)}, func(string, []byte) {})
 	fail := func(err error) { failure.Store(&err) }
 	fail(&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("socket", syscall.EMFILE)})
 	stopServer(s)
@@ -255,8 +256,8 @@ func (d dialing) Dial(network, address string) (net.Conn, error) { return d(netw
 func TestSmallMaxPayload(t *testing.T) {
 	for most, warns := range map[int32]bool{1 << 20: false, 512 << 10: true} {
 		s := runServer(t, &server.Options{MaxPayload: most})
-		var log journal
-		join(t, connect(t, s), &natsbackplane.Options{Logger: log.logger()}, func(string, []byte) {})
+		var log interoptest.Buffer
+		join(t, connect(t, s), &natsbackplane.Options{Logger: log.Logger(slog.LevelInfo)}, func(string, []byte) {})
 		require.Equal(t, warns, strings.Contains(log.String(), fmt.Sprint("max_payload=", most)), log.String())
 	}
 }
