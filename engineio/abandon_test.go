@@ -64,7 +64,7 @@ func TestAbandonedSessionsLeaveNothing(t *testing.T) {
 		batches, size = 20, 500
 	}
 	ways := append(abandonments(engineio.Revision3), abandonments(engineio.Revision4)...)
-	inBubbleServer(t, echoHandler, bothRevisions(), func(t *testing.T, ts *testServer) {
+	inBubble(t, echoHandler, bothRevisions(), func(t *testing.T, ts *testServer) {
 		batch := func() {
 			var left []net.Conn
 			for i := range size {

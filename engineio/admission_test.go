@@ -72,7 +72,7 @@ func TestFirstBodyOfAnAdmittedPeer(t *testing.T) {
 		for _, size := range []int{20, 3_000, engineio.MaxAllowance - 9, engineio.MaxAllowance, 500_000} {
 			t.Run(fmt.Sprint(c.name, " ", size), func(t *testing.T) {
 				g := newGatekeeper()
-				inBubbleServer(t, g, admitting(), func(t *testing.T, ts *testServer) {
+				inBubble(t, g, admitting(), func(t *testing.T, ts *testServer) {
 					want := []string{"let me in"}
 					packets := []packet.Packet{{Type: packet.Message, Data: []byte(want[0])}}
 					for n := 0; n < max(size, 150_000); n += size {
@@ -103,7 +103,7 @@ func TestFirstBodyOfAnUnadmittedPeer(t *testing.T) {
 		for _, first := range []int{10, 100_000} { // a first packet that is too large never arrives
 			t.Run(fmt.Sprint(c.name, " ", first), func(t *testing.T) {
 				g := newGatekeeper()
-				inBubbleServer(t, g, admitting(), func(t *testing.T, ts *testServer) {
+				inBubble(t, g, admitting(), func(t *testing.T, ts *testServer) {
 					packets := []packet.Packet{{Type: packet.Message, Data: []byte(strings.Repeat("x", first))}}
 					for range 300 {
 						packets = append(packets, packet.Packet{Type: packet.Message, Data: []byte(strings.Repeat("y", 1000))})

@@ -280,7 +280,7 @@ func TestHandshakeHeaderLimit(t *testing.T) {
 func TestUnfinishedMessages(t *testing.T) {
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		h := newEndRecorder()
-		inBubbleServer(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
+		inBubble(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
 			start := time.Now()
 			wc, sid := ts.openWebSocket(rev)
 			go func() { _, _ = io.Copy(io.Discard, wc.r) }()

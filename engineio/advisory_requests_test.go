@@ -145,7 +145,7 @@ func TestRejectedPostIsAnsweredAtOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newEndRecorder()
-			inBubbleServer(t, h, &engineio.ServerOptions{MaxPayload: 100_000}, func(t *testing.T, ts *testServer) {
+			inBubble(t, h, &engineio.ServerOptions{MaxPayload: 100_000}, func(t *testing.T, ts *testServer) {
 				pc := ts.openPolling(engineio.Revision4)
 				start := time.Now()
 				conn := ts.sendHead("POST", pc.query, rest)
@@ -189,7 +189,7 @@ func TestOtherContentTypesAreText(t *testing.T) {
 // Advisories: CVE-2026-59725, GHSA-r635-g3xr-vw7x
 func TestOverlappingPosts(t *testing.T) {
 	h := newEndRecorder()
-	inBubbleServer(t, h, nil, func(t *testing.T, ts *testServer) {
+	inBubble(t, h, nil, func(t *testing.T, ts *testServer) {
 		pc := ts.openPolling(engineio.Revision4)
 		first := ts.sendHead("POST", pc.query, "Content-Length: 3\r\n\r\n")
 		synctest.Wait()

@@ -19,7 +19,7 @@ import (
 // read lose no messages.
 func TestBufferLimitEndsThePeersThatDoNotRead(t *testing.T) {
 	const limit = 1_000_000
-	inBubbleServer(t, idle, &engineio.ServerOptions{BufferLimit: limit}, func(t *testing.T, ts *testServer) {
+	inBubble(t, idle, &engineio.ServerOptions{BufferLimit: limit}, func(t *testing.T, ts *testServer) {
 		private := func() engineio.Message { return engineio.Text(strings.Repeat("x", 10_000)) }
 		var deaf, reading []*pollingClient
 		for range 10 {
@@ -72,7 +72,7 @@ func TestBufferLimitEndsThePeersThatDoNotRead(t *testing.T) {
 // A message in the queues of many sockets exists once, and counts once.
 func TestSharedMessagesCountOnce(t *testing.T) {
 	const sessions, messages, size = 50, 40, 5_000
-	inBubbleServer(t, idle, &engineio.ServerOptions{BufferLimit: 3 * messages * size}, func(t *testing.T, ts *testServer) {
+	inBubble(t, idle, &engineio.ServerOptions{BufferLimit: 3 * messages * size}, func(t *testing.T, ts *testServer) {
 		var visits []*pollingClient
 		for range sessions {
 			visits = append(visits, ts.openPolling(engineio.Revision4))
@@ -115,7 +115,7 @@ func TestSharedMessagesCountOnce(t *testing.T) {
 }
 
 func TestMessageLargerThanBufferLimit(t *testing.T) {
-	inBubbleServer(t, idle, &engineio.ServerOptions{BufferLimit: 100_000}, func(t *testing.T, ts *testServer) {
+	inBubble(t, idle, &engineio.ServerOptions{BufferLimit: 100_000}, func(t *testing.T, ts *testServer) {
 		pc := ts.openPolling(engineio.Revision4)
 		s := pc.socket()
 		require.ErrorIs(t, s.TryWrite(engineio.Text(strings.Repeat("x", 200_000))), engineio.ErrQueueFull)
@@ -126,7 +126,7 @@ func TestMessageLargerThanBufferLimit(t *testing.T) {
 }
 
 func TestWritersWithALowerLimitLeaveTheRestToOthers(t *testing.T) {
-	inBubbleServer(t, idle, &engineio.ServerOptions{QueueLimit: 10_000}, func(t *testing.T, ts *testServer) {
+	inBubble(t, idle, &engineio.ServerOptions{QueueLimit: 10_000}, func(t *testing.T, ts *testServer) {
 		pc := ts.openPolling(engineio.Revision4)
 		s := pc.socket()
 		m := engineio.Text(strings.Repeat("x", 1000-wire.Overhead))
@@ -157,7 +157,7 @@ func TestWritersWithALowerLimitLeaveTheRestToOthers(t *testing.T) {
 
 // Stalled distinguishes a peer that reads slowly from a peer that does not read.
 func TestStalled(t *testing.T) {
-	inBubbleServer(t, idle, nil, func(t *testing.T, ts *testServer) {
+	inBubble(t, idle, nil, func(t *testing.T, ts *testServer) {
 		wc, sid := ts.openWebSocket(engineio.Revision4)
 		defer func() { require.NoError(t, wc.conn.Close()) }()
 		s := (&pollingClient{ts: ts, sid: sid}).socket()
@@ -188,7 +188,7 @@ func TestStalled(t *testing.T) {
 // A queue that has become small is no backlog any more, even if it never becomes empty: it holds no part of the budget,
 // and the peer's silence does not count. When the queue grows again, a new backlog begins.
 func TestBacklogEndsWhenTheQueueIsSmall(t *testing.T) {
-	inBubbleServer(t, idle, nil, func(t *testing.T, ts *testServer) {
+	inBubble(t, idle, nil, func(t *testing.T, ts *testServer) {
 		wc, sid := ts.openWebSocket(engineio.Revision4)
 		defer func() { require.NoError(t, wc.conn.Close()) }()
 		s := (&pollingClient{ts: ts, sid: sid}).socket()
@@ -248,7 +248,7 @@ func slowly(conn net.Conn, n int, rate int) (got int, err error) {
 func TestCloseWaitsForAPeerThatReads(t *testing.T) {
 	for name, sizes := range map[string][]int{"one large message": {900_000}, "many": {90_000, 90_000, 90_000, 90_000, 90_000, 90_000, 90_000, 90_000, 90_000, 90_000}} {
 		t.Run(name, func(t *testing.T) {
-			inBubbleServer(t, idle, nil, func(t *testing.T, ts *testServer) {
+			inBubble(t, idle, nil, func(t *testing.T, ts *testServer) {
 				wc, sid := ts.openWebSocket(engineio.Revision4)
 				s := (&pollingClient{ts: ts, sid: sid}).socket()
 				total := 0
@@ -276,7 +276,7 @@ func TestCloseWaitsForAPeerThatReads(t *testing.T) {
 func TestCloseIsBounded(t *testing.T) {
 	closing := func(t *testing.T, read func(conn net.Conn)) time.Duration {
 		var took time.Duration
-		inBubbleServer(t, idle, nil, func(t *testing.T, ts *testServer) {
+		inBubble(t, idle, nil, func(t *testing.T, ts *testServer) {
 			wc, sid := ts.openWebSocket(engineio.Revision4)
 			s := (&pollingClient{ts: ts, sid: sid}).socket()
 			for range 10 {
@@ -311,7 +311,7 @@ func TestCloseIsBounded(t *testing.T) {
 
 // A closed polling session whose queue needs several polls gets the time for them.
 func TestCloseWaitsForAPollingClientThatPolls(t *testing.T) {
-	inBubbleServer(t, idle, &engineio.ServerOptions{QueueLimit: 1 << 30}, func(t *testing.T, ts *testServer) {
+	inBubble(t, idle, &engineio.ServerOptions{QueueLimit: 1 << 30}, func(t *testing.T, ts *testServer) {
 		pc := ts.openPolling(engineio.Revision4)
 		s := pc.socket()
 		const n = 25_000 // three payloads
@@ -333,7 +333,7 @@ func TestCloseWaitsForAPollingClientThatPolls(t *testing.T) {
 // WriteTimeout ends the session of a peer that accepts no data. A peer that accepts a large message slowly keeps its
 // session.
 func TestLargeMessageToASlowPeer(t *testing.T) {
-	inBubbleServer(t, idle, nil, func(t *testing.T, ts *testServer) {
+	inBubble(t, idle, nil, func(t *testing.T, ts *testServer) {
 		wc, sid := ts.openWebSocket(engineio.Revision4)
 		defer func() { require.NoError(t, wc.conn.Close()) }()
 		s := (&pollingClient{ts: ts, sid: sid}).socket()

@@ -16,7 +16,7 @@ import (
 
 // net/http reads the body of a request before it responds, and the body may never come.
 func TestRequestsWhoseBodyNeverComesHoldNothingUp(t *testing.T) {
-	inBubbleServer(t, echoHandler, bothRevisions(), func(t *testing.T, ts *testServer) {
+	inBubble(t, echoHandler, bothRevisions(), func(t *testing.T, ts *testServer) {
 		pc := ts.openPolling(engineio.Revision4)
 		for _, request := range []string{
 			"GET /engine.io/?EIO=3&transport=polling", "GET /engine.io/?" + pc.query, "PUT /engine.io/?" + pc.query,

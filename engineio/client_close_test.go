@@ -25,15 +25,7 @@ func TestClientsCloseDuringAnUpgrade(t *testing.T) {
 	}
 	t.Run("handshake unanswered", func(t *testing.T) {
 		var requests recorder[*http.Request]
-		hang := func(h http.Handler) http.Handler {
-			return recordRequests(&requests)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if isUpgrade(r) {
-					<-r.Context().Done()
-					return
-				}
-				h.ServeHTTP(w, r)
-			}))
-		}
+		hang := func(h http.Handler) http.Handler { return recordRequests(&requests)(hangingWebSockets(h)) }
 		var got []string
 		read := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 			for {
@@ -45,10 +37,9 @@ func TestClientsCloseDuringAnUpgrade(t *testing.T) {
 				got = append(got, string(m.Data))
 			}
 		})
-		inBubbleBehind(t, hang, read, nil, func(t *testing.T, _ *engineio.Server, client *http.Client) {
+		inBubbleBehind(t, hang, read, nil, func(t *testing.T, ts *testServer) {
 			start := time.Now()
-			s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{HTTPClient: client})
-			require.NoError(t, err)
+			s := ts.connect(nil)
 			synctest.Wait()
 			require.Equal(t, 1, kinds(&requests)["websocket"])
 			require.NoError(t, <-queue(t, s))
@@ -159,11 +150,11 @@ func TestDialGivenUp(t *testing.T) {
 					<-r.Context().Done()
 				})
 			}
-			inBubbleBehind(t, wrap, echoHandler, nil, func(t *testing.T, _ *engineio.Server, client *http.Client) {
+			inBubbleBehind(t, wrap, echoHandler, nil, func(t *testing.T, ts *testServer) {
 				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 				defer cancel()
 				start := time.Now()
-				_, err := engineio.Dial(ctx, "http://pipe", &engineio.DialOptions{Transports: []engineio.Transport{tt.transport}, HTTPClient: client})
+				_, err := engineio.Dial(ctx, "http://pipe", &engineio.DialOptions{Transports: []engineio.Transport{tt.transport}, HTTPClient: ts.client})
 				require.ErrorIs(t, err, context.DeadlineExceeded)
 				require.Equal(t, 3*time.Second, time.Since(start))
 				time.Sleep(time.Minute)

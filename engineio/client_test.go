@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,17 +17,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/engineio"
-	"github.com/bigcompany/mesh/engineio/internal/wtstream"
 )
 
 func TestWhatIsSentWithEachRequest(t *testing.T) {
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		t.Run(fmt.Sprintf("revision %d", rev), func(t *testing.T) {
 			var requests recorder[*http.Request]
-			inBubbleBehind(t, recordRequests(&requests), echoHandler, bothRevisions(), func(t *testing.T, _ *engineio.Server, client *http.Client) {
+			inBubbleBehind(t, recordRequests(&requests), echoHandler, bothRevisions(), func(t *testing.T, ts *testServer) {
 				o := &engineio.DialOptions{
 					Revision:     rev,
-					HTTPClient:   client,
+					HTTPClient:   ts.client,
 					Header:       http.Header{"Authorization": {"Bearer x"}, "X-Two": {"a", "b"}, "Host": {"other.example"}},
 					Query:        url.Values{"token": {"a b&c"}, "transport": {"none"}, "two": {"1", "2"}},
 					Subprotocols: []string{"v1.example", "v2.example"},
@@ -80,18 +78,15 @@ func TestBase64KeepsBytesOffTheWire(t *testing.T) {
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		t.Run(fmt.Sprintf("revision %d polling", rev), func(t *testing.T) {
 			var bodies lockedBuffer
-			tap := func(h http.Handler) http.Handler {
-				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					r.Body = struct {
-						io.Reader
-						io.Closer
-					}{io.TeeReader(r.Body, &bodies), r.Body}
-					h.ServeHTTP(w, r)
-				})
-			}
-			inBubbleBehind(t, tap, echoHandler, bothRevisions(), func(t *testing.T, _ *engineio.Server, client *http.Client) {
-				s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Revision: rev, Transports: []engineio.Transport{engineio.Polling}, HTTPClient: client, Base64: true})
-				require.NoError(t, err)
+			tap := intercept(func(_ http.ResponseWriter, r *http.Request) bool {
+				r.Body = struct {
+					io.Reader
+					io.Closer
+				}{io.TeeReader(r.Body, &bodies), r.Body}
+				return false
+			})
+			inBubbleBehind(t, tap, echoHandler, bothRevisions(), func(t *testing.T, ts *testServer) {
+				s := ts.connect(&engineio.DialOptions{Revision: rev, Transports: []engineio.Transport{engineio.Polling}, Base64: true})
 				requireEcho(t, s, engineio.Binary([]byte(data)))
 				require.NoError(t, s.Close())
 			})
@@ -159,245 +154,22 @@ func TestBase64WithAServerThatEncodesTextTwice(t *testing.T) {
 	})
 }
 
-// noWebSocket rejects WebSockets in front of a server that offers them.
-func noWebSocket(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if isUpgrade(r) {
-			http.Error(w, "not here", http.StatusBadGateway)
-			return
-		}
-		h.ServeHTTP(w, r)
-	})
-}
-
-func TestTryAllTransports(t *testing.T) {
-	both, reverse := []engineio.Transport{engineio.Polling, engineio.WebSocket}, []engineio.Transport{engineio.WebSocket, engineio.Polling}
-	t.Run("the second one works", func(t *testing.T) {
-		for _, only := range both {
-			for _, order := range [][]engineio.Transport{both, reverse} {
-				inBubble(t, echoHandler, &engineio.ServerOptions{Transports: []engineio.Transport{only}}, func(t *testing.T, _ *engineio.Server, client *http.Client) {
-					s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Transports: order, TryAllTransports: true, HTTPClient: client})
-					require.NoError(t, err)
-					require.Equal(t, only, s.Transport())
-					requireEcho(t, s, engineio.Text("x"))
-					require.NoError(t, s.Close())
-
-					s, err = engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Transports: order, HTTPClient: client})
-					if order[0] == only {
-						require.NoError(t, err)
-						require.NoError(t, s.Close())
-						return
-					}
-					var refused *engineio.HandshakeError
-					require.ErrorAs(t, err, &refused)
-					require.Equal(t, engineio.HandshakeError{400, engineio.CodeUnknownTransport, "Transport unknown"}, *refused)
-				})
-			}
-		}
-	})
-	t.Run("a failed upgrade does not count", func(t *testing.T) {
-		var requests recorder[*http.Request]
-		wrap := func(h http.Handler) http.Handler { return recordRequests(&requests)(noWebSocket(h)) }
-		inBubbleBehind(t, wrap, echoHandler, nil, func(t *testing.T, _ *engineio.Server, client *http.Client) {
-			s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Transports: reverse, TryAllTransports: true, HTTPClient: client})
-			require.NoError(t, err)
-			requireEcho(t, s, engineio.Text("x"))
-			synctest.Wait()
-			require.Equal(t, engineio.Polling, s.Transport())
-			require.Equal(t, 1, kinds(&requests)["websocket"])
-			require.NoError(t, s.Close())
-		})
-	})
-	t.Run("none works", func(t *testing.T) {
-		refuse := func(http.Handler) http.Handler {
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				w.WriteHeader(http.StatusForbidden)
-				_, _ = io.WriteString(w, `{"code":4,"message":"no `+r.URL.Query().Get("transport")+`"}`)
-			})
-		}
-		inBubbleBehind(t, refuse, echoHandler, nil, func(t *testing.T, _ *engineio.Server, client *http.Client) {
-			_, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Transports: reverse, TryAllTransports: true, HTTPClient: client})
-			var refused *engineio.HandshakeError
-			require.ErrorAs(t, err, &refused)
-			require.Equal(t, engineio.HandshakeError{403, engineio.CodeForbidden, "no websocket"}, *refused)
-			require.ErrorContains(t, err, "websocket: engineio: handshake rejected: no websocket (code 4, HTTP status 403)")
-			require.ErrorContains(t, err, "polling: engineio: handshake rejected: no polling")
-		})
-	})
-	t.Run("the first one hangs", func(t *testing.T) {
-		hang := func(h http.Handler) http.Handler {
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if isUpgrade(r) {
-					<-r.Context().Done()
-					return
-				}
-				h.ServeHTTP(w, r)
-			})
-		}
-		inBubbleBehind(t, hang, echoHandler, nil, func(t *testing.T, _ *engineio.Server, client *http.Client) {
-			start := time.Now()
-			o := &engineio.DialOptions{Transports: reverse, TryAllTransports: true, HTTPClient: client, UpgradeTimeout: 3 * time.Second}
-			s, err := engineio.Dial(t.Context(), "http://pipe", o)
-			require.NoError(t, err)
-			require.Equal(t, 3*time.Second, time.Since(start))
-			requireEcho(t, s, engineio.Text("x"))
-			require.NoError(t, s.Close())
-
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			defer cancel()
-			_, err = engineio.Dial(ctx, "http://pipe", o)
-			require.ErrorIs(t, err, context.DeadlineExceeded)
-			require.NotContains(t, err.Error(), "polling:", "after the end of the context there are no further attempts")
-			require.Equal(t, 4*time.Second, time.Since(start))
-		})
-	})
-}
-
-func TestTransportHint(t *testing.T) {
-	var broken bool
-	var opened engineio.Transport // the transport with which the last session opened, or tried to open
-	wrap := func(h http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if q := r.URL.Query(); !q.Has("sid") {
-				opened = engineio.Transport(q.Get("transport"))
-			}
-			if broken {
-				noWebSocket(h).ServeHTTP(w, r)
-			} else {
-				h.ServeHTTP(w, r)
-			}
-		})
-	}
-	inNetwork(t, wrap, echoHandler, nil, func(t *testing.T, _ *engineio.Server, client *http.Client, n *network) {
-		var memory engineio.TransportHint
-		dial := func(transports ...engineio.Transport) *engineio.Socket {
-			s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Hint: &memory, HTTPClient: client, Transports: transports})
-			require.NoError(t, err)
-			return s
-		}
-		closeIt := func(s *engineio.Socket) {
-			require.NoError(t, s.Close())
-			time.Sleep(engineio.LastPollTimeout) // the server waits for a last poll
-			synctest.Wait()
-		}
-		s := dial()
-		require.Equal(t, engineio.Polling, opened, "the client knows no server yet")
-		go func() { _, _ = s.Read(t.Context()) }()
-		synctest.Wait()
-		require.Equal(t, engineio.WebSocket, s.Transport())
-		closeIt(s)
-		s = dial()
-		require.Equal(t, engineio.WebSocket, opened, "the upgrade is remembered")
-		closeIt(s)
-		s = dial(engineio.Polling)
-		require.Equal(t, engineio.Polling, s.Transport(), "WebSocket is not among its transports")
-		closeIt(s)
-
-		broken = true
-		s = dial()
-		require.Equal(t, engineio.Polling, opened, "WebSocket fails now, and the session opens anyway")
-		requireEcho(t, s, engineio.Text("x"))
-		synctest.Wait()
-		require.Equal(t, engineio.Polling, s.Transport())
-		closeIt(s)
-		broken = false
-		s = dial()
-		require.Equal(t, engineio.Polling, opened, "forgotten")
-		closeIt(s)
-		memory.Record(false) // the session may have been upgraded
-		s = dial(engineio.WebSocket)
-		closeIt(s)
-		s = dial()
-		require.Equal(t, engineio.WebSocket, opened, "a session that began with a WebSocket is remembered")
-		go func() { _, _ = s.Read(t.Context()) }()
-		synctest.Wait()
-		_, server := n.last()
-		require.NoError(t, ws.WriteFrame(server, ws.NewTextFrame([]byte("3")))) // a server must not send a pong
-		<-s.Context().Done()
-		require.False(t, memory.Works(), "an error of the WebSocket forgets")
-		closeIt(s)
-
-		broken = true
-		memory.Record(true)
-		_, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Hint: &memory, HTTPClient: client, Transports: []engineio.Transport{engineio.WebSocket}})
-		var refused *engineio.HandshakeError
-		require.ErrorAs(t, err, &refused)
-		require.Equal(t, http.StatusBadGateway, refused.Status)
-		require.False(t, memory.Works())
-		memory.Record(true)
-		s, err = engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Hint: &memory, HTTPClient: client, NoUpgrade: true})
-		require.NoError(t, err)
-		require.Equal(t, engineio.Polling, s.Transport())
-		closeIt(s)
-	})
-}
-
-// pipeStream is a net.Pipe as the stream of a WebTransport session.
-type pipeStream struct{ net.Conn }
-
-func (pipeStream) CloseWrite() error { return nil }
-
-// The memory is about WebSockets only. A session that fails on another stream does not clear it.
-func TestTransportHintOutlastsAFailedWebTransport(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		near, far := net.Pipe()
-		var memory engineio.TransportHint
-		memory.Record(true)
-		opened := make(chan error, 1)
-		go func() {
-			_, err := far.Read(make([]byte, 100)) // the client's open packet
-			if err == nil {
-				const open = `0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000}`
-				_, err = far.Write(append([]byte{byte(len(open))}, open...))
-			}
-			opened <- err
-		}()
-		s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{
-			Hint: &memory, Transports: []engineio.Transport{engineio.WebTransport},
-			WebTransport: func(context.Context, *http.Request) (wtstream.Stream, *http.Response, error) {
-				return pipeStream{near}, nil, nil
-			},
-		})
-		require.NoError(t, err)
-		require.NoError(t, <-opened)
-		require.Equal(t, engineio.WebTransport, s.Transport())
-		_, err = s.Read(t.Context()) // no ping comes
-		require.ErrorContains(t, err, engineio.ReasonPingTimeout)
-		require.True(t, memory.Works())
-		require.NoError(t, s.Close())
-		require.NoError(t, far.Close())
-	})
-}
-
 func TestPostsFitTheServersLimit(t *testing.T) {
 	const limit = 100
-	var mu sync.Mutex
-	var posts []string
+	var posts recorder[string]
 	var release chan struct{} // made in the bubble
-	wrap := func(h http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Method == http.MethodPost {
-				b, _ := io.ReadAll(r.Body)
-				mu.Lock()
-				posts = append(posts, string(b))
-				mu.Unlock()
-				<-release
-				r.Body = io.NopCloser(strings.NewReader(string(b)))
-			}
-			h.ServeHTTP(w, r)
-		})
-	}
-	read := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
-		for {
-			if _, err := s.Read(ctx); err != nil {
-				return
-			}
+	wrap := intercept(func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodPost {
+			b, _ := io.ReadAll(r.Body)
+			posts.add(string(b))
+			<-release
+			r.Body = io.NopCloser(strings.NewReader(string(b)))
 		}
+		return false
 	})
-	inBubbleBehind(t, wrap, read, &engineio.ServerOptions{MaxPayload: limit}, func(t *testing.T, _ *engineio.Server, client *http.Client) {
+	inBubbleBehind(t, wrap, idle, &engineio.ServerOptions{MaxPayload: limit}, func(t *testing.T, ts *testServer) {
 		release = make(chan struct{})
-		s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Transports: []engineio.Transport{engineio.Polling}, HTTPClient: client})
-		require.NoError(t, err)
+		s := ts.connect(&engineio.DialOptions{Transports: []engineio.Transport{engineio.Polling}})
 		write := func(m engineio.Message) { require.NoError(t, s.Write(t.Context(), m)) }
 		write(engineio.Text("first"))
 		synctest.Wait() // the POST is in progress; the messages below wait
@@ -414,6 +186,7 @@ func TestPostsFitTheServersLimit(t *testing.T) {
 		write(engineio.Text("e"))
 		close(release)
 		require.NoError(t, s.Flush(t.Context()))
+		got := posts.take()
 		require.Equal(t, []string{
 			"4first",
 			"4" + strings.Repeat("a", 48) + "\x1e4" + strings.Repeat("b", 49),
@@ -421,13 +194,10 @@ func TestPostsFitTheServersLimit(t *testing.T) {
 			"4" + strings.Repeat("c", 50) + "\x1e4d",
 			"4" + strings.Repeat("€", 33),
 			"4e",
-		}, posts)
-		require.Len(t, posts[1], limit)
+		}, got)
+		require.Len(t, got[1], limit)
 
 		// A message that no POST can carry is an error, and the session continues.
-		mu.Lock()
-		posts = nil
-		mu.Unlock()
 		for _, m := range []engineio.Message{engineio.Text(strings.Repeat("x", limit)), engineio.Binary(make([]byte, 75)), engineio.Text(strings.Repeat("€", 34))} {
 			require.ErrorIs(t, s.Write(t.Context(), m), engineio.ErrTooLarge)
 			require.ErrorIs(t, s.TryWrite(m), engineio.ErrTooLarge)
@@ -436,7 +206,7 @@ func TestPostsFitTheServersLimit(t *testing.T) {
 		write(engineio.Text(strings.Repeat("x", limit-1)))
 		write(engineio.Text("y"))
 		require.NoError(t, s.Flush(t.Context()))
-		require.Equal(t, []string{"4" + strings.Repeat("x", limit-1), "4y"}, posts)
+		require.Equal(t, []string{"4" + strings.Repeat("x", limit-1), "4y"}, posts.take())
 		s.Abort(nil)
 		require.NoError(t, s.Close())
 	})
@@ -464,15 +234,14 @@ func TestClientNoticesThatItSlept(t *testing.T) {
 		for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 			for _, transport := range []engineio.Transport{engineio.Polling, engineio.WebSocket} {
 				t.Run(fmt.Sprintf("%s revision %d %s", name, rev, transport), func(t *testing.T) {
-					inBubble(t, echoHandler, bothRevisions(), func(t *testing.T, _ *engineio.Server, client *http.Client) {
+					inBubble(t, echoHandler, bothRevisions(), func(t *testing.T, ts *testServer) {
 						start := time.Now()
-						s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Revision: rev, Transports: []engineio.Transport{transport}, HTTPClient: client})
-						require.NoError(t, err)
+						s := ts.connect(&engineio.DialOptions{Revision: rev, Transports: []engineio.Transport{transport}})
 						requireEcho(t, s, engineio.Text("awake"))
 						s.ElapseWallClock(45*time.Second - 1)
 						requireEcho(t, s, engineio.Text("a nap"))
 						s.ElapseWallClock(2)
-						err = call(t, s)
+						err := call(t, s)
 						var closed *engineio.CloseError
 						require.ErrorAs(t, err, &closed)
 						require.Equal(t, engineio.ReasonPingTimeout, closed.Reason)

@@ -60,7 +60,7 @@ func TestSessionsEndWithTheContextThatTheyDescendFrom(t *testing.T) {
 // A long-lived context holds no reference to sessions that have ended.
 func TestNothingRemainsInTheContextOfSessionsThatEnded(t *testing.T) {
 	var parent *countedContext // made inside the bubble
-	inBubbleServer(t, echoHandler, &engineio.ServerOptions{SessionContext: func(*http.Request) context.Context { return parent }}, func(t *testing.T, ts *testServer) {
+	inBubble(t, echoHandler, &engineio.ServerOptions{SessionContext: func(*http.Request) context.Context { return parent }}, func(t *testing.T, ts *testServer) {
 		parent = &countedContext{Context: t.Context(), done: make(chan struct{})}
 		for range 3 {
 			wc, _ := ts.openWebSocket(engineio.Revision4)

@@ -3,10 +3,8 @@ package engineio_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -154,22 +152,21 @@ func TestShutdown(t *testing.T) {
 func TestShutdownOfWhatHangs(t *testing.T) {
 	var leave chan struct{}
 	h := engineio.HandlerFunc(func(context.Context, *engineio.Socket) { <-leave })
-	inBubble(t, h, nil, func(t *testing.T, srv *engineio.Server, client *http.Client) {
+	inBubble(t, h, nil, func(t *testing.T, ts *testServer) {
 		leave = make(chan struct{})
 		var all []*engineio.Socket
 		for _, transport := range []engineio.Transport{engineio.Polling, engineio.WebSocket} {
-			s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Transports: []engineio.Transport{transport}, HTTPClient: client})
-			require.NoError(t, err)
+			s := ts.connect(&engineio.DialOptions{Transports: []engineio.Transport{transport}})
 			all = append(all, s)
 		}
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, io.ErrNoProgress)
 		defer cancel()
 		start := time.Now()
-		require.ErrorIs(t, srv.Shutdown(ctx), io.ErrNoProgress)
+		require.ErrorIs(t, ts.srv.Shutdown(ctx), io.ErrNoProgress)
 		require.Equal(t, time.Second, time.Since(start))
-		require.Empty(t, srv.Sockets())
+		require.Empty(t, ts.srv.Sockets())
 		closed := make(chan error, 1)
-		go func() { closed <- srv.Close() }()
+		go func() { closed <- ts.srv.Close() }()
 		synctest.Wait()
 		require.Empty(t, closed, "a handler is still busy")
 		close(leave)
@@ -184,7 +181,7 @@ func TestShutdownOfWhatHangs(t *testing.T) {
 }
 
 func TestFlush(t *testing.T) {
-	inBubbleServer(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
+	inBubble(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
 		pc := ts.openPolling(engineio.Revision4)
 		s := pc.socket()
 		require.NoError(t, s.Flush(t.Context()), "nothing to wait for")
@@ -266,10 +263,9 @@ func TestPingThatFindsNoRoom(t *testing.T) {
 		<-read
 		idle(ctx, s)
 	})
-	inBubble(t, h, bothRevisions(), func(t *testing.T, srv *engineio.Server, client *http.Client) {
+	inBubble(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
 		read = make(chan struct{})
-		s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Revision: engineio.Revision3, Transports: []engineio.Transport{engineio.WebSocket}, HTTPClient: client, QueueLimit: 1000})
-		require.NoError(t, err)
+		s := ts.connect(&engineio.DialOptions{Revision: engineio.Revision3, Transports: []engineio.Transport{engineio.WebSocket}, QueueLimit: 1000})
 		s.Discard()
 		require.NoError(t, s.TryWrite(engineio.Text(strings.Repeat("x", 1000+engineio.ControlAllowance))))
 		synctest.Wait()
@@ -308,146 +304,4 @@ func TestDiscard(t *testing.T) {
 			require.NoError(t, s.Close())
 		}
 	})
-}
-
-// Each close reason, in the situation that it names, at both ends.
-func TestCloseReasons(t *testing.T) {
-	type end struct {
-		Reason string
-		Remote bool
-	}
-	for _, c := range []struct {
-		name           string
-		act            func(t *testing.T, e *bothEnds)
-		server, client end
-	}{
-		{"the server closes", func(t *testing.T, e *bothEnds) { require.NoError(t, e.server.Close()) },
-			end{engineio.ReasonForcedClose, false}, end{engineio.ReasonTransportClose, true}},
-		{"the client closes", func(t *testing.T, e *bothEnds) { require.NoError(t, e.client.Close()) },
-			end{engineio.ReasonTransportClose, true}, end{engineio.ReasonForcedClose, false}},
-		{"the client parses nonsense", func(t *testing.T, e *bothEnds) { e.nonsenseToClient(t) },
-			end{engineio.ReasonTransportClose, true}, end{engineio.ReasonParseError, true}},
-		{"the server parses nonsense", func(t *testing.T, e *bothEnds) { e.nonsenseToServer(t) },
-			end{engineio.ReasonParseError, true}, end{engineio.ReasonTransportClose, true}},
-		{"the network falls silent", func(_ *testing.T, e *bothEnds) { e.net.silence() },
-			end{engineio.ReasonPingTimeout, true}, end{engineio.ReasonPingTimeout, true}},
-	} {
-		for way, o := range everyTransport {
-			t.Run(c.name+", "+way, func(t *testing.T) {
-				inBothEnds(t, o, func(t *testing.T, e *bothEnds) {
-					nonsense := strings.HasSuffix(c.name, "nonsense")
-					polling := e.client.Transport() == engineio.Polling
-					c.act(t, e)
-					check := func(want end, s *engineio.Socket, parses bool) {
-						<-s.Context().Done()
-						var closed *engineio.CloseError
-						require.ErrorAs(t, context.Cause(s.Context()), &closed)
-						require.ErrorIs(t, closed, net.ErrClosed)
-						got := end{closed.Reason, closed.Remote}
-						if nonsense && polling && parses {
-							require.ErrorContains(t, closed, "invalid packet type")
-						}
-						if nonsense && polling && (!parses || s == e.client) {
-							// The parsing end does not announce the close. A client notices it at its next request, and
-							// a server at the end of its poll or by silence. A client's poll is one request, which fails.
-							require.Contains(t, []end{want, {engineio.ReasonTransportError, true}, {engineio.ReasonPingTimeout, true}}, got)
-							return
-						}
-						require.Equal(t, want, got, "%v", closed)
-					}
-					check(c.server, e.server, c.server.Reason == engineio.ReasonParseError)
-					check(c.client, e.client, c.client.Reason == engineio.ReasonParseError)
-				})
-			})
-		}
-	}
-}
-
-// bothEnds is a session with both ends, its network, and nonsense.
-type bothEnds struct {
-	server, client *engineio.Socket
-	net            *network
-	web            *http.Client
-	garbled        atomic.Bool // the next poll gets nonsense
-}
-
-// inBothEnds opens a session in a bubble and waits until it has moved to its last transport. Both ends read.
-func inBothEnds(t *testing.T, o engineio.DialOptions, f func(t *testing.T, e *bothEnds)) {
-	t.Helper()
-	var e bothEnds
-	garble := func(h http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Method == http.MethodGet && e.garbled.Load() {
-				_, _ = io.WriteString(w, asciiPayload(o.Revision, "9"))
-				return
-			}
-			h.ServeHTTP(w, r)
-		})
-	}
-	inNetwork(t, garble, idle, bothRevisions(), func(t *testing.T, srv *engineio.Server, client *http.Client, n *network) {
-		o.HTTPClient = client
-		s, err := engineio.Dial(t.Context(), "http://pipe", &o)
-		require.NoError(t, err)
-		s.Discard()
-		synctest.Wait()
-		e.server, e.client, e.net, e.web = srv.Sockets()[0], s, n, client
-		f(t, &e)
-		s.Abort(nil)
-		require.NoError(t, s.Close())
-		e.server.Abort(nil)
-		time.Sleep(time.Second)
-		requireNothingLeft(t, srv)
-	})
-}
-
-// nonsenseToClient makes the server send a packet of an unknown type.
-func (e *bothEnds) nonsenseToClient(t *testing.T) {
-	if e.client.Transport() != engineio.Polling {
-		_, server := e.net.last()
-		_, err := io.WriteString(server, "\x81\x019")
-		require.NoError(t, err)
-		return
-	}
-	e.garbled.Store(true)
-	require.NoError(t, e.server.TryWrite(engineio.Text("ends the poll")))
-}
-
-// nonsenseToServer makes the client send a packet of an unknown type.
-func (e *bothEnds) nonsenseToServer(t *testing.T) {
-	if e.client.Transport() != engineio.Polling {
-		client, _ := e.net.last()
-		_, err := io.WriteString(client, masked(0x81, "9"))
-		require.NoError(t, err)
-		return
-	}
-	rev := e.client.Revision()
-	ts := &testServer{t: t, base: "http://pipe/engine.io/", client: e.web}
-	pc := &pollingClient{ts: ts, rev: rev, query: fmt.Sprintf("EIO=%d&transport=polling&sid=%s", rev, e.client.ID())}
-	require.Equal(t, "400 ", pc.post(pc.payload("9")).summary())
-}
-
-// The response to a handshake does not wait for ever for a client that does not read.
-func TestHandshakeWithAClientThatTakesNothing(t *testing.T) {
-	inBubbleServer(t, newEndRecorder(), nil, func(t *testing.T, ts *testServer) {
-		for _, query := range []string{"EIO=4&transport=websocket", polling4, ts.openPolling(engineio.Revision4).query} {
-			conn := ts.dial()
-			_, err := io.WriteString(conn, ts.handshakeText(query))
-			require.NoError(t, err)
-			time.Sleep(defaultWriteTimeout - 1)
-			require.Len(t, ts.srv.Sockets(), 1+boolInt(query == "EIO=4&transport=websocket"))
-			time.Sleep(2)
-			synctest.Wait()
-			require.Len(t, ts.srv.Sockets(), 1)
-			_, err = io.WriteString(conn, "x")
-			require.Error(t, err, "the connection is closed")
-			require.NoError(t, conn.Close())
-		}
-	})
-}
-
-func boolInt(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }

@@ -41,7 +41,7 @@ func TestFormOfAnswers(t *testing.T) {
 		{"0.9", "EIO=2", false},
 	} {
 		t.Run(tt.client, func(t *testing.T) {
-			inBubbleServer(t, echoHandler, bothRevisions(), func(t *testing.T, ts *testServer) {
+			inBubble(t, echoHandler, bothRevisions(), func(t *testing.T, ts *testServer) {
 				want := typeText
 				if tt.binary {
 					want = typeBinary

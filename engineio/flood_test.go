@@ -37,7 +37,7 @@ func TestPingFlood(t *testing.T) {
 	others.requireUnharmed()
 
 	deaf := newEndRecorder()
-	inBubbleServer(t, deaf, &engineio.ServerOptions{QueueLimit: 10_000}, func(t *testing.T, ts *testServer) {
+	inBubble(t, deaf, &engineio.ServerOptions{QueueLimit: 10_000}, func(t *testing.T, ts *testServer) {
 		wc, sid := ts.openWebSocket(engineio.Revision4)
 		start := time.Now()
 		sent := 0
@@ -64,7 +64,7 @@ func TestPeerThatTakesNothing(t *testing.T) {
 		}
 		ended <- err
 	})
-	inBubbleServer(t, h, nil, func(t *testing.T, ts *testServer) {
+	inBubble(t, h, nil, func(t *testing.T, ts *testServer) {
 		ended = make(chan error, 1)
 		start := time.Now()
 		wc, _ := ts.openWebSocket(engineio.Revision4)

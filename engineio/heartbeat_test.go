@@ -13,7 +13,7 @@ import (
 func TestSilenceEndsASessionThatNeverPolled(t *testing.T) {
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		h := newEndRecorder()
-		inBubbleServer(t, h, &engineio.ServerOptions{Revisions: []engineio.Revision{3, 4}, PingInterval: 300 * time.Millisecond, PingTimeout: 200 * time.Millisecond}, func(t *testing.T, ts *testServer) {
+		inBubble(t, h, &engineio.ServerOptions{Revisions: []engineio.Revision{3, 4}, PingInterval: 300 * time.Millisecond, PingTimeout: 200 * time.Millisecond}, func(t *testing.T, ts *testServer) {
 			pc := ts.openPolling(rev)
 			time.Sleep(500*time.Millisecond - 1)
 			require.NotNil(t, pc.socket())
@@ -26,7 +26,7 @@ func TestSilenceEndsASessionThatNeverPolled(t *testing.T) {
 
 func TestHeartbeatOnTheWire(t *testing.T) {
 	h := newEndRecorder()
-	inBubbleServer(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
+	inBubble(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
 		// Revision 4: the server pings an interval after the last pong.
 		pc := ts.openPolling(engineio.Revision4)
 		start := time.Now()
@@ -74,7 +74,7 @@ func TestHeartbeatOnTheWire(t *testing.T) {
 
 // An interval that is shorter than the timeout also starts at the pong, even if the pong is late.
 func TestPingFollowsALatePongByAnInterval(t *testing.T) {
-	inBubbleServer(t, echoHandler, &engineio.ServerOptions{PingInterval: time.Second, PingTimeout: 10 * time.Second}, func(t *testing.T, ts *testServer) {
+	inBubble(t, echoHandler, &engineio.ServerOptions{PingInterval: time.Second, PingTimeout: 10 * time.Second}, func(t *testing.T, ts *testServer) {
 		wc, _ := ts.openWebSocket(engineio.Revision4)
 		require.Equal(t, "2", wc.readText())
 		time.Sleep(3500 * time.Millisecond)

@@ -198,27 +198,25 @@ func TestCookie(t *testing.T) {
 // The header fields that a handler around the server sets are part of every response, also of the response to a
 // WebSocket handshake.
 func TestHeadersOfAHandlerAround(t *testing.T) {
-	around := behind(func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			h := w.Header()
-			h.Set("X-Powered-By", "mesh")
-			h.Add("Set-Cookie", "a=1")
-			h.Add("Set-Cookie", "b=2")
-			h["x-raw"] = []string{"as it is\r\nInjected: 1"}
-			if r.Header.Get("Upgrade") != "" { // fields that the handshake itself sets
-				h.Set("Connection", "close")
-				h.Set("Upgrade", "h2c")
-				h.Set("Content-Length", "7")
-				h.Set("Transfer-Encoding", "chunked")
-				h.Set("Sec-WebSocket-Accept", "mine")
-				h.Set("Sec-WebSocket-Extensions", "mine")
-				h["sec-websocket-protocol"] = []string{"mine"}
-			}
-			next.ServeHTTP(w, r)
-		})
+	around := intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		h := w.Header()
+		h.Set("X-Powered-By", "mesh")
+		h.Add("Set-Cookie", "a=1")
+		h.Add("Set-Cookie", "b=2")
+		h["x-raw"] = []string{"as it is\r\nInjected: 1"}
+		if r.Header.Get("Upgrade") != "" { // fields that the handshake itself sets
+			h.Set("Connection", "close")
+			h.Set("Upgrade", "h2c")
+			h.Set("Content-Length", "7")
+			h.Set("Transfer-Encoding", "chunked")
+			h.Set("Sec-WebSocket-Accept", "mine")
+			h.Set("Sec-WebSocket-Extensions", "mine")
+			h["sec-websocket-protocol"] = []string{"mine"}
+		}
+		return false
 	})
 	opts := &engineio.ServerOptions{AllowedOrigins: []string{"https://good.example"}, Cookie: &http.Cookie{}}
-	ts := newTestServer(t, echoHandler, opts, around)
+	ts := newTestServer(t, echoHandler, opts, behind(around))
 
 	open := ts.request("GET", polling4, nil)
 	pc := &pollingClient{ts: ts, rev: engineio.Revision4, query: polling4 + "&sid=" + sidOf(t, open.body)}

@@ -172,7 +172,7 @@ func TestJSONPSessionsEndLikeOthers(t *testing.T) {
 		} {
 			t.Run(fmt.Sprintf("revision %d, %s", rev, name), func(t *testing.T) {
 				h := newEndRecorder()
-				inBubbleServer(t, h, jsonpOptions(), func(t *testing.T, ts *testServer) { end(t, ts.openJSONP(rev, "0", "0"), h) })
+				inBubble(t, h, jsonpOptions(), func(t *testing.T, ts *testServer) { end(t, ts.openJSONP(rev, "0", "0"), h) })
 			})
 		}
 	}
@@ -181,7 +181,7 @@ func TestJSONPSessionsEndLikeOthers(t *testing.T) {
 func TestJSONPSessionMovesToAWebSocket(t *testing.T) {
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		t.Run(fmt.Sprint("revision ", rev), func(t *testing.T) {
-			inBubbleServer(t, echoHandler, jsonpOptions(), func(t *testing.T, ts *testServer) {
+			inBubble(t, echoHandler, jsonpOptions(), func(t *testing.T, ts *testServer) {
 				jc := ts.openJSONP(rev, "0", "0")
 				poll := inBackground(jc.pollingClient.poll)
 				synctest.Wait()

@@ -91,16 +91,14 @@ func TestRejectedRequestsDoNotDisturbTheConnection(t *testing.T) {
 // If a connection's context is done before a session's poll comes on it, the session does not end.
 func TestPollOnACanceledConnection(t *testing.T) {
 	// Other code in the process, such as another handler, may leave the connection in this state.
-	ts := newTestServer(t, echoHandler, nil, behind(func(h http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Query().Has("cancel") {
-				_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
-				<-r.Context().Done()
-				return
-			}
-			h.ServeHTTP(w, r)
-		})
-	}))
+	ts := newTestServer(t, echoHandler, nil, behind(intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if !r.URL.Query().Has("cancel") {
+			return false
+		}
+		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
+		<-r.Context().Done()
+		return true
+	})))
 	pc := ts.openPolling(engineio.Revision4)
 	c := ts.keepAlive()
 	c.send("GET", "cancel", "")
@@ -170,9 +168,8 @@ func TestResponsesHaveAWriteDeadline(t *testing.T) {
 					served <- time.Since(start)
 				})
 			}
-			inBubbleBehind(t, slow, greet, opts(), func(t *testing.T, srv *engineio.Server, client *http.Client) {
+			inBubbleBehind(t, slow, greet, opts(), func(t *testing.T, ts *testServer) {
 				served = make(chan time.Duration, 1)
-				ts := &testServer{t: t, base: "http://pipe/engine.io/", client: client, srv: srv}
 				send := func() net.Conn {
 					pc := ts.openPolling(engineio.Revision4)
 					<-served

@@ -25,8 +25,7 @@ type fakeServer struct {
 	polled    chan struct{}    // the first poll has come
 	left      chan struct{}    // the client has sent a close packet
 	once      sync.Once
-	mu        sync.Mutex
-	posts     []string
+	posts     recorder[string]
 	received  chan string                             // the client's frames on the WebSocket
 	step      chan struct{}                           // lets the WebSocket continue
 	webSocket func(fs *fakeServer, wc *fakeWebSocket) // the server's side of the WebSocket; if nil, the server rejects it
@@ -49,9 +48,7 @@ func (s *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `0{"sid":"s","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}`)
 	case r.Method == http.MethodPost:
 		b, _ := io.ReadAll(r.Body)
-		s.mu.Lock()
-		s.posts = append(s.posts, string(b))
-		s.mu.Unlock()
+		s.posts.add(string(b))
 		if string(b) == "1" || strings.HasSuffix(string(b), "\x1e1") {
 			close(s.left)
 		}
@@ -75,9 +72,7 @@ func (s *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *fakeServer) posted() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return strings.Join(s.posts, "|")
+	return strings.Join(s.posts.values(), "|")
 }
 
 // fakeWebSocket is the server's side of a WebSocket. The test writes and reads its frames.

@@ -116,26 +116,21 @@ func (c *networkConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// inBubble serves h in a synctest bubble and calls f with an HTTP client that reaches it.
-func inBubble(t *testing.T, h engineio.Handler, opts *engineio.ServerOptions, f func(t *testing.T, srv *engineio.Server, client *http.Client)) {
+// inBubble serves h on an in-memory network in a synctest bubble, and calls f with its test server.
+func inBubble(t *testing.T, h engineio.Handler, opts *engineio.ServerOptions, f func(t *testing.T, ts *testServer)) {
 	t.Helper()
 	inBubbleBehind(t, func(h http.Handler) http.Handler { return h }, h, opts, f)
 }
 
 // inBubbleBehind is like inBubble, with a handler of the test in front of the server.
-func inBubbleBehind(t *testing.T, wrap func(http.Handler) http.Handler, h engineio.Handler, opts *engineio.ServerOptions, f func(t *testing.T, srv *engineio.Server, client *http.Client)) {
-	t.Helper()
-	inNetwork(t, wrap, h, opts, func(t *testing.T, srv *engineio.Server, client *http.Client, _ *network) { f(t, srv, client) })
-}
-
-// inNetwork is like inBubbleBehind, for tests that disturb the network.
-func inNetwork(t *testing.T, wrap func(http.Handler) http.Handler, h engineio.Handler, opts *engineio.ServerOptions, f func(t *testing.T, srv *engineio.Server, client *http.Client, n *network)) {
+func inBubbleBehind(t *testing.T, wrap func(http.Handler) http.Handler, h engineio.Handler, opts *engineio.ServerOptions, f func(t *testing.T, ts *testServer)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		srv := engineio.NewServer(h, opts)
 		n := newNetwork()
 		client, stop := serveOn(t, n, wrap(srv))
-		f(t, srv, client, n)
+		f(t, &testServer{t: t, url: "http://pipe", base: "http://pipe/engine.io/", client: client, srv: srv, net: n})
+		time.Sleep(time.Second) // net/http waits half a second before it closes a connection whose body it did not read
 		client.CloseIdleConnections()
 		require.NoError(t, srv.Close())
 		stop()

@@ -35,12 +35,10 @@ func (r *recorder[T]) values() []T {
 
 // recordRequests returns a handler that records the requests in front of another handler.
 func recordRequests(requests *recorder[*http.Request]) func(http.Handler) http.Handler {
-	return func(h http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			requests.add(r.Clone(r.Context()))
-			h.ServeHTTP(w, r)
-		})
-	}
+	return intercept(func(_ http.ResponseWriter, r *http.Request) bool {
+		requests.add(r.Clone(r.Context()))
+		return false
+	})
 }
 
 // kindOf returns the kind of a request: GET, POST or websocket.

@@ -30,16 +30,8 @@ type testServer struct {
 	base   string // the URL of every request, without the query
 	client *http.Client
 	srv    *engineio.Server
-	close  func() // the end of the test calls it; see newTestServer
-}
-
-// inBubbleServer is inBubble with a testServer.
-func inBubbleServer(t *testing.T, h engineio.Handler, opts *engineio.ServerOptions, f func(t *testing.T, ts *testServer)) {
-	t.Helper()
-	inBubble(t, h, opts, func(t *testing.T, srv *engineio.Server, client *http.Client) {
-		f(t, &testServer{t: t, base: "http://pipe/engine.io/", client: client, srv: srv})
-		time.Sleep(time.Second) // net/http waits half a second before it closes a connection whose body it did not read
-	})
+	net    *network // in a bubble; see inBubble
+	close  func()   // on loopback; see newTestServer
 }
 
 // newTestServer serves h on loopback. close, or the end of the test, ends the server and its client, and checks that no
@@ -77,12 +69,44 @@ func behind(wrap func(http.Handler) http.Handler) func(web *httptest.Server) {
 	return func(web *httptest.Server) { web.Config.Handler = wrap(web.Config.Handler) }
 }
 
+// intercept returns a handler of the test in front of a server. The server gets the requests for which f returns false.
+func intercept(f func(w http.ResponseWriter, r *http.Request) (handled bool)) func(http.Handler) http.Handler {
+	return func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if !f(w, r) {
+				h.ServeHTTP(w, r)
+			}
+		})
+	}
+}
+
+// hangingWebSockets does not respond to the handshake of a WebSocket.
+var hangingWebSockets = intercept(func(_ http.ResponseWriter, r *http.Request) bool {
+	if isUpgrade(r) {
+		<-r.Context().Done()
+	}
+	return isUpgrade(r)
+})
+
 // overTLS serves HTTP/1.1 or HTTP/2 over TLS.
 func overTLS(http2 bool) func(web *httptest.Server) {
 	return func(web *httptest.Server) {
 		web.EnableHTTP2 = http2
 		web.StartTLS()
 	}
+}
+
+// connect opens a session of this package's client.
+func (ts *testServer) connect(opts *engineio.DialOptions) *engineio.Socket {
+	ts.t.Helper()
+	var own engineio.DialOptions
+	if opts != nil {
+		own = *opts
+	}
+	own.HTTPClient = ts.client
+	s, err := engineio.Dial(ts.t.Context(), ts.url, &own)
+	require.NoError(ts.t, err)
+	return s
 }
 
 // requireNothingLeft fails if the server still has a session or counted bytes.

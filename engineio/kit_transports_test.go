@@ -2,7 +2,6 @@ package engineio_test
 
 import (
 	"context"
-	"net/http"
 	"testing"
 	"time"
 
@@ -40,20 +39,20 @@ func onEveryTransport(t *testing.T, opts *engineio.ServerOptions, b scenario) {
 		t.Run(name, func(t *testing.T) {
 			var h engineio.Handler // made inside the bubble, with its channels
 			outer := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) { h.ServeSocket(ctx, s) })
-			inBubble(t, outer, opts, func(t *testing.T, srv *engineio.Server, client *http.Client) {
+			inBubble(t, outer, opts, func(t *testing.T, ts *testServer) {
 				var f func(t *testing.T, srv *engineio.Server, s *engineio.Socket)
 				h, f = b()
-				o.HTTPClient = client
+				o.HTTPClient = ts.client
 				s, err := engineio.Dial(t.Context(), "http://pipe", &o)
 				require.NoError(t, err)
-				f(t, srv, s)
+				f(t, ts.srv, s)
 				s.Abort(nil)
 				require.NoError(t, s.Close())
-				for _, left := range srv.Sockets() {
+				for _, left := range ts.srv.Sockets() {
 					left.Abort(nil)
 				}
 				time.Sleep(time.Second)
-				requireNothingLeft(t, srv)
+				requireNothingLeft(t, ts.srv)
 			})
 		})
 	}

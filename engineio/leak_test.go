@@ -148,7 +148,7 @@ func TestNothingRemainsOfSessions(t *testing.T) {
 // checks that no goroutine is left.
 func TestNothingRemainsOfSilentSessions(t *testing.T) {
 	var c census
-	inBubbleServer(t, c.handler(echoHandler), &engineio.ServerOptions{Revisions: []engineio.Revision{3, 4}, UpgradeTimeout: 3 * time.Second}, func(t *testing.T, ts *testServer) {
+	inBubble(t, c.handler(echoHandler), &engineio.ServerOptions{Revisions: []engineio.Revision{3, 4}, UpgradeTimeout: 3 * time.Second}, func(t *testing.T, ts *testServer) {
 		var conns []net.Conn
 		const rounds = 40
 		for i := range rounds {

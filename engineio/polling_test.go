@@ -45,7 +45,7 @@ func TestBinaryOverPolling(t *testing.T) {
 func TestSecondPollEndsTheSession(t *testing.T) {
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		h := newEndRecorder()
-		inBubbleServer(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
+		inBubble(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
 			pc := ts.openPolling(rev)
 			first := inBackground(pc.poll)
 			synctest.Wait()
@@ -64,7 +64,7 @@ func TestSecondPostEndsTheSession(t *testing.T) {
 	for name, head := range halfPosts {
 		t.Run(name, func(t *testing.T) {
 			h := newEndRecorder()
-			inBubbleServer(t, h, nil, func(t *testing.T, ts *testServer) {
+			inBubble(t, h, nil, func(t *testing.T, ts *testServer) {
 				pc := ts.openPolling(engineio.Revision4)
 				start := time.Now()
 				conn := ts.dial()
@@ -92,7 +92,7 @@ func TestSlowBody(t *testing.T) {
 	for name, head := range halfPosts {
 		t.Run(name, func(t *testing.T) {
 			h := newEndRecorder()
-			inBubbleServer(t, h, &engineio.ServerOptions{PingInterval: time.Hour}, func(t *testing.T, ts *testServer) {
+			inBubble(t, h, &engineio.ServerOptions{PingInterval: time.Hour}, func(t *testing.T, ts *testServer) {
 				pc := ts.openPolling(engineio.Revision4)
 				start := time.Now()
 				conn := ts.dial()
@@ -112,7 +112,7 @@ func TestSlowBody(t *testing.T) {
 		})
 	}
 	t.Run("declared too large", func(t *testing.T) {
-		inBubbleServer(t, echoHandler, &engineio.ServerOptions{MaxPayload: 100}, func(t *testing.T, ts *testServer) {
+		inBubble(t, echoHandler, &engineio.ServerOptions{MaxPayload: 100}, func(t *testing.T, ts *testServer) {
 			pc := ts.openPolling(engineio.Revision4)
 			conn := ts.dial()
 			_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: pipe\r\nContent-Length: 1000\r\n\r\n4", pc.query)
@@ -128,7 +128,7 @@ func TestSlowBody(t *testing.T) {
 
 func TestAbortedPollEndsTheSession(t *testing.T) {
 	h := newEndRecorder()
-	inBubbleServer(t, h, nil, func(t *testing.T, ts *testServer) {
+	inBubble(t, h, nil, func(t *testing.T, ts *testServer) {
 		pc := ts.openPolling(engineio.Revision4)
 		conn := ts.dial()
 		_, err := fmt.Fprintf(conn, "GET /engine.io/?%s HTTP/1.1\r\nHost: pipe\r\n\r\n", pc.query)
@@ -147,7 +147,7 @@ func TestAbortedPostEndsTheSession(t *testing.T) {
 	for name, head := range halfPosts {
 		t.Run(name, func(t *testing.T) {
 			h := newEndRecorder()
-			inBubbleServer(t, h, nil, func(t *testing.T, ts *testServer) {
+			inBubble(t, h, nil, func(t *testing.T, ts *testServer) {
 				pc := ts.openPolling(engineio.Revision4)
 				conn := ts.dial()
 				_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: pipe\r\n%s", pc.query, head)
@@ -201,7 +201,7 @@ func TestPostLimit(t *testing.T) {
 
 func TestBinaryPostOnRevision4EndsTheSession(t *testing.T) {
 	h := newEndRecorder()
-	inBubbleServer(t, h, nil, func(t *testing.T, ts *testServer) {
+	inBubble(t, h, nil, func(t *testing.T, ts *testServer) {
 		pc := ts.openPolling(engineio.Revision4)
 		first := inBackground(pc.poll)
 		synctest.Wait()
@@ -222,7 +222,7 @@ func TestPostsThatAreNoPayload(t *testing.T) {
 		for _, body := range bodies {
 			t.Run(fmt.Sprintf("revision %d %q", rev, body), func(t *testing.T) {
 				h := newEndRecorder()
-				inBubbleServer(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
+				inBubble(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
 					pc := ts.openPolling(rev)
 					first := inBackground(pc.poll)
 					synctest.Wait()
@@ -249,7 +249,7 @@ func TestIgnoredPackets(t *testing.T) {
 func TestClosePacketOverPolling(t *testing.T) {
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		h := newEndRecorder()
-		inBubbleServer(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
+		inBubble(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
 			pc := ts.openPolling(rev)
 			pending := inBackground(pc.poll)
 			synctest.Wait()
@@ -274,7 +274,7 @@ func TestMessagesBeforeAClosePacketArrive(t *testing.T) {
 func TestServerClosesAPollingSession(t *testing.T) {
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		h := newEndRecorder()
-		inBubbleServer(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
+		inBubble(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
 			pc := ts.openPolling(rev)
 			pending := inBackground(pc.poll)
 			synctest.Wait()
@@ -338,7 +338,7 @@ func TestPayloadsForPython(t *testing.T) {
 	for client, most := range map[string]int{
 		"Python/3.11 aiohttp/3.8.4": engineio.PythonMaxPackets, "python-requests/2.28.1": engineio.PythonMaxPackets, "node-XMLHttpRequest": 40,
 	} {
-		inBubbleServer(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
+		inBubble(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
 			pc := ts.openPolling(engineio.Revision4)
 			require.Equal(t, "200 ok", pc.post("4x"+strings.Repeat("\x1e4x", 39)).summary())
 			synctest.Wait()

@@ -50,7 +50,7 @@ func TestReadyKnowsWhetherReadWouldWait(t *testing.T) {
 					answers <- time.Since(began) == 0
 				}
 			})
-			inBubbleServer(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
+			inBubble(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
 				wc, _ := ts.openWebSocket(engineio.Revision3)
 				_, err := wc.conn.Write(append(text("4a"), tt.next...))
 				require.NoError(t, err)
@@ -75,7 +75,7 @@ func TestReadyOnPolling(t *testing.T) {
 			answers <- s.Ready()
 		}
 	})
-	inBubbleServer(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
+	inBubble(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
 		pc := ts.openPolling(engineio.Revision3)
 		require.Equal(t, 200, pc.post(pc.payload("4a", "4b", "2", "4c")).status)
 		synctest.Wait()
@@ -88,7 +88,7 @@ func TestReadyOnPolling(t *testing.T) {
 }
 
 func TestTryWriteTakesAllOrNone(t *testing.T) {
-	inBubbleServer(t, echoHandler, &engineio.ServerOptions{QueueLimit: 1000}, func(t *testing.T, ts *testServer) {
+	inBubble(t, echoHandler, &engineio.ServerOptions{QueueLimit: 1000}, func(t *testing.T, ts *testServer) {
 		pc := ts.openPolling(engineio.Revision4)
 		s := pc.socket()
 		m := engineio.Text(strings.Repeat("x", 100-wire.Overhead))
@@ -128,7 +128,7 @@ func TestReadIntoUsesWhatFits(t *testing.T) {
 				answers <- string(m.Data) + " " + where
 			}
 		})
-		inBubbleServer(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
+		inBubble(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
 			wc, _ := ts.openWebSocket(rev)
 			for _, body := range []string{"4", "4short", "4" + strings.Repeat("x", 20), "4" + long} {
 				_, err := wc.conn.Write(maskedFrame(ws.Header{Fin: true, OpCode: ws.OpText}, body))
@@ -141,7 +141,7 @@ func TestReadIntoUsesWhatFits(t *testing.T) {
 			_ = wc.conn.Close()
 			require.Equal(t, "nothing", <-answers)
 		})
-		inBubbleServer(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
+		inBubble(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
 			pc := ts.openPolling(rev)
 			require.Equal(t, 200, pc.post(pc.payload("4a", "4"+long)).status)
 			require.Equal(t, "a elsewhere", <-answers)

@@ -110,7 +110,7 @@ func TestOneByteFragments(t *testing.T) {
 func TestLargeMessagesWaitForTheFirst(t *testing.T) {
 	large := strings.Repeat("x", 240_000)
 	h := newEndRecorder()
-	inBubbleServer(t, h, &engineio.ServerOptions{ReceiveLimit: 300_000}, func(t *testing.T, ts *testServer) {
+	inBubble(t, h, &engineio.ServerOptions{ReceiveLimit: 300_000}, func(t *testing.T, ts *testServer) {
 		others := ts.bystanders()
 		start := time.Now()
 		slow, slowID := ts.openWebSocket(engineio.Revision4)
@@ -146,7 +146,7 @@ func TestLargeMessagesWaitForTheFirst(t *testing.T) {
 func TestBurstOfLargeMessagesIsReceivedWhole(t *testing.T) {
 	const peers = 20
 	large := strings.Repeat("x", 200_000)
-	inBubbleServer(t, echoHandler, &engineio.ServerOptions{ReceiveLimit: 300_000}, func(t *testing.T, ts *testServer) {
+	inBubble(t, echoHandler, &engineio.ServerOptions{ReceiveLimit: 300_000}, func(t *testing.T, ts *testServer) {
 		start := time.Now()
 		var lines []*webSocketClient
 		for range peers {
@@ -169,7 +169,7 @@ func TestBurstOfLargeMessagesIsReceivedWhole(t *testing.T) {
 // Peers that begin large messages and do not finish them must not end the sessions of other peers.
 // Advisories: CVE-2026-33151, CVE-2026-69185, CVE-2026-48804, GHSA-55mf-67qm-4wpg
 func TestHogsDoNotCostOthersTheirMessages(t *testing.T) {
-	inBubbleServer(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
+	inBubble(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
 		var hogs []*webSocketClient
 		for range 12 {
 			for range 40 {

@@ -140,15 +140,13 @@ func TestRedirectInASessionEndsItAndIsNamed(t *testing.T) {
 		t.Run(method, func(t *testing.T) {
 			var requests recorder[*http.Request]
 			back := newTestServer(t, echoHandler, nil, behind(recordRequests(&requests)))
-			front := newTestServer(t, echoHandler, nil, behind(func(h http.Handler) http.Handler {
-				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					if r.URL.Query().Has("sid") && r.Method == method {
-						http.Redirect(w, r, back.url+r.URL.RequestURI(), http.StatusTemporaryRedirect)
-						return
-					}
-					h.ServeHTTP(w, r)
-				})
-			}))
+			front := newTestServer(t, echoHandler, nil, behind(intercept(func(w http.ResponseWriter, r *http.Request) bool {
+				moved := r.URL.Query().Has("sid") && r.Method == method
+				if moved {
+					http.Redirect(w, r, back.url+r.URL.RequestURI(), http.StatusTemporaryRedirect)
+				}
+				return moved
+			})))
 			s, err := engineio.Dial(testContext(t), front.url, &engineio.DialOptions{Transports: []engineio.Transport{engineio.Polling}})
 			require.NoError(t, err)
 			if method == http.MethodPost {

@@ -136,7 +136,7 @@ func TestBrokenWebSocketHandshakes(t *testing.T) {
 		"POST":            strings.Replace(good, "GET ", "POST ", 1),
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubbleServer(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
+			inBubble(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
 				resp, wc := ts.sendRaw(raw)
 				defer func() { require.NoError(t, wc.conn.Close()) }()
 				require.NoError(t, resp.err)
@@ -310,7 +310,7 @@ func TestTheLastValueOfAQueryCounts(t *testing.T) {
 
 // A faulty request with a sid does not affect the session.
 func TestRequestsThatDoNotFitTheSession(t *testing.T) {
-	inBubbleServer(t, echoHandler, bothRevisions(), func(t *testing.T, ts *testServer) {
+	inBubble(t, echoHandler, bothRevisions(), func(t *testing.T, ts *testServer) {
 		pc := ts.openPolling(engineio.Revision4)
 		for _, c := range []struct{ name, method, query, want string }{
 			{"another revision", "GET", strings.Replace(pc.query, "EIO=4", "EIO=3", 1), "400 " + badRequest},
@@ -393,7 +393,7 @@ func TestClosedServerRefuses(t *testing.T) {
 }
 
 func TestDrainRefusesNewSessionsOnly(t *testing.T) {
-	inBubbleServer(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
+	inBubble(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
 		pc, other := ts.openPolling(engineio.Revision4), ts.openPolling(engineio.Revision4)
 		ts.srv.Drain()
 		require.Equal(t, http.StatusServiceUnavailable, ts.request("GET", polling4, nil).status)

@@ -21,7 +21,7 @@ import (
 func TestTimersOfManySessions(t *testing.T) {
 	const interval, timeout = 2 * engineio.CloseTimeout, 7 * time.Second
 	h := newEndRecorder()
-	inBubbleServer(t, h, &engineio.ServerOptions{PingInterval: interval, PingTimeout: timeout}, func(t *testing.T, ts *testServer) {
+	inBubble(t, h, &engineio.ServerOptions{PingInterval: interval, PingTimeout: timeout}, func(t *testing.T, ts *testServer) {
 		ended := func(wc *webSocketClient) {
 			_, err := wc.readFrame()
 			assert.ErrorIs(t, err, io.EOF)

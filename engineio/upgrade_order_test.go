@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -25,7 +24,7 @@ func pending(c <-chan response) bool {
 
 func TestNoopComesAfterTheProbesAnswer(t *testing.T) {
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
-		inBubbleServer(t, echoHandler, bothRevisions(), func(t *testing.T, ts *testServer) {
+		inBubble(t, echoHandler, bothRevisions(), func(t *testing.T, ts *testServer) {
 			pc := ts.openPolling(rev)
 			poll := inBackground(pc.poll)
 			wc := pc.upgrade()
@@ -51,7 +50,7 @@ func TestNoopComesAfterTheProbesAnswer(t *testing.T) {
 
 // However often a client polls while it upgrades, each poll soon gets a noop, but not in a hot loop.
 func TestManyPollsWhileUpgrading(t *testing.T) {
-	inBubbleServer(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
+	inBubble(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
 		pc := ts.openPolling(engineio.Revision4)
 		wc := pc.upgrade()
 		wc.sendText("2probe")
@@ -73,7 +72,7 @@ func TestManyPollsWhileUpgrading(t *testing.T) {
 
 // Messages that are sent during an upgrade go by polling or wait for the new transport. They arrive once and in order.
 func TestMessagesWhileUpgrading(t *testing.T) {
-	inBubbleServer(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
+	inBubble(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
 		pc := ts.openPolling(engineio.Revision4)
 		s := pc.socket()
 		poll := inBackground(pc.poll)
@@ -97,7 +96,7 @@ func TestMessagesWhileUpgrading(t *testing.T) {
 // WebSocket.
 func TestPollThatWaitsAtTheEndOfAnUpgrade(t *testing.T) {
 	for range 20 {
-		inBubbleServer(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
+		inBubble(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
 			pc := ts.openPolling(engineio.Revision4)
 			s := pc.socket()
 			poll := inBackground(pc.poll)
@@ -122,7 +121,7 @@ func TestPollThatWaitsAtTheEndOfAnUpgrade(t *testing.T) {
 // A client may drop its poll when it has sent 5. The poll's goroutine then finds that the client has gone and that the
 // session has moved. It must not end the session.
 func TestPollDroppedAfterTheUpgradeDoesNotEndTheSession(t *testing.T) {
-	inBubbleServer(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
+	inBubble(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
 		pc := ts.openPolling(engineio.Revision4)
 		dropped := &unsignaledContext{Context: t.Context()}
 		r, err := http.NewRequestWithContext(dropped, http.MethodGet, ts.base+"?"+pc.query, nil)
@@ -173,7 +172,7 @@ func (*brokenWriter) WriteHeader(int)           {}
 func (*brokenWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
 func TestUpgradeWaitsForThePostBeforeIt(t *testing.T) {
-	inBubbleServer(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
+	inBubble(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
 		pc := ts.openPolling(engineio.Revision4)
 		conn := ts.dial()
 		_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: pipe\r\nContent-Length: 6\r\n\r\n4", pc.query)
@@ -198,7 +197,7 @@ func TestCloseFinishesTheUpgradeFirst(t *testing.T) {
 	for _, when := range []string{"before the probe", "after the probe"} {
 		t.Run(when, func(t *testing.T) {
 			h := newEndRecorder()
-			inBubbleServer(t, h, nil, func(t *testing.T, ts *testServer) {
+			inBubble(t, h, nil, func(t *testing.T, ts *testServer) {
 				pc := ts.openPolling(engineio.Revision4)
 				s := pc.socket()
 				poll := inBackground(pc.poll)
@@ -242,7 +241,7 @@ func TestCloseFinishesTheUpgradeFirst(t *testing.T) {
 }
 
 func TestShutdownFinishesUpgradesFirst(t *testing.T) {
-	inBubbleServer(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
+	inBubble(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
 		pc := ts.openPolling(engineio.Revision4)
 		poll := inBackground(pc.poll)
 		wc := pc.upgrade()
@@ -265,153 +264,8 @@ func TestShutdownFinishesUpgradesFirst(t *testing.T) {
 	})
 }
 
-// If an upgrade never ends, a close is sent by polling when the upgrade is abandoned.
-func TestCloseWithAnUpgradeThatNeverEnds(t *testing.T) {
-	h := newEndRecorder()
-	inBubbleServer(t, h, nil, func(t *testing.T, ts *testServer) {
-		pc := ts.openPolling(engineio.Revision4)
-		start := time.Now()
-		wc := pc.upgrade()
-		poll := inBackground(pc.poll)
-		synctest.Wait()
-		require.NoError(t, pc.socket().Close())
-		require.Equal(t, "200 1", (<-poll).summary())
-		require.Equal(t, engineio.DefaultUpgradeTimeout, time.Since(start))
-		_, err := wc.readFrame()
-		require.ErrorIs(t, err, io.EOF)
-		require.NoError(t, wc.conn.Close())
-		requireNothingLeft(t, ts.srv)
-	})
-}
-
-// The upgrade is also abandoned if the client has stopped polling, and then the session ends.
-func TestCloseWithAClientThatHasStoppedPolling(t *testing.T) {
-	h := newEndRecorder()
-	inBubbleServer(t, h, nil, func(t *testing.T, ts *testServer) {
-		pc := ts.openPolling(engineio.Revision4)
-		start := time.Now()
-		wc := pc.upgrade()
-		wc.sendText("2probe")
-		require.Equal(t, "3probe", wc.readText())
-		require.NoError(t, pc.socket().Close())
-		require.LessOrEqual(t, time.Since(start), engineio.DefaultUpgradeTimeout+engineio.PollCloseTimeout)
-		_, err := wc.readFrame()
-		require.ErrorIs(t, err, io.EOF)
-		require.NoError(t, wc.conn.Close())
-		requireNothingLeft(t, ts.srv)
-	})
-}
-
-func TestUpgradeThatNeverEnds(t *testing.T) {
-	for _, far := range []string{"nothing", "101", "2probe", "half a frame"} {
-		t.Run(far, func(t *testing.T) {
-			inBubbleServer(t, echoHandler, &engineio.ServerOptions{UpgradeTimeout: 3 * time.Second, PingInterval: time.Hour}, func(t *testing.T, ts *testServer) {
-				pc := ts.openPolling(engineio.Revision4)
-				for range 3 {
-					start := time.Now()
-					var wc *webSocketClient
-					if far == "nothing" { // the pipe holds the response to the handshake until the client reads it
-						conn := ts.dial()
-						_, err := io.WriteString(conn, ts.handshakeText(strings.Replace(pc.query, "polling", "websocket", 1)))
-						require.NoError(t, err)
-						time.Sleep(defaultWriteTimeout)
-						pc.requireEcho("alive")
-						require.NoError(t, conn.Close())
-						continue
-					}
-					wc = pc.upgrade()
-					switch far {
-					case "2probe":
-						wc.sendText("2probe")
-					case "half a frame":
-						_, err := io.WriteString(wc.conn, masked(0x81, "2probe")[:4])
-						require.NoError(t, err)
-					}
-					pc.requireEcho("while it lasts")
-					second := pc.upgrade()
-					require.Equal(t, "close", second.readEnd(), "another upgrade meanwhile")
-					time.Sleep(3*time.Second - time.Since(start) - 1)
-					require.Equal(t, "close", pc.upgrade().readEnd(), "another upgrade in the last moment")
-					time.Sleep(1)
-					synctest.Wait()
-					_, err := wc.readFrame()
-					require.ErrorIs(t, err, io.EOF, "the server has abandoned the upgrade")
-					pc.requireEcho("and then")
-					require.NoError(t, wc.conn.Close())
-				}
-				// The next upgrade works.
-				wc := pc.upgrade()
-				wc.sendText("2probe")
-				require.Equal(t, "3probe", wc.readText())
-				wc.sendText("5")
-				wc.requireEcho("moved")
-				require.NoError(t, wc.conn.Close())
-			})
-		})
-	}
-}
-
-// A stock client that has received its 3probe has stopped polling and cannot go back. The server does not abandon its
-// upgrade.
-func TestUpgradeOfASlowClientIsWaitedFor(t *testing.T) {
-	const timeout = 3 * time.Second
-	h := newEndRecorder()
-	opts := &engineio.ServerOptions{UpgradeTimeout: timeout, PingInterval: 60 * time.Second, PingTimeout: 30 * time.Second}
-	inBubbleServer(t, h, opts, func(t *testing.T, ts *testServer) {
-		pc := ts.openPolling(engineio.Revision4)
-		poll := inBackground(pc.poll)
-		wc := pc.upgrade()
-		wc.sendText("2probe")
-		require.Equal(t, "3probe", wc.readText())
-		require.Equal(t, "200 6", (<-poll).summary())
-		time.Sleep(10*timeout + time.Second)
-		require.NoError(t, pc.socket().TryWrite(engineio.Text("meanwhile")))
-		wc.sendText("5")
-		require.Equal(t, "4meanwhile", wc.readText())
-		require.NoError(t, wc.conn.Close())
-		h.awaitEnd(pc.sid)
-
-		// The heartbeat detects a client that is gone.
-		pc = ts.openPolling(engineio.Revision4)
-		start := time.Now()
-		wc = pc.upgrade()
-		wc.sendText("2probe")
-		require.Equal(t, "3probe", wc.readText())
-		require.Equal(t, "remote "+engineio.ReasonPingTimeout, h.awaitEnd(pc.sid))
-		require.Equal(t, 90*time.Second, time.Since(start))
-		_, err := wc.readFrame()
-		require.ErrorIs(t, err, io.EOF, "the probing stream ends with its session")
-		require.NoError(t, wc.conn.Close())
-		synctest.Wait()
-		requireNothingLeft(t, ts.srv)
-	})
-}
-
-// A client that continues to poll has not reached this point: the server abandons its upgrade.
-func TestUpgradeOfAClientThatPollsOnIsGivenUp(t *testing.T) {
-	const timeout = 3 * time.Second
-	inBubbleServer(t, echoHandler, &engineio.ServerOptions{UpgradeTimeout: timeout, PingInterval: time.Hour}, func(t *testing.T, ts *testServer) {
-		pc := ts.openPolling(engineio.Revision4)
-		start := time.Now()
-		wc := pc.upgrade()
-		time.Sleep(engineio.NoopInterval / 2)
-		wc.sendText("2probe")
-		require.Equal(t, "3probe", wc.readText())
-		for time.Since(start) < timeout-engineio.NoopInterval {
-			require.Equal(t, "200 6", pc.poll().summary())
-		}
-		poll := inBackground(pc.poll)
-		_, err := wc.readFrame()
-		require.ErrorIs(t, err, io.EOF)
-		require.Equal(t, timeout, time.Since(start))
-		require.Equal(t, "200 ok", pc.post("4by polling").summary())
-		require.Equal(t, "200 4by polling", (<-poll).summary())
-		require.NoError(t, wc.conn.Close())
-	})
-}
-
 func TestSecondUpgradeIsRefused(t *testing.T) {
-	inBubbleServer(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
+	inBubble(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
 		pc := ts.openPolling(engineio.Revision4)
 		wc := pc.upgrade()
 		require.Equal(t, "close", pc.upgrade().readEnd())
@@ -429,49 +283,9 @@ func TestSecondUpgradeIsRefused(t *testing.T) {
 		wc.requireEcho("untouched")
 		require.NoError(t, wc.conn.Close())
 	})
-	inBubbleServer(t, echoHandler, &engineio.ServerOptions{NoUpgrade: true}, func(t *testing.T, ts *testServer) {
+	inBubble(t, echoHandler, &engineio.ServerOptions{NoUpgrade: true}, func(t *testing.T, ts *testServer) {
 		pc := ts.openPolling(engineio.Revision4)
 		require.Equal(t, "close", pc.upgrade().readEnd(), "not allowed")
 		pc.requireEcho("untouched")
-	})
-}
-
-// A ping during an upgrade neither delays the upgrade nor ends the session later.
-func TestHeartbeatDuringAnUpgrade(t *testing.T) {
-	h := newEndRecorder()
-	opts := &engineio.ServerOptions{PingInterval: 2 * time.Second, PingTimeout: 4 * time.Second, UpgradeTimeout: 30 * time.Second}
-	inBubbleServer(t, h, opts, func(t *testing.T, ts *testServer) {
-		pc := ts.openPolling(engineio.Revision4)
-		start := time.Now()
-		poll := inBackground(pc.poll)
-		wc := pc.upgrade()
-		require.Equal(t, "200 2", (<-poll).summary(), "a ping while upgrading")
-		require.Equal(t, 2*time.Second, time.Since(start))
-		wc.sendText("2probe")
-		require.Equal(t, "3probe", wc.readText())
-		require.Equal(t, "200 6", pc.poll().summary())
-		wc.sendText("5")
-		require.Equal(t, 2*time.Second, time.Since(start))
-		time.Sleep(4*time.Second - 1)
-		wc.sendText("3") // the reply comes on the new transport
-		require.Equal(t, "2", wc.readText(), "the next one, an interval later")
-		require.Equal(t, 8*time.Second-1, time.Since(start))
-		wc.sendText("3")
-		wc.requireEcho("alive")
-		require.NoError(t, wc.conn.Close())
-
-		// The client falls silent after its probe.
-		pc = ts.openPolling(engineio.Revision4)
-		start = time.Now()
-		poll = inBackground(pc.poll)
-		wc = pc.upgrade()
-		require.Equal(t, "200 2", (<-poll).summary())
-		require.Equal(t, "remote "+engineio.ReasonPingTimeout, h.awaitEnd(pc.sid))
-		require.Equal(t, 6*time.Second, time.Since(start))
-		_, err := wc.readFrame()
-		require.ErrorIs(t, err, io.EOF, "the probing socket ends with its session")
-		require.NoError(t, wc.conn.Close())
-		synctest.Wait()
-		requireNothingLeft(t, ts.srv)
 	})
 }

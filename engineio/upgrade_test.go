@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/http"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -38,10 +37,9 @@ func TestUpgradeTakesNoTimeAndKeepsOrder(t *testing.T) {
 				wg.Wait()
 				_, _ = s.Read(ctx) // until the client closes
 			})
-			inBubble(t, both, bothRevisions(), func(t *testing.T, srv *engineio.Server, client *http.Client) {
+			inBubble(t, both, bothRevisions(), func(t *testing.T, ts *testServer) {
 				start := time.Now()
-				s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Revision: rev, HTTPClient: client})
-				require.NoError(t, err)
+				s := ts.connect(&engineio.DialOptions{Revision: rev})
 				var wg sync.WaitGroup
 				wg.Go(func() {
 					for i := range n {
@@ -61,12 +59,12 @@ func TestUpgradeTakesNoTimeAndKeepsOrder(t *testing.T) {
 				go func() { _, _ = s.Read(t.Context()) }()
 				synctest.Wait()
 				require.Equal(t, engineio.WebSocket, s.Transport())
-				require.Len(t, srv.Sockets(), 1)
-				require.Equal(t, engineio.WebSocket, srv.Sockets()[0].Transport())
+				require.Len(t, ts.srv.Sockets(), 1)
+				require.Equal(t, engineio.WebSocket, ts.srv.Sockets()[0].Transport())
 				require.Zero(t, time.Since(start), "virtual time passed")
 				require.NoError(t, s.Close())
 				synctest.Wait()
-				require.Empty(t, srv.Sockets())
+				require.Empty(t, ts.srv.Sockets())
 				require.Zero(t, time.Since(start), "virtual time passed")
 			})
 		})
@@ -78,13 +76,12 @@ func TestHeartbeatKeepsAnIdleSession(t *testing.T) {
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		for _, transports := range [][]engineio.Transport{{engineio.Polling}, {engineio.WebSocket}, {engineio.Polling, engineio.WebSocket}} {
 			t.Run(fmt.Sprintf("revision %d %v", rev, transports), func(t *testing.T) {
-				inBubble(t, idle, bothRevisions(), func(t *testing.T, srv *engineio.Server, client *http.Client) {
-					s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Revision: rev, Transports: transports, HTTPClient: client})
-					require.NoError(t, err)
+				inBubble(t, idle, bothRevisions(), func(t *testing.T, ts *testServer) {
+					s := ts.connect(&engineio.DialOptions{Revision: rev, Transports: transports})
 					s.Discard()
 					time.Sleep(10 * time.Minute)
 					require.NoError(t, s.Context().Err())
-					require.Len(t, srv.Sockets(), 1)
+					require.Len(t, ts.srv.Sockets(), 1)
 					require.NoError(t, s.Close())
 				})
 			})
@@ -101,7 +98,7 @@ func TestServerGivesUpASilentPeer(t *testing.T) {
 					_, err := s.Read(ctx)
 					ended <- err
 				})
-				inBubbleServer(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
+				inBubble(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
 					start := time.Now()
 					ended = make(chan error, 1)
 					if transport == engineio.Polling {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -18,7 +17,7 @@ import (
 
 // The limit of a queue is exact. A polling session without a poll sends nothing.
 func TestQueueLimit(t *testing.T) {
-	inBubbleServer(t, echoHandler, &engineio.ServerOptions{QueueLimit: 1000}, func(t *testing.T, ts *testServer) {
+	inBubble(t, echoHandler, &engineio.ServerOptions{QueueLimit: 1000}, func(t *testing.T, ts *testServer) {
 		pc := ts.openPolling(engineio.Revision4)
 		s := pc.socket()
 		m := engineio.Text(strings.Repeat("x", 100-wire.Overhead))
@@ -69,13 +68,11 @@ func TestQueuedMessagesLeaveInOneWrite(t *testing.T) {
 				there <- s
 				<-ctx.Done()
 			})
-			same := func(h http.Handler) http.Handler { return h }
-			inNetwork(t, same, h, nil, func(t *testing.T, _ *engineio.Server, client *http.Client, wires *network) {
+			inBubble(t, h, nil, func(t *testing.T, ts *testServer) {
 				there = make(chan *engineio.Socket, 1)
-				s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Transports: []engineio.Transport{engineio.WebSocket}, HTTPClient: client})
-				require.NoError(t, err)
+				s := ts.connect(&engineio.DialOptions{Transports: []engineio.Transport{engineio.WebSocket}})
 				from, to := <-there, s
-				near, far := wires.last()
+				near, far := ts.net.last()
 				writes := &far.writes
 				if !server {
 					from, to = to, from
@@ -134,7 +131,7 @@ func TestCloseFrameStandsBehindWholeFrames(t *testing.T) {
 	})
 	t.Run("a message that is being written", func(t *testing.T) {
 		h := newEndRecorder()
-		inBubbleServer(t, h, nil, func(t *testing.T, ts *testServer) {
+		inBubble(t, h, nil, func(t *testing.T, ts *testServer) {
 			wc, sid := ts.openWebSocket(engineio.Revision4)
 			s := (&pollingClient{ts: ts, sid: sid}).socket()
 			require.NoError(t, s.TryWrite(engineio.Text("whole")))

@@ -100,8 +100,8 @@ func TestDeflateAnswersToAClient(t *testing.T) {
 					_ = conn.Close()
 				})
 			}
-			inBubbleBehind(t, wrap, echoHandler, nil, func(t *testing.T, _ *engineio.Server, client *http.Client) {
-				s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Transports: []engineio.Transport{engineio.WebSocket}, HTTPClient: client, PerMessageDeflate: offered})
+			inBubbleBehind(t, wrap, echoHandler, nil, func(t *testing.T, ts *testServer) {
+				s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{Transports: []engineio.Transport{engineio.WebSocket}, HTTPClient: ts.client, PerMessageDeflate: offered})
 				expected, expectedOffer := want.notOffered, ""
 				if offered {
 					expected, expectedOffer = want.offered, "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
