@@ -66,7 +66,7 @@ func (s *Socket) closeDeadline(now time.Time) time.Time {
 	switch {
 	case s.stream == nil && s.conf.server != nil:
 		timeout = pollCloseTimeout
-	case s.upgrading: // the upgrade has ended by then, and the queue leaves on one of the two transports
+	case s.phase.upgrades(): // the upgrade has ended by then, and the queue leaves on one of the two transports
 		timeout += s.conf.upgradeTimeout
 	}
 	if end := now.Add(timeout); end.Before(s.backlog.closeBy) {

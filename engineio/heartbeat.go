@@ -6,6 +6,19 @@ import (
 	"time"
 )
 
+// heartbeat is the phase of a session's heartbeat. A side that receives the pings stays in heartbeatQuiet.
+type heartbeat uint8
+
+const (
+	heartbeatOff      heartbeat = iota // the heartbeat has not started
+	heartbeatQuiet                     // no pong is due
+	heartbeatAwaiting                  // this side has sent a ping and awaits the pong
+	heartbeatGraced                    // the same, and the deadline for the pong was extended: see extendPongDeadline
+)
+
+// awaitsPong reports whether this side has sent a ping and awaits the pong. The caller holds s.mu.
+func (s *Socket) awaitsPong() bool { return s.heartbeat >= heartbeatAwaiting }
+
 // receivesPings reports whether the peer sends the pings. In revision 4 the server sends them, in revision 3 the
 // client.
 func (s *Socket) receivesPings() bool { return (s.conf.server != nil) == (s.rev == Revision3) }
@@ -22,14 +35,14 @@ func (s *Socket) startHeartbeat() {
 		first += s.conf.pingTimeout
 	}
 	s.deadline = time.Now().Add(first)
-	s.beating = true
+	s.heartbeat = heartbeatQuiet
 	s.conf.timers.set(s, first)
 }
 
 // setDeadline sets the deadline, and the timer once the heartbeat has started, to d from now. The caller holds s.mu.
 func (s *Socket) setDeadline(d time.Duration) {
 	s.deadline = time.Now().Add(d)
-	if s.beating {
+	if s.heartbeat != heartbeatOff {
 		s.conf.timers.set(s, d)
 	}
 }
@@ -45,7 +58,7 @@ func (s *Socket) onTimer() {
 		s.finish(e, nil)
 		return
 	case left > 0: // the deadline has moved
-		if s.awaitingPong {
+		if s.awaitsPong() {
 			left = min(left, s.conf.pingInterval) // the pong will move the deadline, possibly to an earlier time
 		}
 		s.conf.timers.set(s, left)
@@ -57,12 +70,12 @@ func (s *Socket) onTimer() {
 		s.mu.Unlock()
 		s.finish(e, nil)
 		return
-	case s.receivesPings() || s.awaitingPong:
+	case s.receivesPings() || s.awaitsPong():
 		s.mu.Unlock()
 		s.finish(&CloseError{Reason: ReasonPingTimeout, Remote: true}, nil)
 		return
 	default:
-		s.awaitingPong, s.graced = true, false
+		s.heartbeat = heartbeatAwaiting
 		s.deadline = time.Now().Add(s.conf.pingTimeout)
 		s.conf.timers.set(s, min(s.conf.pingTimeout, s.conf.pingInterval))
 		if e := s.ping(); e != nil {
@@ -81,7 +94,7 @@ func (s *Socket) onTimer() {
 func (s *Socket) checkDeadline() {
 	s.mu.Lock()
 	end := s.deadline
-	if !s.receivesPings() && !s.awaitingPong { // the deadline is the time to ping; a server waits for that ping only for PingTimeout longer
+	if !s.receivesPings() && !s.awaitsPong() { // the deadline is the time to ping; a server waits for that ping only for PingTimeout longer
 		end = end.Add(s.conf.pingTimeout)
 	}
 	over := s.state == stateOpen && time.Now().Round(0).After(end.Round(0)) // Round(0) removes the monotonic clock reading
@@ -109,7 +122,7 @@ func (s *Socket) onPong() {
 	if s.client != nil {
 		s.client.pongs++
 	}
-	s.awaitingPong = false
+	s.heartbeat = heartbeatQuiet
 	s.deadline = time.Now().Add(s.conf.pingInterval)
 	s.cond.Broadcast()
 }
@@ -121,9 +134,9 @@ func (s *Socket) LastHeartbeat() time.Time {
 	defer s.mu.Unlock()
 	ahead := s.conf.pingInterval // how far the last heartbeat set the deadline ahead
 	switch {
-	case s.awaitingPong && s.graced:
+	case s.heartbeat == heartbeatGraced:
 		ahead = s.conf.pingTimeout
-	case s.awaitingPong || s.receivesPings():
+	case s.awaitsPong() || s.receivesPings():
 		ahead += s.conf.pingTimeout
 	}
 	return s.deadline.Add(-ahead)
@@ -132,8 +145,8 @@ func (s *Socket) LastHeartbeat() time.Time {
 // extendPongDeadline gives a peer one more timeout if it owes a pong but sends other packets: the pong may be queued
 // after much data. engine.io does so since 6.6.12. The caller holds s.mu.
 func (s *Socket) extendPongDeadline() {
-	if s.awaitingPong && !s.graced {
-		s.graced = true
+	if s.heartbeat == heartbeatAwaiting {
+		s.heartbeat = heartbeatGraced
 		s.deadline = time.Now().Add(s.conf.pingTimeout)
 	}
 }

@@ -91,7 +91,7 @@ func (s *Socket) servePoll(w http.ResponseWriter, r *http.Request) {
 		s.mu.Unlock()
 		s.conf.server.rejectUnknown(w, r)
 		return
-	case !s.polling:
+	case !s.phase.polls():
 		s.mu.Unlock()
 		s.conf.server.rejectMismatch(w, r, Polling, s.Transport())
 		return
@@ -163,7 +163,7 @@ func (s *Socket) takeForPoll(ctx context.Context, p *poll) (out []*wire.Outgoing
 				end = packet.Noop // the client closed the session itself
 			}
 			return nil, []packet.Packet{{Type: end}}, true
-		case !s.polling:
+		case !s.phase.polls():
 			return nil, []packet.Packet{{Type: packet.Noop}}, true
 		case len(s.queue) > 0:
 			out, s.queue = s.queue, nil
@@ -173,23 +173,23 @@ func (s *Socket) takeForPoll(ctx context.Context, p *poll) (out []*wire.Outgoing
 			for _, o := range out {
 				packets = append(packets, o.Packet())
 			}
-			if s.state == stateClosing && !s.upgrading && len(s.queue) == 0 {
+			if s.state == stateClosing && !s.phase.upgrades() && len(s.queue) == 0 {
 				packets = append(packets, packet.Packet{Type: packet.Close})
 			}
 			return out, packets, true
 		case s.state == stateLeaving:
 			return nil, []packet.Packet{{Type: packet.Noop}}, true
-		case s.state == stateClosing && !s.upgrading:
+		case s.state == stateClosing && !s.phase.upgrades():
 			// The reference also sends the noop if the poll came after the close.
 			packets = []packet.Packet{{Type: packet.Noop}, {Type: packet.Close}}
 			if waited {
 				packets = packets[1:]
 			}
 			return nil, packets, true
-		case s.probed && (s.noops < promptNoops || paced):
+		case s.phase.probed() && (s.noops < promptNoops || paced):
 			s.noops = min(s.noops+1, promptNoops)
 			return nil, []packet.Packet{{Type: packet.Noop}}, true
-		case s.probed && pace == nil:
+		case s.phase.probed() && pace == nil:
 			t := time.NewTimer(noopInterval)
 			defer t.Stop()
 			pace = t.C
@@ -275,7 +275,7 @@ func (s *Socket) servePost(w http.ResponseWriter, r *http.Request) {
 	unhurried(w) // respond sets a deadline
 	s.mu.Lock()
 	s.awaitProbe()
-	if !s.polling && s.state != stateClosed {
+	if !s.phase.polls() && s.state != stateClosed {
 		s.mu.Unlock()
 		srv.rejectMismatch(w, r, Polling, s.Transport())
 		return
@@ -346,7 +346,7 @@ const lastPollTimeout = 250 * time.Millisecond
 func (s *Socket) awaitLastPoll(e *CloseError) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e.Reason != ReasonTransportClose || s.poll != nil || s.upgrading || s.state != stateOpen {
+	if e.Reason != ReasonTransportClose || s.poll != nil || s.phase.upgrades() || s.state != stateOpen {
 		return false
 	}
 	s.state, s.closeErr = stateLeaving, e

@@ -154,8 +154,8 @@ func (s *Socket) endIfConfirmed(t packet.Type) {
 	if t != packet.Pong || s.conf.server == nil || !s.stream.IsWebTransport() {
 		return
 	}
-	if s.awaitingPong {
-		s.awaitingPong = false // the heartbeat's pong comes first
+	if s.awaitsPong() {
+		s.heartbeat = heartbeatQuiet // the heartbeat's pong comes first
 		return
 	}
 	if e := s.closeErr; s.closeSent {
@@ -180,7 +180,7 @@ func (s *Socket) takePolled() (packet.Packet, bool) {
 			return p, true
 		case s.state == stateClosed, s.stream != nil, s.exhausted():
 			return packet.Packet{}, false
-		case s.client != nil && !s.upgrading && s.state == stateOpen:
+		case s.client != nil && s.phase == phasePolling && s.state == stateOpen:
 			s.getting = true
 			s.mu.Unlock()
 			packets, err := s.client.get()

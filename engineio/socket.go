@@ -32,13 +32,12 @@ type Socket struct {
 	mu   sync.Mutex
 	cond sync.Cond // signals every change of the fields below
 
-	closeErr  *CloseError  // set when the session is closed; while this side closes the session, the error that it will end with
-	stream    *wire.Stream // the transport, unless that is polling
-	probe     *wire.Stream // the stream of the current upgrade; at a client, only while polling is paused for it
-	state     state
-	polling   bool // the transport is long-polling; if false, the transport is a stream or the session is about to get one
-	upgrading bool // an upgrade is in progress; at a client: polling is paused for it
-	quiet     bool // server: the goroutine of the upgrade has processed all the input that it has read; see awaitProbe
+	closeErr *CloseError  // set when the session is closed; while this side closes the session, the error that it will end with
+	stream   *wire.Stream // the transport, unless that is polling
+	probe    *wire.Stream // the stream of the current upgrade; at a client, of phasePausing
+	state    state
+	phase    phase // on the way between transports, see upgrade.go
+	quiet    bool  // server: the goroutine of the upgrade has processed all the input that it has read; see awaitProbe
 
 	// Outgoing. The goroutine that sets writing owns the transport's sending side until it clears writing.
 	writing   bool
@@ -58,7 +57,6 @@ type Socket struct {
 	reading bool                     // a goroutine is in Read, or Close is draining the stream
 	getting bool                     // client: a poll is in progress
 	posting bool                     // server: a POST is being received
-	probed  bool                     // server: the server has replied to the probe of the current upgrade
 	noops   int8                     // server: polls to which it responded with a noop in the current upgrade, counted up to promptNoops
 	base64  bool                     // the client asked for text only (b64 in the query); never changes
 	dialect dialect                  // server: how this client writes text in revision 3
@@ -67,13 +65,11 @@ type Socket struct {
 	admission admission // server
 	allowance uint16    // bytes that the server will still read from an unadmitted peer
 
-	// Heartbeat.
-	awaitingPong bool
-	graced       bool          // the deadline for the pong was extended
-	beating      bool          // the heartbeat has started
-	timerIndex   int32         // position in the heap of timers, from 1; 0 if the timer is not set
-	timerAt      time.Duration // see timers
-	deadline     time.Time     // when onTimer pings or ends the session; if the timer fires earlier, onTimer sets it again
+	// Heartbeat, see heartbeat.go.
+	heartbeat  heartbeat
+	timerIndex int32         // position in the heap of timers, from 1; 0 if the timer is not set
+	timerAt    time.Duration // see timers
+	deadline   time.Time     // when onTimer pings or ends the session; if the timer fires earlier, onTimer sets it again
 }
 
 type state uint8
@@ -103,7 +99,10 @@ type config struct {
 }
 
 func newSocket(ctx context.Context, id string, rev Revision, transport Transport, conf *config) *Socket {
-	s := &Socket{id: id, rev: rev, polling: transport == Polling, conf: conf}
+	s := &Socket{id: id, rev: rev, conf: conf}
+	if transport == Polling {
+		s.phase = phasePolling
+	}
 	s.cond.L = &s.mu
 	s.ctx.ctx = ctx
 	return s
@@ -121,7 +120,7 @@ func (s *Socket) Transport() Transport {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.polling:
+	case s.phase.polls():
 		return Polling
 	case s.stream.IsWebTransport():
 		return WebTransport

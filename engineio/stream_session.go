@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"slices"
 
 	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
 	"github.com/bigcompany/mesh/engineio/internal/wire"
@@ -16,7 +15,7 @@ type streamSession Socket
 // setStream makes c the session's transport. The caller holds s.mu, or no other goroutine has s yet.
 func (s *Socket) setStream(c *wire.Stream) {
 	c.Attach((*streamSession)(s), s.dialect == oldestDialect)
-	s.stream, s.polling = c, false
+	s.stream, s.probe, s.phase = c, nil, phaseStream
 }
 
 // BeforeBlock implements wire.Session.
@@ -80,11 +79,4 @@ func closeReason(err error) *CloseError {
 		return &CloseError{Reason: ReasonTransportClose, Remote: true, Err: err}
 	}
 	return &CloseError{Reason: ReasonTransportError, Remote: true, Err: err}
-}
-
-// canSwitchTo reports whether c can carry all queued packets. The caller holds s.mu, and must set s.probe before it
-// unlocks s.mu, so that push rejects packets that c cannot carry.
-func (s *Socket) canSwitchTo(c *wire.Stream) bool {
-	isEmpty := func(o *wire.Outgoing) bool { return o.Packet().Binary && len(o.Data()) == 0 }
-	return !c.IsWebTransport() || !slices.ContainsFunc(s.queue, isEmpty)
 }

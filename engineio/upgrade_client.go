@@ -11,8 +11,6 @@ import (
 	"github.com/bigcompany/mesh/engineio/internal/wire"
 )
 
-var errProbe = errors.New("engineio: unexpected packet in an upgrade")
-
 // headStart is how long the client tries WebTransport before it also tries a WebSocket, as in the reference.
 const headStart = 200 * time.Millisecond
 
@@ -102,14 +100,15 @@ func (s *Socket) sendProbe(conn *wire.Stream) error {
 func (s *Socket) switchTo(ctx context.Context, conn *wire.Stream, inTime func() bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.upgrading || s.stream != nil {
+	if s.phase != phasePolling {
 		return errUpgraded
 	}
-	s.upgrading, s.probe = true, conn
+	s.phase, s.probe = phasePausing, conn
 	err := s.pausePolling(ctx, conn, inTime)
-	s.upgrading, s.probe = false, nil
 	if err == nil {
 		s.setStream(conn)
+	} else {
+		s.phase, s.probe = phasePolling, nil
 	}
 	s.cond.Broadcast()
 	s.kick()

@@ -14,27 +14,31 @@ func (s *Socket) runUpgrade(c *wire.Stream) {
 		s.abandonUpgrade(c, nil)
 		return
 	}
-	var timeout *time.Timer
-	over, late := false, false // guarded by s.mu, as timeout is
+	var timeout *time.Timer // guarded by s.mu
 	s.mu.Lock()
 	timeout = time.AfterFunc(s.conf.upgradeTimeout, func() {
 		s.mu.Lock()
+		expired := false
 		switch {
-		case over:
+		case s.probe != c || s.phase == phaseSwitching: // the upgrade has ended, or will not fail any more
 		case s.awaitsUpgrade():
 			timeout.Reset(s.conf.upgradeTimeout)
 		default:
-			late = true
-			defer func() { c.Close() }() // without the lock, because Close can take time
+			s.phase, expired = phaseExpired, true
 		}
 		s.mu.Unlock()
+		if expired {
+			c.Close() // without the lock, because Close can take time
+		}
 	})
 	s.mu.Unlock()
 	err := s.answerProbe(c)
 	s.mu.Lock()
-	over = true
 	timeout.Stop()
-	failed := err != nil || late
+	failed := err != nil || s.phase == phaseExpired
+	if !failed {
+		s.phase = phaseSwitching
+	}
 	s.mu.Unlock()
 	if failed {
 		s.abandonUpgrade(c, err)
@@ -49,7 +53,7 @@ func (s *Socket) runUpgrade(c *wire.Stream) {
 // ends its session. A client that keeps polling has not reached this point. The caller holds s.mu.
 func (s *Socket) awaitsUpgrade() bool {
 	pollsOn := s.poll != nil && s.noops >= promptNoops
-	return s.state == stateOpen && s.probed && !pollsOn
+	return s.state == stateOpen && s.phase == phaseProbed && !pollsOn
 }
 
 // beginUpgrade begins an upgrade before its stream exists. It returns false if the session cannot be upgraded now. The
@@ -57,11 +61,11 @@ func (s *Socket) awaitsUpgrade() bool {
 func (s *Socket) beginUpgrade() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state != stateOpen || !s.polling || s.upgrading || s.conf.server.opts.NoUpgrade {
+	if s.state != stateOpen || s.phase != phasePolling || s.conf.server.opts.NoUpgrade {
 		return false
 	}
 	s.conf.server.wg.Add(1) // the session's goroutine keeps the counter above zero meanwhile
-	s.upgrading, s.quiet, s.noops = true, false, 0
+	s.phase, s.quiet, s.noops = phaseHandshake, false, 0
 	return true
 }
 
@@ -75,7 +79,7 @@ func (s *Socket) cancelUpgrade() {
 
 // endUpgrade ends an upgrade and leaves the session on its transport. The caller holds s.mu.
 func (s *Socket) endUpgrade() {
-	s.upgrading, s.probe, s.probed = false, nil, false
+	s.phase, s.probe = phasePolling, nil
 	s.cond.Broadcast()
 	if s.poll != nil {
 		s.poll.release() // it may have to return a close
@@ -99,7 +103,7 @@ func (s *Socket) attachProbe(c *wire.Stream) bool {
 		}
 		return !s.quiet
 	})
-	s.probe = c
+	s.phase, s.probe = phaseProbing, c
 	s.cond.Broadcast()
 	return true
 }
@@ -112,12 +116,12 @@ const probeGrace = 10 * time.Millisecond
 // poll. After the client's 5 the server must reject polls. But a poll comes on another connection, so the server may
 // see it before the 5. The caller holds s.mu, which is released while waiting.
 func (s *Socket) awaitProbe() {
-	for s.upgrading && s.state != stateClosed {
+	for s.phase.upgrades() && s.state != stateClosed {
 		switch c := s.probe; {
 		case c == nil: // its handshake is in progress
 		case !c.CanWriteNow():
-			if c.IsTLS() && s.probed {
-				s.waitAtMost(probeGrace, func() bool { return !s.upgrading })
+			if c.IsTLS() && s.phase.probed() {
+				s.waitAtMost(probeGrace, func() bool { return !s.phase.upgrades() })
 			}
 			return
 		case s.quiet && !c.HasInput():
@@ -157,7 +161,9 @@ func (s *Socket) answerProbe(c *wire.Stream) error {
 			// Release a waiting poll only after the reply to the probe. A client whose poll ended before the reply
 			// would poll again.
 			s.mu.Lock()
-			s.probed = true
+			if s.phase == phaseProbing {
+				s.phase = phaseProbed
+			}
 			if s.poll != nil {
 				s.poll.release()
 			}
@@ -191,7 +197,6 @@ func (s *Socket) completeUpgrade(c *wire.Stream) {
 	}
 	s.setStream(c)
 	c.OnInput(nil)
-	s.upgrading, s.probe, s.probed = false, nil, false
 	if s.poll != nil {
 		s.poll.release()
 	}

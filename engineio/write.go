@@ -286,7 +286,7 @@ func (s *Socket) pending() bool {
 // canSend reports whether this side can send packets now without a request from the peer. A polling server needs a
 // poll, and a client sends nothing while it pauses polling for an upgrade. The caller holds s.mu.
 func (s *Socket) canSend() bool {
-	return s.state != stateClosed && (s.stream != nil || s.client != nil && !s.upgrading)
+	return s.state != stateClosed && (s.stream != nil || s.client != nil && s.phase == phasePolling)
 }
 
 // sent accounts for packets that were written. rest is the number of bytes of an earlier packet that were still
