@@ -51,9 +51,9 @@ func (c *Cluster) Await(ctx context.Context, version uint64) {
 	}
 }
 
-// beginRound asks each of the other hubs separately, under the hub's name. When a hub has died, the backplane reports that
-// no member subscribes to its name, and the round does not wait for it. The caller holds c.mu, and beginRound releases it
-// while it publishes.
+// beginRound asks each of the other hubs separately, under the hub's name. When a hub has died, the backplane reports
+// that no member subscribes to its name, and the round does not wait for it. The caller holds c.mu, and beginRound
+// releases it while it publishes.
 func (c *Cluster) beginRound() {
 	c.rid++
 	r := &round{rid: c.rid, version: c.version, claims: c.claims, began: time.Now(), waiting: make(map[string]struct{}), done: make(chan struct{})}

@@ -103,8 +103,8 @@ func (c *Cluster) receiveClaims(from string, conns map[string]uint64) {
 	}
 }
 
-// replyToClaims replies to a hub that has asked with claims. It replies when all hubs other than that one have processed
-// everything that this hub has published.
+// replyToClaims replies to a hub that has asked with claims. It replies when all hubs other than that one have
+// processed everything that this hub has published.
 func (c *Cluster) replyToClaims(from string, rid uint64) {
 	c.conf.Hub.Quiesce() // after this, events that were being routed are published
 	hubs := slices.DeleteFunc(c.IDs(), func(id string) bool { return id == from })

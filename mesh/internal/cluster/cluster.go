@@ -215,8 +215,8 @@ func (c *Cluster) Publish(events []wire.Event, unheard func(), unsent func(error
 	}
 }
 
-// Subscribe counts names and patterns that peers or listeners of this hub subscribe to or unsubscribe from. The result is
-// the argument for await.
+// Subscribe counts names and patterns that peers or listeners of this hub subscribe to or unsubscribe from. The result
+// is the argument for await.
 func (c *Cluster) Subscribe(add, remove []string) (version uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -69,7 +69,8 @@ const (
 	kindReply   = "answer"
 )
 
-// send publishes a control. A control that cannot be sent counts as lost on the way, and every question allows for that.
+// send publishes a control. A control that cannot be sent counts as lost on the way, and every question allows for
+// that.
 func (c *Cluster) send(name string, m *control, unheard func()) {
 	body, err := json.Marshal(m)
 	if err != nil {

@@ -5,8 +5,8 @@
 //
 // # Callers
 //
-// Package mesh creates a Cluster for each hub that has a Backplane. The hub calls it as its hub.Others, and it calls the
-// hub as Hub. Neither package imports the other.
+// Package mesh creates a Cluster for each hub that has a Backplane. The hub calls it as its hub.Others, and it calls
+// the hub as Hub. Neither package imports the other.
 //
 // # Goroutines
 //

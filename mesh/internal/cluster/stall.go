@@ -68,8 +68,8 @@ func (c *Cluster) checkStall() {
 	c.stall.beat.Store(int64(now)) // last, because attend looks at it first
 }
 
-// extendDeadlines makes sure that a gap in which this hub did not run does not count as silence of the others. The caller holds
-// c.mu.
+// extendDeadlines makes sure that a gap in which this hub did not run does not count as silence of the others. The
+// caller holds c.mu.
 func (c *Cluster) extendDeadlines(gap time.Duration) {
 	for _, other := range c.others {
 		other.seen = other.seen.Add(gap)

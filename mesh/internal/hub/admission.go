@@ -11,9 +11,9 @@ import (
 
 // The messages that a hub sends to a rejected peer.
 var (
-	errRefused     = errors.New("user, password or token refused")
-	errAuthTimeout = errors.New("authorization took too long")
-	errRefusedOft  = errors.New("too many refusals")
+	errRejected      = errors.New("user, password or token refused")
+	errAuthTimeout   = errors.New("authorization took too long")
+	errRejectedOften = errors.New("too many refusals")
 )
 
 // authorize returns nil if the peer is admitted, and otherwise the reason why the hub must drop the packet. A decision
@@ -30,33 +30,33 @@ func (p *peer) authorize(ctx context.Context, auth *protocol.Auth) error {
 	if auth == nil {
 		auth = &protocol.Auth{User: p.user, Password: p.password}
 	}
-	if p.judged && auth.User == p.user && auth.Password == p.password {
+	if p.decided && auth.User == p.user && auth.Password == p.password {
 		if p.admitted {
 			return nil
 		}
-		return errRefused
+		return errRejected
 	}
-	p.judged, p.user, p.password = true, auth.User, auth.Password
-	why := errRefusedOft
-	if p.refusals < maxRefusals {
-		why = p.ask(ctx)
+	p.decided, p.user, p.password = true, auth.User, auth.Password
+	why := errRejectedOften
+	if p.rejections < maxRejections {
+		why = p.askAuthorize(ctx)
 	}
 	if why == nil {
 		p.identify()
 		p.admit()
 		return nil
 	}
-	p.refusals++
+	p.rejections++
 	p.hub.conf.Counters.Refusals.Add(1)
 	if times := p.hub.authFailLog.Allow(); times > 0 {
 		p.log().Warn("mesh: peer refused", "reason", why, "times", times)
 	}
-	p.banish()
+	p.revoke()
 	return why
 }
 
-// ask calls Authorize. It does not pass on the error of Authorize, which may contain the credentials.
-func (p *peer) ask(ctx context.Context) error {
+// askAuthorize calls Authorize. It does not pass on the error of Authorize, which may contain the credentials.
+func (p *peer) askAuthorize(ctx context.Context) error {
 	conf := &p.hub.conf
 	ctx, cancel := context.WithTimeout(ctx, conf.AuthTimeout)
 	defer cancel()
@@ -65,7 +65,7 @@ func (p *peer) ask(ctx context.Context) error {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return errAuthTimeout
 	case err != nil:
-		return errRefused
+		return errRejected
 	}
 	return nil
 }
@@ -87,31 +87,31 @@ func (p *peer) admit() {
 	if p.admitted {
 		return
 	}
-	if !p.enter() {
+	if !p.markAdmitted() {
 		return
 	}
 	p.sock.SetAdmitted(true)
-	if p.mute != nil {
-		p.mute.Stop()
-		p.mute = nil
+	if p.unauthTimer != nil {
+		p.unauthTimer.Stop()
+		p.unauthTimer = nil
 	}
 	p.log().Info("mesh: peer admitted", "negotiated", p.negotiated, "transport", p.sock.Transport(), "revision", p.sock.Revision())
 }
 
-// banish stops all events from and to a peer. It does not disconnect the peer at once, because a client of the original
+// revoke stops all events from and to a peer. It does not disconnect the peer at once, because a client of the original
 // would reconnect at once.
-func (p *peer) banish() {
-	p.vanish()
+func (p *peer) revoke() {
+	p.announceLeave()
 	p.setInterests(nil, nil)
 	p.setTable(nil)
 	if p.admitted {
-		p.exclude()
+		p.markUnadmitted()
 		p.sock.SetAdmitted(false)
-		p.startMute()
+		p.startUnauthTimer()
 	}
 }
 
-func (p *peer) startMute() {
+func (p *peer) startUnauthTimer() {
 	sock := p.sock
-	p.mute = time.AfterFunc(p.hub.conf.MuteTimeout, func() { sock.Abort(fault.ErrUnauthorized) })
+	p.unauthTimer = time.AfterFunc(p.hub.conf.MuteTimeout, func() { sock.Abort(fault.ErrUnauthorized) })
 }

@@ -7,19 +7,19 @@ import (
 	"github.com/bigcompany/mesh/mesh/gateway"
 )
 
-// forBrowsers serves a hub's files for browsers: the client for browsers, and the page if Options.Page is set. It responds
+// assets serves a hub's files for browsers: the client for browsers, and the page if Options.Page is set. It responds
 // with 404 to paths that it does not have.
-type forBrowsers struct {
+type assets struct {
 	http.Handler
 	page bool
 }
 
-// newForBrowsers returns the files for a hub whose Engine.IO is at path.
-func newForBrowsers(path string, page bool) forBrowsers {
-	return forBrowsers{gateway.Handler(path, page), page}
+// newAssets returns the files for a hub whose Engine.IO is at path.
+func newAssets(path string, page bool) assets {
+	return assets{gateway.Handler(path, page), page}
 }
 
-func (b forBrowsers) has(path string) bool {
+func (b assets) has(path string) bool {
 	return gateway.Serves(path, b.page)
 }
 
@@ -32,18 +32,18 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer leave()
 	path := r.URL.Path
 	if i := strings.LastIndex(path+"/", h.conf.Path+"/"); i >= 0 {
-		h.server.ServeHTTP(w, from(r, i))
+		h.server.ServeHTTP(w, cutPath(r, i))
 		return
 	}
 	last := max(0, strings.LastIndexByte(path, '/'))
-	if folder := strings.LastIndexByte(path[:last], '/'); folder >= 0 && h.browsers.has(path[folder:]) {
+	if folder := strings.LastIndexByte(path[:last], '/'); folder >= 0 && h.assets.has(path[folder:]) {
 		last = folder
 	}
-	h.browsers.ServeHTTP(w, from(r, last))
+	h.assets.ServeHTTP(w, cutPath(r, last))
 }
 
-// from returns a copy of the request whose path begins at index i.
-func from(r *http.Request, i int) *http.Request {
+// cutPath returns a copy of the request whose path begins at index i.
+func cutPath(r *http.Request, i int) *http.Request {
 	if i <= 0 {
 		return r
 	}

@@ -14,7 +14,7 @@ func (h *Hub) Count() int { return h.roster.count() }
 
 // Quiesce waits until the events that the hub was routing at the time of the call are in the queues of the peers, and
 // published.
-func (h *Hub) Quiesce() { h.busy.Quiesce() }
+func (h *Hub) Quiesce() { h.inflight.Quiesce() }
 
 // Supersede ends the peers whose nodes have newer connections at another hub.
 func (h *Hub) Supersede(conns map[string]uint64, expect func(id string, conn uint64)) (newer map[string]uint64) {
@@ -53,7 +53,7 @@ func (h *Hub) ExplainOwn(from, to, event string, refused protocol.Rule) (e proto
 	if err != nil {
 		return e, false
 	}
-	rule, match := h.decide(from, refused, p, event)
+	rule, match := h.explainFor(from, refused, p, event)
 	return protocol.Explanation{Delivered: rule == protocol.RuleListens, Rule: rule, Match: match}, true
 }
 
@@ -64,5 +64,5 @@ func (h *Hub) MayEmitOwn(from, event string) (refused protocol.Rule, ok bool) {
 	if err != nil {
 		return "", false
 	}
-	return h.mayEmit(p, event), true
+	return h.whyNotEmit(p, event), true
 }

@@ -16,8 +16,8 @@ import (
 // browser then treats the hub as the page's own server, and the header Host agrees with that. Behind a proxy on this
 // machine such a name can be legitimate; AllowedOrigins then lists it.
 
-// RejectRebinding responds to a request that may come from a page after DNS rebinding, and returns true. It returns false
-// for any other request. h is nil at a node that is not a hub.
+// RejectRebinding responds to a request that may come from a page after DNS rebinding, and returns true. It returns
+// false for any other request. h is nil at a node that is not a hub.
 func RejectRebinding(h *Hub, w http.ResponseWriter, r *http.Request) bool {
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
 	if local == nil || !local.IP.IsLoopback() || isLocalHostname(r.Host) || h != nil && h.allowsRebinding(r) {

@@ -17,9 +17,9 @@ func (h *Hub) Drain(ctx context.Context) error {
 	if len(h.others.IDs()) == 0 {
 		return nil
 	}
-	staying := h.sendAway()
+	staying := h.askPeersToMove()
 	h.conf.Logger.Info("mesh: the hub will close: it asks its clients to move", "clients", staying)
-	for ; staying > 0; staying = h.staying() {
+	for ; staying > 0; staying = h.countMoving() {
 		select {
 		case <-h.departures:
 		case <-h.conf.Local.Done():
@@ -31,22 +31,22 @@ func (h *Hub) Drain(ctx context.Context) error {
 	return nil
 }
 
-// sendAway asks present and future peers to move, and returns the number of the present ones.
-func (h *Hub) sendAway() (told int) {
+// askPeersToMove asks present and future peers to move, and returns the number of the present ones.
+func (h *Hub) askPeersToMove() (asked int) {
 	h.roster.mu.Lock()
 	defer h.roster.mu.Unlock()
 	h.draining = true
 	for _, p := range h.roster.slots {
 		if p != nil && p.willMove() {
-			p.sendAway()
-			told++
+			p.askToMove()
+			asked++
 		}
 	}
-	return told
+	return asked
 }
 
-// staying returns the number of peers that have not moved yet.
-func (h *Hub) staying() (n int) {
+// countMoving returns the number of peers that have not moved yet.
+func (h *Hub) countMoving() (n int) {
 	h.roster.mu.Lock()
 	defer h.roster.mu.Unlock()
 	for _, p := range h.roster.slots {
@@ -68,13 +68,13 @@ func (h *Hub) IsDraining() bool {
 // willMove reports whether the peer moves when the hub asks it. The caller holds the roster's lock.
 func (p *peer) willMove() bool { return p.moves && p.admitted }
 
-// sendAway asks the peer to move. If the peer's queue is full, the hub is about to close the peer anyway.
-func (p *peer) sendAway() {
+// askToMove asks the peer to move. If the peer's queue is full, the hub is about to close the peer anyway.
+func (p *peer) askToMove() {
 	_ = p.sock.TryWrite(wire.Control(protocol.NameMove, wire.Empty{}))
 }
 
-// departed signals drain that a peer is gone.
-func (h *Hub) departed() {
+// signalDeparture signals drain that a peer is gone.
+func (h *Hub) signalDeparture() {
 	select {
 	case h.departures <- struct{}{}:
 	default: // drain will check again anyway
@@ -84,8 +84,8 @@ func (h *Hub) departed() {
 // answerSync replies when all hubs have processed everything that was sent to them before.
 func (p *peer) answerSync(ctx context.Context, payload json.RawMessage) {
 	var q wire.Sync
-	if json.Unmarshal(payload, &q) != nil || len(q.RID) > maxRID { // Unmarshal copies: settle releases the payload's memory
-		p.refuseQuestion(protocol.NameSync, nil)
+	if json.Unmarshal(payload, &q) != nil || len(q.RID) > maxRID {
+		p.rejectQuery(protocol.NameSync, nil)
 		return
 	}
 	switch sure, ok := p.settle(ctx); {
@@ -97,13 +97,13 @@ func (p *peer) answerSync(ctx context.Context, payload json.RawMessage) {
 	}
 }
 
-// departTries is the number of attempts to get replies from all other hubs before a peer leaves. All attempts fit into
+// settleTries is the number of attempts to get replies from all other hubs before a peer leaves. All attempts fit into
 // leaveTimeout.
-const departTries = 2
+const settleTries = 2
 
-// depart releases a peer that has moved to another hub. The peer ignores everything that would follow the reply.
-func (p *peer) depart(ctx context.Context) {
-	for range departTries {
+// releaseMoved releases a peer that has moved to another hub. The peer ignores everything that would follow the reply.
+func (p *peer) releaseMoved(ctx context.Context) {
+	for range settleTries {
 		sure, ok := p.settle(ctx)
 		if !ok {
 			return
@@ -123,11 +123,10 @@ func (p *peer) depart(ctx context.Context) {
 // queues of its receivers, which the hub may have looked up before it had the peer's last table. sure is false if one
 // of the hubs does not reply. ok is false if the session has ended.
 func (p *peer) settle(ctx context.Context) (sure, ok bool) {
-	p.dispatch(false)
-	if !limit.Wait(ctx, p.questions.Borrow(1, questionRate, questionBurst)) {
+	if !limit.Wait(ctx, p.queries.Borrow(1, queryRate, queryBurst)) {
 		return false, false
 	}
-	p.hub.busy.Quiesce()
+	p.hub.inflight.Quiesce()
 	sure = p.hub.others.Sync(ctx)
 	return sure, ctx.Err() == nil
 }

@@ -13,7 +13,7 @@ func (h *Hub) Explain(ctx context.Context, from, to, event string) (protocol.Exp
 	var refused protocol.Rule // the rule that stops the emitter
 	if from != "" {
 		if emitter, err := h.lookup(from); err == nil {
-			refused = h.mayEmit(emitter, event)
+			refused = h.whyNotEmit(emitter, event)
 		} else if rule, ok := h.others.AskEmit(ctx, from, event); ok {
 			refused = rule
 		} else {
@@ -22,7 +22,7 @@ func (h *Hub) Explain(ctx context.Context, from, to, event string) (protocol.Exp
 	}
 	listener, err := h.lookup(to)
 	if err == nil {
-		rule, match := h.decide(from, refused, listener, event)
+		rule, match := h.explainFor(from, refused, listener, event)
 		return protocol.Explanation{Delivered: rule == protocol.RuleListens, Rule: rule, Match: match}, nil
 	}
 	if e, ok := h.others.AskExplain(ctx, from, to, event, refused); ok {
@@ -31,8 +31,8 @@ func (h *Hub) Explain(ctx context.Context, from, to, event string) (protocol.Exp
 	return protocol.Explanation{}, err
 }
 
-// mayEmit returns the rule that stops a peer from emitting an event, or "". A nil p is the hub itself.
-func (h *Hub) mayEmit(p *peer, event string) protocol.Rule {
+// whyNotEmit returns the rule that stops a peer from emitting an event, or "". A nil p is the hub itself.
+func (h *Hub) whyNotEmit(p *peer, event string) protocol.Rule {
 	switch {
 	case p == nil:
 		return ""
@@ -57,9 +57,9 @@ func (h *Hub) lookup(id string) (*peer, error) {
 	return nil, fault.ErrUnknownNode
 }
 
-// decide applies the rules to an event for p, or for the hub itself if p is nil. An empty from is an unknown emitter.
-// refused is the result of mayEmit for from.
-func (h *Hub) decide(from string, refused protocol.Rule, p *peer, event string) (rule protocol.Rule, match string) {
+// explainFor applies the rules to an event for p, or for the hub itself if p is nil. An empty from is an unknown
+// emitter. refused is the result of mayEmit for from.
+func (h *Hub) explainFor(from string, refused protocol.Rule, p *peer, event string) (rule protocol.Rule, match string) {
 	if !protocol.Relayed(event) {
 		return protocol.RuleReserved, ""
 	}
@@ -83,18 +83,21 @@ func (h *Hub) decide(from string, refused protocol.Rule, p *peer, event string) 
 	case refused != "":
 		return refused, ""
 	}
-	match = wire.Matching(interests, event)
-	switch {
-	case keepsFrom(table, event):
-		return protocol.RuleNotRemote, ""
-	case match == "" && badTable:
-		return protocol.RuleBadTable, ""
-	case match == "":
+	if match = wire.Matching(interests, event); match == "" {
+		switch {
+		case optedOutByTable(table, event):
+			return protocol.RuleNotRemote, ""
+		case badTable:
+			return protocol.RuleBadTable, ""
+		}
 		return protocol.RuleNoListener, ""
-	case event == protocol.NameError && !p.negotiated:
-		return protocol.RuleErrorName, match
-	case !p.may(Listen, event):
-		return protocol.RuleMayNotListen, match
+	}
+	e := emissionOf(event, from)
+	switch v := p.verdict(&e, match != event); {
+	case v == optedOut:
+		return v.rule(), ""
+	case v != deliver:
+		return v.rule(), match
 	case p.slow.Load() || p.sock.Context().Err() != nil:
 		return protocol.RuleSlow, match
 	}
@@ -107,8 +110,9 @@ func (h *Hub) admits(p *peer) bool {
 	return p.admitted
 }
 
-// keepsFrom reports whether a table says that an event must not be sent.
-func keepsFrom(raw []byte, event string) bool {
+// optedOutByTable reports whether a table says that an event must not be sent. It answers for names that are not in the
+// index.
+func optedOutByTable(raw []byte, event string) bool {
 	table, err := protocol.ParseEventTable(raw)
 	if err != nil {
 		return false // a table with an error is not in force
@@ -123,20 +127,20 @@ func keepsFrom(raw []byte, event string) bool {
 
 func (p *peer) answerExplain(ctx context.Context, payload json.RawMessage) {
 	var q wire.ExplainQuery
-	if !p.asked(ctx, protocol.NameExplain, payload, &q, &q.RID) {
+	if !p.admitQuery(ctx, protocol.NameExplain, payload, &q, &q.RID) {
 		return
 	}
 	if max(len(q.To), len(q.From)) > protocol.MaxID || len(q.Event) > protocol.MaxName {
-		p.refuseQuestion(protocol.NameExplain, q.RID)
+		p.rejectQuery(protocol.NameExplain, q.RID)
 		return
 	}
 	if protocol.Relayed(q.Event) && !p.may(Listen, q.Event) && !p.may(Emit, q.Event) {
-		p.denyQuestion(protocol.NameExplain, q.RID)
+		p.denyQuery(protocol.NameExplain, q.RID)
 		return
 	}
 	if to, err := p.hub.lookup(q.To); err == nil && to != nil {
 		p.hub.roster.mu.Lock()
-		p.charge(len(to.table) / questionBytes)
+		p.chargeQuery(len(to.table) / queryBytes)
 		p.hub.roster.mu.Unlock()
 	}
 	e, err := p.hub.Explain(ctx, q.From, q.To, q.Event)

@@ -152,7 +152,7 @@ func (p *peer) answerGroups(a wire.NodesReply, number int) {
 	if number == 0 {
 		a.Groups, a.Ungrouped = h.groups()
 		a.Next = h.firstPage(1)
-		p.charge(a.Total / questionScan)
+		p.chargeQuery(a.Total / queryScan)
 		p.reply(protocol.NameNodes, a)
 		return
 	}
@@ -169,5 +169,5 @@ func (p *peer) answerGroups(a wire.NodesReply, number int) {
 		p.reply(protocol.NameNodes, a)
 	})
 	<-answered
-	p.charge(a.Total / questionScan)
+	p.chargeQuery(a.Total / queryScan)
 }

@@ -28,19 +28,19 @@ const (
 	// burstHold is how long a peer below its share waits for a subscriber whose queue is full. Many such peers may emit
 	// at the same moment.
 	burstHold = 250 * time.Millisecond
-	// dearSteps is a number of search steps for one event. Above it, the hub routes only one batch of such events at a
+	// heavySteps is a number of search steps for one event. Above it, the hub routes only one batch of such events at a
 	// time.
-	dearSteps = 2048
+	heavySteps = 2048
 )
 
-// held holds the events of a batch that wait for room in the queues of subscribers.
-type held map[*peer][]engineio.Message
+// heldEvents holds the events of a batch that wait for room in the queues of subscribers.
+type heldEvents map[*peer][]engineio.Message
 
-// give sends messages to a peer. If they come from a peer of this hub, give fills at most half of the receiver's queue,
+// send sends messages to a peer. If they come from a peer of this hub, send fills at most half of the receiver's queue,
 // and holds the rest. It returns the number of sent messages.
-func (r *routing) give(to *peer, messages []engineio.Message, from source) (sent int) {
+func (r *routing) send(to *peer, messages []engineio.Message, from source) (sent int) {
 	if from.peer == nil {
-		return to.send(messages)
+		return to.sendAll(messages)
 	}
 	if before := r.held[to]; len(before) > 0 { // this keeps the order
 		r.held[to] = append(before, messages...)
@@ -49,7 +49,7 @@ func (r *routing) give(to *peer, messages []engineio.Message, from source) (sent
 	sent, err := to.sendBelow(to.hub.conf.QueueLimit/2, messages)
 	if errors.Is(err, engineio.ErrQueueFull) {
 		if r.held == nil {
-			r.held = make(held)
+			r.held = make(heldEvents)
 		}
 		r.held[to] = slices.Clone(messages[sent:])
 	}
@@ -73,7 +73,7 @@ func (p *peer) sendBelow(limit int, messages []engineio.Message) (sent int, err 
 }
 
 // sendHeld sends the held events of a batch of size bytes. The hub does not read from p meanwhile.
-func (p *peer) sendHeld(waiting held, size int) {
+func (p *peer) sendHeld(waiting heldEvents, size int) {
 	if len(waiting) == 0 {
 		return
 	}
@@ -156,8 +156,8 @@ const messageOverhead = 256
 func (p *peer) tryHeld(to *peer, m engineio.Message, limit int) error {
 	r := p.hub.routings.Get().(*routing)
 	defer p.hub.routings.Put(r)
-	r.busy.RLock()
-	defer r.busy.RUnlock()
+	r.inflight.RLock()
+	defer r.inflight.RUnlock()
 	if p.superseded.Load() {
 		return fault.ErrSuperseded
 	}

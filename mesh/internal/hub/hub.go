@@ -25,11 +25,11 @@ import (
 
 // Hub connects the clients of a mesh. The goroutine that reads a client's session also processes the client's messages,
 // and puts them into the queues of their receivers. There is no central loop, and no single lock around routing, except
-// for events whose searches take many steps: see dear.
+// for events whose searches take many steps: see heavy.
 type Hub struct {
 	conf      Config // fixed
 	server    *engineio.Server
-	browsers  forBrowsers
+	assets    assets
 	interest  interest.Index[*peer]
 	roster    roster
 	rejectLog limit.Throttles
@@ -43,10 +43,10 @@ type Hub struct {
 	authFailLog limit.Throttle // limits the log lines about rejected credentials
 	rebindLog   limit.Throttle // limits the log lines about rejected pages
 	routings    sync.Pool      // of *routing
-	numbers     numbers
+	slots       slots
 	guests      *guests
-	busy        sharded.RWMutex // goroutines hold it for reading while they route
-	dear        sync.Mutex      // held while a goroutine routes a dear batch: see peer.relay
+	inflight    sharded.RWMutex // goroutines hold it for reading while they route
+	heavy       sync.Mutex      // held while a goroutine routes a heavy batch: see peer.relay
 
 	// Held while an event of the hub itself gets its number and is routed.
 	emitting sync.Mutex
@@ -80,10 +80,10 @@ const (
 // New returns a hub that serves no listener yet.
 func New(conf Config) *Hub {
 	conf.Rate = conf.Rate.withDefaults(conf.MaxMessage)
-	h := &Hub{conf: conf, others: alone{}, browsers: newForBrowsers(conf.Path, conf.Page)}
+	h := &Hub{conf: conf, others: alone{}, assets: newAssets(conf.Path, conf.Page)}
 	h.roster.since = time.Now()
 	h.departures = make(chan struct{}, 1)
-	h.routings.New = func() any { return &routing{busy: h.busy.Shard()} }
+	h.routings.New = func() any { return &routing{inflight: h.inflight.Shard()} }
 	h.guests = newGuests(&h.conf)
 	serve := &engineio.ServerOptions{
 		Path:           h.conf.Path,
@@ -164,11 +164,11 @@ func (h *Hub) serveOwn(w http.ResponseWriter, r *http.Request) {
 	rest, ok := strings.CutPrefix(r.URL.Path, h.conf.Path)
 	switch {
 	case ok && (rest == "" || rest[0] == '/') && r.Header.Get("Origin") != "" && RejectRebinding(h, w, r), // programs send no Origin
-		h.browsers.has(r.URL.Path) && RejectRebinding(h, w, r):
+		h.assets.has(r.URL.Path) && RejectRebinding(h, w, r):
 	case ok && (rest == "" || rest[0] == '/'):
 		h.server.ServeHTTP(w, r)
-	case h.browsers.has(r.URL.Path):
-		h.browsers.ServeHTTP(w, r)
+	case h.assets.has(r.URL.Path):
+		h.assets.ServeHTTP(w, r)
 	case r.URL.Path == "/" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = io.WriteString(w, "This is the hub of a mesh. Its clients connect to "+h.conf.Path+"/\n")
@@ -179,33 +179,32 @@ func (h *Hub) serveOwn(w http.ResponseWriter, r *http.Request) {
 
 // ServeSocket serves one peer. It is exported because engineio calls it.
 func (h *Hub) ServeSocket(ctx context.Context, s *engineio.Socket) {
-	p := h.join(s)
-	defer h.leave(p)
+	p := h.newPeer(s)
+	defer h.removePeer(p)
 	for {
-		m, err := s.ReadInto(ctx, p.room())
+		m, err := s.ReadInto(ctx, p.memory())
 		if err != nil {
-			p.dispatch(false) // Ready may report a message that never comes whole
+			p.endBatch() // Ready may report a message that never comes whole
 			if errors.Is(err, engineio.ErrUnadmitted) {
-				p.refuse(wire.RuleTooEarly)
+				p.reject(wire.RuleTooEarly)
 				// The hub waits for the end of the session: a client of the original would reconnect at once after a
 				// disconnect.
 				continue
 			}
-			p.left(err)
+			p.logEnd(err)
 			return
 		}
 		goesOn := true
 		if p.superseded.Load() {
 			p.drop(m)
 		} else {
-			goesOn = p.take(ctx, m)
+			goesOn = p.receiveMessage(ctx, m)
 		}
-		p.keep(m.Data)
 		more := goesOn && s.Ready()
 		if !more {
 			p.seen.Store(time.Now().UnixNano())
 		}
-		p.dispatch(more)
+		p.next(m.Data, more)
 		if !goesOn {
 			return
 		}
@@ -214,7 +213,7 @@ func (h *Hub) ServeSocket(ctx context.Context, s *engineio.Socket) {
 
 func (h *Hub) Emit(event string, payload json.RawMessage, rid string) error {
 	var from source
-	if rid != "" && !h.heard(event, nil) {
+	if rid != "" && !h.hasSubscriber(event, nil) {
 		if h.others.Alone() {
 			return fault.ErrNoListener
 		}
@@ -260,14 +259,14 @@ func (h *Hub) Close() {
 	h.others.Close()
 }
 
-// numbers gives peers small numbers, so that a bit set of a few words can hold a set of peers.
-type numbers struct {
+// slots gives peers small slots, so that a bit set of a few words can hold a set of peers.
+type slots struct {
 	mu    sync.Mutex
 	spare []int
 	next  int
 }
 
-func (x *numbers) take() int {
+func (x *slots) acquire() int {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if last := len(x.spare) - 1; last >= 0 {
@@ -279,7 +278,7 @@ func (x *numbers) take() int {
 	return x.next - 1
 }
 
-func (x *numbers) give(n int) {
+func (x *slots) release(n int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.spare = append(x.spare, n)

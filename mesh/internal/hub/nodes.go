@@ -18,11 +18,11 @@ const (
 
 func (p *peer) answerNodes(ctx context.Context, payload json.RawMessage) {
 	var q wire.NodesQuery
-	if !p.asked(ctx, protocol.NameNodes, payload, &q, &q.RID) {
+	if !p.admitQuery(ctx, protocol.NameNodes, payload, &q, &q.RID) {
 		return
 	}
 	if len(q.Find) > protocol.MaxName {
-		p.refuseQuestion(protocol.NameNodes, q.RID)
+		p.rejectQuery(protocol.NameNodes, q.RID)
 		return
 	}
 	if q.Limit <= 0 {
@@ -35,7 +35,7 @@ func (p *peer) answerNodes(ctx context.Context, payload json.RawMessage) {
 	r.mu.Lock()
 	if q.Watch != nil && !h.watchFor(p, *q.Watch) {
 		r.mu.Unlock()
-		p.refuse(wire.RuleWatchers)
+		p.reject(wire.RuleWatchers)
 		p.fail(protocol.NameNodes, q.RID, wire.CodeTooMany, "too many nodes watch presence already, in total or of this user")
 		return
 	}
@@ -59,9 +59,9 @@ func (p *peer) answerNodes(ctx context.Context, payload json.RawMessage) {
 	if next == 0 {
 		a.Next = h.firstPage(1)
 	}
-	p.charge(len(a.Nodes) / questionNodes)
+	p.chargeQuery(len(a.Nodes) / queryNodes)
 	if find.Find != "" && r.ids[find.Find] == nil {
-		p.charge(min(maxScan, len(r.slots)) / questionScan)
+		p.chargeQuery(min(maxScan, len(r.slots)) / queryScan)
 	}
 	// Written with the roster locked, as tell does, so that no presence change comes between.
 	ok := p.offer([]engineio.Message{wire.Control(protocol.NameNodes, a)})
@@ -96,7 +96,7 @@ func (p *peer) answerNodesOf(a wire.NodesReply, number, after, limit int, find w
 		p.reply(protocol.NameNodes, a)
 	})
 	<-answered
-	p.charge(limit / questionNodes)
+	p.chargeQuery(limit / queryNodes)
 }
 
 // taker returns the function to which page passes each node of a reply.

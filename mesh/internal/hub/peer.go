@@ -18,24 +18,19 @@ import (
 
 // peer is a hub's state of one client. Fields without a comment belong to the goroutine that reads the session.
 type peer struct {
-	hub    *Hub
-	sock   *engineio.Socket
-	number int // the peer's slot; fixed at creation
+	hub  *Hub
+	sock *engineio.Socket
+	slot int // the peer's slot; fixed at creation
+
+	subscriber
 
 	// Set with the peer's first packet. They do not change after the peer is in the index.
-	id         string
-	idHead     uint64 // the head of id: routing compares it for each peer, without loading the memory of id
-	name       string
-	negotiated bool   // it negotiated the extensions
-	browser    bool   // its User-Agent is that of a browser
-	moves      bool   // it moves to another hub on request
-	conn       uint64 // the number of this connection among the connections of the node; 0 if the node does not count them
+	name    string
+	browser bool   // its User-Agent is that of a browser
+	moves   bool   // it moves to another hub on request
+	conn    uint64 // the number of this connection among the connections of the node; 0 if the node does not count them
 
-	// silent holds the names that the peer's table excludes although one of its patterns matches them. It is nil in
-	// nearly all cases. All routing goroutines read it.
-	silent  atomic.Pointer[map[string]struct{}]
-	permits *permits    // nil without Options.Permit; fixed at creation
-	slow    atomic.Bool // the hub disconnects it as too slow; set by any goroutine
+	slow atomic.Bool // the hub disconnects it as too slow; set by any goroutine
 	// superseded is set, with the roster locked, when the node is back on a newer connection. The hub then routes no
 	// more events of this connection.
 	superseded atomic.Bool
@@ -54,53 +49,53 @@ type peer struct {
 
 	indexing sync.Mutex // held while the peer's patterns in the index change
 
-	parser    protocol.Parser
-	numbered  uint64     // the sequence number of its last event, if the hub numbers the events
-	gathered  *gathering // nil if there is no batch
-	met       bool
-	beside    bool          // it is claimed with its first event, not with its first packet
-	questions limit.Bucket  // limits its queries
-	pace      *pace         // nil without Options.Rate
-	share     *limit.Bucket // the bytes that it emitted into half-full queues; nil before the first such event
-	dear      bool          // the last batch that it emitted was dear: see relay
-	told      time.Time     // when the last report of rejected events was sent to it
-	untold    int           // the number of rejected events since that report
+	parser     protocol.Parser
+	lastSeq    uint64 // the sequence number of its last event, if the hub numbers the events
+	batch      *batch // nil if there is no batch
+	introduced bool
+	beside     bool          // it is claimed with its first event, not with its first packet
+	queries    limit.Bucket  // limits its queries
+	limiter    *peerLimiter  // nil without Options.Rate
+	share      *limit.Bucket // the bytes that it emitted into half-full queues; nil before the first such event
+	heavy      bool          // the last batch that it emitted was heavy: see relay
+	lastReport time.Time     // when the last report of rejected events was sent to it
+	unreported int           // the number of rejected events since that report
 
 	// State of the authorization.
-	judged         bool // the hub has decided about user and password
+	decided        bool // the hub has decided about user and password
 	user, password string
-	refusals       int
-	mute           *time.Timer // disconnects a peer that is not admitted; nil for an admitted peer and without Options.Authorize
+	rejections     int
+	unauthTimer    *time.Timer // disconnects a peer that is not admitted; nil for an admitted peer and without Options.Authorize
 }
 
 const (
-	// maxRefusals limits the number of rejected credentials of a peer. Authorize is not called for further ones.
-	maxRefusals = 8
+	// maxRejections limits the number of rejected credentials of a peer. Authorize is not called for further ones.
+	maxRejections = 8
 	// minKey is the minimum length of the key from which an ID is made, in bytes: 128 bits in hexadecimal have 32.
 	minKey = 16
 )
 
-func (h *Hub) join(s *engineio.Socket) *peer {
-	p := &peer{hub: h, sock: s, number: h.numbers.take(), since: time.Now(), pace: newPace(h.conf.Rate)}
+func (h *Hub) newPeer(s *engineio.Socket) *peer {
+	p := &peer{hub: h, sock: s, slot: h.slots.acquire(), since: time.Now(), limiter: newPeerLimiter(h.conf.Rate)}
 	if h.conf.Permit != nil {
-		p.permits = new(permits)
+		p.permits = &permits{permit: h.conf.Permit}
 	}
 	h.conf.Counters.Connections.Add(1)
 	p.count(1)
 	if h.conf.Authorize != nil {
-		p.startMute()
+		p.startUnauthTimer()
 	}
 	return p
 }
 
-func (h *Hub) leave(p *peer) {
+func (h *Hub) removePeer(p *peer) {
 	h.roster.remove(p)
 	p.setInterests(nil, nil)
-	h.numbers.give(p.number) // after the peer has left the index
-	if p.mute != nil {
-		p.mute.Stop()
+	h.slots.release(p.slot) // after the peer has left the index
+	if p.unauthTimer != nil {
+		p.unauthTimer.Stop()
 	}
-	h.departed()
+	h.signalDeparture()
 }
 
 func (p *peer) log() *slog.Logger {
@@ -115,14 +110,14 @@ func (p *peer) log() *slog.Logger {
 var (
 	handshakePrefix   = []byte(`{"event":"` + protocol.NameHandshake + `"`)
 	newListenerPrefix = []byte(`{"event":"` + protocol.NameNewListener + `"`)
-	questionPrefix    = []byte(`{"event":"$mesh.`)
+	queryPrefix       = []byte(`{"event":"$mesh.`)
 )
 
-// take is like receive, but processes control packets on a goroutine that it waits for. Authorize and a table need more
-// stack than an idle reader has, and the reader would keep a stack that has grown. Most peers of a hub send a table and
-// then only listen, so this saves 2 KB for each of them.
-func (p *peer) take(ctx context.Context, m engineio.Message) (goesOn bool) {
-	if bytes.HasPrefix(m.Data, handshakePrefix) || bytes.HasPrefix(m.Data, newListenerPrefix) || bytes.HasPrefix(m.Data, questionPrefix) {
+// receiveMessage is like receive, but processes control packets on a goroutine that it waits for. Authorize and a table
+// need more stack than an idle reader has, and the reader would keep a stack that has grown. Most peers of a hub send a
+// table and then only listen, so this saves 2 KB for each of them.
+func (p *peer) receiveMessage(ctx context.Context, m engineio.Message) (goesOn bool) {
+	if bytes.HasPrefix(m.Data, handshakePrefix) || bytes.HasPrefix(m.Data, newListenerPrefix) || bytes.HasPrefix(m.Data, queryPrefix) {
 		return p.receiveElsewhere(ctx, m)
 	}
 	return p.receive(ctx, m)
@@ -138,10 +133,10 @@ func (p *peer) receiveElsewhere(ctx context.Context, m engineio.Message) (goesOn
 	return goesOn
 }
 
-// left logs the end of a peer. It is not inlined, because the stack of its caller must stay small.
+// logEnd logs the end of a peer. It is not inlined, because the stack of its caller must stay small.
 //
 //go:noinline
-func (p *peer) left(err error) {
+func (p *peer) logEnd(err error) {
 	level := slog.LevelDebug // a peer that was never admitted may be a port scanner
 	if p.admitted {
 		level = slog.LevelInfo
@@ -155,21 +150,26 @@ func (p *peer) left(err error) {
 // receive processes one message. It returns false if the session must end.
 func (p *peer) receive(ctx context.Context, m engineio.Message) bool {
 	if m.Binary {
-		p.refuse(wire.RuleMalformed)
-		return p.slowDown(ctx, len(m.Data))
+		p.flush()
+		p.reject(wire.RuleMalformed)
+		return p.throttle(ctx, len(m.Data))
 	}
 	packet, err := p.parser.Parse(m.Data)
 	if err != nil {
-		p.refuse(wire.RuleMalformed, "error", err)
-		return p.slowDown(ctx, len(m.Data))
+		p.flush()
+		p.reject(wire.RuleMalformed, "error", err)
+		return p.throttle(ctx, len(m.Data))
 	}
-	if !p.met {
-		p.meet(packet.Headers.Mesh)
+	if !p.continuesBatch(&packet) {
+		p.flush()
+	}
+	if !p.introduced {
+		p.introduce(packet.Headers.Mesh)
 	}
 	if why := p.authorize(ctx, packet.Headers.Auth); why != nil {
-		p.refuse(protocol.RuleMuted)
+		p.reject(protocol.RuleMuted)
 		if !p.negotiated {
-			return p.slowDown(ctx, len(m.Data))
+			return p.throttle(ctx, len(m.Data))
 		}
 		// When ServeSocket returns, the session writes this and closes.
 		_ = p.sock.TryWrite(wire.Control(protocol.NameUnauthorized, wire.Unauthorized{Message: why.Error()}))
@@ -180,13 +180,11 @@ func (p *peer) receive(ctx context.Context, m engineio.Message) bool {
 	}
 	if len(packet.EventTable) > 0 {
 		if version := p.readTable(packet.EventTable); version > 0 {
-			packet.Payload = bytes.Clone(packet.Payload) // dispatch frees the memory of the payload
-			p.dispatch(false)
 			p.hub.others.Await(ctx, version)
 		}
 	}
 	if !p.present {
-		p.appear() // with its first table
+		p.announceJoin() // with its first table
 	}
 	switch {
 	case protocol.Relayed(packet.Event):
@@ -200,29 +198,38 @@ func (p *peer) receive(ctx context.Context, m engineio.Message) bool {
 	case packet.Event == protocol.NameSync && p.negotiated:
 		p.answerSync(ctx, packet.Payload)
 	case packet.Event == protocol.NameLeaving && p.negotiated:
-		p.depart(ctx)
+		p.releaseMoved(ctx)
 	default:
-		p.refuse(protocol.RuleReserved)
+		p.reject(protocol.RuleReserved)
 	}
-	return p.slowDown(ctx, len(m.Data))
+	return p.throttle(ctx, len(m.Data))
+}
+
+// continuesBatch reports whether a packet carries an event and nothing that the peer has not sent before. Any other
+// packet is processed after the batch is routed.
+func (p *peer) continuesBatch(packet *protocol.Packet) bool {
+	auth := packet.Headers.Auth
+	return protocol.Relayed(packet.Event) &&
+		(len(packet.EventTable) == 0 || bytes.Equal(packet.EventTable, p.table)) &&
+		(auth == nil || auth.User == p.user && auth.Password == p.password)
 }
 
 // takeEvent adds an event to the batch, or rejects it. If the event asks for a report and has no listener at this hub,
 // takeEvent sends it to the other hubs at once.
 func (p *peer) takeEvent(packet *protocol.Packet, size int) {
 	switch {
-	case p.pace != nil && !p.pace.event(size):
-		p.refuseEvent(wire.RuleRate, packet.Event)
+	case p.limiter != nil && !p.limiter.allowEvent(size):
+		p.rejectEvent(wire.RuleRate, packet.Event)
 	case !p.may(Emit, packet.Event):
-		p.refuseEvent(protocol.RuleMayNotEmit, packet.Event)
+		p.rejectEvent(protocol.RuleMayNotEmit, packet.Event)
 	default:
-		e := wire.Event{Name: packet.Event, Payload: packet.Payload, From: p.id, N: p.numberOf(packet.N)}
-		if packet.RID != "" && !p.hub.others.Alone() && !p.hub.heard(packet.Event, p) {
+		e := wire.Event{Name: packet.Event, Payload: packet.Payload, From: p.id, N: p.sequenceOf(packet.N)}
+		if packet.RID != "" && !p.hub.others.Alone() && !p.hub.hasSubscriber(packet.Event, p) {
 			p.request(e, packet.RID)
 			return
 		}
-		p.gather(e)
-		if packet.RID == "" || p.hub.heard(packet.Event, p) {
+		p.collect(e)
+		if packet.RID == "" || p.hub.hasSubscriber(packet.Event, p) {
 			return
 		}
 	}
@@ -234,8 +241,7 @@ func (p *peer) takeEvent(packet *protocol.Packet, size int) {
 // request sends an event without a subscriber at this hub to the other hubs. It reports to the peer if no other hub has
 // a subscriber either.
 func (p *peer) request(e wire.Event, rid string) {
-	e.Payload = bytes.Clone(e.Payload) // dispatch frees the memory of the payload
-	p.dispatch(false)
+	p.flush()
 	taken := p.relay([]wire.Event{e}, wire.Size(e.Name, e.Payload), source{peer: p, unheard: func() {
 		if p.negotiated {
 			p.reply(protocol.NameUnheard, wire.Unheard{RID: rid})
@@ -246,37 +252,33 @@ func (p *peer) request(e wire.Event, rid string) {
 	}
 }
 
-// numberOf returns the sequence number of an event. A peer that counts its events keeps its own numbers, also at the
+// sequenceOf returns the sequence number of an event. A peer that counts its events keeps its own numbers, also at the
 // next hub. The hub numbers the events of other peers. If such a peer has the same ID at every hub, its numbers begin
 // with the current time in microseconds, so that no number occurs twice.
-func (p *peer) numberOf(own uint64) uint64 {
+func (p *peer) sequenceOf(own uint64) uint64 {
 	if p.negotiated && (own != 0 || !p.hub.clustered) {
 		return own
 	}
-	if p.negotiated && p.numbered == 0 {
-		p.numbered = uint64(time.Now().UnixMicro())
+	if p.negotiated && p.lastSeq == 0 {
+		p.lastSeq = uint64(time.Now().UnixMicro())
 	}
-	p.numbered++
-	return p.numbered
+	p.lastSeq++
+	return p.lastSeq
 }
 
-// slowDown makes a peer wait that sends more than its rate, after the hub has processed the earlier messages. It
+// throttle makes a peer wait that sends more than its rate, after the hub has processed the earlier messages. It
 // returns false if the session has ended.
-func (p *peer) slowDown(ctx context.Context, size int) bool {
-	if p.pace == nil {
+func (p *peer) throttle(ctx context.Context, size int) bool {
+	if p.limiter == nil {
 		return true
 	}
-	wait := p.pace.other(size)
-	if wait > 0 {
-		p.dispatch(false)
-	}
-	return limit.Wait(ctx, wait)
+	return limit.Wait(ctx, p.limiter.reserve(size))
 }
 
-// meet reads the first packet's offer. The hub ignores a later offer, because it may have sent the peer packets in the
-// other form already.
-func (p *peer) meet(offer *protocol.Hello) {
-	p.met = true
+// introduce reads the first packet's offer. The hub ignores a later offer, because it may have sent the peer packets in
+// the other form already.
+func (p *peer) introduce(offer *protocol.Hello) {
+	p.introduced = true
 	if offer != nil && offer.V >= protocol.Version && len(offer.Key) >= minKey {
 		p.negotiated, p.moves, p.id, p.name = true, offer.Moves, protocol.ID(offer.Key), offer.Name
 		p.conn, p.beside = offer.Conn, offer.Beside

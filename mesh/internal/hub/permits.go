@@ -11,6 +11,8 @@ const (
 
 // permits are the decisions of Permit about one peer. Any goroutine may use them.
 type permits struct {
+	permit func(p Identity, a Action, event string) bool // fixed
+
 	mu    sync.RWMutex
 	info  Identity
 	round uint64              // the number of calls of forget
@@ -35,9 +37,9 @@ func (c *permits) forget() {
 	c.round++
 }
 
-// may reports whether Permit lets a peer do something. It calls Permit only if it does not remember a decision.
-func (p *peer) may(a Action, event string) bool {
-	c := p.permits
+// may reports whether Permit lets a subscriber do something. It calls Permit only if it does not remember a decision.
+func (s *subscriber) may(a Action, event string) bool {
+	c := s.permits
 	if c == nil {
 		return true
 	}
@@ -47,7 +49,7 @@ func (p *peer) may(a Action, event string) bool {
 	if d.asked&a != 0 {
 		return d.granted&a != 0
 	}
-	granted := p.hub.conf.Permit(info, a, event)
+	granted := c.permit(info, a, event)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.round == round { // otherwise the decision may be about other credentials

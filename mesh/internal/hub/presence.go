@@ -16,8 +16,8 @@ const (
 	maxWatchersOfMember = 64
 )
 
-// appear reports to the watching peers that a peer has joined.
-func (p *peer) appear() {
+// announceJoin reports to the watching peers that a peer has joined.
+func (p *peer) announceJoin() {
 	r := &p.hub.roster
 	r.mu.Lock()
 	if p.superseded.Load() {
@@ -25,77 +25,78 @@ func (p *peer) appear() {
 		return
 	}
 	p.present = true
-	told := p.hub.tell(protocol.NameJoin, p)
+	change := p.hub.reportPresence(protocol.NameJoin, p)
 	r.mu.Unlock()
-	if told.finish(); told.own {
-		p.hub.conf.Local.Presence(told.event, told.info, true)
+	if change.disconnectSlow(); change.own {
+		p.hub.conf.Local.Presence(change.event, change.info, true)
 	}
 }
 
-// vanish reports to the watching peers that a peer has left, unless its node is back already.
-func (p *peer) vanish() {
+// announceLeave reports to the watching peers that a peer has left, unless its node is back already.
+func (p *peer) announceLeave() {
 	r := &p.hub.roster
 	r.mu.Lock()
 	delete(r.watchers, p)
-	p.hub.listenForOthers()
-	var told notice
+	p.hub.updatePresenceWatch()
+	var change presenceChange
 	if p.present && !p.superseded.Load() && r.ids[p.id] == p && p.other == nil {
-		told = p.hub.tell(protocol.NameLeave, p)
+		change = p.hub.reportPresence(protocol.NameLeave, p)
 	}
 	p.present = false
 	r.mu.Unlock()
-	if told.finish(); told.own {
-		p.hub.conf.Local.Presence(told.event, told.info, true)
+	if change.disconnectSlow(); change.own {
+		p.hub.conf.Local.Presence(change.event, change.info, true)
 	}
 }
 
-// vanished is like vanish, for a superseded peer. It reports nothing if the node is back at this hub. It does not wait
-// for callbacks.
-func (h *Hub) vanished(p *peer) {
+// announceSuperseded is like announceLeave, for a superseded peer. It reports nothing if the node is back at this hub.
+// It does not wait for callbacks.
+func (h *Hub) announceSuperseded(p *peer) {
 	r := &h.roster
 	r.mu.Lock()
-	h.listenForOthers()
-	var told notice
+	h.updatePresenceWatch()
+	var change presenceChange
 	if p.present && r.ids[p.id] == nil {
-		told = h.tell(protocol.NameLeave, p)
+		change = h.reportPresence(protocol.NameLeave, p)
 	}
 	r.mu.Unlock()
-	if told.finish(); told.own && !h.conf.Local.Presence(told.event, told.info, false) {
+	if change.disconnectSlow(); change.own && !h.conf.Local.Presence(change.event, change.info, false) {
 		h.missed(1, protocol.NameLeave)
 	}
 }
 
-// notice holds the work that remains, without a lock, after a presence change was reported to the watching peers: the
-// peers whose queues were full, and the report to the hub's own listeners.
-type notice struct {
+// presenceChange holds the work that remains, without a lock, after a presence change was reported to the watching
+// peers: the peers whose queues were full, and the report to the hub's own listeners.
+type presenceChange struct {
 	slow  []*peer
 	own   bool // the hub's own listeners get the change too
 	event string
 	info  json.RawMessage
 }
 
-func (n *notice) finish() {
-	for _, p := range n.slow {
+func (c *presenceChange) disconnectSlow() {
+	for _, p := range c.slow {
 		p.overflow()
 	}
 }
 
-// tell reports a presence change of a peer to the watching peers and to the other hubs. The caller holds h.roster.mu.
-func (h *Hub) tell(event string, about *peer) (told notice) {
+// reportPresence reports a presence change of a peer to the watching peers and to the other hubs. The caller holds
+// h.roster.mu.
+func (h *Hub) reportPresence(event string, about *peer) (change presenceChange) {
 	own := h.conf.Local.WatchesPresence()
 	r := &h.roster
 	if !own && len(r.watchers) == 0 && h.others.Alone() {
-		return told
+		return change
 	}
 	info := wire.EncodeInfo(h.describe(about))
-	told.slow = r.notify(event, info, about)
+	change.slow = r.notify(event, info, about)
 	h.others.ReportPresence(event, info)
-	told.own, told.event, told.info = own, event, info
-	return told
+	change.own, change.event, change.info = own, event, info
+	return change
 }
 
-// Presence reports a presence change of another hub, or of a node of another hub, to the watching peers. It does not wait
-// for callbacks.
+// Presence reports a presence change of another hub, or of a node of another hub, to the watching peers. It does not
+// wait for callbacks.
 func (h *Hub) Presence(event string, info json.RawMessage) {
 	h.roster.mu.Lock()
 	slow := h.roster.notify(event, info, nil)
@@ -128,14 +129,14 @@ func (r *roster) notify(event string, info json.RawMessage, about *peer) (slow [
 func (h *Hub) WatchPresence() {
 	h.roster.mu.Lock()
 	defer h.roster.mu.Unlock()
-	h.listenForOthers()
+	h.updatePresenceWatch()
 }
 
 // watchFor turns the presence reports to a peer on or off. It returns false if the hub has too many watching peers. The
 // caller holds h.roster.mu.
 func (h *Hub) watchFor(p *peer, on bool) bool {
 	ok := h.roster.watch(p, on)
-	h.listenForOthers()
+	h.updatePresenceWatch()
 	return ok
 }
 
@@ -187,8 +188,8 @@ func (p *peer) member() string {
 	return ""
 }
 
-// listenForOthers subscribes to the presence changes of the other hubs while a peer or a listener of this hub watches
-// presence. The caller holds h.roster.mu.
-func (h *Hub) listenForOthers() {
+// updatePresenceWatch subscribes to the presence changes of the other hubs while a peer or a listener of this hub
+// watches presence. The caller holds h.roster.mu.
+func (h *Hub) updatePresenceWatch() {
 	h.others.WatchPresence(len(h.roster.watchers) > 0 || h.conf.Local.WatchesPresence())
 }

@@ -15,22 +15,21 @@ import (
 const maxRID = 64
 
 // Limits of the queries of a peer: a burst, and a rate per second. Queries beyond them wait. A costly query counts as
-// several: one for each questionNodes nodes in a response, for each questionBytes bytes of the event table that a
-// response is about, and for each questionScan nodes that a search or a grouping visits.
+// several: one for each queryNodes nodes in a response, for each queryBytes bytes of the event table that a
+// response is about, and for each queryScan nodes that a search or a grouping visits.
 const (
-	questionBurst = 20
-	questionRate  = 50
-	questionNodes = 32
-	questionBytes = 16 << 10
-	questionScan  = 4096
+	queryBurst = 20
+	queryRate  = 50
+	queryNodes = 32
+	queryBytes = 16 << 10
+	queryScan  = 4096
 )
 
-// asked decodes a peer's query, and waits until the rate limit permits it. It returns false if it has rejected the
+// admitQuery decodes a peer's query, and waits until the rate limit permits it. It returns false if it has rejected the
 // query or the session has ended. The hub first processes the messages that the peer sent before the query.
-func (p *peer) asked(ctx context.Context, event string, payload json.RawMessage, question any, rid *json.RawMessage) bool {
-	err := json.Unmarshal(payload, question) // copies, because dispatch frees the memory of the payload
-	p.dispatch(false)
-	if !limit.Wait(ctx, p.questions.Borrow(1, questionRate, questionBurst)) {
+func (p *peer) admitQuery(ctx context.Context, event string, payload json.RawMessage, query any, rid *json.RawMessage) bool {
+	err := json.Unmarshal(payload, query)
+	if !limit.Wait(ctx, p.queries.Borrow(1, queryRate, queryBurst)) {
 		return false
 	}
 	if len(*rid) > maxRID {
@@ -38,29 +37,29 @@ func (p *peer) asked(ctx context.Context, event string, payload json.RawMessage,
 	}
 	switch {
 	case err != nil:
-		p.refuseQuestion(event, *rid)
+		p.rejectQuery(event, *rid)
 	case !p.may(Emit, event):
-		p.denyQuestion(event, *rid)
+		p.denyQuery(event, *rid)
 	default:
 		return true
 	}
 	return false
 }
 
-// charge counts the cost of a response as further queries. The next query waits for them.
-func (p *peer) charge(questions int) { p.questions.Borrow(questions, questionRate, questionBurst) }
+// chargeQuery counts the cost of a response as further queries. The next query waits for them.
+func (p *peer) chargeQuery(queries int) { p.queries.Borrow(queries, queryRate, queryBurst) }
 
 var errLongRID = errors.New("mesh: the rid of the query is too long")
 
-// denyQuestion responds to a query that Options.Permit rejects.
-func (p *peer) denyQuestion(event string, rid json.RawMessage) {
-	p.refuse(protocol.RuleMayNotEmit, "event", event)
+// denyQuery responds to a query that Options.Permit rejects.
+func (p *peer) denyQuery(event string, rid json.RawMessage) {
+	p.reject(protocol.RuleMayNotEmit, "event", event)
 	p.fail(event, rid, wire.CodeNotPermitted, "the hub does not permit this request")
 }
 
-// refuseQuestion responds to a payload that is not a valid query.
-func (p *peer) refuseQuestion(event string, rid json.RawMessage) {
-	p.refuse(wire.RuleMalformed, "event", event)
+// rejectQuery responds to a payload that is not a valid query.
+func (p *peer) rejectQuery(event string, rid json.RawMessage) {
+	p.reject(wire.RuleMalformed, "event", event)
 	p.fail(event, rid, wire.CodeBadQuery, "the payload is invalid for this request")
 }
 

@@ -21,22 +21,22 @@ func (r Rate) withDefaults(maxMessage int) Rate {
 	return r
 }
 
-// pace is the part of its Rate that a peer has used. It belongs to the goroutine that reads the peer's session.
-type pace struct {
+// peerLimiter is the part of its Rate that a peer has used. It belongs to the goroutine that reads the peer's session.
+type peerLimiter struct {
 	rate          Rate
 	events, bytes limit.Bucket
 }
 
-// newPace returns nil if r has no limit.
-func newPace(r Rate) *pace {
+// newPeerLimiter returns nil if r has no limit.
+func newPeerLimiter(r Rate) *peerLimiter {
 	if r.Events <= 0 && r.Bytes <= 0 {
 		return nil
 	}
-	return &pace{rate: r}
+	return &peerLimiter{rate: r}
 }
 
-// event counts an event of size bytes, and reports whether it is within the rate.
-func (p *pace) event(size int) bool {
+// allowEvent counts an allowEvent of size bytes, and reports whether it is within the rate.
+func (p *peerLimiter) allowEvent(size int) bool {
 	r, now := &p.rate, time.Now()
 	p.events.Fill(now, r.Events)
 	p.bytes.Fill(now, r.Bytes)
@@ -48,16 +48,16 @@ func (p *pace) event(size int) bool {
 	return true
 }
 
-// other counts a message that is not an event, and returns the time that it must wait.
-func (p *pace) other(size int) time.Duration {
+// reserve counts a message that is not an event, and returns the time that it must wait.
+func (p *peerLimiter) reserve(size int) time.Duration {
 	if p.rate.Bytes <= 0 {
 		return 0
 	}
 	return p.bytes.Borrow(size, p.rate.Bytes, p.rate.ByteBurst)
 }
 
-// refuse counts and logs the rejection of a peer's message.
-func (p *peer) refuse(rule protocol.Rule, attrs ...any) {
+// reject counts and logs the rejection of a peer's message.
+func (p *peer) reject(rule protocol.Rule, attrs ...any) {
 	c := p.hub.conf.Counters
 	switch rule {
 	case wire.RuleMalformed:
@@ -82,25 +82,25 @@ func (p *peer) refuse(rule protocol.Rule, attrs ...any) {
 	}
 }
 
-// refuseEvent rejects an event, and reports that to a peer that negotiated the extensions: at once for the first event,
+// rejectEvent rejects an event, and reports that to a peer that negotiated the extensions: at once for the first event,
 // then at most once in limit.LogInterval.
-func (p *peer) refuseEvent(rule protocol.Rule, event string) {
-	p.refuse(rule, "event", event)
+func (p *peer) rejectEvent(rule protocol.Rule, event string) {
+	p.reject(rule, "event", event)
 	if !p.negotiated {
 		return
 	}
-	p.untold++
-	if now := time.Now(); now.After(p.told.Add(limit.LogInterval)) {
-		p.told = now
-		p.reply(protocol.NameRefused, wire.Refused{Rule: rule, Event: event, Count: p.untold})
-		p.untold = 0
+	p.unreported++
+	if now := time.Now(); now.After(p.lastReport.Add(limit.LogInterval)) {
+		p.lastReport = now
+		p.reply(protocol.NameRefused, wire.Refused{Rule: rule, Event: event, Count: p.unreported})
+		p.unreported = 0
 	}
 }
 
 // rejectTable rejects an event table, and reports each rejection to a peer that negotiated the extensions. It needs no
 // limit: a peer must send a different table before the next rejection.
 func (p *peer) rejectTable(why error) {
-	p.refuse(protocol.RuleBadTable, "error", why)
+	p.reject(protocol.RuleBadTable, "error", why)
 	if p.negotiated {
 		p.reply(protocol.NameRefused, wire.Refused{Rule: protocol.RuleBadTable, Count: 1, Message: why.Error()})
 	}

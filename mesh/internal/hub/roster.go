@@ -37,10 +37,10 @@ func (r *roster) add(p *peer) {
 	if r.ids == nil {
 		r.ids = make(map[string]*peer)
 	}
-	if n := p.number + 1 - len(r.slots); n > 0 {
+	if n := p.slot + 1 - len(r.slots); n > 0 {
 		r.slots = append(r.slots, make([]*peer, n)...)
 	}
-	r.slots[p.number] = p
+	r.slots[p.slot] = p
 	if first := r.ids[p.id]; first == nil || first.conn <= p.conn {
 		r.ids[p.id], p.other = p, first
 	} else {
@@ -50,15 +50,15 @@ func (r *roster) add(p *peer) {
 
 // remove undoes add, and reports that the peer has left.
 func (r *roster) remove(p *peer) {
-	if p.met {
-		p.vanish()
+	if p.introduced {
+		p.announceLeave()
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if p.superseded.Load() {
 		return // mark has removed it already
 	}
-	if p.met {
+	if p.introduced {
 		r.unlist(p)
 	}
 	p.count(-1)
@@ -66,7 +66,7 @@ func (r *roster) remove(p *peer) {
 
 // unlist removes a peer from the lists. The caller holds r.mu.
 func (r *roster) unlist(p *peer) {
-	r.slots[p.number] = nil
+	r.slots[p.slot] = nil
 	delete(r.watchers, p)
 	if r.ids[p.id] != p {
 		q := r.ids[p.id]
@@ -96,10 +96,10 @@ func (r *roster) count() int {
 	return len(r.ids) + 1
 }
 
-// enter admits a peer. A peer that negotiated the extensions gets the hello packet, as its first packet, because the
-// index does not have the peer yet. If the node has a newer connection, enter marks the peer as superseded instead and
-// returns false.
-func (p *peer) enter() (ok bool) {
+// markAdmitted admits a peer. A peer that negotiated the extensions gets the hello packet, as its first packet, because
+// the index does not have the peer yet. If the node has a newer connection, markAdmitted marks the peer as superseded
+// instead and returns false.
+func (p *peer) markAdmitted() (ok bool) {
 	h := p.hub
 	h.roster.mu.Lock()
 	defer h.roster.mu.Unlock()
@@ -119,13 +119,13 @@ func (p *peer) enter() (ok bool) {
 	}
 	_ = p.sock.TryWrite(wire.Control(protocol.NameHello, wire.Hello{V: protocol.Version, ID: p.id, Hub: h.conf.ID, Name: h.conf.Name}))
 	if h.draining && p.willMove() {
-		p.sendAway()
+		p.askToMove()
 	}
 	return true
 }
 
-// exclude undoes enter.
-func (p *peer) exclude() {
+// markUnadmitted undoes enter.
+func (p *peer) markUnadmitted() {
 	p.hub.roster.mu.Lock()
 	defer p.hub.roster.mu.Unlock()
 	if p.superseded.Load() {
@@ -181,7 +181,8 @@ func (h *Hub) Describe() protocol.NodeInfo {
 	return info
 }
 
-// showInterests sets Interests to as many names and patterns as the limits permit, and More to the number of the others.
+// showInterests sets Interests to as many names and patterns as the limits permit, and More to the number of the
+// others.
 func showInterests(i *protocol.NodeInfo, interests []string) {
 	n, size := 0, 0
 	for n < min(len(interests), maxInterests) && size+len(interests[n]) <= maxInterestBytes {

@@ -1,10 +1,8 @@
 package hub
 
 import (
-	"encoding/binary"
 	"errors"
 	"sync"
-	"time"
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh/internal/interest"
@@ -14,16 +12,16 @@ import (
 
 // routing is the memory of one call of route. The hub reuses it.
 type routing struct {
-	busy   *sync.RWMutex // one shard of hub.busy; fixed
-	search interest.Search[*peer]
-	served []uint64 // the set of the peers that got the events, by peer number
-	packet []byte
-	inner  []byte
+	inflight *sync.RWMutex // one shard of Hub.inflight; fixed
+	search   interest.Search[*peer]
+	served   []uint64 // the set of the peers that got the events, by peer number
+	packet   []byte
+	inner    []byte
 	// The events that are being delivered, as packets for peers that negotiated the extensions (nodes of this package,
 	// and peers that introduce themselves in the same way) and for other peers. They are encoded when the first such
 	// peer is found.
 	native, foreign []engineio.Message
-	held            held // the events of the current call that wait for room in queues: see hold.go
+	held            heldEvents // the events of the current call that wait for room in queues: see hold.go
 }
 
 // source describes where events come from. Events that are routed together have the same emitter.
@@ -43,11 +41,11 @@ type source struct {
 //
 // route drops and counts the events of a superseded peer, whose node is back on a newer connection: see supersede.go.
 // ok is then false.
-func (h *Hub) route(events []wire.Event, from source) (steps int, waiting held, ok bool) {
+func (h *Hub) route(events []wire.Event, from source) (steps int, waiting heldEvents, ok bool) {
 	r := h.routings.Get().(*routing)
 	defer h.recycle(r)
-	r.busy.RLock()
-	defer r.busy.RUnlock()
+	r.inflight.RLock()
+	defer r.inflight.RUnlock()
 	if from.peer != nil && from.peer.superseded.Load() { // retire waits for the calls that have not seen it
 		h.conf.Counters.Late.Add(uint64(len(events)))
 		return 0, nil, false
@@ -57,7 +55,7 @@ func (h *Hub) route(events []wire.Event, from source) (steps int, waiting held, 
 		for alike < len(events) && events[alike].Name == events[0].Name && events[alike].From == events[0].From {
 			alike++
 		}
-		h.deliver(r, events[:alike], from)
+		h.routeName(r, events[:alike], from)
 		steps += r.search.Steps
 		if !from.remote {
 			h.others.Publish(events[:alike], from.unheard, from.unsent)
@@ -68,42 +66,38 @@ func (h *Hub) route(events []wire.Event, from source) (steps int, waiting held, 
 	return steps, waiting, true
 }
 
-// deliver sends events of one name. Each peer gets all of them at once. Nearly all the cost of a delivery is in loading
-// the peer's data, so the next events for the same peer find it in the processor's caches.
-func (h *Hub) deliver(r *routing, events []wire.Event, from source) {
+// routeName sends events of one name. Each peer gets all of them at once. Nearly all the cost of a delivery is in
+// loading the peer's data, so the next events for the same peer find it in the processor's caches.
+func (h *Hub) routeName(r *routing, events []wire.Event, from source) {
 	defer r.reset()
 	name := events[0].Name
 	h.interest.Find(name, &r.search)
 	sent, size := 0, 0
 	// The payload of a hub's own event does not contain the sender.
 	named := from.peer != nil || from.remote && events[0].From != from.hub
-	several, head := len(r.search.Lists) > 1, headOf(events[0].From)
-	restricted, withheld := h.conf.Permit != nil, 0
+	e, several, withheld := emissionOf(name, events[0].From), len(r.search.Lists) > 1, 0
 	for i, l := range r.search.Lists {
 		byPattern := r.search.ByPattern(i)
 		for p := range l.All() {
-			// Compare the ID, because the emitter may be back on another connection or have moved here from another
-			// hub. keepsSilent reports that the peer's table excludes this event from its patterns.
-			if p.idHead == head && p.id == events[0].From || several && r.serves(p.number) || byPattern && p.keepsSilent(name) {
+			if several && r.markServed(p.slot) {
+				continue
+			}
+			if v := p.verdict(&e, byPattern); v != deliver {
+				if v == notPermitted {
+					withheld++
+				}
 				continue
 			}
 			messages := &r.native
 			if !p.negotiated {
-				if name == protocol.NameError {
-					continue // see NameError
-				}
 				messages = &r.foreign
-			}
-			if restricted && !p.may(Listen, name) {
-				withheld++
-				continue
 			}
 			if len(*messages) == 0 {
 				for i := range events {
 					*messages = append(*messages, r.encode(&events[i], named, p.negotiated))
 				}
 			}
-			n := r.give(p, *messages, from)
+			n := r.send(p, *messages, from)
 			sent += n
 			for i := range n {
 				size += len((*messages)[i].Data)
@@ -119,17 +113,9 @@ func (h *Hub) deliver(r *routing, events []wire.Event, from source) {
 	}
 }
 
-// headOf returns the first 8 bytes of an ID as a number, and 0 for a shorter ID.
-func headOf(id string) uint64 {
-	if len(id) < 8 {
-		return 0
-	}
-	return binary.LittleEndian.Uint64([]byte(id[:8]))
-}
-
-// send queues messages for a peer, and disconnects the peer if its queue has no room. It returns the number of queued
-// messages.
-func (p *peer) send(messages []engineio.Message) (sent int) {
+// sendAll queues messages for a peer, and disconnects the peer if its queue has no room. It returns the number of
+// queued messages.
+func (p *peer) sendAll(messages []engineio.Message) (sent int) {
 	sent, err := p.sendBelow(p.hub.conf.QueueLimit, messages)
 	if errors.Is(err, engineio.ErrQueueFull) {
 		p.hub.conf.Counters.Overflowed.Add(uint64(len(messages) - sent))
@@ -173,8 +159,8 @@ func (r *routing) encode(e *wire.Event, named, native bool) engineio.Message {
 	return engineio.Prepare(engineio.Message{Data: r.packet})
 }
 
-// serves adds a peer to the set of served peers, and reports whether it was in the set already.
-func (r *routing) serves(number int) bool {
+// markServed adds a peer to the set of served peers, and reports whether it was in the set already.
+func (r *routing) markServed(number int) bool {
 	word, bit := number/64, uint64(1)<<(number%64)
 	if word >= len(r.served) {
 		r.served = append(r.served, make([]uint64, word+1-len(r.served))...)
@@ -184,112 +170,24 @@ func (r *routing) serves(number int) bool {
 	return was
 }
 
-// gathering is a batch: the consecutive events of a peer that are not routed yet.
-type gathering struct {
-	events []wire.Event
-	size   int    // bytes
-	read   int    // bytes of the packets
-	buf    []byte // the memory of the packets after the first one, which the events' payloads share
-
-	began   time.Time // when the first event of a measured batch was read; otherwise zero
-	batches int       // the number of batches that used this gathering
-}
-
-const (
-	// maxSpareGathered limits the memory for them that the hub
-	// keeps, in events.
-	maxSpareGathered = 1024
-	// The hub measures one of measuredBatch batches of each gathering for Stats.FanOut, beginning with the first. To
-	// read the clock twice takes as long as a tenth of routing one event.
-	measuredBatch = 64
-)
-
-var gatherings = sync.Pool{New: func() any { return new(gathering) }}
-
-// room returns memory for the next packet of a batch. Otherwise each packet would be a heap allocation, and garbage
-// collections, each of which visits all peers, would be more frequent. Before the first packet of a batch room returns
-// nil, because a peer can wait for that packet for any time.
-func (p *peer) room() []byte {
-	g := p.gathered
-	if g == nil {
-		return nil
-	}
-	if g.buf == nil {
-		g.buf = make([]byte, 0, wire.MaxBatch)
-	}
-	return g.buf[len(g.buf):]
-}
-
-// gather adds an event to the batch.
-func (p *peer) gather(e wire.Event) {
-	if p.gathered == nil {
-		g := gatherings.Get().(*gathering)
-		if g.batches%measuredBatch == 0 {
-			g.began = time.Now()
-		}
-		g.batches++
-		p.gathered = g
-	}
-	p.gathered.events = append(p.gathered.events, e)
-	p.gathered.size += wire.Size(e.Name, e.Payload)
-}
-
-// keep counts a packet, and reserves the part of room's memory that holds it.
-func (p *peer) keep(packet []byte) {
-	g := p.gathered
-	if g == nil {
-		p.hub.conf.Counters.BytesIn.Add(uint64(len(packet)))
-		return
-	}
-	g.read += len(packet)
-	if len(packet) <= cap(g.buf)-len(g.buf) {
-		g.buf = g.buf[:len(g.buf)+len(packet)]
-	}
-}
-
-// relay routes a batch of events of size bytes. A batch is dear if the searches for its events took more than dearSteps
-// steps each, on average. After a dear batch, the hub routes the peer's next batch only while it routes no other such
-// batch. However many peers emit dear events, they occupy one core: the hub reads from them more slowly, and the other
-// cores serve the other peers.
+// relay routes a batch of events of size bytes. A batch is heavy if the searches for its events took more than
+// heavySteps steps each, on average. After a heavy batch, the hub routes the peer's next batch only while it routes no
+// other such batch. However many peers emit heavy events, they occupy one core: the hub reads from them more slowly,
+// and the other cores serve the other peers.
 //
 // It returns false if the peer is superseded.
 func (p *peer) relay(events []wire.Event, size int, from source) bool {
 	h := p.hub
 	h.others.Attend(p.sock.Context()) // after seconds without running, wait until the other hubs have said which nodes they have
-	if p.dear {
-		h.dear.Lock()
+	if p.heavy {
+		h.heavy.Lock()
 	}
 	steps, waiting, ok := h.route(events, from)
-	if p.dear {
-		h.dear.Unlock()
+	if p.heavy {
+		h.heavy.Unlock()
 	}
-	p.dear = steps > dearSteps*len(events)
+	p.heavy = steps > heavySteps*len(events)
 	h.conf.Counters.SearchSteps.Add(uint64(steps))
 	p.sendHeld(waiting, size)
 	return ok
-}
-
-// dispatch routes the batch, unless more packets follow at once and the batch is below wire.MaxBatch. After routing, the
-// memory from room is free for reuse. It includes the memory of the last packet, except in a batch of one packet, which
-// is not in that memory.
-func (p *peer) dispatch(more bool) {
-	g := p.gathered
-	if g == nil || more && g.size < wire.MaxBatch {
-		return
-	}
-	p.gathered = nil
-	// Relay first, so that no peer gets a listener's reply to an event before the event.
-	if p.relay(g.events, g.size, source{peer: p}) {
-		if !g.began.IsZero() {
-			p.hub.conf.Counters.FanOut.Add(time.Since(g.began))
-		}
-		p.hub.conf.Local.Deliver(g.events, &p.superseded)
-		p.hub.conf.Counters.Received.Add(uint64(len(g.events))) // after the delivery, so that Stats never runs ahead
-	}
-	p.hub.conf.Counters.BytesIn.Add(uint64(g.read))
-	clear(g.events)
-	g.events, g.size, g.read, g.began, g.buf = g.events[:0], 0, 0, time.Time{}, g.buf[:0]
-	if cap(g.events) <= maxSpareGathered {
-		gatherings.Put(g)
-	}
 }

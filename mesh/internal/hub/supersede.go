@@ -49,7 +49,7 @@ func (h *Hub) retire(peers []*peer) {
 	}
 	for _, p := range peers {
 		p.setInterests(nil, nil)
-		h.vanished(p)
+		h.announceSuperseded(p)
 		sock := p.sock
 		time.AfterFunc(supersededTime, func() { sock.Abort(fault.ErrSuperseded) })
 		h.conf.Counters.Superseded.Add(1)
@@ -57,7 +57,7 @@ func (h *Hub) retire(peers []*peer) {
 			h.conf.Logger.Info("mesh: a session ends: its node is back on a newer connection", "peer", p.id, "name", p.name, "times", times)
 		}
 	}
-	h.busy.Quiesce()
+	h.inflight.Quiesce()
 	h.conf.Local.Settle()
 }
 

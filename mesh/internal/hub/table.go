@@ -32,7 +32,7 @@ func (p *peer) readTable(raw []byte) (version uint64) {
 		return 0
 	}
 	var wanted []string
-	var silent map[string]struct{}
+	var optOuts map[string]struct{}
 	patterns := false
 	for key, remote := range t {
 		name := protocol.TableName(key)
@@ -43,32 +43,32 @@ func (p *peer) readTable(raw []byte) (version uint64) {
 			wanted = append(wanted, interest.Canonical(name))
 			patterns = patterns || pattern
 		case !pattern:
-			if silent == nil {
-				silent = make(map[string]struct{})
+			if optOuts == nil {
+				optOuts = make(map[string]struct{})
 			}
-			silent[name] = struct{}{}
+			optOuts[name] = struct{}{}
 		}
 	}
 	// A name can be in the table twice, alone and after "mesh::". One entry with remote:false is enough to exclude it.
-	wanted = slices.DeleteFunc(wanted, func(name string) bool { _, kept := silent[name]; return kept })
+	wanted = slices.DeleteFunc(wanted, func(name string) bool { _, kept := optOuts[name]; return kept })
 	slices.Sort(wanted)
 	if !patterns {
-		silent = nil
+		optOuts = nil
 	}
-	return p.setInterests(slices.Compact(wanted), silent)
+	return p.setInterests(slices.Compact(wanted), optOuts)
 }
 
 // setInterests updates the index and the other hubs. A superseded peer has no interests.
-func (p *peer) setInterests(wanted []string, silent map[string]struct{}) (version uint64) {
+func (p *peer) setInterests(wanted []string, optOuts map[string]struct{}) (version uint64) {
 	p.indexing.Lock()
 	defer p.indexing.Unlock()
 	if p.superseded.Load() {
-		wanted, silent = nil, nil
+		wanted, optOuts = nil, nil
 	}
-	if silent == nil {
-		p.silent.Store(nil)
+	if optOuts == nil {
+		p.optOuts.Store(nil)
 	} else {
-		p.silent.Store(&silent)
+		p.optOuts.Store(&optOuts)
 	}
 	add, remove := difference(p.interests, wanted)
 	if len(add)+len(remove) > 0 {
@@ -93,14 +93,4 @@ func difference(a, b []string) (add, remove []string) {
 		}
 	}
 	return append(add, b...), append(remove, a...)
-}
-
-// keepsSilent reports whether the peer's table excludes an event that matches one of its patterns.
-func (p *peer) keepsSilent(event string) bool {
-	silent := p.silent.Load()
-	if silent == nil {
-		return false
-	}
-	_, kept := (*silent)[event]
-	return kept
 }

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Bounds are the upper bounds of the intervals. They range from the time for an event without a subscriber, on a fast machine, to a delay that a user
-// notices.
+// Bounds are the upper bounds of the intervals. They range from the time for an event without a subscriber, on a fast
+// machine, to a delay that a user notices.
 var Bounds = [...]time.Duration{
 	time.Microsecond, 2500 * time.Nanosecond, 5 * time.Microsecond,
 	10 * time.Microsecond, 25 * time.Microsecond, 50 * time.Microsecond,

@@ -35,8 +35,8 @@ func Encode(event string, payload any) (json.RawMessage, error) {
 	return raw, nil
 }
 
-// Control returns the packet of an event whose name is reserved. It panics if the payload cannot be encoded, so the payload
-// must consist of strings, numbers, times and checked JSON.
+// Control returns the packet of an event whose name is reserved. It panics if the payload cannot be encoded, so the
+// payload must consist of strings, numbers, times and checked JSON.
 func Control(event string, payload any) engineio.Message {
 	raw, err := Encode(event, payload)
 	if err != nil {

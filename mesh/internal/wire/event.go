@@ -16,5 +16,6 @@ type Event struct {
 	N       uint64          // its sequence number among the events of its emitter; 0 if it has no number
 }
 
-// MaxBatch bounds the events that a hub routes together, or sends to another hub together, in bytes as Size counts them.
+// MaxBatch bounds the events that a hub routes together, or sends to another hub together, in bytes as Size counts
+// them.
 const MaxBatch = 64 << 10
