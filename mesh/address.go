@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh/internal/uplink"
 )
 
 // address is the address of a hub.
@@ -108,8 +109,11 @@ func (a address) at(host string) address {
 
 func (a address) String() string { return net.JoinHostPort(a.host, a.port) }
 
-// url returns the URL that a client dials.
-func (a address) url() string {
+// target returns the address as a client dials it; the zero value if the address has no host.
+func (a address) target() uplink.Addr {
+	if a.host == "" {
+		return uplink.Addr{}
+	}
 	u := url.URL{Scheme: a.scheme, Host: a.String(), Path: a.path + "/"}
-	return u.String()
+	return uplink.Addr{URL: u.String(), Host: a.String()}
 }

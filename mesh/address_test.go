@@ -24,7 +24,7 @@ func TestAddresses(t *testing.T) {
 	} {
 		a, err := parseAddr(in)
 		require.NoError(t, err, in)
-		require.Equal(t, want, a.url(), in)
+		require.Equal(t, want, a.target().URL, in)
 	}
 }
 
@@ -33,7 +33,7 @@ func TestSeveralAddresses(t *testing.T) {
 	require.NoError(t, err)
 	var urls []string
 	for _, a := range addrs {
-		urls = append(urls, a.url())
+		urls = append(urls, a.target().URL)
 	}
 	require.Equal(t, []string{"http://a:1/engine.io/", "http://b:80/x,y/", "http://[::1]:2/engine.io/"}, urls)
 }

@@ -7,7 +7,7 @@ import (
 
 // NodesWithin is Nodes of a client, with the given limit.
 func NodesWithin(ctx context.Context, n *Node, limit int) ([]NodeInfo, error) {
-	return n.uplink.nodesWithin(ctx, limit)
+	return n.uplink.NodesWithin(ctx, limit)
 }
 
 // ServeOn makes a hub of NewHub serve a listener as its own.

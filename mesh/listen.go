@@ -1,6 +1,8 @@
 package mesh
 
 import (
+	"context"
+	"log/slog"
 	"time"
 
 	"github.com/bigcompany/mesh/mesh/internal/interest"
@@ -104,8 +106,21 @@ func (n *Node) OnState(fn func(State)) (off func()) {
 	}
 }
 
-// report queues a state for OnState's listeners.
+// report logs a state and queues it for OnState's listeners.
 func (n *Node) report(s State) {
+	log := n.opts.Logger.With("addr", n.Addr())
+	switch {
+	case s.Role == RoleHub:
+		log.Warn("mesh: the hub was gone: this node is the hub now")
+	case s.Status == Connected:
+		log.Info("mesh: connected", "legacy", s.Hub.Legacy, "hub", s.Hub.ID)
+	default:
+		level := slog.LevelWarn
+		if s.Attempt > 0 {
+			level = slog.LevelDebug // a hub can be away for days
+		}
+		log.Log(context.Background(), level, "mesh: no connection", "error", s.Err, "attempt", s.Attempt, "retry", s.Retry)
+	}
 	s.Retry = s.Retry.Round(time.Millisecond)
 	if listeners := *n.emitter.state.Load(); len(listeners) > 0 {
 		n.executor.push(task{state: &s, listeners: listeners, size: wire.Overhead})

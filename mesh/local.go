@@ -8,11 +8,12 @@ import (
 	"sync/atomic"
 
 	"github.com/bigcompany/mesh/mesh/internal/fault"
+	"github.com/bigcompany/mesh/mesh/internal/uplink"
 	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// local is a node as its own hub sees it: see hub.Local.
+// local is a node as its own hub and its own uplink see it: see hub.Local and uplink.Local.
 type local struct{ node *Node }
 
 func (l local) Deliver(events []wire.Event, superseded *atomic.Bool) (missed int) {
@@ -73,4 +74,26 @@ func (n *Node) interests() []string {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+func (l local) Version() uint64 { return l.node.emitter.version.Load() }
+
+func (l local) Table() (protocol.EventTable, uint64) { return l.node.emitter.table() }
+
+func (l local) Receive(e wire.Event) { l.node.hear(e) }
+
+func (l local) Reached(addr uplink.Addr) { l.node.setAddr(addr) }
+
+func (l local) MetLegacyHub() {
+	for _, pattern := range l.node.emitter.patterns() {
+		l.node.warnOfPattern(pattern)
+	}
+}
+
+func (l local) Report(s uplink.State) {
+	status := Disconnected
+	if s.Connected {
+		status = Connected
+	}
+	l.node.report(State{Status: status, Role: RoleClient, Hub: HubInfo(s.Hub), Err: publicError(s.Err), Attempt: s.Attempt, Retry: s.Retry})
 }

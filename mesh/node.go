@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/bigcompany/mesh/mesh/internal/stats"
+	"github.com/bigcompany/mesh/mesh/internal/uplink"
 	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
@@ -21,12 +22,12 @@ type Node struct {
 	id       string
 	emitter  *emitter
 	executor *executor
-	uplink   *client // nil at a node that begins as a hub
+	uplink   *uplink.Uplink // nil at a node that begins as a hub
 	inbox    inbox
 	done     chan struct{}
 
-	current atomic.Pointer[role]    // what the node is now; see role.go
-	addr    atomic.Pointer[address] // never nil
+	current atomic.Pointer[role]        // what the node is now; see role.go
+	addr    atomic.Pointer[uplink.Addr] // never nil
 
 	counters stats.Counters
 	closed   atomic.Bool
@@ -45,7 +46,7 @@ func newNode(o Options, id string, addr address) *Node {
 		done:     make(chan struct{}),
 	}
 	n.executor.spent = n.forget
-	n.addr.Store(&addr)
+	n.setAddr(addr.target())
 	return n
 }
 
@@ -68,22 +69,16 @@ func (n *Node) Name() string { return n.opts.Name }
 // Addr returns host:port. For a hub it is the address of its listener, with the port that the system chose for port 0.
 // For a client it is the address of its hub, or of its last hub. It is empty for a hub without its own listener.
 func (n *Node) Addr() string {
-	addr := n.addr.Load()
-	if addr.host == "" {
-		return ""
-	}
-	return addr.String()
+	return n.addr.Load().Host
 }
 
 // URL returns the URL that clients connect to, in the form that Options.Addr accepts. It is empty for a hub without its
 // own listener.
 func (n *Node) URL() string {
-	addr := n.addr.Load()
-	if addr.host == "" {
-		return ""
-	}
-	return addr.url()
+	return n.addr.Load().URL
 }
+
+func (n *Node) setAddr(addr uplink.Addr) { n.addr.Store(&addr) }
 
 // Hub returns the hub that a client is connected to. It returns false if the client is not connected. At a hub, it
 // returns that hub.
@@ -132,7 +127,7 @@ func (n *Node) end(cause error) {
 	}
 	n.executor.halt()
 	if n.uplink != nil {
-		n.uplink.close()
+		n.uplink.Close()
 	}
 	if h := n.hub(); h != nil { // the uplink is closed, so the role does not change any more
 		h.Close()
@@ -243,11 +238,11 @@ func (n *Node) Flush(ctx context.Context) error {
 	if n.uplink == nil {
 		return n.role().Flush(ctx)
 	}
-	mark := n.uplink.lossMark()
+	mark := n.uplink.LossMark()
 	if err := n.retry(func(r role) error { return r.Flush(ctx) }); err != nil {
 		return err
 	}
-	return n.uplink.lossSince(mark)
+	return n.uplink.LossSince(mark)
 }
 
 var errNoHub = errors.New("mesh: this node is not a hub")

@@ -31,17 +31,6 @@ const (
 const (
 	// closeTimeout bounds how long Close waits until queued messages are written and until peers confirm the close.
 	closeTimeout = 3 * time.Second
-	// connectTimeout bounds an attempt to reconnect to the only address, or to take over. moveTimeout bounds an attempt
-	// at one of several addresses, and the connection and handshake of a move.
-	connectTimeout = 15 * time.Second
-	moveTimeout    = 3 * time.Second
-	// The pause between attempts to reconnect doubles from minBackoff to maxBackoff. Half of each pause is random.
-	minBackoff = 50 * time.Millisecond
-	maxBackoff = 5 * time.Second
-	// After a connection that lasted for steadyTime, the pauses start again at minBackoff. steadyTime limits how often
-	// a client calls a hub that accepts and closes each connection. It is short because a client must find the next hub
-	// at once in a mesh whose hubs are killed repeatedly.
-	steadyTime = time.Second
 )
 
 // Options are the options of a node. The node copies them. The zero value of a field selects its default. A nil

@@ -7,15 +7,16 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh/internal/hub"
+	"github.com/bigcompany/mesh/mesh/internal/uplink"
 )
 
 // role connects a node to the other nodes of the mesh. A node is one of three:
 //
-//	*client   a client of a hub
-//	takeover  a hub that was a client, and does not send the events of the client's queue yet
-//	hubRole   a hub
+//	clientRole  a client of a hub
+//	*takeover   a hub that was a client, and does not send the events of the client's queue yet
+//	hubRole     a hub
 //
-// A role changes only from client to takeover, and from takeover to hub: see takeover.go.
+// A role changes only from clientRole to *takeover, and from that to hubRole: see takeover.go.
 type role interface {
 	// Emit sends an event of this node to the other nodes. It does not block. For a request, rid is not empty: the node
 	// must then learn if no node subscribes to the event.
@@ -35,10 +36,6 @@ type role interface {
 	asHub() *hub.Hub
 }
 
-// errRoleChanged is the error of a client that has become a hub since the caller of the method read the role. The role
-// has changed when a method returns errRoleChanged, so the caller tries again with the new role.
-var errRoleChanged = errors.New("mesh: this node has become the hub")
-
 func (n *Node) role() role { return *n.current.Load() }
 
 // hub returns the hub that this node is; nil at a client.
@@ -46,10 +43,11 @@ func (n *Node) hub() *hub.Hub { return n.role().asHub() }
 
 func (n *Node) setRole(r role) { n.current.Store(&r) }
 
-// retry calls fn with the node's role. If the role changes during the call, retry calls fn again with the new role.
+// retry calls fn with the node's role. If the role changes during the call, the uplink returns ErrRetired, and retry
+// calls fn again with the new role.
 func (n *Node) retry(fn func(role) error) error {
 	for {
-		if err := fn(n.role()); !errors.Is(err, errRoleChanged) {
+		if err := fn(n.role()); !errors.Is(err, uplink.ErrRetired) {
 			return err
 		}
 	}
@@ -58,7 +56,7 @@ func (n *Node) retry(fn func(role) error) error {
 // sendOut sends an event of this node to the other nodes.
 func (n *Node) sendOut(event string, payload json.RawMessage, rid string) error {
 	for { // as retry, without a closure
-		if err := n.role().Emit(event, payload, rid); !errors.Is(err, errRoleChanged) {
+		if err := n.role().Emit(event, payload, rid); !errors.Is(err, uplink.ErrRetired) {
 			return err
 		}
 	}

@@ -1,4 +1,4 @@
-package mesh
+package uplink
 
 import (
 	"context"
@@ -8,34 +8,39 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/bigcompany/mesh/mesh/internal/fault"
 	"github.com/bigcompany/mesh/mesh/internal/wire"
+	"github.com/bigcompany/mesh/protocol"
 )
 
 // failureError returns the Go error for a code of a hub's response.
 func failureError(code string) error {
 	switch code {
 	case wire.CodeUnknownNode:
-		return ErrUnknownNode
+		return fault.ErrUnknownNode
 	case wire.CodeTooMany:
-		return ErrTooManyWatchers
+		return fault.ErrTooManyWatchers
 	case wire.CodeNotPermitted:
-		return ErrNotPermitted
+		return fault.ErrNotPermitted
 	case wire.CodeUnanswered:
 		return errUnanswered
 	}
-	return errQuestion
+	return errBadQuery
 }
 
-var errUnanswered = errors.New("mesh: another hub does not answer")
+var (
+	errUnanswered = errors.New("mesh: another hub does not answer")
+	errBadQuery   = errors.New("mesh: the hub did not understand the request")
+)
 
-// questions are the queries that a client has sent on a connection and that have no response yet.
-type questions struct {
+// queries are the queries that the uplink has sent on a connection and that have no response yet.
+type queries struct {
 	mu      sync.Mutex
 	last    uint64
 	waiting map[uint64]chan json.RawMessage
 }
 
-func (q *questions) ask() (rid uint64, answer chan json.RawMessage) {
+func (q *queries) ask() (rid uint64, answer chan json.RawMessage) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.waiting == nil {
@@ -47,14 +52,14 @@ func (q *questions) ask() (rid uint64, answer chan json.RawMessage) {
 	return q.last, answer
 }
 
-func (q *questions) forget(rid uint64) {
+func (q *queries) forget(rid uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	delete(q.waiting, rid)
 }
 
 // answer passes a response to its query.
-func (q *questions) answer(payload json.RawMessage) {
+func (q *queries) answer(payload json.RawMessage) {
 	var a struct{ RID uint64 }
 	if json.Unmarshal(payload, &a) != nil {
 		return
@@ -68,22 +73,22 @@ func (q *questions) answer(payload json.RawMessage) {
 }
 
 // ready returns the connection, after its hub has the node's current event table.
-func (c *client) ready(ctx context.Context) (*conn, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	version := c.node.emitter.version.Load()
+func (u *Uplink) ready(ctx context.Context) (*conn, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	version := u.conf.Local.Version()
 	for {
-		switch conn := c.conn; {
-		case c.closing:
-			return nil, ErrClosed
-		case c.retired:
-			return nil, errRoleChanged
+		switch conn := u.conn; {
+		case u.phase == closing:
+			return nil, fault.ErrClosed
+		case u.phase != active:
+			return nil, ErrRetired
 		case conn != nil && !conn.native:
-			return nil, ErrLegacyHub
-		case conn != nil && conn.announced >= version:
+			return nil, fault.ErrLegacyHub
+		case conn != nil && conn.table >= version:
 			return conn, nil
 		}
-		c.wait(ctx)
+		u.wait(ctx)
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
@@ -92,33 +97,33 @@ func (c *client) ready(ctx context.Context) (*conn, error) {
 
 // ask sends a query to the hub, and sends it again if the connection breaks before the response. It returns the
 // connection of the response.
-func (c *client) ask(ctx context.Context, event string, question func(rid json.RawMessage) any, answer any) (*conn, error) {
+func (u *Uplink) ask(ctx context.Context, event string, query func(rid json.RawMessage) any, answer any) (*conn, error) {
 	for {
-		conn, err := c.ready(ctx)
+		conn, err := u.ready(ctx)
 		if err != nil {
 			return nil, err
 		}
-		raw, err := c.askOn(ctx, conn, event, question)
+		raw, err := u.askOn(ctx, conn, event, query)
 		switch {
 		case err == nil:
 			return conn, readAnswer(raw, answer)
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
-		case c.life.Err() != nil:
-			return nil, ErrClosed
+		case u.life.Err() != nil:
+			return nil, fault.ErrClosed
 		}
-		c.mu.Lock()
-		c.lose(conn)
-		c.mu.Unlock()
+		u.mu.Lock()
+		u.lose(conn)
+		u.mu.Unlock()
 	}
 }
 
 // askOn sends a query on one connection and returns the response.
-func (c *client) askOn(ctx context.Context, conn *conn, event string, question func(rid json.RawMessage) any) (json.RawMessage, error) {
-	rid, answered := conn.questions.ask()
-	defer conn.questions.forget(rid)
+func (u *Uplink) askOn(ctx context.Context, conn *conn, event string, query func(rid json.RawMessage) any) (json.RawMessage, error) {
+	rid, answered := conn.queries.ask()
+	defer conn.queries.forget(rid)
 	mark, _ := json.Marshal(rid)
-	if err := conn.sock.Write(ctx, wire.Control(event, question(mark))); err != nil {
+	if err := conn.sock.Write(ctx, wire.Control(event, query(mark))); err != nil {
 		return nil, err
 	}
 	select {
@@ -128,8 +133,8 @@ func (c *client) askOn(ctx context.Context, conn *conn, event string, question f
 		return nil, context.Cause(conn.sock.Context())
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
-	case <-c.life.Done():
-		return nil, ErrClosed
+	case <-u.life.Done():
+		return nil, fault.ErrClosed
 	}
 }
 
@@ -151,4 +156,16 @@ func unanswered(err error) error {
 		return err
 	}
 	return fmt.Errorf("mesh: the hub did not answer: %w", err)
+}
+
+// Explain asks the hub whether the node to receives an event of the node from, and why. If from is empty, some other node
+// emits the event.
+func (u *Uplink) Explain(ctx context.Context, from, to, event string) (e protocol.Explanation, err error) {
+	_, err = u.ask(ctx, protocol.NameExplain, func(rid json.RawMessage) any {
+		return wire.ExplainQuery{RID: rid, To: to, Event: event, From: from}
+	}, &e)
+	if err != nil {
+		return protocol.Explanation{}, unanswered(err)
+	}
+	return e, nil
 }

@@ -1,4 +1,4 @@
-package mesh
+package uplink
 
 import (
 	"context"
@@ -14,24 +14,26 @@ const maxNodesBytes = 32 << 20
 
 var errManyNodes = errors.New("mesh: the hub reports too many nodes")
 
-func (c *client) Nodes(ctx context.Context) ([]NodeInfo, error) {
-	return c.nodesWithin(ctx, maxNodesBytes)
+// Nodes asks the hub for the nodes of the mesh.
+func (u *Uplink) Nodes(ctx context.Context) ([]protocol.NodeInfo, error) {
+	return u.NodesWithin(ctx, maxNodesBytes)
 }
 
-func (c *client) nodesWithin(ctx context.Context, limit int) ([]NodeInfo, error) {
-	var all []NodeInfo
+// NodesWithin is like Nodes. It fails if the responses have more than limit bytes in total.
+func (u *Uplink) NodesWithin(ctx context.Context, limit int) ([]protocol.NodeInfo, error) {
+	var all []protocol.NodeInfo
 	var asked *conn // the connection whose hub numbers the pages
-	watch, size := c.watches(), 0
+	watch, size := u.watches(), 0
 	for next, first := int64(0), true; first || next > 0; first = false {
 		var a struct {
 			Nodes json.RawMessage
 			Next  int64
 		}
-		conn, err := c.ask(ctx, protocol.NameNodes, func(rid json.RawMessage) any {
+		conn, err := u.ask(ctx, protocol.NameNodes, func(rid json.RawMessage) any {
 			return wire.NodesQuery{RID: rid, After: next, Watch: watch}
 		}, &a)
 		if err == nil && next > 0 && conn != asked {
-			return c.nodesWithin(ctx, limit) // another hub would continue a different list
+			return u.NodesWithin(ctx, limit) // another hub would continue a different list
 		}
 		asked = conn
 		if err != nil {
@@ -41,7 +43,7 @@ func (c *client) nodesWithin(ctx context.Context, limit int) ([]NodeInfo, error)
 			return nil, errManyNodes
 		}
 		next = a.Next
-		var page []NodeInfo
+		var page []protocol.NodeInfo
 		if err := json.Unmarshal(a.Nodes, &page); err != nil {
 			return nil, unanswered(err)
 		}

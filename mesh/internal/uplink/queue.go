@@ -1,4 +1,4 @@
-package mesh
+package uplink
 
 import (
 	"encoding/json"
@@ -6,25 +6,25 @@ import (
 	"github.com/bigcompany/mesh/mesh/internal/wire"
 )
 
-// outbox is the queue of events that wait to be written, oldest first, limited in bytes.
-type outbox struct {
+// queue holds the events that wait to be written, oldest first, limited in bytes.
+type queue struct {
 	limit  int
 	bytes  int
-	events []pending
+	events []queued
 	head   int // the index of the first event; the events before it were removed
 }
 
-// pending is an event that is not encoded yet, because the encoding depends on the hub that will receive it.
-type pending struct {
+// queued is an event that is not encoded yet, because the encoding depends on the hub that will receive it.
+type queued struct {
 	event   string
 	payload json.RawMessage
 	rid     string // set for a request
 }
 
-func (q *outbox) empty() bool { return q.head == len(q.events) }
+func (q *queue) empty() bool { return q.head == len(q.events) }
 
 // push returns false if the queue is full. An event larger than the limit fits into an empty queue.
-func (q *outbox) push(p pending) bool {
+func (q *queue) push(p queued) bool {
 	size := wire.Size(p.event, p.payload)
 	if q.bytes > 0 && q.bytes+size > q.limit {
 		return false
@@ -39,12 +39,12 @@ func (q *outbox) push(p pending) bool {
 	return true
 }
 
-func (q *outbox) front() pending { return q.events[q.head] }
+func (q *queue) front() queued { return q.events[q.head] }
 
-func (q *outbox) pop() {
+func (q *queue) pop() {
 	p := q.events[q.head]
 	q.bytes -= wire.Size(p.event, p.payload)
-	q.events[q.head] = pending{}
+	q.events[q.head] = queued{}
 	if q.head++; q.empty() {
 		q.events, q.head = nil, 0
 	}

@@ -1,7 +1,0 @@
-package mesh
-
-import (
-	"errors"
-)
-
-var errQuestion = errors.New("mesh: the hub did not understand the request")
