@@ -3,6 +3,7 @@ package engineio_test
 import (
 	"bytes"
 	"net/http"
+	"slices"
 	"sync"
 )
 
@@ -30,7 +31,7 @@ func (r *recorder[T]) take() []T {
 func (r *recorder[T]) values() []T {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.all[:len(r.all):len(r.all)]
+	return slices.Clip(r.all)
 }
 
 // recordRequests returns a handler that records the requests in front of another handler.

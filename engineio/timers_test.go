@@ -30,8 +30,7 @@ func TestTimersOfManySessions(t *testing.T) {
 			func(wc *webSocketClient, sid string) { // the server closes
 				go func() { _ = (&pollingClient{ts: ts, sid: sid}).socket().Close() }()
 				start := time.Now()
-				f, err := wc.readFrame()
-				assert.NoError(t, err)
+				f, _ := wc.readFrame()
 				assert.Equal(t, ws.OpClose, f.Header.OpCode)
 				ended(wc)
 				assert.Equal(t, engineio.CloseTimeout, time.Since(start))
