@@ -8,8 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/bigcompany/mesh/engineio"
 )
 
@@ -39,16 +37,7 @@ func abandonments(rev engineio.Revision) []func(ts *testServer) net.Conn {
 	}
 	for _, far := range []string{"101", "2probe", "3probe", "5"} {
 		all = append(all, func(ts *testServer) net.Conn {
-			wc := ts.openPolling(rev).upgrade()
-			if far != "101" {
-				wc.sendText("2probe")
-			}
-			if far == "3probe" || far == "5" {
-				require.Equal(ts.t, "3probe", wc.readText())
-			}
-			if far == "5" {
-				wc.sendText("5")
-			}
+			wc := ts.openPolling(rev).upgradeTo(far)
 			return wc.conn
 		})
 	}

@@ -55,8 +55,7 @@ func TestFormOfAnswers(t *testing.T) {
 
 				poll := inBackground(pc.poll)
 				wc := pc.upgrade()
-				wc.sendText("2probe")
-				require.Equal(t, "3probe", wc.readText())
+				wc.probe()
 				answer = <-poll
 				require.Equal(t, want, answer.header.Get("Content-Type"), "of a noop")
 				require.Equal(t, packet.Noop, answer.packets(t, engineio.Revision3)[0].Type)
@@ -140,8 +139,7 @@ func TestTextOfTheOldestDialectInFrames(t *testing.T) {
 		t.Run(fmt.Sprintf("deflate=%v", deflate), func(t *testing.T) {
 			pc := ts.openPolling(engineio.Revision3, "EIO=2&t=1395794813200-0")
 			wc := ts.webSocket(strings.NewReplacer("polling", "websocket", "&t=1395794813200-0", "").Replace(pc.query))
-			wc.sendText("2probe")
-			require.Equal(t, "3probe", wc.readText())
+			wc.probe()
 			wc.sendText("5")
 			exchange(t, wc, "ascii")
 			exchange(t, wc, twice)

@@ -63,9 +63,7 @@ func TestHeartbeatOnTheWire(t *testing.T) {
 		// The wrong side pings.
 		pc = ts.openPolling(engineio.Revision4)
 		require.Equal(t, "200 ok", pc.post("2").summary())
-		e := <-h.ends(pc.sid)
-		require.Equal(t, engineio.ReasonTransportError, e.Reason)
-		require.ErrorContains(t, e, "invalid heartbeat direction")
+		h.requireTransportError(t, pc.sid, "invalid heartbeat direction")
 		pc = ts.openPolling(engineio.Revision3)
 		require.Equal(t, "200 ok", pc.post("1:3").summary())
 		require.Equal(t, "remote "+engineio.ReasonTransportError, h.awaitEnd(pc.sid))

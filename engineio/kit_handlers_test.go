@@ -71,6 +71,15 @@ func (h *endRecorder) ends(sid string) chan *engineio.CloseError {
 	return h.ended[sid]
 }
 
+// requireTransportError waits for a session's end, which must be a transport error by the peer with this text.
+func (h *endRecorder) requireTransportError(t *testing.T, sid, text string) {
+	t.Helper()
+	e := <-h.ends(sid)
+	require.Equal(t, engineio.ReasonTransportError, e.Reason)
+	require.True(t, e.Remote)
+	require.ErrorContains(t, e, text)
+}
+
 // awaitEnd waits for a session's end and returns its side and reason.
 func (h *endRecorder) awaitEnd(sid string) string {
 	e := <-h.ends(sid)

@@ -76,7 +76,41 @@ func (pc *pollingClient) closeSession() {
 	<-polls
 }
 
-// upgrade begins an upgrade of v: the WebSocket is open, and no packet has been sent on it.
+// upgradeTo begins an upgrade and takes it to a step: "101" (the WebSocket is open), "2probe" (the probe is sent),
+// "3probe" (its reply has come), or "5" (the upgrade is complete at the client).
+func (pc *pollingClient) upgradeTo(step string) *webSocketClient {
+	pc.ts.t.Helper()
+	wc := pc.ts.webSocket(strings.Replace(pc.query, "polling", "websocket", 1))
+	switch step {
+	case "2probe":
+		wc.sendText("2probe")
+	case "3probe":
+		wc.probe()
+	case "5":
+		wc.probe()
+		wc.sendText("5")
+	}
+	return wc
+}
+
+// pollAndUpgrade begins an upgrade while a poll waits, and takes it to the step at which the poll has got its noop.
+func (pc *pollingClient) pollAndUpgrade() *webSocketClient {
+	pc.ts.t.Helper()
+	poll := inBackground(pc.poll)
+	wc := pc.upgrade()
+	wc.probe()
+	require.Equal(pc.ts.t, "200 "+pc.payload("6"), (<-poll).summary())
+	return wc
+}
+
+// waitingPoll sends a poll. In a bubble, it returns when the poll waits.
+func (pc *pollingClient) waitingPoll() <-chan response {
+	poll := inBackground(pc.poll)
+	synctest.Wait()
+	return poll
+}
+
+// upgrade begins an upgrade: in a bubble, the WebSocket is open, and no packet has been sent on it.
 func (pc *pollingClient) upgrade() *webSocketClient {
 	pc.ts.t.Helper()
 	wc := pc.ts.webSocket(strings.Replace(pc.query, "polling", "websocket", 1))

@@ -32,14 +32,7 @@ func (wc *webSocketClient) sendFrame(h ws.Header, body string) {
 }
 
 func (wc *webSocketClient) trySendFrame(h ws.Header, body string) error {
-	h.Length = int64(len(body))
-	h.Masked, h.Mask = true, [4]byte{1, 2, 3, 4}
-	masked := []byte(body)
-	ws.Cipher(masked, h.Mask, 0)
-	var b bytes.Buffer
-	_ = ws.WriteHeader(&b, h)
-	b.Write(masked)
-	_, err := wc.conn.Write(b.Bytes())
+	_, err := wc.conn.Write(maskedFrame(h, body))
 	return err
 }
 
@@ -59,6 +52,31 @@ func (wc *webSocketClient) readText() string {
 	require.NoError(wc.t, err)
 	require.Equal(wc.t, ws.OpText, f.Header.OpCode, "%q", f.Payload)
 	return string(f.Payload)
+}
+
+// requireEOF reads the end of the connection and closes it. The server must have sent no close frame.
+func (wc *webSocketClient) requireEOF(why string) {
+	wc.t.Helper()
+	_, err := wc.readFrame()
+	require.ErrorIs(wc.t, err, io.EOF, why)
+	require.NoError(wc.t, wc.conn.Close())
+}
+
+// confirmClose reads a close frame without a code and replies to it.
+func (wc *webSocketClient) confirmClose() {
+	wc.t.Helper()
+	f, err := wc.readFrame()
+	require.NoError(wc.t, err)
+	require.Equal(wc.t, ws.OpClose, f.Header.OpCode)
+	require.Empty(wc.t, f.Payload)
+	wc.sendFrame(ws.Header{Fin: true, OpCode: ws.OpClose}, "")
+}
+
+// probe sends the probe of an upgrade and reads its reply.
+func (wc *webSocketClient) probe() {
+	wc.t.Helper()
+	wc.sendText("2probe")
+	require.Equal(wc.t, "3probe", wc.readText())
 }
 
 // requireEcho checks that the session works: the server must echo a message.
@@ -97,13 +115,7 @@ func isReset(err error) bool { return strings.Contains(err.Error(), "reset") }
 
 // masked returns a client's frame with the given first byte.
 func masked(first byte, body string) string {
-	h := ws.Header{Fin: first&0x80 != 0, Rsv: first >> 4 & 7, OpCode: ws.OpCode(first & 15), Length: int64(len(body)), Masked: true, Mask: [4]byte{9, 8, 7, 6}}
-	var b bytes.Buffer
-	_ = ws.WriteHeader(&b, h)
-	data := []byte(body)
-	ws.Cipher(data, h.Mask, 0)
-	b.Write(data)
-	return b.String()
+	return string(maskedFrame(ws.Header{Fin: first&0x80 != 0, Rsv: first >> 4 & 7, OpCode: ws.OpCode(first & 15)}, body))
 }
 
 // maskedFrame returns a frame as a client sends it.

@@ -82,17 +82,7 @@ func departures(transport string, rev engineio.Revision) []departure {
 						_, _ = io.WriteString(conn, ts.handshakeText(query))
 						vanish(conn, how)
 					} else {
-						wc := ts.webSocket(query)
-						if far != "101" {
-							wc.sendText("2probe")
-						}
-						if far == "3probe" || far == "5" {
-							require.Equal(ts.t, "3probe", wc.readText())
-						}
-						if far == "5" {
-							wc.sendText("5")
-						}
-						vanish(wc.conn, how)
+						vanish(pc.upgradeTo(far).conn, how)
 					}
 					pc.closeSession() // the session continues with polling; end it now, so that the test need not wait for its timeout
 				})
@@ -165,17 +155,8 @@ func TestNothingRemainsOfSilentSessions(t *testing.T) {
 			require.NoError(t, err)
 			conns = append(conns, wc.conn)
 			for _, far := range []string{"101", "2probe", "3probe", "5"} {
-				wc := ts.openPolling(rev).upgrade()
+				wc := ts.openPolling(rev).upgradeTo(far)
 				conns = append(conns, wc.conn)
-				if far != "101" {
-					wc.sendText("2probe")
-				}
-				if far == "3probe" || far == "5" {
-					require.Equal(t, "3probe", wc.readText())
-				}
-				if far == "5" {
-					wc.sendText("5")
-				}
 			}
 		}
 		require.Len(t, ts.srv.Sockets(), rounds*10)

@@ -47,15 +47,11 @@ func TestSecondPollEndsTheSession(t *testing.T) {
 		h := newEndRecorder()
 		inBubble(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
 			pc := ts.openPolling(rev)
-			first := inBackground(pc.poll)
-			synctest.Wait()
+			first := pc.waitingPoll()
 			require.Equal(t, "400 ", pc.poll().summary())
 			require.Equal(t, "200 "+pc.payload("1"), (<-first).summary())
 			require.Equal(t, "400 "+unknownSession, pc.poll().summary())
-			e := <-h.ends(pc.sid)
-			require.Equal(t, engineio.ReasonTransportError, e.Reason)
-			require.True(t, e.Remote)
-			require.ErrorContains(t, e, "overlap from client")
+			h.requireTransportError(t, pc.sid, "overlap from client")
 		})
 	}
 }
@@ -67,9 +63,7 @@ func TestSecondPostEndsTheSession(t *testing.T) {
 			inBubble(t, h, nil, func(t *testing.T, ts *testServer) {
 				pc := ts.openPolling(engineio.Revision4)
 				start := time.Now()
-				conn := ts.dial()
-				_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: pipe\r\n%s", pc.query, head)
-				require.NoError(t, err)
+				conn := ts.sendHead("POST", pc.query, head)
 				synctest.Wait()
 				require.Equal(t, "400 ", pc.post("4x").summary())
 				first, err := io.ReadAll(conn) // the first poll also ends at once
@@ -78,9 +72,7 @@ func TestSecondPostEndsTheSession(t *testing.T) {
 				require.Zero(t, time.Since(start))
 				require.NoError(t, conn.Close())
 				require.Equal(t, "400 "+unknownSession, pc.poll().summary())
-				e := <-h.ends(pc.sid)
-				require.Equal(t, engineio.ReasonTransportError, e.Reason)
-				require.ErrorContains(t, e, "data request overlap from client")
+				h.requireTransportError(t, pc.sid, "data request overlap from client")
 			})
 		})
 	}
@@ -95,11 +87,9 @@ func TestSlowBody(t *testing.T) {
 			inBubble(t, h, &engineio.ServerOptions{PingInterval: time.Hour}, func(t *testing.T, ts *testServer) {
 				pc := ts.openPolling(engineio.Revision4)
 				start := time.Now()
-				conn := ts.dial()
-				_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: pipe\r\n%s", pc.query, head)
-				require.NoError(t, err)
+				conn := ts.sendHead("POST", pc.query, head)
 				time.Sleep(20 * time.Second)
-				_, err = io.WriteString(conn, map[string]string{"declared": "lf", "chunked": "2\r\nlf\r\n"}[name])
+				_, err := io.WriteString(conn, map[string]string{"declared": "lf", "chunked": "2\r\nlf\r\n"}[name])
 				require.NoError(t, err)
 				got, err := io.ReadAll(conn)
 				require.NoError(t, err)
@@ -114,9 +104,7 @@ func TestSlowBody(t *testing.T) {
 	t.Run("declared too large", func(t *testing.T) {
 		inBubble(t, echoHandler, &engineio.ServerOptions{MaxPayload: 100}, func(t *testing.T, ts *testServer) {
 			pc := ts.openPolling(engineio.Revision4)
-			conn := ts.dial()
-			_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: pipe\r\nContent-Length: 1000\r\n\r\n4", pc.query)
-			require.NoError(t, err)
+			conn := ts.sendHead("POST", pc.query, "Content-Length: 1000\r\n\r\n4")
 			go pc.poll()
 			got, err := io.ReadAll(conn)
 			require.NoError(t, err)
@@ -130,15 +118,11 @@ func TestAbortedPollEndsTheSession(t *testing.T) {
 	h := newEndRecorder()
 	inBubble(t, h, nil, func(t *testing.T, ts *testServer) {
 		pc := ts.openPolling(engineio.Revision4)
-		conn := ts.dial()
-		_, err := fmt.Fprintf(conn, "GET /engine.io/?%s HTTP/1.1\r\nHost: pipe\r\n\r\n", pc.query)
-		require.NoError(t, err)
+		conn := ts.sendHead("GET", pc.query, "\r\n")
 		synctest.Wait()
 		require.NotNil(t, pc.socket())
 		require.NoError(t, conn.Close())
-		e := <-h.ends(pc.sid)
-		require.Equal(t, engineio.ReasonTransportError, e.Reason)
-		require.ErrorContains(t, e, "poll connection closed prematurely")
+		h.requireTransportError(t, pc.sid, "poll connection closed prematurely")
 		require.Equal(t, "400 "+unknownSession, pc.poll().summary())
 	})
 }
@@ -149,15 +133,11 @@ func TestAbortedPostEndsTheSession(t *testing.T) {
 			h := newEndRecorder()
 			inBubble(t, h, nil, func(t *testing.T, ts *testServer) {
 				pc := ts.openPolling(engineio.Revision4)
-				conn := ts.dial()
-				_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: pipe\r\n%s", pc.query, head)
-				require.NoError(t, err)
+				conn := ts.sendHead("POST", pc.query, head)
 				synctest.Wait()
 				require.NotNil(t, pc.socket())
 				require.NoError(t, conn.Close())
-				e := <-h.ends(pc.sid)
-				require.Equal(t, engineio.ReasonTransportError, e.Reason)
-				require.ErrorContains(t, e, "data request connection closed prematurely")
+				h.requireTransportError(t, pc.sid, "data request connection closed prematurely")
 			})
 		})
 	}
@@ -203,13 +183,10 @@ func TestBinaryPostOnRevision4EndsTheSession(t *testing.T) {
 	h := newEndRecorder()
 	inBubble(t, h, nil, func(t *testing.T, ts *testServer) {
 		pc := ts.openPolling(engineio.Revision4)
-		first := inBackground(pc.poll)
-		synctest.Wait()
+		first := pc.waitingPoll()
 		require.Equal(t, "400 ", pc.ts.request("POST", pc.query, strings.NewReader("4x"), "Content-Type", "application/octet-stream").summary())
 		require.Equal(t, "200 1", (<-first).summary())
-		e := <-h.ends(pc.sid)
-		require.Equal(t, engineio.ReasonTransportError, e.Reason)
-		require.ErrorContains(t, e, "invalid content")
+		h.requireTransportError(t, pc.sid, "invalid content")
 	})
 }
 
@@ -224,8 +201,7 @@ func TestPostsThatAreNoPayload(t *testing.T) {
 				h := newEndRecorder()
 				inBubble(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
 					pc := ts.openPolling(rev)
-					first := inBackground(pc.poll)
-					synctest.Wait()
+					first := pc.waitingPoll()
 					require.Equal(t, "400 ", pc.post(body).summary())
 					require.Equal(t, "200 "+pc.payload("1"), (<-first).summary())
 					require.Equal(t, "remote "+engineio.ReasonParseError, h.awaitEnd(pc.sid))
@@ -251,8 +227,7 @@ func TestClosePacketOverPolling(t *testing.T) {
 		h := newEndRecorder()
 		inBubble(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
 			pc := ts.openPolling(rev)
-			pending := inBackground(pc.poll)
-			synctest.Wait()
+			pending := pc.waitingPoll()
 			require.Equal(t, "200 ok", pc.post(pc.payload("1")).summary())
 			require.Equal(t, "200 "+pc.payload("6"), (<-pending).summary())
 			require.Equal(t, "remote "+engineio.ReasonTransportClose, h.awaitEnd(pc.sid))
@@ -276,8 +251,7 @@ func TestServerClosesAPollingSession(t *testing.T) {
 		h := newEndRecorder()
 		inBubble(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
 			pc := ts.openPolling(rev)
-			pending := inBackground(pc.poll)
-			synctest.Wait()
+			pending := pc.waitingPoll()
 			require.NoError(t, pc.socket().Close())
 			require.Equal(t, "200 "+pc.payload("1"), (<-pending).summary(), "a poll that waits")
 			require.Equal(t, "local "+engineio.ReasonForcedClose, h.awaitEnd(pc.sid))

@@ -25,9 +25,7 @@ func TestEndlessBodies(t *testing.T) {
 	pc := ts.openPolling(engineio.Revision4)
 
 	// The client sends chunks until the server stops reading.
-	conn := ts.dial()
-	_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", pc.query)
-	require.NoError(t, err)
+	conn := ts.sendHead("POST", pc.query, "Transfer-Encoding: chunked\r\n\r\n")
 	chunk := fmt.Sprintf("%x\r\n%s\r\n", 64<<10, strings.Repeat("4", 64<<10))
 	sent := 0
 	for range 100 << 20 / len(chunk) {
@@ -51,11 +49,9 @@ func TestEndlessBodies(t *testing.T) {
 	pc = ts.openPolling(engineio.Revision4)
 
 	// A body with a declared length of 100 MB is rejected before its first byte has come.
-	conn = ts.dial()
-	_, err = fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n", pc.query)
-	require.NoError(t, err)
+	conn = ts.sendHead("POST", pc.query, "Content-Length: 100000000\r\n\r\n")
 	var got [12]byte
-	_, err = io.ReadFull(conn, got[:])
+	_, err := io.ReadFull(conn, got[:])
 	require.NoError(t, err)
 	require.Equal(t, "HTTP/1.1 413", string(got[:]))
 	require.NoError(t, conn.Close())

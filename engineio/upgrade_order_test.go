@@ -2,7 +2,6 @@ package engineio_test
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"sync/atomic"
@@ -53,8 +52,7 @@ func TestManyPollsWhileUpgrading(t *testing.T) {
 	inBubble(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
 		pc := ts.openPolling(engineio.Revision4)
 		wc := pc.upgrade()
-		wc.sendText("2probe")
-		require.Equal(t, "3probe", wc.readText())
+		wc.probe()
 		start := time.Now()
 		for range engineio.PromptNoops {
 			require.Equal(t, "200 6", pc.poll().summary())
@@ -79,8 +77,7 @@ func TestMessagesWhileUpgrading(t *testing.T) {
 		wc := pc.upgrade()
 		require.NoError(t, s.TryWrite(engineio.Text("a")))
 		require.Equal(t, "200 4a", (<-poll).summary(), "before the probe")
-		wc.sendText("2probe")
-		require.Equal(t, "3probe", wc.readText())
+		wc.probe()
 		require.NoError(t, s.TryWrite(engineio.Text("b")))
 		require.Equal(t, "200 4b", pc.poll().summary(), "while polling goes on")
 		require.NoError(t, s.TryWrite(engineio.Text("c")))
@@ -174,17 +171,14 @@ func (*brokenWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 func TestUpgradeWaitsForThePostBeforeIt(t *testing.T) {
 	inBubble(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
 		pc := ts.openPolling(engineio.Revision4)
-		conn := ts.dial()
-		_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: pipe\r\nContent-Length: 6\r\n\r\n4", pc.query)
-		require.NoError(t, err)
+		conn := ts.sendHead("POST", pc.query, "Content-Length: 6\r\n\r\n4")
 		synctest.Wait()
 		wc := pc.upgrade()
-		wc.sendText("2probe")
-		require.Equal(t, "3probe", wc.readText())
+		wc.probe()
 		wc.sendText("5")
 		go func() { _ = wc.trySendFrame(ws.Header{Fin: true, OpCode: ws.OpText}, "4second") }()
 		synctest.Wait()
-		_, err = io.WriteString(conn, "first")
+		_, err := io.WriteString(conn, "first")
 		require.NoError(t, err)
 		require.Equal(t, "4first", wc.readText())
 		require.Equal(t, "4second", wc.readText())
@@ -203,8 +197,7 @@ func TestCloseFinishesTheUpgradeFirst(t *testing.T) {
 				poll := inBackground(pc.poll)
 				wc := pc.upgrade()
 				if when == "after the probe" {
-					wc.sendText("2probe")
-					require.Equal(t, "3probe", wc.readText())
+					wc.probe()
 					require.Equal(t, "200 6", (<-poll).summary())
 				}
 				require.NoError(t, s.TryWrite(engineio.Text("last")))
@@ -218,19 +211,14 @@ func TestCloseFinishesTheUpgradeFirst(t *testing.T) {
 				require.Empty(t, closed)
 				if when == "before the probe" {
 					require.True(t, pending(poll))
-					wc.sendText("2probe")
-					require.Equal(t, "3probe", wc.readText())
+					wc.probe()
 					require.Equal(t, "200 6", (<-poll).summary())
 				}
 				wc.sendText("5")
 				if when == "after the probe" {
 					require.Equal(t, "4last", wc.readText())
 				}
-				f, err := wc.readFrame()
-				require.NoError(t, err)
-				require.Equal(t, ws.OpClose, f.Header.OpCode)
-				require.Empty(t, f.Payload)
-				wc.sendFrame(ws.Header{Fin: true, OpCode: ws.OpClose}, "")
+				wc.confirmClose()
 				require.NoError(t, <-closed)
 				require.Equal(t, "local "+engineio.ReasonForcedClose, h.awaitEnd(pc.sid))
 				require.NoError(t, wc.conn.Close())
@@ -243,21 +231,14 @@ func TestCloseFinishesTheUpgradeFirst(t *testing.T) {
 func TestShutdownFinishesUpgradesFirst(t *testing.T) {
 	inBubble(t, echoHandler, nil, func(t *testing.T, ts *testServer) {
 		pc := ts.openPolling(engineio.Revision4)
-		poll := inBackground(pc.poll)
-		wc := pc.upgrade()
-		wc.sendText("2probe")
-		require.Equal(t, "3probe", wc.readText())
-		require.Equal(t, "200 6", (<-poll).summary())
+		wc := pc.pollAndUpgrade()
 		down := make(chan error, 1)
 		go func() { down <- ts.srv.Shutdown(t.Context()) }()
 		synctest.Wait()
 		require.Empty(t, down)
 		require.Equal(t, http.StatusServiceUnavailable, ts.request("GET", polling4, nil).status, "no new sessions")
 		wc.sendText("5")
-		f, err := wc.readFrame()
-		require.NoError(t, err)
-		require.Equal(t, ws.OpClose, f.Header.OpCode)
-		wc.sendFrame(ws.Header{Fin: true, OpCode: ws.OpClose}, "")
+		wc.confirmClose()
 		require.NoError(t, <-down)
 		require.NoError(t, wc.conn.Close())
 		requireNothingLeft(t, ts.srv)
@@ -269,8 +250,7 @@ func TestSecondUpgradeIsRefused(t *testing.T) {
 		pc := ts.openPolling(engineio.Revision4)
 		wc := pc.upgrade()
 		require.Equal(t, "close", pc.upgrade().readEnd())
-		wc.sendText("2probe")
-		require.Equal(t, "3probe", wc.readText())
+		wc.probe()
 		require.Equal(t, "close", pc.upgrade().readEnd())
 		wc.sendText("5")
 		wc.requireEcho("moved")
