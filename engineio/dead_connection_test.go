@@ -54,6 +54,7 @@ func TestNextSessionAvoidsADeadConnection(t *testing.T) {
 				s.Discard()
 				n.silence()
 				<-s.Context().Done()
+				synctest.Wait() // the session closes idle connections when its context is done
 
 				soon, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 				defer cancel()
