@@ -43,7 +43,7 @@ func TestHubHasOneAddress(t *testing.T) {
 	require.ErrorIs(t, err, errSeveral)
 }
 
-func TestAddressesThatMakeNoSense(t *testing.T) {
+func TestInvalidAddresses(t *testing.T) {
 	for _, in := range []string{
 		"ftp://h", "http://user:secret@h", "http://h/?token=secret", "http://h/#secret", "user:secret@h:1", "a:b:c", "h/path",
 		"http://user:secret@h:port\x7f/", "http://[::1", "http://user:secret,secret@h:1", "h,", ",", "h,,i", "h,ftp://i",

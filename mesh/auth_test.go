@@ -204,7 +204,7 @@ func TestAuthAdmittedPeerIsNotClosedAfter30s(t *testing.T) {
 	})
 }
 
-func TestAuthNegotiatedPeerIsToldAndClosedWhenItsCredentialsAreRefusedLater(t *testing.T) {
+func TestNegotiatedPeerLearnsThatItsLaterCredentialsAreRejected(t *testing.T) {
 	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p")})
 	w := fakes.Dial(t, hub.URL(), nil)
 	w.Send(`{"event":"handshake","headers":{"auth":{"user":"u","password":"p"},"mesh":{"v":1,"key":"` + testKey + `"}}}`)
@@ -243,7 +243,7 @@ func TestAuthEstablishedClientKeepsTryingWhenRefused(t *testing.T) {
 	flush(t, c)
 }
 
-func TestAuthOverANodeHubIsSentInEveryPacket(t *testing.T) {
+func TestCredentialsGoToALegacyHubInEveryPacket(t *testing.T) {
 	h := fakes.StartLegacyHub(t)
 	c := connectTo(t, mesh.Options{Addr: h.URL})
 	require.NoError(t, c.Emit("e", nil)) // otherwise the hub fails the test

@@ -43,8 +43,8 @@ func TestAHubServesItsPageOnlyOnRequest(t *testing.T) {
 	}
 }
 
-// TestWhatAHubServesLooksForItAtItsOwnPath checks the path in the served files. The default path is /engine.io/.
-func TestWhatAHubServesLooksForItAtItsOwnPath(t *testing.T) {
+// TestBrowserFilesUseTheHubsOwnPath checks the path in the served files. The default path is /engine.io/.
+func TestBrowserFilesUseTheHubsOwnPath(t *testing.T) {
 	for addr, want := range map[string]string{
 		"http://localhost:0/a/b/": `"./a/b/"`, "http://localhost:0/c:d/%22'%3F<": `"./c:d/%22%27%3F%3C/"`, "localhost:0": `"./engine.io/"`,
 	} {
@@ -64,7 +64,7 @@ func TestWhatAHubServesLooksForItAtItsOwnPath(t *testing.T) {
 	}
 }
 
-func TestPresenceTellsBrowsers(t *testing.T) {
+func TestBrowsersReceivePresence(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	connect(t, hub, mesh.Options{})
 	connect(t, hub, mesh.Options{HTTPClient: &http.Client{Transport: asBrowser{}}})

@@ -40,7 +40,7 @@ func TestClientWithstandsAHubThatSendsGarbage(t *testing.T) {
 	require.EqualValues(t, 1, stats.Received)
 }
 
-func TestClientIsRefusedWhateverTheRefusalSays(t *testing.T) {
+func TestClientIsRejectedWithAnyMessage(t *testing.T) {
 	for payload, want := range map[string]string{
 		`{"message":"no"}`: "no",
 		`{"message":"` + strings.Repeat("x", 1000) + `"}`: strings.Repeat("x", 200),
@@ -58,7 +58,7 @@ func TestClientIsRefusedWhateverTheRefusalSays(t *testing.T) {
 	}
 }
 
-func TestPatternsAreWarnedOfWhenANodeHubTakesOver(t *testing.T) {
+func TestPatternsAreWarnedOfWhenALegacyHubTakesOver(t *testing.T) {
 	first, err := mesh.Listen(fakes.Context(t), &mesh.Options{Addr: "localhost:0"})
 	require.NoError(t, err)
 	p := fakes.StartProxy(t, first.Addr())

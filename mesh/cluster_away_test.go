@@ -40,8 +40,8 @@ func (m awayMember) Publish(string, []byte, func()) error {
 	return nil
 }
 
-// TestAHubOutOfReachPublishesBeforeItHasMetAnybody covers a hub that does not know whether other hubs have subscribers.
-func TestAHubOutOfReachPublishesBeforeItHasMetAnybody(t *testing.T) {
+// TestHubOutOfReachPublishesBeforeItKnowsAnotherHub covers a hub that does not know whether other hubs have subscribers.
+func TestHubOutOfReachPublishesBeforeItKnowsAnotherHub(t *testing.T) {
 	b := new(awayBackplane)
 	hub := listen(t, mesh.Options{Backplane: b})
 	client := connect(t, hub, mesh.Options{})

@@ -13,9 +13,9 @@ import (
 	"github.com/bigcompany/mesh/mesh/internal/fakes"
 )
 
-// TestAHubsSlowCallbackHoldsUpNobodyElse checks that other receivers of events from other hubs do not wait for the
+// TestSlowCallbackOfAHubDelaysNoOtherNode checks that other receivers of events from other hubs do not wait for the
 // callback.
-func TestAHubsSlowCallbackHoldsUpNobodyElse(t *testing.T) {
+func TestSlowCallbackOfAHubDelaysNoOtherNode(t *testing.T) {
 	t.Parallel() // it waits for a timer
 	const events = 100
 	var logs fakes.Log

@@ -219,7 +219,7 @@ func TestSyncIsABarrierThroughAllHubs(t *testing.T) {
 
 // The hub numbers the events of clients that have the same ID at every hub and do not number their events. No number
 // occurs twice.
-func TestNumbersOfThoseWhoDoNotCount(t *testing.T) {
+func TestHubNumbersEventsOfClientsThatDoNot(t *testing.T) {
 	hubs := cluster(t, 2, mesh.Options{})
 	listener := fakes.Dial(t, hubs[0].URL(), nil)
 	listener.Send(fakes.Offer("listener", "", "mesh::e"))
@@ -242,7 +242,7 @@ func TestNumbersOfThoseWhoDoNotCount(t *testing.T) {
 }
 
 // A peer that floods the hub with sync or leaving packets delays only itself, also while the hub is about to close.
-func TestAFloodOfGoodbyesHoldsUpNobodyElse(t *testing.T) {
+func TestFloodOfLeavingPacketsDelaysNoOtherPeer(t *testing.T) {
 	for name, packet := range map[string]string{"sync": `{"event":"$mesh.sync","payload":{"rid":1}}`, "leaving": fakes.Leaving} {
 		t.Run(name, func(t *testing.T) {
 			hub := cluster(t, 2, mesh.Options{})[0]
@@ -278,7 +278,7 @@ func TestAFloodOfGoodbyesHoldsUpNobodyElse(t *testing.T) {
 }
 
 // A peer that stays after it has sent leaving gets new subscriptions, and may send leaving again.
-func TestPeersMayStayAfterAGoodbye(t *testing.T) {
+func TestPeersMayStayAfterLeaving(t *testing.T) {
 	hubs := cluster(t, 2, mesh.Options{})
 	w := fakes.Dial(t, hubs[0].URL(), nil)
 	w.Send(fakes.Offer("k", moves, "mesh::e"), fakes.Leaving, fakes.Leaving)

@@ -91,7 +91,7 @@ func TestExplainSaysWhichRuleDecides(t *testing.T) {
 }
 
 // Explain predicts the delivery of events.
-func TestExplainKeepsItsWord(t *testing.T) {
+func TestExplainPredictsTheDelivery(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	w := fakes.Dial(t, hub.URL(), nil)
 	w.Send(`{"event":"handshake","eventTable":{"mesh::a::**":{},"mesh::b":{},"c":{},"mesh::a::x":{"remote":false},"mesh::d":{"remote":false},"mesh::error":{},"mesh::e":null,"mesh::x::f":{}}}`)

@@ -166,9 +166,9 @@ func neverPolls(t *testing.T, hub *mesh.Node, packets ...string) {
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 }
 
-// TestWhatStandsBeforeNonsenseIsHeard sends an event and invalid data together. The hub delivers the event, and the
+// TestEventBeforeInvalidDataIsDelivered sends an event and invalid data together. The hub delivers the event, and the
 // invalid data ends the session.
-func TestWhatStandsBeforeNonsenseIsHeard(t *testing.T) {
+func TestEventBeforeInvalidDataIsDelivered(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	heard := listenTo(t, connect(t, hub, mesh.Options{}), "e")
 	conn := fakes.DialRaw(t, hub.Addr(), fakes.Table())

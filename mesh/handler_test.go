@@ -26,7 +26,7 @@ func ask(t testing.TB, hub *mesh.Node, method, path string) (status int, body st
 	return resp.StatusCode, string(text)
 }
 
-func TestHandlerGetsWhatIsNotTheHubs(t *testing.T) {
+func TestHandlerGetsRequestsForOtherPaths(t *testing.T) {
 	hub := listen(t, mesh.Options{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusTeapot)
 		_, _ = fmt.Fprint(w, r.Method, " ", r.URL)

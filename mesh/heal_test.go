@@ -97,7 +97,7 @@ func TestAutohealMakesExactlyOneNodeTheHub(t *testing.T) {
 	}
 }
 
-func TestAutohealIsForThoseWhoStartedOnly(t *testing.T) {
+func TestOnlyStartedNodesTakeOver(t *testing.T) {
 	addr := stableAddr(t)
 	first, err := mesh.Listen(fakes.Context(t), &mesh.Options{Addr: addr})
 	require.NoError(t, err)
@@ -141,9 +141,9 @@ func TestAutohealNeedsMoreThanALostConnection(t *testing.T) {
 	}
 }
 
-// TestAutohealSendsWhatWaited checks the events that the new hub emitted while there was no hub. They reach the nodes
+// TestNewHubSendsQueuedEvents checks the events that the new hub emitted while there was no hub. They reach the nodes
 // that reconnect in time, in order, and before the events that the hub emits later.
-func TestAutohealSendsWhatWaited(t *testing.T) {
+func TestNewHubSendsQueuedEvents(t *testing.T) {
 	for range 5 { // on a busy machine, the other node may reconnect too late
 		addr := stableAddr(t)
 		first := start(t, mesh.Options{Addr: addr})
@@ -188,7 +188,7 @@ func TestAutohealSendsWhatWaited(t *testing.T) {
 	require.FailNow(t, "a client is never back within the time that the new hub waits")
 }
 
-func TestAutohealFlushTellsOnceThatEventsMayBeLost(t *testing.T) {
+func TestFlushOfANewHubReportsUnconfirmedEventsOnce(t *testing.T) {
 	addr := stableAddr(t)
 	first := start(t, mesh.Options{Addr: addr})
 	heir := start(t, mesh.Options{Addr: addr})

@@ -104,7 +104,7 @@ func TestFloodSlowsTheFloodingPeer(t *testing.T) {
 
 // The hub disconnects a subscriber that reads nothing for a second. The emitter is not disconnected, and the other
 // subscribers lose no event.
-func TestListenerThatReadsNothingHoldsNobodyUp(t *testing.T) {
+func TestListenerThatReadsNothingDelaysNoOtherPeer(t *testing.T) {
 	const size, n = 1000, 8 << 10
 	var logs fakes.Log
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Logger: logs.Logger()})

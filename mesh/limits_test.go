@@ -66,7 +66,7 @@ func TestEventsBeyondTheRateAreDropped(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoEventWaitsWhenItIsBeyondTheRate(t *testing.T) {
+func TestTablesBeyondTheRateWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub, network := serveInMemory(t, mesh.Options{Rate: mesh.Rate{Bytes: 1000, ByteBurst: 10_000}})
 		n := inTheBubble(t, network)
@@ -83,7 +83,7 @@ func TestWhatIsNoEventWaitsWhenItIsBeyondTheRate(t *testing.T) {
 	})
 }
 
-func TestEachRefusalHasARuleACounterAndALine(t *testing.T) {
+func TestEachRejectionHasARuleACounterAndALogLine(t *testing.T) {
 	var logs fakes.Log
 	hub := listen(t, mesh.Options{
 		Logger: logs.Logger(), Rate: mesh.Rate{Events: 1, EventBurst: 2},

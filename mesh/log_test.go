@@ -11,8 +11,8 @@ import (
 	"github.com/bigcompany/mesh/mesh/internal/fakes"
 )
 
-// TestTheLogTellsOnceWhatAnOperatorWantsToKnow follows a hub and its peers from beginning to end.
-func TestTheLogTellsOnceWhatAnOperatorWantsToKnow(t *testing.T) {
+// TestLogHasOneLineForEachChange follows a hub and its peers from beginning to end.
+func TestLogHasOneLineForEachChange(t *testing.T) {
 	var logs, own fakes.Log
 	hub := listen(t, mesh.Options{Authorize: mesh.Pair("ann", "s3cret"), Logger: logs.Logger()})
 	_, err := mesh.Connect(fakes.Context(t), &mesh.Options{Addr: hub.URL(), User: "ann", Password: "gu3ss"})
@@ -67,7 +67,7 @@ func TestAHubWithoutAuthorizeSaysSo(t *testing.T) {
 	require.Contains(t, logs.String(), "admits every client")
 }
 
-func TestAFloodOfGuessesIsALineASecond(t *testing.T) {
+func TestFloodOfGuessesIsOneLogLineASecond(t *testing.T) {
 	var logs fakes.Log
 	hub := listen(t, mesh.Options{Authorize: mesh.Pair("ann", "s3cret"), Logger: logs.Logger()})
 	start := time.Now()

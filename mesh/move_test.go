@@ -23,7 +23,7 @@ func TestConnectPicksOneOfSeveralAddresses(t *testing.T) {
 	require.Len(t, picked, 2)
 }
 
-func TestConnectSkipsAddressesWhereNobodyAnswers(t *testing.T) {
+func TestConnectSkipsAddressesWithoutAHub(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	dead, deaf := stableAddr(t), fakes.StartProxy(t, "127.0.0.1:1")
 	for range 4 {

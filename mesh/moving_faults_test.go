@@ -85,7 +85,7 @@ func TestPacketsOfNoMoveAreIgnored(t *testing.T) {
 }
 
 // Hubs that at once send their clients to each other do not keep the clients busy.
-func TestClientIsNotSentRoundAndRound(t *testing.T) {
+func TestClientMovesInCirclesSlowly(t *testing.T) {
 	onStage(t, "ab", func(t *testing.T, s *stage) {
 		c := s.act(mesh.Options{})
 		began := time.Now()

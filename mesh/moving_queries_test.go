@@ -24,7 +24,7 @@ func answerWatch(t *testing.T, p *fakes.Peer) {
 }
 
 // The new hub has the node's event table, and knows whether the node watches presence, before the old hub forgets them.
-func TestNewHubKnowsWhatTheOldOneKnew(t *testing.T) {
+func TestNewHubHasTheTableAndTheWatch(t *testing.T) {
 	onStage(t, "ab", func(t *testing.T, s *stage) {
 		c := s.act(mesh.Options{})
 		seen := fakes.NewRecorder[mesh.Presence](t)

@@ -22,7 +22,7 @@ import (
 	"github.com/bigcompany/mesh/mesh/internal/fakes"
 )
 
-func TestOriginal_MalformedPacketIsRejected(t *testing.T) {
+func TestOriginalMalformedPacketIsRejected(t *testing.T) {
 	for name, auth := range map[string]func(context.Context, mesh.Credentials) error{
 		"without auth": nil,
 		"with auth":    mesh.Pair("u", "p"),
@@ -53,7 +53,7 @@ func TestOriginal_MalformedPacketIsRejected(t *testing.T) {
 	}
 }
 
-func TestOriginal_UnauthenticatedPeerNeitherHearsNorEmits(t *testing.T) {
+func TestOriginalUnauthenticatedPeerIsExcluded(t *testing.T) {
 	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p")})
 	atHub := listenTo(t, hub, "**")
 	good := connect(t, hub, mesh.Options{User: "u", Password: "p"})
@@ -83,7 +83,7 @@ func TestOriginal_UnauthenticatedPeerNeitherHearsNorEmits(t *testing.T) {
 	require.Equal(t, 0, hub.Stats().Muted)
 }
 
-func TestOriginal_PayloadArrivesByteForByteAndTheSenderStandsBesideIt(t *testing.T) {
+func TestOriginalPayloadArrivesByteForByte(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	a, b := connect(t, hub, mesh.Options{}), connect(t, hub, mesh.Options{})
 	atHub, atB := listenTo(t, hub, "e"), listenTo(t, b, "e")
@@ -103,7 +103,7 @@ func TestOriginal_PayloadArrivesByteForByteAndTheSenderStandsBesideIt(t *testing
 	require.Empty(t, cmp.Diff(mesh.Event{Name: "e", Payload: json.RawMessage(`{"id":"mine"}`), From: hub.ID()}, atB.Next()))
 }
 
-func TestOriginal_OtherPeersGetTheSenderInThePayload(t *testing.T) {
+func TestOriginalOtherPeersGetTheSenderInThePayload(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	a := connect(t, hub, mesh.Options{})
 	other := fakes.Dial(t, hub.URL(), nil)
@@ -132,7 +132,7 @@ func TestOriginal_OtherPeersGetTheSenderInThePayload(t *testing.T) {
 	require.Equal(t, `{"event":"e","payload":{"n":1}}`, other.Next())
 }
 
-func TestOriginal_NoPayloadReturnsToItsSender(t *testing.T) {
+func TestOriginalNoPayloadReturnsToItsSender(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	payloads := []string{`{"n":1}`, `[1]`, `"x"`, `0`, `false`, `null`, `{"id":"other"}`}
 	t.Run("original", func(t *testing.T) {
@@ -159,7 +159,7 @@ func TestOriginal_NoPayloadReturnsToItsSender(t *testing.T) {
 	})
 }
 
-func TestOriginal_HubEchoReachesTheClientItCameFrom(t *testing.T) {
+func TestOriginalHubEchoReachesTheClientItCameFrom(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	hub.On("ping", func(e mesh.Event) { _ = hub.Emit("pong", e.Payload) })
 	other := fakes.Dial(t, hub.URL(), nil)
@@ -172,7 +172,7 @@ func TestOriginal_HubEchoReachesTheClientItCameFrom(t *testing.T) {
 	require.Equal(t, `{"id":"y"}`, string(heard.Next().Payload))
 }
 
-func TestOriginal_TwoPartNamesArrive(t *testing.T) {
+func TestOriginalTwoPartNamesArrive(t *testing.T) {
 	t.Run("our hub matches either key", func(t *testing.T) {
 		hub := listen(t, mesh.Options{})
 		for _, key := range []string{"mesh::ns::pong", "ns::pong"} {
@@ -199,7 +199,7 @@ func TestOriginal_TwoPartNamesArrive(t *testing.T) {
 	})
 }
 
-func TestOriginal_WildcardsWorkForEveryClient(t *testing.T) {
+func TestOriginalWildcardsWorkForEveryClient(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	names := []string{"wild", "wild::a", "wild::a::b", "other::a"}
 	for key, want := range map[string][]string{
@@ -228,7 +228,7 @@ func TestOriginal_WildcardsWorkForEveryClient(t *testing.T) {
 	}
 }
 
-func TestOriginal_EventsAreSentOnceAfterManyReconnects(t *testing.T) {
+func TestOriginalEventsAreSentOnceAfterManyReconnects(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	atHub := listenTo(t, hub, "e")
 	p := fakes.StartProxy(t, hub.Addr())
@@ -249,7 +249,7 @@ func TestOriginal_EventsAreSentOnceAfterManyReconnects(t *testing.T) {
 	require.Equal(t, `"end"`, string(atHub.Next().Payload))
 }
 
-func TestOriginal_ClientReturnsHoweverLongTheHubIsAway(t *testing.T) {
+func TestOriginalClientReturnsHoweverLongTheHubIsAway(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	p := fakes.StartProxy(t, hub.Addr())
 	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
@@ -270,7 +270,7 @@ func TestOriginal_ClientReturnsHoweverLongTheHubIsAway(t *testing.T) {
 	heard.Next()
 }
 
-func TestOriginal_StartOnATakenPortConnects(t *testing.T) {
+func TestOriginalStartOnATakenPortConnects(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	n, err := mesh.Start(fakes.Context(t), &mesh.Options{Addr: hub.Addr()})
 	require.NoError(t, err)
@@ -281,7 +281,7 @@ func TestOriginal_StartOnATakenPortConnects(t *testing.T) {
 	require.Equal(t, mesh.HubInfo{ID: hub.ID()}, info)
 }
 
-func TestOriginal_ClientAsksANodeHubForEngineIOOnly(t *testing.T) {
+func TestOriginalClientRequestsOnlyEngineIOPaths(t *testing.T) {
 	h := fakes.StartLegacyHub(t)
 	c := connectTo(t, mesh.Options{Addr: h.URL})
 	require.NoError(t, c.Emit("e", nil))
@@ -293,7 +293,7 @@ func TestOriginal_ClientAsksANodeHubForEngineIOOnly(t *testing.T) {
 	}
 }
 
-func TestOriginal_UnknownPathsDoNotHurtAHub(t *testing.T) {
+func TestOriginalUnknownPathsDoNotHurtAHub(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	for path, want := range map[string]int{
 		"/": 200, "/unknown": 404, "/engine.io": 400, "/engine.io/": 400, "/engine.iox": 404, "/index.html": 404, "/%00": 404, "//": 404,
@@ -307,7 +307,7 @@ func TestOriginal_UnknownPathsDoNotHurtAHub(t *testing.T) {
 	connect(t, hub, mesh.Options{})
 }
 
-func TestOriginal_WithoutAHostOnlyLocalhostIsBound(t *testing.T) {
+func TestOriginalWithoutAHostOnlyLocalhostIsBound(t *testing.T) {
 	n, err := mesh.Listen(fakes.Context(t), &mesh.Options{Addr: ":0"})
 	require.NoError(t, err)
 	defer n.Close()
@@ -342,7 +342,7 @@ func resolves(t *testing.T, ip net.IP) bool {
 	return false
 }
 
-func TestOriginal_AMessageMayHaveOneMegabyte(t *testing.T) {
+func TestOriginalAMessageMayHaveOneMegabyte(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	c := connect(t, hub, mesh.Options{})
 	heard := listenTo(t, hub, "e")
@@ -415,7 +415,7 @@ func TestEventThatWaitedIsLargerThanTheHubAccepts(t *testing.T) {
 	require.Contains(t, logs.String(), "larger than this hub accepts")
 }
 
-func TestOriginal_OnAnyHearsThisNodesOwnEventsOnly(t *testing.T) {
+func TestOriginalOnAnyReportsOwnEventsOnly(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	c := connect(t, hub, mesh.Options{})
 	for _, nodes := range [][2]*mesh.Node{{hub, c}, {c, hub}} {

@@ -17,7 +17,7 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-func TestPermitNarrowsWhatPeersEmitAndHear(t *testing.T) {
+func TestPermitLimitsEmittersAndListeners(t *testing.T) {
 	hub := listen(t, mesh.Options{Permit: func(p mesh.PeerInfo, a mesh.Action, event string) bool {
 		switch {
 		case a == mesh.MayEmit:
@@ -222,9 +222,9 @@ func TestPeerInfoShowsNoCredentials(t *testing.T) {
 	require.Equal(t, "emit listen Action(7)", fmt.Sprint(mesh.MayEmit, " ", mesh.MayListen, " ", mesh.Action(7)))
 }
 
-// TestWhoMayNoLongerAskIsNoLongerTold checks that a peer receives no presence reports after it has lost the permission
+// TestWatchEndsWhenPermitRevokesIt checks that a peer receives no presence reports after it has lost the permission
 // for the query.
-func TestWhoMayNoLongerAskIsNoLongerTold(t *testing.T) {
+func TestWatchEndsWhenPermitRevokesIt(t *testing.T) {
 	var forbidden atomic.Bool
 	hub := listen(t, mesh.Options{Permit: func(p mesh.PeerInfo, a mesh.Action, event string) bool {
 		return event != "$mesh.nodes" || p.Name != "watcher" || !forbidden.Load()

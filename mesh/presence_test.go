@@ -32,7 +32,7 @@ func nodes(t testing.TB, n *mesh.Node) map[string]mesh.NodeInfo {
 	return byID
 }
 
-func TestNodesTellsWhoIsThere(t *testing.T) {
+func TestNodesListsTheNodes(t *testing.T) {
 	before := time.Now().Add(-time.Second)
 	hub := listen(t, mesh.Options{Name: "middle"})
 	listenTo(t, hub, "at::hub")
@@ -137,7 +137,7 @@ func TestManyNodesComeInPages(t *testing.T) {
 	require.Contains(t, w.Next(), `{"event":"$mesh.nodes","payload":{"rid":7,"you":"`)
 }
 
-func TestWhatIsToldOfANodeIsBounded(t *testing.T) {
+func TestDescriptionOfANodeIsBounded(t *testing.T) {
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
 	for range 30 {
 		w := fakes.Dial(t, hub.URL(), nil)
@@ -265,7 +265,7 @@ func nextPresence(t *testing.T, said chan mesh.Presence) mesh.Presence {
 	}
 }
 
-func TestPresenceTellsWhoComesAndGoes(t *testing.T) {
+func TestPresenceReportsJoinsAndLeaves(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	watcher := connect(t, hub, mesh.Options{Name: "watcher"})
 	idle := connect(t, hub, mesh.Options{Name: "idle"})
@@ -362,7 +362,7 @@ func TestTheMutedAreListedButHaveNotJoined(t *testing.T) {
 	require.False(t, nextPresence(t, said).Joined)
 }
 
-func TestNoSecretIsToldOfANode(t *testing.T) {
+func TestDescriptionOfANodeHasNoSecret(t *testing.T) {
 	hub := listen(t, mesh.Options{Authorize: mesh.Pair("user-u", "pass-p")})
 	w := fakes.Dial(t, hub.URL(), nil)
 	w.Send(`{"event":"handshake","headers":{"auth":{"user":"user-u","password":"pass-p"},"mesh":{"v":1,"key":"` + testKey + `"}}}`)
@@ -401,7 +401,7 @@ func TestWatchersAreBounded(t *testing.T) {
 	})
 }
 
-func TestQuestionsWaitForAHubAndEndWithTheNode(t *testing.T) {
+func TestQueriesWaitForAHubAndEndWithTheNode(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	p := fakes.StartProxy(t, hub.Addr())
 	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})

@@ -121,7 +121,7 @@ func TestOfflineEventsGoOutInOrderBeforeNewerOnes(t *testing.T) {
 	flush(t, c)
 }
 
-func TestOfflineQueueHoldsOneMegabyteAndTheCallerIsTold(t *testing.T) {
+func TestOfflineQueueHoldsOneMegabyte(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	p := fakes.StartProxy(t, hub.Addr())
 	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
@@ -224,7 +224,7 @@ func TestFlushWaitsForTheNextHubUntilTheContextEnds(t *testing.T) {
 	require.EqualValues(t, 1, hub.Stats().Received)
 }
 
-func TestFlushTellsOnceThatEventsMayBeLost(t *testing.T) {
+func TestFlushReportsUnconfirmedEventsOnce(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	p := fakes.StartProxy(t, hub.Addr())
 	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
@@ -258,7 +258,7 @@ func TestFlushEndsWhenTheNodeIsClosed(t *testing.T) {
 	require.ErrorIs(t, <-flushed, mesh.ErrClosed)
 }
 
-func TestCloseWritesWhatWasEmitted(t *testing.T) {
+func TestCloseWritesEmittedEvents(t *testing.T) {
 	for name, transports := range map[string][]engineio.Transport{
 		"polling": {engineio.Polling}, "websocket": overWebSocket, "both": nil,
 	} {
@@ -349,7 +349,7 @@ func TestOrderAcrossTheUpgrade(t *testing.T) {
 
 // A program at a hub's address can send hello to all clients and close their connections at once. A hub with a fault
 // may do the same.
-func TestAHubThatGreetsAndClosesIsNotCalledWithoutEnd(t *testing.T) {
+func TestHubThatGreetsAndClosesIsDialedLessAndLess(t *testing.T) {
 	onStage(t, "a", func(t *testing.T, s *stage) {
 		n, p := s.connect(mesh.Options{})
 		changes := states(n)

@@ -30,7 +30,7 @@ func replies(t testing.TB, n *mesh.Node, event string, fn func(mesh.Event) (any,
 	return off
 }
 
-func TestARequestIsAnswered(t *testing.T) {
+func TestRequestGetsAReply(t *testing.T) {
 	roles(t, mesh.Options{}, func(t *testing.T, n, other *mesh.Node) {
 		var from string
 		replies(t, other, "echo", func(e mesh.Event) (any, error) {
@@ -54,7 +54,7 @@ func TestARequestIsAnswered(t *testing.T) {
 	})
 }
 
-func TestANodeAnswersItself(t *testing.T) {
+func TestNodeRepliesToItself(t *testing.T) {
 	roles(t, mesh.Options{}, func(t *testing.T, n, other *mesh.Node) {
 		n.Reply("sum", func(e mesh.Event) (any, error) {
 			var terms []int
@@ -69,7 +69,7 @@ func TestANodeAnswersItself(t *testing.T) {
 	})
 }
 
-func TestARemoteErrorComesBack(t *testing.T) {
+func TestErrorOfAReplierIsReturned(t *testing.T) {
 	roles(t, mesh.Options{}, func(t *testing.T, n, other *mesh.Node) {
 		var failure error
 		replies(t, other, "fail", func(mesh.Event) (any, error) { return "not this", failure })
@@ -89,7 +89,7 @@ func TestARemoteErrorComesBack(t *testing.T) {
 	})
 }
 
-func TestAnAnswerThatCannotBeSentIsAnError(t *testing.T) {
+func TestReplyThatCannotBeSentIsAnError(t *testing.T) {
 	var log fakes.Log
 	hub := listen(t, mesh.Options{Logger: log.Logger(), MaxMessage: 10_000})
 	c := connect(t, hub, mesh.Options{MaxMessage: 10_000})
@@ -109,7 +109,7 @@ func TestAnAnswerThatCannotBeSentIsAnError(t *testing.T) {
 	require.Less(t, strings.Count(log.String(), "event=encode"), 20, "a line a second")
 }
 
-func TestTheFirstAnswerCounts(t *testing.T) {
+func TestFirstReplyCounts(t *testing.T) {
 	var log fakes.Log
 	hub := listen(t, mesh.Options{})
 	asking := connect(t, hub, mesh.Options{Logger: log.Logger()})
@@ -133,7 +133,7 @@ func TestTheFirstAnswerCounts(t *testing.T) {
 	require.Zero(t, asking.Stats().Malformed)
 }
 
-func TestNobodyListeningIsAnErrorAtOnce(t *testing.T) {
+func TestRequestWithoutListenersFailsAtOnce(t *testing.T) {
 	roles(t, mesh.Options{}, func(t *testing.T, n, other *mesh.Node) {
 		nobody := func(event string) {
 			t.Helper()
@@ -177,7 +177,7 @@ func TestNobodyListeningIsAnErrorAtOnce(t *testing.T) {
 	})
 }
 
-func TestAnotherClientOfTheHubAnswers(t *testing.T) {
+func TestAnotherClientReplies(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	a, b := connect(t, hub, mesh.Options{}), connect(t, hub, mesh.Options{})
 	replies(t, b, "echo", echo)
@@ -300,7 +300,7 @@ func TestCloseEndsRequests(t *testing.T) {
 
 // A broken connection does not harm an open request if the request and the reply are not in flight then. The node does
 // not send a request again.
-func TestRequestsOutlastTheConnection(t *testing.T) {
+func TestRequestsSurviveALostConnection(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	p := fakes.StartProxy(t, hub.Addr())
 	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
@@ -379,7 +379,7 @@ func TestRequestsOnTheWire(t *testing.T) {
 
 // A node replies only to valid requests, and only under the names of inboxes, so that no peer can make it emit another
 // event.
-func TestWhatIsNoRequestIsNotAnswered(t *testing.T) {
+func TestInvalidRequestsGetNoReply(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	hub.Reply("e", func(mesh.Event) (any, error) {
 		t.Error("this is no request")
@@ -403,7 +403,7 @@ func TestWhatIsNoRequestIsNotAnswered(t *testing.T) {
 }
 
 // The replies of other programs may have any content.
-func TestAnswersOnTheWire(t *testing.T) {
+func TestRepliesOnTheWire(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	w := fakes.Dial(t, hub.URL(), nil)
 	w.Send(fakes.Table("mesh::e"))
@@ -513,7 +513,7 @@ func TestRequestsWhileANodeTakesOver(t *testing.T) {
 }
 
 // A subscriber that Permit blocks is not a listener. An event that the hub rejects has no listeners.
-func TestPermissionsMakeListenersNone(t *testing.T) {
+func TestListenersWithoutPermissionDoNotCount(t *testing.T) {
 	hub := listen(t, mesh.Options{Permit: func(p mesh.PeerInfo, a mesh.Action, event string) bool {
 		return a == mesh.MayEmit && event != "refused" || a == mesh.MayListen && event != "withheld"
 	}})
@@ -529,8 +529,8 @@ func TestPermissionsMakeListenersNone(t *testing.T) {
 	require.ErrorIs(t, err, mesh.ErrNoListener)
 }
 
-// TestAnAnswerThatIsNotPermittedDoesNotCome checks that a request needs permissions for its reply, too.
-func TestAnAnswerThatIsNotPermittedDoesNotCome(t *testing.T) {
+// TestReplyWithoutPermissionIsNotDelivered checks that a request needs permissions for its reply, too.
+func TestReplyWithoutPermissionIsNotDelivered(t *testing.T) {
 	for _, refused := range []mesh.Action{mesh.MayEmit, mesh.MayListen, 0} {
 		hub := listen(t, mesh.Options{Permit: func(_ mesh.PeerInfo, a mesh.Action, event string) bool {
 			return a != refused || !strings.HasPrefix(event, "reply-")
@@ -561,10 +561,10 @@ func TestAnAnswerThatIsNotPermittedDoesNotCome(t *testing.T) {
 	}
 }
 
-// TestAThiefOfAnswers has a node that subscribes to everything and to another node's inbox, replies to requests of
+// TestThiefOfReplies has a node that subscribes to everything and to another node's inbox, replies to requests of
 // others, and floods the inbox. Permit can reserve an inbox for its node. From shows that another node sent the first
 // reply.
-func TestAThiefOfAnswers(t *testing.T) {
+func TestThiefOfReplies(t *testing.T) {
 	own := func(p mesh.PeerInfo, a mesh.Action, event string) bool {
 		return a != mesh.MayListen || !strings.HasPrefix(event, "reply-") || event == "reply-"+p.ID
 	}

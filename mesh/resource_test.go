@@ -90,7 +90,7 @@ func TestACallStaysLocal(t *testing.T) {
 	})
 }
 
-func TestAHubRelaysWhatItsOwnResourceHears(t *testing.T) {
+func TestHubRelaysEventsOfItsOwnResource(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	a, b := connect(t, hub, mesh.Options{}), connect(t, hub, mesh.Options{})
 	ran := collectCalls(t)
@@ -160,7 +160,7 @@ func TestQueuedEventsDoNotRunAMethodThatIsNoLongerRemote(t *testing.T) {
 	ran.noneUntil(t, c, hub)
 }
 
-func TestWhatAResourceAnnounces(t *testing.T) {
+func TestTableOfAResource(t *testing.T) {
 	const remote, local = `"creature::talk":{"remote":true}`, `"creature::talk":{"remote":false}`
 	nothing := func(mesh.Event) {}
 	h := fakes.StartLegacyHub(t)

@@ -16,7 +16,7 @@ import (
 // The tests of this file connect to a program that took a hub's address. It speaks the extensions, and sends any
 // packets.
 
-func TestARogueHubCannotListNodesWithoutEnd(t *testing.T) {
+func TestRogueHubCannotListNodesWithoutEnd(t *testing.T) {
 	const size, limit = 100_000, 1 << 20 // of an answer, and of all answers
 	long := strings.Repeat(" ", size)
 	for name, list := range map[string]func(after int) string{
@@ -54,7 +54,7 @@ func TestARogueHubCannotListNodesWithoutEnd(t *testing.T) {
 	}
 }
 
-func TestARogueHubCannotFloodTheLog(t *testing.T) {
+func TestRogueHubCannotFloodTheLog(t *testing.T) {
 	var log fakes.Log
 	hub, url := fakes.StartHub(t, "rogue")
 	c := connectTo(t, mesh.Options{Addr: url, Logger: log.Logger()})

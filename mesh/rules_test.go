@@ -50,7 +50,7 @@ func TestClientDialsRevision3(t *testing.T) {
 	require.Equal(t, []string{"3"}, revisions)
 }
 
-func TestHubIntroducesItselfToThoseWhoOffer(t *testing.T) {
+func TestHubIntroducesItselfToClientsThatOffer(t *testing.T) {
 	hub := listen(t, mesh.Options{Name: "the hub"})
 	w := fakes.Dial(t, hub.URL(), nil)
 	w.Send(offer(testKey, `,"eventTable":{"mesh::e":{}}`))
@@ -67,7 +67,7 @@ func TestHubIntroducesItselfToThoseWhoOffer(t *testing.T) {
 	require.Equal(t, `{"event":"e","payload":"é","from":"`+hub.ID()+`","n":1}`, w.Next())
 }
 
-func TestReservedPacketsGoOnlyToThoseWhoOffer(t *testing.T) {
+func TestReservedPacketsGoOnlyToClientsThatOffer(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	for _, first := range []string{
 		fakes.Table(), `{"event":"e"}`,
@@ -97,7 +97,7 @@ func TestHelloIsTheFirstPacketALaterVersionToo(t *testing.T) {
 	<-done
 }
 
-func TestClientTellsAHubOfOursFromANodeHub(t *testing.T) {
+func TestClientDistinguishesHubsFromLegacyHubs(t *testing.T) {
 	hub := listen(t, mesh.Options{Name: "n"})
 	c := connect(t, hub, mesh.Options{})
 	info, ok := c.Hub()

@@ -14,7 +14,7 @@ import (
 	"github.com/bigcompany/mesh/mesh/internal/fakes"
 )
 
-func TestSlowPeerIsClosedAndNobodyElseIsDisturbed(t *testing.T) {
+func TestSlowPeerIsClosedAlone(t *testing.T) {
 	for name, first := range map[string]string{"original": fakes.Table("mesh::e"), "ours": offer(testKey, `,"eventTable":{"mesh::e":{}}`)} {
 		t.Run(name, func(t *testing.T) {
 			var logs fakes.Log
@@ -63,9 +63,9 @@ func TestSlowPeersTogetherAreBounded(t *testing.T) {
 	require.NotContains(t, logs.String(), "too slow")
 }
 
-// TestManySilentPollersCloseNobodyElse has polling sessions that never poll. BufferLimit could not hold their events if
+// TestManySilentPollersCloseNoOtherPeer has polling sessions that never poll. BufferLimit could not hold their events if
 // each event counted once for each session.
-func TestManySilentPollersCloseNobodyElse(t *testing.T) {
+func TestManySilentPollersCloseNoOtherPeer(t *testing.T) {
 	const pollers, events, size = 60, 20, 10_000
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", BufferLimit: pollers * events * size / 10})
 	c := connect(t, hub, mesh.Options{})
@@ -104,7 +104,7 @@ func TestBroadcastIsEncodedOnce(t *testing.T) {
 	require.EqualValues(t, 2*peers, hub.Stats().Sent)
 }
 
-func TestEventNobodyWantsCostsTheHubNoEncoding(t *testing.T) {
+func TestEventWithoutListenersIsNotEncoded(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	c := connect(t, hub, mesh.Options{})
 	listenTo(t, c, "other", "a::*")

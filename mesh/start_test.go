@@ -28,7 +28,7 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-func TestStartBindsWhatIsFree(t *testing.T) {
+func TestStartBindsAFreeAddress(t *testing.T) {
 	n, err := mesh.Start(fakes.Context(t), &mesh.Options{Addr: "localhost:" + freePort(t)})
 	require.NoError(t, err)
 	defer n.Close()
@@ -64,7 +64,7 @@ func TestStartOfManyAtOnceMakesOneHub(t *testing.T) {
 	}
 }
 
-func TestStartWhereOneAddressOfTheNameIsTakenDialsThatOne(t *testing.T) {
+func TestStartDialsTheTakenAddressOfAName(t *testing.T) {
 	name, hosts := severalHosts(t)
 	for _, host := range hosts {
 		t.Run(host, func(t *testing.T) {
@@ -142,7 +142,7 @@ func TestStartWithAnAddressOfAnotherMachineConnects(t *testing.T) {
 	require.Equal(t, "192.0.2.1:8888", n.Addr())
 }
 
-func TestStartTellsWhatAnsweredThatIsNoHub(t *testing.T) {
+func TestStartReportsAServerThatIsNoHub(t *testing.T) {
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "It works!")
 	}))
@@ -169,7 +169,7 @@ func TestStartTellsWhatAnsweredThatIsNoHub(t *testing.T) {
 	}
 }
 
-func TestStartGivesUpOnWhatNeverSaysAWord(t *testing.T) {
+func TestStartGivesUpOnAServerThatSendsNothing(t *testing.T) {
 	_, err := mesh.Start(fakes.Context(t), &mesh.Options{Addr: speak(t, "")})
 	require.Error(t, err)
 	require.NotErrorIs(t, err, context.DeadlineExceeded)
@@ -198,7 +198,7 @@ func speak(t *testing.T, what string) string {
 	return l.Addr().String()
 }
 
-func TestConnectFailsAtOnceWhereNobodyListens(t *testing.T) {
+func TestConnectFailsAtOnceWithoutAListener(t *testing.T) {
 	_, err := mesh.Connect(context.Background(), &mesh.Options{Addr: "localhost:" + freePort(t)})
 	require.ErrorIs(t, err, syscall.ECONNREFUSED)
 }
@@ -225,7 +225,7 @@ func TestListenOnATakenAddressFails(t *testing.T) {
 	require.ErrorContains(t, err, "needs CertFile and KeyFile")
 }
 
-func TestOptionsThatMakeNoSense(t *testing.T) {
+func TestInvalidOptions(t *testing.T) {
 	for _, o := range []mesh.Options{
 		{Addr: "ftp://x"}, {Name: "\xff"}, {Name: strings.Repeat("x", 1000)}, {Password: strings.Repeat("x", 10_000)},
 	} {
@@ -261,7 +261,7 @@ func (brokenListener) Accept() (net.Conn, error) { return nil, errBroken }
 func (brokenListener) Close() error              { return nil }
 func (brokenListener) Addr() net.Addr            { return &net.TCPAddr{} }
 
-func TestOptionsThatNoNodeCanHave(t *testing.T) {
+func TestInvalidOptionValues(t *testing.T) {
 	for want, o := range map[string]*mesh.Options{
 		`Options.Transports: a mesh has no transport "carrier-pigeon"`: {Transports: []engineio.Transport{"carrier-pigeon"}},
 		`Options.MaxMessage is -1; use a positive number of bytes`:     {MaxMessage: -1},

@@ -26,7 +26,7 @@ func boundSocket(t *testing.T) (port string, release func()) {
 	return strconv.Itoa(name.(*syscall.SockaddrInet4).Port), sync.OnceFunc(func() { _ = syscall.Close(fd) })
 }
 
-func TestStartTriesAgainWhileTheAddressIsTakenAndNobodyAnswers(t *testing.T) {
+func TestStartTriesAgainWhileTheAddressIsTaken(t *testing.T) {
 	port, release := boundSocket(t)
 	defer release()
 	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)

@@ -40,7 +40,7 @@ func late(t testing.TB, n int, hubs ...*mesh.Node) {
 }
 
 // The hub reads a node's events after its queries, which wait for the rate limit. Meanwhile the node reconnects.
-func TestEventsBehindQuestionsDoNotComeAfterThoseOfANewerConnection(t *testing.T) {
+func TestEventsAfterQueriesAreNotDeliveredAfterNewerOnes(t *testing.T) {
 	for name, reset := range map[string]bool{"the old connection is open": false, "the old connection is reset": true} {
 		t.Run(name, func(t *testing.T) {
 			hub := listen(t, mesh.Options{})
