@@ -44,9 +44,9 @@ func abandonments(rev engineio.Revision) []func(ts *testServer) net.Conn {
 	return all
 }
 
-// Sessions are opened in batches and abandoned in every state, half of them with their connection and half without. They
-// leave no session and no counted byte behind, and the end of the bubble checks that they leave no goroutine. With the
-// build tag soak, there are ten thousand, and the heap does not grow.
+// Sessions are opened in batches and abandoned in every state, half of them with their connection and half without.
+// They leave no session and no counted byte behind, and the end of the bubble checks that they leave no goroutine. With
+// the build tag soak, there are ten thousand, and the heap does not grow.
 func TestAbandonedSessionsLeaveNothing(t *testing.T) {
 	batches, size := 1, 100
 	if soak {

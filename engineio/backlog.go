@@ -97,7 +97,7 @@ func (s *Socket) endBacklog() {
 		return
 	}
 	s.conf.sendBudget.release(b.reserved)
-	if b.reserved = 0; s.state != stateClosing {
+	if b.reserved = 0; !s.state.closing() {
 		s.backlog = nil
 	}
 }
@@ -109,7 +109,7 @@ func (s *Socket) progress() {
 		return
 	}
 	b.shrank = time.Now()
-	if s.state == stateClosing {
+	if s.state.closing() {
 		s.deadline = s.closeDeadline(b.shrank) // onTimer sees it
 	}
 }

@@ -15,7 +15,7 @@ func (s *Socket) Close() error {
 	s.beginClose(nil)
 	s.mu.Lock()
 	for s.state != stateClosed {
-		if s.stream != nil && !s.reading {
+		if s.stream != nil && s.reader != readerInside {
 			// No goroutine reads, so Close itself reads until the peer's close.
 			s.mu.Unlock()
 			_, _ = s.Read(s.Context())
@@ -45,7 +45,7 @@ func (s *Socket) beginClose(cause error) {
 		return
 	}
 	s.state, s.closeErr = stateClosing, &CloseError{Reason: ReasonForcedClose, Err: cause}
-	s.inline = false
+	s.reader.stopReplies()
 	s.inbox = nil
 	now := time.Now()
 	if s.backlog == nil {
@@ -64,7 +64,7 @@ func (s *Socket) beginClose(cause error) {
 func (s *Socket) closeDeadline(now time.Time) time.Time {
 	timeout := closeTimeout
 	switch {
-	case s.stream == nil && s.conf.server != nil:
+	case s.stream == nil && s.client == nil:
 		timeout = pollCloseTimeout
 	case s.phase.upgrades(): // the upgrade has ended by then, and the queue leaves on one of the two transports
 		timeout += s.conf.upgradeTimeout
@@ -78,7 +78,7 @@ func (s *Socket) closeDeadline(now time.Time) time.Time {
 // sendClose sends the close frame, or the close packet at a polling client. A polling server sends the close packet in
 // the response to a poll instead. The caller holds s.mu, which is released while sending, and owns s.writing.
 func (s *Socket) sendClose() {
-	s.closeSent = true
+	s.state = stateCloseSent
 	conn, closed := s.stream, s.closeErr
 	if conn == nil && !s.getting {
 		// A server may not respond to the close packet until it has a poll to respond to.
@@ -105,7 +105,7 @@ func (s *Socket) sendClose() {
 		s.finish(&CloseError{Reason: ReasonForcedClose, Err: err}, nil)
 	}
 	s.mu.Lock()
-	if conn != nil && s.state == stateClosing {
+	if conn != nil && s.state.closing() {
 		s.setDeadline(closeTimeout) // now the peer must confirm
 	}
 }

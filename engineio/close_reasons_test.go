@@ -56,7 +56,8 @@ func TestCloseReasons(t *testing.T) {
 						}
 						if nonsense && polling && (!parses || s == e.here) {
 							// The parsing end does not announce the close. A client notices it at its next request, and
-							// a server at the end of its poll or by silence. A client's poll is one request, which fails.
+							// a server at the end of its poll or by silence. A client's poll is one request, which
+							// fails.
 							require.Contains(t, []end{want, {engineio.ReasonTransportError, true}, {engineio.ReasonPingTimeout, true}}, got)
 							return
 						}

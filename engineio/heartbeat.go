@@ -21,7 +21,7 @@ func (s *Socket) awaitsPong() bool { return s.heartbeat >= heartbeatAwaiting }
 
 // receivesPings reports whether the peer sends the pings. In revision 4 the server sends them, in revision 3 the
 // client.
-func (s *Socket) receivesPings() bool { return (s.conf.server != nil) == (s.rev == Revision3) }
+func (s *Socket) receivesPings() bool { return (s.client == nil) == (s.rev == Revision3) }
 
 // startHeartbeat sets the first timer at the handshake, not at the first poll.
 func (s *Socket) startHeartbeat() {
@@ -62,10 +62,10 @@ func (s *Socket) onTimer() {
 			left = min(left, s.conf.pingInterval) // the pong will move the deadline, possibly to an earlier time
 		}
 		s.conf.timers.set(s, left)
-	case s.state == stateClosing && s.lookAtKernel() && time.Now().Before(s.backlog.closeBy):
+	case s.state.closing() && s.lookAtKernel() && time.Now().Before(s.backlog.closeBy):
 		s.deadline = s.closeDeadline(time.Now())
 		s.conf.timers.set(s, time.Until(s.deadline))
-	case s.state == stateClosing:
+	case s.state.closing():
 		e := s.closeErr
 		s.mu.Unlock()
 		s.finish(e, nil)

@@ -131,7 +131,8 @@ func switching(r *http.Request) string {
 		base64.StdEncoding.EncodeToString(sum[:]) + "\r\n\r\n"
 }
 
-// serveConnections responds to each request with the bytes that f writes to the connection, and then closes the connection.
+// serveConnections responds to each request with the bytes that f writes to the connection, and then closes the
+// connection.
 func serveConnections(t *testing.T, f func(conn net.Conn, r *http.Request)) (net.Listener, string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

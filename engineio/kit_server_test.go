@@ -224,8 +224,8 @@ func (ts *testServer) handshakeText(query string, header ...string) string {
 	return b.String()
 }
 
-// handshake makes a WebSocket handshake. It returns the response and the connection. If the status is not 101, the body has
-// been read.
+// handshake makes a WebSocket handshake. It returns the response and the connection. If the status is not 101, the body
+// has been read.
 func (ts *testServer) handshake(query string, header ...string) (response, *webSocketClient) {
 	ts.t.Helper()
 	return ts.sendRaw(ts.handshakeText(query, header...))

@@ -92,9 +92,9 @@ func departures(transport string, rev engineio.Revision) []departure {
 	return all
 }
 
-// Sessions on each transport and in both revisions end in every way but silence. They leave no goroutine behind, and the
-// garbage collector frees them, even while the server still runs. With the build tag soak, there are ten thousand, and
-// the heap does not grow after the first batch.
+// Sessions on each transport and in both revisions end in every way but silence. They leave no goroutine behind, and
+// the garbage collector frees them, even while the server still runs. With the build tag soak, there are ten thousand,
+// and the heap does not grow after the first batch.
 func TestNothingRemainsOfSessions(t *testing.T) {
 	batches, size := 1, 150
 	if soak {

@@ -124,7 +124,7 @@ func (s *Socket) servePoll(w http.ResponseWriter, r *http.Request) {
 	}
 	s.writing = s.writing || len(out) > 0
 	s.holds(out)
-	ends := s.state == stateLeaving || s.state == stateClosing && packets[len(packets)-1].Type == packet.Close
+	ends := s.state == stateLeaving || s.state.closing() && packets[len(packets)-1].Type == packet.Close
 	closed := s.closeErr
 	s.mu.Unlock()
 
@@ -173,13 +173,13 @@ func (s *Socket) takeForPoll(ctx context.Context, p *poll) (out []*wire.Outgoing
 			for _, o := range out {
 				packets = append(packets, o.Packet())
 			}
-			if s.state == stateClosing && !s.phase.upgrades() && len(s.queue) == 0 {
+			if s.state.closing() && !s.phase.upgrades() && len(s.queue) == 0 {
 				packets = append(packets, packet.Packet{Type: packet.Close})
 			}
 			return out, packets, true
 		case s.state == stateLeaving:
 			return nil, []packet.Packet{{Type: packet.Noop}}, true
-		case s.state == stateClosing && !s.phase.upgrades():
+		case s.state.closing() && !s.phase.upgrades():
 			// The reference also sends the noop if the poll came after the close.
 			packets = []packet.Packet{{Type: packet.Noop}, {Type: packet.Close}}
 			if waited {

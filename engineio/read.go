@@ -73,7 +73,7 @@ func (s *Socket) Ready() bool {
 func (s *Socket) beginRead() (*wire.Stream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.reading {
+	if s.reader == readerInside {
 		if s.state == stateOpen {
 			return nil, ErrConcurrentRead
 		}
@@ -82,14 +82,14 @@ func (s *Socket) beginRead() (*wire.Stream, error) {
 		}
 		return nil, s.closedError()
 	}
-	s.reading, s.inline = true, false
+	s.reader = readerInside
 	return s.source(), nil
 }
 
 // source returns the stream from which the next packet must come, or nil if the packet does not come from a stream. The
 // caller holds s.mu.
 func (s *Socket) source() *wire.Stream {
-	if len(s.inbox) > 0 && s.state != stateClosing || s.state == stateClosed {
+	if len(s.inbox) > 0 && !s.state.closing() || s.state == stateClosed {
 		return nil
 	}
 	return s.stream
@@ -111,7 +111,7 @@ func (s *Socket) advance(conn *wire.Stream, m *Message, err *error) (next *wire.
 	if conn == nil {
 		p, received = s.takePolled()
 	}
-	if received && s.state == stateClosing {
+	if received && s.state.closing() {
 		s.endIfConfirmed(p.Type)
 	} else if received {
 		ended := s.handle(p)
@@ -122,8 +122,10 @@ func (s *Socket) advance(conn *wire.Stream, m *Message, err *error) (next *wire.
 			} else {
 				m.Data = append(m.Data, p.Data...)
 			}
-			s.reading = false
-			s.inline = s.state == stateOpen && conn != nil && conn.CanWriteNow() && conn.Buffered() == 0
+			s.reader = readerOutside
+			if s.client == nil && s.state == stateOpen && conn != nil && conn.CanWriteNow() && conn.Buffered() == 0 {
+				s.reader = readerReplying
+			}
 			return nil, true
 		}
 		if ended != nil {
@@ -133,12 +135,12 @@ func (s *Socket) advance(conn *wire.Stream, m *Message, err *error) (next *wire.
 		}
 	}
 	if s.state == stateClosed && len(s.inbox) == 0 {
-		s.reading = false
+		s.reader = readerOutside
 		*err = s.closedError()
 		return nil, true
 	}
 	if s.exhausted() {
-		s.admission, s.reading = stalled, false
+		s.admission, s.reader = stalled, readerOutside
 		s.cond.Broadcast() // for a POST that waits for the admission
 		*err = ErrUnadmitted
 		return nil, true
@@ -151,14 +153,14 @@ func (s *Socket) advance(conn *wire.Stream, m *Message, err *error) (next *wire.
 //
 //go:noinline // its variables must not be in the frame of advance, see Socket.Read
 func (s *Socket) endIfConfirmed(t packet.Type) {
-	if t != packet.Pong || s.conf.server == nil || !s.stream.IsWebTransport() {
+	if t != packet.Pong || s.client != nil || !s.stream.IsWebTransport() {
 		return
 	}
 	if s.awaitsPong() {
 		s.heartbeat = heartbeatQuiet // the heartbeat's pong comes first
 		return
 	}
-	if e := s.closeErr; s.closeSent {
+	if e := s.closeErr; s.state == stateCloseSent {
 		s.mu.Unlock()
 		s.finish(e, nil)
 		s.mu.Lock()
@@ -171,7 +173,7 @@ func (s *Socket) endIfConfirmed(t packet.Type) {
 func (s *Socket) takePolled() (packet.Packet, bool) {
 	for {
 		switch {
-		case len(s.inbox) > 0 && s.state != stateClosing:
+		case len(s.inbox) > 0 && !s.state.closing():
 			p := s.inbox[0]
 			if s.inbox = s.inbox[1:]; len(s.inbox) == 0 {
 				s.inbox = nil
@@ -218,11 +220,12 @@ func (s *Socket) Discard() {
 // streamEnded ends the session after its stream failed or was closed.
 func (s *Socket) streamEnded(err error) {
 	s.mu.Lock()
-	closing, goodbye, e := s.state == stateClosing, s.closeSent, s.closeErr
+	state, e := s.state, s.closeErr
 	s.mu.Unlock()
-	if !closing {
+	switch {
+	case !state.closing():
 		e = closeReason(err)
-	} else if goodbye {
+	case state == stateCloseSent:
 		err = nil // no frame may follow our close frame
 	}
 	s.finish(e, err)

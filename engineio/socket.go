@@ -26,7 +26,7 @@ type Socket struct {
 	jsonp        bool // server: the client polls by script tags
 	conf         *config
 	savedRequest *savedRequest // server only: the request that opened the session
-	client       *client       // nil at a server
+	client       *client       // nil at a server; this is the test of the role everywhere
 	ctx          sessionContext
 
 	mu   sync.Mutex
@@ -41,9 +41,8 @@ type Socket struct {
 
 	// Outgoing. The goroutine that sets writing owns the transport's sending side until it clears writing.
 	writing   bool
-	scheduled bool // a writer goroutine, see flusher, was started and does not own writing yet
-	closeSent bool // the close frame or packet was sent
-	inline    bool // server: Read has returned a message and no further input is buffered, so Write sends at once; see Write
+	scheduled bool   // a writer goroutine, see flusher, was started and does not own writing yet
+	reader    reader // of Read; see Write for readerReplying
 	queue     []*wire.Outgoing
 	queued    int      // bytes in queue and bytes being written
 	backlog   *backlog // nil unless the queue is large
@@ -54,7 +53,6 @@ type Socket struct {
 	inbox   []packet.Packet          // received by polling, not yet read
 	poll    *poll                    // server: the waiting poll
 	body    *http.ResponseController // server: the POST whose body is being read
-	reading bool                     // a goroutine is in Read, or Close is draining the stream
 	getting bool                     // client: a poll is in progress
 	posting bool                     // server: a POST is being received
 	noops   int8                     // server: polls to which it responded with a noop in the current upgrade, counted up to promptNoops
@@ -75,11 +73,31 @@ type Socket struct {
 type state uint8
 
 const (
-	stateOpen    state = iota
-	stateLeaving       // server: the client has sent a close packet, and the server waits for its last poll
-	stateClosing       // this side is closing the session: it flushes and sends the close frame or packet
+	stateOpen      state = iota
+	stateLeaving         // server: the client has sent a close packet, and the server waits for its last poll
+	stateClosing         // this side is closing the session: it flushes and sends the close frame or packet
+	stateCloseSent       // this side has sent it, or is sending it, and waits for the peer's confirmation
 	stateClosed
 )
+
+// closing reports whether this side is closing the session.
+func (s state) closing() bool { return s == stateClosing || s == stateCloseSent }
+
+// reader is the phase of the goroutine that calls Read.
+type reader uint8
+
+const (
+	readerOutside  reader = iota
+	readerReplying        // server: outside; Read has returned a message, and no further input is buffered
+	readerInside          // in Read, or Close is draining the stream
+)
+
+// stopReplies ends readerReplying, because the session is no longer open.
+func (r *reader) stopReplies() {
+	if *r == readerReplying {
+		*r = readerOutside
+	}
+}
 
 // config holds the settings that all sockets of a server share. At a client it belongs to one socket.
 type config struct {
@@ -154,7 +172,7 @@ func (s *Socket) Context() context.Context { return &s.ctx }
 // finish ends the session at once, if it has not ended yet. connErr is the error of the stream, or nil if it did not
 // fail.
 func (s *Socket) finish(e *CloseError, connErr error) {
-	if s.conf.server != nil {
+	if s.client == nil {
 		s.conf.server.remove(s) // first, so that Server.session no longer finds s
 	}
 	s.mu.Lock()
@@ -164,7 +182,7 @@ func (s *Socket) finish(e *CloseError, connErr error) {
 	}
 	s.state = stateClosed
 	s.closeErr = e
-	s.inline = false
+	s.reader.stopReplies()
 	if !e.Remote {
 		s.inbox = nil // this side does not read any more
 	}
@@ -193,7 +211,7 @@ func (s *Socket) finish(e *CloseError, connErr error) {
 	if probe != nil {
 		probe.End(nil)
 	}
-	if s.conf.server == nil {
+	if s.client != nil {
 		s.client.release(e.failed())
 		s.conf.wg.Done()
 	}

@@ -200,7 +200,7 @@ func (s *Socket) completeUpgrade(c *wire.Stream) {
 	if s.poll != nil {
 		s.poll.release()
 	}
-	if s.state == stateClosing {
+	if s.state.closing() {
 		s.setDeadline(closeTimeout)
 	}
 	s.poll = nil // its own goroutine responds with a noop

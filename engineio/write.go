@@ -27,7 +27,7 @@ func (s *Socket) Write(ctx context.Context, m Message) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.inline && s.client == nil && !s.writing && !s.pending() && len(m.Data) <= freeAllowance {
+	if s.reader == readerReplying && !s.writing && !s.pending() && len(m.Data) <= freeAllowance {
 		return s.writeNow(m)
 	}
 	room := func() bool { return s.state != stateOpen || s.fits(m.size(), s.conf.queueLimit) }
@@ -233,7 +233,7 @@ func (s *Socket) drain(wait bool) {
 	for s.pending() && s.canSend() && (wait || s.stream.Unwritten() == 0) {
 		s.writeQueue(wait)
 	}
-	if s.state == stateClosing && !s.pending() && s.canSend() && !s.closeSent && wait {
+	if s.state == stateClosing && !s.pending() && s.canSend() && wait {
 		s.sendClose()
 	}
 	s.writing = false
