@@ -32,7 +32,7 @@ func TestGoHubMutesANodeClientThatItRefuses(t *testing.T) {
 	for _, refused := range []Command{{User: user, Password: "wrong"}, {}} {
 		t.Run(fmt.Sprintf("password %q", refused.Password), func(t *testing.T) {
 			t.Parallel()
-			hub := startGoHub(t, mesh.Options{Authorize: mesh.Pair(user, password)})
+			hub := startGoHub(t, mesh.Options{Authorize: mesh.BasicAuth(user, password)})
 			s := &star{hub: hub, port: hub.port(t)}
 			for _, name := range []string{"ping", "mark"} {
 				hub.on(t, name)
@@ -68,7 +68,7 @@ func TestGoHubMutesANodeClientThatItRefuses(t *testing.T) {
 			require.EqualValues(t, 2, stats.Connections, "after %d rounds", rounds)
 			require.Equal(t, 1, stats.Muted)
 			require.Equal(t, 1, stats.Peers)
-			require.EqualValues(t, 1, stats.Refusals, "it is asked once for the same credentials")
+			require.EqualValues(t, 1, stats.AuthFailures, "it is asked once for the same credentials")
 			require.False(t, stranger.has("heard"), "a client that is not admitted hears nothing")
 		})
 	}
@@ -79,7 +79,7 @@ func TestGoHubMutesANodeClientThatItRefuses(t *testing.T) {
 func TestGoHubClosesARefusedNodeClientOncePerMuteTimeout(t *testing.T) {
 	t.Parallel()
 	const mute = 300 * time.Millisecond
-	hub := startGoHub(t, mesh.Options{Authorize: mesh.Pair(user, password), MuteTimeout: mute})
+	hub := startGoHub(t, mesh.Options{Authorize: mesh.BasicAuth(user, password), MuteTimeout: mute})
 	c := startNodeMember(t)
 	start := time.Now()
 	c.connect(t, Command{Port: hub.port(t), User: user, Password: "wrong"})
@@ -139,7 +139,7 @@ func TestNodeHubAdmitsAGoClient(t *testing.T) {
 
 func TestGoHubTellsAGoClientThatItIsRefused(t *testing.T) {
 	t.Parallel()
-	hub := startGoHub(t, mesh.Options{Authorize: mesh.Pair(user, password)})
+	hub := startGoHub(t, mesh.Options{Authorize: mesh.BasicAuth(user, password)})
 	s := &star{hub: hub, port: hub.port(t)}
 	hub.on(t, "mark")
 	for _, wrong := range []string{"wrong", ""} {

@@ -15,7 +15,7 @@ import (
 func TestPageIsToldThatItIsRefused(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)
-	hub := startGoHub(t, mesh.Options{Authorize: mesh.Pair(user, password), AllowedOrigins: []string{b.origin}})
+	hub := startGoHub(t, mesh.Options{Authorize: mesh.BasicAuth(user, password), AllowedOrigins: []string{b.origin}})
 	hub.on(t, "ping")
 	for _, client := range clients {
 		page := b.load(t, b.files+client)
@@ -42,7 +42,7 @@ func TestPageIsToldThatItIsRefused(t *testing.T) {
 		page.emit(t, "ping", string(code))
 		require.Equal(t, "ping", hub.heard().MustAwait(t, "heard").Name)
 	}
-	require.Equal(t, uint64(4), hub.Stats().Refusals)
+	require.Equal(t, uint64(4), hub.Stats().AuthFailures)
 }
 
 // TestPagesPresentAToken checks how a page presents a token. With polling, the token is in a header, which the hub must
@@ -51,7 +51,7 @@ func TestPagesPresentAToken(t *testing.T) {
 	t.Parallel()
 	const token = "t0ken+/=&?#%"
 	b := startBrowser(t)
-	hub, err := mesh.NewHub(&mesh.Options{Authorize: mesh.Bearer(token), AllowedOrigins: []string{b.origin}})
+	hub, err := mesh.NewHub(&mesh.Options{Authorize: mesh.BearerAuth(token), AllowedOrigins: []string{b.origin}})
 	m := newGoMember(t, hub, err)
 	m.on(t, "ping")
 	var mu sync.Mutex

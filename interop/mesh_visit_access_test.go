@@ -19,7 +19,7 @@ import (
 )
 
 func testPageAsksForUserAndPassword(t *testing.T, v visitor) {
-	hub := startGoHub(t, mesh.Options{Authorize: mesh.Pair(user, password)})
+	hub := startGoHub(t, mesh.Options{Authorize: mesh.BasicAuth(user, password)})
 	page := v.visit(t, "http://"+hub.Addr(), nil)
 	page.see(t, "#state", "Not admitted")
 	page.see(t, "#sign-in-text", "The hub requires credentials. User and password, or token, go to this hub.")
@@ -40,7 +40,7 @@ func testPageAsksForUserAndPassword(t *testing.T, v visitor) {
 func testPageTakesAToken(t *testing.T, v visitor) {
 	const token = "s3cret-t0ken+/=&?#%"
 	var log bytes.Buffer // read when the hub has ended
-	hub := startGoHub(t, mesh.Options{Authorize: mesh.Bearer(token), Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	hub := startGoHub(t, mesh.Options{Authorize: mesh.BearerAuth(token), Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	page := v.visit(t, "http://"+hub.Addr(), nil)
 	page.run(t, `
 		page.asked = []
@@ -58,7 +58,7 @@ func testPageTakesAToken(t *testing.T, v visitor) {
 	page.keep(t, "sign in with a token")
 	page.click(t, "Sign in")
 	page.see(t, "#state", "Connected, websocket")
-	require.EqualValues(t, 2, hub.Stats().Refusals)
+	require.EqualValues(t, 2, hub.Stats().AuthFailures)
 	asked := string(page.run(t, "return page.asked"))
 	require.Contains(t, asked, "transport=websocket")
 	shown := string(page.run(t, "return [await page.content(), page.url(), await page.evaluate(() => JSON.stringify([localStorage, sessionStorage, document.cookie, document.querySelector('#token').value]))].join()"))
@@ -89,7 +89,7 @@ func testPageOfAnotherName(t *testing.T, v visitor) {
 
 func testPageSaysWhatItMayNot(t *testing.T, v visitor) {
 	hub := startGoHub(t, mesh.Options{Permit: func(_ mesh.PeerInfo, a mesh.Action, event string) bool {
-		return a == mesh.MayListen || event == "permitted"
+		return a == mesh.ActionListen || event == "permitted"
 	}})
 	page := v.visit(t, "http://"+hub.Addr(), nil)
 	page.see(t, "#state", "Connected, websocket")

@@ -215,7 +215,7 @@ func TestProgramsBeforeAndAfterDoTheSame(t *testing.T) {
 	for _, language := range []string{"js", "go"} {
 		t.Run(language, func(t *testing.T) {
 			t.Parallel()
-			hub := startGoHub(t, mesh.Options{Authorize: mesh.Pair("ann", "secret")})
+			hub := startGoHub(t, mesh.Options{Authorize: mesh.BasicAuth("ann", "secret")})
 			hub.on(t, "ready")
 			source := blocks(t, migrating, language)[0]
 			require.Contains(t, source, "8888")

@@ -27,7 +27,7 @@ import (
 // A hub reads at most 64 KB from a peer before it admits the peer.
 // Advisories: CVE-2026-33219
 func TestUnadmittedPeerUsesLittleMemory(t *testing.T) {
-	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Authorize: mesh.Pair("u", "p")})
+	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Authorize: mesh.BasicAuth("u", "p")})
 	const peers = 50
 	var wires []*fakes.Session
 	for range peers {
@@ -83,14 +83,14 @@ func TestAdmissionTimeouts(t *testing.T) {
 		require.NoError(t, err, "connection %d is still waited for", i)
 		require.NoError(t, conn.Close())
 	}
-	eventually(t, "refused", func() bool { return hub.Stats().Refusals == 1 })
+	eventually(t, "refused", func() bool { return hub.Stats().AuthFailures == 1 })
 	require.Empty(t, heard.C)
 }
 
 // A hub negotiates no compression, so it inflates nothing before or after admission.
 // Advisories: CVE-2026-27571
 func TestHubInflatesNothing(t *testing.T) {
-	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p")})
+	hub := listen(t, mesh.Options{Authorize: mesh.BasicAuth("u", "p")})
 	for _, user := range []string{"u", "x"} {
 		s, err := engineio.Dial(fakes.Context(t), hub.URL(), &engineio.DialOptions{
 			Revision: engineio.Revision3, Transports: []engineio.Transport{engineio.WebSocket}, PerMessageDeflate: true,
@@ -119,7 +119,7 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 // accept events from it. No packet, in any order, bypasses the check.
 // Advisories: CVE-2026-29785, CVE-2026-33218, secnote 2026-16, secnote 2026-19, secnote 2026-24
 func TestRandomPacketsBeforeAdmission(t *testing.T) {
-	pair := mesh.Pair("u", "p")
+	pair := mesh.BasicAuth("u", "p")
 	hub := listen(t, mesh.Options{Authorize: pair})
 	heard := listenTo(t, hub, "**")
 	good := connect(t, hub, mesh.Options{User: "u", Password: "p"})

@@ -26,7 +26,7 @@ func everyWay(t *testing.T, test func(t *testing.T, hub *mesh.Node, w *fakes.Ses
 		} {
 			for _, admitted := range []bool{false, true} {
 				t.Run(fmt.Sprintf("revision %d/%s/admitted %t", rev, name, admitted), func(t *testing.T) {
-					hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p")})
+					hub := listen(t, mesh.Options{Authorize: mesh.BasicAuth("u", "p")})
 					w := fakes.Dial(t, hub.URL(), &engineio.DialOptions{Revision: rev, Transports: transports})
 					if admitted {
 						w.Send(`{"event":"handshake","headers":{"auth":{"user":"u","password":"p"}}}`)

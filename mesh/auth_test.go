@@ -26,7 +26,7 @@ func TestAuthAdmitsThePair(t *testing.T) {
 	}{
 		{"u", "p", true}, {"u", "", false}, {"", "p", false}, {"", "", false}, {"u", "pp", false}, {"p", "u", false}, {"U", "p", false},
 	} {
-		err := mesh.Pair("u", "p")(context.Background(), mesh.Credentials{User: c.user, Password: c.password})
+		err := mesh.BasicAuth("u", "p")(context.Background(), mesh.Credentials{User: c.user, Password: c.password})
 		require.Equal(t, c.admitted, err == nil, "%q %q", c.user, c.password)
 	}
 }
@@ -46,7 +46,7 @@ func TestAuthRefusalEndsConnectAtOnce(t *testing.T) {
 			require.ErrorAs(t, err, &refused)
 			require.Equal(t, "user, password or token refused", refused.Message)
 			require.EqualValues(t, 1, asked.Load())
-			require.EqualValues(t, 1, hub.Stats().Refusals)
+			require.EqualValues(t, 1, hub.Stats().AuthFailures)
 			eventually(t, "the session is gone", func() bool { return hub.Stats().Muted == 0 })
 		})
 	}
@@ -73,7 +73,7 @@ func TestAuthSeesCredentialsAndPeer(t *testing.T) {
 
 func TestAuthRunsAgainWhenCredentialsChange(t *testing.T) {
 	var asked atomic.Int32
-	pair := mesh.Pair("u", "p")
+	pair := mesh.BasicAuth("u", "p")
 	hub := listen(t, mesh.Options{Authorize: func(ctx context.Context, c mesh.Credentials) error {
 		asked.Add(1)
 		return pair(ctx, c)
@@ -154,7 +154,7 @@ func TestAuthCallbackEndsWithinFiveSeconds(t *testing.T) {
 				require.ErrorAs(t, err, &refused)
 				require.Equal(t, "authorization took too long", refused.Message)
 				require.Equal(t, 5*time.Second, time.Since(start))
-				require.EqualValues(t, 1, hub.Stats().Refusals)
+				require.EqualValues(t, 1, hub.Stats().AuthFailures)
 			})
 		})
 	}
@@ -167,7 +167,7 @@ func TestAuthRefusedPeerThatDidNotNegotiateIsMutedAndClosedAfter30s(t *testing.T
 		"garbage": "{{{",
 	} {
 		t.Run(name, func(t *testing.T) {
-			inMemory(t, mesh.Options{Authorize: mesh.Pair("u", "p")}, func(t *testing.T, hub *mesh.Node, network *fakes.Network) {
+			inMemory(t, mesh.Options{Authorize: mesh.BasicAuth("u", "p")}, func(t *testing.T, hub *mesh.Node, network *fakes.Network) {
 				start := time.Now()
 				w := dialInMemory(t, network)
 				if packet != "" {
@@ -188,7 +188,7 @@ func TestAuthRefusedPeerThatDidNotNegotiateIsMutedAndClosedAfter30s(t *testing.T
 }
 
 func TestAuthAdmittedPeerIsNotClosedAfter30s(t *testing.T) {
-	inMemory(t, mesh.Options{Authorize: mesh.Pair("u", "p")}, func(t *testing.T, hub *mesh.Node, network *fakes.Network) {
+	inMemory(t, mesh.Options{Authorize: mesh.BasicAuth("u", "p")}, func(t *testing.T, hub *mesh.Node, network *fakes.Network) {
 		w := dialInMemory(t, network)
 		w.Send(fmt.Sprintf(authPacket, "u", "p"))
 		for range 100 { // longer than the heartbeat permits a silent peer
@@ -205,7 +205,7 @@ func TestAuthAdmittedPeerIsNotClosedAfter30s(t *testing.T) {
 }
 
 func TestNegotiatedPeerLearnsThatItsLaterCredentialsAreRejected(t *testing.T) {
-	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p")})
+	hub := listen(t, mesh.Options{Authorize: mesh.BasicAuth("u", "p")})
 	w := fakes.Dial(t, hub.URL(), nil)
 	w.Send(`{"event":"handshake","headers":{"auth":{"user":"u","password":"p"},"mesh":{"v":1,"key":"` + testKey + `"}}}`)
 	require.Contains(t, w.Next(), "$mesh.hello")

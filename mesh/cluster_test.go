@@ -294,7 +294,7 @@ func TestPresenceAcrossHubs(t *testing.T) {
 
 func TestExplainAcrossHubs(t *testing.T) {
 	hubs := cluster(t, 3, mesh.Options{Permit: func(p mesh.PeerInfo, a mesh.Action, event string) bool {
-		return p.Name != "silent" || a != mesh.MayEmit || event != "secret"
+		return p.Name != "silent" || a != mesh.ActionEmit || event != "secret"
 	}})
 	asker := connect(t, hubs[0], mesh.Options{})
 	listener := connect(t, hubs[1], mesh.Options{})
@@ -315,13 +315,13 @@ func TestExplainAcrossHubs(t *testing.T) {
 			{silent.ID(), hubs[1].ID(), "x", protocol.RuleNoListener, ""},
 			{silent.ID(), asker.ID(), "secret", protocol.RuleMayNotEmit, ""},
 		} {
-			e, err := n.ExplainFrom(fakes.Context(t), tc.from, tc.to, tc.event)
+			e, err := n.Explain(fakes.Context(t), mesh.ExplainQuery{From: tc.from, To: tc.to, Event: tc.event})
 			require.NoError(t, err)
 			require.Equal(t, mesh.Explanation{Delivered: tc.rule == protocol.RuleListens, Rule: tc.rule, Match: tc.match}, e, "%+v", tc)
 		}
-		_, err := n.Explain(fakes.Context(t), "nobody", "x")
+		_, err := n.Explain(fakes.Context(t), mesh.ExplainQuery{To: "nobody", Event: "x"})
 		require.ErrorIs(t, err, mesh.ErrUnknownNode)
-		_, err = n.ExplainFrom(fakes.Context(t), "nobody", listener.ID(), "x")
+		_, err = n.Explain(fakes.Context(t), mesh.ExplainQuery{From: "nobody", To: listener.ID(), Event: "x"})
 		require.ErrorIs(t, err, mesh.ErrUnknownNode)
 	}
 }
@@ -440,7 +440,7 @@ func TestDeadHubIsNotWaitedFor(t *testing.T) {
 	nodes, err := c.Nodes(fakes.Context(t))
 	require.NoError(t, err)
 	require.Len(t, nodes, 2)
-	_, err = c.Explain(fakes.Context(t), "nobody", "e")
+	_, err = c.Explain(fakes.Context(t), mesh.ExplainQuery{To: "nobody", Event: "e"})
 	require.ErrorIs(t, err, mesh.ErrUnknownNode)
 	require.Equal(t, 3, hub.Stats().Hubs, "they were given up, and that was waited for")
 }
@@ -453,7 +453,7 @@ func TestOneAnswerExplains(t *testing.T) {
 	require.NoError(t, f.Publish("$hubs", []byte(`c{"kind":"hello","hub":{"name":"fake"}}`), nil))
 	eventually(t, "met", func() bool { return hub.Stats().Hubs == 2 })
 	for range 3 {
-		why, err := hub.ExplainFrom(fakes.Context(t), there.ID(), there.ID(), "e")
+		why, err := hub.Explain(fakes.Context(t), mesh.ExplainQuery{From: there.ID(), To: there.ID(), Event: "e"})
 		require.NoError(t, err)
 		require.Equal(t, protocol.RuleNoListener, why.Rule)
 	}

@@ -38,8 +38,8 @@ func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String())
 // MarshalText returns String, so that encoders also omit user, password and token.
 func (c Credentials) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
-// Bearer returns an Authorize function that admits peers with this token. It compares in constant time.
-func Bearer(token string) func(context.Context, Credentials) error {
+// BearerAuth returns an Authorize function that admits peers with this token. It compares in constant time.
+func BearerAuth(token string) func(context.Context, Credentials) error {
 	want := sha256.Sum256([]byte(token))
 	return func(_ context.Context, c Credentials) error {
 		got := sha256.Sum256([]byte(c.Token))
@@ -58,8 +58,8 @@ func (o *Options) header() http.Header {
 	return http.Header{"Authorization": {"Bearer " + o.Token}}
 }
 
-// Pair returns an Authorize function that admits peers with this user and password. It compares in constant time.
-func Pair(user, password string) func(context.Context, Credentials) error {
+// BasicAuth returns an Authorize function that admits peers with this user and password. It compares in constant time.
+func BasicAuth(user, password string) func(context.Context, Credentials) error {
 	// Digests have equal lengths. A comparison of the strings would reveal their lengths.
 	wantUser, wantPassword := sha256.Sum256([]byte(user)), sha256.Sum256([]byte(password))
 	return func(_ context.Context, c Credentials) error {

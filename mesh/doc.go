@@ -151,7 +151,7 @@
 // With Options.Permit a hub decides, for each peer and event, whether the peer may emit the event and whether it may
 // receive it. The hub caches the decisions. Options.Rate limits how much a peer may send. The hub drops events that it
 // rejects. Flush confirms that the hub has processed such events, not that it has accepted them. The hub reports
-// rejected events to a client of this package, which logs the report and counts the events in Stats.Refused.
+// rejected events to a client of this package, which logs the report and counts the events in Stats.RejectedByHub.
 //
 // # Presence
 //

@@ -17,7 +17,7 @@ import (
 )
 
 func TestExplainSaysWhichRuleDecides(t *testing.T) {
-	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p")})
+	hub := listen(t, mesh.Options{Authorize: mesh.BasicAuth("u", "p")})
 	member := mesh.Options{User: "u", Password: "p"}
 	asker, native := connect(t, hub, member), connect(t, hub, member)
 	listenTo(t, native, "exact", "a::*", "error")
@@ -77,15 +77,15 @@ func TestExplainSaysWhichRuleDecides(t *testing.T) {
 		{"muted", "hub", "hub::x", by(protocol.RuleMuted)},
 	} {
 		for _, n := range []*mesh.Node{asker, hub} {
-			got, err := n.ExplainFrom(fakes.Context(t), who[c.from], who[c.to], c.event)
+			got, err := n.Explain(fakes.Context(t), mesh.ExplainQuery{From: who[c.from], To: who[c.to], Event: c.event})
 			require.NoError(t, err, "%+v", c)
 			require.Empty(t, cmp.Diff(c.want, got), "%+v", c)
 		}
 	}
 	for _, n := range []*mesh.Node{asker, hub} {
-		_, err := n.Explain(fakes.Context(t), "nobody", "x")
+		_, err := n.Explain(fakes.Context(t), mesh.ExplainQuery{To: "nobody", Event: "x"})
 		require.ErrorIs(t, err, mesh.ErrUnknownNode)
-		_, err = n.ExplainFrom(fakes.Context(t), "nobody", native.ID(), "x")
+		_, err = n.Explain(fakes.Context(t), mesh.ExplainQuery{From: "nobody", To: native.ID(), Event: "x"})
 		require.ErrorIs(t, err, mesh.ErrUnknownNode)
 	}
 }
@@ -100,7 +100,7 @@ func TestExplainPredictsTheDelivery(t *testing.T) {
 	require.NoError(t, err)
 	id := all[1].ID
 	for _, event := range []string{"a", "a::b", "a::b::c", "a::x", "b", "b::c", "c", "d", "e", "f", "x::f", "error", "nobody"} {
-		e, err := hub.Explain(fakes.Context(t), id, event)
+		e, err := hub.Explain(fakes.Context(t), mesh.ExplainQuery{To: id, Event: event})
 		require.NoError(t, err)
 		require.NoError(t, hub.Emit(event, nil))
 		require.Equal(t, e.Delivered, len(w.Received()) == 1, "%s: %s", event, e.Rule)
@@ -124,7 +124,7 @@ func TestExplainSaysThatANodeIsTooSlow(t *testing.T) {
 	id := protocol.ID(testKey)
 	asker := connect(t, hub, mesh.Options{})
 	ask := func() mesh.Explanation {
-		e, err := asker.Explain(fakes.Context(t), id, "e")
+		e, err := asker.Explain(fakes.Context(t), mesh.ExplainQuery{To: id, Event: "e"})
 		require.NoError(t, err)
 		return e
 	}
@@ -139,7 +139,7 @@ func TestExplainSaysThatANodeIsTooSlow(t *testing.T) {
 	require.Equal(t, mesh.Explanation{Rule: protocol.RuleSlow, Match: "e"}, ask())
 	letGo()
 	eventually(t, "it is gone", func() bool { return hub.Stats().Peers == 1 })
-	_, err := asker.Explain(fakes.Context(t), id, "e")
+	_, err := asker.Explain(fakes.Context(t), mesh.ExplainQuery{To: id, Event: "e"})
 	require.ErrorIs(t, err, mesh.ErrUnknownNode)
 }
 

@@ -15,7 +15,7 @@ import (
 
 // A client with an event table of 100 KB reconnects after its hub was away, and receives its events.
 func TestLargeTableAfterARestart(t *testing.T) {
-	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p"), Addr: "127.0.0.1:0"})
+	hub := listen(t, mesh.Options{Authorize: mesh.BasicAuth("u", "p"), Addr: "127.0.0.1:0"})
 	p := fakes.StartProxy(t, hub.Addr())
 	n := connectTo(t, mesh.Options{Addr: p.Addr(), User: "u", Password: "p", Transports: overWebSocket})
 	const names = 1500
@@ -26,7 +26,7 @@ func TestLargeTableAfterARestart(t *testing.T) {
 	}
 	heard := listenTo(t, n, all...)
 
-	next := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p"), Addr: "127.0.0.1:0"})
+	next := listen(t, mesh.Options{Authorize: mesh.BasicAuth("u", "p"), Addr: "127.0.0.1:0"})
 	p.SetTarget(next.Addr())
 	p.Cut()
 	eventually(t, "the client is back", func() bool { return next.Stats().Peers == 1 })
@@ -44,7 +44,7 @@ func TestLargeTableAfterARestart(t *testing.T) {
 // it calls Authorize, and loses none of the events.
 func TestFirstEventsInTheBodyOfTheHandshake(t *testing.T) {
 	t.Parallel() // it waits for a timer
-	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p")})
+	hub := listen(t, mesh.Options{Authorize: mesh.BasicAuth("u", "p")})
 	heard := listenTo(t, hub, "e")
 	credentials := `"eventTable":{},"headers":{"auth":{"user":"u","password":"p"}}}`
 	packets := []string{`{"event":"handshake","payload":{},` + credentials}
@@ -79,7 +79,7 @@ func TestFirstEventsInTheBodyOfTheHandshake(t *testing.T) {
 // for MuteTimeout.
 func TestUnadmittedPeerSendsTooMuch(t *testing.T) {
 	logs := new(fakes.Log)
-	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p"), Logger: logs.Logger()})
+	hub := listen(t, mesh.Options{Authorize: mesh.BasicAuth("u", "p"), Logger: logs.Logger()})
 	heard := listenTo(t, hub, "**")
 	large := `{"event":"e","payload":"` + strings.Repeat("x", 70_000) + `"`
 	w := fakes.Dial(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: overWebSocket})

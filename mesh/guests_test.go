@@ -49,7 +49,7 @@ func TestSessionsOfOneAddressAreLimited(t *testing.T) {
 	t.Parallel() // it waits for a timer
 	logs := new(fakes.Log)
 	hub := listen(t, mesh.Options{
-		Authorize: mesh.Pair("u", "p"), SessionsPerAddr: 2, TrustedProxies: []string{"127.0.0.0/8", "::1", "10.0.0.0/8"}, Logger: logs.Logger(),
+		Authorize: mesh.BasicAuth("u", "p"), SessionsPerAddr: 2, TrustedProxies: []string{"127.0.0.0/8", "::1", "10.0.0.0/8"}, Logger: logs.Logger(),
 	})
 	open := func(forwarded ...string) int {
 		status, _, _ := through(t, hub, pollingHandshake, forwarded...)
@@ -90,7 +90,7 @@ func TestSessionsOfOneAddressAreLimited(t *testing.T) {
 
 func TestForwardedAddressesOfStrangersDoNotMatter(t *testing.T) {
 	t.Parallel() // it waits for a timer
-	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p"), SessionsPerAddr: 1, TrustedProxies: []string{"10.0.0.0/8"}})
+	hub := listen(t, mesh.Options{Authorize: mesh.BasicAuth("u", "p"), SessionsPerAddr: 1, TrustedProxies: []string{"10.0.0.0/8"}})
 	for range 3 {
 		status, _, _ := through(t, hub, pollingHandshake, "192.0.2.1")
 		require.Equal(t, 200, status)
@@ -167,7 +167,7 @@ func (l from) Accept() (net.Conn, error) {
 // The hub limits how many connections one address has at the hub's own listener. A connection counts until it serves an
 // admitted peer or ends.
 func TestConnectionsOfOneAddressAreLimited(t *testing.T) {
-	hub, err := mesh.NewHub(&mesh.Options{Authorize: mesh.Pair("u", "p"), ConnsPerAddr: 4})
+	hub, err := mesh.NewHub(&mesh.Options{Authorize: mesh.BasicAuth("u", "p"), ConnsPerAddr: 4})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, hub.Close()) })
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")

@@ -18,7 +18,7 @@ import (
 // that. The race detector reports unsynchronized access.
 // Advisories: googollee/go-socket.io#170, googollee/go-socket.io#182, googollee/go-socket.io#393
 func TestConcurrentNodeMethods(t *testing.T) {
-	hub := listen(t, mesh.Options{CallbackLimit: 10_000, Authorize: mesh.Pair("u", "p")})
+	hub := listen(t, mesh.Options{CallbackLimit: 10_000, Authorize: mesh.BasicAuth("u", "p")})
 	p := fakes.StartProxy(t, hub.Addr())
 	nodes := []*mesh.Node{hub}
 	for i := range 4 {

@@ -84,7 +84,7 @@ func TestAutohealMakesExactlyOneNodeTheHub(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, known, len(nodes))
 	require.Equal(t, hub.ID(), known[0].ID)
-	why, err := hub.Explain(fakes.Context(t), bystander.ID(), "e")
+	why, err := hub.Explain(fakes.Context(t), mesh.ExplainQuery{To: bystander.ID(), Event: "e"})
 	require.NoError(t, err)
 	require.Equal(t, protocol.RuleListens, why.Rule)
 	for i, from := range nodes {
@@ -108,7 +108,7 @@ func TestOnlyStartedNodesTakeOver(t *testing.T) {
 	defer transport.CloseIdleConnections()
 	nodes := []*mesh.Node{
 		connectTo(t, mesh.Options{Addr: addr}),
-		start(t, mesh.Options{Addr: addr, NoAutoheal: true}),
+		start(t, mesh.Options{Addr: addr, NoTakeover: true}),
 		start(t, mesh.Options{Addr: "192.0.2.1:8888", HTTPClient: &http.Client{Transport: transport}}), // a hub on another machine
 	}
 	var changes []<-chan mesh.State
@@ -236,7 +236,7 @@ func TestAutohealWhileEverythingIsCalled(t *testing.T) {
 			short, stop := context.WithTimeout(ctx, 20*time.Millisecond)
 			defer stop()
 			_, _ = n.Nodes(short)
-			_, _ = n.Explain(short, n.ID(), "e")
+			_, _ = n.Explain(short, mesh.ExplainQuery{To: n.ID(), Event: "e"})
 		},
 	}
 	var wg sync.WaitGroup

@@ -204,7 +204,7 @@ func TestDearEventsWaitForEachOtherOnly(t *testing.T) {
 	routing, blocked := make(chan struct{}, 1000), make(chan struct{})
 	release := sync.OnceFunc(func() { close(blocked) })
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Permit: func(_ mesh.PeerInfo, a mesh.Action, name string) bool {
-		if name == held && a == mesh.MayListen {
+		if name == held && a == mesh.ActionListen {
 			routing <- struct{}{}
 			<-blocked
 		}

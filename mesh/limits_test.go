@@ -59,8 +59,8 @@ func TestEventsBeyondTheRateAreDropped(t *testing.T) {
 				require.LessOrEqual(t, strings.Count(logs.String(), "rule=rate-limited"), 3, "a line a second")
 				require.Contains(t, logs.String(), "rule=rate-limited")
 				time.Sleep(time.Second)
-				require.Positive(t, n.Stats().Refused, "the client was informed")
-				require.Zero(t, innocent.Stats().Refused)
+				require.Positive(t, n.Stats().RejectedByHub, "the client was informed")
+				require.Zero(t, innocent.Stats().RejectedByHub)
 			})
 		})
 	}

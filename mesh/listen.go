@@ -75,8 +75,9 @@ func (n *Node) warnOfPattern(pattern string) {
 	n.opts.Logger.Warn("mesh: the hub is a Node.js hub, which does not support patterns: only events of this node match", "pattern", pattern)
 }
 
-// OnAny calls fn with each event that this node itself emits, and with no other event. See On for off. OnAny panics if
-// fn is nil.
+// OnAny calls fn with each event that this node itself emits, and with no event of another node, as onAny of the original
+// does. To receive the events of all nodes, subscribe to the pattern `**` with On. See On for off. OnAny panics if fn is
+// nil.
 func (n *Node) OnAny(fn func(Event)) (off func()) {
 	if fn == nil {
 		panic("mesh: nil callback")

@@ -14,7 +14,7 @@ import (
 // TestLogHasOneLineForEachChange follows a hub and its peers from beginning to end.
 func TestLogHasOneLineForEachChange(t *testing.T) {
 	var logs, own fakes.Log
-	hub := listen(t, mesh.Options{Authorize: mesh.Pair("ann", "s3cret"), Logger: logs.Logger()})
+	hub := listen(t, mesh.Options{Authorize: mesh.BasicAuth("ann", "s3cret"), Logger: logs.Logger()})
 	_, err := mesh.Connect(fakes.Context(t), &mesh.Options{Addr: hub.URL(), User: "ann", Password: "gu3ss"})
 	require.Error(t, err)
 	c := connect(t, hub, mesh.Options{User: "ann", Password: "s3cret", Name: "a name", Logger: own.Logger()})
@@ -48,7 +48,7 @@ func TestLogHasOneLineForEachChange(t *testing.T) {
 func TestAHubWithoutAuthorizeSaysSo(t *testing.T) {
 	for said, o := range map[bool]mesh.Options{
 		true:  {User: "ann", Password: "s3cret"},
-		false: {Token: "s3cret", Authorize: mesh.Bearer("s3cret")},
+		false: {Token: "s3cret", Authorize: mesh.BearerAuth("s3cret")},
 	} {
 		var logs fakes.Log
 		o.Logger = logs.Logger()
@@ -69,12 +69,12 @@ func TestAHubWithoutAuthorizeSaysSo(t *testing.T) {
 
 func TestFloodOfGuessesIsOneLogLineASecond(t *testing.T) {
 	var logs fakes.Log
-	hub := listen(t, mesh.Options{Authorize: mesh.Pair("ann", "s3cret"), Logger: logs.Logger()})
+	hub := listen(t, mesh.Options{Authorize: mesh.BasicAuth("ann", "s3cret"), Logger: logs.Logger()})
 	start := time.Now()
 	for range 50 {
 		_, err := mesh.Connect(fakes.Context(t), &mesh.Options{Addr: hub.URL(), User: "ann", Password: "gu3ss"})
 		require.ErrorAs(t, err, new(*mesh.AuthError))
 	}
-	require.EqualValues(t, 50, hub.Stats().Refusals)
+	require.EqualValues(t, 50, hub.Stats().AuthFailures)
 	require.LessOrEqual(t, strings.Count(logs.String(), "mesh: peer refused"), 1+int(time.Since(start)/time.Second))
 }

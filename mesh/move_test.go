@@ -36,7 +36,7 @@ func TestConnectSkipsAddressesWithoutAHub(t *testing.T) {
 }
 
 func TestConnectEndsAtTheFirstHubThatRefuses(t *testing.T) {
-	refusing, admitting := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p")}), listen(t, mesh.Options{})
+	refusing, admitting := listen(t, mesh.Options{Authorize: mesh.BasicAuth("u", "p")}), listen(t, mesh.Options{})
 	refusals := 0
 	for range 20 {
 		n, err := mesh.Connect(fakes.Context(t), &mesh.Options{Addr: refusing.Addr() + "," + admitting.Addr()})

@@ -62,19 +62,19 @@ type Options struct {
 	// first packet of each peer, and again when a peer sends other credentials. It runs on the goroutine that reads the
 	// connection, so the hub can call it for several peers at once. It must return when ctx is done. A result after
 	// AuthTimeout counts as a rejection. The error is neither logged nor sent to the peer. Default: the hub admits
-	// every peer. See Pair and Bearer.
+	// every peer. See BasicAuth and BearerAuth.
 	Authorize func(ctx context.Context, c Credentials) error
 
-	// NoAutoheal prevents a client that Start made from becoming the hub after the hub has died. See Start.
-	NoAutoheal bool
+	// NoTakeover prevents a client that Start made from becoming the hub after the hub has died. See Start.
+	NoTakeover bool
 
 	// Backplane joins a hub with other hubs into one mesh: LocalBackplane, or package natsbackplane. A client uses it
 	// only when it becomes the hub. Default: none, the hub is the only hub of its mesh.
 	Backplane Backplane
 
-	// Permit decides whether a peer of a hub may take an action. With MayEmit, it decides whether the hub accepts an
-	// event from the peer. With MayListen, it decides whether the hub sends an event to the peer. A pattern delivers
-	// only the permitted events among its matches. The hub also calls Permit with MayEmit for the queries $mesh.nodes
+	// Permit decides whether a peer of a hub may take an action. With ActionEmit, it decides whether the hub accepts an
+	// event from the peer. With ActionListen, it decides whether the hub sends an event to the peer. A pattern delivers
+	// only the permitted events among its matches. The hub also calls Permit with ActionEmit for the queries $mesh.nodes
 	// and $mesh.explain. The hub does not call it for its own events and listeners.
 	//
 	// Replies to Node.Request are events named `reply-ID`, with the ID of the requesting node. The replying peer must

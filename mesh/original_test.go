@@ -25,7 +25,7 @@ import (
 func TestOriginalMalformedPacketIsRejected(t *testing.T) {
 	for name, auth := range map[string]func(context.Context, mesh.Credentials) error{
 		"without auth": nil,
-		"with auth":    mesh.Pair("u", "p"),
+		"with auth":    mesh.BasicAuth("u", "p"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			hub := listen(t, mesh.Options{Authorize: auth})
@@ -54,7 +54,7 @@ func TestOriginalMalformedPacketIsRejected(t *testing.T) {
 }
 
 func TestOriginalUnauthenticatedPeerIsExcluded(t *testing.T) {
-	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p")})
+	hub := listen(t, mesh.Options{Authorize: mesh.BasicAuth("u", "p")})
 	atHub := listenTo(t, hub, "**")
 	good := connect(t, hub, mesh.Options{User: "u", Password: "p"})
 	heard := listenTo(t, good, "**")
@@ -387,7 +387,7 @@ func TestEventLargerThanTheHubAccepts(t *testing.T) {
 	require.NoError(t, c.Emit("e", 1))
 	require.Equal(t, "1", string(heard.Next().Payload))
 	require.EqualValues(t, 1, hub.Stats().Connections, "the client was not disconnected")
-	require.Zero(t, c.Stats().Refused)
+	require.Zero(t, c.Stats().RejectedByHub)
 }
 
 // A queued event that is larger than the hub accepts does not hold up the events after it.
@@ -411,7 +411,7 @@ func TestEventThatWaitedIsLargerThanTheHubAccepts(t *testing.T) {
 	require.Equal(t, "1", string(heard.Next().Payload))
 	require.ErrorIs(t, c.Flush(fakes.Context(t)), mesh.ErrUnconfirmed)
 	require.NoError(t, c.Flush(fakes.Context(t)))
-	require.EqualValues(t, 1, c.Stats().Refused)
+	require.EqualValues(t, 1, c.Stats().RejectedByHub)
 	require.Contains(t, logs.String(), "larger than this hub accepts")
 }
 

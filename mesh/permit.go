@@ -10,15 +10,15 @@ type Action uint8
 
 // The actions of a peer.
 const (
-	MayEmit   Action = 1 << iota // the hub accepts the event from the peer
-	MayListen                    // the hub sends the event to the peer
+	ActionEmit   Action = 1 << iota // the hub accepts the event from the peer
+	ActionListen                    // the hub sends the event to the peer
 )
 
 func (a Action) String() string {
 	switch a {
-	case MayEmit:
+	case ActionEmit:
 		return "emit"
-	case MayListen:
+	case ActionListen:
 		return "listen"
 	}
 	return fmt.Sprintf("Action(%d)", uint8(a))

@@ -20,7 +20,7 @@ import (
 func TestPermitLimitsEmittersAndListeners(t *testing.T) {
 	hub := listen(t, mesh.Options{Permit: func(p mesh.PeerInfo, a mesh.Action, event string) bool {
 		switch {
-		case a == mesh.MayEmit:
+		case a == mesh.ActionEmit:
 			return !strings.HasPrefix(event, "orders::")
 		case event == "secret" || event == "also::secret":
 			return p.Name == "boss"
@@ -53,7 +53,7 @@ func TestPermitLimitsEmittersAndListeners(t *testing.T) {
 	require.NoError(t, hub.Emit("orders::3", nil))
 	atBoss.silentUntil("order")
 	atBoss.silentUntil("orders::3")
-	eventually(t, "the client knows", func() bool { return other.Stats().Refused == 1 })
+	eventually(t, "the client knows", func() bool { return other.Stats().RejectedByHub == 1 })
 }
 
 func TestPermitSeesWhomAuthorizeHasAdmitted(t *testing.T) {
@@ -65,7 +65,7 @@ func TestPermitSeesWhomAuthorizeHasAdmitted(t *testing.T) {
 		seen[p.User] = p
 		return p.User == "ann"
 	}
-	hub := listen(t, mesh.Options{Authorize: mesh.Pair("ann", "p"), Permit: permit})
+	hub := listen(t, mesh.Options{Authorize: mesh.BasicAuth("ann", "p"), Permit: permit})
 	ann := connect(t, hub, mesh.Options{Name: "n", User: "ann", Password: "p"})
 	heard := listenTo(t, hub, "e")
 	require.NoError(t, ann.Emit("e", 1))
@@ -168,7 +168,7 @@ func TestPermitAppliesToQueries(t *testing.T) {
 		case "none":
 			return !protocol.Reserved(event)
 		case "some":
-			return protocol.Reserved(event) && a == mesh.MayEmit || event == "heard" && a == mesh.MayListen || event == "said" && a == mesh.MayEmit
+			return protocol.Reserved(event) && a == mesh.ActionEmit || event == "heard" && a == mesh.ActionListen || event == "said" && a == mesh.ActionEmit
 		}
 		return event != "kept"
 	}})
@@ -176,7 +176,7 @@ func TestPermitAppliesToQueries(t *testing.T) {
 	listenTo(t, all, "**")
 	_, err := none.Nodes(fakes.Context(t))
 	require.ErrorIs(t, err, mesh.ErrNotPermitted)
-	_, err = none.Explain(fakes.Context(t), all.ID(), "x")
+	_, err = none.Explain(fakes.Context(t), mesh.ExplainQuery{To: all.ID(), Event: "x"})
 	require.ErrorIs(t, err, mesh.ErrNotPermitted)
 	said := make(chan mesh.Presence, 10)
 	defer none.OnPresence(func(p mesh.Presence) { said <- p })()
@@ -187,10 +187,10 @@ func TestPermitAppliesToQueries(t *testing.T) {
 	require.Empty(t, said)
 
 	nodes(t, some)
-	_, err = some.Explain(fakes.Context(t), all.ID(), "x")
+	_, err = some.Explain(fakes.Context(t), mesh.ExplainQuery{To: all.ID(), Event: "x"})
 	require.ErrorIs(t, err, mesh.ErrNotPermitted)
 	for _, event := range []string{"heard", "said"} {
-		e, err := some.Explain(fakes.Context(t), all.ID(), event)
+		e, err := some.Explain(fakes.Context(t), mesh.ExplainQuery{To: all.ID(), Event: event})
 		require.NoError(t, err)
 		require.True(t, e.Delivered)
 	}
@@ -204,7 +204,7 @@ func TestPermitAppliesToQueries(t *testing.T) {
 		{some, all, "said", mesh.Explanation{Delivered: true, Rule: protocol.RuleListens, Match: "**"}},
 		{hub, all, "kept", mesh.Explanation{Rule: protocol.RuleMayNotListen, Match: "**"}},
 	} {
-		got, err := hub.ExplainFrom(fakes.Context(t), c.from.ID(), c.to.ID(), c.event)
+		got, err := hub.Explain(fakes.Context(t), mesh.ExplainQuery{From: c.from.ID(), To: c.to.ID(), Event: c.event})
 		require.NoError(t, err)
 		require.Empty(t, cmp.Diff(c.want, got), c.event)
 	}
@@ -219,7 +219,7 @@ func TestPeerInfoShowsNoCredentials(t *testing.T) {
 	said := fmt.Sprintf("%v %+v %#v %s %q %d %x", p, p, p, p, p, p, p) + logs.String() + string(b)
 	require.NotContains(t, said, "tainted")
 	require.Contains(t, said, "id1")
-	require.Equal(t, "emit listen Action(7)", fmt.Sprint(mesh.MayEmit, " ", mesh.MayListen, " ", mesh.Action(7)))
+	require.Equal(t, "emit listen Action(7)", fmt.Sprint(mesh.ActionEmit, " ", mesh.ActionListen, " ", mesh.Action(7)))
 }
 
 // TestWatchEndsWhenPermitRevokesIt checks that a peer receives no presence reports after it has lost the permission

@@ -341,7 +341,7 @@ func TestANodeThatIsBackHasNotLeft(t *testing.T) {
 }
 
 func TestTheMutedAreListedButHaveNotJoined(t *testing.T) {
-	hub := listen(t, mesh.Options{Authorize: mesh.Pair("u", "p")})
+	hub := listen(t, mesh.Options{Authorize: mesh.BasicAuth("u", "p")})
 	said := watching(t, hub)
 	w := fakes.Dial(t, hub.URL(), nil)
 	w.Send(fakes.Table("mesh::x"), `{"event":"$mesh.nodes","payload":{"watch":true}}`)
@@ -363,7 +363,7 @@ func TestTheMutedAreListedButHaveNotJoined(t *testing.T) {
 }
 
 func TestDescriptionOfANodeHasNoSecret(t *testing.T) {
-	hub := listen(t, mesh.Options{Authorize: mesh.Pair("user-u", "pass-p")})
+	hub := listen(t, mesh.Options{Authorize: mesh.BasicAuth("user-u", "pass-p")})
 	w := fakes.Dial(t, hub.URL(), nil)
 	w.Send(`{"event":"handshake","headers":{"auth":{"user":"user-u","password":"pass-p"},"mesh":{"v":1,"key":"` + testKey + `"}}}`)
 	w.Send(`{"event":"$mesh.nodes","payload":{"watch":true}}`)
@@ -436,7 +436,7 @@ func TestANodeHubIsNotAsked(t *testing.T) {
 	c := connectTo(t, mesh.Options{Addr: hub.URL})
 	_, err := c.Nodes(fakes.Context(t))
 	require.ErrorIs(t, err, mesh.ErrLegacyHub)
-	_, err = c.Explain(fakes.Context(t), "someone", "x")
+	_, err = c.Explain(fakes.Context(t), mesh.ExplainQuery{To: "someone", Event: "x"})
 	require.ErrorIs(t, err, mesh.ErrLegacyHub)
 	defer c.OnPresence(func(mesh.Presence) {})()
 	c.On("exact", func(mesh.Event) {})
@@ -448,7 +448,7 @@ func TestANodeHubIsNotAsked(t *testing.T) {
 		"other": {Rule: protocol.RuleNoListener},
 		"$x":    {Rule: protocol.RuleReserved},
 	} {
-		got, err := c.Explain(fakes.Context(t), c.ID(), event)
+		got, err := c.Explain(fakes.Context(t), mesh.ExplainQuery{To: c.ID(), Event: event})
 		require.NoError(t, err)
 		require.Empty(t, cmp.Diff(want, got), event)
 	}

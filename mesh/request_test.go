@@ -515,7 +515,7 @@ func TestRequestsWhileANodeTakesOver(t *testing.T) {
 // A subscriber that Permit blocks is not a listener. An event that the hub rejects has no listeners.
 func TestListenersWithoutPermissionDoNotCount(t *testing.T) {
 	hub := listen(t, mesh.Options{Permit: func(p mesh.PeerInfo, a mesh.Action, event string) bool {
-		return a == mesh.MayEmit && event != "refused" || a == mesh.MayListen && event != "withheld"
+		return a == mesh.ActionEmit && event != "refused" || a == mesh.ActionListen && event != "withheld"
 	}})
 	a, b := connect(t, hub, mesh.Options{}), connect(t, hub, mesh.Options{})
 	replies(t, b, "**", echo)
@@ -531,7 +531,7 @@ func TestListenersWithoutPermissionDoNotCount(t *testing.T) {
 
 // TestReplyWithoutPermissionIsNotDelivered checks that a request needs permissions for its reply, too.
 func TestReplyWithoutPermissionIsNotDelivered(t *testing.T) {
-	for _, refused := range []mesh.Action{mesh.MayEmit, mesh.MayListen, 0} {
+	for _, refused := range []mesh.Action{mesh.ActionEmit, mesh.ActionListen, 0} {
 		hub := listen(t, mesh.Options{Permit: func(_ mesh.PeerInfo, a mesh.Action, event string) bool {
 			return a != refused || !strings.HasPrefix(event, "reply-")
 		}})
@@ -566,7 +566,7 @@ func TestReplyWithoutPermissionIsNotDelivered(t *testing.T) {
 // reply.
 func TestThiefOfReplies(t *testing.T) {
 	own := func(p mesh.PeerInfo, a mesh.Action, event string) bool {
-		return a != mesh.MayListen || !strings.HasPrefix(event, "reply-") || event == "reply-"+p.ID
+		return a != mesh.ActionListen || !strings.HasPrefix(event, "reply-") || event == "reply-"+p.ID
 	}
 	for name, permit := range map[string]func(mesh.PeerInfo, mesh.Action, string) bool{"without": nil, "with a Permit": own} {
 		t.Run(name, func(t *testing.T) {

@@ -220,7 +220,7 @@ func TestEverythingGoesOnWhileClientsMove(t *testing.T) {
 			return err
 		},
 		func(n *mesh.Node, _ int) error {
-			_, err := n.Explain(fakes.Context(t), n.ID(), "e")
+			_, err := n.Explain(fakes.Context(t), mesh.ExplainQuery{To: n.ID(), Event: "e"})
 			if errors.Is(err, mesh.ErrUnknownNode) { // the node moved between the query and the response
 				err = nil
 			}

@@ -156,7 +156,7 @@ const (
 // listeners and counters. It queues the events that it emits from the loss of the old hub until 250 ms after it begins
 // to serve. By then the other clients have had time to connect, and it sends the events in order; Flush waits for that.
 // A client that connects later does not receive them. A hub that hangs but holds its address is not replaced. See
-// Options.NoAutoheal.
+// Options.NoTakeover.
 //
 // The first of several addresses is the node's own. The others are the addresses of other hubs of the same mesh, which
 // share an Options.Backplane. If the first address is taken, the node is a client of the hub there, or of another hub
@@ -168,7 +168,7 @@ func Start(ctx context.Context, opts *Options) (*Node, error) {
 	}
 	addr := addrs[0]
 	home := &addr
-	if o.NoAutoheal {
+	if o.NoTakeover {
 		home = nil
 	}
 	silent := 0

@@ -27,9 +27,9 @@ type Stats struct {
 	Malformed, Reserved, Unauthorized, BadTables uint64
 
 	// NotPermitted counts the events and queries of peers that Options.Permit rejected. Withheld counts the deliveries
-	// to peers that it rejected. RateLimited counts the events beyond Options.Rate. Refused counts events of this node
+	// to peers that it rejected. RateLimited counts the events beyond Options.Rate. RejectedByHub counts events of this node
 	// that its hub reported as rejected, and queued events that are larger than the hub accepts.
-	NotPermitted, Withheld, RateLimited, Refused uint64
+	NotPermitted, Withheld, RateLimited, RejectedByHub uint64
 
 	// Hubs is the number of other hubs that a hub with Options.Backplane knows. HubsIn counts the events from those
 	// hubs. HubsOut counts the events that the hub passed to the backplane. HubsDropped counts the events and the
@@ -44,8 +44,8 @@ type Stats struct {
 	// because CallbackQueue was full. The hub's peers still received them.
 	Missed uint64
 
-	Undecodable uint64 // events whose payload did not decode for a listener of the function On; an event counts once for each listener
-	Refusals    uint64 // rejections and timeouts of Authorize
+	Undecodable  uint64 // events whose payload did not decode for a listener of the function On; an event counts once for each listener
+	AuthFailures uint64 // rejections and timeouts of Authorize
 	// SlowPeers counts peers that were disconnected because their queue was full, because they read nothing while other
 	// peers waited for them, or because BufferLimit was reached.
 	SlowPeers uint64
@@ -75,37 +75,37 @@ type Stats struct {
 
 func readStats(c *stats.Counters) Stats {
 	return Stats{
-		Peers:        int(c.Peers.Load()),
-		Muted:        int(c.Muted.Load()),
-		Received:     c.Received.Load(),
-		SearchSteps:  c.SearchSteps.Load(),
-		Sent:         c.Sent.Load(),
-		BytesIn:      c.BytesIn.Load(),
-		BytesOut:     c.BytesOut.Load(),
-		Overflowed:   c.Overflowed.Load(),
-		Malformed:    c.Malformed.Load(),
-		Reserved:     c.Reserved.Load(),
-		Unauthorized: c.Unauthorized.Load(),
-		BadTables:    c.BadTables.Load(),
-		NotPermitted: c.NotPermitted.Load(),
-		Withheld:     c.Withheld.Load(),
-		RateLimited:  c.RateLimited.Load(),
-		Refused:      c.Refused.Load(),
-		Hubs:         int(c.Hubs.Load()),
-		HubsIn:       c.HubsIn.Load(),
-		HubsOut:      c.HubsOut.Load(),
-		HubsDropped:  c.HubsDropped.Load(),
-		HubsBytesIn:  c.HubsBytesIn.Load(),
-		HubsBytesOut: c.HubsBytesOut.Load(),
-		Missed:       c.Missed.Load(),
-		Undecodable:  c.Undecodable.Load(),
-		Refusals:     c.Refusals.Load(),
-		SlowPeers:    c.SlowPeers.Load(),
-		Pauses:       c.Pauses.Load(),
-		Connections:  c.Connections.Load(),
-		Superseded:   c.Superseded.Load(),
-		Late:         c.Late.Load(),
-		TooEarly:     c.TooEarly.Load(),
+		Peers:         int(c.Peers.Load()),
+		Muted:         int(c.Muted.Load()),
+		Received:      c.Received.Load(),
+		SearchSteps:   c.SearchSteps.Load(),
+		Sent:          c.Sent.Load(),
+		BytesIn:       c.BytesIn.Load(),
+		BytesOut:      c.BytesOut.Load(),
+		Overflowed:    c.Overflowed.Load(),
+		Malformed:     c.Malformed.Load(),
+		Reserved:      c.Reserved.Load(),
+		Unauthorized:  c.Unauthorized.Load(),
+		BadTables:     c.BadTables.Load(),
+		NotPermitted:  c.NotPermitted.Load(),
+		Withheld:      c.Withheld.Load(),
+		RateLimited:   c.RateLimited.Load(),
+		RejectedByHub: c.Refused.Load(),
+		Hubs:          int(c.Hubs.Load()),
+		HubsIn:        c.HubsIn.Load(),
+		HubsOut:       c.HubsOut.Load(),
+		HubsDropped:   c.HubsDropped.Load(),
+		HubsBytesIn:   c.HubsBytesIn.Load(),
+		HubsBytesOut:  c.HubsBytesOut.Load(),
+		Missed:        c.Missed.Load(),
+		Undecodable:   c.Undecodable.Load(),
+		AuthFailures:  c.Refusals.Load(),
+		SlowPeers:     c.SlowPeers.Load(),
+		Pauses:        c.Pauses.Load(),
+		Connections:   c.Connections.Load(),
+		Superseded:    c.Superseded.Load(),
+		Late:          c.Late.Load(),
+		TooEarly:      c.TooEarly.Load(),
 
 		RejectedConnections: c.RejectedConnections.Load(),
 		RejectedSessions:    c.RejectedSessions.Load(),

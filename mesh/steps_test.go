@@ -29,7 +29,7 @@ func TestTableBeyondTheStepsIsRejected(t *testing.T) {
 	w.Barrier()
 	require.EqualValues(t, 1, hub.Stats().BadTables)
 	explain := func(event string) mesh.Explanation {
-		e, err := hub.Explain(t.Context(), id, event)
+		e, err := hub.Explain(t.Context(), mesh.ExplainQuery{To: id, Event: event})
 		require.NoError(t, err)
 		return e
 	}

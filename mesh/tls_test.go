@@ -129,7 +129,7 @@ func TestATokenIsPresentedInHeaderOrQuery(t *testing.T) {
 	seen := make(chan mesh.Credentials, 10)
 	hub := listen(t, mesh.Options{Authorize: func(ctx context.Context, c mesh.Credentials) error {
 		seen <- c
-		return mesh.Bearer("s3cret-token")(ctx, c)
+		return mesh.BearerAuth("s3cret-token")(ctx, c)
 	}})
 	for _, transports := range [][]engineio.Transport{nil, {engineio.Polling}, {engineio.WebSocket}} {
 		c := connect(t, hub, mesh.Options{Token: "s3cret-token", Transports: transports})
@@ -153,7 +153,7 @@ func TestATokenIsPresentedInHeaderOrQuery(t *testing.T) {
 		w.Send(fakes.Table())
 		require.Equal(t, want, (<-seen).Token)
 	}
-	require.ErrorIs(t, mesh.Bearer("")(context.Background(), mesh.Credentials{}), mesh.ErrUnauthorized, "an empty token is not valid")
+	require.ErrorIs(t, mesh.BearerAuth("")(context.Background(), mesh.Credentials{}), mesh.ErrUnauthorized, "an empty token is not valid")
 	require.NotContains(t, fmt.Sprintf("%v %+v %#v", mesh.Credentials{Token: "tainted"}, mesh.Credentials{Token: "tainted"}, mesh.Credentials{Token: "tainted"}), "tainted")
 }
 
@@ -167,7 +167,7 @@ func TestNoTokenInLogsOrErrors(t *testing.T) {
 	cert, key := writeCertificate(t, t.TempDir(), 1)
 	hub := listen(t, mesh.Options{
 		CertFile: cert, KeyFile: key, Logger: logs.Logger(), MuteTimeout: 50 * time.Millisecond,
-		Authorize: mesh.Bearer(token), Permit: func(p mesh.PeerInfo, _ mesh.Action, event string) bool {
+		Authorize: mesh.BearerAuth(token), Permit: func(p mesh.PeerInfo, _ mesh.Action, event string) bool {
 			logs.Logger().Info("asked", "peer", p)
 			return event == "ok"
 		},

@@ -77,7 +77,7 @@ func explainNode(ctx context.Context, n *mesh.Node, from, who, event string) (wh
 	}
 	ctx, cancel := withAnswerTimeout(ctx)
 	defer cancel()
-	why, err = n.ExplainFrom(ctx, emitter.ID, to.ID, event)
+	why, err = n.Explain(ctx, mesh.ExplainQuery{From: emitter.ID, To: to.ID, Event: event})
 	return why, to, err
 }
 

@@ -133,7 +133,7 @@ func TestMetricsAreForThoseWhomTheHubAdmits(t *testing.T) {
 func TestAFloodOfRefusalsIsALineASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		h := requireAuth(&mesh.Options{Authorize: mesh.Bearer("s3cret"), Logger: slog.New(slog.NewTextHandler(&log, nil))}, http.NotFoundHandler())
+		h := requireAuth(&mesh.Options{Authorize: mesh.BearerAuth("s3cret"), Logger: slog.New(slog.NewTextHandler(&log, nil))}, http.NotFoundHandler())
 		for range 3 {
 			for range 100 {
 				w := httptest.NewRecorder()

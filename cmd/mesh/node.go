@@ -88,7 +88,7 @@ func (f *nodeFlags) options(logs *logFlags) (*mesh.Options, error) {
 		return nil, err
 	}
 	if o.Token != "" {
-		o.Authorize = mesh.Bearer(o.Token)
+		o.Authorize = mesh.BearerAuth(o.Token)
 	}
 	switch {
 	case (f.certFile == "") != (f.keyFile == ""):
@@ -99,7 +99,7 @@ func (f *nodeFlags) options(logs *logFlags) (*mesh.Options, error) {
 		return nil, fmt.Errorf("--user needs a password: write it to a file and give --password-file FILE, or set %s", passwordVariable)
 	case f.user != "":
 		o.User, o.Password = f.user, password
-		o.Authorize = authorizeEither(mesh.Pair(f.user, password), o.Authorize)
+		o.Authorize = authorizeEither(mesh.BasicAuth(f.user, password), o.Authorize)
 	}
 	return o, nil
 }

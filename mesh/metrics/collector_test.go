@@ -125,7 +125,7 @@ func TestCollectorShowsWhatANodeDoes(t *testing.T) {
 }
 
 func TestDroppedAreShownByReason(t *testing.T) {
-	hub := listen(t, mesh.Options{Authorize: mesh.Pair("ann", "right")})
+	hub := listen(t, mesh.Options{Authorize: mesh.BasicAuth("ann", "right")})
 	_, err := mesh.Connect(testContext(t), &mesh.Options{Addr: hub.URL(), User: "ann", Password: "wrong"})
 	require.Error(t, err)
 	sock, err := engineio.Dial(testContext(t), hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3})
@@ -155,7 +155,7 @@ func TestDroppedAreShownByReason(t *testing.T) {
 
 // TestNothingOfAPeerIsShown checks that the metrics contain no text that a peer chooses.
 func TestNothingOfAPeerIsShown(t *testing.T) {
-	hub := listen(t, mesh.Options{Authorize: mesh.Pair("secret-user", "secret-password"), Name: "secret-hub"})
+	hub := listen(t, mesh.Options{Authorize: mesh.BasicAuth("secret-user", "secret-password"), Name: "secret-hub"})
 	c := connect(t, hub, mesh.Options{User: "secret-user", Password: "secret-password", Name: "secret-name"})
 	c.On("secret::event", func(mesh.Event) {})
 	require.NoError(t, c.Emit("secret-event", "secret"))

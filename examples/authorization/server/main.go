@@ -41,7 +41,7 @@ func run(addr string, interval time.Duration) error {
 	node, err := mesh.Listen(ctx, &mesh.Options{
 		Addr: addr,
 		// Authorize can be any function of the credentials. It admits a client by returning nil.
-		Authorize: mesh.Pair("marak", "password"),
+		Authorize: mesh.BasicAuth("marak", "password"),
 		Handler:   http.FileServerFS(pages),
 	})
 	if err != nil {
