@@ -34,7 +34,7 @@ func clusterCounts() (all, local int) {
 	if interoptest.Full() {
 		return 10_000, 2_500
 	}
-	return 4_000, 1_000
+	return 2_000, 500
 }
 
 // clustered is a client that emits numbered events, and counts the events that it receives.
