@@ -349,15 +349,7 @@ func TestWriteAboveTheServersMaxPayload(t *testing.T) {
 	const limit = 1000
 	onEveryTransport(t, &engineio.ServerOptions{MaxPayload: limit}, func() (engineio.Handler, func(*testing.T, *engineio.Server, *engineio.Socket)) {
 		var got []int
-		h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
-			for {
-				m, err := s.Read(ctx)
-				if err != nil {
-					return
-				}
-				got = append(got, len(m.Data))
-			}
-		})
+		h := reading(func(m engineio.Message) { got = append(got, len(m.Data)) })
 		return h, func(t *testing.T, _ *engineio.Server, s *engineio.Socket) {
 			s.Discard()
 			synctest.Wait() // the upgrade has ended

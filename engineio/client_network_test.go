@@ -167,15 +167,7 @@ func TestALostResponseToAPollEndsTheSession(t *testing.T) {
 // net/http also repeats a POST that has the header Idempotency-Key. The server would get its messages twice.
 func TestALostResponseToAPostEndsTheSession(t *testing.T) {
 	var received []string
-	h := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
-		for {
-			m, err := s.Read(ctx)
-			if err != nil {
-				return
-			}
-			received = append(received, string(m.Data))
-		}
-	})
+	h := reading(func(m engineio.Message) { received = append(received, string(m.Data)) })
 	inBubbleBehind(t, losing(http.MethodPost, 2), h, nil, func(t *testing.T, ts *testServer) {
 		s, err := engineio.Dial(t.Context(), "http://pipe", &engineio.DialOptions{
 			HTTPClient: ts.client, Transports: []engineio.Transport{engineio.Polling}, Header: http.Header{"Idempotency-Key": {"x"}},

@@ -27,14 +27,21 @@ var echoHandler = engineio.HandlerFunc(func(ctx context.Context, s *engineio.Soc
 	}
 })
 
-// idle reads until the end.
-var idle = engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
-	for {
-		if _, err := s.Read(ctx); err != nil {
-			return
+// reading returns a handler that reads until the end and passes each message to f.
+func reading(f func(m engineio.Message)) engineio.HandlerFunc {
+	return func(ctx context.Context, s *engineio.Socket) {
+		for {
+			m, err := s.Read(ctx)
+			if err != nil {
+				return
+			}
+			f(m)
 		}
 	}
-})
+}
+
+// idle reads until the end.
+var idle = reading(func(engineio.Message) {})
 
 // say returns a handler that writes messages in one piece and then waits for the end.
 func say(messages ...engineio.Message) engineio.Handler {
