@@ -4,11 +4,8 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"io"
-	"log"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -138,8 +135,7 @@ func TestCrossSiteWebSocketHijacking(t *testing.T) {
 // A client rejects a server whose certificate it does not trust, on each transport.
 // Advisories: CVE-2016-10536
 func TestClientsVerifyCertificates(t *testing.T) {
-	quiet := func(web *httptest.Server) { web.Config.ErrorLog = log.New(io.Discard, "", 0) }
-	ts := newTestServer(t, echoHandler, nil, quiet, overTLS(false))
+	ts := newTestServer(t, echoHandler, nil, overTLS(false))
 	for _, transport := range []engineio.Transport{engineio.Polling, engineio.WebSocket} {
 		for _, scheme := range []string{"https", "wss"} {
 			url := strings.Replace(ts.url, "https", scheme, 1)

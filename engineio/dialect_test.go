@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -49,6 +50,7 @@ func TestFormOfAnswers(t *testing.T) {
 				require.Equal(t, want, ts.request(http.MethodGet, "transport=polling&"+tt.query, nil).header.Get("Content-Type"))
 				pc := ts.openPolling(engineio.Revision3, tt.query)
 				require.Equal(t, "200 ok", pc.post("3:4hi1:2").summary())
+				synctest.Wait() // the echo and the pong are queued
 				answer := pc.poll()
 				require.Equal(t, want, answer.header.Get("Content-Type"))
 				require.Equal(t, "hi", string(answer.packets(t, engineio.Revision3)[0].Data))
