@@ -32,20 +32,15 @@ func TestHubThatDidNotRunAsksTheOthersFirst(t *testing.T) {
 
 		// Stop the hub, as far as the others can see: it publishes no heartbeat, and receives nothing.
 		stop := make(chan struct{})
-		run := sync.OnceFunc(func() { close(stop) })
+		rejoin := b.cutOff(stopped.ID())
+		run := sync.OnceFunc(func() { close(stop); rejoin() })
 		defer run()
-		publish := func(hub, name string, _ []byte) {
+		publish := func(hub, name string) {
 			if hub == stopped.ID() && name == "$hubs" {
 				<-stop
 			}
 		}
-		receive := func(hub string) {
-			if hub == stopped.ID() {
-				<-stop
-			}
-		}
 		b.onPublish.Store(&publish)
-		b.onReceive.Store(&receive)
 		time.Sleep(time.Minute)
 		require.Zero(t, other.Stats().Hubs, "the other hub has given it up")
 		back := arrive(atOther, 2)

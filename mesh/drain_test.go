@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"testing"
 	"time"
@@ -142,11 +141,7 @@ func TestShutdownOfAHubThatIsAloneClosesIt(t *testing.T) {
 func TestShutdownOfAClientFlushes(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	heard := listenTo(t, hub, "e")
-	p := fakes.StartProxy(t, hub.Addr())
-	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
-	changes := states(c)
-	p.Close()
-	awaitStatus(t, changes, mesh.Disconnected)
+	c, p, changes := offline(t, hub, mesh.Options{})
 	require.NoError(t, c.Emit("e", 1))
 	done := shutDown(fakes.Context(t), c)
 	awaitStatus(t, changes, mesh.Disconnected)
@@ -165,27 +160,10 @@ func TestShutdownOfAClientFlushes(t *testing.T) {
 	require.ErrorIs(t, lost.Err(), mesh.ErrClosed)
 }
 
-// laggingBackplane sometimes delays the messages for a hub, so that hubs receive the same message at different times.
-type laggingBackplane struct {
-	mesh.LocalBackplane
-	// one message in so many is delayed, on average
-	every int
-	most  time.Duration
-}
-
-func (b *laggingBackplane) Join(hub string, receive func(from string, data []byte)) (mesh.BackplaneMember, error) {
-	return b.LocalBackplane.Join(hub, func(from string, data []byte) {
-		if rand.N(b.every) == 0 {
-			time.Sleep(rand.N(b.most))
-		}
-		receive(from, data)
-	})
-}
-
 // The reply to $mesh.sync comes after everything that any hub had published before.
 func TestSyncIsABarrierThroughAllHubs(t *testing.T) {
 	var hubs []*mesh.Node
-	for b := (&laggingBackplane{every: 10, most: 2 * time.Millisecond}); len(hubs) < 3; {
+	for b := laggingBackplane(10, 2*time.Millisecond); len(hubs) < 3; {
 		hubs = append(hubs, listen(t, mesh.Options{Backplane: b}))
 	}
 	w := fakes.Dial(t, hubs[0].URL(), nil)

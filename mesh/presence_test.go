@@ -403,11 +403,7 @@ func TestWatchersAreBounded(t *testing.T) {
 
 func TestQueriesWaitForAHubAndEndWithTheNode(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	p := fakes.StartProxy(t, hub.Addr())
-	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
-	changes := states(c)
-	p.Close()
-	awaitStatus(t, changes, mesh.Disconnected)
+	c, p, changes := offline(t, hub, mesh.Options{})
 	short, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
 	_, err := c.Nodes(short)

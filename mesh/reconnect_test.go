@@ -40,6 +40,18 @@ func awaitStatus(t testing.TB, ch <-chan mesh.State, want mesh.Status) mesh.Stat
 	}
 }
 
+// offline connects a client over WebSocket by a proxy, and closes the proxy. changes has the later reports of OnState.
+func offline(t *testing.T, hub *mesh.Node, opts mesh.Options) (c *mesh.Node, p *fakes.Proxy, changes <-chan mesh.State) {
+	t.Helper()
+	p = fakes.StartProxy(t, hub.Addr())
+	opts.Addr, opts.Transports = p.Addr(), overWebSocket
+	c = connectTo(t, opts)
+	changes = states(c)
+	p.Close()
+	awaitStatus(t, changes, mesh.Disconnected)
+	return c, p, changes
+}
+
 func TestReconnectAfterTheHubWasKilledAndRestarted(t *testing.T) {
 	for name, transports := range map[string][]engineio.Transport{
 		"polling": {engineio.Polling}, "websocket": overWebSocket, "both": nil,
@@ -99,12 +111,8 @@ func TestReconnectPausesGrowAndAreRandom(t *testing.T) {
 
 func TestOfflineEventsGoOutInOrderBeforeNewerOnes(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	p := fakes.StartProxy(t, hub.Addr())
-	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
 	heard := listenTo(t, hub, "e")
-	changes := states(c)
-	p.Close()
-	awaitStatus(t, changes, mesh.Disconnected)
+	c, p, _ := offline(t, hub, mesh.Options{})
 	const queued = 500
 	for i := range queued {
 		require.NoError(t, c.Emit("e", i))
@@ -123,11 +131,7 @@ func TestOfflineEventsGoOutInOrderBeforeNewerOnes(t *testing.T) {
 
 func TestOfflineQueueHoldsOneMegabyte(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	p := fakes.StartProxy(t, hub.Addr())
-	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
-	changes := states(c)
-	p.Close()
-	awaitStatus(t, changes, mesh.Disconnected)
+	c, _, _ := offline(t, hub, mesh.Options{})
 	payload := json.RawMessage(`"` + strings.Repeat("x", 10_000) + `"`)
 	sent := 0
 	var err error
@@ -148,12 +152,8 @@ func TestOfflineQueueHoldsOneMegabyte(t *testing.T) {
 
 func TestOfflineQueueThatWasFullIsSent(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	p := fakes.StartProxy(t, hub.Addr())
-	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket, OfflineLimit: 100_000})
 	heard := listenTo(t, hub, "e", "end")
-	changes := states(c)
-	p.Close()
-	awaitStatus(t, changes, mesh.Disconnected)
+	c, p, _ := offline(t, hub, mesh.Options{OfflineLimit: 100_000})
 	sent := 0
 	for c.Emit("e", sent) == nil {
 		sent++
@@ -206,11 +206,7 @@ func TestFlushMeansThatTheHubHasProcessedEverything(t *testing.T) {
 
 func TestFlushWaitsForTheNextHubUntilTheContextEnds(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	p := fakes.StartProxy(t, hub.Addr())
-	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
-	changes := states(c)
-	p.Close()
-	awaitStatus(t, changes, mesh.Disconnected)
+	c, p, changes := offline(t, hub, mesh.Options{})
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	require.ErrorIs(t, c.Flush(ctx), context.DeadlineExceeded)
@@ -246,11 +242,7 @@ func TestFlushReportsUnconfirmedEventsOnce(t *testing.T) {
 
 func TestFlushEndsWhenTheNodeIsClosed(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	p := fakes.StartProxy(t, hub.Addr())
-	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
-	changes := states(c)
-	p.Close()
-	awaitStatus(t, changes, mesh.Disconnected)
+	c, _, changes := offline(t, hub, mesh.Options{})
 	flushed := make(chan error)
 	go func() { flushed <- c.Flush(fakes.Context(t)) }()
 	awaitStatus(t, changes, mesh.Disconnected)

@@ -56,7 +56,7 @@ func (r *rolling) restart(i int) {
 func (r *rolling) all() string { return strings.Join(r.addrs, ",") }
 
 func TestRollingRestartLosesAndDoublesNothing(t *testing.T) {
-	r := startRolling(t, 3, mesh.Options{Backplane: &laggingBackplane{every: 1000, most: 40 * time.Millisecond}})
+	r := startRolling(t, 3, mesh.Options{Backplane: laggingBackplane(1000, 40*time.Millisecond)})
 	const clients = 6
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()

@@ -243,51 +243,11 @@ func TestANodeThatWentToAnotherHubLeavesTheOldOne(t *testing.T) {
 	require.ElementsMatch(t, []string{"true true", "false true", "true false"}, story)
 }
 
-// gatedBackplane holds the messages for one hub until it is opened, as if the hub were stopped. Messages from that hub
-// pass.
-type gatedBackplane struct {
-	mesh.LocalBackplane
-	hub string
-
-	mu     sync.Mutex
-	closed bool
-	kept   []func()
-}
-
-func (b *gatedBackplane) Join(hub string, receive func(string, []byte)) (mesh.BackplaneMember, error) {
-	return b.LocalBackplane.Join(hub, func(from string, data []byte) {
-		b.mu.Lock()
-		if hub == b.hub && b.closed {
-			data = []byte(string(data))
-			b.kept = append(b.kept, func() { receive(from, data) })
-			b.mu.Unlock()
-			return
-		}
-		b.mu.Unlock()
-		receive(from, data)
-	})
-}
-
-func (b *gatedBackplane) close(hub string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.hub, b.closed = hub, true
-}
-
-func (b *gatedBackplane) open() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, receive := range b.kept {
-		receive()
-	}
-	b.kept, b.closed = nil, false
-}
-
 // A hub that was stopped, or cut off from the others, reads old bytes of a node that is now at another hub. The other
 // hubs drop the old events that it publishes. It receives the newer events afterwards.
 func TestAHubThatDoesNotKnowWhereANodeIsBringsNoEventsOutOfOrder(t *testing.T) {
 	t.Parallel() // it waits for a timer
-	b := new(gatedBackplane)
+	b := new(hookedBackplane)
 	hubs := make([]*mesh.Node, 3)
 	for i := range hubs {
 		hubs[i] = listen(t, mesh.Options{Backplane: b})
@@ -299,7 +259,8 @@ func TestAHubThatDoesNotKnowWhereANodeIsBringsNoEventsOutOfOrder(t *testing.T) {
 	old := arrive(t, hubs[0].URL(), "node", fakes.Conn(1), "mesh::e")
 	old.SendEvents(1, 2)
 	old.Barrier()
-	b.close(hubs[0].ID())
+	rejoin := b.cutOff(hubs[0].ID())
+	defer rejoin()
 	back := fakes.Dial(t, hubs[1].URL(), nil)
 	back.Send(fakes.Offer("node", fakes.Conn(2), "mesh::e")) // its events wait for a response of the stopped hub
 	back.SendEvents(5, 6)
@@ -307,7 +268,7 @@ func TestAHubThatDoesNotKnowWhereANodeIsBringsNoEventsOutOfOrder(t *testing.T) {
 	require.Contains(t, back.Next(), "$mesh.hello")
 	old.SendEvents(3, 4)
 	old.Barrier()
-	b.open()
+	rejoin()
 	eventually(t, "the stopped hub hears the newer events", func() bool { return len(heard[0].C) == 6 })
 	back.Send(`{"event":"last"}`)
 	back.Barrier()
@@ -324,7 +285,7 @@ func TestAHubThatDoesNotKnowWhereANodeIsBringsNoEventsOutOfOrder(t *testing.T) {
 // Events that a Flush has confirmed survive the node's return at another hub, however slow the hubs are. They arrive
 // before the node's later events.
 func TestAReturnAtAnotherHubLosesNothingThatWasConfirmed(t *testing.T) {
-	b := &laggingBackplane{every: 3, most: 20 * time.Millisecond}
+	b := laggingBackplane(3, 20*time.Millisecond)
 	hubs := make([]*mesh.Node, 3)
 	var heard []ears
 	for i := range hubs {

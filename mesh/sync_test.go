@@ -54,7 +54,7 @@ func TestSyncWaitsForEventsThatHubsAreRouting(t *testing.T) {
 			routing, held := make(chan struct{}), make(chan struct{})
 			release := sync.OnceFunc(func() { close(held) })
 			defer release()
-			hook := func(_, name string, _ []byte) {
+			hook := func(_, name string) {
 				if name == "held" {
 					routing <- struct{}{}
 					<-held
