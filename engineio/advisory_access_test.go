@@ -14,6 +14,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 // The tests of this file cover published faults of other implementations. docs/security.md lists them all.
@@ -191,7 +192,7 @@ func TestCrossSiteJSONP(t *testing.T) {
 // A client that knows a sid controls the session. So no log, no error and no response to another client contains a sid.
 // Advisories: CVE-2026-33247
 func TestSessionIDsAreNotShown(t *testing.T) {
-	logged := new(lockedBuffer)
+	logged := new(interoptest.Buffer)
 	h := newEndRecorder()
 	opts := bothRevisions()
 	opts.Logger = slog.New(slog.NewTextHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))

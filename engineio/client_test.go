@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 func TestWhatIsSentWithEachRequest(t *testing.T) {
@@ -77,7 +78,7 @@ func TestBase64KeepsBytesOffTheWire(t *testing.T) {
 	data := strings.Repeat("\x00\xff\xfe", 20)
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		t.Run(fmt.Sprintf("revision %d polling", rev), func(t *testing.T) {
-			var bodies lockedBuffer
+			var bodies interoptest.Buffer
 			tap := intercept(func(_ http.ResponseWriter, r *http.Request) bool {
 				r.Body = struct {
 					io.Reader

@@ -1,7 +1,6 @@
 package engineio_test
 
 import (
-	"bytes"
 	"net/http"
 	"slices"
 	"sync"
@@ -57,22 +56,4 @@ func kinds(requests *recorder[*http.Request]) map[string]int {
 		n[kindOf(r)]++
 	}
 	return n
-}
-
-// lockedBuffer is a bytes.Buffer for several goroutines.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }

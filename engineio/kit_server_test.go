@@ -21,6 +21,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/engineio/internal/packet"
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 // testServer is a server with a client that need not follow the protocol: the test chooses every byte of every request.
@@ -39,7 +40,7 @@ type testServer struct {
 func newTestServer(t *testing.T, h engineio.Handler, opts *engineio.ServerOptions, configure ...func(web *httptest.Server)) *testServer {
 	t.Helper()
 	srv := engineio.NewServer(h, opts)
-	logged := new(lockedBuffer)
+	logged := new(interoptest.Buffer)
 	web := httptest.NewUnstartedServer(srv)
 	web.Config.ErrorLog = log.New(logged, "", 0)
 	for _, f := range configure {

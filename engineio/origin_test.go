@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 func TestOrigin(t *testing.T) {
@@ -198,7 +199,7 @@ func TestRefusedOriginIsLoggedWithTheOptionThatAdmitsIt(t *testing.T) {
 		{"JSONP", "the option JSONP admits it", polling4 + "&j=0", "Origin", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var log lockedBuffer
+			var log interoptest.Buffer
 			ts := newTestServer(t, echoHandler, &engineio.ServerOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 			header := []string{c.header, c.value}
 			if c.header != "Origin" {
@@ -213,7 +214,7 @@ func TestRefusedOriginIsLoggedWithTheOptionThatAdmitsIt(t *testing.T) {
 
 func TestAFloodOfRefusedPagesIsALineASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log lockedBuffer
+		var log interoptest.Buffer
 		srv := engineio.NewServer(echoHandler, &engineio.ServerOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		defer func() { require.NoError(t, srv.Close()) }()
 		for range 3 {

@@ -1,7 +1,6 @@
 package mesh
 
 import (
-	"bytes"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -11,27 +10,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
-// syncBuffer is a buffer for logs, safe for concurrent use.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
-func testExecutor(limit int, logs *syncBuffer) *executor {
+func testExecutor(limit int, logs *interoptest.Buffer) *executor {
 	log := slog.New(slog.DiscardHandler)
 	if logs != nil {
 		log = slog.New(slog.NewTextHandler(logs, nil))
@@ -89,7 +72,7 @@ func TestExecutorHoldsNoLockDuringACall(t *testing.T) {
 
 func TestExecutorFullQueueHoldsTheReaderUpAndWarns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var logs syncBuffer
+		var logs interoptest.Buffer
 		x := testExecutor(100, &logs)
 		release := make(chan struct{})
 		x.push(taskFor(60, func(Event) { <-release }))
