@@ -2,6 +2,8 @@ package mesh_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"sync/atomic"
@@ -79,12 +81,12 @@ func TestCallbackMayCloseItsNode(t *testing.T) {
 		require.NoError(t, <-closed)
 		<-n.Done()
 		require.ErrorIs(t, n.Err(), mesh.ErrClosed)
-		require.NoError(t, n.Close()) // this waits for the callback
+		end(t, n)
 		require.Equal(t, 1, calls, "queued calls are dropped")
 	})
 }
 
-func TestCloseWaitsForTheCallbackThatIsRunning(t *testing.T) {
+func TestWaitCallbackWaitsForTheCallbackThatIsRunning(t *testing.T) {
 	roles(t, mesh.Options{}, func(t *testing.T, n, other *mesh.Node) {
 		started, release := make(chan struct{}), make(chan struct{})
 		over := false // no lock: the race detector reports concurrent access
@@ -96,24 +98,17 @@ func TestCloseWaitsForTheCallbackThatIsRunning(t *testing.T) {
 		flush(t, n)
 		require.NoError(t, other.Emit("e", nil))
 		<-started
-		closed := make(chan struct{})
-		go func() {
-			_ = n.Close()
-			close(closed)
-		}()
-		<-n.Done() // only the callback is still running
-		select {
-		case <-closed:
-			require.Fail(t, "Close returned while a callback was running")
-		default:
-		}
+		require.NoError(t, n.Close(), "Close does not wait for the callback")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(errors.New("enough"))
+		require.ErrorContains(t, n.WaitCallback(ctx), "enough")
 		close(release)
-		<-closed
+		require.NoError(t, n.WaitCallback(fakes.Context(t)))
 		require.True(t, over)
 	})
 }
 
-func TestOffIsTheEndOfCalls(t *testing.T) {
+func TestNoCallFollowsOffAndWaitCallback(t *testing.T) {
 	roles(t, mesh.Options{}, func(t *testing.T, n, other *mesh.Node) {
 		for range 50 {
 			over := false // no lock: the race detector reports concurrent access
@@ -127,12 +122,14 @@ func TestOffIsTheEndOfCalls(t *testing.T) {
 				_ = other.Emit("e", nil)
 			}
 			off()
+			require.NoError(t, n.WaitCallback(fakes.Context(t)))
 			over = true
 		}
 	})
 }
 
-func TestOffInAnotherCallbackDoesNotWait(t *testing.T) {
+// In a callback, off needs no wait: no other callback is running.
+func TestNoCallFollowsOffInAnotherCallback(t *testing.T) {
 	roles(t, mesh.Options{}, func(t *testing.T, n, other *mesh.Node) {
 		done := make(chan struct{})
 		off := n.On("e", func(mesh.Event) { t.Error("called after off") })

@@ -80,8 +80,9 @@
 // itself subscribes to. Events from other hubs never wait: the hub's own listeners miss them, see Stats.Missed, and its
 // peers still receive them.
 //
-// After the off function of a listener has returned, the listener's callback is not running and is not called again,
-// unless that callback itself called off. After Close has returned, the same holds for all callbacks.
+// The off function of a listener, Close and Shutdown do not wait for the callback that is running. After off, no further
+// call of the listener follows, and after Close, no further call of any listener. Node.WaitCallback waits until the
+// callback that is running has returned.
 //
 // # Resources
 //
@@ -100,9 +101,9 @@
 // travel as ordinary events, see docs/packet-format.md. Any hub relays them, and OnAny and patterns receive them as
 // they are on the wire. A node sends each request and each reply once: when ctx ends, the request may or may not have
 // been processed. Replies bypass the callback queue, so a callback may call Request; the node's other callbacks wait
-// for it. A node that subscribes to `**` receives all replies. With Options.Permit, the hub must permit the other nodes
-// to emit `reply-ID`, where ID is the ID of the requesting node, and must permit the requesting node to subscribe to
-// it.
+// for it, including the node's own Reply functions. A node that subscribes to `**` receives all replies. With
+// Options.Permit, the hub must permit the other nodes to emit `reply-ID`, where ID is the ID of the requesting node, and
+// must permit the requesting node to subscribe to it.
 //
 // # Types
 //

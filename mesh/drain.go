@@ -14,7 +14,8 @@ import (
 // the end the hub closes all other peers, as Close does. A hub that is alone closes at once, because its peers have no
 // other hub.
 //
-// Shutdown of a client waits as Flush does, and returns the errors of Flush.
+// Shutdown of a client waits as Flush does, and returns the errors of Flush. Like Close, Shutdown does not wait for the
+// callback that is running.
 func (n *Node) Shutdown(ctx context.Context) error {
 	var err error
 	if !n.closed.Load() {

@@ -34,6 +34,9 @@ func (e Event) Decode(v any) error {
 
 var null = json.RawMessage("null")
 
+// separator separates the parts of an event name.
+const separator = "::"
+
 // Errors of this package. They may come wrapped; compare with errors.Is.
 var (
 	// ErrClosed reports that the node was closed.

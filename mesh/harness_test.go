@@ -19,7 +19,7 @@ func listen(t testing.TB, opts mesh.Options) *mesh.Node {
 	}
 	n, err := mesh.Listen(fakes.Context(t), &opts)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, n.Close()) })
+	t.Cleanup(func() { end(t, n) })
 	return n
 }
 
@@ -33,8 +33,14 @@ func connectTo(t testing.TB, opts mesh.Options) *mesh.Node {
 	t.Helper()
 	n, err := mesh.Connect(fakes.Context(t), &opts)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, n.Close()) })
+	t.Cleanup(func() { end(t, n) })
 	return n
+}
+
+// end closes a node and waits for its last callback.
+func end(t testing.TB, n *mesh.Node) {
+	require.NoError(t, n.Close())
+	require.NoError(t, n.WaitCallback(fakes.Context(t)))
 }
 
 // overWebSocket is for clients whose connection a test cuts: a polling client would repeat a poll without a report.

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/bigcompany/mesh/mesh/internal/interest"
 	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
@@ -14,10 +13,9 @@ import (
 // matches one part of a name, and `**` matches any number of parts, including zero. The parts are separated by `::`.
 // The package documentation describes how callbacks run.
 //
-// off removes the listener. After off has returned, fn is not running and is not called again. There is one exception:
-// if fn itself calls off, or waits for a goroutine that does, that call of fn continues. off may be called more than
-// once. In a callback of the same node off never waits. Elsewhere, do not call off while you hold a lock that fn
-// acquires.
+// off removes the listener. It does not wait: a call of fn that has begun continues, and no further call follows. In a
+// callback of the same node, no other callback is running, so fn is not called after off. Elsewhere, call
+// Node.WaitCallback after off to wait for the end of that call. off may be called more than once.
 //
 // On panics if fn is nil or if the pattern is not valid. Check a pattern from an external source with
 // protocol.CheckListen first. On a closed node, On does nothing.
@@ -41,38 +39,9 @@ func (n *Node) listen(pattern string, times int, fn func(Event)) (off func()) {
 	if err := protocol.CheckListen(pattern); err != nil {
 		panic("mesh: " + err.Error())
 	}
-	if fn == nil {
-		panic("mesh: nil callback")
-	}
-	return n.add(&listener{pattern: interest.Canonical(pattern), event: fn, left: times})
-}
-
-func (n *Node) add(l *listener) (off func()) {
-	if n.closed.Load() {
-		return func() {}
-	}
-	if n.emitter.add(l) {
-		n.role().Announce()
-		if info, ok := n.role().hubInfo(); ok && info.Legacy && protocol.IsPattern(l.pattern) {
-			n.warnOfPattern(l.pattern)
-		}
-	}
-	return func() {
-		n.executor.retire(l)
-		n.forget(l)
-		n.executor.settle(l)
-	}
-}
-
-// forget removes a listener from the index.
-func (n *Node) forget(l *listener) {
-	if l.pattern != "" && n.emitter.remove(l) && !n.closed.Load() {
-		n.role().Announce()
-	}
-}
-
-func (n *Node) warnOfPattern(pattern string) {
-	n.opts.Logger.Warn("mesh: the hub is a Node.js hub, which does not support patterns: only events of this node match", "pattern", pattern)
+	l := listenerOf(pattern, fn)
+	l.Left = times
+	return n.add(l)
 }
 
 // OnAny calls fn with each event that this node itself emits, and with no event of another node, as onAny of the original
@@ -82,13 +51,7 @@ func (n *Node) OnAny(fn func(Event)) (off func()) {
 	if fn == nil {
 		panic("mesh: nil callback")
 	}
-	l := &listener{event: fn}
-	n.emitter.watch(&n.emitter.any, l)
-	return func() {
-		n.executor.retire(l)
-		n.emitter.unwatch(&n.emitter.any, l)
-		n.executor.settle(l)
-	}
+	return n.observe(&n.onAny, func(d delivery) { fn(d.Event) })
 }
 
 // OnState calls fn when a client loses its hub, when an attempt to reconnect fails, when the client is connected, and
@@ -98,13 +61,7 @@ func (n *Node) OnState(fn func(State)) (off func()) {
 	if fn == nil {
 		panic("mesh: nil callback")
 	}
-	l := &listener{state: fn}
-	n.emitter.watch(&n.emitter.state, l)
-	return func() {
-		n.executor.retire(l)
-		n.emitter.unwatch(&n.emitter.state, l)
-		n.executor.settle(l)
-	}
+	return n.observe(&n.onState, func(d delivery) { fn(*d.state) })
 }
 
 // report logs a state and queues it for OnState's listeners.
@@ -123,7 +80,7 @@ func (n *Node) report(s State) {
 		log.Log(context.Background(), level, "mesh: no connection", "error", s.Err, "attempt", s.Attempt, "retry", s.Retry)
 	}
 	s.Retry = s.Retry.Round(time.Millisecond)
-	if listeners := *n.emitter.state.Load(); len(listeners) > 0 {
-		n.executor.push(task{state: &s, listeners: listeners, size: wire.Overhead})
+	if listeners := n.onState.All(); len(listeners) > 0 {
+		n.callbacks.Push(task{Event: delivery{state: &s}, Listeners: listeners, Size: wire.Overhead})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/bigcompany/mesh/mesh/internal/dispatch"
 	"github.com/bigcompany/mesh/mesh/internal/fault"
 	"github.com/bigcompany/mesh/mesh/internal/uplink"
 	"github.com/bigcompany/mesh/mesh/internal/wire"
@@ -21,32 +22,32 @@ func (l local) Deliver(events []wire.Event, superseded *atomic.Bool) (missed int
 	var listeners []*listener
 	for i := range events {
 		if i == 0 || events[i].Name != events[i-1].Name {
-			listeners = n.emitter.hearers(events[i].Name)
+			listeners = n.listeners.Match(events[i].Name)
 		}
 		t, ok := n.taskOf(&events[i], listeners)
 		switch {
 		case !ok:
 		case superseded != nil:
-			t.event.Payload = bytes.Clone(t.event.Payload)
-			if !n.executor.pushFor(t, superseded) {
+			t.Event.Payload = bytes.Clone(t.Event.Payload)
+			if !n.callbacks.PushUnless(superseded, t) {
 				missed++
 			}
-		case errors.Is(n.executor.offer(t), fault.ErrQueueFull):
+		case errors.Is(n.callbacks.Offer(t), fault.ErrQueueFull):
 			missed++
 		}
 	}
 	return missed
 }
 
-func (l local) Settle() { l.node.executor.pass() }
+func (l local) Settle() { l.node.callbacks.Barrier() }
 
 func (l local) Listens(event string) bool {
-	return anyHears(l.node.emitter.hearers(event), received)
+	return anyAccepts(l.node.listeners.Match(event), dispatch.Received)
 }
 
 func (l local) Interests() []string { return l.node.interests() }
 
-func (l local) WatchesPresence() bool { return len(*l.node.emitter.presence.Load()) > 0 }
+func (l local) WatchesPresence() bool { return len(l.node.onPresence.All()) > 0 }
 
 func (l local) Presence(event string, info json.RawMessage, wait bool) (queued bool) {
 	t, ok := l.node.noticeOf(event, info)
@@ -54,9 +55,9 @@ func (l local) Presence(event string, info json.RawMessage, wait bool) (queued b
 	case !ok:
 		return true
 	case wait:
-		return l.node.executor.push(t)
+		return l.node.callbacks.Push(t)
 	}
-	return !errors.Is(l.node.executor.offer(t), fault.ErrQueueFull)
+	return !errors.Is(l.node.callbacks.Offer(t), fault.ErrQueueFull)
 }
 
 func (l local) FailRequest(rid string, err error) { l.node.inbox.fail(rid, err) }
@@ -65,7 +66,7 @@ func (l local) Done() <-chan struct{}             { return l.node.done }
 
 // interests returns the names and patterns that a node subscribes to, sorted.
 func (n *Node) interests() []string {
-	table, _ := n.emitter.table()
+	table, _ := n.listeners.Table()
 	var names []string
 	for key, remote := range table {
 		if remote {
@@ -76,16 +77,16 @@ func (n *Node) interests() []string {
 	return slices.Compact(names)
 }
 
-func (l local) Version() uint64 { return l.node.emitter.version.Load() }
+func (l local) Version() uint64 { return l.node.listeners.Version() }
 
-func (l local) Table() (protocol.EventTable, uint64) { return l.node.emitter.table() }
+func (l local) Table() (protocol.EventTable, uint64) { return l.node.listeners.Table() }
 
 func (l local) Receive(e wire.Event) { l.node.hear(e) }
 
 func (l local) Reached(addr uplink.Addr) { l.node.setAddr(addr) }
 
 func (l local) MetLegacyHub() {
-	for _, pattern := range l.node.emitter.patterns() {
+	for _, pattern := range l.node.listeners.Patterns() {
 		l.node.warnOfPattern(pattern)
 	}
 }

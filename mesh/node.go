@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/bigcompany/mesh/mesh/internal/dispatch"
 	"github.com/bigcompany/mesh/mesh/internal/stats"
 	"github.com/bigcompany/mesh/mesh/internal/uplink"
 	"github.com/bigcompany/mesh/mesh/internal/wire"
@@ -18,13 +19,15 @@ import (
 // call Close at the end. Any number of goroutines may call the methods at once, and callbacks may call them.
 type Node struct {
 	// Set at creation and never changed.
-	opts     Options
-	id       string
-	emitter  *emitter
-	executor *executor
-	uplink   *uplink.Uplink // nil at a node that begins as a hub
-	inbox    inbox
-	done     chan struct{}
+	opts      Options
+	id        string
+	listeners *dispatch.Registry[delivery]
+	callbacks *dispatch.Queue[delivery]
+	uplink    *uplink.Uplink // nil at a node that begins as a hub
+	inbox     inbox
+	done      chan struct{}
+
+	onAny, onState, onPresence dispatch.Observers[delivery]
 
 	current atomic.Pointer[role]        // what the node is now; see role.go
 	addr    atomic.Pointer[uplink.Addr] // never nil
@@ -32,20 +35,21 @@ type Node struct {
 	counters stats.Counters
 	closed   atomic.Bool
 
-	mu  sync.Mutex
-	err error
+	mu        sync.Mutex
+	err       error
+	resources map[string]*Resource
 }
 
 func newNode(o Options, id string, addr address) *Node {
 	n := &Node{
-		opts:     o,
-		id:       id,
-		emitter:  newEmitter(),
-		executor: newExecutor(o.CallbackLimit, o.Logger),
-		inbox:    newInbox(id),
-		done:     make(chan struct{}),
+		opts:      o,
+		id:        id,
+		listeners: dispatch.NewRegistry[delivery](),
+		inbox:     newInbox(id),
+		done:      make(chan struct{}),
+		resources: make(map[string]*Resource),
 	}
-	n.executor.spent = n.forget
+	n.callbacks = dispatch.NewQueue(o.CallbackLimit, n.forget, n.warnOfSlowCallbacks)
 	n.setAddr(addr.target())
 	return n
 }
@@ -87,7 +91,7 @@ func (n *Node) Hub() (HubInfo, bool) { return n.role().hubInfo() }
 // Stats returns the node's counters.
 func (n *Node) Stats() Stats {
 	s := readStats(&n.counters)
-	s.CallbackQueue = n.executor.size()
+	s.CallbackQueue = n.callbacks.Size()
 	if h := n.hub(); h != nil {
 		s.Apart = h.OthersErr() != nil
 	}
@@ -110,22 +114,22 @@ func (n *Node) Err() error {
 }
 
 // Close ends the node in good order: it writes the queued messages, for at most 3 s, and closes the sessions of its
-// peers. A client that has no hub drops its queued events. Close drops the events that wait for a callback. It waits
-// for the callback that is running, unless that callback called Close. No callback is called after Close. Authorize
-// must not call Close. Close may be called more than once; it returns nil.
+// peers. A client that has no hub drops its queued events. Close drops the events that wait for a callback. It does not
+// wait for the callback that is running, so a callback may call Close: call WaitCallback after Close to wait for the end
+// of that callback. No further callback is called. Authorize must not call Close. Close may be called more than once; it
+// returns nil.
 func (n *Node) Close() error {
 	n.end(ErrClosed)
-	n.executor.wait()
 	return nil
 }
 
-// end is like Close, but it does not wait for the callback that is running. cause becomes the result of Err.
+// end closes the node. cause becomes the result of Err.
 func (n *Node) end(cause error) {
 	if !n.closed.CompareAndSwap(false, true) {
 		<-n.done
 		return
 	}
-	n.executor.halt()
+	n.callbacks.Stop()
 	if n.uplink != nil {
 		n.uplink.Close()
 	}
@@ -163,16 +167,16 @@ func (n *Node) Emit(event string, payload any) error {
 		return err
 	}
 	return n.send(task{
-		event:     Event{Name: event, Payload: raw, From: n.id},
-		origin:    emitted,
-		any:       *n.emitter.any.Load(),
-		listeners: n.emitter.hearers(event),
+		Event:     delivery{Event: Event{Name: event, Payload: raw, From: n.id}},
+		Origin:    dispatch.Emitted,
+		First:     n.onAny.All(),
+		Listeners: n.listeners.Match(event),
 	}, "")
 }
 
 // send sends an event of this node to the other nodes and to the listeners in t.
 func (n *Node) send(t task, rid string) error {
-	event, raw := t.event.Name, t.event.Payload
+	event, raw := t.Event.Name, t.Event.Payload
 	// The limit holds for the encoded packet. An encoded name is at most six times as long.
 	if len(raw)+6*len(event)+packetOverhead > n.opts.MaxMessage {
 		return ErrTooLarge
@@ -180,19 +184,19 @@ func (n *Node) send(t task, rid string) error {
 	if n.closed.Load() {
 		return ErrClosed
 	}
-	if len(t.any) == 0 && len(t.listeners) == 0 {
+	if len(t.First) == 0 && len(t.Listeners) == 0 {
 		return n.sendOut(event, raw, rid)
 	}
 	// Reserve room first: if this node cannot deliver the event to its own listeners, other nodes must not get it.
-	t.size = wire.Size(event, raw)
-	if err := n.executor.reserve(t.size); err != nil {
+	t.Size = wire.Size(event, raw)
+	if err := n.callbacks.Reserve(t.Size); err != nil {
 		return err
 	}
 	if err := n.sendOut(event, raw, rid); err != nil {
-		n.executor.cancel(t.size)
+		n.callbacks.Cancel(t.Size)
 		return err
 	}
-	n.executor.commit(t)
+	n.callbacks.Commit(t)
 	return nil
 }
 
@@ -201,8 +205,8 @@ const packetOverhead = 256
 
 // hear queues an event from a hub for this client's listeners. It waits while their queue is full.
 func (n *Node) hear(e wire.Event) {
-	if t, ok := n.taskOf(&e, n.emitter.hearers(e.Name)); ok {
-		n.executor.push(t)
+	if t, ok := n.taskOf(&e, n.listeners.Match(e.Name)); ok {
+		n.callbacks.Push(t)
 	}
 }
 
@@ -215,7 +219,7 @@ func (n *Node) taskOf(e *wire.Event, listeners []*listener) (t task, ok bool) {
 	if len(listeners) == 0 {
 		return t, false
 	}
-	return task{event: Event{Name: e.Name, Payload: e.Payload, From: e.From}, listeners: listeners, size: wire.Size(e.Name, e.Payload)}, true
+	return task{Event: delivery{Event: Event{Name: e.Name, Payload: e.Payload, From: e.From}}, Listeners: listeners, Size: wire.Size(e.Name, e.Payload)}, true
 }
 
 // Flush returns nil when the hub has processed everything that this node emitted and announced before the call. The hub

@@ -26,27 +26,24 @@ func (n *Node) OnPresence(fn func(Presence)) (off func()) {
 	if fn == nil {
 		panic("mesh: nil callback")
 	}
-	l := &listener{event: func(e Event) {
-		p := Presence{Joined: e.Name == protocol.NameJoin}
-		if e.Decode(&p.Node) == nil {
+	remove := n.observe(&n.onPresence, func(d delivery) {
+		p := Presence{Joined: d.Name == protocol.NameJoin}
+		if d.Decode(&p.Node) == nil {
 			fn(p)
 		}
-	}}
-	n.emitter.watch(&n.emitter.presence, l)
+	})
 	n.role().WatchPresence()
 	return func() {
-		n.executor.retire(l)
-		n.emitter.unwatch(&n.emitter.presence, l)
+		remove()
 		n.role().WatchPresence()
-		n.executor.settle(l)
 	}
 }
 
 // noticeOf returns the task that reports a join or leave to OnPresence's listeners; false if there is no listener.
 func (n *Node) noticeOf(event string, info json.RawMessage) (t task, ok bool) {
-	listeners := *n.emitter.presence.Load()
+	listeners := n.onPresence.All()
 	if len(listeners) == 0 {
 		return t, false
 	}
-	return task{event: Event{Name: event, Payload: info}, listeners: listeners, size: wire.Size(event, info)}, true
+	return task{Event: delivery{Event: Event{Name: event, Payload: info}}, Listeners: listeners, Size: wire.Size(event, info)}, true
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bigcompany/mesh/mesh/internal/dispatch"
 	"github.com/bigcompany/mesh/mesh/internal/limit"
 	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
@@ -29,9 +30,9 @@ import (
 // If the connection breaks later, the request or its reply may be lost, or the reply may arrive when the node is
 // connected again: Request continues to wait. So set a deadline on ctx.
 //
-// In a callback, Request blocks the other callbacks of the node, including the node's own Reply: the request then goes
-// only to other nodes. Their replies arrive in spite of that, unless the callback queue is full and an event for it
-// comes before them.
+// In a callback, Request blocks the other callbacks of the node. Replies of other nodes arrive in spite of that, unless
+// the callback queue is full and an event for it comes before them. A reply of the node itself cannot arrive, because
+// its Reply function runs after the callback: call that function directly, or call Request in another goroutine.
 func (n *Node) Request(ctx context.Context, event string, payload any) (Event, error) {
 	if !protocol.Relayed(event) {
 		return Event{}, fmt.Errorf("mesh: %w", protocol.CheckEmit(event))
@@ -49,7 +50,7 @@ func (n *Node) Request(ctx context.Context, event string, payload any) (Event, e
 		return Event{}, err
 	}
 	n.inbox.once.Do(func() {
-		n.emitter.want(n.inbox.name)
+		n.listeners.Subscribe(n.inbox.name)
 		n.role().Announce()
 	})
 	answers := n.inbox.open(rid, event)
@@ -71,13 +72,15 @@ func noAnswer(ctx context.Context, event string) error {
 	return fmt.Errorf("mesh: request %q: %w", event, context.Cause(ctx))
 }
 
-// ask emits a request. In a callback, it skips this node's own listeners.
+// ask emits a request.
 func (n *Node) ask(event string, raw json.RawMessage, rid string) error {
-	t := task{event: Event{Name: event, Payload: raw, From: n.id}, origin: emitted, any: *n.emitter.any.Load()}
-	if !n.executor.inside() {
-		t.listeners = n.emitter.hearers(event)
+	t := task{
+		Event:     delivery{Event: Event{Name: event, Payload: raw, From: n.id}},
+		Origin:    dispatch.Emitted,
+		First:     n.onAny.All(),
+		Listeners: n.listeners.Match(event),
 	}
-	if anyHears(t.listeners, emitted) {
+	if anyAccepts(t.Listeners, dispatch.Emitted) {
 		rid = "" // a listener exists, so the hub need not report
 	}
 	return n.send(t, rid)
@@ -197,6 +200,6 @@ func appendMember(dst []byte, key string, value []byte) json.RawMessage {
 	return append(dst, '}')
 }
 
-func anyHears(listeners []*listener, from origin) bool {
-	return slices.ContainsFunc(listeners, func(l *listener) bool { return l.hears(from) })
+func anyAccepts(listeners []*listener, from dispatch.Origin) bool {
+	return slices.ContainsFunc(listeners, func(l *listener) bool { return l.Accepts(from) })
 }

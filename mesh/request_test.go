@@ -206,11 +206,7 @@ func TestRequestsInCallbacks(t *testing.T) {
 		})
 		n.On("ask", ask("inner"))
 		n.On("ask outer", ask("outer"))
-		n.On("ask nobody", ask("own"))
-		n.Reply("own", func(mesh.Event) (any, error) {
-			t.Error("it would have to wait for the callback that asks")
-			return nil, nil
-		})
+		n.On("ask nobody", ask("nobody"))
 		flush(t, n)
 		flush(t, other)
 		for _, from := range []*mesh.Node{n, other} {
@@ -228,6 +224,38 @@ func TestRequestsInCallbacks(t *testing.T) {
 			require.ErrorAs(t, got.err, &remote)
 			require.Equal(t, mesh.ErrNoListener.Error(), remote.Message)
 		}
+	})
+}
+
+// A node's own Reply function runs after the callback that requests it. It does run then, as for any other event. The
+// callback can request it in another goroutine.
+func TestARequestInACallbackToTheNodeItself(t *testing.T) {
+	roles(t, mesh.Options{}, func(t *testing.T, n, other *mesh.Node) {
+		replied := make(chan string, 2)
+		n.Reply("own", func(e mesh.Event) (any, error) {
+			replied <- string(e.Payload)
+			return e.Payload, nil
+		})
+		failed := make(chan error)
+		n.On("block", func(mesh.Event) {
+			ctx, cancel := context.WithTimeoutCause(context.Background(), 20*time.Millisecond, errors.New("enough"))
+			defer cancel()
+			_, err := n.Request(ctx, "own", 1)
+			failed <- err
+		})
+		n.On("start", func(mesh.Event) {
+			go func() {
+				_, err := n.Request(fakes.Context(t), "own", 2)
+				failed <- err
+			}()
+		})
+		flush(t, n)
+		require.NoError(t, other.Emit("block", nil))
+		require.ErrorContains(t, <-failed, "enough")
+		require.Equal(t, "1", <-replied)
+		require.NoError(t, other.Emit("start", nil))
+		require.NoError(t, <-failed)
+		require.Equal(t, "2", <-replied)
 	})
 }
 

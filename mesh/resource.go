@@ -3,9 +3,10 @@ package mesh
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
-	"sync/atomic"
 
+	"github.com/bigcompany/mesh/mesh/internal/dispatch"
 	"github.com/bigcompany/mesh/mesh/internal/wire"
 	"github.com/bigcompany/mesh/protocol"
 )
@@ -16,8 +17,7 @@ type Resource struct {
 	node *Node
 	name string
 
-	remote atomic.Bool    // changed with the emitter's mu locked
-	wanted map[string]int // the number of listeners and methods by event; guarded by the emitter's mu
+	group *dispatch.Group
 
 	mu      sync.Mutex
 	methods map[string]*listener
@@ -32,12 +32,12 @@ var ErrNoMethod = errors.New("mesh: no such method")
 // separator.
 func (n *Node) Resource(name string) *Resource {
 	mustBeMethod(name, "method")
-	n.emitter.mu.Lock()
-	defer n.emitter.mu.Unlock()
-	r := n.emitter.resources[name]
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	r := n.resources[name]
 	if r == nil {
-		r = &Resource{node: n, name: name, wanted: make(map[string]int), methods: make(map[string]*listener)}
-		n.emitter.resources[name] = r
+		r = &Resource{node: n, name: name, group: n.listeners.NewGroup(), methods: make(map[string]*listener)}
+		n.resources[name] = r
 	}
 	return r
 }
@@ -48,7 +48,7 @@ func mustBeMethod(resource, method string) (event string) {
 	if err := protocol.CheckEmit(event); err != nil {
 		panic("mesh: resource: " + err.Error())
 	}
-	if !twoParts(event) || resource == "" || method == "" || resource[len(resource)-1] == ':' {
+	if strings.Count(event, separator) != 1 || resource == "" || method == "" || resource[len(resource)-1] == ':' {
 		panic(fmt.Sprintf("mesh: resource %q, method %q: each must be one part of a name", resource, method))
 	}
 	return event
@@ -58,18 +58,16 @@ func mustBeMethod(resource, method string) (event string) {
 func (r *Resource) Name() string { return r.name }
 
 // Remote reports whether other nodes may run the resource's methods.
-func (r *Resource) Remote() bool { return r.remote.Load() }
+func (r *Resource) Remote() bool { return r.group.Remote() }
 
 // SetRemote decides whether events of other nodes run the resource's methods and call its listeners, and announces
 // that. After SetRemote(false) has returned, no further event does, even if the hub still sends some. A call that is
 // already running continues.
 func (r *Resource) SetRemote(remote bool) {
-	if r.node.emitter.setRemote(r, remote) && !r.node.closed.Load() {
+	if r.node.listeners.SetRemote(r.group, remote) && !r.node.closed.Load() {
 		r.node.role().Announce()
 	}
-	// The executor reads the value with this lock held. After this, each call that used the old value has begun.
-	r.node.executor.mu.Lock()
-	defer r.node.executor.mu.Unlock()
+	r.node.callbacks.Barrier() // each call that used the old value has begun
 }
 
 // Method adds a method to the resource. The node calls fn once for each event `RESOURCE::NAME` from another node while
@@ -108,7 +106,9 @@ func (r *Resource) listener(method string, fn func(Event)) *listener {
 	if fn == nil {
 		panic("mesh: nil callback")
 	}
-	return &listener{pattern: mustBeMethod(r.name, method), event: fn, resource: r}
+	l := listenerOf(mustBeMethod(r.name, method), fn)
+	l.Group = r.group
+	return l
 }
 
 // Call runs a method of this node's resource, remote or not. It also calls this node's listeners of `RESOURCE::METHOD`:
@@ -133,28 +133,14 @@ func (r *Resource) Call(method string, payload any) error {
 		return err
 	}
 	t := task{
-		event:     Event{Name: event, Payload: raw, From: n.id},
-		origin:    called,
-		listeners: n.emitter.hearers(event),
-		size:      wire.Size(event, raw),
+		Event:     delivery{Event: Event{Name: event, Payload: raw, From: n.id}},
+		Origin:    dispatch.Called,
+		Listeners: n.listeners.Match(event),
+		Size:      wire.Size(event, raw),
 	}
-	if err := n.executor.reserve(t.size); err != nil {
+	if err := n.callbacks.Reserve(t.Size); err != nil {
 		return err
 	}
-	n.executor.commit(t)
+	n.callbacks.Commit(t)
 	return nil
-}
-
-// origin is the way on which an event came to this node.
-type origin uint8
-
-const (
-	received origin = iota // from a peer
-	emitted                // by this node
-	called                 // by Call
-)
-
-// hears reports whether a listener gets events of this origin. Only the listeners of resources depend on the origin.
-func (l *listener) hears(from origin) bool {
-	return l.resource == nil || from == called || from == received && l.resource.remote.Load()
 }

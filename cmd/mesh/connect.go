@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -20,7 +21,7 @@ func (f *nodeFlags) withNode(ctx context.Context, logs *logFlags, fn func(contex
 	if err != nil {
 		return unlessInterrupted(ctx, err)
 	}
-	defer func() { _ = node.Close() }()
+	defer closeNode(node)
 	return unlessInterrupted(ctx, friendlyError(fn(ctx, node), opts))
 }
 
@@ -33,6 +34,17 @@ func connect(ctx context.Context, opts *mesh.Options) (*mesh.Node, error) {
 		return nil, errors.New("interrupted before the hub had answered")
 	}
 	return n, friendlyError(err, opts)
+}
+
+// printTimeout bounds how long a command that ends waits for a callback to print its event.
+const printTimeout = time.Second
+
+// closeNode closes a node. A callback that is printing an event completes the line first.
+func closeNode(n *mesh.Node) {
+	_ = n.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), printTimeout)
+	defer cancel()
+	_ = n.WaitCallback(ctx)
 }
 
 // unlessInterrupted returns nil if an interrupt caused the failure, and otherwise err.

@@ -175,7 +175,7 @@ func (f *runFlags) run(cmd *cobra.Command, start startFunc, opts *mesh.Options, 
 	if err != nil {
 		return unlessInterrupted(ctx, friendlyError(err, opts))
 	}
-	defer func() { _ = node.Close() }()
+	defer closeNode(node)
 
 	failed := make(chan error, 1)
 	events := &printer{out: cmd.OutOrStdout()}
