@@ -17,18 +17,18 @@ import (
 func TestCloseIsNotDelayed(t *testing.T) {
 	t.Parallel()
 	full := make(chan *engineio.Socket, 1)
-	w := newSite(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
+	ts := newTestServer(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 		for s.TryWrite(engineio.Binary(make([]byte, 100_000))) == nil { // more than the windows of QUIC take
 		}
 		full <- s
 		<-ctx.Done()
 	}), engineio.ServerOptions{})
-	w.connect("/engine.io/").stream(open4)
+	ts.connect("/engine.io/").stream(open4)
 	s := <-full
 	start := time.Now()
 	s.Abort(nil)
-	require.Eventually(t, func() bool { return len(w.engine.Sockets()) == 0 }, 5*time.Second, time.Millisecond)
-	require.NoError(t, w.engine.Close())
+	require.Eventually(t, func() bool { return len(ts.engine.Sockets()) == 0 }, 5*time.Second, time.Millisecond)
+	require.NoError(t, ts.engine.Close())
 	require.Less(t, time.Since(start), 5*time.Second)
 }
 
@@ -36,8 +36,8 @@ func TestCloseIsNotDelayed(t *testing.T) {
 func TestCloseWaitsForNoTimeout(t *testing.T) {
 	t.Parallel()
 	for _, transports := range [][]engineio.Transport{{engineio.WebTransport}, {engineio.Polling, engineio.WebTransport}} {
-		w := newSite(t, echo, engineio.ServerOptions{})
-		s := w.mustDial(transports...)
+		ts := newTestServer(t, echo, engineio.ServerOptions{})
+		s := ts.mustDial(transports...)
 		require.NoError(t, s.Write(t.Context(), engineio.Text("x")))
 		begin := time.Now()
 		require.NoError(t, s.Close())

@@ -55,11 +55,11 @@ func TestBrokenFramesEndTheSession(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ends := make(chan error, 1)
-			w := newSite(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
+			ts := newTestServer(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 				_, err := s.Read(ctx)
 				ends <- err
 			}), engineio.ServerOptions{MaxPayload: 1000})
-			r := w.connect("/engine.io/")
+			r := ts.connect("/engine.io/")
 			s := r.stream(open4 + tt.sent)
 			if strings.HasPrefix(name, "the end") {
 				require.NoError(t, s.Close())
@@ -68,7 +68,7 @@ func TestBrokenFramesEndTheSession(t *testing.T) {
 			require.True(t, ok)
 			require.Equal(t, tt.reason, end.Reason, "%v", end)
 			require.True(t, end.Remote)
-			r.ended()
+			r.awaitEnd()
 		})
 	}
 }
@@ -76,7 +76,7 @@ func TestBrokenFramesEndTheSession(t *testing.T) {
 // A first packet that is not a valid open packet opens no session, and the server closes the stream.
 func TestFirstPacketsThatOpenNothing(t *testing.T) {
 	t.Parallel()
-	w := newSite(t, engineio.HandlerFunc(func(context.Context, *engineio.Socket) { t.Error("a session") }), engineio.ServerOptions{})
+	ts := newTestServer(t, engineio.HandlerFunc(func(context.Context, *engineio.Socket) { t.Error("a session") }), engineio.ServerOptions{})
 	for name, sent := range map[string]string{
 		"garbage":             "GET / HTTP/1.1\r\n\r\n" + strings.Repeat("x", 100),
 		"a message":           "\x024x",
@@ -92,12 +92,12 @@ func TestFirstPacketsThatOpenNothing(t *testing.T) {
 		"a large beginning":   "\x7f\x00\x00\x00\x00\x00\x0f\x00\x00" + "0" + strings.Repeat("x", 100_000),
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := w.connect("/engine.io/")
+			r := ts.connect("/engine.io/")
 			r.stream(sent)
-			r.ended()
+			r.awaitEnd()
 		})
 	}
-	require.Empty(t, w.engine.Sockets())
+	require.Empty(t, ts.engine.Sockets())
 }
 
 // gracious is how long a server waits for a silent client. It is long enough for the test's earlier steps on a busy
@@ -112,24 +112,26 @@ func TestNothingRemainsOfClientsThatLeave(t *testing.T) {
 		"", "\x01", "\x0f0{\"sid\":\"abcd\"", open4, open4 + "\x7e\x01", open4 + "\x7f\x00\x00\x00\x00\x00\x01\x00\x004" + strings.Repeat("z", 50_000),
 		open4 + strings.Repeat("\x024x", 100), open4 + open4,
 	}
-	ways := map[string]func(r *raw, s *webtransport.Stream){
-		"end of the stream":          func(_ *raw, s *webtransport.Stream) { _ = s.Close() },
-		"reset":                      func(_ *raw, s *webtransport.Stream) { s.CancelWrite(7) },
-		"reads no more":              func(_ *raw, s *webtransport.Stream) { s.CancelRead(7) },
-		"reset in both directions":   func(_ *raw, s *webtransport.Stream) { s.CancelWrite(7); s.CancelRead(9) },
-		"end of the session":         func(r *raw, _ *webtransport.Stream) { _ = r.session.CloseWithError(0, "") },
-		"end with a long reason":     func(r *raw, _ *webtransport.Stream) { _ = r.session.CloseWithError(77, strings.Repeat("y", 2000)) },
-		"end of the connection":      func(r *raw, _ *webtransport.Stream) { _ = r.conn.CloseWithError(0x100, "") },
-		"failure of the connection":  func(r *raw, _ *webtransport.Stream) { _ = r.conn.CloseWithError(5, "gone") },
-		"nothing, behind other data": func(r *raw, _ *webtransport.Stream) { r.junk() },
-		"end, behind other data":     func(r *raw, s *webtransport.Stream) { r.junk(); _ = s.Close() },
+	ways := map[string]func(r *rawSession, s *webtransport.Stream){
+		"end of the stream":        func(_ *rawSession, s *webtransport.Stream) { _ = s.Close() },
+		"reset":                    func(_ *rawSession, s *webtransport.Stream) { s.CancelWrite(7) },
+		"reads no more":            func(_ *rawSession, s *webtransport.Stream) { s.CancelRead(7) },
+		"reset in both directions": func(_ *rawSession, s *webtransport.Stream) { s.CancelWrite(7); s.CancelRead(9) },
+		"end of the session":       func(r *rawSession, _ *webtransport.Stream) { _ = r.session.CloseWithError(0, "") },
+		"end with a long reason": func(r *rawSession, _ *webtransport.Stream) {
+			_ = r.session.CloseWithError(77, strings.Repeat("y", 2000))
+		},
+		"end of the connection":      func(r *rawSession, _ *webtransport.Stream) { _ = r.conn.CloseWithError(0x100, "") },
+		"failure of the connection":  func(r *rawSession, _ *webtransport.Stream) { _ = r.conn.CloseWithError(5, "gone") },
+		"nothing, behind other data": func(r *rawSession, _ *webtransport.Stream) { r.junk() },
+		"end, behind other data":     func(r *rawSession, s *webtransport.Stream) { r.junk(); _ = s.Close() },
 	}
-	w := newSite(t, echo, engineio.ServerOptions{
+	ts := newTestServer(t, echo, engineio.ServerOptions{
 		UpgradeTimeout: gracious, PingInterval: 300 * time.Millisecond, PingTimeout: 300 * time.Millisecond, MaxPayload: 100_000,
 	}, func(srv *Server) { srv.idle = gracious })
 	for _, leave := range ways {
 		for _, begin := range beginnings {
-			r := w.connect("/engine.io/")
+			r := ts.connect("/engine.io/")
 			s, err := r.session.OpenStreamSync(t.Context())
 			require.NoError(t, err)
 			_, _ = s.Write([]byte(begin)) // the server may have rejected it in the middle
@@ -137,12 +139,12 @@ func TestNothingRemainsOfClientsThatLeave(t *testing.T) {
 		}
 	}
 	require.Eventually(t, func() bool {
-		return len(w.engine.Sockets()) == 0 && w.quic.open.Load() == 0
+		return len(ts.engine.Sockets()) == 0 && ts.quic.open.Load() == 0
 	}, 10*time.Second, 10*time.Millisecond)
 }
 
 // junk sends streams and datagrams that an Engine.IO session does not use.
-func (r *raw) junk() {
+func (r *rawSession) junk() {
 	for range maxStreams {
 		if s, err := r.session.OpenStream(); err == nil {
 			_, _ = s.Write([]byte(open4))
@@ -158,42 +160,42 @@ func (r *raw) junk() {
 func TestSilentClientsAreGivenUp(t *testing.T) {
 	t.Parallel()
 	ends := make(chan struct{}, 1)
-	w := newSite(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
+	ts := newTestServer(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 		_, err := s.Read(ctx)
 		require.ErrorContains(t, err, "forced close", "the session of the upgrade lives on")
 		ends <- struct{}{}
 	}), engineio.ServerOptions{UpgradeTimeout: gracious}, func(srv *Server) { srv.idle = gracious })
 
-	nothing := w.connect("/engine.io/") // opens no stream
-	header := w.connect("/engine.io/")
+	nothing := ts.connect("/engine.io/") // opens no stream
+	header := ts.connect("/engine.io/")
 	header.stream("") // sends only a stream's header
-	half := w.connect("/engine.io/")
+	half := ts.connect("/engine.io/")
 	half.stream("\x0f0{\"si")
-	poll := w.mustDial(engineio.Polling)
-	probing := w.connect("/engine.io/")
+	poll := ts.mustDial(engineio.Polling)
+	probing := ts.connect("/engine.io/")
 	probing.stream(move(poll)) // sends no probe
 
-	for _, r := range []*raw{nothing, header, half, probing} {
-		r.ended()
+	for _, r := range []*rawSession{nothing, header, half, probing} {
+		r.awaitEnd()
 		select {
 		case <-r.conn.Context().Done(): // the connection also ends, because it has no session
 		case <-time.After(10 * time.Second):
 			require.Fail(t, "the server leaves the connection open")
 		}
 	}
-	require.Len(t, w.engine.Sockets(), 1)
+	require.Len(t, ts.engine.Sockets(), 1)
 	poll.Abort(nil)
-	require.NoError(t, w.engine.Close())
+	require.NoError(t, ts.engine.Close())
 	<-ends
 }
 
 // The server closes a connection without a request.
 func TestIdleConnectionsAreClosed(t *testing.T) {
 	t.Parallel()
-	w := newSite(t, echo, engineio.ServerOptions{}, func(srv *Server) { srv.idle = 100 * time.Millisecond })
-	config := w.tls.Clone()
+	ts := newTestServer(t, echo, engineio.ServerOptions{}, func(srv *Server) { srv.idle = 100 * time.Millisecond })
+	config := ts.tls.Clone()
 	config.NextProtos = []string{http3.NextProtoH3}
-	conn, err := quic.DialAddr(t.Context(), strings.TrimPrefix(w.url, "http://"), config, quicConfig())
+	conn, err := quic.DialAddr(t.Context(), strings.TrimPrefix(ts.url, "http://"), config, quicConfig())
 	require.NoError(t, err)
 	select {
 	case <-conn.Context().Done():
@@ -205,8 +207,8 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 // A second stream is not part of the session, and does not affect it.
 func TestOnlyTheFirstStreamCounts(t *testing.T) {
 	t.Parallel()
-	w := newSite(t, echo, engineio.ServerOptions{})
-	r := w.connect("/engine.io/")
+	ts := newTestServer(t, echo, engineio.ServerOptions{})
+	r := ts.connect("/engine.io/")
 	first := r.stream(open4)
 	next := func() string {
 		head := make([]byte, 1, 3)
@@ -230,7 +232,7 @@ func TestOnlyTheFirstStreamCounts(t *testing.T) {
 	_, err = first.Write([]byte("\x044yes"))
 	require.NoError(t, err)
 	require.Equal(t, "4yes", next())
-	require.Len(t, w.engine.Sockets(), 1)
+	require.Len(t, ts.engine.Sockets(), 1)
 	require.NoError(t, second.SetReadDeadline(time.Now().Add(50*time.Millisecond)))
 	_, err = second.Read(make([]byte, 1))
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
@@ -239,11 +241,11 @@ func TestOnlyTheFirstStreamCounts(t *testing.T) {
 // The server closes the stream of a second upgrade. The session is unaffected.
 func TestOneUpgradeAtATime(t *testing.T) {
 	t.Parallel()
-	w := newSite(t, echo, engineio.ServerOptions{})
-	s := w.mustDial(engineio.WebTransport)
-	r := w.connect("/engine.io/")
+	ts := newTestServer(t, echo, engineio.ServerOptions{})
+	s := ts.mustDial(engineio.WebTransport)
+	r := ts.connect("/engine.io/")
 	r.stream(move(s))
-	r.ended()
+	r.awaitEnd()
 	require.NoError(t, s.Write(t.Context(), engineio.Text("still here")))
 	m, err := s.Read(t.Context())
 	require.NoError(t, err)
@@ -254,11 +256,11 @@ func TestOneUpgradeAtATime(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	reasons := make(chan string, 1)
-	w := newSite(t, echo, engineio.ServerOptions{
+	ts := newTestServer(t, echo, engineio.ServerOptions{
 		AllowedOrigins:    []string{"https://good.example"},
 		OnConnectionError: func(e *engineio.ConnectionError) { reasons <- e.Reason },
 	})
-	own := "https" + w.url[len("http"):]
+	own := "https" + ts.url[len("http"):]
 	for _, tt := range []struct {
 		path, origin string
 		status       int
@@ -276,7 +278,7 @@ func TestRefusals(t *testing.T) {
 		if tt.origin != "" {
 			header = []string{"Origin", tt.origin}
 		}
-		require.Equal(t, tt.status, w.connect(tt.path, header...).status, tt.path)
+		require.Equal(t, tt.status, ts.connect(tt.path, header...).status, tt.path)
 		if tt.reason != "" {
 			require.Equal(t, tt.reason, <-reasons)
 		}
@@ -285,12 +287,12 @@ func TestRefusals(t *testing.T) {
 
 func TestAServerThatDoesNotListTheTransport(t *testing.T) {
 	t.Parallel()
-	w := newSite(t, echo, engineio.ServerOptions{Transports: []engineio.Transport{engineio.Polling, engineio.WebSocket}})
-	_, err := w.dial(engineio.DialOptions{Transports: []engineio.Transport{engineio.WebTransport}})
+	ts := newTestServer(t, echo, engineio.ServerOptions{Transports: []engineio.Transport{engineio.Polling, engineio.WebSocket}})
+	_, err := ts.dial(engineio.DialOptions{Transports: []engineio.Transport{engineio.WebTransport}})
 	refusal, ok := errors.AsType[*engineio.HandshakeError](err)
 	require.True(t, ok, "%v", err)
 	require.Equal(t, engineio.HandshakeError{Status: 400, Code: engineio.CodeUnknownTransport, Message: "Transport unknown"}, *refusal)
-	s := w.mustDial()
+	s := ts.mustDial()
 	s.Discard()
 	require.Equal(t, engineio.WebSocket, upgraded(t, s))
 }
@@ -307,25 +309,25 @@ func TestAllowRequestForWebTransport(t *testing.T) {
 		}
 		return errors.New("no token")
 	}
-	w := newSite(t, echo, engineio.ServerOptions{
+	ts := newTestServer(t, echo, engineio.ServerOptions{
 		AllowRequest:      allow,
 		OnConnectionError: func(e *engineio.ConnectionError) { reported <- *e },
 	})
-	r := w.connect("/engine.io/")
+	r := ts.connect("/engine.io/")
 	r.stream(open4)
-	r.ended()
+	r.awaitEnd()
 	refused := <-reported
 	require.Equal(t, engineio.CodeForbidden, refused.Code)
 	require.Equal(t, "no token", refused.Message)
-	require.Empty(t, w.engine.Sockets())
+	require.Empty(t, ts.engine.Sockets())
 
-	s, err := w.dial(engineio.DialOptions{
+	s, err := ts.dial(engineio.DialOptions{
 		Transports: []engineio.Transport{engineio.WebTransport}, Query: map[string][]string{"token": {"good"}},
 	})
 	require.NoError(t, err)
 	require.NoError(t, s.Close())
 
-	s = w.mustDial(engineio.Polling, engineio.WebTransport) // an admitted session may move
+	s = ts.mustDial(engineio.Polling, engineio.WebTransport) // an admitted session may move
 	s.Discard()
 	require.Equal(t, engineio.WebTransport, upgraded(t, s))
 }
@@ -335,32 +337,32 @@ func TestAllowRequestForWebTransport(t *testing.T) {
 // Advisories: GHSA-gr94-w7qr-f4j3, engine.io 6.6.7
 func TestOriginForWebTransport(t *testing.T) {
 	t.Parallel()
-	w := newSite(t, echo, engineio.ServerOptions{AllowedOrigins: []string{"https://good.example"}})
-	s := w.mustDial(engineio.Polling)
+	ts := newTestServer(t, echo, engineio.ServerOptions{AllowedOrigins: []string{"https://good.example"}})
+	s := ts.mustDial(engineio.Polling)
 	for _, origin := range []string{"https://evil.example", "null", "https://good.example.evil.example", "http://good.example"} {
 		for _, path := range []string{"/engine.io/", "/engine.io/?EIO=4&transport=webtransport&sid=" + s.ID()} {
-			require.Equal(t, http.StatusForbidden, w.connect(path, "Origin", origin).status, "%s from %s", path, origin)
+			require.Equal(t, http.StatusForbidden, ts.connect(path, "Origin", origin).status, "%s from %s", path, origin)
 		}
 	}
-	require.Len(t, w.engine.Sockets(), 1)
-	r := w.connect("/engine.io/", "Origin", "https://good.example")
+	require.Len(t, ts.engine.Sockets(), 1)
+	r := ts.connect("/engine.io/", "Origin", "https://good.example")
 	require.Equal(t, http.StatusOK, r.status)
 	r.stream(open4)
-	require.Eventually(t, func() bool { return len(w.engine.Sockets()) == 2 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(ts.engine.Sockets()) == 2 }, 10*time.Second, time.Millisecond)
 }
 
 // The handshake of a client that vanishes leaves nothing behind: engine.io up to 6.6.7 kept a part of it.
 // Advisories: engine.io 6.6.8
 func TestFailedHandshakesLeaveNothing(t *testing.T) {
 	t.Parallel()
-	w := newSite(t, echo, engineio.ServerOptions{})
-	poll := w.mustDial(engineio.Polling)
+	ts := newTestServer(t, echo, engineio.ServerOptions{})
+	poll := ts.mustDial(engineio.Polling)
 	for _, sent := range []string{"", "\x01", open4, open4 + "\x7e", move(poll), move(poll) + frame("2probe")} {
-		r := w.connect("/engine.io/")
+		r := ts.connect("/engine.io/")
 		r.stream(sent)
 		require.NoError(t, r.conn.CloseWithError(0, ""))
 	}
-	require.Eventually(t, func() bool { return w.quic.open.Load() == 0 && len(w.engine.Sockets()) == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return ts.quic.open.Load() == 0 && len(ts.engine.Sockets()) == 1 }, 10*time.Second, time.Millisecond)
 	poll.Discard()
 	require.NoError(t, poll.TryWrite(engineio.Text("still here")))
 }
@@ -369,8 +371,8 @@ func TestFailedHandshakesLeaveNothing(t *testing.T) {
 // Advisories: CVE-2026-21438
 func TestStreamLimit(t *testing.T) {
 	t.Parallel()
-	w := newSite(t, echo, engineio.ServerOptions{})
-	r := w.connect("/engine.io/")
+	ts := newTestServer(t, echo, engineio.ServerOptions{})
+	r := ts.connect("/engine.io/")
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	n := 0
@@ -414,15 +416,15 @@ func requirePinned(t *testing.T, module string, least int) {
 
 func TestMaxSessions(t *testing.T) {
 	t.Parallel()
-	w := newSite(t, echo, engineio.ServerOptions{}, func(srv *Server) { srv.opts.MaxSessions = 2 })
+	ts := newTestServer(t, echo, engineio.ServerOptions{}, func(srv *Server) { srv.opts.MaxSessions = 2 })
 	only := []engineio.Transport{engineio.WebTransport}
-	w.mustDial(only...)
-	second := w.mustDial(only...)
-	_, err := w.dial(engineio.DialOptions{Transports: only})
+	ts.mustDial(only...)
+	second := ts.mustDial(only...)
+	_, err := ts.dial(engineio.DialOptions{Transports: only})
 	require.Error(t, err)
 	second.Abort(nil)
 	require.Eventually(t, func() bool {
-		s, err := w.dial(engineio.DialOptions{Transports: only})
+		s, err := ts.dial(engineio.DialOptions{Transports: only})
 		if err == nil {
 			s.Abort(nil)
 		}
@@ -434,8 +436,8 @@ func TestMaxSessions(t *testing.T) {
 // Advisories: CVE-2016-10536
 func TestCertificatesAreVerified(t *testing.T) {
 	t.Parallel()
-	w := newSite(t, echo, engineio.ServerOptions{})
-	_, err := engineio.Dial(t.Context(), w.url, &engineio.DialOptions{
+	ts := newTestServer(t, echo, engineio.ServerOptions{})
+	_, err := engineio.Dial(t.Context(), ts.url, &engineio.DialOptions{
 		Transports: []engineio.Transport{engineio.WebTransport}, WebTransport: new(Dialer).Dial,
 	})
 	require.ErrorContains(t, err, "certificate")
@@ -445,14 +447,14 @@ func TestCertificatesAreVerified(t *testing.T) {
 func TestDialEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	block := make(chan struct{})
-	w := newSite(t, engineio.HandlerFunc(func(context.Context, *engineio.Socket) {}), engineio.ServerOptions{
+	ts := newTestServer(t, engineio.HandlerFunc(func(context.Context, *engineio.Socket) {}), engineio.ServerOptions{
 		AllowRequest: func(*http.Request) error { <-block; return errors.New("no") },
 	})
 	defer close(block)
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	_, err := engineio.Dial(ctx, w.url, &engineio.DialOptions{
-		Transports: []engineio.Transport{engineio.WebTransport}, WebTransport: (&Dialer{TLSConfig: w.tls}).Dial,
+	_, err := engineio.Dial(ctx, ts.url, &engineio.DialOptions{
+		Transports: []engineio.Transport{engineio.WebTransport}, WebTransport: (&Dialer{TLSConfig: ts.tls}).Dial,
 	})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
@@ -460,9 +462,9 @@ func TestDialEndsWithItsContext(t *testing.T) {
 // Handler also serves polls, on the program's HTTP/3 server.
 func TestHandlerServesAllTransports(t *testing.T) {
 	t.Parallel()
-	w := newSite(t, echo, engineio.ServerOptions{})
+	ts := newTestServer(t, echo, engineio.ServerOptions{})
 	recorder := httptest.NewRecorder()
-	Handler(new(webtransport.Server), w.engine).ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/engine.io/?EIO=4&transport=polling", nil))
+	Handler(new(webtransport.Server), ts.engine).ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/engine.io/?EIO=4&transport=polling", nil))
 	require.Contains(t, recorder.Body.String(), `"upgrades":["websocket","webtransport"]`)
 }
 

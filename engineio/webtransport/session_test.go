@@ -34,11 +34,11 @@ func upgraded(t *testing.T, s *engineio.Socket) engineio.Transport {
 func TestMessagesOverWebTransport(t *testing.T) {
 	t.Parallel()
 	requests := make(chan *http.Request, 1)
-	w := newSite(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
+	ts := newTestServer(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 		requests <- s.Request()
 		echo(ctx, s)
 	}), engineio.ServerOptions{})
-	s := w.mustDial(engineio.WebTransport)
+	s := ts.mustDial(engineio.WebTransport)
 	require.Equal(t, engineio.WebTransport, s.Transport())
 	for _, m := range []engineio.Message{
 		engineio.Text(""), engineio.Text("héllo😀"), engineio.Text("4\x1e2probe"), engineio.Binary([]byte("\x04\x00\xff")),
@@ -63,8 +63,8 @@ func TestMessagesOverWebTransport(t *testing.T) {
 // The frame of an empty binary message has the length 0, which the reference rejects too: it ends the session.
 func TestAnEmptyBinaryMessageCannotCross(t *testing.T) {
 	t.Parallel()
-	w := newSite(t, echo, engineio.ServerOptions{})
-	s := w.mustDial(engineio.WebTransport)
+	ts := newTestServer(t, echo, engineio.ServerOptions{})
+	s := ts.mustDial(engineio.WebTransport)
 	require.ErrorIs(t, s.Write(t.Context(), engineio.Binary(nil)), engineio.ErrEmptyBinary)
 	require.ErrorIs(t, s.TryWrite(engineio.Binary(nil)), engineio.ErrEmptyBinary)
 	require.NoError(t, s.Close())
@@ -75,12 +75,12 @@ func TestAnEmptyBinaryMessageCannotCross(t *testing.T) {
 func TestAnEmptyBinaryMessageKeepsASessionOnPolling(t *testing.T) {
 	t.Parallel()
 	sockets := make(chan *engineio.Socket)
-	w := newSite(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
+	ts := newTestServer(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 		sockets <- s
 		_, _ = s.Read(ctx)
 	}), engineio.ServerOptions{})
 	poll := func(query string) string {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+"/engine.io/?EIO=4&transport=polling"+query, nil)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, ts.url+"/engine.io/?EIO=4&transport=polling"+query, nil)
 		require.NoError(t, err)
 		resp, err := http.DefaultTransport.RoundTrip(r)
 		require.NoError(t, err)
@@ -92,12 +92,12 @@ func TestAnEmptyBinaryMessageKeepsASessionOnPolling(t *testing.T) {
 	require.Contains(t, poll(""), "sid")
 	s := <-sockets
 	require.NoError(t, s.Write(t.Context(), engineio.Binary(nil)))
-	r := w.connect("/engine.io/")
+	r := ts.connect("/engine.io/")
 	r.stream(move(s))
-	r.ended()
+	r.awaitEnd()
 	require.Equal(t, "b", poll("&sid="+s.ID()))
 
-	r = w.connect("/engine.io/")
+	r = ts.connect("/engine.io/")
 	stream := r.stream(move(s) + frame("2probe"))
 	answer := make([]byte, len(frame("3probe")))
 	_, err := io.ReadFull(stream, answer)
@@ -117,7 +117,7 @@ func TestAnEmptyBinaryMessageKeepsASessionOnPolling(t *testing.T) {
 func TestAClientWithEmptyBinaryMessagesIsNotLost(t *testing.T) {
 	t.Parallel()
 	const last = "last"
-	w := newSite(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
+	ts := newTestServer(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 		for {
 			m, err := s.Read(ctx)
 			if err != nil || string(m.Data) == last && s.Write(ctx, m) != nil {
@@ -125,7 +125,7 @@ func TestAClientWithEmptyBinaryMessagesIsNotLost(t *testing.T) {
 			}
 		}
 	}), engineio.ServerOptions{})
-	s := w.mustDial(engineio.Polling, engineio.WebTransport)
+	s := ts.mustDial(engineio.Polling, engineio.WebTransport)
 	go func() {
 		for i := 0; i < 2000 && s.Transport() == engineio.Polling; i++ {
 			if s.Write(t.Context(), engineio.Binary(nil)) != nil {
@@ -170,14 +170,14 @@ func TestUpgradeToWebTransport(t *testing.T) {
 		return nil
 	}
 	results := make(chan error, 1)
-	w := newSite(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
+	ts := newTestServer(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 		var wg sync.WaitGroup
 		write(s, &wg)
 		results <- read(s)
 		wg.Wait()
 		_, _ = s.Read(ctx)
 	}), engineio.ServerOptions{})
-	s := w.mustDial(engineio.Polling, engineio.WebTransport)
+	s := ts.mustDial(engineio.Polling, engineio.WebTransport)
 	var wg sync.WaitGroup
 	write(s, &wg)
 	require.NoError(t, read(s))
@@ -199,11 +199,11 @@ func (b beginnings) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func TestWebTransportHasAHeadStart(t *testing.T) {
 	t.Parallel()
-	w := newSite(t, echo, engineio.ServerOptions{})
+	ts := newTestServer(t, echo, engineio.ServerOptions{})
 	b := beginnings{make(chan time.Time, 1)}
-	dialer := &Dialer{TLSConfig: w.tls}
+	dialer := &Dialer{TLSConfig: ts.tls}
 	began := make(chan time.Time, 1)
-	s, err := engineio.Dial(t.Context(), w.url, &engineio.DialOptions{
+	s, err := engineio.Dial(t.Context(), ts.url, &engineio.DialOptions{
 		HTTPClient: &http.Client{Transport: b},
 		WebTransport: func(ctx context.Context, r *http.Request) (wtstream.Stream, *http.Response, error) {
 			began <- time.Now()
@@ -222,12 +222,12 @@ func TestWebTransportHasAHeadStart(t *testing.T) {
 // If a network drops UDP, an upgrade takes 200 ms longer.
 func TestWhereUDPIsSwallowedTheWebSocketIsTaken(t *testing.T) {
 	t.Parallel()
-	w := newSite(t, echo, engineio.ServerOptions{})
+	ts := newTestServer(t, echo, engineio.ServerOptions{})
 	silent, err := new(net.ListenConfig).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer silent.Close()
-	dialer := &Dialer{TLSConfig: w.tls}
-	s, err := engineio.Dial(t.Context(), w.url, &engineio.DialOptions{
+	dialer := &Dialer{TLSConfig: ts.tls}
+	s, err := engineio.Dial(t.Context(), ts.url, &engineio.DialOptions{
 		WebTransport: func(ctx context.Context, r *http.Request) (wtstream.Stream, *http.Response, error) {
 			r.URL.Host = silent.LocalAddr().String()
 			return dialer.Dial(ctx, r)
@@ -276,9 +276,9 @@ func TestCloseDeliversFirst(t *testing.T) {
 			t.Run(fmt.Sprint(tt.name, " on ", transports), func(t *testing.T) {
 				t.Parallel()
 				results := make(chan error, 1)
-				w := newSite(t, engineio.HandlerFunc(func(_ context.Context, s *engineio.Socket) { results <- tt.server(s) }),
+				ts := newTestServer(t, engineio.HandlerFunc(func(_ context.Context, s *engineio.Socket) { results <- tt.server(s) }),
 					engineio.ServerOptions{})
-				s := w.mustDial(transports...)
+				s := ts.mustDial(transports...)
 				require.NoError(t, tt.client(s))
 				require.NoError(t, <-results)
 			})
@@ -288,8 +288,8 @@ func TestCloseDeliversFirst(t *testing.T) {
 
 func TestHeartbeatOverWebTransport(t *testing.T) {
 	t.Parallel()
-	w := newSite(t, echo, engineio.ServerOptions{PingInterval: 20 * time.Millisecond, PingTimeout: 5 * time.Second})
-	s := w.mustDial(engineio.WebTransport)
+	ts := newTestServer(t, echo, engineio.ServerOptions{PingInterval: 20 * time.Millisecond, PingTimeout: 5 * time.Second})
+	s := ts.mustDial(engineio.WebTransport)
 	time.AfterFunc(300*time.Millisecond, func() { _ = s.TryWrite(engineio.Text("still here")) })
 	m, err := s.Read(t.Context())
 	require.NoError(t, err)
@@ -300,20 +300,20 @@ func TestHeartbeatOverWebTransport(t *testing.T) {
 func TestAPeerThatAnswersNoPingIsGivenUp(t *testing.T) {
 	t.Parallel()
 	ends := make(chan error, 1)
-	w := newSite(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
+	ts := newTestServer(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
 		_, err := s.Read(ctx)
 		ends <- err
 	}), engineio.ServerOptions{PingInterval: 20 * time.Millisecond, PingTimeout: 50 * time.Millisecond})
-	r := w.connect("/engine.io/")
+	r := ts.connect("/engine.io/")
 	r.stream("\x010")
 	require.ErrorContains(t, <-ends, engineio.ReasonPingTimeout)
-	r.ended()
+	r.awaitEnd()
 }
 
 func TestShutdownClosesInGoodOrder(t *testing.T) {
 	t.Parallel()
-	w := newSite(t, echo, engineio.ServerOptions{})
-	s := w.mustDial(engineio.WebTransport)
+	ts := newTestServer(t, echo, engineio.ServerOptions{})
+	s := ts.mustDial(engineio.WebTransport)
 	ended := make(chan error, 1)
 	go func() {
 		_, err := s.Read(t.Context())
@@ -321,8 +321,8 @@ func TestShutdownClosesInGoodOrder(t *testing.T) {
 	}()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
-	require.NoError(t, w.engine.Shutdown(ctx))
+	require.NoError(t, ts.engine.Shutdown(ctx))
 	require.ErrorContains(t, <-ended, engineio.ReasonTransportClose)
-	_, err := w.dial(engineio.DialOptions{Transports: []engineio.Transport{engineio.WebTransport}})
+	_, err := ts.dial(engineio.DialOptions{Transports: []engineio.Transport{engineio.WebTransport}})
 	require.Error(t, err, "a session with a server that is shut down")
 }

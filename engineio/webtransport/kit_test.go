@@ -18,8 +18,8 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 )
 
-// site is a server with one port number on TCP and UDP.
-type site struct {
+// testServer is a server with one port number on TCP and UDP.
+type testServer struct {
 	t      *testing.T
 	url    string
 	engine *engineio.Server
@@ -27,11 +27,11 @@ type site struct {
 	tls    *tls.Config // the client's configuration
 }
 
-// everything has the transports of a site whose options have no Transports.
+// everything has the transports of a testServer whose options have no Transports.
 var everything = []engineio.Transport{engineio.Polling, engineio.WebSocket, engineio.WebTransport}
 
-// newSite serves h on loopback until the end of the test, and then checks that no session has left anything behind.
-func newSite(t *testing.T, h engineio.Handler, opts engineio.ServerOptions, changes ...func(*Server)) *site {
+// newTestServer serves h on loopback until the end of the test, and then checks that no session has left anything behind.
+func newTestServer(t *testing.T, h engineio.Handler, opts engineio.ServerOptions, changes ...func(*Server)) *testServer {
 	t.Helper()
 	if opts.Transports == nil {
 		opts.Transports = everything
@@ -40,48 +40,48 @@ func newSite(t *testing.T, h engineio.Handler, opts engineio.ServerOptions, chan
 	require.NoError(t, err)
 	pool := x509.NewCertPool()
 	pool.AddCert(certificate.Leaf)
-	w := &site{t: t, engine: engineio.NewServer(h, &opts), tls: &tls.Config{RootCAs: pool}}
-	w.quic = NewServer(w.engine, &ServerOptions{TLSConfig: &tls.Config{Certificates: []tls.Certificate{certificate}}})
+	ts := &testServer{t: t, engine: engineio.NewServer(h, &opts), tls: &tls.Config{RootCAs: pool}}
+	ts.quic = NewServer(ts.engine, &ServerOptions{TLSConfig: &tls.Config{Certificates: []tls.Certificate{certificate}}})
 	for _, change := range changes {
-		change(w.quic)
+		change(ts.quic)
 	}
-	web := httptest.NewServer(w.engine)
-	w.url = web.URL
+	web := httptest.NewServer(ts.engine)
+	ts.url = web.URL
 	conn, err := new(net.ListenConfig).ListenPacket(t.Context(), "udp", web.Listener.Addr().String())
 	require.NoError(t, err)
 	served := make(chan error, 1)
-	go func() { served <- w.quic.Serve(conn) }()
+	go func() { served <- ts.quic.Serve(conn) }()
 	t.Cleanup(func() {
-		require.NoError(t, w.engine.Close())
-		require.NoError(t, w.quic.Close())
+		require.NoError(t, ts.engine.Close())
+		require.NoError(t, ts.quic.Close())
 		require.ErrorIs(t, <-served, http.ErrServerClosed)
 		require.NoError(t, conn.Close())
 		web.Close()
-		require.Empty(t, w.engine.Sockets())
-		require.Zero(t, w.quic.open.Load(), "connections that were not counted off")
+		require.Empty(t, ts.engine.Sockets())
+		require.Zero(t, ts.quic.open.Load(), "connections that were not counted off")
 	})
-	return w
+	return ts
 }
 
 // dial opens a session with this package's Dialer. If Transports is nil, it uses all transports.
-func (w *site) dial(opts engineio.DialOptions) (*engineio.Socket, error) {
-	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
+func (ts *testServer) dial(opts engineio.DialOptions) (*engineio.Socket, error) {
+	ts.t.Helper()
+	ctx, cancel := context.WithTimeout(ts.t.Context(), 10*time.Second)
 	defer cancel()
-	opts.WebTransport = (&Dialer{TLSConfig: w.tls}).Dial
-	return engineio.Dial(ctx, w.url, &opts)
+	opts.WebTransport = (&Dialer{TLSConfig: ts.tls}).Dial
+	return engineio.Dial(ctx, ts.url, &opts)
 }
 
-func (w *site) mustDial(transports ...engineio.Transport) *engineio.Socket {
-	w.t.Helper()
-	s, err := w.dial(engineio.DialOptions{Transports: transports})
-	require.NoError(w.t, err)
-	w.t.Cleanup(func() { s.Abort(nil) })
+func (ts *testServer) mustDial(transports ...engineio.Transport) *engineio.Socket {
+	ts.t.Helper()
+	s, err := ts.dial(engineio.DialOptions{Transports: transports})
+	require.NoError(ts.t, err)
+	ts.t.Cleanup(func() { s.Abort(nil) })
 	return s
 }
 
-// raw is a WebTransport session that need not follow the rules of Engine.IO.
-type raw struct {
+// rawSession is a WebTransport session that need not follow the rules of Engine.IO.
+type rawSession struct {
 	t       *testing.T
 	conn    *quic.Conn
 	session *webtransport.Session
@@ -89,30 +89,30 @@ type raw struct {
 }
 
 // connect opens a WebTransport session, or records the status of the server's rejection.
-func (w *site) connect(query string, header ...string) *raw {
-	w.t.Helper()
-	ctx := w.t.Context()
-	config := w.tls.Clone()
+func (ts *testServer) connect(query string, header ...string) *rawSession {
+	ts.t.Helper()
+	ctx := ts.t.Context()
+	config := ts.tls.Clone()
 	config.NextProtos = []string{"h3"}
-	conn, err := quic.DialAddr(ctx, w.url[len("http://"):], config, quicConfig())
-	require.NoError(w.t, err)
-	w.t.Cleanup(func() { _ = conn.CloseWithError(0, "") })
+	conn, err := quic.DialAddr(ctx, ts.url[len("http://"):], config, quicConfig())
+	require.NoError(ts.t, err)
+	ts.t.Cleanup(func() { _ = conn.CloseWithError(0, "") })
 	client, err := new(webtransport.Transport).NewClientConn(conn)
-	require.NoError(w.t, err)
+	require.NoError(ts.t, err)
 	h := make(http.Header)
 	for i := 0; i+1 < len(header); i += 2 {
 		h.Add(header[i], header[i+1])
 	}
-	resp, session, err := client.Dial(ctx, fmt.Sprintf("https%s%s", w.url[len("http"):], query), h)
+	resp, session, err := client.Dial(ctx, fmt.Sprintf("https%s%s", ts.url[len("http"):], query), h)
 	if resp == nil {
-		require.NoError(w.t, err)
+		require.NoError(ts.t, err)
 	}
-	return &raw{t: w.t, conn: conn, session: session, status: resp.StatusCode}
+	return &rawSession{t: ts.t, conn: conn, session: session, status: resp.StatusCode}
 }
 
 // stream opens a stream and writes bytes. It ignores a write error for large inputs, because the server may close the
 // session in between.
-func (r *raw) stream(bytes string) *webtransport.Stream {
+func (r *rawSession) stream(bytes string) *webtransport.Stream {
 	r.t.Helper()
 	require.Equal(r.t, http.StatusOK, r.status)
 	s, err := r.session.OpenStreamSync(r.t.Context())
@@ -123,8 +123,8 @@ func (r *raw) stream(bytes string) *webtransport.Stream {
 	return s
 }
 
-// ended waits until the server has closed the session.
-func (r *raw) ended() {
+// awaitEnd waits until the server has closed the session.
+func (r *rawSession) awaitEnd() {
 	r.t.Helper()
 	select {
 	case <-r.session.Context().Done():
