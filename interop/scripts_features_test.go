@@ -370,9 +370,15 @@ func jsonpScripts() []script {
 		form(c, "tags", "4</script><!--&")
 		poll(c, "poll for tags")
 	})
-	for _, body := range []string{"x=1", "d", "d=", "d=4one&d=4two", "x=1&d=4x&y=2", "%64=4x", "d=4%zz", "d=4a+b%2Bc", "d=4x;e=1"} {
+	for body, isMessage := range map[string]bool{
+		"x=1": false, "d": false, "d=": false, "d=4one&d=4two": false, "x=1&d=4x&y=2": true, "%64=4x": false, "d=4%zz": false,
+		"d=4a+b%2Bc": true, "d=4x;e=1": true,
+	} {
 		add("a form: "+body, "j=0", 4, func(c *caller) {
 			c.ask("post", "POST", c.query, body, own...)
+			if isMessage {
+				poll(c, "poll for the message")
+			}
 			form(c, "then", "4alive")
 			poll(c, "poll")
 		})
