@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"strings"
@@ -42,8 +43,14 @@ func DialRaw(t testing.TB, addr string, packets ...string) net.Conn {
 
 // WriteFrame writes an Engine.IO packet as a text frame of a client.
 func WriteFrame(w io.Writer, text string) error {
-	head := []byte{0x81, 0x80 | 127}
-	head = binary.BigEndian.AppendUint64(head, uint64(len(text)))
+	head := []byte{0x81, 0x80 | byte(min(len(text), 126))}
+	switch {
+	case len(text) > math.MaxUint16:
+		head[1] = 0x80 | 127
+		head = binary.BigEndian.AppendUint64(head, uint64(len(text)))
+	case len(text) >= 126:
+		head = binary.BigEndian.AppendUint16(head, uint16(len(text)))
+	}
 	head = append(head, 0, 0, 0, 0) // a mask of zeros
 	_, err := w.Write(append(head, text...))
 	return err
