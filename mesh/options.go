@@ -28,11 +28,6 @@ const (
 	DefaultSessionsPerAddr = 4096
 )
 
-const (
-	// closeTimeout bounds how long Close waits until queued messages are written and until peers confirm the close.
-	closeTimeout = 3 * time.Second
-)
-
 // Options are the options of a node. The node copies them. The zero value of a field selects its default. A nil
 // *Options selects all defaults.
 type Options struct {

@@ -132,7 +132,7 @@ func (u *Uplink) migrateTo(old *conn, addr Addr) (err error) {
 	if err != nil {
 		return err
 	}
-	m := &migration{old: old, to: to, held: newHoldBuffer(u.conf.HoldLimit)}
+	m := &migration{old: old, to: to, held: newHoldBuffer(u.conf.HoldLimit), state: connecting}
 	to.in.Store(m)
 	old.out.Store(m) // before the new hub can send events
 	u.wg.Go(func() { u.live(to) })
