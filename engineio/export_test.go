@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// This file is the only window through which the tests see what a peer cannot see.
+// This file shows the tests the few internals that a peer cannot see.
 
 // Sizes in bytes, counts and times of the implementation.
 const (
@@ -25,7 +25,7 @@ const (
 	RejectedWait     = rejectedWait
 )
 
-// Errors and functions that have tests of their own.
+// Errors and functions whose tests call them directly.
 var (
 	ErrCrowded    = errCrowded
 	ErrRepeated   = errRepeated
@@ -42,10 +42,10 @@ func Compress(name string, body []byte) []byte {
 	return httpCodings[i].compress(body)
 }
 
-// Works reports what the hint says.
+// Works reports whether the hint recommends a WebSocket.
 func (h *TransportHint) Works() bool { return h.webSocketWorks() }
 
-// Record changes what the hint says.
+// Record makes the hint recommend a WebSocket or not.
 func (h *TransportHint) Record(works bool) { h.record(works) }
 
 // CountedAddrs returns the number of addresses whose sessions count towards Admission.SessionsPerAddr.

@@ -16,7 +16,7 @@ import (
 
 func TestAcceptedCoding(t *testing.T) {
 	ts := newTestServer(t, echoHandler, &engineio.ServerOptions{CompressionThreshold: 1})
-	ts.client.Transport.(*http.Transport).DisableCompression = true // net/http would send a header of its own
+	ts.client.Transport.(*http.Transport).DisableCompression = true // net/http would add its own header
 	for header, want := range map[string]string{
 		"":                                    "",
 		"identity":                            "",
