@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 // abandonments are the states in which a client may fall silent. Each function opens a session, brings it into one
@@ -49,7 +50,7 @@ func abandonments(rev engineio.Revision) []func(ts *testServer) net.Conn {
 // the build tag soak, there are ten thousand, and the heap does not grow.
 func TestAbandonedSessionsLeaveNothing(t *testing.T) {
 	batches, size := 1, 100
-	if soak {
+	if interoptest.Soak {
 		batches, size = 20, 500
 	}
 	ways := append(abandonments(engineio.Revision3), abandonments(engineio.Revision4)...)
@@ -76,7 +77,7 @@ func TestAbandonedSessionsLeaveNothing(t *testing.T) {
 			requireNothingLeft(t, ts.srv)
 		}
 		batch() // makes the objects that are made only once
-		requireHeapGrows(t, 5<<20, func() {
+		interoptest.RequireHeapGrows(t, 5<<20, func() {
 			for range batches {
 				batch()
 			}

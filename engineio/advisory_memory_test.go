@@ -16,6 +16,7 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/engineio/internal/packet"
 	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 // The tests of this file cover published faults of other implementations. docs/security.md lists them all.
@@ -41,7 +42,7 @@ func TestPayloadOfTinyPackets(t *testing.T) {
 				return ts.request("POST", pc.query, strings.NewReader(body), "Content-Type", c.contentType)
 			}
 			require.Equal(t, "200 ok", post(packet.MaxPackets).summary(), "bursts of stock clients pass")
-			requireAllocates(t, 16<<20, func() { require.Equal(t, "400 ", post(1_000_000/len(c.packet)).summary()) })
+			interoptest.RequireAllocates(t, 16<<20, func() { require.Equal(t, "400 ", post(1_000_000/len(c.packet)).summary()) })
 			require.Len(t, ts.srv.Sockets(), others)
 		})
 	}
@@ -60,7 +61,7 @@ func TestManyChunks(t *testing.T) {
 	const chunks = 50_000
 	_, err := fmt.Fprintf(conn, "POST /engine.io/?%s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n4\r\n", pc.query)
 	require.NoError(t, err)
-	requireAllocates(t, 4<<20, func() { // the test's own bytes too
+	interoptest.RequireAllocates(t, 4<<20, func() { // the test's own bytes too
 		_, err = io.WriteString(conn, strings.Repeat("1\r\nx\r\n", chunks)+"0\r\n\r\n")
 		require.NoError(t, err)
 		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -94,7 +95,7 @@ func TestClaimedLengthOfMessages(t *testing.T) {
 		}
 	}
 	claim := masked(0x81, "4"+strings.Repeat("x", 999_998))[:15] // the length is 999,999 bytes; one byte is sent
-	requireHeapGrows(t, n*2*80<<10, func() {
+	interoptest.RequireHeapGrows(t, n*2*80<<10, func() {
 		for _, wc := range lines {
 			_, err := io.WriteString(wc.conn, claim)
 			require.NoError(t, err)
@@ -120,7 +121,7 @@ func TestInflateLimit(t *testing.T) {
 		Revisions: []engineio.Revision{3, 4}, PerMessageDeflate: true, MaxPayload: 1 << 20, ReceiveLimit: 1 << 20,
 		UpgradeTimeout: time.Minute, // an abandoned upgrade gets no close frame
 	})
-	requireAllocates(t, bombs*4<<20, func() { // of 32 MB each
+	interoptest.RequireAllocates(t, bombs*4<<20, func() { // of 32 MB each
 		for i := range bombs {
 			wc := ts.openDeflated(engineio.Revision3 + engineio.Revision(i%2))
 			wc.sendFrame(ws.Header{Fin: true, OpCode: ws.OpText, Rsv: rsv1}, bomb)
@@ -178,7 +179,7 @@ func TestUnfinishedFragments(t *testing.T) {
 	for i := range lines {
 		lines[i], _ = ts.openWebSocket(engineio.Revision3 + engineio.Revision(i%2))
 	}
-	requireHeapGrows(t, 2*conns*len(burst), func() { // twice the received bytes
+	interoptest.RequireHeapGrows(t, 2*conns*len(burst), func() { // twice the received bytes
 		for _, wc := range lines {
 			_, err := io.WriteString(wc.conn, burst)
 			require.NoError(t, err)
@@ -248,7 +249,7 @@ func TestPollInflateLimit(t *testing.T) {
 	defer web.Close()
 	s, err := engineio.Dial(t.Context(), web.URL, &engineio.DialOptions{Transports: []engineio.Transport{engineio.Polling}, MaxPayload: 100_000})
 	require.NoError(t, err)
-	requireAllocates(t, 2<<20, func() {
+	interoptest.RequireAllocates(t, 2<<20, func() {
 		_, err := s.Read(t.Context())
 		require.ErrorIs(t, err, engineio.ErrTooLarge)
 	})
@@ -278,7 +279,7 @@ func TestHandshakeHeaderLimit(t *testing.T) {
 // message has a limit too, however slowly the peer sends.
 // Advisories: CVE-2026-33151, CVE-2026-69185, CVE-2026-48804, GHSA-55mf-67qm-4wpg
 func TestUnfinishedMessages(t *testing.T) {
-	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
+	onBothRevisions(t, func(t *testing.T, rev engineio.Revision) {
 		h := newEndRecorder()
 		inBubble(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
 			start := time.Now()
@@ -310,5 +311,5 @@ func TestUnfinishedMessages(t *testing.T) {
 			require.LessOrEqual(t, time.Since(start), engineio.DefaultPingInterval+engineio.DefaultPingTimeout+3*time.Second)
 			require.NoError(t, conn.Close())
 		})
-	}
+	})
 }

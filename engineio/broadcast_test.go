@@ -51,7 +51,8 @@ func TestBroadcastIsEncodedOnce(t *testing.T) {
 			broadcast := func(size, recipients int) uint64 {
 				sockets := sockets[:recipients]
 				data := []byte(strings.Repeat("x", size))
-				before := memory().TotalAlloc
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
 				m := engineio.Prepare(engineio.Message{Binary: binary, Data: data})
 				for _, s := range sockets {
 					require.NoError(t, s.TryWrite(m))
@@ -59,7 +60,8 @@ func TestBroadcastIsEncodedOnce(t *testing.T) {
 				for _, s := range sockets {
 					require.NoError(t, s.Flush(t.Context()))
 				}
-				return memory().TotalAlloc - before
+				runtime.ReadMemStats(&after)
+				return after.TotalAlloc - before.TotalAlloc
 			}
 			broadcast(50_000, recipients) // fills the pools
 			for _, size := range []int{100, 50_000, 300_000} {

@@ -21,57 +21,55 @@ import (
 )
 
 func TestWhatIsSentWithEachRequest(t *testing.T) {
-	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
-		t.Run(fmt.Sprintf("revision %d", rev), func(t *testing.T) {
-			var requests recorder[*http.Request]
-			inBubbleBehind(t, recordRequests(&requests), echoHandler, bothRevisions(), func(t *testing.T, ts *testServer) {
-				o := &engineio.DialOptions{
-					Revision:     rev,
-					HTTPClient:   ts.client,
-					Header:       http.Header{"Authorization": {"Bearer x"}, "X-Two": {"a", "b"}, "Host": {"other.example"}},
-					Query:        url.Values{"token": {"a b&c"}, "transport": {"none"}, "two": {"1", "2"}},
-					Subprotocols: []string{"v1.example", "v2.example"},
-					Base64:       true,
-				}
-				for _, o.NoUpgrade = range []bool{true, false} {
-					s, err := engineio.Dial(t.Context(), "http://pipe?token=url&room=1&sid=x&EIO=9", o)
-					require.NoError(t, err)
-					for _, m := range []engineio.Message{engineio.Binary([]byte{0, 255}), engineio.Text("é€😀"), engineio.Text("x")} {
-						requireEcho(t, s, m)
-					}
-					go func() { _, _ = s.Read(t.Context()) }()
-					synctest.Wait()
-					require.Equal(t, o.NoUpgrade, s.Transport() == engineio.Polling)
-					require.NoError(t, s.Close())
-				}
-			})
-			require.Len(t, kinds(&requests), 3)
-			opened := 0
-			for _, r := range requests.values() {
-				q := r.URL.Query()
-				transport := "polling"
-				if isUpgrade(r) {
-					transport = "websocket"
-					require.Equal(t, "v1.example, v2.example", r.Header.Get("Sec-WebSocket-Protocol"))
-				} else {
-					require.Len(t, q["t"], 1)
-				}
-				require.Equal(t, []string{transport}, q["transport"])
-				require.Equal(t, []string{fmt.Sprint(rev)}, q["EIO"])
-				require.Equal(t, []string{"1"}, q["b64"])
-				require.Equal(t, []string{"a b&c"}, q["token"])
-				require.Equal(t, []string{"1"}, q["room"])
-				require.Equal(t, []string{"1", "2"}, q["two"])
-				if !q.Has("sid") {
-					opened++
-				}
-				require.Equal(t, "Bearer x", r.Header.Get("Authorization"))
-				require.Equal(t, []string{"a", "b"}, r.Header["X-Two"])
-				require.Equal(t, "other.example", r.Host)
+	onBothRevisions(t, func(t *testing.T, rev engineio.Revision) {
+		var requests recorder[*http.Request]
+		inBubbleBehind(t, recordRequests(&requests), echoHandler, bothRevisions(), func(t *testing.T, ts *testServer) {
+			o := &engineio.DialOptions{
+				Revision:     rev,
+				HTTPClient:   ts.client,
+				Header:       http.Header{"Authorization": {"Bearer x"}, "X-Two": {"a", "b"}, "Host": {"other.example"}},
+				Query:        url.Values{"token": {"a b&c"}, "transport": {"none"}, "two": {"1", "2"}},
+				Subprotocols: []string{"v1.example", "v2.example"},
+				Base64:       true,
 			}
-			require.Equal(t, 2, opened)
+			for _, o.NoUpgrade = range []bool{true, false} {
+				s, err := engineio.Dial(t.Context(), "http://pipe?token=url&room=1&sid=x&EIO=9", o)
+				require.NoError(t, err)
+				for _, m := range []engineio.Message{engineio.Binary([]byte{0, 255}), engineio.Text("é€😀"), engineio.Text("x")} {
+					requireEcho(t, s, m)
+				}
+				go func() { _, _ = s.Read(t.Context()) }()
+				synctest.Wait()
+				require.Equal(t, o.NoUpgrade, s.Transport() == engineio.Polling)
+				require.NoError(t, s.Close())
+			}
 		})
-	}
+		require.Len(t, kinds(&requests), 3)
+		opened := 0
+		for _, r := range requests.values() {
+			q := r.URL.Query()
+			transport := "polling"
+			if isUpgrade(r) {
+				transport = "websocket"
+				require.Equal(t, "v1.example, v2.example", r.Header.Get("Sec-WebSocket-Protocol"))
+			} else {
+				require.Len(t, q["t"], 1)
+			}
+			require.Equal(t, []string{transport}, q["transport"])
+			require.Equal(t, []string{fmt.Sprint(rev)}, q["EIO"])
+			require.Equal(t, []string{"1"}, q["b64"])
+			require.Equal(t, []string{"a b&c"}, q["token"])
+			require.Equal(t, []string{"1"}, q["room"])
+			require.Equal(t, []string{"1", "2"}, q["two"])
+			if !q.Has("sid") {
+				opened++
+			}
+			require.Equal(t, "Bearer x", r.Header.Get("Authorization"))
+			require.Equal(t, []string{"a", "b"}, r.Header["X-Two"])
+			require.Equal(t, "other.example", r.Host)
+		}
+		require.Equal(t, 2, opened)
+	})
 }
 
 func TestBase64KeepsBytesOffTheWire(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 
 // The heartbeat starts at the handshake, not at the first poll.
 func TestSilenceEndsASessionThatNeverPolled(t *testing.T) {
-	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
+	onBothRevisions(t, func(t *testing.T, rev engineio.Revision) {
 		h := newEndRecorder()
 		inBubble(t, h, &engineio.ServerOptions{Revisions: []engineio.Revision{3, 4}, PingInterval: 300 * time.Millisecond, PingTimeout: 200 * time.Millisecond}, func(t *testing.T, ts *testServer) {
 			pc := ts.openPolling(rev)
@@ -21,7 +21,7 @@ func TestSilenceEndsASessionThatNeverPolled(t *testing.T) {
 			require.Equal(t, "remote "+engineio.ReasonPingTimeout, h.awaitEnd(pc.sid))
 			require.Equal(t, "400 "+unknownSession, pc.poll().summary())
 		})
-	}
+	})
 }
 
 func TestHeartbeatOnTheWire(t *testing.T) {

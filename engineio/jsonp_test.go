@@ -13,31 +13,29 @@ import (
 )
 
 func TestJSONP(t *testing.T) {
-	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
-		t.Run(fmt.Sprint("revision ", rev), func(t *testing.T) {
-			ts := newTestServer(t, echoHandler, jsonpOptions())
-			jc := ts.openJSONP(rev, "7", "7")
-			for _, text := range []string{
-				"", "hello", "a\nb", `a\nb`, `a\\nb`, `\`, "\n\n", `\n` + "\n" + `\n`, "a&d=b;c%41+ +", `"quoted"`,
-				"\u2028 and \u2029", "</script><script>alert(1)</script>", "<!--", "€😀", "\r", "\x00", "'); alert(1); ('",
-			} {
-				resp := jc.post(jc.lengthened("4" + text))
-				require.Equal(t, "200 ok", resp.summary(), "%q", text)
-				require.Equal(t, "text/html", resp.header.Get("Content-Type"), "an iframe shows it")
-				require.Equal(t, "2", resp.header.Get("Content-Length"))
-				require.Equal(t, jc.lengthened("4"+text), jc.poll(), "%q", text)
-			}
-			// Binary messages are base64, although the client did not ask for it with b64.
-			b64 := map[engineio.Revision]string{3: "b4AQID+w==", 4: "bAQID+w=="}[rev]
-			require.Equal(t, "200 ok", jc.post(jc.lengthened(b64, "4text")).summary())
-			got := jc.poll()
-			if got == jc.lengthened(b64) { // the echo came before the text
-				require.Equal(t, jc.lengthened("4text"), jc.poll())
-			} else {
-				require.Equal(t, jc.lengthened(b64, "4text"), got)
-			}
-		})
-	}
+	onBothRevisions(t, func(t *testing.T, rev engineio.Revision) {
+		ts := newTestServer(t, echoHandler, jsonpOptions())
+		jc := ts.openJSONP(rev, "7", "7")
+		for _, text := range []string{
+			"", "hello", "a\nb", `a\nb`, `a\\nb`, `\`, "\n\n", `\n` + "\n" + `\n`, "a&d=b;c%41+ +", `"quoted"`,
+			"\u2028 and \u2029", "</script><script>alert(1)</script>", "<!--", "€😀", "\r", "\x00", "'); alert(1); ('",
+		} {
+			resp := jc.post(jc.lengthened("4" + text))
+			require.Equal(t, "200 ok", resp.summary(), "%q", text)
+			require.Equal(t, "text/html", resp.header.Get("Content-Type"), "an iframe shows it")
+			require.Equal(t, "2", resp.header.Get("Content-Length"))
+			require.Equal(t, jc.lengthened("4"+text), jc.poll(), "%q", text)
+		}
+		// Binary messages are base64, although the client did not ask for it with b64.
+		b64 := map[engineio.Revision]string{3: "b4AQID+w==", 4: "bAQID+w=="}[rev]
+		require.Equal(t, "200 ok", jc.post(jc.lengthened(b64, "4text")).summary())
+		got := jc.poll()
+		if got == jc.lengthened(b64) { // the echo came before the text
+			require.Equal(t, jc.lengthened("4text"), jc.poll())
+		} else {
+			require.Equal(t, jc.lengthened(b64, "4text"), got)
+		}
+	})
 }
 
 // The response is a script in a page of another origin: all data of a peer must be inside the script's one string.
@@ -179,22 +177,20 @@ func TestJSONPSessionsEndLikeOthers(t *testing.T) {
 }
 
 func TestJSONPSessionMovesToAWebSocket(t *testing.T) {
-	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
-		t.Run(fmt.Sprint("revision ", rev), func(t *testing.T) {
-			inBubble(t, echoHandler, jsonpOptions(), func(t *testing.T, ts *testServer) {
-				jc := ts.openJSONP(rev, "0", "0")
-				poll := inBackground(jc.pollingClient.poll)
-				synctest.Wait()
-				query := fmt.Sprintf("EIO=%d&transport=websocket&sid=%s", rev, jc.sid)
-				wc := ts.webSocket(query)
-				wc.probe()
-				require.Equal(t, jc.payload("6"), unwrap(t, "0", <-poll), "as a script too")
-				wc.sendText("5")
-				wc.requireEcho("moved")
-				require.NoError(t, wc.conn.Close())
-			})
+	onBothRevisions(t, func(t *testing.T, rev engineio.Revision) {
+		inBubble(t, echoHandler, jsonpOptions(), func(t *testing.T, ts *testServer) {
+			jc := ts.openJSONP(rev, "0", "0")
+			poll := inBackground(jc.pollingClient.poll)
+			synctest.Wait()
+			query := fmt.Sprintf("EIO=%d&transport=websocket&sid=%s", rev, jc.sid)
+			wc := ts.webSocket(query)
+			wc.probe()
+			require.Equal(t, jc.payload("6"), unwrap(t, "0", <-poll), "as a script too")
+			wc.sendText("5")
+			wc.requireEcho("moved")
+			require.NoError(t, wc.conn.Close())
 		})
-	}
+	})
 }
 
 func TestJSONPIsCompressed(t *testing.T) {

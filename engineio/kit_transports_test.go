@@ -2,6 +2,7 @@ package engineio_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -66,4 +67,12 @@ func requireEcho(t *testing.T, s *engineio.Socket, m engineio.Message) {
 	require.NoError(t, err)
 	require.Equal(t, m.Binary, got.Binary)
 	require.Equal(t, string(m.Data), string(got.Data))
+}
+
+// onBothRevisions calls f as a subtest for each revision.
+func onBothRevisions(t *testing.T, f func(t *testing.T, rev engineio.Revision)) {
+	t.Helper()
+	for rev := engineio.Revision3; rev <= engineio.Revision4; rev++ {
+		t.Run(fmt.Sprint("revision ", rev), func(t *testing.T) { f(t, rev) })
+	}
 }

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 // departure is a way in which a client begins an action and vanishes in the middle of it, with a FIN or a RST.
@@ -97,7 +98,7 @@ func departures(transport string, rev engineio.Revision) []departure {
 // and the heap does not grow after the first batch.
 func TestNothingRemainsOfSessions(t *testing.T) {
 	batches, size := 1, 150
-	if soak {
+	if interoptest.Soak {
 		batches, size = 20, 500
 	}
 	before := goleak.IgnoreCurrent()
@@ -118,11 +119,11 @@ func TestNothingRemainsOfSessions(t *testing.T) {
 		ts.client.CloseIdleConnections()
 	}
 	batch() // makes the objects that are made only once
-	requireHeapGrows(t, 5<<20, func() {
+	interoptest.RequireHeapGrows(t, 5<<20, func() {
 		for range batches {
 			batch()
 		}
-		if soak {
+		if interoptest.Soak {
 			c.requireExtinct(t) // a session that still ends counts in the heap
 		}
 	})

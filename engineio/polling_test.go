@@ -43,7 +43,7 @@ func TestBinaryOverPolling(t *testing.T) {
 }
 
 func TestSecondPollEndsTheSession(t *testing.T) {
-	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
+	onBothRevisions(t, func(t *testing.T, rev engineio.Revision) {
 		h := newEndRecorder()
 		inBubble(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
 			pc := ts.openPolling(rev)
@@ -53,7 +53,7 @@ func TestSecondPollEndsTheSession(t *testing.T) {
 			require.Equal(t, "400 "+unknownSession, pc.poll().summary())
 			h.requireTransportError(t, pc.sid, "overlap from client")
 		})
-	}
+	})
 }
 
 func TestSecondPostEndsTheSession(t *testing.T) {
@@ -214,16 +214,16 @@ func TestPostsThatAreNoPayload(t *testing.T) {
 
 // The server ignores packets that have no meaning for it.
 func TestIgnoredPackets(t *testing.T) {
-	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
+	onBothRevisions(t, func(t *testing.T, rev engineio.Revision) {
 		ts := newTestServer(t, echoHandler, bothRevisions())
 		pc := ts.openPolling(rev)
 		require.Equal(t, "200 ok", pc.post(pc.payload("0x", "5", "6")).summary())
 		pc.requireEcho("alive")
-	}
+	})
 }
 
 func TestClosePacketOverPolling(t *testing.T) {
-	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
+	onBothRevisions(t, func(t *testing.T, rev engineio.Revision) {
 		h := newEndRecorder()
 		inBubble(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
 			pc := ts.openPolling(rev)
@@ -233,7 +233,7 @@ func TestClosePacketOverPolling(t *testing.T) {
 			require.Equal(t, "remote "+engineio.ReasonTransportClose, h.awaitEnd(pc.sid))
 			require.Equal(t, "400 "+unknownSession, pc.poll().summary())
 		})
-	}
+	})
 }
 
 // Messages that a client posts before its close packet still reach the handler.
@@ -247,7 +247,7 @@ func TestMessagesBeforeAClosePacketArrive(t *testing.T) {
 }
 
 func TestServerClosesAPollingSession(t *testing.T) {
-	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
+	onBothRevisions(t, func(t *testing.T, rev engineio.Revision) {
 		h := newEndRecorder()
 		inBubble(t, h, bothRevisions(), func(t *testing.T, ts *testServer) {
 			pc := ts.openPolling(rev)
@@ -270,7 +270,7 @@ func TestServerClosesAPollingSession(t *testing.T) {
 			require.NoError(t, pc.socket().Close(), "no poll comes")
 			require.Equal(t, 30*time.Second, time.Since(start))
 		})
-	}
+	})
 }
 
 // collect sends the text of each message, and then "end", to got.

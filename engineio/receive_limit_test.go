@@ -15,6 +15,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/engineio/internal/receivelimit"
+	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
 // An endless body stops at the limit and ends its session. It does not affect other sessions.
@@ -84,7 +85,7 @@ func TestOneByteFragments(t *testing.T) {
 		burst.WriteString(masked(0x00, "x"))
 	}
 	burst.WriteString(masked(0x89, "there"))
-	requireHeapGrows(t, 4*n, func() {
+	interoptest.RequireHeapGrows(t, 4*n, func() {
 		_, err := wc.conn.Write(burst.Bytes())
 		require.NoError(t, err)
 		f, err := wc.readFrame()

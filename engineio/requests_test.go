@@ -269,33 +269,31 @@ func TestOpenPacket(t *testing.T) {
 }
 
 func TestPostAndPollHeaders(t *testing.T) {
-	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
-		t.Run(fmt.Sprint("revision ", rev), func(t *testing.T) {
-			ts := newTestServer(t, echoHandler, bothRevisions())
-			pc := ts.openPolling(rev)
-			resp := pc.post(pc.payload("4hello", "4world"))
-			require.Equal(t, "200 ok", resp.summary())
-			require.Equal(t, "text/html", resp.header.Get("Content-Type"))
-			require.Equal(t, "2", resp.header.Get("Content-Length"))
-			got := ""
-			for got != pc.payload("4hello", "4world") {
-				resp = pc.poll()
-				require.Equal(t, 200, resp.status)
-				require.Equal(t, "text/plain; charset=UTF-8", resp.header.Get("Content-Type"))
-				require.Equal(t, fmt.Sprint(len(resp.body)), resp.header.Get("Content-Length"))
-				require.Equal(t, "no-store", resp.header.Get("Cache-Control"))
-				if got != "" && rev == engineio.Revision4 {
-					got += "\x1e"
-				}
-				got += resp.body
+	onBothRevisions(t, func(t *testing.T, rev engineio.Revision) {
+		ts := newTestServer(t, echoHandler, bothRevisions())
+		pc := ts.openPolling(rev)
+		resp := pc.post(pc.payload("4hello", "4world"))
+		require.Equal(t, "200 ok", resp.summary())
+		require.Equal(t, "text/html", resp.header.Get("Content-Type"))
+		require.Equal(t, "2", resp.header.Get("Content-Length"))
+		got := ""
+		for got != pc.payload("4hello", "4world") {
+			resp = pc.poll()
+			require.Equal(t, 200, resp.status)
+			require.Equal(t, "text/plain; charset=UTF-8", resp.header.Get("Content-Type"))
+			require.Equal(t, fmt.Sprint(len(resp.body)), resp.header.Get("Content-Length"))
+			require.Equal(t, "no-store", resp.header.Get("Cache-Control"))
+			if got != "" && rev == engineio.Revision4 {
+				got += "\x1e"
 			}
-			// Every content type but one means text.
-			for _, ct := range []string{"", "application/json", "application/x-www-form-urlencoded", "application/octet-stream; charset=UTF-8"} {
-				require.Equal(t, "200 ok", pc.post(pc.payload("4x"), "Content-Type", ct).summary())
-				require.Equal(t, "200 "+pc.payload("4x"), pc.poll().summary())
-			}
-		})
-	}
+			got += resp.body
+		}
+		// Every content type but one means text.
+		for _, ct := range []string{"", "application/json", "application/x-www-form-urlencoded", "application/octet-stream; charset=UTF-8"} {
+			require.Equal(t, "200 ok", pc.post(pc.payload("4x"), "Content-Type", ct).summary())
+			require.Equal(t, "200 "+pc.payload("4x"), pc.poll().summary())
+		}
+	})
 }
 
 func TestTheLastValueOfAQueryCounts(t *testing.T) {

@@ -42,5 +42,7 @@ func TestIdleSessionsHaveTheSmallestStack(t *testing.T) {
 // stacks returns the memory of the stacks in use, in bytes.
 func stacks() int {
 	runtime.GC()
-	return int(memory().StackInuse)
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.StackInuse)
 }

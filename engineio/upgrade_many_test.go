@@ -16,36 +16,34 @@ import (
 func TestManyUpgradesAtOnceLoseNothing(t *testing.T) {
 	const clients = 100
 	const patience = time.Minute // if a busy machine needs longer for an upgrade, the upgrade is abandoned and the session stays on polling
-	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
-		t.Run(fmt.Sprintf("revision %d", rev), func(t *testing.T) {
-			ts := newTestServer(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
-				if err := talk(ctx, s, "server", "client"); err != nil {
-					t.Errorf("server: %v", err)
-				}
-				_, _ = s.Read(ctx) // until the client closes
-			}), &engineio.ServerOptions{Revisions: []engineio.Revision{3, 4}, UpgradeTimeout: patience})
-			transport := &http.Transport{}
-			defer transport.CloseIdleConnections()
-			ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
-			defer cancel()
-			opts := &engineio.DialOptions{Revision: rev, HTTPClient: &http.Client{Transport: transport}, UpgradeTimeout: patience}
-			var wg sync.WaitGroup
-			for range clients {
-				wg.Go(func() {
-					s, err := engineio.Dial(ctx, ts.base, opts)
-					if err != nil {
-						t.Errorf("dial: %v", err)
-						return
-					}
-					if err := talk(ctx, s, "client", "server"); err != nil {
-						t.Errorf("client: %v", err)
-					}
-					_ = s.Close()
-				})
+	onBothRevisions(t, func(t *testing.T, rev engineio.Revision) {
+		ts := newTestServer(t, engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
+			if err := talk(ctx, s, "server", "client"); err != nil {
+				t.Errorf("server: %v", err)
 			}
-			wg.Wait()
-		})
-	}
+			_, _ = s.Read(ctx) // until the client closes
+		}), &engineio.ServerOptions{Revisions: []engineio.Revision{3, 4}, UpgradeTimeout: patience})
+		transport := &http.Transport{}
+		defer transport.CloseIdleConnections()
+		ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+		defer cancel()
+		opts := &engineio.DialOptions{Revision: rev, HTTPClient: &http.Client{Transport: transport}, UpgradeTimeout: patience}
+		var wg sync.WaitGroup
+		for range clients {
+			wg.Go(func() {
+				s, err := engineio.Dial(ctx, ts.base, opts)
+				if err != nil {
+					t.Errorf("dial: %v", err)
+					return
+				}
+				if err := talk(ctx, s, "client", "server"); err != nil {
+					t.Errorf("client: %v", err)
+				}
+				_ = s.Close()
+			})
+		}
+		wg.Wait()
+	})
 }
 
 // talk sends numbered messages, and expects the other side's messages in order: hundreds while the session is polling,

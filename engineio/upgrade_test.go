@@ -16,59 +16,57 @@ import (
 
 func TestUpgradeTakesNoTimeAndKeepsOrder(t *testing.T) {
 	const n = 500
-	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
-		t.Run(fmt.Sprintf("revision %d", rev), func(t *testing.T) {
-			both := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
-				var wg sync.WaitGroup
-				wg.Go(func() {
-					for i := range n {
-						if s.Write(context.Background(), engineio.Text(fmt.Sprint("s", i))) != nil {
-							return
-						}
-					}
-				})
+	onBothRevisions(t, func(t *testing.T, rev engineio.Revision) {
+		both := engineio.HandlerFunc(func(ctx context.Context, s *engineio.Socket) {
+			var wg sync.WaitGroup
+			wg.Go(func() {
 				for i := range n {
-					m, err := s.Read(ctx)
-					if err != nil || string(m.Data) != fmt.Sprint("c", i) {
-						s.Abort(fmt.Errorf("message %d is %q: %w", i, m.Data, err))
-						break
+					if s.Write(context.Background(), engineio.Text(fmt.Sprint("s", i))) != nil {
+						return
 					}
 				}
-				wg.Wait()
-				_, _ = s.Read(ctx) // until the client closes
 			})
-			inBubble(t, both, bothRevisions(), func(t *testing.T, ts *testServer) {
-				start := time.Now()
-				s := ts.connect(&engineio.DialOptions{Revision: rev})
-				var wg sync.WaitGroup
-				wg.Go(func() {
-					for i := range n {
-						if err := s.Write(context.Background(), engineio.Text(fmt.Sprint("c", i))); err != nil {
-							t.Errorf("write %d: %v", i, err)
-							return
-						}
-					}
-				})
-				for i := range n {
-					m, err := s.Read(t.Context())
-					require.NoError(t, err)
-					require.Equal(t, fmt.Sprint("s", i), string(m.Data))
+			for i := range n {
+				m, err := s.Read(ctx)
+				if err != nil || string(m.Data) != fmt.Sprint("c", i) {
+					s.Abort(fmt.Errorf("message %d is %q: %w", i, m.Data, err))
+					break
 				}
-				wg.Wait()
-				require.NoError(t, s.Flush(t.Context()))
-				go func() { _, _ = s.Read(t.Context()) }()
-				synctest.Wait()
-				require.Equal(t, engineio.WebSocket, s.Transport())
-				require.Len(t, ts.srv.Sockets(), 1)
-				require.Equal(t, engineio.WebSocket, ts.srv.Sockets()[0].Transport())
-				require.Zero(t, time.Since(start), "virtual time passed")
-				require.NoError(t, s.Close())
-				synctest.Wait()
-				require.Empty(t, ts.srv.Sockets())
-				require.Zero(t, time.Since(start), "virtual time passed")
-			})
+			}
+			wg.Wait()
+			_, _ = s.Read(ctx) // until the client closes
 		})
-	}
+		inBubble(t, both, bothRevisions(), func(t *testing.T, ts *testServer) {
+			start := time.Now()
+			s := ts.connect(&engineio.DialOptions{Revision: rev})
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				for i := range n {
+					if err := s.Write(context.Background(), engineio.Text(fmt.Sprint("c", i))); err != nil {
+						t.Errorf("write %d: %v", i, err)
+						return
+					}
+				}
+			})
+			for i := range n {
+				m, err := s.Read(t.Context())
+				require.NoError(t, err)
+				require.Equal(t, fmt.Sprint("s", i), string(m.Data))
+			}
+			wg.Wait()
+			require.NoError(t, s.Flush(t.Context()))
+			go func() { _, _ = s.Read(t.Context()) }()
+			synctest.Wait()
+			require.Equal(t, engineio.WebSocket, s.Transport())
+			require.Len(t, ts.srv.Sockets(), 1)
+			require.Equal(t, engineio.WebSocket, ts.srv.Sockets()[0].Transport())
+			require.Zero(t, time.Since(start), "virtual time passed")
+			require.NoError(t, s.Close())
+			synctest.Wait()
+			require.Empty(t, ts.srv.Sockets())
+			require.Zero(t, time.Since(start), "virtual time passed")
+		})
+	})
 }
 
 func TestHeartbeatKeepsAnIdleSession(t *testing.T) {
