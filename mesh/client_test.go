@@ -85,7 +85,7 @@ func TestPayloadsThatAreNoJSONAreRefused(t *testing.T) {
 	c := connect(t, hub, mesh.Options{})
 	for _, n := range []*mesh.Node{hub, c} {
 		for _, payload := range []any{
-			json.RawMessage(`{`), json.RawMessage(`1 2`), []byte("text"), math.NaN(), make(chan int), func() {},
+			json.RawMessage(`{`), json.RawMessage(`1 2`), json.RawMessage("text"), math.NaN(), make(chan int), func() {},
 			json.RawMessage(strings.Repeat("[", 600) + strings.Repeat("]", 600)), json.RawMessage("\"\xff\""),
 		} {
 			err := n.Emit("e", payload)
@@ -101,7 +101,8 @@ func TestPayloadsAreEncodedAsJSON(t *testing.T) {
 		payload any
 		want    string
 	}{
-		{nil, ""}, {json.RawMessage(nil), ""}, {[]byte{}, ""}, {json.RawMessage("  "), ""}, {[]byte(` {"a": 1} `), `{"a": 1}`},
+		{nil, ""}, {json.RawMessage(nil), ""}, {json.RawMessage{}, ""}, {json.RawMessage("  "), ""}, {json.RawMessage(` {"a": 1} `), `{"a": 1}`},
+		{[]byte{}, `""`}, {[]byte(` {"a": 1} `), `"IHsiYSI6IDF9IA=="`},
 		{"<é&>", `"<é&>"`}, {struct{ A int }{1}, `{"A":1}`}, {(*int)(nil), "null"}, {[]int{1}, "[1]"},
 	} {
 		require.NoError(t, hub.Emit("e", c.payload))

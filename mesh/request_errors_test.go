@@ -40,7 +40,7 @@ func TestReplyThatCannotBeSentIsAnError(t *testing.T) {
 	var log fakes.Log
 	hub := listen(t, mesh.Options{Logger: log.Logger(), MaxMessage: 10_000})
 	c := connect(t, hub, mesh.Options{MaxMessage: 10_000})
-	answers := map[string]any{"encode": make(chan int), "large": strings.Repeat("x", 10_000), "raw": []byte(`{"secret":`)}
+	answers := map[string]any{"encode": make(chan int), "large": strings.Repeat("x", 10_000), "raw": json.RawMessage(`{"secret":`)}
 	for event, answer := range answers {
 		hub.Reply(event, func(mesh.Event) (any, error) { return answer, nil })
 		_, err := c.Request(fakes.Context(t), event, nil)
