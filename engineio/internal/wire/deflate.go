@@ -77,7 +77,7 @@ var compressing = make(chan struct{}, runtime.GOMAXPROCS(0))
 // StartCompressing waits until the caller may use a compressor. The caller then calls StopCompressing.
 func StartCompressing() { compressing <- struct{}{} }
 
-// StopCompressing ends what StartCompressing began.
+// StopCompressing lets the next goroutine that waits in StartCompressing continue.
 func StopCompressing() { <-compressing }
 
 // deflate appends body to b in compressed form. If that is not smaller, it returns false and leaves b unchanged.

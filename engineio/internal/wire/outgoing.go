@@ -68,7 +68,7 @@ func PongFrame(body []byte) *Outgoing { return &Outgoing{control: ws.OpPong, fra
 // Overhead is the approximate cost of a queued packet beyond its data, in bytes.
 const Overhead = 64
 
-// Size returns what the packet costs in a queue, in bytes.
+// Size returns the cost of the packet in a queue, in bytes.
 func (o *Outgoing) Size() int { return len(o.Data()) + Overhead }
 
 // Data returns the packet's data. Do not change it.

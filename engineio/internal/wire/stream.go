@@ -40,7 +40,7 @@ type Session interface {
 	// Progress runs when the peer has accepted a piece of a large write.
 	Progress()
 	// Spend runs before the stream reads n bytes of a frame, its header included. If Spend returns an error, the stream
-	// reads nothing more, and ReadPacket returns that error.
+	// stops reading, and ReadPacket returns that error.
 	Spend(n int) error
 	// ReceiveLimit returns the limit for the memory of the current message, and the context that ends a wait for it.
 	ReceiveLimit() (context.Context, *receivelimit.Limit)
@@ -90,7 +90,7 @@ func (c *Stream) Attach(s Session, doubleUTF8 bool) { c.session, c.doubleUTF8 = 
 func (c *Stream) Revision() packet.Revision { return c.rev }
 
 // IsWebTransport reports whether the stream is a WebTransport stream. Such a stream has no frame for an empty binary
-// message, and no close frame. A nil stream is none.
+// message, and no close frame. It returns false for a nil stream.
 func (c *Stream) IsWebTransport() bool { return c != nil && c.webTransport }
 
 // IsTLS reports whether the connection is a TLS connection of package crypto/tls.
