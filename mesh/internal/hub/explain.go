@@ -92,8 +92,8 @@ func (h *Hub) explainFor(from string, refused protocol.Rule, p *peer, event stri
 		}
 		return protocol.RuleNoListener, ""
 	}
-	e := emissionOf(event, from)
-	switch v := p.verdict(&e, match != event); {
+	e := emissionOf(event, from).matchedBy(match != event)
+	switch v := p.verdict(&e); {
 	case v == optedOut:
 		return v.rule(), ""
 	case v != deliver:

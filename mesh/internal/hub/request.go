@@ -16,9 +16,9 @@ func (h *Hub) hasSubscriber(event string, sender *peer) bool {
 	e := emissionOf(event, from)
 	h.interest.Find(event, &r.search)
 	for i, l := range r.search.Lists {
-		byPattern := r.search.ByPattern(i)
+		e = e.matchedBy(r.search.ByPattern(i))
 		for p := range l.All() {
-			if p.verdict(&e, byPattern) == deliver {
+			if p.verdict(&e) == deliver {
 				return true
 			}
 		}

@@ -77,12 +77,12 @@ func (h *Hub) routeName(r *routing, events []wire.Event, from source) {
 	named := from.peer != nil || from.remote && events[0].From != from.hub
 	e, several, withheld := emissionOf(name, events[0].From), len(r.search.Lists) > 1, 0
 	for i, l := range r.search.Lists {
-		byPattern := r.search.ByPattern(i)
+		e = e.matchedBy(r.search.ByPattern(i))
 		for p := range l.All() {
 			if several && r.markServed(p.slot) {
 				continue
 			}
-			if v := p.verdict(&e, byPattern); v != deliver {
+			if v := p.verdict(&e); v != deliver {
 				if v == notPermitted {
 					withheld++
 				}
