@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -56,4 +57,36 @@ func anchors(t *testing.T, page string) (all []string) {
 		all = append(all, strings.ReplaceAll(noAnchor.ReplaceAllString(strings.ToLower(h[1]), ""), " ", "-"))
 	}
 	return all
+}
+
+// TestDocumentedTestsExist checks that each test, benchmark and example that a page names exists.
+func TestDocumentedTestsExist(t *testing.T) {
+	t.Parallel()
+	exists := make(map[string]bool)
+	function := regexp.MustCompile(`(?m)^func ((?:Test|Benchmark|Example)\w*)\(`)
+	require.NoError(t, filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if d != nil && d.Name() == "node_modules" { // npm may be writing it
+			return fs.SkipDir
+		}
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, name := range function.FindAllStringSubmatch(string(text), -1) {
+			exists[name[1]] = true
+		}
+		return err
+	}))
+	pages, err := filepath.Glob("../docs/*.md")
+	require.NoError(t, err)
+	found := 0
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		for _, name := range regexp.MustCompile("`((?:Test|Benchmark|Example)[A-Z]\\w*)`").FindAllStringSubmatch(string(text), -1) {
+			require.True(t, exists[name[1]], "%s in %s", name[1], page)
+			found++
+		}
+	}
+	require.NotZero(t, found)
 }
