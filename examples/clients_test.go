@@ -1,7 +1,6 @@
 package examples_test
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"net/url"
@@ -11,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -21,56 +19,19 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience bounds every wait for a process.
-const patience = 40 * time.Second
-
-// program is a process whose output the test reads line by line.
-type program struct {
-	t     *testing.T
-	lines chan string
-}
+// program is a process whose standard output and error the test reads together.
+type program struct{ *interoptest.Process }
 
 // start starts a command and kills it at the end of the test.
 func start(t *testing.T, cmd *exec.Cmd) *program {
 	t.Helper()
-	r, w, err := os.Pipe()
-	require.NoError(t, err)
-	cmd.Stdout, cmd.Stderr = w, w
-	require.NoError(t, cmd.Start())
-	require.NoError(t, w.Close())
-	p := &program{t, make(chan string, 1<<12)} // more than any test prints
-	go func() {
-		defer close(p.lines)
-		for s := bufio.NewScanner(r); s.Scan(); {
-			p.lines <- s.Text()
-		}
-	}()
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it may have ended already
-		_ = cmd.Wait()
-		_ = r.Close()
-		for range p.lines {
-		}
-	})
-	return p
+	return &program{interoptest.StartMerged(t, cmd)}
 }
 
 // says waits for a line with this prefix, and returns the rest of the line.
 func (p *program) says(prefix string) string {
-	p.t.Helper()
-	var before []string
-	for {
-		select {
-		case line, ok := <-p.lines:
-			require.True(p.t, ok, "it ended without saying %q, but:\n%s", prefix, strings.Join(before, "\n"))
-			if rest, found := strings.CutPrefix(line, prefix); found {
-				return rest
-			}
-			before = append(before, line)
-		case <-time.After(patience):
-			require.Fail(p.t, "no output", "%q is missing in:\n%s", prefix, strings.Join(before, "\n"))
-		}
-	}
+	line := p.Await(p.Stdout, prefix, func(line string) bool { return strings.HasPrefix(line, prefix) })
+	return strings.TrimPrefix(line, prefix)
 }
 
 // build builds an example's program.

@@ -85,9 +85,9 @@ func TestClusterSecretIsNotShown(t *testing.T) {
 			_, body := get(t, http.MethodGet, m.base+path, "", "")
 			require.NotContains(t, body, "taint")
 		}
-		m.interrupt(os.Interrupt)
-		require.NotContains(t, m.seen.String(), "taint")
-		require.NotContains(t, strings.Join(m.cmd.Args, " "), "taint")
+		m.Interrupt(os.Interrupt)
+		require.NotContains(t, m.Seen.String(), "taint")
+		require.NotContains(t, strings.Join(m.Cmd.Args, " "), "taint")
 	}
 	_, stderr, code := execute(t, []string{"MESH_NATS=nats://hub:taint@" + nats.addr}, append([]string{"listen", "--addr", anyPort}, debug...)...)
 	require.Equal(t, 1, code)

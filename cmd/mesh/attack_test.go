@@ -43,8 +43,8 @@ func TestHubUnderAttack(t *testing.T) {
 	target := target{host: u.Host, base: "http://" + u.Host + "/engine.io/"}
 
 	stop := exchange(t, hub.url)
-	idle := residentMemory(t, p.cmd.Process.Pid)
-	peak := watchMemory(t, p.cmd.Process.Pid)
+	idle := residentMemory(t, p.Cmd.Process.Pid)
+	peak := watchMemory(t, p.Cmd.Process.Pid)
 	for _, attack := range attacks {
 		t.Run(attack.name, func(t *testing.T) {
 			var wg sync.WaitGroup
@@ -58,7 +58,7 @@ func TestHubUnderAttack(t *testing.T) {
 	t.Logf("resident memory: %d KB idle, %d KB at most under attack", idle, highest)
 	interoptest.RequireMemory(t, memoryAllowance<<10, (highest-idle)<<10, "of a hub under attack")
 	stop()
-	p.interrupt(os.Interrupt)
+	p.Interrupt(os.Interrupt)
 }
 
 // exchange makes one node emit numbered events and another one receive them. The function that it returns ends that,

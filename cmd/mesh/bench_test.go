@@ -62,8 +62,8 @@ func TestBenchEndsWithWhatItHasWhenInterrupted(t *testing.T) {
 	// The load's connections are the hub's only other peers: an event that arrives here shows that the load has begun.
 	on := spawn(t, nil, "on", "--addr", url, "--count", "1", "*")
 	require.True(t, strings.HasPrefix(on.hears().Event, "bench-"))
-	require.NoError(t, p.cmd.Process.Signal(os.Interrupt))
-	stdout, stderr, code := p.wait()
+	require.NoError(t, p.Cmd.Process.Signal(os.Interrupt))
+	stdout, stderr, code := p.Wait()
 	require.Zero(t, code, stderr)
 	var got benchReport
 	require.NoError(t, json.Unmarshal([]byte(stdout), &got))
@@ -77,8 +77,8 @@ func TestBenchTellsWhenTheHubGoes(t *testing.T) {
 	url := hub.is().url
 	p := spawn(t, nil, "bench", "--addr", url, "--duration", "1h", "--subscribers", "2", "--rate", "50")
 	require.True(t, strings.HasPrefix(hub.hears().Event, "bench-"))
-	require.NoError(t, hub.cmd.Process.Kill())
-	stdout, stderr, code := p.wait()
+	require.NoError(t, hub.Cmd.Process.Kill())
+	stdout, stderr, code := p.Wait()
 	require.Equal(t, 1, code)
 	require.Regexp(t, `[1-3] of 3 connections broke`, stderr)
 	require.Contains(t, stdout, "latency")

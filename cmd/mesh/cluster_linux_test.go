@@ -23,7 +23,7 @@ import (
 func TestHalfOpenClusterConnections(t *testing.T) {
 	t.Parallel() // it waits for a timer
 	one := joins(t, []string{"MESH_CLUSTER_SECRET=" + clusterSecret}, nil)
-	before := residentMemory(t, one.cmd.Process.Pid)
+	before := residentMemory(t, one.Cmd.Process.Pid)
 	conns := make([]net.Conn, 500)
 	for i := range conns {
 		var err error
@@ -34,7 +34,7 @@ func TestHalfOpenClusterConnections(t *testing.T) {
 	two := joins(t, []string{"MESH_CLUSTER_SECRET=" + clusterSecret}, []string{one.cluster})
 	two.emits("1")
 	hearsAt(t, "1", one, two)
-	grown := residentMemory(t, one.cmd.Process.Pid) - before
+	grown := residentMemory(t, one.Cmd.Process.Pid) - before
 	t.Logf("%d KB for %d connections", grown, len(conns))
 	interoptest.RequireMemory(t, 48<<20, grown<<10, "for half-open connections")
 	for _, c := range conns {
@@ -75,7 +75,7 @@ func TestStrangersTakeAllDescriptors(t *testing.T) {
 	two := joins(t, secret, []string{one.cluster})
 	hears := spawn(t, nil, "connect", "--addr", one.url, "--on", "x")
 	hears.is()
-	pid := one.cmd.Process.Pid
+	pid := one.Cmd.Process.Pid
 	require.NoError(t, unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: limit, Max: limit}, nil))
 	before := residentMemory(t, pid)
 	conns := make([]net.Conn, 3*limit)
@@ -101,7 +101,7 @@ func TestAHubThatCannotAcceptSaysSo(t *testing.T) {
 	const limit = 64
 	hub := spawn(t, nil, "listen", "--addr", anyPort)
 	node := hub.is()
-	require.NoError(t, unix.Prlimit(hub.cmd.Process.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: limit, Max: limit}, nil))
+	require.NoError(t, unix.Prlimit(hub.Cmd.Process.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: limit, Max: limit}, nil))
 	address, err := url.Parse(node.url)
 	require.NoError(t, err)
 	conns := make([]net.Conn, 2*limit)

@@ -120,7 +120,7 @@ func TestThreeHubsAreThreeCommands(t *testing.T) {
 	until := func(pattern string) {
 		t.Helper()
 		for {
-			line, ok := watch.next(watch.stdout)
+			line, ok := watch.Next(watch.Stdout)
 			require.True(t, ok)
 			if strings.Contains(line, pattern) {
 				return
@@ -136,12 +136,12 @@ func TestThreeHubsAreThreeCommands(t *testing.T) {
 	}
 
 	// The test interrupts one hub, which then leaves, and kills another one, which the others then miss.
-	two.interrupt(syscall.SIGTERM)
+	two.Interrupt(syscall.SIGTERM)
 	for _, m := range []*member{one, three} {
 		m.says("another hub is gone", two.id, "closed")
 	}
 	until(" hub " + two.id[:8] + " two ")
-	require.NoError(t, three.cmd.Process.Kill())
+	require.NoError(t, three.Cmd.Process.Kill())
 	one.says("another hub is gone", three.id, "silence")
 	one.emits(`"alone"`)
 	hearsAt(t, `"alone"`, one)
@@ -152,8 +152,8 @@ func TestThreeHubsAreThreeCommands(t *testing.T) {
 	one.says("another hub has joined", again.id)
 	again.emits(`"again"`)
 	hearsAt(t, `"again"`, one, again)
-	one.interrupt(os.Interrupt)
-	again.interrupt(os.Interrupt)
+	one.Interrupt(os.Interrupt)
+	again.Interrupt(os.Interrupt)
 }
 
 // A hub serves once it knows the other hubs' subscriptions, however slow the connection is. So they receive its first
@@ -206,7 +206,7 @@ func TestHubsOfAClusterNeedItsSecret(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte(clusterSecret+"\n"), 0o600))
 	one := joins(t, []string{"MESH_CLUSTER_SECRET=" + clusterSecret}, nil)
 	two := joins(t, nil, []string{one.cluster}, "--cluster-secret-file", file)
-	require.NotContains(t, two.seen.String(), "can read")
+	require.NotContains(t, two.Seen.String(), "can read")
 	two.emits("1")
 	hearsAt(t, "1", one, two)
 
@@ -221,7 +221,7 @@ func TestHubsOfAClusterNeedItsSecret(t *testing.T) {
 		stranger.says("not joined", one.cluster, errOtherSecret.Error())
 		stranger.serves().emits("2")
 		hearsAt(t, "2", stranger)
-		stranger.interrupt(os.Interrupt)
+		stranger.Interrupt(os.Interrupt)
 	}
 	one.says("not joined", errTheirSecret.Error())
 	two.emits("3")
@@ -302,7 +302,7 @@ func TestANodeThatTakesOverFromAHubJoinsTheOthers(t *testing.T) {
 	far.emits("1")
 	require.Equal(t, "1", string(second.hears().Payload))
 
-	require.NoError(t, first.cmd.Process.Kill())
+	require.NoError(t, first.Cmd.Process.Kill())
 	second.says("this node is the hub now")
 	far.says("another hub has joined") // the first node
 	far.says("another hub has joined")

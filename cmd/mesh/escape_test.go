@@ -78,7 +78,7 @@ func TestHiddenCharactersInAllOutput(t *testing.T) {
 	require.NoError(t, node.Flush(t.Context()))
 	e := hub.hears()
 	require.Equal(t, "event"+odd, e.Event)
-	require.False(t, strings.ContainsFunc(hub.seen.String(), isControl))
+	require.False(t, strings.ContainsFunc(hub.Seen.String(), isControl))
 	check := func(args ...string) {
 		stdout, stderr, _ := execute(t, nil, append(args, "--addr", url)...)
 		require.False(t, bytes.ContainsFunc([]byte(stdout+stderr), isControl), "%q: %q %q", args, stdout, stderr)

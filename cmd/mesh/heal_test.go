@@ -25,8 +25,8 @@ func stableAddr(t *testing.T) string {
 func (p *process) heals() (hub bool) {
 	p.t.Helper()
 	for {
-		text, ok := p.next(p.stderr)
-		require.True(p.t, ok, "%v ended", p.cmd.Args[1:])
+		text, ok := p.Next(p.Stderr)
+		require.True(p.t, ok, "%v ended", p.Cmd.Args[1:])
 		switch {
 		case strings.Contains(text, "this node is the hub now"):
 			return true
@@ -60,8 +60,8 @@ func TestTwentyNodesWhoseHubIsKilled(t *testing.T) {
 	for range rounds {
 		time.Sleep(time.Second) // otherwise the clients would treat it as a hub that admits them and then closes
 		killed := time.Now()
-		require.NoError(t, hub.cmd.Process.Kill())
-		hub.wait() // until its end it may still accept connections
+		require.NoError(t, hub.Cmd.Process.Kill())
+		hub.Wait() // until its end it may still accept connections
 		for {
 			conn, err := net.Dial("tcp", addr)
 			if err == nil {
@@ -113,7 +113,7 @@ func TestAClientMovesToAnotherHub(t *testing.T) {
 	on := spawn(t, nil, "on", "--addr", strings.Join(addrs, ","), "--count", "1", "x")
 	first := on.is().url
 	require.Contains(t, hubs, first)
-	require.NoError(t, hubs[first].cmd.Process.Kill())
+	require.NoError(t, hubs[first].Cmd.Process.Kill())
 	on.says("lost the hub at " + first)
 	delete(hubs, first)
 	for url := range hubs {
@@ -121,7 +121,7 @@ func TestAClientMovesToAnotherHub(t *testing.T) {
 		_, stderr, code := execute(t, nil, "emit", "x", "--addr", strings.Join(addrs, ","))
 		require.Zero(t, code, stderr)
 	}
-	_, _, code := on.wait()
+	_, _, code := on.Wait()
 	require.Zero(t, code)
 
 	_, stderr, code := execute(t, nil, "emit", "x", "--addr", "localhost:1,localhost:2")

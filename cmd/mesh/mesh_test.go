@@ -35,7 +35,7 @@ func TestStartedNodesHearEachOther(t *testing.T) {
 		}
 	}
 	for i, p := range slices.Backward(running) {
-		p.interrupt([]os.Signal{os.Interrupt, syscall.SIGTERM}[i%2])
+		p.Interrupt([]os.Signal{os.Interrupt, syscall.SIGTERM}[i%2])
 	}
 }
 
@@ -58,7 +58,7 @@ func TestOnPrintsWhatEmitEmits(t *testing.T) {
 		require.Empty(t, stdout)
 		require.Empty(t, stderr)
 	}
-	stdout, _, code := on.wait()
+	stdout, _, code := on.Wait()
 	require.Zero(t, code)
 	var heard []string
 	for text := range strings.Lines(stdout) {
@@ -86,7 +86,7 @@ func TestEveryRoleEndsWithZeroWhenInterrupted(t *testing.T) {
 	on := spawn(t, nil, "on", "--addr", hub.url, "--count", "1", "x")
 	on.says("listening to x")
 	for _, p := range []*process{connect, on, listen} {
-		p.interrupt(os.Interrupt)
+		p.Interrupt(os.Interrupt)
 	}
 }
 
@@ -115,7 +115,7 @@ func TestAHubAdmitsOnlyWhoKnowsThePassword(t *testing.T) {
 	require.Equal(t, "1", string(listen.hears().Payload))
 
 	for _, p := range []*process{member, listen} {
-		require.NotContains(t, p.interrupt(os.Interrupt), "s3cret")
+		require.NotContains(t, p.Interrupt(os.Interrupt), "s3cret")
 	}
 }
 
@@ -124,7 +124,7 @@ func TestAClientOutlivesItsHub(t *testing.T) {
 	hub := first.is()
 	on := spawn(t, nil, "on", "--addr", hub.url, "--count", "1", "x")
 	on.says("listening to x")
-	first.interrupt(os.Interrupt)
+	first.Interrupt(os.Interrupt)
 	on.says("lost the hub at "+hub.url, "looking for it")
 
 	// A node that reports its reconnection has already sent its subscriptions to the hub.
@@ -133,7 +133,7 @@ func TestAClientOutlivesItsHub(t *testing.T) {
 	_, stderr, code := execute(t, nil, "emit", "x", "--addr", hub.url)
 	require.Zero(t, code, stderr)
 	require.Equal(t, "x", on.hears().Event)
-	_, _, code = on.wait()
+	_, _, code = on.Wait()
 	require.Zero(t, code)
 }
 
@@ -145,7 +145,7 @@ func TestStandardErrorIsJSONWhenAsked(t *testing.T) {
 	address, _, _ := strings.Cut(rest, `"`)
 	_, err := url.Parse(address)
 	require.NoError(t, err)
-	listen.interrupt(os.Interrupt)
+	listen.Interrupt(os.Interrupt)
 
 	_, stderr, code := execute(t, nil, "emit", "x", "--addr", address, "--log-format", "json")
 	require.Equal(t, 1, code)
@@ -182,16 +182,16 @@ func TestAnInterruptedStartIsNoErrorButAnInterruptedEmitIs(t *testing.T) {
 	for _, command := range []string{"start", "connect"} {
 		p := spawn(t, nil, command, "--addr", addr)
 		<-accepted
-		require.Empty(t, p.interrupt(os.Interrupt))
+		require.Empty(t, p.Interrupt(os.Interrupt))
 	}
 	p := spawn(t, nil, "on", "x", "--addr", addr)
 	<-accepted
-	require.Empty(t, p.interrupt(os.Interrupt))
+	require.Empty(t, p.Interrupt(os.Interrupt))
 
 	p = spawn(t, nil, "emit", "x", "--addr", addr)
 	<-accepted
-	require.NoError(t, p.cmd.Process.Signal(os.Interrupt))
-	_, stderr, code := p.wait()
+	require.NoError(t, p.Cmd.Process.Signal(os.Interrupt))
+	_, stderr, code := p.Wait()
 	require.Equal(t, 1, code)
 	require.Equal(t, "mesh: interrupted before the hub had answered\n", stderr)
 }

@@ -55,7 +55,7 @@ func TestMetricsAreNotForPagesOfOtherNames(t *testing.T) {
 			require.Equal(t, want, status(metrics), "%s as %q", metrics, host)
 			require.Equal(t, 200, status(base+"/healthz"))
 		}
-		hub.interrupt(os.Interrupt)
+		hub.Interrupt(os.Interrupt)
 	}
 }
 
@@ -77,7 +77,7 @@ func TestAHubTellsItsHealthAndMetrics(t *testing.T) {
 			status, _ = get(t, http.MethodPost, base+path, "", "")
 			require.Equal(t, want, status, path)
 		}
-		hub.interrupt(os.Interrupt)
+		hub.Interrupt(os.Interrupt)
 	}
 }
 
@@ -91,7 +91,7 @@ func TestAHubHasAPageUnlessToldOtherwise(t *testing.T) {
 			status, body := get(t, http.MethodGet, strings.TrimSuffix(hub.is().url, "/engine.io/")+"/", "", "")
 			require.Equal(t, http.StatusOK, status)
 			require.True(t, strings.HasPrefix(body, c.want), body)
-			hub.interrupt(os.Interrupt)
+			hub.Interrupt(os.Interrupt)
 		}
 	}
 }
@@ -124,7 +124,7 @@ func TestMetricsAreForThoseWhomTheHubAdmits(t *testing.T) {
 		require.NoError(t, resp.Body.Close())
 		require.Equal(t, want, resp.StatusCode, token)
 	}
-	log := hub.interrupt(os.Interrupt)
+	log := hub.Interrupt(os.Interrupt)
 	require.Contains(t, log, "metrics refused")
 	require.NotContains(t, log, "s3cret")
 	require.NotContains(t, log, "guess")
@@ -164,7 +164,7 @@ func TestMetricsAtAnAddressOfTheirOwn(t *testing.T) {
 		require.Contains(t, body, "\nmesh_connections_total 1\n", "of one peer, and to one hub")
 	}
 	for _, p := range []*process{member, hub} {
-		p.interrupt(os.Interrupt)
+		p.Interrupt(os.Interrupt)
 	}
 	second := spawn(t, nil, "listen", "--addr", anyPort)
 	url := second.is().url
@@ -188,5 +188,5 @@ func TestMetricsBesideClientsThatDoNotRead(t *testing.T) {
 	}
 	status, body := get(t, http.MethodGet, base+"/metrics", "", "")
 	require.Equal(t, http.StatusOK, status, body)
-	hub.interrupt(os.Interrupt)
+	hub.Interrupt(os.Interrupt)
 }

@@ -125,7 +125,7 @@ func TestHubsJoinThroughANATSThatExists(t *testing.T) {
 		for string(m.hears().Payload) != "5" {
 		}
 	}
-	one.interrupt(os.Interrupt)
+	one.Interrupt(os.Interrupt)
 }
 
 func TestHubsPresentWhatANATSDemands(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/interop/interoptest"
+	"github.com/bigcompany/mesh/interop/interoptest/natstest"
 	"github.com/bigcompany/mesh/mesh"
 	"github.com/bigcompany/mesh/mesh/natsbackplane"
 )
@@ -40,11 +41,7 @@ func TestNATSURLsThatMeanSomethingElse(t *testing.T) {
 
 // TestAHubWhoseBackplaneIsClosedIsNotHealthy: only a restart helps such a hub.
 func TestAHubWhoseBackplaneIsClosedIsNotHealthy(t *testing.T) {
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true})
-	require.NoError(t, err)
-	go s.Start()
-	require.True(t, s.ReadyForConnections(10*time.Second))
-	defer stop(s)
+	s := natstest.Run(t, &server.Options{})
 	nc, err := nats.Connect(s.ClientURL(), natsbackplane.Settings)
 	require.NoError(t, err)
 	node, err := mesh.Listen(t.Context(), &mesh.Options{Addr: anyPort, Backplane: natsbackplane.New(nc, nil)})

@@ -44,7 +44,7 @@ func TestNodesWatchesWhoComesAndGoes(t *testing.T) {
 	asTable := spawn(t, nil, "nodes", "--watch", "--addr", hub.url)
 	asJSON := spawn(t, nil, "nodes", "--watch", "--json", "--addr", hub.url)
 	next := func(p *process) string {
-		line, ok := p.next(p.stdout)
+		line, ok := p.Next(p.Stdout)
 		require.True(t, ok)
 		return line
 	}
@@ -63,11 +63,11 @@ func TestNodesWatchesWhoComesAndGoes(t *testing.T) {
 	}
 	require.Regexp(t, `^\+ \d\d:\d\d:\d\d `+id[:8]+` guest 127\.0\.0\.1:\d+( listens to x)?$`, until(asTable, "+"))
 	until(asJSON, `{"joined":true,"node":{"id":"`+id)
-	guest.interrupt(os.Interrupt)
+	guest.Interrupt(os.Interrupt)
 	require.Regexp(t, `^- \d\d:\d\d:\d\d `+id[:8]+` guest 127\.0\.0\.1:\d+ after \d+s$`, until(asTable, "-"))
 	until(asJSON, `{"joined":false,"node":{"id":"`+id)
-	asTable.interrupt(os.Interrupt)
-	asJSON.interrupt(os.Interrupt)
+	asTable.Interrupt(os.Interrupt)
+	asJSON.Interrupt(os.Interrupt)
 }
 
 func TestExplainSaysWhy(t *testing.T) {

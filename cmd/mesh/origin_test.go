@@ -39,7 +39,7 @@ func TestAllowedOriginsAreAdmittedAndOthersToldOf(t *testing.T) {
 	p.says("under another name; --allow-origin admits it", "origin=http://site.example")
 	require.Equal(t, http.StatusForbidden, openAs(t, url, "https://app.example", "hub:8888", "app.example:443"))
 	p.says("option=--trust-forwarded-host origin=https://app.example")
-	p.interrupt(os.Interrupt)
+	p.Interrupt(os.Interrupt)
 }
 
 // Apache's "ProxyPass / http://hub:8888/ upgrade=websocket" rewrites Host and sets X-Forwarded-Host.
@@ -52,7 +52,7 @@ func TestTrustForwardedHost(t *testing.T) {
 	// A page under a name that points to this machine can set the header itself.
 	require.Equal(t, http.StatusForbidden, openAs(t, url, "https://app.example", "app.example", "app.example"))
 	require.Equal(t, http.StatusOK, openAs(t, url, "https://www.example.com", "www.example.com"))
-	p.interrupt(os.Interrupt)
+	p.Interrupt(os.Interrupt)
 }
 
 func TestAHubForAllIsWarnedOf(t *testing.T) {
@@ -71,7 +71,7 @@ func TestAHubForAllIsWarnedOf(t *testing.T) {
 		p := spawn(t, c.env, append(c.args, "--metrics", "/metrics")...)
 		p.is()
 		p.says("metrics at ") // this line comes after the warning
-		p.interrupt(os.Interrupt)
-		require.Equal(t, c.warned, strings.Contains(p.seen.String(), warning), "%v", c.args)
+		p.Interrupt(os.Interrupt)
+		require.Equal(t, c.warned, strings.Contains(p.Seen.String(), warning), "%v", c.args)
 	}
 }

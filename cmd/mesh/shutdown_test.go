@@ -71,7 +71,7 @@ func TestWhatAHubIsWhileItsClientsMove(t *testing.T) {
 		require.NoError(t, err)
 		defer stays.Close()
 
-		require.NoError(t, one.cmd.Process.Signal(syscall.SIGTERM))
+		require.NoError(t, one.Cmd.Process.Signal(syscall.SIGTERM))
 		one.says("it asks its clients to move")
 		status, body := get(t, http.MethodGet, one.base+"/readyz", "", "")
 		require.Equal(t, http.StatusServiceUnavailable, status)
@@ -81,9 +81,9 @@ func TestWhatAHubIsWhileItsClientsMove(t *testing.T) {
 		require.Equal(t, "ok\n", body)
 		require.NoError(t, stays.Flush(t.Context()))
 
-		require.NoError(t, one.cmd.Process.Signal(second))
-		one.wait()
-		require.Equal(t, "signal: "+second.String(), one.cmd.ProcessState.String(), "a hub that waits for its clients exits with a status")
+		require.NoError(t, one.Cmd.Process.Signal(second))
+		one.Wait()
+		require.Equal(t, "signal: "+second.String(), one.Cmd.ProcessState.String(), "a hub that waits for its clients exits with a status")
 	}
 }
 
@@ -129,7 +129,7 @@ func TestRollingRestartOfThreeCommands(t *testing.T) {
 		})
 	}
 	for i, m := range hubs {
-		require.NotContains(t, m.interrupt(syscall.SIGTERM), "not moved")
+		require.NotContains(t, m.Interrupt(syscall.SIGTERM), "not moved")
 		next := hubs[(i+1)%len(hubs)]
 		hubs[i] = joinsAt(t, nil, []string{m.cluster, next.cluster}, "--addr", m.url, "--metrics", "/metrics")
 		hubs[i].knows("2")

@@ -64,8 +64,8 @@ func TestAHubWithTLSAndAToken(t *testing.T) {
 	_, stderr, code = execute(t, nil, "emit", "x", "--addr", "https"+strings.TrimPrefix(plain.url, "http"))
 	require.Equal(t, 1, code)
 	require.Contains(t, stderr, "does not use TLS: is it http:// rather than https://?")
-	require.NotContains(t, second.interrupt(os.Interrupt), "s3cret")
-	require.NotContains(t, listen.interrupt(os.Interrupt), "s3cret")
+	require.NotContains(t, second.Interrupt(os.Interrupt), "s3cret")
+	require.NotContains(t, listen.Interrupt(os.Interrupt), "s3cret")
 }
 
 func TestBenchOfAHubWithTLS(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/interop/interoptest"
+	"github.com/bigcompany/mesh/interop/interoptest/natstest"
 	"github.com/bigcompany/mesh/mesh/natsbackplane"
 	"github.com/bigcompany/mesh/protocol"
 )
@@ -21,7 +22,7 @@ import (
 // backplanetest checks that names arrive unchanged.
 // Advisories: secnote 2026-22
 func TestHostileNamesAsSubjects(t *testing.T) {
-	s := runServer(t, &server.Options{})
+	s := natstest.Run(t, &server.Options{})
 	watching, err := nats.Connect(s.ClientURL())
 	require.NoError(t, err)
 	defer watching.Close()
@@ -113,7 +114,7 @@ func message(hub string, incarnation, number uint64, data string) []byte {
 // messages.
 // Advisories: CVE-2025-61765
 func TestInvalidMessagesAreDropped(t *testing.T) {
-	s := runServer(t, &server.Options{})
+	s := natstest.Run(t, &server.Options{})
 	nc, err := nats.Connect(s.ClientURL())
 	require.NoError(t, err)
 	defer nc.Close()
@@ -165,7 +166,7 @@ func TestInvalidMessagesAreDropped(t *testing.T) {
 // A client that does not see a hub's messages cannot make the hub call unheard.
 // Advisories: CVE-2026-33246
 func TestForgedNoResponders(t *testing.T) {
-	s := runServer(t, &server.Options{})
+	s := natstest.Run(t, &server.Options{})
 	nc, err := nats.Connect(s.ClientURL())
 	require.NoError(t, err)
 	defer nc.Close()

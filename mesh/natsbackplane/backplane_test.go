@@ -13,13 +13,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/interop/interoptest"
+	"github.com/bigcompany/mesh/interop/interoptest/natstest"
 	"github.com/bigcompany/mesh/mesh"
 	"github.com/bigcompany/mesh/mesh/natsbackplane"
 )
 
 // TestWithoutNoEcho has hubs that share a connection, on which NATS sends their own messages back.
 func TestWithoutNoEcho(t *testing.T) {
-	s := runServer(t, &server.Options{})
+	s := natstest.Run(t, &server.Options{})
 	nc, err := nats.Connect(s.ClientURL())
 	require.NoError(t, err)
 	defer nc.Close()
@@ -56,7 +57,7 @@ func TestWithoutNoEcho(t *testing.T) {
 
 // TestMeshesShareNATS checks that meshes with different prefixes are separate on the same NATS.
 func TestMeshesShareNATS(t *testing.T) {
-	s := runServer(t, &server.Options{})
+	s := natstest.Run(t, &server.Options{})
 	var one, two inbox
 	of := func(prefix string) *natsbackplane.Options { return &natsbackplane.Options{Prefix: prefix} }
 	join(t, connect(t, s), of("one"), one.receive).Subscribe("**", "e", "$hubs")
@@ -78,7 +79,7 @@ func TestMeshesShareNATS(t *testing.T) {
 }
 
 func TestJoinRefuses(t *testing.T) {
-	s := runServer(t, &server.Options{})
+	s := natstest.Run(t, &server.Options{})
 	nc := connect(t, s)
 	for _, prefix := range []string{".", "a.", ".a", "a..b", "a b", "*", ">", "a.>", "a\r\nb", "$SYS", "é", strings.Repeat("a", 129)} {
 		_, err := natsbackplane.New(nc, &natsbackplane.Options{Prefix: prefix}).Join(newID(), nil)
@@ -100,7 +101,7 @@ func TestJoinRefuses(t *testing.T) {
 }
 
 func TestTooLarge(t *testing.T) {
-	s := runServer(t, &server.Options{MaxPayload: 10_000})
+	s := natstest.Run(t, &server.Options{MaxPayload: 10_000})
 	var in inbox
 	join(t, connect(t, s), nil, in.receive).Subscribe("e")
 	m := join(t, connect(t, s), nil, in.receive)
@@ -114,7 +115,7 @@ func TestTooLarge(t *testing.T) {
 
 // TestNothingCrossesThatNobodyWants counts the messages that NATS has sent.
 func TestNothingCrossesThatNobodyWants(t *testing.T) {
-	s := runServer(t, &server.Options{})
+	s := natstest.Run(t, &server.Options{})
 	nc := connect(t, s)
 	var in inbox
 	listener := join(t, nc, nil, in.receive)
@@ -145,7 +146,7 @@ func TestNothingCrossesThatNobodyWants(t *testing.T) {
 
 // TestSlowHub checks that the backplane counts and logs the messages that a slow hub loses.
 func TestSlowHub(t *testing.T) {
-	s := runServer(t, &server.Options{})
+	s := natstest.Run(t, &server.Options{})
 	var log interoptest.Buffer
 	awake := make(chan struct{})
 	wake := sync.OnceFunc(func() { close(awake) })
@@ -190,7 +191,7 @@ func TestNATSDoesNotPermit(t *testing.T) {
 			Subscribe: &server.SubjectPermission{Allow: []string{subscribe}},
 		}}
 	}
-	s := runServer(t, &server.Options{Users: []*server.User{user("all", "mesh.>", "mesh.>"), user("deaf", "mesh.>", "x"), user("mute", "x", "mesh.>")}})
+	s := natstest.Run(t, &server.Options{Users: []*server.User{user("all", "mesh.>", "mesh.>"), user("deaf", "mesh.>", "x"), user("mute", "x", "mesh.>")}})
 	var in inbox
 	listener := join(t, connect(t, s, nats.UserInfo("all", "all")), nil, in.receive)
 	listener.Subscribe("e", "**")
@@ -211,7 +212,7 @@ func TestNATSDoesNotPermit(t *testing.T) {
 // TestUnheardIsForgotten checks that the oldest of very many requests are forgotten, and that the later ones get their
 // calls of unheard.
 func TestUnheardIsForgotten(t *testing.T) {
-	s := runServer(t, &server.Options{})
+	s := natstest.Run(t, &server.Options{})
 	m := join(t, connect(t, s), nil, func(string, []byte) {})
 	var calls atomic.Int64
 	last := make(chan struct{})
@@ -236,7 +237,7 @@ func TestUnheardIsForgotten(t *testing.T) {
 // TestOrderGoesBeforeLateMessages sends forged messages in the wrong order, as from a hub that has moved to another
 // server.
 func TestOrderGoesBeforeLateMessages(t *testing.T) {
-	s := runServer(t, &server.Options{})
+	s := natstest.Run(t, &server.Options{})
 	nc, err := nats.Connect(s.ClientURL())
 	require.NoError(t, err)
 	defer nc.Close()

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/interop/interoptest/natstest"
 	"github.com/bigcompany/mesh/mesh"
 )
 
@@ -17,7 +18,7 @@ import (
 func BenchmarkPublishReceive(b *testing.B) {
 	for _, size := range []int{200, 64 << 10} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			s := runServer(b, &server.Options{})
+			s := natstest.Run(b, &server.Options{})
 			var received atomic.Int64
 			came := make(chan struct{}, 1)
 			join(b, connect(b, s), nil, func(string, []byte) {
@@ -52,7 +53,7 @@ func BenchmarkPublishReceive(b *testing.B) {
 
 // BenchmarkRoundTrip measures a message and its reply between two members, which is twice the time of one hop.
 func BenchmarkRoundTrip(b *testing.B) {
-	s := runServer(b, &server.Options{})
+	s := natstest.Run(b, &server.Options{})
 	var answering mesh.BackplaneMember
 	answering = join(b, connect(b, s), nil, func(_ string, data []byte) { _ = answering.Publish("answer", data, nil) })
 	answering.Subscribe("question")

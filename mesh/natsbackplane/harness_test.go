@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/bigcompany/mesh/interop/interoptest/natstest"
 	"github.com/bigcompany/mesh/mesh"
 	"github.com/bigcompany/mesh/mesh/natsbackplane"
 )
@@ -23,31 +24,6 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const patience = 20 * time.Second
-
-func startServer(t testing.TB, opts *server.Options) *server.Server {
-	t.Helper()
-	opts.Host, opts.NoSigs, opts.NoLog = "127.0.0.1", true, true
-	if opts.Port == 0 {
-		opts.Port = server.RANDOM_PORT
-	}
-	s, err := server.NewServer(opts)
-	require.NoError(t, err)
-	go s.Start()
-	require.True(t, s.ReadyForConnections(patience))
-	return s
-}
-
-func stopServer(s *server.Server) {
-	s.Shutdown()
-	s.WaitForShutdown()
-}
-
-func runServer(t testing.TB, opts *server.Options) *server.Server {
-	t.Helper()
-	s := startServer(t, opts)
-	t.Cleanup(func() { stopServer(s) })
-	return s
-}
 
 // runCluster runs three servers with routes to each other.
 func runCluster(t testing.TB) []*server.Server {
@@ -57,7 +33,7 @@ func runCluster(t testing.TB) []*server.Server {
 	for i := range 3 {
 		opts := &server.Options{ServerName: fmt.Sprint("n", i), Routes: routes}
 		opts.Cluster = server.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: server.RANDOM_PORT}
-		s := runServer(t, opts)
+		s := natstest.Run(t, opts)
 		routes = append(routes, &url.URL{Scheme: "nats", Host: s.ClusterAddr().String()})
 		servers = append(servers, s)
 	}

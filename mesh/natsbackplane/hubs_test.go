@@ -8,12 +8,13 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/interop/interoptest/natstest"
 	"github.com/bigcompany/mesh/mesh"
 	"github.com/bigcompany/mesh/mesh/natsbackplane"
 )
 
 func TestHubsThroughNATS(t *testing.T) {
-	s := runServer(t, &server.Options{})
+	s := natstest.Run(t, &server.Options{})
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var hubs, clients []*mesh.Node

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/interop/interoptest"
+	"github.com/bigcompany/mesh/interop/interoptest/natstest"
 	"github.com/bigcompany/mesh/mesh"
 	"github.com/bigcompany/mesh/mesh/backplanetest"
 	"github.com/bigcompany/mesh/mesh/natsbackplane"
@@ -26,8 +27,8 @@ import (
 func port(s *server.Server) int { return s.Addr().(*net.TCPAddr).Port }
 
 func TestNATSKilledAndRestarted(t *testing.T) {
-	s := startServer(t, &server.Options{})
-	defer func() { stopServer(s) }()
+	s := natstest.Start(t, &server.Options{})
+	defer func() { natstest.Stop(s) }()
 	var log interoptest.Buffer
 	var in inbox
 	// The publisher reconnects at once, the listener a moment later.
@@ -50,7 +51,7 @@ func TestNATSKilledAndRestarted(t *testing.T) {
 	in.take()
 
 	p := port(s)
-	stopServer(s)
+	natstest.Stop(s)
 	for _, m := range []mesh.BackplaneMember{publisher, listener} {
 		eventually(t, func() bool { return m.Err() != nil })
 		require.EqualError(t, m.Err(), "natsbackplane: no connection to NATS")
@@ -67,7 +68,7 @@ func TestNATSKilledAndRestarted(t *testing.T) {
 	time.Sleep(600 * time.Millisecond) // time for failed attempts to reconnect
 	require.Equal(t, published, publishing.Stats().Published, "no message was sent")
 
-	s = startServer(t, &server.Options{Port: p})
+	s = natstest.Start(t, &server.Options{Port: p})
 	for _, m := range []mesh.BackplaneMember{publisher, listener} {
 		eventually(t, func() bool { return m.Err() == nil })
 	}
@@ -103,10 +104,10 @@ func TestNATSKilledAndRestarted(t *testing.T) {
 
 // TestOutageIsBounded starts without a server at NATS' address.
 func TestOutageIsBounded(t *testing.T) {
-	s := startServer(t, &server.Options{})
+	s := natstest.Start(t, &server.Options{})
 	p := port(s)
 	nc := connect(t, s)
-	stopServer(s)
+	natstest.Stop(s)
 	b := natsbackplane.New(nc, &natsbackplane.Options{QueueLimit: 1 << 20})
 	eventually(t, func() bool { return nc.Status() == nats.RECONNECTING })
 	var in inbox
@@ -132,8 +133,8 @@ func TestOutageIsBounded(t *testing.T) {
 	require.EqualValues(t, 200_000-accepted, b.Stats().DroppedOut)
 
 	// After the server has started, everything works as if it had run from the beginning.
-	s = startServer(t, &server.Options{Port: p})
-	defer stopServer(s)
+	s = natstest.Start(t, &server.Options{Port: p})
+	defer natstest.Stop(s)
 	m.Subscribe("e")
 	eventually(t, func() bool { return m.Err() == nil })
 	meet(t, join(t, connect(t, s), nil, in.receive), "e", &in)
@@ -142,9 +143,9 @@ func TestOutageIsBounded(t *testing.T) {
 
 // TestConnectedLater has a connection that is established only after the hub has joined.
 func TestConnectedLater(t *testing.T) {
-	s := startServer(t, &server.Options{})
+	s := natstest.Start(t, &server.Options{})
 	p, address := port(s), s.ClientURL()
-	stopServer(s)
+	natstest.Stop(s)
 	nc := connectTo(t, address, nats.RetryOnFailedConnect(true))
 	var in inbox
 	m := join(t, nc, nil, in.receive)
@@ -152,8 +153,8 @@ func TestConnectedLater(t *testing.T) {
 	m.Subscribe("e")
 	require.NoError(t, m.Publish("f", make([]byte, 1000), nil))
 
-	s = startServer(t, &server.Options{Port: p})
-	defer stopServer(s)
+	s = natstest.Start(t, &server.Options{Port: p})
+	defer natstest.Stop(s)
 	eventually(t, func() bool { return m.Err() == nil })
 	meet(t, join(t, connect(t, s), nil, in.receive), "e", &in)
 	eventually(t, func() bool { return errors.Is(m.Publish("f", make([]byte, 2<<20), nil), mesh.ErrTooLarge) })
@@ -161,7 +162,7 @@ func TestConnectedLater(t *testing.T) {
 
 // TestStalledNATS has a NATS that reads nothing and sends nothing, while the connection remains open.
 func TestStalledNATS(t *testing.T) {
-	s := runServer(t, &server.Options{})
+	s := natstest.Run(t, &server.Options{})
 	p := startProxy(t, s.Addr().String())
 	nc := connectTo(t, p.url(), nats.FlusherTimeout(time.Minute), nats.PingInterval(time.Minute))
 	var in, other inbox
@@ -215,7 +216,7 @@ func TestStalledNATS(t *testing.T) {
 
 // TestStalledNATSComesBack stalls for a few seconds only, and checks that no accepted message is lost.
 func TestStalledNATSComesBack(t *testing.T) {
-	s := runServer(t, &server.Options{})
+	s := natstest.Run(t, &server.Options{})
 	p := startProxy(t, s.Addr().String())
 	var other inbox
 	// The long timeouts keep the connection even on a slow machine.
@@ -247,11 +248,11 @@ func TestStalledNATSComesBack(t *testing.T) {
 }
 
 func TestCloseWithoutNATS(t *testing.T) {
-	s := startServer(t, &server.Options{})
+	s := natstest.Start(t, &server.Options{})
 	nc := connect(t, s)
 	m := join(t, nc, nil, func(string, []byte) {})
 	m.Subscribe("e", "**")
-	stopServer(s)
+	natstest.Stop(s)
 	eventually(t, func() bool { return m.Err() != nil })
 	require.NoError(t, m.Publish("e", []byte("e"), nil))
 	watch := backplanetest.StartStopwatch(t)
@@ -298,7 +299,7 @@ func TestServerOfThreeIsLost(t *testing.T) {
 			}
 		})
 	}
-	stopServer(servers[0])
+	natstest.Stop(servers[0])
 	eventually(t, func() bool { return backplanes[0].Stats().Reconnects == 1 && members[0].Err() == nil })
 	meet(t, members[0], "own::1", &ins[1])
 	meet(t, members[1], "own::0", &ins[0])
@@ -321,7 +322,7 @@ func TestServerOfThreeIsLost(t *testing.T) {
 }
 
 func TestConnectionClosedByItsOwner(t *testing.T) {
-	s := runServer(t, &server.Options{})
+	s := natstest.Run(t, &server.Options{})
 	nc := connect(t, s)
 	m := join(t, nc, nil, func(string, []byte) {})
 	m.Subscribe("e")
@@ -344,8 +345,8 @@ func TestConnectionClosedByItsOwner(t *testing.T) {
 
 // TestHandlersOfTheOwnerRemain checks that the owner's handlers still get the errors and changes of the connection.
 func TestHandlersOfTheOwnerRemain(t *testing.T) {
-	s := startServer(t, &server.Options{})
-	defer func() { stopServer(s) }()
+	s := natstest.Start(t, &server.Options{})
+	defer func() { natstest.Stop(s) }()
 	said := make(chan string, 10)
 	nc := connect(t, s,
 		nats.DisconnectErrHandler(func(*nats.Conn, error) { said <- "disconnected" }),
@@ -355,9 +356,9 @@ func TestHandlersOfTheOwnerRemain(t *testing.T) {
 	m := join(t, nc, nil, func(string, []byte) {})
 	m.Subscribe("e")
 	p := port(s)
-	stopServer(s)
+	natstest.Stop(s)
 	require.Equal(t, "disconnected", <-said)
-	s = startServer(t, &server.Options{Port: p})
+	s = natstest.Start(t, &server.Options{Port: p})
 	require.Equal(t, "reconnected", <-said)
 	require.NoError(t, m.Close())
 	require.True(t, nc.IsConnected(), "the connection is its owner's")
@@ -368,7 +369,7 @@ func TestHandlersOfTheOwnerRemain(t *testing.T) {
 
 // TestSettingsCanBeOverridden checks that options after Settings override it.
 func TestSettingsCanBeOverridden(t *testing.T) {
-	s := runServer(t, &server.Options{})
+	s := natstest.Run(t, &server.Options{})
 	nc := connect(t, s, nats.MaxReconnects(3))
 	require.True(t, nc.Opts.NoEcho)
 	require.Equal(t, 3, nc.Opts.MaxReconnect)
@@ -379,9 +380,9 @@ func TestSettingsCanBeOverridden(t *testing.T) {
 // TestHubsWhoseNATSIsAwayAtTheStart checks that hubs queue their events while NATS is missing at the start, as they do
 // later.
 func TestHubsWhoseNATSIsAwayAtTheStart(t *testing.T) {
-	s := startServer(t, &server.Options{})
+	s := natstest.Start(t, &server.Options{})
 	p, address := port(s), s.ClientURL()
-	stopServer(s)
+	natstest.Stop(s)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	open := func() bool { return true }
@@ -409,8 +410,8 @@ func TestHubsWhoseNATSIsAwayAtTheStart(t *testing.T) {
 	}()
 	eventually(t, func() bool { return hubs[0].Stats().HubsOut == 2 })
 
-	s = startServer(t, &server.Options{Port: p})
-	defer stopServer(s)
+	s = natstest.Start(t, &server.Options{Port: p})
+	defer natstest.Stop(s)
 	eventually(t, func() bool { return hubs[0].Stats().Hubs == 1 && hubs[1].Stats().Hubs == 1 })
 	select {
 	case <-heard:
@@ -432,7 +433,7 @@ func (h hesitant) Dial(network, address string) (net.Conn, error) {
 
 // TestALogMayAskForWhatItIsTold checks that a log handler may call methods of the member.
 func TestALogMayAskForWhatItIsTold(t *testing.T) {
-	s := startServer(t, &server.Options{})
+	s := natstest.Start(t, &server.Options{})
 	p := port(s)
 	var ask atomic.Pointer[mesh.BackplaneMember]
 	var log interoptest.Buffer
@@ -445,10 +446,10 @@ func TestALogMayAskForWhatItIsTold(t *testing.T) {
 	require.NoError(t, err)
 	defer m.Close()
 	ask.Store(&m)
-	stopServer(s)
+	natstest.Stop(s)
 	eventually(t, func() bool { return strings.Contains(log.String(), "no connection to NATS") })
-	s = startServer(t, &server.Options{Port: p})
-	defer stopServer(s)
+	s = natstest.Start(t, &server.Options{Port: p})
+	defer natstest.Stop(s)
 	eventually(t, func() bool { return strings.Count(log.String(), "mesh: connected to NATS") == 2 && m.Err() == nil })
 }
 

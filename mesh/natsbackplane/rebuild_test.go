@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/interop/interoptest"
+	"github.com/bigcompany/mesh/interop/interoptest/natstest"
 	"github.com/bigcompany/mesh/mesh"
 	"github.com/bigcompany/mesh/mesh/backplanetest"
 	"github.com/bigcompany/mesh/mesh/natsbackplane"
@@ -69,7 +70,7 @@ func rejoins(t *testing.T, m, other mesh.BackplaneMember, in, out *inbox) {
 // closes the connection.
 func TestNATSClosesTheConnection(t *testing.T) {
 	t.Parallel()
-	s := runServer(t, &server.Options{})
+	s := natstest.Run(t, &server.Options{})
 	var log interoptest.Buffer
 	_, m, other, in, out := pairOf(t, s, &log)
 	reload(t, s, func(o *server.Options) { o.MaxPayload = 64 << 10 })
@@ -93,7 +94,7 @@ func TestNamesTooLongForALine(t *testing.T) {
 	t.Parallel()
 	for _, of := range []string{"publish", "subscribe"} {
 		t.Run(of, func(t *testing.T) {
-			s := runServer(t, &server.Options{MaxControlLine: 1024})
+			s := natstest.Run(t, &server.Options{MaxControlLine: 1024})
 			var log interoptest.Buffer
 			_, m, other, in, out := pairOf(t, s, &log)
 			long := strings.Repeat("é", 256)
@@ -119,8 +120,8 @@ func TestNamesTooLongForALine(t *testing.T) {
 func TestNATSRejectsTheHub(t *testing.T) {
 	t.Parallel()
 	users := func(password string) []*server.User { return []*server.User{{Username: "hub", Password: password}} }
-	s := startServer(t, &server.Options{Users: users("right")})
-	defer func() { stopServer(s) }()
+	s := natstest.Start(t, &server.Options{Users: users("right")})
+	defer func() { natstest.Stop(s) }()
 	var log interoptest.Buffer
 	_, m, other, in, out := pairOf(t, s, &log, nats.UserInfo("hub", "right"))
 	reload(t, s, func(o *server.Options) { o.Users = users("another") })
@@ -132,9 +133,9 @@ func TestNATSRejectsTheHub(t *testing.T) {
 	require.NotContains(t, log.String(), "right")
 
 	p := port(s)
-	stopServer(s)
+	natstest.Stop(s)
 	eventually(t, func() bool { return m.Err() != nil && strings.Contains(log.String(), "connection refused") })
-	s = startServer(t, &server.Options{Port: p, Users: users("right")})
+	s = natstest.Start(t, &server.Options{Port: p, Users: users("right")})
 	rejoins(t, m, other, in, out)
 	require.Equal(t, 1, strings.Count(log.String(), "connection refused"), log.String())
 }
@@ -146,7 +147,7 @@ func TestNATSDeniesSubjects(t *testing.T) {
 		allowed := &server.SubjectPermission{Allow: []string{"mesh.>"}, Deny: deny}
 		return []*server.User{{Username: "hub", Password: "right", Permissions: &server.Permissions{Publish: allowed, Subscribe: allowed}}}
 	}
-	s := runServer(t, &server.Options{Users: users()})
+	s := natstest.Run(t, &server.Options{Users: users()})
 	var log interoptest.Buffer
 	_, m, other, in, out := pairOf(t, s, &log, nats.UserInfo("hub", "right"))
 	reload(t, s, func(o *server.Options) { o.Users = users("mesh.e.one", "mesh.e.two", "mesh.e.three") })
@@ -189,7 +190,7 @@ func TestCredentialsExpire(t *testing.T) {
 	accounts := &server.MemAccResolver{}
 	require.NoError(t, accounts.Store(accountKey, token))
 	trusted := jwt.NewOperatorClaims(operatorKey)
-	s := runServer(t, &server.Options{TrustedOperators: []*jwt.OperatorClaims{trusted}, AccountResolver: accounts})
+	s := natstest.Run(t, &server.Options{TrustedOperators: []*jwt.OperatorClaims{trusted}, AccountResolver: accounts})
 
 	file := filepath.Join(t.TempDir(), "hub.creds")
 	renew := func(valid time.Duration) {
@@ -219,7 +220,7 @@ func TestCredentialsExpire(t *testing.T) {
 // TestCausesOfAnOutage checks that the log shows each cause once.
 func TestCausesOfAnOutage(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, &server.Options{})
+	s := natstest.Start(t, &server.Options{})
 	address, p := s.ClientURL(), port(s)
 	var failure atomic.Pointer[error]
 	dialer := dialing(func(network, address string) (net.Conn, error) {
@@ -232,7 +233,7 @@ func TestCausesOfAnOutage(t *testing.T) {
 	m := join(t, connectTo(t, address, nats.SetCustomDialer(dialer)), &natsbackplane.Options{Logger: log.Logger(slog.LevelInfo)}, func(string, []byte) {})
 	fail := func(err error) { failure.Store(&err) }
 	fail(&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("socket", syscall.EMFILE)})
-	stopServer(s)
+	natstest.Stop(s)
 	eventually(t, func() bool { return strings.Contains(log.String(), "too many open files") })
 	fail(&net.DNSError{Err: "no such host", Name: "nats.example.com"})
 	eventually(t, func() bool { return strings.Contains(log.String(), "no such host") })
@@ -242,8 +243,8 @@ func TestCausesOfAnOutage(t *testing.T) {
 	for _, cause := range []string{"too many open files", "no such host", "certificate has expired"} {
 		require.Equal(t, 1, strings.Count(log.String(), cause), log.String())
 	}
-	s = startServer(t, &server.Options{Port: p})
-	defer stopServer(s)
+	s = natstest.Start(t, &server.Options{Port: p})
+	defer natstest.Stop(s)
 	failure.Store(nil)
 	eventually(t, func() bool { return m.Err() == nil })
 }
@@ -255,7 +256,7 @@ func (d dialing) Dial(network, address string) (net.Conn, error) { return d(netw
 // TestSmallMaxPayload checks that the log warns of a small max_payload at the start.
 func TestSmallMaxPayload(t *testing.T) {
 	for most, warns := range map[int32]bool{1 << 20: false, 512 << 10: true} {
-		s := runServer(t, &server.Options{MaxPayload: most})
+		s := natstest.Run(t, &server.Options{MaxPayload: most})
 		var log interoptest.Buffer
 		join(t, connect(t, s), &natsbackplane.Options{Logger: log.Logger(slog.LevelInfo)}, func(string, []byte) {})
 		require.Equal(t, warns, strings.Contains(log.String(), fmt.Sprint("max_payload=", most)), log.String())
@@ -265,7 +266,7 @@ func TestSmallMaxPayload(t *testing.T) {
 // TestPrefixesDoNotLeak has prefixes that are the beginning of others, with tokens that also follow a prefix in
 // subjects.
 func TestPrefixesDoNotLeak(t *testing.T) {
-	s := runServer(t, &server.Options{})
+	s := natstest.Run(t, &server.Options{})
 	prefixes := []string{"prod", "prod.e", "prod.h", "prod.i", "prod.e.e", "prod.e.h", "prod.x", "e", "e.e", "prod-e"}
 	events := 1000
 	if interoptest.Full() {

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/stretchr/testify/require"
 
+	"github.com/bigcompany/mesh/interop/interoptest/natstest"
 	"github.com/bigcompany/mesh/mesh"
 	"github.com/bigcompany/mesh/mesh/backplanetest"
 	"github.com/bigcompany/mesh/mesh/natsbackplane"
@@ -19,7 +20,7 @@ var limits = natsbackplane.Options{QueueLimit: 8 << 20, ReceiveLimit: 16 << 20}
 
 func TestBackplane(t *testing.T) {
 	backplanetest.Run(t, func(t *testing.T) func() mesh.Backplane {
-		s := runServer(t, &server.Options{})
+		s := natstest.Run(t, &server.Options{})
 		return func() mesh.Backplane { return natsbackplane.New(connect(t, s), &limits) }
 	})
 }
