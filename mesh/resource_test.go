@@ -18,8 +18,6 @@ type calls struct {
 
 func collectCalls(t testing.TB) calls { return calls{ears{fakes.NewRecorder[mesh.Event](t), t}} }
 
-func (c calls) add(e mesh.Event) { c.C <- e }
-
 // noneUntil checks that no event is left, by a mark that takes the same way as the events.
 func (c calls) noneUntil(t testing.TB, n, other *mesh.Node) {
 	t.Helper()

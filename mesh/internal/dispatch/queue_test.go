@@ -29,7 +29,7 @@ func taskFor(size int, fns ...func(int)) Task[int] {
 }
 
 // stop stops a queue, and fails the test if a call then runs for ever.
-func stop(t testing.TB, q *Queue[int]) {
+func stop(t *testing.T, q *Queue[int]) {
 	t.Helper()
 	q.Stop()
 	require.NoError(t, q.WaitCall(t.Context()))
@@ -271,19 +271,20 @@ func TestQueueDropsTasksThatBecomeVoidWhileTheyWait(t *testing.T) {
 }
 
 func BenchmarkQueue(b *testing.B) {
+	type event [64]byte // the size of an event of package mesh
 	for _, n := range []int{1, 3} {
 		b.Run(fmt.Sprintf("listeners=%d", n), func(b *testing.B) {
-			q := newTestQueue(1 << 20)
-			var fns []func(int)
+			q := NewQueue(1<<20, func(*Listener[event]) {}, func(event) {})
+			t := Task[event]{Size: 128}
 			for range n {
-				fns = append(fns, func(int) {})
+				t.Listeners = append(t.Listeners, &Listener[event]{Call: func(event) {}})
 			}
-			t := taskFor(128, fns...)
 			b.ReportAllocs()
 			for b.Loop() {
 				q.Push(t)
 			}
-			stop(b, q)
+			q.Stop()
+			require.NoError(b, q.WaitCall(b.Context()))
 		})
 	}
 }
