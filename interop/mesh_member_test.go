@@ -84,7 +84,12 @@ func newGoMember(t testing.TB, n *mesh.Node, err error) goMember {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, n.Close()) })
 	m := goMember{n, NewQueue("our " + string(n.Role()))}
+	first := true // the state that newGoMember's caller knows
 	n.OnState(func(s mesh.State) {
+		if first {
+			first = false
+			return
+		}
 		if s.Attempt == 0 { // a failed attempt to reconnect is not another loss
 			m.events.Push(Event{Kind: string(s.Status)})
 		}

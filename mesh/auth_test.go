@@ -227,6 +227,7 @@ func TestAuthEstablishedClientKeepsTryingWhenRefused(t *testing.T) {
 	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
 	states := make(chan mesh.State, 100)
 	c.OnState(func(s mesh.State) { states <- s })
+	require.Equal(t, mesh.Connected, (<-states).Status)
 	open.Store(false)
 	p.Cut()
 	require.Equal(t, mesh.Disconnected, (<-states).Status)

@@ -12,7 +12,8 @@ import (
 // delivery is the argument of a callback: an event, or a state for the listeners of OnState.
 type delivery struct {
 	Event
-	state *State
+	state  *State
+	number uint64 // of state
 }
 
 type (

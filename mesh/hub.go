@@ -31,6 +31,7 @@ func newHubNode(ctx context.Context, o Options, addr address) (*Node, *hub.Hub, 
 	if err != nil {
 		return nil, nil, fmt.Errorf("mesh: join the other hubs: %w", err)
 	}
+	n.states.set(State{Status: Connected, Role: RoleHub, Hub: HubInfo{ID: n.id, Name: o.Name}})
 	return n, h, nil
 }
 

@@ -54,14 +54,26 @@ func (n *Node) OnAny(fn func(Event)) (off func()) {
 	return n.observe(&n.onAny, func(d delivery) { fn(d.Event) })
 }
 
-// OnState calls fn when a client loses its hub, when an attempt to reconnect fails, when the client is connected, and
-// when the node has become the hub itself. The last is final: no further call follows it. OnState does not call fn with
-// the current state. See On for off. It panics if fn is nil.
+// OnState calls fn with the current state, and again with each new state: when a client loses its hub, when an attempt
+// to reconnect fails, when the client is connected, and when the node has become the hub itself. The state of a hub is
+// final: no further call follows it. See On for off, and Connected for waiting. OnState panics if fn is nil.
 func (n *Node) OnState(fn func(State)) (off func()) {
 	if fn == nil {
 		panic("mesh: nil callback")
 	}
-	return n.observe(&n.onState, func(d delivery) { fn(*d.state) })
+	reported := uint64(0) // the number of the last state; belongs to the goroutine of the callbacks
+	n.states.mu.Lock()
+	off = n.observe(&n.onState, func(d delivery) {
+		if d.number > reported {
+			reported = d.number
+			fn(*d.state)
+		}
+	})
+	now, number, all := n.states.last, n.states.number, n.onState.All()
+	n.states.mu.Unlock()
+	// All listeners get the state, and drop it if they have it. The task has no size, so that a callback may call this.
+	n.callbacks.Commit(task{Event: delivery{state: &now, number: number}, Listeners: all})
+	return off
 }
 
 // report logs a state and queues it for OnState's listeners.
@@ -80,7 +92,8 @@ func (n *Node) report(s State) {
 		log.Log(context.Background(), level, "mesh: no connection", "error", s.Err, "attempt", s.Attempt, "retry", s.Retry)
 	}
 	s.Retry = s.Retry.Round(time.Millisecond)
+	number := n.states.set(s)
 	if listeners := n.onState.All(); len(listeners) > 0 {
-		n.callbacks.Push(task{Event: delivery{state: &s}, Listeners: listeners, Size: wire.Overhead})
+		n.callbacks.Push(task{Event: delivery{state: &s, number: number}, Listeners: listeners, Size: wire.Overhead})
 	}
 }

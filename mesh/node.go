@@ -33,6 +33,7 @@ type Node struct {
 	addr    atomic.Pointer[uplink.Addr] // never nil
 
 	counters stats.Counters
+	states   states
 	closed   atomic.Bool
 
 	mu        sync.Mutex

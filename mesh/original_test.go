@@ -256,6 +256,7 @@ func TestOriginalClientReturnsHoweverLongTheHubIsAway(t *testing.T) {
 	heard := listenTo(t, c, "e")
 	failed := make(chan mesh.State, 100)
 	c.OnState(func(s mesh.State) { failed <- s })
+	require.Equal(t, mesh.Connected, (<-failed).Status, "the state of now")
 	p.Close()
 	for attempt := range 4 { // the original would report nothing after the first attempt
 		s := <-failed

@@ -3,6 +3,7 @@ package mesh_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"net/http"
 	"strings"
@@ -18,10 +19,11 @@ import (
 	"github.com/bigcompany/mesh/mesh/internal/fakes"
 )
 
-// states collects the reports of OnState.
+// states collects the states of a node after the current one.
 func states(n *mesh.Node) <-chan mesh.State {
 	ch := make(chan mesh.State, 1000)
 	n.OnState(func(s mesh.State) { ch <- s })
+	<-ch
 	return ch
 }
 
@@ -373,4 +375,48 @@ func TestHubThatGreetsAndClosesIsDialedLessAndLess(t *testing.T) {
 		s.arrival("a")
 		require.NoError(t, n.Close())
 	})
+}
+
+func TestOnStateBeginsWithTheCurrentState(t *testing.T) {
+	hub := listen(t, mesh.Options{Name: "one"})
+	p := fakes.StartProxy(t, hub.Addr())
+	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
+	now := func(n *mesh.Node) mesh.State {
+		t.Helper()
+		ch := make(chan mesh.State, 100)
+		defer n.OnState(func(s mesh.State) { ch <- s })()
+		return <-ch
+	}
+	require.Empty(t, cmp.Diff(mesh.State{Status: mesh.Connected, Role: mesh.RoleHub, Hub: mesh.HubInfo{ID: hub.ID(), Name: "one"}}, now(hub)))
+	require.Empty(t, cmp.Diff(mesh.State{Status: mesh.Connected, Role: mesh.RoleClient, Hub: mesh.HubInfo{ID: hub.ID(), Name: "one"}}, now(c)))
+	require.NoError(t, hub.Connected(fakes.Context(t)))
+	require.NoError(t, c.Connected(fakes.Context(t)))
+
+	changes := states(c)
+	p.Close()
+	awaitStatus(t, changes, mesh.Disconnected)
+	require.Equal(t, mesh.Disconnected, now(c).Status)
+	cause := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(cause)
+	require.ErrorIs(t, c.Connected(ctx), cause)
+	connected := make(chan error)
+	go func() { connected <- c.Connected(fakes.Context(t)) }()
+	p.Open()
+	require.NoError(t, <-connected)
+	require.NoError(t, c.Ready())
+
+	// In a callback, and while reports arrive: a listener gets each state once, and the newest state last.
+	inCallback := make(chan mesh.State, 10)
+	hub.On("e", func(mesh.Event) { hub.OnState(func(s mesh.State) { inCallback <- s }) })
+	require.NoError(t, c.Emit("e", nil))
+	require.Equal(t, mesh.RoleHub, (<-inCallback).Role)
+
+	p.Close()
+	awaitStatus(t, changes, mesh.Disconnected)
+	go func() { connected <- c.Connected(fakes.Context(t)) }()
+	require.NoError(t, c.Close())
+	require.ErrorIs(t, <-connected, mesh.ErrClosed)
+	require.ErrorIs(t, c.Connected(t.Context()), mesh.ErrClosed)
+	c.OnState(func(mesh.State) { t.Error("the node is closed") })
 }

@@ -1,7 +1,10 @@
 package mesh
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"sync"
 	"time"
 
 	"github.com/bigcompany/mesh/mesh/internal/hub"
@@ -16,11 +19,11 @@ const (
 	Disconnected Status = "disconnected"
 )
 
-// State is a report of OnState: a connection was made or lost, or an attempt failed. A client that has moved from one
-// hub to another reports only the new connection.
+// State is the connection of a node to its hub, after it was made or lost or after an attempt failed. A client that has
+// moved from one hub to another reports only the new connection.
 type State struct {
 	Status Status
-	// Role is RoleHub when this node has become the hub, which is the last report; otherwise RoleClient.
+	// Role is RoleHub at the hub, and after this node has become the hub; otherwise RoleClient.
 	Role Role
 	// Hub is the hub that the client is connected to, or this node itself if it is the hub. Set only if Connected.
 	Hub HubInfo
@@ -40,6 +43,60 @@ type HubInfo struct {
 	Legacy bool
 	ID     string
 	Name   string
+}
+
+// states holds the current state of a node.
+type states struct {
+	mu      sync.Mutex
+	last    State
+	number  uint64        // counts the states
+	changed chan struct{} // closed when there is a newer state; nil if no goroutine waits
+}
+
+// set makes s the current state and returns its number.
+func (t *states) set(s State) (number uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.last = s
+	t.number++
+	if t.changed != nil {
+		close(t.changed)
+		t.changed = nil
+	}
+	return t.number
+}
+
+// get returns the current state, and a channel that is closed when there is a newer one.
+func (t *states) get() (State, <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.changed == nil {
+		t.changed = make(chan struct{})
+	}
+	return t.last, t.changed
+}
+
+// Connected returns nil when the node is connected to a hub, and at once if it is the hub. It returns ErrClosed if the
+// node is closed first. If ctx ends first, the error wraps the cause of ctx.
+//
+// Start and Connect return a connected node. Connected is for the time after a loss, when Emit only queues events.
+func (n *Node) Connected(ctx context.Context) error {
+	for {
+		s, changed := n.states.get()
+		switch {
+		case n.closed.Load():
+			return ErrClosed
+		case s.Status == Connected:
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-n.done:
+			return ErrClosed
+		case <-ctx.Done():
+			return fmt.Errorf("mesh: wait for a hub: %w", context.Cause(ctx))
+		}
+	}
 }
 
 // Ready reports whether clients should be sent to this node. It returns nil at a hub that serves, is not shutting down,

@@ -222,8 +222,13 @@ func warnOpenHub(n *mesh.Node, opts *mesh.Options, logs *logFlags) {
 // reportState reports when the node loses its hub, when it is connected again, to the same hub or another, and when it
 // becomes the hub.
 func reportState(n *mesh.Node, logs *logFlags) {
-	at, lost := n.URL(), false
+	at, lost, first := n.URL(), false, true
 	n.OnState(func(s mesh.State) {
+		if first && s.Status == mesh.Connected { // the state from the start, which was reported already
+			first = false
+			return
+		}
+		first = false
 		url := n.URL()
 		moved := !lost
 		lost = s.Status == mesh.Disconnected

@@ -38,6 +38,7 @@ func TestATerminatedHubLetsItsClientsMove(t *testing.T) {
 	told := make(chan mesh.State, 10)
 	reportState(client, logs)
 	client.OnState(func(s mesh.State) { told <- s })
+	<-told // the state of now
 
 	ctx, end := context.WithCancelCause(t.Context())
 	end(nil)

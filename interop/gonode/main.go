@@ -69,12 +69,14 @@ func main() {
 	g := &node{Node: n, name: os.Args[2], out: make(chan report, 100)}
 	go g.print()
 	n.On("load", g.hear)
+	role := n.Role()
+	g.out <- report{Event: "role", Name: string(role)}
 	n.OnState(func(s mesh.State) {
-		if s.Role == mesh.RoleHub {
-			g.out <- report{Event: "role", Name: string(mesh.RoleHub)}
+		if s.Role != role {
+			role = s.Role
+			g.out <- report{Event: "role", Name: string(role)}
 		}
 	})
-	g.out <- report{Event: "role", Name: string(n.Role())}
 	g.out <- report{Event: "ready"}
 	go g.emit(every)
 	for s := bufio.NewScanner(os.Stdin); s.Scan(); {
