@@ -83,7 +83,7 @@ type Local interface {
 	Receive(e wire.Event)
 	// FailRequest ends a request of the node with an error.
 	FailRequest(rid string, err error)
-	// Reached is called with the address of each new connection, and before the connection is reported. MetLegacyHub is
+	// Reached is called with the address of each connection that becomes the uplink's, before Report. MetLegacyHub is
 	// called when a Node.js hub has replied, which does not support patterns.
 	Reached(addr Addr)
 	MetLegacyHub()
@@ -93,11 +93,11 @@ type Local interface {
 
 // Successor is the hub that the node has become. TakeOver returns it before it serves.
 type Successor interface {
-	// Begin makes it the node's role. The uplink holds its lock.
-	Begin()
-	// Abandon undoes TakeOver, because the uplink is being closed. Otherwise Serve follows Begin: the hub accepts
-	// connections.
+	// Abandon undoes TakeOver. The uplink calls it instead of all other methods if it is being closed.
 	Abandon()
+	// Begin makes the node a hub whose queue the uplink still has. The uplink holds its lock.
+	Begin()
+	// Serve makes the hub accept connections.
 	Serve()
 	// Report reports to the node's listeners that the node is the hub. It waits while their queue is full.
 	Report()
