@@ -271,7 +271,7 @@ func TestQueueDropsTasksThatBecomeVoidWhileTheyWait(t *testing.T) {
 }
 
 func BenchmarkQueue(b *testing.B) {
-	type event [64]byte // the size of an event of package mesh
+	type event [72]byte // the size of a delivery in package mesh
 	for _, n := range []int{1, 3} {
 		b.Run(fmt.Sprintf("listeners=%d", n), func(b *testing.B) {
 			q := NewQueue(1<<20, func(*Listener[event]) {}, func(event) {})
