@@ -57,8 +57,10 @@ func (h *Hub) countMoving() (n int) {
 	return n
 }
 
+// ErrDraining reports that the hub is about to close.
 var ErrDraining = errors.New("mesh: the hub will close: its clients move to others")
 
+// IsDraining reports whether Drain was called.
 func (h *Hub) IsDraining() bool {
 	h.roster.mu.Lock()
 	defer h.roster.mu.Unlock()

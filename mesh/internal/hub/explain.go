@@ -9,6 +9,8 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
+// Explain reports whether the node with the ID to receives an event from the node with the ID from, and by which rule. An
+// empty from is any other node. The error is fault.ErrUnknownNode if no hub that replies has one of the nodes.
 func (h *Hub) Explain(ctx context.Context, from, to, event string) (protocol.Explanation, error) {
 	var refused protocol.Rule // the rule that stops the emitter
 	if from != "" {

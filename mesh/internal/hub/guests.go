@@ -39,6 +39,7 @@ func newGuests(conf *Config) *guests {
 	return &guests{conf: conf, counts: make(map[netip.Addr]int), conns: make(map[net.Conn]*guest)}
 }
 
+// ErrPerAddr reports limits per address that are negative.
 var ErrPerAddr = errors.New("mesh: ConnsPerAddr and SessionsPerAddr must not be negative; 0 means the default")
 
 // ParseProxies parses Options.TrustedProxies.

@@ -211,6 +211,8 @@ func (h *Hub) ServeSocket(ctx context.Context, s *engineio.Socket) {
 	}
 }
 
+// Emit routes an event of the hub's own node. For a request, rid is not empty: the hub then reports to the node if no
+// other node subscribes to the event.
 func (h *Hub) Emit(event string, payload json.RawMessage, rid string) error {
 	var from source
 	if rid != "" && !h.hasSubscriber(event, nil) {
@@ -247,6 +249,7 @@ func (h *Hub) Flush(ctx context.Context) error {
 	return nil
 }
 
+// Close writes the queued messages, closes all sessions, and leaves the other hubs. It waits for the hub's goroutines.
 func (h *Hub) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
@@ -284,6 +287,7 @@ func (x *slots) release(n int) {
 	x.spare = append(x.spare, n)
 }
 
+// Sockets returns the sessions of all peers, including peers that are not admitted.
 func (h *Hub) Sockets() []*engineio.Socket { return h.server.Sockets() }
 
 // logMissed groups the log lines about events and notices of other hubs that found the queue for callbacks full.

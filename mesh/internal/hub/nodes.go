@@ -123,6 +123,7 @@ func (h *Hub) firstPage(number int) int64 {
 	return cursor(found, 0)
 }
 
+// Nodes returns the hub, its peers, and each other hub that replies with its peers.
 func (h *Hub) Nodes(ctx context.Context) ([]protocol.NodeInfo, error) {
 	var all []protocol.NodeInfo
 	for next, first := 0, true; first || next > 0; first = false {

@@ -126,6 +126,7 @@ func (r *roster) notify(event string, info json.RawMessage, about *peer) (slow [
 	return slow
 }
 
+// WatchPresence is called when the node has its first listener for joins and leaves, or has lost its last one.
 func (h *Hub) WatchPresence() {
 	h.roster.mu.Lock()
 	defer h.roster.mu.Unlock()

@@ -10,6 +10,7 @@ import (
 
 var errToken = fmt.Errorf("mesh: Token must be at most %d visible ASCII characters", protocol.MaxCredential)
 
+// CheckToken returns an error if a token cannot be a credential.
 func CheckToken(token string) error {
 	if len(token) > protocol.MaxCredential || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return errToken
