@@ -16,8 +16,8 @@ import (
 )
 
 // Connect connects to a hub and returns when the hub has replied. ctx bounds only this start. Connect does not retry a
-// failed attempt. The error is an *AuthError if the hub rejects the node, otherwise it wraps the error of
-// engineio.Dial. Once connected, the node reconnects until it is closed. The pauses between attempts grow to 5 s. They
+// failed attempt. The error wraps a *DialError. It wraps an *AuthError if the hub rejects the node,
+// otherwise the error of engineio.Dial. Once connected, the node reconnects until it is closed. The pauses between attempts grow to 5 s. They
 // grow with each attempt that fails, and with each connection that ends within 1 s or whose hub asks the node to move
 // within 1 s. The node never becomes a hub.
 //
@@ -73,6 +73,18 @@ func connect(ctx context.Context, o Options, addrs []address, home *address) (*N
 	return nil, failure
 }
 
+// DialError is the error of Connect and Start for one address at which no hub admitted the node. The error for several
+// addresses wraps one DialError for each.
+type DialError struct {
+	Addr string // host:port
+	Err  error
+}
+
+func (e *DialError) Error() string { return "mesh: connect to " + e.Addr + ": " + e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *DialError) Unwrap() error { return e.Err }
+
 // attempt connects to an address, which is the next one of the uplink.
 func (n *Node) attempt(ctx context.Context, addr address) error {
 	err := n.uplink.Connect(ctx)
@@ -81,9 +93,9 @@ func (n *Node) attempt(ctx context.Context, addr address) error {
 	}
 	err = publicError(err)
 	if said := greeting(ctx, &n.opts, addr, err); said != "" {
-		return fmt.Errorf("mesh: connect to %s: no hub, its response begins with %q: %w", addr, said, err)
+		err = fmt.Errorf("no hub, its response begins with %q: %w", said, err)
 	}
-	return fmt.Errorf("mesh: connect to %s: %w", addr, err)
+	return &DialError{Addr: addr.String(), Err: err}
 }
 
 // publicError returns an error of the uplink as this package exports it.

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
-	"log/slog"
 	"net/http"
 )
 
@@ -26,14 +25,8 @@ func (c Credentials) String() string {
 	return fmt.Sprintf("{name: %q, remote: %s}", c.Name, c.RemoteAddr)
 }
 
-// GoString returns String.
-func (c Credentials) GoString() string { return c.String() }
-
 // Format writes String for every verb.
 func (c Credentials) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte(c.String())) }
-
-// LogValue returns String.
-func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // MarshalText returns String, so that encoders also omit user, password and token.
 func (c Credentials) MarshalText() ([]byte, error) { return []byte(c.String()), nil }

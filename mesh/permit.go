@@ -2,7 +2,6 @@ package mesh
 
 import (
 	"fmt"
-	"log/slog"
 )
 
 // Action is an action that Options.Permit permits or rejects.
@@ -36,14 +35,8 @@ func (p PeerInfo) String() string {
 	return fmt.Sprintf("{id: %s, name: %q, remote: %s}", p.ID, p.Name, p.RemoteAddr)
 }
 
-// GoString returns String.
-func (p PeerInfo) GoString() string { return p.String() }
-
 // Format writes String for every verb.
 func (p PeerInfo) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte(p.String())) }
-
-// LogValue returns String.
-func (p PeerInfo) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
 // MarshalText returns String, so that no encoder writes the credentials.
 func (p PeerInfo) MarshalText() ([]byte, error) { return []byte(p.String()), nil }

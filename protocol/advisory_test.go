@@ -139,8 +139,8 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 		}
 	}
 	require.Equal(t, `{auth: {user: present, password: present}, mesh: {v: 1, key: present, name: "name"}}`, headers.String())
-	require.Equal(t, `{auth: absent, mesh: absent}`, Headers{}.GoString())
-	require.Equal(t, `{user: absent, password: absent}`, Auth{}.GoString())
-	require.Equal(t, `{v: 0, key: absent, name: ""}`, Hello{}.GoString())
+	require.Equal(t, `{auth: absent, mesh: absent}`, Headers{}.String())
+	require.Equal(t, `{user: absent, password: absent}`, Auth{}.String())
+	require.Equal(t, `{v: 0, key: absent, name: ""}`, Hello{}.String())
 	require.Contains(t, string(AppendPacket(nil, &packet, false)), password, "the wire has it")
 }

@@ -2,7 +2,6 @@ package protocol
 
 import (
 	"fmt"
-	"log/slog"
 	"strconv"
 )
 
@@ -197,15 +196,6 @@ func presence(there bool) string {
 // Formatting, logging and marshalling all use String: a verb such as %d, %#v or a JSON log handler would otherwise show
 // the fields.
 
-// GoString returns String.
-func (h Headers) GoString() string { return h.String() }
-
-// GoString returns String.
-func (a Auth) GoString() string { return a.String() }
-
-// GoString returns String.
-func (h Hello) GoString() string { return h.String() }
-
 // Format writes String, whatever the verb.
 func (h Headers) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte(h.String())) }
 
@@ -214,15 +204,6 @@ func (a Auth) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte(a.String())) }
 
 // Format writes String, whatever the verb.
 func (h Hello) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte(h.String())) }
-
-// LogValue returns String.
-func (h Headers) LogValue() slog.Value { return slog.StringValue(h.String()) }
-
-// LogValue returns String.
-func (a Auth) LogValue() slog.Value { return slog.StringValue(a.String()) }
-
-// LogValue returns String.
-func (h Hello) LogValue() slog.Value { return slog.StringValue(h.String()) }
 
 // MarshalText returns String, so that no encoder writes the secrets.
 func (h Headers) MarshalText() ([]byte, error) { return []byte(h.String()), nil }

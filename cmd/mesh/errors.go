@@ -94,7 +94,7 @@ func friendlyCause(err error, opts *mesh.Options) error {
 		return fmt.Errorf("the hub at %s requires a password or token: give --user and --password-file or %s; or --token-file or %s", addr, passwordVariable, tokenVariable)
 	case errors.As(err, &refused):
 		return fmt.Errorf("the hub at %s rejected this node: it has another password for %q, or does not know that user", addr, opts.User)
-	case several && strings.HasPrefix(err.Error(), notConnected):
+	case several && errors.As(err, new(*mesh.DialError)):
 		return noHubAtAny(err, opts.Addr)
 	case errors.As(err, &file) && file.Path != "" && file.Path == opts.CAFile:
 		return fmt.Errorf("--ca: %w", file)
@@ -140,19 +140,15 @@ func friendlyCause(err error, opts *mesh.Options) error {
 	return renamed(err)
 }
 
-// notConnected is the prefix of the error of one failed attempt to connect. There is one attempt for each address.
-const notConnected = "mesh: connect to "
-
 // noHubAtAny returns the reason, for each of several addresses, why there is no hub.
 func noHubAtAny(err error, addrs string) error {
 	type failure struct{ addr, why string }
 	var all []failure
 	for _, err := range splitErrors(err) {
-		addr := strings.TrimPrefix(err.Error(), notConnected)
-		if i := strings.Index(addr, ": "); i >= 0 {
-			addr = addr[:i]
+		var dial *mesh.DialError
+		if errors.As(err, &dial) {
+			all = append(all, failure{dial.Addr, unreachableReason(dial.Err)})
 		}
-		all = append(all, failure{addr, unreachableReason(err, addr)})
 	}
 	slices.SortStableFunc(all, func(a, b failure) int { // in the order of the flag
 		return cmp.Compare(strings.Index(addrs, a.addr), strings.Index(addrs, b.addr))
@@ -180,7 +176,7 @@ func splitErrors(err error) (all []error) {
 }
 
 // unreachableReason returns a short text with the reason why there is no hub at an address.
-func unreachableReason(err error, addr string) string {
+func unreachableReason(err error) string {
 	var (
 		handshake *engineio.HandshakeError
 		dns       *net.DNSError
@@ -207,7 +203,7 @@ func unreachableReason(err error, addr string) string {
 	case errors.As(err, &request):
 		return request.Err.Error()
 	}
-	return strings.TrimPrefix(err.Error(), notConnected+addr+": ")
+	return err.Error()
 }
 
 // renamed replaces the names of Go options by the names of the flags.
