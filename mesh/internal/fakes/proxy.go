@@ -1,6 +1,7 @@
 package fakes
 
 import (
+	"context"
 	"io"
 	"net"
 	"sync"
@@ -24,7 +25,7 @@ type Proxy struct {
 // StartProxy starts a proxy on a free port of 127.0.0.1.
 func StartProxy(t testing.TB, target string) *Proxy {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(Context(t), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	p := &Proxy{l: l, target: target, clients: make(map[net.Conn]struct{}), targets: make(map[net.Conn]struct{})}
 	p.wg.Go(p.accept)
@@ -100,7 +101,7 @@ func (p *Proxy) accept() {
 		p.mu.Lock()
 		addr := p.target
 		p.mu.Unlock()
-		target, err := net.Dial("tcp", addr)
+		target, err := new(net.Dialer).DialContext(context.Background(), "tcp", addr)
 		if err != nil {
 			_ = client.Close()
 			continue

@@ -20,7 +20,7 @@ import (
 // connection: see WriteFrame, ReadFrame and Frames.
 func DialRaw(t testing.TB, addr string, packets ...string) net.Conn {
 	t.Helper()
-	conn, err := net.Dial("tcp", addr)
+	conn, err := new(net.Dialer).DialContext(Context(t), "tcp", addr)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	_, err = fmt.Fprintf(conn, "GET /engine.io/?EIO=3&transport=websocket HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
@@ -29,7 +29,8 @@ func DialRaw(t testing.TB, addr string, packets ...string) net.Conn {
 	r := bufio.NewReaderSize(conn, 4096)
 	resp, err := http.ReadResponse(r, nil)
 	require.NoError(t, err)
-	require.Equal(t, 101, resp.StatusCode)
+	require.NoError(t, resp.Body.Close()) // the connection stays open
+	require.Equal(t, http.StatusSwitchingProtocols, resp.StatusCode)
 	ReadFrame(t, r) // the open packet
 	_, err = conn.Write(Frames(packets...))
 	require.NoError(t, err)
@@ -98,9 +99,9 @@ func DialPolling(t testing.TB, client *http.Client, url string, packets ...strin
 		require.NoError(t, err)
 		resp, err := client.Do(r)
 		require.NoError(t, err)
-		defer resp.Body.Close()
 		answer, err := io.ReadAll(resp.Body)
 		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
 		require.Equal(t, http.StatusOK, resp.StatusCode, "%s", answer)
 		return string(answer)
 	}
