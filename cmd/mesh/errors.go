@@ -145,8 +145,7 @@ func noHubAtAny(err error, addrs string) error {
 	type failure struct{ addr, why string }
 	var all []failure
 	for _, err := range splitErrors(err) {
-		var dial *mesh.DialError
-		if errors.As(err, &dial) {
+		if dial, ok := errors.AsType[*mesh.DialError](err); ok {
 			all = append(all, failure{dial.Addr, unreachableReason(dial.Err)})
 		}
 	}
