@@ -160,7 +160,8 @@ func (p *peer) receive(ctx context.Context, m engineio.Message) bool {
 		p.reject(wire.RuleMalformed, "error", err)
 		return p.throttle(ctx, len(m.Data))
 	}
-	if !p.continuesBatch(&packet) {
+	isEvent := protocol.Relayed(packet.Event)
+	if !isEvent || (len(packet.EventTable) > 0 || packet.Headers.Auth != nil) && p.changedBy(&packet) {
 		p.flush()
 	}
 	if !p.introduced {
@@ -187,7 +188,7 @@ func (p *peer) receive(ctx context.Context, m engineio.Message) bool {
 		p.announceJoin() // with its first table
 	}
 	switch {
-	case protocol.Relayed(packet.Event):
+	case isEvent:
 		p.takeEvent(&packet, len(m.Data))
 		return true
 	case packet.Event == protocol.NameHandshake || packet.Event == protocol.NameNewListener:
@@ -205,13 +206,12 @@ func (p *peer) receive(ctx context.Context, m engineio.Message) bool {
 	return p.throttle(ctx, len(m.Data))
 }
 
-// continuesBatch reports whether a packet carries an event and nothing that the peer has not sent before. Any other
-// packet is processed after the batch is routed.
-func (p *peer) continuesBatch(packet *protocol.Packet) bool {
+// changedBy reports whether a packet has another event table or other credentials than the peer's last one. The batch is
+// routed before the change.
+func (p *peer) changedBy(packet *protocol.Packet) bool {
 	auth := packet.Headers.Auth
-	return protocol.Relayed(packet.Event) &&
-		(len(packet.EventTable) == 0 || bytes.Equal(packet.EventTable, p.table)) &&
-		(auth == nil || auth.User == p.user && auth.Password == p.password)
+	return len(packet.EventTable) > 0 && !bytes.Equal(packet.EventTable, p.table) ||
+		auth != nil && (auth.User != p.user || auth.Password != p.password)
 }
 
 // takeEvent adds an event to the batch, or rejects it. If the event asks for a report and has no listener at this hub,
