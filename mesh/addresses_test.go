@@ -6,14 +6,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 func TestConnectPicksOneOfSeveralAddresses(t *testing.T) {
 	a, b := listen(t, mesh.Options{}), listen(t, mesh.Options{})
 	picked := map[string]int{}
 	for range 40 { // both are picked, except with a probability of 1 in 10^12
-		n, err := mesh.Connect(fakes.Context(t), &mesh.Options{Addr: a.Addr() + "," + b.Addr()})
+		n, err := mesh.Connect(meshtest.Context(t), &mesh.Options{Addr: a.Addr() + "," + b.Addr()})
 		require.NoError(t, err)
 		info, _ := n.Hub()
 		require.Equal(t, map[string]string{a.Addr(): a.ID(), b.Addr(): b.ID()}[n.Addr()], info.ID)
@@ -25,12 +25,12 @@ func TestConnectPicksOneOfSeveralAddresses(t *testing.T) {
 
 func TestConnectSkipsAddressesWithoutAHub(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	dead, deaf := stableAddr(t), fakes.StartProxy(t, "127.0.0.1:1")
+	dead, deaf := stableAddr(t), meshtest.StartProxy(t, "127.0.0.1:1")
 	for range 4 {
 		n := connectTo(t, mesh.Options{Addr: dead + ", " + deaf.Addr() + ", " + hub.Addr()})
 		require.Equal(t, hub.Addr(), n.Addr())
 	}
-	_, err := mesh.Connect(fakes.Context(t), &mesh.Options{Addr: dead + "," + deaf.Addr()})
+	_, err := mesh.Connect(meshtest.Context(t), &mesh.Options{Addr: dead + "," + deaf.Addr()})
 	require.ErrorContains(t, err, dead)
 	require.ErrorContains(t, err, deaf.Addr())
 }
@@ -39,7 +39,7 @@ func TestConnectEndsAtTheFirstHubThatRefuses(t *testing.T) {
 	refusing, admitting := listen(t, mesh.Options{Authorize: mesh.BasicAuth("u", "p")}), listen(t, mesh.Options{})
 	refusals := 0
 	for range 20 {
-		n, err := mesh.Connect(fakes.Context(t), &mesh.Options{Addr: refusing.Addr() + "," + admitting.Addr()})
+		n, err := mesh.Connect(meshtest.Context(t), &mesh.Options{Addr: refusing.Addr() + "," + admitting.Addr()})
 		if err == nil {
 			require.NoError(t, n.Close())
 			continue
@@ -54,10 +54,10 @@ func TestConnectEndsAtTheFirstHubThatRefuses(t *testing.T) {
 func TestClientComesBackLastToTheHubThatItLost(t *testing.T) {
 	t.Parallel() // it waits for a timer
 	a, b := listen(t, mesh.Options{}), listen(t, mesh.Options{})
-	proxies := map[string]*fakes.Proxy{}
+	proxies := map[string]*meshtest.Proxy{}
 	addr := ""
 	for _, hub := range []*mesh.Node{a, b} {
-		p := fakes.StartProxy(t, hub.Addr())
+		p := meshtest.StartProxy(t, hub.Addr())
 		proxies[hub.ID()] = p
 		addr += "," + p.Addr()
 	}
@@ -86,7 +86,7 @@ func TestClientMovesToAnotherAddressWhenItsHubIsLost(t *testing.T) {
 	require.NoError(t, n.Emit("late", nil))
 	require.Equal(t, to.ID(), awaitStatus(t, changes, mesh.Connected).Hub.ID)
 	require.Equal(t, to.Addr(), n.Addr())
-	require.NoError(t, n.Flush(fakes.Context(t)))
+	require.NoError(t, n.Flush(meshtest.Context(t)))
 	require.EqualValues(t, 1, to.Stats().Received)
 	require.NoError(t, to.Emit("e", 1))
 	require.Equal(t, "1", string(heard.Next().Payload))

@@ -17,7 +17,7 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 // The tests in this file cover published faults of other implementations. docs/security.md lists them all. Tests of the
@@ -29,9 +29,9 @@ import (
 func TestUnadmittedPeerUsesLittleMemory(t *testing.T) {
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Authorize: mesh.BasicAuth("u", "p")})
 	const peers = 50
-	var wires []*fakes.Session
+	var wires []*meshtest.Session
 	for range peers {
-		w := fakes.Dial(t, hub.URL(), nil)
+		w := meshtest.Dial(t, hub.URL(), nil)
 		w.Send(`{"event":"x"}`)
 		w.Barrier()
 		wires = append(wires, w)
@@ -74,11 +74,11 @@ func TestAdmissionTimeouts(t *testing.T) {
 		require.NoError(t, err)
 		conns = append(conns, conn)
 	}
-	w := fakes.Dial(t, hub.URL(), nil)
+	w := meshtest.Dial(t, hub.URL(), nil)
 	w.Send(`{"event":"e"}`)
 	<-started
 	for i, conn := range conns {
-		require.NoError(t, conn.SetReadDeadline(start.Add(limit+fakes.Patience)))
+		require.NoError(t, conn.SetReadDeadline(start.Add(limit+meshtest.Patience)))
 		_, err := io.Copy(io.Discard, conn)
 		require.NoError(t, err, "connection %d is still waited for", i)
 		require.NoError(t, conn.Close())
@@ -92,7 +92,7 @@ func TestAdmissionTimeouts(t *testing.T) {
 func TestHubInflatesNothing(t *testing.T) {
 	hub := listen(t, mesh.Options{Authorize: mesh.BasicAuth("u", "p")})
 	for _, user := range []string{"u", "x"} {
-		s, err := engineio.Dial(fakes.Context(t), hub.URL(), &engineio.DialOptions{
+		s, err := engineio.Dial(meshtest.Context(t), hub.URL(), &engineio.DialOptions{
 			Revision: engineio.Revision3, Transports: []engineio.Transport{engineio.WebSocket}, PerMessageDeflate: true,
 			HTTPClient: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 				resp, err := http.DefaultTransport.RoundTrip(r)
@@ -105,8 +105,8 @@ func TestHubInflatesNothing(t *testing.T) {
 		})
 		require.NoError(t, err)
 		s.Discard()
-		require.NoError(t, s.Write(fakes.Context(t), engineio.Text(fmt.Sprintf(authPacket, user, "p"))))
-		require.NoError(t, s.Ping(fakes.Context(t)))
+		require.NoError(t, s.Write(meshtest.Context(t), engineio.Text(fmt.Sprintf(authPacket, user, "p"))))
+		require.NoError(t, s.Ping(meshtest.Context(t)))
 		require.NoError(t, s.Close())
 	}
 }
@@ -132,7 +132,7 @@ func TestRandomPacketsBeforeAdmission(t *testing.T) {
 		`"headers":{"auth":{"user":["u"],"password":["p"]}}`, `"headers":{"auth":null,"mesh":{"v":1}}`, `"from":"` + good.ID() + `"`,
 	}
 	for range 200 {
-		w := fakes.Dial(t, hub.URL(), nil)
+		w := meshtest.Dial(t, hub.URL(), nil)
 		for range 1 + rnd.IntN(8) {
 			packet := `{"event":"` + events[rnd.IntN(len(events))] + `"`
 			for range rnd.IntN(4) {
@@ -172,7 +172,7 @@ func TestHubRejectsOtherOrigins(t *testing.T) {
 			if c.origin != "" {
 				header.Set("Origin", c.origin)
 			}
-			s, err := engineio.Dial(fakes.Context(t), c.hub.URL(), &engineio.DialOptions{Transports: transports, Header: header})
+			s, err := engineio.Dial(meshtest.Context(t), c.hub.URL(), &engineio.DialOptions{Transports: transports, Header: header})
 			require.Equal(t, c.ok, err == nil, "%q on %s: %v", c.origin, transports[0], err)
 			if err == nil {
 				s.Discard()
@@ -185,7 +185,7 @@ func TestHubRejectsOtherOrigins(t *testing.T) {
 // TestPagesCannotReachAHubByANameOfTheirOwn checks DNS rebinding: a site can resolve its name to 127.0.0.1 after its
 // page is loaded. For the browser, the hub is then the page's origin server.
 func TestPagesCannotReachAHubByANameOfTheirOwn(t *testing.T) {
-	var log fakes.Log
+	var log meshtest.Log
 	own := listen(t, mesh.Options{Addr: "127.0.0.1:0", Page: true, Logger: log.Logger()})
 	proxied := listen(t, mesh.Options{Addr: "127.0.0.1:0", Page: true, AllowedOrigins: []string{"https://Mesh.example.com/"}})
 	for _, c := range []struct {
@@ -206,7 +206,7 @@ func TestPagesCannotReachAHubByANameOfTheirOwn(t *testing.T) {
 			if c.origin != "" {
 				header.Set("Origin", c.origin)
 			}
-			s, err := engineio.Dial(fakes.Context(t), c.hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: transports, Header: header})
+			s, err := engineio.Dial(meshtest.Context(t), c.hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: transports, Header: header})
 			if !c.ok {
 				require.ErrorContains(t, err, "403", "%s %v", c.host, transports)
 				continue
@@ -239,7 +239,7 @@ func TestPagesCannotReachAHubByANameOfTheirOwn(t *testing.T) {
 // getAs returns the status of a GET with the given Host header.
 func getAs(t *testing.T, url, host string) int {
 	t.Helper()
-	req, err := http.NewRequestWithContext(fakes.Context(t), http.MethodGet, url, nil)
+	req, err := http.NewRequestWithContext(meshtest.Context(t), http.MethodGet, url, nil)
 	require.NoError(t, err)
 	req.Host = host
 	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)

@@ -10,7 +10,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -19,7 +19,7 @@ import (
 // messages of peers.
 
 // everyWay runs a test on each transport and revision, with an admitted peer and with a peer that is not admitted.
-func everyWay(t *testing.T, test func(t *testing.T, hub *mesh.Node, w *fakes.Session, admitted bool)) {
+func everyWay(t *testing.T, test func(t *testing.T, hub *mesh.Node, w *meshtest.Session, admitted bool)) {
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		for name, transports := range map[string][]engineio.Transport{
 			"polling": {engineio.Polling}, "websocket": {engineio.WebSocket}, "upgrade": {engineio.Polling, engineio.WebSocket},
@@ -27,7 +27,7 @@ func everyWay(t *testing.T, test func(t *testing.T, hub *mesh.Node, w *fakes.Ses
 			for _, admitted := range []bool{false, true} {
 				t.Run(fmt.Sprintf("revision %d/%s/admitted %t", rev, name, admitted), func(t *testing.T) {
 					hub := listen(t, mesh.Options{Authorize: mesh.BasicAuth("u", "p")})
-					w := fakes.Dial(t, hub.URL(), &engineio.DialOptions{Revision: rev, Transports: transports})
+					w := meshtest.Dial(t, hub.URL(), &engineio.DialOptions{Revision: rev, Transports: transports})
 					if admitted {
 						w.Send(`{"event":"handshake","headers":{"auth":{"user":"u","password":"p"}}}`)
 						eventually(t, "admitted", func() bool { return hub.Stats().Peers == 1 })
@@ -42,7 +42,7 @@ func everyWay(t *testing.T, test func(t *testing.T, hub *mesh.Node, w *fakes.Ses
 // A name that an emitter uses for its own events has no effect at a hub.
 // Advisories: CVE-2024-38355
 func TestReservedEventNames(t *testing.T) {
-	everyWay(t, func(t *testing.T, hub *mesh.Node, w *fakes.Session, admitted bool) {
+	everyWay(t, func(t *testing.T, hub *mesh.Node, w *meshtest.Session, admitted bool) {
 		heard := listenTo(t, hub, "**")
 		names := []string{
 			"error", "newListener", "removeListener", "connect", "connection", "disconnect", "disconnecting", "connect_error",
@@ -70,7 +70,7 @@ func TestReservedEventNames(t *testing.T) {
 // A hub rejects a packet whose event is not a string.
 // Advisories: CVE-2022-2421, CVE-2023-32695
 func TestNonStringEventNames(t *testing.T) {
-	everyWay(t, func(t *testing.T, hub *mesh.Node, w *fakes.Session, admitted bool) {
+	everyWay(t, func(t *testing.T, hub *mesh.Node, w *meshtest.Session, admitted bool) {
 		packets := []string{
 			`{"event":{"toString":1},"payload":{}}`, `{"event":["a"],"payload":{}}`, `{"event":1}`, `{"event":true}`, `{"event":null}`,
 			`{"payload":{}}`, `{"Event":"x"}`, `{"event":""}`, `51-["event",{"_placeholder":true,"num":99}]`,
@@ -100,7 +100,7 @@ func TestHostileNames(t *testing.T) {
 		require.Equal(t, name, payload)
 
 		// A subscriber to exactly this name receives the event. Subscribers to other names do not.
-		w := fakes.Dial(t, hub.URL(), nil)
+		w := meshtest.Dial(t, hub.URL(), nil)
 		key, err := json.Marshal("mesh::" + name)
 		require.NoError(t, err)
 		w.Send(`{"event":"handshake","eventTable":{` + string(key) + `:{}}}`)
@@ -141,8 +141,8 @@ func TestHostileNamesAcrossHubs(t *testing.T) {
 // Advisories: unlimited tables
 func TestEventTableLimits(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	w := fakes.Dial(t, hub.URL(), nil)
-	w.Send(fakes.Table("mesh::kept"))
+	w := meshtest.Dial(t, hub.URL(), nil)
+	w.Send(meshtest.Table("mesh::kept"))
 	var many strings.Builder
 	for i := range protocol.MaxTableEntries + 1 {
 		fmt.Fprintf(&many, `"mesh::%d":{},`, i)
@@ -166,7 +166,7 @@ func TestEventTableLimits(t *testing.T) {
 		}
 		slow = append(slow, p)
 	}
-	w.Send(fakes.Table(slow...))
+	w.Send(meshtest.Table(slow...))
 	w.Barrier()
 	require.EqualValues(t, 3, hub.Stats().BadTables)
 	require.NoError(t, hub.Emit("a::b::c::d::e::f::g::h", nil))

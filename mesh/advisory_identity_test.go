@@ -16,7 +16,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 // The tests in this file cover published faults of other implementations. docs/security.md lists them all. Tests of the
@@ -29,11 +29,11 @@ func TestForgedIdentity(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	victim := connect(t, hub, mesh.Options{})
 	atVictim, atHub := listenTo(t, victim, "e"), listenTo(t, hub, "e")
-	other := fakes.Dial(t, hub.URL(), nil)
-	other.Send(fakes.Table("mesh::e"))
+	other := meshtest.Dial(t, hub.URL(), nil)
+	other.Send(meshtest.Table("mesh::e"))
 	other.Barrier()
-	for _, first := range []string{fakes.Table(), offer(testKey, "")} {
-		forger := fakes.Dial(t, hub.URL(), nil)
+	for _, first := range []string{meshtest.Table(), offer(testKey, "")} {
+		forger := meshtest.Dial(t, hub.URL(), nil)
 		forger.Send(first)
 		for _, packet := range []string{
 			`{"event":"e","payload":{"id":"ID"},"from":"ID"}`,
@@ -62,11 +62,11 @@ func TestForgedIdentityAcrossHubs(t *testing.T) {
 	hubs := cluster(t, 2, mesh.Options{})
 	victim := connect(t, hubs[1], mesh.Options{})
 	atVictim, atHub := listenTo(t, victim, "e"), listenTo(t, hubs[1], "e")
-	other := fakes.Dial(t, hubs[1].URL(), nil)
-	other.Send(fakes.Table("mesh::e"))
+	other := meshtest.Dial(t, hubs[1].URL(), nil)
+	other.Send(meshtest.Table("mesh::e"))
 	other.Barrier()
-	for _, first := range []string{fakes.Table(), offer(testKey, "")} {
-		forger := fakes.Dial(t, hubs[0].URL(), nil)
+	for _, first := range []string{meshtest.Table(), offer(testKey, "")} {
+		forger := meshtest.Dial(t, hubs[0].URL(), nil)
 		forger.Send(first)
 		for _, id := range []string{victim.ID(), hubs[0].ID(), hubs[1].ID()} {
 			for _, packet := range []string{
@@ -107,14 +107,14 @@ func TestPeersCannotSpeakForHubs(t *testing.T) {
 	b.onSubscribe.Store(&hook)
 	hubs := []*mesh.Node{listen(t, mesh.Options{Backplane: b}), listen(t, mesh.Options{Backplane: b})}
 	names := []string{"$hubs", "$hub-" + hubs[0].ID(), "$hub-" + hubs[1].ID(), "$presence"}
-	for _, first := range []string{fakes.Table(), offer(testKey, "")} {
-		w := fakes.Dial(t, hubs[0].URL(), nil)
+	for _, first := range []string{meshtest.Table(), offer(testKey, "")} {
+		w := meshtest.Dial(t, hubs[0].URL(), nil)
 		w.Send(first)
 		var keys []string
 		for _, name := range append(names, "$*", "$**", "*", "**") {
 			keys = append(keys, "mesh::"+name, name)
 		}
-		w.Send(fakes.Table(keys...))
+		w.Send(meshtest.Table(keys...))
 		for _, name := range names {
 			for _, payload := range []string{`{"kind":"bye"}`, `"c{\"kind\":\"bye\"}"`, `{"kind":"leave","node":{"id":"` + hubs[1].ID() + `"}}`} {
 				w.Send(`{"event":"` + name + `","payload":` + payload + `}`)
@@ -129,12 +129,12 @@ func TestPeersCannotSpeakForHubs(t *testing.T) {
 			}
 			require.Contains(t, p, `{"event":"$mesh.`)
 		}
-		w.Send(fakes.Table()) // the hubs keep their subscriptions when such a peer unsubscribes
+		w.Send(meshtest.Table()) // the hubs keep their subscriptions when such a peer unsubscribes
 		w.Barrier()
 		require.NoError(t, w.Socket.Close())
 		for _, h := range hubs {
 			require.Equal(t, 1, h.Stats().Hubs)
-			nodes, err := connect(t, h, mesh.Options{}).Nodes(fakes.Context(t))
+			nodes, err := connect(t, h, mesh.Options{}).Nodes(meshtest.Context(t))
 			require.NoError(t, err)
 			require.NotEmpty(t, nodes)
 		}
@@ -163,7 +163,7 @@ func TestPeerIDsAreUnique(t *testing.T) {
 	heard := listenTo(t, hub, "e")
 	seen := map[string]bool{}
 	for range 50 {
-		w := fakes.Dial(t, hub.URL(), nil)
+		w := meshtest.Dial(t, hub.URL(), nil)
 		w.Send(`{"event":"e"}`)
 		id := heard.Next().From
 		require.Len(t, id, 32)
@@ -177,7 +177,7 @@ func TestPeerIDsAreUnique(t *testing.T) {
 func TestNoSecretInLogsOrErrors(t *testing.T) {
 	t.Parallel() // it waits for a timer
 	const user, password, key = "tainted-user-1", "tainted-password-2", "tainted-key-0123456789abcdef"
-	var logs fakes.Log
+	var logs meshtest.Log
 	var mu sync.Mutex
 	var seen []string
 	see := func(v ...any) {
@@ -200,7 +200,7 @@ func TestNoSecretInLogsOrErrors(t *testing.T) {
 		return fmt.Errorf("no account %s with %s", c.User, c.Password)
 	}})
 	for _, transports := range [][]engineio.Transport{{engineio.Polling}, {engineio.WebSocket}, nil} {
-		p := fakes.StartProxy(t, hub.Addr())
+		p := meshtest.StartProxy(t, hub.Addr())
 		o := mesh.Options{Addr: p.Addr(), User: user, Password: password, Logger: logs.Logger(), Transports: transports}
 		c := connectTo(t, o)
 		c.OnState(func(s mesh.State) { see(s, s.Err) })
@@ -213,35 +213,35 @@ func TestNoSecretInLogsOrErrors(t *testing.T) {
 		see(c.Flush(short), c.Stats())
 		cancel()
 		p.Open()
-		see(c.Flush(fakes.Context(t)))
+		see(c.Flush(meshtest.Context(t)))
 		require.NoError(t, c.Close())
 
 		o.Addr, o.User = hub.Addr(), "wrong-"+user[len("tainted-"):]
-		_, err := mesh.Connect(fakes.Context(t), &o)
+		_, err := mesh.Connect(meshtest.Context(t), &o)
 		var refused *mesh.AuthError
 		require.ErrorAs(t, err, &refused)
 		see(err, refused)
 	}
-	w := fakes.Dial(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Logger: logs.Logger()})
+	w := meshtest.Dial(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Logger: logs.Logger()})
 	secrets = append(secrets, w.Socket.ID())
 	auth := `"headers":{"auth":{"user":"` + user + `","password":"` + password + `"},"mesh":{"v":1,"key":"` + key + `"}}`
 	w.Send(`{"event":"x",`+auth, `{"event":"`+password+`":`+auth+`}`, `{"event":"x","eventTable":{"`+strings.Repeat("[", 600)+`":`+"5}"+`,`+auth+`}`,
 		`{"event":"x","eventTable":"`+password+`",`+auth+`}`, `{"event":"$`+key+`"}`)
 	w.Barrier()
-	muted := fakes.Dial(t, hub.URL(), nil)
+	muted := meshtest.Dial(t, hub.URL(), nil)
 	secrets = append(secrets, muted.Socket.ID())
 	muted.Send(fmt.Sprintf(authPacket, "x", password))
 	muted.AwaitEnd()
 
 	for _, addr := range []string{"http://" + user + ":" + password + "@localhost:1/", "http://localhost:1/?token=" + password, "http://%zz" + password} {
-		_, err := mesh.Connect(fakes.Context(t), &mesh.Options{Addr: addr})
+		_, err := mesh.Connect(meshtest.Context(t), &mesh.Options{Addr: addr})
 		require.Error(t, err)
 		see(err)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, l.Close())
-	_, err = mesh.Connect(fakes.Context(t), &mesh.Options{Addr: l.Addr().String(), User: user, Password: password})
+	_, err = mesh.Connect(meshtest.Context(t), &mesh.Options{Addr: l.Addr().String(), User: user, Password: password})
 	see(err, errors.Unwrap(err))
 	see(hub.Stats(), hub.Err(), hub.Emit("$"+"x", password), hub.Emit("x", json.RawMessage(`{"`+password+`":`)))
 	require.NoError(t, hub.Close())

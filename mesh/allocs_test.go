@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 // routing returns the hub's allocations for each event of a bare client that sends batches to this number of peers.
@@ -15,12 +15,12 @@ func routing(t *testing.T, peers int) float64 {
 	const row = 64
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
 	a := gather(t, hub, peers, "mesh::bench::event")
-	sender := fakes.DialRaw(t, hub.Addr(), fakes.Table("mesh::other"))
+	sender := meshtest.DialRaw(t, hub.Addr(), meshtest.Table("mesh::other"))
 	packets := make([]string, row)
 	for i := range packets {
 		packets[i] = routed
 	}
-	wire := fakes.Frames(packets...)
+	wire := meshtest.Frames(packets...)
 	n := 0
 	route := func() {
 		_, err := sender.Write(wire)

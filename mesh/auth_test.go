@@ -14,7 +14,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 const authPacket = `{"event":"e","payload":{},"eventTable":{"news":{}},"headers":{"auth":{"user":%q,"password":%q}}}`
@@ -41,7 +41,7 @@ func TestAuthRefusalEndsConnectAtOnce(t *testing.T) {
 				asked.Add(1)
 				return errors.New("some inner reason")
 			}})
-			_, err := mesh.Connect(fakes.Context(t), &mesh.Options{Addr: hub.URL(), User: "u", Password: "p", Transports: transports})
+			_, err := mesh.Connect(meshtest.Context(t), &mesh.Options{Addr: hub.URL(), User: "u", Password: "p", Transports: transports})
 			var refused *mesh.AuthError
 			require.ErrorAs(t, err, &refused)
 			require.Equal(t, "user, password or token refused", refused.Message)
@@ -63,7 +63,7 @@ func TestAuthSeesCredentialsAndPeer(t *testing.T) {
 	require.NotEmpty(t, c.RemoteAddr)
 	require.Equal(t, []string{"é", "pässword", "client"}, []string{c.User, c.Password, c.Name}) // Credentials do not print these fields
 
-	w := fakes.Dial(t, hub.URL(), nil)
+	w := meshtest.Dial(t, hub.URL(), nil)
 	w.Send(`{"event":"x"}`, `{"event":"x"}`)
 	w.Barrier()
 	c = <-seen
@@ -78,7 +78,7 @@ func TestAuthRunsAgainWhenCredentialsChange(t *testing.T) {
 		asked.Add(1)
 		return pair(ctx, c)
 	}})
-	w := fakes.Dial(t, hub.URL(), nil)
+	w := meshtest.Dial(t, hub.URL(), nil)
 	hears := func() bool {
 		w.Barrier()
 		require.NoError(t, hub.Emit("news", nil))
@@ -108,7 +108,7 @@ func TestAuthGuessesAreBounded(t *testing.T) {
 		asked.Add(1)
 		return errors.New("no")
 	}})
-	w := fakes.Dial(t, hub.URL(), nil)
+	w := meshtest.Dial(t, hub.URL(), nil)
 	for i := range 100 {
 		w.Send(fmt.Sprintf(authPacket, "u", fmt.Sprint(i)))
 	}
@@ -124,7 +124,7 @@ func TestAuthLaterPacketsWait(t *testing.T) {
 		return nil
 	}})
 	heard := listenTo(t, hub, "e")
-	slow := fakes.Dial(t, hub.URL(), nil)
+	slow := meshtest.Dial(t, hub.URL(), nil)
 	slow.Send(fmt.Sprintf(authPacket, "u", "p"), `{"event":"e","payload":2}`)
 	require.Empty(t, heard.C)
 	close(release)
@@ -133,7 +133,7 @@ func TestAuthLaterPacketsWait(t *testing.T) {
 }
 
 // inMemory runs a test with a hub and its network in a synctest bubble.
-func inMemory(t *testing.T, opts mesh.Options, test func(t *testing.T, hub *mesh.Node, network *fakes.Network)) {
+func inMemory(t *testing.T, opts mesh.Options, test func(t *testing.T, hub *mesh.Node, network *meshtest.Network)) {
 	synctest.Test(t, func(t *testing.T) {
 		hub, network := serveInMemory(t, opts)
 		test(t, hub, network)
@@ -147,7 +147,7 @@ func TestAuthCallbackEndsWithinFiveSeconds(t *testing.T) {
 				<-ctx.Done()
 				return verdict
 			}}
-			inMemory(t, opts, func(t *testing.T, hub *mesh.Node, network *fakes.Network) {
+			inMemory(t, opts, func(t *testing.T, hub *mesh.Node, network *meshtest.Network) {
 				start := time.Now()
 				_, err := mesh.Connect(context.Background(), &mesh.Options{Addr: "http://mesh", HTTPClient: network.Client, Transports: overWebSocket})
 				var refused *mesh.AuthError
@@ -167,7 +167,7 @@ func TestAuthRefusedPeerThatDidNotNegotiateIsMutedAndClosedAfter30s(t *testing.T
 		"garbage": "{{{",
 	} {
 		t.Run(name, func(t *testing.T) {
-			inMemory(t, mesh.Options{Authorize: mesh.BasicAuth("u", "p")}, func(t *testing.T, hub *mesh.Node, network *fakes.Network) {
+			inMemory(t, mesh.Options{Authorize: mesh.BasicAuth("u", "p")}, func(t *testing.T, hub *mesh.Node, network *meshtest.Network) {
 				start := time.Now()
 				w := dialInMemory(t, network)
 				if packet != "" {
@@ -188,7 +188,7 @@ func TestAuthRefusedPeerThatDidNotNegotiateIsMutedAndClosedAfter30s(t *testing.T
 }
 
 func TestAuthAdmittedPeerIsNotClosedAfter30s(t *testing.T) {
-	inMemory(t, mesh.Options{Authorize: mesh.BasicAuth("u", "p")}, func(t *testing.T, hub *mesh.Node, network *fakes.Network) {
+	inMemory(t, mesh.Options{Authorize: mesh.BasicAuth("u", "p")}, func(t *testing.T, hub *mesh.Node, network *meshtest.Network) {
 		w := dialInMemory(t, network)
 		w.Send(fmt.Sprintf(authPacket, "u", "p"))
 		for range 100 { // longer than the heartbeat permits a silent peer
@@ -206,7 +206,7 @@ func TestAuthAdmittedPeerIsNotClosedAfter30s(t *testing.T) {
 
 func TestNegotiatedPeerLearnsThatItsLaterCredentialsAreRejected(t *testing.T) {
 	hub := listen(t, mesh.Options{Authorize: mesh.BasicAuth("u", "p")})
-	w := fakes.Dial(t, hub.URL(), nil)
+	w := meshtest.Dial(t, hub.URL(), nil)
 	w.Send(`{"event":"handshake","headers":{"auth":{"user":"u","password":"p"},"mesh":{"v":1,"key":"` + testKey + `"}}}`)
 	require.Contains(t, w.Next(), "$mesh.hello")
 	w.Send(fmt.Sprintf(authPacket, "u", "wrong"))
@@ -223,7 +223,7 @@ func TestAuthEstablishedClientKeepsTryingWhenRefused(t *testing.T) {
 		}
 		return errors.New("closed")
 	}})
-	p := fakes.StartProxy(t, hub.Addr())
+	p := meshtest.StartProxy(t, hub.Addr())
 	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
 	states := make(chan mesh.State, 100)
 	c.OnState(func(s mesh.State) { states <- s })
@@ -245,7 +245,7 @@ func TestAuthEstablishedClientKeepsTryingWhenRefused(t *testing.T) {
 }
 
 func TestCredentialsGoToALegacyHubInEveryPacket(t *testing.T) {
-	h := fakes.StartLegacyHub(t)
+	h := meshtest.StartLegacyHub(t)
 	c := connectTo(t, mesh.Options{Addr: h.URL})
 	require.NoError(t, c.Emit("e", nil)) // otherwise the hub fails the test
 	flush(t, c)

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 func TestEventsInARowKeepTheirOrder(t *testing.T) {
@@ -26,13 +26,13 @@ func TestEventsInARowKeepTheirOrder(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	a, b, all := fakes.Dial(t, hub.URL(), nil), fakes.Dial(t, hub.URL(), nil), connect(t, hub, mesh.Options{})
-	a.Send(fakes.Table("mesh::a"))
-	b.Send(fakes.Table("mesh::b"))
+	a, b, all := meshtest.Dial(t, hub.URL(), nil), meshtest.Dial(t, hub.URL(), nil), connect(t, hub, mesh.Options{})
+	a.Send(meshtest.Table("mesh::a"))
+	b.Send(meshtest.Table("mesh::b"))
 	a.Barrier()
 	b.Barrier()
 	everything := listenTo(t, all, "**")
-	sender := fakes.DialRaw(t, hub.Addr(), fakes.Table("mesh::**"))
+	sender := meshtest.DialRaw(t, hub.Addr(), meshtest.Table("mesh::**"))
 
 	var packets, wantA, wantB, wantAll []string
 	names := []string{"a", "b", "b", "question", "a", "a"}
@@ -47,10 +47,10 @@ func TestEventsInARowKeepTheirOrder(t *testing.T) {
 		}
 		wantAll = append(wantAll, fmt.Sprint(name, i))
 	}
-	_, err := sender.Write(fakes.Frames(packets...))
+	_, err := sender.Write(meshtest.Frames(packets...))
 	require.NoError(t, err)
 
-	numbers := func(w *fakes.Session, count int) (got []string) {
+	numbers := func(w *meshtest.Session, count int) (got []string) {
 		for range count {
 			var p struct{ Payload struct{ N int } }
 			require.NoError(t, json.Unmarshal([]byte(w.Next()), &p))
@@ -98,11 +98,11 @@ func TestPacketsThatEndARowKeepTheirPayloads(t *testing.T) {
 			const senders = 3
 			var wg sync.WaitGroup
 			for s := range senders {
-				sender := fakes.DialRaw(t, hubs[0].Addr(), fakes.Table())
+				sender := meshtest.DialRaw(t, hubs[0].Addr(), meshtest.Table())
 				wg.Go(func() {
 					for i := range rows {
 						text := func(of string) string { return fmt.Sprintf(`"%s %d %d"`, strings.Repeat(of, 200), s, i) }
-						_, err := sender.Write(fakes.Frames(`{"event":"e","payload":`+text("a")+`}`, last(i, text("b")), `{"event":"e","payload":`+text("c")+`}`))
+						_, err := sender.Write(meshtest.Frames(`{"event":"e","payload":`+text("a")+`}`, last(i, text("b")), `{"event":"e","payload":`+text("c")+`}`))
 						assert.NoError(t, err)
 					}
 				})
@@ -131,14 +131,14 @@ func TestEventsInARowFillHalfAQueue(t *testing.T) {
 	const limit, size = 10 << 10, 900
 	sent := func(send func(t *testing.T, conn net.Conn, packets []string)) uint64 {
 		hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", QueueLimit: limit})
-		neverPolls(t, hub, fakes.Table("mesh::e"))
+		neverPolls(t, hub, meshtest.Table("mesh::e"))
 		eventually(t, "the table is known", func() bool { // the hub responds to a POST when the body has arrived, before it has read the packets
-			nodes, err := hub.Nodes(fakes.Context(t))
+			nodes, err := hub.Nodes(meshtest.Context(t))
 			return assert.NoError(t, err) && slices.ContainsFunc(nodes, func(n mesh.NodeInfo) bool { return slices.Contains(n.Interests, "e") })
 		})
 		heard := listenTo(t, connect(t, hub, mesh.Options{}), "last")
 		packets := slices.Repeat([]string{`{"event":"e","payload":"` + strings.Repeat("x", size) + `"}`}, 15)
-		sender := fakes.DialRaw(t, hub.Addr(), fakes.Table())
+		sender := meshtest.DialRaw(t, hub.Addr(), meshtest.Table())
 		send(t, sender, append(packets, `{"event":"last","payload":1}`))
 		heard.silentUntil("last")
 		eventually(t, "the peer that does not poll is closed", func() bool { return hub.Stats().SlowPeers == 1 })
@@ -146,12 +146,12 @@ func TestEventsInARowFillHalfAQueue(t *testing.T) {
 		return hub.Stats().Sent - 1
 	}
 	together := sent(func(t *testing.T, conn net.Conn, packets []string) {
-		_, err := conn.Write(fakes.Frames(packets...))
+		_, err := conn.Write(meshtest.Frames(packets...))
 		require.NoError(t, err)
 	})
 	alone := sent(func(t *testing.T, conn net.Conn, packets []string) {
 		for _, p := range packets {
-			require.NoError(t, fakes.WriteFrame(conn, "4"+p))
+			require.NoError(t, meshtest.WriteFrame(conn, "4"+p))
 
 		}
 	})
@@ -162,7 +162,7 @@ func TestEventsInARowFillHalfAQueue(t *testing.T) {
 // neverPolls opens a session by long-polling that posts packets and never polls.
 func neverPolls(t *testing.T, hub *mesh.Node, packets ...string) {
 	t.Helper()
-	fakes.DialPolling(t, http.DefaultClient, hub.URL(), packets...)
+	meshtest.DialPolling(t, http.DefaultClient, hub.URL(), packets...)
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 }
 
@@ -171,10 +171,10 @@ func neverPolls(t *testing.T, hub *mesh.Node, packets ...string) {
 func TestEventBeforeInvalidDataIsDelivered(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	heard := listenTo(t, connect(t, hub, mesh.Options{}), "e")
-	conn := fakes.DialRaw(t, hub.Addr(), fakes.Table())
+	conn := meshtest.DialRaw(t, hub.Addr(), meshtest.Table())
 	var row bytes.Buffer
-	require.NoError(t, fakes.WriteFrame(&row, `4{"event":"e","payload":1}`))
-	require.NoError(t, fakes.WriteFrame(&row, "4\xff")) // invalid UTF-8
+	require.NoError(t, meshtest.WriteFrame(&row, `4{"event":"e","payload":1}`))
+	require.NoError(t, meshtest.WriteFrame(&row, "4\xff")) // invalid UTF-8
 	_, err := row.WriteTo(conn)
 	require.NoError(t, err)
 	require.Equal(t, "1", string(heard.Next().Payload))

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 // audience is a set of peers that read frames and do not parse them. The benchmark results include the cost of reading.
@@ -28,7 +28,7 @@ type audience struct {
 func gather(t testing.TB, hub *mesh.Node, peers int, interest string) *audience {
 	a := &audience{t: t, hub: hub, peers: peers}
 	for range peers {
-		conn := fakes.DialRaw(t, hub.Addr(), fakes.Table(interest))
+		conn := meshtest.DialRaw(t, hub.Addr(), meshtest.Table(interest))
 		go func() {
 			buf := make([]byte, 64<<10)
 			for {
@@ -46,7 +46,7 @@ func gather(t testing.TB, hub *mesh.Node, peers int, interest string) *audience 
 // await waits until each peer has received the given number of frames of this size.
 func (a *audience) await(events, frame int) {
 	want := int64(events * frame * a.peers)
-	for deadline := time.Now().Add(fakes.Patience); a.received.Load() < want; {
+	for deadline := time.Now().Add(meshtest.Patience); a.received.Load() < want; {
 		if runtime.Gosched(); time.Now().After(deadline) {
 			a.t.Fatalf("%d of %d bytes came, %d peers were too slow", a.received.Load(), want, a.hub.Stats().SlowPeers)
 		}
@@ -65,7 +65,7 @@ const (
 // but the reply.
 func settled(t testing.TB, conn net.Conn) {
 	var answer [3]byte
-	require.NoError(t, fakes.WriteFrame(conn, "2"))
+	require.NoError(t, meshtest.WriteFrame(conn, "2"))
 	_, err := io.ReadFull(conn, answer[:])
 	require.NoError(t, err)
 	require.Equal(t, "3", string(answer[2:]))
@@ -79,12 +79,12 @@ func BenchmarkRoute(b *testing.B) {
 		b.Run(fmt.Sprintf("peers=%d", peers), func(b *testing.B) {
 			hub := listen(b, mesh.Options{Addr: "127.0.0.1:0"})
 			a := gather(b, hub, peers, "mesh::bench::event")
-			sender := fakes.DialRaw(b, hub.Addr(), fakes.Table("mesh::other"))
+			sender := meshtest.DialRaw(b, hub.Addr(), meshtest.Table("mesh::other"))
 			packets := make([]string, row)
 			for i := range packets {
 				packets[i] = routed
 			}
-			wire := fakes.Frames(packets...)
+			wire := meshtest.Frames(packets...)
 			n := 0
 			b.ReportAllocs()
 			for b.Loop() {
@@ -114,10 +114,10 @@ func BenchmarkRouteParallel(b *testing.B) {
 	for i := range packets {
 		packets[i] = fmt.Sprintf(`{"event":"bench::%d","payload":1}`, i)
 	}
-	wire := fakes.Frames(packets...)
+	wire := meshtest.Frames(packets...)
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
-		sender := fakes.DialRaw(b, hub.Addr(), fakes.Table("mesh::other"))
+		sender := meshtest.DialRaw(b, hub.Addr(), meshtest.Table("mesh::other"))
 		for n := 0; pb.Next(); n++ {
 			if n%row == 0 {
 				if _, err := sender.Write(wire); err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 func TestAHubServesItsPage(t *testing.T) {
@@ -68,7 +68,7 @@ func TestBrowsersReceivePresence(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	connect(t, hub, mesh.Options{})
 	connect(t, hub, mesh.Options{HTTPClient: &http.Client{Transport: asBrowser{}}})
-	nodes, err := hub.Nodes(fakes.Context(t))
+	nodes, err := hub.Nodes(meshtest.Context(t))
 	require.NoError(t, err)
 	require.Len(t, nodes, 3)
 	require.False(t, nodes[1].Browser)

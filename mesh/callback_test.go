@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 // roles runs a test with a hub and with a client as n. other is the node at the other end of the connection.
@@ -103,7 +103,7 @@ func TestWaitCallbackWaitsForTheCallbackThatIsRunning(t *testing.T) {
 		cancel(errors.New("enough"))
 		require.ErrorContains(t, n.WaitCallback(ctx), "enough")
 		close(release)
-		require.NoError(t, n.WaitCallback(fakes.Context(t)))
+		require.NoError(t, n.WaitCallback(meshtest.Context(t)))
 		require.True(t, over)
 	})
 }
@@ -122,7 +122,7 @@ func TestNoCallFollowsOffAndWaitCallback(t *testing.T) {
 				_ = other.Emit("e", nil)
 			}
 			off()
-			require.NoError(t, n.WaitCallback(fakes.Context(t)))
+			require.NoError(t, n.WaitCallback(meshtest.Context(t)))
 			over = true
 		}
 	})
@@ -186,7 +186,7 @@ func TestAFullCallbackQueueHoldsUpTheReaderAndLosesNothing(t *testing.T) {
 		close(release)
 		select {
 		case <-done:
-		case <-time.After(fakes.Patience):
+		case <-time.After(meshtest.Patience):
 			require.Fail(t, "events were lost")
 		}
 	})
@@ -199,7 +199,7 @@ func TestCallbacksOfAClosedNodeAreNotCalled(t *testing.T) {
 		require.NoError(t, n.Close())
 		after := calls.Load()
 		require.ErrorIs(t, n.Emit("e", nil), mesh.ErrClosed)
-		require.ErrorIs(t, n.Flush(fakes.Context(t)), mesh.ErrClosed)
+		require.ErrorIs(t, n.Flush(meshtest.Context(t)), mesh.ErrClosed)
 		n.On("e", func(mesh.Event) { calls.Add(1) })()
 		_ = other.Emit("e", nil)
 		require.Equal(t, after, calls.Load())
@@ -209,13 +209,13 @@ func TestCallbacksOfAClosedNodeAreNotCalled(t *testing.T) {
 // TestPanicOfACallbackIsNotRecovered runs itself in another process, which the panic must end.
 func TestPanicOfACallbackIsNotRecovered(t *testing.T) {
 	if os.Getenv("MESH_TEST_PANIC") != "" {
-		hub, err := mesh.Listen(fakes.Context(t), &mesh.Options{Addr: "localhost:0"})
+		hub, err := mesh.Listen(meshtest.Context(t), &mesh.Options{Addr: "localhost:0"})
 		if err != nil {
 			return // this ends without the exit code of a panic
 		}
 		hub.On("e", func(mesh.Event) { panic("the callback's own panic") })
 		_ = hub.Emit("e", nil)
-		time.Sleep(fakes.Patience)
+		time.Sleep(meshtest.Patience)
 		return
 	}
 	cmd := exec.Command(os.Args[0], "-test.run=^TestPanicOfACallbackIsNotRecovered$")

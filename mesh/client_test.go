@@ -11,15 +11,15 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 func TestClientWithstandsAHubThatSendsGarbage(t *testing.T) {
-	hub, url := fakes.StartHub(t, "h")
+	hub, url := meshtest.StartHub(t, "h")
 	hub.Greet(func(string) []string {
 		return []string{
 			"", "garbage", "null", `{"payload":1}`, `{"event":"$mesh.hello"}`, `{"event":"$mesh.hello","payload":5}`,
-			`{"event":"$mesh.hello","payload":{"v":0}}`, fakes.HelloPacket("h", "not this node's"), `{"event":"$other"}`, `{"event":"handshake"}`,
+			`{"event":"$mesh.hello","payload":{"v":0}}`, meshtest.HelloPacket("h", "not this node's"), `{"event":"$other"}`, `{"event":"handshake"}`,
 			`{"event":"mesh::x"}`,
 		}
 	})
@@ -30,7 +30,7 @@ func TestClientWithstandsAHubThatSendsGarbage(t *testing.T) {
 	heard := listenTo(t, c, "e")
 	// A hub may send these packets only before its first reply.
 	p := hub.Peers.Next()
-	p.Send(fakes.HelloPacket("h", c.ID()), `{"event":"$mesh.unauthorized","payload":{"message":"x"}}`)
+	p.Send(meshtest.HelloPacket("h", c.ID()), `{"event":"$mesh.unauthorized","payload":{"message":"x"}}`)
 	require.NoError(t, p.Socket.TryWrite(engineio.Binary([]byte(`{"event":"e"}`))))
 	p.Send(`{"event":"e","from":"forged","payload":{"id":"a"}}`)
 	require.Empty(t, cmp.Diff(mesh.Event{Name: "e", Payload: json.RawMessage(`{"id":"a"}`), From: "a"}, heard.Next()))
@@ -48,9 +48,9 @@ func TestClientIsRejectedWithAnyMessage(t *testing.T) {
 		`null`:                  "",
 		`{"message":"a\u0007"}`: "a\a",
 	} {
-		hub, url := fakes.StartHub(t, "h")
+		hub, url := meshtest.StartHub(t, "h")
 		hub.Greet(func(string) []string { return []string{`{"event":"$mesh.unauthorized","payload":` + payload + `}`} })
-		_, err := mesh.Connect(fakes.Context(t), &mesh.Options{Addr: url, Transports: overWebSocket})
+		_, err := mesh.Connect(meshtest.Context(t), &mesh.Options{Addr: url, Transports: overWebSocket})
 		var refused *mesh.AuthError
 		require.ErrorAs(t, err, &refused)
 		require.Equal(t, want, refused.Message)
@@ -59,17 +59,17 @@ func TestClientIsRejectedWithAnyMessage(t *testing.T) {
 }
 
 func TestPatternsAreWarnedOfWhenALegacyHubTakesOver(t *testing.T) {
-	first, err := mesh.Listen(fakes.Context(t), &mesh.Options{Addr: "localhost:0"})
+	first, err := mesh.Listen(meshtest.Context(t), &mesh.Options{Addr: "localhost:0"})
 	require.NoError(t, err)
-	p := fakes.StartProxy(t, first.Addr())
-	var logs fakes.Log
+	p := meshtest.StartProxy(t, first.Addr())
+	var logs meshtest.Log
 	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket, Logger: logs.Logger()})
 	changes := states(c)
 	c.On("b::*", func(mesh.Event) {})
 	c.On("exact", func(mesh.Event) {})
 	flush(t, c)
 	require.NotContains(t, logs.String(), "does not support patterns")
-	h := fakes.StartLegacyHub(t)
+	h := meshtest.StartLegacyHub(t)
 	p.SetTarget(strings.TrimPrefix(h.URL, "http://"))
 	require.NoError(t, first.Close())
 	require.True(t, awaitStatus(t, changes, mesh.Connected).Hub.Legacy)

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 // awayBackplane reaches no other hub, and may be full.
@@ -49,7 +49,7 @@ func TestHubOutOfReachPublishesBeforeItKnowsAnotherHub(t *testing.T) {
 	require.NoError(t, hub.Emit("e", 1))
 	require.EqualValues(t, 1, hub.Stats().HubsOut)
 	for _, n := range []*mesh.Node{hub, client} {
-		ctx, cancel := context.WithTimeout(fakes.Context(t), 100*time.Millisecond)
+		ctx, cancel := context.WithTimeout(meshtest.Context(t), 100*time.Millisecond)
 		_, err := n.Request(ctx, "q", nil)
 		cancel()
 		require.ErrorIs(t, err, context.DeadlineExceeded, "%v", n.Role())
@@ -58,7 +58,7 @@ func TestHubOutOfReachPublishesBeforeItKnowsAnotherHub(t *testing.T) {
 
 	b.full.Store(true)
 	before := hub.Stats().HubsDropped
-	_, err := hub.Request(fakes.Context(t), "q", nil)
+	_, err := hub.Request(meshtest.Context(t), "q", nil)
 	require.ErrorIs(t, err, mesh.ErrBackplaneFull)
 	require.Greater(t, hub.Stats().HubsDropped, before)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 // TestSlowCallbackOfAHubDelaysNoOtherNode checks that other receivers of events from other hubs do not wait for the
@@ -18,7 +18,7 @@ import (
 func TestSlowCallbackOfAHubDelaysNoOtherNode(t *testing.T) {
 	t.Parallel() // it waits for a timer
 	const events = 100
-	var logs fakes.Log
+	var logs meshtest.Log
 	b := new(mesh.LocalBackplane)
 	one := listen(t, mesh.Options{Backplane: b})
 	two := listen(t, mesh.Options{Backplane: b, CallbackLimit: 2000, Logger: logs.Logger()})
@@ -44,7 +44,7 @@ func TestSlowCallbackOfAHubDelaysNoOtherNode(t *testing.T) {
 	for i := range events {
 		require.JSONEq(t, strconv.Itoa(i), string(heard.Next().Payload), "its clients hear all")
 	}
-	e, err := two.Request(fakes.Context(t), "question", nil)
+	e, err := two.Request(meshtest.Context(t), "question", nil)
 	require.NoError(t, err, "answers do not wait")
 	require.Equal(t, `"answer"`, string(e.Payload))
 	missed := two.Stats().Missed

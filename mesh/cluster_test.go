@@ -16,7 +16,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -110,7 +110,7 @@ func TestFlushCoversTheOtherHubs(t *testing.T) {
 		require.NoError(t, emitter.Emit(name, i))
 		select {
 		case <-heard:
-		case <-time.After(fakes.Patience):
+		case <-time.After(meshtest.Patience):
 			require.FailNow(t, "lost", "%d", i)
 		}
 		off()
@@ -123,16 +123,16 @@ func TestFlushCoversTheOtherHubs(t *testing.T) {
 // their events.
 func TestOtherPeersAcrossHubs(t *testing.T) {
 	hubs := cluster(t, 2, mesh.Options{})
-	here, there, native := fakes.Dial(t, hubs[0].URL(), nil), fakes.Dial(t, hubs[1].URL(), nil), fakes.Dial(t, hubs[1].URL(), nil)
-	there.Send(fakes.Table("mesh::e"), `{"event":"barrier","payload":{}}`)
+	here, there, native := meshtest.Dial(t, hubs[0].URL(), nil), meshtest.Dial(t, hubs[1].URL(), nil), meshtest.Dial(t, hubs[1].URL(), nil)
+	there.Send(meshtest.Table("mesh::e"), `{"event":"barrier","payload":{}}`)
 	native.Send(offer(testKey, `,"eventTable":{"mesh::e":{}}`))
 	require.Contains(t, native.Next(), "$mesh.hello")
-	require.NoError(t, there.Socket.Ping(fakes.Context(t)))
-	require.NoError(t, native.Socket.Ping(fakes.Context(t)))
+	require.NoError(t, there.Socket.Ping(meshtest.Context(t)))
+	require.NoError(t, native.Socket.Ping(meshtest.Context(t)))
 
 	here.Send(`{"event":"e","payload":{"a":"é","id":"forged"},"n":77,"from":"forged","headers":{"auth":{"user":"u"}}}`, `{"event":"e","payload":"s"}`)
 	first := there.Next()
-	nodes, err := hubs[0].Nodes(fakes.Context(t))
+	nodes, err := hubs[0].Nodes(meshtest.Context(t))
 	require.NoError(t, err)
 	id := nodes[1].ID
 	require.Equal(t, `{"event":"e","payload":{"a":"\u00e9","id":"`+id+`"}}`, first)
@@ -158,14 +158,14 @@ func TestRequestsAcrossHubs(t *testing.T) {
 	})
 	flush(t, b)
 	for _, asker := range []*mesh.Node{a, hubs[0], hubs[1], hubs[2]} {
-		e, err := asker.Request(fakes.Context(t), "sum", []int{1, 2})
+		e, err := asker.Request(meshtest.Context(t), "sum", []int{1, 2})
 		require.NoError(t, err)
 		require.JSONEq(t, "3", string(e.Payload))
 		require.Equal(t, b.ID(), e.From)
-		_, err = asker.Request(fakes.Context(t), "nobody", nil)
+		_, err = asker.Request(meshtest.Context(t), "nobody", nil)
 		require.ErrorIs(t, err, mesh.ErrNoListener)
 	}
-	_, err := a.Request(fakes.Context(t), "sum", []string{"x"})
+	_, err := a.Request(meshtest.Context(t), "sum", []string{"x"})
 	require.ErrorAs(t, err, new(*mesh.RemoteError))
 }
 
@@ -175,9 +175,9 @@ func TestNodesOfAllHubs(t *testing.T) {
 	want := make(map[string]string)
 	for _, h := range hubs {
 		want[h.ID()] = ""
-		var wires []*fakes.Session
+		var wires []*meshtest.Session
 		for i := range each {
-			w := fakes.Dial(t, h.URL(), nil)
+			w := meshtest.Dial(t, h.URL(), nil)
 			key := fmt.Sprintf("%s-%d", h.ID(), i)
 			w.Send(offer(key, ""))
 			want[protocol.ID(key)] = h.ID()
@@ -190,7 +190,7 @@ func TestNodesOfAllHubs(t *testing.T) {
 	asker := connect(t, hubs[1], mesh.Options{})
 	want[asker.ID()] = hubs[1].ID()
 	for _, n := range []*mesh.Node{asker, hubs[0]} {
-		all, err := n.Nodes(fakes.Context(t))
+		all, err := n.Nodes(meshtest.Context(t))
 		require.NoError(t, err)
 		got := make(map[string]string)
 		for _, i := range all {
@@ -202,7 +202,7 @@ func TestNodesOfAllHubs(t *testing.T) {
 		require.Equal(t, hub.ID, all[0].ID, "its own hub first")
 	}
 	// Small pages, as another client may request them.
-	w := fakes.Dial(t, hubs[2].URL(), nil)
+	w := meshtest.Dial(t, hubs[2].URL(), nil)
 	w.Send(offer(testKey, ""))
 	require.Contains(t, w.Next(), "$mesh.hello")
 	want[protocol.ID(testKey)] = hubs[2].ID()
@@ -244,7 +244,7 @@ func TestNodesOfAllHubs(t *testing.T) {
 func TestNodesOfAHubThatIsGone(t *testing.T) {
 	hubs := []*mesh.Node{listen(t, mesh.Options{}), cluster(t, 1, mesh.Options{})[0], cluster(t, 3, mesh.Options{})[0]}
 	for _, hub := range hubs {
-		w := fakes.Dial(t, hub.URL(), nil)
+		w := meshtest.Dial(t, hub.URL(), nil)
 		w.Send(offer(testKey, ""))
 		require.Contains(t, w.Next(), "$mesh.hello")
 		for after := int64(3) << 32; after < 1<<52; after <<= 1 { // beyond all hubs
@@ -263,7 +263,7 @@ func TestPresenceAcrossHubs(t *testing.T) {
 	for _, n := range []*mesh.Node{watcher, hubs[0]} {
 		seen := make(chan mesh.Presence, 100)
 		off := n.OnPresence(func(p mesh.Presence) { seen <- p })
-		_, err := n.Nodes(fakes.Context(t)) // after this, the hub watches for this node, and the other hub knows it
+		_, err := n.Nodes(meshtest.Context(t)) // after this, the hub watches for this node, and the other hub knows it
 		require.NoError(t, err)
 		c := connect(t, hubs[1], mesh.Options{Name: "c"})
 		p := <-seen
@@ -281,13 +281,13 @@ func TestPresenceAcrossHubs(t *testing.T) {
 	// The watcher also gets presence reports about hubs.
 	seen := make(chan mesh.Presence, 100)
 	watcher.OnPresence(func(p mesh.Presence) { seen <- p })
-	_, err := watcher.Nodes(fakes.Context(t))
+	_, err := watcher.Nodes(meshtest.Context(t))
 	require.NoError(t, err)
 	require.NoError(t, hubs[1].Close())
 	p := <-seen
 	require.False(t, p.Joined)
 	require.Equal(t, [2]string{hubs[1].ID(), string(mesh.RoleHub)}, [2]string{p.Node.ID, string(p.Node.Role)})
-	all, err := watcher.Nodes(fakes.Context(t))
+	all, err := watcher.Nodes(meshtest.Context(t))
 	require.NoError(t, err)
 	require.Len(t, all, 2)
 }
@@ -315,13 +315,13 @@ func TestExplainAcrossHubs(t *testing.T) {
 			{silent.ID(), hubs[1].ID(), "x", protocol.RuleNoListener, ""},
 			{silent.ID(), asker.ID(), "secret", protocol.RuleMayNotEmit, ""},
 		} {
-			e, err := n.Explain(fakes.Context(t), mesh.ExplainQuery{From: tc.from, To: tc.to, Event: tc.event})
+			e, err := n.Explain(meshtest.Context(t), mesh.ExplainQuery{From: tc.from, To: tc.to, Event: tc.event})
 			require.NoError(t, err)
 			require.Equal(t, mesh.Explanation{Delivered: tc.rule == protocol.RuleListens, Rule: tc.rule, Match: tc.match}, e, "%+v", tc)
 		}
-		_, err := n.Explain(fakes.Context(t), mesh.ExplainQuery{To: "nobody", Event: "x"})
+		_, err := n.Explain(meshtest.Context(t), mesh.ExplainQuery{To: "nobody", Event: "x"})
 		require.ErrorIs(t, err, mesh.ErrUnknownNode)
-		_, err = n.Explain(fakes.Context(t), mesh.ExplainQuery{From: "nobody", To: listener.ID(), Event: "x"})
+		_, err = n.Explain(meshtest.Context(t), mesh.ExplainQuery{From: "nobody", To: listener.ID(), Event: "x"})
 		require.ErrorIs(t, err, mesh.ErrUnknownNode)
 	}
 }
@@ -397,7 +397,7 @@ func TestHubMessagesAreData(t *testing.T) {
 	require.Greater(t, hub.Stats().Malformed, uint64(15))
 	flush(t, c)
 	require.Empty(t, heard.C)
-	nodes, err := c.Nodes(fakes.Context(t))
+	nodes, err := c.Nodes(meshtest.Context(t))
 	require.NoError(t, err)
 	require.Equal(t, hub.ID(), nodes[0].ID, "no hub replies for another hub")
 }
@@ -418,7 +418,7 @@ func TestSilentHubIsGivenUp(t *testing.T) {
 	})
 	listenTo(t, c, "e") // this waits until the hub gives up the fake hub, and never again
 	require.Zero(t, hub.Stats().Hubs)
-	nodes, err := c.Nodes(fakes.Context(t))
+	nodes, err := c.Nodes(meshtest.Context(t))
 	require.NoError(t, err)
 	require.Len(t, nodes, 2)
 	require.NoError(t, hub.Ready())
@@ -437,10 +437,10 @@ func TestDeadHubIsNotWaitedFor(t *testing.T) {
 	}
 	listenTo(t, c, "e")
 	flush(t, hub)
-	nodes, err := c.Nodes(fakes.Context(t))
+	nodes, err := c.Nodes(meshtest.Context(t))
 	require.NoError(t, err)
 	require.Len(t, nodes, 2)
-	_, err = c.Explain(fakes.Context(t), mesh.ExplainQuery{To: "nobody", Event: "e"})
+	_, err = c.Explain(meshtest.Context(t), mesh.ExplainQuery{To: "nobody", Event: "e"})
 	require.ErrorIs(t, err, mesh.ErrUnknownNode)
 	require.Equal(t, 3, hub.Stats().Hubs, "they were given up, and that was waited for")
 }
@@ -453,7 +453,7 @@ func TestOneAnswerExplains(t *testing.T) {
 	require.NoError(t, f.Publish("$hubs", []byte(`c{"kind":"hello","hub":{"name":"fake"}}`), nil))
 	eventually(t, "met", func() bool { return hub.Stats().Hubs == 2 })
 	for range 3 {
-		why, err := hub.Explain(fakes.Context(t), mesh.ExplainQuery{From: there.ID(), To: there.ID(), Event: "e"})
+		why, err := hub.Explain(meshtest.Context(t), mesh.ExplainQuery{From: there.ID(), To: there.ID(), Event: "e"})
 		require.NoError(t, err)
 		require.Equal(t, protocol.RuleNoListener, why.Rule)
 	}
@@ -462,7 +462,7 @@ func TestOneAnswerExplains(t *testing.T) {
 
 func TestHubWhoseBackplaneRefusesIt(t *testing.T) {
 	refuse := errors.New("no")
-	_, err := mesh.Listen(fakes.Context(t), &mesh.Options{Addr: "localhost:0", Backplane: refusing{refuse}})
+	_, err := mesh.Listen(meshtest.Context(t), &mesh.Options{Addr: "localhost:0", Backplane: refusing{refuse}})
 	require.ErrorIs(t, err, refuse)
 	_, err = mesh.NewHub(&mesh.Options{Backplane: refusing{refuse}})
 	require.ErrorIs(t, err, refuse)
@@ -492,7 +492,7 @@ func TestHealedHubJoinsTheOthers(t *testing.T) {
 	b := new(mesh.LocalBackplane)
 	other := listen(t, mesh.Options{Backplane: b})
 	hub := listen(t, mesh.Options{Backplane: b})
-	heir, err := mesh.Start(fakes.Context(t), &mesh.Options{Addr: hub.URL(), Backplane: b})
+	heir, err := mesh.Start(meshtest.Context(t), &mesh.Options{Addr: hub.URL(), Backplane: b})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, heir.Close()) })
 	heard := listenTo(t, heir, "e")

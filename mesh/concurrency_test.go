@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 // The test calls every method on a hub and its clients while connections break, and closes all nodes in the middle of
@@ -19,7 +19,7 @@ import (
 // Advisories: googollee/go-socket.io#170, googollee/go-socket.io#182, googollee/go-socket.io#393
 func TestConcurrentNodeMethods(t *testing.T) {
 	hub := listen(t, mesh.Options{CallbackLimit: 10_000, Authorize: mesh.BasicAuth("u", "p")})
-	p := fakes.StartProxy(t, hub.Addr())
+	p := meshtest.StartProxy(t, hub.Addr())
 	nodes := []*mesh.Node{hub}
 	for i := range 4 {
 		o := mesh.Options{Addr: p.Addr(), User: "u", Password: "p", Name: fmt.Sprint(i), CallbackLimit: 10_000}
@@ -28,7 +28,7 @@ func TestConcurrentNodeMethods(t *testing.T) {
 		}
 		nodes = append(nodes, connectTo(t, o))
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), fakes.Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), meshtest.Patience)
 	defer cancel()
 	var calls atomic.Int64
 	nothing := func(mesh.Event) { calls.Add(1) }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -28,47 +28,47 @@ func shutDown(ctx context.Context, n *mesh.Node) <-chan error {
 func TestShutdownLetsClientsMove(t *testing.T) {
 	hubs := cluster(t, 2, mesh.Options{})
 	hub, other := hubs[0], hubs[1]
-	mover, stayer, original := fakes.Dial(t, hub.URL(), nil), fakes.Dial(t, hub.URL(), nil), fakes.Dial(t, hub.URL(), nil)
-	mover.Send(fakes.Offer("mover", moves, "mesh::e"))
-	stayer.Send(fakes.Offer("stayer", "", "mesh::e"))
-	original.Send(fakes.Table("mesh::e"))
-	silent := fakes.Dial(t, hub.URL(), nil)
-	for _, w := range []*fakes.Session{mover, stayer, original} {
+	mover, stayer, original := meshtest.Dial(t, hub.URL(), nil), meshtest.Dial(t, hub.URL(), nil), meshtest.Dial(t, hub.URL(), nil)
+	mover.Send(meshtest.Offer("mover", moves, "mesh::e"))
+	stayer.Send(meshtest.Offer("stayer", "", "mesh::e"))
+	original.Send(meshtest.Table("mesh::e"))
+	silent := meshtest.Dial(t, hub.URL(), nil)
+	for _, w := range []*meshtest.Session{mover, stayer, original} {
 		w.Barrier()
 	}
 	require.Contains(t, mover.Next(), "$mesh.hello")
 	require.Contains(t, stayer.Next(), "$mesh.hello")
 	require.NoError(t, hub.Ready())
 
-	done := shutDown(fakes.Context(t), hub)
-	require.Equal(t, fakes.Move, mover.Next())
+	done := shutDown(meshtest.Context(t), hub)
+	require.Equal(t, meshtest.Move, mover.Next())
 	require.ErrorContains(t, hub.Ready(), "move to others")
 	for _, transport := range []engineio.Transport{engineio.Polling, engineio.WebSocket} {
-		_, err := engineio.Dial(fakes.Context(t), hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: []engineio.Transport{transport}})
+		_, err := engineio.Dial(meshtest.Context(t), hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: []engineio.Transport{transport}})
 		var refused *engineio.HandshakeError
 		require.ErrorAs(t, err, &refused)
 		require.Equal(t, http.StatusServiceUnavailable, refused.Status)
 	}
-	_, err := mesh.Connect(fakes.Context(t), &mesh.Options{Addr: hub.URL()})
+	_, err := mesh.Connect(meshtest.Context(t), &mesh.Options{Addr: hub.URL()})
 	require.ErrorContains(t, err, "shutting down")
 
 	// The hub serves existing peers, and asks peers that introduce themselves now to move.
-	silent.Send(fakes.Offer("silent", moves, "mesh::e"))
+	silent.Send(meshtest.Offer("silent", moves, "mesh::e"))
 	require.Contains(t, silent.Next(), "$mesh.hello")
-	require.Equal(t, fakes.Move, silent.Next())
+	require.Equal(t, meshtest.Move, silent.Next())
 	silent.Barrier() // the hub sends its hello before it adds the subscriptions
 	require.NoError(t, other.Emit("e", 1))
-	for _, w := range []*fakes.Session{mover, stayer, original, silent} {
+	for _, w := range []*meshtest.Session{mover, stayer, original, silent} {
 		require.Contains(t, w.Next(), `"payload":1`)
 	}
 	require.Empty(t, done)
 
-	mover.Send(fakes.Leaving)
-	require.Equal(t, fakes.Left, mover.Next())
+	mover.Send(meshtest.Leaving)
+	require.Equal(t, meshtest.Left, mover.Next())
 	require.NoError(t, other.Emit("e", 2))
 	require.Contains(t, stayer.Next(), `"payload":2`)
 	require.Empty(t, mover.Received(), "it listens to nothing any more")
-	mover.Send(fakes.Table("mesh::e")) // the peer subscribes again
+	mover.Send(meshtest.Table("mesh::e")) // the peer subscribes again
 	mover.Barrier()
 	require.NoError(t, other.Emit("e", 3))
 	require.Contains(t, mover.Next(), `"payload":3`)
@@ -80,19 +80,19 @@ func TestShutdownLetsClientsMove(t *testing.T) {
 	stayer.AwaitEnd()
 	original.AwaitEnd()
 	require.ErrorIs(t, hub.Err(), mesh.ErrClosed)
-	require.NoError(t, hub.Shutdown(fakes.Context(t)), "again")
+	require.NoError(t, hub.Shutdown(meshtest.Context(t)), "again")
 	require.ErrorIs(t, hub.Ready(), mesh.ErrClosed)
 }
 
 func TestShutdownWaitsNoLongerThanItsContext(t *testing.T) {
 	hub := cluster(t, 2, mesh.Options{})[0]
-	mover := fakes.Dial(t, hub.URL(), nil)
-	mover.Send(fakes.Offer("k", moves))
+	mover := meshtest.Dial(t, hub.URL(), nil)
+	mover.Send(meshtest.Offer("k", moves))
 	mover.Barrier()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	done := shutDown(ctx, hub)
 	require.Contains(t, mover.Next(), "$mesh.hello")
-	require.Equal(t, fakes.Move, mover.Next())
+	require.Equal(t, meshtest.Move, mover.Next())
 	why := errors.New("enough")
 	cancel(why)
 	require.ErrorIs(t, <-done, why)
@@ -103,12 +103,12 @@ func TestShutdownWaitsNoLongerThanItsContext(t *testing.T) {
 // Close during Shutdown ends both.
 func TestShutdownEndsWhenTheHubIsClosed(t *testing.T) {
 	hub := cluster(t, 2, mesh.Options{})[0]
-	mover := fakes.Dial(t, hub.URL(), nil)
-	mover.Send(fakes.Offer("k", moves))
+	mover := meshtest.Dial(t, hub.URL(), nil)
+	mover.Send(meshtest.Offer("k", moves))
 	mover.Barrier()
 	require.Contains(t, mover.Next(), "$mesh.hello")
-	done := shutDown(fakes.Context(t), hub)
-	require.Equal(t, fakes.Move, mover.Next())
+	done := shutDown(meshtest.Context(t), hub)
+	require.Equal(t, meshtest.Move, mover.Next())
 	require.NoError(t, hub.Close())
 	require.NoError(t, <-done)
 }
@@ -121,10 +121,10 @@ func TestShutdownDoesNotWaitForTheMuted(t *testing.T) {
 		}
 		return nil
 	}})[0]
-	muted := fakes.Dial(t, hub.URL(), nil)
-	muted.Send(fakes.Table())
+	muted := meshtest.Dial(t, hub.URL(), nil)
+	muted.Send(meshtest.Table())
 	muted.Barrier()
-	require.NoError(t, hub.Shutdown(fakes.Context(t)))
+	require.NoError(t, hub.Shutdown(meshtest.Context(t)))
 	muted.AwaitEnd()
 	require.Empty(t, muted.C)
 }
@@ -133,7 +133,7 @@ func TestShutdownOfAHubThatIsAloneClosesIt(t *testing.T) {
 	for _, hub := range []*mesh.Node{listen(t, mesh.Options{}), cluster(t, 1, mesh.Options{})[0]} {
 		c := connect(t, hub, mesh.Options{})
 		changes := states(c)
-		require.NoError(t, hub.Shutdown(fakes.Context(t)))
+		require.NoError(t, hub.Shutdown(meshtest.Context(t)))
 		awaitStatus(t, changes, mesh.Disconnected)
 	}
 }
@@ -143,7 +143,7 @@ func TestShutdownOfAClientFlushes(t *testing.T) {
 	heard := listenTo(t, hub, "e")
 	c, p, changes := offline(t, hub, mesh.Options{})
 	require.NoError(t, c.Emit("e", 1))
-	done := shutDown(fakes.Context(t), c)
+	done := shutDown(meshtest.Context(t), c)
 	awaitStatus(t, changes, mesh.Disconnected)
 	require.Empty(t, done)
 	p.Open()
@@ -166,8 +166,8 @@ func TestSyncIsABarrierThroughAllHubs(t *testing.T) {
 	for b := laggingBackplane(10, 2*time.Millisecond); len(hubs) < 3; {
 		hubs = append(hubs, listen(t, mesh.Options{Backplane: b}))
 	}
-	w := fakes.Dial(t, hubs[0].URL(), nil)
-	w.Send(fakes.Offer("k", "", "mesh::e"))
+	w := meshtest.Dial(t, hubs[0].URL(), nil)
+	w.Send(meshtest.Offer("k", "", "mesh::e"))
 	w.Barrier()
 	require.Contains(t, w.Next(), "$mesh.hello")
 	for round := range 50 {
@@ -187,8 +187,8 @@ func TestSyncIsABarrierThroughAllHubs(t *testing.T) {
 	require.Contains(t, w.Next(), `"bad-question"`)
 	require.EqualValues(t, 2, hubs[0].Stats().Malformed)
 
-	stranger := fakes.Dial(t, hubs[0].URL(), nil)
-	stranger.Send(fakes.Table("mesh::e"), `{"event":"$mesh.sync","payload":{}}`, fakes.Leaving)
+	stranger := meshtest.Dial(t, hubs[0].URL(), nil)
+	stranger.Send(meshtest.Table("mesh::e"), `{"event":"$mesh.sync","payload":{}}`, meshtest.Leaving)
 	require.Empty(t, stranger.Received())
 	require.EqualValues(t, 2, hubs[0].Stats().Reserved)
 	require.NoError(t, hubs[0].Emit("e", 1))
@@ -199,17 +199,17 @@ func TestSyncIsABarrierThroughAllHubs(t *testing.T) {
 // occurs twice.
 func TestHubNumbersEventsOfClientsThatDoNot(t *testing.T) {
 	hubs := cluster(t, 2, mesh.Options{})
-	listener := fakes.Dial(t, hubs[0].URL(), nil)
-	listener.Send(fakes.Offer("listener", "", "mesh::e"))
+	listener := meshtest.Dial(t, hubs[0].URL(), nil)
+	listener.Send(meshtest.Offer("listener", "", "mesh::e"))
 	listener.Barrier()
 	require.Contains(t, listener.Next(), "$mesh.hello")
 	last := 0
 	for _, hub := range []*mesh.Node{hubs[1], hubs[0], hubs[1]} {
-		w := fakes.Dial(t, hub.URL(), nil)
-		w.Send(fakes.Offer("emitter", ""), `{"event":"e"}`, `{"event":"e"}`)
+		w := meshtest.Dial(t, hub.URL(), nil)
+		w.Send(meshtest.Offer("emitter", ""), `{"event":"e"}`, `{"event":"e"}`)
 		for range 2 {
 			var n int
-			_, err := fmt.Sscanf(listener.Next(), `{"event":"e","from":"`+protocol.ID(fakes.Key("emitter"))+`","n":%d}`, &n)
+			_, err := fmt.Sscanf(listener.Next(), `{"event":"e","from":"`+protocol.ID(meshtest.Key("emitter"))+`","n":%d}`, &n)
 			require.NoError(t, err)
 			require.Greater(t, n, last)
 			last = n
@@ -221,11 +221,11 @@ func TestHubNumbersEventsOfClientsThatDoNot(t *testing.T) {
 
 // A peer that floods the hub with sync or leaving packets delays only itself, also while the hub is about to close.
 func TestFloodOfLeavingPacketsDelaysNoOtherPeer(t *testing.T) {
-	for name, packet := range map[string]string{"sync": `{"event":"$mesh.sync","payload":{"rid":1}}`, "leaving": fakes.Leaving} {
+	for name, packet := range map[string]string{"sync": `{"event":"$mesh.sync","payload":{"rid":1}}`, "leaving": meshtest.Leaving} {
 		t.Run(name, func(t *testing.T) {
 			hub := cluster(t, 2, mesh.Options{})[0]
-			flood := fakes.Dial(t, hub.URL(), nil)
-			flood.Send(fakes.Offer("k", moves))
+			flood := meshtest.Dial(t, hub.URL(), nil)
+			flood.Send(meshtest.Offer("k", moves))
 			flood.Barrier()
 			require.Contains(t, flood.Next(), "$mesh.hello")
 			c := connect(t, hub, mesh.Options{})
@@ -240,8 +240,8 @@ func TestFloodOfLeavingPacketsDelaysNoOtherPeer(t *testing.T) {
 				require.Equal(t, fmt.Sprint(i), string(heard.Next().Payload))
 				flush(t, c)
 			}
-			done := shutDown(fakes.Context(t), hub)
-			for flood.Next() != fakes.Move {
+			done := shutDown(meshtest.Context(t), hub)
+			for flood.Next() != meshtest.Move {
 			}
 			require.NoError(t, hub.Emit("e", "last"))
 			require.Equal(t, `"last"`, string(heard.Next().Payload))
@@ -258,15 +258,15 @@ func TestFloodOfLeavingPacketsDelaysNoOtherPeer(t *testing.T) {
 // A peer that stays after it has sent leaving gets new subscriptions, and may send leaving again.
 func TestPeersMayStayAfterLeaving(t *testing.T) {
 	hubs := cluster(t, 2, mesh.Options{})
-	w := fakes.Dial(t, hubs[0].URL(), nil)
-	w.Send(fakes.Offer("k", moves, "mesh::e"), fakes.Leaving, fakes.Leaving)
+	w := meshtest.Dial(t, hubs[0].URL(), nil)
+	w.Send(meshtest.Offer("k", moves, "mesh::e"), meshtest.Leaving, meshtest.Leaving)
 	require.Contains(t, w.Next(), "$mesh.hello")
-	require.Equal(t, fakes.Left, w.Next())
-	require.Equal(t, fakes.Left, w.Next())
+	require.Equal(t, meshtest.Left, w.Next())
+	require.Equal(t, meshtest.Left, w.Next())
 	require.NoError(t, hubs[1].Emit("e", 1))
-	require.NoError(t, hubs[1].Flush(fakes.Context(t)))
+	require.NoError(t, hubs[1].Flush(meshtest.Context(t)))
 	require.Empty(t, w.Received())
-	w.Send(fakes.Table("mesh::e"), `{"event":"$mesh.sync","payload":{"rid":1}}`)
+	w.Send(meshtest.Table("mesh::e"), `{"event":"$mesh.sync","payload":{"rid":1}}`)
 	require.Contains(t, w.Next(), "$mesh.sync")
 	require.NoError(t, hubs[1].Emit("e", 2))
 	require.Contains(t, w.Next(), `"payload":2`)
@@ -282,11 +282,11 @@ func TestShutdownOfANodeThatTookOverAndHasLostEvents(t *testing.T) {
 	require.NoError(t, n.Emit("e", 1)) // without Flush, the loss of the event is unknown
 	require.NoError(t, first.Close())
 	require.Equal(t, mesh.RoleHub, awaitStatus(t, changes, mesh.Connected).Role)
-	mover := fakes.Dial(t, n.URL(), nil)
-	mover.Send(fakes.Offer("k", moves))
+	mover := meshtest.Dial(t, n.URL(), nil)
+	mover.Send(meshtest.Offer("k", moves))
 	require.Contains(t, mover.Next(), "$mesh.hello")
-	done := shutDown(fakes.Context(t), n)
-	require.Equal(t, fakes.Move, mover.Next())
+	done := shutDown(meshtest.Context(t), n)
+	require.Equal(t, meshtest.Move, mover.Next())
 	require.NoError(t, mover.Socket.Close())
 	require.ErrorIs(t, <-done, mesh.ErrUnconfirmed)
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -23,12 +23,12 @@ func TestExplainSaysWhichRuleDecides(t *testing.T) {
 	listenTo(t, native, "exact", "a::*", "error")
 	listenTo(t, hub, "hub::**")
 	const admitted = `"headers":{"auth":{"user":"u","password":"p"}}`
-	foreign := fakes.Dial(t, hub.URL(), nil)
+	foreign := meshtest.Dial(t, hub.URL(), nil)
 	foreign.Send(`{"event":"handshake","eventTable":{"mesh::**":{},"mesh::no":{"remote":false},"no::way":{"remote":false}},` + admitted + `}`)
-	bare := fakes.Dial(t, hub.URL(), nil)
+	bare := meshtest.Dial(t, hub.URL(), nil)
 	bare.Send(`{"event":"handshake","eventTable":{"mesh::no":{"remote":false}},` + admitted + `}`)
-	muted := fakes.Dial(t, hub.URL(), nil)
-	muted.Send(fakes.Table("mesh::exact"))
+	muted := meshtest.Dial(t, hub.URL(), nil)
+	muted.Send(meshtest.Table("mesh::exact"))
 	muted.Barrier()
 	foreign.Barrier()
 	bare.Barrier()
@@ -77,15 +77,15 @@ func TestExplainSaysWhichRuleDecides(t *testing.T) {
 		{"muted", "hub", "hub::x", by(protocol.RuleMuted)},
 	} {
 		for _, n := range []*mesh.Node{asker, hub} {
-			got, err := n.Explain(fakes.Context(t), mesh.ExplainQuery{From: who[c.from], To: who[c.to], Event: c.event})
+			got, err := n.Explain(meshtest.Context(t), mesh.ExplainQuery{From: who[c.from], To: who[c.to], Event: c.event})
 			require.NoError(t, err, "%+v", c)
 			require.Empty(t, cmp.Diff(c.want, got), "%+v", c)
 		}
 	}
 	for _, n := range []*mesh.Node{asker, hub} {
-		_, err := n.Explain(fakes.Context(t), mesh.ExplainQuery{To: "nobody", Event: "x"})
+		_, err := n.Explain(meshtest.Context(t), mesh.ExplainQuery{To: "nobody", Event: "x"})
 		require.ErrorIs(t, err, mesh.ErrUnknownNode)
-		_, err = n.Explain(fakes.Context(t), mesh.ExplainQuery{From: "nobody", To: native.ID(), Event: "x"})
+		_, err = n.Explain(meshtest.Context(t), mesh.ExplainQuery{From: "nobody", To: native.ID(), Event: "x"})
 		require.ErrorIs(t, err, mesh.ErrUnknownNode)
 	}
 }
@@ -93,14 +93,14 @@ func TestExplainSaysWhichRuleDecides(t *testing.T) {
 // Explain predicts the delivery of events.
 func TestExplainPredictsTheDelivery(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	w := fakes.Dial(t, hub.URL(), nil)
+	w := meshtest.Dial(t, hub.URL(), nil)
 	w.Send(`{"event":"handshake","eventTable":{"mesh::a::**":{},"mesh::b":{},"c":{},"mesh::a::x":{"remote":false},"mesh::d":{"remote":false},"mesh::error":{},"mesh::e":null,"mesh::x::f":{}}}`)
 	w.Barrier()
-	all, err := hub.Nodes(fakes.Context(t))
+	all, err := hub.Nodes(meshtest.Context(t))
 	require.NoError(t, err)
 	id := all[1].ID
 	for _, event := range []string{"a", "a::b", "a::b::c", "a::x", "b", "b::c", "c", "d", "e", "f", "x::f", "error", "nobody"} {
-		e, err := hub.Explain(fakes.Context(t), mesh.ExplainQuery{To: id, Event: event})
+		e, err := hub.Explain(meshtest.Context(t), mesh.ExplainQuery{To: id, Event: event})
 		require.NoError(t, err)
 		require.NoError(t, hub.Emit(event, nil))
 		require.Equal(t, e.Delivered, len(w.Received()) == 1, "%s: %s", event, e.Rule)
@@ -120,16 +120,16 @@ func TestExplainSaysThatANodeIsTooSlow(t *testing.T) {
 	}})
 	letGo := sync.OnceFunc(func() { close(release) })
 	t.Cleanup(letGo)
-	conn := fakes.DialRaw(t, hub.Addr(), offer(testKey, `,"eventTable":{"mesh::e":{}}`))
+	conn := meshtest.DialRaw(t, hub.Addr(), offer(testKey, `,"eventTable":{"mesh::e":{}}`))
 	id := protocol.ID(testKey)
 	asker := connect(t, hub, mesh.Options{})
 	ask := func() mesh.Explanation {
-		e, err := asker.Explain(fakes.Context(t), mesh.ExplainQuery{To: id, Event: "e"})
+		e, err := asker.Explain(meshtest.Context(t), mesh.ExplainQuery{To: id, Event: "e"})
 		require.NoError(t, err)
 		return e
 	}
 	require.Equal(t, mesh.Explanation{Delivered: true, Rule: protocol.RuleListens, Match: "e"}, ask())
-	require.NoError(t, fakes.WriteFrame(conn, `4`+fmt.Sprintf(authPacket, "second", "p")))
+	require.NoError(t, meshtest.WriteFrame(conn, `4`+fmt.Sprintf(authPacket, "second", "p")))
 	<-held
 	payload := json.RawMessage(`"` + strings.Repeat("x", 100_000) + `"`)
 	for n := 0; hub.Stats().SlowPeers == 0; n++ {
@@ -139,7 +139,7 @@ func TestExplainSaysThatANodeIsTooSlow(t *testing.T) {
 	require.Equal(t, mesh.Explanation{Rule: protocol.RuleSlow, Match: "e"}, ask())
 	letGo()
 	eventually(t, "it is gone", func() bool { return hub.Stats().Peers == 1 })
-	_, err := asker.Explain(fakes.Context(t), mesh.ExplainQuery{To: id, Event: "e"})
+	_, err := asker.Explain(meshtest.Context(t), mesh.ExplainQuery{To: id, Event: "e"})
 	require.ErrorIs(t, err, mesh.ErrUnknownNode)
 }
 
@@ -147,7 +147,7 @@ func TestExplainOnTheWire(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	c := connect(t, hub, mesh.Options{})
 	listenTo(t, c, "a::*")
-	w := fakes.Dial(t, hub.URL(), nil)
+	w := meshtest.Dial(t, hub.URL(), nil)
 	w.Send(strings.ReplaceAll(`{"event":"$mesh.explain","payload":{"rid":[1],"to":"ID","event":"a::b"}}`, "ID", c.ID()))
 	require.Equal(t, `{"event":"$mesh.explain","payload":{"rid":[1],"to":"`+c.ID()+`","event":"a::b","delivered":true,"rule":"listens","match":"a::*",`+
 		`"text":"The node subscribes to this event, and no rule prevents its delivery."}}`, w.Next())

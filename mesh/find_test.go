@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 // found is the reply to a question for nodes or groups.
@@ -29,7 +29,7 @@ type found struct {
 }
 
 // find sends a $mesh.nodes question and requests all pages of the reply.
-func find(t testing.TB, w *fakes.Session, question string) (all found) {
+func find(t testing.TB, w *meshtest.Session, question string) (all found) {
 	t.Helper()
 	for after := int64(0); ; {
 		w.Send(fmt.Sprintf(`{"event":"$mesh.nodes","payload":{"rid":1,"after":%d,%s}}`, after, question))
@@ -68,10 +68,10 @@ func TestNodesAreFound(t *testing.T) {
 	other := listen(t, mesh.Options{Name: "other hub", Backplane: b})
 	lamp := connect(t, hub, mesh.Options{Name: "My-Lamp", Transports: overWebSocket})
 	for i := range 300 { // more than one page holds
-		fakes.DialRaw(t, hub.Addr(), named(fmt.Sprintf("%032d", i), fmt.Sprintf("worker %d", i)))
+		meshtest.DialRaw(t, hub.Addr(), named(fmt.Sprintf("%032d", i), fmt.Sprintf("worker %d", i)))
 	}
 	far := connect(t, other, mesh.Options{Name: "far lamp", Transports: overWebSocket})
-	w := fakes.Dial(t, hub.URL(), nil)
+	w := meshtest.Dial(t, hub.URL(), nil)
 	w.Send(named(testKey, "worker"))
 	w.Barrier()
 
@@ -99,13 +99,13 @@ func TestNodesAreGrouped(t *testing.T) {
 	hub := listen(t, mesh.Options{Backplane: b})
 	other := listen(t, mesh.Options{Backplane: b})
 	for i := range 20 {
-		fakes.DialRaw(t, hub.Addr(), named(fmt.Sprintf("%032d", i), fmt.Sprintf("worker %d", i)), fakes.Table("mesh::job::*", fmt.Sprintf("mesh::reply-%032x", i+1)))
+		meshtest.DialRaw(t, hub.Addr(), named(fmt.Sprintf("%032d", i), fmt.Sprintf("worker %d", i)), meshtest.Table("mesh::job::*", fmt.Sprintf("mesh::reply-%032x", i+1)))
 	}
 	for i := range 60 { // each peer has a group by itself
 		name := strings.Repeat("x", i+1)
-		fakes.DialRaw(t, other.Addr(), fakes.Table("mesh::"+name))
+		meshtest.DialRaw(t, other.Addr(), meshtest.Table("mesh::"+name))
 	}
-	w := fakes.Dial(t, hub.URL(), nil)
+	w := meshtest.Dial(t, hub.URL(), nil)
 	got := find(t, w, `"groups":true`)
 	require.Empty(t, got.Nodes)
 	first := got.Groups[0]

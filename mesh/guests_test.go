@@ -14,13 +14,13 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 // through returns a hub's response to a request that a proxy on this machine forwards.
 func through(t testing.TB, hub *mesh.Node, path string, forwarded ...string) (status int, body string, header http.Header) {
 	t.Helper()
-	status, body, header, err := tryThrough(fakes.Context(t), hub, path, forwarded...)
+	status, body, header, err := tryThrough(meshtest.Context(t), hub, path, forwarded...)
 	require.NoError(t, err)
 	return status, body, header
 }
@@ -47,7 +47,7 @@ const pollingHandshake = "/engine.io/?EIO=3&transport=polling"
 // from loopback does not count.
 func TestSessionsOfOneAddressAreLimited(t *testing.T) {
 	t.Parallel() // it waits for a timer
-	logs := new(fakes.Log)
+	logs := new(meshtest.Log)
 	hub := listen(t, mesh.Options{
 		Authorize: mesh.BasicAuth("u", "p"), SessionsPerAddr: 2, TrustedProxies: []string{"127.0.0.0/8", "::1", "10.0.0.0/8"}, Logger: logs.Logger(),
 	})
@@ -81,7 +81,7 @@ func TestSessionsOfOneAddressAreLimited(t *testing.T) {
 	// An admitted peer does not count.
 	header := http.Header{"X-Forwarded-For": {"192.0.2.3"}}
 	for range 5 {
-		w := fakes.Dial(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: overWebSocket, Header: header})
+		w := meshtest.Dial(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: overWebSocket, Header: header})
 		w.Send(`{"event":"handshake","payload":{},"eventTable":{},"headers":{"auth":{"user":"u","password":"p"}}}`)
 		w.Barrier()
 	}
@@ -108,9 +108,9 @@ func TestRequestsThroughAProxyAreLimited(t *testing.T) {
 		}),
 	})
 	forwarded := "192.0.2.1"
-	members := func(n int) (wires []*fakes.Session) {
+	members := func(n int) (wires []*meshtest.Session) {
 		for range n {
-			w := fakes.Dial(t, hub.URL(), &engineio.DialOptions{
+			w := meshtest.Dial(t, hub.URL(), &engineio.DialOptions{
 				Revision: engineio.Revision3, Transports: []engineio.Transport{engineio.Polling}, Header: http.Header{"X-Forwarded-For": {forwarded}},
 			})
 			w.Send(`{"event":"handshake"}`)
@@ -123,7 +123,7 @@ func TestRequestsThroughAProxyAreLimited(t *testing.T) {
 	slow := make(chan int, 3)
 	for range 3 {
 		go func() {
-			status, _, _, _ := tryThrough(fakes.Context(t), hub, "/slow", forwarded) // on an error the status is 0
+			status, _, _, _ := tryThrough(meshtest.Context(t), hub, "/slow", forwarded) // on an error the status is 0
 			slow <- status
 		}()
 		<-begun
@@ -177,9 +177,9 @@ func TestConnectionsOfOneAddressAreLimited(t *testing.T) {
 
 	dial := func() net.Conn {
 		var d net.Dialer
-		conn, err := d.DialContext(fakes.Context(t), "tcp", tcp.Addr().String())
+		conn, err := d.DialContext(meshtest.Context(t), "tcp", tcp.Addr().String())
 		require.NoError(t, err)
-		require.NoError(t, conn.SetDeadline(time.Now().Add(fakes.Patience)))
+		require.NoError(t, conn.SetDeadline(time.Now().Add(meshtest.Patience)))
 		t.Cleanup(func() { _ = conn.Close() })
 		return conn
 	}
@@ -200,7 +200,7 @@ func TestConnectionsOfOneAddressAreLimited(t *testing.T) {
 	// Admitted peers do not count. With polling, this holds from their next poll.
 	for _, transport := range []engineio.Transport{engineio.WebSocket, engineio.Polling} {
 		for range 4 {
-			w := fakes.Dial(t, url, &engineio.DialOptions{Revision: engineio.Revision3, Transports: []engineio.Transport{transport}})
+			w := meshtest.Dial(t, url, &engineio.DialOptions{Revision: engineio.Revision3, Transports: []engineio.Transport{transport}})
 			w.Send(`{"event":"handshake","payload":{},"eventTable":{},"headers":{"auth":{"user":"u","password":"p"}}}`)
 			w.Barrier()
 			w.Barrier()

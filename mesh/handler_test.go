@@ -9,13 +9,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 // ask sends a request to a hub's own listener.
 func ask(t testing.TB, hub *mesh.Node, method, path string) (status int, body string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(fakes.Context(t), method, "http://"+hub.Addr()+path, nil)
+	req, err := http.NewRequestWithContext(meshtest.Context(t), method, "http://"+hub.Addr()+path, nil)
 	require.NoError(t, err)
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(req)

@@ -10,13 +10,13 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 // A client with an event table of 100 KB reconnects after its hub was away, and receives its events.
 func TestLargeTableAfterARestart(t *testing.T) {
 	hub := listen(t, mesh.Options{Authorize: mesh.BasicAuth("u", "p"), Addr: "127.0.0.1:0"})
-	p := fakes.StartProxy(t, hub.Addr())
+	p := meshtest.StartProxy(t, hub.Addr())
 	n := connectTo(t, mesh.Options{Addr: p.Addr(), User: "u", Password: "p", Transports: overWebSocket})
 	const names = 1500
 	name := func(i int) string { return fmt.Sprintf("%04d-%s", i, strings.Repeat("x", 60)) }
@@ -78,11 +78,11 @@ func TestFirstEventsInTheBodyOfTheHandshake(t *testing.T) {
 // The hub reads at most 64 KB from a peer that is not admitted, and delivers none of its events. The connection lasts
 // for MuteTimeout.
 func TestUnadmittedPeerSendsTooMuch(t *testing.T) {
-	logs := new(fakes.Log)
+	logs := new(meshtest.Log)
 	hub := listen(t, mesh.Options{Authorize: mesh.BasicAuth("u", "p"), Logger: logs.Logger()})
 	heard := listenTo(t, hub, "**")
 	large := `{"event":"e","payload":"` + strings.Repeat("x", 70_000) + `"`
-	w := fakes.Dial(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: overWebSocket})
+	w := meshtest.Dial(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: overWebSocket})
 	w.Send(large+`,"headers":{"auth":{"user":"u","password":"p"}}}`, `{"event":"later"}`)
 	eventually(t, "the hub reads no more", func() bool { return hub.Stats().TooEarly == 1 })
 	require.Equal(t, 1, hub.Stats().Muted)

@@ -8,7 +8,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 // listen starts a hub on a free port of localhost.
@@ -17,7 +17,7 @@ func listen(t testing.TB, opts mesh.Options) *mesh.Node {
 	if opts.Addr == "" {
 		opts.Addr = "localhost:0"
 	}
-	n, err := mesh.Listen(fakes.Context(t), &opts)
+	n, err := mesh.Listen(meshtest.Context(t), &opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { end(t, n) })
 	return n
@@ -31,7 +31,7 @@ func connect(t testing.TB, hub *mesh.Node, opts mesh.Options) *mesh.Node {
 
 func connectTo(t testing.TB, opts mesh.Options) *mesh.Node {
 	t.Helper()
-	n, err := mesh.Connect(fakes.Context(t), &opts)
+	n, err := mesh.Connect(meshtest.Context(t), &opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { end(t, n) })
 	return n
@@ -40,7 +40,7 @@ func connectTo(t testing.TB, opts mesh.Options) *mesh.Node {
 // end closes a node and waits for its last callback.
 func end(t testing.TB, n *mesh.Node) {
 	require.NoError(t, n.Close())
-	require.NoError(t, n.WaitCallback(fakes.Context(t)))
+	require.NoError(t, n.WaitCallback(meshtest.Context(t)))
 }
 
 // overWebSocket is for clients whose connection a test cuts: a polling client would repeat a poll without a report.
@@ -48,19 +48,19 @@ var overWebSocket = []engineio.Transport{engineio.WebSocket}
 
 func flush(t testing.TB, n *mesh.Node) {
 	t.Helper()
-	require.NoError(t, n.Flush(fakes.Context(t)))
+	require.NoError(t, n.Flush(meshtest.Context(t)))
 }
 
 // ears collects the events of listeners.
 type ears struct {
-	*fakes.Recorder[mesh.Event]
+	*meshtest.Recorder[mesh.Event]
 	t testing.TB
 }
 
 // listenTo adds listeners to a node and waits until the node's hub knows them.
 func listenTo(t testing.TB, n *mesh.Node, patterns ...string) ears {
 	t.Helper()
-	e := ears{fakes.NewRecorder[mesh.Event](t), t}
+	e := ears{meshtest.NewRecorder[mesh.Event](t), t}
 	for _, p := range patterns {
 		n.On(p, e.Add)
 	}
@@ -88,25 +88,25 @@ func (e ears) payloads(last string) (all []string) {
 // eventually waits until a condition holds that no event announces.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	require.Eventually(t, ok, fakes.Patience, time.Millisecond, what)
+	require.Eventually(t, ok, meshtest.Patience, time.Millisecond, what)
 }
 
 // serveInMemory returns a hub on an in-memory network, for tests in a bubble of testing/synctest. Clients of the network
 // reach the hub at http://mesh.
-func serveInMemory(t testing.TB, opts mesh.Options) (*mesh.Node, *fakes.Network) {
+func serveInMemory(t testing.TB, opts mesh.Options) (*mesh.Node, *meshtest.Network) {
 	t.Helper()
 	hub, err := mesh.NewHub(&opts)
 	require.NoError(t, err)
-	network := fakes.NewNetwork(t)
+	network := meshtest.NewNetwork(t)
 	network.Serve("mesh", hub)
 	t.Cleanup(func() { require.NoError(t, hub.Close()) })
 	return hub, network
 }
 
 // dialInMemory connects a client to the hub at http://mesh.
-func dialInMemory(t testing.TB, network *fakes.Network) *fakes.Session {
+func dialInMemory(t testing.TB, network *meshtest.Network) *meshtest.Session {
 	t.Helper()
-	opts := fakes.DialOptions()
+	opts := meshtest.DialOptions()
 	opts.HTTPClient = network.Client
-	return fakes.Dial(t, "http://mesh", opts)
+	return meshtest.Dial(t, "http://mesh", opts)
 }

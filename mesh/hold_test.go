@@ -17,7 +17,7 @@ import (
 
 	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 // flood writes n events of size bytes as fast as the hub reads them.
@@ -28,7 +28,7 @@ func flood(t testing.TB, conn net.Conn, event string, n, size int) (wrote chan e
 	go func() {
 		w := bufio.NewWriterSize(conn, 64<<10)
 		for i := range n {
-			if err := fakes.WriteFrame(w, fmt.Sprintf(`4{"event":%q,"payload":{"n":%d,"pad":"%s"}}`, event, i, pad)); err != nil {
+			if err := meshtest.WriteFrame(w, fmt.Sprintf(`4{"event":%q,"payload":{"n":%d,"pad":"%s"}}`, event, i, pad)); err != nil {
 				wrote <- err
 				return
 			}
@@ -71,7 +71,7 @@ func (r *slowReader) requireEvents(t testing.TB, n int) {
 	t.Helper()
 	in := bufio.NewReaderSize(r, 16<<10)
 	for i := range n {
-		text := fakes.ReadFrame(t, in)
+		text := meshtest.ReadFrame(t, in)
 		require.True(t, strings.HasPrefix(text, "4"), text)
 		var p struct{ Payload struct{ N int } }
 		require.NoError(t, json.Unmarshal([]byte(text[1:]), &p))
@@ -85,11 +85,11 @@ func TestFloodSlowsTheFloodingPeer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			const total = 8 << 20 // more than the kernel's buffers and the queue hold
 			n := total / (size + 100)
-			var logs fakes.Log
+			var logs meshtest.Log
 			hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Logger: logs.Logger()})
-			listener := fakes.DialRaw(t, hub.Addr(), fakes.Table("mesh::e"))
+			listener := meshtest.DialRaw(t, hub.Addr(), meshtest.Table("mesh::e"))
 			require.NoError(t, listener.(*net.TCPConn).SetReadBuffer(64<<10))
-			emitter := fakes.DialRaw(t, hub.Addr())
+			emitter := meshtest.DialRaw(t, hub.Addr())
 			wrote := flood(t, emitter, "e", n, size)
 			(&slowReader{conn: listener, rate: 512 << 10, slow: afterPause(t, hub)}).requireEvents(t, n)
 			require.NoError(t, <-wrote)
@@ -106,14 +106,14 @@ func TestFloodSlowsTheFloodingPeer(t *testing.T) {
 // subscribers lose no event.
 func TestListenerThatReadsNothingDelaysNoOtherPeer(t *testing.T) {
 	const size, n = 1000, 8 << 10
-	var logs fakes.Log
+	var logs meshtest.Log
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Logger: logs.Logger()})
 	for range 3 {
-		fakes.DialRaw(t, hub.Addr(), fakes.Table("mesh::e"))
+		meshtest.DialRaw(t, hub.Addr(), meshtest.Table("mesh::e"))
 	}
-	neverPolls(t, hub, fakes.Table("mesh::e"))
-	listener := fakes.DialRaw(t, hub.Addr(), fakes.Table("mesh::e"))
-	wrote := flood(t, fakes.DialRaw(t, hub.Addr()), "e", n, size)
+	neverPolls(t, hub, meshtest.Table("mesh::e"))
+	listener := meshtest.DialRaw(t, hub.Addr(), meshtest.Table("mesh::e"))
+	wrote := flood(t, meshtest.DialRaw(t, hub.Addr()), "e", n, size)
 	(&slowReader{conn: listener, rate: 100 << 20, slow: afterPause(t, hub)}).requireEvents(t, n)
 	require.NoError(t, <-wrote)
 	eventually(t, "they are gone", func() bool { return hub.Stats().SlowPeers == 4 })
@@ -126,7 +126,7 @@ func TestTheRestOfAnEarlierQueueDoesNotCostPatience(t *testing.T) {
 	const early, large = 10_050, 3 // a poll takes at most 10,000 packets
 	synctest.Test(t, func(t *testing.T) {
 		hub, network := serveInMemory(t, mesh.Options{QueueLimit: 4 << 20})
-		poll := fakes.DialPolling(t, network.Client, "http://mesh/engine.io/", fakes.Table("mesh::e"))
+		poll := meshtest.DialPolling(t, network.Client, "http://mesh/engine.io/", meshtest.Table("mesh::e"))
 		emitter := inTheBubble(t, network)
 		synctest.Wait()
 		for i := range early {
@@ -151,11 +151,11 @@ func TestTheRestOfAnEarlierQueueDoesNotCostPatience(t *testing.T) {
 // Peers that write without reading delay each other for a second, and do not delay the hub.
 func TestPeersThatFloodEachOther(t *testing.T) {
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
-	a, b := fakes.DialRaw(t, hub.Addr(), fakes.Table("mesh::e")), fakes.DialRaw(t, hub.Addr(), fakes.Table("mesh::e"))
+	a, b := meshtest.DialRaw(t, hub.Addr(), meshtest.Table("mesh::e")), meshtest.DialRaw(t, hub.Addr(), meshtest.Table("mesh::e"))
 	for _, end := range []chan error{flood(t, a, "e", 40_000, 1000), flood(t, b, "e", 40_000, 1000)} {
 		select {
 		case <-end:
-		case <-time.After(fakes.Patience):
+		case <-time.After(meshtest.Patience):
 			t.Fatal("a peer waits for ever")
 		}
 	}
@@ -168,8 +168,8 @@ func TestPeersThatFloodEachOther(t *testing.T) {
 // A peer that emits little does not wait for a flood, and neither do its events to other peers.
 func TestModestPeerDoesNotWaitBehindAFlood(t *testing.T) {
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
-	listener := fakes.DialRaw(t, hub.Addr(), fakes.Table("mesh::e", "mesh::modest"))
-	flooder := fakes.DialRaw(t, hub.Addr())
+	listener := meshtest.DialRaw(t, hub.Addr(), meshtest.Table("mesh::e", "mesh::modest"))
+	flooder := meshtest.DialRaw(t, hub.Addr())
 	wrote := flood(t, flooder, "e", 1<<20, 1000) // until the end of the test
 	read := make(chan struct{})
 	go func() { // the reader needs a quarter of a second for the events that a flooding peer sends together
@@ -221,7 +221,7 @@ func TestDearEventsWaitForEachOtherOnly(t *testing.T) {
 			}
 			keys = append(keys, strings.Join(parts, "::"))
 		}
-		fakes.DialRaw(t, hub.Addr(), fakes.Table(keys...))
+		meshtest.DialRaw(t, hub.Addr(), meshtest.Table(keys...))
 	}
 	emitter := func() *mesh.Node { return connect(t, hub, mesh.Options{Transports: overWebSocket}) }
 	first, second, cheap := emitter(), emitter(), emitter()

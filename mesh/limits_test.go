@@ -12,12 +12,12 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 	"github.com/bigcompany/mesh/protocol"
 )
 
 // inTheBubble connects a client to a hub of serveInMemory.
-func inTheBubble(t *testing.T, network *fakes.Network) *mesh.Node {
+func inTheBubble(t *testing.T, network *meshtest.Network) *mesh.Node {
 	n, err := mesh.Connect(t.Context(), &mesh.Options{Addr: "http://mesh", HTTPClient: network.Client, Transports: []engineio.Transport{engineio.Polling}})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, n.Close()) })
@@ -31,7 +31,7 @@ func TestEventsBeyondTheRateAreDropped(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var logs fakes.Log
+				var logs meshtest.Log
 				hub, network := serveInMemory(t, mesh.Options{Rate: rate, Logger: logs.Logger()})
 				n, innocent := inTheBubble(t, network), inTheBubble(t, network)
 				payload := `"` + strings.Repeat("x", 1000-len(`{"event":"e","payload":""}`)) + `"`
@@ -84,12 +84,12 @@ func TestTablesBeyondTheRateWait(t *testing.T) {
 }
 
 func TestEachRejectionHasARuleACounterAndALogLine(t *testing.T) {
-	var logs fakes.Log
+	var logs meshtest.Log
 	hub := listen(t, mesh.Options{
 		Logger: logs.Logger(), Rate: mesh.Rate{Events: 1, EventBurst: 2},
 		Permit: func(_ mesh.PeerInfo, _ mesh.Action, event string) bool { return event != "denied" },
 	})
-	w := fakes.Dial(t, hub.URL(), nil)
+	w := meshtest.Dial(t, hub.URL(), nil)
 	w.Send("{", `{"event":"$x"}`, `{"event":"handshake","eventTable":[]}`, `{"event":"denied"}`)
 	for hub.Stats().RateLimited == 0 { // each second permits one more event
 		w.Send(`{"event":"a"}`)

@@ -8,14 +8,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 // TestLogHasOneLineForEachChange follows a hub and its peers from beginning to end.
 func TestLogHasOneLineForEachChange(t *testing.T) {
-	var logs, own fakes.Log
+	var logs, own meshtest.Log
 	hub := listen(t, mesh.Options{Authorize: mesh.BasicAuth("ann", "s3cret"), Logger: logs.Logger()})
-	_, err := mesh.Connect(fakes.Context(t), &mesh.Options{Addr: hub.URL(), User: "ann", Password: "gu3ss"})
+	_, err := mesh.Connect(meshtest.Context(t), &mesh.Options{Addr: hub.URL(), User: "ann", Password: "gu3ss"})
 	require.Error(t, err)
 	c := connect(t, hub, mesh.Options{User: "ann", Password: "s3cret", Name: "a name", Logger: own.Logger()})
 	for range 10 {
@@ -26,7 +26,7 @@ func TestLogHasOneLineForEachChange(t *testing.T) {
 	eventually(t, "the peer is gone", func() bool { return strings.Contains(logs.String(), "peer left") && len(hub.Sessions()) == 0 })
 	require.NoError(t, hub.Close())
 
-	for said, b := range map[string]*fakes.Log{
+	for said, b := range map[string]*meshtest.Log{
 		`level=INFO msg="mesh: listening" addr=`:                     &logs,
 		`level=WARN msg="mesh: peer refused" peer=`:                  &logs,
 		`level=INFO msg="mesh: peer admitted" peer=` + c.ID():        &logs,
@@ -50,15 +50,15 @@ func TestAHubWithoutAuthorizeSaysSo(t *testing.T) {
 		true:  {User: "ann", Password: "s3cret"},
 		false: {Token: "s3cret", Authorize: mesh.BearerAuth("s3cret")},
 	} {
-		var logs fakes.Log
+		var logs meshtest.Log
 		o.Logger = logs.Logger()
 		listen(t, o)
 		require.Equal(t, said, strings.Contains(logs.String(), "this hub admits every client"))
 		require.NotContains(t, logs.String(), "s3cret")
 	}
-	var logs fakes.Log
+	var logs meshtest.Log
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
-	heir, err := mesh.Start(fakes.Context(t), &mesh.Options{Addr: hub.URL(), Token: "s3cret", Logger: logs.Logger()})
+	heir, err := mesh.Start(meshtest.Context(t), &mesh.Options{Addr: hub.URL(), Token: "s3cret", Logger: logs.Logger()})
 	require.NoError(t, err)
 	defer heir.Close()
 	require.NotContains(t, logs.String(), "admits every client")
@@ -68,11 +68,11 @@ func TestAHubWithoutAuthorizeSaysSo(t *testing.T) {
 }
 
 func TestFloodOfGuessesIsOneLogLineASecond(t *testing.T) {
-	var logs fakes.Log
+	var logs meshtest.Log
 	hub := listen(t, mesh.Options{Authorize: mesh.BasicAuth("ann", "s3cret"), Logger: logs.Logger()})
 	start := time.Now()
 	for range 50 {
-		_, err := mesh.Connect(fakes.Context(t), &mesh.Options{Addr: hub.URL(), User: "ann", Password: "gu3ss"})
+		_, err := mesh.Connect(meshtest.Context(t), &mesh.Options{Addr: hub.URL(), User: "ann", Password: "gu3ss"})
 		require.ErrorAs(t, err, new(*mesh.AuthError))
 	}
 	require.EqualValues(t, 50, hub.Stats().AuthFailures)

@@ -8,13 +8,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 func TestOldHubDiesBeforeTheNewOneIsReady(t *testing.T) {
 	onStage(t, "ab", func(t *testing.T, s *stage) {
 		c := s.act(mesh.Options{})
-		c.play([]step{{hub: "a", sends: fakes.Move}, {hub: "b", arrives: true}, {hub: "b", events: []int{1}}}...)
+		c.play([]step{{hub: "a", sends: meshtest.Move}, {hub: "b", arrives: true}, {hub: "b", events: []int{1}}}...)
 		s.network.SetDown("a", true)
 		c.play(step{hub: "a", dies: true})
 		require.Error(t, awaitStatus(t, c.changes, mesh.Disconnected).Err)
@@ -29,10 +29,10 @@ func TestOldHubDiesBeforeTheNewOneIsReady(t *testing.T) {
 
 // After the client has sent $mesh.leaving, it continues at the new hub, whatever the old hub does.
 func TestOldHubDiesBeforeItsLastPacket(t *testing.T) {
-	for name, end := range map[string]func(old *fakes.Peer){
-		"it dies":      func(old *fakes.Peer) { old.Socket.Abort(nil) },
-		"it closes":    func(old *fakes.Peer) { go old.Socket.Close() },
-		"it is silent": func(*fakes.Peer) { time.Sleep(10 * time.Second) },
+	for name, end := range map[string]func(old *meshtest.Peer){
+		"it dies":      func(old *meshtest.Peer) { old.Socket.Abort(nil) },
+		"it closes":    func(old *meshtest.Peer) { go old.Socket.Close() },
+		"it is silent": func(*meshtest.Peer) { time.Sleep(10 * time.Second) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			onStage(t, "ab", func(t *testing.T, s *stage) {
@@ -42,7 +42,7 @@ func TestOldHubDiesBeforeItsLastPacket(t *testing.T) {
 				c.play([]step{{emits: []int{2}}, {hub: "a", events: []int{1, 2}}, {hub: "b", events: []int{2, 3}}, {hears: "1 2"}}...)
 				end(c.at["a"])
 				c.play([]step{{hears: "3"}, {hub: "b", gets: own(2)}}...)
-				require.ErrorIs(t, c.node.Flush(fakes.Context(t)), mesh.ErrUnconfirmed, "the old hub has not confirmed the first event")
+				require.ErrorIs(t, c.node.Flush(meshtest.Context(t)), mesh.ErrUnconfirmed, "the old hub has not confirmed the first event")
 				flush(t, c.node)
 				require.Equal(t, atHubB, <-c.changes)
 				require.Empty(t, c.changes)
@@ -61,7 +61,7 @@ func TestNewHubDiesBeforeTheLastPacketOfTheOldOne(t *testing.T) {
 		s.onlyUp("c")
 		c.play([]step{
 			{hub: "a", events: []int{1}}, {hears: "1"},
-			{hub: "a", sends: fakes.Left}, {hears: "2"}, // no event that arrived is lost
+			{hub: "a", sends: meshtest.Left}, {hears: "2"}, // no event that arrived is lost
 		}...)
 		require.Equal(t, "b", awaitStatus(t, c.changes, mesh.Connected).Hub.ID)
 		awaitStatus(t, c.changes, mesh.Disconnected)
@@ -75,8 +75,8 @@ func TestPacketsOfNoMoveAreIgnored(t *testing.T) {
 	onStage(t, "ab", func(t *testing.T, s *stage) {
 		c := s.act(mesh.Options{})
 		c.play([]step{
-			{hub: "a", sends: fakes.Left}, {hub: "a", sends: `{"event":"$mesh.sync","payload":{"rid":7}}`}, {hub: "a", sends: `{"event":"$mesh.sync"}`},
-			{hub: "a", sends: fakes.Leaving},
+			{hub: "a", sends: meshtest.Left}, {hub: "a", sends: `{"event":"$mesh.sync","payload":{"rid":7}}`}, {hub: "a", sends: `{"event":"$mesh.sync"}`},
+			{hub: "a", sends: meshtest.Leaving},
 			{hub: "a", events: []int{1}}, {hears: "1"},
 		}...)
 		flush(t, c.node)
@@ -93,14 +93,14 @@ func TestClientMovesInCirclesSlowly(t *testing.T) {
 		at, next := "a", "b"
 		for range moves {
 			c.play(movesTo(at, next)...)
-			c.play([]step{{hub: at, sends: fakes.Left}, {hub: at, left: true}}...)
+			c.play([]step{{hub: at, sends: meshtest.Left}, {hub: at, left: true}}...)
 			at, next = next, at
 		}
 		require.Greater(t, time.Since(began), 30*time.Second, "for %d moves", moves)
 
 		time.Sleep(time.Second) // that connection has lasted
 		began = time.Now()
-		c.play([]step{{hub: at, sends: fakes.Move}, {hub: next, arrives: true}}...)
+		c.play([]step{{hub: at, sends: meshtest.Move}, {hub: next, arrives: true}}...)
 		require.Zero(t, time.Since(began))
 	})
 }
@@ -113,13 +113,13 @@ func TestHubThatRepeatsItselfMovesAClientOnce(t *testing.T) {
 		const sync, times = `{"event":"$mesh.sync","payload":{"rid":1}}`, 10_000
 		for range times / 10 {
 			for range 10 {
-				c.at["a"].Send(fakes.Move, fakes.Left, sync)
+				c.at["a"].Send(meshtest.Move, meshtest.Left, sync)
 			}
 			synctest.Wait() // its queue is limited
 		}
-		c.play([]step{{hub: "b", arrives: true}, {hub: "b", syncs: true}, {hub: "a", gets: fakes.Leaving}}...)
+		c.play([]step{{hub: "b", arrives: true}, {hub: "b", syncs: true}, {hub: "a", gets: meshtest.Leaving}}...)
 		for range times / 10 {
-			c.at["a"].Send(fakes.Move, sync)
+			c.at["a"].Send(meshtest.Move, sync)
 			synctest.Wait()
 		}
 		c.play([]step{{emits: []int{1}}, {hub: "b", quiet: true}}...)

@@ -10,11 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 // answerWatch responds to the query of a client that watches presence.
-func answerWatch(t *testing.T, p *fakes.Peer) {
+func answerWatch(t *testing.T, p *meshtest.Peer) {
 	t.Helper()
 	query := p.Next()
 	require.Contains(t, query, `"watch":true`)
@@ -27,10 +27,10 @@ func answerWatch(t *testing.T, p *fakes.Peer) {
 func TestNewHubHasTheTableAndTheWatch(t *testing.T) {
 	onStage(t, "ab", func(t *testing.T, s *stage) {
 		c := s.act(mesh.Options{})
-		seen := fakes.NewRecorder[mesh.Presence](t)
+		seen := meshtest.NewRecorder[mesh.Presence](t)
 		c.node.OnPresence(seen.Add)
 		answerWatch(t, c.at["a"])
-		c.play([]step{{hub: "a", sends: fakes.Move}, {hub: "b", arrives: true}}...)
+		c.play([]step{{hub: "a", sends: meshtest.Move}, {hub: "b", arrives: true}}...)
 		to := c.at["b"]
 		answerWatch(t, to)
 		query := to.Next()
@@ -40,7 +40,7 @@ func TestNewHubHasTheTableAndTheWatch(t *testing.T) {
 			{hub: "a", gets: `"mesh::late"`},
 			{hub: "b", sends: query}, {hub: "b", gets: `"mesh::late"`},
 			{hub: "a", quiet: true}, // the client has not left it yet
-			{hub: "b", syncs: true}, {hub: "a", gets: fakes.Leaving},
+			{hub: "b", syncs: true}, {hub: "a", gets: meshtest.Leaving},
 		}...)
 
 		join := func(id, since string) string {
@@ -49,7 +49,7 @@ func TestNewHubHasTheTableAndTheWatch(t *testing.T) {
 		const first, second = "2026-01-02T15:04:05.678Z", "2026-01-02T15:04:06.678Z"
 		c.at["a"].Send(join("x", first), join("y", first))
 		to.Send(join("y", first), join("y", second), join("z", first))
-		c.play(step{hub: "a", sends: fakes.Left})
+		c.play(step{hub: "a", sends: meshtest.Left})
 		synctest.Wait()
 		var ids []string
 		for _, p := range seen.All() {
@@ -67,7 +67,7 @@ func TestNewHubHasTheTableAndTheWatch(t *testing.T) {
 func askNodes(t *testing.T, n *mesh.Node) <-chan []mesh.NodeInfo {
 	nodes := make(chan []mesh.NodeInfo, 1)
 	go func() {
-		all, err := n.Nodes(fakes.Context(t))
+		all, err := n.Nodes(meshtest.Context(t))
 		if err != nil {
 			t.Error(err)
 		}
@@ -82,7 +82,7 @@ func TestQueriesAreSentAgainToTheNewHub(t *testing.T) {
 		nodes := askNodes(t, c.node)
 		c.play(step{hub: "a", gets: "$mesh.nodes"})
 		c.play(movesTo("a", "b")...)
-		c.play(step{hub: "a", sends: fakes.Left})
+		c.play(step{hub: "a", sends: meshtest.Left})
 		query := c.at["b"].Next()
 		require.Contains(t, query, "$mesh.nodes")
 		c.at["b"].Send(strings.Replace(query, `"watch":false`, `"nodes":[{"id":"x"}]`, 1))
@@ -108,7 +108,7 @@ func TestPagesOfNodesAreThoseOfOneHub(t *testing.T) {
 		answer("a", "old", "")
 		c.play(step{hub: "a", gets: `"after":5`})
 		c.play(movesTo("a", "b")...)
-		c.play(step{hub: "a", sends: fakes.Left})
+		c.play(step{hub: "a", sends: meshtest.Left})
 		answer("b", "middle", "last")
 		answer("b", "first", "")
 		answer("b", "second", "last")

@@ -9,22 +9,22 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 // stage is an in-memory network, in a bubble, with fake hubs: http://a, http://b and so on.
 type stage struct {
 	t       *testing.T
-	network *fakes.Network
-	hubs    map[string]*fakes.Hub
+	network *meshtest.Network
+	hubs    map[string]*meshtest.Hub
 }
 
 func onStage(t *testing.T, names string, act func(t *testing.T, s *stage)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		s := &stage{t: t, network: fakes.NewNetwork(t), hubs: make(map[string]*fakes.Hub)}
+		s := &stage{t: t, network: meshtest.NewNetwork(t), hubs: make(map[string]*meshtest.Hub)}
 		for name := range strings.SplitSeq(names, "") {
-			s.hubs[name] = fakes.NewHub(t, name)
+			s.hubs[name] = meshtest.NewHub(t, name)
 			s.network.Serve(name, s.hubs[name])
 		}
 		act(t, s)
@@ -39,7 +39,7 @@ func (s *stage) onlyUp(hub string) {
 }
 
 // connect connects a client to hub a. The client has the addresses of the other hubs, too.
-func (s *stage) connect(opts mesh.Options) (*mesh.Node, *fakes.Peer) {
+func (s *stage) connect(opts mesh.Options) (*mesh.Node, *meshtest.Peer) {
 	s.t.Helper()
 	var addrs []string
 	for name := range s.hubs {
@@ -47,7 +47,7 @@ func (s *stage) connect(opts mesh.Options) (*mesh.Node, *fakes.Peer) {
 	}
 	s.onlyUp("a")
 	opts.Addr, opts.HTTPClient, opts.Transports = strings.Join(addrs, ","), s.network.Client, overWebSocket
-	n, err := mesh.Connect(fakes.Context(s.t), &opts)
+	n, err := mesh.Connect(meshtest.Context(s.t), &opts)
 	require.NoError(s.t, err)
 	s.t.Cleanup(func() { require.NoError(s.t, n.Close()) })
 	for name := range s.hubs {
@@ -59,7 +59,7 @@ func (s *stage) connect(opts mesh.Options) (*mesh.Node, *fakes.Peer) {
 }
 
 // arrival waits for the next client of a hub.
-func (s *stage) arrival(hub string) *fakes.Peer {
+func (s *stage) arrival(hub string) *meshtest.Peer {
 	s.t.Helper()
 	return s.hubs[hub].Peers.Next()
 }
@@ -68,9 +68,9 @@ func (s *stage) arrival(hub string) *fakes.Peer {
 type actor struct {
 	*stage
 	node    *mesh.Node
-	heard   ears                   // events with the name e
-	changes <-chan mesh.State      // reports of OnState
-	at      map[string]*fakes.Peer // the client's newest session at each hub
+	heard   ears                      // events with the name e
+	changes <-chan mesh.State         // reports of OnState
+	at      map[string]*meshtest.Peer // the client's newest session at each hub
 }
 
 // step is one step of a move. A step has either hub and one field about what happens there, or one of the last fields.
@@ -78,7 +78,7 @@ type step struct {
 	hub     string // a hub of the stage
 	arrives bool   // the client connects to the hub
 	sends   string // a packet that the hub sends
-	events  []int  // the hub sends events with these numbers, see fakes.Event
+	events  []int  // the hub sends events with these numbers, see meshtest.Event
 	syncs   bool   // the client sends $mesh.sync, and the hub replies
 	gets    string // the next packet that the hub receives contains this text
 	quiet   bool   // the hub receives nothing
@@ -93,7 +93,7 @@ type step struct {
 func (s *stage) act(opts mesh.Options) *actor {
 	s.t.Helper()
 	n, old := s.connect(opts)
-	a := &actor{stage: s, node: n, at: map[string]*fakes.Peer{"a": old}}
+	a := &actor{stage: s, node: n, at: map[string]*meshtest.Peer{"a": old}}
 	a.heard = listenTo(s.t, n, "e")
 	a.changes = states(n)
 	a.play(step{hub: "a", gets: `"mesh::e"`})
@@ -140,7 +140,7 @@ func (a *actor) play(steps ...step) {
 
 // movesTo returns the steps from a hub's request to move until the client waits for that hub's last packet.
 func movesTo(old, next string) []step {
-	return []step{{hub: old, sends: fakes.Move}, {hub: next, arrives: true}, {hub: next, syncs: true}, {hub: old, gets: fakes.Leaving}}
+	return []step{{hub: old, sends: meshtest.Move}, {hub: next, arrives: true}, {hub: next, syncs: true}, {hub: old, gets: meshtest.Leaving}}
 }
 
 // foreign returns an event of another node.

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 var atHubB = mesh.State{Status: mesh.Connected, Role: mesh.RoleClient, Hub: mesh.HubInfo{ID: "b"}}
@@ -21,19 +21,19 @@ func TestMovingClientReceivesEachEventOnce(t *testing.T) {
 		c := s.act(mesh.Options{})
 		c.play([]step{
 			{emits: []int{1, 2}}, {hub: "a", gets: own(1)}, {hub: "a", gets: own(2)},
-			{hub: "a", events: []int{1}}, {hub: "a", sends: fakes.Move},
+			{hub: "a", events: []int{1}}, {hub: "a", sends: meshtest.Move},
 			{hub: "b", arrives: true},
 			{emits: []int{3}}, {hub: "a", gets: own(3)}, // it is still the old hub's
 			{hub: "b", events: []int{1, 2}}, {hub: "a", events: []int{2, 3, 4}}, // both hubs send the event 2
 			{hub: "b", syncs: true}, {hub: "b", events: []int{3, 4, 5, 6}},
 			{hears: "1 2 3 4"}, // from the old hub alone
-			{hub: "a", gets: fakes.Leaving},
+			{hub: "a", gets: meshtest.Leaving},
 			{emits: []int{4, 5}},
 		}...)
 		require.Contains(t, c.at["b"].Hello, `"mesh::e"`)
 		c.node.On("more", func(mesh.Event) {})
 		flushed := make(chan error, 1)
-		go func() { flushed <- c.node.Flush(fakes.Context(t)) }()
+		go func() { flushed <- c.node.Flush(meshtest.Context(t)) }()
 		c.play([]step{
 			{hub: "a", events: []int{5, 7}},
 			{hub: "a", quiet: true}, // the client has left it
@@ -43,7 +43,7 @@ func TestMovingClientReceivesEachEventOnce(t *testing.T) {
 		require.Equal(t, "a", info.ID)
 		require.Empty(t, flushed)
 		c.play([]step{
-			{hub: "a", sends: fakes.Left},
+			{hub: "a", sends: meshtest.Left},
 			{hears: "5 7 6"},
 			{hub: "a", left: true},
 			{hub: "b", gets: `"mesh::more"`}, {hub: "b", gets: own(4)}, {hub: "b", gets: own(5)},
@@ -72,16 +72,16 @@ func TestClientStaysUntilItCanMove(t *testing.T) {
 		}},
 		"it is the same hub": {fault: func(s *stage) {
 			s.hubs["b"].Greet(func(node string) []string {
-				return []string{fakes.HelloPacket("a", node), foreign(1), foreign(2), foreign(3)}
+				return []string{meshtest.HelloPacket("a", node), foreign(1), foreign(2), foreign(3)}
 			})
 		}},
 		"the new hub is silent":             {fault: func(s *stage) { s.hubs["b"].Deaf.Store(true) }, steps: []step{}},
 		"the query has no reply":            {steps: []step{}},
 		"the new hub dies":                  {steps: []step{{hub: "b", dies: true}}},
 		"the new hub dies after the query":  {steps: []step{{hub: "b", gets: "$mesh.sync"}, {hub: "b", dies: true}}},
-		"another hub does not reply to b":   {steps: []step{{hub: "b", gets: "$mesh.sync"}, {hub: "b", sends: strings.Replace(fakes.Sync, `{}`, `{"rid":1,"error":"unanswered"}`, 1)}}},
-		"the reply is to an unknown query":  {steps: []step{{hub: "b", gets: "$mesh.sync"}, {hub: "b", sends: strings.Replace(fakes.Sync, `{}`, `{"rid":99}`, 1)}}},
-		"the reply has no query ID, either": {steps: []step{{hub: "b", gets: "$mesh.sync"}, {hub: "b", sends: fakes.Sync}}},
+		"another hub does not reply to b":   {steps: []step{{hub: "b", gets: "$mesh.sync"}, {hub: "b", sends: strings.Replace(meshtest.Sync, `{}`, `{"rid":1,"error":"unanswered"}`, 1)}}},
+		"the reply is to an unknown query":  {steps: []step{{hub: "b", gets: "$mesh.sync"}, {hub: "b", sends: strings.Replace(meshtest.Sync, `{}`, `{"rid":99}`, 1)}}},
+		"the reply has no query ID, either": {steps: []step{{hub: "b", gets: "$mesh.sync"}, {hub: "b", sends: meshtest.Sync}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			onStage(t, "ab", func(t *testing.T, s *stage) {
@@ -89,7 +89,7 @@ func TestClientStaysUntilItCanMove(t *testing.T) {
 				if tc.fault != nil {
 					tc.fault(s)
 				}
-				c.play([]step{{hub: "a", sends: fakes.Move}, {hub: "a", sends: fakes.Move}, {hub: "a", events: []int{1}}}...) // the second $mesh.move has no effect
+				c.play([]step{{hub: "a", sends: meshtest.Move}, {hub: "a", sends: meshtest.Move}, {hub: "a", events: []int{1}}}...) // the second $mesh.move has no effect
 				if tc.steps != nil {
 					c.play(append([]step{{hub: "b", arrives: true}, {hub: "b", events: []int{1, 2, 3}}}, tc.steps...)...)
 				}
@@ -109,7 +109,7 @@ func TestClientStaysUntilItCanMove(t *testing.T) {
 				}
 				c.play([]step{
 					{hub: "b", syncs: true}, {hub: "b", events: []int{3}},
-					{hub: "a", gets: fakes.Leaving}, {hub: "a", sends: fakes.Left},
+					{hub: "a", gets: meshtest.Leaving}, {hub: "a", sends: meshtest.Left},
 					{hears: "3"},
 				}...)
 				flush(t, c.node)
@@ -124,7 +124,7 @@ func TestClientStaysUntilItCanMove(t *testing.T) {
 func TestClientWithNowhereToGoStays(t *testing.T) {
 	onStage(t, "a", func(t *testing.T, s *stage) {
 		c := s.act(mesh.Options{})
-		c.play(step{hub: "a", sends: fakes.Move})
+		c.play(step{hub: "a", sends: meshtest.Move})
 		time.Sleep(time.Minute)
 		attempts := len(s.hubs["a"].Peers.C)
 		require.Greater(t, attempts, 5)
@@ -134,7 +134,7 @@ func TestClientWithNowhereToGoStays(t *testing.T) {
 		awaitStatus(t, c.changes, mesh.Disconnected)
 		awaitStatus(t, c.changes, mesh.Connected)
 		c.play(step{emits: []int{2}})
-		require.ErrorIs(t, c.node.Flush(fakes.Context(t)), mesh.ErrUnconfirmed)
+		require.ErrorIs(t, c.node.Flush(meshtest.Context(t)), mesh.ErrUnconfirmed)
 	})
 }
 
@@ -144,16 +144,16 @@ func TestClientMovesOnAtOnce(t *testing.T) {
 		c := s.act(mesh.Options{})
 		s.network.SetDown("c", true)
 		c.play([]step{
-			{hub: "a", sends: fakes.Move}, {hub: "b", arrives: true}, {hub: "b", sends: fakes.Move},
-			{hub: "b", syncs: true}, {hub: "a", gets: fakes.Leaving},
+			{hub: "a", sends: meshtest.Move}, {hub: "b", arrives: true}, {hub: "b", sends: meshtest.Move},
+			{hub: "b", syncs: true}, {hub: "a", gets: meshtest.Leaving},
 		}...)
 		s.network.SetDown("c", false)
 		c.play([]step{{emits: []int{1}}, {hub: "a", events: []int{1, 2}}, {hub: "b", events: []int{2, 3}}}...)
 		require.Empty(t, s.hubs["c"].Peers.C, "one after the other")
 		c.play([]step{
-			{hub: "a", sends: fakes.Left}, {hub: "b", gets: own(1)},
-			{hub: "c", arrives: true}, {hub: "c", syncs: true}, {hub: "b", gets: fakes.Leaving},
-			{hub: "b", events: []int{4, 5}}, {hub: "c", events: []int{5, 6}}, {hub: "b", sends: fakes.Left},
+			{hub: "a", sends: meshtest.Left}, {hub: "b", gets: own(1)},
+			{hub: "c", arrives: true}, {hub: "c", syncs: true}, {hub: "b", gets: meshtest.Leaving},
+			{hub: "b", events: []int{4, 5}}, {hub: "c", events: []int{5, 6}}, {hub: "b", sends: meshtest.Left},
 			{hears: "1 2 3 4 5 6"},
 			{emits: []int{2}}, {hub: "c", gets: own(2)},
 		}...)
@@ -168,7 +168,7 @@ func TestEventsOfTheOldHubAreForgotten(t *testing.T) {
 	onStage(t, "ab", func(t *testing.T, s *stage) {
 		c := s.act(mesh.Options{})
 		c.play(movesTo("a", "b")...)
-		c.play([]step{{hub: "a", events: []int{1, 2}}, {hub: "a", sends: unnumbered}, {hub: "a", sends: fakes.Left}, {hears: "1 2 0"}}...)
+		c.play([]step{{hub: "a", events: []int{1, 2}}, {hub: "a", sends: unnumbered}, {hub: "a", sends: meshtest.Left}, {hears: "1 2 0"}}...)
 		time.Sleep(29 * time.Second)
 		c.play([]step{{hub: "b", events: []int{1}}, {hub: "b", sends: unnumbered}, {hears: "0"}}...) // without a number, the client cannot recognize it
 		time.Sleep(2 * time.Second)
@@ -189,15 +189,15 @@ func TestHeldEventsAreBounded(t *testing.T) {
 		}
 		synctest.Wait()
 		require.Less(t, c.node.Stats().BytesIn-before, uint64(20_000), "of 50,000")
-		c.play([]step{{hub: "a", sends: fakes.Left}, {hears: strings.Join(all, " ")}}...)
+		c.play([]step{{hub: "a", sends: meshtest.Left}, {hears: strings.Join(all, " ")}}...)
 	})
 }
 
 // Close ends a move at each of its steps, within its time, and writes the events that can be written.
 func TestCloseEndsAMove(t *testing.T) {
 	script := []step{
-		{hub: "a", sends: fakes.Move}, {hub: "b", arrives: true}, {hub: "b", syncs: true}, {hub: "a", gets: fakes.Leaving},
-		{emits: []int{1}}, {hub: "a", sends: fakes.Left},
+		{hub: "a", sends: meshtest.Move}, {hub: "b", arrives: true}, {hub: "b", syncs: true}, {hub: "a", gets: meshtest.Leaving},
+		{emits: []int{1}}, {hub: "a", sends: meshtest.Left},
 	}
 	for steps := 1; steps <= len(script); steps++ {
 		t.Run(fmt.Sprintf("%d steps", steps), func(t *testing.T) {

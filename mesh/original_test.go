@@ -19,7 +19,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 func TestOriginalMalformedPacketIsRejected(t *testing.T) {
@@ -29,14 +29,14 @@ func TestOriginalMalformedPacketIsRejected(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			hub := listen(t, mesh.Options{Authorize: auth})
-			w := fakes.Dial(t, hub.URL(), nil)
+			w := meshtest.Dial(t, hub.URL(), nil)
 			malformed := []string{
 				"", "garbage", "[]", `"x"`, "null", "{", `{"payload":{}}`, `{"event":5,"payload":{}}`, `{"event":null}`,
 				`{"event":"x","payload":{}`, `{"event":"x","payload":tru}`, "\x00", strings.Repeat(`{"event":`, 2000),
 				`{"event":""}`, `{"event":"` + strings.Repeat("x", 2000) + `"}`,
 			}
 			w.Send(malformed...)
-			require.NoError(t, w.Socket.Write(fakes.Context(t), engineio.Binary([]byte(`{"event":"x"}`))))
+			require.NoError(t, w.Socket.Write(meshtest.Context(t), engineio.Binary([]byte(`{"event":"x"}`))))
 			w.Barrier()
 			require.EqualValues(t, len(malformed)+1, hub.Stats().Malformed)
 
@@ -58,7 +58,7 @@ func TestOriginalUnauthenticatedPeerIsExcluded(t *testing.T) {
 	atHub := listenTo(t, hub, "**")
 	good := connect(t, hub, mesh.Options{User: "u", Password: "p"})
 	heard := listenTo(t, good, "**")
-	bad := fakes.Dial(t, hub.URL(), nil)
+	bad := meshtest.Dial(t, hub.URL(), nil)
 	for _, auth := range []string{`{}`, `{"user":"u"}`, `{"user":"u","password":"x"}`, `{"user":"","password":""}`, `null`, `5`} {
 		bad.Send(`{"event":"secret","payload":{},"eventTable":{"mesh::**":{"remote":true},"mesh::news":{"remote":true}},"headers":{"auth":` + auth + `}}`)
 	}
@@ -106,8 +106,8 @@ func TestOriginalPayloadArrivesByteForByte(t *testing.T) {
 func TestOriginalOtherPeersGetTheSenderInThePayload(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	a := connect(t, hub, mesh.Options{})
-	other := fakes.Dial(t, hub.URL(), nil)
-	other.Send(fakes.Table("mesh::e", "mesh::é"))
+	other := meshtest.Dial(t, hub.URL(), nil)
+	other.Send(meshtest.Table("mesh::e", "mesh::é"))
 	other.Barrier()
 	id := a.ID()
 	for in, want := range map[string]string{
@@ -136,8 +136,8 @@ func TestOriginalNoPayloadReturnsToItsSender(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	payloads := []string{`{"n":1}`, `[1]`, `"x"`, `0`, `false`, `null`, `{"id":"other"}`}
 	t.Run("original", func(t *testing.T) {
-		sender := fakes.Dial(t, hub.URL(), nil)
-		sender.Send(fakes.Table("mesh::e", "mesh::*"))
+		sender := meshtest.Dial(t, hub.URL(), nil)
+		sender.Send(meshtest.Table("mesh::e", "mesh::*"))
 		for _, p := range payloads {
 			sender.Send(`{"event":"e","payload":` + p + `}`)
 		}
@@ -162,8 +162,8 @@ func TestOriginalNoPayloadReturnsToItsSender(t *testing.T) {
 func TestOriginalHubEchoReachesTheClientItCameFrom(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	hub.On("ping", func(e mesh.Event) { _ = hub.Emit("pong", e.Payload) })
-	other := fakes.Dial(t, hub.URL(), nil)
-	other.Send(fakes.Table("mesh::pong"), `{"event":"ping","payload":{"id":"x"}}`)
+	other := meshtest.Dial(t, hub.URL(), nil)
+	other.Send(meshtest.Table("mesh::pong"), `{"event":"ping","payload":{"id":"x"}}`)
 	require.Equal(t, `{"event":"pong","payload":{"id":"x"}}`, other.Next())
 
 	ours := connect(t, hub, mesh.Options{})
@@ -176,20 +176,20 @@ func TestOriginalTwoPartNamesArrive(t *testing.T) {
 	t.Run("our hub matches either key", func(t *testing.T) {
 		hub := listen(t, mesh.Options{})
 		for _, key := range []string{"mesh::ns::pong", "ns::pong"} {
-			w := fakes.Dial(t, hub.URL(), nil)
-			w.Send(fakes.Table(key))
+			w := meshtest.Dial(t, hub.URL(), nil)
+			w.Send(meshtest.Table(key))
 			w.Barrier()
 			require.NoError(t, hub.Emit("ns::pong", nil))
 			require.Equal(t, `{"event":"ns::pong"}`, w.Next())
 		}
-		both := fakes.Dial(t, hub.URL(), nil)
-		both.Send(fakes.Table("mesh::ns::pong", "ns::pong"))
+		both := meshtest.Dial(t, hub.URL(), nil)
+		both.Send(meshtest.Table("mesh::ns::pong", "ns::pong"))
 		both.Barrier()
 		require.NoError(t, hub.Emit("ns::pong", nil))
 		require.Len(t, both.Received(), 1, "it hears the event once")
 	})
 	t.Run("our client receives them from a Node.js hub, once", func(t *testing.T) {
-		h := fakes.StartLegacyHub(t)
+		h := meshtest.StartLegacyHub(t)
 		c := connectTo(t, mesh.Options{Addr: h.URL})
 		heard := listenTo(t, c, "ns::pong", "a::b::c", "one", "end")
 		for _, name := range []string{"ns::pong", "a::b::c", "one", "end"} {
@@ -211,8 +211,8 @@ func TestOriginalWildcardsWorkForEveryClient(t *testing.T) {
 		"mesh::*":        {"wild"},
 	} {
 		t.Run(key, func(t *testing.T) {
-			w := fakes.Dial(t, hub.URL(), nil)
-			w.Send(fakes.Table(key))
+			w := meshtest.Dial(t, hub.URL(), nil)
+			w.Send(meshtest.Table(key))
 			w.Barrier()
 			for _, name := range names {
 				require.NoError(t, hub.Emit(name, nil))
@@ -231,7 +231,7 @@ func TestOriginalWildcardsWorkForEveryClient(t *testing.T) {
 func TestOriginalEventsAreSentOnceAfterManyReconnects(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	atHub := listenTo(t, hub, "e")
-	p := fakes.StartProxy(t, hub.Addr())
+	p := meshtest.StartProxy(t, hub.Addr())
 	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
 	heard := listenTo(t, c, "e", "back")
 	for range 5 {
@@ -251,7 +251,7 @@ func TestOriginalEventsAreSentOnceAfterManyReconnects(t *testing.T) {
 
 func TestOriginalClientReturnsHoweverLongTheHubIsAway(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	p := fakes.StartProxy(t, hub.Addr())
+	p := meshtest.StartProxy(t, hub.Addr())
 	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
 	heard := listenTo(t, c, "e")
 	failed := make(chan mesh.State, 100)
@@ -273,7 +273,7 @@ func TestOriginalClientReturnsHoweverLongTheHubIsAway(t *testing.T) {
 
 func TestOriginalStartOnATakenPortConnects(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	n, err := mesh.Start(fakes.Context(t), &mesh.Options{Addr: hub.Addr()})
+	n, err := mesh.Start(meshtest.Context(t), &mesh.Options{Addr: hub.Addr()})
 	require.NoError(t, err)
 	defer n.Close()
 	require.Equal(t, mesh.RoleClient, n.Role())
@@ -283,7 +283,7 @@ func TestOriginalStartOnATakenPortConnects(t *testing.T) {
 }
 
 func TestOriginalClientRequestsOnlyEngineIOPaths(t *testing.T) {
-	h := fakes.StartLegacyHub(t)
+	h := meshtest.StartLegacyHub(t)
 	c := connectTo(t, mesh.Options{Addr: h.URL})
 	require.NoError(t, c.Emit("e", nil))
 	flush(t, c)
@@ -309,7 +309,7 @@ func TestOriginalUnknownPathsDoNotHurtAHub(t *testing.T) {
 }
 
 func TestOriginalWithoutAHostOnlyLocalhostIsBound(t *testing.T) {
-	n, err := mesh.Listen(fakes.Context(t), &mesh.Options{Addr: ":0"})
+	n, err := mesh.Listen(meshtest.Context(t), &mesh.Options{Addr: ":0"})
 	require.NoError(t, err)
 	defer n.Close()
 	host, port, err := net.SplitHostPort(n.Addr())
@@ -353,16 +353,16 @@ func TestOriginalAMessageMayHaveOneMegabyte(t *testing.T) {
 	require.ErrorIs(t, c.Emit("e", large(1_000_000)), mesh.ErrTooLarge)
 	require.ErrorIs(t, hub.Emit("e", large(1_000_000)), mesh.ErrTooLarge)
 
-	w := fakes.DialRaw(t, hub.Addr())
-	require.NoError(t, fakes.WriteFrame(w, fmt.Sprintf(`4{"event":"e","payload":%s}`, large(1_000_001))))
+	w := meshtest.DialRaw(t, hub.Addr())
+	require.NoError(t, meshtest.WriteFrame(w, fmt.Sprintf(`4{"event":"e","payload":%s}`, large(1_000_001))))
 	_, err := io.Copy(io.Discard, w)
 	require.NoError(t, ended(err))
 	require.NoError(t, c.Emit("e", 1))
 	require.Equal(t, "1", string(heard.Next().Payload))
 
 	small := listen(t, mesh.Options{MaxMessage: 1000})
-	w = fakes.DialRaw(t, small.Addr())
-	require.NoError(t, fakes.WriteFrame(w, fmt.Sprintf(`4{"event":"e","payload":%s}`, large(1000))))
+	w = meshtest.DialRaw(t, small.Addr())
+	require.NoError(t, meshtest.WriteFrame(w, fmt.Sprintf(`4{"event":"e","payload":%s}`, large(1000))))
 	_, err = io.Copy(io.Discard, w)
 	require.NoError(t, ended(err))
 }
@@ -379,7 +379,7 @@ func ended(err error) error {
 func TestEventLargerThanTheHubAccepts(t *testing.T) {
 	hub := listen(t, mesh.Options{MaxMessage: 10_000})
 	heard := listenTo(t, hub, "e")
-	var logs fakes.Log
+	var logs meshtest.Log
 	c := connect(t, hub, mesh.Options{Logger: logs.Logger()})
 	large := json.RawMessage(`"` + strings.Repeat("x", 20_000) + `"`)
 	err := c.Emit("e", large)
@@ -395,8 +395,8 @@ func TestEventLargerThanTheHubAccepts(t *testing.T) {
 func TestEventThatWaitedIsLargerThanTheHubAccepts(t *testing.T) {
 	hub := listen(t, mesh.Options{MaxMessage: 10_000})
 	heard := listenTo(t, hub, "e")
-	p := fakes.StartProxy(t, hub.Addr())
-	var logs fakes.Log
+	p := meshtest.StartProxy(t, hub.Addr())
+	var logs meshtest.Log
 	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket, Logger: logs.Logger()})
 	gone := make(chan struct{}, 10)
 	c.OnState(func(s mesh.State) {
@@ -410,8 +410,8 @@ func TestEventThatWaitedIsLargerThanTheHubAccepts(t *testing.T) {
 	require.NoError(t, c.Emit("e", 1))
 	p.Open()
 	require.Equal(t, "1", string(heard.Next().Payload))
-	require.ErrorIs(t, c.Flush(fakes.Context(t)), mesh.ErrUnconfirmed)
-	require.NoError(t, c.Flush(fakes.Context(t)))
+	require.ErrorIs(t, c.Flush(meshtest.Context(t)), mesh.ErrUnconfirmed)
+	require.NoError(t, c.Flush(meshtest.Context(t)))
 	require.EqualValues(t, 1, c.Stats().RejectedByHub)
 	require.Contains(t, logs.String(), "larger than this hub accepts")
 }

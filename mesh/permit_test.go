@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -29,8 +29,8 @@ func TestPermitLimitsEmittersAndListeners(t *testing.T) {
 	}})
 	boss, other := connect(t, hub, mesh.Options{Name: "boss"}), connect(t, hub, mesh.Options{Name: "other"})
 	atBoss, atOther := listenTo(t, boss, "**"), listenTo(t, other, "**", "secret", "also::*")
-	foreign := fakes.Dial(t, hub.URL(), nil)
-	foreign.Send(fakes.Table("mesh::secret", "mesh::*"))
+	foreign := meshtest.Dial(t, hub.URL(), nil)
+	foreign.Send(meshtest.Table("mesh::secret", "mesh::*"))
 	foreign.Barrier()
 	atHub := listenTo(t, hub, "**")
 
@@ -121,7 +121,7 @@ func TestPermitIsAskedAgainForOtherCredentials(t *testing.T) {
 		Permit:    func(p mesh.PeerInfo, _ mesh.Action, _ string) bool { return p.User == "b" },
 	})
 	heard := listenTo(t, hub, "e")
-	w := fakes.Dial(t, hub.URL(), nil)
+	w := meshtest.Dial(t, hub.URL(), nil)
 	for _, user := range []string{"a", "b", "c", "b"} {
 		w.Send(fmt.Sprintf(authPacket, user, "p"))
 	}
@@ -139,7 +139,7 @@ func TestPermitDecisionsAreBounded(t *testing.T) {
 		asked.Add(1)
 		return true
 	}})
-	w := fakes.Dial(t, hub.URL(), nil)
+	w := meshtest.Dial(t, hub.URL(), nil)
 	const names = 2000
 	emit := func(name string) { w.Send(fmt.Sprintf(`{"event":%q}`, name)) }
 	for range 2 {
@@ -174,23 +174,23 @@ func TestPermitAppliesToQueries(t *testing.T) {
 	}})
 	none, some, all := connect(t, hub, mesh.Options{Name: "none"}), connect(t, hub, mesh.Options{Name: "some"}), connect(t, hub, mesh.Options{Name: "all"})
 	listenTo(t, all, "**")
-	_, err := none.Nodes(fakes.Context(t))
+	_, err := none.Nodes(meshtest.Context(t))
 	require.ErrorIs(t, err, mesh.ErrNotPermitted)
-	_, err = none.Explain(fakes.Context(t), mesh.ExplainQuery{To: all.ID(), Event: "x"})
+	_, err = none.Explain(meshtest.Context(t), mesh.ExplainQuery{To: all.ID(), Event: "x"})
 	require.ErrorIs(t, err, mesh.ErrNotPermitted)
 	said := make(chan mesh.Presence, 10)
 	defer none.OnPresence(func(p mesh.Presence) { said <- p })()
-	_, err = none.Nodes(fakes.Context(t))
+	_, err = none.Nodes(meshtest.Context(t))
 	require.ErrorIs(t, err, mesh.ErrNotPermitted)
 	connect(t, hub, mesh.Options{})
 	flush(t, none)
 	require.Empty(t, said)
 
 	nodes(t, some)
-	_, err = some.Explain(fakes.Context(t), mesh.ExplainQuery{To: all.ID(), Event: "x"})
+	_, err = some.Explain(meshtest.Context(t), mesh.ExplainQuery{To: all.ID(), Event: "x"})
 	require.ErrorIs(t, err, mesh.ErrNotPermitted)
 	for _, event := range []string{"heard", "said"} {
-		e, err := some.Explain(fakes.Context(t), mesh.ExplainQuery{To: all.ID(), Event: event})
+		e, err := some.Explain(meshtest.Context(t), mesh.ExplainQuery{To: all.ID(), Event: event})
 		require.NoError(t, err)
 		require.True(t, e.Delivered)
 	}
@@ -204,7 +204,7 @@ func TestPermitAppliesToQueries(t *testing.T) {
 		{some, all, "said", mesh.Explanation{Delivered: true, Rule: protocol.RuleListens, Match: "**"}},
 		{hub, all, "kept", mesh.Explanation{Rule: protocol.RuleMayNotListen, Match: "**"}},
 	} {
-		got, err := hub.Explain(fakes.Context(t), mesh.ExplainQuery{From: c.from.ID(), To: c.to.ID(), Event: c.event})
+		got, err := hub.Explain(meshtest.Context(t), mesh.ExplainQuery{From: c.from.ID(), To: c.to.ID(), Event: c.event})
 		require.NoError(t, err)
 		require.Empty(t, cmp.Diff(c.want, got), c.event)
 	}
@@ -212,7 +212,7 @@ func TestPermitAppliesToQueries(t *testing.T) {
 
 func TestPeerInfoShowsNoCredentials(t *testing.T) {
 	p := mesh.PeerInfo{ID: "id1", Credentials: mesh.Credentials{User: "tainted", Password: "tainted", Name: "n", RemoteAddr: "r"}}
-	var logs fakes.Log
+	var logs meshtest.Log
 	logs.Logger().Info("x", "peer", p)
 	b, err := json.Marshal(map[string]any{"p": p})
 	require.NoError(t, err)

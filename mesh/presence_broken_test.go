@@ -11,7 +11,7 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 // TestPresenceConvergesAfterBrokenConnections breaks nodes' connections while the hub notices nothing. The nodes
@@ -19,7 +19,7 @@ import (
 func TestPresenceConvergesAfterBrokenConnections(t *testing.T) {
 	const count = 20
 	hubs := cluster(t, 3, mesh.Options{})
-	p, next := fakes.StartProxy(t, hubs[0].Addr()), fakes.StartProxy(t, hubs[1].Addr())
+	p, next := meshtest.StartProxy(t, hubs[0].Addr()), meshtest.StartProxy(t, hubs[1].Addr())
 	next.Close()
 	var mu sync.Mutex
 	listed := map[string]map[string]bool{} // the hubs of each node, as reported by the third hub
@@ -47,7 +47,7 @@ func TestPresenceConvergesAfterBrokenConnections(t *testing.T) {
 	}
 	// where returns the first reason why not all nodes are listed once, at a hub.
 	where := func(hub *mesh.Node) string {
-		nodes, err := hubs[2].Nodes(fakes.Context(t))
+		nodes, err := hubs[2].Nodes(meshtest.Context(t))
 		require.NoError(t, err)
 		seen := map[string]string{}
 		for _, n := range nodes {
@@ -67,7 +67,7 @@ func TestPresenceConvergesAfterBrokenConnections(t *testing.T) {
 	converge := func(hub *mesh.Node) time.Duration {
 		start := time.Now()
 		why := ""
-		for ; time.Since(start) < fakes.Patience; time.Sleep(10 * time.Millisecond) {
+		for ; time.Since(start) < meshtest.Patience; time.Sleep(10 * time.Millisecond) {
 			if why = where(hub); why == "" {
 				break
 			}

@@ -14,14 +14,14 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 	"github.com/bigcompany/mesh/protocol"
 )
 
 // nodes returns the result of Nodes, by ID.
 func nodes(t testing.TB, n *mesh.Node) map[string]mesh.NodeInfo {
 	t.Helper()
-	all, err := n.Nodes(fakes.Context(t))
+	all, err := n.Nodes(meshtest.Context(t))
 	require.NoError(t, err)
 	require.Equal(t, mesh.RoleHub, all[0].Role)
 	byID := map[string]mesh.NodeInfo{}
@@ -38,8 +38,8 @@ func TestNodesListsTheNodes(t *testing.T) {
 	listenTo(t, hub, "at::hub")
 	a := connect(t, hub, mesh.Options{Name: "a", Transports: overWebSocket})
 	listenTo(t, a, "x::y", "z::**")
-	polling := fakes.Dial(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision4, Transports: []engineio.Transport{engineio.Polling}})
-	polling.Send(fakes.Table("mesh::old", "mesh::silent"))
+	polling := meshtest.Dial(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision4, Transports: []engineio.Transport{engineio.Polling}})
+	polling.Send(meshtest.Table("mesh::old", "mesh::silent"))
 	eventually(t, "the other one is there", func() bool { return hub.Stats().Peers == 2 })
 
 	atHub, atClient := nodes(t, hub), nodes(t, a)
@@ -83,11 +83,11 @@ func TestNodesListsTheNodes(t *testing.T) {
 
 func TestLastSeenMovesWithPacketsAndHeartbeats(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	w := fakes.Dial(t, hub.URL(), nil)
-	w.Send(fakes.Table("mesh::x"))
+	w := meshtest.Dial(t, hub.URL(), nil)
+	w.Send(meshtest.Table("mesh::x"))
 	w.Barrier()
 	seen := func() time.Time {
-		all, err := hub.Nodes(fakes.Context(t))
+		all, err := hub.Nodes(meshtest.Context(t))
 		require.NoError(t, err)
 		require.Len(t, all, 2)
 		return all[1].LastSeen
@@ -109,13 +109,13 @@ func TestManyNodesComeInPages(t *testing.T) {
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
 	a := connect(t, hub, mesh.Options{Transports: overWebSocket})
 	for i := range count {
-		fakes.DialRaw(t, hub.Addr(), fakes.Table(fmt.Sprintf("mesh::%d", i)))
+		meshtest.DialRaw(t, hub.Addr(), meshtest.Table(fmt.Sprintf("mesh::%d", i)))
 	}
 	require.Len(t, nodes(t, a), count+2)
 	require.Len(t, nodes(t, hub), count+2)
 
 	// The packets are small, whatever limit the query has.
-	w := fakes.Dial(t, hub.URL(), nil)
+	w := meshtest.Dial(t, hub.URL(), nil)
 	w.Send(`{"event":"$mesh.nodes","payload":{"rid":"a","limit":1000000}}`)
 	var answer struct {
 		Payload struct {
@@ -140,15 +140,15 @@ func TestManyNodesComeInPages(t *testing.T) {
 func TestDescriptionOfANodeIsBounded(t *testing.T) {
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
 	for range 30 {
-		w := fakes.Dial(t, hub.URL(), nil)
+		w := meshtest.Dial(t, hub.URL(), nil)
 		var keys []string
 		for i := range 4000 {
 			keys = append(keys, fmt.Sprintf("mesh::%04d", i)+strings.Repeat("\u00e9", 20))
 		}
-		w.Send(fakes.Table(keys...), fakes.Table(append(keys[:30:30], "mesh::"+strings.Repeat("\x01", protocol.MaxName))...))
+		w.Send(meshtest.Table(keys...), meshtest.Table(append(keys[:30:30], "mesh::"+strings.Repeat("\x01", protocol.MaxName))...))
 		w.Barrier()
 	}
-	w := fakes.Dial(t, hub.URL(), nil)
+	w := meshtest.Dial(t, hub.URL(), nil)
 	w.Send(`{"event":"$mesh.nodes","payload":{}}`)
 	got := w.Next()
 	require.Less(t, len(got), 65<<10)
@@ -163,7 +163,7 @@ func TestDescriptionOfANodeIsBounded(t *testing.T) {
 
 func TestQuestionsThatMakeNoSenseAreRefused(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	w := fakes.Dial(t, hub.URL(), nil)
+	w := meshtest.Dial(t, hub.URL(), nil)
 	bad := 0
 	for _, packet := range []string{
 		`{"event":"$mesh.nodes"}`, `{"event":"$mesh.nodes","payload":null}`, `{"event":"$mesh.nodes","payload":[]}`,
@@ -192,7 +192,7 @@ func TestQuestionsThatMakeNoSenseAreRefused(t *testing.T) {
 
 func TestFastQuestionsWaitTheirTurn(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	w := fakes.Dial(t, hub.URL(), nil)
+	w := meshtest.Dial(t, hub.URL(), nil)
 	start := time.Now()
 	const asked = 40
 	for range asked {
@@ -212,14 +212,14 @@ func TestFastQuestionsWaitTheirTurn(t *testing.T) {
 func TestQuestionsThatAreMuchWorkCountAsSeveral(t *testing.T) {
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
 	for i := range 255 {
-		fakes.DialRaw(t, hub.Addr(), fakes.Table(fmt.Sprintf("mesh::%d", i)))
+		meshtest.DialRaw(t, hub.Addr(), meshtest.Table(fmt.Sprintf("mesh::%d", i)))
 	}
-	large := fakes.Dial(t, hub.URL(), nil)
+	large := meshtest.Dial(t, hub.URL(), nil)
 	var keys []string
 	for i := range 2000 {
 		keys = append(keys, fmt.Sprintf("mesh::%04d", i)+strings.Repeat("x", 50))
 	}
-	large.Send(offer(testKey, ""), fakes.Table(keys...))
+	large.Send(offer(testKey, ""), meshtest.Table(keys...))
 	large.Barrier()
 	for name, c := range map[string]struct {
 		question string
@@ -227,12 +227,12 @@ func TestQuestionsThatAreMuchWorkCountAsSeveral(t *testing.T) {
 	}{
 		"many nodes":    {`{"event":"$mesh.nodes","payload":{}}`, 1 + 128/32}, // the maximum number of nodes in the size limit
 		"few nodes":     {`{"event":"$mesh.nodes","payload":{"limit":3}}`, 1},
-		"a large table": {`{"event":"$mesh.explain","payload":{"to":"` + protocol.ID(testKey) + `","event":"x"}}`, 1 + len(fakes.Table(keys...))/(16<<10)},
+		"a large table": {`{"event":"$mesh.explain","payload":{"to":"` + protocol.ID(testKey) + `","event":"x"}}`, 1 + len(meshtest.Table(keys...))/(16<<10)},
 		"no table":      {`{"event":"$mesh.explain","payload":{"to":"` + hub.ID() + `","event":"x"}}`, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := fakes.Dial(t, hub.URL(), nil)
+			w := meshtest.Dial(t, hub.URL(), nil)
 			asked := 30/c.counts + 2
 			start := time.Now()
 			for range asked {
@@ -249,7 +249,7 @@ func TestQuestionsThatAreMuchWorkCountAsSeveral(t *testing.T) {
 func watching(t *testing.T, n *mesh.Node) chan mesh.Presence {
 	said := make(chan mesh.Presence, 1000)
 	t.Cleanup(n.OnPresence(func(p mesh.Presence) { said <- p }))
-	_, err := n.Nodes(fakes.Context(t)) // no node is missed after this
+	_, err := n.Nodes(meshtest.Context(t)) // no node is missed after this
 	require.NoError(t, err)
 	return said
 }
@@ -259,7 +259,7 @@ func nextPresence(t *testing.T, said chan mesh.Presence) mesh.Presence {
 	select {
 	case p := <-said:
 		return p
-	case <-time.After(fakes.Patience):
+	case <-time.After(meshtest.Patience):
 		require.FailNow(t, "no node joined or left")
 		return mesh.Presence{}
 	}
@@ -269,14 +269,14 @@ func TestPresenceReportsJoinsAndLeaves(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	watcher := connect(t, hub, mesh.Options{Name: "watcher"})
 	idle := connect(t, hub, mesh.Options{Name: "idle"})
-	page := fakes.Dial(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision4})
-	page.Send(fakes.Table("mesh::x"), `{"event":"$mesh.nodes","payload":{"rid":1,"watch":true,"limit":1}}`)
+	page := meshtest.Dial(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision4})
+	page.Send(meshtest.Table("mesh::x"), `{"event":"$mesh.nodes","payload":{"rid":1,"watch":true,"limit":1}}`)
 	require.Contains(t, page.Next(), `"total":4`)
 	atHub, atClient := watching(t, hub), watching(t, watcher)
 
 	heard := listenTo(t, hub, "news")
-	guest := fakes.Dial(t, hub.URL(), nil)
-	guest.Send(strings.Replace(fakes.Table("mesh::a"), "handshake", "news", 1))
+	guest := meshtest.Dial(t, hub.URL(), nil)
+	guest.Send(strings.Replace(meshtest.Table("mesh::a"), "handshake", "news", 1))
 	id := heard.Next().From
 	for _, said := range []chan mesh.Presence{atHub, atClient} {
 		p := nextPresence(t, said)
@@ -305,7 +305,7 @@ func TestPresenceReportsJoinsAndLeaves(t *testing.T) {
 
 func TestPresenceGoesOnAfterAReconnect(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	p := fakes.StartProxy(t, hub.Addr())
+	p := meshtest.StartProxy(t, hub.Addr())
 	watcher := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
 	said, changes := watching(t, watcher), states(watcher)
 	p.Cut()
@@ -322,10 +322,10 @@ func TestPresenceGoesOnAfterAReconnect(t *testing.T) {
 func TestANodeThatIsBackHasNotLeft(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	said := watching(t, hub)
-	first := fakes.Dial(t, hub.URL(), nil)
+	first := meshtest.Dial(t, hub.URL(), nil)
 	first.Send(strings.Replace(offer(testKey, ""), `"wire"`, `"first"`, 1))
 	require.Equal(t, "first", nextPresence(t, said).Node.Name)
-	second := fakes.Dial(t, hub.URL(), nil)
+	second := meshtest.Dial(t, hub.URL(), nil)
 	second.Send(strings.Replace(offer(testKey, ""), `"wire"`, `"second"`, 1))
 	require.Equal(t, "second", nextPresence(t, said).Node.Name)
 	all := nodes(t, hub)
@@ -343,10 +343,10 @@ func TestANodeThatIsBackHasNotLeft(t *testing.T) {
 func TestTheMutedAreListedButHaveNotJoined(t *testing.T) {
 	hub := listen(t, mesh.Options{Authorize: mesh.BasicAuth("u", "p")})
 	said := watching(t, hub)
-	w := fakes.Dial(t, hub.URL(), nil)
-	w.Send(fakes.Table("mesh::x"), `{"event":"$mesh.nodes","payload":{"watch":true}}`)
+	w := meshtest.Dial(t, hub.URL(), nil)
+	w.Send(meshtest.Table("mesh::x"), `{"event":"$mesh.nodes","payload":{"watch":true}}`)
 	require.Empty(t, w.Received(), "it gets no reports")
-	all, err := hub.Nodes(fakes.Context(t))
+	all, err := hub.Nodes(meshtest.Context(t))
 	require.NoError(t, err)
 	require.Len(t, all, 2)
 	require.True(t, all[1].Muted)
@@ -364,7 +364,7 @@ func TestTheMutedAreListedButHaveNotJoined(t *testing.T) {
 
 func TestDescriptionOfANodeHasNoSecret(t *testing.T) {
 	hub := listen(t, mesh.Options{Authorize: mesh.BasicAuth("user-u", "pass-p")})
-	w := fakes.Dial(t, hub.URL(), nil)
+	w := meshtest.Dial(t, hub.URL(), nil)
 	w.Send(`{"event":"handshake","headers":{"auth":{"user":"user-u","password":"pass-p"},"mesh":{"v":1,"key":"` + testKey + `"}}}`)
 	w.Send(`{"event":"$mesh.nodes","payload":{"watch":true}}`)
 	w.Barrier()
@@ -382,14 +382,14 @@ func TestWatchersAreBounded(t *testing.T) {
 	const watch = `{"event":"$mesh.nodes","payload":{"watch":true,"limit":1}}`
 	watchers := make([]net.Conn, 256)
 	for i := range watchers {
-		watchers[i] = fakes.DialRaw(t, hub.Addr(), watch)
+		watchers[i] = meshtest.DialRaw(t, hub.Addr(), watch)
 	}
-	w := fakes.Dial(t, hub.URL(), nil)
+	w := meshtest.Dial(t, hub.URL(), nil)
 	w.Send(watch)
 	require.Contains(t, w.Next(), `"error":"too-many-watchers"`)
 	c := connect(t, hub, mesh.Options{})
 	defer c.OnPresence(func(mesh.Presence) {})()
-	_, err := c.Nodes(fakes.Context(t))
+	_, err := c.Nodes(meshtest.Context(t))
 	require.ErrorIs(t, err, mesh.ErrTooManyWatchers)
 
 	// A query without a watch gets a response. After one watcher has left, there is room for another one.
@@ -428,11 +428,11 @@ func TestQueriesWaitForAHubAndEndWithTheNode(t *testing.T) {
 
 // A hub of the original does not respond to queries, so the client must not send any.
 func TestANodeHubIsNotAsked(t *testing.T) {
-	hub := fakes.StartLegacyHub(t)
+	hub := meshtest.StartLegacyHub(t)
 	c := connectTo(t, mesh.Options{Addr: hub.URL})
-	_, err := c.Nodes(fakes.Context(t))
+	_, err := c.Nodes(meshtest.Context(t))
 	require.ErrorIs(t, err, mesh.ErrLegacyHub)
-	_, err = c.Explain(fakes.Context(t), mesh.ExplainQuery{To: "someone", Event: "x"})
+	_, err = c.Explain(meshtest.Context(t), mesh.ExplainQuery{To: "someone", Event: "x"})
 	require.ErrorIs(t, err, mesh.ErrLegacyHub)
 	defer c.OnPresence(func(mesh.Presence) {})()
 	c.On("exact", func(mesh.Event) {})
@@ -444,7 +444,7 @@ func TestANodeHubIsNotAsked(t *testing.T) {
 		"other": {Rule: protocol.RuleNoListener},
 		"$x":    {Rule: protocol.RuleReserved},
 	} {
-		got, err := c.Explain(fakes.Context(t), mesh.ExplainQuery{To: c.ID(), Event: event})
+		got, err := c.Explain(meshtest.Context(t), mesh.ExplainQuery{To: c.ID(), Event: event})
 		require.NoError(t, err)
 		require.Empty(t, cmp.Diff(want, got), event)
 	}
@@ -457,7 +457,7 @@ func TestANodeHubIsNotAsked(t *testing.T) {
 func TestWatchersOfOneUserAreBounded(t *testing.T) {
 	hub := listen(t, mesh.Options{Authorize: func(context.Context, mesh.Credentials) error { return nil }})
 	watch := func(user string) string {
-		w := fakes.Dial(t, hub.URL(), nil)
+		w := meshtest.Dial(t, hub.URL(), nil)
 		w.Send(fmt.Sprintf(`{"event":"$mesh.nodes","payload":{"limit":1,"watch":true},"headers":{"auth":{"user":%q}}}`, user))
 		return w.Next()
 	}

@@ -16,7 +16,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 // states collects the states of a node after the current one.
@@ -29,7 +29,7 @@ func states(n *mesh.Node) <-chan mesh.State {
 
 func awaitStatus(t testing.TB, ch <-chan mesh.State, want mesh.Status) mesh.State {
 	t.Helper()
-	deadline := time.After(fakes.Patience)
+	deadline := time.After(meshtest.Patience)
 	for {
 		select {
 		case s := <-ch:
@@ -43,9 +43,9 @@ func awaitStatus(t testing.TB, ch <-chan mesh.State, want mesh.Status) mesh.Stat
 }
 
 // offline connects a client over WebSocket by a proxy, and closes the proxy. changes has the later reports of OnState.
-func offline(t *testing.T, hub *mesh.Node, opts mesh.Options) (c *mesh.Node, p *fakes.Proxy, changes <-chan mesh.State) {
+func offline(t *testing.T, hub *mesh.Node, opts mesh.Options) (c *mesh.Node, p *meshtest.Proxy, changes <-chan mesh.State) {
 	t.Helper()
-	p = fakes.StartProxy(t, hub.Addr())
+	p = meshtest.StartProxy(t, hub.Addr())
 	opts.Addr, opts.Transports = p.Addr(), overWebSocket
 	c = connectTo(t, opts)
 	changes = states(c)
@@ -59,7 +59,7 @@ func TestReconnectAfterTheHubWasKilledAndRestarted(t *testing.T) {
 		"polling": {engineio.Polling}, "websocket": overWebSocket, "both": nil,
 	} {
 		t.Run(name, func(t *testing.T) {
-			first, err := mesh.Listen(fakes.Context(t), &mesh.Options{Addr: "localhost:0"})
+			first, err := mesh.Listen(meshtest.Context(t), &mesh.Options{Addr: "localhost:0"})
 			require.NoError(t, err)
 			addr := first.Addr()
 			c := connectTo(t, mesh.Options{Addr: addr, Transports: transports})
@@ -172,8 +172,8 @@ func TestOfflineQueueThatWasFullIsSent(t *testing.T) {
 func TestOfflineEventsAreWrittenForTheHubThatComes(t *testing.T) {
 	// An event without payload has another encoding for a Node.js hub than for ours. The node learns the kind of its hub
 	// only after it has emitted the event.
-	h := fakes.StartLegacyHub(t)
-	p := fakes.StartProxy(t, strings.TrimPrefix(h.URL, "http://"))
+	h := meshtest.StartLegacyHub(t)
+	p := meshtest.StartProxy(t, strings.TrimPrefix(h.URL, "http://"))
 	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
 	changes := states(c)
 	p.Close()
@@ -215,7 +215,7 @@ func TestFlushWaitsForTheNextHubUntilTheContextEnds(t *testing.T) {
 
 	require.NoError(t, c.Emit("e", nil))
 	flushed := make(chan error)
-	go func() { flushed <- c.Flush(fakes.Context(t)) }()
+	go func() { flushed <- c.Flush(meshtest.Context(t)) }()
 	awaitStatus(t, changes, mesh.Disconnected)
 	p.Open()
 	require.NoError(t, <-flushed)
@@ -224,7 +224,7 @@ func TestFlushWaitsForTheNextHubUntilTheContextEnds(t *testing.T) {
 
 func TestFlushReportsUnconfirmedEventsOnce(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	p := fakes.StartProxy(t, hub.Addr())
+	p := meshtest.StartProxy(t, hub.Addr())
 	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
 	changes := states(c)
 
@@ -232,21 +232,21 @@ func TestFlushReportsUnconfirmedEventsOnce(t *testing.T) {
 	flush(t, c)
 	p.Cut()
 	awaitStatus(t, changes, mesh.Connected)
-	require.NoError(t, c.Flush(fakes.Context(t)), "all was confirmed before the break")
+	require.NoError(t, c.Flush(meshtest.Context(t)), "all was confirmed before the break")
 
 	require.NoError(t, c.Emit("e", nil))
 	p.Cut()
 	awaitStatus(t, changes, mesh.Connected)
 	require.NoError(t, c.Emit("e", nil))
-	require.ErrorIs(t, c.Flush(fakes.Context(t)), mesh.ErrUnconfirmed)
-	require.NoError(t, c.Flush(fakes.Context(t)), "the node has reported this already")
+	require.ErrorIs(t, c.Flush(meshtest.Context(t)), mesh.ErrUnconfirmed)
+	require.NoError(t, c.Flush(meshtest.Context(t)), "the node has reported this already")
 }
 
 func TestFlushEndsWhenTheNodeIsClosed(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	c, _, changes := offline(t, hub, mesh.Options{})
 	flushed := make(chan error)
-	go func() { flushed <- c.Flush(fakes.Context(t)) }()
+	go func() { flushed <- c.Flush(meshtest.Context(t)) }()
 	awaitStatus(t, changes, mesh.Disconnected)
 	require.NoError(t, c.Close())
 	require.ErrorIs(t, <-flushed, mesh.ErrClosed)
@@ -274,7 +274,7 @@ func TestCloseWritesEmittedEvents(t *testing.T) {
 		})
 	}
 	t.Run("hub", func(t *testing.T) {
-		hub, err := mesh.Listen(fakes.Context(t), &mesh.Options{Addr: "localhost:0"})
+		hub, err := mesh.Listen(meshtest.Context(t), &mesh.Options{Addr: "localhost:0"})
 		require.NoError(t, err)
 		c := connect(t, hub, mesh.Options{})
 		heard := listenTo(t, c, "e")
@@ -317,7 +317,7 @@ func TestEmitNeverBlocksOnASlowHub(t *testing.T) {
 		err = c.Emit("e", payload)
 	}
 	require.ErrorIs(t, err, mesh.ErrQueueFull)
-	require.Less(t, time.Since(start), fakes.Patience)
+	require.Less(t, time.Since(start), meshtest.Patience)
 }
 
 func TestOrderAcrossTheUpgrade(t *testing.T) {
@@ -379,7 +379,7 @@ func TestHubThatGreetsAndClosesIsDialedLessAndLess(t *testing.T) {
 
 func TestOnStateBeginsWithTheCurrentState(t *testing.T) {
 	hub := listen(t, mesh.Options{Name: "one"})
-	p := fakes.StartProxy(t, hub.Addr())
+	p := meshtest.StartProxy(t, hub.Addr())
 	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
 	now := func(n *mesh.Node) mesh.State {
 		t.Helper()
@@ -389,8 +389,8 @@ func TestOnStateBeginsWithTheCurrentState(t *testing.T) {
 	}
 	require.Empty(t, cmp.Diff(mesh.State{Status: mesh.Connected, Role: mesh.RoleHub, Hub: mesh.HubInfo{ID: hub.ID(), Name: "one"}}, now(hub)))
 	require.Empty(t, cmp.Diff(mesh.State{Status: mesh.Connected, Role: mesh.RoleClient, Hub: mesh.HubInfo{ID: hub.ID(), Name: "one"}}, now(c)))
-	require.NoError(t, hub.Connected(fakes.Context(t)))
-	require.NoError(t, c.Connected(fakes.Context(t)))
+	require.NoError(t, hub.Connected(meshtest.Context(t)))
+	require.NoError(t, c.Connected(meshtest.Context(t)))
 
 	changes := states(c)
 	p.Close()
@@ -401,7 +401,7 @@ func TestOnStateBeginsWithTheCurrentState(t *testing.T) {
 	cancel(cause)
 	require.ErrorIs(t, c.Connected(ctx), cause)
 	connected := make(chan error)
-	go func() { connected <- c.Connected(fakes.Context(t)) }()
+	go func() { connected <- c.Connected(meshtest.Context(t)) }()
 	p.Open()
 	require.NoError(t, <-connected)
 	require.NoError(t, c.Ready())
@@ -414,7 +414,7 @@ func TestOnStateBeginsWithTheCurrentState(t *testing.T) {
 
 	p.Close()
 	awaitStatus(t, changes, mesh.Disconnected)
-	go func() { connected <- c.Connected(fakes.Context(t)) }()
+	go func() { connected <- c.Connected(meshtest.Context(t)) }()
 	require.NoError(t, c.Close())
 	require.ErrorIs(t, <-connected, mesh.ErrClosed)
 	require.ErrorIs(t, c.Connected(t.Context()), mesh.ErrClosed)

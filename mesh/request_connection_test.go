@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 func TestCloseEndsRequests(t *testing.T) {
@@ -33,7 +33,7 @@ func TestCloseEndsRequests(t *testing.T) {
 
 func TestRequestsSurviveALostConnection(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	p := fakes.StartProxy(t, hub.Addr())
+	p := meshtest.StartProxy(t, hub.Addr())
 	c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
 	asked, release := make(chan struct{}, 10), make(chan struct{})
 	defer close(release)
@@ -44,7 +44,7 @@ func TestRequestsSurviveALostConnection(t *testing.T) {
 	})
 	answers := make(chan mesh.Event, 2)
 	request := func(payload int) {
-		answer, err := c.Request(fakes.Context(t), "slow", payload)
+		answer, err := c.Request(meshtest.Context(t), "slow", payload)
 		if err != nil {
 			t.Error(err)
 		}
@@ -63,7 +63,7 @@ func TestRequestsSurviveALostConnection(t *testing.T) {
 	await(mesh.Disconnected)
 	p.Open()
 	await(mesh.Connected)
-	require.ErrorIs(t, c.Flush(fakes.Context(t)), mesh.ErrUnconfirmed) // the hub knows the inbox again
+	require.ErrorIs(t, c.Flush(meshtest.Context(t)), mesh.ErrUnconfirmed) // the hub knows the inbox again
 	release <- struct{}{}
 	require.Equal(t, "1", string((<-answers).Payload))
 
@@ -91,7 +91,7 @@ func TestRequestsWhileANodeTakesOver(t *testing.T) {
 	for i, n := range nodes {
 		awaitStatus(t, lost[i], mesh.Disconnected)
 		wg.Go(func() {
-			_, err := n.Request(fakes.Context(t), "nobody", nil)
+			_, err := n.Request(meshtest.Context(t), "nobody", nil)
 			if !errors.Is(err, mesh.ErrNoListener) {
 				t.Errorf("node %d: %v", i, err)
 			}
@@ -103,7 +103,7 @@ func TestRequestsWhileANodeTakesOver(t *testing.T) {
 	}
 	require.NotEqual(t, nodes[0].Role(), nodes[1].Role())
 	for i, n := range nodes {
-		answer, err := n.Request(fakes.Context(t), fmt.Sprint("echo", 1-i), i)
+		answer, err := n.Request(meshtest.Context(t), fmt.Sprint("echo", 1-i), i)
 		require.NoError(t, err)
 		require.Equal(t, nodes[1-i].ID(), answer.From)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -27,7 +27,7 @@ func TestErrorOfAReplierIsReturned(t *testing.T) {
 			"\xff<\"\x00>":            "<\"\x00>",
 		} {
 			failure = errors.New(text)
-			_, err := n.Request(fakes.Context(t), "fail", nil)
+			_, err := n.Request(meshtest.Context(t), "fail", nil)
 			var remote *mesh.RemoteError
 			require.ErrorAs(t, err, &remote)
 			require.Equal(t, want, remote.Message)
@@ -37,20 +37,20 @@ func TestErrorOfAReplierIsReturned(t *testing.T) {
 }
 
 func TestReplyThatCannotBeSentIsAnError(t *testing.T) {
-	var log fakes.Log
+	var log meshtest.Log
 	hub := listen(t, mesh.Options{Logger: log.Logger(), MaxMessage: 10_000})
 	c := connect(t, hub, mesh.Options{MaxMessage: 10_000})
 	answers := map[string]any{"encode": make(chan int), "large": strings.Repeat("x", 10_000), "raw": json.RawMessage(`{"secret":`)}
 	for event, answer := range answers {
 		hub.Reply(event, func(mesh.Event) (any, error) { return answer, nil })
-		_, err := c.Request(fakes.Context(t), event, nil)
+		_, err := c.Request(meshtest.Context(t), event, nil)
 		require.Equal(t, &mesh.RemoteError{Message: "the answer cannot be sent"}, err)
 		require.Contains(t, log.String(), "event="+event)
 	}
 	require.Equal(t, 3, strings.Count(log.String(), "level=WARN"))
 	require.NotContains(t, log.String(), "secret")
 	for range 100 {
-		_, err := c.Request(fakes.Context(t), "encode", nil)
+		_, err := c.Request(meshtest.Context(t), "encode", nil)
 		require.Error(t, err)
 	}
 	require.Less(t, strings.Count(log.String(), "event=encode"), 20, "a line a second")
@@ -60,12 +60,12 @@ func TestRequestWithoutListenersFailsAtOnce(t *testing.T) {
 	roles(t, mesh.Options{}, func(t *testing.T, n, other *mesh.Node) {
 		nobody := func(event string) {
 			t.Helper()
-			_, err := n.Request(fakes.Context(t), event, 1)
+			_, err := n.Request(meshtest.Context(t), event, 1)
 			require.ErrorIs(t, err, mesh.ErrNoListener)
 		}
 		answered := func(event string) {
 			t.Helper()
-			_, err := n.Request(fakes.Context(t), event, 1)
+			_, err := n.Request(meshtest.Context(t), event, 1)
 			require.NoError(t, err)
 		}
 		nobody("sum")
@@ -103,15 +103,15 @@ func TestRequestWithoutListenersFailsAtOnce(t *testing.T) {
 func TestRequestsThatAreNotSent(t *testing.T) {
 	roles(t, mesh.Options{MaxMessage: 10_000}, func(t *testing.T, n, other *mesh.Node) {
 		heard := listenTo(t, other, "**")
-		_, err := n.Request(fakes.Context(t), "$e", nil)
+		_, err := n.Request(meshtest.Context(t), "$e", nil)
 		require.ErrorIs(t, err, protocol.ErrReserved)
-		_, err = n.Request(fakes.Context(t), "*", nil)
+		_, err = n.Request(meshtest.Context(t), "*", nil)
 		require.ErrorIs(t, err, protocol.ErrName)
-		_, err = n.Request(fakes.Context(t), "e", make(chan int))
+		_, err = n.Request(meshtest.Context(t), "e", make(chan int))
 		require.Error(t, err)
-		_, err = n.Request(fakes.Context(t), "e", json.RawMessage(strings.Repeat("[", protocol.MaxDepth-1)+strings.Repeat("]", protocol.MaxDepth-1)))
+		_, err = n.Request(meshtest.Context(t), "e", json.RawMessage(strings.Repeat("[", protocol.MaxDepth-1)+strings.Repeat("]", protocol.MaxDepth-1)))
 		require.ErrorIs(t, err, protocol.ErrLimit)
-		_, err = n.Request(fakes.Context(t), "e", strings.Repeat("x", 9_990))
+		_, err = n.Request(meshtest.Context(t), "e", strings.Repeat("x", 9_990))
 		require.ErrorIs(t, err, mesh.ErrTooLarge)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()

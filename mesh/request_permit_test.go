@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 func TestListenersWithoutPermissionDoNotCount(t *testing.T) {
@@ -22,12 +22,12 @@ func TestListenersWithoutPermissionDoNotCount(t *testing.T) {
 	a, b := connect(t, hub, mesh.Options{}), connect(t, hub, mesh.Options{})
 	replies(t, b, "**", echo)
 	for _, n := range []*mesh.Node{hub, a} {
-		_, err := n.Request(fakes.Context(t), "permitted", nil)
+		_, err := n.Request(meshtest.Context(t), "permitted", nil)
 		require.NoError(t, err)
-		_, err = n.Request(fakes.Context(t), "withheld", nil)
+		_, err = n.Request(meshtest.Context(t), "withheld", nil)
 		require.ErrorIs(t, err, mesh.ErrNoListener)
 	}
-	_, err := a.Request(fakes.Context(t), "refused", nil)
+	_, err := a.Request(meshtest.Context(t), "refused", nil)
 	require.ErrorIs(t, err, mesh.ErrNoListener)
 }
 
@@ -42,7 +42,7 @@ func TestReplyWithoutPermissionIsNotDelivered(t *testing.T) {
 			defer close(answered)
 			return e.Payload, nil
 		})
-		ctx, cancel := context.WithCancel(fakes.Context(t))
+		ctx, cancel := context.WithCancel(meshtest.Context(t))
 		if refused != 0 {
 			go func() {
 				<-answered
@@ -85,7 +85,7 @@ func TestThiefOfReplies(t *testing.T) {
 				}
 			})
 			for range 20 {
-				answer, err := victim.Request(fakes.Context(t), "secret", nil)
+				answer, err := victim.Request(meshtest.Context(t), "secret", nil)
 				require.NoError(t, err)
 				require.Equal(t, `"s3cret"`, string(answer.Payload))
 				require.Equal(t, server.ID(), answer.From)
@@ -100,7 +100,7 @@ func TestThiefOfReplies(t *testing.T) {
 			// A node that receives a request can reply to it.
 			replies(t, thief, "secret", func(mesh.Event) (any, error) { return "forged", nil })
 			server.Close()
-			answer, err := victim.Request(fakes.Context(t), "secret", nil)
+			answer, err := victim.Request(meshtest.Context(t), "secret", nil)
 			require.NoError(t, err)
 			require.Equal(t, thief.ID(), answer.From)
 		})

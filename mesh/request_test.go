@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 // echo replies to each request with its payload.
@@ -41,7 +41,7 @@ func TestRequestGetsAReply(t *testing.T) {
 			`{"id":"mine","n":1}`, `[1, 2]`, `"text é😀 <&>"`, `0`, `-0.0`, `12345678901234567890.123`, `true`, `false`, `null`, `{}`, `[]`, `""`,
 			`"\ud800"`, `{"rid":"x","reply":"reply-x","data":1}`, `{"error":"none"}`, ``,
 		} {
-			answer, err := n.Request(fakes.Context(t), "echo", json.RawMessage(payload))
+			answer, err := n.Request(meshtest.Context(t), "echo", json.RawMessage(payload))
 			require.NoError(t, err)
 			want := mesh.Event{Name: "echo", From: other.ID()}
 			if payload != "" {
@@ -62,14 +62,14 @@ func TestNodeRepliesToItself(t *testing.T) {
 			}
 			return terms[0] + terms[1], nil
 		})
-		answer, err := n.Request(fakes.Context(t), "sum", []int{1, 2})
+		answer, err := n.Request(meshtest.Context(t), "sum", []int{1, 2})
 		require.NoError(t, err)
 		require.Empty(t, cmp.Diff(mesh.Event{Name: "sum", Payload: json.RawMessage(`3`), From: n.ID()}, answer))
 	})
 }
 
 func TestFirstReplyCounts(t *testing.T) {
-	var log fakes.Log
+	var log meshtest.Log
 	hub := listen(t, mesh.Options{})
 	asking := connect(t, hub, mesh.Options{Logger: log.Logger()})
 	release := make(chan struct{})
@@ -79,7 +79,7 @@ func TestFirstReplyCounts(t *testing.T) {
 	})
 	replies(t, connect(t, hub, mesh.Options{}), "who", func(mesh.Event) (any, error) { return "first", nil })
 	for range 3 {
-		answer, err := asking.Request(fakes.Context(t), "who", nil)
+		answer, err := asking.Request(meshtest.Context(t), "who", nil)
 		require.NoError(t, err)
 		require.Equal(t, `"first"`, string(answer.Payload))
 	}
@@ -96,7 +96,7 @@ func TestAnotherClientReplies(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	a, b := connect(t, hub, mesh.Options{}), connect(t, hub, mesh.Options{})
 	replies(t, b, "echo", echo)
-	answer, err := a.Request(fakes.Context(t), "echo", 1)
+	answer, err := a.Request(meshtest.Context(t), "echo", 1)
 	require.NoError(t, err)
 	require.Equal(t, b.ID(), answer.From)
 }
@@ -110,13 +110,13 @@ func TestRequestsInCallbacks(t *testing.T) {
 		results := make(chan result, 1)
 		ask := func(event string) func(mesh.Event) {
 			return func(mesh.Event) {
-				answer, err := n.Request(fakes.Context(t), event, "asked")
+				answer, err := n.Request(meshtest.Context(t), event, "asked")
 				results <- result{answer, err}
 			}
 		}
 		other.Reply("inner", echo)
 		replies(t, other, "outer", func(mesh.Event) (any, error) {
-			answer, err := other.Request(fakes.Context(t), "back", "again") // n is in its callback: does it still reply?
+			answer, err := other.Request(meshtest.Context(t), "back", "again") // n is in its callback: does it still reply?
 			return answer.Payload, err
 		})
 		n.On("ask", ask("inner"))
@@ -160,7 +160,7 @@ func TestARequestInACallbackToTheNodeItself(t *testing.T) {
 		})
 		n.On("start", func(mesh.Event) {
 			go func() {
-				_, err := n.Request(fakes.Context(t), "own", 2)
+				_, err := n.Request(meshtest.Context(t), "own", 2)
 				failed <- err
 			}()
 		})
@@ -187,7 +187,7 @@ func TestManyRequestsAtOnce(t *testing.T) {
 				for k := range 20 {
 					payload := fmt.Sprintf(`"%d %d %d"`, i, g, k)
 					to := (i + g + k) % len(nodes)
-					answer, err := n.Request(fakes.Context(t), fmt.Sprint("echo", to), json.RawMessage(payload))
+					answer, err := n.Request(meshtest.Context(t), fmt.Sprint("echo", to), json.RawMessage(payload))
 					if err != nil || string(answer.Payload) != payload || answer.From != nodes[to].ID() {
 						t.Errorf("%s: %v, %v", payload, answer, err)
 						return

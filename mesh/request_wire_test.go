@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 func TestRequestsOnTheWire(t *testing.T) {
@@ -22,8 +22,8 @@ func TestRequestsOnTheWire(t *testing.T) {
 		}
 		return json.RawMessage(`{ "sum":3}`), nil
 	})
-	w := fakes.Dial(t, hub.URL(), nil)
-	w.Send(offer(testKey, ""), fakes.Table("mesh::reply-w"))
+	w := meshtest.Dial(t, hub.URL(), nil)
+	w.Send(offer(testKey, ""), meshtest.Table("mesh::reply-w"))
 	require.Contains(t, w.Next(), "$mesh.hello")
 	w.Send(`{"event":"sum","payload":{"rid":"r1","reply":"reply-w","data":[1,2]},"rid":"r1"}`)
 	require.Equal(t, `{"event":"reply-w","payload":{"rid":"r1","data":{ "sum":3}},"from":"`+hub.ID()+`","n":1}`, w.Next())
@@ -36,10 +36,10 @@ func TestRequestsOnTheWire(t *testing.T) {
 
 	// Clients that do not offer the extensions get no report. Their listeners of the name error, and a sender's own
 	// listeners, do not count as listeners.
-	original := fakes.Dial(t, hub.URL(), nil)
-	original.Send(fakes.Table("mesh::e", "mesh::error"), `{"event":"unheard","payload":{},"rid":"r2"}`)
+	original := meshtest.Dial(t, hub.URL(), nil)
+	original.Send(meshtest.Table("mesh::e", "mesh::error"), `{"event":"unheard","payload":{},"rid":"r2"}`)
 	require.Empty(t, original.Received())
-	w.Send(fakes.Table("mesh::own"), `{"event":"own","rid":"r3"}`, `{"event":"error","rid":"r4"}`, `{"event":"e","rid":"r5"}`)
+	w.Send(meshtest.Table("mesh::own"), `{"event":"own","rid":"r3"}`, `{"event":"error","rid":"r4"}`, `{"event":"e","rid":"r5"}`)
 	require.Equal(t, []string{`{"event":"$mesh.unheard","payload":{"rid":"r3"}}`, `{"event":"$mesh.unheard","payload":{"rid":"r4"}}`}, w.Received())
 	require.Equal(t, []string{`{"event":"e"}`}, original.Received())
 }
@@ -50,7 +50,7 @@ func TestInvalidRequestsGetNoReply(t *testing.T) {
 		t.Error("this is no request")
 		return nil, nil
 	})
-	w := fakes.Dial(t, hub.URL(), nil)
+	w := meshtest.Dial(t, hub.URL(), nil)
 	w.Send(offer(testKey, ""))
 	for _, payload := range []string{
 		`null`, `5`, `"x"`, `[]`, `[{"rid":"r","reply":"reply-w"}]`, `{}`, `{"rid":"r"}`, `{"reply":"reply-w"}`, `{"rid":"r","reply":5}`, `{"rid":"r","reply":null}`,
@@ -69,8 +69,8 @@ func TestInvalidRequestsGetNoReply(t *testing.T) {
 
 func TestRepliesOnTheWire(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	w := fakes.Dial(t, hub.URL(), nil)
-	w.Send(fakes.Table("mesh::e"))
+	w := meshtest.Dial(t, hub.URL(), nil)
+	w.Send(meshtest.Table("mesh::e"))
 	w.Barrier()
 	type request struct {
 		Payload struct{ RID, Reply string }
@@ -91,7 +91,7 @@ func TestRepliesOnTheWire(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			answer, err := hub.Request(fakes.Context(t), "e", nil)
+			answer, err := hub.Request(meshtest.Context(t), "e", nil)
 			if tt.failure != "" {
 				var remote *mesh.RemoteError
 				if !errors.As(err, &remote) || remote.Message != tt.failure {
@@ -118,7 +118,7 @@ func TestRepliesOnTheWire(t *testing.T) {
 }
 
 func TestTheInboxIsAnnouncedOnceAndFirst(t *testing.T) {
-	h := fakes.StartLegacyHub(t)
+	h := meshtest.StartLegacyHub(t)
 	c := connectTo(t, mesh.Options{Addr: h.URL})
 	inbox := "reply-" + c.ID()
 	c.Reply("e", echo)

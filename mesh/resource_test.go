@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 // calls collects the events with which a resource's methods and listeners are called.
@@ -16,7 +16,7 @@ type calls struct {
 	ears
 }
 
-func collectCalls(t testing.TB) calls { return calls{ears{fakes.NewRecorder[mesh.Event](t), t}} }
+func collectCalls(t testing.TB) calls { return calls{ears{meshtest.NewRecorder[mesh.Event](t), t}} }
 
 // noneUntil checks that no event is left, by a mark that takes the same way as the events.
 func (c calls) noneUntil(t testing.TB, n, other *mesh.Node) {
@@ -161,7 +161,7 @@ func TestQueuedEventsDoNotRunAMethodThatIsNoLongerRemote(t *testing.T) {
 func TestTableOfAResource(t *testing.T) {
 	const remote, local = `"creature::talk":{"remote":true}`, `"creature::talk":{"remote":false}`
 	nothing := func(mesh.Event) {}
-	h := fakes.StartLegacyHub(t)
+	h := meshtest.StartLegacyHub(t)
 	c := connectTo(t, mesh.Options{Addr: h.URL})
 	announced := func(want string) {
 		t.Helper()
@@ -206,7 +206,7 @@ func TestTableOfAResource(t *testing.T) {
 // same process also listens to the event. The client's library runs the method whenever the event arrives.
 func TestAHubKeepsEventsFromOriginalResourcesThatAreNotRemote(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	w := fakes.Dial(t, hub.URL(), nil)
+	w := meshtest.Dial(t, hub.URL(), nil)
 	w.Send(`{"event":"handshake","payload":{},"eventTable":{"creature::talk":{"remote":false},"mesh::creature::talk":{"remote":true}},"headers":{"auth":{}}}`)
 	w.Barrier()
 	require.NoError(t, hub.Emit("creature::talk", nil))

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -25,12 +25,12 @@ func TestRogueHubCannotListNodesWithoutEnd(t *testing.T) {
 		"of any size":         func(after int) string { return fmt.Sprintf(`%s],"next":%d`, long, after+1) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			hub, url := fakes.StartHub(t, "rogue")
+			hub, url := meshtest.StartHub(t, "rogue")
 			c := connectTo(t, mesh.Options{Addr: url, Transports: overWebSocket})
 			p := hub.Peers.Next()
 			failed := make(chan error, 1)
 			go func() {
-				_, err := mesh.NodesWithin(fakes.Context(t), c, limit)
+				_, err := mesh.NodesWithin(meshtest.Context(t), c, limit)
 				failed <- err
 			}()
 			for answers := 0; ; answers++ {
@@ -55,8 +55,8 @@ func TestRogueHubCannotListNodesWithoutEnd(t *testing.T) {
 }
 
 func TestRogueHubCannotFloodTheLog(t *testing.T) {
-	var log fakes.Log
-	hub, url := fakes.StartHub(t, "rogue")
+	var log meshtest.Log
+	hub, url := meshtest.StartHub(t, "rogue")
 	c := connectTo(t, mesh.Options{Addr: url, Logger: log.Logger()})
 	p := hub.Peers.Next()
 	for range 200 {

@@ -14,7 +14,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 // rolling has hubs of one mesh at fixed addresses. A test can replace each of them by a new one.
@@ -48,7 +48,7 @@ func (r *rolling) start(i int) *mesh.Node {
 // restart shuts a hub down, and starts another hub at its address.
 func (r *rolling) restart(i int) {
 	r.t.Helper()
-	require.NoError(r.t, r.hubs[i].Shutdown(fakes.Context(r.t)))
+	require.NoError(r.t, r.hubs[i].Shutdown(meshtest.Context(r.t)))
 	r.hubs[i] = r.start(i)
 }
 
@@ -119,7 +119,7 @@ func TestRollingRestartLosesAndDoublesNothing(t *testing.T) {
 // there is no other hub.
 func TestStartedNodesMoveInsteadOfBinding(t *testing.T) {
 	r := startRolling(t, 2, mesh.Options{})
-	p := fakes.StartProxy(t, r.addrs[0])
+	p := meshtest.StartProxy(t, r.addrs[0])
 	n := start(t, mesh.Options{Addr: p.Addr() + "," + r.addrs[1], Backplane: r.opts.Backplane, Transports: overWebSocket})
 	require.Equal(t, mesh.RoleClient, n.Role())
 	info, _ := n.Hub()
@@ -145,7 +145,7 @@ func TestStartedNodesMoveInsteadOfBinding(t *testing.T) {
 	require.Equal(t, "2", string(heard.Next().Payload))
 	c := connectTo(t, mesh.Options{Addr: n.Addr() + "," + r.addrs[1]})
 	flush(t, c)
-	require.NoError(t, n.Shutdown(fakes.Context(t)), "as any hub")
+	require.NoError(t, n.Shutdown(meshtest.Context(t)), "as any hub")
 	info, _ = c.Hub()
 	require.Equal(t, r.hubs[1].ID(), info.ID)
 }
@@ -157,11 +157,11 @@ func TestStartedNodesTakeTheirOwnAddressFirst(t *testing.T) {
 	b := start(t, mesh.Options{Addr: two + "," + one, Backplane: backplane})
 	require.Equal(t, []mesh.Role{mesh.RoleHub, mesh.RoleHub}, []mesh.Role{a.Role(), b.Role()})
 	require.Equal(t, 1, b.Stats().Hubs)
-	p := fakes.StartProxy(t, two)
+	p := meshtest.StartProxy(t, two)
 	p.Close() // its own address is taken by a program that does not respond
 	c := start(t, mesh.Options{Addr: p.Addr() + "," + one})
 	require.Equal(t, one, c.Addr())
-	_, err := mesh.Listen(fakes.Context(t), &mesh.Options{Addr: one + "," + two})
+	_, err := mesh.Listen(meshtest.Context(t), &mesh.Options{Addr: one + "," + two})
 	require.ErrorContains(t, err, "only Start and Connect accept several addresses")
 	_, err = mesh.NewHub(&mesh.Options{Addr: one + "," + two})
 	require.ErrorContains(t, err, "only Start and Connect accept several addresses")
@@ -186,7 +186,7 @@ func TestEverythingGoesOnWhileClientsMove(t *testing.T) {
 	}
 	actions := []func(n *mesh.Node, i int) error{
 		func(n *mesh.Node, i int) error {
-			a, err := n.Request(fakes.Context(t), "double", i)
+			a, err := n.Request(meshtest.Context(t), "double", i)
 			if err == nil && string(a.Payload) != fmt.Sprint(2*i) {
 				err = fmt.Errorf("answered %s", a.Payload)
 			}
@@ -196,12 +196,12 @@ func TestEverythingGoesOnWhileClientsMove(t *testing.T) {
 			if err := n.Emit("e", nil); err != nil {
 				return err
 			}
-			return n.Flush(fakes.Context(t))
+			return n.Flush(meshtest.Context(t))
 		},
 		func(n *mesh.Node, i int) error { // after its Flush, a node receives the event
 			name, heard := fmt.Sprintf("%s-%d", n.ID(), i), make(chan mesh.Event, 1)
 			defer n.On(name, func(e mesh.Event) { heard <- e })()
-			if err := n.Flush(fakes.Context(t)); err != nil {
+			if err := n.Flush(meshtest.Context(t)); err != nil {
 				return err
 			}
 			if err := nodes[i%3].Emit(name, nil); err != nil {
@@ -210,17 +210,17 @@ func TestEverythingGoesOnWhileClientsMove(t *testing.T) {
 			select {
 			case <-heard:
 				return nil
-			case <-time.After(fakes.Patience):
+			case <-time.After(meshtest.Patience):
 				return fmt.Errorf("%s was lost", name)
 			}
 		},
 		func(n *mesh.Node, _ int) error {
 			defer n.OnPresence(func(mesh.Presence) {})()
-			_, err := n.Nodes(fakes.Context(t))
+			_, err := n.Nodes(meshtest.Context(t))
 			return err
 		},
 		func(n *mesh.Node, _ int) error {
-			_, err := n.Explain(fakes.Context(t), mesh.ExplainQuery{To: n.ID(), Event: "e"})
+			_, err := n.Explain(meshtest.Context(t), mesh.ExplainQuery{To: n.ID(), Event: "e"})
 			if errors.Is(err, mesh.ErrUnknownNode) { // the node moved between the query and the response
 				err = nil
 			}

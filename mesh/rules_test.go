@@ -13,7 +13,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -29,8 +29,8 @@ func TestHubServesBothRevisions(t *testing.T) {
 	heard := listenTo(t, hub, "e")
 	for _, rev := range []engineio.Revision{engineio.Revision3, engineio.Revision4} {
 		for _, transports := range [][]engineio.Transport{{engineio.Polling}, {engineio.WebSocket}, {engineio.Polling, engineio.WebSocket}} {
-			w := fakes.Dial(t, hub.URL(), &engineio.DialOptions{Revision: rev, Transports: transports})
-			w.Send(fakes.Table("mesh::back"), `{"event":"e","payload":"é"}`)
+			w := meshtest.Dial(t, hub.URL(), &engineio.DialOptions{Revision: rev, Transports: transports})
+			w.Send(meshtest.Table("mesh::back"), `{"event":"e","payload":"é"}`)
 			require.Equal(t, `"é"`, string(heard.Next().Payload))
 			require.NoError(t, hub.Emit("back", "é"))
 			require.Equal(t, `{"event":"back","payload":"\u00e9"}`, w.Next())
@@ -45,14 +45,14 @@ func TestClientDialsRevision3(t *testing.T) {
 		http.NotFound(w, r)
 	}))
 	defer srv.Close()
-	_, err := mesh.Connect(fakes.Context(t), &mesh.Options{Addr: srv.URL})
+	_, err := mesh.Connect(meshtest.Context(t), &mesh.Options{Addr: srv.URL})
 	require.Error(t, err)
 	require.Equal(t, []string{"3"}, revisions)
 }
 
 func TestHubIntroducesItselfToClientsThatOffer(t *testing.T) {
 	hub := listen(t, mesh.Options{Name: "the hub"})
-	w := fakes.Dial(t, hub.URL(), nil)
+	w := meshtest.Dial(t, hub.URL(), nil)
 	w.Send(offer(testKey, `,"eventTable":{"mesh::e":{}}`))
 	var p struct {
 		Event   string
@@ -70,13 +70,13 @@ func TestHubIntroducesItselfToClientsThatOffer(t *testing.T) {
 func TestReservedPacketsGoOnlyToClientsThatOffer(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	for _, first := range []string{
-		fakes.Table(), `{"event":"e"}`,
+		meshtest.Table(), `{"event":"e"}`,
 		`{"event":"handshake","headers":{"mesh":{"v":0,"key":"` + testKey + `"}}}`,
 		`{"event":"handshake","headers":{"mesh":{"v":1,"key":"short"}}}`,
 		`{"event":"handshake","headers":{"mesh":{"v":1}}}`,
 		`{"event":"handshake","headers":{"mesh":null}}`,
 	} {
-		w := fakes.Dial(t, hub.URL(), nil)
+		w := meshtest.Dial(t, hub.URL(), nil)
 		w.Send(first, offer(testKey, "")) // the offer in the second packet comes too late
 		require.Empty(t, w.Received(), first)
 	}
@@ -84,7 +84,7 @@ func TestReservedPacketsGoOnlyToClientsThatOffer(t *testing.T) {
 
 func TestHelloIsTheFirstPacketALaterVersionToo(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	w := fakes.Dial(t, hub.URL(), nil)
+	w := meshtest.Dial(t, hub.URL(), nil)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -104,7 +104,7 @@ func TestClientDistinguishesHubsFromLegacyHubs(t *testing.T) {
 	require.True(t, ok)
 	require.Empty(t, cmp.Diff(mesh.HubInfo{ID: hub.ID(), Name: "n"}, info))
 
-	h := fakes.StartLegacyHub(t)
+	h := meshtest.StartLegacyHub(t)
 	c = connectTo(t, mesh.Options{Addr: h.URL})
 	info, ok = c.Hub()
 	require.True(t, ok)
@@ -113,13 +113,13 @@ func TestClientDistinguishesHubsFromLegacyHubs(t *testing.T) {
 
 func TestHeadersAreHopByHop(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	ours, other := fakes.Dial(t, hub.URL(), nil), fakes.Dial(t, hub.URL(), nil)
+	ours, other := meshtest.Dial(t, hub.URL(), nil), meshtest.Dial(t, hub.URL(), nil)
 	ours.Send(offer(testKey, `,"eventTable":{"mesh::e":{}}`))
-	other.Send(fakes.Table("mesh::e"))
+	other.Send(meshtest.Table("mesh::e"))
 	ours.Barrier()
 	other.Barrier()
 	require.Contains(t, ours.Next(), "hello")
-	sender := fakes.Dial(t, hub.URL(), nil)
+	sender := meshtest.Dial(t, hub.URL(), nil)
 	sender.Send(`{"event":"e","payload":1,"from":"forged","eventTable":{},"extra":"field","headers":{"auth":{"user":"u","password":"pw"},"mesh":{"v":1,"key":"0123456789abcdef"}}}`)
 	sender.Barrier()
 	require.Equal(t, `{"event":"e","payload":1,"from":"`+protocol.ID("0123456789abcdef")+`"}`, ours.Next())
@@ -149,10 +149,10 @@ func TestAHubNeverRelaysReservedNames(t *testing.T) {
 	atHub := listenTo(t, hub, "**")
 	c := connect(t, hub, mesh.Options{})
 	atClient := listenTo(t, c, "**")
-	other := fakes.Dial(t, hub.URL(), nil)
-	other.Send(fakes.Table("mesh::**", "mesh::handshake", "mesh::newListener", "$mesh.hello", "mesh::$mesh.hello", "mesh::mesh::x", "mesh", "mesh::x*"))
+	other := meshtest.Dial(t, hub.URL(), nil)
+	other.Send(meshtest.Table("mesh::**", "mesh::handshake", "mesh::newListener", "$mesh.hello", "mesh::$mesh.hello", "mesh::mesh::x", "mesh", "mesh::x*"))
 	other.Barrier()
-	evil := fakes.Dial(t, hub.URL(), nil)
+	evil := meshtest.Dial(t, hub.URL(), nil)
 	for _, name := range []string{"handshake", "newListener", "$mesh.hello", "$mesh.unauthorized", "$x", "mesh", "mesh::x", "x*", "**", "a::*"} {
 		evil.Send(`{"event":"` + name + `","payload":{"v":1}}`)
 	}
@@ -168,7 +168,7 @@ func TestTheSenderComesFromTheConnection(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	c := connect(t, hub, mesh.Options{})
 	heard := listenTo(t, c, "e")
-	forger := fakes.Dial(t, hub.URL(), nil)
+	forger := meshtest.Dial(t, hub.URL(), nil)
 	forger.Send(`{"event":"e","payload":{"id":"` + c.ID() + `"},"from":"` + c.ID() + `"}`)
 	e := heard.Next()
 	require.NotEqual(t, c.ID(), e.From)
@@ -179,7 +179,7 @@ func TestTheSenderComesFromTheConnection(t *testing.T) {
 }
 
 func TestBehindANodeHubTheSenderIsThePayloadsID(t *testing.T) {
-	h := fakes.StartLegacyHub(t)
+	h := meshtest.StartLegacyHub(t)
 	c := connectTo(t, mesh.Options{Addr: h.URL})
 	heard := listenTo(t, c, "e")
 	for payload, want := range map[string]string{`{"id":"abc"}`: "abc", `{"id":5}`: "", `[1]`: "", `{}`: "", `"x"`: ""} {
@@ -192,7 +192,7 @@ func TestClientIDIsTheSameAtEveryHub(t *testing.T) {
 	one, two := listen(t, mesh.Options{}), listen(t, mesh.Options{})
 	atOne, atTwo := listenTo(t, one, "e"), listenTo(t, two, "e")
 	for hub, heard := range map[*mesh.Node]ears{one: atOne, two: atTwo} {
-		w := fakes.Dial(t, hub.URL(), nil)
+		w := meshtest.Dial(t, hub.URL(), nil)
 		w.Send(offer(testKey, ""), `{"event":"e"}`)
 		require.Equal(t, protocol.ID(testKey), heard.Next().From)
 	}
@@ -233,7 +233,7 @@ func TestEventTables(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			hub := listen(t, mesh.Options{})
-			w := fakes.Dial(t, hub.URL(), nil)
+			w := meshtest.Dial(t, hub.URL(), nil)
 			w.Send(`{"event":"handshake","payload":{},"eventTable":` + c.table + `}`)
 			w.Barrier()
 			for _, name := range append(strings.Fields(c.hears), strings.Fields(c.deaf)...) {
@@ -252,7 +252,7 @@ func TestEventTables(t *testing.T) {
 
 func TestTablesAreReplacedWhole(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	w := fakes.Dial(t, hub.URL(), nil)
+	w := meshtest.Dial(t, hub.URL(), nil)
 	emit := func() []string {
 		w.Barrier()
 		for _, name := range []string{"a", "b", "c"} {
@@ -261,7 +261,7 @@ func TestTablesAreReplacedWhole(t *testing.T) {
 		return w.Received()
 	}
 	a, b, c := `{"event":"a"}`, `{"event":"b"}`, `{"event":"c"}`
-	w.Send(fakes.Table("mesh::a", "mesh::b"))
+	w.Send(meshtest.Table("mesh::a", "mesh::b"))
 	require.Equal(t, []string{a, b}, emit())
 	w.Send(`{"event":"x","payload":{}}`, `{"event":"x","payload":{},"eventTable":null}`) // a packet without a table does not change the table
 	require.Equal(t, []string{a, b}, emit())
@@ -277,7 +277,7 @@ func TestTablesAreReplacedWhole(t *testing.T) {
 }
 
 func TestClientAnnouncesItsTableAndEveryChange(t *testing.T) {
-	h := fakes.StartLegacyHub(t)
+	h := meshtest.StartLegacyHub(t)
 	c := connectTo(t, mesh.Options{Addr: h.URL})
 	last := func() string {
 		flush(t, c)
@@ -327,7 +327,7 @@ func TestMoreListenersThanATableHoldsHearAllTheSame(t *testing.T) {
 	}
 	t.Run("our hub", func(t *testing.T) {
 		hub := listen(t, mesh.Options{})
-		p := fakes.StartProxy(t, hub.Addr())
+		p := meshtest.StartProxy(t, hub.Addr())
 		c := connectTo(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
 		check(t, c, func(name string) { require.NoError(t, hub.Emit(name, nil)) })
 		changes := states(c)
@@ -350,7 +350,7 @@ func TestMoreListenersThanATableHoldsHearAllTheSame(t *testing.T) {
 		require.Zero(t, hub.Stats().BadTables)
 	})
 	t.Run("a Node.js hub", func(t *testing.T) {
-		h := fakes.StartLegacyHub(t)
+		h := meshtest.StartLegacyHub(t)
 		check(t, connectTo(t, mesh.Options{Addr: h.URL}), func(name string) { h.Emit(name, "{}") })
 	})
 }
@@ -379,8 +379,8 @@ func TestOnceAndManyAreAnnouncedOff(t *testing.T) {
 }
 
 func TestPatternsOnANodeHubAreWarnedOf(t *testing.T) {
-	h := fakes.StartLegacyHub(t)
-	var logs fakes.Log
+	h := meshtest.StartLegacyHub(t)
+	var logs meshtest.Log
 	c := connectTo(t, mesh.Options{Addr: h.URL, Logger: logs.Logger()})
 	c.On("exact", func(mesh.Event) {})
 	require.NotContains(t, logs.String(), "pattern")
@@ -390,7 +390,7 @@ func TestPatternsOnANodeHubAreWarnedOf(t *testing.T) {
 }
 
 func TestANodeHubGetsOnlyPacketsThatItReads(t *testing.T) {
-	h := fakes.StartLegacyHub(t)
+	h := meshtest.StartLegacyHub(t)
 	c := connectTo(t, mesh.Options{Addr: h.URL, User: "ü", Password: "p"})
 	for _, payload := range []any{nil, json.RawMessage("null"), json.RawMessage(" null "), (*int)(nil), 0, false, "", "é", []int(nil), []int{}, map[string]int{}} {
 		require.NoError(t, c.Emit("e", payload))
@@ -406,7 +406,7 @@ func TestANodeHubGetsOnlyPacketsThatItReads(t *testing.T) {
 	}
 	require.Equal(t, []string{"{}", "{}", "{}", "{}", "0", "false", `""`, `"\u00e9"`, "{}", "[]", "{}"}, payloads)
 
-	without := fakes.StartLegacyHub(t)
+	without := meshtest.StartLegacyHub(t)
 	c = connectTo(t, mesh.Options{Addr: without.URL})
 	require.NoError(t, c.Emit("e", nil))
 	flush(t, c)
@@ -417,8 +417,8 @@ func TestErrorIsAnOrdinaryNameButKeptFromTheOriginalsClients(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	c := connect(t, hub, mesh.Options{})
 	heard := listenTo(t, c, "error")
-	other := fakes.Dial(t, hub.URL(), nil)
-	other.Send(fakes.Table("mesh::error", "mesh::**"))
+	other := meshtest.Dial(t, hub.URL(), nil)
+	other.Send(meshtest.Table("mesh::error", "mesh::**"))
 	other.Barrier()
 	require.NoError(t, hub.Emit("error", "boom"))
 	require.Equal(t, `"boom"`, string(heard.Next().Payload))
@@ -451,7 +451,7 @@ func TestHubUnderAPrefixOfAnotherServer(t *testing.T) {
 		require.NoError(t, resp.Body.Close())
 		require.Equal(t, want, resp.StatusCode, path)
 	}
-	require.NoError(t, srv.Config.Shutdown(fakes.Context(t)))
+	require.NoError(t, srv.Config.Shutdown(meshtest.Context(t)))
 	<-hub.Done()
 	require.ErrorIs(t, hub.Err(), mesh.ErrClosed)
 }
@@ -460,7 +460,7 @@ func TestHubAtAPathOfItsOwn(t *testing.T) {
 	hub := listen(t, mesh.Options{Addr: "http://localhost:0/a/b/"})
 	require.True(t, strings.HasSuffix(hub.URL(), "/a/b/"))
 	connect(t, hub, mesh.Options{})
-	_, err := mesh.Connect(fakes.Context(t), &mesh.Options{Addr: hub.Addr()})
+	_, err := mesh.Connect(meshtest.Context(t), &mesh.Options{Addr: hub.Addr()})
 	var he *engineio.HandshakeError
 	require.ErrorAs(t, err, &he)
 	require.Equal(t, 404, he.Status)

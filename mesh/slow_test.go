@@ -11,17 +11,17 @@ import (
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 func TestSlowPeerIsClosedAlone(t *testing.T) {
-	for name, first := range map[string]string{"original": fakes.Table("mesh::e"), "ours": offer(testKey, `,"eventTable":{"mesh::e":{}}`)} {
+	for name, first := range map[string]string{"original": meshtest.Table("mesh::e"), "ours": offer(testKey, `,"eventTable":{"mesh::e":{}}`)} {
 		t.Run(name, func(t *testing.T) {
-			var logs fakes.Log
+			var logs meshtest.Log
 			hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", Logger: logs.Logger()})
 			c := connect(t, hub, mesh.Options{Transports: overWebSocket})
 			heard := listenTo(t, c, "e", "other")
-			fakes.DialRaw(t, hub.Addr(), first)
+			meshtest.DialRaw(t, hub.Addr(), first)
 			payload := json.RawMessage(`"` + strings.Repeat("x", 100_000) + `"`)
 			emitted := 0
 			for ; hub.Stats().SlowPeers == 0; emitted++ {
@@ -43,12 +43,12 @@ func TestSlowPeerIsClosedAlone(t *testing.T) {
 // When BufferLimit is reached, the hub disconnects only peers that do not read.
 func TestSlowPeersTogetherAreBounded(t *testing.T) {
 	const limit = 4 << 20
-	var logs fakes.Log
+	var logs meshtest.Log
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0", QueueLimit: 64 << 20, BufferLimit: limit, Logger: logs.Logger()})
 	c := connect(t, hub, mesh.Options{Transports: overWebSocket})
 	heard := listenTo(t, c, "e")
 	for range 5 {
-		fakes.DialRaw(t, hub.Addr(), fakes.Table("mesh::e"))
+		meshtest.DialRaw(t, hub.Addr(), meshtest.Table("mesh::e"))
 	}
 	payload := json.RawMessage(`"` + strings.Repeat("x", 100_000) + `"`)
 	for n := 0; hub.Stats().SlowPeers < 5; n++ {
@@ -71,7 +71,7 @@ func TestManySilentPollersCloseNoOtherPeer(t *testing.T) {
 	c := connect(t, hub, mesh.Options{})
 	heard := listenTo(t, c, "e")
 	for range pollers {
-		neverPolls(t, hub, fakes.Table("mesh::e"))
+		neverPolls(t, hub, meshtest.Table("mesh::e"))
 	}
 	eventually(t, "all listen", func() bool { return hub.Stats().Peers == 1+pollers })
 	payload := json.RawMessage(`"` + strings.Repeat("x", size) + `"`)
@@ -89,11 +89,11 @@ func TestBroadcastIsEncodedOnce(t *testing.T) {
 	const peers, size = 500, 32 << 10
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
 	for i := range peers {
-		first := fakes.Table("mesh::e")
+		first := meshtest.Table("mesh::e")
 		if i%2 == 0 {
 			first = offer(fmt.Sprintf("%032d", i), `,"eventTable":{"**":{}}`)
 		}
-		fakes.DialRaw(t, hub.Addr(), first)
+		meshtest.DialRaw(t, hub.Addr(), first)
 	}
 	require.Equal(t, peers, hub.Stats().Peers)
 	payload := json.RawMessage(`{"x":"` + strings.Repeat("x", size) + `"}`)

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 // A hub that did not run for some time, because its process was stopped, gives up no other hub. It asks the others
@@ -19,9 +19,9 @@ func TestHubThatDidNotRunAsksTheOthersFirst(t *testing.T) {
 		b := new(hookedBackplane)
 		stopped, atStopped := serveInMemory(t, mesh.Options{Backplane: b})
 		other, atOther := serveInMemory(t, mesh.Options{Backplane: b})
-		arrive := func(network *fakes.Network, conn int) *fakes.Session {
+		arrive := func(network *meshtest.Network, conn int) *meshtest.Session {
 			w := dialInMemory(t, network)
-			w.Send(fakes.Offer("node", fakes.Conn(conn)))
+			w.Send(meshtest.Offer("node", meshtest.Conn(conn)))
 			require.Contains(t, w.Next(), "$mesh.hello")
 			return w
 		}

@@ -17,7 +17,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 // freePort returns a port that is free on all addresses of localhost.
@@ -29,7 +29,7 @@ func freePort(t *testing.T) string {
 }
 
 func TestStartBindsAFreeAddress(t *testing.T) {
-	n, err := mesh.Start(fakes.Context(t), &mesh.Options{Addr: "localhost:" + freePort(t)})
+	n, err := mesh.Start(meshtest.Context(t), &mesh.Options{Addr: "localhost:" + freePort(t)})
 	require.NoError(t, err)
 	defer n.Close()
 	require.Equal(t, mesh.RoleHub, n.Role())
@@ -42,7 +42,7 @@ func TestStartOfManyAtOnceMakesOneHub(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range nodes {
 		wg.Go(func() {
-			n, err := mesh.Start(fakes.Context(t), &mesh.Options{Addr: addr})
+			n, err := mesh.Start(meshtest.Context(t), &mesh.Options{Addr: addr})
 			if err != nil {
 				t.Errorf("start: %v", err)
 				return
@@ -69,10 +69,10 @@ func TestStartDialsTheTakenAddressOfAName(t *testing.T) {
 	for _, host := range hosts {
 		t.Run(host, func(t *testing.T) {
 			port := freePort(t)
-			hub, err := mesh.Listen(fakes.Context(t), &mesh.Options{Addr: net.JoinHostPort(host, port)})
+			hub, err := mesh.Listen(meshtest.Context(t), &mesh.Options{Addr: net.JoinHostPort(host, port)})
 			require.NoError(t, err)
 			defer hub.Close()
-			n, err := mesh.Start(fakes.Context(t), &mesh.Options{Addr: name + ":" + port})
+			n, err := mesh.Start(meshtest.Context(t), &mesh.Options{Addr: name + ":" + port})
 			require.NoError(t, err)
 			defer n.Close()
 			require.Equal(t, mesh.RoleClient, n.Role())
@@ -122,12 +122,12 @@ func TestListenSkipsAddressesOfOtherMachines(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, conn.Close())
 
-	_, err = mesh.Listen(fakes.Context(t), &mesh.Options{Addr: nameOf(t, "192.0.2.1") + ":0"})
+	_, err = mesh.Listen(meshtest.Context(t), &mesh.Options{Addr: nameOf(t, "192.0.2.1") + ":0"})
 	require.ErrorIs(t, err, syscall.EADDRNOTAVAIL)
 }
 
 func TestStartWithAnAddressOfAnotherMachineConnects(t *testing.T) {
-	hub, err := mesh.Listen(fakes.Context(t), &mesh.Options{Addr: "localhost:0"})
+	hub, err := mesh.Listen(meshtest.Context(t), &mesh.Options{Addr: "localhost:0"})
 	require.NoError(t, err)
 	defer hub.Close()
 	transport := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -135,7 +135,7 @@ func TestStartWithAnAddressOfAnotherMachineConnects(t *testing.T) {
 		return d.DialContext(ctx, network, hub.Addr())
 	}}
 	defer transport.CloseIdleConnections()
-	n, err := mesh.Start(fakes.Context(t), &mesh.Options{Addr: "192.0.2.1:8888", HTTPClient: &http.Client{Transport: transport}})
+	n, err := mesh.Start(meshtest.Context(t), &mesh.Options{Addr: "192.0.2.1:8888", HTTPClient: &http.Client{Transport: transport}})
 	require.NoError(t, err)
 	defer n.Close()
 	require.Equal(t, mesh.RoleClient, n.Role())
@@ -157,7 +157,7 @@ func TestStartReportsAServerThatIsNoHub(t *testing.T) {
 	} {
 		for _, transports := range [][]engineio.Transport{nil, {engineio.WebSocket}} {
 			t.Run(name, func(t *testing.T) {
-				_, err := mesh.Start(fakes.Context(t), &mesh.Options{Addr: c.addr, Transports: transports})
+				_, err := mesh.Start(meshtest.Context(t), &mesh.Options{Addr: c.addr, Transports: transports})
 				require.Error(t, err)
 				require.ErrorContains(t, err, c.addr)
 				if transports == nil {
@@ -170,7 +170,7 @@ func TestStartReportsAServerThatIsNoHub(t *testing.T) {
 }
 
 func TestStartGivesUpOnAServerThatSendsNothing(t *testing.T) {
-	_, err := mesh.Start(fakes.Context(t), &mesh.Options{Addr: speak(t, "")})
+	_, err := mesh.Start(meshtest.Context(t), &mesh.Options{Addr: speak(t, "")})
 	require.Error(t, err)
 	require.NotErrorIs(t, err, context.DeadlineExceeded)
 }
@@ -216,12 +216,12 @@ func TestConnectEndsWithItsContext(t *testing.T) {
 }
 
 func TestListenOnATakenAddressFails(t *testing.T) {
-	hub, err := mesh.Listen(fakes.Context(t), &mesh.Options{Addr: "localhost:0"})
+	hub, err := mesh.Listen(meshtest.Context(t), &mesh.Options{Addr: "localhost:0"})
 	require.NoError(t, err)
 	defer hub.Close()
-	_, err = mesh.Listen(fakes.Context(t), &mesh.Options{Addr: hub.Addr()})
+	_, err = mesh.Listen(meshtest.Context(t), &mesh.Options{Addr: hub.Addr()})
 	require.ErrorIs(t, err, syscall.EADDRINUSE)
-	_, err = mesh.Listen(fakes.Context(t), &mesh.Options{Addr: "https://localhost:0"})
+	_, err = mesh.Listen(meshtest.Context(t), &mesh.Options{Addr: "https://localhost:0"})
 	require.ErrorContains(t, err, "needs CertFile and KeyFile")
 }
 
@@ -232,7 +232,7 @@ func TestInvalidOptions(t *testing.T) {
 		for _, start := range []func(context.Context, *mesh.Options) (*mesh.Node, error){
 			mesh.Start, mesh.Listen, mesh.Connect, func(_ context.Context, o *mesh.Options) (*mesh.Node, error) { return mesh.NewHub(o) },
 		} {
-			_, err := start(fakes.Context(t), &o)
+			_, err := start(meshtest.Context(t), &o)
 			require.Error(t, err)
 			require.True(t, strings.HasPrefix(err.Error(), "mesh: "), err.Error())
 		}
@@ -240,7 +240,7 @@ func TestInvalidOptions(t *testing.T) {
 }
 
 func TestHubEndsWhenItsListenerFails(t *testing.T) {
-	hub, err := mesh.Listen(fakes.Context(t), &mesh.Options{Addr: "localhost:0"})
+	hub, err := mesh.Listen(meshtest.Context(t), &mesh.Options{Addr: "localhost:0"})
 	require.NoError(t, err)
 	failing, err := mesh.NewHub(nil)
 	require.NoError(t, err)

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 // boundSocket binds a port of 127.0.0.1 without listening, so that both binding it and connecting to it fail.
@@ -36,7 +36,7 @@ func TestStartTriesAgainWhileTheAddressIsTaken(t *testing.T) {
 
 	started := make(chan *mesh.Node)
 	go func() {
-		n, err := mesh.Start(fakes.Context(t), &mesh.Options{Addr: "localhost:" + port})
+		n, err := mesh.Start(meshtest.Context(t), &mesh.Options{Addr: "localhost:" + port})
 		if err != nil {
 			t.Errorf("start: %v", err)
 		}

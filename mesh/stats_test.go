@@ -9,7 +9,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 func TestStatsCountEventsAndBytesAtBothEnds(t *testing.T) {
@@ -50,7 +50,7 @@ func TestRequestsToOtherHubsAreCountedOnce(t *testing.T) {
 	flush(t, hubs[1])
 	ask := func() {
 		t.Helper()
-		_, err := from.Request(fakes.Context(t), "ask", "twenty-one bytes long")
+		_, err := from.Request(meshtest.Context(t), "ask", "twenty-one bytes long")
 		require.NoError(t, err)
 		flush(t, from)
 	}
@@ -92,7 +92,7 @@ func TestStatsMeasureFanOut(t *testing.T) {
 
 func TestOverflowedEventsAreCounted(t *testing.T) {
 	hub := listen(t, mesh.Options{Addr: "127.0.0.1:0"})
-	fakes.DialRaw(t, hub.Addr(), fakes.Table("mesh::e"))
+	meshtest.DialRaw(t, hub.Addr(), meshtest.Table("mesh::e"))
 	payload := make(json.RawMessage, 100_000)
 	for i := range payload {
 		payload[i] = '1'
@@ -120,14 +120,14 @@ func TestSessionsShowTransportRevisionAndQueue(t *testing.T) {
 	require.Empty(t, hub.Sessions())
 	polling := connect(t, hub, mesh.Options{Transports: []engineio.Transport{engineio.Polling}})
 	require.Equal(t, []mesh.Session{{Transport: engineio.Polling, Revision: 3}}, kinds(polling))
-	fakes.Dial(t, hub.URL(), &engineio.DialOptions{Revision: 4, Transports: overWebSocket})
+	meshtest.Dial(t, hub.URL(), &engineio.DialOptions{Revision: 4, Transports: overWebSocket})
 	require.ElementsMatch(t, []mesh.Session{
 		{Transport: engineio.Polling, Revision: 3},
 		{Transport: engineio.WebSocket, Revision: 4},
 	}, kinds(hub))
 
 	require.NoError(t, polling.Close())
-	fakes.DialRaw(t, hub.Addr(), fakes.Table("mesh::e"))
+	meshtest.DialRaw(t, hub.Addr(), meshtest.Table("mesh::e"))
 	payload := make(json.RawMessage, 500_000)
 	for i := range payload {
 		payload[i] = '1'

@@ -13,15 +13,15 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 	"github.com/bigcompany/mesh/protocol"
 )
 
 // arrive connects a node to a hub, and waits for the hub's response.
-func arrive(t testing.TB, url, name, more string, keys ...string) *fakes.Session {
+func arrive(t testing.TB, url, name, more string, keys ...string) *meshtest.Session {
 	t.Helper()
-	w := fakes.Dial(t, url, nil)
-	w.Send(fakes.Offer(name, more, keys...))
+	w := meshtest.Dial(t, url, nil)
+	w.Send(meshtest.Offer(name, more, keys...))
 	require.Contains(t, w.Next(), "$mesh.hello")
 	w.Barrier()
 	return w
@@ -44,19 +44,19 @@ func TestEventsAfterQueriesAreNotDeliveredAfterNewerOnes(t *testing.T) {
 	for name, reset := range map[string]bool{"the old connection is open": false, "the old connection is reset": true} {
 		t.Run(name, func(t *testing.T) {
 			hub := listen(t, mesh.Options{})
-			p := fakes.StartProxy(t, hub.Addr())
+			p := meshtest.StartProxy(t, hub.Addr())
 			heard := listenTo(t, connect(t, hub, mesh.Options{}), "e", "last")
-			old := arrive(t, "http://"+p.Addr(), "node", fakes.Conn(1))
+			old := arrive(t, "http://"+p.Addr(), "node", meshtest.Conn(1))
 			for rid := range 150 {
 				old.Send(fmt.Sprintf(`{"event":"$mesh.nodes","payload":{"rid":%d}}`, rid))
 			}
 			old.SendEvents(1, 2, 3)
-			require.NoError(t, old.Socket.Flush(fakes.Context(t)))
+			require.NoError(t, old.Socket.Flush(meshtest.Context(t)))
 			require.Contains(t, old.Next(), "$mesh.nodes", "the hub has begun to answer")
 			if reset {
 				p.Cut()
 			}
-			back := arrive(t, hub.URL(), "node", fakes.Conn(2))
+			back := arrive(t, hub.URL(), "node", meshtest.Conn(2))
 			back.SendEvents(4, 5, 6)
 			back.Barrier()
 			if reset { // the reset may lose the events
@@ -77,11 +77,11 @@ func TestBytesOfAnOlderConnectionAreDropped(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			hub := listen(t, mesh.Options{})
 			own, other := listenTo(t, hub, "e", "last"), listenTo(t, connect(t, hub, mesh.Options{}), "e", "last")
-			old := fakes.Dial(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: transports})
-			old.Send(fakes.Offer("node", fakes.Conn(1), "mesh::e"))
+			old := meshtest.Dial(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: transports})
+			old.Send(meshtest.Offer("node", meshtest.Conn(1), "mesh::e"))
 			old.SendEvents(1, 2)
 			old.Barrier()
-			back := arrive(t, hub.URL(), "node", fakes.Conn(2), "mesh::e")
+			back := arrive(t, hub.URL(), "node", meshtest.Conn(2), "mesh::e")
 			back.SendEvents(5, 6)
 			back.Barrier()
 			old.SendEvents(3, 4)
@@ -102,15 +102,15 @@ func TestBytesOfAnOlderConnectionAreDropped(t *testing.T) {
 func TestASupersededSessionEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, network := serveInMemory(t, mesh.Options{})
-		dial := func(offer string) *fakes.Session {
+		dial := func(offer string) *meshtest.Session {
 			s := dialInMemory(t, network)
 			s.Send(offer)
 			synctest.Wait()
 			return s
 		}
-		old := dial(fakes.Offer("node", fakes.Conn(1)))
+		old := dial(meshtest.Offer("node", meshtest.Conn(1)))
 		began := time.Now()
-		back := dial(fakes.Offer("node", fakes.Conn(2)))
+		back := dial(meshtest.Offer("node", meshtest.Conn(2)))
 		old.AwaitEnd()
 		require.Equal(t, 5*time.Second, time.Since(began))
 		require.False(t, back.Ended())
@@ -141,16 +141,16 @@ func TestALateHandshakeSupersedesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			hub := listen(t, opts)
 			heard := listenTo(t, hub, "e", "last")
-			back := arrive(t, hub.URL(), "node", fakes.Conn(2))
-			lateOne := fakes.Dial(t, hub.URL(), nil)
+			back := arrive(t, hub.URL(), "node", meshtest.Conn(2))
+			lateOne := meshtest.Dial(t, hub.URL(), nil)
 			require.NoError(t, lateOne.Socket.TryWrite( // together: the hub disconnects the node after the first packet
-				engineio.Text(fakes.Offer("node", fakes.Conn(1), "mesh::e")), engineio.Text(`{"event":"e","payload":1,"n":1}`)))
+				engineio.Text(meshtest.Offer("node", meshtest.Conn(1), "mesh::e")), engineio.Text(`{"event":"e","payload":1,"n":1}`)))
 			lateOne.AwaitEnd()
 			require.Empty(t, lateOne.C)
 			back.SendEvents(2)
 			back.Send(`{"event":"last"}`)
 			require.Equal(t, []string{"2"}, heard.payloads("last"))
-			nodes, err := hub.Nodes(fakes.Context(t))
+			nodes, err := hub.Nodes(meshtest.Context(t))
 			require.NoError(t, err)
 			require.Len(t, nodes, 2)
 			require.Equal(t, 1, hub.Stats().Peers)
@@ -163,8 +163,8 @@ func TestALateHandshakeSupersedesNothing(t *testing.T) {
 func TestAConnectionBesideAnotherSupersedesItWithItsFirstEvent(t *testing.T) {
 	hub := listen(t, mesh.Options{})
 	heard := listenTo(t, hub, "e", "last")
-	old := arrive(t, hub.URL(), "node", fakes.Conn(1))
-	next := arrive(t, hub.URL(), "node", fakes.Conn(2)+`,"beside":true`, "mesh::x")
+	old := arrive(t, hub.URL(), "node", meshtest.Conn(1))
+	next := arrive(t, hub.URL(), "node", meshtest.Conn(2)+`,"beside":true`, "mesh::x")
 	next.Send(`{"event":"$mesh.sync","payload":{"rid":1}}`)
 	require.Contains(t, next.Next(), "$mesh.sync")
 	old.SendEvents(1, 2)
@@ -184,16 +184,16 @@ func TestAConnectionBesideAnotherEndsWithoutIt(t *testing.T) {
 	came := make(chan mesh.Presence, 10)
 	hub.OnPresence(func(p mesh.Presence) { came <- p })
 	heard := listenTo(t, hub, "e", "last")
-	old := arrive(t, hub.URL(), "node", fakes.Conn(1))
+	old := arrive(t, hub.URL(), "node", meshtest.Conn(1))
 	require.True(t, (<-came).Joined)
-	next := arrive(t, hub.URL(), "node", fakes.Conn(2)+`,"beside":true`)
+	next := arrive(t, hub.URL(), "node", meshtest.Conn(2)+`,"beside":true`)
 	require.True(t, (<-came).Joined)
 	require.NoError(t, next.Socket.Close())
 	eventually(t, "the hub has one peer", func() bool { return hub.Stats().Peers == 1 })
 	old.SendEvents(1)
 	old.Send(`{"event":"last"}`)
 	require.Equal(t, []string{"1"}, heard.payloads("last"))
-	nodes, err := hub.Nodes(fakes.Context(t))
+	nodes, err := hub.Nodes(meshtest.Context(t))
 	require.NoError(t, err)
 	require.Len(t, nodes, 2, "the node is there")
 	require.NoError(t, old.Socket.Close())
@@ -211,18 +211,18 @@ func TestANodeThatWentToAnotherHubLeavesTheOldOne(t *testing.T) {
 	}
 	flush(t, hubs[2])
 	hubs[2].OnPresence(func(p mesh.Presence) { came <- p })
-	old := fakes.Dial(t, hubs[0].URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: []engineio.Transport{engineio.Polling}})
-	old.Send(fakes.Offer("node", fakes.Conn(1), "mesh::e"))
+	old := meshtest.Dial(t, hubs[0].URL(), &engineio.DialOptions{Revision: engineio.Revision3, Transports: []engineio.Transport{engineio.Polling}})
+	old.Send(meshtest.Offer("node", meshtest.Conn(1), "mesh::e"))
 	old.SendEvents(1, 2)
 	old.Barrier()
-	back := arrive(t, hubs[1].URL(), "node", fakes.Conn(2), "mesh::e")
+	back := arrive(t, hubs[1].URL(), "node", meshtest.Conn(2), "mesh::e")
 	back.SendEvents(5, 6)
 	back.Barrier()
 	old.SendEvents(3, 4)
 	old.Barrier()
-	nodes, err := hubs[2].Nodes(fakes.Context(t))
+	nodes, err := hubs[2].Nodes(meshtest.Context(t))
 	require.NoError(t, err)
-	id, where := protocol.ID(fakes.Key("node")), ""
+	id, where := protocol.ID(meshtest.Key("node")), ""
 	for _, n := range nodes {
 		if n.ID == id {
 			where += n.Hub
@@ -256,13 +256,13 @@ func TestAHubThatDoesNotKnowWhereANodeIsBringsNoEventsOutOfOrder(t *testing.T) {
 	for _, h := range hubs {
 		heard = append(heard, listenTo(t, connect(t, h, mesh.Options{}), "e", "last"))
 	}
-	old := arrive(t, hubs[0].URL(), "node", fakes.Conn(1), "mesh::e")
+	old := arrive(t, hubs[0].URL(), "node", meshtest.Conn(1), "mesh::e")
 	old.SendEvents(1, 2)
 	old.Barrier()
 	rejoin := b.cutOff(hubs[0].ID())
 	defer rejoin()
-	back := fakes.Dial(t, hubs[1].URL(), nil)
-	back.Send(fakes.Offer("node", fakes.Conn(2), "mesh::e")) // its events wait for a response of the stopped hub
+	back := meshtest.Dial(t, hubs[1].URL(), nil)
+	back.Send(meshtest.Offer("node", meshtest.Conn(2), "mesh::e")) // its events wait for a response of the stopped hub
 	back.SendEvents(5, 6)
 	back.Barrier()
 	require.Contains(t, back.Next(), "$mesh.hello")
@@ -294,14 +294,14 @@ func TestAReturnAtAnotherHubLosesNothingThatWasConfirmed(t *testing.T) {
 	}
 	var expected []string
 	for n := range 20 {
-		w := arrive(t, hubs[n%3].URL(), "node", fakes.Conn(n+1))
+		w := arrive(t, hubs[n%3].URL(), "node", meshtest.Conn(n+1))
 		for i := range 10 {
 			w.SendEvents(10*n + 1 + i)
 			expected = append(expected, fmt.Sprint(10*n+1+i))
 		}
 		w.Barrier()
 	}
-	arrive(t, hubs[0].URL(), "node", fakes.Conn(21)).Send(`{"event":"last"}`)
+	arrive(t, hubs[0].URL(), "node", meshtest.Conn(21)).Send(`{"event":"last"}`)
 	for i, e := range heard {
 		require.Equal(t, expected, e.payloads("last"), "at hub %d", i)
 	}
@@ -311,7 +311,7 @@ func TestAReturnAtAnotherHubLosesNothingThatWasConfirmed(t *testing.T) {
 // Events that a hub emits on several goroutines arrive in the order of their numbers.
 func TestAHubsOwnEventsComeInTheOrderOfTheirNumbers(t *testing.T) {
 	hubs := cluster(t, 2, mesh.Options{})
-	var ears []*fakes.Session
+	var ears []*meshtest.Session
 	for _, h := range hubs {
 		ears = append(ears, arrive(t, h.URL(), "ears", "", "mesh::e"))
 	}
@@ -346,7 +346,7 @@ func TestAClientNumbersItsConnections(t *testing.T) {
 		require.Contains(t, c.at["a"].Hello, `"conn":1}`)
 		c.play(movesTo("a", "b")...)
 		require.Contains(t, c.at["b"].Hello, `"conn":2,"beside":true}`)
-		c.play([]step{{hub: "a", sends: fakes.Left}, {hub: "a", left: true}}...)
+		c.play([]step{{hub: "a", sends: meshtest.Left}, {hub: "a", left: true}}...)
 		s.network.SetDown("b", true)
 		c.play([]step{{hub: "b", dies: true}, {hub: "a", arrives: true}}...)
 		require.Contains(t, c.at["a"].Hello, `"conn":3}`)

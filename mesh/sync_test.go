@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 // A goroutine that routes an event has looked up the subscribers, and may publish the event only later. Other
@@ -36,7 +36,7 @@ func TestSyncWaitsForEventsThatHubsAreRouting(t *testing.T) {
 	}
 	hub := func(t *testing.T) <-chan error {
 		over := make(chan error, 1)
-		go func() { over <- hubs[0].Flush(fakes.Context(t)) }()
+		go func() { over <- hubs[0].Flush(meshtest.Context(t)) }()
 		return over
 	}
 	for _, tc := range []struct {
@@ -44,10 +44,10 @@ func TestSyncWaitsForEventsThatHubsAreRouting(t *testing.T) {
 		at    *mesh.Node // the hub that is routing
 		begin func(t *testing.T) <-chan error
 	}{
-		{"sync at the same hub", hubs[0], client(fakes.Sync, fakes.Sync)},
-		{"sync at another hub", hubs[1], client(fakes.Sync, fakes.Sync)},
-		{"leaving the same hub", hubs[0], client(fakes.Leaving, fakes.Left)},
-		{"leaving another hub", hubs[1], client(fakes.Leaving, fakes.Left)},
+		{"sync at the same hub", hubs[0], client(meshtest.Sync, meshtest.Sync)},
+		{"sync at another hub", hubs[1], client(meshtest.Sync, meshtest.Sync)},
+		{"leaving the same hub", hubs[0], client(meshtest.Leaving, meshtest.Left)},
+		{"leaving another hub", hubs[1], client(meshtest.Leaving, meshtest.Left)},
 		{"Flush of another hub", hubs[1], hub},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -62,7 +62,7 @@ func TestSyncWaitsForEventsThatHubsAreRouting(t *testing.T) {
 			}
 			b.onPublish.Store(&hook)
 			defer b.onPublish.Store(nil)
-			fakes.Dial(t, tc.at.URL(), nil).Send(`{"event":"held"}`)
+			meshtest.Dial(t, tc.at.URL(), nil).Send(`{"event":"held"}`)
 			<-routing
 			over := tc.begin(t)
 			select {
@@ -100,24 +100,24 @@ func TestSyncFailsWhileAHubIsSilent(t *testing.T) {
 		}()
 		synctest.Wait()
 		w := dialInMemory(t, network)
-		w.Send(fakes.Offer("client", ""))
+		w.Send(meshtest.Offer("client", ""))
 		require.Contains(t, w.Next(), "$mesh.hello")
 		start := time.Now()
-		w.Send(fakes.Sync)
+		w.Send(meshtest.Sync)
 		require.Contains(t, w.Next(), `"error":"unanswered"`)
 		require.InDelta(t, hubTimeout, time.Since(start), float64(time.Second))
 		start = time.Now()
-		w.Send(fakes.Leaving)
-		require.Equal(t, fakes.Left, w.Next(), "the hub lets the client leave all the same")
+		w.Send(meshtest.Leaving)
+		require.Equal(t, meshtest.Left, w.Next(), "the hub lets the client leave all the same")
 		require.InDelta(t, tries*hubTimeout, time.Since(start), float64(3*time.Second))
 		require.Less(t, time.Since(start), 10*time.Second, "a client waits no longer")
 
 		silence() // the hub gives up the silent hub, which is not a response, either
-		w.Send(fakes.Sync)
+		w.Send(meshtest.Sync)
 		require.Contains(t, w.Next(), `"error":"unanswered"`)
 		time.Sleep(hubTimeout)
-		w.Send(fakes.Sync)
-		require.Equal(t, fakes.Sync, w.Next(), "the silent hub is gone")
+		w.Send(meshtest.Sync)
+		require.Equal(t, meshtest.Sync, w.Next(), "the silent hub is gone")
 		require.NoError(t, mute.Close())
 	})
 }

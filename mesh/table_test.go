@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -16,16 +16,16 @@ import (
 // previous table still applies.
 func TestTableBeyondTheStepsIsRejected(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	w := fakes.Dial(t, hub.URL(), nil)
+	w := meshtest.Dial(t, hub.URL(), nil)
 	w.Send(`{"event":"handshake","headers":{"mesh":{"v":1,"key":"` + testKey + `"}}}`)
 	id := protocol.ID(testKey)
 	var slow []string
 	for i := range 256 {
 		slow = append(slow, fmt.Sprintf("mesh::**::%d::**::%d", i%16, i/16))
 	}
-	w.Send(fakes.Table("mesh::kept"))
+	w.Send(meshtest.Table("mesh::kept"))
 	w.Barrier()
-	w.Send(fakes.Table(slow...))
+	w.Send(meshtest.Table(slow...))
 	w.Barrier()
 	require.EqualValues(t, 1, hub.Stats().BadTables)
 	explain := func(event string) mesh.Explanation {
@@ -35,7 +35,7 @@ func TestTableBeyondTheStepsIsRejected(t *testing.T) {
 	}
 	require.Equal(t, protocol.RuleBadTable, explain("1::1").Rule)
 	require.Equal(t, protocol.RuleListens, explain("kept").Rule)
-	w.Send(fakes.Table("mesh::kept", "mesh::**::1"))
+	w.Send(meshtest.Table("mesh::kept", "mesh::**::1"))
 	w.Barrier()
 	require.Equal(t, protocol.RuleListens, explain("1::1").Rule)
 	require.Equal(t, protocol.RuleNoListener, explain("2").Rule)
@@ -47,12 +47,12 @@ func TestTableBeyondTheStepsIsRejected(t *testing.T) {
 // TestManyPatternsOfFewStepsAreAccepted checks that the limit does not apply to the number of patterns.
 func TestManyPatternsOfFewStepsAreAccepted(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	w := fakes.Dial(t, hub.URL(), nil)
+	w := meshtest.Dial(t, hub.URL(), nil)
 	var many []string
 	for i := range protocol.MaxTableEntries {
 		many = append(many, fmt.Sprintf("mesh::*::room%d::temperature", i))
 	}
-	w.Send(fakes.Table(many...))
+	w.Send(meshtest.Table(many...))
 	w.Barrier()
 	require.Zero(t, hub.Stats().BadTables)
 	require.NoError(t, hub.Emit("x::room4095::temperature", nil))

@@ -14,7 +14,7 @@ import (
 
 	"github.com/bigcompany/mesh/interop/interoptest"
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 	"github.com/bigcompany/mesh/protocol"
 )
 
@@ -27,7 +27,7 @@ func stableAddr(t testing.TB) string {
 // start starts a node. The test may close it earlier.
 func start(t testing.TB, opts mesh.Options) *mesh.Node {
 	t.Helper()
-	n, err := mesh.Start(fakes.Context(t), &opts)
+	n, err := mesh.Start(meshtest.Context(t), &opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, n.Close()) })
 	return n
@@ -80,11 +80,11 @@ func TestAutohealMakesExactlyOneNodeTheHub(t *testing.T) {
 	}
 	require.Equal(t, len(nodes)-1, hub.Stats().Peers)
 	require.Len(t, hub.Sessions(), len(nodes)-1)
-	known, err := hub.Nodes(fakes.Context(t))
+	known, err := hub.Nodes(meshtest.Context(t))
 	require.NoError(t, err)
 	require.Len(t, known, len(nodes))
 	require.Equal(t, hub.ID(), known[0].ID)
-	why, err := hub.Explain(fakes.Context(t), mesh.ExplainQuery{To: bystander.ID(), Event: "e"})
+	why, err := hub.Explain(meshtest.Context(t), mesh.ExplainQuery{To: bystander.ID(), Event: "e"})
 	require.NoError(t, err)
 	require.Equal(t, protocol.RuleListens, why.Rule)
 	for i, from := range nodes {
@@ -99,7 +99,7 @@ func TestAutohealMakesExactlyOneNodeTheHub(t *testing.T) {
 
 func TestOnlyStartedNodesTakeOver(t *testing.T) {
 	addr := stableAddr(t)
-	first, err := mesh.Listen(fakes.Context(t), &mesh.Options{Addr: addr})
+	first, err := mesh.Listen(meshtest.Context(t), &mesh.Options{Addr: addr})
 	require.NoError(t, err)
 	transport := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		var d net.Dialer
@@ -130,7 +130,7 @@ func TestOnlyStartedNodesTakeOver(t *testing.T) {
 
 func TestAutohealNeedsMoreThanALostConnection(t *testing.T) {
 	hub := listen(t, mesh.Options{})
-	p := fakes.StartProxy(t, hub.Addr())
+	p := meshtest.StartProxy(t, hub.Addr())
 	n := start(t, mesh.Options{Addr: p.Addr(), Transports: overWebSocket})
 	changes := states(n)
 	for range 3 {
@@ -199,7 +199,7 @@ func TestFlushOfANewHubReportsUnconfirmedEventsOnce(t *testing.T) {
 	require.NoError(t, first.Close())
 	awaitStatus(t, changes, mesh.Connected)
 	require.Equal(t, mesh.RoleHub, heir.Role())
-	require.ErrorIs(t, heir.Flush(fakes.Context(t)), mesh.ErrUnconfirmed)
+	require.ErrorIs(t, heir.Flush(meshtest.Context(t)), mesh.ErrUnconfirmed)
 	for range 2 {
 		require.NoError(t, heir.Emit("e", nil))
 		flush(t, heir)
@@ -214,7 +214,7 @@ func TestAutohealWhileEverythingIsCalled(t *testing.T) {
 	for range 5 {
 		left[start(t, mesh.Options{Addr: addr, CallbackLimit: 10_000})] = true
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), fakes.Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), meshtest.Patience)
 	defer cancel()
 	actions := []func(n *mesh.Node, i int){
 		func(n *mesh.Node, i int) { _ = n.Emit("e", i) },
@@ -288,6 +288,6 @@ func TestAutohealStopsWhenTheNodeIsClosed(t *testing.T) {
 		})
 		wg.Wait()
 		require.ErrorIs(t, second.Emit("e", nil), mesh.ErrClosed)
-		require.ErrorIs(t, second.Flush(fakes.Context(t)), mesh.ErrClosed)
+		require.ErrorIs(t, second.Flush(meshtest.Context(t)), mesh.ErrClosed)
 	}
 }

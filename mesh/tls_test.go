@@ -26,7 +26,7 @@ import (
 
 	"github.com/bigcompany/mesh/engineio"
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 // writeCertificate writes a self-signed certificate for this machine and its key into two files.
@@ -63,9 +63,9 @@ func TestAHubSpeaksTLS(t *testing.T) {
 		require.NoError(t, c.Close())
 	}
 
-	_, err := mesh.Connect(fakes.Context(t), &mesh.Options{Addr: hub.URL()})
+	_, err := mesh.Connect(meshtest.Context(t), &mesh.Options{Addr: hub.URL()})
 	require.ErrorAs(t, err, new(x509.UnknownAuthorityError), "verified by default")
-	_, err = mesh.Connect(fakes.Context(t), &mesh.Options{Addr: hub.Addr()})
+	_, err = mesh.Connect(meshtest.Context(t), &mesh.Options{Addr: hub.Addr()})
 	require.ErrorContains(t, err, "HTTP request to an HTTPS server")
 }
 
@@ -75,7 +75,7 @@ func TestStartWithTLSMakesHubsAndClients(t *testing.T) {
 	first := listen(t, o)
 	for _, addr := range []string{first.Addr(), first.URL()} {
 		o.Addr = addr
-		second, err := mesh.Start(fakes.Context(t), &o)
+		second, err := mesh.Start(meshtest.Context(t), &o)
 		require.NoError(t, err)
 		require.Equal(t, mesh.RoleClient, second.Role())
 		require.NoError(t, second.Close())
@@ -84,7 +84,7 @@ func TestStartWithTLSMakesHubsAndClients(t *testing.T) {
 
 func TestANewCertificateIsTakenOver(t *testing.T) {
 	dir := t.TempDir()
-	var logs fakes.Log
+	var logs meshtest.Log
 	cert, key := writeCertificate(t, dir, 1)
 	hub := listen(t, mesh.Options{CertFile: cert, KeyFile: key, Logger: logs.Logger()})
 	serial := func() string {
@@ -119,7 +119,7 @@ func TestTLSOptionsAreChecked(t *testing.T) {
 		"exclude each other":                            {CAFile: cert, HTTPClient: http.DefaultClient},
 		"mesh: Token must be at most":                   {Token: "tainted\r\nX: y"},
 	} {
-		_, err := mesh.Listen(fakes.Context(t), &o)
+		_, err := mesh.Listen(meshtest.Context(t), &o)
 		require.ErrorContains(t, err, want)
 		require.NotContains(t, err.Error(), "tainted")
 	}
@@ -137,20 +137,20 @@ func TestATokenIsPresentedInHeaderOrQuery(t *testing.T) {
 		require.NoError(t, c.Close())
 	}
 	for _, token := range []string{"", "s3cret", "s3cret-token2"} {
-		_, err := mesh.Connect(fakes.Context(t), &mesh.Options{Addr: hub.URL(), Token: token})
+		_, err := mesh.Connect(meshtest.Context(t), &mesh.Options{Addr: hub.URL(), Token: token})
 		require.ErrorAs(t, err, new(*mesh.AuthError))
 		require.Equal(t, token, (<-seen).Token)
 	}
 	for query, want := range map[string]string{
 		"?token=s3cret-token": "s3cret-token", "?token=": "", "?token=a%0Ab": "", "?token=" + strings.Repeat("x", 8193): "", "?token=a&token=b": "a",
 	} {
-		w := fakes.Dial(t, hub.URL()+query, nil)
-		w.Send(fakes.Table())
+		w := meshtest.Dial(t, hub.URL()+query, nil)
+		w.Send(meshtest.Table())
 		require.Equal(t, want, (<-seen).Token)
 	}
 	for header, want := range map[string]string{"bearer  abc": "abc", "Basic abc": "", "Bearer ": "", "Bearer": ""} {
-		w := fakes.Dial(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision4, Header: http.Header{"Authorization": {header}}})
-		w.Send(fakes.Table())
+		w := meshtest.Dial(t, hub.URL(), &engineio.DialOptions{Revision: engineio.Revision4, Header: http.Header{"Authorization": {header}}})
+		w.Send(meshtest.Table())
 		require.Equal(t, want, (<-seen).Token)
 	}
 	require.ErrorIs(t, mesh.BearerAuth("")(context.Background(), mesh.Credentials{}), mesh.ErrUnauthorized, "an empty token is not valid")
@@ -162,7 +162,7 @@ func TestATokenIsPresentedInHeaderOrQuery(t *testing.T) {
 func TestNoTokenInLogsOrErrors(t *testing.T) {
 	t.Parallel() // it waits for a timer
 	const token, wrong, inQuery = "tainted-token-1", "tainted-token-2", "tainted-token-3"
-	var logs fakes.Log
+	var logs meshtest.Log
 	var said strings.Builder
 	cert, key := writeCertificate(t, t.TempDir(), 1)
 	hub := listen(t, mesh.Options{
@@ -176,16 +176,16 @@ func TestNoTokenInLogsOrErrors(t *testing.T) {
 	require.NoError(t, c.Emit("denied", nil))
 	require.NoError(t, c.Emit("ok", nil))
 	flush(t, c)
-	_, err := c.Nodes(fakes.Context(t))
+	_, err := c.Nodes(meshtest.Context(t))
 	fmt.Fprintln(&said, err)
-	all, err := hub.Nodes(fakes.Context(t))
+	all, err := hub.Nodes(meshtest.Context(t))
 	fmt.Fprintln(&said, all, err, hub.Stats(), hub.Sessions())
 	for _, o := range []mesh.Options{
 		{Addr: hub.URL(), Token: wrong, CAFile: cert}, {Addr: hub.URL(), Token: wrong}, {Addr: hub.Addr(), Token: wrong},
 		{Addr: hub.URL() + "nowhere/", Token: wrong, CAFile: cert}, {Addr: "http://127.0.0.1:1", Token: wrong}, {Addr: hub.URL() + "?token=" + inQuery},
 	} {
 		o.Logger = logs.Logger()
-		_, err := mesh.Connect(fakes.Context(t), &o)
+		_, err := mesh.Connect(meshtest.Context(t), &o)
 		require.Error(t, err)
 		fmt.Fprintf(&said, "%v %+v %#v\n", err, err, err)
 	}
@@ -195,11 +195,11 @@ func TestNoTokenInLogsOrErrors(t *testing.T) {
 	pool.AppendCertsFromPEM(raw)
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}
 	defer transport.CloseIdleConnections()
-	w := fakes.Dial(t, hub.URL()+"?token="+inQuery, &engineio.DialOptions{Revision: engineio.Revision3, Logger: logs.Logger(), HTTPClient: &http.Client{Transport: transport}})
-	w.Send(fakes.Table(), `{"event":"x"}`, `{"event":`)
+	w := meshtest.Dial(t, hub.URL()+"?token="+inQuery, &engineio.DialOptions{Revision: engineio.Revision3, Logger: logs.Logger(), HTTPClient: &http.Client{Transport: transport}})
+	w.Send(meshtest.Table(), `{"event":"x"}`, `{"event":`)
 	w.AwaitEnd() // the hub mutes the peer, and then disconnects it
 	require.NoError(t, hub.Close())
-	_ = c.Flush(fakes.Context(t))
+	_ = c.Flush(meshtest.Context(t))
 	for _, secret := range []string{token, wrong, inQuery} {
 		require.NotContains(t, logs.String(), secret)
 		require.NotContains(t, said.String(), secret)

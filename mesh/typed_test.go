@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bigcompany/mesh/mesh"
-	"github.com/bigcompany/mesh/mesh/internal/fakes"
+	"github.com/bigcompany/mesh/mesh/internal/meshtest"
 )
 
 // returns checks that a typed listener gets the values that were emitted with the type.
@@ -30,7 +30,7 @@ func returns[T any](t *testing.T, n, other *mesh.Node, payloads ...T) {
 		select {
 		case got := <-heard:
 			require.Empty(t, cmp.Diff(want, got))
-		case <-time.After(fakes.Patience):
+		case <-time.After(meshtest.Patience):
 			require.FailNow(t, "no event came", "for %T", want)
 		}
 	}
@@ -60,7 +60,7 @@ func TestTypedEventsArriveAsTheyWereEmitted(t *testing.T) {
 }
 
 func TestPayloadsThatDoNotFitAreReported(t *testing.T) {
-	var log fakes.Log
+	var log meshtest.Log
 	hub := listen(t, mesh.Options{Logger: log.Logger()})
 	c := connect(t, hub, mesh.Options{})
 	got := make(chan point, 10)
@@ -138,7 +138,7 @@ func TestTypedRequests(t *testing.T) {
 			return sum, nil
 		})
 		flush(t, n)
-		ctx := fakes.Context(t)
+		ctx := meshtest.Context(t)
 		sum, err := mesh.Request[int](ctx, other, "sum", []int{1, 2, 3})
 		require.NoError(t, err)
 		require.Equal(t, 6, sum)

@@ -1,4 +1,4 @@
-package fakes
+package meshtest
 
 import (
 	"context"

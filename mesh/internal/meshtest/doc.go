@@ -1,4 +1,4 @@
-// Package fakes is the kit for the tests of mesh: peers that follow a script, and parts of a network that a test can
+// Package meshtest is the kit for the tests of mesh: peers that follow a script, and parts of a network that a test can
 // break. Only tests import it. It speaks the wire format, by packages engineio and protocol, and does not import mesh.
 // So tests of mesh and of every package under mesh/internal can use it.
 //
@@ -13,4 +13,4 @@
 //
 // A function that takes a testing.TB fails the test when its own work fails, and registers a cleanup for everything that
 // it opens. It must run on the goroutine of the test. Functions and methods that wait give up after [Patience].
-package fakes
+package meshtest
