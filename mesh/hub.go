@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"fmt"
+	"net/http"
 
 	"github.com/bigcompany/mesh/mesh/internal/cluster"
 	"github.com/bigcompany/mesh/mesh/internal/hub"
@@ -90,5 +91,17 @@ func (n *Node) joinOthers(ctx context.Context, h *hub.Hub) error {
 	h.SetOthers(c)
 	return c.Join(ctx, func(receive func(from string, data []byte)) (cluster.Member, error) {
 		return backplane.Join(n.id, receive)
+	})
+}
+
+// RejectRebound returns a handler that rejects requests which reach this machine's loopback under a foreign name: it
+// responds with status 403 if the name is not this machine's and AllowedOrigins does not allow it. It passes all other
+// requests to h. Use it for data that pages of foreign sites must not read. The hub's own page and sessions have this
+// protection already.
+func (n *Node) RejectRebound(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !hub.RejectRebinding(n.hub(), w, r) {
+			h.ServeHTTP(w, r)
+		}
 	})
 }

@@ -1,6 +1,11 @@
 package mesh
 
-import "github.com/bigcompany/mesh/mesh/internal/stats"
+import (
+	"time"
+
+	"github.com/bigcompany/mesh/engineio"
+	"github.com/bigcompany/mesh/mesh/internal/stats"
+)
 
 // Stats are a node's counters since its start.
 type Stats struct {
@@ -113,4 +118,48 @@ func readStats(c *stats.Counters) Stats {
 
 		FanOut: readLatency(&c.FanOut),
 	}
+}
+
+// Latency is a histogram of durations.
+type Latency struct {
+	Count   uint64
+	Sum     time.Duration
+	Buckets [19]LatencyBucket // the shortest first; a longer duration than the last bucket's counts only in Count
+}
+
+// LatencyBucket is the number of durations of at most Most, including the durations in the buckets before it.
+type LatencyBucket struct {
+	Most  time.Duration
+	Count uint64
+}
+
+func readLatency(l *stats.Latencies) Latency {
+	sum, counts := l.Read()
+	r := Latency{Sum: sum}
+	for i, n := range counts {
+		r.Count += n
+		if i < len(stats.Bounds) {
+			r.Buckets[i] = LatencyBucket{Most: stats.Bounds[i], Count: r.Count}
+		}
+	}
+	return r
+}
+
+// Session is the state of a connection of a node at one moment.
+type Session struct {
+	Transport engineio.Transport
+	Revision  engineio.Revision
+	Queued    int // bytes that wait to be written
+}
+
+// Sessions returns a hub's connections with its peers, including peers that are not admitted, or a client's connection
+// with its hub. The order is undefined. Sessions locks each connection briefly: call it occasionally, not for each
+// event.
+func (n *Node) Sessions() []Session {
+	sockets := n.role().Sockets()
+	all := make([]Session, len(sockets))
+	for i, s := range sockets {
+		all[i] = Session{Transport: s.Transport(), Revision: s.Revision(), Queued: s.Queued()}
+	}
+	return all
 }

@@ -63,3 +63,61 @@ func BasicAuth(user, password string) func(context.Context, Credentials) error {
 		return ErrUnauthorized
 	}
 }
+
+// Action is an action that Options.Permit permits or rejects.
+type Action uint8
+
+// The actions of a peer.
+const (
+	ActionEmit   Action = 1 << iota // the hub accepts the event from the peer
+	ActionListen                    // the hub sends the event to the peer
+)
+
+func (a Action) String() string {
+	switch a {
+	case ActionEmit:
+		return "emit"
+	case ActionListen:
+		return "listen"
+	}
+	return fmt.Sprintf("Action(%d)", uint8(a))
+}
+
+// PeerInfo describes a peer of a hub for Options.Permit. It prints and logs without the credentials.
+type PeerInfo struct {
+	ID string
+	// User, Password and Token are the credentials that Authorize has accepted. Without Authorize they are empty.
+	Credentials
+}
+
+// String returns the ID, the name and the address.
+func (p PeerInfo) String() string {
+	return fmt.Sprintf("{id: %s, name: %q, remote: %s}", p.ID, p.Name, p.RemoteAddr)
+}
+
+// Format writes String for every verb.
+func (p PeerInfo) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte(p.String())) }
+
+// MarshalText returns String, so that no encoder writes the credentials.
+func (p PeerInfo) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// ForgetPermits makes a hub forget all decisions of Options.Permit. The hub then calls Permit again for each peer and
+// event. Call it when the rules behind Permit have changed. Otherwise a hub forgets the decisions about a peer only
+// when that peer sends other credentials. At a client, ForgetPermits does nothing.
+func (n *Node) ForgetPermits() {
+	if h := n.hub(); h != nil {
+		h.ForgetPermits()
+	}
+}
+
+// Rate limits the messages that a peer may send to a hub. The hub drops the events beyond it, and counts them in
+// Stats.RateLimited. It delays all other messages beyond it (tables, queries and malformed messages), and with them the
+// messages that the peer sent after them.
+type Rate struct {
+	Events int // events per second. Default: no limit
+	Bytes  int // bytes of packets per second. Default: no limit
+	// EventBurst and ByteBurst are the events and the bytes that may come at once after a pause. Default: the events
+	// and the bytes of one second, and at least Options.MaxMessage bytes. An event whose packet is larger than
+	// ByteBurst is always dropped.
+	EventBurst, ByteBurst int
+}
