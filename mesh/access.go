@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
+	"log/slog"
 	"net/http"
 )
 
@@ -27,6 +28,9 @@ func (c Credentials) String() string {
 
 // Format writes String for every verb.
 func (c Credentials) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte(c.String())) }
+
+// LogValue returns String, so that no log handler sees the fields.
+func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // MarshalText returns String, so that encoders also omit user, password and token.
 func (c Credentials) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
@@ -97,6 +101,9 @@ func (p PeerInfo) String() string {
 
 // Format writes String for every verb.
 func (p PeerInfo) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte(p.String())) }
+
+// LogValue returns String, so that no log handler sees the fields.
+func (p PeerInfo) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
 // MarshalText returns String, so that no encoder writes the credentials.
 func (p PeerInfo) MarshalText() ([]byte, error) { return []byte(p.String()), nil }

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"fmt"
+	"log/slog"
 	"strconv"
 )
 
@@ -205,11 +206,20 @@ func (a Auth) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte(a.String())) }
 // Format writes String, whatever the verb.
 func (h Hello) Format(s fmt.State, _ rune) { _, _ = s.Write([]byte(h.String())) }
 
+// LogValue returns String, so that no log handler sees the fields.
+func (h Headers) LogValue() slog.Value { return slog.StringValue(h.String()) }
+
 // MarshalText returns String, so that no encoder writes the secrets.
 func (h Headers) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
 
+// LogValue returns String, so that no log handler sees the fields.
+func (a Auth) LogValue() slog.Value { return slog.StringValue(a.String()) }
+
 // MarshalText returns String, so that no encoder writes the secrets.
 func (a Auth) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// LogValue returns String, so that no log handler sees the fields.
+func (h Hello) LogValue() slog.Value { return slog.StringValue(h.String()) }
 
 // MarshalText returns String, so that no encoder writes the secrets.
 func (h Hello) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
