@@ -23,8 +23,8 @@ type address struct {
 var (
 	errUserinfo = errors.New("use User and Password for credentials")
 	errQuery    = errors.New("the URL must not have a query or fragment")
-	errNoAddr   = errors.New("mesh: Addr: an address in the list is empty")
-	errSeveral  = errors.New("mesh: Addr: only Start and Connect accept several addresses")
+	errNoAddr   = errors.New("an address in the list is empty")
+	errSeveral  = errors.New("only Start and Connect accept several addresses")
 	errNoTLS    = errors.New("a hub at an https address needs CertFile and KeyFile; or mount NewHub in a server with TLS")
 )
 
@@ -32,17 +32,17 @@ var (
 func parseAddrs(s string) ([]address, error) {
 	parts := strings.Split(s, ",")
 	if len(parts) > 1 && strings.Contains(s, "@") {
-		return nil, fmt.Errorf("mesh: Addr: %w", errUserinfo) // a password may contain commas
+		return nil, &OptionError{"Addr", errUserinfo} // a password may contain commas
 	}
 	addrs := make([]address, len(parts))
 	for i, part := range parts {
 		part = strings.TrimSpace(part)
 		if part == "" && len(parts) > 1 {
-			return nil, errNoAddr
+			return nil, &OptionError{"Addr", errNoAddr}
 		}
 		var err error
 		if addrs[i], err = parseAddr(part); err != nil {
-			return nil, err
+			return nil, &OptionError{"Addr", err}
 		}
 	}
 	return addrs, nil
@@ -59,11 +59,11 @@ func parseAddr(s string) (address, error) {
 			if ue, ok := errors.AsType[*url.Error](err); ok {
 				err = ue.Err // without the URL, which may contain a password
 			}
-			return a, fmt.Errorf("mesh: Addr: %w", err)
+			return a, err
 		case u.User != nil:
-			return a, fmt.Errorf("mesh: Addr: %w", errUserinfo)
+			return a, errUserinfo
 		case u.RawQuery != "" || u.Fragment != "":
-			return a, fmt.Errorf("mesh: Addr: %w", errQuery)
+			return a, errQuery
 		}
 		switch u.Scheme {
 		case "http", "ws":
@@ -71,7 +71,7 @@ func parseAddr(s string) (address, error) {
 		case "https", "wss":
 			a.scheme, a.port = "https", "443"
 		default:
-			return a, fmt.Errorf("mesh: Addr: unknown scheme %q", u.Scheme)
+			return a, fmt.Errorf("unknown scheme %q", u.Scheme)
 		}
 		if path := strings.TrimRight(u.Path, "/"); path != "" {
 			a.path = path
@@ -86,7 +86,7 @@ func parseAddr(s string) (address, error) {
 			// The address is a host name or an IP address without a port.
 			host, port = strings.Trim(hostport, "[]"), ""
 			if strings.ContainsAny(host, "/@? ") || strings.Contains(host, ":") && net.ParseIP(host) == nil {
-				return a, errors.New("mesh: Addr is neither host:port nor a URL")
+				return a, errors.New("the address is neither host:port nor a URL")
 			}
 		}
 		a.host, a.port, a.bare = host, port, true

@@ -79,3 +79,18 @@ type AuthError struct {
 func (e *AuthError) Error() string {
 	return fmt.Sprintf("mesh: the hub rejected this node: %q", e.Message)
 }
+
+// OptionError reports an option that a node cannot use.
+type OptionError struct {
+	Option string // the field of Options
+	Err    error  // the problem, and the remedy
+}
+
+func (e *OptionError) Error() string { return "mesh: Options." + e.Option + ": " + e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *OptionError) Unwrap() error { return e.Err }
+
+func optionError(option, format string, args ...any) error {
+	return &OptionError{option, fmt.Errorf(format, args...)}
+}

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +11,6 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 	"unicode/utf8"
@@ -24,20 +24,22 @@ import (
 func prepare(opts *Options) (Options, []address, error) {
 	o := opts.withDefaults()
 	if len(o.Name) > protocol.MaxName || !utf8.ValidString(o.Name) {
-		return o, nil, fmt.Errorf("mesh: Name must be UTF-8 of at most %d bytes", protocol.MaxName)
+		return o, nil, optionError("Name", "must be UTF-8 of at most %d bytes", protocol.MaxName)
 	}
-	if max(len(o.User), len(o.Password)) > protocol.MaxCredential {
-		return o, nil, fmt.Errorf("mesh: User and Password must have at most %d bytes", protocol.MaxCredential)
+	for _, c := range []struct{ name, value string }{{"User", o.User}, {"Password", o.Password}} {
+		if len(c.value) > protocol.MaxCredential {
+			return o, nil, optionError(c.name, "must have at most %d bytes", protocol.MaxCredential)
+		}
 	}
 	if err := hub.CheckToken(o.Token); err != nil {
-		return o, nil, err
+		return o, nil, &OptionError{"Token", err}
 	}
 	if err := o.checkValues(); err != nil {
 		return o, nil, err
 	}
 	for _, origin := range o.AllowedOrigins {
 		if err := engineio.CheckOrigin(origin); err != nil {
-			return o, nil, fmt.Errorf("mesh: %s", strings.TrimPrefix(err.Error(), "engineio: "))
+			return o, nil, optionError("AllowedOrigins", "%q: %w", origin, errors.Unwrap(err))
 		}
 	}
 	if err := o.trust(); err != nil {
@@ -51,7 +53,7 @@ func prepare(opts *Options) (Options, []address, error) {
 func (o *Options) checkValues() error {
 	for _, t := range o.Transports {
 		if t != engineio.Polling && t != engineio.WebSocket {
-			return fmt.Errorf("mesh: Options.Transports: a mesh has no transport %q; use engineio.Polling or engineio.WebSocket", t)
+			return optionError("Transports", "a mesh has no transport %q; use engineio.Polling or engineio.WebSocket", t)
 		}
 	}
 	for _, n := range []struct {
@@ -62,7 +64,7 @@ func (o *Options) checkValues() error {
 		{"OfflineLimit", int64(o.OfflineLimit)}, {"CallbackLimit", int64(o.CallbackLimit)},
 	} {
 		if n.value < 0 {
-			return fmt.Errorf("mesh: Options.%s is %d; use a positive number of bytes, or 0 for the default", n.name, n.value)
+			return optionError(n.name, "%d is negative; use a positive number of bytes, or 0 for the default", n.value)
 		}
 	}
 	for _, t := range []struct {
@@ -70,8 +72,16 @@ func (o *Options) checkValues() error {
 		value time.Duration
 	}{{"AuthTimeout", o.AuthTimeout}, {"MuteTimeout", o.MuteTimeout}} {
 		if t.value < 0 {
-			return fmt.Errorf("mesh: Options.%s is %v; use a positive time, or 0 for the default", t.name, t.value)
+			return optionError(t.name, "%v is negative; use a positive time, or 0 for the default", t.value)
 		}
+	}
+	return nil
+}
+
+// negative returns an error if the value of an option is negative.
+func negative(option string, value int) error {
+	if value < 0 {
+		return optionError(option, "%d is negative; use a positive number, or 0 for the default", value)
 	}
 	return nil
 }
@@ -80,7 +90,7 @@ func (o *Options) checkValues() error {
 func prepareHub(opts *Options) (Options, address, error) {
 	o, addrs, err := prepareStart(opts)
 	if err == nil && len(addrs) > 1 {
-		err = errSeveral
+		err = &OptionError{"Addr", errSeveral}
 	}
 	if err != nil {
 		return o, address{}, err
@@ -94,11 +104,13 @@ func prepareStart(opts *Options) (Options, []address, error) {
 	if err == nil {
 		err = o.serveTLS(addrs)
 	}
-	if err == nil && min(o.ConnsPerAddr, o.SessionsPerAddr) < 0 {
-		err = hub.ErrPerAddr
+	if err == nil {
+		err = cmp.Or(negative("ConnsPerAddr", o.ConnsPerAddr), negative("SessionsPerAddr", o.SessionsPerAddr))
 	}
 	if err == nil {
-		o.proxies, err = hub.ParseProxies(o.TrustedProxies)
+		if o.proxies, err = hub.ParseProxies(o.TrustedProxies); err != nil {
+			err = &OptionError{"TrustedProxies", err}
+		}
 	}
 	return o, addrs, err
 }

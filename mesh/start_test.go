@@ -263,14 +263,14 @@ func (brokenListener) Addr() net.Addr            { return &net.TCPAddr{} }
 
 func TestInvalidOptionValues(t *testing.T) {
 	for want, o := range map[string]*mesh.Options{
-		`Options.Transports: a mesh has no transport "carrier-pigeon"`: {Transports: []engineio.Transport{"carrier-pigeon"}},
-		`Options.MaxMessage is -1; use a positive number of bytes`:     {MaxMessage: -1},
-		`Options.QueueLimit is -1`:                                     {QueueLimit: -1},
-		`Options.BufferLimit is -1`:                                    {BufferLimit: -1},
-		`Options.OfflineLimit is -1`:                                   {OfflineLimit: -1},
-		`Options.CallbackLimit is -1`:                                  {CallbackLimit: -1},
-		`Options.AuthTimeout is -1s; use a positive time`:              {AuthTimeout: -time.Second},
-		`Options.MuteTimeout is -1s`:                                   {MuteTimeout: -time.Second},
+		`Options.Transports: a mesh has no transport "carrier-pigeon"`:       {Transports: []engineio.Transport{"carrier-pigeon"}},
+		`Options.MaxMessage: -1 is negative; use a positive number of bytes`: {MaxMessage: -1},
+		`Options.QueueLimit: -1 is negative`:                                 {QueueLimit: -1},
+		`Options.BufferLimit: -1 is negative`:                                          {BufferLimit: -1},
+		`Options.OfflineLimit: -1 is negative`:                                         {OfflineLimit: -1},
+		`Options.CallbackLimit: -1 is negative`:                                        {CallbackLimit: -1},
+		`Options.AuthTimeout: -1s is negative; use a positive time`:          {AuthTimeout: -time.Second},
+		`Options.MuteTimeout: -1s is negative`:                                         {MuteTimeout: -time.Second},
 	} {
 		_, err := mesh.NewHub(o)
 		require.ErrorContains(t, err, want)

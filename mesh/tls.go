@@ -13,10 +13,10 @@ import (
 )
 
 var (
-	errPair       = errors.New("mesh: CertFile and KeyFile go together")
-	errPlain      = errors.New("mesh: Addr says http, but there is a CertFile: leave the scheme out, or say https")
+	errPair       = errors.New("a certificate and its key go together")
+	errPlain      = errors.New("the address says http, but there is a certificate: leave the scheme out, or say https")
 	errNoPEM      = errors.New("no PEM certificate found")
-	errTwoClients = errors.New("mesh: CAFile and HTTPClient exclude each other: set the trusted certificates in the client's transport")
+	errTwoClients = errors.New("excludes HTTPClient: set the trusted certificates in the transport of that client")
 )
 
 // serveTLS sets up TLS for a node that is or may become a hub at the first of the addresses, if CertFile and KeyFile
@@ -26,13 +26,13 @@ func (o *Options) serveTLS(addrs []address) error {
 	case o.CertFile == "" && o.KeyFile == "":
 		return nil
 	case o.CertFile == "" || o.KeyFile == "":
-		return errPair
+		return &OptionError{"CertFile", errPair}
 	case !addrs[0].bare && addrs[0].scheme != "https":
-		return errPlain
+		return &OptionError{"Addr", errPlain}
 	}
 	c := &certificate{certFile: o.CertFile, keyFile: o.KeyFile, log: o.Logger}
 	if err := c.load(); err != nil {
-		return fmt.Errorf("mesh: CertFile, KeyFile: %w", err)
+		return &OptionError{"CertFile", err}
 	}
 	for i := range addrs {
 		if addrs[i].bare {
@@ -95,15 +95,15 @@ func (o *Options) trust() error {
 		return nil
 	}
 	if o.HTTPClient != nil {
-		return errTwoClients
+		return &OptionError{"CAFile", errTwoClients}
 	}
 	pem, err := os.ReadFile(o.CAFile)
 	if err != nil {
-		return fmt.Errorf("mesh: CAFile: %w", err)
+		return &OptionError{"CAFile", err}
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(pem) {
-		return fmt.Errorf("mesh: CAFile %s: %w", o.CAFile, errNoPEM)
+		return &OptionError{"CAFile", fmt.Errorf("%s: %w", o.CAFile, errNoPEM)}
 	}
 	o.roots = roots
 	return nil

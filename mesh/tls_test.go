@@ -110,14 +110,14 @@ func TestTLSOptionsAreChecked(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := writeCertificate(t, dir, 1)
 	for want, o := range map[string]mesh.Options{
-		"mesh: CertFile and KeyFile go together":        {CertFile: cert},
-		"mesh: Addr says http, but there is a CertFile": {Addr: "http://localhost:1", CertFile: cert, KeyFile: key},
-		"mesh: CertFile, KeyFile: ":                     {CertFile: key, KeyFile: key},
-		"needs CertFile and KeyFile":                    {Addr: "https://localhost:1"},
-		"no PEM certificate found":                      {CAFile: key},
-		"mesh: CAFile: open ":                           {CAFile: filepath.Join(dir, "none")},
-		"exclude each other":                            {CAFile: cert, HTTPClient: http.DefaultClient},
-		"mesh: Token must be at most":                   {Token: "tainted\r\nX: y"},
+		"mesh: Options.CertFile: a certificate and its key go together":         {CertFile: cert},
+		"mesh: Options.Addr: the address says http, but there is a certificate": {Addr: "http://localhost:1", CertFile: cert, KeyFile: key},
+		"mesh: Options.CertFile: ":             {CertFile: key, KeyFile: key},
+		"needs CertFile and KeyFile":           {Addr: "https://localhost:1"},
+		"no PEM certificate found":             {CAFile: key},
+		"mesh: Options.CAFile: open ":          {CAFile: filepath.Join(dir, "none")},
+		"excludes HTTPClient":                   {CAFile: cert, HTTPClient: http.DefaultClient},
+		"mesh: Options.Token: only visible ASCII": {Token: "tainted\r\nX: y"},
 	} {
 		_, err := mesh.Listen(meshtest.Context(t), &o)
 		require.ErrorContains(t, err, want)

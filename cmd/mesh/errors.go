@@ -137,7 +137,7 @@ func friendlyCause(err error, opts *mesh.Options) error {
 	case errors.As(err, &request):
 		return fmt.Errorf("no hub at %s: %w. Is it the right --addr?", addr, request.Err)
 	}
-	return renamed(err)
+	return withFlagName(err)
 }
 
 // noHubAtAny returns the reason, for each of several addresses, why there is no hub.
@@ -205,25 +205,20 @@ func unreachableReason(err error) string {
 	return err.Error()
 }
 
-// renamed replaces the names of Go options by the names of the flags.
-func renamed(err error) error {
-	for ours, theirs := range map[string]string{
-		"mesh: Addr says http, but there is a CertFile": "--addr says http, but there is a --cert",
-		"mesh: CertFile, KeyFile":                       "--cert, --key",
-		"mesh: CAFile":                                  "--ca",
-		"mesh: AllowedOrigins":                          "--allow-origin",
-		"mesh: TrustedProxies":                          "--trusted-proxy",
-		"mesh: ConnsPerAddr and SessionsPerAddr":        "--connections-per-address and --sessions-per-address",
-		"mesh: Token":                                   "the token",
-	} {
-		if rest, ok := strings.CutPrefix(err.Error(), ours); ok {
-			return errors.New(theirs + rest)
-		}
+// flagOf has the flag of each option that the command sets.
+var flagOf = map[string]string{
+	"Addr": "--addr", "AllowedOrigins": "--allow-origin", "CAFile": "--ca", "CertFile": "--cert",
+	"ConnsPerAddr": "--connections-per-address", "Name": "--name", "Password": "the password",
+	"SessionsPerAddr": "--sessions-per-address", "Token": "the token", "TrustedProxies": "--trusted-proxy", "User": "--user",
+}
+
+// withFlagName names the flag in place of the option.
+func withFlagName(err error) error {
+	option, ok := errors.AsType[*mesh.OptionError](err)
+	if !ok || flagOf[option.Option] == "" {
+		return err
 	}
-	if rest, ok := strings.CutPrefix(err.Error(), "mesh: Addr"); ok {
-		return errors.New("--addr" + rest)
-	}
-	return err
+	return fmt.Errorf("%s: %w", flagOf[option.Option], option.Err)
 }
 
 // withoutPackage removes the package's name from an error about the user's input.

@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -39,9 +38,6 @@ func newGuests(conf *Config) *guests {
 	return &guests{conf: conf, counts: make(map[netip.Addr]int), conns: make(map[net.Conn]*guest)}
 }
 
-// ErrPerAddr reports limits per address that are negative.
-var ErrPerAddr = errors.New("mesh: ConnsPerAddr and SessionsPerAddr must not be negative; 0 means the default")
-
 // ParseProxies parses Options.TrustedProxies.
 func ParseProxies(all []string) (proxies []netip.Prefix, err error) {
 	for _, s := range all {
@@ -54,7 +50,7 @@ func ParseProxies(all []string) (proxies []netip.Prefix, err error) {
 			p = netip.PrefixFrom(addr, addr.BitLen())
 		}
 		if err != nil {
-			return nil, fmt.Errorf("mesh: TrustedProxies: %q is neither an IP address nor a network such as 10.0.0.0/8", s)
+			return nil, fmt.Errorf("%q is neither an IP address nor a network such as 10.0.0.0/8", s)
 		}
 		proxies = append(proxies, p.Masked())
 	}

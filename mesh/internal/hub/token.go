@@ -8,7 +8,7 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-var errToken = fmt.Errorf("mesh: Token must be at most %d visible ASCII characters", protocol.MaxCredential)
+var errToken = fmt.Errorf("only visible ASCII characters are possible, at most %d of them", protocol.MaxCredential)
 
 // CheckToken returns an error if a token cannot be a credential.
 func CheckToken(token string) error {
