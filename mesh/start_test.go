@@ -266,11 +266,11 @@ func TestInvalidOptionValues(t *testing.T) {
 		`Options.Transports: a mesh has no transport "carrier-pigeon"`:       {Transports: []engineio.Transport{"carrier-pigeon"}},
 		`Options.MaxMessage: -1 is negative; use a positive number of bytes`: {MaxMessage: -1},
 		`Options.QueueLimit: -1 is negative`:                                 {QueueLimit: -1},
-		`Options.BufferLimit: -1 is negative`:                                          {BufferLimit: -1},
-		`Options.OfflineLimit: -1 is negative`:                                         {OfflineLimit: -1},
-		`Options.CallbackLimit: -1 is negative`:                                        {CallbackLimit: -1},
+		`Options.BufferLimit: -1 is negative`:                                {BufferLimit: -1},
+		`Options.OfflineLimit: -1 is negative`:                               {OfflineLimit: -1},
+		`Options.CallbackLimit: -1 is negative`:                              {CallbackLimit: -1},
 		`Options.AuthTimeout: -1s is negative; use a positive time`:          {AuthTimeout: -time.Second},
-		`Options.MuteTimeout: -1s is negative`:                                         {MuteTimeout: -time.Second},
+		`Options.MuteTimeout: -1s is negative`:                               {MuteTimeout: -time.Second},
 	} {
 		_, err := mesh.NewHub(o)
 		require.ErrorContains(t, err, want)

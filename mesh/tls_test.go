@@ -112,11 +112,11 @@ func TestTLSOptionsAreChecked(t *testing.T) {
 	for want, o := range map[string]mesh.Options{
 		"mesh: Options.CertFile: a certificate and its key go together":         {CertFile: cert},
 		"mesh: Options.Addr: the address says http, but there is a certificate": {Addr: "http://localhost:1", CertFile: cert, KeyFile: key},
-		"mesh: Options.CertFile: ":             {CertFile: key, KeyFile: key},
-		"needs CertFile and KeyFile":           {Addr: "https://localhost:1"},
-		"no PEM certificate found":             {CAFile: key},
-		"mesh: Options.CAFile: open ":          {CAFile: filepath.Join(dir, "none")},
-		"excludes HTTPClient":                   {CAFile: cert, HTTPClient: http.DefaultClient},
+		"mesh: Options.CertFile: ":                {CertFile: key, KeyFile: key},
+		"needs CertFile and KeyFile":              {Addr: "https://localhost:1"},
+		"no PEM certificate found":                {CAFile: key},
+		"mesh: Options.CAFile: open ":             {CAFile: filepath.Join(dir, "none")},
+		"excludes HTTPClient":                     {CAFile: cert, HTTPClient: http.DefaultClient},
 		"mesh: Options.Token: only visible ASCII": {Token: "tainted\r\nX: y"},
 	} {
 		_, err := mesh.Listen(meshtest.Context(t), &o)
