@@ -254,6 +254,7 @@ func TestProxyThatBreaksWebSocket(t *testing.T) {
 					require.NoError(t, s.Close())
 					reading.Wait()
 				})
+				require.Eventually(t, func() bool { return j.count("refused a WebSocket") > 0 }, AwaitTimeout, time.Millisecond)
 				require.Equal(t, 1, j.count("refused a WebSocket"))
 				still(t, client, l)
 			})

@@ -354,7 +354,8 @@ func TestOriginalAMessageMayHaveOneMegabyte(t *testing.T) {
 	require.ErrorIs(t, hub.Emit("e", large(1_000_000)), mesh.ErrTooLarge)
 
 	w := meshtest.DialRaw(t, hub.Addr())
-	require.NoError(t, meshtest.WriteFrame(w, fmt.Sprintf(`4{"event":"e","payload":%s}`, large(1_000_001))))
+	// The hub ends the session when it has read the length of the frame.
+	require.NoError(t, ended(meshtest.WriteFrame(w, fmt.Sprintf(`4{"event":"e","payload":%s}`, large(1_000_001)))))
 	_, err := io.Copy(io.Discard, w)
 	require.NoError(t, ended(err))
 	require.NoError(t, c.Emit("e", 1))
@@ -362,14 +363,14 @@ func TestOriginalAMessageMayHaveOneMegabyte(t *testing.T) {
 
 	small := listen(t, mesh.Options{MaxMessage: 1000})
 	w = meshtest.DialRaw(t, small.Addr())
-	require.NoError(t, meshtest.WriteFrame(w, fmt.Sprintf(`4{"event":"e","payload":%s}`, large(1000))))
+	require.NoError(t, ended(meshtest.WriteFrame(w, fmt.Sprintf(`4{"event":"e","payload":%s}`, large(1000)))))
 	_, err = io.Copy(io.Discard, w)
 	require.NoError(t, ended(err))
 }
 
-// ended returns nil for a reset of a connection that was read to its end: the peer had not read everything.
+// ended returns nil for the errors of a connection that the peer ended before it had read everything.
 func ended(err error) error {
-	if errors.Is(err, syscall.ECONNRESET) {
+	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
 		return nil
 	}
 	return err
