@@ -39,7 +39,7 @@ func parseAllowedOrigins(entries []string) (allowedOrigins, error) {
 	return a, nil
 }
 
-// with returns a copy of a with one more entry.
+// with adds one entry to a copy of the list. It returns an error if the entry is not an origin.
 func (a allowedOrigins) with(entry string) (allowedOrigins, error) {
 	switch entry {
 	case "*":

@@ -128,7 +128,7 @@ func (c *client) request(ctx context.Context, method string, t Transport, body i
 	} else {
 		q.Del("b64")
 	}
-	if t == Polling { // prevents cached responses; old clients are recognized by another form of t
+	if t == Polling { // prevents cached responses; the server takes a client for an old one if its t is digits, a dash and digits, so this t has no dash
 		q.Set("t", strconv.FormatInt(time.Now().UnixMilli(), 36)+strconv.FormatUint(c.requests.Add(1), 36))
 	}
 	u.RawQuery = q.Encode()

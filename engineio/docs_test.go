@@ -48,7 +48,7 @@ func files(t *testing.T, patterns ...string) string {
 	return all.String()
 }
 
-// Each code block of the page is a literal part of a compiled file.
+// Each block of Go or HTML on the page is a literal part of a file of the project.
 func TestDocumentationShowsWhatIsCompiled(t *testing.T) {
 	of := map[string]string{
 		"go":   files(t, "example_*_test.go", "../examples/quickstart/*/main.go"),

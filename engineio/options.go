@@ -117,10 +117,10 @@ type ServerOptions struct {
 	JSONP bool
 
 	// AllowRequest decides whether r may open a session, on any transport. The server calls it after its own checks of
-	// r, except that it checks the revision of an HTTP request later. If AllowRequest returns an error, the client gets
-	// the error's text, or "Forbidden" if the text is empty, with code 4; on WebTransport, the server closes the
-	// stream. AllowRequest must not keep r. The server does not call it for requests of open sessions. Default: all
-	// requests may open sessions.
+	// r, except that it checks the revision of an HTTP request later. If AllowRequest returns an error, the server
+	// rejects the request with code 4 and the error's text, or "Forbidden" if the text is empty; on WebTransport, the
+	// server closes the stream. A WebSocket client does not get the code. AllowRequest must not keep r. The server does
+	// not call it for requests of open sessions. Default: all requests may open sessions.
 	AllowRequest func(r *http.Request) error
 	// GenerateID returns the ID of the session that r opens. An ID consists of A to Z, a to z, 0 to 9, _ and -. It must
 	// be hard to guess, because a client that knows it controls the session. If GenerateID returns an error, an invalid

@@ -172,7 +172,7 @@ func (s *Socket) takeForPoll(ctx context.Context, p *poll) (out []*wire.Outgoing
 		case s.state == stateLeaving:
 			return nil, []packet.Packet{{Type: packet.Noop}}, true
 		case s.state.closing() && !s.phase.upgrades():
-			// The reference also sends the noop if the poll came after the close.
+			// If the poll came after the close, the server sends a noop before the close packet, as the reference does.
 			packets = []packet.Packet{{Type: packet.Noop}, {Type: packet.Close}}
 			if waited {
 				packets = packets[1:]

@@ -168,8 +168,8 @@ func (s *Socket) endIfConfirmed(t packet.Type) {
 }
 
 // takePolled waits for the next packet that comes by polling, and returns it; a client polls for it. It returns false
-// when the session has moved to a stream, has ended, or has no allowance left. The caller holds s.mu, which is released
-// while waiting.
+// when the session has moved to a stream or has ended, or when an unadmitted peer has sent all that the server reads
+// before admission. The caller holds s.mu, which is released while waiting.
 func (s *Socket) takePolled() (packet.Packet, bool) {
 	for {
 		switch {

@@ -12,7 +12,8 @@ import (
 	"github.com/bigcompany/mesh/engineio/logthrottle"
 )
 
-// sendBudget bounds the bytes that all sockets of a server hold in their queues. A nil sendBudget has no bound.
+// sendBudget bounds the bytes that all sockets of a server hold in their queues, apart from the first 16 KiB of each
+// queue. A nil sendBudget has no bound.
 //
 // Each backlog adds its bytes to used. A message made by Prepare is in many queues but exists once. Counting it once at
 // each change would cost each delivery two atomic operations. So the budget inspects the queues only when it seems

@@ -71,9 +71,9 @@ func (c *crowd) connect(addrs string, hub int) {
 	c.add(n, hub)
 }
 
-// add adds a node. Every second node subscribes to a pattern for which NATS delivers each event to the hub twice. Each
-// node also subscribes to a name that no other node has, so that no hub knows this subscription before the node
-// arrives.
+// add adds a node. Half of the nodes subscribe to another pattern of the same events, so NATS delivers each event twice
+// to a hub that has both. Each node also subscribes to a name that no other node has, so that no hub knows this
+// subscription before the node arrives.
 func (c *crowd) add(n *mesh.Node, hub int) {
 	c.t.Helper()
 	c.t.Cleanup(func() {

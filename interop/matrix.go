@@ -180,9 +180,10 @@ func (r *results) requireUnsteady() {
 }
 
 // RunMatrix exchanges messages between our ends and each peer whose name contains one of the strings in only. A name
-// includes the version. An empty only selects all peers. RunMatrix also finds out which failures occur between foreign
-// peers too. It calls progress with a line for each pair. The calls do not overlap. RunMatrix returns an error if no
-// peer matches or if ctx ends. Failures of exchanges are in the matrix. The caller must call RemoveBuilds at the end.
+// includes the version. An empty only selects all peers. For each failure that it expects of a peer, RunMatrix also
+// runs the same exchange between foreign peers, to see whether it fails there. It calls progress with a line for each
+// pair. The calls do not overlap. RunMatrix returns an error if no peer matches or if ctx ends. Failures of exchanges
+// are in the matrix. The caller must call RemoveBuilds at the end.
 func RunMatrix(ctx context.Context, only []string, progress func(string)) (*Matrix, error) {
 	rows := slices.DeleteFunc(slices.Clone(ourPairs), func(p pair) bool {
 		return len(only) > 0 && !slices.ContainsFunc(only, func(s string) bool { return strings.Contains(p.peer(), s) })

@@ -12,7 +12,7 @@ import (
 	"github.com/bigcompany/mesh/interop/interoptest"
 )
 
-// TestHubOfAClusterPaused stops a hub for 5 s. Then the hub continues as if it had not been stopped.
+// TestHubOfAClusterPaused stops a hub for 5 s. Then the process continues where it was stopped.
 func TestHubOfAClusterPaused(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t)

@@ -261,7 +261,7 @@ func TestMeshHasASpareHub(t *testing.T) {
 				return ok && info.Name == at
 			}, patience, 5*time.Millisecond)
 			ctx, cancel := context.WithTimeout(t.Context(), AwaitTimeout)
-			if err := c.Flush(ctx); !errors.Is(err, mesh.ErrUnconfirmed) { // of events that were under way when the hub was killed
+			if err := c.Flush(ctx); !errors.Is(err, mesh.ErrUnconfirmed) { // ErrUnconfirmed is for events that were under way when the hub was killed
 				require.NoError(t, err)
 			}
 			cancel()

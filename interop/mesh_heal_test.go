@@ -78,7 +78,7 @@ const (
 	loadEvery   = 10 * time.Millisecond
 	originals   = 2
 	originEvery = 50 * time.Millisecond
-	calm        = 600 * time.Millisecond // the time during which no event may be lost
+	calm        = 600 * time.Millisecond // the time before each kill; every event of this time must arrive once
 	margin      = time.Second            // before the next kill
 	healWithin  = 5 * time.Second
 )

@@ -110,7 +110,7 @@ func testPageProvesItsConnection(t *testing.T, v visitor) {
 					page.watch(t, way.url(), []string{transport})
 					dispatch := "await page.evaluate(() => { states.length = 0; " + target + ".dispatchEvent(new Event('" + event + "')) })"
 					page.run(t, dispatch)
-					// The response comes after the pong.
+					// The event makes the page send a ping. When the response to $mesh.nodes is here, the pong is here too.
 					page.run(t, "await page.evaluate(() => new Promise(resolve => node.once('$mesh.nodes', resolve).emit('$mesh.nodes', { rid: 1 })))")
 					require.JSONEq(t, `[]`, string(page.run(t, "return page.evaluate(() => states.filter(s => /connect/.test(s.what)))")), "a live connection is kept")
 

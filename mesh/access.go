@@ -109,8 +109,9 @@ func (p PeerInfo) LogValue() slog.Value { return slog.StringValue(p.String()) }
 func (p PeerInfo) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
 // ForgetPermits makes a hub forget all decisions of Options.Permit. The hub then calls Permit again for each peer and
-// event. Call it when the rules behind Permit have changed. Otherwise a hub forgets the decisions about a peer only
-// when that peer sends other credentials. At a client, ForgetPermits does nothing.
+// event. Call it when the rules behind Permit have changed. Without a call, a hub keeps a decision until the peer sends
+// other credentials, or until it needs the room for newer decisions about that peer. At a client, ForgetPermits does
+// nothing.
 func (n *Node) ForgetPermits() {
 	if h := n.hub(); h != nil {
 		h.ForgetPermits()

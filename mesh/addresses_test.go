@@ -12,7 +12,7 @@ import (
 func TestConnectPicksOneOfSeveralAddresses(t *testing.T) {
 	a, b := listen(t, mesh.Options{}), listen(t, mesh.Options{})
 	picked := map[string]int{}
-	for range 40 { // both are picked, except with a probability of 1 in 10^12
+	for range 40 { // both are picked, except with a probability of 2 in 10^12
 		n, err := mesh.Connect(meshtest.Context(t), &mesh.Options{Addr: a.Addr() + "," + b.Addr()})
 		require.NoError(t, err)
 		info, _ := n.Hub()

@@ -139,7 +139,7 @@ var errAnswer = errors.New("the answer cannot be sent")
 
 func (n *Node) emitAnswer(r request, payload json.RawMessage) error {
 	if r.reply == n.inbox.name {
-		n.inbox.receive(Event{Payload: payload, From: n.id}) // the request came from this node
+		n.inbox.receive(Event{Payload: payload, From: n.id}) // the request names this node's own inbox, so the reply needs no hub
 		return nil
 	}
 	return n.Emit(r.reply, payload)

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 	"unicode/utf8"
@@ -39,7 +40,7 @@ func prepare(opts *Options) (Options, []address, error) {
 	}
 	for _, origin := range o.AllowedOrigins {
 		if err := engineio.CheckOrigin(origin); err != nil {
-			return o, nil, optionError("AllowedOrigins", "%q: %w", origin, errors.Unwrap(err))
+			return o, nil, optionError("AllowedOrigins", "%s", strings.TrimPrefix(err.Error(), "engineio: AllowedOrigins: ")) // without the secrets of a URL
 		}
 	}
 	if err := o.trust(); err != nil {

@@ -186,8 +186,8 @@ func (h target) do(t *testing.T, method, url, contentType string, body io.Reader
 	return resp.StatusCode, string(b)
 }
 
-// raw sends bytes on a new connection and returns the response. If send succeeds, it then closes the sending half of
-// the connection.
+// raw sends bytes on a new connection and returns the response. It then closes the sending half of the connection, also
+// if send fails.
 func (h target) raw(t *testing.T, send func(io.Writer) error) string {
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", h.host)
 	if err != nil {
@@ -406,7 +406,7 @@ func closeCode(in *bufio.Reader) (uint16, error) {
 		if _, err := io.ReadFull(in, head[:]); err != nil {
 			return 0, err
 		}
-		n := int(head[1]) // the hub's frames are short here
+		n := int(head[1]) // the hub's frames have no mask, and less than 64 KiB here
 		if n == 126 {
 			var size [2]byte
 			if _, err := io.ReadFull(in, size[:]); err != nil {

@@ -19,8 +19,9 @@ func explainCommand(logs *logFlags) *cobra.Command {
 		Short: "Explain why a node gets an event, or does not",
 		Long: `Ask a hub whether a node would get an event, and print the rule that decides that.
 
-NODE is an ID from 'mesh nodes', the beginning of an ID, a name, or hub for the hub
-that replies. Without --from, some other node emits the event.
+NODE is an ID from 'mesh nodes', its first four or more characters, a name, or the
+word 'hub', which means the hub that replies. Without --from, the hub assumes that
+another node, which need not exist, emits the event.
 
 If hubs have joined each other, each of the two nodes may be at any hub.
 

@@ -62,7 +62,7 @@ func (p *printer) off(pattern string) bool {
 	return true
 }
 
-// patterns returns the patterns that are printed, oldest first.
+// patterns returns the patterns whose events are printed, the oldest first.
 func (p *printer) patterns() (all []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -217,8 +217,8 @@ func TestWhatOthersSayIsInertInATerminal(t *testing.T) {
 	require.Equal(t, "calm", title())
 }
 
-// TestAnAnswerOfAStrangerIsInert connects to a server with an arbitrary response. The text of the response goes to
-// standard error.
+// TestAnAnswerOfAStrangerIsInert connects to a server with an arbitrary response. The command must write the text of
+// the response to standard error.
 func TestAnAnswerOfAStrangerIsInert(t *testing.T) {
 	for _, answer := range []string{
 		"HTTP/1.1 400 Bad\r\nContent-Length: 38\r\n\r\n" + `{"code":3,"message":"\u001b]2;x\n\rx"}`,

@@ -25,8 +25,9 @@ In a pattern, * matches one part of a name and ** any number of parts; parts are
 separated by ::. Quote patterns, or the shell will take them for files. A Node.js hub
 does not support patterns.
 
-It runs until it is interrupted or has printed --count events. If the hub goes
-away, it waits for the hub to return; it does not print events of the meantime.`,
+It runs until it is interrupted or has printed --count events. If it loses its hub,
+it waits until the hub returns, or moves to another hub if --addr has several
+addresses; it does not print events of the meantime.`,
 		Example: `  mesh on greeting
   mesh on --count 1 'sensor::*::temperature'
   mesh on '**'`,

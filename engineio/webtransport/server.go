@@ -24,8 +24,7 @@ const defaultMaxSessions = 10_000
 const (
 	// idleConnection is how long a connection may stay without a session.
 	idleConnection = 10 * time.Second
-	// maxHeader bounds the header of a request, in bytes. It is as large as the part of a header that an
-	// engineio.Server stores.
+	// maxHeader bounds the header of a request, in bytes. An engineio.Server stores at most as many bytes of a request.
 	maxHeader = 64 << 10
 	// maxStreams is the number of streams of each kind that a peer may have open. HTTP/3 itself needs three in one
 	// direction, and clients may open some streams without a purpose.

@@ -43,7 +43,7 @@ func (f *secure) config() (*tls.Config, error) {
 }
 
 // serveWebTransport serves on the UDP port with the number of addr until the caller closes the server that it returns.
-// If config is nil, it makes a certificate. If the server ends earlier, its error goes to failed.
+// If config is nil, it makes a certificate. When the server ends, also after Close, its error goes to failed.
 func serveWebTransport(engine *engineio.Server, addr net.Addr, config *tls.Config, out io.Writer, failed chan<- error) (*webtransport.Server, error) {
 	if config == nil {
 		host, _, _ := net.SplitHostPort(addr.String()) // a TCP address has both

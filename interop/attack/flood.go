@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// flood emits events at full speed to which all other bystanders subscribe. The bystanders do not understand the payload,
-// which is no object, and drop it. An honest client emits as many bytes a second as the hub has read from the attacker.
+// flood emits an event at full speed. All bystanders but one subscribe to this event. The bystanders do not understand
+// the payload, which is no object, and drop it. An honest client emits as many bytes a second as the hub has read from
+// the attacker.
 var flood = attack{
 	name:  "flood",
 	short: "one connection emits an event of 1 KB to all bystanders at full speed",

@@ -142,7 +142,7 @@ func session(ctx context.Context, addr string, last bool) (net.Conn, string, err
 	return conn, sid, nil
 }
 
-// webSocket returns a function that opens a WebSocket and sends a message.
+// webSocket returns a function that opens a WebSocket and sends text as one frame. It sends nothing if text is empty.
 func webSocket(query, text string) func(context.Context, string) (net.Conn, error) {
 	return func(ctx context.Context, addr string) (net.Conn, error) {
 		conn, _, _, err := ws.Dial(ctx, "ws://"+addr+"/engine.io/?EIO=3&transport=websocket"+query)

@@ -18,7 +18,7 @@ import (
 // patience bounds each wait of a test.
 const patience = 20 * time.Second
 
-// world is a mesh under test.
+// world holds the members of the backplane under test.
 type world struct {
 	t       *testing.T
 	next    func() mesh.Backplane
@@ -172,7 +172,8 @@ func (m *member) change(f func()) {
 	m.changed = make(chan struct{})
 }
 
-// wait waits until done returns true, or until the time within is over. It calls done with the member's lock held.
+// wait waits until done returns true, for at most within. It returns false on timeout. It calls done with the member's
+// lock held.
 func (m *member) wait(within time.Duration, done func() bool) bool {
 	timeout := time.After(within)
 	for {
@@ -190,7 +191,8 @@ func (m *member) wait(within time.Duration, done func() bool) bool {
 	}
 }
 
-// await waits until n messages have been received, and returns them.
+// await waits until the member has at least n messages, and takes all of them. It fails the test if they do not come in
+// time.
 func (m *member) await(n int) []message {
 	m.t.Helper()
 	require.True(m.t, m.wait(patience, func() bool { return len(m.got) >= n }), "messages were lost")

@@ -88,7 +88,7 @@ func scanDoubleUTF8(text []byte) (size int, c1 bool, bad int) {
 			return size, c1, -1
 		}
 		start := i
-		var seq [utf8.UTFMax]byte // one character of the real text
+		var seq [utf8.UTFMax]byte // the UTF-8 bytes of one character of the folded text
 		for n = 0; !utf8.FullRune(seq[:n]); n++ {
 			r, width := utf8.DecodeRune(text[i:])
 			if r > 0xFF { // also true for the error rune, at the end of text and for invalid UTF-8

@@ -12,9 +12,9 @@ var (
 	// ErrBase64: base64 does not decode. The offset is the first invalid byte. If the base64 ends too early, the offset
 	// is its last group or its end.
 	ErrBase64 = errors.New("invalid base64")
-	// ErrLength: a length is missing, unfinished, not decimal or absurdly long, and the offset is the first invalid
-	// byte. Or a valid length goes past the end, or ends inside a character, and the offset is the length's first
-	// digit.
+	// ErrLength: a length is missing, unfinished, not decimal or absurdly long. The offset is the first invalid byte,
+	// or the end of the input if the length is unfinished. Or a valid length goes past the end, or ends inside a
+	// character, and the offset is the length's first digit.
 	ErrLength = errors.New("invalid length")
 	// ErrMarker: a packet in a binary payload starts with neither 00 (text) nor 01 (binary). The offset is that byte.
 	ErrMarker = errors.New("invalid marker")

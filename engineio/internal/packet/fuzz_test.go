@@ -142,7 +142,7 @@ func FuzzDecodeDoubleUTF8(f *testing.F) {
 		}
 		require.True(t, witness || !c1)
 
-		// Encoding the folded text twice restores the original text.
+		// Encoding the bytes of the folded text once more restores the input.
 		var twice []rune
 		for _, c := range folded {
 			twice = append(twice, rune(c))

@@ -36,7 +36,7 @@ func AppendPayload(dst []byte, rev Revision, enc Encoding, ps ...Packet) []byte 
 	return dst
 }
 
-// appendFramed appends the length of p and p, in the forms of revision 3.
+// appendFramed appends the length of p, and then p, in the forms of revision 3.
 func appendFramed(dst []byte, enc Encoding, p Packet) []byte {
 	n := frameLen(enc, p)
 	if enc == Binary {

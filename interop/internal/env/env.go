@@ -36,6 +36,6 @@ func Find(programs ...string) error {
 func Required() bool { return os.Getenv("INTEROP") == "require" || Full() }
 
 // Full reports whether INTEROP=full is in the environment, as .ci/full sets it. A full run tests whole tables and
-// measures the attackers' figures. A normal run tests one cell of each table. In a full run a missing program is a
-// failure.
+// measures the attackers' figures. A normal run tests at least one cell of each table. In a full run a missing program
+// is a failure.
 func Full() bool { return os.Getenv("INTEROP") == "full" }

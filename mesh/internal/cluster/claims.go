@@ -64,7 +64,7 @@ func (c *claims) add(id string, next claim) {
 	}
 }
 
-// conns returns the numbers of the claims, in parts that fit into a message.
+// conns returns the connection number of each claim, by node ID. Each of the returned maps fits into one message.
 func (c claims) conns() (parts []map[string]uint64) {
 	for ids := range slices.Chunk(slices.Collect(maps.Keys(c)), maxClaims) {
 		part := make(map[string]uint64, len(ids))
@@ -175,8 +175,8 @@ func (f *fence) pass(hub string) bool {
 	return true
 }
 
-// expect records that another hub has claimed a node. Until that hub publishes an event of the node, events from other
-// hubs still pass.
+// expect records that another hub has claimed a node. Until that hub publishes an event of the node, expect does not
+// change which hubs' events of the node pass.
 func (f *fences) expect(id string, next holder) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

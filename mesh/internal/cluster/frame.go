@@ -69,8 +69,8 @@ func readFrame(dst []wire.Event, frame []byte) (events []wire.Event, malformed i
 	return dst, malformed
 }
 
-// cutField cuts a field after its length from the beginning of b. It does not change the bytes. ok is false if b is too
-// short.
+// cutField splits b into its first field and the rest. The length of the field precedes it. It does not change the
+// bytes. ok is false if b is too short.
 func cutField(b []byte) (field, rest []byte, ok bool) {
 	n, head := binary.Uvarint(b)
 	if head <= 0 || n > uint64(len(b)-head) {

@@ -9,7 +9,7 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// The messages that a hub sends to a rejected peer.
+// The reasons for which a hub rejects a peer. The hub logs them, and sends them to peers of this package.
 var (
 	errRejected      = errors.New("user, password or token refused")
 	errAuthTimeout   = errors.New("authorization took too long")

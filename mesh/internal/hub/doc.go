@@ -19,7 +19,7 @@
 //
 // The goroutine that reads a session owns the peer's unmarked fields, and routes the peer's events. The goroutine of
 // the cluster routes events of other hubs, and any goroutine of the program routes the events of its own node. There is
-// no central loop. The hub owns one goroutine for each listener; Close waits for them.
+// no central loop. The hub owns one goroutine for each address that it listens on (net.Listener); Close waits for them.
 //
 // # Locks
 //

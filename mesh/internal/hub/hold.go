@@ -120,9 +120,9 @@ func (p *peer) sendHeld(waiting heldEvents, size int) {
 // logPause groups the log lines about peers that the hub reads from more slowly.
 const logPause = "pause"
 
-// sendTo queues a held message of p for the peer to when fewer than limit bytes are queued there. It waits for that
-// until end at most. It disconnects the peer if the peer reads nothing, or if the queue is full at the end. It returns
-// false if the message was not queued.
+// sendTo queues a held message of p for a peer, to. It waits until the message fits below limit bytes, but not longer
+// than end. At end it tries once more with the whole queue. It disconnects the peer if the peer reads nothing, or if
+// the queue is full at the end. It returns false if the message was not queued.
 func (p *peer) sendTo(to *peer, m engineio.Message, limit int, end time.Time, waited *bool) bool {
 	err := p.tryHeld(to, m, limit)
 	if !errors.Is(err, engineio.ErrQueueFull) {

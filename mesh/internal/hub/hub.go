@@ -163,7 +163,7 @@ func (h *Hub) serveOwn(w http.ResponseWriter, r *http.Request) {
 	defer leave()
 	rest, ok := strings.CutPrefix(r.URL.Path, h.conf.Path)
 	switch {
-	case ok && (rest == "" || rest[0] == '/') && r.Header.Get("Origin") != "" && RejectRebinding(h, w, r), // programs send no Origin
+	case ok && (rest == "" || rest[0] == '/') && r.Header.Get("Origin") != "" && RejectRebinding(h, w, r), // programs send no Origin, or one without a scheme
 		h.assets.has(r.URL.Path) && RejectRebinding(h, w, r):
 	case ok && (rest == "" || rest[0] == '/'):
 		h.server.ServeHTTP(w, r)

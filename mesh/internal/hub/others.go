@@ -48,8 +48,8 @@ type Others interface {
 	AskNodes(hub string, after, limit int, find wire.NodeFilter, reply func(nodes []json.RawMessage, next int, ok bool))
 	AskGroups(hub string, reply func(groups []wire.NodeGroup, ungrouped int))
 	// AskEmit asks all other hubs which rule stops the node from when it emits an event. AskExplain asks them whether
-	// the node to receives it; refused is the rule that stops the emitter. ok is false if no hub that replies has the
-	// node.
+	// the node with the ID to receives the event; refused is the rule that stops the emitter. ok is false if no hub
+	// that replies has the node.
 	AskEmit(ctx context.Context, from, event string) (refused protocol.Rule, ok bool)
 	AskExplain(ctx context.Context, from, to, event string, refused protocol.Rule) (e protocol.Explanation, ok bool)
 

@@ -172,8 +172,8 @@ func (r *routing) markServed(number int) bool {
 
 // relay routes a batch of events of size bytes. A batch is heavy if the searches for its events took more than
 // heavySteps steps each, on average. After a heavy batch, the hub routes the peer's next batch only while it routes no
-// other such batch. However many peers emit heavy events, they occupy one core: the hub reads from them more slowly,
-// and the other cores serve the other peers.
+// other such batch. However many peers emit only heavy events, they occupy one core, apart from the first batch of each
+// peer: the hub reads from them more slowly, and the other cores serve the other peers.
 //
 // It returns false if the peer is superseded.
 func (p *peer) relay(events []wire.Event, size int, from source) bool {

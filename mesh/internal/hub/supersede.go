@@ -78,8 +78,8 @@ func (r *roster) claim(p *peer) (older []*peer) {
 	return older
 }
 
-// supersedeAt supersedes the peers with an ID whose connections are older than a connection at another hub. It returns
-// them, and the number of the newest claimed connection here if that is newer, or 0.
+// supersedeAt supersedes the peers of node id whose connection numbers are lower than conn, the number of a connection
+// at another hub. It returns them, and the number of the newest claimed connection here if that is newer, or 0.
 func (r *roster) supersedeAt(id string, conn uint64) (older []*peer, newest uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

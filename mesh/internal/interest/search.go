@@ -40,8 +40,8 @@ func (s *Search[T]) Reset() {
 // ByPattern reports whether list i belongs to a pattern, and not to the name itself.
 func (s *Search[T]) ByPattern(i int) bool { return i > 0 || !s.exact }
 
-// Find stores the lists of all values that are subscribed to an event in s. A name of more than protocol.MaxParts parts
-// is not the name of an event, and matches no pattern.
+// Find stores in s the lists of all values that are subscribed to the event with this name. A name of more than
+// protocol.MaxParts parts is not the name of an event, and matches no pattern.
 func (x *Index[T]) Find(name string, s *Search[T]) {
 	if s.shard == nil {
 		s.shard = x.mu.Shard()

@@ -170,8 +170,8 @@ func (c *conn) frozen() bool {
 
 func (m *migration) frozen() bool { return frozen <= m.state && m.state <= drained }
 
-// joinNew introduces the node to the new hub. When it returns nil, the new hub sends this node every event that it
-// subscribes to and that any hub receives from then on.
+// joinNew introduces the node to the new hub. After it has returned nil, the new hub sends this node each later event
+// of the mesh to which the node subscribes.
 func (u *Uplink) joinNew(ctx context.Context, m *migration) error {
 	old, to := m.old, m.to
 	offer, version := u.handshake(nil, to, u.offer(true))

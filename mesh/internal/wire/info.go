@@ -14,7 +14,7 @@ func Stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
 func EncodeInfo(info protocol.NodeInfo) json.RawMessage {
 	raw, err := json.Marshal(info)
 	if err != nil {
-		panic(err) // strings, numbers and times, so this cannot happen
+		panic(err) // no field has a type that can fail, so this cannot happen
 	}
 	return raw
 }
