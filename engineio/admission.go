@@ -110,7 +110,7 @@ func (s *Socket) SetAdmitted(is bool) {
 	if srv == nil || srv.opts.Admission == nil || (s.admission == admitted) == is {
 		return
 	}
-	if s.admission == stalled { // spend and readEarly have dropped input
+	if s.admission == stalled { // Spend and readEarly have dropped input
 		s.finish(&CloseError{Reason: ReasonTransportError, Remote: true, Err: ErrUnadmitted}, nil)
 		return
 	}

@@ -21,7 +21,7 @@ const (
 	// freeAllowance is the largest queue that is not a backlog, in bytes. If QueueLimit is small, the bound is a
 	// quarter of QueueLimit.
 	freeAllowance = 16 << 10
-	// budgetStep is the least that a backlog reserves in the budget at once, in bytes.
+	// sendBudgetStep is the least that a backlog reserves in the budget at once, in bytes.
 	sendBudgetStep = 16 << 10
 )
 

@@ -94,7 +94,7 @@ func sessionClient(given *http.Client) (http.Client, *http.Transport) {
 // ended session would last until the system gives it up.
 const silenceTimeout = 30 * time.Second
 
-// remember records whether a WebSocket worked. It ignores a failure that the end of the session caused.
+// recordHint records whether a WebSocket worked. It ignores a failure that the end of the session caused.
 func (c *client) recordHint(works bool) {
 	if works || c.ctx.Err() == nil {
 		c.opts.Hint.record(works)

@@ -27,17 +27,17 @@
 //
 // Each end reads the other end's messages in the order in which they were written, each message once. This also holds
 // during an upgrade. Delivery is at most once: when a session ends, the messages in its queue are lost. Only
-// [Socket.Close] and [Server.Shutdown] send the queue first. This package does not reconnect sessions; the layer above
-// does that.
+// [Socket.Close], [Server.Shutdown] and the return of a server's handler send the queue first. This package does not
+// reconnect sessions; the layer above does that.
 //
 // # Reading
 //
-// Exactly one goroutine stays in [Socket.Read]. Read also replies to heartbeats, follows the upgrade and, at a client,
-// polls. The session ends when Read's context ends. Read replies to a revision 3 ping only when it has returned all
-// earlier messages and is called again. So when a client's [Socket.Ping] returns, the server's handler has taken all
-// earlier messages. A program that only writes calls [Socket.Discard]. While no goroutine reads, a server accepts one
-// polling payload, or as much of a WebSocket as the kernel buffers, and the peer then waits. The session ends if the
-// peer waits longer than the heartbeat allows.
+// Exactly one goroutine must stay in [Socket.Read]. Read also replies to heartbeats, follows the upgrade and, at a
+// client, polls. The session ends when Read's context ends. Read replies to a revision 3 ping only when it has returned
+// all earlier messages and is called again. So when a client's [Socket.Ping] returns, the server's handler has taken
+// all earlier messages. A program that only writes calls [Socket.Discard]. While no goroutine reads, a server accepts
+// one polling payload, or as much of a WebSocket as the kernel buffers, and the peer then waits. The session ends if
+// the peer waits longer than the heartbeat allows.
 //
 // # Writing
 //
@@ -54,10 +54,10 @@
 // to a poll. ServeHTTP returns after the handshake. [Server.Shutdown], [Server.Close] and a client's
 // [Socket.Close] wait for every goroutine.
 //
-// For each session a server holds at most the queue (QueueLimit and one message), 32 KiB of a message that it is
-// receiving, and one payload or message that waits for the reader (MaxPayload). Over all sessions, ReceiveLimit bounds
-// the bytes of messages that are being received, above 32 KiB for each session. BufferLimit bounds the queued bytes,
-// above 16 KiB for each session.
+// For each session a server holds at most the queue (QueueLimit or one larger message, and 16 KiB of control packets),
+// 32 KiB of a message that it is receiving, and one payload or message that waits for the reader (MaxPayload). Over all
+// sessions, ReceiveLimit bounds the bytes of messages that are being received, above 32 KiB for each session.
+// BufferLimit bounds the queued bytes, above 16 KiB for each session.
 //
 // # Safety
 //

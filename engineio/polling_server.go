@@ -202,8 +202,8 @@ func (s *Socket) takeForPoll(ctx context.Context, p *poll) (out []*wire.Outgoing
 	}
 }
 
-// answer writes packets as the body of the response to a poll. It compresses them if compress is set and the client of
-// r accepts it.
+// respondToPoll writes packets as the body of the response to a poll. It compresses them if compress is set and the
+// client of r accepts it.
 func (s *Socket) respondToPoll(w http.ResponseWriter, r *http.Request, packets []packet.Packet, compress bool) error {
 	enc, contentType := s.payloadEncoding(packets), typeText
 	if enc == packet.Binary {

@@ -229,7 +229,8 @@ func (s *Socket) readRest(early []byte, body io.Reader, size int) (_ []byte, err
 	return rest, err
 }
 
-// counted returns the function with which readBody reserves memory of limit. It sets in when it first counts the POST.
+// counted returns the function with which receivelimit.ReadBody reserves memory of limit. It sets in when it first
+// counts the POST.
 func (s *Socket) counted(limit *receivelimit.Limit, in **receivelimit.Reservation) func(n int) error {
 	return func(n int) error {
 		if *in == nil {

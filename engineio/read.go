@@ -24,9 +24,9 @@ import (
 func (s *Socket) Read(ctx context.Context) (Message, error) { return s.ReadInto(ctx, nil) }
 
 // ReadInto is like Read, for callers that process a message before they read the next one. It may store the message in
-// buf, and it overwrites the contents of buf, if the capacity of buf is large enough. Data is then a slice of buf.
+// the memory of buf, if that is large enough. Data is then a slice of buf, and the earlier contents are overwritten.
 func (s *Socket) ReadInto(ctx context.Context, buf []byte) (m Message, err error) {
-	// An idle session on a stream waits in await. The calls down to await are few and their frames are small, because
+	// An idle session on a stream waits in Await. The calls down to Await are few and their frames are small, because
 	// they decide whether the stack of the goroutine, and so an idle session, needs 2 KB or 4 KB.
 	if ctx != s.Context() && ctx.Done() != nil {
 		return s.readUntil(ctx, buf)
@@ -53,9 +53,9 @@ func (s *Socket) readUntil(ctx context.Context, buf []byte) (Message, error) {
 	return s.ReadInto(s.Context(), buf)
 }
 
-// Ready reports whether Read would return a message without waiting. It may return false although there is a message.
-// Only the goroutine that calls Read may call it. That goroutine may collect messages for other peers until Ready
-// returns false, and then send them together.
+// Ready reports whether a whole message is buffered, so that Read would not wait. Read may still fail. Ready may return
+// false although there is a message. Only the goroutine that calls Read may call Ready. That goroutine may collect
+// messages for other peers until Ready returns false, and then send them together.
 func (s *Socket) Ready() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -77,7 +77,7 @@ func (s *Socket) beginRead() (*wire.Stream, error) {
 		if s.state == stateOpen {
 			return nil, ErrConcurrentRead
 		}
-		for s.state != stateClosed { // Close is draining the connection
+		for s.state != stateClosed { // Close is reading until the peer's close
 			s.cond.Wait()
 		}
 		return nil, s.closedError()
@@ -96,7 +96,8 @@ func (s *Socket) source() *wire.Stream {
 }
 
 // advance takes one packet and handles it. If the caller must return m or err, done is true and the caller is no longer
-// the reader. Otherwise advance returns the next source. m.Data is initially memory for a short message.
+// the reader. Otherwise advance returns the next source. On entry m.Data is empty, and its capacity is memory
+// that the message may use.
 func (s *Socket) advance(conn *wire.Stream, m *Message, err *error) (next *wire.Stream, done bool) {
 	var p packet.Packet
 	var failure error
@@ -148,8 +149,9 @@ func (s *Socket) advance(conn *wire.Stream, m *Message, err *error) (next *wire.
 	return s.source(), false
 }
 
-// endIfConfirmed ends the session if the packet that came while closing is the reply to the last ping of a server that
-// closes a WebTransport session. The caller holds s.mu, which is released meanwhile.
+// endIfConfirmed handles a packet that came while this side closes the session. A server that closes a WebTransport
+// session sends a last ping, and the reply to it confirms the close. The caller holds s.mu, which is released while the
+// session ends.
 //
 //go:noinline // its variables must not be in the frame of advance, see Socket.Read
 func (s *Socket) endIfConfirmed(t packet.Type) {
@@ -250,7 +252,7 @@ func (s *Socket) handle(p packet.Packet) (ended *CloseError) {
 	case packet.Close:
 		return &CloseError{Reason: ReasonTransportClose, Remote: true}
 	case packet.Message, packet.Open, packet.Upgrade, packet.Noop:
-		// Nothing to do; the reference also ignores all packets but messages.
+		// advance returns messages. The reference also ignores open, upgrade and noop packets here.
 	}
 	return nil
 }

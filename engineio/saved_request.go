@@ -7,9 +7,9 @@ import (
 	"net/url"
 )
 
-// opening holds the data of the request that opened a session. An *http.Request would cost an idle session 2 KB more,
-// and a trimmed one 400 bytes more. Separate strings would cost 16 to 32 bytes each beyond their text. So one string
-// holds all text.
+// savedRequest holds the data of the request that opened a session. An *http.Request would cost an idle session 2 KB
+// more, and a trimmed one 400 bytes more. Separate strings would cost 16 to 32 bytes each beyond their text. So one
+// string holds all text.
 type savedRequest struct {
 	tls  *tls.ConnectionState
 	text string // path, query, protocol, host, remote address, then each header field's name and value; each after its length

@@ -222,7 +222,7 @@ func (srv *Server) allowed(w http.ResponseWriter, r *http.Request) bool {
 	return ok
 }
 
-// asked calls AllowRequest. If that rejects r, asked returns the message for the client.
+// checkRequest calls AllowRequest. If that rejects r, checkRequest returns the message for the client.
 func (srv *Server) checkRequest(r *http.Request) (message string, ok bool) {
 	if srv.opts.AllowRequest == nil {
 		return "", true

@@ -41,7 +41,7 @@ type Socket struct {
 
 	// Outgoing. The goroutine that sets writing owns the transport's sending side until it clears writing.
 	writing   bool
-	scheduled bool   // a writer goroutine, see flusher, was started and does not own writing yet
+	scheduled bool   // a writer goroutine, see writer, was started and does not own writing yet
 	reader    reader // of Read; see Write for readerReplying
 	queue     []*wire.Outgoing
 	queued    int      // bytes in queue and bytes being written
@@ -219,8 +219,8 @@ func (s *Socket) finish(e *CloseError, connErr error) {
 }
 
 // awaitWriter waits until no goroutine writes to conn. It closes conn if the writer takes longer than
-// closeFrameTimeout. If no goroutine writes, it starts no timer: on a machine that pauses for a second, even a timer
-// that is stopped at once could ring and close a working connection. The caller holds s.mu.
+// wire.CloseFrameTimeout. If no goroutine writes, it starts no timer: on a machine that pauses for a second, even a
+// timer that is stopped at once could ring and close a working connection. The caller holds s.mu.
 func (s *Socket) awaitWriter(conn *wire.Stream) {
 	if !s.writing {
 		return

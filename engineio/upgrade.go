@@ -10,18 +10,18 @@ import (
 // phase is the place of a session on its way from its first transport to its last. Polling, phasePolling, is the only
 // transport that a session leaves.
 //
-//	                  transport    side     a poll gets               this phase ends when                    next phase
-//	phaseOpening      –            both     an error                  the stream is there                     phaseStream
-//	phaseStream       the stream   both     an error, or a noop if    –                                       –
-//	                                        it waited before
-//	phasePolling      polling      both     packets                   an upgrade begins                       phaseHandshake, or at
-//	                                                                                                          a client phasePausing
-//	phaseHandshake    polling      server   packets                   the WebSocket's handshake has ended     phaseProbing
-//	phaseProbing      polling      server   packets                   the server has replied to the probe     phaseProbed
-//	phaseProbed       polling      server   packets, or a noop        the client has sent the upgrade packet  phaseSwitching
-//	phaseSwitching    polling      server   packets, or a noop        the last POST and response are complete phaseStream
-//	phaseExpired      polling      server   packets                   the upgrade's goroutine sees it         phasePolling
-//	phasePausing      polling      client   none is made              the client has sent the upgrade packet  phaseStream
+//	                transport    side     a poll gets             this phase ends when                    next phase
+//	phaseOpening    –            both     an error                the stream is there                     phaseStream
+//	phaseStream     the stream   both     an error, or a noop if  –                                       –
+//	                                      it waited before
+//	phasePolling    polling      server   packets                 an upgrade begins                       phaseHandshake
+//	phasePolling    polling      client   packets                 the server has replied to a probe       phasePausing
+//	phaseHandshake  polling      server   packets                 the stream's handshake has ended        phaseProbing
+//	phaseProbing    polling      server   packets                 the server has replied to the probe     phaseProbed
+//	phaseProbed     polling      server   packets, or a noop      the client has sent the upgrade packet  phaseSwitching
+//	phaseSwitching  polling      server   packets, or a noop      the last POST and response are complete phaseStream
+//	phaseExpired    polling      server   packets                 the upgrade's goroutine sees it         phasePolling
+//	phasePausing    polling      client   none is made            the client has sent the upgrade packet  phaseStream
 //
 // An upgrade that fails returns to phasePolling. A client probes before phasePausing: it may try two transports at
 // once, and only the first that replies to its probe pauses polling.
@@ -42,7 +42,8 @@ const (
 // polls reports whether polling is the transport.
 func (p phase) polls() bool { return p >= phasePolling }
 
-// upgrades reports whether an upgrade is in progress. At a client, only its last part is a phase of the session.
+// upgrades reports whether an upgrade is in progress. At a client, only the end of an upgrade, phasePausing,
+// is a phase.
 func (p phase) upgrades() bool { return p > phasePolling }
 
 // probed reports whether the server has replied to the probe of an upgrade that may still succeed. The client stops

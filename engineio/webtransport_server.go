@@ -104,7 +104,7 @@ func (srv *Server) openWebTransport(c *wire.Stream, r *http.Request, q url.Value
 	srv.begin(s, c, WebTransport)
 }
 
-// upgradeTo moves the session with this ID from polling to c.
+// upgradeSession moves the session with this ID from polling to c.
 func (srv *Server) upgradeSession(c *wire.Stream, r *http.Request, sid string, inTime func() bool) {
 	s := srv.session(sid)
 	if s == nil {

@@ -92,9 +92,9 @@ func check(m Message) error {
 	return nil
 }
 
-// carries returns an error if one of the messages is larger than the server's maxPayload, as far as a client knows it,
-// because such a message would end the session. The socket is a client's, and the caller holds s.mu.
-func (s *Socket) carries(messages []Message) error {
+// checkSizes returns an error if one of the messages is larger than the server's maxPayload, as far as a client knows
+// it, because such a message would end the session. The socket is a client's, and the caller holds s.mu.
+func (s *Socket) checkSizes(messages []Message) error {
 	for i := range messages {
 		m := &messages[i]
 		if s.client.maxPayload == 0 || 2*len(m.Data)+16 < s.client.maxPayload {
@@ -107,7 +107,8 @@ func (s *Socket) carries(messages []Message) error {
 	return nil
 }
 
-// fits reports whether n more bytes may be queued. The caller holds s.mu.
+// fits reports whether the queue has room for n more bytes, up to limit bytes. One message of any size fits into an
+// empty queue. The caller holds s.mu.
 func (s *Socket) fits(n, limit int) bool { return s.queued == 0 || s.queued+n <= limit }
 
 // push queues all messages or none, and makes sure that they are sent. The caller holds s.mu and has called fits. If
@@ -118,7 +119,7 @@ func (s *Socket) push(messages ...Message) (again bool, err error) {
 		return false, s.closedError()
 	}
 	if s.client != nil {
-		if err := s.carries(messages); err != nil {
+		if err := s.checkSizes(messages); err != nil {
 			return false, err
 		}
 	}
@@ -154,8 +155,9 @@ func (s *Socket) push(messages ...Message) (again bool, err error) {
 // separator separates the packets of a polling payload in revision 4, which has no way to escape it.
 const separator = 0x1e
 
-// pushControl queues a packet of the protocol itself. It ignores the queue's limit and the server's budget. It returns
-// a CloseError for a peer that causes more of these packets than it takes. The caller holds s.mu.
+// pushControl queues a packet of the protocol itself. It ignores the server's budget, and may exceed the queue's limit
+// by controlAllowance. Beyond that it returns a CloseError, because the peer causes these packets and does not read
+// them. The caller holds s.mu.
 func (s *Socket) pushControl(o *wire.Outgoing) *CloseError {
 	if s.state == stateClosed {
 		return nil
@@ -201,12 +203,12 @@ func (s *Socket) kick() {
 		s.poll.release()
 	case s.canSend():
 		s.scheduled = true
-		s.conf.wg.Go(s.flusher)
+		s.conf.wg.Go(s.writer)
 	}
 }
 
-// flusher is the goroutine that writes the queued packets and then ends.
-func (s *Socket) flusher() {
+// writer is the goroutine that writes the queued packets and then ends.
+func (s *Socket) writer() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.scheduled = false
@@ -214,7 +216,7 @@ func (s *Socket) flusher() {
 }
 
 // flushBeforeBlock runs on the reader's goroutine when it has handled all input of one read, so that the replies leave
-// together. A flusher writes the bytes that the kernel does not accept at once.
+// together. A writer writes the bytes that the kernel does not accept at once.
 func (s *Socket) flushBeforeBlock() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -278,7 +280,7 @@ func (s *Socket) writeQueue(wait bool) {
 	recycle(taken)
 }
 
-// pending reports whether data waits to be written. The caller holds s.mu and owns s.writing.
+// pending reports whether data waits to be written. The caller holds s.mu, and no other goroutine owns s.writing.
 func (s *Socket) pending() bool {
 	return len(s.queue) > 0 || s.stream.Unwritten() > 0
 }
@@ -289,8 +291,8 @@ func (s *Socket) canSend() bool {
 	return s.state != stateClosed && (s.stream != nil || s.client != nil && s.phase == phasePolling)
 }
 
-// sent accounts for packets that were written. rest is the number of bytes of an earlier packet that were still
-// unwritten before. The caller holds s.mu and owns s.writing.
+// sent accounts for packets that were written. rest is the number of bytes that were left of a partly written
+// packet when this write began. The caller holds s.mu and owns s.writing.
 func (s *Socket) sent(out []*wire.Outgoing, rest int) {
 	if s.state == stateClosed {
 		return
@@ -317,7 +319,7 @@ func (s *Socket) sent(out []*wire.Outgoing, rest int) {
 	s.cond.Broadcast()
 }
 
-// writeNow writes m without queueing it. A flusher writes the bytes that the kernel does not accept at once. The caller
+// writeNow writes m without queueing it. A writer writes the bytes that the kernel does not accept at once. The caller
 // holds s.mu, which is released while writing.
 func (s *Socket) writeNow(m Message) error {
 	conn := s.stream

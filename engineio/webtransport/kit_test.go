@@ -30,7 +30,8 @@ type testServer struct {
 // everything has the transports of a testServer whose options have no Transports.
 var everything = []engineio.Transport{engineio.Polling, engineio.WebSocket, engineio.WebTransport}
 
-// newTestServer serves h on loopback until the end of the test, and then checks that no session has left anything behind.
+// newTestServer serves h on loopback until the end of the test, and then checks that no session has left anything
+// behind.
 func newTestServer(t *testing.T, h engineio.Handler, opts engineio.ServerOptions, changes ...func(*Server)) *testServer {
 	t.Helper()
 	if opts.Transports == nil {

@@ -10,8 +10,8 @@
 //
 //	                  revision 4      revision 3 (n counts UTF-16 code units)   revision 3, Binary
 //	"hi"              4hi             3:4hi                                     00 03 ff '4' 'h' 'i'
-//	"é€😀"            4é€😀           5:4é€😀, or in TextTwice 10:4 and the      00 01 00 ff '4' and the nine bytes
-//	                                  nine bytes as nine code points
+//	"é€😀"            4é€😀           5:4é€😀, or in TextDoubleUTF8 10:4 and    00 01 00 ff '4' and the nine bytes
+//	                                  the nine bytes as nine code points
 //	01 02 03 04       bAQIDBA==       10:b4AQIDBA==                             01 05 ff 04 01 02 03 04
 //	joined by         0x1e            nothing                                   nothing
 //	binary frame      the bytes       04 and the bytes

@@ -203,7 +203,7 @@ func (d *deflated) Read(p []byte) (n int, err error) {
 // inflate returns the decompressed body of the message that was just read. The result is bounded and counted as if it
 // had been received without compression.
 //
-//go:noinline // the frame of readPacket must stay small, see Socket.Read
+//go:noinline // the frame of ReadPacket must stay small, see Socket.Read
 func (c *Stream) inflate(body []byte) (inflated []byte, err error) {
 	z := inflaters.Get().(*inflater)
 	z.source = deflated{body, deflateTail + "\x01" + deflateTail}

@@ -32,7 +32,8 @@ func (c *Cluster) Sync(ctx context.Context) (sure bool) {
 	return c.sure >= version
 }
 
-// Await returns when all other hubs know a version.
+// Await returns when all other hubs know a version, were given up, or have not replied in time. It also returns when
+// ctx ends or the cluster is closed.
 func (c *Cluster) Await(ctx context.Context, version uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -51,9 +52,9 @@ func (c *Cluster) Await(ctx context.Context, version uint64) {
 	}
 }
 
-// beginRound asks each of the other hubs separately, under the hub's name. When a hub has died, the backplane reports
-// that no member subscribes to its name, and the round does not wait for it. The caller holds c.mu, and beginRound
-// releases it while it publishes.
+// beginRound asks each of the other hubs separately, in a message to that hub's own subject. When a hub has died, the
+// backplane reports that no member subscribes to the subject, and the round does not wait for that hub. The caller
+// holds c.mu, and beginRound releases it while it publishes.
 func (c *Cluster) beginRound() {
 	c.rid++
 	r := &round{rid: c.rid, version: c.version, claims: c.claims, began: time.Now(), waiting: make(map[string]struct{}), done: make(chan struct{})}

@@ -76,7 +76,8 @@ func (c claims) conns() (parts []map[string]uint64) {
 	return parts
 }
 
-// retry repeats the claims of a round that a hub has not confirmed. The caller holds c.mu.
+// retry puts the claims of a round that a hub has not confirmed into the next round, until they were sent claimTries
+// times. The caller holds c.mu.
 func (c *Cluster) retry(r *round) {
 	for id, again := range r.claims {
 		if again.tries--; again.tries > 0 {
@@ -103,7 +104,7 @@ func (c *Cluster) receiveClaims(from string, conns map[string]uint64) {
 	}
 }
 
-// replyToClaims replies to a hub that has asked with claims. It replies when all hubs other than that one have
+// replyToClaims replies to a sync that carried claims. It replies when all hubs other than the asking one have
 // processed everything that this hub has published.
 func (c *Cluster) replyToClaims(from string, rid uint64) {
 	c.conf.Hub.Quiesce() // after this, events that were being routed are published
@@ -132,7 +133,8 @@ func (c *Cluster) replyToClaims(from string, rid uint64) {
 type fences struct {
 	mu    sync.Mutex // held while events of another hub are routed
 	nodes map[string]*fence
-	// The hubs that claim nodes, with the time of their last message about that. Events of all other hubs pass.
+	// The hubs whose version sends claims, with the time of their last message that says so. The events of all other
+	// hubs pass.
 	hubs map[string]time.Time
 }
 
@@ -145,7 +147,7 @@ type fence struct {
 	set  time.Time
 }
 
-// holder is a hub that has a node, and the number of its connection.
+// holder is a hub that has a node, and the number of the node's connection there.
 type holder struct {
 	hub  string
 	conn uint64
@@ -190,7 +192,7 @@ func (f *fences) expect(id string, next holder) {
 	}
 }
 
-// know records that a hub claims the nodes that reconnect to it.
+// know records that the version of a hub sends claims for the nodes that reconnect to it.
 func (f *fences) know(hub string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -30,7 +30,7 @@ type Cluster struct {
 	closed        bool
 	subscriptions map[string]subscription
 	version       uint64                  // counts the subscriptions, claims and syncs that all hubs must know
-	known         uint64                  // the last version that all others know, apart from hubs that were given up
+	known         uint64                  // the last version whose round has ended, though some hubs may not have replied
 	sure          uint64                  // the last version that all others know without exception
 	round         *round                  // the current round; nil between rounds
 	others        map[string]*member      // by ID
@@ -40,7 +40,7 @@ type Cluster struct {
 	calls         map[uint64]*pendingCall // open questions, by rid
 	rid           uint64                  // of the last question
 	watching      bool                    // subscribed to joins and leaves at other hubs
-	quiet         chan struct{}           // closed when it is known that there are no other hubs; nil if no goroutine waits for that
+	quiet         chan struct{}           // closed when the backplane reports that there is no other hub
 
 	stop chan struct{}
 	wg   sync.WaitGroup
@@ -56,13 +56,13 @@ const (
 	// hubPause is the time between two heartbeats. After hubTimeout without a message a hub counts as gone.
 	hubPause   = time.Second
 	hubTimeout = 3 * time.Second
-	// settleTimeout bounds how long a joining hub waits for the other hubs to introduce themselves.
-	settleTimeout = 250 * time.Millisecond
+	// introTimeout is how long a joining hub waits for the other hubs to introduce themselves, if there are any.
+	introTimeout = 250 * time.Millisecond
 	// maxCalls bounds the open questions to other hubs.
 	maxCalls = 4096
 )
 
-// New returns the cluster of a hub. The hub uses it before join connects it.
+// New returns the cluster of a hub. The hub may call it when Join has connected it to the backplane.
 func New(conf Config) *Cluster {
 	c := &Cluster{
 		conf:          conf,
@@ -78,7 +78,7 @@ func New(conf Config) *Cluster {
 }
 
 // Join joins the hub to the others. connect makes it a member of the backplane, which calls receive. Join returns when
-// the other hubs know the hub, after settleTimeout, or when ctx ends.
+// the backplane reports that there is no other hub, after introTimeout, or when ctx ends.
 func (c *Cluster) Join(ctx context.Context, connect func(receive func(from string, data []byte)) (Member, error)) (err error) {
 	if c.member, err = connect(c.receive); err != nil {
 		return err
@@ -89,11 +89,11 @@ func (c *Cluster) Join(ctx context.Context, connect func(receive func(from strin
 	alone := sync.OnceFunc(func() { close(c.quiet) })
 	self := c.conf.Hub.Describe()
 	c.send(subjectAll, &control{Kind: kindHello, Hub: &self, Claims: true}, alone)
-	settled := time.NewTimer(settleTimeout)
-	defer settled.Stop()
+	intro := time.NewTimer(introTimeout)
+	defer intro.Stop()
 	select {
 	case <-c.quiet:
-	case <-settled.C:
+	case <-intro.C:
 	case <-ctx.Done():
 	}
 	return nil
@@ -164,23 +164,23 @@ func (c *Cluster) receive(from string, data []byte) {
 // receiveEvents routes events of one emitter at another hub. That hub has checked that the emitter may emit them. This
 // hub checks that its peers may receive them.
 func (c *Cluster) receiveEvents(from string, frame []byte) {
-	count := c.conf.Counters
+	counters := c.conf.Counters
 	events, malformed := readFrame(c.events[:0], frame)
 	defer clear(events)
 	c.events = events
-	count.Malformed.Add(uint64(malformed))
+	counters.Malformed.Add(uint64(malformed))
 	if len(events) == 0 {
 		return
 	}
 	c.fences.mu.Lock()
 	defer c.fences.mu.Unlock()
 	if !c.fences.passes(events[0].From, from) {
-		count.Late.Add(uint64(len(events)))
+		counters.Late.Add(uint64(len(events)))
 		return
 	}
 	c.conf.Hub.Receive(events, from)
-	count.HubsIn.Add(uint64(len(events)))
-	count.HubsBytesIn.Add(uint64(len(frame)))
+	counters.HubsIn.Add(uint64(len(events)))
+	counters.HubsBytesIn.Add(uint64(len(frame)))
 }
 
 // Alone reports whether there is no hub to publish to: there never was another hub, and the backplane is connected, so
@@ -197,10 +197,10 @@ func (c *Cluster) Publish(events []wire.Event, unheard func(), unsent func(error
 	}
 	for len(events) > 0 {
 		frame, n := newFrame(events)
-		count := c.conf.Counters
+		counters := c.conf.Counters
 		size := len(frame)
 		if err := c.member.Publish(events[0].Name, frame, unheard); err != nil {
-			count.HubsDropped.Add(uint64(n))
+			counters.HubsDropped.Add(uint64(n))
 			if unsent != nil {
 				unsent(err)
 			}
@@ -208,35 +208,35 @@ func (c *Cluster) Publish(events []wire.Event, unheard func(), unsent func(error
 				c.conf.Logger.Error("mesh: events were not sent to other hubs", "event", events[0].Name, "error", err, "times", times)
 			}
 		} else {
-			count.HubsOut.Add(uint64(n))
-			count.HubsBytesOut.Add(uint64(size))
+			counters.HubsOut.Add(uint64(n))
+			counters.HubsBytesOut.Add(uint64(size))
 		}
 		events = events[n:]
 	}
 }
 
 // Subscribe counts names and patterns that peers or listeners of this hub subscribe to or unsubscribe from. The result
-// is the argument for await.
+// is the argument for Await.
 func (c *Cluster) Subscribe(add, remove []string) (version uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var first, last []string
 	for _, name := range add {
-		w := c.subscriptions[name]
-		if w.count++; w.count == 1 {
+		s := c.subscriptions[name]
+		if s.count++; s.count == 1 {
 			first = append(first, name)
-			w.version = c.version + 1
+			s.version = c.version + 1
 		}
-		version = max(version, w.version)
-		c.subscriptions[name] = w
+		version = max(version, s.version)
+		c.subscriptions[name] = s
 	}
 	for _, name := range remove {
-		w := c.subscriptions[name]
-		if w.count--; w.count == 0 {
+		s := c.subscriptions[name]
+		if s.count--; s.count == 0 {
 			last = append(last, name)
 			delete(c.subscriptions, name)
 		} else {
-			c.subscriptions[name] = w
+			c.subscriptions[name] = s
 		}
 	}
 	if len(first) > 0 {

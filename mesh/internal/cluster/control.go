@@ -53,7 +53,7 @@ type control struct {
 	Conns map[string]uint64 `json:"conns,omitempty"`
 }
 
-// The kinds of control. A reply (sayAnswer) has the rid of its question.
+// The kinds of control. A reply (kindReply) has the rid of its question.
 const (
 	kindHello   = "hello"   // the sender has joined; the receivers introduce themselves
 	kindHere    = "here"    // the sender is alive

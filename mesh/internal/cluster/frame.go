@@ -14,7 +14,7 @@ import (
 // and numbers are uvarints.
 
 const (
-	// maxFrame bounds the events of a frame with more than one event, in bytes as counted by eventSize. It is the bound
+	// maxFrame bounds the events of a frame with more than one event, in bytes as counted by wire.Size. It is the bound
 	// for a batch of events of one of the hub's own peers.
 	maxFrame = wire.MaxBatch
 	// maxFrameEvents bounds the number of events in a frame.

@@ -102,7 +102,7 @@ func (c *Cluster) lose(id string, why string) {
 	}
 }
 
-// expire removes hubs that are silent, and ends queries without a response.
+// expire removes hubs that are silent, and ends questions without a reply.
 func (c *Cluster) expire(now time.Time) {
 	var silent []string
 	var unanswered []*pendingCall
@@ -120,7 +120,7 @@ func (c *Cluster) expire(now time.Time) {
 		}
 	}
 	if c.round != nil && now.Sub(c.round.began) >= hubTimeout {
-		c.finishRound() // the query or a response was lost
+		c.finishRound() // the question or a reply was lost
 	}
 	c.mu.Unlock()
 	for _, q := range unanswered {

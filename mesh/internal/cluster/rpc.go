@@ -9,7 +9,7 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// pendingCall is an open pendingCall to another hub.
+// pendingCall is an open question to another hub.
 type pendingCall struct {
 	hub   string
 	asked time.Time
@@ -17,9 +17,9 @@ type pendingCall struct {
 	reply func(*control)
 }
 
-// call sends a question to another hub and calls answer once. If a reply arrives, the goroutine of receive calls answer
-// before it processes the hub's later messages. If no reply arrives in time, answer gets nil, possibly on another
-// goroutine.
+// call sends a question to another hub and calls answer once. If a reply arrives, the goroutine that runs receive calls
+// answer before it processes the hub's later messages. If no reply arrives in time, answer gets nil, possibly on
+// another goroutine.
 func (c *Cluster) call(hub string, q control, answer func(*control)) {
 	c.mu.Lock()
 	if c.closed || len(c.calls) >= maxCalls || c.others[hub] == nil {

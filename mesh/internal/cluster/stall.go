@@ -65,7 +65,7 @@ func (c *Cluster) checkStall() {
 			c.askAll(c.IDs())
 		})
 	}
-	c.stall.beat.Store(int64(now)) // last, because attend looks at it first
+	c.stall.beat.Store(int64(now)) // last, because Attend looks at it first
 }
 
 // extendDeadlines makes sure that a gap in which this hub did not run does not count as silence of the others. The
@@ -82,7 +82,7 @@ func (c *Cluster) extendDeadlines(gap time.Duration) {
 	}
 }
 
-// askAll returns when these hubs have replied or are gone, or after rouseTimeout.
+// askAll returns when these hubs have replied or are gone, or after askTimeout.
 func (c *Cluster) askAll(hubs []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()

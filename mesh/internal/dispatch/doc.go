@@ -15,9 +15,9 @@
 //
 // # Locks
 //
-// Registry.mu guards the subscriptions, and Queue.mu the tasks. Neither is held while the other is locked. The
-// Registry locks its index, see package interest, with Registry.mu held. Push waits for room with no lock held. The
-// Queue calls no function of its caller with a lock held.
+// Registry.mu guards the subscriptions, Observers.mu guards a list of listeners, and Queue.mu guards the tasks. None of
+// them is held while another is locked. The Registry locks its index, see package interest, with Registry.mu held. Push
+// waits for room with no lock held. The Queue calls no function of its caller with a lock held.
 //
 // # Callers
 //

@@ -52,8 +52,8 @@ type Queue[E any] struct {
 	at    int // index in batch of the current task
 }
 
-// NewQueue returns a queue of at most limit bytes. It calls spent for a listener before the listener's last call, and
-// slow with the event of a Push that waits for a second.
+// NewQueue returns a queue of at most limit bytes. The queue calls spent for a listener before the listener's last
+// call, and slow with the event of a Push that has waited for slowWarning.
 func NewQueue[E any](limit int, spent func(*Listener[E]), slow func(E)) *Queue[E] {
 	q := &Queue[E]{limit: limit, spent: spent, slow: slow}
 	q.room.L = &q.mu
@@ -64,8 +64,8 @@ func NewQueue[E any](limit int, spent func(*Listener[E]), slow func(E)) *Queue[E
 // node's callbacks can process. It returns false if the queue was stopped.
 func (q *Queue[E]) Push(t Task[E]) bool { return q.PushUnless(nil, t) }
 
-// PushUnless is like Push. It also returns false if void is set before there is room. void may be nil.
-func (q *Queue[E]) PushUnless(void *atomic.Bool, t Task[E]) bool {
+// PushUnless is like Push. It also returns false if canceled is set before there is room. canceled may be nil.
+func (q *Queue[E]) PushUnless(canceled *atomic.Bool, t Task[E]) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !q.fits(t.Size) && !q.stop {
@@ -75,7 +75,7 @@ func (q *Queue[E]) PushUnless(void *atomic.Bool, t Task[E]) bool {
 		}
 		warn.Stop()
 	}
-	if q.stop || void != nil && void.Load() {
+	if q.stop || canceled != nil && canceled.Load() {
 		return false
 	}
 	q.bytes += t.Size
@@ -83,9 +83,9 @@ func (q *Queue[E]) PushUnless(void *atomic.Bool, t Task[E]) bool {
 	return true
 }
 
-// Barrier waits for the critical sections in progress. After it has returned, no PushUnless that began earlier queues a
-// task if its void was set before the call, and each call of a listener that had found its group remote before the call
-// has begun.
+// Barrier waits for the critical sections in progress. After it has returned, two things hold. A PushUnless whose
+// canceled was set before Barrier began queues no task. And if run has found the group of a listener remote before
+// Barrier began, the call of that listener has begun.
 func (q *Queue[E]) Barrier() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -132,7 +132,8 @@ func (q *Queue[E]) Cancel(size int) {
 	q.room.Broadcast()
 }
 
-// fits reports whether there is room. A task that is larger than the whole queue fits if the queue is empty.
+// fits reports whether there is room. A task that is larger than the whole queue fits if the queue is empty. The caller
+// holds q.mu.
 func (q *Queue[E]) fits(size int) bool { return q.bytes == 0 || q.bytes+size <= q.limit }
 
 // Size returns the bytes that are queued, running or reserved.
@@ -142,6 +143,7 @@ func (q *Queue[E]) Size() int {
 	return q.bytes
 }
 
+// enqueue appends a task, and starts the goroutine if there is none. The caller holds q.mu.
 func (q *Queue[E]) enqueue(t Task[E]) {
 	q.tasks = append(q.tasks, t)
 	if !q.active {
@@ -174,7 +176,8 @@ func (q *Queue[E]) run() {
 	done = true
 }
 
-// more makes sure that there is a task at q.at. It returns false if no task is left or the queue was stopped.
+// more makes sure that there is a task at q.at. It returns false if no task is left or the queue was stopped. The
+// caller holds q.mu.
 func (q *Queue[E]) more() bool {
 	if q.stop {
 		return false
@@ -188,8 +191,8 @@ func (q *Queue[E]) more() bool {
 // maxSpareTasks bounds the buffers for tasks that an idle queue keeps.
 const maxSpareTasks = 1024
 
-// call makes the next call of a task. It releases the lock during the call. So run does not unlock by a defer: when a
-// callback panics, the lock is free, and the failure of a second Unlock would hide the panic.
+// call makes the next call of a task. The caller holds q.mu, and call releases it while the callback runs. So run does
+// not unlock by a defer: when a callback panics, q.mu is free, and the failure of a second Unlock would hide the panic.
 func (q *Queue[E]) call(t *Task[E]) {
 	l := t.listener(t.next)
 	t.next++
@@ -213,7 +216,7 @@ func (q *Queue[E]) call(t *Task[E]) {
 	q.returned()
 }
 
-// returned notes that the running call has ended.
+// returned notes that the running call has ended. The caller holds q.mu.
 func (q *Queue[E]) returned() {
 	q.calling = false
 	if q.ended != nil {
@@ -222,7 +225,7 @@ func (q *Queue[E]) returned() {
 	}
 }
 
-// finish releases the room of a finished task.
+// finish releases the room of a finished task. The caller holds q.mu.
 func (q *Queue[E]) finish(t *Task[E]) {
 	q.bytes -= t.Size
 	*t = Task[E]{}

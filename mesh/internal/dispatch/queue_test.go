@@ -256,13 +256,13 @@ func TestQueueDropsTasksThatBecomeVoidWhileTheyWait(t *testing.T) {
 		q := newTestQueue(100)
 		release := make(chan struct{})
 		q.Push(taskFor(90, func(int) { <-release }))
-		var void atomic.Bool
+		var canceled atomic.Bool
 		var waiting sync.WaitGroup
 		waiting.Go(func() {
-			require.False(t, q.PushUnless(&void, taskFor(90, func(int) { t.Error("the task is void") })))
+			require.False(t, q.PushUnless(&canceled, taskFor(90, func(int) { t.Error("the task is canceled") })))
 		})
 		synctest.Wait()
-		void.Store(true)
+		canceled.Store(true)
 		q.Barrier()
 		close(release)
 		waiting.Wait()

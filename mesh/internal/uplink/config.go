@@ -101,8 +101,8 @@ type Successor interface {
 	Serve()
 	// Report reports to the node's listeners that the node is the hub. It waits while their queue is full.
 	Report()
-	// Continue passes on the sequence number of the last event that the uplink has sent. Accept then passes on the queued
-	// events, and End makes the hub receive later ones. The uplink holds its lock during these calls.
+	// Continue passes on the sequence number of the last event that the uplink has sent. Accept then passes on the
+	// queued events, and End makes the hub receive later ones. The uplink holds its lock during these calls.
 	Continue(seq uint64)
 	Accept(event string, payload json.RawMessage, rid string) error
 	End()

@@ -1,21 +1,23 @@
-// Package uplink connects a node to its hub: it connects and reconnects, writes the node's events, reads the hub's, asks
-// the hub queries, moves to another hub without loss, and hands its queue over when the node becomes the hub itself.
+// Package uplink connects a node to its hub: it connects and reconnects, writes the node's events, reads the
+// hub's events, asks the hub queries, moves to another hub without loss, and hands its queue over when the node becomes
+// the hub itself.
 //
 // # Ownership
 //
-// A Node of package mesh owns one Uplink, from mesh.Connect or mesh.Start until mesh.Node.Close. It implements Local,
-// and Config.TakeOver returns a Successor. The Uplink owns its connections: conn is one connection, and migration is one
-// attempt to replace a connection by another. The package knows neither the hub nor the other hubs of the mesh.
+// A Node of package mesh owns one Uplink, from mesh.Connect or mesh.Start until mesh.Node.Close. Package mesh
+// implements Local, and also Successor, which Config.TakeOver returns. The Uplink owns its connections: conn is one
+// connection, and migration is one attempt to replace a connection by another. Package uplink imports neither package
+// hub nor package cluster.
 //
 // # Goroutines
 //
 // Close waits for all of them.
 //
-//   - live reads a connection and makes the next one. One such goroutine is permanent. A migration starts another one,
-//     for the new connection, and the older of the two then ends.
+//   - live reads a connection and makes the next one. One runs until Close or a takeover. A migration starts a second
+//     one, for the new connection. If the migration succeeds, the older of the two ends, otherwise the newer.
 //   - introduce introduces the node to a hub while live reads the reply. During Connect, the caller does that.
-//   - migrate moves the uplink to another hub. It runs from $mesh.move until the uplink has moved, or its connection has
-//     ended.
+//   - migrate moves the uplink to another hub. It runs from $mesh.move until the uplink has moved, or its connection
+//     has ended.
 //   - pump writes the events and tables that Emit and Announce could not write directly. It runs while the queue has
 //     events.
 //   - startWatch starts a goroutine for one query, which turns the presence reports of the hub on or off.

@@ -21,7 +21,7 @@ func (u *Uplink) Emit(event string, payload json.RawMessage, rid string) error {
 	case u.phase >= closing:
 		return fault.ErrClosed
 	}
-	if conn := u.conn; conn != nil && !u.pumping && u.queue.empty() && !u.stale(conn) && !conn.frozen() {
+	if conn := u.conn; conn != nil && !u.pumping && u.queue.empty() && !u.stale(conn) && !conn.leaving() {
 		u.packet = u.encode(u.packet[:0], conn, queued{event, payload, rid})
 		err := conn.sock.TryWrite(engineio.Message{Data: u.packet})
 		if err == nil {
@@ -72,7 +72,7 @@ func (u *Uplink) startPump() {
 
 // writable reports whether a table or an event is queued and a connection can take it. The caller holds u.mu.
 func (u *Uplink) writable() bool {
-	return u.conn != nil && !u.conn.frozen() && (u.stale(u.conn) || !u.queue.empty())
+	return u.conn != nil && !u.conn.leaving() && (u.stale(u.conn) || !u.queue.empty())
 }
 
 // pump writes the table and the queued events, the table first: the reply to an event must find the listener that was

@@ -17,18 +17,19 @@ import (
 //
 //	connecting ──▶ synced ──▶ frozen ──▶ draining ──▶ drained
 //	     │            │        │  │          │           │
-//	     ▼            ▼        ▼  └──────────┴───────────┴──▶ switched
-//	  failed ◀── failed ◀── failed
+//	     └────────────┴────────┤  └──────────┴───────────┴──▶ switched
+//	                           ▼
+//	                         failed
 //
-// Two goroutines run a migration. The goroutine migrate makes the new connection, which has a reader of its own, and
-// leaves the old hub. The reader of the old connection switches the uplink to the new connection after the last message
-// that it has read, and ends. The reader of the new connection then continues as the uplink's lasting goroutine.
+// Three goroutines take part. migrate makes the new connection and leaves the old hub. The reader of the old connection
+// (its live) switches the uplink to the new connection after the last message that it has read, and ends. The reader of
+// the new connection then continues in its place.
 type migration struct {
 	old, to *conn
 	held    *holdBuffer // the events of the new connection, until the switch
 
-	// The events that the old connection has delivered since the migration began. The reader of old uses it until the
-	// switch, and the reader of to afterwards.
+	// seen records the events that the old connection has delivered since the migration began. The reader of old uses
+	// it until the switch, and the reader of to afterwards.
 	seen seenSet
 
 	// Guarded by Uplink.mu. Only migrate and the reader of old change the state.
@@ -36,25 +37,27 @@ type migration struct {
 	forget *time.Timer // ends the memory of seen after duplicateTime; nil before the switch, and if to has ended
 }
 
-// migrationState is the state of a migration. Each comment says what happens in the state, and which goroutine leaves it.
+// migrationState is the state of a migration. Each comment says what happens in the state, and which goroutine ends it.
 type migrationState uint8
 
 const (
 	// connecting: the uplink introduces the node to the new hub and sends it the event table. It drops the events of
-	// the new connection, because the old hub sends them too. migrate leaves the state when all hubs have the table
+	// the new connection, because the old hub sends them too. migrate ends the state when all hubs have the table
 	// (synced), or after an error (failed).
 	connecting migrationState = iota
-	// synced: the uplink holds the events of the new connection. migrate leaves the state at once (frozen), or if the
+	// synced: the uplink holds the events of the new connection. migrate ends the state at once (frozen), or if the
 	// old connection is gone (failed).
 	synced
-	// frozen: the uplink writes nothing to the old hub, and queues the events that the node emits. It sends the new hub
-	// the table again if that has changed. migrate leaves the state when it is about to write $mesh.leaving (draining),
-	// or after an error (failed). The reader leaves it if the old connection breaks (switched).
+	// frozen: the uplink writes nothing to the old hub, and queues the events that the node emits. If its table
+	// has changed, it sends the table to the new hub, and drops the events of the new connection again until all hubs
+	// have the table. migrate ends the state when it is about to write $mesh.leaving (draining), or after an error
+	// (failed). The reader of old ends it if the old connection breaks (switched).
 	frozen
-	// draining: the old hub sends its remaining messages. There is no way back. The reader leaves the state when the
-	// old hub sends $mesh.left (drained), or when the old connection breaks (switched).
+	// draining: the old hub sends its remaining messages. There is no way back. The reader of old ends the state when
+	// the old hub sends $mesh.left (drained), or when the old connection breaks (switched).
 	draining
-	// drained: the old hub has processed all events of the node, and sends no more. The reader leaves the state at once.
+	// drained: the old hub has processed all events of the node, and sends no more. The reader of old ends the state
+	// at once.
 	drained
 	// switched: the new connection is the uplink's. The reader of old delivers the held events. Then the reader of to
 	// delivers events, except those in seen.
@@ -95,7 +98,7 @@ func (u *Uplink) migrate(old *conn, addrs []Addr) {
 		return
 	}
 	if before := u.countShortLived(old); before > 0 {
-		u.backoffWait(old, before) // otherwise hubs could send it from one to the next without a pause
+		u.backoffWait(old, before) // otherwise hubs that close could pass this client on without a pause
 	}
 	for failed := 0; ; failed++ {
 		for _, addr := range addrs {
@@ -123,7 +126,7 @@ func (u *Uplink) backoffWait(old *conn, failed int) {
 	}
 }
 
-// migrateTo moves to the hub at an address. When it returns an error, the uplink still uses the old connection.
+// migrateTo moves to the hub at an address. When it returns an error, the uplink has not left the old connection.
 func (u *Uplink) migrateTo(old *conn, addr Addr) (err error) {
 	ctx, cancel := context.WithTimeout(u.life, moveTimeout)
 	defer cancel()
@@ -161,14 +164,14 @@ func (u *Uplink) setState(m *migration, s migrationState) {
 	m.state = s
 }
 
-// frozen reports whether the uplink writes nothing to this connection, because a migration is leaving it. The caller
+// leaving reports whether the uplink writes nothing to this connection, because a migration is leaving it. The caller
 // holds Uplink.mu.
-func (c *conn) frozen() bool {
+func (c *conn) leaving() bool {
 	m := c.out.Load()
-	return m != nil && m.frozen()
+	return m != nil && m.leaving()
 }
 
-func (m *migration) frozen() bool { return frozen <= m.state && m.state <= drained }
+func (m *migration) leaving() bool { return frozen <= m.state && m.state <= drained }
 
 // joinNew introduces the node to the new hub. After it has returned nil, the new hub sends this node each later event
 // of the mesh to which the node subscribes.
@@ -316,11 +319,12 @@ func (u *Uplink) drain(m *migration) {
 	}
 }
 
-// onLeft handles the old hub's report that no more messages follow. It returns false if the uplink is not leaving.
+// onLeft handles the old hub's report that no more messages follow. It returns false if no migration has frozen
+// the connection.
 func (u *Uplink) onLeft(old *conn) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if !old.frozen() {
+	if !old.leaving() {
 		u.conf.Counters.Reserved.Add(1)
 		return false
 	}
@@ -338,7 +342,7 @@ func (u *Uplink) endConn(old *conn) (to *conn) {
 		m.forget.Stop()
 	}
 	u.wake()
-	if !old.frozen() {
+	if !old.leaving() {
 		return nil
 	}
 	m := old.out.Load()

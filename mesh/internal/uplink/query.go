@@ -158,8 +158,8 @@ func unanswered(err error) error {
 	return fmt.Errorf("mesh: the hub did not answer: %w", err)
 }
 
-// Explain asks the hub whether the node to receives an event of the node from, and why. If from is empty, some other node
-// emits the event.
+// Explain asks the hub whether the node to receives an event of the node from, and why. If from is empty, some other
+// node emits the event.
 func (u *Uplink) Explain(ctx context.Context, from, to, event string) (e protocol.Explanation, err error) {
 	_, err = u.ask(ctx, protocol.NameExplain, func(rid json.RawMessage) any {
 		return wire.ExplainQuery{RID: rid, To: to, Event: event, From: from}

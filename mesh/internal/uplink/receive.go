@@ -41,8 +41,8 @@ func (u *Uplink) receive(conn *conn, m engineio.Message) (more bool) {
 	case protocol.Relayed(p.Event):
 		e := wire.Event{Name: p.Event, Payload: p.Payload, From: p.From, N: p.N}
 		if !conn.native {
-			// A Node.js hub relays any `from` that a client writes, but writes the true sender into the payload. From is
-			// that sender.
+			// A Node.js hub relays any `from` that a client writes, but writes the true sender into the payload. From
+			// is that sender.
 			e.From = protocol.PayloadID(p.Payload)
 		}
 		u.receiveEvent(conn, heldEvent{Event: e})

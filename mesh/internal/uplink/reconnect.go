@@ -7,8 +7,8 @@ import (
 )
 
 // live reads a connection until it ends, and then makes the next one, until the uplink is closed or this node is the
-// hub. Connect or migrate introduces the first connection. If that fails, live ends. When a migration replaces conn, the
-// reader of the new connection continues in place of this goroutine.
+// hub. Connect or migrate introduces the first connection. If that fails, live ends. When a migration replaces conn,
+// the reader of the new connection continues in place of this goroutine.
 func (u *Uplink) live(conn *conn) {
 	failed := 0     // attempts since the last connection
 	shortLived := 0 // consecutive short-lived connections before that one, if it was short-lived too
@@ -64,8 +64,8 @@ func (u *Uplink) countShortLived(conn *conn) (before int) {
 
 // redial makes the next connection, and introduces this node on another goroutine. It returns nil if the uplink is
 // closed or this node is the hub. It also returns the number of failed attempts. The pauses grow with that number, and
-// with the number of short-lived connections before: the uplink must not flood a hub that admits its clients and disconnects
-// them at once.
+// with the number of short-lived connections before: the uplink must not flood a hub that admits its clients and
+// disconnects them at once.
 func (u *Uplink) redial(cause error, failed, shortLived int) (*conn, int) {
 	for !u.ending() {
 		if u.takeOver(cause, failed) {
@@ -99,8 +99,8 @@ func (u *Uplink) redial(cause error, failed, shortLived int) (*conn, int) {
 	return nil, failed
 }
 
-// backoff returns the pause before the next attempt, from the number of failed attempts and short-lived connections. Half of
-// the pause is random, so that the clients of a hub that died do not all reconnect at the same moment.
+// backoff returns the pause before the next attempt, from the number of failed attempts and short-lived connections.
+// Half of the pause is random, so that the clients of a hub that died do not all reconnect at the same moment.
 func backoff(failed int) time.Duration {
 	d := maxBackoff
 	if failed < 10 {

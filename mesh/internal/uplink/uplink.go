@@ -38,7 +38,7 @@ type Uplink struct {
 	packet  []byte        // a buffer for encoding
 	asking  bool          // a goroutine asks the hub to start or stop presence reports
 	changed chan struct{} // closed at the next change; nil if no goroutine waits for one
-	// The number of consecutive connections, up to the last that ended, that ended before steadyTime.
+	// The number of consecutive short-lived connections, counted back from the latest: see countShortLived.
 	shortLived int
 
 	// For Flush: numbers of events since the start of the uplink. Accepted events are written or in the queue. Events
@@ -50,9 +50,12 @@ type Uplink struct {
 // phase is the phase of an uplink. A phase only follows a lower one.
 //
 //	active ──takeOver──▶ retired ──transferQueue──▶ emptied
-//	   └──Close──▶ closing ◀──Close──┘
+//	   │                    │                          ▲
+//	   │                  Close                        │
+//	   │                    ▼                          │
+//	   └──────Close─────▶ closing ──transferQueue──────┘
 //
-// Close changes nothing in an emptied uplink, whose events are the hub's.
+// transferQueue runs only after takeOver. Close changes nothing in an emptied uplink, whose events are the hub's.
 type phase uint8
 
 const (
@@ -73,8 +76,8 @@ func New(conf Config) *Uplink {
 	return u
 }
 
-// Connect connects to the hub at the next address. The uplink then reconnects until Close. After an error, the uplink
-// does nothing.
+// Connect connects to the hub at the next address. The uplink then reconnects until Close. If Connect fails, the uplink
+// does not try again.
 func (u *Uplink) Connect(ctx context.Context) error {
 	if len(u.addrs) > 1 {
 		var cancel context.CancelFunc
@@ -115,7 +118,7 @@ func (u *Uplink) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	u.mu.Lock()
-	u.await(ctx, func() bool { return u.conn == nil || !u.conn.frozen() }) // a move ends soon
+	u.await(ctx, func() bool { return u.conn == nil || !u.conn.leaving() }) // a move ends soon
 	u.phase = max(u.phase, closing)
 	u.wake()
 	conn := u.conn
