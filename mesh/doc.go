@@ -8,9 +8,9 @@
 //
 // # Shape
 //
-// A mesh is a star. One node is the hub, see Listen and NewHub. The other nodes are its clients, see Connect. Most
-// programs use Start: the first node on a machine becomes the hub, and when the hub dies, one of the other nodes takes
-// over.
+// A mesh with one hub is a star: the other nodes are clients of the hub. Listen and NewHub make a hub, and Connect
+// makes a client. Most programs use Start: the first node on a machine becomes the hub, and when the hub dies, one of
+// the other nodes takes over.
 //
 // # More than one hub
 //
@@ -58,9 +58,10 @@
 //
 // # The sender
 //
-// A hub sets Event.From from the connection, and ignores any sender in the client's packet. In events of other nodes,
-// for peers that are not of this package, the hub writes the sender into the member id of payloads that are objects, as
-// the original does. At a client of a Node.js hub, From is that member, which the Node.js hub sets too.
+// A hub sets Event.From from the connection, and ignores any sender in the client's packet. Peers that are not of this
+// package get the sender in the payload: if a client emitted the event, and its payload is an object, the hub writes
+// the sender into the member id, as the original does. At a client of a Node.js hub, From is that member, which the
+// Node.js hub sets too.
 //
 // # Names
 //
@@ -88,22 +89,22 @@
 //
 // A resource, see Node.Resource, groups methods under one name. While the resource creature is remote, each event
 // `creature::talk` of another node runs the method talk once. A new resource is not remote. The node's own Emit of that
-// name does not run the method. Resource.Call runs the method whether or not the resource is remote, and sends
-// nothing. A hub that has the resource still relays the event; a Node.js hub does not.
+// name does not run the method. Resource.Call runs the method whether or not the resource is remote, and sends nothing.
+// If a hub has the resource, it still relays the event `creature::talk` of a client; a Node.js hub does not.
 //
 // A node announces its listeners and its remote methods in an event table, see docs/packet-format.md. The table cannot
-// distinguish a listener from a method of the same name. So a node that has both subscribes to the event, and does not
-// run the method while the resource is not remote.
+// distinguish a listener from a method of the same name. So if a node has both, it subscribes to the event, but does
+// not run the method while the resource is not remote.
 //
 // # Request and reply
 //
-// Node.Request emits a request event and returns the first reply. Node.Reply registers a function that replies. Both
-// travel as ordinary events, see docs/packet-format.md. Any hub relays them, and OnAny and patterns receive them as
-// they are on the wire. A node sends each request and each reply once: when ctx ends, the request may or may not have
-// been processed. Replies bypass the callback queue, so a callback may call Request; the node's other callbacks wait
-// for it, including the node's own Reply functions. A node that subscribes to `**` receives all replies. With
-// Options.Permit, the hub must permit the other nodes to emit `reply-ID`, where ID is the ID of the requesting node, and
-// must permit the requesting node to subscribe to it.
+// Node.Request emits a request event and returns the first reply. Node.Reply registers a function that replies.
+// Requests and replies travel as ordinary events, see docs/packet-format.md. Any hub relays them, and OnAny and
+// patterns receive them as they are on the wire. A node sends each request and each reply once: when ctx ends, the
+// request may or may not have been processed. Replies bypass the callback queue, so a callback may call Request; the
+// node's other callbacks wait for it, including the node's own Reply functions. A node that subscribes to `**` receives
+// all replies. With Options.Permit, the hub must permit the other nodes to emit `reply-ID`, where ID is the ID of the
+// requesting node, and must permit the requesting node to subscribe to it.
 //
 // # Types
 //
@@ -131,9 +132,9 @@
 // The hub slows down a peer that emits faster than a subscriber reads. When half of the subscriber's queue is full, the
 // hub stops reading from the emitter until there is room, and counts this in Stats.Pauses. The other half of the queue
 // is for peers that emit less than 1/32 of QueueLimit a second (32 KiB by default). Such a peer waits only when the
-// whole queue is full, and for at most 250 ms. For the events of one emitter that it has read together, the hub waits
-// at most 5 s in all. It disconnects a subscriber that reads nothing for 1 s while such events wait for it. The hub's
-// own Emit and events from other hubs never wait, so hubs do not block each other. A hub disconnects a subscriber whose
+// whole queue is full, and for at most 250 ms. For events of one emitter that the hub has read together, it waits at
+// most 5 s in all. It disconnects a subscriber that reads nothing for 1 s while such events wait for it. The hub's own
+// Emit and events from other hubs never wait, so hubs do not block each other. A hub disconnects a subscriber whose
 // queue is full when it routes such an event.
 //
 // When the queues reach BufferLimit, the hub disconnects peers. It begins with the peer for which queued bytes times

@@ -25,16 +25,16 @@ type batch struct {
 const (
 	// maxSpareEvents limits the memory for events that the hub keeps for the next batch.
 	maxSpareEvents = 1024
-	// The hub measures one batch in measuredBatch for Stats.FanOut, beginning with the first. To read the clock twice
-	// takes as long as a tenth of routing one event.
-	measuredBatch = 64
+	// The hub measures one batch in measureEvery for Stats.FanOut, beginning with the first. Reading the clock twice
+	// costs a tenth as much as routing one event.
+	measureEvery = 64
 )
 
 var batches = sync.Pool{New: func() any { return new(batch) }}
 
 // memory returns memory for the next packet. Otherwise each packet would be a heap allocation, and garbage collections,
-// each of which visits all peers, would be more frequent. Before the first event of a batch it returns nil, because a
-// peer can wait for that packet for any time.
+// each of which visits all peers, would be more frequent. Before the first event of a batch it returns nil, because the
+// hub may wait for that packet for any time.
 func (p *peer) memory() []byte {
 	b := p.batch
 	if b == nil {
@@ -53,7 +53,7 @@ func (p *peer) collect(e wire.Event) {
 	}
 	b := p.batch
 	if len(b.events) == 0 {
-		if b.uses%measuredBatch == 0 {
+		if b.uses%measureEvery == 0 {
 			b.began = time.Now()
 		}
 		b.uses++
@@ -80,8 +80,8 @@ func (p *peer) flush() {
 	b.events, b.size, b.began = b.events[:0], 0, time.Time{}
 }
 
-// next ends the processing of a packet. If no packet follows at once, or the batch is full, it routes the batch and
-// releases its memory, which includes the packet.
+// next ends the processing of a packet. If no packet follows at once, or if the batch is full or was flushed by this
+// packet, it routes the batch and releases its memory, which includes the packet.
 func (p *peer) next(packet []byte, more bool) {
 	b := p.batch
 	if b == nil {
@@ -91,7 +91,9 @@ func (p *peer) next(packet []byte, more bool) {
 	b.read += len(packet)
 	if more && len(b.events) > 0 && b.size < wire.MaxBatch {
 		if len(packet) <= cap(b.buf)-len(b.buf) {
-			b.buf = b.buf[:len(b.buf)+len(packet)] // the packet is there, except the first of a batch
+			// ReadInto may have stored the packet there. Otherwise, as for the first packet of a batch, this room stays
+			// unused.
+			b.buf = b.buf[:len(b.buf)+len(packet)]
 		}
 		return
 	}

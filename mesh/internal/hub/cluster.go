@@ -31,7 +31,7 @@ func (h *Hub) Supersede(conns map[string]uint64, expect func(id string, conn uin
 		}
 		newer[id] = newest
 	}
-	h.retire(older)
+	h.endSuperseded(older)
 	return newer
 }
 

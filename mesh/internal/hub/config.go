@@ -18,7 +18,7 @@ import (
 // Config is the configuration of a hub. Package mesh documents the options of the same names.
 type Config struct {
 	ID, Name string
-	Addr     string // of the hub's listener, as host:port; empty without one
+	Addr     string // on which the hub listens, as host:port; empty if it listens on none
 	Path     string // of Engine.IO
 	Local    Local
 	Counters *stats.Counters
@@ -72,7 +72,7 @@ type Local interface {
 	Presence(event string, info json.RawMessage, wait bool) (queued bool)
 	// FailRequest ends a request of the node with an error.
 	FailRequest(rid string, err error)
-	// Fail ends the node, because the hub's listener has failed.
+	// Fail ends the node, because the hub can no longer accept connections on an address.
 	Fail(err error)
 	// Done is closed when the node has ended.
 	Done() <-chan struct{}

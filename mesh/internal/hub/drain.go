@@ -75,11 +75,11 @@ func (p *peer) askToMove() {
 	_ = p.sock.TryWrite(wire.Control(protocol.NameMove, wire.Empty{}))
 }
 
-// signalDeparture signals drain that a peer is gone.
+// signalDeparture signals Drain that a peer is gone.
 func (h *Hub) signalDeparture() {
 	select {
 	case h.departures <- struct{}{}:
-	default: // drain will check again anyway
+	default: // Drain will check again anyway
 	}
 }
 
@@ -100,7 +100,7 @@ func (p *peer) answerSync(ctx context.Context, payload json.RawMessage) {
 }
 
 // settleTries is the number of attempts to get replies from all other hubs before a peer leaves. All attempts fit into
-// leaveTimeout.
+// the client's leaveTimeout, see package uplink.
 const settleTries = 2
 
 // releaseMoved releases a peer that has moved to another hub. The peer ignores everything that would follow the reply.

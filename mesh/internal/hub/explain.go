@@ -9,8 +9,8 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// Explain reports whether the node with the ID to receives an event from the node with the ID from, and by which rule. An
-// empty from is any other node. The error is fault.ErrUnknownNode if no hub that replies has one of the nodes.
+// Explain reports whether the node with the ID to receives an event from the node with the ID from, and by which rule.
+// An empty from is any other node. The error is fault.ErrUnknownNode if no hub that replies has one of the nodes.
 func (h *Hub) Explain(ctx context.Context, from, to, event string) (protocol.Explanation, error) {
 	var refused protocol.Rule // the rule that stops the emitter
 	if from != "" {
@@ -60,7 +60,7 @@ func (h *Hub) lookup(id string) (*peer, error) {
 }
 
 // explainFor applies the rules to an event for p, or for the hub itself if p is nil. An empty from is an unknown
-// emitter. refused is the result of mayEmit for from.
+// emitter. refused is the result of whyNotEmit for from.
 func (h *Hub) explainFor(from string, refused protocol.Rule, p *peer, event string) (rule protocol.Rule, match string) {
 	if !protocol.Relayed(event) {
 		return protocol.RuleReserved, ""
@@ -95,7 +95,7 @@ func (h *Hub) explainFor(from string, refused protocol.Rule, p *peer, event stri
 		return protocol.RuleNoListener, ""
 	}
 	e := emissionOf(event, from).matchedBy(match != event)
-	switch v := p.verdict(&e); {
+	switch v := p.decide(&e); {
 	case v == optedOut:
 		return v.rule(), ""
 	case v != deliver:

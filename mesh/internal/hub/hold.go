@@ -28,9 +28,6 @@ const (
 	// burstHold is how long a peer below its share waits for a subscriber whose queue is full. Many such peers may emit
 	// at the same moment.
 	burstHold = 250 * time.Millisecond
-	// heavySteps is a number of search steps for one event. Above it, the hub routes only one batch of such events at a
-	// time.
-	heavySteps = 2048
 )
 
 // heldEvents holds the events of a batch that wait for room in the queues of subscribers.
@@ -56,7 +53,8 @@ func (r *routing) send(to *peer, messages []engineio.Message, from source) (sent
 	return sent
 }
 
-// sendBelow queues messages for a peer until its queue has limit bytes. It returns the number of queued messages.
+// sendBelow queues messages for a peer as long as they fit into limit bytes of its queue. It returns the number of
+// queued messages.
 func (p *peer) sendBelow(limit int, messages []engineio.Message) (sent int, err error) {
 	if err = p.sock.TryWriteBelow(limit, messages...); err == nil {
 		return len(messages), nil
@@ -78,15 +76,15 @@ func (p *peer) sendHeld(waiting heldEvents, size int) {
 		return
 	}
 	h := p.hub
-	if p.share == nil {
-		p.share = new(limit.Bucket)
+	if p.flood == nil {
+		p.flood = new(limit.Bucket)
 	}
 	share := max(1, h.conf.QueueLimit/shareOfQueue)
-	limit, hold := h.conf.QueueLimit/2, maxHold
-	if p.share.Borrow(size, share, share) == 0 {
-		limit, hold = h.conf.QueueLimit, burstHold
+	bound, hold := h.conf.QueueLimit/2, maxHold
+	if p.flood.Borrow(size, share, share) == 0 {
+		bound, hold = h.conf.QueueLimit, burstHold
 	}
-	p.share.Spent = min(p.share.Spent, maxDebt*float64(share)) // this limits how long a past flood counts
+	p.flood.Spent = min(p.flood.Spent, maxDebt*float64(share)) // this limits how long a past flood counts
 	end := time.Now().Add(hold)
 	waited, bytes, late := false, 0, 0
 	for to := range waiting {
@@ -94,7 +92,7 @@ func (p *peer) sendHeld(waiting heldEvents, size int) {
 	}
 	for to, messages := range waiting {
 		sent := 0
-		for sent < len(messages) && !p.superseded.Load() && p.sendTo(to, messages[sent], limit, end, &waited) {
+		for sent < len(messages) && !p.superseded.Load() && p.sendTo(to, messages[sent], bound, end, &waited) {
 			bytes += len(messages[sent].Data)
 			sent++
 		}
@@ -120,9 +118,9 @@ func (p *peer) sendHeld(waiting heldEvents, size int) {
 // logPause groups the log lines about peers that the hub reads from more slowly.
 const logPause = "pause"
 
-// sendTo queues a held message of p for a peer, to. It waits until the message fits below limit bytes, but not longer
-// than end. At end it tries once more with the whole queue. It disconnects the peer if the peer reads nothing, or if
-// the queue is full at the end. It returns false if the message was not queued.
+// sendTo queues a held message of p for the receiver to. It waits until the message fits into limit bytes of the
+// receiver's queue, but not longer than end. At end it tries once more with the whole queue. It disconnects the
+// receiver if that reads nothing, or if its queue is full at the end. It returns false if the message was not queued.
 func (p *peer) sendTo(to *peer, m engineio.Message, limit int, end time.Time, waited *bool) bool {
 	err := p.tryHeld(to, m, limit)
 	if !errors.Is(err, engineio.ErrQueueFull) {
@@ -138,7 +136,7 @@ func (p *peer) sendTo(to *peer, m engineio.Message, limit int, end time.Time, wa
 		}
 		patience := floodPatience - to.sock.Stalled()
 		if patience <= 0 {
-			to.close("mesh: peer closed: it has read nothing for a second while its queue held up other peers")
+			to.closeSlow("mesh: peer closed: it has read nothing for a second while its queue held up other peers")
 			return false
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), min(patience, time.Until(end)))

@@ -34,7 +34,7 @@ type Hub struct {
 	roster    roster
 	rejectLog limit.Throttles
 	others    Others // fixed before the hub serves
-	clustered bool   // others is not noOthers; fixed before the hub serves
+	clustered bool   // SetOthers was called: others is not alone{}; fixed before the hub serves
 
 	announcing sync.Mutex
 	announced  []string      // the subscriptions of the hub's own listeners that the other hubs have, sorted; guarded by announcing
@@ -46,7 +46,7 @@ type Hub struct {
 	slots       slots
 	guests      *guests
 	inflight    sharded.RWMutex // goroutines hold it for reading while they route
-	heavy       sync.Mutex      // held while a goroutine routes a heavy batch: see peer.relay
+	heavy       sync.Mutex      // held while a batch is routed of a peer whose previous batch was heavy: see peer.relay
 
 	// Held while an event of the hub itself gets its number and is routed.
 	emitting sync.Mutex
@@ -54,12 +54,11 @@ type Hub struct {
 	draining   bool          // the hub asks peers to move; guarded by roster.mu
 	departures chan struct{} // receives a value after a peer has left
 
-	web     *http.Server // nil if the hub has no listener
+	web     *http.Server // nil if the hub listens on no address
 	serving sync.WaitGroup
 }
 
-// A hub uses the heartbeat of the original hub, resource-mesh. It serves revision 3 of Engine.IO, for clients of the
-// original and of this package, and revision 4, for current stock clients.
+// A hub uses the heartbeat of the original hub, resource-mesh.
 const (
 	pingInterval = 25 * time.Second
 	pingTimeout  = 60 * time.Second
@@ -77,7 +76,7 @@ const (
 	maxHeaderBytes    = 32 << 10
 )
 
-// New returns a hub that serves no listener yet.
+// New returns a hub that listens on no address yet.
 func New(conf Config) *Hub {
 	conf.Rate = conf.Rate.withDefaults(conf.MaxMessage)
 	h := &Hub{conf: conf, others: alone{}, assets: newAssets(conf.Path, conf.Page)}
@@ -86,7 +85,8 @@ func New(conf Config) *Hub {
 	h.routings.New = func() any { return &routing{inflight: h.inflight.Shard()} }
 	h.guests = newGuests(&h.conf)
 	serve := &engineio.ServerOptions{
-		Path:           h.conf.Path,
+		Path: h.conf.Path,
+		// Revision 3 is for clients of the original and of this package, revision 4 for current stock clients.
 		Revisions:      []engineio.Revision{engineio.Revision3, engineio.Revision4},
 		Transports:     conf.Transports,
 		PingInterval:   pingInterval,
@@ -109,7 +109,7 @@ func New(conf Config) *Hub {
 	return h
 }
 
-// SetLastSeq makes the hub continue the numbers of a client's events with n+1.
+// SetLastSeq makes the hub's own events continue the sequence numbers that the node used as a client: the next is n+1.
 func (h *Hub) SetLastSeq(n uint64) { h.lastSeq.Store(n) }
 
 // OthersErr returns the reason why the other hubs cannot be reached, or nil.
@@ -118,7 +118,7 @@ func (h *Hub) OthersErr() error { return h.others.Err() }
 // SetOthers connects the hub to the other hubs of its mesh, before it serves.
 func (h *Hub) SetOthers(others Others) { h.others, h.clustered = others, true }
 
-// Serve accepts connections on listeners until close.
+// Serve accepts connections on listeners until Close.
 func (h *Hub) Serve(listeners []net.Listener) {
 	h.web = &http.Server{
 		Handler:           http.HandlerFunc(h.serveOwn),
@@ -148,7 +148,7 @@ func (h *Hub) Serve(listeners []net.Listener) {
 	}
 }
 
-// serveOwn handles requests to the hub's own listener.
+// serveOwn handles requests to the hub's own addresses.
 func (h *Hub) serveOwn(w http.ResponseWriter, r *http.Request) {
 	if !awaitReader(r) {
 		panic(http.ErrAbortHandler) // closes the connection
@@ -184,7 +184,7 @@ func (h *Hub) ServeSocket(ctx context.Context, s *engineio.Socket) {
 	for {
 		m, err := s.ReadInto(ctx, p.memory())
 		if err != nil {
-			p.endBatch() // Ready may report a message that never comes whole
+			p.endBatch() // Read may fail after Ready: the text is invalid, or the session has ended meanwhile
 			if errors.Is(err, engineio.ErrUnadmitted) {
 				p.reject(wire.RuleTooEarly)
 				// The hub waits for the end of the session: a client of the original would reconnect at once after a
@@ -228,8 +228,8 @@ func (h *Hub) Emit(event string, payload json.RawMessage, rid string) error {
 	return nil
 }
 
-// Announce sends changed subscriptions of the hub itself to the other hubs. For its own peers the hub needs only its
-// index.
+// Announce sends changed subscriptions of the hub itself to the other hubs. The hub's own peers need not know them,
+// because they send the hub all their events.
 func (h *Hub) Announce() {
 	h.announcing.Lock()
 	defer h.announcing.Unlock()
@@ -239,8 +239,8 @@ func (h *Hub) Announce() {
 	h.others.Subscribe(add, remove)
 }
 
-// Flush waits until the other hubs have processed the emitted events. The events for the hub's own peers are in their
-// queues.
+// Flush waits until the other hubs have processed the emitted events. For the hub's own peers there is nothing to wait
+// for: Emit has put the events into their queues.
 func (h *Hub) Flush(ctx context.Context) error {
 	h.others.Sync(ctx)
 	if h.clustered && ctx.Err() != nil {
@@ -253,16 +253,16 @@ func (h *Hub) Flush(ctx context.Context) error {
 func (h *Hub) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	_ = h.server.Shutdown(ctx) // Close ends the remaining sessions
+	_ = h.server.Shutdown(ctx) // if ctx ends, it aborts the remaining sessions, and server.Close waits for them
 	if h.web != nil {
-		_ = h.web.Close() // before the sessions: an incomplete request may block one
+		_ = h.web.Close() // before server.Close, which waits for handlers: an incomplete request may block one
 		h.serving.Wait()
 	}
 	_ = h.server.Close()
 	h.others.Close()
 }
 
-// slots gives peers small slots, so that a bit set of a few words can hold a set of peers.
+// slots gives each peer a small number, its slot, so that a bit set of a few words can hold a set of peers.
 type slots struct {
 	mu    sync.Mutex
 	spare []int
@@ -303,8 +303,8 @@ func (h *Hub) missed(n int, event string) {
 }
 
 // Receive routes events of one emitter at another hub to this hub's peers and listeners.
-func (h *Hub) Receive(events []wire.Event, from string) {
-	h.route(events, source{remote: true, hub: from})
+func (h *Hub) Receive(events []wire.Event, hub string) {
+	h.route(events, source{remote: true, hub: hub})
 	if n := h.conf.Local.Deliver(events, nil); n > 0 {
 		h.missed(n, events[0].Name)
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// Others are the other hubs of the mesh. A hub that is the only one has noOthers. Any goroutine may call the methods.
+// Others are the other hubs of the mesh. A hub that is the only one has alone. Any goroutine may call the methods.
 type Others interface {
 	// Alone reports whether there is no hub to publish to.
 	Alone() bool

@@ -16,11 +16,13 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// peer is a hub's state of one client. Fields without a comment belong to the goroutine that reads the session.
+// peer is a hub's state of one client. A field belongs to the goroutine that reads the session, unless it is atomic or
+// a comment says otherwise.
 type peer struct {
+	// Fixed at creation.
 	hub  *Hub
 	sock *engineio.Socket
-	slot int // the peer's slot; fixed at creation
+	slot int // the peer's number among the peers of this hub: see slots
 
 	subscriber
 
@@ -40,14 +42,14 @@ type peer struct {
 	// The peer's goroutine writes these fields with the roster locked. Other goroutines read them with the roster
 	// locked.
 	table     []byte   // the last table, as received
-	interests []string // the patterns that the index holds for the peer, sorted
+	interests []string // the names and patterns that the index holds for the peer, sorted
 	admitted  bool
 	badTable  bool  // the last table was rejected, and the previous one applies
 	claimed   bool  // the node emits here, and its older connections are superseded
 	present   bool  // its join was reported to other nodes
 	other     *peer // the next in the roster's list of the peers with this ID
 
-	indexing sync.Mutex // held while the peer's patterns in the index change
+	indexing sync.Mutex // held while the peer's entries in the index change
 
 	parser     protocol.Parser
 	lastSeq    uint64 // the sequence number of its last event, if the hub numbers the events
@@ -56,8 +58,8 @@ type peer struct {
 	beside     bool          // it is claimed with its first event, not with its first packet
 	queries    limit.Bucket  // limits its queries
 	limiter    *peerLimiter  // nil without Options.Rate
-	share      *limit.Bucket // the bytes that it emitted into half-full queues; nil before the first such event
-	heavy      bool          // the last batch that it emitted was heavy: see relay
+	flood      *limit.Bucket // the bytes that it emitted into half-full queues: see shareOfQueue; nil before the first
+	wasHeavy   bool          // the last batch that it emitted was heavy: see relay
 	lastReport time.Time     // when the last report of rejected events was sent to it
 	unreported int           // the number of rejected events since that report
 
@@ -185,7 +187,7 @@ func (p *peer) receive(ctx context.Context, m engineio.Message) bool {
 		}
 	}
 	if !p.present {
-		p.announceJoin() // with its first table
+		p.announceJoin() // after this packet's table, if it has one, so that the report lists the subscriptions
 	}
 	switch {
 	case isEvent:
@@ -214,8 +216,8 @@ func (p *peer) changedBy(packet *protocol.Packet) bool {
 		auth != nil && (auth.User != p.user || auth.Password != p.password)
 }
 
-// takeEvent adds an event to the batch, or rejects it. If the event asks for a report and has no listener at this hub,
-// takeEvent sends it to the other hubs at once.
+// takeEvent adds an event to the batch, or rejects it. If the event is a request, which has an RID, and no node at this
+// hub subscribes to it, takeEvent sends it to the other hubs at once.
 func (p *peer) takeEvent(packet *protocol.Packet, size int) {
 	switch {
 	case p.limiter != nil && !p.limiter.allowEvent(size):
@@ -252,9 +254,10 @@ func (p *peer) request(e wire.Event, rid string) {
 	}
 }
 
-// sequenceOf returns the sequence number of an event. A peer that counts its events keeps its own numbers, also at the
-// next hub. The hub numbers the events of other peers. If such a peer has the same ID at every hub, its numbers begin
-// with the current time in microseconds, so that no number occurs twice.
+// sequenceOf returns the sequence number of an event. A peer that negotiated the extensions and counts its events keeps
+// its own numbers, also at the next hub. If such a peer does not count them, a hub that is not clustered gives them no
+// number, which is 0. A clustered hub numbers them, and begins with the current time in microseconds: the peer has the
+// same ID at every hub, so no number occurs twice. For all other peers, the hub numbers the events from 1.
 func (p *peer) sequenceOf(own uint64) uint64 {
 	if p.negotiated && (own != 0 || !p.hub.clustered) {
 		return own
@@ -266,8 +269,8 @@ func (p *peer) sequenceOf(own uint64) uint64 {
 	return p.lastSeq
 }
 
-// throttle makes a peer wait that sends more than its rate, after the hub has processed the earlier messages. It
-// returns false if the session has ended.
+// throttle delays a peer that sends more than its rate. The hub has then processed the message of size bytes and all
+// earlier messages of the peer. throttle returns false if the session has ended.
 func (p *peer) throttle(ctx context.Context, size int) bool {
 	if p.limiter == nil {
 		return true
@@ -290,10 +293,10 @@ func (p *peer) introduce(offer *protocol.Hello) {
 }
 
 // overflow disconnects a peer whose queue is full. Any goroutine may call it.
-func (p *peer) overflow() { p.close("mesh: peer closed: it is too slow, its queue is full") }
+func (p *peer) overflow() { p.closeSlow("mesh: peer closed: it is too slow, its queue is full") }
 
-// close disconnects a slow peer. Any goroutine may call it.
-func (p *peer) close(why string) {
+// closeSlow disconnects a slow peer. Any goroutine may call it.
+func (p *peer) closeSlow(why string) {
 	if p.slow.Swap(true) {
 		return
 	}

@@ -35,7 +35,7 @@ func newPeerLimiter(r Rate) *peerLimiter {
 	return &peerLimiter{rate: r}
 }
 
-// allowEvent counts an allowEvent of size bytes, and reports whether it is within the rate.
+// allowEvent counts an event of size bytes, and reports whether it is within the rate.
 func (p *peerLimiter) allowEvent(size int) bool {
 	r, now := &p.rate, time.Now()
 	p.events.Fill(now, r.Events)

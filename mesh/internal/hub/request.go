@@ -18,7 +18,7 @@ func (h *Hub) hasSubscriber(event string, sender *peer) bool {
 	for i, l := range r.search.Lists {
 		e = e.matchedBy(r.search.ByPattern(i))
 		for p := range l.All() {
-			if p.verdict(&e) == deliver {
+			if p.decide(&e) == deliver {
 				return true
 			}
 		}

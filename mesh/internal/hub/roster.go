@@ -20,7 +20,7 @@ type roster struct {
 	since time.Time // when the hub started
 
 	mu    sync.Mutex
-	slots []*peer // by number; nil for an unused number and a peer that has not introduced itself
+	slots []*peer // by slot; nil for an unused slot and for a peer that has not introduced itself
 	// ids holds the peer with the newest connection for each ID. The other peers with that ID follow in the list
 	// peer.other: a client may be back before the hub notices that its old connection is dead.
 	ids      map[string]*peer
@@ -124,7 +124,7 @@ func (p *peer) markAdmitted() (ok bool) {
 	return true
 }
 
-// markUnadmitted undoes enter.
+// markUnadmitted undoes markAdmitted.
 func (p *peer) markUnadmitted() {
 	p.hub.roster.mu.Lock()
 	defer p.hub.roster.mu.Unlock()

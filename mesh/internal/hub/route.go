@@ -10,11 +10,12 @@ import (
 	"github.com/bigcompany/mesh/protocol"
 )
 
-// routing is the memory of one call of route. The hub reuses it.
+// routing is the memory of one search for subscribers, with a shard of Hub.inflight. route, hasSubscriber and tryHeld
+// take it from a pool.
 type routing struct {
 	inflight *sync.RWMutex // one shard of Hub.inflight; fixed
 	search   interest.Search[*peer]
-	served   []uint64 // the set of the peers that got the events, by peer number
+	served   []uint64 // the set of the peers that the search has found already, as a bit for each slot
 	packet   []byte
 	inner    []byte
 	// The events that are being delivered, as packets for peers that negotiated the extensions (nodes of this package,
@@ -35,9 +36,10 @@ type source struct {
 	unsent func(error)
 }
 
-// route sends events to every subscribed peer, except the peers of the emitting node, and to the other hubs. It encodes
-// an event at most twice, however many peers get it: for peers that negotiated the extensions, and for other peers. It
-// returns the steps of the searches for peers, and the events that sendHeld must send.
+// route sends events to every subscribed peer, except the peers of the emitting node. It also sends them to the other
+// hubs, unless they come from one. It encodes an event at most twice, however many peers get it: for peers that
+// negotiated the extensions, and for other peers. It returns the steps of the searches for peers, and the events that
+// sendHeld must send.
 //
 // route drops and counts the events of a superseded peer, whose node is back on a newer connection: see supersede.go.
 // ok is then false.
@@ -46,13 +48,13 @@ func (h *Hub) route(events []wire.Event, from source) (steps int, waiting heldEv
 	defer h.recycle(r)
 	r.inflight.RLock()
 	defer r.inflight.RUnlock()
-	if from.peer != nil && from.peer.superseded.Load() { // retire waits for the calls that have not seen it
+	if from.peer != nil && from.peer.superseded.Load() { // endSuperseded waits for the calls that have not seen it
 		h.conf.Counters.Late.Add(uint64(len(events)))
 		return 0, nil, false
 	}
 	for len(events) > 0 {
 		alike := 1
-		for alike < len(events) && events[alike].Name == events[0].Name && events[alike].From == events[0].From {
+		for alike < len(events) && events[alike].Name == events[0].Name {
 			alike++
 		}
 		h.routeName(r, events[:alike], from)
@@ -82,7 +84,7 @@ func (h *Hub) routeName(r *routing, events []wire.Event, from source) {
 			if several && r.markServed(p.slot) {
 				continue
 			}
-			if v := p.verdict(&e); v != deliver {
+			if v := p.decide(&e); v != deliver {
 				if v == notPermitted {
 					withheld++
 				}
@@ -160,8 +162,8 @@ func (r *routing) encode(e *wire.Event, named, native bool) engineio.Message {
 }
 
 // markServed adds a peer to the set of served peers, and reports whether it was in the set already.
-func (r *routing) markServed(number int) bool {
-	word, bit := number/64, uint64(1)<<(number%64)
+func (r *routing) markServed(slot int) bool {
+	word, bit := slot/64, uint64(1)<<(slot%64)
 	if word >= len(r.served) {
 		r.served = append(r.served, make([]uint64, word+1-len(r.served))...)
 	}
@@ -170,23 +172,26 @@ func (r *routing) markServed(number int) bool {
 	return was
 }
 
+// heavySteps is the average number of search steps for one event above which a batch is heavy: see peer.relay.
+const heavySteps = 2048
+
 // relay routes a batch of events of size bytes. A batch is heavy if the searches for its events took more than
-// heavySteps steps each, on average. After a heavy batch, the hub routes the peer's next batch only while it routes no
-// other such batch. However many peers emit only heavy events, they occupy one core, apart from the first batch of each
-// peer: the hub reads from them more slowly, and the other cores serve the other peers.
+// heavySteps steps each, on average. The hub routes the next batch of the same peer with Hub.heavy held. However many
+// peers emit only heavy events, they occupy one core, apart from the first batch of each peer: the hub reads from them
+// more slowly, and the other cores serve the other peers.
 //
 // It returns false if the peer is superseded.
 func (p *peer) relay(events []wire.Event, size int, from source) bool {
 	h := p.hub
-	h.others.Attend(p.sock.Context()) // after seconds without running, wait until the other hubs have said which nodes they have
-	if p.heavy {
+	h.others.Attend(p.sock.Context()) // after a stall, first learn which nodes have reconnected to other hubs
+	if p.wasHeavy {
 		h.heavy.Lock()
 	}
 	steps, waiting, ok := h.route(events, from)
-	if p.heavy {
+	if p.wasHeavy {
 		h.heavy.Unlock()
 	}
-	p.heavy = steps > heavySteps*len(events)
+	p.wasHeavy = steps > heavySteps*len(events)
 	h.conf.Counters.SearchSteps.Add(uint64(steps))
 	p.sendHeld(waiting, size)
 	return ok

@@ -31,7 +31,7 @@ func (p *peer) claim(ctx context.Context, event string) (goesOn bool) {
 		return true
 	}
 	h := p.hub
-	h.retire(h.roster.claim(p))
+	h.endSuperseded(h.roster.claim(p))
 	if p.conn == 0 {
 		return true
 	}
@@ -41,9 +41,9 @@ func (p *peer) claim(ctx context.Context, event string) (goesOn bool) {
 	return ctx.Err() == nil && !p.superseded.Load()
 }
 
-// retire ends superseded sessions. When it returns, their events are in the queues of the listeners, or are dropped. It
-// does not wait for callbacks or peers.
-func (h *Hub) retire(peers []*peer) {
+// endSuperseded ends superseded sessions. When it returns, their events are in the queues of the listeners, or are
+// dropped. It does not wait for callbacks or peers.
+func (h *Hub) endSuperseded(peers []*peer) {
 	if len(peers) == 0 {
 		return
 	}

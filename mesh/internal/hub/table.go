@@ -12,7 +12,7 @@ import (
 // readTable applies an event table. Clients of the original send their table in every packet, so that most tables are
 // equal to the table before, byte for byte.
 //
-// The result is a version for cluster.await: the other hubs must know the change before the hub processes the peer's
+// The result is a version for Others.Await: the other hubs must know the change before the hub processes the peer's
 // next packet. It is 0 if the table is unchanged.
 func (p *peer) readTable(raw []byte) (version uint64) {
 	if bytes.Equal(raw, p.table) {
