@@ -88,7 +88,9 @@ test('rejected events and tables are on the console', async () => {
     for (let i = 0; i < 400; i++) node.on(`**::a${i % 20}::**::b${Math.floor(i / 20)}`, () => {})
     await both
     node.close()
-    assert.deepEqual(reports, ['may-not-emit', 'bad-table'])
+    // The client sends its table before events that wait, for example for the end of an upgrade.
+    assert.deepEqual(reports.sort(), ['bad-table', 'may-not-emit'])
+    lines.sort()
     assert.match(lines[0], /^mesh: the hub rejects forbidden: may-not-emit \(1 times\)$/)
     assert.match(lines[1], /^mesh: the hub rejects listeners: .*steps/)
   } finally {
