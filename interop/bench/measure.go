@@ -35,6 +35,9 @@ func (f *figures) add(g figures) {
 	f.CPU = cpu / float64(f.Count)
 }
 
+// maxSilent is how long underLoad waits for the first answer.
+const maxSilent = 10 * time.Second
+
 // underLoad runs load and measures the CPU time of the server meanwhile.
 func underLoad(ctx context.Context, c *child, load func() (loadgen.Rate, error)) (figures, error) {
 	before, err := c.cpu(ctx)
@@ -42,6 +45,10 @@ func underLoad(ctx context.Context, c *child, load func() (loadgen.Rate, error))
 		return figures{}, err
 	}
 	r, err := load()
+	for silent := time.Duration(0); err == nil && r.Count == 0 && silent < maxSilent; r.Elapsed += silent {
+		silent = r.Elapsed
+		r, err = load() // the machine was too busy for a single answer: measure for a longer time
+	}
 	if err != nil {
 		return figures{}, err
 	}
