@@ -73,7 +73,7 @@ type actor struct {
 	at      map[string]*meshtest.Peer // the client's newest session at each hub
 }
 
-// step is one step of a move. A step has either hub and one field about what happens there, or one of the last fields.
+// step is one step of a move. A step has either hub and one field about an action there, or one of the last fields.
 type step struct {
 	hub     string // a hub of the stage
 	arrives bool   // the client connects to the hub
@@ -122,13 +122,13 @@ func (a *actor) play(steps ...step) {
 			synctest.Wait()
 			require.Empty(a.t, peer.C, where)
 		case s.dies:
-			synctest.Wait() // until the client has what was sent
+			synctest.Wait() // until the client has the packets
 			peer.Socket.Abort(nil)
 		case s.left:
 			synctest.Wait()
 			require.True(a.t, peer.Ended(), where)
 		case s.emits != nil:
-			synctest.Wait() // until the client has what was sent
+			synctest.Wait() // until the client has the packets
 			for _, n := range s.emits {
 				require.NoError(a.t, a.node.Emit("own", n), where)
 			}
