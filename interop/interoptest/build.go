@@ -11,7 +11,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Main is the body of a TestMain whose tests run the program of their own package. It builds the program, stores its
+// Main serves as TestMain in a package whose tests run the program of that package. It builds the program, stores its
 // path in program, runs the tests, and removes the program. It fails if goroutines remain.
 func Main(m *testing.M, program *string) {
 	dir, err := os.MkdirTemp("", "program")

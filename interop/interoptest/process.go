@@ -84,14 +84,14 @@ func (p *Process) Next(from <-chan string) (string, bool) {
 	}
 }
 
-// Await returns the first line of Stdout or Stderr for which match returns true. what describes the line.
-func (p *Process) Await(from <-chan string, what string, match func(line string) bool) string {
+// Await returns the first line of Stdout or Stderr for which match returns true. The failure message names the line as wanted.
+func (p *Process) Await(from <-chan string, wanted string, match func(line string) bool) string {
 	p.t.Helper()
 	var before []string
 	for {
 		line, ok := p.Next(from)
 		if !ok {
-			p.t.Fatalf("%v ended without saying %q, but:\n%s", p.Cmd.Args, what, strings.Join(before, "\n"))
+			p.t.Fatalf("%v ended without saying %q, but:\n%s", p.Cmd.Args, wanted, strings.Join(before, "\n"))
 		}
 		if match(line) {
 			return line

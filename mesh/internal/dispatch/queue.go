@@ -143,7 +143,7 @@ func (q *Queue[E]) Size() int {
 	return q.bytes
 }
 
-// enqueue appends a task, and starts the goroutine if there is none. The caller holds q.mu.
+// enqueue appends a task, and starts the goroutine if it does not run. The caller holds q.mu.
 func (q *Queue[E]) enqueue(t Task[E]) {
 	q.tasks = append(q.tasks, t)
 	if !q.active {

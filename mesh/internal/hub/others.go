@@ -36,8 +36,8 @@ type Others interface {
 	ReportPresence(event string, info json.RawMessage)
 
 	// IDs returns the IDs of the other hubs, in the order in which this hub met them, which gives each a number. After
-	// returns the hub with the lowest number that is at least n; 0 if there is none. Infos returns the descriptions of
-	// at most limit hubs. Nodes returns the number of nodes at all other hubs.
+	// returns the hub with the lowest number that is at least n, or 0. Infos returns the descriptions of at most limit
+	// hubs. Nodes returns the number of nodes at all other hubs.
 	IDs() []string
 	After(n int) (id string, number int)
 	Infos(limit int) []protocol.NodeInfo

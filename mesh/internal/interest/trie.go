@@ -35,7 +35,7 @@ type Index[T comparable] struct {
 // root is the number of the node of no parts.
 const root = 1
 
-// node stands for all names and patterns that begin with the parts on its path.
+// node represents all names and patterns that begin with the parts on its path.
 type node struct {
 	list       uint32 // the values whose name or pattern ends here; 0 without values
 	star       uint32 // its child for "*"; 0 without one

@@ -31,7 +31,7 @@ type conn struct {
 	standing
 }
 
-// greeting is what a hub reports about itself and about the node until it replies to the first ping. The reader sets
+// greeting has the facts that a hub reports about itself and about the node until it replies to the first ping. The reader sets
 // native and hub until settled is true. Other goroutines read these afterwards.
 type greeting struct {
 	native   bool // the hub speaks the extensions

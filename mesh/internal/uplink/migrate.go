@@ -37,7 +37,7 @@ type migration struct {
 	forget *time.Timer // ends the memory of seen after duplicateTime; nil before the switch, and if to has ended
 }
 
-// migrationState is the state of a migration. Each comment says what happens in the state, and which goroutine ends it.
+// migrationState is the state of a migration. Each comment describes the state, and names the goroutine that ends it.
 type migrationState uint8
 
 const (
