@@ -56,6 +56,9 @@ func parseAddr(s string) (address, error) {
 		u, err := url.Parse(s)
 		switch {
 		case err != nil:
+			if strings.Contains(s, "@") {
+				return a, errUserinfo // the error of url.Parse may quote a part of a password
+			}
 			if ue, ok := errors.AsType[*url.Error](err); ok {
 				err = ue.Err // without the URL, which may contain a password
 			}
@@ -81,6 +84,9 @@ func parseAddr(s string) (address, error) {
 			a.port = u.Port()
 		}
 	} else {
+		if strings.Contains(s, "@") {
+			return a, errUserinfo
+		}
 		host, port, err := net.SplitHostPort(hostport)
 		if err != nil {
 			// The address is a host name or an IP address without a port.

@@ -2,6 +2,7 @@ package mesh_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -179,4 +181,40 @@ func TestEventBeforeInvalidDataIsDelivered(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "1", string(heard.Next().Payload))
 	eventually(t, "the session has ended", func() bool { return hub.Stats().Peers == 1 })
+}
+
+// Clients of the original repeat their credentials in each packet. Equal credentials do not end a batch, whether the hub
+// checks them or not.
+func TestRepeatedCredentialsDoNotEndABatch(t *testing.T) {
+	for name, authorize := range map[string]func(context.Context, mesh.Credentials) error{
+		"unchecked": nil, "checked": mesh.BasicAuth("u", "p"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := new(hookedBackplane)
+			o := mesh.Options{Addr: "127.0.0.1:0", Backplane: b, Authorize: authorize}
+			hub, other := listen(t, o), listen(t, o)
+			heard := listenTo(t, other, "e")
+			flush(t, other)
+			var published atomic.Int64
+			hook := func(_, name string) {
+				if name == "e" {
+					published.Add(1)
+				}
+			}
+			b.onPublish.Store(&hook)
+			const n = 200
+			packets := make([]string, n)
+			for i := range packets {
+				packets[i] = fmt.Sprintf(`{"event":"e","payload":%d,"headers":{"auth":{"user":"u","password":"p"}}}`, i)
+			}
+			sender := meshtest.DialRaw(t, hub.Addr(), packets[0])
+			_, err := sender.Write(meshtest.Frames(packets[1:]...))
+			require.NoError(t, err)
+			for i := range n {
+				require.Equal(t, fmt.Sprint(i), string(heard.Next().Payload))
+			}
+			require.Positive(t, published.Load())
+			require.Less(t, published.Load(), int64(n/4), "frames between the hubs")
+		})
+	}
 }

@@ -242,8 +242,9 @@ func TestConnectionsOfOneAddressAreLimited(t *testing.T) {
 }
 
 func TestTrustedProxiesAreChecked(t *testing.T) {
-	for _, bad := range []string{"", "proxy", "10.0.0.0/33", "10.0.0", "localhost"} {
+	for _, bad := range []string{"http://u:secret@10.0.0.1", "", "proxy", "10.0.0.0/33", "10.0.0", "localhost"} {
 		_, err := mesh.Listen(context.Background(), &mesh.Options{Addr: "localhost:0", TrustedProxies: []string{"10.0.0.1", bad}})
 		require.ErrorContains(t, err, "mesh: Options.TrustedProxies: ", bad)
+		require.NotContains(t, err.Error(), "secret")
 	}
 }

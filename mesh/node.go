@@ -245,10 +245,12 @@ func (n *Node) Flush(ctx context.Context) error {
 		return n.role().Flush(ctx)
 	}
 	mark := n.uplink.LossMark()
-	if err := n.retry(func(r role) error { return r.Flush(ctx) }); err != nil {
-		return err
+	var last role
+	err := n.retry(func(r role) error { last = r; return r.Flush(ctx) })
+	if _, isHub := last.(hubRole); err == nil && isHub { // the uplink reports its losses itself
+		err = n.uplink.LossSince(mark)
 	}
-	return n.uplink.LossSince(mark)
+	return err
 }
 
 var errNoHub = errors.New("mesh: this node is not a hub")

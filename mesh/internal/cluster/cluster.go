@@ -17,9 +17,9 @@ import (
 // docs/cluster.md describes the messages between hubs. The goroutine that runs receive processes them one at a time.
 // The messages of each hub arrive in the order in which it sent them.
 type Cluster struct {
-	conf   Config
-	member Member      // fixed once the hub has joined
-	met    atomic.Bool // whether there ever was another hub
+	conf      Config
+	backplane Member      // fixed once the hub has joined
+	met       atomic.Bool // whether there ever was another hub
 
 	events      []wire.Event   // used by receive only
 	unsharedLog limit.Throttle // limits the log lines about events that were not sent to other hubs
@@ -80,10 +80,10 @@ func New(conf Config) *Cluster {
 // Join joins the hub to the others. connect makes it a member of the backplane, which calls receive. Join returns when
 // the backplane reports that there is no other hub, after introTimeout, or when ctx ends.
 func (c *Cluster) Join(ctx context.Context, connect func(receive func(from string, data []byte)) (Member, error)) (err error) {
-	if c.member, err = connect(c.receive); err != nil {
+	if c.backplane, err = connect(c.receive); err != nil {
 		return err
 	}
-	c.member.Subscribe(subjectAll, subjectHub+c.conf.ID)
+	c.backplane.Subscribe(subjectAll, subjectHub+c.conf.ID)
 	c.conf.Hub.Announce()
 	c.wg.Go(c.live)
 	alone := sync.OnceFunc(func() { close(c.quiet) })
@@ -133,7 +133,7 @@ func (c *Cluster) Close() {
 	close(c.stop)
 	c.wg.Wait()
 	c.send(subjectAll, &control{Kind: kindBye}, nil)
-	_ = c.member.Close() // messages that are still unsent are lost
+	_ = c.backplane.Close() // messages that are still unsent are lost
 }
 
 // receive processes a message of another hub. The backplane calls it.
@@ -185,7 +185,7 @@ func (c *Cluster) receiveEvents(from string, frame []byte) {
 
 // Alone reports whether there is no hub to publish to: there never was another hub, and the backplane is connected, so
 // another hub would be known.
-func (c *Cluster) Alone() bool { return !c.met.Load() && c.member.Err() == nil }
+func (c *Cluster) Alone() bool { return !c.met.Load() && c.backplane.Err() == nil }
 
 // Publish sends events of one name and emitter to the other hubs that subscribe to them.
 func (c *Cluster) Publish(events []wire.Event, unheard func(), unsent func(error)) {
@@ -199,7 +199,7 @@ func (c *Cluster) Publish(events []wire.Event, unheard func(), unsent func(error
 		frame, n := newFrame(events)
 		counters := c.conf.Counters
 		size := len(frame)
-		if err := c.member.Publish(events[0].Name, frame, unheard); err != nil {
+		if err := c.backplane.Publish(events[0].Name, frame, unheard); err != nil {
 			counters.HubsDropped.Add(uint64(n))
 			if unsent != nil {
 				unsent(err)
@@ -241,13 +241,13 @@ func (c *Cluster) Subscribe(add, remove []string) (version uint64) {
 	}
 	if len(first) > 0 {
 		c.version++
-		c.member.Subscribe(first...)
+		c.backplane.Subscribe(first...)
 	}
 	if len(last) > 0 {
-		c.member.Unsubscribe(last...)
+		c.backplane.Unsubscribe(last...)
 	}
 	return version
 }
 
 // Err returns the reason why the other hubs cannot be reached, or nil.
-func (c *Cluster) Err() error { return c.member.Err() }
+func (c *Cluster) Err() error { return c.backplane.Err() }

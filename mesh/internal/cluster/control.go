@@ -76,7 +76,7 @@ func (c *Cluster) send(name string, m *control, unheard func()) {
 	if err != nil {
 		panic(err) // it holds only strings, numbers, times and checked JSON
 	}
-	if err := c.member.Publish(name, append([]byte{frameControl}, body...), unheard); err != nil {
+	if err := c.backplane.Publish(name, append([]byte{frameControl}, body...), unheard); err != nil {
 		c.conf.Counters.HubsDropped.Add(1)
 	}
 }

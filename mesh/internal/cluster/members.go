@@ -162,8 +162,8 @@ func (c *Cluster) Infos(limit int) (all []protocol.NodeInfo) {
 	return all
 }
 
-// Nodes returns the number of nodes at the other hubs, including these hubs.
-func (c *Cluster) Nodes() (n int) {
+// NodeCount returns the number of nodes at the other hubs, including these hubs.
+func (c *Cluster) NodeCount() (n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, other := range c.others {
@@ -193,9 +193,9 @@ func (c *Cluster) WatchPresence(on bool) {
 	case on == c.watching:
 		return
 	case on:
-		c.member.Subscribe(subjectPresence)
+		c.backplane.Subscribe(subjectPresence)
 	default:
-		c.member.Unsubscribe(subjectPresence)
+		c.backplane.Unsubscribe(subjectPresence)
 	}
 	c.watching = on
 }

@@ -47,7 +47,7 @@ func (p *peer) authorize(ctx context.Context, auth *protocol.Auth) error {
 		return nil
 	}
 	p.rejections++
-	p.hub.conf.Counters.Refusals.Add(1)
+	p.hub.conf.Counters.AuthFailures.Add(1)
 	if times := p.hub.authFailLog.Allow(); times > 0 {
 		p.log().Warn("mesh: peer refused", "reason", why, "times", times)
 	}

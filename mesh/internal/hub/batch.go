@@ -89,7 +89,7 @@ func (p *peer) next(packet []byte, more bool) {
 		return
 	}
 	b.read += len(packet)
-	if more && len(b.events) > 0 && b.size < wire.MaxBatch {
+	if more && len(b.events) > 0 && b.size < wire.MaxBatch && b.read < wire.MaxBatch {
 		if len(packet) <= cap(b.buf)-len(b.buf) {
 			// ReadInto may have stored the packet there. Otherwise, as for the first packet of a batch, this room stays
 			// unused.

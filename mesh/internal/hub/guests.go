@@ -50,6 +50,9 @@ func ParseProxies(all []string) (proxies []netip.Prefix, err error) {
 			p = netip.PrefixFrom(addr, addr.BitLen())
 		}
 		if err != nil {
+			if at := strings.LastIndex(s, "@"); at >= 0 {
+				s = "…" + s[at:] // a password may precede the @
+			}
 			return nil, fmt.Errorf("%q is neither an IP address nor a network such as 10.0.0.0/8", s)
 		}
 		proxies = append(proxies, p.Masked())

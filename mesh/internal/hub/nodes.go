@@ -39,7 +39,7 @@ func (p *peer) answerNodes(ctx context.Context, payload json.RawMessage) {
 		p.fail(protocol.NameNodes, q.RID, wire.CodeTooMany, "too many nodes watch presence already, in total or of this user")
 		return
 	}
-	a.Total = len(r.ids) + 1 + h.others.Nodes()
+	a.Total = len(r.ids) + 1 + h.others.NodeCount()
 	number, slot := cut(q.After)
 	if q.Groups {
 		r.mu.Unlock()

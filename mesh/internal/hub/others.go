@@ -37,11 +37,11 @@ type Others interface {
 
 	// IDs returns the IDs of the other hubs, in the order in which this hub met them, which gives each a number. After
 	// returns the hub with the lowest number that is at least n, or 0. Infos returns the descriptions of at most limit
-	// hubs. Nodes returns the number of nodes at all other hubs.
+	// hubs. NodeCount returns the number of nodes at all other hubs.
 	IDs() []string
 	After(n int) (id string, number int)
 	Infos(limit int) []protocol.NodeInfo
-	Nodes() int
+	NodeCount() int
 	// AskNodes asks another hub for a page of its nodes, and AskGroups for the groups of its nodes. They call reply
 	// once, with ok false if no reply arrives. The goroutine that processes the other hub's messages calls it, before
 	// the hub's later messages.
@@ -78,7 +78,7 @@ func (alone) ReportPresence(string, json.RawMessage)                {}
 func (alone) IDs() []string                                         { return nil }
 func (alone) After(int) (string, int)                               { return "", 0 }
 func (alone) Infos(int) []protocol.NodeInfo                         { return nil }
-func (alone) Nodes() int                                            { return 0 }
+func (alone) NodeCount() int                                        { return 0 }
 func (alone) Err() error                                            { return nil }
 func (alone) Close()                                                {}
 func (alone) AskGroups(_ string, reply func([]wire.NodeGroup, int)) { reply(nil, 0) }

@@ -213,7 +213,7 @@ func (p *peer) receive(ctx context.Context, m engineio.Message) bool {
 func (p *peer) changedBy(packet *protocol.Packet) bool {
 	auth := packet.Headers.Auth
 	return len(packet.EventTable) > 0 && !bytes.Equal(packet.EventTable, p.table) ||
-		auth != nil && (auth.User != p.user || auth.Password != p.password)
+		auth != nil && p.hub.conf.Authorize != nil && (auth.User != p.user || auth.Password != p.password)
 }
 
 // takeEvent adds an event to the batch, or rejects it. If the event is a request, which has an RID, and no node at this

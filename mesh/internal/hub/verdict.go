@@ -31,7 +31,7 @@ type emission struct {
 }
 
 func emissionOf(name, from string) emission {
-	return emission{name: name, from: from, fromHead: headOf(from), special: name == protocol.NameError}
+	return emission{name: name, from: from, fromHead: headOf(from)}
 }
 
 // matchedBy returns the emission for subscribers whose table matches the name in the given way.

@@ -125,7 +125,7 @@ func (u *Uplink) skip(conn *conn, version uint64, err error) {
 	u.queue.pop()
 	u.written++
 	u.lost = u.written
-	u.conf.Counters.Refused.Add(1)
+	u.conf.Counters.RejectedByHub.Add(1)
 	if times := u.rejectLog.Allow(); times > 0 {
 		u.conf.Logger.Warn("mesh: a queued event is larger than this hub accepts", "event", e.event, "times", times, "error", err)
 	}

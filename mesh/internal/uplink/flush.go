@@ -10,11 +10,11 @@ import (
 )
 
 // Flush returns nil when the hub has processed every event that the uplink has accepted, and has the node's current
-// table. Package mesh documents the errors. Flush does not report lost events: see LossSince.
+// table. It returns ErrUnconfirmed as LossSince does. Package mesh documents the errors.
 func (u *Uplink) Flush(ctx context.Context) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	target, version := u.accepted, u.conf.Local.Version()
+	target, version, mark := u.accepted, u.conf.Local.Version(), u.reportedLost
 	for {
 		switch {
 		case u.phase == emptied: // the hub has every accepted event
@@ -45,7 +45,7 @@ func (u *Uplink) Flush(ctx context.Context) error {
 		switch {
 		case err == nil:
 			u.confirm(conn, until)
-			return nil
+			return u.lossSince(mark) // before an event that follows this Flush can be lost
 		case ctx.Err() != nil:
 			return fmt.Errorf("mesh: flush: %w", context.Cause(ctx))
 		}
@@ -61,7 +61,7 @@ func (u *Uplink) confirm(conn *conn, until uint64) {
 	}
 }
 
-// LossMark returns the position up to which Flush has reported losses. A Flush passes it to LossSince at its end.
+// LossMark returns the position up to which Flush has reported losses. A Flush that the hub of this node completes passes it to LossSince at its end.
 func (u *Uplink) LossMark() uint64 {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -72,6 +72,11 @@ func (u *Uplink) LossMark() uint64 {
 func (u *Uplink) LossSince(mark uint64) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	return u.lossSince(mark)
+}
+
+// lossSince is LossSince for a caller that holds u.mu.
+func (u *Uplink) lossSince(mark uint64) error {
 	if u.lost > mark {
 		u.reportedLost = max(u.reportedLost, u.lost)
 		return fault.ErrUnconfirmed

@@ -115,7 +115,7 @@ func (u *Uplink) countRejected(payload json.RawMessage) {
 		u.conf.Counters.Malformed.Add(1)
 		return
 	}
-	u.conf.Counters.Refused.Add(uint64(r.Count))
+	u.conf.Counters.RejectedByHub.Add(uint64(r.Count))
 	if u.rejectLog.Allow() > 0 { // a hub reports at most once a second
 		log := u.conf.Logger
 		if r.Message != "" {
